@@ -1,1 +1,124 @@
-//! (in work)
+//! What can go wrong, told apart by who did it: the peer ([`PeerError`], [`CloseReason`]: events) or the
+//! application ([`SendError`] and friends: results).
+
+use crate::socket::packet::PacketError;
+use core::fmt;
+use thiserror::Error;
+
+/// Why a session, or one socket of it, ended. [`as_str`](Self::as_str) gives the words of the reference where it
+/// has any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The transport failed, or the peer broke its rules: an aborted or overlapping request, a WebSocket error, a
+    /// heartbeat in the wrong direction.
+    TransportError,
+    /// The peer closed the transport.
+    TransportClose,
+    /// This side closed the session, on the application's behalf or because of a malformed Socket.IO packet.
+    ForcedClose,
+    /// No answer to a heartbeat within `ping_timeout`.
+    PingTimeout,
+    /// A malformed Engine.IO packet or payload.
+    ParseError,
+    /// The server is going down.
+    ServerShuttingDown,
+    /// The application disconnected this socket from its namespace.
+    ServerNamespaceDisconnect,
+    /// The client left the namespace.
+    ClientNamespaceDisconnect,
+    /// The peer reads too slowly: what waits for it passed `send_budget`. The reference has no such bound.
+    SlowConsumer,
+    /// The peer sent more than the application handles, and nothing moved for `pause_timeout`.
+    Stalled,
+    /// A handler of this socket panicked.
+    HandlerPanic,
+}
+
+impl CloseReason {
+    /// The reason as the reference spells it, for example `ping timeout`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TransportError => "transport error",
+            Self::TransportClose => "transport close",
+            Self::ForcedClose => "forced close",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::ServerNamespaceDisconnect => "server namespace disconnect",
+            Self::ClientNamespaceDisconnect => "client namespace disconnect",
+            Self::SlowConsumer => "slow consumer",
+            Self::Stalled => "stalled",
+            Self::HandlerPanic => "handler panic",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a peer did wrong, for logs: it explains a [`CloseReason`] and never reaches the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// A malformed Engine.IO packet or payload.
+    #[error("malformed Engine.IO packet: {0}")]
+    Engine(#[from] crate::engine::packet::PacketError),
+    /// A malformed Socket.IO packet.
+    #[error("malformed Socket.IO packet: {0}")]
+    Socket(#[from] PacketError),
+    /// A ping from a side that must only answer pings, or the other way round.
+    #[error("a heartbeat in the wrong direction")]
+    HeartbeatDirection,
+    /// A GET came while another was pending.
+    #[error("two polls at once")]
+    OverlappingPolls,
+    /// A POST came while another was being read.
+    #[error("two posts at once")]
+    OverlappingPosts,
+    /// A GET, POST or upgrade ended before it was answered.
+    #[error("the request was aborted")]
+    RequestAborted,
+    /// The WebSocket of a session did not open in time.
+    #[error("the WebSocket was never opened")]
+    NeverOpened,
+    /// The WebSocket layer saw a violation and closed with this code.
+    #[error("the WebSocket failed (close code {0})")]
+    WebSocket(u16),
+    /// A packet for a namespace that this connection has not joined.
+    #[error("a packet for a namespace that is not joined")]
+    NotJoined,
+    /// A CONNECT for a namespace that is joined, or being joined.
+    #[error("a second CONNECT for the same namespace")]
+    AlreadyJoined,
+    /// A packet that only servers send.
+    #[error("a packet type that a client must not send")]
+    Direction,
+    /// More namespaces than `max_namespaces`.
+    #[error("too many namespaces on one connection")]
+    TooManyNamespaces,
+    /// No namespace was joined within `connect_timeout`.
+    #[error("no namespace was joined in time")]
+    ConnectTimeout,
+}
+
+/// Why a message was not sent. A failed command changed nothing, except where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The session or the socket is closed, or closing.
+    #[error("the socket is disconnected: nothing was sent")]
+    Disconnected,
+    /// The peer has not read what waits for it already. With the `Close` policy the connection was closed.
+    #[error("the send buffer of this connection is full: wait with `ready()`, send less, or raise `send_budget`")]
+    Full,
+    /// More acknowledgements are awaited from this peer than `max_pending_acks`.
+    #[error("too many acknowledgements are awaited from this client: raise `max_pending_acks`, or set timeouts")]
+    TooManyAcks,
+    /// This ack id is awaited already; ids must come from one counter.
+    #[error("this acknowledgement id is in use")]
+    DuplicateAck,
+}

@@ -1,1 +1,13 @@
-//! (in work)
+//! Engine.IO: packets, payloads, the handshake, heartbeats, long-polling, and the upgrade to WebSocket
+//! (protocol v4).
+//!
+//! [`server::Server`] is one session seen from the server. It decides about HTTP without speaking it: heads and
+//! bodies go in as data, responses come out as data.
+
+pub mod config;
+pub mod handshake;
+pub mod heartbeat;
+pub mod packet;
+pub mod payload;
+pub mod request;
+pub mod server;

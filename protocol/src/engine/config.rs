@@ -1,0 +1,323 @@
+//! The settings of an Engine.IO server, with the reference's defaults.
+
+use super::request::{RequestHead, Response};
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Which transports a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transports {
+    /// HTTP long-polling.
+    pub polling: bool,
+    /// WebSocket.
+    pub websocket: bool,
+}
+
+impl Transports {
+    /// Both: the default.
+    pub const ALL: Self = Self { polling: true, websocket: true };
+    /// Long-polling alone.
+    pub const POLLING: Self = Self { polling: true, websocket: false };
+    /// WebSocket alone.
+    pub const WEBSOCKET: Self = Self { polling: false, websocket: true };
+}
+
+/// The cookie that the first response of a polling session sets to the session id. The server never reads it;
+/// it is for load balancers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookie {
+    /// Its name; the reference's default is `io`.
+    pub name: String,
+    /// Its attributes, as they follow the value.
+    pub attributes: String,
+}
+
+impl Cookie {
+    /// A cookie of that name with `Path=/; HttpOnly; SameSite=Lax`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), attributes: "Path=/; HttpOnly; SameSite=Lax".to_string() }
+    }
+}
+
+/// A list of origins (`https://example.com`), or any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// Every origin.
+    Any,
+    /// These alone.
+    List(Vec<String>),
+}
+
+impl Origins {
+    /// Whether `origin` is one of them.
+    pub fn contain(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::List(list) => list.iter().any(|item| item == origin),
+        }
+    }
+}
+
+/// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
+/// to browsers and keeps nobody out; that is what [`Config::allowed_origins`] does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors {
+    /// The origins that may read.
+    pub origins: Origins,
+    /// Whether they may send cookies along.
+    pub credentials: bool,
+}
+
+impl Cors {
+    /// Every origin, without credentials: `Access-Control-Allow-Origin: *`.
+    pub const fn any() -> Self {
+        Self { origins: Origins::Any, credentials: false }
+    }
+
+    /// These origins, without credentials.
+    pub fn list<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
+        Self { origins: Origins::List(origins.into_iter().map(Into::into).collect()), credentials: false }
+    }
+
+    /// Lets them send cookies along.
+    #[must_use]
+    pub const fn credentials(mut self, allow: bool) -> Self {
+        self.credentials = allow;
+        self
+    }
+
+    fn apply(&self, head: &RequestHead<'_>, response: &mut Response) {
+        let mut add = |name: &'static str, value: Cow<'static, str>| {
+            response.headers.push((Cow::Borrowed(name), value));
+        };
+        let origin = head.headers.header("origin");
+        match (&self.origins, origin) {
+            // A browser refuses `*` together with credentials, so the origin is reflected then.
+            (Origins::Any, Some(origin)) if self.credentials => {
+                add("access-control-allow-origin", Cow::Owned(origin.to_string()));
+                add("vary", Cow::Borrowed("Origin"));
+            }
+            (Origins::Any, _) => add("access-control-allow-origin", Cow::Borrowed("*")),
+            (list, origin) => {
+                if let Some(origin) = origin.filter(|origin| list.contain(origin)) {
+                    add("access-control-allow-origin", Cow::Owned(origin.to_string()));
+                }
+                add("vary", Cow::Borrowed("Origin"));
+            }
+        }
+        if self.credentials {
+            add("access-control-allow-credentials", Cow::Borrowed("true"));
+        }
+    }
+
+    /// The answer to a preflight request.
+    pub(crate) fn preflight(&self, head: &RequestHead<'_>) -> Response {
+        let mut response =
+            Response::new(204).header("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE");
+        if let Some(asked) = head.headers.header("access-control-request-headers") {
+            response = response
+                .header("access-control-allow-headers", asked.to_string())
+                .header("vary", "Access-Control-Request-Headers");
+        }
+        response
+    }
+}
+
+/// What happens to a message that does not fit the send budget any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The connection is closed: a client that cannot follow comes back with a fresh state. The default.
+    #[default]
+    Close,
+    /// The send fails, and the connection lives on.
+    Fail,
+    /// The message is dropped silently.
+    Drop,
+}
+
+/// The settings of an Engine.IO server.
+///
+/// ```
+/// use core::time::Duration;
+/// use sansocket_protocol::engine::config::Config;
+///
+/// let config = Config::default().ping_interval(Duration::from_secs(10)).max_payload(100_000);
+/// assert_eq!(config.ping_timeout, Duration::from_secs(20));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// What a request's target begins with. Default `/engine.io/`.
+    pub path: String,
+    /// How long after the last heartbeat the next one is sent. Default 25 s.
+    pub ping_interval: Duration,
+    /// How long the answer to a heartbeat may take. Default 20 s.
+    pub ping_timeout: Duration,
+    /// How long an upgrade, or the first WebSocket of a session, may take. Default 10 s.
+    pub upgrade_timeout: Duration,
+    /// The largest POST body and the largest WebSocket message, in bytes. Default 1,000,000.
+    pub max_payload: usize,
+    /// The transports served. Default both.
+    pub transports: Transports,
+    /// Whether a polling session may move to WebSocket. Default yes.
+    pub allow_upgrades: bool,
+    /// The cookie set at the polling handshake. Default none.
+    pub cookie: Option<Cookie>,
+    /// Cross-origin resource sharing. Default none.
+    pub cors: Option<Cors>,
+    /// Whom requests with an `Origin` header are accepted from, WebSocket included; others get 403. This
+    /// protects against cross-site WebSocket hijacking, which the reference leaves to the application. Default
+    /// all. A request without the header (no browser) passes.
+    pub allowed_origins: Origins,
+    /// The text of a message that follows the handshake of each session at once. Default none.
+    pub initial_packet: Option<String>,
+    /// How many bytes may wait for one client before [`Config::overflow`] applies. Default 4 MiB.
+    pub send_budget: usize,
+    /// What happens when they are more.
+    pub overflow: Overflow,
+    /// How many bytes received from one client may wait for its handlers before reading pauses. Default 1 MiB.
+    pub receive_budget: usize,
+    /// How long reading may stay paused without a handler finishing or a byte written. Default 60 s.
+    pub pause_timeout: Duration,
+    /// How long a closing session waits for its client to fetch what is left. Default 30 s.
+    pub close_timeout: Duration,
+    /// How many sessions the server holds at once; a further one gets 503. Default 1,000,000.
+    pub max_sessions: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: "/engine.io/".to_string(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            max_payload: 1_000_000,
+            transports: Transports::ALL,
+            allow_upgrades: true,
+            cookie: None,
+            cors: None,
+            allowed_origins: Origins::Any,
+            initial_packet: None,
+            send_budget: 4 << 20,
+            overflow: Overflow::Close,
+            receive_budget: 1 << 20,
+            pause_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(30),
+            max_sessions: 1_000_000,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($name:ident: $kind:ty),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+            #[must_use]
+            pub fn $name(mut self, $name: $kind) -> Self {
+                self.$name = $name;
+                self
+            }
+        )*
+    };
+}
+
+impl Config {
+    setters! {
+        ping_interval: Duration,
+        ping_timeout: Duration,
+        upgrade_timeout: Duration,
+        max_payload: usize,
+        transports: Transports,
+        allow_upgrades: bool,
+        cookie: Option<Cookie>,
+        cors: Option<Cors>,
+        allowed_origins: Origins,
+        initial_packet: Option<String>,
+        send_budget: usize,
+        overflow: Overflow,
+        receive_budget: usize,
+        pause_timeout: Duration,
+        close_timeout: Duration,
+        max_sessions: usize,
+    }
+
+    /// Sets [`Config::path`]. A slash is put before and behind it where there is none, as the reference does.
+    #[must_use]
+    pub fn path(self, path: &str) -> Self {
+        let mut config = self.exact_path(path);
+        if !config.path.ends_with('/') {
+            config.path.push('/');
+        }
+        config
+    }
+
+    /// Sets [`Config::path`] without a slash behind it (the reference's `addTrailingSlash: false`).
+    #[must_use]
+    pub fn exact_path(mut self, path: &str) -> Self {
+        self.path = if path.starts_with('/') { path.to_string() } else { alloc::format!("/{path}") };
+        self
+    }
+
+    /// Whether a request of that target is for this server: a plain prefix, as in the reference, so that
+    /// `/socket.io/anything` is and `/socket.io` is not.
+    pub fn matches(&self, target: &str) -> bool {
+        target.starts_with(&self.path)
+    }
+
+    /// Adds what belongs on every response to `head`: the CORS headers.
+    pub fn decorate(&self, head: &RequestHead<'_>, response: &mut Response) {
+        if let Some(cors) = &self.cors {
+            cors.apply(head, response);
+        }
+    }
+
+    /// The send budget in force: never below one maximal message, or nothing of that size could be sent.
+    pub(crate) fn effective_send_budget(&self) -> usize {
+        self.send_budget.max(self.max_payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::Headers;
+    use super::*;
+
+    fn decorated(cors: Cors, headers: &dyn Headers) -> Response {
+        let head = RequestHead { method: "GET", target: "/engine.io/", headers };
+        let mut response = Response::new(200);
+        Config::default().cors(Some(cors)).decorate(&head, &mut response);
+        response
+    }
+
+    #[test]
+    fn a_path_gets_its_slashes() {
+        assert_eq!(Config::default().path("chat").path, "/chat/");
+        assert!(Config::default().matches("/engine.io/x?EIO=4"));
+        assert!(!Config::default().matches("/engine.io?EIO=4"));
+        assert!(Config::default().exact_path("/engine.io").matches("/engine.io?EIO=4"));
+    }
+
+    #[test]
+    fn any_origin_is_a_star_unless_credentials_are_allowed() {
+        assert_eq!(decorated(Cors::any(), &[]).get("access-control-allow-origin"), Some("*"));
+        let response = decorated(Cors::any().credentials(true), &[("origin", "https://a.example")]);
+        assert_eq!(response.get("access-control-allow-origin"), Some("https://a.example"));
+        assert_eq!(response.get("access-control-allow-credentials"), Some("true"));
+    }
+
+    #[test]
+    fn a_listed_origin_is_reflected_and_another_is_not() {
+        let cors = Cors::list(["https://a.example"]);
+        let response = decorated(cors.clone(), &[("origin", "https://a.example")]);
+        assert_eq!(response.get("access-control-allow-origin"), Some("https://a.example"));
+        assert_eq!(response.get("vary"), Some("Origin"));
+        let response = decorated(cors, &[("origin", "https://evil.example")]);
+        assert_eq!(response.get("access-control-allow-origin"), None);
+        assert_eq!(response.get("vary"), Some("Origin"));
+    }
+}

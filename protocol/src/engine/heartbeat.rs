@@ -1,0 +1,153 @@
+//! Heartbeats of protocol v4: the server pings, the client answers.
+//!
+//! ```text
+//!                 ping_interval over: send 2
+//!     Waiting ---------------------------------> Pinged --- ping_timeout over: the peer is gone
+//!        ^                                          |
+//!        +----------------- 3 received -------------+
+//! ```
+
+use crate::time::Instant;
+use core::time::Duration;
+
+/// The server's side of the heartbeat of one session.
+#[derive(Clone, Debug)]
+pub struct Heartbeat {
+    interval: Duration,
+    timeout: Duration,
+    state: State,
+    suspended: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Waiting { ping_at: Instant },
+    Pinged { deadline: Instant, refreshed: bool },
+}
+
+/// What a heartbeat asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Send a ping.
+    Ping,
+    /// Give the peer up.
+    Timeout,
+}
+
+impl Heartbeat {
+    /// A heartbeat whose first ping is one interval away.
+    pub fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
+        Self { interval, timeout, state: State::Waiting { ping_at: now + interval }, suspended: false }
+    }
+
+    /// When [`Heartbeat::due`] has something to say.
+    pub fn deadline(&self) -> Instant {
+        match self.state {
+            State::Waiting { ping_at } => ping_at,
+            State::Pinged { .. } if self.suspended => Instant::FAR_FUTURE,
+            State::Pinged { deadline, .. } => deadline,
+        }
+    }
+
+    /// What is to be done at `now`, if anything. Having asked for a ping, it awaits the answer.
+    pub fn due(&mut self, now: Instant) -> Option<Due> {
+        if now < self.deadline() {
+            return None;
+        }
+        match self.state {
+            State::Waiting { .. } => {
+                self.state = State::Pinged { deadline: now + self.timeout, refreshed: false };
+                Some(Due::Ping)
+            }
+            State::Pinged { .. } => Some(Due::Timeout),
+        }
+    }
+
+    /// A pong came. An unsolicited one puts the next ping off, as in the reference.
+    pub fn pong(&mut self, now: Instant) {
+        self.state = State::Waiting { ping_at: now + self.interval };
+    }
+
+    /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
+    /// a client busy sending is alive, but one that never answers is still given up.
+    pub fn activity(&mut self, now: Instant) {
+        if let State::Pinged { deadline, refreshed } = &mut self.state {
+            if !*refreshed {
+                *deadline = now + self.timeout;
+                *refreshed = true;
+            }
+        }
+    }
+
+    /// Reading paused: a pong may lie unread, so its absence proves nothing.
+    pub fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    /// Reading goes on: the awaited pong has a whole timeout from here.
+    pub fn resume(&mut self, now: Instant) {
+        if core::mem::take(&mut self.suspended) {
+            if let State::Pinged { deadline, .. } = &mut self.state {
+                *deadline = now + self.timeout;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    fn heartbeat() -> Heartbeat {
+        Heartbeat::new(at(0), Duration::from_millis(300), Duration::from_millis(200))
+    }
+
+    #[test]
+    fn a_ping_is_sent_after_the_interval_and_its_pong_rearms_it() {
+        let mut beat = heartbeat();
+        assert_eq!(beat.due(at(299)), None);
+        assert_eq!(beat.due(at(300)), Some(Due::Ping));
+        assert_eq!(beat.due(at(300)), None);
+        beat.pong(at(350));
+        assert_eq!(beat.deadline(), at(650));
+    }
+
+    #[test]
+    fn silence_ends_after_the_timeout() {
+        let mut beat = heartbeat();
+        beat.due(at(300));
+        assert_eq!(beat.due(at(499)), None);
+        assert_eq!(beat.due(at(500)), Some(Due::Timeout));
+    }
+
+    #[test]
+    fn other_packets_refresh_the_timeout_once_per_ping() {
+        let mut beat = heartbeat();
+        beat.due(at(300));
+        beat.activity(at(400));
+        assert_eq!(beat.deadline(), at(600));
+        beat.activity(at(500));
+        assert_eq!(beat.deadline(), at(600));
+    }
+
+    #[test]
+    fn an_unsolicited_pong_puts_the_next_ping_off() {
+        let mut beat = heartbeat();
+        beat.pong(at(200));
+        assert_eq!(beat.deadline(), at(500));
+    }
+
+    #[test]
+    fn while_reading_is_paused_no_pong_is_missed() {
+        let mut beat = heartbeat();
+        beat.due(at(300));
+        beat.suspend();
+        assert_eq!(beat.due(at(10_000)), None);
+        beat.resume(at(10_000));
+        assert_eq!(beat.deadline(), at(10_200));
+    }
+}

@@ -1,0 +1,124 @@
+//! Engine.IO packets: one digit of type, then data (protocol v4, "Packet encoding").
+
+use alloc::vec::Vec;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use thiserror::Error;
+
+/// Standard alphabet; padding is written, and not demanded of others.
+pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What one Engine.IO message carries.
+///
+/// Text is kept as bytes: WebSocket text has not been checked for UTF-8 yet when it arrives here, so that it is
+/// checked once, by whoever reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A text message, without its type digit.
+    Text(Bytes),
+    /// A binary message.
+    Binary(Bytes),
+}
+
+/// One Engine.IO packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Packet {
+    /// `0`: the handshake, with its JSON.
+    Open(Bytes),
+    /// `1`: the session ends.
+    Close,
+    /// `2`: heartbeat, or `2probe` on an upgrading transport.
+    Ping(Bytes),
+    /// `3`: the answer to a ping.
+    Pong(Bytes),
+    /// `4`, or a binary frame: a message.
+    Message(Message),
+    /// `5`: the client has moved to this transport.
+    Upgrade,
+    /// `6`: nothing; it releases a pending poll.
+    Noop,
+}
+
+/// Why bytes are no Engine.IO packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PacketError {
+    /// No type digit.
+    #[error("the packet is empty")]
+    Empty,
+    /// The first byte is neither `0` to `6` nor `b`.
+    #[error("unknown packet type {0:#04x}")]
+    UnknownType(u8),
+    /// What follows `b` is no base64.
+    #[error("the base64 of a binary message is malformed")]
+    Base64,
+    /// A polling body is no UTF-8.
+    #[error("the body is not UTF-8")]
+    Utf8,
+}
+
+impl Packet {
+    /// Reads one packet from a WebSocket text frame, or from between the separators of a polling body.
+    ///
+    /// # Errors
+    /// [`PacketError`] if it is empty, of an unknown type, or binary with malformed base64. Missing base64
+    /// padding is accepted.
+    ///
+    /// ```
+    /// use sansocket_protocol::engine::packet::{Message, Packet};
+    ///
+    /// let packet = Packet::decode("4hello".into()).unwrap();
+    /// assert_eq!(packet, Packet::Message(Message::Text("hello".into())));
+    /// let packet = Packet::decode("bAQID".into()).unwrap();
+    /// assert_eq!(packet, Packet::Message(Message::Binary(vec![1, 2, 3].into())));
+    /// assert!(Packet::decode("7".into()).is_err());
+    /// ```
+    pub fn decode(text: Bytes) -> Result<Self, PacketError> {
+        let Some(&kind) = text.first() else { return Err(PacketError::Empty) };
+        Ok(match kind {
+            b'4' => Self::Message(Message::Text(text.slice(1..))),
+            b'3' => Self::Pong(text.slice(1..)),
+            b'2' => Self::Ping(text.slice(1..)),
+            b'0' => Self::Open(text.slice(1..)),
+            b'1' => Self::Close,
+            b'5' => Self::Upgrade,
+            b'6' => Self::Noop,
+            b'b' => {
+                let mut bytes = Vec::new();
+                BASE64.decode_vec(&text[1..], &mut bytes).map_err(|_| PacketError::Base64)?;
+                Self::Message(Message::Binary(bytes.into()))
+            }
+            other => return Err(PacketError::UnknownType(other)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_digit_is_known_and_no_other() {
+        for byte in 0..=u8::MAX {
+            let known = (b'0'..=b'6').contains(&byte) || byte == b'b';
+            assert_eq!(Packet::decode(Bytes::copy_from_slice(&[byte])).is_ok(), known, "{byte}");
+        }
+        assert_eq!(Packet::decode(Bytes::new()), Err(PacketError::Empty));
+    }
+
+    #[test]
+    fn base64_needs_no_padding_but_takes_no_garbage() {
+        for text in ["bAQI", "bAQI="] {
+            let packet = Packet::decode(Bytes::from_static(text.as_bytes())).unwrap();
+            assert_eq!(packet, Packet::Message(Message::Binary(Bytes::from_static(&[1, 2]))));
+        }
+        assert_eq!(Packet::decode(Bytes::from_static(b"b!!!")), Err(PacketError::Base64));
+        assert_eq!(Packet::decode(Bytes::from_static(b"bA")), Err(PacketError::Base64));
+    }
+}

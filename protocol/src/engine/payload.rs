@@ -1,0 +1,148 @@
+//! Long-polling payloads: packets joined by the byte 0x1E (protocol v4, "HTTP long-polling").
+
+use super::packet::{BASE64, Packet, PacketError};
+use alloc::vec::Vec;
+use base64::Engine as _;
+use bytes::Bytes;
+
+/// The byte between two packets. Nothing escapes it: a text message of plain Engine.IO that contains U+001E
+/// breaks on polling, in every implementation (Socket.IO's JSON escapes it).
+pub const SEPARATOR: u8 = 0x1e;
+
+/// Collects packets into the body of a poll's response, or of a client's POST.
+///
+/// ```
+/// use sansocket_protocol::engine::payload::Encoder;
+///
+/// let mut payload = Encoder::default();
+/// payload.text(b"4hello");
+/// payload.binary(&[1, 2, 3, 4]);
+/// assert_eq!(payload.finish(), "4hello\x1ebAQIDBA==");
+/// ```
+#[derive(Debug, Default)]
+pub struct Encoder {
+    body: Vec<u8>,
+    started: bool,
+}
+
+impl Encoder {
+    /// An encoder with room for that many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { body: Vec::with_capacity(bytes), started: false }
+    }
+
+    fn separate(&mut self) {
+        if self.started {
+            self.body.push(SEPARATOR);
+        }
+        self.started = true;
+    }
+
+    /// Adds a packet that is ready text, type digit included.
+    pub fn text(&mut self, packet: &[u8]) {
+        self.separate();
+        self.body.extend_from_slice(packet);
+    }
+
+    /// Adds a binary message: `b` and base64.
+    pub fn binary(&mut self, data: &[u8]) {
+        self.separate();
+        let needed = base64::encoded_len(data.len(), true).unwrap_or(0);
+        let start = self.body.len() + 1;
+        self.body.push(b'b');
+        self.body.resize(start + needed, 0);
+        let written = BASE64.encode_slice(data, &mut self.body[start..]).unwrap_or(0);
+        self.body.truncate(start + written);
+    }
+
+    /// The body.
+    pub fn finish(self) -> Bytes {
+        self.body.into()
+    }
+}
+
+/// Reads the packets of a body one by one. It stops for good at the first malformed one; those before it have
+/// been handed out by then, as the reference does.
+///
+/// ```
+/// use sansocket_protocol::engine::payload::Decoder;
+///
+/// let packets: Vec<_> = Decoder::new("4a\x1e4b".into()).collect::<Result<_, _>>().unwrap();
+/// assert_eq!(packets.len(), 2);
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    rest: Option<Bytes>,
+    utf8: bool,
+}
+
+impl Decoder {
+    /// A decoder over a whole body. An empty body is one empty packet, which is malformed.
+    pub fn new(body: Bytes) -> Self {
+        let utf8 = core::str::from_utf8(&body).is_ok();
+        Self { rest: Some(body), utf8 }
+    }
+}
+
+impl Iterator for Decoder {
+    type Item = Result<Packet, PacketError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut rest = self.rest.take()?;
+        if !self.utf8 {
+            return Some(Err(PacketError::Utf8));
+        }
+        let packet = match rest.iter().position(|byte| *byte == SEPARATOR) {
+            Some(end) => {
+                let packet = rest.split_to(end);
+                self.rest = Some(rest.slice(1..));
+                packet
+            }
+            None => rest,
+        };
+        let packet = Packet::decode(packet);
+        if packet.is_err() {
+            self.rest = None;
+        }
+        Some(packet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::Message;
+    use super::*;
+    use alloc::vec;
+
+    fn decode(body: &'static str) -> Vec<Result<Packet, PacketError>> {
+        Decoder::new(Bytes::from_static(body.as_bytes())).collect()
+    }
+
+    fn text(text: &'static str) -> Result<Packet, PacketError> {
+        Ok(Packet::Message(Message::Text(Bytes::from_static(text.as_bytes()))))
+    }
+
+    #[test]
+    fn the_published_example_encodes_to_its_bytes() {
+        let mut payload = Encoder::default();
+        payload.binary(&[1, 2, 3, 4]);
+        payload.text(b"4");
+        payload.binary(&[]);
+        payload.text("4é😀".as_bytes());
+        assert_eq!(payload.finish(), "bAQIDBA==\x1e4\x1eb\x1e4é😀");
+    }
+
+    #[test]
+    fn decoding_stops_at_the_first_malformed_packet() {
+        assert_eq!(decode("4a\x1e9\x1e4b"), vec![text("a"), Err(PacketError::UnknownType(b'9'))]);
+        assert_eq!(decode("4a\x1e"), vec![text("a"), Err(PacketError::Empty)]);
+        assert_eq!(decode("\x1e4a"), vec![Err(PacketError::Empty)]);
+        assert_eq!(decode(""), vec![Err(PacketError::Empty)]);
+    }
+
+    #[test]
+    fn a_body_that_is_no_utf8_delivers_nothing() {
+        let packets: Vec<_> = Decoder::new(Bytes::from_static(b"4a\x1e4\xff")).collect();
+        assert_eq!(packets, vec![Err(PacketError::Utf8)]);
+    }
+}

@@ -1,0 +1,291 @@
+//! HTTP as data: the head of a request and the response to it, without any HTTP library.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt;
+
+/// A number by which the caller knows an HTTP request, and the WebSocket that it may become. Chosen by the
+/// caller; never reused within one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Looks up request headers. Implemented for slices of pairs, and by adapters for their library's map.
+pub trait Headers {
+    /// The first value under `name`, which is given in lower case; `None` if there is none or it is no text.
+    fn header(&self, name: &str) -> Option<&str>;
+}
+
+impl Headers for [(&str, &str)] {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+}
+
+impl<const N: usize> Headers for [(&str, &str); N] {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.as_slice().header(name)
+    }
+}
+
+/// The head of an HTTP request: all that Engine.IO decides upon.
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// The method in capitals: `GET`.
+    pub method: &'a str,
+    /// Path and query as they stand in the request line: `/socket.io/?EIO=4&transport=polling`.
+    pub target: &'a str,
+    /// The headers.
+    pub headers: &'a dyn Headers,
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The query may hold a session id, which is a secret.
+        f.debug_struct("RequestHead").field("method", &self.method).field("path", &self.path()).finish()
+    }
+}
+
+impl RequestHead<'_> {
+    /// The part of the target before `?`.
+    pub fn path(&self) -> &str {
+        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+    }
+
+    /// The query that this protocol reads.
+    pub fn query(&self) -> Query<'_> {
+        Query::parse(self.target.split_once('?').map_or("", |(_, query)| query))
+    }
+
+    /// Whether the client asks for a WebSocket (`Connection: Upgrade`, `Upgrade: websocket`).
+    pub fn is_websocket_upgrade(&self) -> bool {
+        let has = |name, token: &str| {
+            self.headers
+                .header(name)
+                .is_some_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
+        };
+        has("connection", "upgrade") && has("upgrade", "websocket")
+    }
+}
+
+/// The query parameters of Engine.IO (protocol v4, "URL"). Of duplicate keys the last one counts; an empty `sid`
+/// counts as none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// `EIO`: the protocol revision.
+    pub revision: Option<Cow<'a, str>>,
+    /// `transport`.
+    pub transport: Option<Cow<'a, str>>,
+    /// `sid`: the session.
+    pub session: Option<Cow<'a, str>>,
+}
+
+impl<'a> Query<'a> {
+    /// Reads the part after `?`.
+    pub fn parse(query: &'a str) -> Self {
+        let mut parsed = Self::default();
+        for (key, value) in pairs(query) {
+            match &*key {
+                "EIO" => parsed.revision = Some(value),
+                "transport" => parsed.transport = Some(value),
+                "sid" => parsed.session = Some(value).filter(|value| !value.is_empty()),
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+/// The pairs of a query string, percent-decoded, in order.
+///
+/// ```
+/// use sansocket_protocol::engine::request::pairs;
+///
+/// let pairs: Vec<_> = pairs("a=1&b=x%20y+z&c").collect();
+/// assert_eq!(pairs, [("a".into(), "1".into()), ("b".into(), "x y z".into()), ("c".into(), "".into())]);
+/// ```
+pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|part| !part.is_empty()).map(|part| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        (percent_decode(key), percent_decode(value))
+    })
+}
+
+fn percent_decode(text: &str) -> Cow<'_, str> {
+    if !text.contains(['%', '+']) {
+        return Cow::Borrowed(text);
+    }
+    let hex = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = match (byte, bytes.get(at + 1), bytes.get(at + 2)) {
+            (b'%', Some(&high), Some(&low)) => hex(high).zip(hex(low)).map(|(high, low)| high * 16 + low),
+            _ => None,
+        };
+        decoded.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// Why a request was refused before it reached a session (protocol v4; the reference's numbers and words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// 0: no such transport, or it is not enabled.
+    UnknownTransport = 0,
+    /// 1: no such session.
+    UnknownSession = 1,
+    /// 2: a session is opened with GET only.
+    BadHandshakeMethod = 2,
+    /// 3: anything else that does not fit the session.
+    BadRequest = 3,
+    /// 4: the application said no.
+    Forbidden = 4,
+    /// 5: `EIO` names a revision that is not served.
+    UnsupportedRevision = 5,
+}
+
+impl RefusalCode {
+    /// The reference's words for it.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSession => "Session ID unknown",
+            Self::BadHandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::Forbidden => "Forbidden",
+            Self::UnsupportedRevision => "Unsupported protocol version",
+        }
+    }
+
+    const fn status(self) -> u16 {
+        if matches!(self, Self::Forbidden) { 403 } else { 400 }
+    }
+}
+
+/// An HTTP response as plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Names in lower case, with their values.
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// The body. `content-length` is the adapter's to add.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// An empty response.
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The value of the first header of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    /// The refusal of a plain request: `{"code":1,"message":"Session ID unknown"}`.
+    pub fn refusal(code: RefusalCode) -> Self {
+        Self::refusal_with(code, code.message())
+    }
+
+    /// A refusal in the application's own words.
+    pub fn refusal_with(code: RefusalCode, message: &str) -> Self {
+        let message = serde_json::to_string(message).unwrap_or_default();
+        Self::new(code.status())
+            .header("content-type", "application/json")
+            .body(alloc::format!("{{\"code\":{},\"message\":{message}}}", code as u8))
+    }
+
+    /// The refusal of a WebSocket handshake: the message alone, status 400 whatever the code, and the connection
+    /// ends with it.
+    pub fn upgrade_refusal(message: &str) -> Self {
+        Self::new(400)
+            .header("connection", "close")
+            .header("content-type", "text/html")
+            .body(String::from(message))
+    }
+
+    /// The answer to a poll.
+    pub(crate) fn poll(body: Bytes) -> Self {
+        let mut headers = Vec::with_capacity(3);
+        headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/plain; charset=UTF-8")));
+        headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
+        Self { status: 200, headers, body }
+    }
+
+    /// The answer to a POST whose packets were taken.
+    pub(crate) fn posted() -> Self {
+        let mut headers = Vec::with_capacity(3);
+        // The reference answers text/html, so that no browser takes it for a download.
+        headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/html")));
+        headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
+        Self { status: 200, headers, body: Bytes::from_static(b"ok") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_duplicate_keys_counts() {
+        let query = Query::parse("EIO=3&EIO=4&transport=polling");
+        assert_eq!(query.revision.as_deref(), Some("4"));
+    }
+
+    #[test]
+    fn an_empty_session_id_is_none() {
+        assert_eq!(Query::parse("sid=&EIO=4").session, None);
+        assert_eq!(Query::parse("sid=abc").session.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn broken_percent_escapes_stay_as_they_are() {
+        assert_eq!(percent_decode("%"), "%");
+        assert_eq!(percent_decode("%4"), "%4");
+        assert_eq!(percent_decode("%zz%41"), "%zzA");
+        assert_eq!(percent_decode("%ff"), "\u{fffd}");
+    }
+
+    #[test]
+    fn a_refusal_carries_the_number_and_the_words() {
+        let response = Response::refusal(RefusalCode::UnknownSession);
+        assert_eq!(response.status, 400);
+        assert_eq!(response.body, r#"{"code":1,"message":"Session ID unknown"}"#);
+        assert_eq!(Response::refusal(RefusalCode::Forbidden).status, 403);
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers() {
+        let head = |headers| RequestHead { method: "GET", target: "/", headers };
+        assert!(
+            head(&[("Connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]).is_websocket_upgrade()
+        );
+        assert!(!head(&[("connection", "upgrade")]).is_websocket_upgrade());
+        assert!(!head(&[("connection", "close"), ("upgrade", "websocket")]).is_websocket_upgrade());
+    }
+}

@@ -1,0 +1,785 @@
+//! One Engine.IO session, seen from the server.
+//!
+//! ```text
+//!              first request answered              close by either side, error
+//!   Opening ---------------------------> Open ------------------------------------> Closed
+//!                                          |                                          ^
+//!                                          | the application closes                   | all that was
+//!                                          +-----------------------------> Closing ---+ queued is written
+//! ```
+//!
+//! Its methods are of four kinds: `handle_*` (something happened outside; never fails), commands (`send`,
+//! `close`), `poll_*` (what is to be written, and by when to call again), and getters. Any order of calls is
+//! legal. [`crate::server::Connection`] puts Socket.IO on top and is what adapters drive.
+
+use super::config::Config;
+use super::handshake::{open_packet, set_cookie};
+use super::heartbeat::{Due, Heartbeat};
+use super::packet::{Message, Packet, PacketError};
+use super::payload;
+use super::request::{RefusalCode, RequestHead, RequestId, Response};
+use crate::error::{CloseReason, PeerError};
+use crate::frame::Frame;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// How often a poll that is pending during an upgrade is released, so that the client can stop polling.
+const NOOP_INTERVAL: Duration = Duration::from_millis(100);
+/// A WebSocket takes volatile messages while less than this is queued for it.
+const WRITABLE_BELOW: usize = 64 << 10;
+/// Queues are given back to the allocator when they are empty and were this long.
+const SHRINK_ABOVE: usize = 32;
+
+const NOOP: &[u8] = b"6";
+const CLOSE: &[u8] = b"1";
+
+/// What is to be written, and where.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Transmit {
+    /// Answer that request.
+    Respond {
+        /// Which one.
+        request: RequestId,
+        /// With what. [`Config::decorate`] is to be applied.
+        response: Box<Response>,
+    },
+    /// End the connection of that request without an answer.
+    Abort {
+        /// Which one.
+        request: RequestId,
+    },
+    /// Answer that request with 101 and tell [`Server::websocket_opened`] once its WebSocket is there. From then
+    /// on the request's id names the WebSocket.
+    AcceptWebSocket {
+        /// Which one.
+        request: RequestId,
+    },
+    /// Write one message to that WebSocket.
+    Write {
+        /// Which one.
+        websocket: RequestId,
+        /// A text message is a whole packet, type digit included.
+        message: Message,
+    },
+    /// Close that WebSocket.
+    CloseWebSocket {
+        /// Which one.
+        websocket: RequestId,
+        /// The code of the close frame; without one, the frame is empty.
+        code: Option<u16>,
+    },
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Wants {
+    /// A [`Transmit`] about it.
+    Answer,
+    /// Its body, up to that many bytes: see [`Server::begin_body`].
+    Body {
+        /// In bytes.
+        limit: usize,
+    },
+}
+
+/// How the body of a POST ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Body {
+    /// It is here.
+    Complete(Bytes),
+    /// It is larger than the limit; what came of it was thrown away.
+    TooLarge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Opening { deadline: Instant },
+    Open,
+    Closing { deadline: Instant },
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Polling,
+    WebSocket(RequestId),
+}
+
+/// A WebSocket that a polling session is moving to.
+#[derive(Clone, Copy, Debug)]
+struct Upgrade {
+    websocket: RequestId,
+    probed: bool,
+    deadline: Instant,
+    noop_at: Instant,
+}
+
+/// A POST whose answer is still owed.
+#[derive(Clone, Copy, Debug)]
+struct Post {
+    request: RequestId,
+    progress: PostProgress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PostProgress {
+    Reading,
+    Malformed,
+    /// Its packets were taken; the answer waits for reading to go on.
+    Withheld,
+}
+
+#[derive(Clone, Debug)]
+enum Outgoing {
+    Ping,
+    Message(Message),
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// In the protocol's words.
+    pub reason: CloseReason,
+    /// What the peer did, if it did something wrong.
+    pub detail: Option<PeerError>,
+}
+
+/// One Engine.IO session, seen from the server. See the [module](self).
+#[derive(Debug)]
+pub struct Server {
+    config: Arc<Config>,
+    id: Arc<str>,
+    state: State,
+    transport: Transport,
+    upgrade: Option<Upgrade>,
+    poll: Option<RequestId>,
+    post: Option<Post>,
+    paused_at: Option<Instant>,
+    heartbeat: Heartbeat,
+    control: VecDeque<Transmit>,
+    out: VecDeque<Outgoing>,
+    queued: usize,
+    unwritten: usize,
+    closed: Option<Closed>,
+    upgraded: bool,
+}
+
+impl Server {
+    /// A session that waits for its first request to be handed to [`Server::handle_request`].
+    pub fn new(now: Instant, config: Arc<Config>, id: Arc<str>) -> Self {
+        let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
+        let deadline = now + config.upgrade_timeout;
+        Self {
+            config,
+            id,
+            state: State::Opening { deadline },
+            transport: Transport::Polling,
+            upgrade: None,
+            poll: None,
+            post: None,
+            paused_at: None,
+            heartbeat,
+            control: VecDeque::new(),
+            out: VecDeque::new(),
+            queued: 0,
+            unwritten: 0,
+            closed: None,
+            upgraded: false,
+        }
+    }
+
+    /// The session id: a secret between this server and its client.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Whether messages pass: neither opening, nor closing, nor closed.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether the session is over and all about it was told: it can be forgotten.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Closed && self.control.is_empty() && self.post.is_none() && self.closed.is_none()
+    }
+
+    /// Whether new requests still belong to this session. A closing one answers its last polls.
+    pub fn is_listed(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// The transport in use: `polling` or `websocket`.
+    pub fn transport_name(&self) -> &'static str {
+        match self.transport {
+            Transport::Polling => "polling",
+            Transport::WebSocket(_) => "websocket",
+        }
+    }
+
+    /// Bytes that wait for the peer: queued here, and not yet written by the owner.
+    pub fn buffered(&self) -> usize {
+        self.queued + self.unwritten
+    }
+
+    /// Whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
+    /// WebSocket is not behind.
+    pub fn is_writable(&self) -> bool {
+        self.is_open()
+            && match self.transport {
+                Transport::Polling => self.poll.is_some() && self.out.is_empty(),
+                Transport::WebSocket(_) => self.unwritten == 0 && self.queued < WRITABLE_BELOW,
+            }
+    }
+
+    // --- what happened outside ------------------------------------------------------------------------------
+
+    /// A request for this session arrived: its first one, or one that names its id.
+    pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        self.fire(now, false);
+        let query = head.query();
+        if head.is_websocket_upgrade() {
+            if matches!(self.state, State::Opening { .. }) && query.transport.as_deref() == Some("websocket") {
+                self.transport = Transport::WebSocket(request);
+                self.control.push_back(Transmit::AcceptWebSocket { request });
+            } else if self.may_upgrade()
+                && query.transport.as_deref() == Some("websocket")
+                && query.revision.as_deref() == Some("4")
+            {
+                self.upgrade = Some(Upgrade {
+                    websocket: request,
+                    probed: false,
+                    deadline: now + self.config.upgrade_timeout,
+                    noop_at: Instant::FAR_FUTURE,
+                });
+                self.control.push_back(Transmit::AcceptWebSocket { request });
+            } else {
+                let message = RefusalCode::BadRequest.message();
+                self.respond(request, Response::upgrade_refusal(message));
+            }
+            return Wants::Answer;
+        }
+        if self.state == State::Closed {
+            self.refuse(request, RefusalCode::UnknownSession);
+            return Wants::Answer;
+        }
+        if query.transport.as_deref() != Some(self.transport_name()) || query.revision.as_deref() != Some("4") {
+            self.refuse(request, RefusalCode::BadRequest);
+            return Wants::Answer;
+        }
+        match (head.method, self.state) {
+            ("GET", State::Opening { .. }) => self.open_polling(now, request),
+            ("GET", _) => self.handle_poll(request),
+            ("POST", State::Open | State::Closing { .. }) => return self.handle_post(request, head),
+            _ => self.refuse(request, RefusalCode::BadHandshakeMethod),
+        }
+        Wants::Answer
+    }
+
+    /// The body of a POST ended. What comes back is to be read packet by packet, each given to
+    /// [`Server::handle_packet`], and then [`Server::end_body`] called. `None`: there is nothing to read.
+    pub fn begin_body(&mut self, now: Instant, request: RequestId, body: Body) -> Option<payload::Decoder> {
+        self.fire(now, false);
+        if self.post.is_none_or(|post| post.request != request) {
+            return None;
+        }
+        match body {
+            Body::Complete(body) => Some(payload::Decoder::new(body)),
+            Body::TooLarge => {
+                self.post = None;
+                self.respond(request, Response::new(413));
+                None
+            }
+        }
+    }
+
+    /// One packet of a polling body. What comes back is a message for the layer above.
+    pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
+        if self.state != State::Open {
+            return None;
+        }
+        match packet {
+            Ok(packet) => self.handle_any_packet(now, packet),
+            Err(error) => {
+                if let Some(post) = &mut self.post {
+                    post.progress = PostProgress::Malformed;
+                }
+                self.abort(CloseReason::ParseError, Some(error.into()));
+                None
+            }
+        }
+    }
+
+    /// All packets of a body were read: the POST is answered, once reading goes on.
+    pub fn end_body(&mut self, request: RequestId) {
+        let Some(post) = self.post.as_mut().filter(|post| post.request == request) else { return };
+        if post.progress == PostProgress::Malformed {
+            self.post = None;
+            // The reference says `ok` here and closes; the specification asks for a refusal.
+            self.respond(request, Response::new(400));
+        } else {
+            post.progress = PostProgress::Withheld;
+            if self.paused_at.is_none() || self.state != State::Open {
+                self.answer_post();
+            }
+        }
+    }
+
+    /// The client ended a request before it was answered, or its WebSocket never came to be.
+    pub fn request_aborted(&mut self, now: Instant, request: RequestId) {
+        self.fire(now, false);
+        let is_poll = self.poll == Some(request);
+        let is_post = self.post.is_some_and(|post| post.request == request);
+        if is_poll {
+            self.poll = None;
+        }
+        if is_post {
+            self.post = None;
+        }
+        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == request) {
+            self.upgrade = None;
+        }
+        if is_poll || is_post || self.transport == Transport::WebSocket(request) {
+            self.abort(CloseReason::TransportError, Some(PeerError::RequestAborted));
+        }
+    }
+
+    /// The WebSocket of an accepted request is there.
+    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        self.fire(now, false);
+        if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
+            self.open(now);
+            let open = open_packet(&self.config, &self.id, false);
+            self.out.push_front(Outgoing::Message(Message::Text(open)));
+        } else if !self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket)
+            && self.transport != Transport::WebSocket(websocket)
+        {
+            // Its upgrade was given up meanwhile.
+            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+        }
+    }
+
+    /// A message arrived on a WebSocket. What comes back is a message for the layer above.
+    pub fn handle_websocket(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        message: Message,
+    ) -> Option<Message> {
+        self.fire(now, false);
+        if self.transport == Transport::WebSocket(websocket) {
+            if self.state != State::Open {
+                return None;
+            }
+            return match message {
+                Message::Binary(_) => {
+                    self.heartbeat.activity(now);
+                    Some(message)
+                }
+                Message::Text(text) => {
+                    let packet = Packet::decode(text);
+                    self.handle_packet(now, packet)
+                }
+            };
+        }
+        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
+            self.handle_probe(now, message);
+        }
+        None
+    }
+
+    /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
+    /// adapter has sent that close code.
+    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        self.fire(now, false);
+        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
+            self.upgrade = None;
+        }
+        if self.transport == Transport::WebSocket(websocket) {
+            match error {
+                Some(code) => self.abort(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
+                None => self.abort(CloseReason::TransportClose, None),
+            }
+        }
+    }
+
+    /// How many bytes the owner has taken and not been able to write yet. It takes no more while there are many.
+    pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
+        if bytes < self.unwritten && self.paused_at.is_some() {
+            self.paused_at = Some(now);
+        }
+        self.unwritten = bytes;
+    }
+
+    /// A deadline has passed, perhaps. Calling it early or often does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.fire(now, true);
+    }
+
+    // --- commands ---------------------------------------------------------------------------------------------
+
+    /// Queues a frame, whatever waits already: the budget is the caller's to check with [`Server::buffered`].
+    /// Returns false, having done nothing, if the session is not open.
+    pub fn send(&mut self, frame: &Frame) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        if let Some(text) = frame.text() {
+            self.queued += text.len();
+            self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
+        }
+        for attachment in frame.attachments() {
+            self.queued += attachment.len();
+            self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
+        }
+        true
+    }
+
+    /// Closes the session after what is queued was written. The application is told at once.
+    pub fn close(&mut self, now: Instant, reason: CloseReason) {
+        match self.state {
+            State::Opening { .. } => self.abort(reason, None),
+            State::Open => {
+                self.state = State::Closing { deadline: now + self.config.close_timeout };
+                self.closed = Some(Closed { reason, detail: None });
+                self.drop_upgrade(None);
+                self.out.retain(|item| !matches!(item, Outgoing::Ping));
+                self.answer_post();
+                if self.out.is_empty() {
+                    if let Some(poll) = self.poll.take() {
+                        self.respond(poll, Response::poll(Bytes::from_static(CLOSE)));
+                        self.finish();
+                    }
+                }
+            }
+            State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    /// Ends the session now; what is queued is thrown away.
+    pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
+        self.end(reason, detail, CLOSE);
+    }
+
+    /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
+    /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
+    pub fn pause(&mut self, now: Instant, pause: bool) {
+        match (pause, self.paused_at) {
+            (true, None) => {
+                self.paused_at = Some(now);
+                self.heartbeat.suspend();
+            }
+            (false, Some(_)) => {
+                self.paused_at = None;
+                self.heartbeat.resume(now);
+                self.answer_post();
+            }
+            _ => {}
+        }
+    }
+
+    /// Something moved: a pause counts from here.
+    pub fn progress(&mut self, now: Instant) {
+        if self.paused_at.is_some() {
+            self.paused_at = Some(now);
+        }
+    }
+
+    // --- what is to be done -----------------------------------------------------------------------------------
+
+    /// The next thing to write.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(control) = self.control.pop_front() {
+            if self.control.is_empty() && self.control.capacity() > 4 {
+                self.control = VecDeque::new();
+            }
+            return Some(control);
+        }
+        match self.transport {
+            Transport::WebSocket(websocket) if !matches!(self.state, State::Opening { .. }) => {
+                let Some(item) = self.out.pop_front() else {
+                    if matches!(self.state, State::Closing { .. }) {
+                        self.finish();
+                        return Some(Transmit::CloseWebSocket { websocket, code: None });
+                    }
+                    return None;
+                };
+                if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
+                    self.out = VecDeque::new();
+                }
+                let message = match item {
+                    Outgoing::Ping => Message::Text(Bytes::from_static(b"2")),
+                    Outgoing::Message(message) => {
+                        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                        self.queued = self.queued.saturating_sub(bytes.len());
+                        message
+                    }
+                };
+                Some(Transmit::Write { websocket, message })
+            }
+            Transport::Polling if !self.out.is_empty() => {
+                let request = self.poll.take()?;
+                let response = Box::new(Response::poll(self.payload()));
+                Some(Transmit::Respond { request, response })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether [`Server::poll_transmit`] has something.
+    pub fn has_transmit(&self) -> bool {
+        !self.control.is_empty()
+            || match self.transport {
+                Transport::Polling => self.poll.is_some() && !self.out.is_empty(),
+                Transport::WebSocket(_) => match self.state {
+                    State::Opening { .. } => false,
+                    State::Closing { .. } => true,
+                    State::Open | State::Closed => !self.out.is_empty(),
+                },
+            }
+    }
+
+    /// By when [`Server::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let mut deadline = match self.state {
+            State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
+            State::Closed => return None,
+            State::Open => self.heartbeat.deadline(),
+        };
+        if let Some(upgrade) = &self.upgrade {
+            deadline = deadline.min(upgrade.deadline);
+            if self.poll.is_some() {
+                deadline = deadline.min(upgrade.noop_at);
+            }
+        }
+        if let Some(paused) = self.paused_at {
+            deadline = deadline.min(paused + self.config.pause_timeout);
+        }
+        Some(deadline)
+    }
+
+    /// That the session ended, once.
+    pub fn take_closed(&mut self) -> Option<Closed> {
+        self.closed.take()
+    }
+
+    /// That the session moved to WebSocket, once.
+    pub fn take_upgraded(&mut self) -> bool {
+        core::mem::take(&mut self.upgraded)
+    }
+
+    // --- inside -----------------------------------------------------------------------------------------------
+
+    fn may_upgrade(&self) -> bool {
+        self.state == State::Open
+            && self.transport == Transport::Polling
+            && self.upgrade.is_none()
+            && self.config.allow_upgrades
+            && self.config.transports.websocket
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.state = State::Open;
+        self.heartbeat = Heartbeat::new(now, self.config.ping_interval, self.config.ping_timeout);
+        if let Some(initial) = &self.config.initial_packet {
+            let frame = Frame::text_message(initial);
+            self.send(&frame);
+        }
+    }
+
+    fn open_polling(&mut self, now: Instant, request: RequestId) {
+        self.open(now);
+        let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
+        let open = open_packet(&self.config, &self.id, may_upgrade);
+        self.out.push_front(Outgoing::Message(Message::Text(open)));
+        let mut response = Response::poll(self.payload());
+        if let Some(cookie) = &self.config.cookie {
+            response = response.header("set-cookie", set_cookie(cookie, &self.id));
+        }
+        self.respond(request, response);
+    }
+
+    fn handle_poll(&mut self, request: RequestId) {
+        if self.poll.is_some() {
+            self.respond(request, Response::new(400));
+            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPolls));
+        } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
+            self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
+            self.finish();
+        } else {
+            self.poll = Some(request);
+        }
+    }
+
+    fn handle_post(&mut self, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        let declared = head.headers.header("content-length").and_then(|length| length.parse::<u64>().ok());
+        if let Some(post) = self.post.take() {
+            self.respond(request, Response::new(400));
+            self.control.push_back(Transmit::Abort { request: post.request });
+            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
+        } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
+            // Binary bodies belong to protocol v3.
+            self.respond(request, Response::new(400));
+            self.abort(CloseReason::TransportError, None);
+        } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
+            self.respond(request, Response::new(413));
+        } else {
+            self.post = Some(Post { request, progress: PostProgress::Reading });
+            return Wants::Body { limit: self.config.max_payload };
+        }
+        Wants::Answer
+    }
+
+    /// Gives the answer that was withheld, if one was.
+    fn answer_post(&mut self) {
+        if let Some(post) = self.post.take_if(|post| post.progress == PostProgress::Withheld) {
+            self.respond(post.request, Response::posted());
+        }
+    }
+
+    /// A packet on the transport in use.
+    fn handle_any_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
+        match packet {
+            Packet::Message(message) => {
+                self.heartbeat.activity(now);
+                return Some(message);
+            }
+            Packet::Pong(_) => self.heartbeat.pong(now),
+            Packet::Ping(_) => self.abort(CloseReason::TransportError, Some(PeerError::HeartbeatDirection)),
+            Packet::Close => self.end(CloseReason::TransportClose, None, NOOP),
+            Packet::Open(_) | Packet::Upgrade | Packet::Noop => self.heartbeat.activity(now),
+        }
+        None
+    }
+
+    /// A packet on the WebSocket that the session is moving to (protocol v4, "Upgrade").
+    fn handle_probe(&mut self, now: Instant, message: Message) {
+        let packet = match message {
+            Message::Text(text) => Packet::decode(text).ok(),
+            Message::Binary(_) => None,
+        };
+        let Some(upgrade) = &mut self.upgrade else { return };
+        let websocket = upgrade.websocket;
+        match packet {
+            Some(Packet::Ping(data)) if data == "probe" => {
+                upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
+                upgrade.probed = true;
+                let message = Message::Text(Bytes::from_static(b"3probe"));
+                self.control.push_back(Transmit::Write { websocket, message });
+            }
+            Some(Packet::Upgrade) if upgrade.probed => {
+                self.upgrade = None;
+                self.transport = Transport::WebSocket(websocket);
+                self.upgraded = true;
+                // A well-behaved client has stopped polling by now.
+                if let Some(poll) = self.poll.take() {
+                    self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
+                }
+            }
+            _ => self.drop_upgrade(None),
+        }
+    }
+
+    fn drop_upgrade(&mut self, code: Option<u16>) {
+        if let Some(upgrade) = self.upgrade.take() {
+            self.control.push_back(Transmit::CloseWebSocket { websocket: upgrade.websocket, code });
+        }
+    }
+
+    /// Everything queued, as one polling body.
+    fn payload(&mut self) -> Bytes {
+        let mut payload = payload::Encoder::with_capacity(self.queued + 2 * self.out.len() + 16);
+        for item in self.out.drain(..) {
+            match item {
+                Outgoing::Ping => payload.text(b"2"),
+                Outgoing::Message(Message::Text(text)) => payload.text(&text),
+                Outgoing::Message(Message::Binary(data)) => payload.binary(&data),
+            }
+        }
+        if self.out.capacity() > SHRINK_ABOVE {
+            self.out = VecDeque::new();
+        }
+        self.queued = 0;
+        payload.finish()
+    }
+
+    fn respond(&mut self, request: RequestId, response: Response) {
+        self.control.push_back(Transmit::Respond { request, response: Box::new(response) });
+    }
+
+    fn refuse(&mut self, request: RequestId, code: RefusalCode) {
+        self.respond(request, Response::refusal(code));
+    }
+
+    /// The end of a session that was told to the application already.
+    fn finish(&mut self) {
+        self.state = State::Closed;
+        self.out = VecDeque::new();
+        self.queued = 0;
+    }
+
+    fn end(&mut self, reason: CloseReason, detail: Option<PeerError>, to_poll: &'static [u8]) {
+        if self.state == State::Closed {
+            return;
+        }
+        if !matches!(self.state, State::Closing { .. }) {
+            self.closed = Some(Closed { reason, detail });
+        }
+        self.drop_upgrade(None);
+        if let Some(poll) = self.poll.take() {
+            self.respond(poll, Response::poll(Bytes::from_static(to_poll)));
+        }
+        self.answer_post();
+        if let Transport::WebSocket(websocket) = self.transport {
+            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+        }
+        self.finish();
+    }
+
+    /// Fires the deadlines that are over. An input is handled before the heartbeat of the same instant is
+    /// judged: a pong that lay unread must not kill its sender after a stall of our own.
+    fn fire(&mut self, now: Instant, heartbeat: bool) {
+        match self.state {
+            State::Opening { deadline } if now >= deadline => {
+                self.abort(CloseReason::TransportError, Some(PeerError::NeverOpened));
+            }
+            State::Closing { deadline } if now >= deadline => self.end(CloseReason::ForcedClose, None, CLOSE),
+            State::Open => {
+                if self.paused_at.is_some_and(|paused| now >= paused + self.config.pause_timeout) {
+                    return self.abort(CloseReason::Stalled, None);
+                }
+                if let Some(upgrade) = &mut self.upgrade {
+                    if now >= upgrade.deadline {
+                        self.drop_upgrade(None);
+                    } else if now >= upgrade.noop_at && self.poll.is_some() {
+                        upgrade.noop_at = now + NOOP_INTERVAL;
+                        if self.out.is_empty() {
+                            if let Some(poll) = self.poll.take() {
+                                self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
+                            }
+                        }
+                    }
+                }
+                if heartbeat {
+                    match self.heartbeat.due(now) {
+                        Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
+                        Some(Due::Timeout) => self.abort(CloseReason::PingTimeout, None),
+                        None => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! One client, whole: an Engine.IO session with Socket.IO, or the application's own messages, on top.
+//!
+//! # The run loop
+//!
+//! 1. Something happened (a request, a body, a WebSocket message, the time): call the `handle_*` for it.
+//! 2. The application wants something: call a command.
+//! 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing. Whoever cannot
+//!    write more at the moment stops asking: what is not pulled stays inside, counted and bounded.
+//! 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
+//! 5. Read on only while [`wants_read`](Connection::wants_read) says so.
+//! 6. Wait for the next happening, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
+//!    [`handle_timeout`](Connection::handle_timeout).
+//! 7. Forget it when [`is_finished`](Connection::is_finished).
+//!
+//! Any order of these calls is legal, and a spurious one does nothing.
+
+use crate::engine;
+use crate::engine::config::Overflow;
+use crate::engine::packet::Message;
+use crate::engine::request::{RequestHead, RequestId};
+use crate::engine::server::{Body, Closed, Server as Engine, Transmit, Wants};
+use crate::error::{CloseReason, PeerError, SendError};
+use crate::frame::Frame;
+use crate::socket;
+use crate::socket::server::{Server as Sockets, SocketEvent, SocketKey};
+use crate::time::Instant;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+
+/// What the application should know about a connection.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Of one of its sockets.
+    Socket(SocketEvent),
+    /// A message of a plain Engine.IO session.
+    Message(Message),
+    /// The session moved from long-polling to WebSocket.
+    Upgraded,
+    /// The session ended. Events of sockets that are held may still follow.
+    Closed(Closed),
+}
+
+#[derive(Debug)]
+enum Layer {
+    /// Socket.IO.
+    Sockets(Sockets),
+    /// Plain Engine.IO: messages for the application.
+    Messages { queue: VecDeque<Message>, inbound: usize, held: bool },
+}
+
+/// One client, whole. See the [module](self).
+///
+/// ```
+/// use std::sync::Arc;
+/// use sansocket_protocol::engine::{self, packet::Message, request::{RequestHead, RequestId}, server::Transmit};
+/// use sansocket_protocol::server::{Connection, Event};
+/// use sansocket_protocol::socket;
+/// use sansocket_protocol::socket::server::SocketEvent;
+/// use sansocket_protocol::time::Instant;
+///
+/// let now = Instant::ZERO;
+/// let config = Arc::new(engine::config::Config::default().path("/socket.io"));
+/// let mut connection = Connection::new(now, config, "session-id".into(), Some(Arc::default()));
+///
+/// // The client opens a WebSocket ...
+/// let head = RequestHead {
+///     method: "GET",
+///     target: "/socket.io/?EIO=4&transport=websocket",
+///     headers: &[("connection", "upgrade"), ("upgrade", "websocket")],
+/// };
+/// let ws = RequestId(1);
+/// let _ = connection.handle_request(now, ws, &head);
+/// assert!(matches!(connection.poll_transmit(), Some(Transmit::AcceptWebSocket { .. })));
+/// connection.websocket_opened(now, ws);
+/// assert!(matches!(connection.poll_transmit(), Some(Transmit::Write { .. }))); // 0{"sid":...}
+///
+/// // ... and asks for the main namespace.
+/// connection.handle_websocket(now, ws, Message::Text("40".into()));
+/// let Some(Event::Socket(SocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
+/// connection.accept(socket, "public-id").unwrap();
+/// let Some(Transmit::Write { message: Message::Text(reply), .. }) = connection.poll_transmit() else { panic!() };
+/// assert_eq!(reply, r#"40{"sid":"public-id"}"#);
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    engine: Engine,
+    layer: Layer,
+    now: Instant,
+    upgraded: bool,
+    closed: Option<Closed>,
+}
+
+impl Connection {
+    /// A connection under a session id from [`Router::register`](super::Router::register), which waits for its
+    /// first request to be handed to [`Connection::handle_request`]. Without `sockets` it is plain Engine.IO.
+    pub fn new(
+        now: Instant,
+        engine: Arc<engine::config::Config>,
+        id: Arc<str>,
+        sockets: Option<Arc<socket::config::Config>>,
+    ) -> Self {
+        let layer = match sockets {
+            Some(config) => Layer::Sockets(Sockets::new(now, config)),
+            None => Layer::Messages { queue: VecDeque::new(), inbound: 0, held: false },
+        };
+        Self { engine: Engine::new(now, engine, id), layer, now, upgraded: false, closed: None }
+    }
+
+    // --- getters ----------------------------------------------------------------------------------------------
+
+    /// The session id: a secret between this server and its client. Sockets have public ids of their own.
+    pub fn id(&self) -> &Arc<str> {
+        self.engine.id()
+    }
+
+    /// Whether messages pass.
+    pub fn is_open(&self) -> bool {
+        self.engine.is_open()
+    }
+
+    /// Whether a socket is connected.
+    pub fn is_connected(&self, socket: SocketKey) -> bool {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.is_connected(socket),
+            Layer::Messages { .. } => false,
+        }
+    }
+
+    /// Whether all is over and told.
+    pub fn is_finished(&self) -> bool {
+        self.engine.is_finished() && self.closed.is_none() && !self.has_event()
+    }
+
+    /// Whether requests with this session's id still belong to it.
+    pub fn is_listed(&self) -> bool {
+        self.engine.is_listed()
+    }
+
+    /// The transport in use: `polling` or `websocket`.
+    pub fn transport_name(&self) -> &'static str {
+        self.engine.transport_name()
+    }
+
+    /// Bytes that wait for the client.
+    pub fn buffered(&self) -> usize {
+        let behind = match &self.layer {
+            Layer::Sockets(sockets) => sockets.behind(),
+            Layer::Messages { .. } => 0,
+        };
+        self.engine.buffered() + behind
+    }
+
+    /// Whether less than half of the send budget is used: room for whoever waits before sending more.
+    pub fn has_room(&self) -> bool {
+        self.buffered() <= self.engine.config().effective_send_budget() / 2
+    }
+
+    /// Whether a volatile message would leave at once.
+    pub fn is_writable(&self) -> bool {
+        self.engine.is_writable()
+    }
+
+    /// Whether the owner should read on from the client's WebSocket.
+    pub fn wants_read(&self) -> bool {
+        let limit = self.engine.config().receive_budget;
+        match &self.layer {
+            // A packet that waits for its attachments is let through, and bounded by itself.
+            Layer::Sockets(sockets) => {
+                sockets.inbound() < limit || sockets.is_reassembling() || sockets.awaits_ack()
+            }
+            Layer::Messages { inbound, .. } => *inbound < limit,
+        }
+    }
+
+    // --- what happened outside --------------------------------------------------------------------------------
+
+    /// A request arrived for which the router said [`Open`](super::Route::Open) (the first one) or
+    /// [`Session`](super::Route::Session).
+    pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        let now = self.tick(now);
+        let wants = self.engine.handle_request(now, request, head);
+        self.settle();
+        wants
+    }
+
+    /// The body that a request wanted is here, or too large.
+    pub fn handle_body(&mut self, now: Instant, request: RequestId, body: Body) {
+        let now = self.tick(now);
+        if let Some(payload) = self.engine.begin_body(now, request, body) {
+            for packet in payload {
+                if let Some(message) = self.engine.handle_packet(now, packet) {
+                    self.handle_message(message);
+                }
+            }
+            self.settle();
+            self.engine.end_body(request);
+        }
+        self.settle();
+    }
+
+    /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
+    pub fn request_aborted(&mut self, now: Instant, request: RequestId) {
+        let now = self.tick(now);
+        self.engine.request_aborted(now, request);
+        self.settle();
+    }
+
+    /// The WebSocket of an accepted request is there.
+    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        let now = self.tick(now);
+        self.engine.websocket_opened(now, websocket);
+        self.settle();
+    }
+
+    /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
+    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
+        let now = self.tick(now);
+        if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
+            self.handle_message(message);
+        }
+        self.settle();
+    }
+
+    /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
+    /// adapter has sent that close code.
+    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        let now = self.tick(now);
+        self.engine.websocket_closed(now, websocket, error);
+        self.settle();
+    }
+
+    /// How many of the bytes it was given the owner has not been able to write yet.
+    pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
+        let now = self.tick(now);
+        self.engine.handle_unwritten(now, bytes);
+    }
+
+    /// A deadline has passed, perhaps.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        self.engine.handle_timeout(now);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.handle_timeout(now, &mut self.engine);
+        }
+        self.settle();
+    }
+
+    // --- commands of a Socket.IO connection -------------------------------------------------------------------
+
+    /// Lets a client into the namespace it asked for. See [`Sockets::accept`].
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`].
+    pub fn accept(&mut self, socket: SocketKey, sid: &str) -> Result<(), SendError> {
+        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid))
+    }
+
+    /// Refuses a client that asked for a namespace. See [`Sockets::reject`].
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`].
+    pub fn reject(&mut self, socket: SocketKey, message: &str, data: Option<&str>) -> Result<(), SendError> {
+        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
+    }
+
+    /// Queues an event for a socket.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
+    pub fn emit(&mut self, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        if !self.admit(frame)? {
+            return Ok(());
+        }
+        self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
+    }
+
+    /// Queues an event for a socket if it would leave at once; otherwise it is dropped, and false comes back.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`].
+    pub fn emit_volatile(&mut self, socket: SocketKey, frame: &Frame) -> Result<bool, SendError> {
+        if !self.is_connected(socket) {
+            return Err(SendError::Disconnected);
+        }
+        if !self.is_writable() {
+            return Ok(false);
+        }
+        self.emit(socket, frame).map(|()| true)
+    }
+
+    /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from
+    /// this socket: even ones for single events, odd ones for broadcasts, say. What becomes of it is told by
+    /// [`SocketEvent::Ack`], once.
+    ///
+    /// # Errors
+    /// [`SendError`]; then nothing is awaited.
+    pub fn emit_with_ack(
+        &mut self,
+        socket: SocketKey,
+        frame: &Frame,
+        id: u64,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        if !self.admit(frame)? {
+            return Err(SendError::Full);
+        }
+        self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
+    }
+
+    /// Acknowledges an event of the client. It is dropped if the socket has left its namespace.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], or [`SendError::Full`] as in [`Connection::emit`].
+    pub fn ack(&mut self, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        if !self.admit(frame)? {
+            return Ok(());
+        }
+        self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame))
+    }
+
+    /// Takes a socket out of its namespace; the connection stays.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`].
+    pub fn disconnect(&mut self, socket: SocketKey, reason: CloseReason) -> Result<(), SendError> {
+        self.with_sockets(|sockets, engine| sockets.disconnect(engine, socket, reason))
+    }
+
+    /// Keeps the next events back: of one socket, or with `None` the messages of a plain Engine.IO session.
+    pub fn hold(&mut self, socket: Option<SocketKey>) {
+        match (&mut self.layer, socket) {
+            (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
+            (Layer::Messages { held, .. }, _) => *held = true,
+            (Layer::Sockets(_), None) => {}
+        }
+    }
+
+    /// Lets them go on: a handler has finished.
+    pub fn release(&mut self, socket: Option<SocketKey>) {
+        match (&mut self.layer, socket) {
+            (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
+            (Layer::Messages { held, .. }, _) => *held = false,
+            (Layer::Sockets(_), None) => {}
+        }
+        self.engine.progress(self.now);
+    }
+
+    // --- commands of any connection ---------------------------------------------------------------------------
+
+    /// Queues a message of a plain Engine.IO session.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], or [`SendError::Full`] as in [`Connection::emit`].
+    pub fn send(&mut self, frame: &Frame) -> Result<(), SendError> {
+        if !self.admit(frame)? || self.engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
+    }
+
+    /// Closes the connection: every socket is told, what is queued is written first.
+    pub fn close(&mut self, reason: CloseReason) {
+        if reason != CloseReason::ServerShuttingDown {
+            if let Layer::Sockets(sockets) = &mut self.layer {
+                sockets.disconnect_all(&mut self.engine, CloseReason::ServerNamespaceDisconnect);
+            }
+        }
+        self.engine.close(self.now, reason);
+        self.settle();
+    }
+
+    /// Ends the connection now; what is queued is thrown away.
+    pub fn abort(&mut self, reason: CloseReason) {
+        self.engine.abort(reason, None);
+        self.settle();
+    }
+
+    // --- what is to be done -----------------------------------------------------------------------------------
+
+    /// The next thing to write.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let transmit = self.engine.poll_transmit();
+        self.settle();
+        transmit
+    }
+
+    /// The next thing that the application should know. While more than half of the send budget is used, events
+    /// of this client wait: a fast client that is answered paces itself.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.upgraded) {
+            return Some(Event::Upgraded);
+        }
+        let answers_only = self.engine.is_open() && !self.has_room();
+        let event = match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
+            Layer::Messages { held: true, .. } => None,
+            Layer::Messages { .. } if answers_only => None,
+            Layer::Messages { queue, inbound, .. } => queue.pop_front().map(|message| {
+                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                *inbound = inbound.saturating_sub(bytes.len());
+                Event::Message(message)
+            }),
+        };
+        if event.is_some() {
+            self.settle();
+            return event;
+        }
+        self.closed.take().map(Event::Closed)
+    }
+
+    /// Whether the owner has something to do: to write, or to tell.
+    pub fn has_output(&self) -> bool {
+        self.engine.has_transmit() || self.has_event() || self.closed.is_some()
+    }
+
+    /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadline = self.engine.poll_timeout()?;
+        Some(match &self.layer {
+            Layer::Sockets(sockets) => deadline.min(sockets.poll_timeout()),
+            Layer::Messages { .. } => deadline,
+        })
+    }
+
+    // --- inside -----------------------------------------------------------------------------------------------
+
+    /// Time that runs backwards stands still.
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn has_event(&self) -> bool {
+        let answers_only = self.engine.is_open() && !self.has_room();
+        self.upgraded
+            || match &self.layer {
+                Layer::Sockets(sockets) => sockets.has_event(answers_only),
+                Layer::Messages { queue, held, .. } => !queue.is_empty() && !held && !answers_only,
+            }
+    }
+
+    fn handle_message(&mut self, message: Message) {
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.handle_message(&mut self.engine, message),
+            Layer::Messages { queue, inbound, .. } => {
+                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
+                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
+                    return self.engine.abort(CloseReason::TransportError, Some(detail));
+                }
+                *inbound += bytes.len();
+                queue.push_back(message);
+            }
+        }
+    }
+
+    /// Whether a frame may be queued: `Ok(false)` if it is to be dropped silently.
+    fn admit(&mut self, frame: &Frame) -> Result<bool, SendError> {
+        let buffered = self.buffered();
+        let config = self.engine.config();
+        // A single message of any size passes when nothing waits: it has to be sent somehow.
+        if buffered == 0 || buffered + frame.wire_len() <= config.effective_send_budget() {
+            return Ok(true);
+        }
+        match config.overflow {
+            Overflow::Drop => Ok(false),
+            Overflow::Fail => Err(SendError::Full),
+            Overflow::Close => {
+                self.abort(CloseReason::SlowConsumer);
+                Err(SendError::Full)
+            }
+        }
+    }
+
+    fn with_sockets(
+        &mut self,
+        command: impl FnOnce(&mut Sockets, &mut Engine) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        match &mut self.layer {
+            Layer::Sockets(sockets) => command(sockets, &mut self.engine),
+            Layer::Messages { .. } => Err(SendError::Disconnected),
+        }
+    }
+
+    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    fn settle(&mut self) {
+        self.upgraded |= self.engine.take_upgraded();
+        if let Some(closed) = self.engine.take_closed() {
+            if let Layer::Sockets(sockets) = &mut self.layer {
+                sockets.handle_closed(closed.reason);
+            }
+            self.closed = Some(closed);
+        }
+        let budget = self.engine.config().receive_budget;
+        let (inbound, awaits) = match &self.layer {
+            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false),
+            Layer::Sockets(sockets) => (sockets.inbound(), sockets.awaits_ack()),
+            Layer::Messages { inbound, .. } => (*inbound, false),
+        };
+        // A handler may await this very client, whose answer lies behind what it has sent before: reading goes
+        // on for a second budget, and no further.
+        if awaits && inbound >= budget.saturating_mul(2) && self.engine.is_open() {
+            self.engine.abort(CloseReason::Stalled, None);
+            return self.settle();
+        }
+        self.engine.pause(self.now, inbound >= budget && !awaits);
+    }
+}

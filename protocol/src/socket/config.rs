@@ -1,0 +1,61 @@
+//! The settings of the Socket.IO layer, with the reference's defaults where it has them.
+
+use core::time::Duration;
+
+/// The settings of the Socket.IO layer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long a connection may take to join its first namespace. Default 45 s.
+    pub connect_timeout: Duration,
+    /// How many attachments a received packet may have. Default 10, as in the reference: each costs up to
+    /// `max_payload` of memory until the packet is whole.
+    pub max_attachments: usize,
+    /// How many namespaces one connection may be in. Default 100: each costs memory here, and an honest client
+    /// joins a handful.
+    pub max_namespaces: usize,
+    /// How many acknowledgements may be awaited from one client. Default 10,000: a client that never answers
+    /// must not fill the table.
+    pub max_pending_acks: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(45),
+            max_attachments: 10,
+            max_namespaces: 100,
+            max_pending_acks: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// Sets [`Config::connect_timeout`].
+    #[must_use]
+    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.connect_timeout = connect_timeout;
+        self
+    }
+
+    /// Sets [`Config::max_attachments`].
+    #[must_use]
+    pub fn max_attachments(mut self, max_attachments: usize) -> Self {
+        self.max_attachments = max_attachments;
+        self
+    }
+
+    /// Sets [`Config::max_namespaces`].
+    #[must_use]
+    pub fn max_namespaces(mut self, max_namespaces: usize) -> Self {
+        self.max_namespaces = max_namespaces;
+        self
+    }
+
+    /// Sets [`Config::max_pending_acks`].
+    #[must_use]
+    pub fn max_pending_acks(mut self, max_pending_acks: usize) -> Self {
+        self.max_pending_acks = max_pending_acks;
+        self
+    }
+}

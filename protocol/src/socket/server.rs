@@ -1,0 +1,543 @@
+//! The Socket.IO layer of one connection, seen from the server (protocol revision 5): its sockets, one per
+//! joined namespace.
+//!
+//! ```text
+//!                 accept: CONNECT reply, then what waited behind it
+//!   Connecting ------------------------------------------------------> Connected
+//!       |  \                                                               |
+//!       |   reject: CONNECT_ERROR                  DISCONNECT by either side, or the connection ends
+//!       v                                                                  v
+//!    (gone)                                                               Left ---> (gone)
+//!                                                        its events are handled first
+//! ```
+//!
+//! It writes through the [`engine`](crate::engine::server::Server) that is passed to its commands.
+//!
+//! **Held sockets.** Events of one socket are handled in order: while the application is busy with one,
+//! [`Server::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
+//! the answer of the very client that it serves.
+
+use super::args::Args;
+use super::config::Config;
+use super::packet::{Packet, PacketError, PacketType};
+use super::reassembly::Reassembly;
+use crate::engine::packet::Message;
+use crate::engine::server::Server as Engine;
+use crate::error::{CloseReason, PeerError, SendError};
+use crate::frame::Frame;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::mem;
+
+/// Names one socket of a connection. Never reused within the connection, so a late command does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketKey(u32);
+
+/// What became of an acknowledgement that was awaited.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AckOutcome {
+    /// The client answered.
+    Answered(Args),
+    /// It did not, in time.
+    Timeout,
+    /// The socket ended first.
+    Disconnected,
+}
+
+/// What the application should know.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SocketEvent {
+    /// A client asks to join a namespace: [`Server::accept`] or [`Server::reject`] it. Nothing else happens on
+    /// this socket meanwhile.
+    Connect {
+        /// The socket to be.
+        socket: SocketKey,
+        /// The namespace's name.
+        namespace: Arc<str>,
+        /// The `auth` object as JSON, if the client sent one.
+        auth: Option<Bytes>,
+    },
+    /// An event arrived.
+    Event {
+        /// On which socket.
+        socket: SocketKey,
+        /// Its name and arguments.
+        args: Args,
+        /// The id to acknowledge with [`Server::ack`], if the client wants that.
+        ack: Option<u64>,
+    },
+    /// An acknowledgement that was awaited is decided: once for each.
+    Ack {
+        /// Of which socket.
+        socket: SocketKey,
+        /// The id that was given to [`Server::emit_with_ack`].
+        id: u64,
+        /// How it ended.
+        outcome: AckOutcome,
+    },
+    /// A connected socket ended: the last event about it.
+    Disconnected {
+        /// Which one.
+        socket: SocketKey,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+impl SocketEvent {
+    /// Bytes that it holds while it waits.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => args.wire_len(),
+            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len),
+            Self::Ack { .. } | Self::Disconnected { .. } => 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Connected,
+    Left,
+}
+
+#[derive(Debug)]
+struct Socket {
+    key: SocketKey,
+    namespace: Arc<str>,
+    state: State,
+    held: bool,
+    /// Its last event was handed out.
+    over: bool,
+    /// Events that came while it was held.
+    waiting: VecDeque<SocketEvent>,
+    /// Frames that wait behind the CONNECT reply.
+    behind: Vec<Frame>,
+    /// Awaited acknowledgements and their deadlines.
+    acks: BTreeMap<u64, Instant>,
+}
+
+/// The Socket.IO layer of one connection. See the [module](self).
+#[derive(Debug)]
+pub struct Server {
+    config: Arc<Config>,
+    sockets: Vec<Socket>,
+    last_key: u32,
+    reassembly: Reassembly,
+    connect_deadline: Option<Instant>,
+    ack_deadline: Instant,
+    answers: VecDeque<SocketEvent>,
+    events: VecDeque<SocketEvent>,
+    released: VecDeque<SocketKey>,
+    inbound: usize,
+    behind: usize,
+}
+
+impl Server {
+    /// The layer of a connection that has joined nothing yet.
+    pub fn new(now: Instant, config: Arc<Config>) -> Self {
+        let connect_deadline = Some(now + config.connect_timeout);
+        Self {
+            config,
+            sockets: Vec::new(),
+            last_key: 0,
+            reassembly: Reassembly::default(),
+            connect_deadline,
+            ack_deadline: Instant::FAR_FUTURE,
+            answers: VecDeque::new(),
+            events: VecDeque::new(),
+            released: VecDeque::new(),
+            inbound: 0,
+            behind: 0,
+        }
+    }
+
+    /// Bytes of events that wait to be handled.
+    pub fn inbound(&self) -> usize {
+        self.inbound
+    }
+
+    /// Bytes of frames that wait behind a CONNECT reply.
+    pub fn behind(&self) -> usize {
+        self.behind
+    }
+
+    /// Whether a packet waits for its attachments.
+    pub fn is_reassembling(&self) -> bool {
+        self.reassembly.is_waiting()
+    }
+
+    /// Whether any acknowledgement is awaited from this client.
+    pub fn awaits_ack(&self) -> bool {
+        self.sockets.iter().any(|socket| !socket.acks.is_empty())
+    }
+
+    // --- what happened outside ------------------------------------------------------------------------------
+
+    /// A message of the Engine.IO session. What the peer does wrong ends the connection.
+    pub fn handle_message(&mut self, engine: &mut Engine, message: Message) {
+        let max_bytes = self.config.max_attachments * engine.config().max_payload;
+        let packet = match message {
+            Message::Text(text) => Packet::decode(text, self.config.max_attachments)
+                .and_then(|packet| self.reassembly.start(packet, max_bytes)),
+            Message::Binary(data) => self.reassembly.push(data),
+        };
+        let handled = match packet {
+            Ok(Some(packet)) => self.handle_packet(packet),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = handled {
+            // WebSocket text that is no UTF-8 is the transport's error, and only found here.
+            let reason = if matches!(error, PeerError::Socket(PacketError::InvalidUtf8)) {
+                CloseReason::TransportError
+            } else {
+                CloseReason::ForcedClose
+            };
+            engine.abort(reason, Some(error));
+        }
+    }
+
+    /// The connection ended: so do all sockets.
+    pub fn handle_closed(&mut self, reason: CloseReason) {
+        self.connect_deadline = None;
+        self.reassembly = Reassembly::default();
+        for at in 0..self.sockets.len() {
+            self.leave(at, reason);
+        }
+        self.sweep();
+    }
+
+    /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
+    pub fn handle_timeout(&mut self, now: Instant, engine: &mut Engine) {
+        if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
+            self.connect_deadline = None;
+            engine.close(now, CloseReason::ForcedClose);
+        }
+        if now < self.ack_deadline {
+            return;
+        }
+        self.ack_deadline = Instant::FAR_FUTURE;
+        for socket in &mut self.sockets {
+            let key = socket.key;
+            socket.acks.retain(|&id, &mut deadline| {
+                let over = deadline <= now;
+                if over {
+                    self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome: AckOutcome::Timeout });
+                } else {
+                    self.ack_deadline = self.ack_deadline.min(deadline);
+                }
+                !over
+            });
+        }
+    }
+
+    fn handle_packet(&mut self, packet: Packet) -> Result<(), PeerError> {
+        let at = self
+            .sockets
+            .iter()
+            .position(|socket| socket.state != State::Left && *socket.namespace == *packet.namespace());
+        if packet.kind() == PacketType::Connect {
+            return match at {
+                // One that is still being decided counts as joined.
+                Some(_) => Err(PeerError::AlreadyJoined),
+                None => self.handle_connect(packet),
+            };
+        }
+        let connected = |at: &usize| self.sockets[*at].state == State::Connected;
+        let at = at.filter(connected).ok_or(PeerError::NotJoined)?;
+        let socket = self.sockets[at].key;
+        match packet.kind() {
+            PacketType::Event | PacketType::BinaryEvent => {
+                let ack = packet.id();
+                let args = packet.into_args();
+                // `42` alone is legal, and names no event that anybody could handle.
+                if args.event().is_some() {
+                    self.push(SocketEvent::Event { socket, args, ack });
+                }
+                Ok(())
+            }
+            PacketType::Ack | PacketType::BinaryAck => {
+                // Unknown and repeated ids are ignored, as in the reference.
+                if let Some(id) = packet.id().filter(|id| self.sockets[at].acks.remove(id).is_some()) {
+                    let outcome = AckOutcome::Answered(packet.into_args());
+                    let event = SocketEvent::Ack { socket, id, outcome };
+                    self.inbound += event.weight();
+                    self.answers.push_back(event);
+                }
+                Ok(())
+            }
+            PacketType::Disconnect => {
+                self.leave(at, CloseReason::ClientNamespaceDisconnect);
+                Ok(())
+            }
+            _ => Err(PeerError::Direction),
+        }
+    }
+
+    fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+        let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
+        if alive >= self.config.max_namespaces {
+            return Err(PeerError::TooManyNamespaces);
+        }
+        self.last_key += 1;
+        let socket = SocketKey(self.last_key);
+        let namespace: Arc<str> = packet.namespace().into();
+        self.sockets.push(Socket {
+            key: socket,
+            namespace: namespace.clone(),
+            state: State::Connecting,
+            held: false,
+            over: false,
+            waiting: VecDeque::new(),
+            behind: Vec::new(),
+            acks: BTreeMap::new(),
+        });
+        self.push(SocketEvent::Connect { socket, namespace, auth: packet.into_data() });
+        Ok(())
+    }
+
+    // --- commands ---------------------------------------------------------------------------------------------
+
+    /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, then
+    /// what was emitted to the socket meanwhile.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
+    pub fn accept(&mut self, engine: &mut Engine, socket: SocketKey, sid: &str) -> Result<(), SendError> {
+        let at = self.find(socket, State::Connecting)?;
+        let joined = &mut self.sockets[at];
+        joined.state = State::Connected;
+        let behind = mem::take(&mut joined.behind);
+        engine.send(&Frame::connect(&joined.namespace, sid));
+        for frame in behind {
+            self.behind = self.behind.saturating_sub(frame.wire_len());
+            engine.send(&frame);
+        }
+        self.connect_deadline = None;
+        Ok(())
+    }
+
+    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if given (it
+    /// must be JSON). What was emitted to the socket meanwhile is dropped. The connection stays.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
+    pub fn reject(
+        &mut self,
+        engine: &mut Engine,
+        socket: SocketKey,
+        message: &str,
+        data: Option<&str>,
+    ) -> Result<(), SendError> {
+        let at = self.find(socket, State::Connecting)?;
+        engine.send(&Frame::connect_error(&self.sockets[at].namespace, message, data));
+        self.leave(at, CloseReason::ServerNamespaceDisconnect);
+        self.sweep();
+        Ok(())
+    }
+
+    /// Queues a frame for a socket. The budget is the caller's to check. A socket that is still connecting gets
+    /// it behind its CONNECT reply.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`].
+    pub fn emit(&mut self, engine: &mut Engine, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        let found = self.sockets.iter_mut().find(|candidate| candidate.key == socket);
+        match found {
+            Some(Socket { state: State::Connected, .. }) if engine.send(frame) => Ok(()),
+            Some(Socket { state: State::Connecting, behind, .. }) if engine.is_open() => {
+                self.behind += frame.wire_len();
+                behind.push(frame.clone());
+                Ok(())
+            }
+            _ => Err(SendError::Disconnected),
+        }
+    }
+
+    /// Queues a frame that asks for an acknowledgement under `id`, which is awaited until `deadline`.
+    ///
+    /// # Errors
+    /// [`SendError`]. A socket that is still connecting cannot answer, so it counts as disconnected.
+    pub fn emit_with_ack(
+        &mut self,
+        engine: &mut Engine,
+        socket: SocketKey,
+        frame: &Frame,
+        id: u64,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        let at = self.find(socket, State::Connected)?;
+        let acks = &mut self.sockets[at].acks;
+        if acks.contains_key(&id) {
+            return Err(SendError::DuplicateAck);
+        }
+        if acks.len() >= self.config.max_pending_acks {
+            return Err(SendError::TooManyAcks);
+        }
+        if !engine.send(frame) {
+            return Err(SendError::Disconnected);
+        }
+        acks.insert(id, deadline);
+        self.ack_deadline = self.ack_deadline.min(deadline);
+        Ok(())
+    }
+
+    /// Answers an event of the client. An answer after the socket has left its namespace is dropped.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`].
+    pub fn ack(&mut self, engine: &mut Engine, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        self.find(socket, State::Connected)?;
+        if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
+    }
+
+    /// Takes a socket out of its namespace: writes DISCONNECT. The connection stays.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if it is not connected.
+    pub fn disconnect(
+        &mut self,
+        engine: &mut Engine,
+        socket: SocketKey,
+        reason: CloseReason,
+    ) -> Result<(), SendError> {
+        let at = self.find(socket, State::Connected)?;
+        engine.send(&Frame::disconnect(&self.sockets[at].namespace));
+        self.leave(at, reason);
+        Ok(())
+    }
+
+    /// Takes all sockets out of their namespaces.
+    pub fn disconnect_all(&mut self, engine: &mut Engine, reason: CloseReason) {
+        let keys: Vec<SocketKey> = self.sockets.iter().map(|socket| socket.key).collect();
+        for key in keys {
+            // Those that are not connected have nothing to leave.
+            let _ = self.disconnect(engine, key, reason);
+        }
+    }
+
+    /// Keeps the next events of a socket back until [`Server::release`].
+    pub fn hold(&mut self, socket: SocketKey) {
+        if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
+            found.held = true;
+        }
+    }
+
+    /// Lets the events of a held socket go on.
+    pub fn release(&mut self, socket: SocketKey) {
+        if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
+            if mem::take(&mut found.held) && !found.waiting.is_empty() {
+                self.released.push_back(socket);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Whether a socket is connected, that is, messages to it pass.
+    pub fn is_connected(&self, socket: SocketKey) -> bool {
+        self.find(socket, State::Connected).is_ok()
+    }
+
+    // --- what is to be done -----------------------------------------------------------------------------------
+
+    /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
+    pub fn poll_event(&mut self, answers_only: bool) -> Option<SocketEvent> {
+        let event = match self.answers.pop_front() {
+            Some(answer) => answer,
+            None if answers_only => return None,
+            None => self.next_released().or_else(|| self.next_event())?,
+        };
+        self.inbound = self.inbound.saturating_sub(event.weight());
+        if let SocketEvent::Disconnected { socket, .. } = event {
+            if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
+                found.over = true;
+            }
+            self.sweep();
+        }
+        Some(event)
+    }
+
+    /// Whether [`Server::poll_event`] may have something.
+    pub fn has_event(&self, answers_only: bool) -> bool {
+        !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
+    }
+
+    /// By when [`Server::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Instant {
+        self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline)
+    }
+
+    // --- inside -----------------------------------------------------------------------------------------------
+
+    fn next_released(&mut self) -> Option<SocketEvent> {
+        while let Some(&key) = self.released.front() {
+            let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
+            if let Some(event) = found.and_then(|socket| socket.waiting.pop_front()) {
+                return Some(event);
+            }
+            self.released.pop_front();
+        }
+        None
+    }
+
+    fn next_event(&mut self) -> Option<SocketEvent> {
+        while let Some(event) = self.events.pop_front() {
+            if self.events.is_empty() && self.events.capacity() > 32 {
+                self.events = VecDeque::new();
+            }
+            let (SocketEvent::Connect { socket: key, .. }
+            | SocketEvent::Event { socket: key, .. }
+            | SocketEvent::Ack { socket: key, .. }
+            | SocketEvent::Disconnected { socket: key, .. }) = &event;
+            match self.sockets.iter_mut().find(|socket| socket.key == *key) {
+                Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
+                _ => return Some(event),
+            }
+        }
+        None
+    }
+
+    fn push(&mut self, event: SocketEvent) {
+        self.inbound += event.weight();
+        self.events.push_back(event);
+    }
+
+    fn find(&self, key: SocketKey, state: State) -> Result<usize, SendError> {
+        let found = self.sockets.iter().position(|socket| socket.key == key && socket.state == state);
+        found.ok_or(SendError::Disconnected)
+    }
+
+    /// A socket ends: its acknowledgements are decided at once, its last event queues behind the others.
+    fn leave(&mut self, at: usize, reason: CloseReason) {
+        let socket = &mut self.sockets[at];
+        let key = socket.key;
+        let was = mem::replace(&mut socket.state, State::Left);
+        for frame in mem::take(&mut socket.behind) {
+            self.behind = self.behind.saturating_sub(frame.wire_len());
+        }
+        for id in mem::take(&mut socket.acks).into_keys() {
+            let outcome = AckOutcome::Disconnected;
+            self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+        }
+        match was {
+            State::Connected => self.push(SocketEvent::Disconnected { socket: key, reason }),
+            // The application never had it.
+            State::Connecting => socket.over = true,
+            State::Left => {}
+        }
+    }
+
+    /// Forgets the sockets about which everything was told.
+    fn sweep(&mut self) {
+        self.sockets.retain(|socket| {
+            !(socket.state == State::Left && socket.over && !socket.held && socket.waiting.is_empty())
+        });
+    }
+}
