@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 fn hub() -> Hub<u32> {
     Hub::new(Limits::default())
@@ -228,11 +229,9 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_hub_agrees_with_the_obvious_model(ops in prop::collection::vec(op(), 0..80)) {
+#[test]
+fn the_hub_agrees_with_the_obvious_model() {
+    let check = |ops: Vec<Op>| {
         let mut hub = Hub::new(Limits::default().with_rooms_per_socket(LIMIT));
         let mut model = Model::default();
         let mut keys: Vec<Key> = vec![];
@@ -301,9 +300,14 @@ proptest! {
             }
             let rooms: BTreeSet<&str> =
                 model.sockets.iter().flatten().flat_map(|(_, joined)| joined).map(|r| &**r).collect();
-            prop_assert_eq!(hub.rooms().map(|r| &**r).collect::<Vec<_>>(), rooms.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(
+                hub.rooms().map(|r| &**r).collect::<Vec<_>>(),
+                rooms.into_iter().collect::<Vec<_>>()
+            );
             prop_assert_eq!(hub.len(), model.sockets.iter().flatten().count());
             prop_assert_eq!(hub.iter().count(), hub.len());
         }
-    }
+        Ok(())
+    };
+    TestRunner::deterministic().run(&prop::collection::vec(op(), 0..80), check).unwrap();
 }
