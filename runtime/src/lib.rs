@@ -1,1 +1,3 @@
 //! What every sansocket adapter shares.
+
+pub mod websocket;

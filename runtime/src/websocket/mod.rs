@@ -1,0 +1,61 @@
+//! WebSocket (RFC 6455, version 13) as pure state: bytes in, messages out, and back. No I/O, no extensions.
+//!
+//! What makes it ours and not a library's: an idle connection keeps nothing but a [`Reader`] of a few words.
+//! Whoever owns the socket reads a batch into one large buffer that the worker thread owns, hands it to
+//! [`Reader::feed`], and uses the buffer for the next connection. Complete messages are copied out of it once;
+//! only an incomplete one is kept, in memory that grows with what arrived.
+//!
+//! Frames to send are appended to a `Vec<u8>` by [`write_text`] and its sisters, any number of them, so that one
+//! write to the socket carries them all. Closing is the owner's part: answer [`Incoming::Close`] and
+//! [`ReadError`] with [`write_close`], then close the socket.
+//!
+//! ```
+//! use sansocket_runtime::websocket::{Incoming, Reader, Role, write_text};
+//!
+//! let mut client_out = Vec::new();
+//! write_text(&mut client_out, Some([1, 2, 3, 4]), b"hello");
+//!
+//! let mut server = Reader::new(Role::Server, 1_000_000);
+//! let mut seen = Vec::new();
+//! server.feed(&mut client_out, &mut |item| seen.push(item))?;
+//! assert_eq!(seen, [Incoming::Text("hello".into())]);
+//! assert!(server.is_idle());
+//! # Ok::<(), sansocket_runtime::websocket::ReadError>(())
+//! ```
+
+mod handshake;
+mod header;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use handshake::{HandshakeError, accept_key, accept_upgrade};
+pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
+pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
+
+/// Which end of the connection we are: clients mask their frames, servers do not (RFC 6455, section 5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// We answer; what comes in must be masked.
+    Server,
+    /// We dialled; what comes in must not be masked.
+    Client,
+}
+
+/// Masks or unmasks `data` (the same operation), which begins `offset` bytes into its frame's payload.
+fn mask(data: &mut [u8], mask: [u8; 4], offset: usize) {
+    let mut mask = mask;
+    mask.rotate_left(offset % 4);
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut words = data.chunks_exact_mut(8);
+    for word in &mut words {
+        if let Ok(bytes) = <[u8; 8]>::try_from(&*word) {
+            word.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ wide).to_ne_bytes());
+        }
+    }
+    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= key;
+    }
+}
