@@ -1,0 +1,41 @@
+//! Benchmark peer: socketioxide on axum, keeping the contract in the README.
+//!
+//! `PORT` in the environment is the port on 127.0.0.1 (3000).
+use axum::serve::ListenerExt;
+use rmpv::Value;
+use socketioxide::{
+    SocketIo,
+    extract::{AckSender, Data, SocketRef},
+};
+
+/// Packets a socket may queue before its emits fail. The crate's default of 128 drops broadcasts under this load,
+/// and a dropped delivery would stall the generator instead of costing CPU.
+const QUEUE: usize = 4096;
+
+async fn on_connect(s: SocketRef) {
+    s.on("echo", async |s: SocketRef, Data::<(Value,)>(d)| {
+        let _ = s.emit("echo", &d);
+    });
+    s.on("ack", async |Data::<(Value,)>(d), ack: AckSender| {
+        let _ = ack.send(&d);
+    });
+    s.on("join", async |s: SocketRef, Data::<String>(room), ack: AckSender| {
+        s.join(room);
+        let _ = ack.send(&());
+    });
+    s.on("bcast", async |io: SocketIo, Data::<(String, Value)>((room, v))| {
+        let _ = io.to(room).emit("bcast", &v).await;
+    });
+}
+
+#[tokio::main]
+async fn main() {
+    let port: u16 = std::env::var("PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(3000);
+    let (layer, io) = SocketIo::builder().max_buffer_size(QUEUE).build_layer();
+    io.ns("/", on_connect);
+    let app = axum::Router::new().layer(layer);
+    let l = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free").tap_io(|s| {
+        let _ = s.set_nodelay(true);
+    });
+    axum::serve(l, app).await.expect("the listener lives");
+}
