@@ -1,0 +1,234 @@
+//! The cell of a session: its machine behind a lock, and the bell of its owner.
+//!
+//! One task owns a session: it alone pulls what the machine wants written and told. Everybody else - HTTP
+//! requests, emitters, broadcasts - puts input into the machine through [`Cell::with`], which rings the owner
+//! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
+//! code runs: values are encoded before, wakers are called after.
+
+use crate::runtime::Runtime;
+use futures_channel::oneshot;
+use hyper::upgrade::OnUpgrade;
+use sansocket_protocol::engine::request::{RequestId, Response};
+use sansocket_protocol::server::Connection;
+use sansocket_protocol::socket::server::{AckOutcome, SocketKey};
+use sansocket_protocol::time;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Instant;
+
+/// Turns the runtime's clock into the machines' time.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    runtime: Arc<dyn Runtime>,
+    epoch: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
+        let epoch = runtime.now();
+        Self { runtime, epoch }
+    }
+
+    pub(crate) fn now(&self) -> time::Instant {
+        let elapsed = self.runtime.now().saturating_duration_since(self.epoch);
+        time::Instant::from_micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn instant(&self, at: time::Instant) -> Instant {
+        let offset = at - time::Instant::ZERO;
+        // Far in the future is as good as never; adding the whole of it could overflow.
+        self.epoch + offset.min(std::time::Duration::from_secs(60 * 60 * 24 * 365 * 30))
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.runtime
+    }
+}
+
+/// The answer to an HTTP request that waits for its session.
+pub(crate) enum Answer {
+    Respond(Box<Response>),
+    /// Answer 101 and give the stream to the session.
+    Switch,
+    /// End the connection.
+    Abort,
+}
+
+/// Who is told what became of an acknowledgement. Called without any lock.
+pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
+
+/// What is shared between a session's owner and everybody else.
+pub(crate) struct Cell {
+    inner: Mutex<Inner>,
+    clock: Clock,
+    next_ack: AtomicU64,
+}
+
+pub(crate) struct Inner {
+    pub(crate) machine: Connection,
+    /// The owner's bell; taken by whoever rings it.
+    waker: Option<Waker>,
+    /// The owner is awake and will look again before it sleeps.
+    awake: bool,
+    /// The owner is gone: nobody will pull any more.
+    ended: bool,
+    /// What the owner's timer is armed for.
+    armed: time::Instant,
+    pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
+    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
+    /// Those who wait for room in the send buffer.
+    room: Vec<Waker>,
+}
+
+impl Cell {
+    pub(crate) fn new(machine: Connection, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Mutex::new(Inner {
+                machine,
+                waker: None,
+                awake: false,
+                ended: false,
+                armed: time::Instant::FAR_FUTURE,
+                requests: Vec::new(),
+                upgrades: Vec::new(),
+                acks: BTreeMap::new(),
+                room: Vec::new(),
+            }),
+            clock,
+            next_ack: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn now(&self) -> time::Instant {
+        self.clock.now()
+    }
+
+    /// An id for an acknowledgement from this connection alone. They are even; broadcasts use odd ones, so that
+    /// one frame with one id serves all its recipients.
+    pub(crate) fn next_ack_id(&self) -> u64 {
+        self.next_ack.fetch_add(2, Ordering::Relaxed)
+    }
+
+    /// The lock; a panic elsewhere does not poison the session.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `change` on the machine, and rings the owner if that gave it something to do.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Connection) -> T) -> T {
+        self.with_inner(|inner| change(&mut inner.machine))
+    }
+
+    /// As [`Cell::with`], with what lies beside the machine.
+    pub(crate) fn with_inner<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.lock();
+        let result = change(&mut inner);
+        let waker = inner.bell();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    // --- the owner's side -------------------------------------------------------------------------------------
+
+    /// The owner begins a pass.
+    pub(crate) fn wake_up(&self) {
+        self.lock().awake = true;
+    }
+
+    /// The owner ends a pass: it may sleep until `waker` is called, or it has to go on. Returns the deadline to
+    /// arm a timer for, or `None` to go on.
+    pub(crate) fn fall_asleep(&self, waker: &Waker) -> Option<Option<time::Instant>> {
+        let mut inner = self.lock();
+        if inner.machine.has_output() {
+            return None;
+        }
+        let deadline = inner.machine.poll_timeout();
+        inner.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
+        inner.waker = Some(waker.clone());
+        inner.awake = false;
+        Some(deadline)
+    }
+
+    /// Ends the session for good, if nothing is left to be done. From then on requests are not taken.
+    pub(crate) fn end(&self) -> bool {
+        let mut inner = self.lock();
+        inner.ended = inner.machine.is_finished();
+        inner.ended
+    }
+
+    /// Ends the session whatever is left: its owner goes away.
+    pub(crate) fn force_end(&self) -> (Vec<(RequestId, oneshot::Sender<Answer>)>, Vec<AckSink>, Vec<Waker>) {
+        let mut inner = self.lock();
+        inner.ended = true;
+        let acks = std::mem::take(&mut inner.acks).into_values().collect();
+        (std::mem::take(&mut inner.requests), acks, std::mem::take(&mut inner.room))
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.lock().ended
+    }
+
+    /// Wakes those who wait for room in the send buffer, if there is room.
+    pub(crate) fn announce_room(&self) {
+        let wakers = {
+            let mut inner = self.lock();
+            if inner.room.is_empty() || !(inner.machine.has_room() || !inner.machine.is_open()) {
+                return;
+            }
+            std::mem::take(&mut inner.room)
+        };
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Whether the send buffer has room, or never will: otherwise `waker` is called when that changes.
+    pub(crate) fn poll_room(&self, waker: &Waker) -> bool {
+        let mut inner = self.lock();
+        if inner.ended || !inner.machine.is_open() || inner.machine.has_room() {
+            return true;
+        }
+        if !inner.room.iter().any(|other| other.will_wake(waker)) {
+            inner.room.push(waker.clone());
+        }
+        false
+    }
+}
+
+impl Inner {
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn bell(&mut self) -> Option<Waker> {
+        if self.awake || self.waker.is_none() {
+            return None;
+        }
+        let earlier = |deadline| deadline < self.armed;
+        if self.machine.has_output()
+            || !self.upgrades.is_empty()
+            || self.machine.poll_timeout().is_some_and(earlier)
+            || self.machine.is_finished()
+        {
+            return self.waker.take();
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cell(..)")
+    }
+}

@@ -1,0 +1,60 @@
+//! Between the `http` crate's types and the core's plain ones.
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use sansocket_protocol::engine::request::{Headers, RequestHead, Response};
+use std::borrow::Cow;
+
+/// The body of a response.
+pub type ResponseBody = Full<Bytes>;
+
+/// Request headers, as the core reads them.
+pub(crate) struct HeaderView<'a>(pub(crate) &'a HeaderMap);
+
+impl Headers for HeaderView<'_> {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// The target of a request in origin form; servers behind `CONNECT` or a proxy may see the absolute one.
+pub(crate) fn target<B>(request: &Request<B>) -> &str {
+    request.uri().path_and_query().map_or("/", |target| target.as_str())
+}
+
+/// The head of a request, as the core reads it.
+pub(crate) fn head<'a, B>(
+    request: &'a Request<B>,
+    target: &'a str,
+    headers: &'a HeaderView<'a>,
+) -> RequestHead<'a> {
+    RequestHead { method: request.method().as_str(), target, headers }
+}
+
+/// A response of the core in the `http` crate's type. What is no valid header is left out: only the
+/// application's own settings could bring it here.
+pub(crate) fn response(response: Response) -> http::Response<ResponseBody> {
+    let mut converted = http::Response::new(Full::new(response.body));
+    *converted.status_mut() =
+        StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in response.headers {
+        let name = match name {
+            Cow::Borrowed(name) => HeaderName::from_static(name),
+            Cow::Owned(name) => match HeaderName::try_from(name) {
+                Ok(name) => name,
+                Err(_) => continue,
+            },
+        };
+        let value = match value {
+            Cow::Borrowed(value) => HeaderValue::from_static(value),
+            Cow::Owned(value) => match HeaderValue::try_from(value) {
+                Ok(value) => value,
+                Err(_) => continue,
+            },
+        };
+        converted.headers_mut().append(name, value);
+    }
+    converted
+}

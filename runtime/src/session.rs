@@ -1,0 +1,536 @@
+//! The task of a session: from open to closed, whatever the transport.
+//!
+//! It owns the session's WebSocket, its one timer and the futures of its handlers. Nothing of a session runs
+//! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
+//! handlers run, and writes once for all that they sent.
+
+use crate::cell::{Answer, Cell};
+use crate::runtime::{BoxFuture, Stream, Timer};
+use crate::trace::debug;
+use crate::websocket::{self, Incoming, ReadError, Reader, Role};
+use crate::worker::with_buffers;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use hyper::rt::ReadBuf;
+use hyper::upgrade::OnUpgrade;
+use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::engine::server::Transmit;
+use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::server::Event;
+use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
+use sansocket_protocol::time;
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How often a pass may go round before other sessions have their turn.
+const ROUNDS_PER_POLL: usize = 8;
+/// How many events are handled between two writes.
+const EVENTS_PER_ROUND: usize = 1024;
+/// How long a WebSocket that we have closed may take to close its side.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a session does with its events: the Socket.IO application, or the plain Engine.IO one.
+pub(crate) trait Application: Send + 'static {
+    /// The session begins: the work to do at that, if any.
+    fn open(&mut self, cell: &Arc<Cell>) -> Option<Job>;
+
+    /// Takes an event. What takes longer comes back as a job.
+    fn handle(&mut self, event: Event, cell: &Arc<Cell>) -> Option<Job>;
+
+    /// A job of that socket panicked.
+    fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<Cell>);
+
+    /// The session is over, and its jobs too.
+    fn ended(&mut self, cell: &Arc<Cell>);
+}
+
+/// Handlers at work on one event. Until it is done, the later events of the same socket wait.
+pub(crate) struct Job {
+    pub(crate) socket: Option<SocketKey>,
+    pub(crate) future: BoxFuture<()>,
+}
+
+/// A WebSocket of the session: the one in use, or the one it is moving to.
+struct WebSocket {
+    id: RequestId,
+    stream: Box<dyn Stream>,
+    reader: Reader,
+    /// What hyper had read beyond the handshake.
+    ahead: Bytes,
+    unwritten: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Our close frame is queued; what comes in is thrown away.
+    Closing(time::Instant),
+    /// Nothing more is read or written.
+    Dead,
+}
+
+/// The task of a session.
+pub(crate) struct Session {
+    cell: Arc<Cell>,
+    application: Box<dyn Application>,
+    websockets: Vec<WebSocket>,
+    upgrading: Vec<(RequestId, OnUpgrade)>,
+    jobs: Vec<Job>,
+    timer: Option<Box<dyn Timer>>,
+    armed: Option<time::Instant>,
+    opened: bool,
+    on_end: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Session {
+    /// `on_end` is called when the session is over.
+    pub(crate) fn new(
+        cell: Arc<Cell>,
+        application: Box<dyn Application>,
+        on_end: Box<dyn FnOnce() + Send>,
+    ) -> Self {
+        Self {
+            cell,
+            application,
+            websockets: Vec::new(),
+            upgrading: Vec::new(),
+            jobs: Vec::new(),
+            timer: None,
+            armed: None,
+            opened: false,
+            on_end: Some(on_end),
+        }
+    }
+
+    /// Accepted upgrades become WebSockets.
+    fn poll_upgrades(&mut self, context: &mut Context<'_>) {
+        {
+            let mut inner = self.cell.lock();
+            if !inner.upgrades.is_empty() {
+                self.upgrading.append(&mut inner.upgrades);
+            }
+        }
+        let mut at = 0;
+        while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
+            let id = *id;
+            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(context) else {
+                at += 1;
+                continue;
+            };
+            drop(self.upgrading.swap_remove(at));
+            let now = self.cell.now();
+            match upgraded {
+                Ok(upgraded) => {
+                    let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
+                    let mut inner = self.cell.lock();
+                    inner.machine.websocket_opened(now, id);
+                    let reader = Reader::new(Role::Server, inner.machine.max_payload());
+                    drop(inner);
+                    let state = State::Open;
+                    let unwritten = Vec::new();
+                    self.websockets.push(WebSocket { id, stream, reader, ahead, unwritten, state });
+                }
+                Err(error) => {
+                    debug!(%error, "a WebSocket handshake was not completed");
+                    self.cell.lock().machine.request_aborted(now, id);
+                }
+            }
+        }
+    }
+
+    /// Reads one batch from each WebSocket. Returns whether anything came.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        for websocket in &mut self.websockets {
+            if websocket.state != State::Dead {
+                progress |= websocket.poll_read(&self.cell, context);
+            }
+        }
+        progress
+    }
+
+    /// Hands events to the application and begins its jobs. Returns whether there was any.
+    fn dispatch(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        for _ in 0..EVENTS_PER_ROUND {
+            let mut inner = self.cell.lock();
+            let Some(event) = inner.machine.poll_event() else { break };
+            let ack = match &event {
+                Event::Socket(SocketEvent::Ack { socket, id, .. }) => inner.acks.remove(&(*socket, *id)),
+                _ => None,
+            };
+            drop(inner);
+            progress = true;
+            if let (Some(sink), Event::Socket(SocketEvent::Ack { outcome, .. })) = (ack, &event) {
+                sink(outcome.clone());
+                continue;
+            }
+            let started = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.cell)));
+            match started {
+                Ok(Some(job)) => self.begin(job, context),
+                Ok(None) => {}
+                Err(panic) => self.application.panicked(None, panic, &self.cell),
+            }
+        }
+        progress
+    }
+
+    fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
+        match poll_job(&mut job, context) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                self.cell.lock().machine.hold(job.socket);
+                self.jobs.push(job);
+            }
+            Err(panic) => self.application.panicked(job.socket, panic, &self.cell),
+        }
+    }
+
+    /// Goes on with the jobs that were not done at once. Returns whether one got done.
+    fn poll_jobs(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        let mut at = 0;
+        while let Some(job) = self.jobs.get_mut(at) {
+            let done = match poll_job(job, context) {
+                Ok(Poll::Pending) => {
+                    at += 1;
+                    continue;
+                }
+                Ok(Poll::Ready(())) => None,
+                Err(panic) => Some(panic),
+            };
+            progress = true;
+            let job = self.jobs.remove(at);
+            if let Some(panic) = done {
+                self.application.panicked(job.socket, panic, &self.cell);
+            }
+            self.cell.lock().machine.release(job.socket);
+        }
+        progress
+    }
+
+    /// Writes what the machine wants written, as far as the sockets take it. Returns whether there was anything.
+    fn transmit(&mut self, context: &mut Context<'_>) -> bool {
+        let mut answers: Vec<(oneshot::Sender<Answer>, Answer)> = Vec::new();
+        let progress = with_buffers(|buffers| {
+            let mut progress = false;
+            let mut inner = self.cell.lock();
+            // The first WebSocket writes from the worker's buffer, and takes over only what is left.
+            if let Some(first) = self.websockets.first_mut() {
+                if first.unwritten.is_empty() {
+                    std::mem::swap(&mut first.unwritten, &mut buffers.write);
+                }
+            }
+            while let Some(transmit) = inner.machine.poll_transmit() {
+                progress = true;
+                let (request, answer) = match transmit {
+                    Transmit::Write { websocket, message } => {
+                        if let Some(found) = find(&mut self.websockets, websocket) {
+                            match &message {
+                                Message::Text(text) => {
+                                    websocket::write_text(&mut found.unwritten, None, text)
+                                }
+                                Message::Binary(data) => {
+                                    websocket::write_binary(&mut found.unwritten, None, data)
+                                }
+                            }
+                        }
+                        continue;
+                    }
+                    Transmit::CloseWebSocket { websocket, code } => {
+                        if let Some(found) = find(&mut self.websockets, websocket) {
+                            websocket::write_close(&mut found.unwritten, None, code, "");
+                            found.state = State::Closing(self.cell.now() + LINGER);
+                        }
+                        self.upgrading.retain(|(id, _)| *id != websocket);
+                        continue;
+                    }
+                    Transmit::Respond { request, response } => (request, Answer::Respond(response)),
+                    Transmit::AcceptWebSocket { request } => (request, Answer::Switch),
+                    Transmit::Abort { request } => (request, Answer::Abort),
+                    // The core may learn to say more; an adapter of its own version knows it all.
+                    _ => continue,
+                };
+                if let Some(at) = inner.requests.iter().position(|(id, _)| *id == request) {
+                    answers.push((inner.requests.swap_remove(at).1, answer));
+                }
+            }
+            drop(inner);
+            for websocket in &mut self.websockets {
+                websocket.poll_write(context);
+            }
+            let unwritten = self.websockets.iter().map(|websocket| websocket.unwritten.len()).sum();
+            if let Some(first) = self.websockets.first_mut() {
+                if first.unwritten.capacity() > 0 && first.unwritten.is_empty() {
+                    std::mem::swap(&mut first.unwritten, &mut buffers.write);
+                    // Whatever capacity came back with the swap was given up before.
+                    first.unwritten = Vec::new();
+                } else if buffers.write.capacity() == 0 {
+                    // The socket is behind: keep only what is left, and give the large buffer back.
+                    let left = first.unwritten.as_slice().to_vec();
+                    buffers.write = std::mem::replace(&mut first.unwritten, left);
+                }
+            }
+            if !self.websockets.is_empty() {
+                let now = self.cell.now();
+                self.cell.lock().machine.handle_unwritten(now, unwritten);
+            }
+            progress
+        });
+        for (sender, answer) in answers {
+            // A request that is gone has said so itself.
+            let _ = sender.send(answer);
+        }
+        self.cell.announce_room();
+        progress
+    }
+
+    /// Drops the WebSockets that are done with, and tells the machine of those that ended by themselves.
+    fn reap(&mut self) {
+        self.websockets.retain(|websocket| websocket.state != State::Dead);
+    }
+
+    /// Arms the timer. Returns whether a deadline is over already.
+    fn poll_timer(&mut self, deadline: Option<time::Instant>, context: &mut Context<'_>) -> bool {
+        let linger = self.websockets.iter().filter_map(|websocket| match websocket.state {
+            State::Closing(deadline) => Some(deadline),
+            State::Open | State::Dead => None,
+        });
+        let Some(deadline) = linger.chain(deadline).min() else { return false };
+        let at = self.cell.clock().instant(deadline);
+        // One timer, moved only to an earlier time: one that fires too early costs less than moving it for
+        // every message.
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if self.armed.is_none_or(|armed| deadline < armed) {
+                    timer.reset(at);
+                    self.armed = Some(deadline);
+                }
+                timer
+            }
+            none => {
+                self.armed = Some(deadline);
+                none.insert(self.cell.clock().runtime().timer(at))
+            }
+        };
+        if timer.poll_elapsed(context).is_pending() {
+            return false;
+        }
+        self.armed = None;
+        let now = self.cell.now();
+        self.cell.lock().machine.handle_timeout(now);
+        for websocket in &mut self.websockets {
+            if matches!(websocket.state, State::Closing(deadline) if deadline <= now) {
+                websocket.state = State::Dead;
+            }
+        }
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.jobs.is_empty() && self.websockets.is_empty() && self.cell.end()
+    }
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.cell.wake_up();
+        if !std::mem::replace(&mut this.opened, true) {
+            if let Some(job) = this.application.open(&this.cell) {
+                this.begin(job, context);
+            }
+        }
+        for _ in 0..ROUNDS_PER_POLL {
+            this.poll_upgrades(context);
+            let mut progress = this.poll_read(context);
+            progress |= this.dispatch(context);
+            progress |= this.poll_jobs(context);
+            progress |= this.transmit(context);
+            this.reap();
+            if progress {
+                continue;
+            }
+            if this.is_over() {
+                return Poll::Ready(());
+            }
+            if let Some(deadline) = this.cell.fall_asleep(context.waker()) {
+                if !this.poll_timer(deadline, context) {
+                    return Poll::Pending;
+                }
+                this.cell.wake_up();
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Reached with work left only when the runtime itself shuts down.
+        let (requests, acks, wakers) = self.cell.force_end();
+        drop(requests);
+        for sink in acks {
+            sink(sansocket_protocol::socket::server::AckOutcome::Disconnected);
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+        self.application.ended(&self.cell);
+        if let Some(on_end) = self.on_end.take() {
+            on_end();
+        }
+    }
+}
+
+fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {
+    websockets.iter_mut().find(|websocket| websocket.id == id && websocket.state == State::Open)
+}
+
+fn poll_job(job: &mut Job, context: &mut Context<'_>) -> Result<Poll<()>, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(|| job.future.as_mut().poll(context)))
+}
+
+impl WebSocket {
+    /// Reads one batch and gives its messages to the machine. Returns whether anything came.
+    fn poll_read(&mut self, cell: &Cell, context: &mut Context<'_>) -> bool {
+        if self.state == State::Open && !cell.lock().machine.wants_read() {
+            return false;
+        }
+        with_buffers(|buffers| {
+            let bytes = if self.ahead.is_empty() {
+                let mut buffer = ReadBuf::new(&mut buffers.read);
+                match Pin::new(&mut *self.stream).poll_read(context, buffer.unfilled()) {
+                    Poll::Pending => return false,
+                    Poll::Ready(Ok(())) => buffer.filled().len(),
+                    Poll::Ready(Err(error)) => {
+                        debug!(%error, "a WebSocket failed");
+                        self.ended(cell, Some(1006));
+                        return true;
+                    }
+                }
+            } else {
+                let bytes = self.ahead.len().min(buffers.read.len());
+                buffers.read[..bytes].copy_from_slice(&self.ahead[..bytes]);
+                self.ahead = self.ahead.slice(bytes..);
+                bytes
+            };
+            if bytes == 0 {
+                self.ended(cell, None);
+                return true;
+            }
+            let inbox = &mut buffers.inbox;
+            let fed = self.reader.feed(&mut buffers.read[..bytes], &mut |item| inbox.push(item));
+            let now = cell.now();
+            let mut inner = cell.lock();
+            for item in inbox.drain(..) {
+                if self.state != State::Open && !matches!(item, Incoming::Close(_)) {
+                    continue;
+                }
+                match item {
+                    Incoming::Text(text) => {
+                        inner.machine.handle_websocket(now, self.id, Message::Text(text));
+                    }
+                    Incoming::Binary(data) => {
+                        inner.machine.handle_websocket(now, self.id, Message::Binary(data));
+                    }
+                    Incoming::Ping(data) => websocket::write_pong(&mut self.unwritten, None, &data),
+                    Incoming::Pong => {}
+                    Incoming::Close(code) => {
+                        if self.state == State::Open {
+                            inner.machine.websocket_closed(now, self.id, None);
+                            websocket::write_close(&mut self.unwritten, None, code, "");
+                            self.state = State::Closing(now);
+                        } else {
+                            // Both sides have said it.
+                            self.state = State::Dead;
+                        }
+                    }
+                }
+            }
+            if let Err(error) = fed {
+                self.violated(error, &mut inner.machine, now);
+            }
+            true
+        })
+    }
+
+    fn violated(
+        &mut self,
+        error: ReadError,
+        machine: &mut sansocket_protocol::server::Connection,
+        now: time::Instant,
+    ) {
+        if self.state == State::Open {
+            debug!(%error, "a client broke the WebSocket protocol");
+            machine.websocket_closed(now, self.id, Some(error.close_code()));
+            websocket::write_close(&mut self.unwritten, None, Some(error.close_code()), "");
+            self.state = State::Closing(now + LINGER);
+        }
+    }
+
+    /// The stream ended or failed.
+    fn ended(&mut self, cell: &Cell, error: Option<u16>) {
+        if self.state == State::Open {
+            cell.lock().machine.websocket_closed(cell.now(), self.id, error);
+        }
+        self.state = State::Dead;
+        self.unwritten = Vec::new();
+    }
+
+    /// Writes what is queued, as far as the socket takes it.
+    fn poll_write(&mut self, context: &mut Context<'_>) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        let mut written = 0;
+        let result = loop {
+            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[written..]) {
+                Poll::Ready(Ok(0)) => break Poll::Ready(false),
+                Poll::Ready(Ok(bytes)) => written += bytes,
+                Poll::Ready(Err(_)) => break Poll::Ready(false),
+                Poll::Pending => break Poll::Pending,
+            }
+            if written == self.unwritten.len() {
+                break Poll::Ready(true);
+            }
+        };
+        match result {
+            Poll::Ready(true) => {
+                self.unwritten.clear();
+                let flushed = Pin::new(&mut *self.stream).poll_flush(context);
+                if let State::Closing(_) = self.state {
+                    let _ = Pin::new(&mut *self.stream).poll_shutdown(context);
+                }
+                // An error shows at the next read.
+                drop(flushed);
+            }
+            // The next read sees the end and tells the machine.
+            Poll::Ready(false) => self.unwritten.clear(),
+            Poll::Pending => {
+                self.unwritten.drain(..written);
+            }
+        }
+    }
+}
+
+/// Waits until the send buffer of a session has room, or the session is closed.
+pub(crate) async fn room(cell: &Cell) {
+    std::future::poll_fn(|context| if cell.poll_room(context.waker()) { Poll::Ready(()) } else { Poll::Pending })
+        .await;
+}
+
+/// Ends every session that is left, at the end of a drain.
+pub(crate) fn abort(cell: &Cell, reason: CloseReason) {
+    cell.with(|machine| machine.abort(reason));
+}

@@ -1,0 +1,38 @@
+//! The large buffers of a worker thread, lent to one session at a time, so that an idle connection owns none.
+
+use crate::websocket::Incoming;
+use std::cell::RefCell;
+
+/// How much one read may bring.
+const READ_BYTES: usize = 64 << 10;
+/// A write buffer that grew beyond this is not kept.
+const KEEP_WRITE_BYTES: usize = 256 << 10;
+
+/// What a session borrows while it reads or writes.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) read: Vec<u8>,
+    pub(crate) write: Vec<u8>,
+    pub(crate) inbox: Vec<Incoming>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Option<Buffers>> = const { RefCell::new(None) };
+}
+
+/// Lends the thread's buffers to `work`, which must not run user code: a nested call gets fresh ones.
+pub(crate) fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
+    let mut buffers = BUFFERS.with(|cell| cell.borrow_mut().take()).unwrap_or_default();
+    if buffers.read.len() < READ_BYTES {
+        buffers.read.resize(READ_BYTES, 0);
+    }
+    let result = work(&mut buffers);
+    buffers.inbox.clear();
+    buffers.write.clear();
+    buffers.write.shrink_to(KEEP_WRITE_BYTES);
+    if buffers.inbox.capacity() > 4096 {
+        buffers.inbox = Vec::new();
+    }
+    BUFFERS.with(|cell| *cell.borrow_mut() = Some(buffers));
+    result
+}
