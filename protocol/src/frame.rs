@@ -1,1 +1,180 @@
-//! (in work)
+//! A message, encoded once and shared by all who receive it.
+
+use crate::socket::encode::{ArgsEncoder, EncodeError, Message, ToArgs};
+use crate::socket::packet::{is_namespace, is_reserved};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+/// A message that is ready to be sent: to one peer, or to all members of a room. A clone shares the bytes.
+///
+/// It is what a WebSocket sends as one text message, with the Engine.IO type `4` in front, and a binary message
+/// for each attachment. Made before any lock is taken, because making it runs the application's `Serialize`.
+///
+/// Namespaces are what [`is_namespace`] says; the namespace `/` is not written (the empty name means it, too).
+///
+/// ```
+/// use sansocket_protocol::frame::Frame;
+///
+/// let frame = Frame::event("/chat", "said", None, &("ada", "hello"))?;
+/// assert_eq!(frame.text().unwrap(), r#"42/chat,["said","ada","hello"]"#);
+/// assert!(frame.attachments().is_empty());
+/// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Empty for a raw binary message: any other text begins with `4`.
+    text: Bytes,
+    attachments: Option<Arc<[Bytes]>>,
+}
+
+/// Room for the header and the arguments of an ordinary event.
+const INITIAL_CAPACITY: usize = 128;
+
+impl Frame {
+    /// An event: `42["name",arguments...]`, with attachments `45N-[...]`.
+    ///
+    /// With an `ack` id the peer is asked to answer.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the name is reserved, the namespace cannot be written, an argument has no JSON form, or
+    /// looks like a placeholder beside real attachments.
+    pub fn event<T: ToArgs + ?Sized>(
+        namespace: &str,
+        event: &str,
+        ack: Option<u64>,
+        args: &T,
+    ) -> Result<Self, EncodeError> {
+        if is_reserved(event) {
+            return Err(EncodeError::ReservedEvent(event.to_string()));
+        }
+        Self::with_args(b'2', namespace, ack, Some(event), args)
+    }
+
+    /// The answer to the event that came with this `id`: `43id[arguments...]`, with attachments `46N-id[...]`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`event`](Self::event).
+    pub fn ack<T: ToArgs + ?Sized>(namespace: &str, id: u64, args: &T) -> Result<Self, EncodeError> {
+        Self::with_args(b'3', namespace, Some(id), None, args)
+    }
+
+    /// A server's consent to a CONNECT: `40{"sid":"..."}`. The namespace is the one that the peer asked for.
+    pub fn connect(namespace: &str, sid: &str) -> Self {
+        let mut text = header(b'0', namespace);
+        text.extend_from_slice(b"{\"sid\":");
+        push_string(&mut text, sid);
+        text.push(b'}');
+        Self::from_text(text)
+    }
+
+    /// A server's refusal of a CONNECT: `44{"message":"...","data":...}`.
+    ///
+    /// `data` is JSON; if it is none, it is sent as a string. Without it there is no such member.
+    pub fn connect_error(namespace: &str, message: &str, data: Option<&str>) -> Self {
+        let mut text = header(b'4', namespace);
+        text.extend_from_slice(b"{\"message\":");
+        push_string(&mut text, message);
+        if let Some(data) = data {
+            text.extend_from_slice(b",\"data\":");
+            match serde_json::from_str::<&RawValue>(data) {
+                Ok(json) => text.extend_from_slice(json.get().as_bytes()),
+                Err(_) => push_string(&mut text, data),
+            }
+        }
+        text.push(b'}');
+        Self::from_text(text)
+    }
+
+    /// Leaves a namespace, or makes the peer leave it: `41` or `41/chat,`.
+    pub fn disconnect(namespace: &str) -> Self {
+        Self::from_text(header(b'1', namespace))
+    }
+
+    /// A text message of plain Engine.IO, without Socket.IO: `4` and the text.
+    pub fn text_message(text: &str) -> Self {
+        let mut message = Vec::with_capacity(1 + text.len());
+        message.push(b'4');
+        message.extend_from_slice(text.as_bytes());
+        Self::from_text(message)
+    }
+
+    /// A binary message of plain Engine.IO.
+    pub fn binary_message(data: Bytes) -> Self {
+        Self { text: Bytes::new(), attachments: Some(Arc::from([data])) }
+    }
+
+    /// The text, which begins with the Engine.IO type `4`. `None` for a binary message of plain Engine.IO.
+    pub fn text(&self) -> Option<&Bytes> {
+        if self.text.is_empty() { None } else { Some(&self.text) }
+    }
+
+    /// What is to be sent as binary messages, directly behind the text.
+    pub fn attachments(&self) -> &[Bytes] {
+        self.attachments.as_deref().unwrap_or_default()
+    }
+
+    /// The bytes that it counts for in a budget: text and attachments, without what a transport adds.
+    pub fn wire_len(&self) -> usize {
+        self.text.len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
+    }
+
+    fn from_text(text: Vec<u8>) -> Self {
+        Self { text: Bytes::from(text), attachments: None }
+    }
+
+    fn with_args<T: ToArgs + ?Sized>(
+        digit: u8,
+        namespace: &str,
+        id: Option<u64>,
+        event: Option<&str>,
+        args: &T,
+    ) -> Result<Self, EncodeError> {
+        if !namespace.is_empty() && !is_namespace(namespace) {
+            return Err(EncodeError::Namespace(namespace.to_string()));
+        }
+        let mut message = Message::new(header(digit, namespace));
+        if let Some(id) = id {
+            message.plain(&id)?;
+        }
+        message.array = message.text.len();
+        message.text.push(b'[');
+        if let Some(event) = event {
+            message.plain(event)?;
+        }
+        args.to_args(&mut ArgsEncoder(&mut message))?;
+        message.text.push(b']');
+        message.check_lookalikes()?;
+
+        let Message { mut text, attachments, .. } = message;
+        if attachments.is_empty() {
+            return Ok(Self::from_text(text));
+        }
+        // Only now is it known to be a binary packet: 2 becomes 5, 3 becomes 6, and the count comes in between.
+        text[1] = digit + 3;
+        let count = attachments.len().to_string();
+        text.splice(2..2, count.bytes().chain([b'-']));
+        Ok(Self { text: Bytes::from(text), attachments: Some(attachments.into()) })
+    }
+}
+
+/// The engine's digit, the packet's digit and the namespace.
+fn header(digit: u8, namespace: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(INITIAL_CAPACITY);
+    text.extend_from_slice(&[b'4', digit]);
+    if !matches!(namespace, "" | "/") {
+        text.extend_from_slice(namespace.as_bytes());
+        text.push(b',');
+    }
+    text
+}
+
+fn push_string(text: &mut Vec<u8>, string: &str) {
+    // A string always has a JSON form, and a vector takes whatever is written to it.
+    let written = serde_json::to_vec(string).unwrap_or_default();
+    text.extend_from_slice(&written);
+}

@@ -1,1 +1,43 @@
-//! (in work)
+//! Socket.IO, protocol revision 5: packets, their arguments and their attachments.
+//!
+//! A Socket.IO packet is the payload of one Engine.IO *message*. Where this module quotes traffic it shows the
+//! text with the Engine.IO `4` in front, as it is seen on the wire.
+//!
+//! ```text
+//! packet      = type [ attachments "-" ] [ namespace [ "," ] ] [ id ] [ json ]
+//! type        = "0" .. "6"            CONNECT DISCONNECT EVENT ACK CONNECT_ERROR BINARY_EVENT BINARY_ACK
+//! attachments = 1*DIGIT               types 5 and 6 only, at least 1
+//! namespace   = "/" *( any but "," )  the namespace "/" is never written
+//! id          = 1*DIGIT               the event wants an answer, or this is the answer
+//! ```
+//!
+//! In: [`packet::Packet::decode`] reads the header and checks the JSON once, without building anything from it.
+//! [`reassembly::Reassembly`] adds the binary frames that belong to it. What the application sees is
+//! [`args::Args`], which turns into the application's own types on demand.
+//!
+//! Out: [`crate::frame::Frame`] is made once per message from anything that is [`encode::ToArgs`].
+//!
+//! ```
+//! use sansocket_protocol::frame::Frame;
+//! use sansocket_protocol::socket::packet::Packet;
+//!
+//! let frame = Frame::event("/chat", "said", Some(7), &("ada", 3)).unwrap();
+//! assert_eq!(frame.text().unwrap(), r#"42/chat,7["said","ada",3]"#);
+//!
+//! // The other end. The engine has taken its type digit away.
+//! let packet = Packet::decode(frame.text().unwrap().slice(1..), 10).unwrap();
+//! assert_eq!((packet.namespace(), packet.id()), ("/chat", Some(7)));
+//! let args = packet.into_args();
+//! assert_eq!(args.event().as_deref(), Some("said"));
+//! assert_eq!(args.decode::<(String, u32)>().unwrap(), ("ada".to_string(), 3));
+//! ```
+
+pub mod args;
+#[cfg(test)]
+mod codec_tests;
+mod decode;
+pub mod encode;
+pub mod packet;
+mod placeholder;
+pub mod reassembly;
+mod scan;

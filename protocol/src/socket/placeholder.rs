@@ -1,0 +1,197 @@
+//! Finding the objects that stand for attachments: `{"_placeholder":true,"num":0}`.
+
+use super::scan::{skip_blanks, skip_scalar, skip_string, skip_value, unescape};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// An object whose `_placeholder` is `true`.
+pub(super) struct Placeholder {
+    /// Which attachment it stands for, if its `num` is a whole number.
+    pub(super) num: Option<usize>,
+    /// Where the text of that number is.
+    pub(super) span: Range<usize>,
+    /// Where the object ends.
+    pub(super) end: usize,
+}
+
+const OBJECT: u8 = 1;
+const MARKED: u8 = 2;
+
+/// Calls `each` for every placeholder in `json`, which must be valid JSON, in the order in which they end.
+///
+/// Does not recurse, and needs one byte per level of nesting: a peer may nest as deep as its message is long.
+/// Of a repeated key the last one counts, as in JavaScript.
+pub(super) fn placeholders<E>(
+    json: &[u8],
+    mut each: impl FnMut(Placeholder) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut open: Vec<u8> = Vec::new();
+    // The `num` members of open objects, beside the depth they were seen at.
+    let mut nums: Vec<(usize, Range<usize>)> = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        match byte {
+            b'[' | b'{' => {
+                open.push(if byte == b'{' { OBJECT } else { 0 });
+                at += 1;
+            }
+            b']' | b'}' => {
+                let depth = open.len();
+                let flags = open.pop().unwrap_or(0);
+                let span = pop_at(&mut nums, depth);
+                if flags & MARKED != 0 {
+                    let num = span.clone().and_then(|span| number(&json[span]));
+                    each(Placeholder { num, span: span.unwrap_or(at..at), end: at + 1 })?;
+                }
+                at += 1;
+            }
+            b'"' => {
+                let start = at;
+                at = skip_string(json, at);
+                let Some(flags) = open.last_mut() else { continue };
+                let after = skip_blanks(json, at);
+                // A string before a colon is a key.
+                if *flags & OBJECT == 0 || json.get(after) != Some(&b':') {
+                    continue;
+                }
+                at = skip_blanks(json, after + 1);
+                match Key::of(json.get(start + 1..after).unwrap_or_default()) {
+                    Key::Placeholder => {
+                        let end = skip_scalar(json, at);
+                        let marked = json.get(at..end) == Some(b"true");
+                        *flags = if marked { *flags | MARKED } else { *flags & !MARKED };
+                    }
+                    Key::Num => {
+                        let depth = open.len();
+                        pop_at(&mut nums, depth);
+                        if let Some(b'-' | b'0'..=b'9') = json.get(at) {
+                            let end = skip_value(json, at);
+                            nums.push((depth, at..end));
+                        }
+                    }
+                    Key::Other => {}
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Takes the last member of `nums` if it was seen at this depth.
+fn pop_at(nums: &mut Vec<(usize, Range<usize>)>, depth: usize) -> Option<Range<usize>> {
+    match nums.last() {
+        Some((seen, _)) if *seen == depth => nums.pop().map(|(_, span)| span),
+        _ => None,
+    }
+}
+
+/// Whether every placeholder in `json` stands for one of `count` attachments.
+pub(super) fn are_legal(json: &[u8], count: usize) -> bool {
+    let check = |found: Placeholder| match found.num {
+        Some(num) if num < count => Ok(()),
+        _ => Err(()),
+    };
+    placeholders(json, check).is_ok()
+}
+
+/// The value of `num`. A whole number may be written `1.0`, as JavaScript sees no difference.
+pub(super) fn number(text: &[u8]) -> Option<usize> {
+    let text = core::str::from_utf8(text).ok()?;
+    text.parse().ok().or_else(|| {
+        let value: f64 = text.parse().ok()?;
+        // The cast saturates, so what does not fit does not come back equal.
+        let whole = value as u32;
+        (f64::from(whole) == value).then_some(whole as usize)
+    })
+}
+
+/// What a member of an object is to us.
+#[derive(PartialEq, Eq)]
+pub(super) enum Key {
+    Placeholder,
+    Num,
+    Other,
+}
+
+impl Key {
+    /// `text` is the JSON of a key after its opening quote, up to its closing quote or the blanks behind it.
+    fn of(text: &[u8]) -> Self {
+        let Some(end) = text.iter().rposition(|&byte| byte == b'"') else { return Self::Other };
+        let key = &text[..end];
+        if key.contains(&b'\\') {
+            return core::str::from_utf8(key).map_or(Self::Other, |key| Self::of_str(&unescape(key)));
+        }
+        match key {
+            b"_placeholder" => Self::Placeholder,
+            b"num" => Self::Num,
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn of_str(key: &str) -> Self {
+        match key {
+            "_placeholder" => Self::Placeholder,
+            "num" => Self::Num,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+
+    #[test]
+    fn every_placeholder_must_name_an_attachment() {
+        for (json, count, legal) in [
+            (r#"["e"]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"num":0}]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"num":1}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":1}]"#, 2, true),
+            (r#"["e",{"num":0,"_placeholder":true,"extra":[{}]}]"#, 1, true),
+            (r#"["e",{ "_placeholder" : true , "num" : 0 }]"#, 1, true),
+            (r#"["e",{"_placeholder":true}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":-1}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":"0"}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":null}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":0.5}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":0.0}]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"num":1e0}]"#, 2, true),
+            (r#"["e",{"_placeholder":true,"num":1e400}]"#, 2, false),
+            (r#"["e",{"_placeholder":true,"num":99999999999999999999999}]"#, 2, false),
+            (r#"["e",{"_placeholder":true,"num":{"num":0}}]"#, 1, false),
+            (r#"["e",{"_placeholder":"true","num":9}]"#, 1, true),
+            (r#"["e",{"_placeholder":1,"num":9}]"#, 1, true),
+            (r#"["e",{"_placeholder":[true],"num":9}]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"_placeholder":false,"num":9}]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"num":9,"num":0}]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"num":0,"num":9}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":0,"num":"0"}]"#, 1, false),
+            (r#"["e",{"\u005fplaceholder":true,"n\u0075m":9}]"#, 1, false),
+            (r#"["e",{"a":{"_placeholder":true,"num":9}}]"#, 1, false),
+            (r#"["e",{"num":0,"a":{"_placeholder":true}}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"a":{"num":9},"num":0}]"#, 1, true),
+            (r#"["_placeholder",true,"num",9]"#, 1, true),
+            (r#"["e",{"x":"_placeholder","y":true}]"#, 1, true),
+            (r#"["e",{"x\"_placeholder":true}]"#, 1, true),
+        ] {
+            assert_eq!(are_legal(json.as_bytes(), count), legal, "{json}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_needs_no_stack() {
+        let mut json = String::new();
+        for _ in 0..200_000 {
+            json.push_str(r#"{"a":["#);
+        }
+        json.push_str(r#"{"_placeholder":true,"num":1}"#);
+        for _ in 0..200_000 {
+            json.push_str("]}");
+        }
+        assert!(are_legal(json.as_bytes(), 2));
+        assert!(!are_legal(json.as_bytes(), 1));
+    }
+}

@@ -1,0 +1,154 @@
+//! Putting binary packets together: the text that announces attachments, then the attachments.
+
+use super::packet::{Packet, PacketError};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A binary packet that waits for its attachments. One per connection: its frames come directly behind its text.
+///
+/// The protocol has no time limit for the rest of a packet, so what waits here is bounded in number (by
+/// [`Packet::decode`]) and in bytes (by [`start`](Self::start)).
+///
+/// ```
+/// use bytes::Bytes;
+/// use sansocket_protocol::socket::packet::Packet;
+/// use sansocket_protocol::socket::reassembly::Reassembly;
+///
+/// let text = Bytes::from_static(br#"51-["pic",{"_placeholder":true,"num":0}]"#);
+/// let mut reassembly = Reassembly::new();
+/// assert!(reassembly.start(Packet::decode(text, 10)?, 1_000_000)?.is_none());
+///
+/// let packet = reassembly.push(Bytes::from_static(&[1, 2, 3]))?.expect("that was the last attachment");
+/// let (picture,): (Bytes,) = packet.into_args().decode().unwrap();
+/// assert_eq!(picture, [1, 2, 3][..]);
+/// # Ok::<(), sansocket_protocol::socket::packet::PacketError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Reassembly {
+    pending: Option<Pending>,
+}
+
+#[derive(Clone, Debug)]
+struct Pending {
+    packet: Packet,
+    attachments: Vec<Bytes>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Reassembly {
+    /// One that waits for nothing.
+    pub const fn new() -> Self {
+        Self { pending: None }
+    }
+
+    /// Takes a packet that was just decoded. Gives it back at once if it has no attachments.
+    ///
+    /// `max_bytes` bounds the sum of its attachments.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError::TextWhileWaiting`] if the packet before it is not complete. Both are dropped then.
+    pub fn start(&mut self, packet: Packet, max_bytes: usize) -> Result<Option<Packet>, PacketError> {
+        if let Some(pending) = self.pending.take() {
+            return Err(PacketError::TextWhileWaiting { missing: pending.missing() });
+        }
+        if packet.attachments() == 0 {
+            return Ok(Some(packet));
+        }
+        self.pending = Some(Pending { packet, attachments: Vec::new(), bytes: 0, max_bytes });
+        Ok(None)
+    }
+
+    /// Takes a binary frame. Gives the packet back when it was the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError::UnexpectedBinary`] if no packet waits, [`PacketError::AttachmentsTooLarge`] if the limit
+    /// is passed. The packet is dropped then.
+    pub fn push(&mut self, attachment: Bytes) -> Result<Option<Packet>, PacketError> {
+        let mut pending = self.pending.take().ok_or(PacketError::UnexpectedBinary)?;
+        pending.bytes = pending.bytes.saturating_add(attachment.len());
+        if pending.bytes > pending.max_bytes {
+            return Err(PacketError::AttachmentsTooLarge { max: pending.max_bytes });
+        }
+        pending.attachments.push(attachment);
+        if pending.missing() > 0 {
+            self.pending = Some(pending);
+            return Ok(None);
+        }
+        let Pending { mut packet, attachments, .. } = pending;
+        packet.attach(attachments);
+        Ok(Some(packet))
+    }
+
+    /// Whether the next frame must be an attachment.
+    pub fn is_waiting(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// The bytes that are held: the text and the attachments so far.
+    pub fn wire_len(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.packet.wire_len() + pending.bytes)
+    }
+}
+
+impl Pending {
+    fn missing(&self) -> usize {
+        self.packet.attachments() - self.attachments.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(text: &'static str) -> Packet {
+        Packet::decode(Bytes::from_static(text.as_bytes()), 10).unwrap()
+    }
+
+    #[test]
+    fn a_packet_without_attachments_does_not_wait() {
+        let mut reassembly = Reassembly::new();
+        assert!(reassembly.start(packet(r#"2["e"]"#), 0).unwrap().is_some());
+        assert!(!reassembly.is_waiting());
+    }
+
+    #[test]
+    fn a_packet_is_complete_with_its_last_attachment() {
+        let mut reassembly = Reassembly::new();
+        assert!(reassembly.start(packet(r#"52-["e"]"#), 10).unwrap().is_none());
+        assert!(reassembly.push(Bytes::from_static(b"one")).unwrap().is_none());
+        assert!(reassembly.is_waiting());
+        assert_eq!(reassembly.wire_len(), 8 + 3);
+        let packet = reassembly.push(Bytes::from_static(b"two")).unwrap().unwrap();
+        assert!(!reassembly.is_waiting());
+        assert_eq!(packet.wire_len(), 8 + 6);
+        assert_eq!(packet.into_args().attachments(), [&b"one"[..], b"two"]);
+    }
+
+    #[test]
+    fn a_text_while_waiting_is_an_error() {
+        let mut reassembly = Reassembly::new();
+        reassembly.start(packet(r#"52-["e"]"#), 10).unwrap();
+        reassembly.push(Bytes::new()).unwrap();
+        let error = reassembly.start(packet(r#"2["e"]"#), 10).unwrap_err();
+        assert_eq!(error, PacketError::TextWhileWaiting { missing: 1 });
+        assert!(!reassembly.is_waiting());
+    }
+
+    #[test]
+    fn a_binary_frame_that_nobody_announced_is_an_error() {
+        assert_eq!(Reassembly::new().push(Bytes::new()).unwrap_err(), PacketError::UnexpectedBinary);
+    }
+
+    #[test]
+    fn attachments_are_bounded_in_bytes_together() {
+        let mut reassembly = Reassembly::new();
+        reassembly.start(packet(r#"52-["e"]"#), 5).unwrap();
+        reassembly.push(Bytes::from_static(b"123")).unwrap();
+        let error = reassembly.push(Bytes::from_static(b"456")).unwrap_err();
+        assert_eq!(error, PacketError::AttachmentsTooLarge { max: 5 });
+        assert!(!reassembly.is_waiting());
+    }
+}

@@ -1,0 +1,212 @@
+//! Walking over JSON text that serde_json has already found valid.
+//!
+//! Nothing here recurses, and nothing here can leave the slice: on text that is not valid after all the answers
+//! are wrong, but there is no panic and no endless loop.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+
+/// Where the first byte at or after `at` is that is not JSON whitespace.
+pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = json.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Past the closing quote of the string whose opening quote is at `at`.
+pub(super) fn skip_string(json: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(&byte) = json.get(at) {
+        at += match byte {
+            b'"' => return at + 1,
+            b'\\' => 2,
+            _ => 1,
+        };
+    }
+    json.len()
+}
+
+/// Past the value whose first byte is at `at`.
+pub(super) fn skip_value(json: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    while let Some(&byte) = json.get(at) {
+        match byte {
+            b'"' => at = skip_string(json, at),
+            b'[' | b'{' => {
+                depth += 1;
+                at += 1;
+                continue;
+            }
+            b']' | b'}' => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            _ if depth == 0 => return skip_scalar(json, at),
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    json.len()
+}
+
+/// Past the number or word that begins at `at`.
+pub(super) fn skip_scalar(json: &[u8], mut at: usize) -> usize {
+    while let Some(byte) = json.get(at) {
+        if matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\n' | b'\r') {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The string behind its JSON text (without the quotes). Borrowed unless it has escapes. Half a surrogate pair,
+/// which JavaScript can hold and Rust cannot, becomes U+FFFD.
+pub(super) fn unescape(body: &str) -> Cow<'_, str> {
+    let Some(first) = body.find('\\') else { return Cow::Borrowed(body) };
+    let mut out = String::with_capacity(body.len());
+    let (plain, mut rest) = body.split_at(first);
+    out.push_str(plain);
+    while let Some(escaped) = rest.strip_prefix('\\') {
+        let mut chars = escaped.chars();
+        let kind = chars.next();
+        rest = chars.as_str();
+        match kind {
+            Some('u') => {
+                let unit = hex4(rest);
+                rest = rest.get(4..).unwrap_or("");
+                let pair = match unit {
+                    0xD800..=0xDBFF => rest.strip_prefix("\\u").map(hex4),
+                    _ => None,
+                };
+                let code = match pair {
+                    Some(low @ 0xDC00..=0xDFFF) => {
+                        rest = rest.get(6..).unwrap_or("");
+                        0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
+                    }
+                    _ => unit,
+                };
+                out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            Some('b') => out.push('\u{8}'),
+            Some('f') => out.push('\u{c}'),
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some(other) => out.push(other),
+            None => {}
+        }
+        let (plain, next) = rest.split_at(rest.find('\\').unwrap_or(rest.len()));
+        out.push_str(plain);
+        rest = next;
+    }
+    Cow::Owned(out)
+}
+
+fn hex4(text: &str) -> u32 {
+    text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0xFFFD)
+}
+
+/// The number as JavaScript's `String(number)` writes it. Borrowed for ordinary integers.
+pub(super) fn js_number(raw: &str) -> Cow<'_, str> {
+    let magnitude = raw.strip_prefix('-').unwrap_or(raw);
+    let is_integer = magnitude.bytes().all(|byte| byte.is_ascii_digit());
+    // Up to 15 digits a double is exact. `-0` is written `0`.
+    if is_integer && magnitude.len() <= 15 && raw != "-0" {
+        return Cow::Borrowed(raw);
+    }
+    let value: f64 = raw.parse().unwrap_or(f64::NAN);
+    if value == 0.0 {
+        return Cow::Borrowed("0");
+    }
+    let sign = if value < 0.0 { "-" } else { "" };
+    if !value.is_finite() {
+        return Cow::Owned(format!("{sign}Infinity"));
+    }
+    // Rust and JavaScript agree on the shortest digits; they differ in where the exponent begins.
+    let scientific = format!("{:e}", value.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits = mantissa.replace('.', "");
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let point = exponent + 1;
+    let len = digits.len() as i32;
+    Cow::Owned(if (len..=21).contains(&point) {
+        format!("{sign}{digits}{}", "0".repeat((point - len) as usize))
+    } else if (1..=21).contains(&point) {
+        let (whole, fraction) = digits.split_at(point as usize);
+        format!("{sign}{whole}.{fraction}")
+    } else if (-5..=0).contains(&point) {
+        format!("{sign}0.{}{digits}", "0".repeat(-point as usize))
+    } else {
+        format!("{sign}{mantissa}e{exponent:+}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_ends_where_it_ends() {
+        for (json, end) in [
+            (r#""a\"]b",1"#, 7),
+            (r"12,3", 2),
+            (r"true]", 4),
+            (r"[[],{}],1", 7),
+            (r#"{"a":"}"},1"#, 9),
+            (r"[", 1),
+            (r#""\"#, 2),
+            ("", 0),
+            ("],1", 1),
+        ] {
+            assert_eq!(skip_value(json.as_bytes(), 0), end, "{json}");
+        }
+    }
+
+    #[test]
+    fn escapes_become_characters() {
+        for (body, plain) in [
+            (r"plain", "plain"),
+            (r#"a\"b\\c\/d\b\f\n\r\t"#, "a\"b\\c/d\u{8}\u{c}\n\r\t"),
+            (r"\u0041\u00e4", "Aä"),
+            (r"\ud83d\ude00!", "😀!"),
+            (r"\ud83d!", "\u{fffd}!"),
+            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+            (r"\", ""),
+            (r"\u12", "\u{fffd}"),
+        ] {
+            assert_eq!(unescape(body), plain, "{body}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_javascript_writes_them() {
+        for (raw, text) in [
+            ("1", "1"),
+            ("-7", "-7"),
+            ("-0", "0"),
+            ("0.0", "0"),
+            ("1.0", "1"),
+            ("1.50", "1.5"),
+            ("1e3", "1000"),
+            ("123456789012345680000", "123456789012345680000"),
+            ("12345678901234567890", "12345678901234567000"),
+            ("1e21", "1e+21"),
+            ("-1.25e300", "-1.25e+300"),
+            ("0.000001", "0.000001"),
+            ("1e-7", "1e-7"),
+            ("1e400", "Infinity"),
+            ("-1e400", "-Infinity"),
+        ] {
+            assert_eq!(js_number(raw), text, "{raw}");
+        }
+    }
+}
