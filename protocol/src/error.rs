@@ -113,10 +113,14 @@ pub enum SendError {
     #[error("the socket is disconnected: nothing was sent")]
     Disconnected,
     /// The peer has not read what waits for it already. With the `Close` policy the connection was closed.
-    #[error("the send buffer of this connection is full: wait with `ready()`, send less, or raise `send_budget`")]
+    #[error(
+        "the send buffer of this connection is full: wait with `ready()`, send less, or raise `send_budget`"
+    )]
     Full,
     /// More acknowledgements are awaited from this peer than `max_pending_acks`.
-    #[error("too many acknowledgements are awaited from this client: raise `max_pending_acks`, or set timeouts")]
+    #[error(
+        "too many acknowledgements are awaited from this client: raise `max_pending_acks`, or set timeouts"
+    )]
     TooManyAcks,
     /// This ack id is awaited already; ids must come from one counter.
     #[error("this acknowledgement id is in use")]

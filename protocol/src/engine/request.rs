@@ -23,6 +23,12 @@ impl Headers for [(&str, &str)] {
     }
 }
 
+impl<T: Headers + ?Sized> Headers for &T {
+    fn header(&self, name: &str) -> Option<&str> {
+        (**self).header(name)
+    }
+}
+
 impl<const N: usize> Headers for [(&str, &str); N] {
     fn header(&self, name: &str) -> Option<&str> {
         self.as_slice().header(name)
@@ -186,11 +192,7 @@ impl Response {
 
     /// Adds a header.
     #[must_use]
-    pub fn header(
-        mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }

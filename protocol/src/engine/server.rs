@@ -31,6 +31,8 @@ use core::time::Duration;
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 /// A WebSocket takes volatile messages while less than this is queued for it.
 const WRITABLE_BELOW: usize = 64 << 10;
+/// The owner is given no more than this before it has said that it was written.
+const WRITE_AHEAD: usize = 64 << 10;
 /// Queues are given back to the allocator when they are empty and were this long.
 const SHRINK_ABOVE: usize = 32;
 
@@ -250,7 +252,8 @@ impl Server {
         self.fire(now, false);
         let query = head.query();
         if head.is_websocket_upgrade() {
-            if matches!(self.state, State::Opening { .. }) && query.transport.as_deref() == Some("websocket") {
+            if matches!(self.state, State::Opening { .. }) && query.transport.as_deref() == Some("websocket")
+            {
                 self.transport = Transport::WebSocket(request);
                 self.control.push_back(Transmit::AcceptWebSocket { request });
             } else if self.may_upgrade()
@@ -274,7 +277,8 @@ impl Server {
             self.refuse(request, RefusalCode::UnknownSession);
             return Wants::Answer;
         }
-        if query.transport.as_deref() != Some(self.transport_name()) || query.revision.as_deref() != Some("4") {
+        if query.transport.as_deref() != Some(self.transport_name()) || query.revision.as_deref() != Some("4")
+        {
             self.refuse(request, RefusalCode::BadRequest);
             return Wants::Answer;
         }
@@ -414,7 +418,8 @@ impl Server {
         }
     }
 
-    /// How many bytes the owner has taken and not been able to write yet. It takes no more while there are many.
+    /// How many of the bytes it was given the owner has not been able to write yet. It is given no more while
+    /// there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         if bytes < self.unwritten && self.paused_at.is_some() {
             self.paused_at = Some(now);
@@ -453,7 +458,7 @@ impl Server {
             State::Open => {
                 self.state = State::Closing { deadline: now + self.config.close_timeout };
                 self.closed = Some(Closed { reason, detail: None });
-                self.drop_upgrade(None);
+                self.drop_upgrade();
                 self.out.retain(|item| !matches!(item, Outgoing::Ping));
                 self.answer_post();
                 if self.out.is_empty() {
@@ -507,7 +512,9 @@ impl Server {
             return Some(control);
         }
         match self.transport {
-            Transport::WebSocket(websocket) if !matches!(self.state, State::Opening { .. }) => {
+            Transport::WebSocket(websocket)
+                if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
+            {
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
@@ -523,6 +530,7 @@ impl Server {
                     Outgoing::Message(message) => {
                         let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len());
+                        self.unwritten += bytes.len();
                         message
                     }
                 };
@@ -542,6 +550,7 @@ impl Server {
         !self.control.is_empty()
             || match self.transport {
                 Transport::Polling => self.poll.is_some() && !self.out.is_empty(),
+                Transport::WebSocket(_) if self.unwritten >= WRITE_AHEAD => false,
                 Transport::WebSocket(_) => match self.state {
                     State::Opening { .. } => false,
                     State::Closing { .. } => true,
@@ -687,13 +696,14 @@ impl Server {
                     self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
                 }
             }
-            _ => self.drop_upgrade(None),
+            _ => self.drop_upgrade(),
         }
     }
 
-    fn drop_upgrade(&mut self, code: Option<u16>) {
+    fn drop_upgrade(&mut self) {
         if let Some(upgrade) = self.upgrade.take() {
-            self.control.push_back(Transmit::CloseWebSocket { websocket: upgrade.websocket, code });
+            let websocket = upgrade.websocket;
+            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
         }
     }
 
@@ -733,16 +743,19 @@ impl Server {
         if self.state == State::Closed {
             return;
         }
+        // Text that is no UTF-8 has a close code of its own (RFC 6455, section 7.4.1).
+        let utf8 = matches!(detail, Some(PeerError::Socket(crate::socket::packet::PacketError::InvalidUtf8)));
+        let code = utf8.then_some(1007);
         if !matches!(self.state, State::Closing { .. }) {
             self.closed = Some(Closed { reason, detail });
         }
-        self.drop_upgrade(None);
+        self.drop_upgrade();
         if let Some(poll) = self.poll.take() {
             self.respond(poll, Response::poll(Bytes::from_static(to_poll)));
         }
         self.answer_post();
         if let Transport::WebSocket(websocket) = self.transport {
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+            self.control.push_back(Transmit::CloseWebSocket { websocket, code });
         }
         self.finish();
     }
@@ -761,7 +774,7 @@ impl Server {
                 }
                 if let Some(upgrade) = &mut self.upgrade {
                     if now >= upgrade.deadline {
-                        self.drop_upgrade(None);
+                        self.drop_upgrade();
                     } else if now >= upgrade.noop_at && self.poll.is_some() {
                         upgrade.noop_at = now + NOOP_INTERVAL;
                         if self.out.is_empty() {

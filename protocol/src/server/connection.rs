@@ -4,8 +4,9 @@
 //!
 //! 1. Something happened (a request, a body, a WebSocket message, the time): call the `handle_*` for it.
 //! 2. The application wants something: call a command.
-//! 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing. Whoever cannot
-//!    write more at the moment stops asking: what is not pulled stays inside, counted and bounded.
+//! 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing, and tell
+//!    [`handle_unwritten`](Connection::handle_unwritten) how much of it is not written yet. What is not pulled
+//!    stays inside, counted and bounded.
 //! 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
 //! 5. Read on only while [`wants_read`](Connection::wants_read) says so.
 //! 6. Wait for the next happening, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
@@ -142,6 +143,11 @@ impl Connection {
         self.engine.transport_name()
     }
 
+    /// The largest message that a client may send.
+    pub fn max_payload(&self) -> usize {
+        self.engine.config().max_payload
+    }
+
     /// Bytes that wait for the client.
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
@@ -230,7 +236,8 @@ impl Connection {
         self.settle();
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet.
+    /// How many of the bytes it was given the owner has not been able to write yet. It is given no more while
+    /// there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);

@@ -235,7 +235,7 @@ mod tests {
     use alloc::string::ToString;
     use alloc::vec;
 
-    const UPGRADE: &[(&str, &str)] = &[("connection", "Upgrade"), ("upgrade", "websocket")];
+    const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
 
     fn router(config: Config) -> Router<u32> {
         Router::new(Arc::new(config), Random::new([3; 32]))

@@ -35,9 +35,11 @@
 pub mod args;
 #[cfg(test)]
 mod codec_tests;
+pub mod config;
 mod decode;
 pub mod encode;
 pub mod packet;
 mod placeholder;
 pub mod reassembly;
 mod scan;
+pub mod server;

@@ -93,7 +93,9 @@ impl SocketEvent {
     /// Bytes that it holds while it waits.
     fn weight(&self) -> usize {
         match self {
-            Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => args.wire_len(),
+            Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
+                args.wire_len()
+            }
             Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len),
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
@@ -229,7 +231,11 @@ impl Server {
             socket.acks.retain(|&id, &mut deadline| {
                 let over = deadline <= now;
                 if over {
-                    self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome: AckOutcome::Timeout });
+                    self.answers.push_back(SocketEvent::Ack {
+                        socket: key,
+                        id,
+                        outcome: AckOutcome::Timeout,
+                    });
                 } else {
                     self.ack_deadline = self.ack_deadline.min(deadline);
                 }
