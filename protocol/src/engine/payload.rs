@@ -73,6 +73,7 @@ impl Encoder {
 #[derive(Debug)]
 pub struct Decoder {
     rest: Option<Bytes>,
+    len: usize,
     utf8: bool,
 }
 
@@ -80,7 +81,7 @@ impl Decoder {
     /// A decoder over a whole body. An empty body is one empty packet, which is malformed.
     pub fn new(body: Bytes) -> Self {
         let utf8 = core::str::from_utf8(&body).is_ok();
-        Self { rest: Some(body), utf8 }
+        Self { len: body.len(), rest: Some(body), utf8 }
     }
 }
 
@@ -100,6 +101,9 @@ impl Iterator for Decoder {
             }
             None => rest,
         };
+        // A small packet that waits must not keep a large body alive: it would count for less than it holds.
+        let small = packet.len() < self.len / 2;
+        let packet = if small { Bytes::copy_from_slice(&packet) } else { packet };
         let packet = Packet::decode(packet);
         if packet.is_err() {
             self.rest = None;

@@ -35,9 +35,17 @@ const WRITABLE_BELOW: usize = 64 << 10;
 const WRITE_AHEAD: usize = 64 << 10;
 /// Queues are given back to the allocator when they are empty and were this long.
 const SHRINK_ABOVE: usize = 32;
+/// What a queued message counts for beside its bytes, so that a million empty ones are not free.
+const PER_MESSAGE: usize = 32;
+/// How often a candidate WebSocket may probe. The answers do not pass the send budget, so they are few.
+const MAX_PROBES: u8 = 16;
 
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
+
+/// Close codes (RFC 6455, section 7.4.1).
+const NOT_UTF8: u16 = 1007;
+const TOO_BIG: u16 = 1009;
 
 /// What is to be written, and where.
 #[derive(Clone, Debug)]
@@ -68,7 +76,7 @@ pub enum Transmit {
         /// A text message is a whole packet, type digit included.
         message: Message,
     },
-    /// Close that WebSocket.
+    /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
         /// Which one.
         websocket: RequestId,
@@ -118,7 +126,7 @@ enum Transport {
 #[derive(Clone, Copy, Debug)]
 struct Upgrade {
     websocket: RequestId,
-    probed: bool,
+    probes: u8,
     deadline: Instant,
     noop_at: Instant,
 }
@@ -132,7 +140,10 @@ struct Post {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PostProgress {
+    /// Its body is on its way.
     Reading,
+    /// Its packets are being handled.
+    Handling,
     Malformed,
     /// Its packets were taken; the answer waits for reading to go on.
     Withheld,
@@ -230,7 +241,8 @@ impl Server {
         }
     }
 
-    /// Bytes that wait for the peer: queued here, and not yet written by the owner.
+    /// Bytes that wait for the peer: queued here (with 32 more for each message), and not yet written by the
+    /// owner.
     pub fn buffered(&self) -> usize {
         self.queued + self.unwritten
     }
@@ -252,7 +264,9 @@ impl Server {
         self.fire(now, false);
         let query = head.query();
         if head.is_websocket_upgrade() {
-            if matches!(self.state, State::Opening { .. }) && query.transport.as_deref() == Some("websocket")
+            if matches!(self.state, State::Opening { .. })
+                && self.transport == Transport::Polling
+                && query.transport.as_deref() == Some("websocket")
             {
                 self.transport = Transport::WebSocket(request);
                 self.control.push_back(Transmit::AcceptWebSocket { request });
@@ -262,7 +276,7 @@ impl Server {
             {
                 self.upgrade = Some(Upgrade {
                     websocket: request,
-                    probed: false,
+                    probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                 });
@@ -277,7 +291,10 @@ impl Server {
             self.refuse(request, RefusalCode::UnknownSession);
             return Wants::Answer;
         }
-        if query.transport.as_deref() != Some(self.transport_name()) || query.revision.as_deref() != Some("4")
+        // A session on a WebSocket has no use for plain requests, whatever transport they name.
+        if self.transport != Transport::Polling
+            || query.transport.as_deref() != Some("polling")
+            || query.revision.as_deref() != Some("4")
         {
             self.refuse(request, RefusalCode::BadRequest);
             return Wants::Answer;
@@ -299,8 +316,11 @@ impl Server {
             return None;
         }
         match body {
-            Body::Complete(body) => Some(payload::Decoder::new(body)),
-            Body::TooLarge => {
+            Body::Complete(body) if body.len() <= self.config.max_payload => {
+                self.post = Some(Post { request, progress: PostProgress::Handling });
+                Some(payload::Decoder::new(body))
+            }
+            Body::Complete(_) | Body::TooLarge => {
                 self.post = None;
                 self.respond(request, Response::new(413));
                 None
@@ -311,6 +331,10 @@ impl Server {
     /// One packet of a polling body. What comes back is a message for the layer above.
     pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
         if self.state != State::Open {
+            // It does not want what is left.
+            if matches!((&self.state, &packet), (State::Closing { .. }, Ok(Packet::Close))) {
+                self.end(CloseReason::TransportClose, None, NOOP);
+            }
             return None;
         }
         match packet {
@@ -365,11 +389,12 @@ impl Server {
         if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
+            self.queued += open.len() + PER_MESSAGE;
             self.out.push_front(Outgoing::Message(Message::Text(open)));
         } else if !self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket)
-            && self.transport != Transport::WebSocket(websocket)
+            && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
         {
-            // Its upgrade was given up meanwhile.
+            // Its upgrade, or the session, was given up meanwhile.
             self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
         }
     }
@@ -383,10 +408,13 @@ impl Server {
     ) -> Option<Message> {
         self.fire(now, false);
         if self.transport == Transport::WebSocket(websocket) {
-            if self.state != State::Open {
+            let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+            if self.state == State::Open && bytes.len() > self.config.max_payload {
+                self.abort(CloseReason::TransportError, Some(PeerError::WebSocket(TOO_BIG)));
                 return None;
             }
             return match message {
+                Message::Binary(_) if self.state != State::Open => None,
                 Message::Binary(_) => {
                     self.heartbeat.activity(now);
                     Some(message)
@@ -441,11 +469,11 @@ impl Server {
             return false;
         }
         if let Some(text) = frame.text() {
-            self.queued += text.len();
+            self.queued += text.len() + PER_MESSAGE;
             self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
         }
         for attachment in frame.attachments() {
-            self.queued += attachment.len();
+            self.queued += attachment.len() + PER_MESSAGE;
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
         true
@@ -453,11 +481,15 @@ impl Server {
 
     /// Closes the session after what is queued was written. The application is told at once.
     pub fn close(&mut self, now: Instant, reason: CloseReason) {
+        self.close_because(now, reason, None);
+    }
+
+    pub(crate) fn close_because(&mut self, now: Instant, reason: CloseReason, detail: Option<PeerError>) {
         match self.state {
-            State::Opening { .. } => self.abort(reason, None),
+            State::Opening { .. } => self.abort(reason, detail),
             State::Open => {
                 self.state = State::Closing { deadline: now + self.config.close_timeout };
-                self.closed = Some(Closed { reason, detail: None });
+                self.closed = Some(Closed { reason, detail });
                 self.drop_upgrade();
                 self.out.retain(|item| !matches!(item, Outgoing::Ping));
                 self.answer_post();
@@ -529,7 +561,7 @@ impl Server {
                     Outgoing::Ping => Message::Text(Bytes::from_static(b"2")),
                     Outgoing::Message(message) => {
                         let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len());
+                        self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
                         self.unwritten += bytes.len();
                         message
                     }
@@ -681,13 +713,13 @@ impl Server {
         let Some(upgrade) = &mut self.upgrade else { return };
         let websocket = upgrade.websocket;
         match packet {
-            Some(Packet::Ping(data)) if data == "probe" => {
+            Some(Packet::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
-                upgrade.probed = true;
+                upgrade.probes += 1;
                 let message = Message::Text(Bytes::from_static(b"3probe"));
                 self.control.push_back(Transmit::Write { websocket, message });
             }
-            Some(Packet::Upgrade) if upgrade.probed => {
+            Some(Packet::Upgrade) if upgrade.probes > 0 => {
                 self.upgrade = None;
                 self.transport = Transport::WebSocket(websocket);
                 self.upgraded = true;
@@ -709,7 +741,7 @@ impl Server {
 
     /// Everything queued, as one polling body.
     fn payload(&mut self) -> Bytes {
-        let mut payload = payload::Encoder::with_capacity(self.queued + 2 * self.out.len() + 16);
+        let mut payload = payload::Encoder::with_capacity(self.queued + 16);
         for item in self.out.drain(..) {
             match item {
                 Outgoing::Ping => payload.text(b"2"),
@@ -735,6 +767,10 @@ impl Server {
     /// The end of a session that was told to the application already.
     fn finish(&mut self) {
         self.state = State::Closed;
+        // A body that is still on its way comes too late, and may never be complete.
+        if let Some(post) = self.post.take_if(|post| post.progress == PostProgress::Reading) {
+            self.refuse(post.request, RefusalCode::UnknownSession);
+        }
         self.out = VecDeque::new();
         self.queued = 0;
     }
@@ -743,9 +779,11 @@ impl Server {
         if self.state == State::Closed {
             return;
         }
-        // Text that is no UTF-8 has a close code of its own (RFC 6455, section 7.4.1).
-        let utf8 = matches!(detail, Some(PeerError::Socket(crate::socket::packet::PacketError::InvalidUtf8)));
-        let code = utf8.then_some(1007);
+        let code = match detail {
+            Some(PeerError::Socket(crate::socket::packet::PacketError::InvalidUtf8)) => Some(NOT_UTF8),
+            Some(PeerError::WebSocket(code)) => Some(code),
+            _ => None,
+        };
         if !matches!(self.state, State::Closing { .. }) {
             self.closed = Some(Closed { reason, detail });
         }
@@ -786,6 +824,9 @@ impl Server {
                 }
                 if heartbeat {
                     match self.heartbeat.due(now) {
+                        // A client that answers without having been asked, and never polls, must not pile
+                        // them up.
+                        Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
                         Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
                         Some(Due::Timeout) => self.abort(CloseReason::PingTimeout, None),
                         None => {}

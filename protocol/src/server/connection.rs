@@ -23,7 +23,7 @@ use crate::engine::server::{Body, Closed, Server as Engine, Transmit, Wants};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
 use crate::socket;
-use crate::socket::server::{Server as Sockets, SocketEvent, SocketKey};
+use crate::socket::server::{PER_EVENT, Server as Sockets, SocketEvent, SocketKey};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -130,7 +130,12 @@ impl Connection {
 
     /// Whether all is over and told.
     pub fn is_finished(&self) -> bool {
-        self.engine.is_finished() && self.closed.is_none() && !self.has_event()
+        let told = match &self.layer {
+            // A held one has events left to tell, or may.
+            Layer::Sockets(sockets) => sockets.is_finished(),
+            Layer::Messages { queue, .. } => queue.is_empty(),
+        };
+        self.engine.is_finished() && self.closed.is_none() && !self.upgraded && told
     }
 
     /// Whether requests with this session's id still belong to it.
@@ -148,7 +153,7 @@ impl Connection {
         self.engine.config().max_payload
     }
 
-    /// Bytes that wait for the client.
+    /// Bytes that wait for the client, with 32 more for each message that is not given out yet.
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
             Layer::Sockets(sockets) => sockets.behind(),
@@ -184,7 +189,7 @@ impl Connection {
     /// A request arrived for which the router said [`Open`](super::Route::Open) (the first one) or
     /// [`Session`](super::Route::Session).
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         let wants = self.engine.handle_request(now, request, head);
         self.settle();
         wants
@@ -192,7 +197,7 @@ impl Connection {
 
     /// The body that a request wanted is here, or too large.
     pub fn handle_body(&mut self, now: Instant, request: RequestId, body: Body) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         if let Some(payload) = self.engine.begin_body(now, request, body) {
             for packet in payload {
                 if let Some(message) = self.engine.handle_packet(now, packet) {
@@ -207,21 +212,21 @@ impl Connection {
 
     /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
     pub fn request_aborted(&mut self, now: Instant, request: RequestId) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         self.engine.request_aborted(now, request);
         self.settle();
     }
 
     /// The WebSocket of an accepted request is there.
     pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         self.engine.websocket_opened(now, websocket);
         self.settle();
     }
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
     pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
             self.handle_message(message);
         }
@@ -231,7 +236,7 @@ impl Connection {
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
     pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         self.engine.websocket_closed(now, websocket, error);
         self.settle();
     }
@@ -276,6 +281,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
     pub fn emit(&mut self, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        self.check(|sockets| sockets.takes_frames(socket))?;
         if !self.admit(frame)? {
             return Ok(());
         }
@@ -309,6 +315,7 @@ impl Connection {
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
+        self.check(|sockets| sockets.may_await(socket, id))?;
         if !self.admit(frame)? {
             return Err(SendError::Full);
         }
@@ -320,6 +327,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] as in [`Connection::emit`].
     pub fn ack(&mut self, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        self.check(|sockets| sockets.is_connected(socket).then_some(()).ok_or(SendError::Disconnected))?;
         if !self.admit(frame)? {
             return Ok(());
         }
@@ -360,7 +368,13 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] as in [`Connection::emit`].
     pub fn send(&mut self, frame: &Frame) -> Result<(), SendError> {
-        if !self.admit(frame)? || self.engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
+        if !self.is_open() {
+            return Err(SendError::Disconnected);
+        }
+        if self.admit(frame)? {
+            self.engine.send(frame);
+        }
+        Ok(())
     }
 
     /// Closes the connection: every socket is told, what is queued is written first.
@@ -384,9 +398,7 @@ impl Connection {
 
     /// The next thing to write.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let transmit = self.engine.poll_transmit();
-        self.settle();
-        transmit
+        self.engine.poll_transmit()
     }
 
     /// The next thing that the application should know. While more than half of the send budget is used, events
@@ -402,7 +414,7 @@ impl Connection {
             Layer::Messages { .. } if answers_only => None,
             Layer::Messages { queue, inbound, .. } => queue.pop_front().map(|message| {
                 let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                *inbound = inbound.saturating_sub(bytes.len());
+                *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
                 Event::Message(message)
             }),
         };
@@ -435,6 +447,19 @@ impl Connection {
         self.now
     }
 
+    /// The same for an input: deadlines that are over fire before it. (Not the heartbeat's: the input may be the
+    /// very pong that lay unread while this side stood still.)
+    fn tick_input(&mut self, now: Instant) -> Instant {
+        let now = self.tick(now);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            if sockets.poll_timeout() <= now {
+                sockets.handle_timeout(now, &mut self.engine);
+                self.settle();
+            }
+        }
+        now
+    }
+
     fn has_event(&self) -> bool {
         let answers_only = self.engine.is_open() && !self.has_room();
         self.upgraded
@@ -453,7 +478,7 @@ impl Connection {
                     let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
                     return self.engine.abort(CloseReason::TransportError, Some(detail));
                 }
-                *inbound += bytes.len();
+                *inbound += bytes.len() + PER_EVENT;
                 queue.push_back(message);
             }
         }
@@ -481,9 +506,20 @@ impl Connection {
         &mut self,
         command: impl FnOnce(&mut Sockets, &mut Engine) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
-        match &mut self.layer {
+        let done = match &mut self.layer {
             Layer::Sockets(sockets) => command(sockets, &mut self.engine),
             Layer::Messages { .. } => Err(SendError::Disconnected),
+        };
+        // An acknowledgement that is awaited from here on lets reading go on, for one.
+        self.settle();
+        done
+    }
+
+    /// Asks before the budget is: a command that fails for another reason must not close the connection.
+    fn check(&self, ask: impl FnOnce(&Sockets) -> Result<(), SendError>) -> Result<(), SendError> {
+        match &self.layer {
+            Layer::Sockets(sockets) if self.is_open() => ask(sockets),
+            _ => Err(SendError::Disconnected),
         }
     }
 
@@ -496,15 +532,20 @@ impl Connection {
             }
             self.closed = Some(closed);
         }
-        let budget = self.engine.config().receive_budget;
-        let (inbound, awaits) = match &self.layer {
-            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false),
-            Layer::Sockets(sockets) => (sockets.inbound(), sockets.awaits_ack()),
-            Layer::Messages { inbound, .. } => (*inbound, false),
+        let config = self.engine.config();
+        let budget = config.receive_budget;
+        let (inbound, awaits, twice) = match &self.layer {
+            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false, 0),
+            Layer::Sockets(sockets) => {
+                // Never below what one legal packet may hold: it alone must not end the connection.
+                let twice = budget.max(sockets.max_packet(config.max_payload)).saturating_mul(2);
+                (sockets.inbound(), sockets.awaits_ack(), twice)
+            }
+            Layer::Messages { inbound, .. } => (*inbound, false, 0),
         };
         // A handler may await this very client, whose answer lies behind what it has sent before: reading goes
         // on for a second budget, and no further.
-        if awaits && inbound >= budget.saturating_mul(2) && self.engine.is_open() {
+        if awaits && inbound >= twice && self.engine.is_open() {
             self.engine.abort(CloseReason::Stalled, None);
             return self.settle();
         }

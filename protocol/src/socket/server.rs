@@ -89,15 +89,27 @@ pub enum SocketEvent {
     },
 }
 
+/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
+pub(crate) const PER_EVENT: usize = 128;
+
 impl SocketEvent {
-    /// Bytes that it holds while it waits.
+    /// Bytes that the peer makes it hold while it waits.
     fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len()
+                PER_EVENT + args.wire_len()
             }
-            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len),
+            Self::Connect { auth, .. } => PER_EVENT + auth.as_ref().map_or(0, Bytes::len),
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
+        }
+    }
+
+    fn socket(&self) -> SocketKey {
+        match self {
+            Self::Connect { socket, .. }
+            | Self::Event { socket, .. }
+            | Self::Ack { socket, .. }
+            | Self::Disconnected { socket, .. } => *socket,
         }
     }
 }
@@ -160,7 +172,7 @@ impl Server {
         }
     }
 
-    /// Bytes of events that wait to be handled.
+    /// Bytes of events that wait to be handled, with 128 more for each.
     pub fn inbound(&self) -> usize {
         self.inbound
     }
@@ -175,6 +187,16 @@ impl Server {
         self.reassembly.is_waiting()
     }
 
+    /// Whether no socket is left about which anything is to be told, and none is held.
+    pub fn is_finished(&self) -> bool {
+        self.sockets.is_empty() && self.answers.is_empty()
+    }
+
+    /// The bytes of the largest packet that the client may send, with all its attachments.
+    pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
+        max_payload.saturating_mul(self.config.max_attachments.saturating_add(1))
+    }
+
     /// Whether any acknowledgement is awaited from this client.
     pub fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty())
@@ -184,7 +206,7 @@ impl Server {
 
     /// A message of the Engine.IO session. What the peer does wrong ends the connection.
     pub fn handle_message(&mut self, engine: &mut Engine, message: Message) {
-        let max_bytes = self.config.max_attachments * engine.config().max_payload;
+        let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
         let packet = match message {
             Message::Text(text) => Packet::decode(text, self.config.max_attachments)
                 .and_then(|packet| self.reassembly.start(packet, max_bytes)),
@@ -220,7 +242,7 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Instant, engine: &mut Engine) {
         if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
             self.connect_deadline = None;
-            engine.close(now, CloseReason::ForcedClose);
+            engine.close_because(now, CloseReason::ForcedClose, Some(PeerError::ConnectTimeout));
         }
         if now < self.ack_deadline {
             return;
@@ -289,10 +311,13 @@ impl Server {
 
     fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
-        if alive >= self.config.max_namespaces {
+        // Those that it left stay until their handlers have finished: leaving and joining again and again must
+        // not pile them up.
+        let in_all = self.config.max_namespaces.saturating_mul(2);
+        if alive >= self.config.max_namespaces || self.sockets.len() >= in_all {
             return Err(PeerError::TooManyNamespaces);
         }
-        self.last_key += 1;
+        self.last_key = self.last_key.checked_add(1).ok_or(PeerError::TooManyNamespaces)?;
         let socket = SocketKey(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
         self.sockets.push(Socket {
@@ -379,20 +404,32 @@ impl Server {
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
+        self.may_await(socket, id)?;
         let at = self.find(socket, State::Connected)?;
-        let acks = &mut self.sockets[at].acks;
-        if acks.contains_key(&id) {
-            return Err(SendError::DuplicateAck);
-        }
-        if acks.len() >= self.config.max_pending_acks {
-            return Err(SendError::TooManyAcks);
-        }
         if !engine.send(frame) {
             return Err(SendError::Disconnected);
         }
-        acks.insert(id, deadline);
+        self.sockets[at].acks.insert(id, deadline);
         self.ack_deadline = self.ack_deadline.min(deadline);
         Ok(())
+    }
+
+    /// Whether [`Server::emit`] has somewhere to put a frame.
+    pub(crate) fn takes_frames(&self, socket: SocketKey) -> Result<(), SendError> {
+        let found = self.sockets.iter().any(|found| found.key == socket && found.state != State::Left);
+        if found { Ok(()) } else { Err(SendError::Disconnected) }
+    }
+
+    /// Whether [`Server::emit_with_ack`] may await one more, under that id.
+    pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
+        let acks = &self.sockets[self.find(socket, State::Connected)?].acks;
+        if acks.contains_key(&id) {
+            Err(SendError::DuplicateAck)
+        } else if acks.len() >= self.config.max_pending_acks {
+            Err(SendError::TooManyAcks)
+        } else {
+            Ok(())
+        }
     }
 
     /// Answers an event of the client. An answer after the socket has left its namespace is dropped.
@@ -439,7 +476,8 @@ impl Server {
     /// Lets the events of a held socket go on.
     pub fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            if mem::take(&mut found.held) && !found.waiting.is_empty() {
+            let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
+            if waits && !self.released.contains(&socket) {
                 self.released.push_back(socket);
             }
         }
@@ -498,13 +536,12 @@ impl Server {
             if self.events.is_empty() && self.events.capacity() > 32 {
                 self.events = VecDeque::new();
             }
-            let (SocketEvent::Connect { socket: key, .. }
-            | SocketEvent::Event { socket: key, .. }
-            | SocketEvent::Ack { socket: key, .. }
-            | SocketEvent::Disconnected { socket: key, .. }) = &event;
-            match self.sockets.iter_mut().find(|socket| socket.key == *key) {
+            let key = event.socket();
+            match self.sockets.iter_mut().find(|socket| socket.key == key) {
                 Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
-                _ => return Some(event),
+                Some(_) => return Some(event),
+                // The connection ended before the application heard of it.
+                None => self.inbound = self.inbound.saturating_sub(event.weight()),
             }
         }
         None
