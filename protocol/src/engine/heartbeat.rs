@@ -87,9 +87,14 @@ impl Heartbeat {
     /// Reading goes on: the awaited pong has a whole timeout from here.
     pub fn resume(&mut self, now: Instant) {
         if core::mem::take(&mut self.suspended) {
-            if let State::Pinged { deadline, .. } = &mut self.state {
-                *deadline = now + self.timeout;
-            }
+            self.restart(now);
+        }
+    }
+
+    /// The awaited pong, if one is, has a whole timeout from here.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        if let State::Pinged { deadline, .. } = &mut self.state {
+            *deadline = now + self.timeout;
         }
     }
 }

@@ -155,6 +155,15 @@ enum Outgoing {
     Message(Message),
 }
 
+/// Clocks that a command started. Commands carry no time, so these count from the last input, which may be long
+/// ago, until the next one sets them right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Undated {
+    close: bool,
+    pause: bool,
+    resume: bool,
+}
+
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
@@ -182,6 +191,7 @@ pub struct Server {
     unwritten: usize,
     closed: Option<Closed>,
     upgraded: bool,
+    undated: Undated,
 }
 
 impl Server {
@@ -205,6 +215,7 @@ impl Server {
             unwritten: 0,
             closed: None,
             upgraded: false,
+            undated: Undated::default(),
         }
     }
 
@@ -489,6 +500,7 @@ impl Server {
             State::Opening { .. } => self.abort(reason, detail),
             State::Open => {
                 self.state = State::Closing { deadline: now + self.config.close_timeout };
+                self.undated.close = true;
                 self.closed = Some(Closed { reason, detail });
                 self.drop_upgrade();
                 self.out.retain(|item| !matches!(item, Outgoing::Ping));
@@ -515,10 +527,12 @@ impl Server {
         match (pause, self.paused_at) {
             (true, None) => {
                 self.paused_at = Some(now);
+                self.undated.pause = true;
                 self.heartbeat.suspend();
             }
             (false, Some(_)) => {
                 self.paused_at = None;
+                self.undated.resume = true;
                 self.heartbeat.resume(now);
                 self.answer_post();
             }
@@ -530,7 +544,32 @@ impl Server {
     pub fn progress(&mut self, now: Instant) {
         if self.paused_at.is_some() {
             self.paused_at = Some(now);
+            self.undated.pause = true;
         }
+    }
+
+    /// What commands started since the last input counts from here.
+    pub(crate) fn date(&mut self, now: Instant) {
+        let undated = core::mem::take(&mut self.undated);
+        if let (true, State::Closing { deadline }) = (undated.close, &mut self.state) {
+            *deadline = now + self.config.close_timeout;
+        }
+        if undated.pause && self.paused_at.is_some() {
+            self.paused_at = Some(now);
+        }
+        if undated.resume {
+            self.heartbeat.restart(now);
+        }
+    }
+
+    /// What was started since [`Server::date`] was given its time.
+    pub(crate) fn dated(&mut self) {
+        self.undated = Undated::default();
+    }
+
+    /// Whether [`Server::date`] is to be called soon.
+    pub(crate) fn is_undated(&self) -> bool {
+        self.undated != Undated::default()
     }
 
     // --- what is to be done -----------------------------------------------------------------------------------

@@ -191,7 +191,7 @@ impl Connection {
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
         let now = self.tick_input(now);
         let wants = self.engine.handle_request(now, request, head);
-        self.settle();
+        self.settle_dated();
         wants
     }
 
@@ -207,21 +207,21 @@ impl Connection {
             self.settle();
             self.engine.end_body(request);
         }
-        self.settle();
+        self.settle_dated();
     }
 
     /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
     pub fn request_aborted(&mut self, now: Instant, request: RequestId) {
         let now = self.tick_input(now);
         self.engine.request_aborted(now, request);
-        self.settle();
+        self.settle_dated();
     }
 
     /// The WebSocket of an accepted request is there.
     pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
         self.engine.websocket_opened(now, websocket);
-        self.settle();
+        self.settle_dated();
     }
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
@@ -230,7 +230,7 @@ impl Connection {
         if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
             self.handle_message(message);
         }
-        self.settle();
+        self.settle_dated();
     }
 
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
@@ -238,7 +238,7 @@ impl Connection {
     pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         let now = self.tick_input(now);
         self.engine.websocket_closed(now, websocket, error);
-        self.settle();
+        self.settle_dated();
     }
 
     /// How many of the bytes it was given the owner has not been able to write yet. It is given no more while
@@ -246,6 +246,7 @@ impl Connection {
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);
+        self.engine.dated();
     }
 
     /// A deadline has passed, perhaps.
@@ -255,7 +256,7 @@ impl Connection {
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.handle_timeout(now, &mut self.engine);
         }
-        self.settle();
+        self.settle_dated();
     }
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
@@ -430,9 +431,13 @@ impl Connection {
         self.engine.has_transmit() || self.has_event() || self.closed.is_some()
     }
 
-    /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over.
+    /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over. A command that
+    /// starts a clock makes it due at once: commands carry no time.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.engine.poll_timeout()?;
+        if self.engine.is_undated() {
+            return Some(self.now);
+        }
         Some(match &self.layer {
             Layer::Sockets(sockets) => deadline.min(sockets.poll_timeout()),
             Layer::Messages { .. } => deadline,
@@ -444,6 +449,7 @@ impl Connection {
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
+        self.engine.date(self.now);
         self.now
     }
 
@@ -521,6 +527,12 @@ impl Connection {
             Layer::Sockets(sockets) if self.is_open() => ask(sockets),
             _ => Err(SendError::Disconnected),
         }
+    }
+
+    /// Ends an input: what it started counts from its time.
+    fn settle_dated(&mut self) {
+        self.settle();
+        self.engine.dated();
     }
 
     /// Carries what happened in one layer over to the others. Cheap when nothing did.
