@@ -402,7 +402,7 @@ impl Server {
             let open = open_packet(&self.config, &self.id, false);
             self.queued += open.len() + PER_MESSAGE;
             self.out.push_front(Outgoing::Message(Message::Text(open)));
-        } else if !self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket)
+        } else if self.upgrade.is_none_or(|upgrade| upgrade.websocket != websocket)
             && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
         {
             // Its upgrade, or the session, was given up meanwhile.
@@ -837,11 +837,11 @@ impl Server {
         self.finish();
     }
 
-    /// Fires the deadlines that are over. An input is handled before the heartbeat of the same instant is
-    /// judged: a pong that lay unread must not kill its sender after a stall of our own.
-    fn fire(&mut self, now: Instant, heartbeat: bool) {
+    /// Fires the deadlines that are over. An input is handled before the peer's silence is judged: a pong, or the
+    /// opening itself, that lay unread must not kill its sender after a stall of our own.
+    fn fire(&mut self, now: Instant, judge: bool) {
         match self.state {
-            State::Opening { deadline } if now >= deadline => {
+            State::Opening { deadline } if judge && now >= deadline => {
                 self.abort(CloseReason::TransportError, Some(PeerError::NeverOpened));
             }
             State::Closing { deadline } if now >= deadline => self.end(CloseReason::ForcedClose, None, CLOSE),
@@ -861,7 +861,7 @@ impl Server {
                         }
                     }
                 }
-                if heartbeat {
+                if judge {
                     match self.heartbeat.due(now) {
                         // A client that answers without having been asked, and never polls, must not pile
                         // them up.

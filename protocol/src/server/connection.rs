@@ -43,6 +43,8 @@ pub enum Event {
 }
 
 #[derive(Debug)]
+// Nearly all connections are of the large kind.
+#[allow(clippy::large_enum_variant)]
 enum Layer {
     /// Socket.IO.
     Sockets(Sockets),
@@ -453,15 +455,12 @@ impl Connection {
         self.now
     }
 
-    /// The same for an input: deadlines that are over fire before it. (Not the heartbeat's: the input may be the
-    /// very pong that lay unread while this side stood still.)
+    /// The same for an input: deadlines that are over fire before it. Not those that judge the peer's silence: the
+    /// input may be the very pong, or CONNECT, that lay unread while this side stood still.
     fn tick_input(&mut self, now: Instant) -> Instant {
         let now = self.tick(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
-            if sockets.poll_timeout() <= now {
-                sockets.handle_timeout(now, &mut self.engine);
-                self.settle();
-            }
+            sockets.expire_acks(now);
         }
         now
     }

@@ -244,6 +244,11 @@ impl Server {
             self.connect_deadline = None;
             engine.close_because(now, CloseReason::ForcedClose, Some(PeerError::ConnectTimeout));
         }
+        self.expire_acks(now);
+    }
+
+    /// Judges the awaited acknowledgements alone.
+    pub(crate) fn expire_acks(&mut self, now: Instant) {
         if now < self.ack_deadline {
             return;
         }
