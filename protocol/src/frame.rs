@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 /// assert!(frame.attachments().is_empty());
 /// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Empty for a raw binary message: any other text begins with `4`.
     text: Bytes,
@@ -37,7 +37,8 @@ const INITIAL_CAPACITY: usize = 128;
 impl Frame {
     /// An event: `42["name",arguments...]`, with attachments `45N-[...]`.
     ///
-    /// With an `ack` id the peer is asked to answer.
+    /// With an `ack` id the peer is asked to answer. There is no limit to the attachments here, but peers have
+    /// one: the reference takes 10 ([`DEFAULT_MAX_ATTACHMENTS`](crate::socket::packet::DEFAULT_MAX_ATTACHMENTS)).
     ///
     /// # Errors
     ///

@@ -113,7 +113,7 @@ impl ArgsEncoder<'_> {
         Json(self.0)
     }
 
-    /// Adds received arguments as they are.
+    /// Adds received arguments as they are. Attachments of no argument at all are left out.
     fn relay(&mut self, args: &Args) {
         let json = args.list();
         if json.is_empty() {

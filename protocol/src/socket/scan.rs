@@ -8,7 +8,12 @@ use alloc::format;
 use alloc::string::String;
 
 /// Where the first byte at or after `at` is that is not JSON whitespace.
+#[inline(always)]
 pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
+    // Mostly there are none: one comparison says so.
+    if json.get(at).is_some_and(|&byte| byte > b' ') {
+        return at;
+    }
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = json.get(at) {
         at += 1;
     }
@@ -17,6 +22,7 @@ pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
 
 /// Where the next byte at or after `at` is that means something inside of a string: a quote, a backslash or a
 /// control character. The end of the text, if there is none.
+#[inline]
 pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;

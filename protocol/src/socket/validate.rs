@@ -17,7 +17,7 @@ pub(super) struct Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at byte {} of the packet", self.expected, self.at)
+        write!(f, "expected {} at byte {}", self.expected, self.at)
     }
 }
 
