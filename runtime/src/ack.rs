@@ -103,7 +103,7 @@ impl<T: Serialize> IntoAck for Data<T> {
 }
 
 macro_rules! values {
-    ($($(<$($param:ident),*>)? $value:ty),* $(,)?) => {
+    ($($({$($param:ident),*})? $value:ty),* $(,)?) => {
         $(
             impl$(<$($param: Serialize),*>)? IntoAck for $value {
                 fn into_ack(self, target: Option<&AckTarget>) -> Result<Reply, HandlerError> {
@@ -117,9 +117,9 @@ macro_rules! values {
 values! {
     bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64,
     String, &'static str, Cow<'static, str>, Bytes, serde_json::Value,
-    <T> Vec<T>, <T> Option<T>, <T> Box<T>, <T> VecDeque<T>, <T> BTreeSet<T>, <K, V> BTreeMap<K, V>,
-    <A> (A,), <A, B> (A, B), <A, B, C> (A, B, C), <A, B, C, D> (A, B, C, D), <A, B, C, D, E> (A, B, C, D, E),
-    <A, B, C, D, E, F> (A, B, C, D, E, F),
+    {T} Vec<T>, {T} Option<T>, {T} Box<T>, {T} VecDeque<T>, {T} BTreeSet<T>, {K, V} BTreeMap<K, V>,
+    {A} (A,), {A, B} (A, B), {A, B, C} (A, B, C), {A, B, C, D} (A, B, C, D), {A, B, C, D, E} (A, B, C, D, E),
+    {A, B, C, D, E, F} (A, B, C, D, E, F),
 }
 
 impl<K: Serialize, V: Serialize, S> IntoAck for HashMap<K, V, S> {

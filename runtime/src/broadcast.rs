@@ -94,7 +94,7 @@ impl Broadcast {
         event: &str,
         args: &T,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static {
+    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
         let started = Frame::event(&self.namespace.name, event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> = self.recipients().into_iter().filter(Socket::is_joined).collect();
@@ -184,7 +184,7 @@ impl Collector {
         (collector, receiver)
     }
 
-    fn sink(collector: &Arc<Self>) -> impl FnOnce(AckOutcome) + Send + 'static {
+    fn sink(collector: &Arc<Self>) -> impl FnOnce(AckOutcome) + Send + 'static + use<> {
         let collector = collector.clone();
         move |outcome| {
             collector.take(match outcome {

@@ -261,7 +261,7 @@ impl Namespace {
         event: &str,
         args: &T,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static {
+    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         self.broadcast().emit_with_ack(event, args, timeout)
     }
 

@@ -239,7 +239,7 @@ impl Socket {
         event: &str,
         args: &T,
         timeout: Duration,
-    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static {
+    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.0.cell.next_ack_id();
         let (sender, receiver) = oneshot::channel();
         let sent = Frame::event(&self.0.namespace.name, event, Some(id), args)
