@@ -29,7 +29,7 @@ export async function join(ws, nsp = "/", auth) {
   const prefix = nsp === "/" ? "" : `${nsp},`;
   ws.send(`40${prefix}${auth === undefined ? "" : JSON.stringify(auth)}`);
   const reply = await ws.next();
-  assert.ok(reply.startsWith(`40${prefix}{"sid":"`), `unexpected ${reply}`);
+  assert.ok(String(reply).startsWith(`40${prefix}{"sid":"`), `unexpected ${JSON.stringify(reply)}`);
   assert.equal(await ws.next(), `42${prefix}["auth",${JSON.stringify(auth ?? {})}]`);
   return JSON.parse(reply.slice(2 + prefix.length)).sid;
 }
