@@ -91,5 +91,8 @@ export const CALM = { "ping-interval": 25_000, "ping-timeout": 20_000 };
 /** The short pings of the official suites. */
 export const BRISK = { "ping-interval": 300, "ping-timeout": 200 };
 
+/** Frequent pings, but time to answer them while large messages are under way. */
+export const LIVELY = { "ping-interval": 300, "ping-timeout": 2000 };
+
 export const startConformance = (flags = CALM) => start(conformanceCommand(), flags);
 export const startChat = (flags = {}) => start(chatCommand(), flags);

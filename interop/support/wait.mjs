@@ -45,3 +45,6 @@ export class Inbox {
     return this.#items.length;
   }
 }
+
+/** Lets a millisecond pass, for senders that must not flood. */
+export const pace = () => new Promise((resolve) => setTimeout(resolve, 1));
