@@ -97,6 +97,18 @@ export class Polling {
     return fetchRaw(this.server, this.query, options);
   }
 
+  /** Polls until `complete` is content with the packets so far, joined as on the wire. */
+  async collect(complete) {
+    const bodies = [];
+    for (;;) {
+      const { status, body } = await this.get();
+      if (status !== 200) throw new Error(`a poll was answered ${status} ${body} after ${JSON.stringify(bodies)}`);
+      bodies.push(body);
+      const seen = bodies.join("\x1e");
+      if (complete(seen)) return seen;
+    }
+  }
+
   post(body, headers = { "Content-Type": "text/plain;charset=UTF-8" }) {
     return fetchRaw(this.server, this.query, { method: "POST", body, headers });
   }

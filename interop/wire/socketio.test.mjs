@@ -325,8 +325,7 @@ describe("leaving", () => {
   test("drops the acknowledgements on their way", async () => {
     const session = await Polling.connect(context.server, SOCKET);
     await session.post("40");
-    let seen = "";
-    while (!seen.includes('42["auth",{}]')) seen += (await session.get()).body;
+    await session.collect((seen) => seen.includes('42["auth",{}]'));
     assert.equal((await session.post('427["message-with-ack",1]\x1e41')).body, "ok");
     await session.post("40");
     const next = (await session.get()).body;
@@ -482,12 +481,10 @@ describe("attachments", () => {
   test("may come in another POST than their event", async () => {
     const session = await Polling.connect(context.server, SOCKET);
     await session.post("40");
-    let seen = "";
-    while (!seen.includes('42["auth",{}]')) seen += (await session.get()).body;
+    await session.collect((seen) => seen.includes('42["auth",{}]'));
     await session.post(`452-["echo",${PH(0)},${PH(1)}]\x1ebAQID`);
     await session.post("bBAUG");
-    let echo = "";
-    while (!echo.endsWith("bBAUG")) echo += `${echo && "\x1e"}${(await session.get()).body}`;
+    const echo = await session.collect((seen) => seen.endsWith("bBAUG"));
     assert.equal(echo, `452-["echo",${PH(0)},${PH(1)}]\x1ebAQID\x1ebBAUG`);
     await session.post("1");
   });
@@ -544,15 +541,13 @@ describe("rooms", () => {
     one.send('421["join","bytes"]');
     assert.equal(await one.next(), "431[]");
     await two.post("40");
-    let seen = "";
-    while (!seen.includes('42["auth",{}]')) seen += (await two.get()).body;
+    await two.collect((seen) => seen.includes('42["auth",{}]'));
     await two.post('421["join","bytes"]');
     assert.equal((await two.get()).body, "431[]");
     one.sendTogether(`451-["bcast","bytes",${PH(0)}]`, Buffer.from([1, 2, 3]));
     assert.equal(await one.next(), `451-["bcast",${PH(0)}]`);
     assert.deepEqual(await one.next(), Buffer.from([1, 2, 3]));
-    let got = "";
-    while (!got.endsWith("bAQID")) got += `${got && "\x1e"}${(await two.get()).body}`;
+    const got = await two.collect((seen) => seen.endsWith("bAQID"));
     assert.equal(got, `451-["bcast",${PH(0)}]\x1ebAQID`);
     one.drop();
     await two.post("1");
@@ -605,12 +600,10 @@ test("one bad namespace packet takes all namespaces of its connection along", as
 test("packets do the same over polling", async () => {
   const session = await Polling.connect(context.server, SOCKET);
   await session.post("40/custom,");
-  let seen = "";
-  while (!seen.includes('42/custom,["auth",{}]')) seen += `${seen && "\x1e"}${(await session.get()).body}`;
+  const seen = await session.collect((packets) => packets.includes('42/custom,["auth",{}]'));
   assert.match(seen, /^40\/custom,\{"sid":"[\w-]{20}"\}\x1e42\/custom,\["auth",\{\}\]$/);
   await session.post('42/custom,3["ack",1]\x1e42/custom,["echo",2]');
-  let got = "";
-  while (!got.includes("echo")) got += `${got && "\x1e"}${(await session.get()).body}`;
+  const got = await session.collect((packets) => packets.includes("echo"));
   assert.equal(got, '43/custom,3[1]\x1e42/custom,["echo",2]');
   await session.post("41/custom,\x1e1");
   await assertGone(session);

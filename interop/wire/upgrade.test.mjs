@@ -5,6 +5,7 @@ import { ours } from "../support/server.mjs";
 import { fetchRaw, Polling } from "../support/http.mjs";
 import { openWebSocket, tryUpgrade } from "../support/websocket.mjs";
 import { onOneServer } from "../support/suite.mjs";
+import { until } from "../support/wait.mjs";
 import {
   assertEchoes,
   assertGone,
@@ -27,6 +28,19 @@ async function upgraded() {
   ws.send("5");
   await assertEchoes(ws);
   return { session, ws };
+}
+
+/** Upgrades as soon as the server has seen the attempt before fail. */
+async function upgradeAtLast(session) {
+  const ws = await until(async () => {
+    const answer = await tryUpgrade(context.server, `${websocket()}&sid=${session.sid}`);
+    if (answer.status !== 101) return undefined;
+    answer.ws.send("2probe");
+    return (await answer.ws.next()) === "3probe" && answer.ws;
+  }, "another upgrade is admitted");
+  ws.send("5");
+  await assertEchoes(ws);
+  ws.drop();
 }
 
 /** One more WebSocket for a session that has one: refused, or opened and ended at once. */
@@ -146,16 +160,7 @@ describe("an upgrade", () => {
     const { session, ws } = await probed(context.server);
     ws.drop();
     await assertPollingEchoes(session);
-    // The server needs a moment to see the first one go.
-    for (;;) {
-      const answer = await tryUpgrade(context.server, `${websocket()}&sid=${session.sid}`);
-      if (answer.status !== 101) continue;
-      answer.ws.send("2probe");
-      if ((await answer.ws.next()) !== "3probe") continue;
-      answer.ws.send("5");
-      await assertEchoes(answer.ws);
-      return answer.ws.drop();
-    }
+    await upgradeAtLast(session);
   });
 
   test("that fails may be tried again", async () => {
@@ -163,15 +168,7 @@ describe("an upgrade", () => {
     const ws = await candidate(session);
     ws.send("4hello");
     await ws.closed();
-    for (;;) {
-      const answer = await tryUpgrade(context.server, `${websocket()}&sid=${session.sid}`);
-      if (answer.status !== 101) continue;
-      answer.ws.send("2probe");
-      if ((await answer.ws.next()) !== "3probe") continue;
-      answer.ws.send("5");
-      await assertEchoes(answer.ws);
-      return answer.ws.drop();
-    }
+    await upgradeAtLast(session);
   });
 
   test("admits no second WebSocket meanwhile", async () => {
