@@ -236,6 +236,25 @@ test("it fits a phone", async () => {
   assert.ok(box.x + box.width <= 360 && box.y + box.height <= 640, "the button is on the screen");
 });
 
+test("the public copy of the client is used when the server has none", async () => {
+  const own = await startChat();
+  try {
+    assert.ok((await fetch(`${own.url}/socket.io/socket.io.js`)).status >= 400);
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    pages.push(page);
+    const script = new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url).pathname;
+    // The test needs no internet: the pinned package is the same file.
+    await page.route("https://cdn.socket.io/4.8.4/socket.io.min.js", (route) =>
+      route.fulfill({ path: script, contentType: "application/javascript" }),
+    );
+    await page.goto(own.url);
+    await page.locator('#status[data-state="online"]').waitFor({ timeout: 10_000 });
+  } finally {
+    await own.stop();
+  }
+});
+
 test("pictures of it, when SCREENSHOTS names a folder", { skip: !process.env.SCREENSHOTS }, async () => {
   mkdirSync(process.env.SCREENSHOTS, { recursive: true });
   for (const colorScheme of ["light", "dark"]) {

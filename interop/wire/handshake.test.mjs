@@ -1,7 +1,7 @@
 // Opening a session: requests that are refused, and how (protocol.md A.5-A.7, H.1, H.4 rows 1-12).
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { expected, ours } from "../support/server.mjs";
+import { expected, ours, USUAL } from "../support/server.mjs";
 import { fetchRaw, Polling, rawConnection } from "../support/http.mjs";
 import { openWebSocket, tryUpgrade, upgradeRequest } from "../support/websocket.mjs";
 import { onOneServer } from "../support/suite.mjs";
@@ -20,7 +20,7 @@ import {
   websocket,
 } from "../support/session.mjs";
 
-const context = onOneServer();
+const context = onOneServer(USUAL);
 const get = (path, options) => fetchRaw(context.server, path, options);
 const upgrade = (path, options) => tryUpgrade(context.server, path, options);
 
@@ -147,6 +147,21 @@ describe("a polling handshake", () => {
     await connection.matches(/\r\n\r\n0\{.*\}HTTP\/1\.1 200 OK[^]*\r\n\r\n0\{.*\}$/);
     connection.destroy();
   });
+});
+
+describe("JSONP", () => {
+  // Old browsers ask for a script; a server that never serves them may answer plainly.
+  const jsonp = async (t, index, pattern) => {
+    const response = await get(`${polling()}&j=${index}`);
+    assert.equal(response.status, 200);
+    if (ours && response.body.startsWith('0{"sid"')) return t.diagnostic("this server has no JSONP");
+    assert.equal(response.headers["content-type"], "text/plain; charset=UTF-8"); // the reference says so of a script, too
+    assert.match(response.body, pattern);
+  };
+
+  test("wraps a handshake into a call", (t) => jsonp(t, "7", /^___eio\[7\]\("0\{\\"sid\\":.*\}"\);$/));
+  test("takes only digits for the index", (t) => jsonp(t, "x7y", /^___eio\[7\]\(/));
+  test("goes without an index", (t) => jsonp(t, "x", /^___eio\[\]\(/));
 });
 
 describe("an unknown session id", () => {

@@ -5,7 +5,7 @@ import { BRISK, ours } from "../support/server.mjs";
 import { Polling } from "../support/http.mjs";
 import { tryUpgrade } from "../support/websocket.mjs";
 import { onOneServer } from "../support/suite.mjs";
-import { assertGone, engineSession, probed, SOCKET } from "../support/session.mjs";
+import { assertGone, engineSession, probed, SOCKET, socketSession } from "../support/session.mjs";
 
 // No bystanders here: they would have to answer pings of their own.
 const context = onOneServer(BRISK, { bystanders: false });
@@ -66,6 +66,27 @@ for (const path of ["/engine.io/", SOCKET]) {
     });
   });
 }
+
+test("only pings come after leaving the last namespace", async () => {
+  const ws = await socketSession(context.server);
+  ws.send("41");
+  // Longer than the connect timeout, which must not start again.
+  for (let round = 0; round < 5; round += 1) {
+    assert.equal(await ws.next(), "2");
+    ws.send("3");
+  }
+  ws.drop();
+});
+
+test("pings and pongs do not disturb a packet and its attachments", async () => {
+  const ws = await socketSession(context.server);
+  ws.send('451-["echo",{"_placeholder":true,"num":0}]');
+  assert.equal(await ws.next(), "2");
+  ws.sendTogether("3", Buffer.from([1]));
+  assert.equal(await ws.next(), '451-["echo",{"_placeholder":true,"num":0}]');
+  assert.deepEqual(await ws.next(), Buffer.from([1]));
+  ws.drop();
+});
 
 test("a session that nobody polls ends too", async () => {
   const session = await Polling.connect(context.server);
