@@ -100,13 +100,14 @@ export class Polling {
   /** Polls until `complete` is content with the packets so far, joined as on the wire. */
   async collect(complete) {
     const bodies = [];
-    for (;;) {
+    while (bodies.length < 1000) {
       const { status, body } = await this.get();
       if (status !== 200) throw new Error(`a poll was answered ${status} ${body} after ${JSON.stringify(bodies)}`);
       bodies.push(body);
       const seen = bodies.join("\x1e");
       if (complete(seen)) return seen;
     }
+    throw new Error(`a thousand polls did not bring it: ${bodies.slice(0, 5)}`);
   }
 
   post(body, headers = { "Content-Type": "text/plain;charset=UTF-8" }) {
