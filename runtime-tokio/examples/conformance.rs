@@ -9,7 +9,8 @@
 //! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000).
 
 use sansocket_tokio::{
-    Args, Auth, Cors, Data, EngineServer, EngineSocket, HubError, Listener, Message, Namespace, Server, Socket,
+    Args, Auth, Cors, Data, EngineServer, EngineSocket, HubError, Listener, Message, Namespace, Server,
+    Socket,
 };
 use serde_json::Value;
 use std::time::Duration;

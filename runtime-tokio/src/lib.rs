@@ -39,7 +39,7 @@ pub use tower::{ServerLayer, ServerService};
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Auth, Broadcast, BroadcastAckError, BuildError, Cookie, Cors, Data,
-    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, Namespace, Origins, Overflow, PeerAddr, Refusal, ResponseBody, SendError,
-    Socket, State, ToArgs, Transports, TryData, ack, extract, handler,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Extension, Handler,
+    HandlerError, Handshake, HubError, IntoAck, Namespace, Origins, Overflow, PeerAddr, Refusal,
+    ResponseBody, SendError, Socket, State, ToArgs, Transports, TryData, ack, extract, handler,
 };

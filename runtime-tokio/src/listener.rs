@@ -179,7 +179,10 @@ impl From<TcpListener> for Listener {
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").field("listener", &self.listener).field("endpoints", &self.endpoints).finish()
+        f.debug_struct("Listener")
+            .field("listener", &self.listener)
+            .field("endpoints", &self.endpoints)
+            .finish()
     }
 }
 

@@ -74,6 +74,6 @@ impl Deref for Server {
 
 impl<K: Kind> FromContext<K> for Server {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        sansocket_runtime::Server::from_context(context).map(Self)
+        <sansocket_runtime::Server as FromContext<K>>::from_context(context).map(Self)
     }
 }

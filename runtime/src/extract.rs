@@ -97,7 +97,10 @@ wrapper!(State);
 wrapper!(Extension);
 
 fn args(context: &Context) -> Result<&Args, HandlerError> {
-    context.args.as_ref().ok_or_else(|| HandlerError::Missing("this handler was called without an event".into()))
+    context
+        .args
+        .as_ref()
+        .ok_or_else(|| HandlerError::Missing("this handler was called without an event".into()))
 }
 
 impl<K: Kind> FromContext<K> for Socket {

@@ -50,7 +50,7 @@ pub(crate) struct Hooks {
 
 /// Deadlines against peers that are slow on purpose.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
+pub(crate) struct Deadlines {
     /// How long the first head of a connection may take.
     pub(crate) first_head: Duration,
     /// How long a later head may take, idle time included.

@@ -184,8 +184,7 @@ impl Options {
         let sockets = sockets.then(|| Arc::new(self.sockets));
         let engine = Arc::new(self.engine);
         let deadlines = self.deadlines;
-        let host =
-            Host::new(runtime, random, engine, sockets, self.hooks, files, deadlines, application);
+        let host = Host::new(runtime, random, engine, sockets, self.hooks, files, deadlines, application);
         let rest = Rest {
             state: self.state,
             limits: self.limits,
@@ -390,7 +389,10 @@ macro_rules! engine_builder_methods {
         /// Changes the headers of the first response of each session.
         pub fn initial_headers(
             mut self,
-            change: impl Fn(&$crate::http_types::request::Parts, &mut $crate::http_types::HeaderMap) + Send + Sync + 'static,
+            change: impl Fn(&$crate::http_types::request::Parts, &mut $crate::http_types::HeaderMap)
+            + Send
+            + Sync
+            + 'static,
         ) -> Self {
             self.options.change_headers(true, change);
             self
@@ -399,7 +401,10 @@ macro_rules! engine_builder_methods {
         /// Changes the headers of all responses.
         pub fn headers(
             mut self,
-            change: impl Fn(&$crate::http_types::request::Parts, &mut $crate::http_types::HeaderMap) + Send + Sync + 'static,
+            change: impl Fn(&$crate::http_types::request::Parts, &mut $crate::http_types::HeaderMap)
+            + Send
+            + Sync
+            + 'static,
         ) -> Self {
             self.options.change_headers(false, change);
             self

@@ -1,5 +1,6 @@
 //! The Socket.IO server, as the application holds it.
 
+use crate::Endpoint;
 use crate::broadcast::Broadcast;
 use crate::error::{BroadcastAckError, EmitError, HandlerError};
 use crate::host::Host;
@@ -8,7 +9,6 @@ use crate::runtime::BoxFuture;
 use crate::socket::Socket;
 use crate::trace::debug;
 use crate::typemap::TypeMap;
-use crate::Endpoint;
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::args::Args;
@@ -90,7 +90,9 @@ impl ServerInner {
         match found {
             Some(Child { namespace, parent: None }) => return Some(namespace),
             // A matcher that has changed its mind is heard, even if the namespace exists.
-            Some(Child { namespace, parent: Some(parent) }) if (parent.matches)(name) => return Some(namespace),
+            Some(Child { namespace, parent: Some(parent) }) if (parent.matches)(name) => {
+                return Some(namespace);
+            }
             _ => {}
         }
         let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -134,9 +136,9 @@ impl ServerInner {
 
     pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
         let limit = self.max_concurrent;
-        let taken = self
-            .concurrent
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| (running < limit).then(|| running + 1));
+        let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+            (running < limit).then(|| running + 1)
+        });
         taken.ok().map(|_| Permit(self.concurrent.clone()))
     }
 
@@ -160,8 +162,7 @@ impl Server {
     /// The namespace of that name, which is made if there is none: handlers are registered on it. A slash is put
     /// before a name without one; `""` is `/`.
     pub fn namespace(&self, name: &str) -> Namespace {
-        let name: Arc<str> =
-            if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
+        let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
         let mut namespaces = self.0.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
             namespace: NamespaceInner::new(

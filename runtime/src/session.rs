@@ -84,10 +84,7 @@ impl Work {
     }
 
     /// Polls it; a panic of user code comes back as an error.
-    pub(crate) fn poll_caught(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Result<Poll<()>, Box<dyn Any + Send>> {
+    pub(crate) fn poll_caught(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, Box<dyn Any + Send>> {
         catch_unwind(AssertUnwindSafe(|| self.poll(context)))
     }
 }
@@ -566,8 +563,10 @@ impl WebSocket {
 
 /// Waits until the send buffer of a session has room, or the session is closed.
 pub(crate) async fn room(cell: &Cell) {
-    std::future::poll_fn(|context| if cell.poll_room(context.waker()) { Poll::Ready(()) } else { Poll::Pending })
-        .await;
+    std::future::poll_fn(
+        |context| if cell.poll_room(context.waker()) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 /// Ends every session that is left, at the end of a drain.

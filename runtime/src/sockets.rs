@@ -231,7 +231,10 @@ fn forget(server: &ServerInner, socket: &Socket) {
     server.namespace_left(socket.namespace_inner());
 }
 
-async fn run<K: Kind>(context: &mut Context, handler: &dyn AnyHandler<K>) -> Result<K::Outcome, HandlerError> {
+async fn run<K: Kind>(
+    context: &mut Context,
+    handler: &dyn AnyHandler<K>,
+) -> Result<K::Outcome, HandlerError> {
     let future: BoxFuture<K::Outcome> = handler.call(context)?;
     Ok(future.await)
 }
