@@ -2,6 +2,7 @@
 
 use crate::socket::encode::{ArgsEncoder, EncodeError, Message, ToArgs};
 use crate::socket::packet::{is_namespace, is_reserved};
+use crate::socket::write::{push_string, push_u64};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,7 +24,7 @@ use serde_json::value::RawValue;
 /// assert!(frame.attachments().is_empty());
 /// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Empty for a raw binary message: any other text begins with `4`.
     text: Bytes,
@@ -36,7 +37,8 @@ const INITIAL_CAPACITY: usize = 128;
 impl Frame {
     /// An event: `42["name",arguments...]`, with attachments `45N-[...]`.
     ///
-    /// With an `ack` id the peer is asked to answer.
+    /// With an `ack` id the peer is asked to answer. There is no limit to the attachments here, but peers have
+    /// one: the reference takes 10 ([`DEFAULT_MAX_ATTACHMENTS`](crate::socket::packet::DEFAULT_MAX_ATTACHMENTS)).
     ///
     /// # Errors
     ///
@@ -139,12 +141,12 @@ impl Frame {
         }
         let mut message = Message::new(header(digit, namespace));
         if let Some(id) = id {
-            message.plain(&id)?;
+            push_u64(&mut message.text, id);
         }
         message.array = message.text.len();
         message.text.push(b'[');
         if let Some(event) = event {
-            message.plain(event)?;
+            push_string(&mut message.text, event);
         }
         args.to_args(&mut ArgsEncoder(&mut message))?;
         message.text.push(b']');
@@ -171,10 +173,4 @@ fn header(digit: u8, namespace: &str) -> Vec<u8> {
         text.push(b',');
     }
     text
-}
-
-fn push_string(text: &mut Vec<u8>, string: &str) {
-    // A string always has a JSON form, and a vector takes whatever is written to it.
-    let written = serde_json::to_vec(string).unwrap_or_default();
-    text.extend_from_slice(&written);
 }

@@ -1,1 +1,45 @@
-//! Socket.IO for tokio.
+//! Socket.IO and Engine.IO for tokio.
+//!
+//! ```no_run
+//! use sansocket_tokio::{Data, Server, Socket};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let io = Server::builder().build()?;
+//!
+//!     io.namespace("/").on("message", async |socket: Socket, Data(text): Data<String>| {
+//!         // Everybody gets it, and the sender's acknowledgement is the number of its characters.
+//!         socket.namespace().emit("message", &text)?;
+//!         Ok::<_, sansocket_tokio::EmitError>(text.chars().count())
+//!     });
+//!
+//!     io.listen("127.0.0.1:3000").await?.wait().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Server`] speaks Socket.IO; [`EngineServer`] is Engine.IO alone. Both listen by themselves ([`Listener`]),
+//! or mount into axum and anything else that is made of tower services ([`Server::service`], [`Server::layer`]).
+//!
+//! What the reference calls `in` is `within` here, since `in` is a keyword.
+#![forbid(unsafe_code)]
+
+mod engine;
+mod listener;
+mod runtime;
+mod server;
+mod tower;
+
+pub use engine::{EngineServer, EngineServerBuilder};
+pub use listener::{Listener, Listening, Mount};
+pub use runtime::Tokio;
+pub use server::{Server, ServerBuilder};
+pub use tower::{ServerLayer, ServerService};
+
+pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::{
+    Ack, AckError, Args, ArgsError, Auth, Broadcast, BroadcastAckError, BuildError, Cookie, Cors, Data,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Extension, Handler,
+    HandlerError, Handshake, HubError, IntoAck, Namespace, Origins, Overflow, PeerAddr, Refusal,
+    ResponseBody, SendError, Socket, State, ToArgs, Transports, TryData, ack, extract, handler,
+};

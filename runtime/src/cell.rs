@@ -175,10 +175,6 @@ impl Cell {
         (std::mem::take(&mut inner.requests), acks, std::mem::take(&mut inner.room))
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
-        self.lock().ended
-    }
-
     /// Wakes those who wait for room in the send buffer, if there is room.
     pub(crate) fn announce_room(&self) {
         let wakers = {

@@ -1,3 +1,59 @@
-//! What every sansocket adapter shares.
+//! What every sansocket adapter shares: handlers, sessions, HTTP and WebSocket glue, for any async runtime.
+//!
+//! Applications do not use this crate: they take an adapter, such as `sansocket-tokio`, which offers all of it
+//! under its own name. Whoever writes an adapter implements [`Runtime`] and mounts an [`Endpoint`].
+//!
+//! | for | see |
+//! |---|---|
+//! | handlers and what they may take and return | [`handler`], [`extract`], [`ack`] |
+//! | one client, many clients | [`Socket`], [`Namespace`], [`Broadcast`] |
+//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`serve_connection`] |
+//! | the WebSocket frames | [`websocket`] |
+#![forbid(unsafe_code)]
 
+pub mod ack;
+mod broadcast;
+mod cell;
+mod endpoint;
+pub mod engine;
+mod error;
+pub mod extract;
+mod files;
+pub mod handler;
+mod handshake;
+mod host;
+mod http;
+mod namespace;
+mod options;
+pub mod runtime;
+mod server;
+mod session;
+mod signal;
+mod socket;
+mod sockets;
+mod trace;
+mod typemap;
 pub mod websocket;
+mod worker;
+
+pub use ack::{Ack, IntoAck};
+pub use broadcast::Broadcast;
+pub use endpoint::{Endpoint, Fallback, serve_connection};
+pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
+pub use extract::{Auth, Data, DisconnectReason, Event, Extension, PeerAddr, State, TryData};
+pub use handler::Handler;
+pub use handshake::{Connection, Handshake};
+pub use http::ResponseBody;
+pub use namespace::{DynamicNamespace, Namespace};
+pub use options::{BuildError, Options};
+pub use runtime::Runtime;
+pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
+pub use sansocket_protocol::error::SendError;
+pub use sansocket_protocol::hub::HubError;
+pub use sansocket_protocol::socket::args::{Args, ArgsError};
+pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
+pub use server::Server;
+pub use socket::Socket;
+
+#[doc(hidden)]
+pub use ::http as http_types;

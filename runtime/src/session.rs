@@ -4,8 +4,11 @@
 //! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
 //! handlers run, and writes once for all that they sent.
 
+use crate::ack::Reply;
 use crate::cell::{Answer, Cell};
+use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Stream, Timer};
+use crate::sockets::Done;
 use crate::trace::debug;
 use crate::websocket::{self, Incoming, ReadError, Reader, Role};
 use crate::worker::with_buffers;
@@ -53,7 +56,37 @@ pub(crate) trait Application: Send + 'static {
 /// Handlers at work on one event. Until it is done, the later events of the same socket wait.
 pub(crate) struct Job {
     pub(crate) socket: Option<SocketKey>,
-    pub(crate) future: BoxFuture<()>,
+    pub(crate) work: Work,
+}
+
+/// What a job does.
+pub(crate) enum Work {
+    Plain(BoxFuture<()>),
+    /// The only listener of an event: the usual case, with one allocation less.
+    Event {
+        future: BoxFuture<Result<Reply, HandlerError>>,
+        done: Done,
+    },
+}
+
+impl Job {
+    pub(crate) fn plain(socket: SocketKey, future: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { socket: Some(socket), work: Work::Plain(Box::pin(future)) }
+    }
+}
+
+impl Work {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Plain(future) => future.as_mut().poll(context),
+            Self::Event { future, done } => future.as_mut().poll(context).map(|outcome| done.finish(outcome)),
+        }
+    }
+
+    /// Polls it; a panic of user code comes back as an error.
+    pub(crate) fn poll_caught(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, Box<dyn Any + Send>> {
+        catch_unwind(AssertUnwindSafe(|| self.poll(context)))
+    }
 }
 
 /// A WebSocket of the session: the one in use, or the one it is moving to.
@@ -172,18 +205,26 @@ impl Session {
                 sink(outcome.clone());
                 continue;
             }
+            let socket = match &event {
+                Event::Socket(
+                    SocketEvent::Connect { socket, .. }
+                    | SocketEvent::Event { socket, .. }
+                    | SocketEvent::Disconnected { socket, .. },
+                ) => Some(*socket),
+                _ => None,
+            };
             let started = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.cell)));
             match started {
                 Ok(Some(job)) => self.begin(job, context),
                 Ok(None) => {}
-                Err(panic) => self.application.panicked(None, panic, &self.cell),
+                Err(panic) => self.application.panicked(socket, panic, &self.cell),
             }
         }
         progress
     }
 
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
-        match poll_job(&mut job, context) {
+        match job.work.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {
                 self.cell.lock().machine.hold(job.socket);
@@ -198,7 +239,7 @@ impl Session {
         let mut progress = false;
         let mut at = 0;
         while let Some(job) = self.jobs.get_mut(at) {
-            let done = match poll_job(job, context) {
+            let done = match job.work.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;
                     continue;
@@ -397,10 +438,6 @@ fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {
     websockets.iter_mut().find(|websocket| websocket.id == id && websocket.state == State::Open)
 }
 
-fn poll_job(job: &mut Job, context: &mut Context<'_>) -> Result<Poll<()>, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(|| job.future.as_mut().poll(context)))
-}
-
 impl WebSocket {
     /// Reads one batch and gives its messages to the machine. Returns whether anything came.
     fn poll_read(&mut self, cell: &Cell, context: &mut Context<'_>) -> bool {
@@ -526,8 +563,10 @@ impl WebSocket {
 
 /// Waits until the send buffer of a session has room, or the session is closed.
 pub(crate) async fn room(cell: &Cell) {
-    std::future::poll_fn(|context| if cell.poll_room(context.waker()) { Poll::Ready(()) } else { Poll::Pending })
-        .await;
+    std::future::poll_fn(
+        |context| if cell.poll_room(context.waker()) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
 }
 
 /// Ends every session that is left, at the end of a drain.

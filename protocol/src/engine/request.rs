@@ -12,7 +12,7 @@ use core::fmt;
 pub struct RequestId(pub u64);
 
 /// Looks up request headers. Implemented for slices of pairs, and by adapters for their library's map.
-pub trait Headers {
+pub trait Headers: Sync {
     /// The first value under `name`, which is given in lower case; `None` if there is none or it is no text.
     fn header(&self, name: &str) -> Option<&str>;
 }

@@ -158,6 +158,11 @@ impl<H: Clone> Hub<H> {
         Self { limits, slots: Vec::new(), free: Vec::new(), by_id: BTreeMap::new(), rooms: Rooms::default() }
     }
 
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Adds a socket under its public `id` (that of the CONNECT reply). O(log s).
     ///
     /// # Errors

@@ -425,12 +425,18 @@ impl Connection {
             self.settle();
             return event;
         }
+        if matches!(self.layer, Layer::Messages { held: true, .. }) {
+            // The end comes after the messages, as it does for sockets.
+            return None;
+        }
         self.closed.take().map(Event::Closed)
     }
 
     /// Whether the owner has something to do: to write, or to tell.
     pub fn has_output(&self) -> bool {
-        self.engine.has_transmit() || self.has_event() || self.closed.is_some()
+        self.engine.has_transmit()
+            || self.has_event()
+            || self.closed.is_some() && !matches!(self.layer, Layer::Messages { held: true, .. })
     }
 
     /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over. A command that

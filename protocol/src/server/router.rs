@@ -117,9 +117,11 @@ impl<K: Clone> Router<K> {
 
     /// Decides about a request by its head alone. Nothing changes.
     pub fn route(&self, head: &RequestHead<'_>) -> Route<K> {
-        if !self.config.matches(head.target) {
-            return Route::Pass;
-        }
+        if self.config.matches(head.target) { self.route_any_path(head) } else { Route::Pass }
+    }
+
+    /// As [`Router::route`], for a host that has matched the path itself, and perhaps cut it.
+    pub fn route_any_path(&self, head: &RequestHead<'_>) -> Route<K> {
         if head.method == "OPTIONS" {
             if let Some(cors) = &self.config.cors {
                 return Route::Reply(cors.preflight(head));

@@ -1,11 +1,12 @@
 //! The arguments of a received event or acknowledgement.
 
-use super::decode::{Missing, Progress, Resolve, Whole};
-use super::packet::{PacketError, PacketType, event_name, valid};
+use super::decode::{Missing, Progress, Whole};
+use super::packet::{PacketError, PacketType, event_name};
 use super::placeholder;
+use super::resolve::Resolve;
 use super::scan::{skip_blanks, skip_value};
+use super::validate;
 use alloc::borrow::Cow;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -49,26 +50,25 @@ pub struct Args {
 /// Where the parts of the array are in the text. All zero if there is none.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Shape {
-    array: usize,
     name: (usize, usize),
     first: usize,
     count: usize,
 }
 
 impl Shape {
-    /// `[name, arguments...]` at `array`.
-    pub(super) fn event(json: &[u8], array: usize, name: Range<usize>, count: usize) -> Self {
+    /// `[name, arguments...]`.
+    pub(super) fn event(json: &[u8], name: Range<usize>, count: usize) -> Self {
         // Behind the name stands a comma, if anything.
         let comma = skip_blanks(json, name.end);
-        Self { array, name: (name.start, name.end), first: skip_blanks(json, comma + 1), count }
+        Self { name: (name.start, name.end), first: skip_blanks(json, comma + 1), count }
     }
 
     /// `[arguments...]` at `array`.
     pub(super) fn list(json: &[u8], array: usize, count: usize) -> Self {
-        Self { array, name: (0, 0), first: skip_blanks(json, array + 1), count }
+        Self { name: (0, 0), first: skip_blanks(json, array + 1), count }
     }
 
-    pub(super) fn name(&self) -> Range<usize> {
+    fn name(&self) -> Range<usize> {
         self.name.0..self.name.1
     }
 }
@@ -119,7 +119,7 @@ impl Args {
         if json.as_bytes().get(start) != Some(&b'[') {
             return Err(invalid("expected an array".to_string()));
         }
-        let count = valid(json, true).map_err(|error| invalid(format!("{error}")))?;
+        let count = validate::check(json.as_bytes(), start).map_err(|error| invalid(error.to_string()))?;
         if !attachments.is_empty() && !placeholder::are_legal(json.as_bytes(), attachments.len()) {
             return Err(PacketError::IllegalPlaceholder { announced: attachments.len() });
         }
@@ -164,7 +164,7 @@ impl Args {
     pub fn get<'de, T: Deserialize<'de>>(&'de self, position: usize) -> Result<T, ArgsError> {
         let progress = Progress::at(position);
         let decoded = match self.argument(position) {
-            None => T::deserialize(Missing::new(&progress)),
+            None => T::deserialize(Missing(&progress)),
             Some(json) => {
                 let mut json = serde_json::Deserializer::from_slice(json);
                 match self.attachments() {
@@ -233,23 +233,13 @@ impl Args {
         self.attachments = if attachments.is_empty() { None } else { Some(attachments.into()) };
     }
 
-    /// The array, from its bracket, and whether its first element is the event's name.
-    pub(super) fn array(&self) -> (&[u8], bool) {
-        (self.text.get(self.shape.array..).unwrap_or_default(), self.shape.name.1 > 0)
-    }
-
     /// The JSON from the beginning of argument `position` on.
     pub(super) fn argument(&self, position: usize) -> Option<&[u8]> {
         if position >= self.shape.count {
             return None;
         }
-        let mut at = self.shape.first;
-        for _ in 0..position {
-            // Over the value, to the comma, over it.
-            at = skip_blanks(&self.text, skip_value(&self.text, at));
-            at = skip_blanks(&self.text, at + 1);
-        }
-        self.text.get(at..)
+        let first = self.text.get(self.shape.first..)?;
+        (0..position).try_fold(first, |json, _| next(json))
     }
 
     /// The JSON of all arguments, commas between them, without brackets.
@@ -275,6 +265,12 @@ impl Args {
         }
         ArgsError::Invalid { position, reason }
     }
+}
+
+/// From the beginning of an argument to the beginning of the one behind it.
+pub(super) fn next(json: &[u8]) -> Option<&[u8]> {
+    let comma = skip_blanks(json, skip_value(json, 0));
+    json.get(skip_blanks(json, comma + 1)..)
 }
 
 impl fmt::Debug for Args {

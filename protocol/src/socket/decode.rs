@@ -1,21 +1,11 @@
-//! Decoding arguments: serde_json's deserializer, with two additions. [`Whole`] makes a tuple out of several
-//! arguments, and [`Resolve`] makes bytes out of placeholders.
+//! Decoding arguments: serde_json's deserializer, but a tuple is made out of several arguments.
 
-use super::args::Args;
-use super::placeholder::{Key, number};
-use alloc::string::String;
-use alloc::vec::Vec;
-use bytes::Bytes;
+use super::args::{Args, next};
+use super::resolve::{Resolve, each_plain_method};
 use core::cell::Cell;
-use core::fmt;
-use core::marker::PhantomData;
-use serde::de::{
-    DeserializeSeed, EnumAccess, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
-};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
 use serde_json::Error;
-use serde_json::value::RawValue;
 
 /// Which argument is being decoded, for the words of an error.
 pub(super) struct Progress {
@@ -37,47 +27,30 @@ impl Progress {
     }
 }
 
-/// All methods that take nothing but a visitor, except those that the user of this macro writes itself.
-macro_rules! each_plain_method {
-    ($with:ident) => {
-        $with! {
-            deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-            deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32
-            deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_seq deserialize_map
-            deserialize_identifier deserialize_any
-        }
-    };
-}
-
 /// In place of an argument that the peer did not send. Only an `Option` can be made of it.
-pub(super) struct Missing<'a, E> {
-    progress: &'a Progress,
-    error: PhantomData<E>,
-}
+pub(super) struct Missing<'a>(pub(super) &'a Progress);
 
-impl<'a, E> Missing<'a, E> {
-    pub(super) fn new(progress: &'a Progress) -> Self {
-        Self { progress, error: PhantomData }
-    }
-}
+impl<'de> Deserializer<'de> for Missing<'_> {
+    type Error = Error;
 
-impl<'de, E: serde::de::Error> Deserializer<'de> for Missing<'_, E> {
-    type Error = E;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, E> {
-        self.progress.missing.set(true);
-        Err(E::custom("missing"))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        self.0.missing.set(true);
+        Err(Error::custom("missing"))
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_none()
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
     }
 
@@ -88,6 +61,7 @@ impl<'de, E: serde::de::Error> Deserializer<'de> for Missing<'_, E> {
 }
 
 /// The arguments as one value: what asks for a tuple gets them all, what asks for anything else the first.
+#[derive(Clone, Copy)]
 pub(super) struct Whole<'a, 'de> {
     pub(super) args: &'de Args,
     pub(super) progress: &'a Progress,
@@ -97,7 +71,7 @@ pub(super) struct Whole<'a, 'de> {
 macro_rules! first {
     ($self:ident, $method:ident($($arg:expr),*)) => {
         match $self.args.argument(0) {
-            None => Missing::new($self.progress).$method($($arg),*),
+            None => Missing($self.progress).$method($($arg),*),
             Some(json) => {
                 let mut json = serde_json::Deserializer::from_slice(json);
                 match $self.args.attachments() {
@@ -121,14 +95,7 @@ impl<'de> Deserializer<'de> for Whole<'_, 'de> {
     type Error = Error;
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
-        // Without arguments there may be no array at all.
-        let (array, named) = if self.args.is_empty() { (&b"[]"[..], false) } else { self.args.array() };
-        serde_json::Deserializer::from_slice(array).deserialize_seq(Outer {
-            visitor,
-            len,
-            named,
-            whole: self,
-        })
+        visitor.visit_seq(Arguments { whole: self, json: None, position: 0, len })
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -197,384 +164,47 @@ impl<'de> Deserializer<'de> for Whole<'_, 'de> {
     }
 }
 
-/// Reads the packet's array for a visitor that wants a tuple: without the event's name before and without the
-/// arguments behind that it does not ask for.
-struct Outer<'a, 'de, V> {
-    visitor: V,
-    len: usize,
-    named: bool,
-    whole: Whole<'a, 'de>,
-}
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for Outer<'_, 'de, V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.visitor.expecting(f)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<V::Value, A::Error> {
-        if self.named {
-            seq.next_element::<IgnoredAny>()?;
-        }
-        let Whole { args, progress } = self.whole;
-        let arguments =
-            Arguments { seq: &mut seq, next: 0, len: self.len, attachments: args.attachments(), progress };
-        let value = self.visitor.visit_seq(arguments)?;
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(value)
-    }
-}
-
 /// The arguments, one after the other, then missing ones up to the tuple's length.
-struct Arguments<'a, 'de, A> {
-    seq: &'a mut A,
-    next: usize,
+///
+/// Each has a parser of its own, so that neither the event's name before them nor arguments behind that nobody
+/// asks for are parsed. The price is that an argument is skipped over once more if another is read behind it.
+struct Arguments<'a, 'de> {
+    whole: Whole<'a, 'de>,
+    /// From the beginning of the argument that was read last.
+    json: Option<&'de [u8]>,
+    position: usize,
     len: usize,
-    attachments: &'de [Bytes],
-    progress: &'a Progress,
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Arguments<'_, 'de, A> {
-    type Error = A::Error;
+impl<'de> SeqAccess<'de> for Arguments<'_, 'de> {
+    type Error = Error;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
-        if self.next == self.len {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        if self.position == self.len {
             return Ok(None);
         }
-        self.progress.position.set(self.next);
-        self.next += 1;
-        // The seed is used up by the sequence even if that has come to its end, so it goes in by reference.
-        let mut slot = Slot { seed: Some(seed), attachments: self.attachments };
-        match self.seq.next_element_seed(&mut slot)? {
-            Some(value) => Ok(Some(value)),
-            None => match slot.seed {
-                Some(seed) => seed.deserialize(Missing::new(self.progress)).map(Some),
-                None => Ok(None),
-            },
-        }
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.len - self.next)
-    }
-}
-
-/// A seed that can be had back if it was not used.
-struct Slot<'de, T> {
-    seed: Option<T>,
-    attachments: &'de [Bytes],
-}
-
-impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for &mut Slot<'de, T> {
-    type Value = T::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T::Value, D::Error> {
-        let seed = self.seed.take().ok_or_else(|| D::Error::custom("an argument was read twice"))?;
-        match self.attachments {
-            [] => seed.deserialize(deserializer),
-            attachments => seed.deserialize(Resolve::new(deserializer, attachments)),
-        }
-    }
-}
-
-/// A deserializer, or a part of one (visitor, seed, access), that makes bytes of placeholders wherever the type
-/// asks for bytes, and else passes everything through.
-pub(super) struct Resolve<'de, T> {
-    inner: T,
-    attachments: &'de [Bytes],
-}
-
-impl<'de, T> Resolve<'de, T> {
-    pub(super) fn new(inner: T, attachments: &'de [Bytes]) -> Self {
-        Self { inner, attachments }
-    }
-
-    fn wrap<U>(&self, inner: U) -> Resolve<'de, U> {
-        Resolve { inner, attachments: self.attachments }
-    }
-}
-
-macro_rules! pass_through {
-    ($($method:ident)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            let visitor = self.wrap(visitor);
-            self.inner.$method(visitor)
-        }
-    )*};
-}
-
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Resolve<'de, D> {
-    type Error = D::Error;
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = BytesVisitor(self.wrap(visitor));
-        self.inner.deserialize_any(visitor)
-    }
-
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.deserialize_bytes(visitor)
-    }
-
-    each_plain_method! { pass_through }
-
-    pass_through! { deserialize_option deserialize_unit deserialize_ignored_any }
-
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.deserialize_unit_struct(name, visitor)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.deserialize_newtype_struct(name, visitor)
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.deserialize_tuple(len, visitor)
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.deserialize_tuple_struct(name, len, visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.deserialize_struct(name, fields, visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.deserialize_enum(name, variants, visitor)
-    }
-
-    fn is_human_readable(&self) -> bool {
-        self.inner.is_human_readable()
-    }
-}
-
-macro_rules! pass_values {
-    ($($method:ident: $type:ty)*) => {$(
-        fn $method<E: serde::de::Error>(self, value: $type) -> Result<V::Value, E> {
-            self.inner.$method(value)
-        }
-    )*};
-}
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for Resolve<'de, V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.expecting(f)
-    }
-
-    pass_values! {
-        visit_bool: bool
-        visit_i8: i8 visit_i16: i16 visit_i32: i32 visit_i64: i64 visit_i128: i128
-        visit_u8: u8 visit_u16: u16 visit_u32: u32 visit_u64: u64 visit_u128: u128
-        visit_f32: f32 visit_f64: f64 visit_char: char
-        visit_str: &str visit_borrowed_str: &'de str visit_string: String
-        visit_bytes: &[u8] visit_borrowed_bytes: &'de [u8] visit_byte_buf: Vec<u8>
-    }
-
-    fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_none()
-    }
-
-    fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        self.inner.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        let deserializer = self.wrap(deserializer);
-        self.inner.visit_some(deserializer)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        let deserializer = self.wrap(deserializer);
-        self.inner.visit_newtype_struct(deserializer)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<V::Value, A::Error> {
-        let seq = self.wrap(seq);
-        self.inner.visit_seq(seq)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        let map = self.wrap(map);
-        self.inner.visit_map(map)
-    }
-
-    fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<V::Value, A::Error> {
-        let data = self.wrap(data);
-        self.inner.visit_enum(data)
-    }
-}
-
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Resolve<'de, S> {
-    type Value = S::Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        let deserializer = self.wrap(deserializer);
-        self.inner.deserialize(deserializer)
-    }
-}
-
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Resolve<'de, A> {
-    type Error = A::Error;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.wrap(seed);
-        self.inner.next_element_seed(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
-    }
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Resolve<'de, A> {
-    type Error = A::Error;
-
-    // A key is never a placeholder.
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.inner.next_key_seed(seed)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let seed = self.wrap(seed);
-        self.inner.next_value_seed(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.inner.size_hint()
-    }
-}
-
-impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Resolve<'de, A> {
-    type Error = A::Error;
-    type Variant = Resolve<'de, A::Variant>;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        let Self { inner, attachments } = self;
-        let (name, variant) = inner.variant_seed(seed)?;
-        Ok((name, Resolve { inner: variant, attachments }))
-    }
-}
-
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Resolve<'de, A> {
-    type Error = A::Error;
-
-    fn unit_variant(self) -> Result<(), A::Error> {
-        self.inner.unit_variant()
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        let seed = self.wrap(seed);
-        self.inner.newtype_variant_seed(seed)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.tuple_variant(len, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, A::Error> {
-        let visitor = self.wrap(visitor);
-        self.inner.struct_variant(fields, visitor)
-    }
-}
-
-/// Gives bytes to a visitor that asked for bytes: those of the attachment, if a placeholder stands there, else
-/// what serde_json would give.
-struct BytesVisitor<'de, V>(Resolve<'de, V>);
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for BytesVisitor<'de, V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.inner.expecting(f)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<V::Value, A::Error> {
-        let mut marked = false;
-        let mut num = None;
-        while let Some(key) = map.next_key::<Key>()? {
-            match key {
-                Key::Placeholder => marked = map.next_value::<&RawValue>()?.get() == "true",
-                Key::Num => num = number(map.next_value::<&RawValue>()?.get().as_bytes()),
-                Key::Other => {
-                    map.next_value::<IgnoredAny>()?;
+        let Whole { args, progress } = self.whole;
+        progress.position.set(self.position);
+        self.json = match self.json {
+            None => args.argument(self.position),
+            Some(json) if self.position < args.len() => next(json),
+            Some(_) => None,
+        };
+        self.position += 1;
+        let value = match self.json {
+            None => seed.deserialize(Missing(progress)),
+            Some(json) => {
+                let mut json = serde_json::Deserializer::from_slice(json);
+                match args.attachments() {
+                    [] => seed.deserialize(&mut json),
+                    attachments => seed.deserialize(Resolve::new(&mut json, attachments)),
                 }
             }
-        }
-        if !marked {
-            return Err(A::Error::invalid_type(Unexpected::Map, &self.0.inner));
-        }
-        match num.and_then(|num| self.0.attachments.get(num)) {
-            Some(attachment) => self.0.inner.visit_borrowed_bytes(attachment),
-            None => Err(A::Error::custom("the attachment of this placeholder is missing")),
-        }
+        };
+        value.map(Some)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(seq)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<V::Value, E> {
-        self.0.inner.visit_bytes(value.as_bytes())
-    }
-
-    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'de str) -> Result<V::Value, E> {
-        self.0.inner.visit_borrowed_bytes(value.as_bytes())
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key, E> {
-                Ok(Key::of_str(key))
-            }
-        }
-
-        deserializer.deserialize_identifier(KeyVisitor)
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.len - self.position)
     }
 }

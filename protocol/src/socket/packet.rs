@@ -3,13 +3,11 @@
 use super::args::{Args, Shape};
 use super::placeholder;
 use super::scan::{js_number, skip_blanks, skip_scalar, skip_string, unescape};
-use alloc::format;
+use super::validate;
 use alloc::string::{String, ToString};
 use bytes::Bytes;
 use core::fmt;
 use core::ops::Range;
-use serde::Deserializer as _;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
 
 /// How many attachments a packet may announce, unless the application says otherwise: the reference's limit.
 pub const DEFAULT_MAX_ATTACHMENTS: usize = 10;
@@ -174,8 +172,8 @@ impl Packet {
     /// A binary packet is checked as strictly, placeholders included, before any of its attachments has come.
     /// `max_attachments` bounds what it may announce; [`DEFAULT_MAX_ATTACHMENTS`] is the reference's choice.
     ///
-    /// The cost is one pass over the text. Nothing is allocated for an ordinary packet that nests less than two
-    /// levels deep, and one byte per level below.
+    /// The cost is one pass over the text. Nothing is allocated for a packet without attachments that nests
+    /// at most 64 levels deep.
     ///
     /// # Errors
     ///
@@ -320,11 +318,8 @@ fn check(kind: PacketType, text: &str, data: usize) -> Result<Shape, PacketError
     if !fits {
         return Err(invalid(reason));
     }
-    // The header is ASCII or a namespace, so this is a boundary; and if not, it is no JSON.
-    let json = text.get(data..).unwrap_or_default();
-    let values = valid(json, first == b'[')
-        .map_err(|error| PacketError::InvalidPayload { kind, reason: format!("{error}") })?;
     let bytes = text.as_bytes();
+    let values = validate::check(bytes, data).map_err(|error| invalid(&error.to_string()))?;
     match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
@@ -333,9 +328,8 @@ fn check(kind: PacketType, text: &str, data: usize) -> Result<Shape, PacketError
                 Some(b'-' | b'0'..=b'9') => start..skip_scalar(bytes, start),
                 _ => return Err(invalid("the event's name must be a string or a number")),
             };
-            let shape = Shape::event(bytes, data, name, values - 1);
-            let name = event_name(text, shape.name());
-            match name {
+            let shape = Shape::event(bytes, name.clone(), values - 1);
+            match event_name(text, name) {
                 Some(name) if is_reserved(&name) => Err(PacketError::ReservedEvent(name.into_owned())),
                 _ => Ok(shape),
             }
@@ -353,38 +347,4 @@ pub(super) fn event_name(text: &str, name: Range<usize>) -> Option<alloc::borrow
         None if raw.is_empty() => None,
         None => Some(js_number(raw)),
     }
-}
-
-/// Whether this is one JSON value and nothing behind it. Says how many elements it has, if it is an array.
-///
-/// serde_json's ignoring parser takes what JavaScript takes: any depth (it does not recurse), halves of
-/// surrogate pairs, numbers beyond a double.
-pub(super) fn valid(json: &str, is_array: bool) -> Result<usize, serde_json::Error> {
-    struct Count;
-
-    impl<'de> Visitor<'de> for Count {
-        type Value = usize;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<usize, A::Error> {
-            let mut count = 0;
-            while seq.next_element::<IgnoredAny>()?.is_some() {
-                count += 1;
-            }
-            Ok(count)
-        }
-    }
-
-    let mut parser = serde_json::Deserializer::from_str(json);
-    let count = if is_array {
-        parser.deserialize_seq(Count)?
-    } else {
-        parser.deserialize_ignored_any(IgnoredAny)?;
-        0
-    };
-    parser.end()?;
-    Ok(count)
 }

@@ -8,8 +8,41 @@ use alloc::format;
 use alloc::string::String;
 
 /// Where the first byte at or after `at` is that is not JSON whitespace.
+#[inline(always)]
 pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
+    // Mostly there are none: one comparison says so.
+    if json.get(at).is_some_and(|&byte| byte > b' ') {
+        return at;
+    }
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = json.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the next byte at or after `at` is that means something inside of a string: a quote, a backslash or a
+/// control character. The end of the text, if there is none.
+#[inline]
+pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    // Sets the high bit of each byte that is zero, and maybe of bytes above such a byte: the lowest is right.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    while let Some(chunk) = json.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let quotes = zeros(word ^ (ONES * b'"' as u64));
+        let backslashes = zeros(word ^ (ONES * b'\\' as u64));
+        let controls = word.wrapping_sub(ONES * b' ' as u64) & !word & HIGHS;
+        let found = quotes | backslashes | controls;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(byte) = json.get(at) {
+        if *byte < b' ' || matches!(byte, b'"' | b'\\') {
+            break;
+        }
         at += 1;
     }
     at
@@ -18,14 +51,15 @@ pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
 /// Past the closing quote of the string whose opening quote is at `at`.
 pub(super) fn skip_string(json: &[u8], at: usize) -> usize {
     let mut at = at + 1;
-    while let Some(&byte) = json.get(at) {
-        at += match byte {
-            b'"' => return at + 1,
-            b'\\' => 2,
-            _ => 1,
-        };
+    loop {
+        at = find_special(json, at);
+        match json.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+            None => return json.len(),
+        }
     }
-    json.len()
 }
 
 /// Past the value whose first byte is at `at`.

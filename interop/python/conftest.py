@@ -1,0 +1,86 @@
+"""Starts the server program under test; see interop/README.md for the variables."""
+
+import os
+import pathlib
+import shlex
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from engineio.payload import Payload
+
+# This client gives up on a poll of more than 16 packets, and the reference
+# answers a poll with everything that waits. The documented way out:
+Payload.max_decode_packets = 1000
+
+INTEROP = pathlib.Path(__file__).resolve().parent.parent
+WORKSPACE = INTEROP.parent
+SUT = os.environ.get("SUT", "sansocket")
+
+
+def command():
+    given = os.environ.get("SANSOCKET_CONFORMANCE")
+    if given:
+        return shlex.split(given), INTEROP
+    if SUT == "reference":
+        return ["node", str(INTEROP / "reference" / "server.js")], INTEROP
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target"))
+    built = target / "release" / "examples" / "conformance"
+    if built.exists():
+        return [str(built)], WORKSPACE
+    cargo = "cargo run --release -q -p sansocket-tokio --example conformance --"
+    return cargo.split(), WORKSPACE
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    def __init__(self, port=None):
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self):
+        program, folder = command()
+        # Integral seconds: this client reads the numbers, and some servers truncate them.
+        flags = ["--port", str(self.port), "--ping-interval", "1000", "--ping-timeout", "2000"]
+        self.process = subprocess.Popen(
+            program + flags, cwd=folder, stdout=subprocess.DEVNULL, stderr=sys.stderr
+        )
+        deadline = time.monotonic() + (600 if program[0] == "cargo" else 20)
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return self
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.kill()
+                    raise RuntimeError(f"{program} does not accept connections") from None
+                time.sleep(0.02)
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def server():
+    running = Server().start()
+    yield running
+    assert running.process.poll() is None, "the server died during the tests"
+    running.kill()
+
+
+@pytest.fixture
+def own_server():
+    """A server for one test, to be killed and started again."""
+    running = Server().start()
+    yield running
+    running.kill()

@@ -1,0 +1,53 @@
+// The conformance contract on the JavaScript reference: an Engine.IO echo
+// server under /engine.io/ and a Socket.IO server under /socket.io/, one port.
+//
+//   node reference/server.js --port 3000 --ping-interval 300 --ping-timeout 200
+import { createServer } from "node:http";
+import { attach } from "engine.io";
+import { Server } from "socket.io";
+import { flags } from "./flags.js";
+
+const options = flags({
+  port: Number(process.env.PORT ?? 3000),
+  "ping-interval": 300,
+  "ping-timeout": 200,
+  "max-payload": 1_000_000,
+});
+const shared = {
+  pingInterval: options["ping-interval"],
+  pingTimeout: options["ping-timeout"],
+  maxHttpBufferSize: options["max-payload"],
+  cors: { origin: "*" },
+};
+
+const http = createServer((_request, response) => response.writeHead(404).end());
+
+const engine = attach(http, { ...shared, path: "/engine.io" });
+engine.on("connection", (session) => {
+  session.on("message", (data) => session.send(data));
+});
+
+const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false });
+
+function serve(socket) {
+  socket.emit("auth", socket.handshake.auth);
+  socket.on("message", (...args) => socket.emit("message-back", ...args));
+  socket.on("message-with-ack", (...args) => args.pop()(...args));
+  socket.on("echo", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    socket.emit("echo", ...args);
+  });
+  socket.on("ack", (...args) => {
+    const ack = args.pop();
+    if (typeof ack === "function") ack(...args);
+  });
+  socket.on("join", async (room, ack) => {
+    await socket.join(room);
+    if (typeof ack === "function") ack();
+  });
+  socket.on("bcast", (room, payload) => socket.nsp.to(room).emit("bcast", payload));
+}
+io.on("connection", serve);
+io.of("/custom").on("connection", serve);
+
+http.listen(options.port, "127.0.0.1", () => console.log(`listening on ${http.address().port}`));

@@ -1,0 +1,128 @@
+// HTTP without a client's good manners: every request is written as the test says.
+import { Agent, request as httpRequest } from "node:http";
+import { connect } from "node:net";
+import { once } from "node:events";
+import { within } from "./wait.mjs";
+
+const agent = new Agent({ keepAlive: false });
+
+/**
+ * One request, one answer: {status, headers, body, bytes}.
+ * `response.abort` on the returned promise cuts the connection.
+ */
+export function fetchRaw(server, path, { method = "GET", headers = {}, body } = {}) {
+  let abort;
+  let written;
+  const sent = new Promise((resolve) => (written = resolve));
+  const answer = new Promise((resolve, reject) => {
+    const request = httpRequest({ port: server.port, host: "127.0.0.1", path, method, headers, agent });
+    abort = () => request.destroy();
+    request.on("error", reject);
+    request.on("finish", written);
+    request.on("response", async (response) => {
+      try {
+        const chunks = [];
+        for await (const chunk of response) chunks.push(chunk);
+        const bytes = Buffer.concat(chunks);
+        resolve({ status: response.statusCode, headers: response.headers, body: bytes.toString(), bytes });
+      } catch (error) {
+        reject(error);
+      }
+    });
+    request.end(body);
+  });
+  const promise = within(answer, `answer to ${method} ${path}`, 8000);
+  promise.catch(() => {}); // an aborted request rejects when nobody looks any more
+  return Object.assign(promise, { abort, sent });
+}
+
+/** A TCP connection for bytes no HTTP client would send. */
+export async function rawConnection(server) {
+  const socket = connect(server.port, "127.0.0.1");
+  await once(socket, "connect");
+  const chunks = [];
+  let closed = false;
+  let reset = false;
+  socket.on("data", (chunk) => chunks.push(chunk));
+  socket.on("error", () => (reset = true));
+  const ended = new Promise((resolve) => {
+    socket.on("end", resolve);
+    socket.on("close", resolve);
+  }).then(() => (closed = true));
+  const text = () => Buffer.concat(chunks).toString("latin1");
+  return {
+    socket,
+    write: (data) => socket.write(data),
+    text,
+    get closed() {
+      return closed;
+    },
+    get reset() {
+      return reset;
+    },
+    ended: (ms) => within(ended, "end of the connection", ms),
+    /** Waits until what was received matches. */
+    async matches(pattern, ms) {
+      const seen = new Promise((resolve) => {
+        const look = () => pattern.test(text()) && resolve();
+        socket.on("data", look);
+        look();
+      });
+      await within(seen, `answer like ${pattern}`, ms);
+      return text();
+    },
+    destroy: () => socket.destroy(),
+  };
+}
+
+/** An Engine.IO session over HTTP long-polling. */
+export class Polling {
+  constructor(server, path, open, response) {
+    this.server = server;
+    this.open = open;
+    this.sid = open.sid;
+    this.response = response;
+    this.query = `${path}?EIO=4&transport=polling&sid=${open.sid}`;
+    this.path = path;
+  }
+
+  static async connect(server, path = "/engine.io/") {
+    const response = await fetchRaw(server, `${path}?EIO=4&transport=polling`);
+    if (response.status !== 200) throw new Error(`handshake answered ${response.status} ${response.body}`);
+    const first = response.body.split("\x1e")[0];
+    return new Polling(server, path, JSON.parse(first.slice(1)), response);
+  }
+
+  get(options) {
+    return fetchRaw(this.server, this.query, options);
+  }
+
+  /** Polls until `complete` is content with the packets so far, joined as on the wire. */
+  async collect(complete) {
+    const bodies = [];
+    while (bodies.length < 1000) {
+      const { status, body } = await this.get();
+      if (status !== 200) throw new Error(`a poll was answered ${status} ${body} after ${JSON.stringify(bodies)}`);
+      bodies.push(body);
+      const seen = bodies.join("\x1e");
+      if (complete(seen)) return seen;
+    }
+    throw new Error(`a thousand polls did not bring it: ${bodies.slice(0, 5)}`);
+  }
+
+  post(body, headers = { "Content-Type": "text/plain;charset=UTF-8" }) {
+    return fetchRaw(this.server, this.query, { method: "POST", body, headers });
+  }
+
+  /**
+   * A poll of which we can assume that the server holds it: it has left this
+   * process, and two later exchanges on other connections were answered.
+   */
+  async pendingGet() {
+    const answer = this.get();
+    await answer.sent;
+    await fetchRaw(this.server, `${this.path}?EIO=4&transport=abc`);
+    await fetchRaw(this.server, `${this.path}?EIO=4&transport=abc`);
+    return { answer };
+  }
+}

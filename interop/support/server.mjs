@@ -1,0 +1,100 @@
+// Starts and stops the server program under test.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const workspace = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Who answers: `reference` or `sansocket`. Decides only what the table of deliberate deviations covers. */
+export const SUT = process.env.SUT ?? "sansocket";
+if (SUT !== "reference" && SUT !== "sansocket") throw new Error(`SUT must be reference or sansocket, not ${SUT}`);
+export const ours = SUT === "sansocket";
+
+/** Picks what is expected: the reference's answer, or ours where we deviate on purpose. */
+export const expected = ({ reference, sansocket }) => (ours ? sansocket : reference);
+
+function example(name) {
+  const target = process.env.CARGO_TARGET_DIR ?? `${workspace}/target`;
+  const built = `${target}/release/examples/${name}`;
+  if (existsSync(built)) return [built];
+  return `cargo run --release -q -p sansocket-tokio --example ${name} --`.split(" ");
+}
+
+function command(variable, reference, name) {
+  if (process.env[variable]) return process.env[variable].trim().split(/\s+/);
+  if (!ours) return [process.execPath, `${here}reference/${reference}`];
+  return example(name);
+}
+
+export const conformanceCommand = () => command("SANSOCKET_CONFORMANCE", "server.js", "conformance");
+export const chatCommand = () => command("SANSOCKET_CHAT", "chat.js", "chat");
+
+/** A port that was free a moment ago. */
+export async function freePort() {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+const accepts = (port) =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
+    socket.on("connect", () => socket.destroy());
+  });
+
+/** Starts `command` with `flags` ({"ping-interval": 300}) and waits until it accepts connections. */
+async function start(command, flags) {
+  const port = flags.port ?? (await freePort());
+  const args = Object.entries({ ...flags, port }).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const child = spawn(command[0], [...command.slice(1), ...args], {
+    cwd: command[0] === "cargo" ? workspace : here,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let errors = "";
+  child.stderr.on("data", (data) => (errors = (errors + data).slice(-4000)));
+  let failure;
+  child.on("error", (error) => (failure = error));
+  const exited = new Promise((resolve) => child.on("exit", resolve).on("error", resolve));
+
+  const deadline = Date.now() + (command[0] === "cargo" ? 600_000 : 20_000);
+  while (!(await accepts(port))) {
+    if (failure || child.exitCode !== null || Date.now() > deadline) {
+      child.kill("SIGKILL");
+      throw new Error(`${command.join(" ")} does not accept connections on ${port}: ${failure ?? errors}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    pid: child.pid,
+    /** Fails when the server is gone: a test that crashes it must not pass. */
+    assertAlive() {
+      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server died: ${errors}`);
+    },
+    async stop() {
+      child.kill("SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/** Pings far apart, farther than a file of tests takes: nothing but what the test does appears on the wire. */
+export const CALM = { "ping-interval": 600_000, "ping-timeout": 60_000 };
+/** What servers in the field are set to. */
+export const USUAL = { "ping-interval": 25_000, "ping-timeout": 20_000 };
+/** The short pings of the official suites. */
+export const BRISK = { "ping-interval": 300, "ping-timeout": 200 };
+
+/** Frequent pings, but time to answer them while large messages are under way. */
+export const LIVELY = { "ping-interval": 300, "ping-timeout": 2000 };
+
+export const startConformance = (flags = CALM) => start(conformanceCommand(), flags);
+export const startChat = (flags = {}) => start(chatCommand(), flags);

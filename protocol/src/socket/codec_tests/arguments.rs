@@ -1,0 +1,167 @@
+//! What comes in becomes the application's types.
+
+use super::*;
+
+#[test]
+fn bytes_come_back_wherever_they_stand() {
+    let picture = Picture {
+        name: "ada".to_owned(),
+        data: Bytes::from_static(b"data"),
+        thumbnails: vec![None, Some(Bytes::from_static(b"small")), Some(Bytes::new())],
+        kind: Kind::Cut { mask: Bytes::from_static(b"mask") },
+    };
+    let frame = emit((7, &picture, Kind::Pair(1, Bytes::from_static(b"p"))));
+    assert_eq!(frame.attachments(), [&b"data"[..], b"small", b"", b"mask", b"p"]);
+    let args = receive(&frame).into_args();
+    assert_eq!(args.event().as_deref(), Some("e"));
+    let (seven, again, kind): (u8, Picture, Kind) = args.decode().unwrap();
+    assert_eq!((seven, &again), (7, &picture));
+    assert_eq!(kind, Kind::Pair(1, Bytes::from_static(b"p")));
+    assert_eq!(args.get::<Picture>(1).unwrap(), picture);
+    assert_eq!(args.get::<Option<Picture>>(9).unwrap(), None);
+    assert_eq!(args.get::<BTreeMap<String, Value>>(1).unwrap()["data"]["_placeholder"], Value::Bool(true));
+}
+
+#[test]
+fn bytes_can_be_borrowed_and_have_without_a_copy() {
+    let args = receive(&emit((Bytes::from_static(b"abc"), "text"))).into_args();
+    let (bytes, text): (&[u8], &str) = args.decode().unwrap();
+    assert_eq!((bytes, text), (&b"abc"[..], "text"));
+    assert_eq!(bytes.as_ptr(), args.attachments()[0].as_ptr());
+    assert_eq!(args.attachment(0).unwrap().as_ptr(), bytes.as_ptr());
+    assert_eq!(args.attachment(1), None);
+    assert_eq!(args.attachment(2), None);
+    // A string is bytes to who asks for them, as it is to serde_json; another object is not.
+    assert_eq!(args.get::<&[u8]>(1).unwrap(), b"text");
+    let other = Args::from_json(r#"[{"a":1}]"#, vec![Bytes::new()]).unwrap();
+    assert_eq!(
+        other.get::<Bytes>(0).unwrap_err().to_string(),
+        "args[0]: invalid type: map, expected byte array"
+    );
+}
+
+#[test]
+fn a_placeholder_may_be_written_in_any_order_and_used_twice() {
+    let json = r#"[{"num":1.0,"x":[{}],"_placehold\u0065r":true},{"_placeholder":true,"num":1}]"#;
+    let args = Args::from_json(json, vec![Bytes::new(), Bytes::from_static(b"b")]).unwrap();
+    assert_eq!(args.decode::<(&[u8], &[u8])>().unwrap(), (&b"b"[..], &b"b"[..]));
+    assert_eq!(args.attachment(0), args.attachment(1));
+    let nested = r#"[[{"_placeholder":true,"num":0}]]"#;
+    let nested = Args::from_json(nested, vec![Bytes::new()]).unwrap();
+    assert_eq!(nested.attachment(0), None);
+}
+
+#[test]
+fn a_tuple_takes_all_arguments_and_all_else_the_first() {
+    let args = |json| Args::from_json(json, vec![]).unwrap();
+    let two = args(r#"[1,"a"]"#);
+    assert_eq!(two.decode::<(u8, String)>().unwrap(), (1, "a".to_owned()));
+    assert_eq!(two.decode::<(u8,)>().unwrap(), (1,));
+    assert_eq!(two.decode::<u8>().unwrap(), 1);
+    assert_eq!(two.decode::<Option<u8>>().unwrap(), Some(1));
+    assert_eq!(two.decode::<Value>().unwrap(), 1);
+    assert_eq!(two.decode::<(u8, &str, Option<u8>)>().unwrap(), (1, "a", None));
+    two.decode::<()>().unwrap();
+    assert_eq!(args("[1,2,3]").decode::<[u8; 2]>().unwrap(), [1, 2]);
+    assert_eq!(args("[[1,2]]").decode::<Vec<u8>>().unwrap(), [1, 2]);
+    assert_eq!(args("[[1,2]]").decode::<Point>().unwrap(), Point(1, 2));
+    assert_eq!(args("[[1,2]]").decode::<((u8, u8),)>().unwrap(), ((1, 2),));
+    assert_eq!(args("[null]").decode::<Marker>().unwrap(), Marker);
+    assert_eq!(args("[null]").decode::<Option<u8>>().unwrap(), None);
+    assert_eq!(args("[[1,2]]").decode::<Wrapped>().unwrap(), Wrapped(Some((1, 2))));
+    assert_eq!(args(r#"["Plain"]"#).decode::<Kind>().unwrap(), Kind::Plain);
+    assert_eq!(args("[]").decode::<Option<u8>>().unwrap(), None);
+    assert_eq!(args("[]").decode::<Wrapped>().unwrap(), Wrapped(None));
+    assert_eq!(args("[]").decode::<(Option<u8>, Option<u8>)>().unwrap(), (None, None));
+    args("[]").decode::<()>().unwrap();
+    let nothing = decode("2").unwrap().into_args();
+    assert_eq!(nothing.decode::<(Option<u8>,)>().unwrap(), (None,));
+    assert_eq!((nothing.event(), nothing.len()), (None, 0));
+}
+
+#[test]
+fn a_failed_decode_says_which_argument_and_why() {
+    let args = decode(r#"2["e",1,"a",{"name":5}]"#).unwrap().into_args();
+    let first = |error: ArgsError| error.to_string();
+    assert_eq!(
+        first(args.decode::<(u8, u8)>().unwrap_err()),
+        r#"args[1]: invalid type: string "a", expected u8"#
+    );
+    assert_eq!(
+        first(args.decode::<String>().unwrap_err()),
+        "args[0]: invalid type: integer `1`, expected a string"
+    );
+    assert_eq!(
+        first(args.get::<Picture>(2).unwrap_err()),
+        "args[2]: invalid type: integer `5`, expected a string"
+    );
+    assert_eq!(args.get::<u8>(7).unwrap_err(), ArgsError::Missing { position: 7, count: 3 });
+    let one = decode(r#"2["e",1]"#).unwrap().into_args();
+    assert_eq!(first(one.decode::<(u8, u8)>().unwrap_err()), "args[1] is missing, the peer sent 1");
+    assert_eq!(
+        decode(r#"2["e"]"#).unwrap().into_args().decode::<u8>().unwrap_err(),
+        ArgsError::Missing { position: 0, count: 0 }
+    );
+    // With attachments, the same words.
+    let args = receive(&emit((Bytes::new(), "a"))).into_args();
+    assert_eq!(
+        first(args.decode::<(Bytes, u8)>().unwrap_err()),
+        r#"args[1]: invalid type: string "a", expected u8"#
+    );
+    assert_eq!(first(args.get::<u8>(0).unwrap_err()), "args[0]: invalid type: map, expected u8");
+    assert_eq!(
+        args.decode::<(Bytes, String, u8)>().unwrap_err(),
+        ArgsError::Missing { position: 2, count: 2 }
+    );
+}
+
+#[test]
+fn received_arguments_are_passed_on_as_they_came() {
+    let plain = decode(r#"2["e", 1.50 ,{"a": "\ud83d"} ]"#).unwrap().into_args();
+    assert_eq!(text(&Frame::event("/", "x", None, &plain).unwrap()), r#"42["x",1.50 ,{"a": "\ud83d"} ]"#);
+    assert_eq!(text(&Frame::ack("/", 0, &plain).unwrap()), r#"430[1.50 ,{"a": "\ud83d"} ]"#);
+    let none = decode(r#"2["e"]"#).unwrap().into_args();
+    assert_eq!(text(&Frame::ack("/", 0, &none).unwrap()), "430[]");
+
+    let binary = receive(&emit((Bytes::from_static(b"a"), [Bytes::from_static(b"b")]))).into_args();
+    let frame = Frame::ack("/", 5, &binary).unwrap();
+    assert_eq!(text(&frame), r#"462-5[{"_placeholder":true,"num":0},[{"_placeholder":true,"num":1}]]"#);
+    assert_eq!(frame.attachments(), binary.attachments());
+}
+
+#[test]
+fn several_received_arguments_fit_into_one_message() {
+    struct Both<'a>(Bytes, &'a Args, &'a Args);
+    impl ToArgs for Both<'_> {
+        fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
+            out.arg(&self.0)?;
+            self.1.to_args(out)?;
+            self.2.to_args(out)
+        }
+    }
+    let json = r#"[{"_placeholder":true,"num":1,"in":{"num":0,"_placeholder":true}}]"#;
+    let binary = Args::from_json(json, vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]).unwrap();
+    let plain = Args::from_json("[7]", vec![]).unwrap();
+    let frame = Frame::ack("/", 5, &Both(Bytes::from_static(b"0"), &binary, &plain)).unwrap();
+    assert_eq!(
+        text(&frame),
+        r#"463-5[{"_placeholder":true,"num":0},{"_placeholder":true,"num":2,"in":{"num":1,"_placeholder":true}},7]"#
+    );
+    let args = receive(&frame).into_args();
+    assert_eq!(args.decode::<(&[u8], &[u8], u8)>().unwrap(), (&b"0"[..], &b"b"[..], 7));
+
+    let fake = Args::from_json(r#"[{"_placeholder":true,"num":0}]"#, vec![]).unwrap();
+    let error = Frame::ack("/", 5, &Both(Bytes::new(), &plain, &fake)).unwrap_err();
+    assert_eq!(error, EncodeError::Placeholder);
+}
+
+#[test]
+fn from_json_checks_what_it_is_given() {
+    for (json, legal) in
+        [("[]", true), (" [1] ", true), ("", false), ("{}", false), ("[1", false), ("[1]x", false)]
+    {
+        assert_eq!(Args::from_json(json, vec![]).is_ok(), legal, "{json}");
+    }
+    let error = Args::from_json(r#"[{"_placeholder":true,"num":1}]"#, vec![Bytes::new()]).unwrap_err();
+    assert_eq!(error, PacketError::IllegalPlaceholder { announced: 1 });
+}

@@ -1,0 +1,133 @@
+//! Making several arguments out of a tuple.
+
+use super::encode::{ArgsEncoder, EncodeError};
+use super::serialize::Compound;
+use core::fmt::Display;
+use serde::ser::{self, Serialize, Serializer};
+
+/// Spreads a tuple into arguments; `()` into none; anything else is one.
+pub(super) struct Spread<'a, 'm>(pub(super) &'a mut ArgsEncoder<'m>);
+
+macro_rules! single_values {
+    ($($method:ident: $type:ty)*) => {$(
+        fn $method(self, value: $type) -> Result<(), EncodeError> {
+            self.0.next().$method(value)
+        }
+    )*};
+}
+
+impl<'a> Serializer for Spread<'a, '_> {
+    type Ok = ();
+    type Error = EncodeError;
+    type SerializeSeq = Compound<'a>;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Compound<'a>;
+    type SerializeTupleVariant = Compound<'a>;
+    type SerializeMap = Compound<'a>;
+    type SerializeStruct = Compound<'a>;
+    type SerializeStructVariant = Compound<'a>;
+
+    fn serialize_tuple(self, _: usize) -> Result<Self, EncodeError> {
+        Ok(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), EncodeError> {
+        Ok(())
+    }
+
+    single_values! {
+        serialize_bool: bool
+        serialize_i8: i8 serialize_i16: i16 serialize_i32: i32 serialize_i64: i64 serialize_i128: i128
+        serialize_u8: u8 serialize_u16: u16 serialize_u32: u32 serialize_u64: u64 serialize_u128: u128
+        serialize_f32: f32 serialize_f64: f64 serialize_char: char serialize_str: &str serialize_bytes: &[u8]
+        serialize_unit_struct: &'static str
+    }
+
+    fn serialize_none(self) -> Result<(), EncodeError> {
+        self.0.next().serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+        self.0.arg(value)
+    }
+
+    fn serialize_unit_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> Result<(), EncodeError> {
+        self.0.next().serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        self.0.arg(value)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        self.0.next().serialize_newtype_variant(name, index, variant, value)
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
+        self.0.next().serialize_seq(len)
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
+        self.0.next().serialize_tuple_struct(name, len)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Compound<'a>, EncodeError> {
+        self.0.next().serialize_tuple_variant(name, index, variant, len)
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
+        self.0.next().serialize_map(len)
+    }
+
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
+        self.0.next().serialize_struct(name, len)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Compound<'a>, EncodeError> {
+        self.0.next().serialize_struct_variant(name, index, variant, len)
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
+        self.0.next().collect_str(value)
+    }
+}
+
+impl ser::SerializeTuple for Spread<'_, '_> {
+    type Ok = ();
+    type Error = EncodeError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        self.0.arg(value)
+    }
+
+    fn end(self) -> Result<(), EncodeError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,338 @@
+//! Checking JSON without building anything from it.
+//!
+//! This takes what JavaScript takes, and serde_json's ignoring parser, which is its test oracle: any depth,
+//! halves of surrogate pairs, numbers beyond a double. It is there because it sees every byte of every message:
+//! it takes strings eight bytes at a time, and does not allocate up to 64 levels of nesting.
+
+use super::scan::{find_special, skip_blanks};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What is wrong with a text, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Invalid {
+    expected: &'static str,
+    at: usize,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {} at byte {}", self.expected, self.at)
+    }
+}
+
+/// Checks that there is one JSON value from `at` on, and nothing but blanks behind it. Says how many elements it
+/// has, if it is an array.
+///
+/// Does not recurse. A level of nesting costs one bit.
+pub(super) fn check(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
+    let mut open = Nesting::default();
+    let mut count = 0;
+    loop {
+        at = skip_blanks(json, at);
+        match json.get(at) {
+            Some(b'"') => at = string(json, at)?,
+            Some(b'-' | b'0'..=b'9') => at = number(json, at)?,
+            Some(b't') => at = word(json, at, b"true")?,
+            Some(b'f') => at = word(json, at, b"false")?,
+            Some(b'n') => at = word(json, at, b"null")?,
+            Some(b'[') => {
+                at = skip_blanks(json, at + 1);
+                if json.get(at) != Some(&b']') {
+                    open.push(false);
+                    continue;
+                }
+                at += 1;
+            }
+            Some(b'{') => {
+                at = skip_blanks(json, at + 1);
+                if json.get(at) != Some(&b'}') {
+                    open.push(true);
+                    at = key(json, at)?;
+                    continue;
+                }
+                at += 1;
+            }
+            _ => return Err(Invalid { expected: "a value", at }),
+        }
+        // A value has ended, and maybe what it is in.
+        loop {
+            at = skip_blanks(json, at);
+            let Some(is_object) = open.top() else {
+                return if at == json.len() { Ok(count) } else { Err(Invalid { expected: "the end", at }) };
+            };
+            count += usize::from(open.depth == 1);
+            match json.get(at) {
+                Some(b',') if is_object => {
+                    at = key(json, skip_blanks(json, at + 1))?;
+                    break;
+                }
+                Some(b',') => {
+                    at += 1;
+                    break;
+                }
+                Some(b'}') if is_object => {}
+                Some(b']') if !is_object => {}
+                _ if is_object => return Err(Invalid { expected: "',' or '}'", at }),
+                _ => return Err(Invalid { expected: "',' or ']'", at }),
+            }
+            open.pop();
+            at += 1;
+        }
+    }
+}
+
+/// Past the key at `at` and its colon.
+fn key(json: &[u8], at: usize) -> Result<usize, Invalid> {
+    if json.get(at) != Some(&b'"') {
+        return Err(Invalid { expected: "a key in quotes", at });
+    }
+    let at = skip_blanks(json, string(json, at)?);
+    if json.get(at) != Some(&b':') {
+        return Err(Invalid { expected: "':'", at });
+    }
+    Ok(at + 1)
+}
+
+/// Past the string whose opening quote is at `at`.
+fn string(json: &[u8], at: usize) -> Result<usize, Invalid> {
+    let mut at = at + 1;
+    loop {
+        at = find_special(json, at);
+        match json.get(at) {
+            Some(b'"') => return Ok(at + 1),
+            Some(b'\\') => {
+                at += match json.get(at + 1) {
+                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                    Some(b'u') => match json.get(at + 2..at + 6) {
+                        Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
+                        _ => return Err(Invalid { expected: "four hexadecimal digits", at: at + 2 }),
+                    },
+                    _ => return Err(Invalid { expected: "an escape that JSON knows", at }),
+                };
+            }
+            Some(_) => return Err(Invalid { expected: "no control character in a string", at }),
+            None => return Err(Invalid { expected: "a closing quote", at }),
+        }
+    }
+}
+
+/// Past the number at `at`.
+fn number(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
+    at += usize::from(json.get(at) == Some(&b'-'));
+    at = match json.get(at) {
+        // Nothing but a fraction may follow a leading zero.
+        Some(b'0') => at + 1,
+        _ => digits(json, at)?,
+    };
+    if json.get(at) == Some(&b'.') {
+        at = digits(json, at + 1)?;
+    }
+    if let Some(b'e' | b'E') = json.get(at) {
+        at += 1;
+        at += usize::from(matches!(json.get(at), Some(b'+' | b'-')));
+        at = digits(json, at)?;
+    }
+    // A digit behind a leading zero is what is left that could go wrong, and no value is followed by one.
+    Ok(at)
+}
+
+/// Past at least one digit.
+fn digits(json: &[u8], at: usize) -> Result<usize, Invalid> {
+    let mut end = at;
+    while let Some(b'0'..=b'9') = json.get(end) {
+        end += 1;
+    }
+    if end == at { Err(Invalid { expected: "a digit", at }) } else { Ok(end) }
+}
+
+fn word(json: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Invalid> {
+    let end = at + word.len();
+    if json.get(at..end) == Some(word) { Ok(end) } else { Err(Invalid { expected: "a value", at }) }
+}
+
+/// What is open, the innermost last: one bit each, set for an object.
+#[derive(Default)]
+struct Nesting {
+    depth: usize,
+    /// The bits of the innermost up to 64.
+    bits: u64,
+    /// The full words before them.
+    outer: Vec<u64>,
+}
+
+impl Nesting {
+    fn push(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth % 64 == 0 {
+            self.outer.push(self.bits);
+        }
+        self.bits = self.bits << 1 | u64::from(is_object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth -= 1;
+        self.bits >>= 1;
+        if self.depth % 64 == 0 {
+            self.bits = self.outer.pop().unwrap_or(0);
+        }
+    }
+
+    fn top(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.bits & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+    use alloc::vec;
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    fn agrees(json: &str) {
+        let ours = check(json.as_bytes(), 0);
+        let oracle = serde_json::from_str::<IgnoredAny>(json);
+        assert_eq!(ours.is_ok(), oracle.is_ok(), "{json:?}: {ours:?} {oracle:?}");
+        if json.trim_start().starts_with('[') {
+            if let Ok(count) = ours {
+                let elements = serde_json::from_str::<Vec<IgnoredAny>>(json).unwrap();
+                assert_eq!(count, elements.len(), "{json:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_agrees_with_the_oracle_on_what_is_json() {
+        for json in [
+            "",
+            " ",
+            "[",
+            "]",
+            "{",
+            "}",
+            "[]",
+            "{}",
+            "[ ]",
+            "{ }",
+            "[,]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1,2]",
+            "[[],[]]",
+            "{,}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1,"a":[{}]}"#,
+            "{1:1}",
+            "[}",
+            "{]",
+            r#"[{"a":1]}"#,
+            "0",
+            "-0",
+            "-",
+            "00",
+            "01",
+            "-01",
+            "1.",
+            "1.0",
+            ".5",
+            "1e",
+            "1e+",
+            "1e+5",
+            "1E-05",
+            "1e5.0",
+            "0e0",
+            "0x1",
+            "+1",
+            "1 1",
+            "--1",
+            "1a",
+            "true",
+            "tru",
+            "truee",
+            "null",
+            "nul",
+            "false",
+            "[true,false,null]",
+            "True",
+            "NaN",
+            "Infinity",
+            "1e400",
+            "\"",
+            "\"\"",
+            r#""\"#,
+            r#""\""#,
+            r#""\"""#,
+            r#""\a""#,
+            r#""\u""#,
+            r#""\u12""#,
+            r#""\u123g""#,
+            r#""\u12é""#,
+            r#""\ud800""#,
+            r#""\udc00\ud800""#,
+            "\"\t\"",
+            "\"\u{1f}\"",
+            "\"\u{7f}\"",
+            "\"é😀\"",
+            "'a'",
+            "[1]x",
+            "[1] \r\n\t",
+            "[1]\u{b}",
+            "\u{feff}[]",
+            "[1]\0",
+            "\"12345678\"",
+            "\"1234567\\n\"",
+            "\"123456789012345\u{1}\"",
+            "\"12345678",
+        ] {
+            agrees(json);
+        }
+    }
+
+    #[test]
+    fn nesting_of_any_depth_is_followed() {
+        for depth in [1, 2, 63, 64, 65, 127, 128, 129, 1000, 100_000] {
+            // Lists and objects in turn of three and five, so that no bit is its neighbour's copy.
+            let is_object = |level: usize| level % 3 == 0 || level % 5 == 0;
+            let mut json = String::new();
+            for level in 0..depth {
+                json.push_str(if is_object(level) { r#"{"a":"# } else { "[" });
+            }
+            json.push('1');
+            for level in (0..depth).rev() {
+                json.push(if is_object(level) { '}' } else { ']' });
+            }
+            assert_eq!(check(json.as_bytes(), 0), Ok(1));
+            json.pop();
+            assert!(check(json.as_bytes(), 0).is_err());
+            json.push(']'); // the outermost is an object
+            assert!(check(json.as_bytes(), 0).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_the_oracle_on_what_is_nearly_json(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "[", "]", "{", "}", ",", ":", "\"", "\\", "\\\"", "\\u00e9", "\\ud83d", "true", "null", "0", "-", ".5",
+                    "e1", "12", " ", "\n", "\"a\"", "\"a\":", "é", "\u{1}", "a", "[1,", "{\"b\":", "]]", "}]",
+                ]),
+                0..14,
+            )
+        ) {
+            agrees(&pieces.concat());
+        }
+
+        #[test]
+        fn it_agrees_with_the_oracle_on_text(text in any::<String>()) {
+            agrees(&text);
+            agrees(&alloc::format!("\"{text}\""));
+        }
+    }
+}

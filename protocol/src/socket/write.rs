@@ -1,0 +1,149 @@
+//! Writing the scalars of JSON, exactly as serde_json's compact form has them. Its own serializer exists with
+//! std only.
+
+use alloc::vec::Vec;
+use core::fmt::{self, Display, Write as _};
+
+/// A string in quotes.
+pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    push_escaped(out, text);
+    out.push(b'"');
+}
+
+/// What the value displays, in quotes.
+pub(crate) fn push_displayed<T: Display + ?Sized>(out: &mut Vec<u8>, value: &T) -> fmt::Result {
+    struct Escaped<'a>(&'a mut Vec<u8>);
+
+    impl fmt::Write for Escaped<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            push_escaped(self.0, text);
+            Ok(())
+        }
+    }
+
+    out.push(b'"');
+    write!(Escaped(out), "{value}")?;
+    out.push(b'"');
+    Ok(())
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if byte >= b' ' && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[copied..at]);
+        copied = at + 1;
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0c => b'f',
+            b'\r' => b'r',
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+    }
+    out.extend_from_slice(&bytes[copied..]);
+}
+
+/// A whole number.
+pub(crate) fn push_u64(out: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// A whole number with its sign.
+pub(super) fn push_i64(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    push_u64(out, value.unsigned_abs());
+}
+
+/// What displays as ASCII that needs no escapes: the wide integers, serde_json's numbers.
+pub(super) fn push_plain<T: Display>(out: &mut Vec<u8>, value: T) {
+    struct Plain<'a>(&'a mut Vec<u8>);
+
+    impl fmt::Write for Plain<'_> {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+
+    // Numbers do not fail to display.
+    let _ = write!(Plain(out), "{value}");
+}
+
+/// A double; `null` if it is not finite. serde_json picks the digits, so they are the same.
+pub(super) fn push_f64(out: &mut Vec<u8>, value: f64) {
+    match serde_json::Number::from_f64(value) {
+        Some(number) => push_plain(out, number),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A single: its own shortest digits, not those of the double that it equals.
+pub(super) fn push_f32(out: &mut Vec<u8>, value: f32) {
+    out.extend_from_slice(&serde_json::to_vec(&value).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_character_is_escaped_as_serde_json_escapes_it() {
+        for code in 0..=0x3000 {
+            let Some(char) = char::from_u32(code) else { continue };
+            let text = alloc::format!("a{char}{char}b");
+            assert_eq!(written(|out| push_string(out, &text)), serde_json::to_string(&text).unwrap());
+            let displayed = written(|out| push_displayed(out, &text).unwrap());
+            assert_eq!(displayed, serde_json::to_string(&text).unwrap());
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_serde_json_writes_them() {
+        for value in [0, 1, 9, 10, 99, 100, 12345, u64::MAX - 1, u64::MAX] {
+            assert_eq!(written(|out| push_u64(out, value)), serde_json::to_string(&value).unwrap());
+        }
+        for value in [0, -1, 1, i64::MIN, i64::MAX] {
+            assert_eq!(written(|out| push_i64(out, value)), serde_json::to_string(&value).unwrap());
+        }
+        for value in
+            [0.0, -0.0, 1.0, 0.1, 1e15, 1e16, 1e17, 1e21, 1e-5, 1e-7, 1.5e300, f64::NAN, f64::INFINITY]
+        {
+            assert_eq!(written(|out| push_f64(out, value)), serde_json::to_string(&value).unwrap());
+            let single = value as f32;
+            assert_eq!(written(|out| push_f32(out, single)), serde_json::to_string(&single).unwrap());
+        }
+    }
+}

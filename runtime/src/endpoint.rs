@@ -1,0 +1,134 @@
+//! What adapters mount: the HTTP side of a server, and the connection that serves it.
+
+use crate::handshake::Connection as Peer;
+use crate::host::{Host, within};
+use crate::http::{ResponseBody, target};
+use crate::runtime::BoxFuture;
+use crate::trace::debug;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+/// The HTTP side of a server: what an adapter listens for, or mounts into a host.
+#[derive(Clone)]
+pub struct Endpoint(pub(crate) Arc<Host>);
+
+impl Endpoint {
+    /// Whether a request of that target (path and query) is for this server.
+    pub fn matches(&self, target: &str) -> bool {
+        self.0.config.matches(target)
+    }
+
+    /// Answers a request, whatever its path. The connection must be served with upgrades, or no WebSocket
+    /// comes to be.
+    pub async fn respond<B>(&self, request: Request<B>, peer: Peer) -> Response<ResponseBody>
+    where
+        B: http_body::Body,
+    {
+        self.0.clone().respond(request, peer).await
+    }
+
+    /// Ready once the server is shutting down: a listener stops accepting then.
+    pub async fn closing(&self) {
+        self.0.closing.wait().await;
+    }
+
+    /// How long a TLS handshake may take.
+    pub fn tls_deadline(&self) -> Duration {
+        self.0.deadlines.tls
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.0.config.path).finish()
+    }
+}
+
+/// Answers what is for none of a listener's servers.
+pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<ResponseBody>> + Send + Sync>;
+
+/// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
+///
+/// `timer` is the runtime's timer as hyper wants it.
+pub async fn serve_connection<IO, T>(
+    io: IO,
+    endpoints: Arc<[Endpoint]>,
+    fallback: Option<Fallback>,
+    peer: Peer,
+    timer: T,
+) where
+    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    T: hyper::rt::Timer + Send + Sync + 'static,
+{
+    let Some(first) = endpoints.first().cloned() else { return };
+    let head_seen = Arc::new(AtomicBool::new(false));
+    let seen = head_seen.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        seen.store(true, Ordering::Release);
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
+        let fallback = fallback.clone();
+        async move {
+            Ok::<_, Infallible>(match (endpoint, fallback) {
+                (Some(endpoint), _) => endpoint.respond(request, peer).await,
+                (None, Some(fallback)) => fallback(request).await,
+                (None, None) => {
+                    let mut response = Response::new(Full::new(Bytes::from_static(b"not found")));
+                    *response.status_mut() = StatusCode::NOT_FOUND;
+                    response
+                }
+            })
+        }
+    });
+    let deadlines = first.0.deadlines;
+    let connection = http1::Builder::new()
+        .timer(timer)
+        // This is also how long a connection may idle between two polls.
+        .header_read_timeout(deadlines.head)
+        .max_buf_size(64 << 10)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // hyper has one timeout for all heads; the first one gets a shorter one of its own, against slow clients.
+    let first_head = within(
+        first.0.runtime(),
+        deadlines.first_head,
+        std::future::poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if head_seen.load(Ordering::Acquire) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }),
+    );
+    let result = match first_head.await {
+        None => {
+            debug!("a connection sent no request in time");
+            return;
+        }
+        Some(Some(result)) => result,
+        Some(None) => {
+            let mut closing = pin!(first.closing());
+            let mut draining = false;
+            std::future::poll_fn(|context| {
+                if !draining && closing.as_mut().poll(context).is_ready() {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                connection.as_mut().poll(context)
+            })
+            .await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection failed");
+    }
+}

@@ -1,0 +1,250 @@
+//! A plain Engine.IO server: sessions that open, exchange messages, and close, without Socket.IO on top.
+
+use crate::cell::Cell;
+use crate::endpoint::Endpoint;
+use crate::handshake::Handshake;
+use crate::host::{Host, MakeApplication};
+use crate::options::{BuildError, Options, random};
+use crate::runtime::{BoxFuture, Runtime};
+use crate::session::{self, Application, Job, Work};
+use crate::trace::debug;
+use bytes::Bytes;
+use sansocket_protocol::engine::packet::Message as CoreMessage;
+use sansocket_protocol::error::{CloseReason, SendError};
+use sansocket_protocol::frame::Frame;
+use sansocket_protocol::server::Event;
+use sansocket_protocol::socket::server::SocketKey;
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One message: text or bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(data: Bytes) -> Self {
+        Self::Binary(data)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(data: Vec<u8>) -> Self {
+        Self::Binary(data.into())
+    }
+}
+
+type OnOpen = Arc<dyn Fn(EngineSocket) -> BoxFuture<()> + Send + Sync>;
+type OnMessage = Arc<dyn Fn(EngineSocket, Message) -> BoxFuture<()> + Send + Sync>;
+type OnClose = Arc<dyn Fn(EngineSocket, CloseReason) -> BoxFuture<()> + Send + Sync>;
+
+/// What a plain Engine.IO server does with its sessions. Messages of one session are handled one after the other.
+#[derive(Clone, Default)]
+pub struct EngineHandlers {
+    open: Option<OnOpen>,
+    message: Option<OnMessage>,
+    close: Option<OnClose>,
+}
+
+impl EngineHandlers {
+    /// Runs when a session opens, before its first message is handled.
+    #[must_use]
+    pub fn on_open<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineSocket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.open = Some(Arc::new(move |socket| Box::pin(handler(socket))));
+        self
+    }
+
+    /// Runs for each message.
+    #[must_use]
+    pub fn on_message<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineSocket, Message) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.message = Some(Arc::new(move |socket, message| Box::pin(handler(socket, message))));
+        self
+    }
+
+    /// Runs when a session has closed.
+    #[must_use]
+    pub fn on_close<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineSocket, CloseReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.close = Some(Arc::new(move |socket, reason| Box::pin(handler(socket, reason))));
+        self
+    }
+}
+
+impl fmt::Debug for EngineHandlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EngineHandlers(..)")
+    }
+}
+
+/// A plain Engine.IO server. Cheap to clone.
+#[derive(Clone)]
+pub struct EngineServer(Arc<Host>);
+
+impl EngineServer {
+    /// Builds one on a runtime.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn build(
+        options: Options,
+        handlers: EngineHandlers,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Self, BuildError> {
+        let application: MakeApplication = Box::new(move |handshake| {
+            Some(Box::new(Messages { handlers: handlers.clone(), handshake: handshake.clone() }))
+        });
+        let (host, _) = options.into_host(runtime, false, random()?, application)?;
+        Ok(Self(Arc::new(host)))
+    }
+
+    /// The HTTP side, for adapters to mount.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint(self.0.clone())
+    }
+
+    /// How many sessions there are.
+    pub fn clients_count(&self) -> usize {
+        self.0.sessions()
+    }
+
+    /// Shuts down in good order: no session is opened any more, what is queued is written, handlers finish.
+    /// What is left after `timeout` is cut off.
+    pub async fn shutdown(&self, timeout: Duration) {
+        self.0.shutdown(timeout).await;
+    }
+}
+
+impl fmt::Debug for EngineServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineServer").field("path", &self.0.config.path).finish_non_exhaustive()
+    }
+}
+
+/// One session of a plain Engine.IO server. Cheap to clone, and usable anywhere.
+#[derive(Clone)]
+pub struct EngineSocket {
+    cell: Arc<Cell>,
+    handshake: Handshake,
+}
+
+impl EngineSocket {
+    /// The session id. It is a secret between the server and this client: never tell it to anybody else.
+    pub fn id(&self) -> Arc<str> {
+        self.cell.lock().machine.id().clone()
+    }
+
+    /// The request that opened the session.
+    pub fn handshake(&self) -> &Handshake {
+        &self.handshake
+    }
+
+    /// The transport in use at the moment: `polling` or `websocket`.
+    pub fn transport_name(&self) -> &'static str {
+        self.cell.lock().machine.transport_name()
+    }
+
+    /// Queues a message. It never waits.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let frame = match message.into() {
+            Message::Text(text) => Frame::text_message(&text),
+            Message::Binary(data) => Frame::binary_message(data),
+        };
+        self.cell.with(|machine| machine.send(&frame))
+    }
+
+    /// Waits until less than half of the send budget is used, or the client is gone.
+    pub async fn ready(&self) {
+        session::room(&self.cell).await;
+    }
+
+    /// Closes the session after what is queued was written.
+    pub fn close(&self) {
+        self.cell.with(|machine| machine.close(CloseReason::ForcedClose));
+    }
+}
+
+impl fmt::Debug for EngineSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EngineSocket(..)")
+    }
+}
+
+struct Messages {
+    handlers: EngineHandlers,
+    handshake: Handshake,
+}
+
+impl Messages {
+    fn socket(&self, cell: &Arc<Cell>) -> EngineSocket {
+        EngineSocket { cell: cell.clone(), handshake: self.handshake.clone() }
+    }
+}
+
+fn job(future: BoxFuture<()>) -> Job {
+    Job { socket: None, work: Work::Plain(future) }
+}
+
+impl Application for Messages {
+    fn open(&mut self, cell: &Arc<Cell>) -> Option<Job> {
+        self.handlers.open.as_ref().map(|open| job(open(self.socket(cell))))
+    }
+
+    fn handle(&mut self, event: Event, cell: &Arc<Cell>) -> Option<Job> {
+        match event {
+            Event::Message(message) => {
+                let handler = self.handlers.message.as_ref()?;
+                let message = match message {
+                    // The core has checked it.
+                    CoreMessage::Text(text) => Message::Text(String::from_utf8(text.into()).ok()?),
+                    CoreMessage::Binary(data) => Message::Binary(data),
+                };
+                Some(job(handler(self.socket(cell), message)))
+            }
+            Event::Closed(closed) => {
+                debug!(reason = %closed.reason, "a session was closed");
+                self.handlers.close.as_ref().map(|close| job(close(self.socket(cell), closed.reason)))
+            }
+            _ => None,
+        }
+    }
+
+    fn panicked(&mut self, _: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<Cell>) {
+        debug!(error = %crate::HandlerError::panic(&*panic), "a handler panicked");
+        cell.with(|machine| machine.close(CloseReason::HandlerPanic));
+    }
+
+    fn ended(&mut self, _: &Arc<Cell>) {}
+}

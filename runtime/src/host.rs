@@ -1,0 +1,393 @@
+//! HTTP for sessions: each request is handed to the session it belongs to, and gets the answer that this gives.
+
+use crate::cell::{Answer, Cell, Clock};
+use crate::handshake::{Connection as Peer, Handshake};
+use crate::http::{HeaderView, ResponseBody, head, response, target};
+use crate::runtime::{BoxFuture, Runtime};
+use crate::session::{Application, Session};
+use crate::signal::Signal;
+use crate::trace::debug;
+use crate::websocket::accept_upgrade;
+use crate::{files::Files, session};
+use bytes::{Buf, Bytes, BytesMut};
+use futures_channel::oneshot;
+use http::header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::{Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, Full};
+use sansocket_protocol::engine;
+use sansocket_protocol::engine::request::{RefusalCode, RequestId, Response as CoreResponse};
+use sansocket_protocol::engine::server::{Body, Wants};
+use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::server::{Connection, Grant, Route, Router};
+use sansocket_protocol::socket;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+/// What the application decides about a request that would open a session.
+pub(crate) type AllowRequest =
+    Box<dyn Fn(Handshake) -> BoxFuture<Result<(), crate::error::Refusal>> + Send + Sync>;
+/// Makes session ids.
+pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
+/// Changes the headers of responses.
+pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
+/// Makes the application of a session.
+pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Application>> + Send + Sync>;
+
+/// What the application has to say about HTTP.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) allow_request: Option<AllowRequest>,
+    pub(crate) make_id: Option<MakeId>,
+    pub(crate) initial_headers: Option<ChangeHeaders>,
+    pub(crate) headers: Option<ChangeHeaders>,
+}
+
+/// Deadlines against peers that are slow on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// How long the first head of a connection may take.
+    pub(crate) first_head: Duration,
+    /// How long a later head may take, idle time included.
+    pub(crate) head: Duration,
+    /// How long the body of a POST may take.
+    pub(crate) body: Duration,
+    /// How long a TLS handshake may take.
+    pub(crate) tls: Duration,
+}
+
+/// The sessions of a server, and its HTTP.
+pub(crate) struct Host {
+    pub(crate) config: Arc<engine::config::Config>,
+    pub(crate) sockets: Option<Arc<socket::config::Config>>,
+    pub(crate) clock: Clock,
+    pub(crate) hooks: Hooks,
+    pub(crate) files: Files,
+    pub(crate) deadlines: Deadlines,
+    router: Mutex<Router<Arc<Cell>>>,
+    application: MakeApplication,
+    next_request: AtomicU64,
+    /// Session tasks that run.
+    tasks: AtomicUsize,
+    /// Shutdown has begun.
+    pub(crate) closing: Signal,
+    /// Shutdown is done: no session is left.
+    closed: Signal,
+}
+
+impl Host {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        random: Random,
+        config: Arc<engine::config::Config>,
+        sockets: Option<Arc<socket::config::Config>>,
+        hooks: Hooks,
+        files: Files,
+        deadlines: Deadlines,
+        application: MakeApplication,
+    ) -> Self {
+        Self {
+            router: Mutex::new(Router::new(config.clone(), random)),
+            config,
+            sockets,
+            clock: Clock::new(runtime),
+            hooks,
+            files,
+            deadlines,
+            application,
+            next_request: AtomicU64::new(0),
+            tasks: AtomicUsize::new(0),
+            closing: Signal::default(),
+            closed: Signal::default(),
+        }
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        self.clock.runtime()
+    }
+
+    fn router(&self) -> MutexGuard<'_, Router<Arc<Cell>>> {
+        self.router.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn sessions(&self) -> usize {
+        self.router().len()
+    }
+
+    /// Closes all sessions: takes no new ones, tells the clients, writes what is queued, and after `timeout`
+    /// ends what is left.
+    pub(crate) async fn shutdown(self: &Arc<Self>, timeout: Duration) {
+        self.closing.give();
+        let cells: Vec<Arc<Cell>> = {
+            let mut router = self.router();
+            router.drain();
+            router.sessions().cloned().collect()
+        };
+        for cell in &cells {
+            cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+        }
+        drop(cells);
+        if self.tasks.load(Ordering::Acquire) == 0 {
+            self.closed.give();
+        }
+        if within(self.runtime(), timeout, self.closed.wait()).await.is_none() {
+            let cells: Vec<Arc<Cell>> = self.router().sessions().cloned().collect();
+            for cell in &cells {
+                session::abort(cell, CloseReason::ServerShuttingDown);
+            }
+        }
+    }
+
+    /// Answers a request, whatever its path.
+    pub(crate) async fn respond<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
+    where
+        B: HttpBody,
+    {
+        let (mut parts, body) = request.into_parts();
+        if let Some(file) = self.files.respond(&parts) {
+            return self.finish(&parts, file);
+        }
+        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let request = Request::from_parts(parts, ());
+        let response = self.respond_to(&request, upgrade, body, peer).await;
+        let (parts, ()) = request.into_parts();
+        self.finish(&parts, response)
+    }
+
+    async fn respond_to<B: HttpBody>(
+        self: &Arc<Self>,
+        request: &Request<()>,
+        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        body: B,
+        peer: Peer,
+    ) -> Response<ResponseBody> {
+        let headers = HeaderView(request.headers());
+        let target = target(request);
+        let head = head(request, target, &headers);
+        let route = self.router().route_any_path(&head);
+        let cell = match route {
+            Route::Session(cell) => cell,
+            Route::Open(grant) => match self.open(request, peer, &grant).await {
+                Ok(cell) => cell,
+                Err(mut refusal) => {
+                    self.config.decorate(&head, &mut refusal);
+                    return response(refusal);
+                }
+            },
+            Route::Reply(mut reply) => {
+                debug!(status = reply.status, body = ?reply.body, "a request was refused");
+                self.config.decorate(&head, &mut reply);
+                return response(reply);
+            }
+            _ => return response(CoreResponse::new(404)),
+        };
+        let switch = if head.is_websocket_upgrade() {
+            match (accept_upgrade(request.method(), request.headers()), upgrade) {
+                (Ok(accept), Some(upgrade)) => Some((accept, upgrade)),
+                (Ok(_), None) => {
+                    debug!("this host cannot switch protocols: its connections must be served with upgrades");
+                    return response(CoreResponse::upgrade_refusal(RefusalCode::BadRequest.message()));
+                }
+                (Err(error), _) => {
+                    debug!(%error, "a WebSocket handshake was refused");
+                    return response(CoreResponse::upgrade_refusal(RefusalCode::BadRequest.message()));
+                }
+            }
+        } else {
+            None
+        };
+        let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        let wants = cell.with_inner(|inner| {
+            if inner.is_ended() {
+                return None;
+            }
+            inner.requests.push((id, sender));
+            Some(inner.machine.handle_request(cell.now(), id, &head))
+        });
+        let Some(wants) = wants else {
+            let mut refusal = CoreResponse::refusal(RefusalCode::UnknownSession);
+            self.config.decorate(&head, &mut refusal);
+            return response(refusal);
+        };
+        let mut pending = Pending { cell: &cell, id, answered: false };
+        if let Wants::Body { limit } = wants {
+            let read = within(self.runtime(), self.deadlines.body, read_body(body, limit)).await;
+            match read {
+                Some(Ok(body)) => cell.with(|machine| machine.handle_body(cell.now(), id, body)),
+                // Dropping `pending` tells the session.
+                Some(Err(())) => return response(CoreResponse::new(400)),
+                None => {
+                    debug!("the body of a POST took too long");
+                    return response(CoreResponse::new(408).header("connection", "close"));
+                }
+            }
+        }
+        let answer = receiver.await;
+        pending.answered = true;
+        match (answer, switch) {
+            (Ok(Answer::Respond(mut reply)), _) => {
+                self.config.decorate(&head, &mut reply);
+                response(*reply)
+            }
+            (Ok(Answer::Switch), Some((accept, upgrade))) => {
+                cell.with_inner(|inner| inner.upgrades.push((id, upgrade)));
+                let mut reply = Response::new(Full::new(Bytes::new()));
+                *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                let headers = reply.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                if let Ok(accept) = HeaderValue::try_from(accept) {
+                    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+                }
+                reply
+            }
+            // The session is gone, or the request overlapped another: its connection ends.
+            _ => response(CoreResponse::new(400).header("connection", "close")),
+        }
+    }
+
+    /// Opens a session, if the application lets the client in.
+    async fn open(
+        self: &Arc<Self>,
+        request: &Request<()>,
+        peer: Peer,
+        grant: &Grant,
+    ) -> Result<Arc<Cell>, CoreResponse> {
+        let handshake = Handshake::new(request, peer);
+        if let Some(allow) = &self.hooks.allow_request {
+            if let Err(refusal) = allow(handshake.clone()).await {
+                debug!(message = refusal.message(), "the application refused a session");
+                return Err(grant.refuse(Some(refusal.message()).filter(|message| !message.is_empty())));
+            }
+        }
+        let id = self.hooks.make_id.as_ref().map(|make| make(&handshake));
+        let Some(application) = (self.application)(&handshake) else {
+            return Err(grant.refuse(None));
+        };
+        let mut entered = None;
+        let registered = self.router().register(id, |id| {
+            let machine =
+                Connection::new(self.clock.now(), self.config.clone(), id.clone(), self.sockets.clone());
+            let cell = Cell::new(machine, self.clock.clone());
+            entered = Some(cell.clone());
+            cell
+        });
+        let (id, cell) = match (registered, entered) {
+            (Ok(id), Some(cell)) => (id, cell),
+            (Err(error), _) => {
+                debug!(%error, "a session could not be opened");
+                return Err(error.response(grant));
+            }
+            (Ok(_), None) => return Err(grant.refuse(None)),
+        };
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        let host = self.clone();
+        let on_end = move || {
+            drop(host.router().remove(&id));
+            if host.tasks.fetch_sub(1, Ordering::AcqRel) == 1 && host.closing.is_given() {
+                host.closed.give();
+            }
+        };
+        self.runtime().spawn(Box::pin(Session::new(cell.clone(), application, Box::new(on_end))));
+        Ok(cell)
+    }
+
+    /// The application's last word on the headers.
+    fn finish(
+        &self,
+        parts: &http::request::Parts,
+        mut response: Response<ResponseBody>,
+    ) -> Response<ResponseBody> {
+        if let Some(initial) = &self.hooks.initial_headers {
+            let query = parts.uri.query().unwrap_or("");
+            if engine::request::Query::parse(query).session.is_none() {
+                initial(parts, response.headers_mut());
+            }
+        }
+        if let Some(headers) = &self.hooks.headers {
+            headers(parts, response.headers_mut());
+        }
+        response
+    }
+}
+
+/// Tells the session when its request goes away without an answer.
+struct Pending<'a> {
+    cell: &'a Cell,
+    id: RequestId,
+    answered: bool,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            let now = self.cell.now();
+            let sender = self.cell.with_inner(|inner| {
+                inner.machine.request_aborted(now, self.id);
+                let at = inner.requests.iter().position(|(id, _)| *id == self.id);
+                at.map(|at| inner.requests.swap_remove(at).1)
+            });
+            drop(sender);
+        }
+    }
+}
+
+/// Reads a body of at most `limit` bytes. `Err`: it broke off.
+async fn read_body<B: HttpBody>(body: B, limit: usize) -> Result<Body, ()> {
+    let mut body = pin!(body);
+    let mut first = None;
+    let mut whole = BytesMut::new();
+    loop {
+        let frame = match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return Err(()),
+        };
+        let Ok(mut data) = frame.into_data() else { continue };
+        let bytes = data.remaining();
+        let data = data.copy_to_bytes(bytes);
+        let before = first.as_ref().map_or(0, Bytes::len) + whole.len();
+        if before + data.len() > limit {
+            return Ok(Body::TooLarge);
+        }
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(earlier) => {
+                whole.extend_from_slice(&earlier);
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(Body::Complete(match first {
+        // A slice of the connection's read buffer would keep the whole of that alive.
+        Some(only) => Bytes::copy_from_slice(&only),
+        None => whole.freeze(),
+    }))
+}
+
+/// Runs a future for at most that long. Its timer exists only once the future has to wait.
+pub(crate) async fn within<T>(
+    runtime: &Arc<dyn Runtime>,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = pin!(future);
+    let mut timer = None;
+    poll_fn(|context| {
+        if let Poll::Ready(done) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        let timer = timer.get_or_insert_with(|| runtime.timer(runtime.now() + limit));
+        timer.poll_elapsed(context).map(|()| None)
+    })
+    .await
+}

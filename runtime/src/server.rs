@@ -1,0 +1,276 @@
+//! The Socket.IO server, as the application holds it.
+
+use crate::Endpoint;
+use crate::broadcast::Broadcast;
+use crate::error::{BroadcastAckError, EmitError, HandlerError};
+use crate::host::Host;
+use crate::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
+use crate::runtime::BoxFuture;
+use crate::socket::Socket;
+use crate::trace::debug;
+use crate::typemap::TypeMap;
+use sansocket_protocol::hub;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::socket::encode::ToArgs;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
+
+pub(crate) struct ServerInner {
+    pub(crate) host: Arc<Host>,
+    namespaces: RwLock<BTreeMap<Arc<str>, Child>>,
+    dynamic: RwLock<Vec<Arc<Dynamic>>>,
+    state: TypeMap,
+    random: Mutex<Random>,
+    limits: hub::Limits,
+    cleanup_empty: bool,
+    concurrent: Arc<AtomicUsize>,
+    max_concurrent: usize,
+    on_error: OnceLock<ErrorHook>,
+    this: Weak<ServerInner>,
+}
+
+#[derive(Clone)]
+struct Child {
+    namespace: Arc<NamespaceInner>,
+    /// The dynamic namespace that it came from: asked again for each client.
+    parent: Option<Arc<Dynamic>>,
+}
+
+/// One of the handlers that may run concurrently.
+pub(crate) struct Permit(Arc<AtomicUsize>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+pub(crate) struct Parts {
+    pub(crate) host: Arc<Host>,
+    pub(crate) state: TypeMap,
+    pub(crate) random: Random,
+    pub(crate) limits: hub::Limits,
+    pub(crate) cleanup_empty: bool,
+    pub(crate) max_concurrent: usize,
+}
+
+impl ServerInner {
+    pub(crate) fn new(parts: Parts, this: Weak<Self>) -> Self {
+        Self {
+            host: parts.host,
+            namespaces: RwLock::default(),
+            dynamic: RwLock::default(),
+            state: parts.state,
+            random: Mutex::new(parts.random),
+            limits: parts.limits,
+            cleanup_empty: parts.cleanup_empty,
+            concurrent: Arc::default(),
+            max_concurrent: parts.max_concurrent,
+            on_error: OnceLock::new(),
+            this,
+        }
+    }
+
+    /// A public id for a socket.
+    pub(crate) fn fresh_id(&self) -> Arc<str> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
+    }
+
+    /// The namespace that a client asks for, if there is one, or may be one.
+    pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
+        let found = self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        match found {
+            Some(Child { namespace, parent: None }) => return Some(namespace),
+            // A matcher that has changed its mind is heard, even if the namespace exists.
+            Some(Child { namespace, parent: Some(parent) }) if (parent.matches)(name) => {
+                return Some(namespace);
+            }
+            _ => {}
+        }
+        let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name))?;
+        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
+            namespace: NamespaceInner::new(
+                name.clone(),
+                parent.handlers.clone(),
+                self.limits.clone(),
+                self.this.clone(),
+            ),
+            parent: Some(parent),
+        });
+        Some(child.namespace.clone())
+    }
+
+    /// A socket has left: a dynamic namespace that is empty now may go.
+    pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
+        if !self.cleanup_empty || !namespace.hub().is_empty() {
+            return;
+        }
+        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        let is_empty_child = namespaces.get(&namespace.name).is_some_and(|child| {
+            child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace) && namespace.hub().is_empty()
+        });
+        if is_empty_child {
+            namespaces.remove(&namespace.name);
+        }
+    }
+
+    /// Tells the error hook.
+    pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
+        debug!(socket = socket.id(), %error, "in a handler");
+        if let Some(hook) = self.on_error.get() {
+            if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                debug!("the error hook panicked");
+            }
+        }
+    }
+
+    pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
+        let limit = self.max_concurrent;
+        let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+            (running < limit).then(|| running + 1)
+        });
+        taken.ok().map(|_| Permit(self.concurrent.clone()))
+    }
+
+    pub(crate) fn spawn(&self, task: BoxFuture<()>) {
+        self.host.runtime().spawn(task);
+    }
+}
+
+/// A Socket.IO server. Cheap to clone; usable in handlers and outside.
+///
+/// An adapter makes it (`Server::builder()` there) and lets it listen.
+#[derive(Clone)]
+pub struct Server(pub(crate) Arc<ServerInner>);
+
+impl Server {
+    /// The HTTP side, for adapters to mount.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint(self.0.host.clone())
+    }
+
+    /// The namespace of that name, which is made if there is none: handlers are registered on it. A slash is put
+    /// before a name without one; `""` is `/`.
+    pub fn namespace(&self, name: &str) -> Namespace {
+        let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
+        let mut namespaces = self.0.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
+            namespace: NamespaceInner::new(
+                name,
+                Arc::new(Handlers::default()),
+                self.0.limits.clone(),
+                Arc::downgrade(&self.0),
+            ),
+            parent: None,
+        });
+        Namespace(child.namespace.clone())
+    }
+
+    /// The main namespace, `/`.
+    pub fn root(&self) -> Namespace {
+        self.namespace("/")
+    }
+
+    /// Namespaces that come to be when a client asks for one whose name fits `pattern`, in which `*` stands for
+    /// any number of characters: `/room-*`, or `*` for all.
+    pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
+        let pattern = pattern.to_owned();
+        self.dynamic_namespace_if(move |name| fits(&pattern, name))
+    }
+
+    /// Namespaces that come to be when a client asks for one whose name `matches`. It is asked for every client
+    /// that joins, but it sees only the name: who may join is for `middleware` or `on_connect` to decide.
+    pub fn dynamic_namespace_if(
+        &self,
+        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> DynamicNamespace {
+        let dynamic =
+            Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(Handlers::default()) });
+        self.0.dynamic.write().unwrap_or_else(PoisonError::into_inner).push(dynamic.clone());
+        DynamicNamespace(dynamic)
+    }
+
+    /// All namespaces that exist, in the order of their names.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        let namespaces = self.0.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        namespaces.values().map(|child| Namespace(child.namespace.clone())).collect()
+    }
+
+    /// Sets what hears of errors in handlers: arguments that do not fit, returned errors, panics. The first one
+    /// set stays.
+    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
+        // Setting it twice is a mistake without consequence.
+        let _ = self.0.on_error.set(Box::new(hook));
+        self
+    }
+
+    /// What was given to [`ServerBuilder::state`](crate::ServerBuilder::state) with that type.
+    pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.0.state.get::<T>().map(|state| T::clone(&state))
+    }
+
+    /// How many clients are connected: sessions, whatever namespaces they are in.
+    pub fn clients_count(&self) -> usize {
+        self.0.host.sessions()
+    }
+
+    /// The socket of that id, in any namespace.
+    pub fn socket(&self, id: &str) -> Option<Socket> {
+        self.namespaces().iter().find_map(|namespace| namespace.socket(id))
+    }
+
+    /// Sockets of the main namespace in a room, as the target of a broadcast.
+    pub fn to(&self, room: &str) -> Broadcast {
+        self.root().to(room)
+    }
+
+    /// The same as [`to`](Self::to): the reference's `in`.
+    pub fn within(&self, room: &str) -> Broadcast {
+        self.to(room)
+    }
+
+    /// All sockets of the main namespace but those in a room, as the target of a broadcast.
+    pub fn except(&self, room: &str) -> Broadcast {
+        self.root().except(room)
+    }
+
+    /// Emits an event to all sockets of the main namespace.
+    ///
+    /// # Errors
+    /// [`EmitError::Encode`].
+    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        self.root().emit(event, args)
+    }
+
+    /// Emits an event to all sockets of the main namespace, and collects their acknowledgements.
+    pub fn emit_with_ack<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
+        self.root().emit_with_ack(event, args, timeout)
+    }
+
+    /// Shuts down in good order: listeners stop accepting, no session is opened, every client is told, what is
+    /// queued is written, handlers finish. What is left after `timeout` is cut off. Returns when all is over.
+    pub async fn shutdown(&self, timeout: Duration) {
+        self.0.host.shutdown(timeout).await;
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("path", &self.0.host.config.path).finish_non_exhaustive()
+    }
+}

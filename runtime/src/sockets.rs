@@ -1,0 +1,356 @@
+//! What a Socket.IO session does with its events: it finds the handlers and runs them.
+
+use crate::ack::{AckTarget, Reply};
+use crate::cell::Cell;
+use crate::error::{HandlerError, Refusal};
+use crate::handler::{AnyHandler, Context, Kind, SharedHandler};
+use crate::handshake::Handshake;
+use crate::namespace::{Listener, Table};
+use crate::runtime::BoxFuture;
+use crate::server::ServerInner;
+use crate::session::{Application, Job, Work};
+use crate::socket::Socket;
+use crate::trace::debug;
+use bytes::Bytes;
+use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::frame::Frame;
+use sansocket_protocol::server::Event;
+use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
+use std::any::Any;
+use std::sync::Arc;
+
+/// The sockets of one session, with what is constant for each looked up once.
+pub(crate) struct Sockets {
+    server: Arc<ServerInner>,
+    handshake: Handshake,
+    live: Vec<Live>,
+}
+
+struct Live {
+    socket: Socket,
+    table: Arc<Table>,
+    version: u64,
+}
+
+impl Live {
+    fn table(&mut self) -> &Arc<Table> {
+        let handlers = &self.socket.namespace_inner().handlers;
+        let version = handlers.version();
+        if version != self.version {
+            self.table = handlers.table();
+            self.version = version;
+        }
+        &self.table
+    }
+}
+
+impl Sockets {
+    pub(crate) fn new(server: Arc<ServerInner>, handshake: Handshake) -> Self {
+        Self { server, handshake, live: Vec::new() }
+    }
+
+    fn find(&mut self, key: SocketKey) -> Option<&mut Live> {
+        self.live.iter_mut().find(|live| live.socket.key() == key)
+    }
+
+    fn connect(
+        &mut self,
+        key: SocketKey,
+        name: &Arc<str>,
+        auth: Option<Bytes>,
+        cell: &Arc<Cell>,
+    ) -> Option<Job> {
+        self.live.retain(|live| !live.socket.is_gone());
+        let Some(namespace) = self.server.namespace_for(name) else {
+            debug!(namespace = &**name, "a client asked for a namespace that does not exist");
+            let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
+            return None;
+        };
+        let id = self.server.fresh_id();
+        let version = namespace.handlers.version();
+        let table = namespace.handlers.table();
+        let entered = Socket::enter(id, key, cell.clone(), namespace, self.handshake.clone(), auth);
+        let socket = match entered {
+            Ok(socket) => socket,
+            Err(error) => {
+                debug!(%error, "a client could not be let in");
+                let _ = cell.with(|machine| machine.reject(key, "Server full", None));
+                return None;
+            }
+        };
+        self.live.push(Live { socket: socket.clone(), table: table.clone(), version });
+        if table.connect_middleware.is_empty() && table.connect.is_empty() {
+            if !socket.accept() {
+                socket.forget();
+                return None;
+            }
+            if table.connected.is_empty() {
+                return None;
+            }
+            return Some(Job::plain(key, connected(self.server.clone(), socket, table)));
+        }
+        Some(Job::plain(key, connect(self.server.clone(), socket, table)))
+    }
+
+    fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
+        let server = self.server.clone();
+        let live = self.find(key)?;
+        let table = live.table().clone();
+        let socket = live.socket.clone();
+        let name = args.event()?;
+        let listeners = table.listeners(&name);
+        let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
+        if let ([Listener { handler, concurrent: false }], true) = (listeners, table.is_plain()) {
+            let handler = handler.clone();
+            drop(name);
+            let mut context =
+                Context { socket: socket.clone(), args: Some(args), ack, ack_taken: false, reason: None };
+            return match handler.call(&mut context) {
+                Ok(future) => {
+                    let done = Done { server, socket, ack: context.ack };
+                    Some(Job { socket: Some(key), work: Work::Event { future, done } })
+                }
+                Err(error) => {
+                    server.report(&context.socket, &error);
+                    None
+                }
+            };
+        }
+        let listeners = listeners.to_vec();
+        drop(name);
+        let context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };
+        Some(Job::plain(key, event(server, context, table, listeners)))
+    }
+
+    fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
+        let server = self.server.clone();
+        let live = self.find(key)?;
+        let table = live.table().clone();
+        let socket = live.socket.clone();
+        debug!(socket = socket.id(), %reason, "disconnected");
+        if table.disconnect.is_empty() {
+            forget(&server, &socket);
+            self.live.retain(|live| live.socket.key() != key);
+            return None;
+        }
+        Some(Job::plain(key, async move {
+            let mut context =
+                Context { socket, args: None, ack: None, ack_taken: false, reason: Some(reason) };
+            for handler in &table.disconnect {
+                run_reported(&server, &mut context, handler).await;
+            }
+            forget(&server, &context.socket);
+        }))
+    }
+}
+
+impl Application for Sockets {
+    fn open(&mut self, _: &Arc<Cell>) -> Option<Job> {
+        None
+    }
+
+    fn handle(&mut self, event: Event, cell: &Arc<Cell>) -> Option<Job> {
+        match event {
+            Event::Socket(SocketEvent::Event { socket, args, ack }) => self.event(socket, args, ack),
+            Event::Socket(SocketEvent::Connect { socket, namespace, auth }) => {
+                self.connect(socket, &namespace, auth, cell)
+            }
+            Event::Socket(SocketEvent::Disconnected { socket, reason }) => self.disconnected(socket, reason),
+            Event::Closed(closed) => {
+                match &closed.detail {
+                    Some(detail) => debug!(reason = %closed.reason, %detail, "a session was closed"),
+                    None => debug!(reason = %closed.reason, "a session was closed"),
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<Cell>) {
+        let error = HandlerError::panic(&*panic);
+        let server = self.server.clone();
+        let Some(live) = key.and_then(|key| self.find(key)) else {
+            debug!(%error, "outside a socket");
+            return;
+        };
+        let socket = live.socket.clone();
+        server.report(&socket, &error);
+        let lives_on = cell.with(|machine| {
+            // A connected socket gets its disconnect handler yet; one that was connecting is refused.
+            let key = socket.key();
+            machine.disconnect(key, CloseReason::HandlerPanic).is_ok() || {
+                let _ = machine.reject(key, "Internal server error", None);
+                false
+            }
+        });
+        if !lives_on {
+            forget(&server, &socket);
+        }
+    }
+
+    fn ended(&mut self, _: &Arc<Cell>) {
+        for live in self.live.drain(..) {
+            forget(&self.server, &live.socket);
+        }
+    }
+}
+
+/// What is done with the outcome of an event's only listener.
+pub(crate) struct Done {
+    server: Arc<ServerInner>,
+    socket: Socket,
+    ack: Option<AckTarget>,
+}
+
+impl Done {
+    pub(crate) fn finish(&self, outcome: Result<Reply, HandlerError>) {
+        match outcome {
+            Ok(reply) => self.answer(reply),
+            Err(error) => self.server.report(&self.socket, &error),
+        }
+    }
+
+    fn answer(&self, reply: Reply) {
+        let Some(target) = &self.ack else { return };
+        let frame = match reply {
+            Reply::Value(frame) => Ok(frame),
+            Reply::Done => Frame::ack(&target.namespace, target.id, &()),
+        };
+        match frame {
+            // The client may be gone meanwhile; nobody is left to be told.
+            Ok(frame) => drop(self.socket.send_ack(&frame)),
+            Err(error) => self.server.report(&self.socket, &error.into()),
+        }
+    }
+}
+
+fn forget(server: &ServerInner, socket: &Socket) {
+    socket.forget();
+    server.namespace_left(socket.namespace_inner());
+}
+
+async fn run<K: Kind>(
+    context: &mut Context,
+    handler: &dyn AnyHandler<K>,
+) -> Result<K::Outcome, HandlerError> {
+    let future: BoxFuture<K::Outcome> = handler.call(context)?;
+    Ok(future.await)
+}
+
+/// Runs a handler whose errors are nobody's but the error hook's.
+async fn run_reported<K>(server: &ServerInner, context: &mut Context, handler: &SharedHandler<K>)
+where
+    K: Kind<Outcome = Result<(), HandlerError>>,
+{
+    let outcome = run(context, &**handler).await;
+    if let Err(error) = outcome.and_then(|outcome| outcome) {
+        server.report(&context.socket, &error);
+    }
+}
+
+async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
+    let mut context =
+        Context { socket: socket.clone(), args: None, ack: None, ack_taken: false, reason: None };
+    for handler in table.connect_middleware.iter().chain(&table.connect) {
+        let refusal = match run(&mut context, &**handler).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(refusal)) => refusal,
+            Err(error) => {
+                server.report(&socket, &error);
+                // What did not fit is the server's business; the client hears that it is refused.
+                Refusal::new("Connection refused")
+            }
+        };
+        debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
+        let (message, data) = (refusal.message(), refusal.raw_data());
+        let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
+        return forget(&server, &socket);
+    }
+    if !socket.accept() {
+        return forget(&server, &socket);
+    }
+    connected(server, socket, table).await;
+}
+
+async fn connected(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
+    let mut context = Context { socket, args: None, ack: None, ack_taken: false, reason: None };
+    for handler in &table.connected {
+        run_reported(&server, &mut context, handler).await;
+    }
+}
+
+/// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.
+async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>, listeners: Vec<Listener>) {
+    for filter in &table.event_middleware {
+        let passed = run(&mut context, &**filter).await.and_then(|outcome| outcome);
+        if let Err(error) = passed {
+            return server.report(&context.socket, &error);
+        }
+    }
+    let ack = context.ack.take();
+    for handler in &table.any {
+        match run(&mut context, &**handler).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) | Err(error) => server.report(&context.socket, &error),
+        }
+    }
+    context.ack = ack;
+    context.ack_taken = false;
+    let fallback: Vec<Listener>;
+    let listeners = if listeners.is_empty() {
+        let listener = |handler: &SharedHandler<_>| Listener { handler: handler.clone(), concurrent: false };
+        fallback = table.fallback.iter().map(listener).collect();
+        &fallback
+    } else {
+        &listeners
+    };
+    let mut reply: Option<Reply> = None;
+    for listener in listeners {
+        if listener.concurrent {
+            if let Some(permit) = server.concurrent_permit() {
+                spawn_concurrent(&server, &mut context, &listener.handler, permit);
+                continue;
+            }
+        }
+        match run(&mut context, &*listener.handler).await.and_then(|outcome| outcome) {
+            Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
+            Ok(_) => reply = reply.or(Some(Reply::Done)),
+            Err(error) => server.report(&context.socket, &error),
+        }
+    }
+    if let Some(reply) = reply {
+        Done { server, socket: context.socket, ack: context.ack }.answer(reply);
+    }
+}
+
+/// Runs a listener in a task of its own. It takes the acknowledgement along.
+fn spawn_concurrent(
+    server: &Arc<ServerInner>,
+    context: &mut Context,
+    handler: &SharedHandler<crate::handler::OnEvent>,
+    permit: crate::server::Permit,
+) {
+    let future = match handler.call(context) {
+        Ok(future) => future,
+        Err(error) => return server.report(&context.socket, &error),
+    };
+    let done = Done { server: server.clone(), socket: context.socket.clone(), ack: context.ack.take() };
+    let task = async move {
+        let mut work = Work::Event { future, done };
+        let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
+            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
+            Ok(std::task::Poll::Ready(())) => std::task::Poll::Ready(Ok(())),
+            Err(panic) => std::task::Poll::Ready(Err(panic)),
+        });
+        let result = finished.await;
+        if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
+            done.server.report(&done.socket, &HandlerError::panic(&*panic));
+            let socket = &done.socket;
+            let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));
+        }
+        drop(permit);
+    };
+    server.spawn(Box::pin(task));
+}
