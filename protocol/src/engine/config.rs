@@ -280,6 +280,11 @@ impl Config {
     pub(crate) fn effective_send_budget(&self) -> usize {
         self.send_budget.max(self.max_payload)
     }
+
+    /// The receive budget in force: reading pauses for something that waits, never for nothing.
+    pub(crate) fn effective_receive_budget(&self) -> usize {
+        self.receive_budget.max(1)
+    }
 }
 
 #[cfg(test)]

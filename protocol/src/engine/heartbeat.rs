@@ -37,6 +37,8 @@ pub enum Due {
 impl Heartbeat {
     /// A heartbeat whose first ping is one interval away.
     pub fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
+        // An answer takes some time even if none is granted.
+        let timeout = timeout.max(Duration::from_millis(1));
         Self { interval, timeout, state: State::Waiting { ping_at: now + interval }, suspended: false }
     }
 

@@ -176,7 +176,7 @@ impl Connection {
 
     /// Whether the owner should read on from the client's WebSocket.
     pub fn wants_read(&self) -> bool {
-        let limit = self.engine.config().receive_budget;
+        let limit = self.engine.config().effective_receive_budget();
         match &self.layer {
             // A packet that waits for its attachments is let through, and bounded by itself.
             Layer::Sockets(sockets) => {
@@ -550,7 +550,7 @@ impl Connection {
             self.closed = Some(closed);
         }
         let config = self.engine.config();
-        let budget = config.receive_budget;
+        let budget = config.effective_receive_budget();
         let (inbound, awaits, twice) = match &self.layer {
             Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false, 0),
             Layer::Sockets(sockets) => {
