@@ -12,8 +12,9 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::server::{Connection, Event};
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
+use sansocket_protocol::socket::server::{AckOutcome, SocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,45 +66,88 @@ const PACKETS: [&str; 34] = [
 
 #[derive(Clone, Debug)]
 enum Op {
-    Poll { method: u8 },
-    Post { packets: Vec<usize> },
+    /// What an honest client may do next.
+    Client {
+        choice: u8,
+        number: usize,
+    },
+    /// The owner's work: it writes and tells, and accepts who wants to join.
+    Owner,
+    /// The rest is out of place more often than not.
+    Poll {
+        method: u8,
+    },
+    Post {
+        packets: Vec<usize>,
+    },
     BeginPost,
-    Body { request: usize, packets: Vec<usize>, too_large: bool },
+    Body {
+        request: usize,
+        packets: Vec<usize>,
+        too_large: bool,
+    },
     Upgrade,
-    Opened { request: usize },
-    WebSocket { request: usize, packet: usize, binary: bool },
-    WebSocketClosed { request: usize, error: bool },
-    Aborted { request: usize },
-    Time { to: i16 },
+    Opened {
+        request: usize,
+    },
+    WebSocket {
+        request: usize,
+        packet: usize,
+        binary: bool,
+    },
+    WebSocketClosed {
+        request: usize,
+        error: bool,
+    },
+    Aborted {
+        request: usize,
+    },
+    Time {
+        to: i16,
+    },
     Deadline,
-    Unwritten { bytes: usize },
-    Transmit { count: usize },
-    Events { count: usize },
-    Command { command: u8, socket: usize, number: usize },
-    End { abort: bool },
+    Unwritten {
+        bytes: usize,
+    },
+    Transmit {
+        count: usize,
+    },
+    Events {
+        count: usize,
+    },
+    Command {
+        command: u8,
+        socket: usize,
+        number: usize,
+    },
+    End {
+        abort: bool,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let packets = || prop::collection::vec(0..PACKETS.len(), 0..4);
     let request = 0..12usize;
     prop_oneof![
-        3 => (0..8u8).prop_map(|method| Op::Poll { method }),
-        3 => packets().prop_map(|packets| Op::Post { packets }),
+        400 => (0..12u8, 0..LARGEST_FRAME).prop_map(|(choice, number)| Op::Client { choice, number }),
+        150 => Just(Op::Owner),
+        1 => (0..8u8).prop_map(|method| Op::Poll { method }),
+        1 => packets().prop_map(|packets| Op::Post { packets }),
         1 => Just(Op::BeginPost),
-        2 => (request.clone(), packets(), any::<bool>())
+        1 => (request.clone(), packets(), any::<bool>())
             .prop_map(|(request, packets, too_large)| Op::Body { request, packets, too_large }),
         1 => Just(Op::Upgrade),
-        2 => request.clone().prop_map(|request| Op::Opened { request }),
-        8 => (request.clone(), 0..PACKETS.len(), prop::bool::weighted(0.1))
+        5 => request.clone().prop_map(|request| Op::Opened { request }),
+        1 => (request.clone(), 0..PACKETS.len(), prop::bool::weighted(0.1))
             .prop_map(|(request, packet, binary)| Op::WebSocket { request, packet, binary }),
         1 => (request.clone(), any::<bool>()).prop_map(|(request, error)| Op::WebSocketClosed { request, error }),
         1 => request.prop_map(|request| Op::Aborted { request }),
-        2 => (-50..400i16).prop_map(|to| Op::Time { to }),
-        2 => Just(Op::Deadline),
-        1 => (0..100_000usize).prop_map(|bytes| Op::Unwritten { bytes }),
-        4 => (0..10usize).prop_map(|count| Op::Transmit { count }),
-        4 => (0..10usize).prop_map(|count| Op::Events { count }),
-        10 => (0..13u8, 0..6usize, 0..LARGEST_FRAME)
+        15 => (-50..200i16).prop_map(|to| Op::Time { to }),
+        5 => Just(Op::Deadline),
+        5 => (0..100_000usize).prop_map(|bytes| Op::Unwritten { bytes }),
+        20 => (0..10usize).prop_map(|count| Op::Transmit { count }),
+        20 => (0..10usize).prop_map(|count| Op::Events { count }),
+        120 => (0..14u8, 0..4usize, 0..LARGEST_FRAME)
             .prop_map(|(command, socket, number)| Op::Command { command, socket, number }),
         1 => prop::bool::weighted(0.2).prop_map(|abort| Op::End { abort }),
     ]
@@ -122,8 +166,26 @@ struct Run {
     requests: BTreeMap<RequestId, Asked>,
     sockets: Vec<SocketKey>,
     over: BTreeSet<SocketKey>,
-    awaited: BTreeSet<(SocketKey, u64)>,
+    /// How many outcomes are to be told: an id may be used again once it is decided, told or not.
+    awaited: BTreeMap<(SocketKey, u64), usize>,
     closed: bool,
+    sockets_on: bool,
+    namespaces: BTreeMap<SocketKey, String>,
+    poll: Option<RequestId>,
+    websocket: Option<RequestId>,
+    seen: Seen,
+}
+
+/// What the stories came by, so that they are known to be worth something.
+#[derive(Debug, Default)]
+struct Seen {
+    joined: usize,
+    events: usize,
+    answered: usize,
+    timed_out: usize,
+    disconnected: usize,
+    upgraded: usize,
+    reasons: BTreeSet<&'static str>,
 }
 
 impl Run {
@@ -152,8 +214,13 @@ impl Run {
             requests: BTreeMap::new(),
             sockets: Vec::new(),
             over: BTreeSet::new(),
-            awaited: BTreeSet::new(),
+            awaited: BTreeMap::new(),
             closed: false,
+            sockets_on: sockets,
+            namespaces: BTreeMap::new(),
+            poll: None,
+            websocket: None,
+            seen: Seen::default(),
         };
         if websocket {
             let id = run.upgrade();
@@ -186,6 +253,17 @@ impl Run {
     fn act(&mut self, op: &Op) {
         let now = self.now;
         match op {
+            Op::Client { choice, number } => self.client(*choice, *number),
+            Op::Owner => {
+                self.transmit(1_000);
+                self.events(1_000);
+                for key in self.sockets.clone() {
+                    let _ = self.connection.accept(key, "public");
+                    self.seen.joined += usize::from(self.connection.is_connected(key));
+                }
+                self.connection.handle_unwritten(now, 0);
+                self.transmit(1_000);
+            }
             Op::Poll { method } => {
                 let method = ["GET", "GET", "GET", "GET", "GET", "HEAD", "PUT", "OPTIONS"][*method as usize];
                 self.request(method, if method == "HEAD" { "websocket" } else { "polling" }, &[]);
@@ -236,6 +314,71 @@ impl Run {
         }
     }
 
+    /// What an honest client may do next.
+    fn client(&mut self, choice: u8, number: usize) {
+        let polling = self.connection.transport_name() == "polling";
+        let joined: Vec<_> = self.sockets.iter().filter(|key| self.connection.is_connected(**key)).collect();
+        let socket = joined.get(number % joined.len().max(1)).map(|key| **key);
+        let namespace = socket.map_or("", |key| match &*self.namespaces[&key] {
+            "/" => "",
+            name => name,
+        });
+        let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace},") };
+        let packet = match choice {
+            0 | 1 if polling => {
+                if self.poll.is_none_or(|poll| self.requests[&poll] != Asked::Answer) {
+                    self.poll = Some(self.request("GET", "polling", &[]));
+                }
+                return;
+            }
+            2 if polling && number % 4 == 0 => {
+                let id = self.upgrade();
+                self.transmit(1_000);
+                self.connection.websocket_opened(self.now, id);
+                return;
+            }
+            2 | 3 if polling => {
+                if let Some(websocket) = self.websocket {
+                    let packet = Bytes::from_static(if choice == 2 { b"5" } else { b"2probe" });
+                    self.connection.handle_websocket(self.now, websocket, Message::Text(packet));
+                }
+                return;
+            }
+            4 => "3".to_string(),
+            _ if !self.sockets_on => format!("4{}", "x".repeat(number % MAX_PAYLOAD)),
+            _ if socket.is_none() || choice == 5 && joined.len() < 2 => {
+                let taken = self.sockets.iter().filter(|key| !self.over.contains(key));
+                let taken: BTreeSet<_> = taken.map(|key| &*self.namespaces[key]).collect();
+                match ["/", "/a"].into_iter().find(|name| !taken.contains(name)) {
+                    Some(name) => format!("40{name},"),
+                    None => return,
+                }
+            }
+            5 if number % 8 == 0 => format!("41{namespace}"),
+            6 | 10 | 11 => {
+                let mine = self.awaited.keys().filter(|(key, _)| Some(*key) == socket);
+                match mine.map(|(_, id)| *id).next() {
+                    Some(id) => format!("43{namespace}{id}[1]"),
+                    None => return,
+                }
+            }
+            7 => format!("42{namespace}{number}[\"e\"]"),
+            _ => format!("42{namespace}[\"e\",\"{}\"]", "x".repeat(number % (MAX_PAYLOAD / 2))),
+        };
+        let packet = Bytes::from(packet);
+        if polling {
+            let posts = self.requests.values().filter(|asked| **asked == Asked::Answer).count();
+            let polls = self.poll.iter().filter(|poll| self.requests[poll] == Asked::Answer).count();
+            // One that is pending is on its way, or withheld: it has to wait.
+            if posts <= polls {
+                let id = self.request("POST", "polling", &[]);
+                self.connection.handle_body(self.now, id, Body::Complete(packet));
+            }
+        } else if let (Some(websocket), true) = (self.websocket, self.connection.wants_read()) {
+            self.connection.handle_websocket(self.now, websocket, Message::Text(packet));
+        }
+    }
+
     fn timeout(&mut self, at: Instant) {
         self.now = self.now.max(at);
         self.connection.handle_timeout(at);
@@ -252,7 +395,7 @@ impl Run {
         if command == 1 {
             if number % 2 == 0 { connection.hold(None) } else { connection.release(None) }
         }
-        let Some(&key) = self.sockets.iter().rev().nth(socket) else { return };
+        let Some(&key) = self.sockets.iter().rev().nth(socket % self.sockets.len().max(1)) else { return };
         let id = number as u64 % 5;
         match command {
             2..=4 => {
@@ -267,17 +410,17 @@ impl Run {
             7 => {
                 let _ = connection.emit_volatile(key, &Frame::event("/", "e", None, &text).unwrap());
             }
-            8 => {
+            8 | 13 => {
                 let frame = Frame::event("/", "e", Some(id), &()).unwrap();
-                let deadline = self.now + Duration::from_millis(number as u64 / 4);
+                let deadline = self.now + Duration::from_millis(number as u64 / 8);
                 if connection.emit_with_ack(key, &frame, id, deadline).is_ok() {
-                    assert!(self.awaited.insert((key, id)), "an id that is awaited was taken again");
+                    *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
             9 => {
                 let _ = connection.ack(key, &Frame::ack("/", id, &text).unwrap());
             }
-            10 => {
+            10 if number % 4 == 0 => {
                 let _ = connection.disconnect(key, CloseReason::ServerNamespaceDisconnect);
             }
             11 => connection.hold(Some(key)),
@@ -296,6 +439,7 @@ impl Run {
                     assert!(asked.is_some(), "nobody asked");
                 }
                 Transmit::AcceptWebSocket { request } => {
+                    self.websocket = Some(request);
                     let asked = self.requests.insert(request, Asked::Accepted);
                     assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
                 }
@@ -310,21 +454,34 @@ impl Run {
         for _ in 0..count {
             let Some(event) = self.connection.poll_event() else { return };
             match event {
-                Event::Socket(SocketEvent::Connect { socket, .. }) => {
+                Event::Socket(SocketEvent::Connect { socket, namespace, .. }) => {
                     assert!(!self.sockets.contains(&socket), "a key was used again");
+                    self.namespaces.insert(socket, namespace.to_string());
                     self.sockets.push(socket);
                 }
                 Event::Socket(SocketEvent::Event { socket, .. }) => {
+                    self.seen.events += 1;
                     assert!(self.sockets.contains(&socket));
                     assert!(!self.over.contains(&socket), "an event after the last");
                 }
-                Event::Socket(SocketEvent::Ack { socket, id, .. }) => {
-                    assert!(self.awaited.remove(&(socket, id)), "nobody awaited it, or it was decided twice");
+                Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
+                    match outcome {
+                        AckOutcome::Answered(_) => self.seen.answered += 1,
+                        AckOutcome::Timeout => self.seen.timed_out += 1,
+                        _ => self.seen.disconnected += 1,
+                    }
+                    match self.awaited.get_mut(&(socket, id)) {
+                        Some(1) => drop(self.awaited.remove(&(socket, id))),
+                        Some(more) => *more -= 1,
+                        None => panic!("nobody awaited it, or it was decided twice"),
+                    }
                 }
                 Event::Socket(SocketEvent::Disconnected { socket, .. }) => {
                     assert!(self.over.insert(socket), "it ended twice");
                 }
-                Event::Closed(_) => {
+                Event::Upgraded => self.seen.upgraded += 1,
+                Event::Closed(closed) => {
+                    self.seen.reasons.insert(closed.reason.as_str());
                     assert!(!self.closed, "it closed twice");
                     self.closed = true;
                 }
@@ -347,7 +504,7 @@ impl Run {
     }
 
     /// Whatever has happened: an abort ends it, once the handlers have finished.
-    fn finish(mut self) {
+    fn finish(mut self) -> Seen {
         self.connection.abort(CloseReason::ForcedClose);
         self.connection.release(None);
         for _ in 0..3 {
@@ -365,6 +522,7 @@ impl Run {
             assert_ne!(*asked, Asked::Answer, "{id:?} was never answered");
         }
         assert_eq!(self.connection.poll_timeout(), None);
+        self.seen
     }
 }
 
@@ -375,19 +533,33 @@ fn body(packets: &[usize]) -> Bytes {
 #[test]
 fn any_order_of_calls_is_legal() {
     let overflow = prop_oneof![Just(Overflow::Close), Just(Overflow::Fail), Just(Overflow::Drop)];
-    let story = (prop::bool::weighted(0.8), any::<bool>(), overflow, prop::collection::vec(op(), 1..150));
-    let config = ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let story = (prop::bool::weighted(0.8), any::<bool>(), overflow, prop::collection::vec(op(), 1..250));
+    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let total = RefCell::new(Seen::default());
     let checked = TestRunner::new_with_rng(config, rng).run(&story, |(sockets, websocket, overflow, ops)| {
         let mut run = Run::new(sockets, websocket, overflow);
         for op in &ops {
             run.act(op);
             run.check();
         }
-        run.finish();
+        let seen = run.finish();
+        let mut total = total.borrow_mut();
+        total.joined += seen.joined;
+        total.events += seen.events;
+        total.answered += seen.answered;
+        total.timed_out += seen.timed_out;
+        total.disconnected += seen.disconnected;
+        total.upgraded += seen.upgraded;
+        total.reasons.extend(seen.reasons);
         Ok(())
     });
     if let Err(error) = checked {
         panic!("{error}");
     }
+    let total = total.into_inner();
+    // The stories are worth something only if they get far.
+    let Seen { joined, events, answered, timed_out, disconnected, upgraded, ref reasons } = total;
+    let enough = joined > 500 && events > 500 && upgraded > 5 && reasons.len() >= 7;
+    assert!(enough && answered > 30 && timed_out > 30 && disconnected > 30, "{total:?}");
 }

@@ -528,10 +528,16 @@ impl Server {
     fn next_released(&mut self) -> Option<SocketEvent> {
         while let Some(&key) = self.released.front() {
             let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
-            if let Some(event) = found.and_then(|socket| socket.waiting.pop_front()) {
-                return Some(event);
+            let (event, more) = match found {
+                Some(socket) => (socket.waiting.pop_front(), !socket.waiting.is_empty()),
+                None => (None, false),
+            };
+            if !more {
+                self.released.pop_front();
             }
-            self.released.pop_front();
+            if event.is_some() {
+                return event;
+            }
         }
         None
     }
