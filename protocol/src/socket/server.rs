@@ -19,7 +19,7 @@
 
 use super::args::Args;
 use super::config::Config;
-use super::packet::{Packet, PacketError, PacketType};
+use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
 use crate::engine::packet::Message;
 use crate::engine::server::Server as Engine;
@@ -196,13 +196,7 @@ impl Server {
             Err(error) => Err(error.into()),
         };
         if let Err(error) = handled {
-            // WebSocket text that is no UTF-8 is the transport's error, and only found here.
-            let reason = if matches!(error, PeerError::Socket(PacketError::InvalidUtf8)) {
-                CloseReason::TransportError
-            } else {
-                CloseReason::ForcedClose
-            };
-            engine.abort(reason, Some(error));
+            engine.give_up(CloseReason::ForcedClose, error);
         }
     }
 
