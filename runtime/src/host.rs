@@ -151,7 +151,9 @@ impl Host {
     /// Answers a request, whatever its path.
     pub(crate) async fn respond<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
     where
-        B: HttpBody,
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
     {
         let (mut parts, body) = request.into_parts();
         if let Some(file) = self.files.respond(&parts) {
@@ -164,13 +166,18 @@ impl Host {
         self.finish(&parts, response)
     }
 
-    async fn respond_to<B: HttpBody>(
+    async fn respond_to<B>(
         self: &Arc<Self>,
         request: &Request<()>,
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         body: B,
         peer: Peer,
-    ) -> Response<ResponseBody> {
+    ) -> Response<ResponseBody>
+    where
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
+    {
         let headers = HeaderView(request.headers());
         let target = target(request);
         let head = head(request, target, &headers);
@@ -222,7 +229,7 @@ impl Host {
         };
         let mut pending = Pending { cell: &cell, id, answered: false };
         let mut receiver = receiver;
-        let mut body = pin!(body);
+        let mut body = Box::pin(body);
         let mut early = None;
         if let Wants::Body { limit } = wants {
             // The session may end the request while its body is still on the way.
@@ -250,8 +257,10 @@ impl Host {
                 self.config.decorate(&head, &mut reply);
                 if !body.is_end_stream() {
                     // A client that is cut off while it sends never reads the answer.
-                    let rest = read_body(body.as_mut(), 0);
-                    let _ = within(self.runtime(), self.deadlines.body, rest).await;
+                    let (runtime, limit) = (self.runtime().clone(), self.deadlines.body);
+                    self.runtime().spawn(Box::pin(async move {
+                        within(&runtime, limit, throw_away(body)).await;
+                    }));
                 }
                 response(*reply)
             }
@@ -376,29 +385,17 @@ async fn or_answer(
     .await
 }
 
-/// Reads a body of at most `limit` bytes. What exceeds it is thrown away, up to a bound: a client that is cut off
-/// while it sends never reads the answer. `Err`: it broke off.
+/// Reads a body of at most `limit` bytes. `Err`: it broke off.
 async fn read_body<B: HttpBody>(mut body: Pin<&mut B>, limit: usize) -> Result<Body, ()> {
-    let give_up = limit.saturating_mul(2).max(THROW_AWAY);
-    let mut total = 0;
     let mut first = None;
     let mut whole = BytesMut::new();
-    loop {
-        let frame = match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => frame,
-            Some(Err(_)) => return Err(()),
-        };
-        let Ok(mut data) = frame.into_data() else { continue };
-        total += data.remaining();
-        if total > limit {
-            (first, whole) = (None, BytesMut::new());
-            if total > give_up {
-                break;
-            }
-            continue;
-        }
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(drop)?.into_data() else { continue };
         let bytes = data.remaining();
+        let before = first.as_ref().map_or(0, Bytes::len) + whole.len();
+        if before + bytes > limit {
+            return Ok(Body::TooLarge);
+        }
         let data = data.copy_to_bytes(bytes);
         match first.take() {
             None if whole.is_empty() => first = Some(data),
@@ -409,14 +406,22 @@ async fn read_body<B: HttpBody>(mut body: Pin<&mut B>, limit: usize) -> Result<B
             }
         }
     }
-    if total > limit {
-        return Ok(Body::TooLarge);
-    }
     Ok(Body::Complete(match first {
         // A slice of the connection's read buffer would keep the whole of that alive.
         Some(only) => Bytes::copy_from_slice(&only),
         None => whole.freeze(),
     }))
+}
+
+/// Reads the rest of a body that nobody wants, up to a bound.
+async fn throw_away<B: HttpBody>(mut body: Pin<Box<B>>) {
+    let mut total = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        total += frame.data_ref().map_or(0, Buf::remaining);
+        if total > THROW_AWAY {
+            return;
+        }
+    }
 }
 
 /// Runs a future for at most that long. Its timer exists only once the future has to wait.
