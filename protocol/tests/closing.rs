@@ -217,3 +217,46 @@ fn a_close_on_a_quiet_session_waits_its_whole_time() {
     t.advance_ms(1);
     t.expect_finished();
 }
+
+#[test]
+fn what_the_peer_did_first_is_the_reason() {
+    let t = Server::engine(Config::default());
+    let ws = t.connect();
+    t.listens(false);
+    ws.send("4before");
+    ws.send("9");
+    ws.send("4after");
+    ws.close();
+    t.listens(true);
+    t.expect_events(&[
+        "message before",
+        "closed parse error | malformed Engine.IO packet: unknown packet type 0x39",
+    ]);
+    t.expect_finished();
+}
+
+#[test]
+fn what_the_peer_sent_before_it_closed_is_answered() {
+    let t = Server::engine(Config::default()).application(|c, event| {
+        if matches!(event, sansocket_protocol::server::Event::Message(_)) {
+            c.send(&Frame::text_message("answer")).unwrap();
+        }
+    });
+    let ws = t.connect();
+    t.listens(false);
+    ws.send("4question");
+    ws.send("1");
+    t.listens(true);
+    ws.expect("4answer");
+    ws.expect_closed(None);
+    t.expect_events(&["message question", "closed transport close"]);
+    t.expect_finished();
+
+    t.open();
+    let poll = t.poll();
+    t.listens(false);
+    t.post("4question\x1e1").expect("200 ok");
+    t.listens(true);
+    poll.expect_body("4answer");
+    t.expect_events(&["message question", "closed transport close"]);
+}

@@ -13,11 +13,12 @@ use sansocket_tokio::{
     Socket,
 };
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 fn register(namespace: &Namespace) {
     namespace
-        .on_connected(async |socket: Socket, Auth(auth): Auth<Value>| {
+        .on_connected(async |socket: Socket, Auth(auth): Auth<Box<RawValue>>| {
             let _ = socket.emit("auth", &auth);
         })
         .on("message", async |socket: Socket, args: Args| {

@@ -33,7 +33,9 @@ impl Endpoint {
     /// comes to be.
     pub async fn respond<B>(&self, request: Request<B>, peer: Peer) -> Response<ResponseBody>
     where
-        B: http_body::Body,
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
     {
         self.0.clone().respond(request, peer).await
     }

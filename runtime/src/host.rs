@@ -11,10 +11,10 @@ use crate::websocket::accept_upgrade;
 use crate::{files::Files, session};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_channel::oneshot;
-use http::header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, UPGRADE};
-use http::{Request, Response, StatusCode};
+use http::header::HeaderMap;
+use http::{Request, Response};
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::request::{RefusalCode, RequestId, Response as CoreResponse};
 use sansocket_protocol::engine::server::{Body, Wants};
@@ -23,11 +23,14 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Grant, Route, Router};
 use sansocket_protocol::socket;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
+
+/// How much of an unwanted body is read, so that its sender gets to hear so.
+const THROW_AWAY: usize = 4 << 20;
 
 /// What the application decides about a request that would open a session.
 pub(crate) type AllowRequest =
@@ -148,7 +151,9 @@ impl Host {
     /// Answers a request, whatever its path.
     pub(crate) async fn respond<B>(self: Arc<Self>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
     where
-        B: HttpBody,
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
     {
         let (mut parts, body) = request.into_parts();
         if let Some(file) = self.files.respond(&parts) {
@@ -161,13 +166,18 @@ impl Host {
         self.finish(&parts, response)
     }
 
-    async fn respond_to<B: HttpBody>(
+    async fn respond_to<B>(
         self: &Arc<Self>,
         request: &Request<()>,
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         body: B,
         peer: Peer,
-    ) -> Response<ResponseBody> {
+    ) -> Response<ResponseBody>
+    where
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
+    {
         let headers = HeaderView(request.headers());
         let target = target(request);
         let head = head(request, target, &headers);
@@ -218,36 +228,50 @@ impl Host {
             return response(refusal);
         };
         let mut pending = Pending { cell: &cell, id, answered: false };
+        let mut receiver = receiver;
+        let mut body = Box::pin(body);
+        let mut early = None;
         if let Wants::Body { limit } = wants {
-            let read = within(self.runtime(), self.deadlines.body, read_body(body, limit)).await;
-            match read {
-                Some(Ok(body)) => cell.with(|machine| machine.handle_body(cell.now(), id, body)),
+            // The session may end the request while its body is still on the way.
+            let read = or_answer(&mut receiver, read_body(body.as_mut(), limit));
+            match within(self.runtime(), self.deadlines.body, read).await {
+                Some(Either::Body(Ok(body))) => {
+                    cell.with(|machine| machine.handle_body(cell.now(), id, body))
+                }
+                Some(Either::Answer(answer)) => early = Some(answer),
                 // Dropping `pending` tells the session.
-                Some(Err(())) => return response(CoreResponse::new(400)),
+                Some(Either::Body(Err(()))) => return response(CoreResponse::new(400)),
                 None => {
                     debug!("the body of a POST took too long");
                     return response(CoreResponse::new(408).header("connection", "close"));
                 }
             }
         }
-        let answer = receiver.await;
+        let answer = match early {
+            Some(answer) => answer,
+            None => receiver.await,
+        };
         pending.answered = true;
         match (answer, switch) {
             (Ok(Answer::Respond(mut reply)), _) => {
                 self.config.decorate(&head, &mut reply);
+                if !body.is_end_stream() {
+                    // A client that is cut off while it sends never reads the answer.
+                    let (runtime, limit) = (self.runtime().clone(), self.deadlines.body);
+                    self.runtime().spawn(Box::pin(async move {
+                        within(&runtime, limit, throw_away(body)).await;
+                    }));
+                }
                 response(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {
                 cell.with_inner(|inner| inner.upgrades.push((id, upgrade)));
-                let mut reply = Response::new(Full::new(Bytes::new()));
-                *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-                let headers = reply.headers_mut();
-                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                if let Ok(accept) = HeaderValue::try_from(accept) {
-                    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-                }
-                reply
+                let mut reply = CoreResponse::new(101)
+                    .header("connection", "Upgrade")
+                    .header("upgrade", "websocket")
+                    .header("sec-websocket-accept", accept);
+                self.config.decorate(&head, &mut reply);
+                response(reply)
             }
             // The session is gone, or the request overlapped another: its connection ends.
             _ => response(CoreResponse::new(400).header("connection", "close")),
@@ -340,24 +364,39 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// Reads a body of at most `limit` bytes. `Err`: it broke off.
-async fn read_body<B: HttpBody>(body: B, limit: usize) -> Result<Body, ()> {
+/// What came first.
+enum Either {
+    Body(Result<Body, ()>),
+    Answer(Result<Answer, oneshot::Canceled>),
+}
+
+/// Reads on until the session answers.
+async fn or_answer(
+    receiver: &mut oneshot::Receiver<Answer>,
+    body: impl Future<Output = Result<Body, ()>>,
+) -> Either {
     let mut body = pin!(body);
+    poll_fn(|context| {
+        if let Poll::Ready(body) = body.as_mut().poll(context) {
+            return Poll::Ready(Either::Body(body));
+        }
+        Pin::new(&mut *receiver).poll(context).map(Either::Answer)
+    })
+    .await
+}
+
+/// Reads a body of at most `limit` bytes. `Err`: it broke off.
+async fn read_body<B: HttpBody>(mut body: Pin<&mut B>, limit: usize) -> Result<Body, ()> {
     let mut first = None;
     let mut whole = BytesMut::new();
-    loop {
-        let frame = match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => frame,
-            Some(Err(_)) => return Err(()),
-        };
-        let Ok(mut data) = frame.into_data() else { continue };
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(drop)?.into_data() else { continue };
         let bytes = data.remaining();
-        let data = data.copy_to_bytes(bytes);
         let before = first.as_ref().map_or(0, Bytes::len) + whole.len();
-        if before + data.len() > limit {
+        if before + bytes > limit {
             return Ok(Body::TooLarge);
         }
+        let data = data.copy_to_bytes(bytes);
         match first.take() {
             None if whole.is_empty() => first = Some(data),
             None => whole.extend_from_slice(&data),
@@ -372,6 +411,17 @@ async fn read_body<B: HttpBody>(body: B, limit: usize) -> Result<Body, ()> {
         Some(only) => Bytes::copy_from_slice(&only),
         None => whole.freeze(),
     }))
+}
+
+/// Reads the rest of a body that nobody wants, up to a bound.
+async fn throw_away<B: HttpBody>(mut body: Pin<Box<B>>) {
+    let mut total = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        total += frame.data_ref().map_or(0, Buf::remaining);
+        if total > THROW_AWAY {
+            return;
+        }
+    }
 }
 
 /// Runs a future for at most that long. Its timer exists only once the future has to wait.

@@ -164,6 +164,16 @@ struct Undated {
     resume: bool,
 }
 
+/// An end that the peer brought about in the middle of its messages. What it had sent before is handled first,
+/// and what that gave is written.
+#[derive(Clone, Debug)]
+enum Ending {
+    /// The transport's rules were broken, or it was closed: a pending poll gets this, or what is queued.
+    Transport { closed: Closed, to_poll: &'static [u8] },
+    /// The layer above gave the peer up: the session closes as if the application had closed it.
+    Session { closed: Closed },
+}
+
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
@@ -189,6 +199,8 @@ pub struct Server {
     out: VecDeque<Outgoing>,
     queued: usize,
     unwritten: usize,
+    ending: Option<Ending>,
+    close_code: Option<u16>,
     closed: Option<Closed>,
     upgraded: bool,
     undated: Undated,
@@ -213,6 +225,8 @@ impl Server {
             out: VecDeque::new(),
             queued: 0,
             unwritten: 0,
+            ending: None,
+            close_code: None,
             closed: None,
             upgraded: false,
             undated: Undated::default(),
@@ -341,7 +355,7 @@ impl Server {
 
     /// One packet of a polling body. What comes back is a message for the layer above.
     pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
-        if self.state != State::Open {
+        if !self.takes_input() {
             // It does not want what is left.
             if matches!((&self.state, &packet), (State::Closing { .. }, Ok(Packet::Close))) {
                 self.end(CloseReason::TransportClose, None, NOOP);
@@ -354,7 +368,7 @@ impl Server {
                 if let Some(post) = &mut self.post {
                     post.progress = PostProgress::Malformed;
                 }
-                self.abort(CloseReason::ParseError, Some(error.into()));
+                self.end_after_events(CloseReason::ParseError, Some(error.into()), CLOSE);
                 None
             }
         }
@@ -420,12 +434,17 @@ impl Server {
         self.fire(now, false);
         if self.transport == Transport::WebSocket(websocket) {
             let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-            if self.state == State::Open && bytes.len() > self.config.max_payload {
-                self.abort(CloseReason::TransportError, Some(PeerError::WebSocket(TOO_BIG)));
+            if self.takes_input() && bytes.len() > self.config.max_payload {
+                self.close_code = Some(TOO_BIG);
+                self.end_after_events(
+                    CloseReason::TransportError,
+                    Some(PeerError::WebSocket(TOO_BIG)),
+                    CLOSE,
+                );
                 return None;
             }
             return match message {
-                Message::Binary(_) if self.state != State::Open => None,
+                Message::Binary(_) if !self.takes_input() => None,
                 Message::Binary(_) => {
                     self.heartbeat.activity(now);
                     Some(message)
@@ -492,16 +511,17 @@ impl Server {
 
     /// Closes the session after what is queued was written. The application is told at once.
     pub fn close(&mut self, now: Instant, reason: CloseReason) {
-        self.close_because(now, reason, None);
+        self.close_with(now, Closed { reason, detail: None });
     }
 
-    pub(crate) fn close_because(&mut self, now: Instant, reason: CloseReason, detail: Option<PeerError>) {
+    pub(crate) fn close_with(&mut self, now: Instant, closed: Closed) {
         match self.state {
-            State::Opening { .. } => self.abort(reason, detail),
+            State::Opening { .. } => self.abort(closed.reason, closed.detail),
             State::Open => {
                 self.state = State::Closing { deadline: now + self.config.close_timeout };
                 self.undated.close = true;
-                self.closed = Some(Closed { reason, detail });
+                self.ending = None;
+                self.closed = Some(closed);
                 self.drop_upgrade();
                 self.out.retain(|item| !matches!(item, Outgoing::Ping));
                 self.answer_post();
@@ -519,6 +539,43 @@ impl Server {
     /// Ends the session now; what is queued is thrown away.
     pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
         self.end(reason, detail, CLOSE);
+    }
+
+    /// Ends the session because of something that the layer above cannot accept from the peer, once what came
+    /// before was handled: see [`Server::finish_ending`].
+    pub fn give_up(&mut self, reason: CloseReason, detail: PeerError) {
+        let utf8 = matches!(detail, PeerError::Socket(crate::socket::packet::PacketError::InvalidUtf8));
+        if utf8 {
+            // Text that is no UTF-8 is the transport's error (RFC 6455, section 7.4.1), only found above.
+            self.close_code = Some(NOT_UTF8);
+            self.end_after_events(CloseReason::TransportError, Some(detail), CLOSE);
+        } else if self.takes_input() {
+            self.ending = Some(Ending::Session { closed: Closed { reason, detail: Some(detail) } });
+        }
+    }
+
+    /// Whether the peer has brought about the end of the session, and [`Server::finish_ending`] is owed.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// What the peer had sent before it brought about the end was handled: now the session ends.
+    pub fn finish_ending(&mut self, now: Instant) {
+        match self.ending.take() {
+            Some(Ending::Session { closed }) => self.close_with(now, closed),
+            Some(Ending::Transport { closed, to_poll }) => match self.transport {
+                Transport::WebSocket(_) if !self.out.is_empty() => self.close_with(now, closed),
+                Transport::Polling if self.poll.is_some() && !self.out.is_empty() => {
+                    if let Some(poll) = self.poll.take() {
+                        let payload = self.payload();
+                        self.respond(poll, Response::poll(payload));
+                    }
+                    self.end(closed.reason, closed.detail, to_poll);
+                }
+                _ => self.end(closed.reason, closed.detail, to_poll),
+            },
+            None => {}
+        }
     }
 
     /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
@@ -589,7 +646,7 @@ impl Server {
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
-                        return Some(Transmit::CloseWebSocket { websocket, code: None });
+                        return Some(Transmit::CloseWebSocket { websocket, code: self.close_code });
                     }
                     return None;
                 };
@@ -660,6 +717,18 @@ impl Server {
     }
 
     // --- inside -----------------------------------------------------------------------------------------------
+
+    /// Whether the peer's packets still count.
+    fn takes_input(&self) -> bool {
+        self.state == State::Open && self.ending.is_none()
+    }
+
+    fn end_after_events(&mut self, reason: CloseReason, detail: Option<PeerError>, to_poll: &'static [u8]) {
+        if self.takes_input() {
+            let closed = Closed { reason, detail };
+            self.ending = Some(Ending::Transport { closed, to_poll });
+        }
+    }
 
     fn may_upgrade(&self) -> bool {
         self.state == State::Open
@@ -736,8 +805,11 @@ impl Server {
                 return Some(message);
             }
             Packet::Pong(_) => self.heartbeat.pong(now),
-            Packet::Ping(_) => self.abort(CloseReason::TransportError, Some(PeerError::HeartbeatDirection)),
-            Packet::Close => self.end(CloseReason::TransportClose, None, NOOP),
+            Packet::Ping(_) => {
+                let detail = Some(PeerError::HeartbeatDirection);
+                self.end_after_events(CloseReason::TransportError, detail, CLOSE);
+            }
+            Packet::Close => self.end_after_events(CloseReason::TransportClose, None, NOOP),
             Packet::Open(_) | Packet::Upgrade | Packet::Noop => self.heartbeat.activity(now),
         }
         None
@@ -818,13 +890,14 @@ impl Server {
         if self.state == State::Closed {
             return;
         }
-        let code = match detail {
-            Some(PeerError::Socket(crate::socket::packet::PacketError::InvalidUtf8)) => Some(NOT_UTF8),
-            Some(PeerError::WebSocket(code)) => Some(code),
-            _ => None,
+        // What the peer did first is the reason, whatever came of it meanwhile.
+        let closed = match self.ending.take() {
+            Some(Ending::Transport { closed, .. } | Ending::Session { closed }) => closed,
+            None => Closed { reason, detail },
         };
+        let code = self.close_code;
         if !matches!(self.state, State::Closing { .. }) {
-            self.closed = Some(Closed { reason, detail });
+            self.closed = Some(closed);
         }
         self.drop_upgrade();
         if let Some(poll) = self.poll.take() {

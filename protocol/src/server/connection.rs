@@ -410,17 +410,13 @@ impl Connection {
         if core::mem::take(&mut self.upgraded) {
             return Some(Event::Upgraded);
         }
-        let answers_only = self.engine.is_open() && !self.has_room();
-        let event = match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
-            Layer::Messages { held: true, .. } => None,
-            Layer::Messages { .. } if answers_only => None,
-            Layer::Messages { queue, inbound, .. } => queue.pop_front().map(|message| {
-                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
-                Event::Message(message)
-            }),
-        };
+        let mut event = self.next_event();
+        if event.is_none() && self.engine.is_ending() {
+            // All that the peer had sent before it brought about the end was handled.
+            self.engine.finish_ending(self.now);
+            self.settle();
+            event = self.next_event();
+        }
         if event.is_some() {
             self.settle();
             return event;
@@ -432,9 +428,24 @@ impl Connection {
         self.closed.take().map(Event::Closed)
     }
 
+    fn next_event(&mut self) -> Option<Event> {
+        let answers_only = self.engine.is_open() && !self.has_room();
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
+            Layer::Messages { held: true, .. } => None,
+            Layer::Messages { .. } if answers_only => None,
+            Layer::Messages { queue, inbound, .. } => queue.pop_front().map(|message| {
+                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
+                Event::Message(message)
+            }),
+        }
+    }
+
     /// Whether the owner has something to do: to write, or to tell.
     pub fn has_output(&self) -> bool {
         self.engine.has_transmit()
+            || self.engine.is_ending()
             || self.has_event()
             || self.closed.is_some() && !matches!(self.layer, Layer::Messages { held: true, .. })
     }
@@ -487,7 +498,7 @@ impl Connection {
                 let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
                 if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
                     let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
-                    return self.engine.abort(CloseReason::TransportError, Some(detail));
+                    return self.engine.give_up(CloseReason::TransportError, detail);
                 }
                 *inbound += bytes.len() + PER_EVENT;
                 queue.push_back(message);

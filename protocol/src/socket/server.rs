@@ -19,10 +19,10 @@
 
 use super::args::Args;
 use super::config::Config;
-use super::packet::{Packet, PacketError, PacketType};
+use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
 use crate::engine::packet::Message;
-use crate::engine::server::Server as Engine;
+use crate::engine::server::{Closed, Server as Engine};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
 use crate::time::Instant;
@@ -218,13 +218,7 @@ impl Server {
             Err(error) => Err(error.into()),
         };
         if let Err(error) = handled {
-            // WebSocket text that is no UTF-8 is the transport's error, and only found here.
-            let reason = if matches!(error, PeerError::Socket(PacketError::InvalidUtf8)) {
-                CloseReason::TransportError
-            } else {
-                CloseReason::ForcedClose
-            };
-            engine.abort(reason, Some(error));
+            engine.give_up(CloseReason::ForcedClose, error);
         }
     }
 
@@ -242,7 +236,8 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Instant, engine: &mut Engine) {
         if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
             self.connect_deadline = None;
-            engine.close_because(now, CloseReason::ForcedClose, Some(PeerError::ConnectTimeout));
+            let detail = Some(PeerError::ConnectTimeout);
+            engine.close_with(now, Closed { reason: CloseReason::ForcedClose, detail });
         }
         self.expire_acks(now);
     }
