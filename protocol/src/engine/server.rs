@@ -12,11 +12,21 @@
 //! `close`), `poll_*` (what is to be written, and by when to call again), and getters. Any order of calls is
 //! legal. [`crate::server::Connection`] puts Socket.IO on top and is what adapters drive.
 
+mod ending;
+mod polling;
+mod transmit;
+mod upgrade;
+
+pub use self::ending::Closed;
+pub use self::transmit::{Body, Transmit, Wants};
+
+use self::ending::Ending;
+use self::polling::{Post, PostProgress};
+use self::upgrade::Upgrade;
 use super::config::Config;
-use super::handshake::{open_packet, set_cookie};
+use super::handshake::open_packet;
 use super::heartbeat::{Due, Heartbeat};
 use super::packet::{Message, Packet, PacketError};
-use super::payload;
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
 use crate::error::{CloseReason, PeerError};
 use crate::frame::Frame;
@@ -37,8 +47,6 @@ const WRITE_AHEAD: usize = 64 << 10;
 const SHRINK_ABOVE: usize = 32;
 /// What a queued message counts for beside its bytes, so that a million empty ones are not free.
 const PER_MESSAGE: usize = 32;
-/// How often a candidate WebSocket may probe. The answers do not pass the send budget, so they are few.
-const MAX_PROBES: u8 = 16;
 
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
@@ -46,67 +54,6 @@ const CLOSE: &[u8] = b"1";
 /// Close codes (RFC 6455, section 7.4.1).
 const NOT_UTF8: u16 = 1007;
 const TOO_BIG: u16 = 1009;
-
-/// What is to be written, and where.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Transmit {
-    /// Answer that request.
-    Respond {
-        /// Which one.
-        request: RequestId,
-        /// With what. [`Config::decorate`] is to be applied.
-        response: Box<Response>,
-    },
-    /// End the connection of that request without an answer.
-    Abort {
-        /// Which one.
-        request: RequestId,
-    },
-    /// Answer that request with 101 and tell [`Server::websocket_opened`] once its WebSocket is there. From then
-    /// on the request's id names the WebSocket.
-    AcceptWebSocket {
-        /// Which one.
-        request: RequestId,
-    },
-    /// Write one message to that WebSocket.
-    Write {
-        /// Which one.
-        websocket: RequestId,
-        /// A text message is a whole packet, type digit included.
-        message: Message,
-    },
-    /// Close that WebSocket. It may be gone already.
-    CloseWebSocket {
-        /// Which one.
-        websocket: RequestId,
-        /// The code of the close frame; without one, the frame is empty.
-        code: Option<u16>,
-    },
-}
-
-/// What a request waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Wants {
-    /// A [`Transmit`] about it.
-    Answer,
-    /// Its body, up to that many bytes: see [`Server::begin_body`].
-    Body {
-        /// In bytes.
-        limit: usize,
-    },
-}
-
-/// How the body of a POST ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Body {
-    /// It is here.
-    Complete(Bytes),
-    /// It is larger than the limit; what came of it was thrown away.
-    TooLarge,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -122,33 +69,6 @@ enum Transport {
     WebSocket(RequestId),
 }
 
-/// A WebSocket that a polling session is moving to.
-#[derive(Clone, Copy, Debug)]
-struct Upgrade {
-    websocket: RequestId,
-    probes: u8,
-    deadline: Instant,
-    noop_at: Instant,
-}
-
-/// A POST whose answer is still owed.
-#[derive(Clone, Copy, Debug)]
-struct Post {
-    request: RequestId,
-    progress: PostProgress,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PostProgress {
-    /// Its body is on its way.
-    Reading,
-    /// Its packets are being handled.
-    Handling,
-    Malformed,
-    /// Its packets were taken; the answer waits for reading to go on.
-    Withheld,
-}
-
 #[derive(Clone, Debug)]
 enum Outgoing {
     Ping,
@@ -162,25 +82,6 @@ struct Undated {
     close: bool,
     pause: bool,
     resume: bool,
-}
-
-/// An end that the peer brought about in the middle of its messages. What it had sent before is handled first,
-/// and what that gave is written.
-#[derive(Clone, Debug)]
-enum Ending {
-    /// The transport's rules were broken, or it was closed: a pending poll gets this, or what is queued.
-    Transport { closed: Closed, to_poll: &'static [u8] },
-    /// The layer above gave the peer up: the session closes as if the application had closed it.
-    Session { closed: Closed },
-}
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// In the protocol's words.
-    pub reason: CloseReason,
-    /// What the peer did, if it did something wrong.
-    pub detail: Option<PeerError>,
 }
 
 /// One Engine.IO session, seen from the server. See the [module](self).
@@ -333,26 +234,6 @@ impl Server {
         Wants::Answer
     }
 
-    /// The body of a POST ended. What comes back is to be read packet by packet, each given to
-    /// [`Server::handle_packet`], and then [`Server::end_body`] called. `None`: there is nothing to read.
-    pub fn begin_body(&mut self, now: Instant, request: RequestId, body: Body) -> Option<payload::Decoder> {
-        self.fire(now, false);
-        if self.post.is_none_or(|post| post.request != request) {
-            return None;
-        }
-        match body {
-            Body::Complete(body) if body.len() <= self.config.max_payload => {
-                self.post = Some(Post { request, progress: PostProgress::Handling });
-                Some(payload::Decoder::new(body))
-            }
-            Body::Complete(_) | Body::TooLarge => {
-                self.post = None;
-                self.respond(request, Response::new(413));
-                None
-            }
-        }
-    }
-
     /// One packet of a polling body. What comes back is a message for the layer above.
     pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
         if !self.takes_input() {
@@ -370,21 +251,6 @@ impl Server {
                 }
                 self.end_after_events(CloseReason::ParseError, Some(error.into()), CLOSE);
                 None
-            }
-        }
-    }
-
-    /// All packets of a body were read: the POST is answered, once reading goes on.
-    pub fn end_body(&mut self, request: RequestId) {
-        let Some(post) = self.post.as_mut().filter(|post| post.request == request) else { return };
-        if post.progress == PostProgress::Malformed {
-            self.post = None;
-            // The reference says `ok` here and closes; the specification asks for a refusal.
-            self.respond(request, Response::new(400));
-        } else {
-            post.progress = PostProgress::Withheld;
-            if self.paused_at.is_none() || self.state != State::Open {
-                self.answer_post();
             }
         }
     }
@@ -507,75 +373,6 @@ impl Server {
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
         true
-    }
-
-    /// Closes the session after what is queued was written. The application is told at once.
-    pub fn close(&mut self, now: Instant, reason: CloseReason) {
-        self.close_with(now, Closed { reason, detail: None });
-    }
-
-    pub(crate) fn close_with(&mut self, now: Instant, closed: Closed) {
-        match self.state {
-            State::Opening { .. } => self.abort(closed.reason, closed.detail),
-            State::Open => {
-                self.state = State::Closing { deadline: now + self.config.close_timeout };
-                self.undated.close = true;
-                self.ending = None;
-                self.closed = Some(closed);
-                self.drop_upgrade();
-                self.out.retain(|item| !matches!(item, Outgoing::Ping));
-                self.answer_post();
-                if self.out.is_empty() {
-                    if let Some(poll) = self.poll.take() {
-                        self.respond(poll, Response::poll(Bytes::from_static(CLOSE)));
-                        self.finish();
-                    }
-                }
-            }
-            State::Closing { .. } | State::Closed => {}
-        }
-    }
-
-    /// Ends the session now; what is queued is thrown away.
-    pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
-        self.end(reason, detail, CLOSE);
-    }
-
-    /// Ends the session because of something that the layer above cannot accept from the peer, once what came
-    /// before was handled: see [`Server::finish_ending`].
-    pub fn give_up(&mut self, reason: CloseReason, detail: PeerError) {
-        let utf8 = matches!(detail, PeerError::Socket(crate::socket::packet::PacketError::InvalidUtf8));
-        if utf8 {
-            // Text that is no UTF-8 is the transport's error (RFC 6455, section 7.4.1), only found above.
-            self.close_code = Some(NOT_UTF8);
-            self.end_after_events(CloseReason::TransportError, Some(detail), CLOSE);
-        } else if self.takes_input() {
-            self.ending = Some(Ending::Session { closed: Closed { reason, detail: Some(detail) } });
-        }
-    }
-
-    /// Whether the peer has brought about the end of the session, and [`Server::finish_ending`] is owed.
-    pub fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
-    /// What the peer had sent before it brought about the end was handled: now the session ends.
-    pub fn finish_ending(&mut self, now: Instant) {
-        match self.ending.take() {
-            Some(Ending::Session { closed }) => self.close_with(now, closed),
-            Some(Ending::Transport { closed, to_poll }) => match self.transport {
-                Transport::WebSocket(_) if !self.out.is_empty() => self.close_with(now, closed),
-                Transport::Polling if self.poll.is_some() && !self.out.is_empty() => {
-                    if let Some(poll) = self.poll.take() {
-                        let payload = self.payload();
-                        self.respond(poll, Response::poll(payload));
-                    }
-                    self.end(closed.reason, closed.detail, to_poll);
-                }
-                _ => self.end(closed.reason, closed.detail, to_poll),
-            },
-            None => {}
-        }
     }
 
     /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
@@ -723,77 +520,12 @@ impl Server {
         self.state == State::Open && self.ending.is_none()
     }
 
-    fn end_after_events(&mut self, reason: CloseReason, detail: Option<PeerError>, to_poll: &'static [u8]) {
-        if self.takes_input() {
-            let closed = Closed { reason, detail };
-            self.ending = Some(Ending::Transport { closed, to_poll });
-        }
-    }
-
-    fn may_upgrade(&self) -> bool {
-        self.state == State::Open
-            && self.transport == Transport::Polling
-            && self.upgrade.is_none()
-            && self.config.allow_upgrades
-            && self.config.transports.websocket
-    }
-
     fn open(&mut self, now: Instant) {
         self.state = State::Open;
         self.heartbeat = Heartbeat::new(now, self.config.ping_interval, self.config.ping_timeout);
         if let Some(initial) = &self.config.initial_packet {
             let frame = Frame::text_message(initial);
             self.send(&frame);
-        }
-    }
-
-    fn open_polling(&mut self, now: Instant, request: RequestId) {
-        self.open(now);
-        let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
-        let open = open_packet(&self.config, &self.id, may_upgrade);
-        self.out.push_front(Outgoing::Message(Message::Text(open)));
-        let mut response = Response::poll(self.payload());
-        if let Some(cookie) = &self.config.cookie {
-            response = response.header("set-cookie", set_cookie(cookie, &self.id));
-        }
-        self.respond(request, response);
-    }
-
-    fn handle_poll(&mut self, request: RequestId) {
-        if self.poll.is_some() {
-            self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPolls));
-        } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
-            self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
-            self.finish();
-        } else {
-            self.poll = Some(request);
-        }
-    }
-
-    fn handle_post(&mut self, request: RequestId, head: &RequestHead<'_>) -> Wants {
-        let declared = head.headers.header("content-length").and_then(|length| length.parse::<u64>().ok());
-        if let Some(post) = self.post.take() {
-            self.respond(request, Response::new(400));
-            self.control.push_back(Transmit::Abort { request: post.request });
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
-        } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
-            // Binary bodies belong to protocol v3.
-            self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, None);
-        } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
-            self.respond(request, Response::new(413));
-        } else {
-            self.post = Some(Post { request, progress: PostProgress::Reading });
-            return Wants::Body { limit: self.config.max_payload };
-        }
-        Wants::Answer
-    }
-
-    /// Gives the answer that was withheld, if one was.
-    fn answer_post(&mut self) {
-        if let Some(post) = self.post.take_if(|post| post.progress == PostProgress::Withheld) {
-            self.respond(post.request, Response::posted());
         }
     }
 
@@ -815,99 +547,12 @@ impl Server {
         None
     }
 
-    /// A packet on the WebSocket that the session is moving to (protocol v4, "Upgrade").
-    fn handle_probe(&mut self, now: Instant, message: Message) {
-        let packet = match message {
-            Message::Text(text) => Packet::decode(text).ok(),
-            Message::Binary(_) => None,
-        };
-        let Some(upgrade) = &mut self.upgrade else { return };
-        let websocket = upgrade.websocket;
-        match packet {
-            Some(Packet::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
-                upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
-                upgrade.probes += 1;
-                let message = Message::Text(Bytes::from_static(b"3probe"));
-                self.control.push_back(Transmit::Write { websocket, message });
-            }
-            Some(Packet::Upgrade) if upgrade.probes > 0 => {
-                self.upgrade = None;
-                self.transport = Transport::WebSocket(websocket);
-                self.upgraded = true;
-                // A well-behaved client has stopped polling by now.
-                if let Some(poll) = self.poll.take() {
-                    self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
-                }
-            }
-            _ => self.drop_upgrade(),
-        }
-    }
-
-    fn drop_upgrade(&mut self) {
-        if let Some(upgrade) = self.upgrade.take() {
-            let websocket = upgrade.websocket;
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
-        }
-    }
-
-    /// Everything queued, as one polling body.
-    fn payload(&mut self) -> Bytes {
-        let mut payload = payload::Encoder::with_capacity(self.queued + 16);
-        for item in self.out.drain(..) {
-            match item {
-                Outgoing::Ping => payload.text(b"2"),
-                Outgoing::Message(Message::Text(text)) => payload.text(&text),
-                Outgoing::Message(Message::Binary(data)) => payload.binary(&data),
-            }
-        }
-        if self.out.capacity() > SHRINK_ABOVE {
-            self.out = VecDeque::new();
-        }
-        self.queued = 0;
-        payload.finish()
-    }
-
     fn respond(&mut self, request: RequestId, response: Response) {
         self.control.push_back(Transmit::Respond { request, response: Box::new(response) });
     }
 
     fn refuse(&mut self, request: RequestId, code: RefusalCode) {
         self.respond(request, Response::refusal(code));
-    }
-
-    /// The end of a session that was told to the application already.
-    fn finish(&mut self) {
-        self.state = State::Closed;
-        // A body that is still on its way comes too late, and may never be complete.
-        if let Some(post) = self.post.take_if(|post| post.progress == PostProgress::Reading) {
-            self.refuse(post.request, RefusalCode::UnknownSession);
-        }
-        self.out = VecDeque::new();
-        self.queued = 0;
-    }
-
-    fn end(&mut self, reason: CloseReason, detail: Option<PeerError>, to_poll: &'static [u8]) {
-        if self.state == State::Closed {
-            return;
-        }
-        // What the peer did first is the reason, whatever came of it meanwhile.
-        let closed = match self.ending.take() {
-            Some(Ending::Transport { closed, .. } | Ending::Session { closed }) => closed,
-            None => Closed { reason, detail },
-        };
-        let code = self.close_code;
-        if !matches!(self.state, State::Closing { .. }) {
-            self.closed = Some(closed);
-        }
-        self.drop_upgrade();
-        if let Some(poll) = self.poll.take() {
-            self.respond(poll, Response::poll(Bytes::from_static(to_poll)));
-        }
-        self.answer_post();
-        if let Transport::WebSocket(websocket) = self.transport {
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code });
-        }
-        self.finish();
     }
 
     /// Fires the deadlines that are over. An input is handled before the peer's silence is judged: a pong, or the

@@ -1,0 +1,133 @@
+//! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
+
+use super::{Body, Outgoing, SHRINK_ABOVE, Server, State, Transmit, Wants};
+use crate::engine::handshake::{open_packet, set_cookie};
+use crate::engine::packet::Message;
+use crate::engine::payload;
+use crate::engine::request::{RequestHead, RequestId, Response};
+use crate::error::{CloseReason, PeerError};
+use crate::time::Instant;
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+
+/// A POST whose answer is still owed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Post {
+    pub(super) request: RequestId,
+    pub(super) progress: PostProgress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PostProgress {
+    /// Its body is on its way.
+    Reading,
+    /// Its packets are being handled.
+    Handling,
+    Malformed,
+    /// Its packets were taken; the answer waits for reading to go on.
+    Withheld,
+}
+
+impl Server {
+    /// The body of a POST ended. What comes back is to be read packet by packet, each given to
+    /// [`Server::handle_packet`], and then [`Server::end_body`] called. `None`: there is nothing to read.
+    pub fn begin_body(&mut self, now: Instant, request: RequestId, body: Body) -> Option<payload::Decoder> {
+        self.fire(now, false);
+        if self.post.is_none_or(|post| post.request != request) {
+            return None;
+        }
+        match body {
+            Body::Complete(body) if body.len() <= self.config.max_payload => {
+                self.post = Some(Post { request, progress: PostProgress::Handling });
+                Some(payload::Decoder::new(body))
+            }
+            Body::Complete(_) | Body::TooLarge => {
+                self.post = None;
+                self.respond(request, Response::new(413));
+                None
+            }
+        }
+    }
+
+    /// All packets of a body were read: the POST is answered, once reading goes on.
+    pub fn end_body(&mut self, request: RequestId) {
+        let Some(post) = self.post.as_mut().filter(|post| post.request == request) else { return };
+        if post.progress == PostProgress::Malformed {
+            self.post = None;
+            // The reference says `ok` here and closes; the specification asks for a refusal.
+            self.respond(request, Response::new(400));
+        } else {
+            post.progress = PostProgress::Withheld;
+            if self.paused_at.is_none() || self.state != State::Open {
+                self.answer_post();
+            }
+        }
+    }
+
+    pub(super) fn open_polling(&mut self, now: Instant, request: RequestId) {
+        self.open(now);
+        let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
+        let open = open_packet(&self.config, &self.id, may_upgrade);
+        self.out.push_front(Outgoing::Message(Message::Text(open)));
+        let mut response = Response::poll(self.payload());
+        if let Some(cookie) = &self.config.cookie {
+            response = response.header("set-cookie", set_cookie(cookie, &self.id));
+        }
+        self.respond(request, response);
+    }
+
+    pub(super) fn handle_poll(&mut self, request: RequestId) {
+        if self.poll.is_some() {
+            self.respond(request, Response::new(400));
+            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPolls));
+        } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
+            self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
+            self.finish();
+        } else {
+            self.poll = Some(request);
+        }
+    }
+
+    pub(super) fn handle_post(&mut self, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        let declared = head.headers.header("content-length").and_then(|length| length.parse::<u64>().ok());
+        if let Some(post) = self.post.take() {
+            self.respond(request, Response::new(400));
+            self.control.push_back(Transmit::Abort { request: post.request });
+            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
+        } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
+            // Binary bodies belong to protocol v3.
+            self.respond(request, Response::new(400));
+            self.abort(CloseReason::TransportError, None);
+        } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
+            self.respond(request, Response::new(413));
+        } else {
+            self.post = Some(Post { request, progress: PostProgress::Reading });
+            return Wants::Body { limit: self.config.max_payload };
+        }
+        Wants::Answer
+    }
+
+    /// Gives the answer that was withheld, if one was.
+    pub(super) fn answer_post(&mut self) {
+        if let Some(post) = self.post.take_if(|post| post.progress == PostProgress::Withheld) {
+            self.respond(post.request, Response::posted());
+        }
+    }
+
+    /// Everything queued, as one polling body.
+    pub(super) fn payload(&mut self) -> Bytes {
+        let mut payload = payload::Encoder::with_capacity(self.queued + 16);
+        for item in self.out.drain(..) {
+            match item {
+                Outgoing::Ping => payload.text(b"2"),
+                Outgoing::Message(Message::Text(text)) => payload.text(&text),
+                Outgoing::Message(Message::Binary(data)) => payload.binary(&data),
+            }
+        }
+        if self.out.capacity() > SHRINK_ABOVE {
+            self.out = VecDeque::new();
+        }
+        self.queued = 0;
+        payload.finish()
+    }
+}

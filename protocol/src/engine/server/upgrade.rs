@@ -1,0 +1,64 @@
+//! Moving from long-polling to a WebSocket (protocol v4, "Upgrade").
+
+use super::{NOOP, NOOP_INTERVAL, Server, State, Transmit, Transport};
+use crate::engine::packet::{Message, Packet};
+use crate::engine::request::{RequestId, Response};
+use crate::time::Instant;
+use bytes::Bytes;
+
+/// How often a candidate WebSocket may probe. The answers do not pass the send budget, so they are few.
+const MAX_PROBES: u8 = 16;
+
+/// A WebSocket that a polling session is moving to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upgrade {
+    pub(super) websocket: RequestId,
+    pub(super) probes: u8,
+    pub(super) deadline: Instant,
+    pub(super) noop_at: Instant,
+}
+
+impl Server {
+    pub(super) fn may_upgrade(&self) -> bool {
+        self.state == State::Open
+            && self.transport == Transport::Polling
+            && self.upgrade.is_none()
+            && self.config.allow_upgrades
+            && self.config.transports.websocket
+    }
+
+    /// A packet on the WebSocket that the session is moving to (protocol v4, "Upgrade").
+    pub(super) fn handle_probe(&mut self, now: Instant, message: Message) {
+        let packet = match message {
+            Message::Text(text) => Packet::decode(text).ok(),
+            Message::Binary(_) => None,
+        };
+        let Some(upgrade) = &mut self.upgrade else { return };
+        let websocket = upgrade.websocket;
+        match packet {
+            Some(Packet::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
+                upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
+                upgrade.probes += 1;
+                let message = Message::Text(Bytes::from_static(b"3probe"));
+                self.control.push_back(Transmit::Write { websocket, message });
+            }
+            Some(Packet::Upgrade) if upgrade.probes > 0 => {
+                self.upgrade = None;
+                self.transport = Transport::WebSocket(websocket);
+                self.upgraded = true;
+                // A well-behaved client has stopped polling by now.
+                if let Some(poll) = self.poll.take() {
+                    self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
+                }
+            }
+            _ => self.drop_upgrade(),
+        }
+    }
+
+    pub(super) fn drop_upgrade(&mut self) {
+        if let Some(upgrade) = self.upgrade.take() {
+            let websocket = upgrade.websocket;
+            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+        }
+    }
+}
