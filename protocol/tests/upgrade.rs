@@ -328,3 +328,23 @@ fn a_ping_that_no_poll_took_goes_out_behind_the_upgrade() {
     t.advance_ms(300);
     ws.expect("2");
 }
+
+#[test]
+fn a_candidate_is_read_while_reading_pauses() {
+    let t = Server::engine(Config::default().receive_budget(100));
+    t.open();
+    t.with(|c| c.hold(None));
+    let post = t.post("4more than is handled");
+    post.expect_pending();
+    let ws = t.candidate();
+    assert!(!t.with(|c| c.wants_read()));
+    assert!(t.with(|c| c.wants_read_from(ws.id())));
+    ws.send("2probe");
+    ws.expect("3probe");
+    ws.send("5");
+    assert!(!t.with(|c| c.wants_read_from(ws.id())));
+    t.with(|c| c.release(None));
+    post.expect("200 ok");
+    assert!(t.with(|c| c.wants_read_from(ws.id())));
+    t.expect_events(&["upgraded", "message more than is handled"]);
+}

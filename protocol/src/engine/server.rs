@@ -167,6 +167,11 @@ impl Server {
         }
     }
 
+    /// Whether that WebSocket is the transport in use.
+    pub fn is_on(&self, websocket: RequestId) -> bool {
+        self.transport == Transport::WebSocket(websocket)
+    }
+
     /// Bytes that wait for the peer: queued here (with 32 more for each message), and not yet written by the
     /// owner.
     pub fn buffered(&self) -> usize {

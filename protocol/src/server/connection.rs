@@ -174,7 +174,13 @@ impl Connection {
         self.engine.is_writable()
     }
 
-    /// Whether the owner should read on from the client's WebSocket.
+    /// Whether the owner should read on from that WebSocket: see [`Connection::wants_read`]. One that the session
+    /// is moving to is always to be read: it carries no messages, and the upgrade has its own deadline.
+    pub fn wants_read_from(&self, websocket: RequestId) -> bool {
+        !self.engine.is_on(websocket) || self.wants_read()
+    }
+
+    /// Whether the owner should read on from the WebSocket in use.
     pub fn wants_read(&self) -> bool {
         let limit = self.engine.config().effective_receive_budget();
         match &self.layer {

@@ -49,8 +49,12 @@ impl Grant {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// The application's id generator gave an id that is in use, or an empty one.
-    #[error("the session id is in use already, or empty: ids must be unique and unguessable")]
+    /// The application's id generator gave an id that is in use, or empty, or that cannot stand in a URL and a
+    /// cookie as it is.
+    #[error(
+        "the session id is in use already, empty, or has characters other than letters, digits and -._~: ids must be \
+         unique and unguessable"
+    )]
     BadId,
     /// `max_sessions` is reached.
     #[error("the server holds `max_sessions` sessions already")]
@@ -185,7 +189,7 @@ impl<K: Clone> Router<K> {
             return Err(RegisterError::TooManySessions);
         }
         let id: Arc<str> = match id {
-            Some(id) if id.is_empty() => return Err(RegisterError::BadId),
+            Some(id) if !is_id(&id) => return Err(RegisterError::BadId),
             Some(id) => id.into(),
             None => self.random.id().into(),
         };
@@ -226,6 +230,12 @@ impl<K: Clone> Router<K> {
     pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
+}
+
+/// Whether an id reads the same in a query, a header and a log (the unreserved characters of RFC 3986, 2.3).
+fn is_id(id: &str) -> bool {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    !id.is_empty() && id.bytes().all(unreserved)
 }
 
 #[cfg(test)]
@@ -318,7 +328,9 @@ mod tests {
         let mut router = router(Config::default());
         assert!(router.register(Some("mine".to_string()), |_| 1).is_ok());
         assert_eq!(router.register(Some("mine".to_string()), |_| 2), Err(RegisterError::BadId));
-        assert_eq!(router.register(Some(String::new()), |_| 2), Err(RegisterError::BadId));
+        for bad in ["", "a b", "a;b", "a\r\nb", "a&b", "a%41", "\u{e9}"] {
+            assert_eq!(router.register(Some(bad.to_string()), |_| 2), Err(RegisterError::BadId), "{bad:?}");
+        }
         assert_eq!(ask(&router, "GET", "?EIO=4&transport=polling&sid=mine", &[]), "session 1");
     }
 

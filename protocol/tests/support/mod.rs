@@ -611,6 +611,10 @@ impl Request {
 }
 
 impl WebSocket {
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
     fn act(&self, act: impl FnOnce(&mut Connection, Instant)) {
         Request { server: self.server.clone(), id: self.id }.act(act);
     }
