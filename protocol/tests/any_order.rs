@@ -16,6 +16,7 @@ use sansocket_protocol::socket::server::{AckOutcome, SocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,8 @@ struct Run {
     poll: Option<RequestId>,
     websocket: Option<RequestId>,
     seen: Seen,
+    /// All that came out.
+    output: String,
 }
 
 /// What the stories came by, so that they are known to be worth something.
@@ -221,6 +224,7 @@ impl Run {
             poll: None,
             websocket: None,
             seen: Seen::default(),
+            output: String::new(),
         };
         if websocket {
             let id = run.upgrade();
@@ -432,6 +436,7 @@ impl Run {
     fn transmit(&mut self, count: usize) {
         for _ in 0..count {
             let Some(transmit) = self.connection.poll_transmit() else { return };
+            let _ = writeln!(self.output, "{transmit:?}");
             match transmit {
                 Transmit::Respond { request, .. } | Transmit::Abort { request } => {
                     let asked = self.requests.insert(request, Asked::Done);
@@ -453,6 +458,7 @@ impl Run {
     fn events(&mut self, count: usize) {
         for _ in 0..count {
             let Some(event) = self.connection.poll_event() else { return };
+            let _ = writeln!(self.output, "{event:?}");
             match event {
                 Event::Socket(SocketEvent::Connect { socket, namespace, .. }) => {
                     assert!(!self.sockets.contains(&socket), "a key was used again");
@@ -530,16 +536,27 @@ fn body(packets: &[usize]) -> Bytes {
     packets.iter().map(|at| PACKETS[*at]).collect::<Vec<_>>().join("\x1e").into()
 }
 
-#[test]
-fn any_order_of_calls_is_legal() {
+/// Tells random stories, the same ones at each run of the test.
+fn tell(cases: u32, check: impl Fn(bool, bool, Overflow, &[Op])) {
     let overflow = prop_oneof![Just(Overflow::Close), Just(Overflow::Fail), Just(Overflow::Drop)];
     let story = (prop::bool::weighted(0.8), any::<bool>(), overflow, prop::collection::vec(op(), 1..250));
-    let config = ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let told = TestRunner::new_with_rng(config, rng).run(&story, |(sockets, websocket, overflow, ops)| {
+        check(sockets, websocket, overflow, &ops);
+        Ok(())
+    });
+    if let Err(error) = told {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn any_order_of_calls_is_legal() {
     let total = RefCell::new(Seen::default());
-    let checked = TestRunner::new_with_rng(config, rng).run(&story, |(sockets, websocket, overflow, ops)| {
+    tell(300, |sockets, websocket, overflow, ops| {
         let mut run = Run::new(sockets, websocket, overflow);
-        for op in &ops {
+        for op in ops {
             run.act(op);
             run.check();
         }
@@ -552,14 +569,24 @@ fn any_order_of_calls_is_legal() {
         total.disconnected += seen.disconnected;
         total.upgraded += seen.upgraded;
         total.reasons.extend(seen.reasons);
-        Ok(())
     });
-    if let Err(error) = checked {
-        panic!("{error}");
-    }
-    let total = total.into_inner();
     // The stories are worth something only if they get far.
+    let total = total.into_inner();
     let Seen { joined, events, answered, timed_out, disconnected, upgraded, ref reasons } = total;
     let enough = joined > 500 && events > 500 && upgraded > 5 && reasons.len() >= 7;
     assert!(enough && answered > 30 && timed_out > 30 && disconnected > 30, "{total:?}");
+}
+
+#[test]
+fn the_same_inputs_give_the_same_outputs() {
+    tell(60, |sockets, websocket, overflow, ops| {
+        let [first, second] = [(); 2].map(|()| {
+            let mut run = Run::new(sockets, websocket, overflow);
+            for op in ops {
+                run.act(op);
+            }
+            run.output
+        });
+        assert_eq!(first, second);
+    });
 }

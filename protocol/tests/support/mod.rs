@@ -7,9 +7,14 @@
 //! peer did wrong.
 
 // Every test file uses its own part of this.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
+
+mod notation;
+
+pub use notation::{event, event_with_id, ms, quick};
 
 use bytes::Bytes;
+use notation::{hex, message, show};
 use sansocket_protocol::engine::config::Config;
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::{RequestHead, RequestId, Response};
@@ -24,7 +29,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// More rounds than any honest exchange takes: the machine would be running in circles.
 const LIVELOCK: usize = 100_000;
@@ -73,33 +77,6 @@ pub struct Request {
 pub struct WebSocket {
     server: Server,
     id: RequestId,
-}
-
-pub fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-/// The settings that the conformance suites ask for: a ping after 300 ms, 200 ms for the pong.
-pub fn quick() -> Config {
-    Config::default().path("/socket.io").ping_interval(ms(300)).ping_timeout(ms(200))
-}
-
-pub fn event(namespace: &str, json: &str) -> Frame {
-    event_with_id(namespace, json, None)
-}
-
-/// A frame from the JSON of its arguments, name first.
-pub fn event_with_id(namespace: &str, json: &str, id: Option<u64>) -> Frame {
-    let args: Vec<serde_json::Value> = serde_json::from_str(json).expect("an array");
-    let name = args[0].as_str().expect("a name");
-    match &args[1..] {
-        [] => Frame::event(namespace, name, id, &()),
-        [a] => Frame::event(namespace, name, id, &(a,)),
-        [a, b] => Frame::event(namespace, name, id, &(a, b)),
-        [a, b, c] => Frame::event(namespace, name, id, &(a, b, c)),
-        _ => panic!("up to three arguments"),
-    }
-    .expect("an event")
 }
 
 impl Server {
@@ -504,29 +481,6 @@ impl World {
             other => panic!("{other:?}"),
         };
         self.heard.push(line);
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("<{digits}>")
-}
-
-fn show(message: &Message) -> String {
-    match message {
-        Message::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        Message::Binary(data) => hex(data),
-    }
-}
-
-/// `<010203>` is binary, everything else text.
-fn message(text: &str) -> Message {
-    match text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
-        Some(digits) => {
-            let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex");
-            Message::Binary((0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into())
-        }
-        None => Message::Text(Bytes::copy_from_slice(text.as_bytes())),
     }
 }
 
