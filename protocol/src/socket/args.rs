@@ -190,6 +190,33 @@ impl Args {
             .map_err(|error| self.error(&progress, &error))
     }
 
+    /// The arguments behind the first `n`; none if there are no more than that.
+    ///
+    /// For a server that reads an argument, a room perhaps, and sends the rest on. The event keeps its name,
+    /// positions count from 0 again, and the bytes are shared. The placeholders keep their numbers and
+    /// [`attachments`](Self::attachments) all of the attachments, but when the rest is sent, only those go out
+    /// that it refers to.
+    ///
+    /// ```
+    /// use sansocket_protocol::frame::Frame;
+    /// use sansocket_protocol::socket::args::Args;
+    ///
+    /// let args = Args::from_json(r#"["lobby","hello",3]"#, vec![])?;
+    /// let room: String = args.get(0)?;
+    /// let frame = Frame::event("/", "said", None, &args.skip(1))?;
+    /// assert_eq!(room, "lobby");
+    /// assert_eq!(frame.text().unwrap(), r#"42["said","hello",3]"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn skip(&self, n: usize) -> Self {
+        let mut rest = self.clone();
+        rest.shape.count = self.shape.count.saturating_sub(n);
+        if let Some(json) = self.argument(n) {
+            rest.shape.first = self.text.len() - json.len();
+        }
+        rest
+    }
+
     /// The attachments, in the order of their numbers.
     pub fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
@@ -214,7 +241,7 @@ impl Args {
         // They are reported in the order in which they end, so the argument itself comes last.
         let end = skip_value(json, 0);
         let found = placeholder::placeholders(&json[..end], |found| {
-            outermost = (found.end == end).then_some(found.num).flatten();
+            outermost = (found.span.end == end).then_some(found.num).flatten();
             Ok::<(), ()>(())
         });
         found.ok().and(outermost).and_then(|num| attachments.get(num))

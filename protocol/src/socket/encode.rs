@@ -2,7 +2,7 @@
 //! become placeholders and attachments.
 
 use super::args::Args;
-use super::placeholder::{self, Placeholder};
+use super::placeholder;
 use super::serialize::Json;
 use super::spread::Spread;
 use alloc::string::{String, ToString};
@@ -46,7 +46,10 @@ impl ser::Error for EncodeError {
 /// Bytes (what serializes as bytes: `bytes::Bytes`, the wrappers of serde_bytes) become attachments, wherever
 /// they stand. A `Vec<u8>` is to serde a list of numbers, and is sent as one.
 ///
-/// Received [`Args`] are passed on as they came, without being decoded.
+/// Received [`Args`] are passed on as text, without being decoded, and their attachments without a copy. What
+/// goes out is nevertheless what a peer sends that decodes and encodes: placeholders are numbered from 0 in the
+/// order in which they stand, an attachment that none of them names is left out, and one that several name is
+/// sent once for each. The blanks and numbers between them stay as they were written.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -113,7 +116,7 @@ impl ArgsEncoder<'_> {
         Json(self.0)
     }
 
-    /// Adds received arguments as they are. Attachments of no argument at all are left out.
+    /// Adds received arguments, each attachment where its placeholder stands.
     fn relay(&mut self, args: &Args) {
         let json = args.list();
         if json.is_empty() {
@@ -126,25 +129,23 @@ impl ArgsEncoder<'_> {
             message.text.extend_from_slice(json);
             return;
         }
-        // Its attachments come behind those that are already there, and their numbers move accordingly.
-        let mut found = Vec::new();
-        let collected = placeholder::placeholders(json, |placeholder| {
-            found.push(placeholder);
-            Ok::<(), core::convert::Infallible>(())
-        });
-        let Ok(()) = collected;
-        found.sort_by_key(|placeholder| placeholder.span.start);
-        message.placeholders += found.len();
-        let offset = message.attachments.len();
+        // Mostly each of them is already written as it must be, and all of the text is copied at once.
         let mut copied = 0;
-        for Placeholder { num, span, .. } in found {
-            let Some(num) = num.filter(|_| offset > 0) else { continue };
-            message.text.extend_from_slice(&json[copied..span.start]);
-            message.text.extend_from_slice((num + offset).to_string().as_bytes());
-            copied = span.end;
+        for found in placeholder::outermost(json) {
+            let Some(attachment) = found.num.and_then(|num| args.attachments().get(num)) else {
+                message.has_foreign_json = true;
+                continue;
+            };
+            let num = message.attachments.len();
+            message.attachments.push(attachment.clone());
+            message.placeholders += 1;
+            if found.num != Some(num) || !found.is_canonical(json) {
+                message.text.extend_from_slice(&json[copied..found.span.start]);
+                placeholder::push(&mut message.text, num);
+                copied = found.span.end;
+            }
         }
         message.text.extend_from_slice(&json[copied..]);
-        message.attachments.extend_from_slice(args.attachments());
     }
 }
 

@@ -1,49 +1,70 @@
 //! Finding the objects that stand for attachments: `{"_placeholder":true,"num":0}`.
 
 use super::scan::{skip_blanks, skip_scalar, skip_string, skip_value, unescape};
+use super::write::push_u64;
 use alloc::vec::Vec;
+use core::convert::Infallible;
 use core::ops::Range;
 
 /// An object whose `_placeholder` is `true`.
 pub(super) struct Placeholder {
     /// Which attachment it stands for, if its `num` is a whole number.
     pub(super) num: Option<usize>,
-    /// Where the text of that number is.
+    /// Where the object is.
     pub(super) span: Range<usize>,
-    /// Where the object ends.
-    pub(super) end: usize,
+}
+
+impl Placeholder {
+    /// Whether `json` already has it in the one form that [`push`] writes.
+    pub(super) fn is_canonical(&self, json: &[u8]) -> bool {
+        let digits = json[self.span.clone()].strip_prefix(HEAD).and_then(|rest| rest.strip_suffix(b"}"));
+        // Valid JSON has no leading zeros, so one number is always the same digits.
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+    }
 }
 
 const OBJECT: u8 = 1;
 const MARKED: u8 = 2;
 
+/// What stands before the number of a placeholder as the reference writes it.
+const HEAD: &[u8] = b"{\"_placeholder\":true,\"num\":";
+
 /// Calls `each` for every placeholder in `json`, which must be valid JSON, in the order in which they end.
 ///
-/// Does not recurse, and needs one byte per level of nesting: a peer may nest as deep as its message is long.
+/// Does not recurse: a peer may nest as deep as its message is long. Needs one byte per level of nesting, and one
+/// word more per open object, which has at least five bytes of text around the one inside of it.
 /// Of a repeated key the last one counts, as in JavaScript.
 pub(super) fn placeholders<E>(
     json: &[u8],
     mut each: impl FnMut(Placeholder) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut open: Vec<u8> = Vec::new();
+    // Where the open objects begin.
+    let mut starts: Vec<usize> = Vec::new();
     // The `num` members of open objects, beside the depth they were seen at.
     let mut nums: Vec<(usize, Range<usize>)> = Vec::new();
     let mut at = 0;
     while let Some(&byte) = json.get(at) {
         match byte {
-            b'[' | b'{' => {
-                open.push(if byte == b'{' { OBJECT } else { 0 });
+            b'[' => {
+                open.push(0);
+                at += 1;
+            }
+            b'{' => {
+                open.push(OBJECT);
+                starts.push(at);
                 at += 1;
             }
             b']' | b'}' => {
                 let depth = open.len();
                 let flags = open.pop().unwrap_or(0);
-                let span = pop_at(&mut nums, depth);
-                if flags & MARKED != 0 {
-                    let num = span.clone().and_then(|span| number(&json[span]));
-                    each(Placeholder { num, span: span.unwrap_or(at..at), end: at + 1 })?;
-                }
+                let num = pop_at(&mut nums, depth);
+                let start = if flags & OBJECT != 0 { starts.pop() } else { None };
                 at += 1;
+                if flags & MARKED != 0 {
+                    let num = num.and_then(|num| number(&json[num]));
+                    each(Placeholder { num, span: start.unwrap_or(at)..at })?;
+                }
             }
             b'"' => {
                 let start = at;
@@ -84,6 +105,28 @@ fn pop_at(nums: &mut Vec<(usize, Range<usize>)>, depth: usize) -> Option<Range<u
         Some((seen, _)) if *seen == depth => nums.pop().map(|(_, span)| span),
         _ => None,
     }
+}
+
+/// The placeholders that a reader of `json` replaces, in the order in which they stand: one inside of another is
+/// gone with the other.
+pub(super) fn outermost(json: &[u8]) -> Vec<Placeholder> {
+    let mut outermost: Vec<Placeholder> = Vec::new();
+    let collected = placeholders(json, |placeholder| {
+        while outermost.last().is_some_and(|inner| inner.span.start > placeholder.span.start) {
+            outermost.pop();
+        }
+        outermost.push(placeholder);
+        Ok::<(), Infallible>(())
+    });
+    let Ok(()) = collected;
+    outermost
+}
+
+/// Writes the placeholder for attachment `num`, in the one form that the reference writes.
+pub(super) fn push(out: &mut Vec<u8>, num: usize) {
+    out.extend_from_slice(HEAD);
+    push_u64(out, num as u64);
+    out.push(b'}');
 }
 
 /// Whether every placeholder in `json` stands for one of `count` attachments.

@@ -1,6 +1,7 @@
 //! Writing values as serde_json writes them, but bytes as placeholders and attachments.
 
 use super::encode::{EncodeError, Message};
+use super::placeholder;
 use super::write::{push_displayed, push_f32, push_f64, push_i64, push_plain, push_string, push_u64};
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -70,9 +71,7 @@ impl<'a> Serializer for Json<'a> {
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.0.text.extend_from_slice(b"{\"_placeholder\":true,\"num\":");
-        push_u64(&mut self.0.text, self.0.attachments.len() as u64);
-        self.0.text.push(b'}');
+        placeholder::push(&mut self.0.text, self.0.attachments.len());
         self.0.attachments.push(Bytes::copy_from_slice(bytes));
         self.0.placeholders += 1;
         Ok(())

@@ -116,46 +116,6 @@ fn a_failed_decode_says_which_argument_and_why() {
 }
 
 #[test]
-fn received_arguments_are_passed_on_as_they_came() {
-    let plain = decode(r#"2["e", 1.50 ,{"a": "\ud83d"} ]"#).unwrap().into_args();
-    assert_eq!(text(&Frame::event("/", "x", None, &plain).unwrap()), r#"42["x",1.50 ,{"a": "\ud83d"} ]"#);
-    assert_eq!(text(&Frame::ack("/", 0, &plain).unwrap()), r#"430[1.50 ,{"a": "\ud83d"} ]"#);
-    let none = decode(r#"2["e"]"#).unwrap().into_args();
-    assert_eq!(text(&Frame::ack("/", 0, &none).unwrap()), "430[]");
-
-    let binary = receive(&emit((Bytes::from_static(b"a"), [Bytes::from_static(b"b")]))).into_args();
-    let frame = Frame::ack("/", 5, &binary).unwrap();
-    assert_eq!(text(&frame), r#"462-5[{"_placeholder":true,"num":0},[{"_placeholder":true,"num":1}]]"#);
-    assert_eq!(frame.attachments(), binary.attachments());
-}
-
-#[test]
-fn several_received_arguments_fit_into_one_message() {
-    struct Both<'a>(Bytes, &'a Args, &'a Args);
-    impl ToArgs for Both<'_> {
-        fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
-            out.arg(&self.0)?;
-            self.1.to_args(out)?;
-            self.2.to_args(out)
-        }
-    }
-    let json = r#"[{"_placeholder":true,"num":1,"in":{"num":0,"_placeholder":true}}]"#;
-    let binary = Args::from_json(json, vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")]).unwrap();
-    let plain = Args::from_json("[7]", vec![]).unwrap();
-    let frame = Frame::ack("/", 5, &Both(Bytes::from_static(b"0"), &binary, &plain)).unwrap();
-    assert_eq!(
-        text(&frame),
-        r#"463-5[{"_placeholder":true,"num":0},{"_placeholder":true,"num":2,"in":{"num":1,"_placeholder":true}},7]"#
-    );
-    let args = receive(&frame).into_args();
-    assert_eq!(args.decode::<(&[u8], &[u8], u8)>().unwrap(), (&b"0"[..], &b"b"[..], 7));
-
-    let fake = Args::from_json(r#"[{"_placeholder":true,"num":0}]"#, vec![]).unwrap();
-    let error = Frame::ack("/", 5, &Both(Bytes::new(), &plain, &fake)).unwrap_err();
-    assert_eq!(error, EncodeError::Placeholder);
-}
-
-#[test]
 fn from_json_checks_what_it_is_given() {
     for (json, legal) in
         [("[]", true), (" [1] ", true), ("", false), ("{}", false), ("[1", false), ("[1]x", false)]

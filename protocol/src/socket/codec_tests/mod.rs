@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 mod arguments;
 mod packets;
 mod random;
+mod relay;
 mod values;
 
 fn decode(text: &str) -> Result<Packet, PacketError> {

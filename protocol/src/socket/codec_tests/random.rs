@@ -83,6 +83,17 @@ fn poke(packet: Packet) {
     }
     let frame = Frame::ack("/", 1, &args).unwrap();
     assert_eq!(receive(&frame).into_args().len(), args.len());
+    for n in 0..args.len() + 2 {
+        let rest = args.skip(n);
+        assert_eq!(rest.len(), args.len().saturating_sub(n));
+        assert_eq!((0..rest.len()).map(|i| rest.raw(i)).collect::<Vec<_>>(), {
+            (n..args.len()).map(|i| args.raw(i)).collect::<Vec<_>>()
+        });
+        // What was relayed once is as the reference has it, and does not change any more.
+        let once = Frame::ack("/", 1, &rest).unwrap();
+        let twice = Frame::ack("/", 1, &receive(&once).into_args()).unwrap();
+        assert_eq!((once.text(), once.attachments()), (twice.text(), twice.attachments()));
+    }
 }
 
 proptest! {
