@@ -12,7 +12,6 @@ use sansocket_tokio::{
     Args, Auth, Cors, Data, EngineServer, EngineSocket, HubError, Listener, Message, Namespace, Server,
     Socket,
 };
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
@@ -33,8 +32,8 @@ fn register(namespace: &Namespace) {
             socket.join(&room)?;
             Ok(())
         })
-        .on("bcast", async |socket: Socket, Data((room, payload)): Data<(String, Value)>| {
-            let _ = socket.namespace().to(&room).emit("bcast", &payload);
+        .on("bcast", async |socket: Socket, Data(room): Data<String>, args: Args| {
+            let _ = socket.namespace().to(&room).emit("bcast", &args.skip(1));
         });
 }
 

@@ -168,18 +168,19 @@ impl Cell {
     }
 
     /// Ends the session whatever is left: its owner goes away.
-    pub(crate) fn force_end(&self) -> (Vec<(RequestId, oneshot::Sender<Answer>)>, Vec<AckSink>, Vec<Waker>) {
+    pub(crate) fn force_end(&self) -> Leftovers {
         let mut inner = self.lock();
         inner.ended = true;
         let acks = std::mem::take(&mut inner.acks).into_values().collect();
-        (std::mem::take(&mut inner.requests), acks, std::mem::take(&mut inner.room))
+        let requests = std::mem::take(&mut inner.requests);
+        Leftovers { requests, acks, room: std::mem::take(&mut inner.room) }
     }
 
     /// Wakes those who wait for room in the send buffer, if there is room.
     pub(crate) fn announce_room(&self) {
         let wakers = {
             let mut inner = self.lock();
-            if inner.room.is_empty() || !(inner.machine.has_room() || !inner.machine.is_open()) {
+            if inner.room.is_empty() || inner.machine.is_open() && !inner.machine.has_room() {
                 return;
             }
             std::mem::take(&mut inner.room)
@@ -200,6 +201,14 @@ impl Cell {
         }
         false
     }
+}
+
+/// What a session leaves behind when its owner goes away: those who wait for it, to be told without the lock.
+pub(crate) struct Leftovers {
+    /// Dropping them answers.
+    pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
+    pub(crate) acks: Vec<AckSink>,
+    pub(crate) room: Vec<Waker>,
 }
 
 impl Inner {

@@ -102,7 +102,7 @@ impl ServerInner {
             namespace: NamespaceInner::new(
                 name.clone(),
                 parent.handlers.clone(),
-                self.limits.clone(),
+                self.limits,
                 self.this.clone(),
             ),
             parent: Some(parent),
@@ -168,7 +168,7 @@ impl Server {
             namespace: NamespaceInner::new(
                 name,
                 Arc::new(Handlers::default()),
-                self.0.limits.clone(),
+                self.0.limits,
                 Arc::downgrade(&self.0),
             ),
             parent: None,

@@ -307,7 +307,6 @@ impl Session {
             for websocket in &mut self.websockets {
                 websocket.poll_write(context);
             }
-            let unwritten = self.websockets.iter().map(|websocket| websocket.unwritten.len()).sum();
             if let Some(first) = self.websockets.first_mut() {
                 if first.unwritten.capacity() > 0 && first.unwritten.is_empty() {
                     std::mem::swap(&mut first.unwritten, &mut buffers.write);
@@ -321,7 +320,10 @@ impl Session {
             }
             if !self.websockets.is_empty() {
                 let now = self.cell.now();
-                self.cell.lock().machine.handle_unwritten(now, unwritten);
+                let mut inner = self.cell.lock();
+                let current = self.websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
+                let unwritten = current.map_or(0, |websocket| websocket.unwritten.len());
+                inner.machine.handle_unwritten(now, unwritten);
             }
             progress
         });
@@ -419,12 +421,12 @@ impl Future for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Reached with work left only when the runtime itself shuts down.
-        let (requests, acks, wakers) = self.cell.force_end();
-        drop(requests);
-        for sink in acks {
+        let left = self.cell.force_end();
+        drop(left.requests);
+        for sink in left.acks {
             sink(sansocket_protocol::socket::server::AckOutcome::Disconnected);
         }
-        for waker in wakers {
+        for waker in left.room {
             waker.wake();
         }
         self.application.ended(&self.cell);
@@ -441,7 +443,7 @@ fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {
 impl WebSocket {
     /// Reads one batch and gives its messages to the machine. Returns whether anything came.
     fn poll_read(&mut self, cell: &Cell, context: &mut Context<'_>) -> bool {
-        if self.state == State::Open && !cell.lock().machine.wants_read() {
+        if self.state == State::Open && !cell.lock().machine.wants_read_from(self.id) {
             return false;
         }
         with_buffers(|buffers| {

@@ -150,6 +150,11 @@ impl Connection {
         self.engine.transport_name()
     }
 
+    /// Whether that WebSocket is the transport in use, and not one that the session is moving to.
+    pub fn is_on(&self, websocket: RequestId) -> bool {
+        self.engine.is_on(websocket)
+    }
+
     /// The largest message that a client may send.
     pub fn max_payload(&self) -> usize {
         self.engine.config().max_payload
