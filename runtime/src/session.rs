@@ -147,7 +147,7 @@ impl Session {
         {
             let mut inner = self.cell.lock();
             if !inner.upgrades.is_empty() {
-                self.upgrading.append(&mut inner.upgrades);
+                self.upgrading.append(&mut std::mem::take(&mut inner.upgrades));
             }
         }
         let mut at = 0;
@@ -158,6 +158,9 @@ impl Session {
                 continue;
             };
             drop(self.upgrading.swap_remove(at));
+            if self.upgrading.is_empty() {
+                self.upgrading = Vec::new();
+            }
             let now = self.cell.now();
             match upgraded {
                 Ok(upgraded) => {
@@ -168,6 +171,10 @@ impl Session {
                     drop(inner);
                     let state = State::Open;
                     let unwritten = Vec::new();
+                    // An empty slice would keep the buffer that it is a slice of.
+                    let ahead = if ahead.is_empty() { Bytes::new() } else { ahead };
+                    // There is one, and for the moment of an upgrade none: no room for four.
+                    self.websockets.reserve_exact(1);
                     self.websockets.push(WebSocket { id, stream, reader, ahead, unwritten, state });
                 }
                 Err(error) => {
@@ -461,7 +468,8 @@ impl WebSocket {
             } else {
                 let bytes = self.ahead.len().min(buffers.read.len());
                 buffers.read[..bytes].copy_from_slice(&self.ahead[..bytes]);
-                self.ahead = self.ahead.slice(bytes..);
+                let rest = self.ahead.slice(bytes..);
+                self.ahead = if rest.is_empty() { Bytes::new() } else { rest };
                 bytes
             };
             if bytes == 0 {
