@@ -35,6 +35,8 @@ use std::time::Duration;
 const ROUNDS_PER_POLL: usize = 8;
 /// How many events are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
+/// WebSocket pings are answered while less than this waits to be written.
+const PONGS_BELOW: usize = 16 << 10;
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -504,7 +506,11 @@ impl WebSocket {
                     Incoming::Binary(data) => {
                         inner.machine.handle_websocket(now, self.id, Message::Binary(data));
                     }
-                    Incoming::Ping(data) => websocket::write_pong(&mut self.unwritten, None, &data),
+                    // One who pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
+                    Incoming::Ping(data) if self.unwritten.len() < PONGS_BELOW => {
+                        websocket::write_pong(&mut self.unwritten, None, &data);
+                    }
+                    Incoming::Ping(_) => {}
                     Incoming::Pong => {}
                     Incoming::Close(code) => {
                         if self.state == State::Open {
