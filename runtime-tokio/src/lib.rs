@@ -43,3 +43,8 @@ pub use sansocket_runtime::{
     HandlerError, Handshake, HubError, IntoAck, Namespace, Origins, Overflow, PeerAddr, Refusal,
     ResponseBody, SendError, Socket, State, ToArgs, Transports, TryData, ack, extract, handler,
 };
+
+/// The code of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
