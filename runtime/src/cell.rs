@@ -141,30 +141,32 @@ impl Cell {
 
     // --- the owner's side -------------------------------------------------------------------------------------
 
-    /// The owner begins a pass.
-    pub(crate) fn wake_up(&self) {
-        self.lock().awake = true;
+    /// The owner wakes up, and takes the upgrades that were accepted meanwhile.
+    pub(crate) fn wake_up(&self) -> Vec<(RequestId, OnUpgrade)> {
+        let mut inner = self.lock();
+        inner.awake = true;
+        std::mem::take(&mut inner.upgrades)
     }
 
-    /// The owner ends a pass: it may sleep until `waker` is called, or it has to go on. Returns the deadline to
-    /// arm a timer for, or `None` to go on.
-    pub(crate) fn fall_asleep(&self, waker: &Waker) -> Option<Option<time::Instant>> {
+    /// The owner has nothing to do that it knows of: it may sleep until `waker` is called. With `may_end`, nothing
+    /// but the machine keeps the session alive.
+    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool) -> Rest {
         let mut inner = self.lock();
-        if inner.machine.has_output() {
-            return None;
+        if inner.machine.has_output() || !inner.upgrades.is_empty() {
+            return Rest::Awake;
+        }
+        if may_end && inner.machine.is_finished() {
+            inner.ended = true;
+            return Rest::Over;
         }
         let deadline = inner.machine.poll_timeout();
         inner.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
-        inner.waker = Some(waker.clone());
+        match &mut inner.waker {
+            Some(before) => before.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
         inner.awake = false;
-        Some(deadline)
-    }
-
-    /// Ends the session for good, if nothing is left to be done. From then on requests are not taken.
-    pub(crate) fn end(&self) -> bool {
-        let mut inner = self.lock();
-        inner.ended = inner.machine.is_finished();
-        inner.ended
+        Rest::Asleep(deadline)
     }
 
     /// Ends the session whatever is left: its owner goes away.
@@ -174,20 +176,6 @@ impl Cell {
         let acks = std::mem::take(&mut inner.acks).into_values().collect();
         let requests = std::mem::take(&mut inner.requests);
         Leftovers { requests, acks, room: std::mem::take(&mut inner.room) }
-    }
-
-    /// Wakes those who wait for room in the send buffer, if there is room.
-    pub(crate) fn announce_room(&self) {
-        let wakers = {
-            let mut inner = self.lock();
-            if inner.room.is_empty() || inner.machine.is_open() && !inner.machine.has_room() {
-                return;
-            }
-            std::mem::take(&mut inner.room)
-        };
-        for waker in wakers {
-            waker.wake();
-        }
     }
 
     /// Whether the send buffer has room, or never will: otherwise `waker` is called when that changes.
@@ -203,6 +191,16 @@ impl Cell {
     }
 }
 
+/// What an owner that has nothing to do does next.
+pub(crate) enum Rest {
+    /// There is something to do after all.
+    Awake,
+    /// It sleeps, until that deadline at the latest.
+    Asleep(Option<time::Instant>),
+    /// The session is over.
+    Over,
+}
+
 /// What a session leaves behind when its owner goes away: those who wait for it, to be told without the lock.
 pub(crate) struct Leftovers {
     /// Dropping them answers.
@@ -214,6 +212,14 @@ pub(crate) struct Leftovers {
 impl Inner {
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Those who wait for room in the send buffer, if there is room now, or never will be.
+    pub(crate) fn take_room(&mut self) -> Vec<Waker> {
+        if self.room.is_empty() || self.machine.is_open() && !self.machine.has_room() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.room)
     }
 
     fn bell(&mut self) -> Option<Waker> {

@@ -1,6 +1,7 @@
 //! The request that opened a session, as the application sees it.
 
-use http::{Extensions, HeaderMap, Request, Uri};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 use sansocket_protocol::engine::request::pairs;
 use std::borrow::Cow;
 use std::fmt;
@@ -28,14 +29,10 @@ impl Handshake {
         let mut extensions = request.extensions().clone();
         // hyper's own: it would keep the connection's parts alive.
         extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let mut headers = request.headers().clone();
-        // What only concerns the WebSocket handshake is not worth its memory for the life of a session.
-        for name in ["sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "upgrade"] {
-            headers.remove(name);
-        }
+        let (uri, headers) = own(request.uri(), request.headers());
         let peer = connection.peer.or_else(|| extensions.get::<SocketAddr>().copied());
         Self(Arc::new(Inner {
-            uri: request.uri().clone(),
+            uri,
             headers,
             extensions,
             peer,
@@ -91,6 +88,36 @@ impl fmt::Debug for Handshake {
         // Headers and query may hold secrets.
         f.debug_struct("Handshake").field("path", &self.0.uri.path()).field("peer", &self.0.peer).finish()
     }
+}
+
+/// What concerns only the WebSocket handshake is not worth its memory for the life of a session.
+const LEFT_OUT: [&str; 5] =
+    ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
+
+/// A copy of the request's head in one piece of memory: hyper's own are slices of the connection's read buffer and
+/// would keep all of that alive.
+fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
+    let kept = || headers.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()));
+    let mut text = uri.to_string().into_bytes();
+    let uri_end = text.len();
+    let mut count = 0;
+    for (_, value) in kept() {
+        text.extend_from_slice(value.as_bytes());
+        count += 1;
+    }
+    let text = Bytes::from(text);
+    let owned_uri = Uri::from_maybe_shared(text.slice(..uri_end)).unwrap_or_default();
+    let mut owned = HeaderMap::with_capacity(count);
+    let mut at = uri_end;
+    for (name, value) in kept() {
+        let end = at + value.len();
+        // It was valid where it came from.
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(at..end)) {
+            owned.append(name.clone(), value);
+        }
+        at = end;
+    }
+    (owned_uri, owned)
 }
 
 /// What a listener knows about a connection.

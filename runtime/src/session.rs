@@ -5,7 +5,7 @@
 //! handlers run, and writes once for all that they sent.
 
 use crate::ack::Reply;
-use crate::cell::{Answer, Cell};
+use crate::cell::{Answer, Cell, Rest};
 use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Stream, Timer};
 use crate::sockets::Done;
@@ -28,13 +28,15 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How often a pass may go round before other sessions have their turn.
 const ROUNDS_PER_POLL: usize = 8;
 /// How many events are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
+/// WebSocket pings are answered while less than this waits to be written.
+const PONGS_BELOW: usize = 16 << 10;
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -98,6 +100,8 @@ struct WebSocket {
     ahead: Bytes,
     unwritten: Vec<u8>,
     state: State,
+    /// The machine did not want more at the last look.
+    paused: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +122,10 @@ pub(crate) struct Session {
     jobs: Vec<Job>,
     timer: Option<Box<dyn Timer>>,
     armed: Option<time::Instant>,
+    /// Who the armed timer wakes.
+    armed_for: Option<Waker>,
+    /// The time of this round.
+    now: time::Instant,
     opened: bool,
     on_end: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -137,19 +145,22 @@ impl Session {
             jobs: Vec::new(),
             timer: None,
             armed: None,
+            armed_for: None,
+            now: time::Instant::ZERO,
             opened: false,
             on_end: Some(on_end),
         }
     }
 
+    /// Begins a round that may follow a sleep.
+    fn wake_up(&mut self) {
+        let mut upgrades = self.cell.wake_up();
+        self.upgrading.append(&mut upgrades);
+        self.now = self.cell.now();
+    }
+
     /// Accepted upgrades become WebSockets.
     fn poll_upgrades(&mut self, context: &mut Context<'_>) {
-        {
-            let mut inner = self.cell.lock();
-            if !inner.upgrades.is_empty() {
-                self.upgrading.append(&mut inner.upgrades);
-            }
-        }
         let mut at = 0;
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
@@ -158,7 +169,10 @@ impl Session {
                 continue;
             };
             drop(self.upgrading.swap_remove(at));
-            let now = self.cell.now();
+            if self.upgrading.is_empty() {
+                self.upgrading = Vec::new();
+            }
+            let now = self.now;
             match upgraded {
                 Ok(upgraded) => {
                     let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
@@ -168,7 +182,19 @@ impl Session {
                     drop(inner);
                     let state = State::Open;
                     let unwritten = Vec::new();
-                    self.websockets.push(WebSocket { id, stream, reader, ahead, unwritten, state });
+                    // An empty slice would keep the buffer that it is a slice of.
+                    let ahead = if ahead.is_empty() { Bytes::new() } else { ahead };
+                    // There is one, and for the moment of an upgrade none: no room for four.
+                    self.websockets.reserve_exact(1);
+                    self.websockets.push(WebSocket {
+                        id,
+                        stream,
+                        reader,
+                        ahead,
+                        unwritten,
+                        state,
+                        paused: false,
+                    });
                 }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
@@ -183,15 +209,14 @@ impl Session {
         let mut progress = false;
         for websocket in &mut self.websockets {
             if websocket.state != State::Dead {
-                progress |= websocket.poll_read(&self.cell, context);
+                progress |= websocket.poll_read(&self.cell, self.now, context);
             }
         }
         progress
     }
 
-    /// Hands events to the application and begins its jobs. Returns whether there was any.
-    fn dispatch(&mut self, context: &mut Context<'_>) -> bool {
-        let mut progress = false;
+    /// Hands events to the application and begins its jobs.
+    fn dispatch(&mut self, context: &mut Context<'_>) {
         for _ in 0..EVENTS_PER_ROUND {
             let mut inner = self.cell.lock();
             let Some(event) = inner.machine.poll_event() else { break };
@@ -200,7 +225,6 @@ impl Session {
                 _ => None,
             };
             drop(inner);
-            progress = true;
             if let (Some(sink), Event::Socket(SocketEvent::Ack { outcome, .. })) = (ack, &event) {
                 sink(outcome.clone());
                 continue;
@@ -220,7 +244,6 @@ impl Session {
                 Err(panic) => self.application.panicked(socket, panic, &self.cell),
             }
         }
-        progress
     }
 
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
@@ -234,9 +257,8 @@ impl Session {
         }
     }
 
-    /// Goes on with the jobs that were not done at once. Returns whether one got done.
-    fn poll_jobs(&mut self, context: &mut Context<'_>) -> bool {
-        let mut progress = false;
+    /// Goes on with the jobs that were not done at once.
+    fn poll_jobs(&mut self, context: &mut Context<'_>) {
         let mut at = 0;
         while let Some(job) = self.jobs.get_mut(at) {
             let done = match job.work.poll_caught(context) {
@@ -247,22 +269,25 @@ impl Session {
                 Ok(Poll::Ready(())) => None,
                 Err(panic) => Some(panic),
             };
-            progress = true;
             let job = self.jobs.remove(at);
             if let Some(panic) = done {
                 self.application.panicked(job.socket, panic, &self.cell);
             }
             self.cell.lock().machine.release(job.socket);
         }
-        progress
     }
 
-    /// Writes what the machine wants written, as far as the sockets take it. Returns whether there was anything.
-    fn transmit(&mut self, context: &mut Context<'_>) -> bool {
+    /// Writes what the machine wants written, as far as the sockets take it.
+    fn transmit(&mut self, context: &mut Context<'_>) {
+        let mut inner = self.cell.lock();
+        let behind = self.websockets.iter().any(|websocket| !websocket.unwritten.is_empty());
+        if !behind && !inner.machine.has_transmit() {
+            let room = inner.take_room();
+            drop(inner);
+            return room.into_iter().for_each(Waker::wake);
+        }
         let mut answers: Vec<(oneshot::Sender<Answer>, Answer)> = Vec::new();
-        let progress = with_buffers(|buffers| {
-            let mut progress = false;
-            let mut inner = self.cell.lock();
+        let room = with_buffers(|buffers| {
             // The first WebSocket writes from the worker's buffer, and takes over only what is left.
             if let Some(first) = self.websockets.first_mut() {
                 if first.unwritten.is_empty() {
@@ -270,7 +295,6 @@ impl Session {
                 }
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
-                progress = true;
                 let (request, answer) = match transmit {
                     Transmit::Write { websocket, message } => {
                         if let Some(found) = find(&mut self.websockets, websocket) {
@@ -288,7 +312,7 @@ impl Session {
                     Transmit::CloseWebSocket { websocket, code } => {
                         if let Some(found) = find(&mut self.websockets, websocket) {
                             websocket::write_close(&mut found.unwritten, None, code, "");
-                            found.state = State::Closing(self.cell.now() + LINGER);
+                            found.state = State::Closing(self.now + LINGER);
                         }
                         self.upgrading.retain(|(id, _)| *id != websocket);
                         continue;
@@ -318,26 +342,17 @@ impl Session {
                     buffers.write = std::mem::replace(&mut first.unwritten, left);
                 }
             }
-            if !self.websockets.is_empty() {
-                let now = self.cell.now();
-                let mut inner = self.cell.lock();
-                let current = self.websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
-                let unwritten = current.map_or(0, |websocket| websocket.unwritten.len());
-                inner.machine.handle_unwritten(now, unwritten);
-            }
-            progress
+            let mut inner = self.cell.lock();
+            let current = self.websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
+            let unwritten = current.map_or(0, |websocket| websocket.unwritten.len());
+            inner.machine.handle_unwritten(self.now, unwritten);
+            inner.take_room()
         });
         for (sender, answer) in answers {
             // A request that is gone has said so itself.
             let _ = sender.send(answer);
         }
-        self.cell.announce_room();
-        progress
-    }
-
-    /// Drops the WebSockets that are done with, and tells the machine of those that ended by themselves.
-    fn reap(&mut self) {
-        self.websockets.retain(|websocket| websocket.state != State::Dead);
+        room.into_iter().for_each(Waker::wake);
     }
 
     /// Arms the timer. Returns whether a deadline is over already.
@@ -347,6 +362,12 @@ impl Session {
             State::Open | State::Dead => None,
         });
         let Some(deadline) = linger.chain(deadline).min() else { return false };
+        let waits = |armed: time::Instant| armed <= deadline && self.now < armed;
+        let same_task = self.armed_for.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if same_task && self.armed.is_some_and(waits) {
+            return false;
+        }
+        self.armed_for = Some(context.waker().clone());
         let at = self.cell.clock().instant(deadline);
         // One timer, moved only to an earlier time: one that fires too early costs less than moving it for
         // every message.
@@ -368,6 +389,7 @@ impl Session {
         }
         self.armed = None;
         let now = self.cell.now();
+        self.now = now;
         self.cell.lock().machine.handle_timeout(now);
         for websocket in &mut self.websockets {
             if matches!(websocket.state, State::Closing(deadline) if deadline <= now) {
@@ -376,10 +398,6 @@ impl Session {
         }
         true
     }
-
-    fn is_over(&self) -> bool {
-        self.jobs.is_empty() && self.websockets.is_empty() && self.cell.end()
-    }
 }
 
 impl Future for Session {
@@ -387,30 +405,32 @@ impl Future for Session {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.cell.wake_up();
+        this.wake_up();
         if !std::mem::replace(&mut this.opened, true) {
             if let Some(job) = this.application.open(&this.cell) {
                 this.begin(job, context);
             }
         }
+        this.poll_upgrades(context);
+        this.poll_read(context);
         for _ in 0..ROUNDS_PER_POLL {
-            this.poll_upgrades(context);
-            let mut progress = this.poll_read(context);
-            progress |= this.dispatch(context);
-            progress |= this.poll_jobs(context);
-            progress |= this.transmit(context);
-            this.reap();
-            if progress {
+            // What has arrived is handled, then all that this gave is written at once.
+            this.dispatch(context);
+            this.poll_jobs(context);
+            this.transmit(context);
+            this.websockets.retain(|websocket| websocket.state != State::Dead);
+            if this.poll_read(context) {
                 continue;
             }
-            if this.is_over() {
-                return Poll::Ready(());
-            }
-            if let Some(deadline) = this.cell.fall_asleep(context.waker()) {
-                if !this.poll_timer(deadline, context) {
-                    return Poll::Pending;
+            let may_end = this.jobs.is_empty() && this.websockets.is_empty();
+            match this.cell.fall_asleep(context.waker(), may_end) {
+                Rest::Over => return Poll::Ready(()),
+                Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
+                Rest::Asleep(_) | Rest::Awake => {
+                    this.wake_up();
+                    this.poll_upgrades(context);
+                    this.poll_read(context);
                 }
-                this.cell.wake_up();
             }
         }
         context.waker().wake_by_ref();
@@ -442,9 +462,12 @@ fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {
 
 impl WebSocket {
     /// Reads one batch and gives its messages to the machine. Returns whether anything came.
-    fn poll_read(&mut self, cell: &Cell, context: &mut Context<'_>) -> bool {
-        if self.state == State::Open && !cell.lock().machine.wants_read_from(self.id) {
-            return false;
+    fn poll_read(&mut self, cell: &Cell, now: time::Instant, context: &mut Context<'_>) -> bool {
+        if self.paused && self.state == State::Open {
+            self.paused = !cell.lock().machine.wants_read_from(self.id);
+            if self.paused {
+                return false;
+            }
         }
         with_buffers(|buffers| {
             let bytes = if self.ahead.is_empty() {
@@ -454,23 +477,23 @@ impl WebSocket {
                     Poll::Ready(Ok(())) => buffer.filled().len(),
                     Poll::Ready(Err(error)) => {
                         debug!(%error, "a WebSocket failed");
-                        self.ended(cell, Some(1006));
+                        self.ended(cell, now, Some(1006));
                         return true;
                     }
                 }
             } else {
                 let bytes = self.ahead.len().min(buffers.read.len());
                 buffers.read[..bytes].copy_from_slice(&self.ahead[..bytes]);
-                self.ahead = self.ahead.slice(bytes..);
+                let rest = self.ahead.slice(bytes..);
+                self.ahead = if rest.is_empty() { Bytes::new() } else { rest };
                 bytes
             };
             if bytes == 0 {
-                self.ended(cell, None);
+                self.ended(cell, now, None);
                 return true;
             }
             let inbox = &mut buffers.inbox;
             let fed = self.reader.feed(&mut buffers.read[..bytes], &mut |item| inbox.push(item));
-            let now = cell.now();
             let mut inner = cell.lock();
             for item in inbox.drain(..) {
                 if self.state != State::Open && !matches!(item, Incoming::Close(_)) {
@@ -483,7 +506,11 @@ impl WebSocket {
                     Incoming::Binary(data) => {
                         inner.machine.handle_websocket(now, self.id, Message::Binary(data));
                     }
-                    Incoming::Ping(data) => websocket::write_pong(&mut self.unwritten, None, &data),
+                    // One who pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
+                    Incoming::Ping(data) if self.unwritten.len() < PONGS_BELOW => {
+                        websocket::write_pong(&mut self.unwritten, None, &data);
+                    }
+                    Incoming::Ping(_) => {}
                     Incoming::Pong => {}
                     Incoming::Close(code) => {
                         if self.state == State::Open {
@@ -500,6 +527,7 @@ impl WebSocket {
             if let Err(error) = fed {
                 self.violated(error, &mut inner.machine, now);
             }
+            self.paused = !inner.machine.wants_read_from(self.id);
             true
         })
     }
@@ -519,9 +547,9 @@ impl WebSocket {
     }
 
     /// The stream ended or failed.
-    fn ended(&mut self, cell: &Cell, error: Option<u16>) {
+    fn ended(&mut self, cell: &Cell, now: time::Instant, error: Option<u16>) {
         if self.state == State::Open {
-            cell.lock().machine.websocket_closed(cell.now(), self.id, error);
+            cell.lock().machine.websocket_closed(now, self.id, error);
         }
         self.state = State::Dead;
         self.unwritten = Vec::new();

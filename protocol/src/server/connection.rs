@@ -453,6 +453,11 @@ impl Connection {
         }
     }
 
+    /// Whether [`Connection::poll_transmit`] has something.
+    pub fn has_transmit(&self) -> bool {
+        self.engine.has_transmit()
+    }
+
     /// Whether the owner has something to do: to write, or to tell.
     pub fn has_output(&self) -> bool {
         self.engine.has_transmit()

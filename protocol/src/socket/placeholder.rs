@@ -129,10 +129,18 @@ pub(super) fn push(out: &mut Vec<u8>, num: usize) {
     out.push(b'}');
 }
 
+/// How many placeholders may refer to one attachment, on average. Each gets the bytes when the arguments are decoded
+/// or sent on, so that without a bound one small message could become a very large one. Peers write one each.
+const MAX_REFERENCES: usize = 16;
+
 /// Whether every placeholder in `json` stands for one of `count` attachments.
 pub(super) fn are_legal(json: &[u8], count: usize) -> bool {
+    let mut references = 0;
     let check = |found: Placeholder| match found.num {
-        Some(num) if num < count => Ok(()),
+        Some(num) if num < count && references < count * MAX_REFERENCES => {
+            references += 1;
+            Ok(())
+        }
         _ => Err(()),
     };
     placeholders(json, check).is_ok()
@@ -236,5 +244,16 @@ mod tests {
         }
         assert!(are_legal(json.as_bytes(), 2));
         assert!(!are_legal(json.as_bytes(), 1));
+    }
+
+    #[test]
+    fn one_attachment_is_not_multiplied_without_end() {
+        let placeholders = |count: usize| {
+            let one = alloc::string::String::from(r#"{"_placeholder":true,"num":0}"#);
+            let list = alloc::vec![one; count].join(",");
+            are_legal(alloc::format!("[{list}]").as_bytes(), 1)
+        };
+        assert!(placeholders(MAX_REFERENCES));
+        assert!(!placeholders(MAX_REFERENCES + 1));
     }
 }

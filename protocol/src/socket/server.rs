@@ -320,6 +320,8 @@ impl Server {
         self.last_key = self.last_key.checked_add(1).ok_or(PeerError::TooManyNamespaces)?;
         let socket = SocketKey(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
+        // Most connections have one socket: no room for four.
+        self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
             key: socket,
             namespace: namespace.clone(),
