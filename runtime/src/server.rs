@@ -115,13 +115,16 @@ impl ServerInner {
         if !self.cleanup_empty || !namespace.hub().is_empty() {
             return;
         }
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let is_empty_child = namespaces.get(&namespace.name).is_some_and(|child| {
-            child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace) && namespace.hub().is_empty()
-        });
-        if is_empty_child {
-            namespaces.remove(&namespace.name);
-        }
+        // Who asks for it from here on gets a new one of the same name and handlers; one who is just entering this
+        // one keeps it alive, unlisted, until it leaves.
+        let removed = {
+            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+            let is_child = namespaces
+                .get(&namespace.name)
+                .is_some_and(|child| child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace));
+            if is_child { namespaces.remove(&namespace.name) } else { None }
+        };
+        drop(removed);
     }
 
     /// Tells the error hook.
@@ -263,7 +266,8 @@ impl Server {
     }
 
     /// Shuts down in good order: listeners stop accepting, no session is opened, every client is told, what is
-    /// queued is written, handlers finish. What is left after `timeout` is cut off. Returns when all is over.
+    /// queued is written, handlers finish. After `timeout` the connections that are left are cut off, and this returns
+    /// without waiting for handlers that are still at work.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.host.shutdown(timeout).await;
     }

@@ -261,7 +261,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 Ok(bytes) => bytes,
             };
             let inbox = &mut self.inbox;
-            self.reader.feed(&mut buffer[..bytes], &mut |item| inbox.push_back(item)).expect("WebSocket frames");
+            self.reader
+                .feed(&mut buffer[..bytes], &mut |item| inbox.push_back(item))
+                .expect("WebSocket frames");
         }
         self.inbox.pop_front()
     }
