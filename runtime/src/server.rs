@@ -115,8 +115,6 @@ impl ServerInner {
         if !self.cleanup_empty || !namespace.hub().is_empty() {
             return;
         }
-        // Who asks for it from here on gets a new one of the same name and handlers; one who is just entering this
-        // one keeps it alive, unlisted, until it leaves.
         let removed = {
             let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
             let is_child = namespaces
@@ -124,7 +122,11 @@ impl ServerInner {
                 .is_some_and(|child| child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace));
             if is_child { namespaces.remove(&namespace.name) } else { None }
         };
-        drop(removed);
+        // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
+        if let Some(child) = removed.filter(|_| !namespace.hub().is_empty()) {
+            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+            namespaces.entry(namespace.name.clone()).or_insert(child);
+        }
     }
 
     /// Tells the error hook.

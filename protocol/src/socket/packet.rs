@@ -103,7 +103,9 @@ pub enum PacketError {
     #[error("the event name {0:?} is reserved, a peer cannot send it")]
     ReservedEvent(String),
     /// A placeholder's `num` is not the number of one of the announced attachments.
-    #[error("illegal attachments: a placeholder names none of the {announced} announced attachments")]
+    #[error(
+        "illegal attachments: a placeholder names none of the {announced} announced attachments, or too many name one"
+    )]
     IllegalPlaceholder {
         /// How many attachments the packet announced.
         announced: usize,

@@ -133,7 +133,7 @@ pub(super) fn push(out: &mut Vec<u8>, num: usize) {
 /// or sent on, so that without a bound one small message could become a very large one. Peers write one each.
 const MAX_REFERENCES: usize = 16;
 
-/// Whether every placeholder in `json` stands for one of `count` attachments.
+/// Whether every placeholder in `json` stands for one of `count` attachments, and there are not too many.
 pub(super) fn are_legal(json: &[u8], count: usize) -> bool {
     let mut references = 0;
     let check = |found: Placeholder| match found.num {
