@@ -4,8 +4,8 @@ mod support;
 
 use bytes::Bytes;
 use sansocket_tokio::{
-    Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal, Server,
-    Socket, State, TryData,
+    Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal,
+    Server, Socket, State, TryData,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -236,7 +236,9 @@ async fn handlers_can_be_added_and_removed_while_clients_are_there() {
 async fn event_middleware_refuses_an_event() {
     let (io, mut lines) = logged(Server::builder());
     io.namespace("/")
-        .event_middleware(async |Event(name): Event| if name == "secret" { Err("not for you") } else { Ok(()) })
+        .event_middleware(
+            async |Event(name): Event| if name == "secret" { Err("not for you") } else { Ok(()) },
+        )
         .on("secret", async |State(log): State<Log>| log.note("leaked"))
         .on("public", async || "public");
     let mut client = Client::joined(serve(&io).await).await;

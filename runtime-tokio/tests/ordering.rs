@@ -52,7 +52,8 @@ async fn a_handler_gets_the_answer_of_its_own_client_past_a_hundred_queued_event
         client.emit(&format!(r#"["fast",{number}]"#)).await;
     }
     let question = client.text().await;
-    let id = question.strip_prefix('2').and_then(|rest| rest.strip_suffix(r#"["question"]"#)).expect("a question");
+    let id =
+        question.strip_prefix('2').and_then(|rest| rest.strip_suffix(r#"["question"]"#)).expect("a question");
     client.send(&format!(r#"3{id}["answer"]"#)).await;
     lines.expect("answer").await;
     for number in 0..100 {
@@ -63,9 +64,7 @@ async fn a_handler_gets_the_answer_of_its_own_client_past_a_hundred_queued_event
 #[tokio::test]
 async fn a_client_that_stalls_one_socket_does_not_delay_another_client() {
     let (io, _lines) = logged(Server::builder());
-    io.namespace("/")
-        .on("slow", async || std::future::pending::<()>().await)
-        .on("fast", async || "fast");
+    io.namespace("/").on("slow", async || std::future::pending::<()>().await).on("fast", async || "fast");
     let addr = serve(&io).await;
     let mut stalled = Client::joined(addr).await;
     stalled.emit(r#"["slow"]"#).await;

@@ -14,7 +14,9 @@ async fn hall(builder: ServerBuilder) -> (Server, SocketAddr) {
             rooms.iter().map(|room| socket.join(room)).collect::<Result<Vec<bool>, _>>()
         })
         .on("leave", async |socket: Socket, Data(room): Data<String>| socket.leave(&room))
-        .on("rooms", async |socket: Socket| socket.rooms().iter().skip(1).map(|room| room.to_string()).collect::<Vec<_>>())
+        .on("rooms", async |socket: Socket| {
+            socket.rooms().iter().skip(1).map(|room| room.to_string()).collect::<Vec<_>>()
+        })
         .on("tell", async |socket: Socket, Data(room): Data<String>| {
             let _ = socket.to(&room).emit("told", &room);
         })

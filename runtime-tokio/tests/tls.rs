@@ -1,0 +1,3 @@
+//! TLS that the stand-alone listener ends itself.
+
+mod support;
