@@ -144,6 +144,24 @@ async fn bad_requests_are_refused_in_the_words_of_the_reference() {
 }
 
 #[tokio::test]
+async fn a_websocket_handshake_that_is_refused_leaves_no_session_behind() {
+    let io = Server::builder().build().expect("a server");
+    let addr = serve(&io).await;
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    for (version, key) in [("12", "dGhlIHNhbXBsZSBub25jZQ=="), ("13", "short")] {
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: {version}\r\nsec-websocket-key: {key}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let response = soon(Response::read(&mut stream)).await.expect("a response");
+        assert!((400..500).contains(&response.status), "{response:?}");
+        assert_eq!(io.clients_count(), 0);
+    }
+}
+
+#[tokio::test]
 async fn the_client_is_served_with_etags() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("client");
     std::fs::create_dir_all(&directory).expect("a directory");

@@ -1,3 +1,0 @@
-//! TLS that the stand-alone listener ends itself.
-
-mod support;
