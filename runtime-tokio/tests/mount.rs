@@ -10,8 +10,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use sansocket_tokio::{
-    DisconnectReason, EngineServer, EngineSocket, Extension, Listener, Message as EngineMessage, PeerAddr, Server,
-    Socket,
+    DisconnectReason, EngineServer, EngineSocket, Extension, Listener, Message as EngineMessage, PeerAddr,
+    Server, Socket,
 };
 use std::net::SocketAddr;
 use support::{Client, Lines, Message, Poller, Response, log, send_request, soon, until};
@@ -135,17 +135,23 @@ async fn a_host_without_upgrades_is_told_so_and_polling_works() {
             let service = TowerToHyperService::new(service.clone());
             tokio::spawn(async move {
                 // A host that drops the upgrade before the service sees it.
-                let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-                    request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
-                    hyper::service::Service::call(&service, request)
-                });
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let service =
+                    hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+                        request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
+                        hyper::service::Service::call(&service, request)
+                    });
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     });
-    let upgrade = "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let upgrade =
+        "upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let mut stream = TcpStream::connect(addr).await.expect("a connection");
-    let head = format!("GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\n{upgrade}\r\n");
+    let head = format!(
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\n{upgrade}\r\n"
+    );
     tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.expect("it is taken");
     assert_eq!(soon(Response::read(&mut stream)).await.expect("a response").status, 400);
     assert_eq!(io.clients_count(), 0, "nothing is kept");
