@@ -9,10 +9,11 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sansocket_runtime::{Connection, Endpoint, Fallback, serve_connection};
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinHandle;
@@ -121,13 +122,15 @@ impl Listener {
         let closing = first.closing();
         tokio::pin!(closing);
         loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = &mut closing => return,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(_) => {
+            // By hand: `select!` would need tokio's procedural macros.
+            let accepted = poll_fn(|context| match closing.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => self.listener.poll_accept(context).map(Some),
+            });
+            let (stream, peer) = match accepted.await {
+                None => return,
+                Some(Ok(accepted)) => accepted,
+                Some(Err(_)) => {
                     // One connection's failure comes at once; a lack of descriptors stays for a while.
                     tokio::time::sleep(ACCEPT_REST).await;
                     continue;
