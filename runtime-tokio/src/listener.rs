@@ -122,6 +122,7 @@ impl Listener {
         let endpoints: Arc<[Endpoint]> = self.endpoints.into();
         let mut closing = pin!(first.closing());
         loop {
+            // By hand: `select!` would need tokio's procedural macros.
             let accepted = poll_fn(|context| match closing.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => self.listener.poll_accept(context).map(Some),

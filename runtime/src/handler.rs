@@ -130,6 +130,10 @@ nothing_or_an_error!(OnConnected, OnFilter, OnDisconnect);
     note = "each parameter must be an extractor that exists here: `Socket`, `Server`, `Namespace`, `Auth<T>`, \
             `State<T>`, `Extension<T>`, `PeerAddr`, `Handshake` everywhere; `Data<T>`, `TryData<T>`, `Args`, \
             `Event`, `Ack` for events; `DisconnectReason` for disconnects",
+    note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`",
+    note = "it must return what is possible here: in event handlers `()`, a value of a standard type, a tuple \
+            (several arguments), or `Data(value)` for a type of your own that is `Serialize`; elsewhere `()`; or a \
+            `Result` of these",
     note = "its future must be `Send`: hold no `Rc`, `RefCell` borrow or `std::sync::MutexGuard` across an `.await`",
     note = "closures must be `'static`, `Send` and `Sync`: capture by `move` and share by `Arc` or `State<T>`"
 )]

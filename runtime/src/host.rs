@@ -182,15 +182,9 @@ impl Host {
         let target = target(request);
         let head = head(request, target, &headers);
         let route = self.router().route_any_path(&head);
-        let cell = match route {
-            Route::Session(cell) => cell,
-            Route::Open(grant) => match self.open(request, peer, &grant).await {
-                Ok(cell) => cell,
-                Err(mut refusal) => {
-                    self.config.decorate(&head, &mut refusal);
-                    return response(refusal);
-                }
-            },
+        let found = match route {
+            Route::Session(cell) => Ok(cell),
+            Route::Open(grant) => Err(grant),
             Route::Reply(mut reply) => {
                 debug!(status = reply.status, body = ?reply.body, "a request was refused");
                 self.config.decorate(&head, &mut reply);
@@ -212,6 +206,17 @@ impl Host {
             }
         } else {
             None
+        };
+        let cell = match found {
+            Ok(cell) => cell,
+            // Only now: a handshake that was refused above must leave no session behind.
+            Err(grant) => match self.open(request, peer, &grant).await {
+                Ok(cell) => cell,
+                Err(mut refusal) => {
+                    self.config.decorate(&head, &mut refusal);
+                    return response(refusal);
+                }
+            },
         };
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();

@@ -6,9 +6,26 @@ macro_rules! debug {
     ($($message:tt)*) => { tracing::debug!($($message)*) };
 }
 
+// Nothing is said, but what would be is still seen by the compiler: what only serves a message is not unused.
 #[cfg(not(feature = "tracing"))]
 macro_rules! debug {
-    ($($message:tt)*) => { if false { let _ = ::std::format_args!($($message)*); } };
+    ($($message:tt)*) => { if false { $crate::trace::see!($($message)*); } };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! see {
+    () => {};
+    ($name:ident = % $value:expr $(, $($rest:tt)*)?) => { $crate::trace::see!($value $(, $($rest)*)?) };
+    ($name:ident = ? $value:expr $(, $($rest:tt)*)?) => { $crate::trace::see!($value $(, $($rest)*)?) };
+    ($name:ident = $value:expr $(, $($rest:tt)*)?) => { $crate::trace::see!($value $(, $($rest)*)?) };
+    (% $value:expr $(, $($rest:tt)*)?) => { $crate::trace::see!($value $(, $($rest)*)?) };
+    (? $value:expr $(, $($rest:tt)*)?) => { $crate::trace::see!($value $(, $($rest)*)?) };
+    ($value:expr $(, $($rest:tt)*)?) => {{
+        let _ = &$value;
+        $($crate::trace::see!($($rest)*);)?
+    }};
 }
 
 pub(crate) use debug;
+#[cfg(not(feature = "tracing"))]
+pub(crate) use see;

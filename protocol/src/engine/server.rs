@@ -104,6 +104,7 @@ pub struct Server {
     close_code: Option<u16>,
     closed: Option<Closed>,
     upgraded: bool,
+    has_opened: bool,
     undated: Undated,
 }
 
@@ -130,6 +131,7 @@ impl Server {
             close_code: None,
             closed: None,
             upgraded: false,
+            has_opened: false,
             undated: Undated::default(),
         }
     }
@@ -165,6 +167,11 @@ impl Server {
             Transport::Polling => "polling",
             Transport::WebSocket(_) => "websocket",
         }
+    }
+
+    /// Whether the session ever opened: one whose first WebSocket never came to be did not.
+    pub fn has_opened(&self) -> bool {
+        self.has_opened
     }
 
     /// Whether that WebSocket is the transport in use.
@@ -527,6 +534,7 @@ impl Server {
 
     fn open(&mut self, now: Instant) {
         self.state = State::Open;
+        self.has_opened = true;
         self.heartbeat = Heartbeat::new(now, self.config.ping_interval, self.config.ping_timeout);
         if let Some(initial) = &self.config.initial_packet {
             let frame = Frame::text_message(initial);

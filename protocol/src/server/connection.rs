@@ -150,6 +150,11 @@ impl Connection {
         self.engine.transport_name()
     }
 
+    /// Whether the session ever opened: one whose first WebSocket never came to be did not.
+    pub fn has_opened(&self) -> bool {
+        self.engine.has_opened()
+    }
+
     /// Whether that WebSocket is the transport in use, and not one that the session is moving to.
     pub fn is_on(&self, websocket: RequestId) -> bool {
         self.engine.is_on(websocket)

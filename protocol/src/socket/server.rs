@@ -137,6 +137,13 @@ struct Socket {
     acks: BTreeMap<u64, Instant>,
 }
 
+impl Socket {
+    /// Whether all about it was told, and handled.
+    fn is_done(&self) -> bool {
+        self.state == State::Left && self.over && !self.held && self.waiting.is_empty()
+    }
+}
+
 /// The Socket.IO layer of one connection. See the [module](self).
 #[derive(Debug)]
 pub struct Server {
@@ -151,6 +158,8 @@ pub struct Server {
     released: VecDeque<SocketKey>,
     inbound: usize,
     behind: usize,
+    /// An end was told since the last look.
+    told_over: bool,
 }
 
 impl Server {
@@ -169,6 +178,7 @@ impl Server {
             released: VecDeque::new(),
             inbound: 0,
             behind: 0,
+            told_over: false,
         }
     }
 
@@ -189,7 +199,7 @@ impl Server {
 
     /// Whether no socket is left about which anything is to be told, and none is held.
     pub fn is_finished(&self) -> bool {
-        self.sockets.is_empty() && self.answers.is_empty()
+        self.answers.is_empty() && self.sockets.iter().all(Socket::is_done)
     }
 
     /// The bytes of the largest packet that the client may send, with all its attachments.
@@ -495,6 +505,11 @@ impl Server {
 
     /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
     pub fn poll_event(&mut self, answers_only: bool) -> Option<SocketEvent> {
+        if mem::take(&mut self.told_over) {
+            // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
+            // counts against `max_namespaces` until they are done.
+            self.sweep();
+        }
         let event = match self.answers.pop_front() {
             Some(answer) => answer,
             None if answers_only => return None,
@@ -504,8 +519,8 @@ impl Server {
         if let SocketEvent::Disconnected { socket, .. } = event {
             if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
                 found.over = true;
+                self.told_over = true;
             }
-            self.sweep();
         }
         Some(event)
     }
@@ -587,8 +602,6 @@ impl Server {
 
     /// Forgets the sockets about which everything was told.
     fn sweep(&mut self) {
-        self.sockets.retain(|socket| {
-            !(socket.state == State::Left && socket.over && !socket.held && socket.waiting.is_empty())
-        });
+        self.sockets.retain(|socket| !socket.is_done());
     }
 }

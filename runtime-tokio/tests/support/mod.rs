@@ -93,6 +93,8 @@ pub struct Client<S = TcpStream> {
     pub response: Response,
     /// The first packet, of type open.
     pub opened: String,
+    /// The rest of a frame that the connection did not take.
+    pub unsent: Vec<u8>,
     reader: Reader,
     inbox: VecDeque<Incoming>,
 }
@@ -140,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let response = soon(Response::read(&mut stream)).await.expect("a response");
         assert_eq!(response.status, 101, "{response:?}");
         let reader = Reader::new(Role::Client, 64 << 20);
-        Self { stream, response, opened: String::new(), reader, inbox: VecDeque::new() }
+        Self { stream, response, opened: String::new(), unsent: Vec::new(), reader, inbox: VecDeque::new() }
     }
 
     /// Joins a namespace, with an `auth` object if it is not empty. Returns the id of the socket.
@@ -161,6 +163,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     pub async fn try_send(&mut self, packet: &str) -> std::io::Result<()> {
         self.raw(&format!("4{packet}")).await
+    }
+
+    /// Sends packets in one write.
+    pub async fn send_all(&mut self, packets: &[&str]) {
+        let mut out = Vec::new();
+        for packet in packets {
+            write_text(&mut out, Some(MASK), format!("4{packet}").as_bytes());
+        }
+        soon(self.stream.write_all(&out)).await.expect("it is taken");
     }
 
     /// Sends an Engine.IO packet.
@@ -216,6 +227,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             }
         })
         .await
+    }
+
+    /// The next Engine.IO packet, which is text.
+    pub async fn packet(&mut self) -> String {
+        match soon(self.next_frame()).await {
+            Some(Incoming::Text(text)) => text_of(&text),
+            other => panic!("a packet, not {other:?}"),
+        }
     }
 
     /// The next message, which is text.
