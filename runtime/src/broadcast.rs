@@ -97,7 +97,8 @@ impl Broadcast {
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
         let started = Frame::event(&self.namespace.name, event, Some(id), args).map(|frame| {
-            let recipients: Vec<Socket> = self.recipients().into_iter().filter(Socket::is_joined).collect();
+            let recipients: Vec<Socket> =
+                self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
             for socket in recipients {
                 let sink = Collector::sink(&collector);

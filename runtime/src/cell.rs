@@ -9,14 +9,17 @@ use crate::runtime::Runtime;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::request::{RequestId, Response};
+use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::Connection;
 use sansocket_protocol::socket::server::{AckOutcome, SocketKey};
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 /// Turns the runtime's clock into the machines' time.
@@ -75,13 +78,16 @@ pub(crate) struct Inner {
     awake: bool,
     /// The owner is gone: nobody will pull any more.
     ended: bool,
+    /// The owner is to go now, whatever is left.
+    cut: bool,
     /// What the owner's timer is armed for.
     armed: time::Instant,
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
-    /// Those who wait for room in the send buffer.
-    room: Vec<Waker>,
+    /// Those who wait for room in the send buffer, by number.
+    room: BTreeMap<u64, Waker>,
+    next_room: u64,
 }
 
 impl Cell {
@@ -92,11 +98,13 @@ impl Cell {
                 waker: None,
                 awake: false,
                 ended: false,
+                cut: false,
                 armed: time::Instant::FAR_FUTURE,
                 requests: Vec::new(),
                 upgrades: Vec::new(),
                 acks: BTreeMap::new(),
-                room: Vec::new(),
+                room: BTreeMap::new(),
+                next_room: 0,
             }),
             clock,
             next_ack: AtomicU64::new(0),
@@ -142,17 +150,18 @@ impl Cell {
     // --- the owner's side -------------------------------------------------------------------------------------
 
     /// The owner wakes up, and takes the upgrades that were accepted meanwhile.
-    pub(crate) fn wake_up(&self) -> Vec<(RequestId, OnUpgrade)> {
+    /// Also says whether it is to end now, whatever is left.
+    pub(crate) fn wake_up(&self) -> (Vec<(RequestId, OnUpgrade)>, bool) {
         let mut inner = self.lock();
         inner.awake = true;
-        std::mem::take(&mut inner.upgrades)
+        (std::mem::take(&mut inner.upgrades), inner.cut)
     }
 
     /// The owner has nothing to do that it knows of: it may sleep until `waker` is called. With `may_end`, nothing
     /// but the machine keeps the session alive.
     pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool) -> Rest {
         let mut inner = self.lock();
-        if inner.machine.has_output() || !inner.upgrades.is_empty() {
+        if inner.machine.has_output() || !inner.upgrades.is_empty() || inner.cut {
             return Rest::Awake;
         }
         if may_end && inner.machine.is_finished() {
@@ -175,19 +184,51 @@ impl Cell {
         inner.ended = true;
         let acks = std::mem::take(&mut inner.acks).into_values().collect();
         let requests = std::mem::take(&mut inner.requests);
-        Leftovers { requests, acks, room: std::mem::take(&mut inner.room) }
+        let upgrades = std::mem::take(&mut inner.upgrades);
+        let room = std::mem::take(&mut inner.room).into_values().collect();
+        // Who still holds a socket of it finds it disconnected.
+        inner.machine.abort(CloseReason::TransportError);
+        Leftovers { requests, upgrades, acks, room }
     }
 
-    /// Whether the send buffer has room, or never will: otherwise `waker` is called when that changes.
-    pub(crate) fn poll_room(&self, waker: &Waker) -> bool {
-        let mut inner = self.lock();
+    /// Waits until the send buffer has room, or never will.
+    pub(crate) fn room(&self) -> Room<'_> {
+        Room { cell: self, id: None }
+    }
+}
+
+/// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
+pub(crate) struct Room<'a> {
+    cell: &'a Cell,
+    id: Option<u64>,
+}
+
+impl Future for Room<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.cell.lock();
         if inner.ended || !inner.machine.is_open() || inner.machine.has_room() {
-            return true;
+            return Poll::Ready(());
         }
-        if !inner.room.iter().any(|other| other.will_wake(waker)) {
-            inner.room.push(waker.clone());
+        let id = self.id.unwrap_or_else(|| {
+            inner.next_room += 1;
+            inner.next_room
+        });
+        let before = inner.room.insert(id, context.waker().clone());
+        drop(inner);
+        drop(before);
+        self.id = Some(id);
+        Poll::Pending
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let waker = self.cell.lock().room.remove(&id);
+            drop(waker);
         }
-        false
     }
 }
 
@@ -205,6 +246,7 @@ pub(crate) enum Rest {
 pub(crate) struct Leftovers {
     /// Dropping them answers.
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
+    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
     pub(crate) acks: Vec<AckSink>,
     pub(crate) room: Vec<Waker>,
 }
@@ -214,12 +256,16 @@ impl Inner {
         self.ended
     }
 
+    pub(crate) fn cut(&mut self) {
+        self.cut = true;
+    }
+
     /// Those who wait for room in the send buffer, if there is room now, or never will be.
     pub(crate) fn take_room(&mut self) -> Vec<Waker> {
         if self.room.is_empty() || self.machine.is_open() && !self.machine.has_room() {
             return Vec::new();
         }
-        std::mem::take(&mut self.room)
+        std::mem::take(&mut self.room).into_values().collect()
     }
 
     fn bell(&mut self) -> Option<Waker> {
@@ -229,6 +275,7 @@ impl Inner {
         let earlier = |deadline| deadline < self.armed;
         if self.machine.has_output()
             || !self.upgrades.is_empty()
+            || self.cut
             || self.machine.poll_timeout().is_some_and(earlier)
             || self.machine.is_finished()
         {

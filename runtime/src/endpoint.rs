@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
@@ -20,13 +21,23 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// The HTTP side of a server: what an adapter listens for, or mounts into a host.
+///
+/// It keeps its server alive: an application that has mounted one may let go of its own.
 #[derive(Clone)]
-pub struct Endpoint(pub(crate) Arc<Host>);
+pub struct Endpoint {
+    host: Arc<Host>,
+    /// What the host knows only weakly: it is never looked at.
+    _server: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 impl Endpoint {
+    pub(crate) fn new(host: Arc<Host>, server: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self { host, _server: server }
+    }
+
     /// Whether a request of that target (path and query) is for this server.
     pub fn matches(&self, target: &str) -> bool {
-        self.0.config.matches(target)
+        self.host.config.matches(target)
     }
 
     /// Answers a request, whatever its path. The connection must be served with upgrades, or no WebSocket
@@ -37,23 +48,23 @@ impl Endpoint {
         B::Data: Send,
         B::Error: Send,
     {
-        self.0.clone().respond(request, peer).await
+        self.host.clone().respond(request, peer).await
     }
 
     /// Ready once the server is shutting down: a listener stops accepting then.
     pub async fn closing(&self) {
-        self.0.closing.wait().await;
+        self.host.closing.wait().await;
     }
 
     /// How long a TLS handshake may take.
     pub fn tls_deadline(&self) -> Duration {
-        self.0.deadlines.tls
+        self.host.deadlines.tls
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Endpoint").field(&self.0.config.path).finish()
+        f.debug_tuple("Endpoint").field(&self.host.config.path).finish()
     }
 }
 
@@ -92,7 +103,7 @@ pub async fn serve_connection<IO, T>(
             })
         }
     });
-    let deadlines = first.0.deadlines;
+    let deadlines = first.host.deadlines;
     let connection = http1::Builder::new()
         .timer(timer)
         // This is also how long a connection may idle between two polls.
@@ -103,7 +114,7 @@ pub async fn serve_connection<IO, T>(
     let mut connection = pin!(connection);
     // hyper has one timeout for all heads; the first one gets a shorter one of its own, against slow clients.
     let first_head = within(
-        first.0.runtime(),
+        first.host.runtime(),
         deadlines.first_head,
         std::future::poll_fn(|context| match connection.as_mut().poll(context) {
             Poll::Ready(result) => Poll::Ready(Some(result)),

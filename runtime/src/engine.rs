@@ -6,7 +6,7 @@ use crate::handshake::Handshake;
 use crate::host::{Host, MakeApplication};
 use crate::options::{BuildError, Options, random};
 use crate::runtime::{BoxFuture, Runtime};
-use crate::session::{self, Application, Job, Work};
+use crate::session::{Application, Job, Work};
 use crate::trace::debug;
 use bytes::Bytes;
 use sansocket_protocol::engine::packet::Message as CoreMessage;
@@ -121,7 +121,11 @@ impl EngineServer {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, BuildError> {
         let application: MakeApplication = Box::new(move |handshake| {
-            Some(Box::new(Messages { handlers: handlers.clone(), handshake: handshake.clone() }))
+            Some(Box::new(Messages {
+                handlers: handlers.clone(),
+                handshake: handshake.clone(),
+                opened: false,
+            }))
         });
         let (host, _) = options.into_host(runtime, false, random()?, application)?;
         Ok(Self(Arc::new(host)))
@@ -129,7 +133,7 @@ impl EngineServer {
 
     /// The HTTP side, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint(self.0.clone())
+        Endpoint::new(self.0.clone(), None)
     }
 
     /// How many sessions there are.
@@ -187,7 +191,7 @@ impl EngineSocket {
 
     /// Waits until less than half of the send budget is used, or the client is gone.
     pub async fn ready(&self) {
-        session::room(&self.cell).await;
+        self.cell.room().await;
     }
 
     /// Closes the session after what is queued was written.
@@ -205,6 +209,8 @@ impl fmt::Debug for EngineSocket {
 struct Messages {
     handlers: EngineHandlers,
     handshake: Handshake,
+    /// A session that never opened is not closed either, for the application.
+    opened: bool,
 }
 
 impl Messages {
@@ -219,6 +225,7 @@ fn job(future: BoxFuture<()>) -> Job {
 
 impl Application for Messages {
     fn open(&mut self, cell: &Arc<Cell>) -> Option<Job> {
+        self.opened = true;
         self.handlers.open.as_ref().map(|open| job(open(self.socket(cell))))
     }
 
@@ -235,7 +242,8 @@ impl Application for Messages {
             }
             Event::Closed(closed) => {
                 debug!(reason = %closed.reason, "a session was closed");
-                self.handlers.close.as_ref().map(|close| job(close(self.socket(cell), closed.reason)))
+                let handler = self.handlers.close.as_ref().filter(|_| self.opened);
+                handler.map(|close| job(close(self.socket(cell), closed.reason)))
             }
             _ => None,
         }

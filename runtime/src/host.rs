@@ -29,6 +29,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+/// How long the sessions that a shutdown cuts off may take to go: one that is blocked by a handler cannot.
+const CUT_OFF: Duration = Duration::from_secs(1);
 /// How much of an unwanted body is read, so that its sender gets to hear so.
 const THROW_AWAY: usize = 4 << 20;
 
@@ -145,6 +147,7 @@ impl Host {
             for cell in &cells {
                 session::abort(cell, CloseReason::ServerShuttingDown);
             }
+            within(self.runtime(), CUT_OFF, self.closed.wait()).await;
         }
     }
 
@@ -270,7 +273,16 @@ impl Host {
                 response(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {
-                cell.with_inner(|inner| inner.upgrades.push((id, upgrade)));
+                let left = cell.with_inner(|inner| {
+                    if inner.is_ended() {
+                        return Some(upgrade);
+                    }
+                    inner.upgrades.push((id, upgrade));
+                    None
+                });
+                if left.is_some() {
+                    return response(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession.message()));
+                }
                 let mut reply = CoreResponse::new(101)
                     .header("connection", "Upgrade")
                     .header("upgrade", "websocket")
@@ -301,6 +313,8 @@ impl Host {
         let Some(application) = (self.application)(&handshake) else {
             return Err(grant.refuse(None));
         };
+        // Counted before it can be found, so that a shutdown does not end without it.
+        self.tasks.fetch_add(1, Ordering::AcqRel);
         let mut entered = None;
         let registered = self.router().register(id, |id| {
             let machine =
@@ -313,20 +327,27 @@ impl Host {
             (Ok(id), Some(cell)) => (id, cell),
             (Err(error), _) => {
                 debug!(%error, "a session could not be opened");
+                self.task_ended();
                 return Err(error.response(grant));
             }
-            (Ok(_), None) => return Err(grant.refuse(None)),
+            (Ok(_), None) => {
+                self.task_ended();
+                return Err(grant.refuse(None));
+            }
         };
-        self.tasks.fetch_add(1, Ordering::AcqRel);
         let host = self.clone();
         let on_end = move || {
             drop(host.router().remove(&id));
-            if host.tasks.fetch_sub(1, Ordering::AcqRel) == 1 && host.closing.is_given() {
-                host.closed.give();
-            }
+            host.task_ended();
         };
         self.runtime().spawn(Box::pin(Session::new(cell.clone(), application, Box::new(on_end))));
         Ok(cell)
+    }
+
+    fn task_ended(&self) {
+        if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 && self.closing.is_given() {
+            self.closed.give();
+        }
     }
 
     /// The application's last word on the headers.

@@ -161,7 +161,7 @@ pub struct Server(pub(crate) Arc<ServerInner>);
 impl Server {
     /// The HTTP side, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint(self.0.host.clone())
+        Endpoint::new(self.0.host.clone(), Some(self.0.clone()))
     }
 
     /// The namespace of that name, which is made if there is none: handlers are registered on it. A slash is put

@@ -102,6 +102,8 @@ struct WebSocket {
     state: State,
     /// The machine did not want more at the last look.
     paused: bool,
+    /// What was written still waits inside of the stream: TLS has buffers of its own.
+    flushing: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,6 +129,8 @@ pub(crate) struct Session {
     /// The time of this round.
     now: time::Instant,
     opened: bool,
+    /// The session is to end now, whatever is left.
+    cut: bool,
     on_end: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -148,15 +152,31 @@ impl Session {
             armed_for: None,
             now: time::Instant::ZERO,
             opened: false,
+            cut: false,
             on_end: Some(on_end),
         }
     }
 
     /// Begins a round that may follow a sleep.
     fn wake_up(&mut self) {
-        let mut upgrades = self.cell.wake_up();
+        let (mut upgrades, cut) = self.cell.wake_up();
         self.upgrading.append(&mut upgrades);
+        self.cut = cut;
         self.now = self.cell.now();
+    }
+
+    /// Tells the application once that the session has opened.
+    fn open(&mut self, context: &mut Context<'_>) {
+        if self.opened || !self.cell.lock().machine.has_opened() {
+            return;
+        }
+        self.opened = true;
+        let opened = catch_unwind(AssertUnwindSafe(|| self.application.open(&self.cell)));
+        match opened {
+            Ok(Some(job)) => self.begin(job, context),
+            Ok(None) => {}
+            Err(panic) => self.application.panicked(None, panic, &self.cell),
+        }
     }
 
     /// Accepted upgrades become WebSockets.
@@ -194,6 +214,7 @@ impl Session {
                         unwritten,
                         state,
                         paused: false,
+                        flushing: false,
                     });
                 }
                 Err(error) => {
@@ -280,13 +301,16 @@ impl Session {
     /// Writes what the machine wants written, as far as the sockets take it.
     fn transmit(&mut self, context: &mut Context<'_>) {
         let mut inner = self.cell.lock();
-        let behind = self.websockets.iter().any(|websocket| !websocket.unwritten.is_empty());
+        let is_behind = |websocket: &WebSocket| websocket.flushing || !websocket.unwritten.is_empty();
+        let behind = self.websockets.iter().any(is_behind);
         if !behind && !inner.machine.has_transmit() {
             let room = inner.take_room();
             drop(inner);
             return room.into_iter().for_each(Waker::wake);
         }
         let mut answers: Vec<(oneshot::Sender<Answer>, Answer)> = Vec::new();
+        // Dropped without the lock: their streams may be the host's.
+        let mut given_up = Vec::new();
         let room = with_buffers(|buffers| {
             // The first WebSocket writes from the worker's buffer, and takes over only what is left.
             if let Some(first) = self.websockets.first_mut() {
@@ -314,7 +338,9 @@ impl Session {
                             websocket::write_close(&mut found.unwritten, None, code, "");
                             found.state = State::Closing(self.now + LINGER);
                         }
-                        self.upgrading.retain(|(id, _)| *id != websocket);
+                        if let Some(at) = self.upgrading.iter().position(|(id, _)| *id == websocket) {
+                            given_up.push(self.upgrading.swap_remove(at));
+                        }
                         continue;
                     }
                     Transmit::Respond { request, response } => (request, Answer::Respond(response)),
@@ -329,7 +355,7 @@ impl Session {
             }
             drop(inner);
             for websocket in &mut self.websockets {
-                websocket.poll_write(context);
+                websocket.poll_write(&self.cell, self.now, context);
             }
             if let Some(first) = self.websockets.first_mut() {
                 if first.unwritten.capacity() > 0 && first.unwritten.is_empty() {
@@ -406,19 +432,18 @@ impl Future for Session {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.wake_up();
-        if !std::mem::replace(&mut this.opened, true) {
-            if let Some(job) = this.application.open(&this.cell) {
-                this.begin(job, context);
-            }
-        }
         this.poll_upgrades(context);
         this.poll_read(context);
         for _ in 0..ROUNDS_PER_POLL {
             // What has arrived is handled, then all that this gave is written at once.
+            this.open(context);
             this.dispatch(context);
             this.poll_jobs(context);
             this.transmit(context);
             this.websockets.retain(|websocket| websocket.state != State::Dead);
+            if this.cut {
+                return Poll::Ready(());
+            }
             if this.poll_read(context) {
                 continue;
             }
@@ -440,9 +465,12 @@ impl Future for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Reached with work left only when the runtime itself shuts down.
+        // Handlers that are left are dropped: at the end of a shutdown's patience, or with the runtime.
+        for job in self.jobs.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
+        }
         let left = self.cell.force_end();
-        drop(left.requests);
+        drop((left.requests, left.upgrades));
         for sink in left.acks {
             sink(sansocket_protocol::socket::server::AckOutcome::Disconnected);
         }
@@ -494,6 +522,10 @@ impl WebSocket {
             }
             let inbox = &mut buffers.inbox;
             let fed = self.reader.feed(&mut buffers.read[..bytes], &mut |item| inbox.push(item));
+            if let Err(error) = &fed {
+                // Before the lock: a subscriber is user code.
+                debug!(%error, "a client broke the WebSocket protocol");
+            }
             let mut inner = cell.lock();
             for item in inbox.drain(..) {
                 if self.state != State::Open && !matches!(item, Incoming::Close(_)) {
@@ -539,7 +571,6 @@ impl WebSocket {
         now: time::Instant,
     ) {
         if self.state == State::Open {
-            debug!(%error, "a client broke the WebSocket protocol");
             machine.websocket_closed(now, self.id, Some(error.close_code()));
             websocket::write_close(&mut self.unwritten, None, Some(error.close_code()), "");
             self.state = State::Closing(now + LINGER);
@@ -553,53 +584,47 @@ impl WebSocket {
         }
         self.state = State::Dead;
         self.unwritten = Vec::new();
+        self.flushing = false;
     }
 
     /// Writes what is queued, as far as the socket takes it.
-    fn poll_write(&mut self, context: &mut Context<'_>) {
-        if self.unwritten.is_empty() {
+    fn poll_write(&mut self, cell: &Cell, now: time::Instant, context: &mut Context<'_>) {
+        let mut written = 0;
+        while written < self.unwritten.len() {
+            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[written..]) {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => written += bytes,
+                // Whatever follows would follow half a frame.
+                Poll::Ready(_) => return self.ended(cell, now, Some(1006)),
+                Poll::Pending => {
+                    self.unwritten.drain(..written);
+                    return;
+                }
+            }
+        }
+        if written > 0 {
+            self.unwritten.clear();
+            self.flushing = true;
+        }
+        if !self.flushing {
             return;
         }
-        let mut written = 0;
-        let result = loop {
-            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[written..]) {
-                Poll::Ready(Ok(0)) => break Poll::Ready(false),
-                Poll::Ready(Ok(bytes)) => written += bytes,
-                Poll::Ready(Err(_)) => break Poll::Ready(false),
-                Poll::Pending => break Poll::Pending,
-            }
-            if written == self.unwritten.len() {
-                break Poll::Ready(true);
-            }
-        };
-        match result {
-            Poll::Ready(true) => {
-                self.unwritten.clear();
-                let flushed = Pin::new(&mut *self.stream).poll_flush(context);
-                if let State::Closing(_) = self.state {
-                    let _ = Pin::new(&mut *self.stream).poll_shutdown(context);
-                }
-                // An error shows at the next read.
-                drop(flushed);
-            }
-            // The next read sees the end and tells the machine.
-            Poll::Ready(false) => self.unwritten.clear(),
-            Poll::Pending => {
-                self.unwritten.drain(..written);
-            }
+        match Pin::new(&mut *self.stream).poll_flush(context) {
+            Poll::Pending => return,
+            Poll::Ready(Err(_)) => return self.ended(cell, now, Some(1006)),
+            Poll::Ready(Ok(())) => {}
         }
+        let closing = matches!(self.state, State::Closing(_));
+        if closing && Pin::new(&mut *self.stream).poll_shutdown(context).is_pending() {
+            return;
+        }
+        self.flushing = false;
     }
-}
-
-/// Waits until the send buffer of a session has room, or the session is closed.
-pub(crate) async fn room(cell: &Cell) {
-    std::future::poll_fn(
-        |context| if cell.poll_room(context.waker()) { Poll::Ready(()) } else { Poll::Pending },
-    )
-    .await;
 }
 
 /// Ends every session that is left, at the end of a drain.
 pub(crate) fn abort(cell: &Cell, reason: CloseReason) {
-    cell.with(|machine| machine.abort(reason));
+    cell.with_inner(|inner| {
+        inner.machine.abort(reason);
+        inner.cut();
+    });
 }

@@ -6,7 +6,6 @@ use crate::error::{AckError, EmitError};
 use crate::handshake::Handshake;
 use crate::namespace::{Namespace, NamespaceInner};
 use crate::server::Server;
-use crate::session;
 use crate::typemap::TypeMap;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -216,7 +215,7 @@ impl Socket {
 
     /// Waits until less than half of the send budget is used, or the client is gone.
     pub async fn ready(&self) {
-        session::room(&self.0.cell).await;
+        self.0.cell.room().await;
     }
 
     /// Emits an event and awaits the client's acknowledgement. The event is sent by the call, not by the first

@@ -70,11 +70,12 @@ impl Sockets {
         let id = self.server.fresh_id();
         let version = namespace.handlers.version();
         let table = namespace.handlers.table();
-        let entered = Socket::enter(id, key, cell.clone(), namespace, self.handshake.clone(), auth);
+        let entered = Socket::enter(id, key, cell.clone(), namespace.clone(), self.handshake.clone(), auth);
         let socket = match entered {
             Ok(socket) => socket,
             Err(error) => {
                 debug!(%error, "a client could not be let in");
+                self.server.namespace_left(&namespace);
                 let _ = cell.with(|machine| machine.reject(key, "Server full", None));
                 return None;
             }
@@ -82,7 +83,7 @@ impl Sockets {
         self.live.push(Live { socket: socket.clone(), table: table.clone(), version });
         if table.connect_middleware.is_empty() && table.connect.is_empty() {
             if !socket.accept() {
-                socket.forget();
+                forget(&self.server, &socket);
                 return None;
             }
             if table.connected.is_empty() {
@@ -310,7 +311,8 @@ async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>
     for listener in listeners {
         if listener.concurrent {
             if let Some(permit) = server.concurrent_permit() {
-                spawn_concurrent(&server, &mut context, &listener.handler, permit);
+                let answered = matches!(reply, Some(Reply::Value(_)));
+                spawn_concurrent(&server, &mut context, &listener.handler, permit, answered);
                 continue;
             }
         }
@@ -325,18 +327,21 @@ async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>
     }
 }
 
-/// Runs a listener in a task of its own. It takes the acknowledgement along.
+/// Runs a listener in a task of its own. It takes the acknowledgement along, unless another has given one.
 fn spawn_concurrent(
     server: &Arc<ServerInner>,
     context: &mut Context,
     handler: &SharedHandler<crate::handler::OnEvent>,
     permit: crate::server::Permit,
+    answered: bool,
 ) {
     let future = match handler.call(context) {
         Ok(future) => future,
         Err(error) => return server.report(&context.socket, &error),
     };
-    let done = Done { server: server.clone(), socket: context.socket.clone(), ack: context.ack.take() };
+    // The first value acknowledges, and there was one already.
+    let ack = if answered { None } else { context.ack.take() };
+    let done = Done { server: server.clone(), socket: context.socket.clone(), ack };
     let task = async move {
         let mut work = Work::Event { future, done };
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
