@@ -72,7 +72,7 @@ pub struct TryData<T>(pub Result<T, ArgsError>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
 
-/// What the application gave to [`ServerBuilder::state`](crate::ServerBuilder::state), cloned.
+/// What the application gave to `ServerBuilder::state`, cloned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<T>(pub T);
 

@@ -190,7 +190,7 @@ macro_rules! handler_methods {
         }
 
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
-        /// wait for it. At most [`max_concurrent`](crate::ServerBuilder::max_concurrent) run at once; beyond
+        /// wait for it. At most `max_concurrent` run at once; beyond
         /// that it runs in line.
         pub fn on_concurrent<Params: 'static>(
             &self,

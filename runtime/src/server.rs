@@ -214,7 +214,7 @@ impl Server {
         self
     }
 
-    /// What was given to [`ServerBuilder::state`](crate::ServerBuilder::state) with that type.
+    /// What was given to `ServerBuilder::state` with that type.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.0.state.get::<T>().map(|state| T::clone(&state))
     }

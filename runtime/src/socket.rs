@@ -185,7 +185,7 @@ impl Socket {
     ///
     /// It never waits: the event is queued, in the order of the calls, until the client reads it. What happens
     /// when more than `send_budget` bytes wait is the server's
-    /// [`overflow`](crate::ServerBuilder::overflow) policy.
+    /// `overflow` policy.
     ///
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
