@@ -107,3 +107,56 @@ async fn a_panic_in_on_disconnect_leaves_nothing_behind() {
     until("the hub forgets it", || io.namespace("/no exit").is_empty() && io.clients_count() == 1).await;
     assert_eq!(other.ask(r#"["fine"]"#).await, r#"["fine"]"#);
 }
+
+#[tokio::test]
+async fn a_panic_in_on_connected_or_in_a_conversion_closes_the_socket() {
+    #[derive(Clone)]
+    struct Fragile;
+
+    impl serde::Serialize for Fragile {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("while it is written")
+        }
+    }
+
+    impl<'de> serde::Deserialize<'de> for Fragile {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("while it is read")
+        }
+    }
+
+    let (io, mut lines, mut client, mut other) = stage().await;
+    io.namespace("/hello").on_connected(async || fail("in on_connected"));
+    client.join("/hello", "").await;
+    client.expect("1/hello,").await;
+    lines.expect("error: the handler panicked: in on_connected").await;
+    io.namespace("/")
+        .on("write", async || sansocket_tokio::Data(Fragile))
+        .on("read", async |_: sansocket_tokio::Data<Fragile>| {});
+    for (event, error) in [("write", "while it is written"), ("read", "while it is read")] {
+        client.send(&format!(r#"25["{event}",1]"#)).await;
+        client.expect("1").await;
+        lines.expect(&format!("error: the handler panicked: {error}")).await;
+        lines.expect("handler panic").await;
+        client.join("/", "").await;
+    }
+    all_else_lives_on(&mut client, &mut other).await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_error_hook_harms_nobody() {
+    let io = Server::builder().build().expect("a server");
+    io.on_error(|_, _| fail("in the hook"));
+    io.namespace("/")
+        .on("wrong", async || Err::<(), _>("wrong"))
+        .on("fine", async || "fine")
+        .on("worse", async || fail("worse"));
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    client.emit(r#"["wrong"]"#).await;
+    assert_eq!(client.ask(r#"["fine"]"#).await, r#"["fine"]"#);
+    client.emit(r#"["worse"]"#).await;
+    client.expect("1").await;
+    client.join("/", "").await;
+    assert_eq!(client.ask(r#"["fine"]"#).await, r#"["fine"]"#);
+}
