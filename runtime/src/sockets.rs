@@ -97,19 +97,17 @@ impl Sockets {
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
         let server = self.server.clone();
         let live = self.find(key)?;
-        let table = live.table().clone();
         let socket = live.socket.clone();
+        let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
+        let table = live.table();
         let name = args.event()?;
         let listeners = table.listeners(&name);
-        let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
         if let ([Listener { handler, concurrent: false }], true) = (listeners, table.is_plain()) {
-            let handler = handler.clone();
             drop(name);
-            let mut context =
-                Context { socket: socket.clone(), args: Some(args), ack, ack_taken: false, reason: None };
+            let mut context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };
             return match handler.call(&mut context) {
                 Ok(future) => {
-                    let done = Done { server, socket, ack: context.ack };
+                    let done = Done { server, socket: context.socket, ack: context.ack };
                     Some(Job { socket: Some(key), work: Work::Event { future, done } })
                 }
                 Err(error) => {
@@ -118,6 +116,7 @@ impl Sockets {
                 }
             };
         }
+        let table = table.clone();
         let listeners = listeners.to_vec();
         drop(name);
         let context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };

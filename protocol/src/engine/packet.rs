@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use thiserror::Error;
 
 /// Standard alphabet; padding is written, and not demanded of others.
@@ -79,19 +79,21 @@ impl Packet {
     /// assert_eq!(packet, Packet::Message(Message::Binary(vec![1, 2, 3].into())));
     /// assert!(Packet::decode("7".into()).is_err());
     /// ```
-    pub fn decode(text: Bytes) -> Result<Self, PacketError> {
+    pub fn decode(mut text: Bytes) -> Result<Self, PacketError> {
         let Some(&kind) = text.first() else { return Err(PacketError::Empty) };
+        // Not a slice of it, which would make bytes that nobody shares yet shared.
+        text.advance(1);
         Ok(match kind {
-            b'4' => Self::Message(Message::Text(text.slice(1..))),
-            b'3' => Self::Pong(text.slice(1..)),
-            b'2' => Self::Ping(text.slice(1..)),
-            b'0' => Self::Open(text.slice(1..)),
+            b'4' => Self::Message(Message::Text(text)),
+            b'3' => Self::Pong(text),
+            b'2' => Self::Ping(text),
+            b'0' => Self::Open(text),
             b'1' => Self::Close,
             b'5' => Self::Upgrade,
             b'6' => Self::Noop,
             b'b' => {
                 let mut bytes = Vec::new();
-                BASE64.decode_vec(&text[1..], &mut bytes).map_err(|_| PacketError::Base64)?;
+                BASE64.decode_vec(&text, &mut bytes).map_err(|_| PacketError::Base64)?;
                 Self::Message(Message::Binary(bytes.into()))
             }
             other => return Err(PacketError::UnknownType(other)),

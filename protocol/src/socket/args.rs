@@ -140,6 +140,11 @@ impl Args {
         event_name(core::str::from_utf8(name).ok()?, 0..name.len())
     }
 
+    /// Whether they came with an event's name. Cheaper than to look at it.
+    pub(super) fn has_event(&self) -> bool {
+        !self.shape.name().is_empty()
+    }
+
     /// How many arguments there are. The event's name is none.
     pub fn len(&self) -> usize {
         self.shape.count

@@ -296,7 +296,7 @@ impl Server {
                 let ack = packet.id();
                 let args = packet.into_args();
                 // `42` alone is legal, and names no event that anybody could handle.
-                if args.event().is_some() {
+                if args.has_event() {
                     self.push(SocketEvent::Event { socket, args, ack });
                 }
                 Ok(())
