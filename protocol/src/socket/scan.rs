@@ -104,7 +104,8 @@ pub(super) fn skip_scalar(json: &[u8], mut at: usize) -> usize {
 /// The string behind its JSON text (without the quotes). Borrowed unless it has escapes. Half a surrogate pair,
 /// which JavaScript can hold and Rust cannot, becomes U+FFFD.
 pub(super) fn unescape(body: &str) -> Cow<'_, str> {
-    let Some(first) = body.find('\\') else { return Cow::Borrowed(body) };
+    // Byte by byte: for names of a few bytes that beats a search with a set-up.
+    let Some(first) = body.bytes().position(|byte| byte == b'\\') else { return Cow::Borrowed(body) };
     let mut out = String::with_capacity(body.len());
     let (plain, mut rest) = body.split_at(first);
     out.push_str(plain);
