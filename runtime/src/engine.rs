@@ -142,7 +142,7 @@ impl EngineServer {
     }
 
     /// Shuts down in good order: no session is opened any more, what is queued is written, handlers finish.
-    /// What is left after `timeout` is cut off.
+    /// What is left after `timeout` is cut off, handlers that still wait included.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.shutdown(timeout).await;
     }

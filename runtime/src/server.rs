@@ -268,8 +268,10 @@ impl Server {
     }
 
     /// Shuts down in good order: listeners stop accepting, no session is opened, every client is told, what is
-    /// queued is written, handlers finish. After `timeout` the connections that are left are cut off, and this returns
-    /// without waiting for handlers that are still at work.
+    /// queued is written, handlers finish. After `timeout` what is left is cut off, handlers that still wait
+    /// included. Handlers registered with `on_concurrent` run in tasks of their own and are not waited for.
+    ///
+    /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.host.shutdown(timeout).await;
     }

@@ -621,7 +621,7 @@ impl WebSocket {
     }
 }
 
-/// Ends every session that is left, at the end of a drain.
+/// Ends a session that is left at the end of a drain, with whatever its handlers wait for.
 pub(crate) fn abort(cell: &Cell, reason: CloseReason) {
     cell.with_inner(|inner| {
         inner.machine.abort(reason);

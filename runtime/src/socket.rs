@@ -345,7 +345,8 @@ impl Socket {
 
     // --- the end ----------------------------------------------------------------------------------------------
 
-    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay.
+    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay. In `on_connect` this
+    /// does nothing, since the client has not joined yet: return an error there.
     pub fn disconnect(&self) {
         let reason = CloseReason::ServerNamespaceDisconnect;
         // One that is gone already needs no telling.
