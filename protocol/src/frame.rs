@@ -65,6 +65,13 @@ impl Frame {
         Self::with_args(b'3', namespace, Some(id), None, args)
     }
 
+    /// A client's CONNECT: `40`, or `40/chat,{"token":"..."}` with `auth`, which must be the JSON of an object.
+    pub fn join(namespace: &str, auth: Option<&[u8]>) -> Self {
+        let mut text = header(b'0', namespace);
+        text.extend_from_slice(auth.unwrap_or_default());
+        Self::from_text(text)
+    }
+
     /// A server's consent to a CONNECT: `40{"sid":"..."}`. The namespace is the one that the peer asked for.
     pub fn connect(namespace: &str, sid: &str) -> Self {
         let mut text = header(b'0', namespace);

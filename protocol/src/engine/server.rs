@@ -17,8 +17,8 @@ mod polling;
 mod transmit;
 mod upgrade;
 
-pub use self::ending::Closed;
 pub use self::transmit::{Body, Transmit, Wants};
+pub use crate::error::Closed;
 
 use self::ending::Ending;
 use self::polling::{Post, PostProgress};

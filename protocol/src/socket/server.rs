@@ -36,6 +36,12 @@ use core::mem;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketKey(u32);
 
+impl SocketKey {
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// What became of an acknowledgement that was awaited.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
