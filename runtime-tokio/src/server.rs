@@ -4,7 +4,7 @@ use crate::listener::{Listener, Listening};
 use crate::runtime::Tokio;
 use crate::tower::{ServerLayer, ServerService};
 use sansocket_runtime::extract::FromContext;
-use sansocket_runtime::handler::{Context, Kind};
+use sansocket_runtime::handler::{Context, ServerKind};
 use sansocket_runtime::{BuildError, HandlerError, Options};
 use std::io;
 use std::ops::Deref;
@@ -72,7 +72,7 @@ impl Deref for Server {
     }
 }
 
-impl<K: Kind> FromContext<K> for Server {
+impl<K: ServerKind> FromContext<K> for Server {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         <sansocket_runtime::Server as FromContext<K>>::from_context(context).map(Self)
     }

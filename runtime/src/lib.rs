@@ -14,6 +14,7 @@
 pub mod ack;
 mod broadcast;
 mod cell;
+pub mod client;
 mod endpoint;
 pub mod engine;
 mod error;
@@ -38,6 +39,10 @@ mod worker;
 
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
+pub use client::{
+    Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial, Events,
+    Received, Refused, TransportKind, Url, UrlError,
+};
 pub use endpoint::{Endpoint, Fallback, serve_connection};
 pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
 pub use extract::{Auth, Data, DisconnectReason, Event, Extension, PeerAddr, State, TryData};
@@ -47,11 +52,14 @@ pub use http::ResponseBody;
 pub use namespace::{DynamicNamespace, Namespace};
 pub use options::{BuildError, Options};
 pub use runtime::Runtime;
+pub use sansocket_protocol::client::Status;
 pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
 pub use sansocket_protocol::error::SendError;
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::args::{Args, ArgsError};
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
+#[doc(hidden)]
+pub use serde::Serialize;
 pub use server::Server;
 pub use socket::Socket;
 

@@ -3,7 +3,7 @@
 use crate::ack::{AckTarget, Reply};
 use crate::cell::Cell;
 use crate::error::{HandlerError, Refusal};
-use crate::handler::{AnyHandler, Context, Kind, SharedHandler};
+use crate::handler::{AnyHandler, Context, Kind, Peer, SharedHandler};
 use crate::handshake::Handshake;
 use crate::namespace::{Listener, Table};
 use crate::runtime::BoxFuture;
@@ -104,14 +104,14 @@ impl Sockets {
         let listeners = table.listeners(&name);
         if let ([Listener { handler, concurrent: false }], true) = (listeners, table.is_plain()) {
             drop(name);
-            let mut context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };
+            let mut context = Context { args: Some(args), ack, ..Context::new(Peer::Server(socket.clone())) };
             return match handler.call(&mut context) {
                 Ok(future) => {
-                    let done = Done { server, socket: context.socket, ack: context.ack };
+                    let done = Done { server, socket, ack: context.ack };
                     Some(Job { socket: Some(key), work: Work::Event { future, done } })
                 }
                 Err(error) => {
-                    server.report(&context.socket, &error);
+                    server.report(&socket, &error);
                     None
                 }
             };
@@ -119,8 +119,8 @@ impl Sockets {
         let table = table.clone();
         let listeners = listeners.to_vec();
         drop(name);
-        let context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };
-        Some(Job::plain(key, event(server, context, table, listeners)))
+        let context = Context { args: Some(args), ack, ..Context::new(Peer::Server(socket.clone())) };
+        Some(Job::plain(key, event(server, socket, context, table, listeners)))
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -135,12 +135,11 @@ impl Sockets {
             return None;
         }
         Some(Job::plain(key, async move {
-            let mut context =
-                Context { socket, args: None, ack: None, ack_taken: false, reason: Some(reason) };
+            let mut context = Context { reason: Some(reason), ..Context::new(Peer::Server(socket.clone())) };
             for handler in &table.disconnect {
-                run_reported(&server, &mut context, handler).await;
+                run_reported(&server, &socket, &mut context, handler).await;
             }
-            forget(&server, &context.socket);
+            forget(&server, &socket);
         }))
     }
 }
@@ -240,19 +239,22 @@ async fn run<K: Kind>(
 }
 
 /// Runs a handler whose errors are nobody's but the error hook's.
-async fn run_reported<K>(server: &ServerInner, context: &mut Context, handler: &SharedHandler<K>)
-where
+async fn run_reported<K>(
+    server: &ServerInner,
+    socket: &Socket,
+    context: &mut Context,
+    handler: &SharedHandler<K>,
+) where
     K: Kind<Outcome = Result<(), HandlerError>>,
 {
     let outcome = run(context, &**handler).await;
     if let Err(error) = outcome.and_then(|outcome| outcome) {
-        server.report(&context.socket, &error);
+        server.report(socket, &error);
     }
 }
 
 async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
-    let mut context =
-        Context { socket: socket.clone(), args: None, ack: None, ack_taken: false, reason: None };
+    let mut context = Context::new(Peer::Server(socket.clone()));
     for handler in table.connect_middleware.iter().chain(&table.connect) {
         let refusal = match run(&mut context, &**handler).await {
             Ok(Ok(())) => continue,
@@ -275,25 +277,31 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
 }
 
 async fn connected(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
-    let mut context = Context { socket, args: None, ack: None, ack_taken: false, reason: None };
+    let mut context = Context::new(Peer::Server(socket.clone()));
     for handler in &table.connected {
-        run_reported(&server, &mut context, handler).await;
+        run_reported(&server, &socket, &mut context, handler).await;
     }
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.
-async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>, listeners: Vec<Listener>) {
+async fn event(
+    server: Arc<ServerInner>,
+    socket: Socket,
+    mut context: Context,
+    table: Arc<Table>,
+    listeners: Vec<Listener>,
+) {
     for filter in &table.event_middleware {
         let passed = run(&mut context, &**filter).await.and_then(|outcome| outcome);
         if let Err(error) = passed {
-            return server.report(&context.socket, &error);
+            return server.report(&socket, &error);
         }
     }
     let ack = context.ack.take();
     for handler in &table.any {
         match run(&mut context, &**handler).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) | Err(error) => server.report(&context.socket, &error),
+            Ok(Err(error)) | Err(error) => server.report(&socket, &error),
         }
     }
     context.ack = ack;
@@ -311,24 +319,25 @@ async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>
         if listener.concurrent {
             if let Some(permit) = server.concurrent_permit() {
                 let answered = matches!(reply, Some(Reply::Value(_)));
-                spawn_concurrent(&server, &mut context, &listener.handler, permit, answered);
+                spawn_concurrent(&server, &socket, &mut context, &listener.handler, permit, answered);
                 continue;
             }
         }
         match run(&mut context, &*listener.handler).await.and_then(|outcome| outcome) {
             Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
             Ok(_) => reply = reply.or(Some(Reply::Done)),
-            Err(error) => server.report(&context.socket, &error),
+            Err(error) => server.report(&socket, &error),
         }
     }
     if let Some(reply) = reply {
-        Done { server, socket: context.socket, ack: context.ack }.answer(reply);
+        Done { server, socket, ack: context.ack }.answer(reply);
     }
 }
 
 /// Runs a listener in a task of its own. It takes the acknowledgement along, unless another has given one.
 fn spawn_concurrent(
     server: &Arc<ServerInner>,
+    socket: &Socket,
     context: &mut Context,
     handler: &SharedHandler<crate::handler::OnEvent>,
     permit: crate::server::Permit,
@@ -336,11 +345,11 @@ fn spawn_concurrent(
 ) {
     let future = match handler.call(context) {
         Ok(future) => future,
-        Err(error) => return server.report(&context.socket, &error),
+        Err(error) => return server.report(socket, &error),
     };
     // The first value acknowledges, and there was one already.
     let ack = if answered { None } else { context.ack.take() };
-    let done = Done { server: server.clone(), socket: context.socket.clone(), ack };
+    let done = Done { server: server.clone(), socket: socket.clone(), ack };
     let task = async move {
         let mut work = Work::Event { future, done };
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
