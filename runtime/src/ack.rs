@@ -155,6 +155,6 @@ impl Ack {
     pub fn send<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), EmitError> {
         let Some(target) = self.target else { return Ok(()) };
         let frame = Frame::ack(&target.namespace, target.id, args)?;
-        Ok(self.socket.send_ack(&frame)?)
+        Ok(self.socket.send_ack(frame)?)
     }
 }

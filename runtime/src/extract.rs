@@ -30,6 +30,15 @@ pub trait FromContext<K: Kind>: Sized {
     /// # Errors
     /// [`HandlerError`] if it is not there; then the handler is not called.
     fn from_context(context: &mut Context) -> Result<Self, HandlerError>;
+
+    /// The same for the last parameter of a handler: nothing is extracted after it, so that it may take what
+    /// [`from_context`](Self::from_context) has to copy.
+    ///
+    /// # Errors
+    /// As for [`from_context`](Self::from_context).
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        Self::from_context(context)
+    }
 }
 
 /// The kinds of handlers that see an event's arguments.
@@ -174,6 +183,10 @@ impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         Ok(T::from_context(context).ok())
     }
+
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        Ok(T::from_context_at_last(context).ok())
+    }
 }
 
 impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for Data<T> {
@@ -191,6 +204,12 @@ impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for TryData<T> {
 impl<K: HasArgs> FromContext<K> for Args {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         args(context).cloned()
+    }
+
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        // Other handlers of the same event may still want them.
+        let taken = if context.is_sole { context.args.take() } else { None };
+        taken.map_or_else(|| args(context).cloned(), Ok)
     }
 }
 

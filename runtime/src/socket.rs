@@ -108,11 +108,11 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    pub(crate) fn send_ack(&self, frame: &Frame) -> Result<(), SendError> {
+    pub(crate) fn send_ack(&self, frame: Frame) -> Result<(), SendError> {
         self.0.cell.with(|machine| machine.ack(self.0.key, frame))
     }
 
-    pub(crate) fn send(&self, frame: &Frame, volatile: bool) -> Result<(), SendError> {
+    pub(crate) fn send(&self, frame: impl Into<Frame>, volatile: bool) -> Result<(), SendError> {
         self.0.cell.with(|machine| {
             if volatile {
                 machine.emit_volatile(self.0.key, frame).map(drop)
@@ -125,7 +125,7 @@ impl Socket {
     /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
     pub(crate) fn send_with_ack(
         &self,
-        frame: &Frame,
+        frame: impl Into<Frame>,
         id: u64,
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
@@ -190,7 +190,7 @@ impl Socket {
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(&frame, false)?)
+        Ok(self.send(frame, false)?)
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
@@ -199,7 +199,7 @@ impl Socket {
     /// As [`emit`](Self::emit). That it was dropped is none.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(&frame, true)?)
+        Ok(self.send(frame, true)?)
     }
 
     /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
@@ -210,7 +210,7 @@ impl Socket {
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
         self.ready().await;
-        Ok(self.send(&frame, false)?)
+        Ok(self.send(frame, false)?)
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.
@@ -248,7 +248,7 @@ impl Socket {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                Ok(self.send_with_ack(&frame, id, timeout, sink)?)
+                Ok(self.send_with_ack(frame, id, timeout, sink)?)
             });
         async move {
             sent?;

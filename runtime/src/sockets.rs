@@ -95,8 +95,8 @@ impl Sockets {
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
-        let server = self.server.clone();
-        let live = self.find(key)?;
+        // Field by field: nothing is counted up and down for each event that need not be.
+        let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
         let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
         let table = live.table();
@@ -104,14 +104,14 @@ impl Sockets {
         let listeners = table.listeners(&name);
         if let ([Listener { handler, concurrent: false }], true) = (listeners, table.is_plain()) {
             drop(name);
-            let mut context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };
+            let mut context = Context { args: Some(args), ack, is_sole: true, ..Context::new(socket) };
             return match handler.call(&mut context) {
                 Ok(future) => {
-                    let done = Done { server, socket: context.socket, ack: context.ack };
+                    let done = Done { socket: context.socket, ack: context.ack };
                     Some(Job { socket: Some(key), work: Work::Event { future, done } })
                 }
                 Err(error) => {
-                    server.report(&context.socket, &error);
+                    self.server.report(&context.socket, &error);
                     None
                 }
             };
@@ -119,8 +119,8 @@ impl Sockets {
         let table = table.clone();
         let listeners = listeners.to_vec();
         drop(name);
-        let context = Context { socket, args: Some(args), ack, ack_taken: false, reason: None };
-        Some(Job::plain(key, event(server, context, table, listeners)))
+        let context = Context { args: Some(args), ack, ..Context::new(socket) };
+        Some(Job::plain(key, event(self.server.clone(), context, table, listeners)))
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -135,8 +135,7 @@ impl Sockets {
             return None;
         }
         Some(Job::plain(key, async move {
-            let mut context =
-                Context { socket, args: None, ack: None, ack_taken: false, reason: Some(reason) };
+            let mut context = Context { reason: Some(reason), ..Context::new(socket) };
             for handler in &table.disconnect {
                 run_reported(&server, &mut context, handler).await;
             }
@@ -199,7 +198,6 @@ impl Application for Sockets {
 
 /// What is done with the outcome of an event's only listener.
 pub(crate) struct Done {
-    server: Arc<ServerInner>,
     socket: Socket,
     ack: Option<AckTarget>,
 }
@@ -208,7 +206,14 @@ impl Done {
     pub(crate) fn finish(&self, outcome: Result<Reply, HandlerError>) {
         match outcome {
             Ok(reply) => self.answer(reply),
-            Err(error) => self.server.report(&self.socket, &error),
+            Err(error) => self.report(&error),
+        }
+    }
+
+    fn report(&self, error: &HandlerError) {
+        // It is there as long as its sessions are.
+        if let Some(server) = self.socket.server() {
+            server.0.report(&self.socket, error);
         }
     }
 
@@ -220,8 +225,8 @@ impl Done {
         };
         match frame {
             // The client may be gone meanwhile; nobody is left to be told.
-            Ok(frame) => drop(self.socket.send_ack(&frame)),
-            Err(error) => self.server.report(&self.socket, &error.into()),
+            Ok(frame) => drop(self.socket.send_ack(frame)),
+            Err(error) => self.report(&error.into()),
         }
     }
 }
@@ -251,8 +256,7 @@ where
 }
 
 async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
-    let mut context =
-        Context { socket: socket.clone(), args: None, ack: None, ack_taken: false, reason: None };
+    let mut context = Context::new(socket.clone());
     for handler in table.connect_middleware.iter().chain(&table.connect) {
         let refusal = match run(&mut context, &**handler).await {
             Ok(Ok(())) => continue,
@@ -275,7 +279,7 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
 }
 
 async fn connected(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
-    let mut context = Context { socket, args: None, ack: None, ack_taken: false, reason: None };
+    let mut context = Context::new(socket);
     for handler in &table.connected {
         run_reported(&server, &mut context, handler).await;
     }
@@ -322,7 +326,7 @@ async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>
         }
     }
     if let Some(reply) = reply {
-        Done { server, socket: context.socket, ack: context.ack }.answer(reply);
+        Done { socket: context.socket, ack: context.ack }.answer(reply);
     }
 }
 
@@ -340,7 +344,7 @@ fn spawn_concurrent(
     };
     // The first value acknowledges, and there was one already.
     let ack = if answered { None } else { context.ack.take() };
-    let done = Done { server: server.clone(), socket: context.socket.clone(), ack };
+    let done = Done { socket: context.socket.clone(), ack };
     let task = async move {
         let mut work = Work::Event { future, done };
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
@@ -350,7 +354,7 @@ fn spawn_concurrent(
         });
         let result = finished.await;
         if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
-            done.server.report(&done.socket, &HandlerError::panic(&*panic));
+            done.report(&HandlerError::panic(&*panic));
             let socket = &done.socket;
             let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));
         }
