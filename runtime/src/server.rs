@@ -3,6 +3,7 @@
 use crate::Endpoint;
 use crate::broadcast::Broadcast;
 use crate::error::{BroadcastAckError, EmitError, HandlerError};
+use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::host::Host;
 use crate::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
 use crate::runtime::BoxFuture;
@@ -158,6 +159,18 @@ impl ServerInner {
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
 
+macro_rules! shorthands {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty;)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $name<Params: 'static>(&self, handler: impl Handler<$kind, Params>) -> &Self {
+                self.root().$name(handler);
+                self
+            }
+        )*
+    };
+}
+
 impl Server {
     /// The HTTP side, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
@@ -203,6 +216,55 @@ impl Server {
             Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(Handlers::default()) });
         self.0.dynamic.write().unwrap_or_else(PoisonError::into_inner).push(dynamic.clone());
         DynamicNamespace(dynamic)
+    }
+
+    shorthands! {
+        /// [`Namespace::middleware`] of the main namespace.
+        middleware: OnConnect;
+        /// [`Namespace::on_connect`] of the main namespace.
+        on_connect: OnConnect;
+        /// [`Namespace::on_connected`] of the main namespace.
+        on_connected: OnConnected;
+        /// [`Namespace::on_disconnect`] of the main namespace.
+        on_disconnect: OnDisconnect;
+        /// [`Namespace::event_middleware`] of the main namespace.
+        event_middleware: OnFilter;
+        /// [`Namespace::on_any`] of the main namespace.
+        on_any: OnEvent;
+        /// [`Namespace::on_fallback`] of the main namespace.
+        on_fallback: OnEvent;
+    }
+
+    /// [`Namespace::on`] of the main namespace: runs when a client emits `event` there.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{Data, Server, Socket};
+    /// fn register(io: &Server) {
+    ///     io.on("message", async |socket: Socket, Data(text): Data<String>| {
+    ///         let _ = socket.emit("message-back", &text);
+    ///     })
+    ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
+    /// }
+    /// ```
+    pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+        self.root().on(event, handler);
+        self
+    }
+
+    /// [`Namespace::on_concurrent`] of the main namespace.
+    pub fn on_concurrent<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnEvent, Params>,
+    ) -> &Self {
+        self.root().on_concurrent(event, handler);
+        self
+    }
+
+    /// [`Namespace::off`] of the main namespace.
+    pub fn off(&self, event: &str) -> &Self {
+        self.root().off(event);
+        self
     }
 
     /// All namespaces that exist, in the order of their names.
