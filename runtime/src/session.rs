@@ -99,6 +99,8 @@ struct WebSocket {
     /// What hyper had read beyond the handshake.
     ahead: Bytes,
     unwritten: Vec<u8>,
+    /// How much at its beginning is written: a large backlog is not moved for every part that leaves.
+    written: usize,
     state: State,
     /// The machine did not want more at the last look.
     paused: bool,
@@ -221,6 +223,7 @@ impl Session {
                         reader,
                         ahead,
                         unwritten,
+                        written: 0,
                         state,
                         paused: false,
                         flushing: false,
@@ -386,7 +389,7 @@ impl Session {
                     first.unwritten = Vec::new();
                 } else if buffers.write.capacity() == 0 {
                     // The socket is behind: keep only what is left, and give the large buffer back.
-                    let left = first.unwritten.as_slice().to_vec();
+                    let left = first.unwritten[std::mem::take(&mut first.written)..].to_vec();
                     buffers.write = std::mem::replace(&mut first.unwritten, left);
                 }
             }
@@ -516,7 +519,7 @@ impl Drop for Session {
 /// Tells the machine what was not written yet.
 fn tell(inner: &mut Inner, websockets: &[WebSocket], now: time::Instant) {
     let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
-    let unwritten = current.map_or(0, |websocket| websocket.unwritten.len());
+    let unwritten = current.map_or(0, WebSocket::left);
     inner.machine.handle_unwritten(now, unwritten);
 }
 
@@ -583,7 +586,7 @@ impl WebSocket {
                         inner.machine.handle_websocket(now, self.id, Message::Binary(data));
                     }
                     // One who pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
-                    Incoming::Ping(data) if self.unwritten.len() < PONGS_BELOW => {
+                    Incoming::Ping(data) if self.left() < PONGS_BELOW => {
                         websocket::write_pong(&mut self.unwritten, None, &data);
                     }
                     Incoming::Ping(_) => {}
@@ -631,25 +634,34 @@ impl WebSocket {
         }
         self.state = State::Dead;
         self.unwritten = Vec::new();
+        self.written = 0;
         self.flushing = false;
+    }
+
+    /// How much waits to be written.
+    fn left(&self) -> usize {
+        self.unwritten.len() - self.written
     }
 
     /// Writes what is queued, as far as the socket takes it.
     fn poll_write(&mut self, cell: &Cell, now: time::Instant, context: &mut Context<'_>) {
-        let mut written = 0;
-        while written < self.unwritten.len() {
-            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[written..]) {
-                Poll::Ready(Ok(bytes)) if bytes > 0 => written += bytes,
+        while self.left() > 0 {
+            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[self.written..]) {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => self.written += bytes,
                 // Whatever follows would follow half a frame.
                 Poll::Ready(_) => return self.ended(cell, now, Some(1006)),
                 Poll::Pending => {
-                    self.unwritten.drain(..written);
+                    // Once more than half is gone, moving the rest costs less than what has left.
+                    if self.written > self.left() {
+                        self.unwritten.drain(..std::mem::take(&mut self.written));
+                    }
                     return;
                 }
             }
         }
-        if written > 0 {
+        if self.written > 0 {
             self.unwritten.clear();
+            self.written = 0;
             self.flushing = true;
         }
         if !self.flushing {
