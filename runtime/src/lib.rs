@@ -35,6 +35,7 @@ mod trace;
 mod typemap;
 pub mod websocket;
 mod worker;
+mod write_deadline;
 
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
@@ -54,6 +55,7 @@ pub use sansocket_protocol::socket::args::{Args, ArgsError};
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
 pub use server::Server;
 pub use socket::Socket;
+pub use write_deadline::{WriteDeadline, raw_stream};
 
 #[doc(hidden)]
 pub use ::http as http_types;

@@ -67,6 +67,7 @@ impl Options {
                 head: Duration::ZERO,
                 body: Duration::from_secs(30),
                 tls: Duration::from_secs(10),
+                write: Duration::from_secs(30),
             },
             client: None,
             cleanup_empty: false,
@@ -133,6 +134,11 @@ impl Options {
         deadlines.head = head.unwrap_or(deadlines.head);
         deadlines.body = body.unwrap_or(deadlines.body);
         deadlines.tls = tls.unwrap_or(deadlines.tls);
+    }
+
+    /// Sets how long a client may take nothing of a response.
+    pub fn write_timeout(&mut self, timeout: Duration) {
+        self.deadlines.write = timeout;
     }
 
     /// Sets where the browser's client is served from.
@@ -426,6 +432,14 @@ macro_rules! engine_builder_methods {
         /// How long the body of a POST may take. Default 30 s.
         pub fn body_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.options.deadlines(None, None, Some(timeout), None);
+            self
+        }
+
+        /// How long a client may take nothing of a response that waits to be written; then its connection is cut.
+        /// Default 30 s. It does not concern WebSockets, which have `close_timeout`, `send_budget` and the
+        /// heartbeat. Stand-alone only.
+        pub fn write_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.options.write_timeout(timeout);
             self
         }
 
