@@ -476,6 +476,12 @@ macro_rules! server_builder_methods {
             self
         }
 
+        /// How long the name of a namespace may be that a client asks for, in bytes. Default 512.
+        pub fn max_namespace_name(mut self, bytes: usize) -> Self {
+            self.options.sockets.max_namespace_name = bytes;
+            self
+        }
+
         /// How many acknowledgements may be awaited from one client. Default 10,000.
         pub fn max_pending_acks(mut self, acks: usize) -> Self {
             self.options.sockets.max_pending_acks = acks;

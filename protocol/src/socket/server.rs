@@ -320,6 +320,9 @@ impl Server {
     }
 
     fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+        if packet.namespace().len() > self.config.max_namespace_name {
+            return Err(PeerError::NamespaceTooLong);
+        }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
