@@ -7,6 +7,7 @@ use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::server::Server;
 use crate::socket::Socket;
+use crate::unheard::AUTH_MISFIT;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::args::{Args, ArgsError};
 use serde::de::DeserializeOwned;
@@ -138,9 +139,11 @@ impl<K: Kind> FromContext<K> for Handshake {
 
 impl<K: Kind, T: DeserializeOwned> FromContext<K> for Auth<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket.auth().map(Self).map_err(|error| {
-            HandlerError::Missing(format!("the client's auth is no `{}`: {error}", type_name::<T>()))
-        })
+        context
+            .socket
+            .auth()
+            .map(Self)
+            .map_err(|error| HandlerError::Missing(format!("{AUTH_MISFIT}{}`: {error}", type_name::<T>())))
     }
 }
 

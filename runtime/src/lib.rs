@@ -33,6 +33,7 @@ mod socket;
 mod sockets;
 mod trace;
 mod typemap;
+mod unheard;
 pub mod websocket;
 mod worker;
 mod write_deadline;

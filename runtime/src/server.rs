@@ -8,8 +8,9 @@ use crate::host::Host;
 use crate::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
 use crate::runtime::BoxFuture;
 use crate::socket::Socket;
-use crate::trace::debug;
+use crate::trace::{debug, is_heard};
 use crate::typemap::TypeMap;
+use crate::unheard::Unheard;
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::args::Args;
@@ -35,6 +36,7 @@ pub(crate) struct ServerInner {
     concurrent: Arc<AtomicUsize>,
     max_concurrent: usize,
     on_error: OnceLock<ErrorHook>,
+    unheard: Unheard,
     this: Weak<ServerInner>,
 }
 
@@ -76,6 +78,7 @@ impl ServerInner {
             concurrent: Arc::default(),
             max_concurrent: parts.max_concurrent,
             on_error: OnceLock::new(),
+            unheard: Unheard::default(),
             this,
         }
     }
@@ -132,11 +135,20 @@ impl ServerInner {
 
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
+        self.report_about(socket, None, error);
+    }
+
+    /// The same, with the event that it is about.
+    pub(crate) fn report_about(&self, socket: &Socket, args: Option<&Args>, error: &HandlerError) {
         debug!(socket = socket.id(), %error, "in a handler");
-        if let Some(hook) = self.on_error.get() {
-            if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
-                debug!("the error hook panicked");
+        match self.on_error.get() {
+            Some(hook) => {
+                if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                    debug!("the error hook panicked");
+                }
             }
+            None if is_heard() => {}
+            None => self.unheard.show(&socket.namespace_inner().name, args, error),
         }
     }
 
@@ -275,6 +287,11 @@ impl Server {
 
     /// Sets what hears of errors in handlers: arguments that do not fit, returned errors, panics. The first one
     /// set stays.
+    ///
+    /// Without one, and without a subscriber of tracing that hears this library's debug messages, each error is one
+    /// line on stderr, up to 100 of them. A line names the event, the namespace and what is wrong, and shows no ids
+    /// and nothing of what the client sent; the words of returned errors and panics are the application's own.
+    /// Setting a hook replaces that: one that does nothing silences it.
     pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));

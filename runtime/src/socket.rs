@@ -25,6 +25,11 @@ use std::time::Duration;
 const CONNECTING: u8 = 0;
 const JOINED: u8 = 1;
 const GONE: u8 = 2;
+/// Disconnected before it had joined.
+const REFUSED: u8 = 3;
+
+/// What a client hears that is refused without a reason.
+pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
 
 pub(crate) struct SocketInner {
     id: Arc<str>,
@@ -102,6 +107,10 @@ impl Socket {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == GONE
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == REFUSED
     }
 
     pub(crate) fn is_joined(&self) -> bool {
@@ -345,12 +354,19 @@ impl Socket {
 
     // --- the end ----------------------------------------------------------------------------------------------
 
-    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay. In `on_connect` this
-    /// does nothing, since the client has not joined yet: return an error there.
+    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay.
+    ///
+    /// One that has not joined yet is refused, with the message `Connection refused`: in `on_connect` the handlers
+    /// that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an error
+    /// there.
     pub fn disconnect(&self) {
         let reason = CloseReason::ServerNamespaceDisconnect;
+        let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
         // One that is gone already needs no telling.
-        let _ = self.0.cell.with(|machine| machine.disconnect(self.0.key, reason));
+        let _ = self.0.cell.with(|machine| {
+            let key = self.0.key;
+            machine.disconnect(key, reason).or_else(|_| machine.reject(key, CONNECTION_REFUSED, None))
+        });
     }
 
     /// Takes the client out of all namespaces and closes its connection, after what is queued was written.

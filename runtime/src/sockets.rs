@@ -9,7 +9,7 @@ use crate::namespace::{Listener, Table};
 use crate::runtime::BoxFuture;
 use crate::server::ServerInner;
 use crate::session::{Application, Job, Work};
-use crate::socket::Socket;
+use crate::socket::{CONNECTION_REFUSED, Socket};
 use crate::trace::debug;
 use bytes::Bytes;
 use sansocket_protocol::error::CloseReason;
@@ -111,7 +111,7 @@ impl Sockets {
                     Some(Job { socket: Some(key), work: Work::Event { future, done } })
                 }
                 Err(error) => {
-                    self.server.report(&context.socket, &error);
+                    self.server.report_about(&context.socket, context.args.as_ref(), &error);
                     None
                 }
             };
@@ -251,7 +251,7 @@ where
 {
     let outcome = run(context, &**handler).await;
     if let Err(error) = outcome.and_then(|outcome| outcome) {
-        server.report(&context.socket, &error);
+        server.report_about(&context.socket, context.args.as_ref(), &error);
     }
 }
 
@@ -259,12 +259,13 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
     let mut context = Context::new(socket.clone());
     for handler in table.connect_middleware.iter().chain(&table.connect) {
         let refusal = match run(&mut context, &**handler).await {
+            Ok(Ok(())) if socket.is_refused() => return forget(&server, &socket),
             Ok(Ok(())) => continue,
             Ok(Err(refusal)) => refusal,
             Err(error) => {
                 server.report(&socket, &error);
                 // What did not fit is the server's business; the client hears that it is refused.
-                Refusal::new("Connection refused")
+                Refusal::new(CONNECTION_REFUSED)
             }
         };
         debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
@@ -290,14 +291,16 @@ async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>
     for filter in &table.event_middleware {
         let passed = run(&mut context, &**filter).await.and_then(|outcome| outcome);
         if let Err(error) = passed {
-            return server.report(&context.socket, &error);
+            return server.report_about(&context.socket, context.args.as_ref(), &error);
         }
     }
     let ack = context.ack.take();
     for handler in &table.any {
         match run(&mut context, &**handler).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) | Err(error) => server.report(&context.socket, &error),
+            Ok(Err(error)) | Err(error) => {
+                server.report_about(&context.socket, context.args.as_ref(), &error)
+            }
         }
     }
     context.ack = ack;
@@ -322,7 +325,7 @@ async fn event(server: Arc<ServerInner>, mut context: Context, table: Arc<Table>
         match run(&mut context, &*listener.handler).await.and_then(|outcome| outcome) {
             Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
             Ok(_) => reply = reply.or(Some(Reply::Done)),
-            Err(error) => server.report(&context.socket, &error),
+            Err(error) => server.report_about(&context.socket, context.args.as_ref(), &error),
         }
     }
     if let Some(reply) = reply {
@@ -340,7 +343,7 @@ fn spawn_concurrent(
 ) {
     let future = match handler.call(context) {
         Ok(future) => future,
-        Err(error) => return server.report(&context.socket, &error),
+        Err(error) => return server.report_about(&context.socket, context.args.as_ref(), &error),
     };
     // The first value acknowledges, and there was one already.
     let ack = if answered { None } else { context.ack.take() };
