@@ -5,6 +5,7 @@ use crate::host::{Host, within};
 use crate::http::{ResponseBody, target};
 use crate::runtime::BoxFuture;
 use crate::trace::debug;
+use crate::write_deadline::WriteDeadline;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -73,7 +74,8 @@ pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<Response
 
 /// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
 ///
-/// `timer` is the runtime's timer as hyper wants it.
+/// `timer` is the runtime's timer as hyper wants it. For [`Runtime::stream`](crate::Runtime::stream) to have the
+/// stream itself again, it asks [`raw_stream`](crate::raw_stream).
 pub async fn serve_connection<IO, T>(
     io: IO,
     endpoints: Arc<[Endpoint]>,
@@ -104,6 +106,7 @@ pub async fn serve_connection<IO, T>(
         }
     });
     let deadlines = first.host.deadlines;
+    let io = WriteDeadline::new(io, deadlines.write, first.host.runtime().clone());
     let connection = http1::Builder::new()
         .timer(timer)
         // This is also how long a connection may idle between two polls.

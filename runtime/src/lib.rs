@@ -34,8 +34,10 @@ mod socket;
 mod sockets;
 mod trace;
 mod typemap;
+mod unheard;
 pub mod websocket;
 mod worker;
+mod write_deadline;
 
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
@@ -62,6 +64,7 @@ pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
 pub use serde::Serialize;
 pub use server::Server;
 pub use socket::Socket;
+pub use write_deadline::{WriteDeadline, raw_stream};
 
 #[doc(hidden)]
 pub use ::http as http_types;
