@@ -1,16 +1,14 @@
 //! What handlers may take and return, and when they run.
 
-mod support;
-
-use bytes::Bytes;
-use sansocket_tokio::{
+use crate::sansocket::{
     Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal,
     Server, Socket, State, TryData,
 };
+use crate::suite::support::{Client, Log, logged, serve};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{Client, Log, logged, serve};
 
 #[derive(Deserialize)]
 struct Login {
@@ -24,7 +22,7 @@ struct Answer {
 
 #[tokio::test]
 async fn handlers_extract_the_arguments_in_any_shape() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("single", async |Data(text): Data<String>| text.len())
         .on("tuple", async |Data((a, b)): Data<(u32, u32)>| a + b)
@@ -55,7 +53,7 @@ async fn handlers_extract_the_arguments_in_any_shape() {
 
 #[tokio::test]
 async fn handlers_extract_what_is_known_of_the_client() {
-    let (io, mut lines) = logged(Server::builder().state(41_u32));
+    let (io, mut lines) = logged(crate::server().state(41_u32));
     io.namespace("/")
         .on_connect(async |Auth(login): Auth<Login>, State(log): State<Log>, PeerAddr(peer): PeerAddr| {
             log.note(format_args!("{} from {}", login.name, peer.ip()));
@@ -86,7 +84,7 @@ async fn handlers_extract_what_is_known_of_the_client() {
 
 #[tokio::test]
 async fn an_auth_that_does_not_fit_refuses_the_client_without_details() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/").on_connect(async |_: Auth<Login>| {});
     let mut client = Client::connect(serve(&io).await).await;
     client.send(r#"0{"name":5}"#).await;
@@ -97,7 +95,7 @@ async fn an_auth_that_does_not_fit_refuses_the_client_without_details() {
 
 #[tokio::test]
 async fn what_a_handler_returns_acknowledges() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("unit", async || ())
         .on("value", async || "text")
@@ -135,7 +133,7 @@ async fn what_a_handler_returns_acknowledges() {
 
 #[tokio::test]
 async fn the_first_value_of_several_handlers_acknowledges_once() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("e", async |State(log): State<Log>| log.note("one"))
         .on("e", async |State(log): State<Log>| {
@@ -162,7 +160,7 @@ async fn the_first_value_of_several_handlers_acknowledges_once() {
 
 #[tokio::test]
 async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/")
         .on("early", async |socket: Socket, ack: Ack| {
             let _ = ack.send(&("early", 1));
@@ -170,7 +168,7 @@ async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
             "ignored"
         })
         .on("later", async |ack: Ack| {
-            tokio::spawn(async move { ack.send("later") });
+            std::thread::spawn(move || ack.send("later"));
         })
         .on("never", async |_: Ack| 1)
         .on("wanted", async |socket: Socket, ack: Ack| {
@@ -192,7 +190,7 @@ async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
 
 #[tokio::test]
 async fn on_any_sees_every_event_and_on_fallback_those_without_a_handler() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_any(async |Event(name): Event, State(log): State<Log>| log.note(format_args!("any {name}")))
         .on_fallback(async |Event(name): Event, State(log): State<Log>| {
@@ -210,7 +208,7 @@ async fn on_any_sees_every_event_and_on_fallback_those_without_a_handler() {
 
 #[tokio::test]
 async fn an_event_without_a_handler_is_not_acknowledged() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/").on("known", async || {}).on("gone", async || {}).off("gone");
     let mut client = Client::joined(serve(&io).await).await;
     client.send(r#"21["unknown"]"#).await;
@@ -220,7 +218,7 @@ async fn an_event_without_a_handler_is_not_acknowledged() {
 
 #[tokio::test]
 async fn handlers_can_be_added_and_removed_while_clients_are_there() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/").on("known", async || {});
     let mut client = Client::joined(serve(&io).await).await;
     client.send(r#"21["late"]"#).await;
@@ -234,7 +232,7 @@ async fn handlers_can_be_added_and_removed_while_clients_are_there() {
 
 #[tokio::test]
 async fn event_middleware_refuses_an_event() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .event_middleware(
             async |Event(name): Event| if name == "secret" { Err("not for you") } else { Ok(()) },
@@ -249,7 +247,7 @@ async fn event_middleware_refuses_an_event() {
 
 #[tokio::test]
 async fn middleware_and_on_connect_refuse_with_message_and_data() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/middle")
         .middleware(async || Err::<(), _>(Refusal::new("no entry").data(&("code", 42)).expect("JSON")))
         .on_connect(async |State(log): State<Log>| log.note("reached"));
@@ -275,7 +273,7 @@ async fn middleware_and_on_connect_refuse_with_message_and_data() {
 
 #[tokio::test]
 async fn what_on_connect_emits_follows_the_answer_and_on_connected_runs_after_it() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/")
         .on_connect(async |socket: Socket| {
             let _ = socket.emit("first", &1);
@@ -293,7 +291,7 @@ async fn what_on_connect_emits_follows_the_answer_and_on_connected_runs_after_it
 
 #[tokio::test]
 async fn emit_with_ack_in_on_connect_fails_at_once() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/").on_connect(async |socket: Socket, State(log): State<Log>| {
         let answer = socket.emit_with_ack("question", &(), Duration::from_secs(3600)).await;
         log.note(matches!(answer, Err(AckError::Emit(_) | AckError::Disconnected)));
@@ -304,7 +302,7 @@ async fn emit_with_ack_in_on_connect_fails_at_once() {
 
 #[tokio::test]
 async fn on_disconnect_sees_the_rooms_and_the_reason() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     let rooms = async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
         log.note(format_args!("{} {} {}", reason, socket.rooms().len(), socket.is_connected()));
     };
@@ -334,13 +332,16 @@ async fn on_disconnect_sees_the_rooms_and_the_reason() {
     drop(Client::joined(addr).await);
     let reason = lines.next().await;
     assert!(["transport close 2 false", "transport error 2 false"].contains(&reason.as_str()), "{reason}");
-    support::until("all are forgotten", || io.namespace("/").is_empty() && io.clients_count() == 0).await;
+    crate::suite::support::until("all are forgotten", || {
+        io.namespace("/").is_empty() && io.clients_count() == 0
+    })
+    .await;
     assert!(io.namespace("/").rooms().is_empty());
 }
 
 #[tokio::test]
 async fn namespaces_come_to_be_by_pattern_and_by_function() {
-    let (io, _lines) = logged(Server::builder().cleanup_empty_namespaces(true));
+    let (io, _lines) = logged(crate::server().cleanup_empty_namespaces(true));
     io.dynamic_namespace("/room-*").on("where", async |socket: Socket| socket.namespace().name().to_owned());
     io.dynamic_namespace_if(|name| name.len() == 4).on("where", async || "by function");
     let mut client = Client::connect(serve(&io).await).await;
@@ -356,12 +357,12 @@ async fn namespaces_come_to_be_by_pattern_and_by_function() {
     // Each has its own sockets.
     assert_eq!(io.namespaces().len(), 4);
     client.send("1/room-1,").await;
-    support::until("the empty one goes", || io.namespaces().len() == 3).await;
+    crate::suite::support::until("the empty one goes", || io.namespaces().len() == 3).await;
 }
 
 #[tokio::test]
 async fn values_are_kept_with_the_socket() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/")
         .on_connect(async |socket: Socket, Auth(login): Auth<Login>| {
             socket.insert(login);

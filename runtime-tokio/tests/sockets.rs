@@ -1,0 +1,14 @@
+//! The suite of `socket-tests/` with servers on tokio. With the feature `test-tls`, over TLS too.
+
+use sansocket_tokio as sansocket;
+
+#[path = "../../socket-tests/mod.rs"]
+mod suite;
+
+fn server() -> sansocket::ServerBuilder {
+    sansocket::Server::builder()
+}
+
+fn engine_server() -> sansocket::EngineServerBuilder {
+    sansocket::EngineServer::builder()
+}
