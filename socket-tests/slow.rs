@@ -23,11 +23,20 @@ async fn stalled(overflow: Overflow) -> (Server, Lines, Client, Socket) {
     (io, lines, client, socket)
 }
 
-/// Emits numbered kilobytes until one fails. Lets the session write in between. Returns how many were taken.
+/// Emits numbered kilobytes until one fails, because the client is behind and not because the session's thread is.
+/// Lets the session write in between. Returns how many were taken.
 async fn fill(socket: &Socket, most: u32) -> Result<u32, EmitError> {
     let kilobyte = "x".repeat(1000);
-    for number in 0..most {
-        socket.emit("filling", &(number, &kilobyte))?;
+    let mut number = 0;
+    while number < most {
+        while let Err(error) = socket.emit("filling", &(number, &kilobyte)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if socket.emit("filling", &(number, &kilobyte)).is_err() {
+                return Err(error);
+            }
+            number += 1;
+        }
+        number += 1;
         tokio::task::yield_now().await;
     }
     Ok(most)
