@@ -4,6 +4,9 @@ use sansocket_async_std::{self as sansocket, AsyncStd};
 
 #[path = "../../socket-tests/mod.rs"]
 mod suite;
+#[cfg(feature = "test-tls")]
+#[path = "../../socket-tests/tls.rs"]
+mod tls;
 
 fn server() -> sansocket::ServerBuilder {
     sansocket::Server::builder().runtime(AsyncStd)

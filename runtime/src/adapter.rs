@@ -13,13 +13,14 @@
 ///   `async fn bind(impl addresses) -> io::Result<Self>`, `fn local_addr(&self) -> io::Result<SocketAddr>`,
 ///   `async fn serve(self, Mounted)`, and with the adapter's feature `tls` also
 ///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`.
-/// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`.
+/// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`. An adapter without such a
+///   feature leaves it out.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! adapter {
     (
-        crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty,
-        tls: $tls:ty $(,)?
+        crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty
+        $(, tls: $tls:ty)? $(,)?
     ) => {
         /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
         ///
@@ -138,8 +139,10 @@ macro_rules! adapter {
         pub struct Listener {
             socket: $socket,
             mounted: $crate::Mounted,
-            #[cfg(feature = "tls")]
-            tls: Option<::std::sync::Arc<$tls>>,
+            $(
+                #[cfg(feature = "tls")]
+                tls: Option<::std::sync::Arc<$tls>>,
+            )?
         }
 
         impl Listener {
@@ -155,8 +158,10 @@ macro_rules! adapter {
                 Self {
                     socket,
                     mounted: ::std::default::Default::default(),
-                    #[cfg(feature = "tls")]
-                    tls: None,
+                    $(
+                        #[cfg(feature = "tls")]
+                        tls: None::<::std::sync::Arc<$tls>>,
+                    )?
                 }
             }
 
@@ -187,13 +192,15 @@ macro_rules! adapter {
                 self
             }
 
-            /// Serves TLS. The configuration's ALPN protocols must not offer `h2`: WebSockets upgrade from
-            /// HTTP/1.1.
-            #[cfg(feature = "tls")]
-            pub fn tls(mut self, config: ::std::sync::Arc<$tls>) -> Self {
-                self.tls = Some(config);
-                self
-            }
+            $(
+                /// Serves TLS. The configuration's ALPN protocols must not offer `h2`: WebSockets upgrade from
+                /// HTTP/1.1.
+                #[cfg(feature = "tls")]
+                pub fn tls(mut self, config: ::std::sync::Arc<$tls>) -> Self {
+                    self.tls = Some(config);
+                    self
+                }
+            )?
 
             /// Serves in the background until the first of its servers is shut down.
             ///
@@ -202,19 +209,25 @@ macro_rules! adapter {
             pub fn spawn(self) -> ::std::io::Result<$crate::Listening> {
                 let local_addr = self.local_addr()?;
                 let Self { socket, mounted, .. } = self;
-                #[cfg(feature = "tls")]
-                if let Some(config) = self.tls {
-                    return Ok(mounted.spawn(local_addr, |mounted| socket.serve_tls(mounted, config)));
-                }
+                $(
+                    #[cfg(feature = "tls")]
+                    if let Some(config) = self.tls {
+                        let config: ::std::sync::Arc<$tls> = config;
+                        return Ok(mounted.spawn(local_addr, |mounted| socket.serve_tls(mounted, config)));
+                    }
+                )?
                 Ok(mounted.spawn(local_addr, |mounted| socket.serve(mounted)))
             }
 
             /// Serves until the first of its servers is shut down.
             pub async fn serve(self) {
-                #[cfg(feature = "tls")]
-                if let Some(config) = self.tls {
-                    return self.socket.serve_tls(self.mounted, config).await;
-                }
+                $(
+                    #[cfg(feature = "tls")]
+                    if let Some(config) = self.tls {
+                        let config: ::std::sync::Arc<$tls> = config;
+                        return self.socket.serve_tls(self.mounted, config).await;
+                    }
+                )?
                 self.socket.serve(self.mounted).await;
             }
         }
