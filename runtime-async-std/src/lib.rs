@@ -1,11 +1,10 @@
 //! Socket.IO and Engine.IO for async-std and smol.
 //!
-#![cfg_attr(feature = "async-std", doc = "```no_run")]
-#![cfg_attr(not(feature = "async-std"), doc = "```ignore")]
+#![cfg_attr(feature = "async-std", doc = "```no_run\nuse async_std::task::block_on;")]
+#![cfg_attr(not(feature = "async-std"), doc = "```no_run\nuse smol::block_on;")]
 //! use sansocket_async_std::{Data, Server, Socket};
 //!
-//! #[async_std::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let io = Server::builder().build()?;
 //!
 //!     io.namespace("/").on("message", async |socket: Socket, Data(text): Data<String>| {
@@ -14,8 +13,10 @@
 //!         Ok::<_, sansocket_async_std::EmitError>(text.chars().count())
 //!     });
 //!
-//!     io.listen("127.0.0.1:3000").await?.wait().await;
-//!     Ok(())
+//!     block_on(async {
+//!         io.listen("127.0.0.1:3000").await?.wait().await;
+//!         Ok(())
+//!     })
 //! }
 //! ```
 //!
