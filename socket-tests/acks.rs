@@ -1,16 +1,14 @@
 //! Acknowledgements that the server awaits.
 
-mod support;
-
-use sansocket_tokio::{AckError, BroadcastAckError, Server, Socket};
+use crate::sansocket::{AckError, BroadcastAckError, Server, Socket};
+use crate::suite::support::{Client, logged, serve, soon, until};
 use std::time::Duration;
-use support::{Client, logged, serve, soon, until};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A server, its only client, and that client's socket.
 async fn pair() -> (Server, Client, Socket) {
-    let (io, _) = logged(Server::builder());
+    let (io, _) = logged(crate::server());
     let (client, id) = Client::joined_as(serve(&io).await).await;
     let socket = io.socket(&id).expect("the socket");
     (io, client, socket)
@@ -86,7 +84,7 @@ async fn leaving_the_namespace_answers_with_disconnected() {
 
 #[tokio::test]
 async fn a_broadcast_collects_the_answers_of_all() {
-    let (io, _) = logged(Server::builder());
+    let (io, _) = logged(crate::server());
     let addr = serve(&io).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -107,7 +105,7 @@ async fn a_broadcast_collects_the_answers_of_all() {
 
 #[tokio::test]
 async fn a_broadcast_tells_who_is_missing_apart_from_what_came() {
-    let (io, _) = logged(Server::builder());
+    let (io, _) = logged(crate::server());
     let addr = serve(&io).await;
     let mut good = Client::joined(addr).await;
     let mut silent = Client::joined(addr).await;

@@ -1,16 +1,9 @@
-//! The well-known Socket.IO chat.
-//!
-//! ```text
-//! cargo run -p sansocket-tokio --example chat
-//! ```
-//!
-//! Then open <http://127.0.0.1:3000> in two windows. Flags: `--port` (or `PORT`; 3000), `--host` (127.0.0.1), and
-//! `--client-dist node_modules/socket.io-client/dist` to serve the browser's client from there; without it the
-//! page takes it from the public CDN.
+//! The well-known Socket.IO chat, whatever runtime it runs on. Each adapter's example includes this file and gives it
+//! itself as `crate::sansocket`.
 
+use crate::sansocket::{Data, EmitError, Listener, ServerBuilder, Socket, State};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
-use sansocket_tokio::{Data, EmitError, Listener, Server, Socket, State};
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -83,7 +76,7 @@ async fn left(socket: Socket, State(users): State<Users>) -> Result<(), EmitErro
 
 /// The page, and nothing else.
 async fn page(request: Request<hyper::body::Incoming>) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(include_bytes!("index.html")));
+    let mut response = Response::new(Bytes::from_static(include_bytes!("chat.html")));
     if request.uri().path() == "/" {
         let html = header::HeaderValue::from_static("text/html; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, html);
@@ -98,13 +91,13 @@ fn flag(name: &str) -> Option<String> {
     std::env::args().skip_while(|arg| arg != name).nth(1)
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Serves the chat until the process ends.
+pub(crate) async fn run(mut builder: ServerBuilder) -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 =
         flag("--port").or_else(|| std::env::var("PORT").ok()).map_or(Ok(3000), |port| port.parse())?;
     let host = flag("--host").unwrap_or_else(|| "127.0.0.1".to_owned());
 
-    let mut builder = Server::builder().state(Users::default());
+    builder = builder.state(Users::default());
     if let Some(directory) = flag("--client-dist") {
         builder = builder.serve_client(directory);
     }

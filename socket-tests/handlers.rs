@@ -1,19 +1,17 @@
 //! What handlers may take and return, and when they run.
 
-mod support;
-
+use crate::sansocket::{
+    Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal,
+    Server, Socket, State, TryData,
+};
+use crate::suite::support::{Client, Log, logged, serve};
 use bytes::Bytes;
 use sansocket_runtime::HandlerError;
 use sansocket_runtime::extract::{FromContext, HasArgs};
 use sansocket_runtime::handler::Context;
-use sansocket_tokio::{
-    Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal,
-    Server, Socket, State, TryData,
-};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{Client, Log, logged, serve};
 
 #[derive(Deserialize)]
 struct Login {
@@ -27,7 +25,7 @@ struct Answer {
 
 #[tokio::test]
 async fn handlers_extract_the_arguments_in_any_shape() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("single", async |Data(text): Data<String>| text.len())
         .on("tuple", async |Data((a, b)): Data<(u32, u32)>| a + b)
@@ -58,7 +56,7 @@ async fn handlers_extract_the_arguments_in_any_shape() {
 
 #[tokio::test]
 async fn handlers_extract_what_is_known_of_the_client() {
-    let (io, mut lines) = logged(Server::builder().state(41_u32));
+    let (io, mut lines) = logged(crate::server().state(41_u32));
     io.namespace("/")
         .on_connect(async |Auth(login): Auth<Login>, State(log): State<Log>, PeerAddr(peer): PeerAddr| {
             log.note(format_args!("{} from {}", login.name, peer.ip()));
@@ -89,7 +87,7 @@ async fn handlers_extract_what_is_known_of_the_client() {
 
 #[tokio::test]
 async fn an_auth_that_does_not_fit_refuses_the_client_without_details() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/").on_connect(async |_: Auth<Login>| {});
     let mut client = Client::connect(serve(&io).await).await;
     client.send(r#"0{"name":5}"#).await;
@@ -100,7 +98,7 @@ async fn an_auth_that_does_not_fit_refuses_the_client_without_details() {
 
 #[tokio::test]
 async fn what_a_handler_returns_acknowledges() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("unit", async || ())
         .on("value", async || "text")
@@ -138,7 +136,7 @@ async fn what_a_handler_returns_acknowledges() {
 
 #[tokio::test]
 async fn the_first_value_of_several_handlers_acknowledges_once() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("e", async |State(log): State<Log>| log.note("one"))
         .on("e", async |State(log): State<Log>| {
@@ -165,7 +163,7 @@ async fn the_first_value_of_several_handlers_acknowledges_once() {
 
 #[tokio::test]
 async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/")
         .on("early", async |socket: Socket, ack: Ack| {
             let _ = ack.send(&("early", 1));
@@ -173,7 +171,7 @@ async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
             "ignored"
         })
         .on("later", async |ack: Ack| {
-            tokio::spawn(async move { ack.send("later") });
+            std::thread::spawn(move || ack.send("later"));
         })
         .on("never", async |_: Ack| 1)
         .on("wanted", async |socket: Socket, ack: Ack| {
@@ -195,7 +193,7 @@ async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
 
 #[tokio::test]
 async fn on_any_sees_every_event_and_on_fallback_those_without_a_handler() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_any(async |Event(name): Event, State(log): State<Log>| log.note(format_args!("any {name}")))
         .on_fallback(async |Event(name): Event, State(log): State<Log>| {
@@ -213,7 +211,7 @@ async fn on_any_sees_every_event_and_on_fallback_those_without_a_handler() {
 
 #[tokio::test]
 async fn an_event_without_a_handler_is_not_acknowledged() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/").on("known", async || {}).on("gone", async || {}).off("gone");
     let mut client = Client::joined(serve(&io).await).await;
     client.send(r#"21["unknown"]"#).await;
@@ -223,7 +221,7 @@ async fn an_event_without_a_handler_is_not_acknowledged() {
 
 #[tokio::test]
 async fn handlers_can_be_added_and_removed_while_clients_are_there() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/").on("known", async || {});
     let mut client = Client::joined(serve(&io).await).await;
     client.send(r#"21["late"]"#).await;
@@ -237,7 +235,7 @@ async fn handlers_can_be_added_and_removed_while_clients_are_there() {
 
 #[tokio::test]
 async fn event_middleware_refuses_an_event() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .event_middleware(
             async |Event(name): Event| if name == "secret" { Err("not for you") } else { Ok(()) },
@@ -252,7 +250,7 @@ async fn event_middleware_refuses_an_event() {
 
 #[tokio::test]
 async fn middleware_and_on_connect_refuse_with_message_and_data() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/middle")
         .middleware(async || Err::<(), _>(Refusal::new("no entry").data(&("code", 42)).expect("JSON")))
         .on_connect(async |State(log): State<Log>| log.note("reached"));
@@ -278,7 +276,7 @@ async fn middleware_and_on_connect_refuse_with_message_and_data() {
 
 #[tokio::test]
 async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     for name in ["/middle", "/connect"] {
         let namespace = io.namespace(name);
         let refuse = async |socket: Socket| {
@@ -320,7 +318,7 @@ impl<K: HasArgs> FromContext<K> for Both {
 
 #[tokio::test]
 async fn arguments_are_there_for_everybody_who_asks() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.on("once", async |args: Args| args)
         .on("optional", async |args: Option<Args>| args.map(|args| args.len()))
         .on("first", async |args: Args, Event(name): Event, Data(text): Data<String>| {
@@ -341,7 +339,7 @@ async fn arguments_are_there_for_everybody_who_asks() {
 
 #[tokio::test]
 async fn what_on_connect_emits_follows_the_answer_and_on_connected_runs_after_it() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/")
         .on_connect(async |socket: Socket| {
             let _ = socket.emit("first", &1);
@@ -359,7 +357,7 @@ async fn what_on_connect_emits_follows_the_answer_and_on_connected_runs_after_it
 
 #[tokio::test]
 async fn emit_with_ack_in_on_connect_fails_at_once() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/").on_connect(async |socket: Socket, State(log): State<Log>| {
         let answer = socket.emit_with_ack("question", &(), Duration::from_secs(3600)).await;
         log.note(matches!(answer, Err(AckError::Emit(_) | AckError::Disconnected)));
@@ -370,7 +368,7 @@ async fn emit_with_ack_in_on_connect_fails_at_once() {
 
 #[tokio::test]
 async fn on_disconnect_sees_the_rooms_and_the_reason() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     let rooms = async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
         log.note(format_args!("{} {} {}", reason, socket.rooms().len(), socket.is_connected()));
     };
@@ -400,13 +398,16 @@ async fn on_disconnect_sees_the_rooms_and_the_reason() {
     drop(Client::joined(addr).await);
     let reason = lines.next().await;
     assert!(["transport close 2 false", "transport error 2 false"].contains(&reason.as_str()), "{reason}");
-    support::until("all are forgotten", || io.namespace("/").is_empty() && io.clients_count() == 0).await;
+    crate::suite::support::until("all are forgotten", || {
+        io.namespace("/").is_empty() && io.clients_count() == 0
+    })
+    .await;
     assert!(io.namespace("/").rooms().is_empty());
 }
 
 #[tokio::test]
 async fn namespaces_come_to_be_by_pattern_and_by_function() {
-    let (io, _lines) = logged(Server::builder().cleanup_empty_namespaces(true));
+    let (io, _lines) = logged(crate::server().cleanup_empty_namespaces(true));
     io.dynamic_namespace("/room-*").on("where", async |socket: Socket| socket.namespace().name().to_owned());
     io.dynamic_namespace_if(|name| name.len() == 4).on("where", async || "by function");
     let mut client = Client::connect(serve(&io).await).await;
@@ -422,12 +423,12 @@ async fn namespaces_come_to_be_by_pattern_and_by_function() {
     // Each has its own sockets.
     assert_eq!(io.namespaces().len(), 4);
     client.send("1/room-1,").await;
-    support::until("the empty one goes", || io.namespaces().len() == 3).await;
+    crate::suite::support::until("the empty one goes", || io.namespaces().len() == 3).await;
 }
 
 #[tokio::test]
 async fn values_are_kept_with_the_socket() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/")
         .on_connect(async |socket: Socket, Auth(login): Auth<Login>| {
             socket.insert(login);

@@ -1,17 +1,15 @@
 //! In which order the events of a client are handled.
 
-mod support;
-
-use sansocket_tokio::{Data, Server, Socket, State};
+use crate::sansocket::{Data, Socket, State};
+use crate::suite::support::{Client, Log, logged, serve};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Client, Log, logged, serve};
 use tokio::sync::Notify;
 
 #[tokio::test]
 async fn the_events_of_one_socket_run_in_order_while_a_handler_awaits() {
     let go = Arc::new(Notify::new());
-    let (io, mut lines) = logged(Server::builder().state(go.clone()));
+    let (io, mut lines) = logged(crate::server().state(go.clone()));
     io.namespace("/")
         .on("slow", async |State(log): State<Log>, State(go): State<Arc<Notify>>| {
             log.note("slow begins");
@@ -39,7 +37,7 @@ async fn the_events_of_one_socket_run_in_order_while_a_handler_awaits() {
 
 #[tokio::test]
 async fn a_handler_gets_the_answer_of_its_own_client_past_a_hundred_queued_events() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on("ask", async |socket: Socket, State(log): State<Log>| {
             let answer = socket.emit_with_ack("question", &(), Duration::from_secs(10)).await;
@@ -63,7 +61,7 @@ async fn a_handler_gets_the_answer_of_its_own_client_past_a_hundred_queued_event
 
 #[tokio::test]
 async fn a_client_that_stalls_one_socket_does_not_delay_another_client() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     io.namespace("/").on("slow", async || std::future::pending::<()>().await).on("fast", async || "fast");
     let addr = serve(&io).await;
     let mut stalled = Client::joined(addr).await;
@@ -75,7 +73,7 @@ async fn a_client_that_stalls_one_socket_does_not_delay_another_client() {
 #[tokio::test]
 async fn a_concurrent_handler_holds_nobody() {
     let go = Arc::new(Notify::new());
-    let (io, _lines) = logged(Server::builder().state(go.clone()));
+    let (io, _lines) = logged(crate::server().state(go.clone()));
     io.namespace("/")
         .on_concurrent("slow", async |State(go): State<Arc<Notify>>, Data(number): Data<u32>| {
             go.notified().await;
@@ -95,7 +93,7 @@ async fn a_concurrent_handler_holds_nobody() {
 #[tokio::test]
 async fn beyond_the_limit_a_concurrent_handler_runs_in_line() {
     let go = Arc::new(Notify::new());
-    let (io, mut lines) = logged(Server::builder().state(go.clone()).max_concurrent(1));
+    let (io, mut lines) = logged(crate::server().state(go.clone()).max_concurrent(1));
     io.namespace("/")
         .on_concurrent("slow", async |State(go): State<Arc<Notify>>, State(log): State<Log>| {
             log.note("slow");

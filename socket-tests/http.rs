@@ -1,14 +1,12 @@
 //! The HTTP side: deadlines, refusals, headers, files.
 
-mod support;
-
-use bytes::Bytes;
-use sansocket_tokio::{
-    Cookie, Cors, DisconnectReason, Handshake, Listener, Refusal, Server, State, Transports,
+use crate::sansocket::{Cookie, Cors, DisconnectReason, Handshake, Listener, Refusal, State, Transports};
+use crate::suite::support::{
+    Client, Log, Poller, Response, get, logged, request, send_request, serve, soon, until,
 };
+use bytes::Bytes;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use support::{Client, Log, Poller, Response, get, logged, request, send_request, serve, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -26,7 +24,7 @@ async fn end(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_first_head_that_is_slow_is_cut() {
-    let io = Server::builder().first_head_timeout(SHORT).build().expect("a server");
+    let io = crate::server().first_head_timeout(SHORT).build().expect("a server");
     let addr = serve(&io).await;
     let mut silent = TcpStream::connect(addr).await.expect("a connection");
     let mut slow = TcpStream::connect(addr).await.expect("a connection");
@@ -38,7 +36,7 @@ async fn a_first_head_that_is_slow_is_cut() {
 
 #[tokio::test]
 async fn a_later_head_that_is_slow_is_cut() {
-    let io = Server::builder().head_timeout(SHORT).build().expect("a server");
+    let io = crate::server().head_timeout(SHORT).build().expect("a server");
     let mut stream = TcpStream::connect(serve(&io).await).await.expect("a connection");
     stream
         .write_all(format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes())
@@ -51,7 +49,7 @@ async fn a_later_head_that_is_slow_is_cut() {
 
 #[tokio::test]
 async fn a_body_that_is_slow_is_cut() {
-    let (io, mut lines) = logged(Server::builder().body_timeout(SHORT));
+    let (io, mut lines) = logged(crate::server().body_timeout(SHORT));
     io.namespace("/").on_disconnect(async |State(log): State<Log>| log.note("gone"));
     let addr = serve(&io).await;
     let poller = Poller::joined(addr).await;
@@ -64,7 +62,7 @@ async fn a_body_that_is_slow_is_cut() {
 
 /// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
 /// it, and how much arrives when the client does read after all?
-async fn unread_answer(io: &Server, wait: Duration) -> usize {
+async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
     const LARGE: usize = 32 << 20;
     let addr = serve(io).await;
     let socket = TcpSocket::new_v4().expect("a socket");
@@ -88,19 +86,19 @@ async fn unread_answer(io: &Server, wait: Duration) -> usize {
 
 #[tokio::test]
 async fn a_response_that_is_not_read_is_cut() {
-    let io = Server::builder().write_timeout(SHORT).build().expect("a server");
+    let io = crate::server().write_timeout(SHORT).build().expect("a server");
     assert!(unread_answer(&io, SHORT * 6).await < 32 << 20);
 }
 
 #[tokio::test]
 async fn a_response_that_is_read_late_is_whole() {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     assert!(unread_answer(&io, SHORT * 6).await > 32 << 20);
 }
 
 #[tokio::test]
 async fn a_websocket_that_is_not_read_has_no_deadline_of_http() {
-    let (io, mut lines) = logged(Server::builder().write_timeout(SHORT));
+    let (io, mut lines) = logged(crate::server().write_timeout(SHORT));
     io.on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
     let (mut client, id) = Client::joined_as(serve(&io).await).await;
     let large = "x".repeat(8 << 20);
@@ -112,7 +110,7 @@ async fn a_websocket_that_is_not_read_has_no_deadline_of_http() {
 
 #[tokio::test]
 async fn a_poll_that_is_aborted_closes_the_session() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
     let addr = serve(&io).await;
@@ -130,7 +128,7 @@ async fn a_poll_that_is_aborted_closes_the_session() {
 
 #[tokio::test]
 async fn a_second_poll_closes_the_session() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
     let addr = serve(&io).await;
@@ -143,7 +141,7 @@ async fn a_second_poll_closes_the_session() {
 
 #[tokio::test]
 async fn other_paths_are_not_found_or_the_fallbacks() {
-    let io = Server::builder().path("/ws").build().expect("a server");
+    let io = crate::server().path("/ws").build().expect("a server");
     let addr = serve(&io).await;
     assert_eq!(get(addr, "/").await.status, 404);
     assert_eq!(get(addr, OPEN).await.status, 404);
@@ -160,7 +158,7 @@ async fn other_paths_are_not_found_or_the_fallbacks() {
 
 #[tokio::test]
 async fn bad_requests_are_refused_in_the_words_of_the_reference() {
-    let io = Server::builder().max_payload(100).build().expect("a server");
+    let io = crate::server().max_payload(100).build().expect("a server");
     let addr = serve(&io).await;
     for (method, target, status, body) in [
         (
@@ -193,7 +191,7 @@ async fn bad_requests_are_refused_in_the_words_of_the_reference() {
 
 #[tokio::test]
 async fn a_websocket_handshake_that_is_refused_leaves_no_session_behind() {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     let addr = serve(&io).await;
     let target = "/socket.io/?EIO=4&transport=websocket";
     for (version, key) in [("12", "dGhlIHNhbXBsZSBub25jZQ=="), ("13", "short")] {
@@ -216,7 +214,7 @@ async fn the_client_is_served_with_etags() {
     for name in ["socket.io.js", "socket.io.js.map", "secret.txt"] {
         std::fs::write(directory.join(name), name).expect("a file");
     }
-    let io = Server::builder().serve_client(&directory).build().expect("a server");
+    let io = crate::server().serve_client(&directory).build().expect("a server");
     let addr = serve(&io).await;
     let first = get(addr, "/socket.io/socket.io.js").await;
     assert_eq!((first.status, first.body.as_str()), (200, "socket.io.js"));
@@ -234,13 +232,13 @@ async fn the_client_is_served_with_etags() {
     assert_eq!(get(addr, "/socket.io/secret.txt").await.status, 400);
     assert_eq!(get(addr, "/socket.io/..%2fclient%2fsecret.txt").await.status, 400);
     let _client = Client::joined(addr).await;
-    let missing = Server::builder().serve_client(directory.join("nowhere")).build();
+    let missing = crate::server().serve_client(directory.join("nowhere")).build();
     assert!(missing.expect_err("there is none").to_string().starts_with("cannot serve the client from"));
 }
 
 #[tokio::test]
 async fn allow_request_refuses_before_anything_is_kept() {
-    let builder = Server::builder().allow_request(async |handshake: Handshake| {
+    let builder = crate::server().allow_request(async |handshake: Handshake| {
         tokio::task::yield_now().await;
         match handshake.query_value("token").as_deref() {
             Some("good") => Ok(()),
@@ -266,7 +264,7 @@ async fn session_ids_are_the_applications_if_it_likes() {
         0 | 1 => "first".to_owned(),
         n => format!("id-{n}"),
     };
-    let io = Server::builder().generate_id(make).build().expect("a server");
+    let io = crate::server().generate_id(make).build().expect("a server");
     let addr = serve(&io).await;
     let first = Poller::connect(addr).await;
     assert_eq!(first.sid, "first");
@@ -278,7 +276,7 @@ async fn session_ids_are_the_applications_if_it_likes() {
 
 #[tokio::test]
 async fn hooks_change_the_headers_of_the_first_response_or_of_all() {
-    let builder = Server::builder()
+    let builder = crate::server()
         .initial_headers(|_, headers| {
             headers.insert("x-first", http::HeaderValue::from_static("1"));
         })
@@ -302,7 +300,7 @@ async fn hooks_change_the_headers_of_the_first_response_or_of_all() {
 
 #[tokio::test]
 async fn a_cookie_names_the_session_at_the_handshake() {
-    let io = Server::builder().cookie(Cookie::new("io")).build().expect("a server");
+    let io = crate::server().cookie(Cookie::new("io")).build().expect("a server");
     let addr = serve(&io).await;
     let first = get(addr, OPEN).await;
     let sid = first.body.split('"').nth(3).expect("an id");
@@ -314,7 +312,7 @@ async fn a_cookie_names_the_session_at_the_handshake() {
 
 #[tokio::test]
 async fn cors_allows_pages_of_the_listed_origins() {
-    let io = Server::builder().cors(Cors::list(["https://good.example"])).build().expect("a server");
+    let io = crate::server().cors(Cors::list(["https://good.example"])).build().expect("a server");
     let addr = serve(&io).await;
     let good = "origin: https://good.example\r\n";
     let allowed = |response: &Response| response.header("access-control-allow-origin").map(str::to_owned);
@@ -333,7 +331,7 @@ async fn cors_allows_pages_of_the_listed_origins() {
 
 #[tokio::test]
 async fn other_origins_than_those_allowed_are_refused() {
-    let io = Server::builder().allowed_origins(["https://good.example"]).build().expect("a server");
+    let io = crate::server().allowed_origins(["https://good.example"]).build().expect("a server");
     let addr = serve(&io).await;
     let target = "/socket.io/?EIO=4&transport=websocket";
     Client::connect_to(addr, target, "origin: https://good.example\r\n").await.join("/", "").await;
@@ -351,7 +349,7 @@ async fn other_origins_than_those_allowed_are_refused() {
 #[tokio::test]
 async fn a_transport_that_is_off_is_unknown() {
     let transports = Transports { polling: false, websocket: true };
-    let io = Server::builder().transports(transports).build().expect("a server");
+    let io = crate::server().transports(transports).build().expect("a server");
     let addr = serve(&io).await;
     assert_eq!(get(addr, OPEN).await.status, 400);
     let _client = Client::joined(addr).await;
@@ -359,8 +357,8 @@ async fn a_transport_that_is_off_is_unknown() {
 
 #[tokio::test]
 async fn a_polling_session_moves_to_a_websocket() {
-    let (io, _lines) = logged(Server::builder());
-    io.namespace("/").on("transport", async |socket: sansocket_tokio::Socket| socket.transport_name());
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport_name());
     let addr = serve(&io).await;
     let poller = Poller::joined(addr).await;
     poller.post(r#"421["transport"]"#).await;
@@ -382,7 +380,7 @@ async fn a_polling_session_moves_to_a_websocket() {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_heartbeats_is_given_up() {
-    let builder = Server::builder().ping_interval(SHORT).ping_timeout(SHORT);
+    let builder = crate::server().ping_interval(SHORT).ping_timeout(SHORT);
     let (io, mut lines) = logged(builder);
     io.namespace("/")
         .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
@@ -392,14 +390,14 @@ async fn a_client_that_does_not_answer_heartbeats_is_given_up() {
 
 #[tokio::test]
 async fn a_client_that_joins_nothing_is_closed() {
-    let io = Server::builder().connect_timeout(SHORT).build().expect("a server");
+    let io = crate::server().connect_timeout(SHORT).build().expect("a server");
     Client::connect(serve(&io).await).await.gone().await;
     until("nothing is left", || io.clients_count() == 0).await;
 }
 
 #[tokio::test]
 async fn more_sessions_than_allowed_get_503() {
-    let io = Server::builder().max_sessions(1).build().expect("a server");
+    let io = crate::server().max_sessions(1).build().expect("a server");
     let addr = serve(&io).await;
     let _first = Poller::connect(addr).await;
     assert_eq!(get(addr, OPEN).await.status, 503);

@@ -1,10 +1,8 @@
 //! Rooms, and what is emitted to many.
 
-mod support;
-
-use sansocket_tokio::{Data, Server, ServerBuilder, Socket};
+use crate::sansocket::{Data, Server, ServerBuilder, Socket};
+use crate::suite::support::{Client, log, serve, until};
 use std::net::SocketAddr;
-use support::{Client, log, serve, until};
 
 /// A server whose clients join rooms by an event, at its address.
 async fn hall(builder: ServerBuilder) -> (Server, SocketAddr) {
@@ -53,7 +51,7 @@ async fn told(clients: &mut [(Client, String); 3], expected: [&[&str]; 3]) {
 
 #[tokio::test]
 async fn sockets_join_and_leave_rooms() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     let mut client = Client::joined(addr).await;
     assert_eq!(client.ask(r#"["join",["a","b","a"]]"#).await, "[[true,true,false]]");
     assert_eq!(client.ask(r#"["rooms"]"#).await, r#"[["a","b"]]"#);
@@ -66,7 +64,7 @@ async fn sockets_join_and_leave_rooms() {
 
 #[tokio::test]
 async fn a_socket_reaches_a_room_without_itself() {
-    let (_io, addr) = hall(Server::builder()).await;
+    let (_io, addr) = hall(crate::server()).await;
     let mut clients = three(addr).await;
     clients[0].0.emit(r#"["tell","a"]"#).await;
     clients[0].0.ask(r#"["end"]"#).await;
@@ -84,7 +82,7 @@ async fn a_socket_reaches_a_room_without_itself() {
 
 #[tokio::test]
 async fn a_union_of_rooms_reaches_each_socket_once() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     let mut clients = three(addr).await;
     io.to("a").to("b").emit("told", &"union").expect("encoded");
     io.to("a").within("b").except("b").emit("told", &"only a").expect("encoded");
@@ -96,7 +94,7 @@ async fn a_union_of_rooms_reaches_each_socket_once() {
 
 #[tokio::test]
 async fn a_sockets_id_is_a_room_of_its_own() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     let mut clients = three(addr).await;
     let id = clients[1].1.clone();
     io.to(&id).emit("told", &"you").expect("encoded");
@@ -110,7 +108,7 @@ async fn a_sockets_id_is_a_room_of_its_own() {
 
 #[tokio::test]
 async fn sockets_lists_those_of_a_target() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     let clients = three(addr).await;
     let ids = |sockets: Vec<Socket>| {
         let mut ids: Vec<String> = sockets.iter().map(|socket| socket.id().to_owned()).collect();
@@ -131,7 +129,7 @@ async fn sockets_lists_those_of_a_target() {
 
 #[tokio::test]
 async fn a_broadcast_joins_leaves_and_closes_rooms() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     let mut clients = three(addr).await;
     io.to("a").join("c").expect("room");
     io.to("c").emit("told", &"c").expect("encoded");
@@ -146,7 +144,7 @@ async fn a_broadcast_joins_leaves_and_closes_rooms() {
 
 #[tokio::test]
 async fn a_broadcast_disconnects_from_the_namespace_or_closes_the_connection() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     io.namespace("/other").on("end", async || "still here");
     let mut clients = three(addr).await;
     for (client, _) in &mut clients {
@@ -166,7 +164,7 @@ async fn a_broadcast_disconnects_from_the_namespace_or_closes_the_connection() {
 
 #[tokio::test]
 async fn joining_after_the_client_has_gone_does_nothing() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     let (client, id) = Client::joined_as(addr).await;
     let socket = io.socket(&id).expect("the socket");
     drop(client);
@@ -183,7 +181,7 @@ async fn joining_after_the_client_has_gone_does_nothing() {
 
 #[tokio::test]
 async fn rooms_have_limits() {
-    let (io, addr) = hall(Server::builder().max_rooms(2).max_room_name(4)).await;
+    let (io, addr) = hall(crate::server().max_rooms(2).max_room_name(4)).await;
     let (log, mut lines) = log();
     io.on_error(move |_, error| log.note(error));
     let mut client = Client::joined(addr).await;
@@ -199,7 +197,7 @@ async fn rooms_have_limits() {
 
 #[tokio::test]
 async fn rooms_of_one_namespace_are_none_of_another() {
-    let (io, addr) = hall(Server::builder()).await;
+    let (io, addr) = hall(crate::server()).await;
     io.namespace("/other").on("end", async || {});
     let mut client = Client::joined(addr).await;
     client.join("/other", "").await;
@@ -213,8 +211,8 @@ async fn rooms_of_one_namespace_are_none_of_another() {
 
 #[tokio::test]
 async fn pollers_and_websockets_share_a_room() {
-    let (io, addr) = hall(Server::builder()).await;
-    let poller = support::Poller::joined(addr).await;
+    let (io, addr) = hall(crate::server()).await;
+    let poller = crate::suite::support::Poller::joined(addr).await;
     let mut client = Client::joined(addr).await;
     poller.post(r#"421["join",["a"]]"#).await;
     assert_eq!(poller.poll().await, ["431[[true]]"]);

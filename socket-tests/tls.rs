@@ -1,16 +1,11 @@
 //! TLS that the stand-alone listener ends itself. The key beside it is for these tests only.
-//!
-//! ```text
-//! cargo test -p sansocket-tokio --features test-tls --test tls
-//! ```
+//! They are part of the suite with an adapter's feature `test-tls`.
 
-mod support;
-
-use sansocket_tokio::{Handshake, Listener, Server};
+use crate::sansocket::{Handshake, Listener, Server};
+use crate::suite::support::{Client, soon};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Client, soon};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -61,7 +56,7 @@ fn serve(io: &Server) -> impl Future<Output = SocketAddr> {
 
 #[tokio::test]
 async fn a_websocket_works_over_tls() {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     let addr = serve(&io).await;
     let mut client = Client::over(secure(addr).await, TARGET, "").await;
     client.join("/", "").await;
@@ -76,7 +71,7 @@ async fn a_websocket_works_over_tls() {
 
 #[tokio::test]
 async fn a_handshake_that_stalls_delays_nobody_and_is_cut() {
-    let io = Server::builder().tls_timeout(Duration::from_millis(500)).build().expect("a server");
+    let io = crate::server().tls_timeout(Duration::from_millis(500)).build().expect("a server");
     let addr = serve(&io).await;
     let mut stalled = TcpStream::connect(addr).await.expect("a connection");
     let mut client = Client::over(secure(addr).await, TARGET, "").await;
@@ -89,10 +84,11 @@ async fn a_handshake_that_stalls_delays_nobody_and_is_cut() {
 
 #[tokio::test]
 async fn a_client_without_tls_is_cut() {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     let addr = serve(&io).await;
     let mut plain = TcpStream::connect(addr).await.expect("a connection");
-    support::send_request(&mut plain, "GET", "/socket.io/?EIO=4&transport=polling", "", "").await;
+    crate::suite::support::send_request(&mut plain, "GET", "/socket.io/?EIO=4&transport=polling", "", "")
+        .await;
     let mut answer = Vec::new();
     soon(plain.read_to_end(&mut answer)).await.ok();
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP"));

@@ -1,17 +1,17 @@
 //! What a shutdown lets finish, and what it cuts.
 
-mod support;
-
-use sansocket_tokio::{DisconnectReason, Server, State};
+use crate::sansocket::{DisconnectReason, State};
+use crate::suite::support::{
+    Client, Log, Message, Poller, Response, logged, send_request, serve, soon, until,
+};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Client, Log, Message, Poller, Response, get, logged, send_request, serve, soon, until};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 #[tokio::test]
 async fn clients_get_what_is_queued_and_a_close() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
     let listening = io.listen("127.0.0.1:0").await.expect("a port");
@@ -40,7 +40,7 @@ async fn clients_get_what_is_queued_and_a_close() {
 
 #[tokio::test]
 async fn a_poll_that_waits_is_told_of_the_close() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
     let addr = serve(&io).await;
@@ -63,7 +63,7 @@ async fn a_poll_that_waits_is_told_of_the_close() {
 #[tokio::test]
 async fn handlers_finish_and_their_answers_arrive() {
     let go = Arc::new(Notify::new());
-    let (io, mut lines) = logged(Server::builder().state(go.clone()));
+    let (io, mut lines) = logged(crate::server().state(go.clone()));
     io.namespace("/")
         .on("work", async |State(go): State<Arc<Notify>>, State(log): State<Log>| {
             log.note("begun");
@@ -88,7 +88,7 @@ async fn handlers_finish_and_their_answers_arrive() {
 
 #[tokio::test]
 async fn the_deadline_cuts_clients_that_fetch_nothing() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
     let addr = serve(&io).await;
@@ -101,7 +101,7 @@ async fn the_deadline_cuts_clients_that_fetch_nothing() {
 
 #[tokio::test]
 async fn the_deadline_does_not_wait_for_a_handler_that_hangs() {
-    let (io, mut lines) = logged(Server::builder());
+    let (io, mut lines) = logged(crate::server());
     io.namespace("/").on("hang", async |State(log): State<Log>| {
         log.note("begun");
         std::future::pending::<()>().await;
@@ -114,27 +114,8 @@ async fn the_deadline_does_not_wait_for_a_handler_that_hangs() {
 }
 
 #[tokio::test]
-async fn new_sessions_are_refused_by_a_host_that_goes_on() {
-    let (io, _lines) = logged(Server::builder());
-    let router = axum::Router::new().layer(io.layer());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let addr = listener.local_addr().expect("an address");
-    let host = tokio::spawn(async move { axum::serve(listener, router).await });
-    let mut client = Client::joined(addr).await;
-    let shutdown = tokio::spawn({
-        let io = io.clone();
-        async move { io.shutdown(Duration::from_secs(10)).await }
-    });
-    client.rest().await;
-    soon(shutdown).await.expect("no panic");
-    let response = get(addr, "/socket.io/?EIO=4&transport=polling").await;
-    assert_eq!(response.status, 503, "{response:?}");
-    host.abort();
-}
-
-#[tokio::test]
 async fn a_server_without_clients_shuts_down_at_once_and_twice() {
-    let (io, _lines) = logged(Server::builder());
+    let (io, _lines) = logged(crate::server());
     let listening = io.listen("127.0.0.1:0").await.expect("a port");
     soon(io.shutdown(Duration::from_secs(3600))).await;
     soon(io.shutdown(Duration::from_secs(3600))).await;

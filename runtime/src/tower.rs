@@ -1,24 +1,23 @@
 //! A server inside a host: as a tower service, and as a tower layer.
 
+use crate::endpoint::Endpoint;
+use crate::handshake::Connection;
+use crate::http::ResponseBody;
+use crate::runtime::BoxFuture;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Either;
-use sansocket_runtime::{Connection, Endpoint, ResponseBody};
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A tower service that answers whatever reaches it, whatever its path: for axum's `nest_service`, hyper, and
 /// anything tower.
 ///
 /// The host must serve connections with upgrades (axum does). `axum::serve` has no timeout for slow request
-/// heads: put a proxy in front of it, or use [`Listener`](crate::Listener). A `SocketAddr` among the request's
+/// heads: put a proxy in front of it, or use an adapter's own `Listener`. A `SocketAddr` among the request's
 /// extensions is taken for the peer's address.
 #[derive(Clone, Debug)]
 pub struct ServerService {
@@ -26,7 +25,8 @@ pub struct ServerService {
 }
 
 impl ServerService {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    /// Over the HTTP side of a server.
+    pub fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }
     }
 }
@@ -60,7 +60,8 @@ pub struct ServerLayer {
 }
 
 impl ServerLayer {
-    pub(crate) fn new(endpoint: Endpoint) -> Self {
+    /// Over the HTTP side of a server.
+    pub fn new(endpoint: Endpoint) -> Self {
         Self { endpoint }
     }
 }

@@ -1,10 +1,8 @@
 //! What a panic of a handler ends, and what not.
 
-mod support;
-
-use sansocket_tokio::{DisconnectReason, Server, Socket, State};
+use crate::sansocket::{DisconnectReason, Server, Socket, State};
+use crate::suite::support::{Client, Lines, Log, logged, serve, until};
 use std::net::SocketAddr;
-use support::{Client, Lines, Log, logged, serve, until};
 
 /// Panics, in a way of which the compiler does not know that nothing follows.
 fn fail(message: &str) {
@@ -13,7 +11,7 @@ fn fail(message: &str) {
 
 /// A server on which much panics, one client with two namespaces, and another client.
 async fn stage() -> (Server, Lines, Client, Client) {
-    let (io, lines) = logged(Server::builder());
+    let (io, lines) = logged(crate::server());
     io.namespace("/")
         .on("at once", async || -> u32 { panic!("at once") })
         .on("before", |_: Socket| {
@@ -131,8 +129,8 @@ async fn a_panic_in_on_connected_or_in_a_conversion_closes_the_socket() {
     client.expect("1/hello,").await;
     lines.expect("error: the handler panicked: in on_connected").await;
     io.namespace("/")
-        .on("write", async || sansocket_tokio::Data(Fragile))
-        .on("read", async |_: sansocket_tokio::Data<Fragile>| {});
+        .on("write", async || crate::sansocket::Data(Fragile))
+        .on("read", async |_: crate::sansocket::Data<Fragile>| {});
     for (event, error) in [("write", "while it is written"), ("read", "while it is read")] {
         client.send(&format!(r#"25["{event}",1]"#)).await;
         client.expect("1").await;
@@ -145,7 +143,7 @@ async fn a_panic_in_on_connected_or_in_a_conversion_closes_the_socket() {
 
 #[tokio::test]
 async fn a_panic_of_the_error_hook_harms_nobody() {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     io.on_error(|_, _| fail("in the hook"));
     io.namespace("/")
         .on("wrong", async || Err::<(), _>("wrong"))

@@ -1,9 +1,9 @@
 //! A client that is as simple as can be, so that what the tests see is what was on the wire.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub)] // each program of tests takes what it needs
 
+use crate::sansocket::{Server, ServerBuilder};
 use bytes::Bytes;
 use sansocket_runtime::websocket::{Incoming, Reader, Role, write_binary, write_close, write_text};
-use sansocket_tokio::{Server, ServerBuilder};
 use std::collections::VecDeque;
 use std::fmt::Display;
 use std::future::Future;
@@ -384,4 +384,28 @@ impl Poller {
         assert_eq!(response.status, 200, "{response:?}");
         response.body.split('\x1e').map(str::to_owned).collect()
     }
+}
+
+/// Polling, WebSocket, and the move from one to the other, on a server whose event `transport` answers with the name.
+pub async fn all_transports_work(addr: SocketAddr, path: &str) {
+    let target = format!("{path}?EIO=4&transport=websocket");
+    let mut client = Client::connect_to(addr, &target, "").await;
+    client.join("/", "").await;
+    assert_eq!(client.ask(r#"["transport"]"#).await, r#"["websocket"]"#);
+
+    let poller = Poller::connect_to(addr, path).await;
+    poller.post("40").await;
+    assert!(poller.poll().await[0].starts_with("40{"));
+    poller.post(r#"421["transport"]"#).await;
+    assert_eq!(poller.poll().await, [r#"431["polling"]"#]);
+
+    let mut poll = TcpStream::connect(addr).await.expect("a connection");
+    send_request(&mut poll, "GET", &poller.target, "", "").await;
+    let stream = TcpStream::connect(addr).await.expect("a connection");
+    let mut client = Client::upgraded(stream, &format!("{target}&sid={}", poller.sid), "").await;
+    client.raw("2probe").await.expect("it is taken");
+    assert_eq!(client.packet().await, "3probe");
+    assert_eq!(soon(Response::read(&mut poll)).await.expect("a response").body, "6");
+    client.raw("5").await.expect("it is taken");
+    assert_eq!(client.ask(r#"["transport"]"#).await, r#"["websocket"]"#);
 }
