@@ -265,13 +265,12 @@ impl Session {
             };
             more = pulled.more;
             let Pulled { event, sink, .. } = pulled;
-            let event = match (event, sink) {
-                (Event::Socket(SocketEvent::Ack { outcome, .. }), Some(sink)) => {
+            if let Some(sink) = sink {
+                if let Event::Socket(SocketEvent::Ack { outcome, .. }) = event {
                     sink(outcome);
-                    continue;
                 }
-                (event, _) => event,
-            };
+                continue;
+            }
             let socket = match &event {
                 Event::Socket(
                     SocketEvent::Connect { socket, .. }
@@ -280,9 +279,13 @@ impl Session {
                 ) => Some(*socket),
                 _ => None,
             };
-            let started = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.cell)));
-            match started {
-                Ok(Some(job)) => self.begin(job, context),
+            // Most handlers finish at the first poll.
+            let begun = catch_unwind(AssertUnwindSafe(|| {
+                let mut job = self.application.handle(event, &self.cell)?;
+                job.work.poll(context).is_pending().then_some(job)
+            }));
+            match begun {
+                Ok(Some(job)) => self.keep(job),
                 Ok(None) => {}
                 Err(panic) => self.application.panicked(socket, panic, &self.cell),
             }
@@ -292,12 +295,15 @@ impl Session {
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
         match job.work.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                self.cell.lock().machine.hold(job.socket);
-                self.jobs.push(job);
-            }
+            Ok(Poll::Pending) => self.keep(job),
             Err(panic) => self.application.panicked(job.socket, panic, &self.cell),
         }
+    }
+
+    /// Later events of its socket wait for it.
+    fn keep(&mut self, job: Job) {
+        self.cell.lock().machine.hold(job.socket);
+        self.jobs.push(job);
     }
 
     /// Goes on with the jobs that were not done at once.
@@ -471,7 +477,9 @@ impl Future for Session {
             this.dispatch(context);
             this.poll_jobs(context);
             this.transmit(context);
-            this.websockets.retain(|websocket| websocket.state != State::Dead);
+            if this.websockets.iter().any(|websocket| websocket.state == State::Dead) {
+                this.websockets.retain(|websocket| websocket.state != State::Dead);
+            }
             if this.round.cut {
                 return Poll::Ready(());
             }
@@ -496,10 +504,11 @@ impl Drop for Session {
         for job in self.jobs.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
         }
-        if let Some(Pulled { event, sink: Some(sink), .. }) = self.round.pulled.take() {
-            if let Event::Socket(SocketEvent::Ack { outcome, .. }) = event {
-                sink(outcome);
-            }
+        if let Some(Pulled {
+            event: Event::Socket(SocketEvent::Ack { outcome, .. }), sink: Some(sink), ..
+        }) = self.round.pulled.take()
+        {
+            sink(outcome);
         }
         let left = self.cell.force_end();
         drop((left.requests, left.upgrades));
