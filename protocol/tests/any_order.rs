@@ -394,7 +394,7 @@ impl Run {
         let connection = &mut self.connection;
         let text = "x".repeat(number);
         if command == 0 {
-            let _ = connection.send(&Frame::text_message(&text));
+            let _ = connection.send(Frame::text_message(&text));
         }
         if command == 1 {
             if number % 2 == 0 { connection.hold(None) } else { connection.release(None) }
@@ -409,10 +409,10 @@ impl Run {
                 let _ = connection.reject(key, "no", Some("{}"));
             }
             6 => {
-                let _ = connection.emit(key, &Frame::event("/", "e", None, &text).unwrap());
+                let _ = connection.emit(key, Frame::event("/", "e", None, &text).unwrap());
             }
             7 => {
-                let _ = connection.emit_volatile(key, &Frame::event("/", "e", None, &text).unwrap());
+                let _ = connection.emit_volatile(key, Frame::event("/", "e", None, &text).unwrap());
             }
             8 | 13 => {
                 let frame = Frame::event("/", "e", Some(id), &()).unwrap();
@@ -422,7 +422,7 @@ impl Run {
                 }
             }
             9 => {
-                let _ = connection.ack(key, &Frame::ack("/", id, &text).unwrap());
+                let _ = connection.ack(key, Frame::ack("/", id, &text).unwrap());
             }
             10 if number % 4 == 0 => {
                 let _ = connection.disconnect(key, CloseReason::ServerNamespaceDisconnect);

@@ -222,7 +222,7 @@ pub(crate) struct Leftovers {
     pub(crate) room: Vec<Waker>,
 }
 
-/// What the owner knows of the round that it is in.
+/// What the owner knows of the round that it is in. It lives no longer than a poll: idle sessions have none.
 #[derive(Default)]
 pub(crate) struct Round {
     /// It has said that it is awake.
@@ -252,9 +252,7 @@ impl Inner {
             round.awake = true;
             self.awake = true;
             round.cut = self.cut;
-            if !self.upgrades.is_empty() {
-                round.upgrades.append(&mut self.upgrades);
-            }
+            round.upgrades = std::mem::take(&mut self.upgrades);
         }
     }
 

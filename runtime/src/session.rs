@@ -131,7 +131,6 @@ pub(crate) struct Session {
     /// The time of this round.
     now: time::Instant,
     opened: bool,
-    round: Round,
     /// Something was written, or was not, that the machine has not heard of.
     untold: bool,
     on_end: Option<Box<dyn FnOnce() + Send>>,
@@ -155,24 +154,23 @@ impl Session {
             armed_for: None,
             now: time::Instant::ZERO,
             opened: false,
-            round: Round::default(),
             untold: false,
             on_end: Some(on_end),
         }
     }
 
     /// Begins a round that may follow a sleep: takes what has arrived.
-    fn wake_up(&mut self, context: &mut Context<'_>) {
+    fn wake_up(&mut self, round: &mut Round, context: &mut Context<'_>) {
         self.now = self.cell.now();
-        self.round.awake = false;
-        self.poll_read(context);
-        if !self.round.awake {
-            self.cell.lock().wake_up(&mut self.round);
+        round.awake = false;
+        self.poll_read(round, context);
+        if !round.awake {
+            self.cell.lock().wake_up(round);
         }
-        self.upgrading.append(&mut self.round.upgrades);
+        self.upgrading.append(&mut round.upgrades);
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
-            self.poll_read(context);
+            self.poll_read(round, context);
         }
     }
 
@@ -238,12 +236,12 @@ impl Session {
     }
 
     /// Reads one batch from each WebSocket. Returns whether anything came.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+    fn poll_read(&mut self, round: &mut Round, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         for websocket in &mut self.websockets {
             if websocket.state != State::Dead {
                 // Before the session has opened, for the application, it is told of no event.
-                let round = (&mut self.round, self.opened);
+                let round = (&mut *round, self.opened);
                 progress |= websocket.poll_read(&self.cell, self.now, round, context);
             }
         }
@@ -251,11 +249,11 @@ impl Session {
     }
 
     /// Hands events to the application and begins its jobs.
-    fn dispatch(&mut self, context: &mut Context<'_>) {
+    fn dispatch(&mut self, round: &mut Round, context: &mut Context<'_>) {
         let mut more = true;
         for _ in 0..EVENTS_PER_ROUND {
             // What a handler brings about after the last look is found before the session falls asleep.
-            let pulled = match self.round.pulled.take() {
+            let pulled = match round.pulled.take() {
                 Some(pulled) => pulled,
                 None if !more => break,
                 None => match self.cell.lock().pull() {
@@ -265,13 +263,12 @@ impl Session {
             };
             more = pulled.more;
             let Pulled { event, sink, .. } = pulled;
-            let event = match (event, sink) {
-                (Event::Socket(SocketEvent::Ack { outcome, .. }), Some(sink)) => {
+            if let Some(sink) = sink {
+                if let Event::Socket(SocketEvent::Ack { outcome, .. }) = event {
                     sink(outcome);
-                    continue;
                 }
-                (event, _) => event,
-            };
+                continue;
+            }
             let socket = match &event {
                 Event::Socket(
                     SocketEvent::Connect { socket, .. }
@@ -280,9 +277,13 @@ impl Session {
                 ) => Some(*socket),
                 _ => None,
             };
-            let started = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.cell)));
-            match started {
-                Ok(Some(job)) => self.begin(job, context),
+            // Most handlers finish at the first poll.
+            let begun = catch_unwind(AssertUnwindSafe(|| {
+                let mut job = self.application.handle(event, &self.cell)?;
+                job.work.poll(context).is_pending().then_some(job)
+            }));
+            match begun {
+                Ok(Some(job)) => self.keep(job),
                 Ok(None) => {}
                 Err(panic) => self.application.panicked(socket, panic, &self.cell),
             }
@@ -292,12 +293,15 @@ impl Session {
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
         match job.work.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                self.cell.lock().machine.hold(job.socket);
-                self.jobs.push(job);
-            }
+            Ok(Poll::Pending) => self.keep(job),
             Err(panic) => self.application.panicked(job.socket, panic, &self.cell),
         }
+    }
+
+    /// Later events of its socket wait for it.
+    fn keep(&mut self, job: Job) {
+        self.cell.lock().machine.hold(job.socket);
+        self.jobs.push(job);
     }
 
     /// Goes on with the jobs that were not done at once.
@@ -464,26 +468,33 @@ impl Future for Session {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.wake_up(context);
+        let round = &mut Round::default();
+        this.wake_up(round, context);
         for _ in 0..ROUNDS_PER_POLL {
             // What has arrived is handled, then all that this gave is written at once.
             this.open(context);
-            this.dispatch(context);
+            this.dispatch(round, context);
             this.poll_jobs(context);
             this.transmit(context);
-            this.websockets.retain(|websocket| websocket.state != State::Dead);
-            if this.round.cut {
+            if this.websockets.iter().any(|websocket| websocket.state == State::Dead) {
+                this.websockets.retain(|websocket| websocket.state != State::Dead);
+            }
+            if round.cut {
                 return Poll::Ready(());
             }
-            if this.poll_read(context) {
+            if this.poll_read(round, context) {
                 continue;
             }
             let may_end = this.jobs.is_empty() && this.websockets.is_empty();
             match this.fall_asleep(context.waker(), may_end) {
                 Rest::Over => return Poll::Ready(()),
                 Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
-                Rest::Asleep(_) | Rest::Awake => this.wake_up(context),
+                Rest::Asleep(_) | Rest::Awake => this.wake_up(round, context),
             }
+        }
+        if round.pulled.is_some() {
+            // It was pulled already, so it cannot wait for the next round.
+            this.dispatch(round, context);
         }
         context.waker().wake_by_ref();
         Poll::Pending
@@ -495,11 +506,6 @@ impl Drop for Session {
         // Handlers that are left are dropped: at the end of a shutdown's patience, or with the runtime.
         for job in self.jobs.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
-        }
-        if let Some(Pulled { event, sink: Some(sink), .. }) = self.round.pulled.take() {
-            if let Event::Socket(SocketEvent::Ack { outcome, .. }) = event {
-                sink(outcome);
-            }
         }
         let left = self.cell.force_end();
         drop((left.requests, left.upgrades));

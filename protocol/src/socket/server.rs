@@ -222,20 +222,25 @@ impl Server {
 
     /// A message of the Engine.IO session. What the peer does wrong ends the connection.
     pub fn handle_message(&mut self, engine: &mut Engine, message: Message) {
-        let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
-        let packet = match message {
-            Message::Text(text) => Packet::decode(text, self.config.max_attachments)
-                .and_then(|packet| self.reassembly.start(packet, max_bytes)),
-            Message::Binary(data) => self.reassembly.push(data),
-        };
-        let handled = match packet {
-            Ok(Some(packet)) => self.handle_packet(packet),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = handled {
+        if let Err(error) = self.take_message(engine, message) {
             engine.give_up(CloseReason::ForcedClose, error);
         }
+    }
+
+    fn take_message(&mut self, engine: &Engine, message: Message) -> Result<(), PeerError> {
+        let packet = match message {
+            Message::Text(text) => {
+                let packet = Packet::decode(text, self.config.max_attachments)?;
+                // Mostly it is whole, and not passed through hands that it does not need.
+                if packet.attachments() == 0 && !self.reassembly.is_waiting() {
+                    return self.handle_packet(packet);
+                }
+                let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
+                self.reassembly.start(packet, max_bytes)?
+            }
+            Message::Binary(data) => self.reassembly.push(data)?,
+        };
+        packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
 
     /// The connection ended: so do all sockets.
