@@ -99,6 +99,9 @@ extern crate std;
 pub mod engine;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 pub mod random;
 pub mod server;
