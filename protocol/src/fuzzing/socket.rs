@@ -101,14 +101,14 @@ pub fn arguments(data: &[u8]) {
             same(args.get::<Value>(position), serde_json::from_str::<Value>(raw));
         }
         // A placeholder in the place of an argument is its attachment, one way and the other.
-        let bytes = args.get::<Bytes>(position).ok();
-        if let Some(attachment) = args.attachment(position) {
-            assert!(attachments.contains(attachment));
-            assert_eq!(bytes.as_ref(), Some(attachment));
-        }
         if let (true, Ok(pairs)) = (count > 0, serde_json::from_str::<Pairs<'_>>(raw)) {
             let num = pairs.placeholder().then(|| pairs.num()).flatten();
-            assert_eq!(args.attachment(position), num.and_then(|num| attachments.get(num)));
+            let attachment = num.and_then(|num| attachments.get(num));
+            assert_eq!(args.attachment(position), attachment);
+            if attachment.is_some() {
+                // Not so if a member's name has half a surrogate pair: that cannot be decoded into anything.
+                assert_eq!(args.get::<Bytes>(position).as_ref().ok(), attachment);
+            }
         }
     }
     let all: Result<(Option<Value>, Option<Value>), _> = args.decode();
