@@ -385,7 +385,7 @@ impl Pairs<'_> {
 
     fn num(&self) -> Option<usize> {
         let num: f64 = serde_json::from_str(self.last("num")?).ok()?;
-        (num >= 0.0 && num < 65536.0 && num % 1.0 == 0.0).then_some(num as usize)
+        ((0.0..65536.0).contains(&num) && num % 1.0 == 0.0).then_some(num as usize)
     }
 }
 
