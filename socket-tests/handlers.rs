@@ -6,6 +6,9 @@ use crate::sansocket::{
 };
 use crate::suite::support::{Client, Log, logged, serve};
 use bytes::Bytes;
+use sansocket_runtime::HandlerError;
+use sansocket_runtime::extract::{FromContext, HasArgs};
+use sansocket_runtime::handler::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -269,6 +272,69 @@ async fn middleware_and_on_connect_refuse_with_message_and_data() {
     client.join("/", "").await;
     assert_eq!(lines.drain(), ["middleware"]);
     assert!(io.namespace("/middle").is_empty() && io.namespace("/connect").is_empty());
+}
+
+#[tokio::test]
+async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
+    let (io, mut lines) = logged(crate::server());
+    for name in ["/middle", "/connect"] {
+        let namespace = io.namespace(name);
+        let refuse = async |socket: Socket| {
+            let _ = socket.emit("dropped", &());
+            socket.disconnect();
+            tokio::task::yield_now().await;
+            socket.disconnect();
+        };
+        if name == "/middle" {
+            namespace.middleware(refuse)
+        } else {
+            namespace.on_connect(refuse)
+        };
+        namespace
+            .on_connect(async |State(log): State<Log>| log.note("on_connect"))
+            .on_connected(async |State(log): State<Log>| log.note("on_connected"))
+            .on_disconnect(async |State(log): State<Log>| log.note("on_disconnect"));
+    }
+    io.on_connect(async || ());
+    let mut client = Client::connect(serve(&io).await).await;
+    for name in ["/middle", "/connect"] {
+        client.send(&format!("0{name},")).await;
+        client.expect(&format!(r#"4{name},{{"message":"Connection refused"}}"#)).await;
+    }
+    // The connection is still good, and nothing of the refused sockets is left.
+    client.join("/", "").await;
+    assert_eq!(lines.drain(), [""; 0]);
+    assert!(io.namespace("/middle").is_empty() && io.namespace("/connect").is_empty());
+}
+
+/// Takes the event's name after the arguments, by a `from_context` that leaves both where they are.
+struct Both(Args, Event);
+
+impl<K: HasArgs> FromContext<K> for Both {
+    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+        Ok(Self(FromContext::<K>::from_context(context)?, FromContext::<K>::from_context(context)?))
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_there_for_everybody_who_asks() {
+    let (io, _lines) = logged(crate::server());
+    io.on("once", async |args: Args| args)
+        .on("optional", async |args: Option<Args>| args.map(|args| args.len()))
+        .on("first", async |args: Args, Event(name): Event, Data(text): Data<String>| {
+            (args.len(), name, text)
+        })
+        .on("composed", async |Both(args, Event(name)): Both| (args.len(), name))
+        .on("twice", async |args: Args| drop(args))
+        .on("twice", async |args: Args| args);
+    let mut client = Client::joined(serve(&io).await).await;
+    assert_eq!(client.ask(r#"["once","x",1]"#).await, r#"["x",1]"#);
+    assert_eq!(client.ask(r#"["optional","x",1]"#).await, "[2]");
+    assert_eq!(client.ask(r#"["first","x",1]"#).await, r#"[2,"first","x"]"#);
+    assert_eq!(client.ask(r#"["composed","x",1]"#).await, r#"[2,"composed"]"#);
+    assert_eq!(client.ask(r#"["twice","x",1]"#).await, r#"["x",1]"#);
+    io.on_any(async |args: Args| drop(args));
+    assert_eq!(client.ask(r#"["once","x",1]"#).await, r#"["x",1]"#);
 }
 
 #[tokio::test]

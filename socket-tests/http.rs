@@ -8,7 +8,7 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
 const UPGRADE: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -58,6 +58,54 @@ async fn a_body_that_is_slow_is_cut() {
     stream.write_all(head.as_bytes()).await.expect("it is taken");
     assert!(end(&mut stream).await.starts_with("HTTP/1.1 408"));
     lines.expect("gone").await;
+}
+
+/// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
+/// it, and how much arrives when the client does read after all?
+async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
+    const LARGE: usize = 32 << 20;
+    let addr = serve(io).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = soon(socket.connect(addr)).await.expect("a connection");
+    let poller = Poller::joined(addr).await;
+    io.emit("large", &"x".repeat(LARGE)).expect("encoded");
+    send_request(&mut stream, "GET", &poller.target, "", "").await;
+    tokio::time::sleep(wait).await;
+    let mut got = vec![0; LARGE * 2];
+    let mut len = 0;
+    while let Ok(bytes @ 1..) = soon(stream.read(&mut got[len..])).await {
+        len += bytes;
+        if len > LARGE {
+            break;
+        }
+    }
+    assert!(String::from_utf8_lossy(&got[..12]).starts_with("HTTP/1.1 200"), "{len}");
+    len
+}
+
+#[tokio::test]
+async fn a_response_that_is_not_read_is_cut() {
+    let io = crate::server().write_timeout(SHORT).build().expect("a server");
+    assert!(unread_answer(&io, SHORT * 6).await < 32 << 20);
+}
+
+#[tokio::test]
+async fn a_response_that_is_read_late_is_whole() {
+    let io = crate::server().build().expect("a server");
+    assert!(unread_answer(&io, SHORT * 6).await > 32 << 20);
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_not_read_has_no_deadline_of_http() {
+    let (io, mut lines) = logged(crate::server().write_timeout(SHORT));
+    io.on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let (mut client, id) = Client::joined_as(serve(&io).await).await;
+    let large = "x".repeat(8 << 20);
+    io.socket(&id).expect("the socket").emit("large", &large).expect("queued");
+    tokio::time::sleep(SHORT * 6).await;
+    assert_eq!(lines.drain(), [""; 0]);
+    client.expect(&format!(r#"2["large","{large}"]"#)).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! application ([`SendError`] and friends: results).
 
 use crate::socket::packet::PacketError;
+use alloc::string::String;
 use core::fmt;
 use thiserror::Error;
 
@@ -33,6 +34,10 @@ pub enum CloseReason {
     Stalled,
     /// A handler of this socket panicked.
     HandlerPanic,
+    /// Seen from a client: the server took this socket out of its namespace. It does not reconnect by itself.
+    IoServerDisconnect,
+    /// Seen from a client: the application disconnected.
+    IoClientDisconnect,
 }
 
 impl CloseReason {
@@ -50,6 +55,8 @@ impl CloseReason {
             Self::SlowConsumer => "slow consumer",
             Self::Stalled => "stalled",
             Self::HandlerPanic => "handler panic",
+            Self::IoServerDisconnect => "io server disconnect",
+            Self::IoClientDisconnect => "io client disconnect",
         }
     }
 }
@@ -58,6 +65,15 @@ impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// In the protocol's words.
+    pub reason: CloseReason,
+    /// What the peer did, if it did something wrong.
+    pub detail: Option<PeerError>,
 }
 
 /// What a peer did wrong, for logs: it explains a [`CloseReason`] and never reaches the wire.
@@ -100,9 +116,49 @@ pub enum PeerError {
     /// More namespaces than `max_namespaces`.
     #[error("too many namespaces on one connection")]
     TooManyNamespaces,
+    /// A CONNECT for a namespace whose name is longer than `max_namespace_name`.
+    #[error("a namespace's name is too long")]
+    NamespaceTooLong,
     /// No namespace was joined within `connect_timeout`.
     #[error("no namespace was joined in time")]
     ConnectTimeout,
+    /// The session did not open in time: the server accepts and says nothing, or cannot be reached.
+    #[error("the server did not open a session in time")]
+    OpenTimeout,
+    /// A request was not answered in time.
+    #[error("the server did not answer a request in time")]
+    RequestTimeout,
+    /// A request failed: the connection could not be made, or broke.
+    #[error("the connection to the server could not be made, or broke")]
+    RequestFailed,
+    /// A response had another status than 200, or a WebSocket's handshake another than 101.
+    #[error("the server answered with status {status}{}{}", if message.is_some() { ": " } else { "" }, message.as_deref().unwrap_or(""))]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// What the server said about it, if it said it as Engine.IO servers do; at most 200 characters.
+        message: Option<String>,
+    },
+    /// What answered is no Engine.IO server.
+    #[error("that is no Engine.IO server: check the address and the path (`/socket.io/` by default)")]
+    NotEngineIo,
+    /// The server speaks another revision of the protocol: it is of the 2.x line of Socket.IO, or older.
+    #[error(
+        "the server speaks another protocol revision (Socket.IO 2.x or older); this client needs 3.x or newer"
+    )]
+    UnsupportedRevision,
+    /// The handshake lacks its session id or its intervals.
+    #[error("the server's handshake is malformed")]
+    Handshake,
+    /// A message or a body was larger than the limit.
+    #[error("the server sent more than {limit} bytes at once: raise `max_message` if that is right")]
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The server did not answer the probe of an upgrade as it must.
+    #[error("the server did not answer the probe of an upgrade")]
+    Probe,
 }
 
 /// Why a message was not sent. A failed command changed nothing, except where it says so.
@@ -122,6 +178,9 @@ pub enum SendError {
         "too many acknowledgements are awaited from this client: raise `max_pending_acks`, or set timeouts"
     )]
     TooManyAcks,
+    /// That is no name of a namespace.
+    #[error("the name of a namespace begins with a slash and has no comma in it")]
+    Namespace,
     /// This ack id is awaited already; ids must come from one counter.
     #[error("this acknowledgement id is in use")]
     DuplicateAck,

@@ -96,6 +96,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod client;
 pub mod engine;
 pub mod error;
 pub mod frame;

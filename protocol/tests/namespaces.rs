@@ -35,6 +35,16 @@ fn more_than_max_namespaces_close_the_connection() {
 }
 
 #[test]
+fn a_name_longer_than_max_namespace_name_closes_the_connection() {
+    let t = server(Config::default().max_namespace_name(5));
+    let ws = t.connect();
+    ws.send("40/four,");
+    t.expect_alive();
+    ws.send("40/fiver,");
+    assert_eq!(t.events().pop().unwrap(), "closed forced close | a namespace's name is too long");
+}
+
+#[test]
 fn those_that_were_left_do_not_count() {
     let t = server(Config::default().max_namespaces(1));
     let ws = t.connect();

@@ -20,6 +20,7 @@ pub(crate) type Standard = Smol;
 use crate::io::{HyperIo, Tcp};
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
+use sansocket_runtime::raw_stream;
 use sansocket_runtime::runtime::{Stream, Timer};
 use std::future::Future;
 use std::pin::Pin;
@@ -52,13 +53,13 @@ fn timer(deadline: Instant) -> Box<dyn Timer> {
 }
 
 fn stream(upgraded: Upgraded) -> (Box<dyn Stream>, Bytes) {
-    let upgraded = match upgraded.downcast::<HyperIo<Tcp>>() {
-        Ok(parts) => return (Box::new(parts.io), parts.read_buf),
+    let upgraded = match raw_stream::<HyperIo<Tcp>>(upgraded) {
+        Ok(stream) => return stream,
         Err(upgraded) => upgraded,
     };
     #[cfg(feature = "tls")]
-    let upgraded = match upgraded.downcast::<HyperIo<futures_rustls::server::TlsStream<Tcp>>>() {
-        Ok(parts) => return (Box::new(parts.io), parts.read_buf),
+    let upgraded = match raw_stream::<HyperIo<futures_rustls::server::TlsStream<Tcp>>>(upgraded) {
+        Ok(stream) => return stream,
         Err(upgraded) => upgraded,
     };
     // A host with streams of its own: hyper's wrapper around them does too.

@@ -58,7 +58,7 @@ macro_rules! adapter {
             }
         }
 
-        impl<K: $crate::handler::Kind> $crate::extract::FromContext<K> for Server {
+        impl<K: $crate::handler::ServerKind> $crate::extract::FromContext<K> for Server {
             fn from_context(
                 context: &mut $crate::handler::Context,
             ) -> ::std::result::Result<Self, $crate::HandlerError> {

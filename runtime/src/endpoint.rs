@@ -6,6 +6,7 @@ use crate::http::{ResponseBody, target};
 use crate::runtime::{BoxFuture, Runtime, Stream};
 use crate::timer::HttpTimer;
 use crate::trace::debug;
+use crate::write_deadline::WriteDeadline;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -78,6 +79,9 @@ impl fmt::Debug for Endpoint {
 pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<ResponseBody>> + Send + Sync>;
 
 /// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
+///
+/// For [`Runtime::stream`](crate::Runtime::stream) to have the stream itself again, it asks
+/// [`raw_stream`](crate::raw_stream).
 pub async fn serve_connection<IO>(io: IO, endpoints: Arc<[Endpoint]>, fallback: Option<Fallback>, peer: Peer)
 where
     IO: Stream + 'static,
@@ -102,6 +106,7 @@ where
         }
     });
     let deadlines = first.host.deadlines;
+    let io = WriteDeadline::new(io, deadlines.write, first.host.runtime().clone());
     let connection = http1::Builder::new()
         .timer(HttpTimer(first.runtime().clone()))
         // This is also how long a connection may idle between two polls.

@@ -15,6 +15,7 @@ pub mod ack;
 mod adapter;
 mod broadcast;
 mod cell;
+pub mod client;
 mod endpoint;
 pub mod engine;
 mod error;
@@ -37,11 +38,17 @@ mod timer;
 mod tower;
 mod trace;
 mod typemap;
+mod unheard;
 pub mod websocket;
 mod worker;
+mod write_deadline;
 
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
+pub use client::{
+    Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial, Events,
+    Received, Refused, TransportKind, Url, UrlError,
+};
 pub use endpoint::{Endpoint, Fallback, serve_connection};
 pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
 pub use extract::{Auth, Data, DisconnectReason, Event, Extension, PeerAddr, State, TryData};
@@ -52,14 +59,18 @@ pub use listener::{Listening, Mount, Mounted};
 pub use namespace::{DynamicNamespace, Namespace};
 pub use options::{BuildError, Options};
 pub use runtime::Runtime;
+pub use sansocket_protocol::client::Status;
 pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
 pub use sansocket_protocol::error::SendError;
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::args::{Args, ArgsError};
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
+#[doc(hidden)]
+pub use serde::Serialize;
 pub use server::Server;
 pub use socket::Socket;
 pub use tower::{LayeredService, ServerLayer, ServerService};
+pub use write_deadline::{WriteDeadline, raw_stream};
 
 #[doc(hidden)]
 pub use ::bytes::Bytes;

@@ -1,9 +1,10 @@
 //! Engine.IO: packets, payloads, the handshake, heartbeats, long-polling, and the upgrade to WebSocket
 //! (protocol v4).
 //!
-//! [`server::Server`] is one session seen from the server. It decides about HTTP without speaking it: heads and
-//! bodies go in as data, responses come out as data.
+//! [`server::Server`] is one session seen from the server, [`client::Client`] one seen from the client. They decide
+//! about HTTP without speaking it: heads and bodies go in and come out as data.
 
+pub mod client;
 pub mod config;
 pub mod handshake;
 pub mod heartbeat;

@@ -33,6 +33,7 @@
 //! ```
 
 pub mod args;
+pub mod client;
 #[cfg(test)]
 mod codec_tests;
 pub mod config;

@@ -36,6 +36,12 @@ use core::mem;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketKey(u32);
 
+impl SocketKey {
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
 /// What became of an acknowledgement that was awaited.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -320,6 +326,9 @@ impl Server {
     }
 
     fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+        if packet.namespace().len() > self.config.max_namespace_name {
+            return Err(PeerError::NamespaceTooLong);
+        }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
@@ -358,10 +367,10 @@ impl Server {
         let joined = &mut self.sockets[at];
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
-        engine.send(&Frame::connect(&joined.namespace, sid));
+        engine.send(Frame::connect(&joined.namespace, sid));
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.wire_len());
-            engine.send(&frame);
+            engine.send(frame);
         }
         self.connect_deadline = None;
         Ok(())
@@ -380,7 +389,7 @@ impl Server {
         data: Option<&str>,
     ) -> Result<(), SendError> {
         let at = self.find(socket, State::Connecting)?;
-        engine.send(&Frame::connect_error(&self.sockets[at].namespace, message, data));
+        engine.send(Frame::connect_error(&self.sockets[at].namespace, message, data));
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())
@@ -391,13 +400,13 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit(&mut self, engine: &mut Engine, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+    pub fn emit(&mut self, engine: &mut Engine, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
         let found = self.sockets.iter_mut().find(|candidate| candidate.key == socket);
         match found {
-            Some(Socket { state: State::Connected, .. }) if engine.send(frame) => Ok(()),
+            Some(Socket { state: State::Connected, .. }) => sent(engine.send(frame)),
             Some(Socket { state: State::Connecting, behind, .. }) if engine.is_open() => {
                 self.behind += frame.wire_len();
-                behind.push(frame.clone());
+                behind.push(frame);
                 Ok(())
             }
             _ => Err(SendError::Disconnected),
@@ -412,7 +421,7 @@ impl Server {
         &mut self,
         engine: &mut Engine,
         socket: SocketKey,
-        frame: &Frame,
+        frame: Frame,
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
@@ -448,9 +457,9 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn ack(&mut self, engine: &mut Engine, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+    pub fn ack(&mut self, engine: &mut Engine, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
         self.find(socket, State::Connected)?;
-        if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
+        sent(engine.send(frame))
     }
 
     /// Takes a socket out of its namespace: writes DISCONNECT. The connection stays.
@@ -464,7 +473,7 @@ impl Server {
         reason: CloseReason,
     ) -> Result<(), SendError> {
         let at = self.find(socket, State::Connected)?;
-        engine.send(&Frame::disconnect(&self.sockets[at].namespace));
+        engine.send(Frame::disconnect(&self.sockets[at].namespace));
         self.leave(at, reason);
         Ok(())
     }
@@ -604,4 +613,8 @@ impl Server {
     fn sweep(&mut self) {
         self.sockets.retain(|socket| !socket.is_done());
     }
+}
+
+fn sent(sent: bool) -> Result<(), SendError> {
+    if sent { Ok(()) } else { Err(SendError::Disconnected) }
 }

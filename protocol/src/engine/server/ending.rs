@@ -3,20 +3,11 @@
 use super::polling::PostProgress;
 use super::{CLOSE, NOT_UTF8, Outgoing, Server, State, Transmit, Transport};
 use crate::engine::request::{RefusalCode, Response};
-use crate::error::{CloseReason, PeerError};
+use crate::error::{CloseReason, Closed, PeerError};
 use crate::socket::packet::PacketError;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
-
-/// Why a session ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// In the protocol's words.
-    pub reason: CloseReason,
-    /// What the peer did, if it did something wrong.
-    pub detail: Option<PeerError>,
-}
 
 /// An end that the peer brought about in the middle of its messages. What it had sent before is handled first,
 /// and what that gave is written.

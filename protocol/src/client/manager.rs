@@ -1,0 +1,876 @@
+//! A client, whole: it dials, keeps one session at a time, and dials again when that is lost.
+//!
+//! ```text
+//!           connect                    the session opens
+//!   Idle ------------> Opening --------------------------> Open
+//!    ^                 |     ^                              |
+//!    |         failed  |     | the delay is over            | lost
+//!    |                 v     |                              v
+//!    +-------------- Waiting <------------------------------+
+//!      the application or the server ends it, or it was tried often enough
+//! ```
+
+use super::backoff::Backoff;
+use super::config::Config;
+use crate::engine;
+use crate::engine::client::{Client as Engine, Transmit, TransportKind};
+use crate::engine::packet::Message;
+use crate::engine::request::RequestId;
+use crate::error::{CloseReason, Closed, PeerError, SendError};
+use crate::frame::Frame;
+use crate::random::Random;
+use crate::socket;
+use crate::socket::client::{Auth, Client as Sockets, SocketEvent, SocketKey};
+use crate::socket::server::PER_EVENT;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// Sessions that still write their last words; more are cut off.
+const MAX_LINGERING: usize = 4;
+/// Each session has this many ids for its requests.
+const IDS_PER_SESSION: u32 = 32;
+
+/// What a client is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// Nothing: it was not asked to connect, was told to stop, or gave up.
+    Idle,
+    /// A session is being opened.
+    Opening,
+    /// A session is open.
+    Open,
+    /// It waits before it dials again.
+    Waiting,
+}
+
+/// What the application should know.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session is being opened: for the first time (0), or for so many times in a row after a failure. With
+    /// [`Config::ask`], nothing happens until [`Manager::dial`].
+    Dialing {
+        /// How many tries came before it.
+        attempt: u32,
+    },
+    /// The session could not be opened.
+    DialFailed {
+        /// Why.
+        closed: Closed,
+        /// When it is tried again; `None` if it is not.
+        retry_in: Option<Duration>,
+    },
+    /// It was tried as often as [`Config::reconnection_attempts`] allows. The client is idle.
+    GaveUp,
+    /// A session is open. Sockets join next.
+    Opened {
+        /// How many tries it took after a failure or a loss; 0 for the first.
+        attempt: u32,
+    },
+    /// The session moved from long-polling to WebSocket.
+    Upgraded,
+    /// The session could not move to WebSocket, and stays.
+    UpgradeFailed(PeerError),
+    /// The session ended.
+    Closed {
+        /// Why.
+        closed: Closed,
+        /// When the client dials again; `None` if it does not.
+        retry_in: Option<Duration>,
+    },
+    /// Of a socket.
+    Socket(SocketEvent),
+    /// A message of a plain Engine.IO session.
+    Message(Message),
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    /// The owner is asked where to dial.
+    Asking,
+    Active {
+        engine: Box<Engine>,
+        opened: bool,
+    },
+    Waiting {
+        until: Instant,
+    },
+}
+
+#[derive(Debug)]
+// Nearly all clients are of the large kind.
+#[allow(clippy::large_enum_variant)]
+enum Layer {
+    /// Socket.IO.
+    Sockets(Sockets),
+    /// Plain Engine.IO: messages for the application. `wanted` says whether a session is.
+    Messages { wanted: bool, inbound: usize, held: bool },
+}
+
+/// A client, whole.
+///
+/// # The run loop
+///
+/// 1. Something happened outside: call the `handle_*` for it.
+/// 2. The application wants something: call a command.
+/// 3. Do what [`poll_transmit`](Manager::poll_transmit) gives, until it gives nothing, and tell
+///    [`handle_unwritten`](Manager::handle_unwritten) how much of what is to be written is not written yet.
+/// 4. Tell the application what [`poll_event`](Manager::poll_event) gives.
+/// 5. Read on only while [`wants_read`](Manager::wants_read) says so.
+/// 6. Wait for the next happening, but not beyond [`poll_timeout`](Manager::poll_timeout); then call
+///    [`handle_timeout`](Manager::handle_timeout).
+///
+/// Any order of these calls is legal, and a spurious one does nothing.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sansocket_protocol::client::{Config, Event, Manager};
+/// use sansocket_protocol::engine::client::{Config as EngineConfig, Transmit, TransportKind};
+/// use sansocket_protocol::engine::packet::Message;
+/// use sansocket_protocol::frame::Frame;
+/// use sansocket_protocol::random::Random;
+/// use sansocket_protocol::socket::client::{Auth, SocketEvent};
+/// use sansocket_protocol::time::Instant;
+///
+/// let now = Instant::ZERO;
+/// let engine = EngineConfig::default().path("/socket.io").transports([TransportKind::WebSocket]);
+/// let random = Random::new([7; 32]); // from the caller's entropy
+/// let mut client = Manager::new(Arc::new(Config::default()), Arc::new(engine), random, Some(Arc::default()));
+/// let socket = client.add("/", Auth::None).unwrap();
+/// client.connect(now, socket);
+/// client.emit(now, socket, &Frame::event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
+///
+/// // The owner opens the WebSocket that is asked for, and the server speaks.
+/// let Some(Transmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };
+/// assert_eq!(target, "/socket.io/?EIO=4&transport=websocket");
+/// client.websocket_opened(now, websocket);
+/// let mut says = |client: &mut Manager, text: &'static str| {
+///     client.handle_websocket(now, websocket, Message::Text(text.into()));
+/// };
+/// says(&mut client, r#"0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#);
+/// says(&mut client, r#"40{"sid":"public-id"}"#);
+/// says(&mut client, r#"42["hello","world"]"#);
+///
+/// let mut written = Vec::new();
+/// while let Some(Transmit::Write { message: Message::Text(text), .. }) = client.poll_transmit() {
+///     written.push(text);
+/// }
+/// assert_eq!(written, ["40", r#"42["early",1]"#]);
+///
+/// let mut heard = Vec::new();
+/// while let Some(event) = client.poll_event() {
+///     if let Event::Socket(SocketEvent::Event { args, .. }) = event {
+///         heard.push(args.decode::<(String,)>().unwrap().0);
+///     }
+/// }
+/// assert_eq!(heard, ["world"]);
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    config: Arc<Config>,
+    engine_config: Arc<engine::client::Config>,
+    random: Random,
+    now: Instant,
+    state: State,
+    /// Sessions that are over for the application, with their numbers.
+    lingering: Vec<(u64, Engine)>,
+    layer: Layer,
+    backoff: Backoff,
+    /// Tries since the last session, this one included.
+    attempt: u32,
+    sessions: u64,
+    websocket_worked: bool,
+    events: VecDeque<Event>,
+}
+
+impl Manager {
+    /// A client that does nothing yet. Without `sockets` it is plain Engine.IO.
+    pub fn new(
+        config: Arc<Config>,
+        engine: Arc<engine::client::Config>,
+        random: Random,
+        sockets: Option<Arc<socket::client::Config>>,
+    ) -> Self {
+        let layer = match sockets {
+            Some(config) => Layer::Sockets(Sockets::new(config)),
+            None => Layer::Messages { wanted: false, inbound: 0, held: false },
+        };
+        let backoff = Backoff::new(
+            config.reconnection_delay,
+            config.reconnection_delay_max,
+            config.randomization_factor,
+        );
+        Self {
+            config,
+            engine_config: engine,
+            random,
+            now: Instant::ZERO,
+            state: State::Idle,
+            lingering: Vec::new(),
+            layer,
+            backoff,
+            attempt: 0,
+            sessions: 0,
+            websocket_worked: false,
+            events: VecDeque::new(),
+        }
+    }
+
+    // --- getters ----------------------------------------------------------------------------------------------
+
+    /// What it is about.
+    pub fn status(&self) -> Status {
+        match &self.state {
+            State::Idle => Status::Idle,
+            State::Asking | State::Active { opened: false, .. } => Status::Opening,
+            State::Active { opened: true, .. } => Status::Open,
+            State::Waiting { .. } => Status::Waiting,
+        }
+    }
+
+    /// The session that is open or being opened.
+    pub fn engine(&self) -> Option<&Engine> {
+        match &self.state {
+            State::Active { engine, .. } => Some(engine),
+            State::Idle | State::Asking | State::Waiting { .. } => None,
+        }
+    }
+
+    /// The sockets; `None` for plain Engine.IO.
+    pub fn sockets(&self) -> Option<&Sockets> {
+        match &self.layer {
+            Layer::Sockets(sockets) => Some(sockets),
+            Layer::Messages { .. } => None,
+        }
+    }
+
+    /// The transport of the session that is open.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.engine().filter(|engine| engine.is_open()).map(Engine::transport)
+    }
+
+    /// Whether a socket is connected.
+    pub fn is_connected(&self, socket: SocketKey) -> bool {
+        self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
+    }
+
+    /// Whether it is idle, and all is told and written.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.state, State::Idle) && self.lingering.is_empty() && !self.has_event()
+    }
+
+    /// Bytes that wait for the server, those included that wait for a connection.
+    pub fn buffered(&self) -> usize {
+        let kept = self.sockets().map_or(0, Sockets::buffered);
+        kept + self.engine().map_or(0, Engine::buffered)
+    }
+
+    /// Whether less than half of the send budget is used: room for whoever waits before sending more.
+    pub fn has_room(&self) -> bool {
+        self.buffered() <= self.engine_config.send_budget / 2
+    }
+
+    /// Whether the owner should read on from the WebSocket in use. Others are always to be read.
+    pub fn wants_read(&self) -> bool {
+        let limit = self.engine_config.receive_budget;
+        match &self.layer {
+            // A packet that waits for its attachments is let through, and bounded by itself.
+            Layer::Sockets(sockets) => {
+                sockets.inbound() < limit || sockets.is_reassembling() || sockets.awaits_ack()
+            }
+            Layer::Messages { inbound, .. } => *inbound < limit,
+        }
+    }
+
+    /// Whether that WebSocket is the one in use.
+    pub fn is_on(&self, websocket: RequestId) -> bool {
+        self.engine().is_some_and(|engine| engine.is_on(websocket))
+    }
+
+    // --- what happened outside --------------------------------------------------------------------------------
+
+    /// A request was answered, with the whole of the body.
+    pub fn handle_response(&mut self, now: Instant, request: RequestId, status: u16, body: Bytes) {
+        let now = self.tick(now);
+        let packets =
+            self.owner(request).and_then(|engine| engine.begin_response(now, request, status, body));
+        if let Some(packets) = packets {
+            for packet in packets {
+                let message = self.owner(request).and_then(|engine| engine.handle_packet(now, packet));
+                self.settle_opened(now);
+                if let Some(message) = message {
+                    self.deliver(now, message);
+                }
+            }
+            if let Some(engine) = self.owner(request) {
+                engine.end_response(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// A request failed, or a WebSocket could not be opened: see
+    /// [`Engine::request_failed`](crate::engine::client::Client::request_failed).
+    pub fn request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+        let now = self.tick(now);
+        if let Some(engine) = self.owner(request) {
+            engine.request_failed(now, request, error);
+            self.settle(now);
+        }
+    }
+
+    /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
+    pub fn websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
+        let now = self.tick(now);
+        if let Some(engine) = self.owner(websocket) {
+            engine.websocket_refused(now, websocket, status, body);
+            self.settle(now);
+        }
+    }
+
+    /// The WebSocket is there.
+    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        let now = self.tick(now);
+        if let Some(engine) = self.owner(websocket) {
+            engine.websocket_opened(now, websocket);
+            self.settle(now);
+        }
+    }
+
+    /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
+    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
+        let now = self.tick(now);
+        let message =
+            self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
+        self.settle_opened(now);
+        if let Some(message) = message {
+            self.deliver(now, message);
+        }
+        self.settle(now);
+    }
+
+    /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
+    /// adapter has sent that close code.
+    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        let now = self.tick(now);
+        if let Some(engine) = self.owner(websocket) {
+            engine.websocket_closed(now, websocket, error);
+            self.settle(now);
+        }
+    }
+
+    /// How many of the bytes it was given for the WebSocket in use the owner has not been able to write yet. It is
+    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    pub fn handle_unwritten(&mut self, bytes: usize) {
+        if let State::Active { engine, .. } = &mut self.state {
+            engine.handle_unwritten(bytes);
+        }
+    }
+
+    /// A deadline has passed, perhaps.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        for (_, engine) in &mut self.lingering {
+            engine.handle_timeout(now);
+        }
+        match &mut self.state {
+            State::Active { engine, .. } => engine.handle_timeout(now),
+            State::Waiting { until } if now >= *until => self.begin(now),
+            State::Idle | State::Asking | State::Waiting { .. } => {}
+        }
+        self.with_sockets(|sockets, engine| sockets.handle_timeout(now, engine));
+        self.settle(now);
+    }
+
+    // --- commands of a Socket.IO client -----------------------------------------------------------------------
+
+    /// Adds the socket of a namespace: see [`Sockets::add`].
+    ///
+    /// # Errors
+    /// [`SendError::Namespace`]; [`SendError::Disconnected`] for plain Engine.IO.
+    pub fn add(&mut self, namespace: &str, auth: Auth) -> Result<SocketKey, SendError> {
+        self.with_sockets(|sockets, _| sockets.add(namespace, auth)).unwrap_or(Err(SendError::Disconnected))
+    }
+
+    /// Wants a socket: joins at once if a session is open, or opens one. One that waits to dial again goes on
+    /// waiting.
+    pub fn connect(&mut self, now: Instant, socket: SocketKey) {
+        let now = self.tick(now);
+        self.with_sockets(|sockets, engine| sockets.connect(now, engine, socket));
+        if matches!(self.state, State::Idle) && self.wants_session() {
+            self.attempt = 0;
+            self.begin(now);
+        }
+        self.settle(now);
+    }
+
+    /// Answers [`SocketEvent::Auth`]: see [`Sockets::authenticate`].
+    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&[u8]>) {
+        let now = self.tick(now);
+        self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
+    }
+
+    /// Takes a socket out of its namespace. The session ends with the last one.
+    pub fn disconnect(&mut self, now: Instant, socket: SocketKey) {
+        let now = self.tick(now);
+        self.with_sockets(|sockets, engine| sockets.disconnect(engine, socket));
+        self.settle(now);
+    }
+
+    /// Sends an event, or keeps it until the socket is connected.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if [`send_budget`](engine::client::Config::send_budget) is used up;
+    /// [`SendError::Disconnected`] if there is no such socket.
+    pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        self.before_command(now, frame)?;
+        self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
+            .unwrap_or(Err(SendError::Disconnected))
+    }
+
+    /// Sends an event if it would leave at once; otherwise it is dropped, and false comes back.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if there is no such socket.
+    pub fn emit_volatile(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        frame: &Frame,
+    ) -> Result<bool, SendError> {
+        self.check(now);
+        self.with_sockets(|sockets, engine| sockets.emit_volatile(engine, socket, frame))
+            .unwrap_or(Err(SendError::Disconnected))
+    }
+
+    /// Sends an event that asks for an acknowledgement: see [`Sockets::emit_with_ack`]. What becomes of it is told
+    /// by [`SocketEvent::Ack`], once.
+    ///
+    /// # Errors
+    /// [`SendError`]; then nothing is awaited.
+    pub fn emit_with_ack(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        frame: &Frame,
+        id: u64,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        self.before_command(now, frame)?;
+        self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
+            .unwrap_or(Err(SendError::Disconnected))
+    }
+
+    /// Sends an event until it is acknowledged: see [`Sockets::emit_reliably`].
+    ///
+    /// # Errors
+    /// [`SendError`]; then nothing is awaited.
+    pub fn emit_reliably(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        frame: Frame,
+        id: u64,
+    ) -> Result<(), SendError> {
+        self.before_command(now, &frame)?;
+        let now = self.now;
+        self.with_sockets(|sockets, engine| sockets.emit_reliably(now, engine, socket, frame, id))
+            .unwrap_or(Err(SendError::Disconnected))
+    }
+
+    /// Acknowledges an event of the server. It is dropped if the connection was lost meanwhile.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], [`SendError::Full`].
+    pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        self.before_command(now, frame)?;
+        self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame))
+            .unwrap_or(Err(SendError::Disconnected))
+    }
+
+    /// Keeps the next events back: of one socket, or with `None` the messages of plain Engine.IO.
+    pub fn hold(&mut self, socket: Option<SocketKey>) {
+        match (&mut self.layer, socket) {
+            (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
+            (Layer::Messages { held, .. }, _) => *held = true,
+            (Layer::Sockets(_), None) => {}
+        }
+    }
+
+    /// Lets them go on: a handler has finished.
+    pub fn release(&mut self, socket: Option<SocketKey>) {
+        match (&mut self.layer, socket) {
+            (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
+            (Layer::Messages { held, .. }, _) => *held = false,
+            (Layer::Sockets(_), None) => {}
+        }
+    }
+
+    // --- commands of any client -------------------------------------------------------------------------------
+
+    /// Opens a session of plain Engine.IO.
+    pub fn open(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if let Layer::Messages { wanted, .. } = &mut self.layer {
+            *wanted = true;
+            if matches!(self.state, State::Idle) {
+                self.attempt = 0;
+                self.begin(now);
+            }
+        }
+    }
+
+    /// Sends a message of plain Engine.IO.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if no session is open, or [`SendError::Full`].
+    pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
+        self.before_command(now, frame)?;
+        match (&mut self.state, &self.layer) {
+            (State::Active { engine, .. }, Layer::Messages { .. }) if engine.is_open() => {
+                engine.send(frame);
+                Ok(())
+            }
+            _ => Err(SendError::Disconnected),
+        }
+    }
+
+    /// Answers [`Event::Dialing`] where [`Config::ask`] is set: dials, from now on with that path and query if they
+    /// are given.
+    pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
+        let now = self.tick(now);
+        if let Some((path, query)) = address {
+            self.engine_config =
+                Arc::new(engine::client::Config::clone(&self.engine_config).path(path).query(query));
+        }
+        if matches!(self.state, State::Asking) {
+            self.start(now);
+        }
+    }
+
+    /// Answers [`Event::Dialing`] where [`Config::ask`] is set: there is no address. It counts as a try that failed.
+    pub fn dial_failed(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if matches!(self.state, State::Asking) {
+            let closed =
+                Closed { reason: CloseReason::TransportError, detail: Some(PeerError::RequestFailed) };
+            self.failed(now, closed);
+        }
+    }
+
+    /// Ends everything: no socket is wanted, nothing is sent any more but what is queued on the session, and every
+    /// acknowledgement that is awaited is decided. The application is told at once.
+    pub fn close(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if let Layer::Messages { wanted, .. } = &mut self.layer {
+            *wanted = false;
+        }
+        self.with_sockets(|sockets, engine| sockets.shut(engine));
+        self.settle(now);
+    }
+
+    /// Ends the session now, as if the connection had been lost. What is queued on it is thrown away.
+    pub fn abort(&mut self, now: Instant, reason: CloseReason) {
+        let now = self.tick(now);
+        if let State::Active { engine, .. } = &mut self.state {
+            engine.abort(reason, None);
+        }
+        self.settle(now);
+    }
+
+    // --- what is to be done -----------------------------------------------------------------------------------
+
+    /// The next thing to do outside.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        let mut transmit = None;
+        // Last words come first: their WebSocket may be the one that the next session needs a file descriptor for.
+        for (_, engine) in &mut self.lingering {
+            transmit = transmit.or_else(|| engine.poll_transmit());
+        }
+        if transmit.is_none() {
+            self.lingering.retain(|(_, engine)| !engine.is_finished());
+            if let State::Active { engine, .. } = &mut self.state {
+                transmit = engine.poll_transmit();
+            }
+        }
+        transmit
+    }
+
+    /// The next thing that the application should know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = match &mut self.layer {
+            Layer::Messages { held: true, .. } => None,
+            Layer::Messages { inbound, .. } => self.events.pop_front().inspect(|event| {
+                if let Event::Message(Message::Text(bytes) | Message::Binary(bytes)) = event {
+                    *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
+                }
+            }),
+            Layer::Sockets(sockets) => {
+                self.events.pop_front().or_else(|| sockets.poll_event().map(Event::Socket))
+            }
+        };
+        if event.is_some() {
+            self.settle_pause();
+        }
+        event
+    }
+
+    /// Whether [`Manager::poll_transmit`] has something.
+    pub fn has_transmit(&self) -> bool {
+        self.engine().is_some_and(Engine::has_transmit)
+            || self.lingering.iter().any(|(_, engine)| engine.has_transmit())
+    }
+
+    /// Whether the owner has something to do: outside, or to tell.
+    pub fn has_output(&self) -> bool {
+        self.has_transmit() || self.has_event()
+    }
+
+    /// By when [`Manager::handle_timeout`] is to be called; `None` if nothing is waited for.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let current = match &self.state {
+            State::Idle | State::Asking => None,
+            State::Active { engine, .. } => engine.poll_timeout(),
+            State::Waiting { until } => Some(*until),
+        };
+        let sockets = self.sockets().map(Sockets::poll_timeout).filter(|at| *at < Instant::FAR_FUTURE);
+        let lingering = self.lingering.iter().filter_map(|(_, engine)| engine.poll_timeout());
+        lingering.chain(current).chain(sockets).min()
+    }
+
+    // --- inside -----------------------------------------------------------------------------------------------
+
+    /// Time that runs backwards stands still.
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn has_event(&self) -> bool {
+        match &self.layer {
+            Layer::Messages { held, .. } => !held && !self.events.is_empty(),
+            Layer::Sockets(sockets) => !self.events.is_empty() || sockets.has_event(),
+        }
+    }
+
+    /// The session that a request or a WebSocket belongs to.
+    fn owner(&mut self, id: RequestId) -> Option<&mut Engine> {
+        let session = id.0 >> IDS_PER_SESSION;
+        if session == self.sessions {
+            if let State::Active { engine, .. } = &mut self.state {
+                return Some(engine);
+            }
+        }
+        self.lingering.iter_mut().find(|(number, _)| *number == session).map(|(_, engine)| engine)
+    }
+
+    /// Runs something on the sockets, and on the session if one is open.
+    fn with_sockets<T>(&mut self, run: impl FnOnce(&mut Sockets, Option<&mut Engine>) -> T) -> Option<T> {
+        let Layer::Sockets(sockets) = &mut self.layer else { return None };
+        let engine = match &mut self.state {
+            State::Active { engine, opened: true } => Some(&mut **engine),
+            State::Active { .. } | State::Idle | State::Asking | State::Waiting { .. } => None,
+        };
+        Some(run(sockets, engine))
+    }
+
+    /// A machine that has slept learns before it sends that the session is gone.
+    fn check(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if let State::Active { engine, .. } = &mut self.state {
+            engine.check(now);
+            self.settle(now);
+        }
+    }
+
+    fn before_command(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
+        self.check(now);
+        let buffered = self.buffered();
+        // A single message of any size passes when nothing waits: it has to be sent somehow.
+        if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= self.engine_config.send_budget {
+            Ok(())
+        } else {
+            Err(SendError::Full)
+        }
+    }
+
+    fn wants_session(&self) -> bool {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.has_wanted(),
+            Layer::Messages { wanted, .. } => *wanted,
+        }
+    }
+
+    /// Begins a try.
+    fn begin(&mut self, now: Instant) {
+        self.events.push_back(Event::Dialing { attempt: self.attempt });
+        if self.config.ask {
+            self.state = State::Asking;
+        } else {
+            self.start(now);
+        }
+    }
+
+    fn start(&mut self, now: Instant) {
+        self.sessions += 1;
+        let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
+        let engine = Engine::new(
+            now,
+            self.engine_config.clone(),
+            self.random.fork(),
+            self.sessions << IDS_PER_SESSION,
+            websocket_first,
+        );
+        self.state = State::Active { engine: Box::new(engine), opened: false };
+    }
+
+    fn deliver(&mut self, now: Instant, message: Message) {
+        let State::Active { engine, .. } = &mut self.state else { return };
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.handle_message(now, engine, message),
+            Layer::Messages { inbound, .. } => {
+                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
+                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
+                    return engine.abort(CloseReason::TransportError, Some(detail));
+                }
+                *inbound += bytes.len() + PER_EVENT;
+                self.events.push_back(Event::Message(message));
+            }
+        }
+    }
+
+    /// The session opened, if it did.
+    fn settle_opened(&mut self, now: Instant) {
+        let State::Active { engine, opened } = &mut self.state else { return };
+        if !engine.take_opened() {
+            return;
+        }
+        *opened = true;
+        self.websocket_worked |= engine.transport() == TransportKind::WebSocket;
+        self.backoff.reset();
+        let attempt = core::mem::take(&mut self.attempt);
+        self.events.push_back(Event::Opened { attempt });
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.handle_opened(now, engine);
+        }
+    }
+
+    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    fn settle(&mut self, now: Instant) {
+        self.settle_opened(now);
+        self.lingering.retain(|(_, engine)| !engine.is_finished());
+        let wants_session = self.wants_session();
+        let State::Active { engine, opened } = &mut self.state else {
+            if !wants_session {
+                self.state = State::Idle;
+            }
+            return;
+        };
+        if engine.take_upgraded() {
+            self.websocket_worked = true;
+            self.events.push_back(Event::Upgraded);
+        }
+        if let Some(error) = engine.take_upgrade_failed() {
+            self.events.push_back(Event::UpgradeFailed(error));
+        }
+        if !wants_session {
+            engine.close(now, CloseReason::ForcedClose, None);
+        }
+        if let Some(closed) = engine.take_closed() {
+            let opened = *opened;
+            self.linger();
+            if opened {
+                self.lost(now, closed);
+            } else {
+                self.failed(now, closed);
+            }
+            return;
+        }
+        self.settle_pause();
+    }
+
+    /// Reading pauses while the application is behind.
+    fn settle_pause(&mut self) {
+        let now = self.now;
+        let wants_read = self.wants_read();
+        let State::Active { engine, .. } = &mut self.state else { return };
+        engine.pause(now, !wants_read);
+        if let Layer::Sockets(sockets) = &self.layer {
+            // A handler may await an answer that lies behind what the server has sent before: reading goes on for
+            // a second budget, and no further.
+            let packet = self.engine_config.max_message.saturating_mul(sockets.config().max_attachments + 1);
+            let twice = self.engine_config.receive_budget.max(packet).saturating_mul(2);
+            if sockets.inbound() >= twice {
+                engine.abort(CloseReason::Stalled, None);
+                self.settle(now);
+            }
+        }
+    }
+
+    /// The session is over for the application; it may have last words to write.
+    fn linger(&mut self) {
+        let state = core::mem::replace(&mut self.state, State::Idle);
+        if let State::Active { engine, .. } = state {
+            self.lingering.push((self.sessions, *engine));
+        }
+        if self.lingering.len() > MAX_LINGERING {
+            if let Some((_, oldest)) = self.lingering.first_mut() {
+                oldest.abort(CloseReason::ForcedClose, None);
+            }
+        }
+    }
+
+    /// A session that was open ended.
+    fn lost(&mut self, now: Instant, closed: Closed) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.handle_closed(closed.reason);
+        }
+        self.backoff.reset();
+        let retry_in = self.schedule(now);
+        self.events.push_back(Event::Closed { closed, retry_in });
+        self.tell_if_given_up(retry_in);
+    }
+
+    /// A session could not be opened.
+    fn failed(&mut self, now: Instant, closed: Closed) {
+        // The next one begins anew: what worked once works no more.
+        self.websocket_worked = false;
+        let retry_in = self.schedule(now);
+        self.events.push_back(Event::DialFailed { closed, retry_in });
+        self.tell_if_given_up(retry_in);
+    }
+
+    fn schedule(&mut self, now: Instant) -> Option<Duration> {
+        self.state = State::Idle;
+        let exhausted =
+            self.config.reconnection_attempts.is_some_and(|attempts| self.backoff.attempts() >= attempts);
+        if !self.config.reconnection || !self.wants_session() || exhausted {
+            return None;
+        }
+        let delay = self.backoff.next(&mut self.random);
+        self.attempt = self.backoff.attempts();
+        self.state = State::Waiting { until: now + delay };
+        Some(delay)
+    }
+
+    fn tell_if_given_up(&mut self, retry_in: Option<Duration>) {
+        if retry_in.is_none() {
+            if self.config.reconnection && self.wants_session() {
+                self.events.push_back(Event::GaveUp);
+            }
+            self.backoff.reset();
+            if let Layer::Messages { wanted, .. } = &mut self.layer {
+                *wanted = false;
+            }
+        }
+    }
+}

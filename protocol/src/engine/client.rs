@@ -1,0 +1,769 @@
+//! One Engine.IO session, seen from the client.
+//!
+//! ```text
+//!              open packet                        close by either side, error, silence
+//!   Opening ------------------> Open -----------------------------------------------------> Closed
+//!      |                          |                                                           ^
+//!      |                          | the application closes: told at once                      | all that was
+//!      +--------------------------+----------------------------------------------> Closing ---+ queued is written
+//! ```
+//!
+//! HTTP and WebSockets are data here: [`Client::poll_transmit`] says which request is to be made or which WebSocket
+//! opened, under an id that the session chose; what becomes of it goes back in by `handle_*`. Any order of calls is
+//! legal, and a spurious one does nothing. [`crate::client::Manager`] puts Socket.IO and reconnection on top and
+//! is what adapters drive.
+
+mod config;
+mod open;
+mod transmit;
+mod upgrade;
+
+pub use self::config::{Config, TransportKind};
+pub use self::open::Handshake;
+pub use self::transmit::{Method, Transmit};
+
+use self::upgrade::{Stage, Upgrade};
+use super::packet::{Message, Packet, PacketError};
+use super::payload;
+use super::request::RequestId;
+use crate::error::{CloseReason, Closed, PeerError};
+use crate::frame::Frame;
+use crate::random::Random;
+use crate::time::Instant;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A WebSocket takes volatile messages while less than this is queued for it.
+const WRITABLE_BELOW: usize = 64 << 10;
+/// The owner is given no more than this before it has said that it was written.
+const WRITE_AHEAD: usize = 64 << 10;
+/// Queues are given back to the allocator when they are empty and were this long.
+const SHRINK_ABOVE: usize = 32;
+/// What a queued message counts for beside its bytes.
+const PER_MESSAGE: usize = 32;
+/// Python's server throws away a body of more packets than this, and says `OK`.
+const PACKETS_PER_POST: usize = 16;
+/// Close code of a message that is too big (RFC 6455, section 7.4.1).
+const TOO_BIG: u16 = 1009;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Opening { deadline: Instant },
+    Open,
+    Closing { deadline: Instant },
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Polling,
+    WebSocket(RequestId),
+}
+
+#[derive(Clone, Debug)]
+enum Outgoing {
+    Pong,
+    Message(Message),
+}
+
+/// One Engine.IO session, seen from the client. See the [module](self).
+///
+/// ```
+/// use std::sync::Arc;
+/// use sansocket_protocol::engine::client::{Client, Config, Transmit, TransportKind};
+/// use sansocket_protocol::engine::packet::Message;
+/// use sansocket_protocol::frame::Frame;
+/// use sansocket_protocol::random::Random;
+/// use sansocket_protocol::time::Instant;
+///
+/// let now = Instant::ZERO;
+/// let config = Arc::new(Config::default().transports([TransportKind::WebSocket]));
+/// let mut session = Client::new(now, config, Random::new([7; 32]), 1, false);
+/// let Some(Transmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else { panic!() };
+/// assert_eq!(target, "/engine.io/?EIO=4&transport=websocket");
+///
+/// session.websocket_opened(now, websocket);
+/// let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
+/// session.handle_websocket(now, websocket, Message::Text(open.into()));
+/// assert!(session.is_open());
+/// let message = session.handle_websocket(now, websocket, Message::Text("4hello".into()));
+/// assert_eq!(message, Some(Message::Text("hello".into())));
+///
+/// session.send(&Frame::text_message("hi"));
+/// assert!(matches!(
+///     session.poll_transmit(),
+///     Some(Transmit::Write { message: Message::Text(text), .. }) if text == "4hi"
+/// ));
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    config: Arc<Config>,
+    random: Random,
+    /// The latest time that was seen.
+    now: Instant,
+    state: State,
+    /// What is tried yet to open the session, the present one first.
+    order: Vec<TransportKind>,
+    transport: Transport,
+    upgrade: Option<Upgrade>,
+    handshake: Option<Handshake>,
+    next_id: u64,
+    /// The first GET, or the first WebSocket until it is there.
+    opening: Option<RequestId>,
+    poll: Option<RequestId>,
+    /// A poll's answer is being handled: the next poll waits for that.
+    reading: bool,
+    post: Option<(RequestId, Instant)>,
+    close_posted: bool,
+    watchdog: Instant,
+    paused: bool,
+    control: VecDeque<Transmit>,
+    out: VecDeque<Outgoing>,
+    queued: usize,
+    unwritten: usize,
+    closed: Option<Closed>,
+    opened: bool,
+    upgraded: bool,
+    upgrade_failed: Option<PeerError>,
+}
+
+impl Client {
+    /// A session that begins to open. Its requests and WebSockets are numbered from `first_id` on; at most 2^32 of
+    /// them. With `websocket_first` it begins with a WebSocket if it may use one
+    /// ([`Config::remember_upgrade`] after a success).
+    pub fn new(
+        now: Instant,
+        config: Arc<Config>,
+        random: Random,
+        first_id: u64,
+        websocket_first: bool,
+    ) -> Self {
+        let mut order = config.order().to_vec();
+        if websocket_first && config.has(TransportKind::WebSocket) {
+            order.retain(|kind| *kind != TransportKind::WebSocket);
+            order.insert(0, TransportKind::WebSocket);
+        }
+        let deadline = now + config.open_timeout;
+        let mut client = Self {
+            config,
+            random,
+            now,
+            state: State::Opening { deadline },
+            order,
+            transport: Transport::Polling,
+            upgrade: None,
+            handshake: None,
+            next_id: first_id,
+            opening: None,
+            poll: None,
+            reading: false,
+            post: None,
+            close_posted: false,
+            watchdog: Instant::FAR_FUTURE,
+            paused: false,
+            control: VecDeque::new(),
+            out: VecDeque::new(),
+            queued: 0,
+            unwritten: 0,
+            closed: None,
+            opened: false,
+            upgraded: false,
+            upgrade_failed: None,
+        };
+        client.begin();
+        client
+    }
+
+    // --- getters ----------------------------------------------------------------------------------------------
+
+    /// The settings.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// What the server said when the session opened.
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.handshake.as_ref()
+    }
+
+    /// Whether messages pass: neither opening, nor closing, nor closed.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether the session is on its way to open.
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening { .. })
+    }
+
+    /// Whether the session is over and all about it was told: it can be forgotten.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Closed && self.control.is_empty() && self.closed.is_none()
+    }
+
+    /// The transport in use.
+    pub fn transport(&self) -> TransportKind {
+        match self.transport {
+            Transport::Polling => TransportKind::Polling,
+            Transport::WebSocket(_) => TransportKind::WebSocket,
+        }
+    }
+
+    /// Whether that WebSocket is the transport in use.
+    pub fn is_on(&self, websocket: RequestId) -> bool {
+        self.transport == Transport::WebSocket(websocket)
+    }
+
+    /// Bytes that wait for the server: queued here (with 32 more for each message), and not yet written by the
+    /// owner.
+    pub fn buffered(&self) -> usize {
+        self.queued + self.unwritten
+    }
+
+    /// Whether a volatile message would leave at once.
+    pub fn is_writable(&self) -> bool {
+        self.is_open()
+            && match self.transport {
+                Transport::Polling => self.post.is_none() && self.out.is_empty() && !self.is_moving(),
+                Transport::WebSocket(_) => self.unwritten == 0 && self.queued < WRITABLE_BELOW,
+            }
+    }
+
+    // --- what happened outside --------------------------------------------------------------------------------
+
+    /// A request was answered, with the whole of the body. What comes back is to be given to
+    /// [`Client::handle_packet`] packet by packet, and then [`Client::end_response`] is to be called.
+    pub fn begin_response(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        status: u16,
+        body: Bytes,
+    ) -> Option<payload::Decoder> {
+        self.fire(now, false);
+        if self.opening == Some(request) && self.transport == Transport::Polling {
+            self.opening = None;
+            if status != 200 {
+                self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                return None;
+            }
+            if body.first() != Some(&b'0') {
+                self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&body)));
+                return None;
+            }
+        } else if self.poll == Some(request) {
+            self.poll = None;
+            if status != 200 {
+                self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                return None;
+            }
+        } else {
+            if self.post.is_some_and(|(post, _)| post == request) {
+                self.post = None;
+                if self.close_posted {
+                    self.finish();
+                } else if status == 200 {
+                    self.move_on();
+                } else {
+                    self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                }
+            }
+            return None;
+        }
+        self.reading = true;
+        Some(payload::Decoder::new(body))
+    }
+
+    /// One packet of a response. What comes back is a message for the layer above.
+    pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
+        match (self.state, packet) {
+            (State::Closed, _) => {}
+            (State::Opening { .. }, Ok(Packet::Open(json))) => self.open(now, &json),
+            (State::Opening { .. }, _) => self.fail(CloseReason::TransportError, Some(PeerError::Handshake)),
+            // It has to know whom to close.
+            (State::Closing { .. }, Ok(Packet::Open(json))) if self.handshake.is_none() => {
+                self.handshake = Handshake::parse(&json).ok();
+                if self.handshake.is_none() {
+                    self.finish();
+                }
+            }
+            (State::Closing { .. }, Ok(Packet::Close)) => self.finish(),
+            (State::Closing { .. }, _) => {}
+            (State::Open, Ok(Packet::Message(message))) => return Some(message),
+            (State::Open, Ok(Packet::Ping(_))) => {
+                self.wind_up(now);
+                // A server that asks faster than it reads gets one answer.
+                if !self.out.iter().any(|item| matches!(item, Outgoing::Pong)) {
+                    self.out.push_back(Outgoing::Pong);
+                }
+            }
+            (State::Open, Ok(Packet::Close)) => self.fail(CloseReason::TransportClose, None),
+            (State::Open, Ok(_)) => {}
+            (State::Open, Err(error)) => self.fail(CloseReason::TransportError, Some(error.into())),
+        }
+        None
+    }
+
+    /// All packets of the response were handled: the next poll may go out.
+    pub fn end_response(&mut self, now: Instant) {
+        self.reading = false;
+        if self.is_opening() && self.opening.is_none() && self.transport == Transport::Polling {
+            self.fail(CloseReason::TransportError, Some(PeerError::Handshake));
+        }
+        self.move_on();
+        self.fire(now, false);
+    }
+
+    /// A request, or a WebSocket's handshake, came to nothing: for example [`PeerError::RequestFailed`] if the
+    /// connection broke or could not be made, [`PeerError::TooLarge`] if the body passed its limit.
+    pub fn request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+        self.fire(now, false);
+        let websocket = self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request);
+        if websocket {
+            self.give_upgrade_up(Some(error));
+        } else if self.opening == Some(request) || self.poll == Some(request) {
+            self.opening = None;
+            self.poll = None;
+            self.fail(CloseReason::TransportError, Some(error));
+        } else if self.post.is_some_and(|(post, _)| post == request) {
+            self.post = None;
+            if self.close_posted {
+                self.finish();
+            } else {
+                self.fail(CloseReason::TransportError, Some(error));
+            }
+        } else if self.is_on(request) {
+            self.fail(CloseReason::TransportError, Some(error));
+        }
+    }
+
+    /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
+    pub fn websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
+        self.request_failed(now, websocket, open::refusal(status, body));
+    }
+
+    /// The WebSocket is there.
+    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        self.fire(now, false);
+        if self.opening == Some(websocket) && self.is_opening() {
+            self.opening = None;
+        } else if !self.begin_probe(websocket) && !self.is_on(websocket) || self.state == State::Closed {
+            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+        }
+    }
+
+    /// A message arrived on a WebSocket. What comes back is a message for the layer above.
+    pub fn handle_websocket(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        message: Message,
+    ) -> Option<Message> {
+        self.fire(now, false);
+        if !self.is_on(websocket) {
+            self.handle_probe(websocket, &message);
+            return None;
+        }
+        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+        if bytes.len() > self.config.max_message && self.is_open() {
+            let error = PeerError::TooLarge { limit: self.config.max_message };
+            self.fail_with_code(CloseReason::TransportError, Some(error), Some(TOO_BIG));
+            return None;
+        }
+        match message {
+            Message::Binary(_) if self.is_open() => Some(message),
+            Message::Binary(_) if self.is_opening() => {
+                self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
+                None
+            }
+            Message::Binary(_) => None,
+            Message::Text(text) => {
+                if self.is_opening() && text.first() != Some(&b'0') {
+                    self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&text)));
+                    return None;
+                }
+                self.handle_packet(now, Packet::decode(text))
+            }
+        }
+    }
+
+    /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
+    /// adapter has sent that close code.
+    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        self.fire(now, false);
+        if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
+            self.upgrade = None;
+            self.upgrade_failed = Some(error.map_or(PeerError::Probe, PeerError::WebSocket));
+        } else if self.is_on(websocket) {
+            // It is gone: there is nothing to close.
+            self.transport = Transport::Polling;
+            self.opening = None;
+            match error {
+                Some(code) => self.fail(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
+                None if self.is_opening() => {
+                    self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
+                }
+                None => self.fail(CloseReason::TransportClose, None),
+            }
+        }
+    }
+
+    /// How many of the bytes it was given the owner has not been able to write to the WebSocket yet. It is given
+    /// no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    pub fn handle_unwritten(&mut self, bytes: usize) {
+        self.unwritten = bytes;
+    }
+
+    /// A deadline has passed, perhaps. Calling it early or often does no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.fire(now, true);
+    }
+
+    // --- commands ---------------------------------------------------------------------------------------------
+
+    /// Queues a frame, whatever waits already: the budget is the caller's to check with [`Client::buffered`].
+    /// Returns false, having done nothing, if the session is not open.
+    pub fn send(&mut self, frame: &Frame) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        if let Some(text) = frame.text() {
+            self.queued += text.len() + PER_MESSAGE;
+            self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
+        }
+        for attachment in frame.attachments() {
+            self.queued += attachment.len() + PER_MESSAGE;
+            self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
+        }
+        true
+    }
+
+    /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's
+    /// silence is not held against it.
+    pub fn pause(&mut self, now: Instant, pause: bool) {
+        if self.paused && !pause {
+            self.wind_up(now);
+        }
+        self.paused = pause;
+    }
+
+    /// Closes the session, after what is queued was written. The application is told at once.
+    pub fn close(&mut self, now: Instant, reason: CloseReason, detail: Option<PeerError>) {
+        let deadline = now + self.config.close_timeout;
+        match (self.state, self.transport) {
+            (State::Closing { .. } | State::Closed, _) => return,
+            (State::Opening { .. }, Transport::WebSocket(_)) => {
+                self.order.clear();
+                return self.fail(reason, detail);
+            }
+            // The server has a session for it perhaps, which is to be closed, too.
+            (State::Opening { .. }, Transport::Polling) | (State::Open, _) => {
+                self.state = State::Closing { deadline };
+            }
+        }
+        self.closed = Some(Closed { reason, detail });
+        self.give_upgrade_up(None);
+        self.out.retain(|item| !matches!(item, Outgoing::Pong));
+    }
+
+    /// Ends the session now; what is queued is thrown away.
+    pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
+        self.order.clear();
+        self.fail(reason, detail);
+    }
+
+    /// Judges the server's silence: a machine that has slept learns so before it sends.
+    pub(crate) fn check(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.state == State::Open && !self.paused && now >= self.watchdog {
+            self.fail(CloseReason::PingTimeout, None);
+        }
+    }
+
+    // --- what is to be done -----------------------------------------------------------------------------------
+
+    /// The next thing to do outside.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(control) = self.control.pop_front() {
+            return Some(control);
+        }
+        let closing = matches!(self.state, State::Closing { .. });
+        if !closing && self.state != State::Open {
+            return None;
+        }
+        match self.transport {
+            Transport::WebSocket(websocket) if self.unwritten < WRITE_AHEAD => {
+                let Some(item) = self.out.pop_front() else {
+                    if closing {
+                        self.finish();
+                    }
+                    return self.control.pop_front();
+                };
+                if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
+                    self.out = VecDeque::new();
+                }
+                let message = match item {
+                    Outgoing::Pong => Message::Text(Bytes::from_static(b"3")),
+                    Outgoing::Message(message) => {
+                        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                        self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
+                        self.unwritten += bytes.len();
+                        message
+                    }
+                };
+                Some(Transmit::Write { websocket, message })
+            }
+            Transport::WebSocket(_) => None,
+            Transport::Polling if self.wants_post() => {
+                let body = if self.out.is_empty() {
+                    self.close_posted = true;
+                    Bytes::from_static(b"1")
+                } else {
+                    self.payload()
+                };
+                let request = self.fresh_id();
+                self.post = Some((request, self.now + self.config.request_timeout));
+                Some(self.request(request, Method::Post, body))
+            }
+            Transport::Polling if self.wants_poll() => {
+                let request = self.fresh_id();
+                self.poll = Some(request);
+                Some(self.request(request, Method::Get, Bytes::new()))
+            }
+            Transport::Polling => None,
+        }
+    }
+
+    /// Whether [`Client::poll_transmit`] has something.
+    pub fn has_transmit(&self) -> bool {
+        let closing = matches!(self.state, State::Closing { .. });
+        !self.control.is_empty()
+            || (closing || self.is_open())
+                && match self.transport {
+                    Transport::WebSocket(_) => {
+                        self.unwritten < WRITE_AHEAD && (closing || !self.out.is_empty())
+                    }
+                    Transport::Polling => self.wants_post() || self.wants_poll(),
+                }
+    }
+
+    /// By when [`Client::handle_timeout`] is to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Opening { deadline } | State::Closing { deadline } => Some(deadline),
+            State::Closed => None,
+            State::Open => {
+                let silence = if self.paused { Instant::FAR_FUTURE } else { self.watchdog };
+                let post = self.post.map_or(Instant::FAR_FUTURE, |(_, deadline)| deadline);
+                let upgrade = self.upgrade.as_ref().map_or(Instant::FAR_FUTURE, |upgrade| upgrade.deadline);
+                Some(silence.min(post).min(upgrade))
+            }
+        }
+    }
+
+    /// That the session opened, once.
+    pub fn take_opened(&mut self) -> bool {
+        core::mem::take(&mut self.opened)
+    }
+
+    /// That the session ended, once.
+    pub fn take_closed(&mut self) -> Option<Closed> {
+        self.closed.take()
+    }
+
+    /// That the session moved to WebSocket, once.
+    pub fn take_upgraded(&mut self) -> bool {
+        core::mem::take(&mut self.upgraded)
+    }
+
+    /// That a try to move to WebSocket failed, once. The session stays where it is.
+    pub fn take_upgrade_failed(&mut self) -> Option<PeerError> {
+        self.upgrade_failed.take()
+    }
+
+    // --- inside -----------------------------------------------------------------------------------------------
+
+    fn fresh_id(&mut self) -> RequestId {
+        let id = RequestId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        id
+    }
+
+    fn request(&mut self, request: RequestId, method: Method, body: Bytes) -> Transmit {
+        let sid = self.handshake.as_ref().map(|handshake| handshake.sid.clone());
+        let target = open::target(&self.config, TransportKind::Polling, &mut self.random, sid.as_deref());
+        Transmit::Request { request, method, target, body, limit: self.config.max_message }
+    }
+
+    /// Tries to open the session with the first transport that is left.
+    fn begin(&mut self) {
+        let id = self.fresh_id();
+        self.opening = Some(id);
+        match self.order.first() {
+            Some(TransportKind::WebSocket) => {
+                self.transport = Transport::WebSocket(id);
+                let target = open::target(&self.config, TransportKind::WebSocket, &mut self.random, None);
+                self.control.push_back(Transmit::OpenWebSocket { websocket: id, target });
+            }
+            Some(TransportKind::Polling) | None => {
+                self.transport = Transport::Polling;
+                let request = self.request(id, Method::Get, Bytes::new());
+                self.control.push_back(request);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, json: &[u8]) {
+        let handshake = match Handshake::parse(json) {
+            Ok(handshake) => handshake,
+            Err(error) => return self.fail(CloseReason::TransportError, Some(error)),
+        };
+        self.state = State::Open;
+        self.opening = None;
+        self.opened = true;
+        let may_upgrade = handshake.offers_websocket
+            && self.config.upgrade
+            && self.transport == Transport::Polling
+            && self.config.has(TransportKind::WebSocket);
+        self.handshake = Some(handshake);
+        self.wind_up(now);
+        if may_upgrade {
+            self.begin_upgrade(now);
+        }
+    }
+
+    /// The server was heard: it may be silent for as long again.
+    fn wind_up(&mut self, now: Instant) {
+        if let Some(handshake) = &self.handshake {
+            self.watchdog = now + handshake.patience();
+        }
+    }
+
+    /// A POST of what is queued, or of the session's end.
+    fn wants_post(&self) -> bool {
+        let closing = matches!(self.state, State::Closing { .. });
+        self.post.is_none()
+            && !self.is_moving()
+            && self.handshake.is_some()
+            && (!self.out.is_empty() || closing && !self.close_posted)
+    }
+
+    fn wants_poll(&self) -> bool {
+        self.is_open() && self.poll.is_none() && !self.reading && !self.paused && !self.is_moving()
+    }
+
+    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone; the server
+    /// will say what it thinks of it.
+    fn payload(&mut self) -> Bytes {
+        let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
+        let size = |item: &Outgoing| match item {
+            Outgoing::Pong => 1,
+            Outgoing::Message(Message::Text(text)) => text.len(),
+            Outgoing::Message(Message::Binary(data)) => data.len().div_ceil(3).saturating_mul(4) + 1,
+        };
+        let mut bytes = 0_usize;
+        let mut count = 0;
+        for item in self.out.iter().take(PACKETS_PER_POST) {
+            let with = bytes.saturating_add(size(item)).saturating_add(usize::from(count > 0));
+            if count > 0 && with > limit {
+                break;
+            }
+            bytes = with;
+            count += 1;
+        }
+        let mut body = payload::Encoder::with_capacity(bytes);
+        for item in self.out.drain(..count) {
+            let Outgoing::Message(Message::Text(bytes) | Message::Binary(bytes)) = &item else {
+                body.text(b"3");
+                continue;
+            };
+            self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
+            match &item {
+                Outgoing::Message(Message::Binary(data)) => body.binary(data),
+                _ => body.text(bytes),
+            }
+        }
+        if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
+            self.out = VecDeque::new();
+        }
+        body.finish()
+    }
+
+    /// The session fails, now. What is queued is thrown away.
+    fn fail(&mut self, reason: CloseReason, detail: Option<PeerError>) {
+        self.fail_with_code(reason, detail, None);
+    }
+
+    fn fail_with_code(&mut self, reason: CloseReason, detail: Option<PeerError>, code: Option<u16>) {
+        match self.state {
+            State::Closed => return,
+            State::Opening { .. } if self.config.try_all_transports && self.order.len() > 1 => {
+                self.leave_transport(code);
+                self.order.remove(0);
+                return self.begin();
+            }
+            // It was told when it began to close.
+            State::Closing { .. } => {}
+            State::Opening { .. } | State::Open => self.closed = Some(Closed { reason, detail }),
+        }
+        self.state = State::Closed;
+        self.give_upgrade_up(None);
+        self.leave_transport(code);
+        self.out = VecDeque::new();
+        self.queued = 0;
+    }
+
+    /// All is written.
+    fn finish(&mut self) {
+        self.fail(CloseReason::ForcedClose, None);
+    }
+
+    /// Gives up all requests and the WebSocket in use.
+    fn leave_transport(&mut self, code: Option<u16>) {
+        let opening = self.opening.take();
+        let requests = [opening, self.poll.take(), self.post.take().map(|(request, _)| request)];
+        for request in requests.into_iter().flatten() {
+            self.control.push_back(Transmit::Abort { request });
+        }
+        if let Transport::WebSocket(websocket) = self.transport {
+            if opening.is_none() {
+                self.control.push_back(Transmit::CloseWebSocket { websocket, code });
+            }
+        }
+        self.transport = Transport::Polling;
+        self.unwritten = 0;
+    }
+
+    /// Fires the deadlines that are over. An input is handled before the server's silence is judged: a ping that
+    /// lay unread must not kill the session after a stall of our own.
+    fn fire(&mut self, now: Instant, judge: bool) {
+        self.now = self.now.max(now);
+        match self.state {
+            State::Opening { deadline } if judge && now >= deadline => {
+                self.order.clear();
+                self.fail(CloseReason::TransportError, Some(PeerError::OpenTimeout));
+            }
+            State::Closing { deadline } if now >= deadline => self.finish(),
+            State::Open => {
+                if self.upgrade.as_ref().is_some_and(|upgrade| now >= upgrade.deadline) {
+                    self.give_upgrade_up(Some(PeerError::OpenTimeout));
+                }
+                if judge && self.post.is_some_and(|(_, deadline)| now >= deadline) {
+                    return self.fail(CloseReason::TransportError, Some(PeerError::RequestTimeout));
+                }
+                if judge {
+                    self.check(now);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Upgrade {
+    fn is_moving(&self) -> bool {
+        self.stage == Stage::Pausing
+    }
+}

@@ -1,0 +1,168 @@
+//! The settings of a client's sessions, with the reference's defaults where it has them.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// A way to carry a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// HTTP long-polling: works wherever HTTP does.
+    Polling,
+    /// One WebSocket.
+    WebSocket,
+}
+
+impl TransportKind {
+    /// Its name in URLs and handshakes: `polling` or `websocket`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// The settings of a client's Engine.IO sessions.
+///
+/// ```
+/// use sansocket_protocol::engine::client::{Config, TransportKind};
+///
+/// let config = Config::default().path("/chat/socket.io").transports([TransportKind::WebSocket]);
+/// assert_eq!(config.path, "/chat/socket.io/");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The path of the server, with a slash at its end. Default `/engine.io/`.
+    pub path: String,
+    /// Parameters of the application's own, which come first in every URL. Default none.
+    pub query: Vec<(String, String)>,
+    /// The transports, in order: the first one opens the session. Default polling, then WebSocket. An empty list
+    /// counts as the default.
+    pub transports: Vec<TransportKind>,
+    /// Whether a session that opened by polling moves to WebSocket, if both sides have it. Default true.
+    pub upgrade: bool,
+    /// Whether the next session begins with a WebSocket once one has worked. Default false.
+    pub remember_upgrade: bool,
+    /// Whether the next transport of the list is tried if a session cannot be opened with the first. Default
+    /// false.
+    pub try_all_transports: bool,
+    /// Whether polling requests carry a parameter that never repeats, against caches. Default true.
+    pub timestamp_requests: bool,
+    /// The name of that parameter. Default `t`.
+    pub timestamp_param: String,
+    /// How long a session may take to open. Default 20 s; the reference's `timeout`.
+    pub open_timeout: Duration,
+    /// How long a POST may go unanswered. Default 60 s. The reference waits for ever by default; polls are
+    /// bounded by the heartbeat.
+    pub request_timeout: Duration,
+    /// How long an upgrade may take; then the session stays where it is. Default 10 s, which is what the
+    /// reference's server grants.
+    pub upgrade_timeout: Duration,
+    /// How long closing may take, to write what is queued. Default 2 s. The application does not wait for it.
+    pub close_timeout: Duration,
+    /// The largest message, and the largest body of a response, in bytes, that is taken from the server. Default
+    /// 64 MiB: a polling server sends all that waits in one body.
+    pub max_message: usize,
+    /// Bytes that may wait for the server, those buffered while disconnected included. Default 16 MiB. Above it
+    /// sending fails.
+    pub send_budget: usize,
+    /// Bytes of received events that may wait for the application. Default 16 MiB. Above it reading pauses.
+    pub receive_budget: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: "/engine.io/".to_string(),
+            query: Vec::new(),
+            transports: Vec::from([TransportKind::Polling, TransportKind::WebSocket]),
+            upgrade: true,
+            remember_upgrade: false,
+            try_all_transports: false,
+            timestamp_requests: true,
+            timestamp_param: "t".to_string(),
+            open_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(60),
+            upgrade_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(2),
+            max_message: 64 << 20,
+            send_budget: 16 << 20,
+            receive_budget: 16 << 20,
+        }
+    }
+}
+
+macro_rules! setters {
+    ($($name:ident: $kind:ty),* $(,)?) => {
+        $(
+            #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+            #[must_use]
+            pub fn $name(mut self, $name: $kind) -> Self {
+                self.$name = $name;
+                self
+            }
+        )*
+    };
+}
+
+impl Config {
+    setters! {
+        upgrade: bool,
+        remember_upgrade: bool,
+        try_all_transports: bool,
+        timestamp_requests: bool,
+        open_timeout: Duration,
+        request_timeout: Duration,
+        upgrade_timeout: Duration,
+        close_timeout: Duration,
+        max_message: usize,
+        send_budget: usize,
+        receive_budget: usize,
+    }
+
+    /// Sets [`Config::path`]. Slashes at both ends may be left out.
+    #[must_use]
+    pub fn path(mut self, path: &str) -> Self {
+        let inner = path.trim_matches('/');
+        self.path = if inner.is_empty() { "/".to_string() } else { alloc::format!("/{inner}/") };
+        self
+    }
+
+    /// Sets [`Config::query`].
+    #[must_use]
+    pub fn query<K: Into<String>, V: Into<String>>(
+        mut self,
+        query: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.query = query.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self
+    }
+
+    /// Sets [`Config::transports`].
+    #[must_use]
+    pub fn transports(mut self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
+        self.transports = transports.into_iter().collect();
+        self
+    }
+
+    /// Sets [`Config::timestamp_param`].
+    #[must_use]
+    pub fn timestamp_param(mut self, timestamp_param: impl Into<String>) -> Self {
+        self.timestamp_param = timestamp_param.into();
+        self
+    }
+
+    /// Whether a session may use that transport.
+    pub(crate) fn has(&self, kind: TransportKind) -> bool {
+        self.transports.is_empty() || self.transports.contains(&kind)
+    }
+
+    /// The transports in the order in which they are tried.
+    pub(crate) fn order(&self) -> &[TransportKind] {
+        const DEFAULT: &[TransportKind] = &[TransportKind::Polling, TransportKind::WebSocket];
+        if self.transports.is_empty() { DEFAULT } else { &self.transports }
+    }
+}

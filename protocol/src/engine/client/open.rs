@@ -1,0 +1,242 @@
+//! How a session opens: URLs, the server's handshake, and what an answer that is none of it means.
+
+use super::config::{Config, TransportKind};
+use crate::engine::request::RefusalCode;
+use crate::error::PeerError;
+use crate::random::Random;
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Write as _;
+use core::time::Duration;
+use serde_json::value::RawValue;
+
+/// Longer than any sensible heartbeat; it keeps sums within bounds.
+const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+/// As much of a server's own words as an error repeats.
+const MAX_WORDS: usize = 200;
+
+/// What the server said when the session opened (protocol v4, "Handshake").
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Handshake {
+    /// The session id: a secret between this client and its server.
+    pub sid: Arc<str>,
+    /// Whether the server offers an upgrade to WebSocket.
+    pub offers_websocket: bool,
+    /// How often the server pings.
+    pub ping_interval: Duration,
+    /// How much longer than that a ping may take.
+    pub ping_timeout: Duration,
+    /// The largest body that the server takes, in bytes; servers of old do not say.
+    pub max_payload: Option<usize>,
+}
+
+impl Handshake {
+    /// Reads the JSON of an open packet. Members may come in any order, and unknown ones are ignored.
+    ///
+    /// # Errors
+    /// [`PeerError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
+    ///
+    /// ```
+    /// use sansocket_protocol::engine::client::Handshake;
+    ///
+    /// let json = br#"{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
+    /// let handshake = Handshake::parse(json).unwrap();
+    /// assert_eq!(&*handshake.sid, "abc");
+    /// assert!(handshake.offers_websocket && handshake.max_payload.is_none());
+    /// ```
+    pub fn parse(json: &[u8]) -> Result<Self, PeerError> {
+        let members: BTreeMap<Cow<'_, str>, &RawValue> =
+            serde_json::from_slice(json).map_err(|_| PeerError::Handshake)?;
+        let get = |name: &str| members.get(name).map(|value| value.get());
+        let sid: String = get("sid")
+            .and_then(|value| serde_json::from_str(value).ok())
+            .filter(|sid: &String| !sid.is_empty())
+            .ok_or(PeerError::Handshake)?;
+        let upgrades: Vec<Cow<'_, str>> =
+            get("upgrades").and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default();
+        let interval = |name| get(name).and_then(millis).ok_or(PeerError::Handshake);
+        Ok(Self {
+            sid: sid.into(),
+            offers_websocket: upgrades.iter().any(|name| name == TransportKind::WebSocket.as_str()),
+            ping_interval: interval("pingInterval")?,
+            ping_timeout: interval("pingTimeout")?,
+            max_payload: get("maxPayload").and_then(|value| serde_json::from_str(value).ok()),
+        })
+    }
+
+    /// How long the server may be silent.
+    pub(crate) fn patience(&self) -> Duration {
+        self.ping_interval + self.ping_timeout
+    }
+}
+
+/// A number of milliseconds, whole or not.
+fn millis(json: &str) -> Option<Duration> {
+    let millis: f64 = serde_json::from_str(json).ok()?;
+    let seconds = Duration::try_from_secs_f64(millis / 1000.0).ok()?;
+    Some(seconds.min(MAX_INTERVAL))
+}
+
+/// The target of a request: path and query, the application's parameters first, as the reference has it.
+pub(super) fn target(config: &Config, kind: TransportKind, random: &mut Random, sid: Option<&str>) -> String {
+    let mut target = String::with_capacity(96);
+    target.push_str(&config.path);
+    let mut separator = '?';
+    let mut add = |key: &str, value: &str| {
+        target.push(separator);
+        separator = '&';
+        escape(&mut target, key);
+        target.push('=');
+        escape(&mut target, value);
+    };
+    for (key, value) in &config.query {
+        add(key, value);
+    }
+    add("EIO", "4");
+    add("transport", kind.as_str());
+    if config.timestamp_requests && kind == TransportKind::Polling {
+        let bits = random.u64();
+        let stamp: String = (0..8).map(|at| base36(bits >> (at * 8))).collect();
+        add(&config.timestamp_param, &stamp);
+    }
+    if let Some(sid) = sid {
+        add("sid", sid);
+    }
+    target
+}
+
+fn base36(bits: u64) -> char {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let at = usize::try_from(bits % 36).unwrap_or(0);
+    char::from(DIGITS.get(at).copied().unwrap_or(b'0'))
+}
+
+/// Percent-encodes what has a meaning in a URL, or none: a server chooses its ids, and must not be able to choose
+/// our requests.
+fn escape(target: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            target.push(char::from(byte));
+        } else {
+            let _ = write!(target, "%{byte:02X}");
+        }
+    }
+}
+
+/// What an HTTP status other than 200 says.
+pub(super) fn refusal(status: u16, body: &[u8]) -> PeerError {
+    #[derive(Default)]
+    struct Words {
+        code: Option<u64>,
+        message: Option<String>,
+    }
+    let mut words = Words::default();
+    // The reference answers with an object, Python's servers with a string, a proxy with a page.
+    if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body) {
+        let get = |name: &str| members.get(name).map(|value| value.get());
+        // A number; one implementation sends a string.
+        words.code = get("code").and_then(|code| code.trim_matches('"').parse().ok());
+        words.message = get("message").and_then(|message| serde_json::from_str(message).ok());
+    } else if let Ok(message) = serde_json::from_slice::<String>(body) {
+        words.message = Some(message);
+    }
+    if words.code == Some(RefusalCode::UnsupportedRevision as u64) {
+        return PeerError::UnsupportedRevision;
+    }
+    let message = words.message.map(|message| message.chars().take(MAX_WORDS).collect::<String>());
+    PeerError::Status { status, message }
+}
+
+/// What the first body of a session is, if it does not begin with an open packet.
+pub(super) fn not_a_handshake(body: &[u8]) -> PeerError {
+    // Revision 3 puts a length before each packet: `96:0{"sid":...`. In binary, the length is digits as bytes.
+    let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = body.get(digits..).unwrap_or_default();
+    if digits > 0 && rest.starts_with(b":0{") {
+        return PeerError::UnsupportedRevision;
+    }
+    PeerError::NotEngineIo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn a_handshake_may_come_in_any_order_and_with_more_members() {
+        let json =
+            br#"{"maxPayload":100,"new":{},"pingTimeout":200.5,"pingInterval":0,"upgrades":[],"sid":"a"}"#;
+        let handshake = Handshake::parse(json).unwrap();
+        assert_eq!(handshake.max_payload, Some(100));
+        assert_eq!(handshake.patience(), Duration::from_micros(200_500));
+        assert!(!handshake.offers_websocket);
+    }
+
+    #[test]
+    fn a_handshake_without_sense_is_none() {
+        for json in [
+            "",
+            "[]",
+            "{}",
+            r#"{"sid":1,"pingInterval":1,"pingTimeout":1}"#,
+            r#"{"sid":"","pingInterval":1,"pingTimeout":1}"#,
+            r#"{"sid":"a","pingInterval":-1,"pingTimeout":1}"#,
+            r#"{"sid":"a","pingInterval":1e999,"pingTimeout":1}"#,
+            r#"{"sid":"a","pingInterval":1}"#,
+        ] {
+            assert_eq!(Handshake::parse(json.as_bytes()), Err(PeerError::Handshake), "{json}");
+        }
+        let json = r#"{"sid":"a","pingInterval":1e300,"pingTimeout":1e15}"#;
+        assert!(Handshake::parse(json.as_bytes()).is_err());
+        let json = r#"{"sid":"a","pingInterval":1e14,"pingTimeout":1e14}"#;
+        assert_eq!(Handshake::parse(json.as_bytes()).unwrap().patience(), MAX_INTERVAL * 2);
+    }
+
+    #[test]
+    fn a_servers_id_cannot_add_to_the_url() {
+        let config = Config::default().query([("room name", "a&b=c")]).timestamp_requests(false);
+        let mut random = Random::new([0; 32]);
+        assert_eq!(
+            target(&config, TransportKind::Polling, &mut random, Some("x&sid=y\r\nHost: z")),
+            "/engine.io/?room%20name=a%26b%3Dc&EIO=4&transport=polling&sid=x%26sid%3Dy%0D%0AHost%3A%20z",
+        );
+    }
+
+    #[test]
+    fn each_polling_request_has_a_stamp_of_its_own() {
+        let mut random = Random::new([0; 32]);
+        let config = Config::default();
+        let first = target(&config, TransportKind::Polling, &mut random, None);
+        let second = target(&config, TransportKind::Polling, &mut random, None);
+        let stamp = first.rsplit_once("&t=").unwrap().1;
+        assert!(stamp.len() == 8 && stamp.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{first}");
+        assert_ne!(first, second);
+        let websocket = target(&config, TransportKind::WebSocket, &mut random, None);
+        assert_eq!(websocket, "/engine.io/?EIO=4&transport=websocket");
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_servers_words() {
+        let status = |status, message: Option<&str>| PeerError::Status {
+            status,
+            message: message.map(ToString::to_string),
+        };
+        assert_eq!(refusal(400, br#"{"code":5,"message":"x"}"#), PeerError::UnsupportedRevision);
+        assert_eq!(refusal(400, br#"{"code":"5","message":"x"}"#), PeerError::UnsupportedRevision);
+        assert_eq!(refusal(403, br#"{"code":4,"message":"No"}"#), status(403, Some("No")));
+        assert_eq!(refusal(400, br#""Invalid session""#), status(400, Some("Invalid session")));
+        assert_eq!(refusal(502, b"<html>"), status(502, None));
+    }
+
+    #[test]
+    fn a_server_of_the_older_revision_is_told_apart_from_no_server() {
+        assert_eq!(not_a_handshake(br#"96:0{"sid":"a"}2:40"#), PeerError::UnsupportedRevision);
+        assert_eq!(not_a_handshake(b"<!doctype html>"), PeerError::NotEngineIo);
+        assert_eq!(not_a_handshake(b""), PeerError::NotEngineIo);
+    }
+}

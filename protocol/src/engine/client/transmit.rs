@@ -1,0 +1,63 @@
+//! What a session wants done outside, as plain data.
+
+use crate::engine::packet::Message;
+use crate::engine::request::RequestId;
+use alloc::string::String;
+use bytes::Bytes;
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`, without a body.
+    Get,
+    /// `POST`. Its body is `text/plain;charset=UTF-8`.
+    Post,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Transmit {
+    /// Make that request, and tell [`Client::begin_response`](super::Client::begin_response) what it gave.
+    Request {
+        /// By which id it is known from here on.
+        request: RequestId,
+        /// GET or POST.
+        method: Method,
+        /// Path and query, ready for the request line.
+        target: String,
+        /// The body of a POST.
+        body: Bytes,
+        /// The bytes that the body of the response may have. If there are more, give it up and tell
+        /// [`Client::request_failed`](super::Client::request_failed).
+        limit: usize,
+    },
+    /// Forget that request, or the WebSocket that is being opened: nobody waits for it.
+    Abort {
+        /// Which one.
+        request: RequestId,
+    },
+    /// Open a WebSocket, and tell [`Client::websocket_opened`](super::Client::websocket_opened),
+    /// [`Client::websocket_refused`](super::Client::websocket_refused) or
+    /// [`Client::request_failed`](super::Client::request_failed).
+    OpenWebSocket {
+        /// By which id it is known from here on.
+        websocket: RequestId,
+        /// Path and query.
+        target: String,
+    },
+    /// Write one message to that WebSocket.
+    Write {
+        /// Which one.
+        websocket: RequestId,
+        /// A text message is a whole packet, type digit included.
+        message: Message,
+    },
+    /// Close that WebSocket, after what was given before is written. It may be gone already.
+    CloseWebSocket {
+        /// Which one.
+        websocket: RequestId,
+        /// The code of the close frame; without one, the frame is empty.
+        code: Option<u16>,
+    },
+}

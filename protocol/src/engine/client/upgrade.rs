@@ -1,0 +1,101 @@
+//! Moving a session from long-polling to WebSocket (protocol v4, "Upgrade").
+//!
+//! ```text
+//!   Dialing --- the WebSocket is there: `2probe` ---> Probing --- `3probe` ---> Pausing --- no request is in
+//!                                                                               flight any more: `5` ---> moved
+//! ```
+//!
+//! What goes wrong on the way leaves the session where it is. While it pauses, nothing is sent or polled, so no
+//! message overtakes another.
+
+use super::config::TransportKind;
+use super::{Client, Transmit, Transport, open};
+use crate::engine::packet::Message;
+use crate::engine::request::RequestId;
+use crate::error::PeerError;
+use crate::time::Instant;
+use bytes::Bytes;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Dialing,
+    Probing,
+    Pausing,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Upgrade {
+    pub(super) websocket: RequestId,
+    pub(super) stage: Stage,
+    pub(super) deadline: Instant,
+}
+
+impl Client {
+    pub(super) fn begin_upgrade(&mut self, now: Instant) {
+        let websocket = self.fresh_id();
+        let deadline = now + self.config.upgrade_timeout;
+        self.upgrade = Some(Upgrade { websocket, stage: Stage::Dialing, deadline });
+        let sid = self.handshake.as_ref().map(|handshake| handshake.sid.clone());
+        let target = open::target(&self.config, TransportKind::WebSocket, &mut self.random, sid.as_deref());
+        self.control.push_back(Transmit::OpenWebSocket { websocket, target });
+    }
+
+    /// Whether polling pauses for the upgrade.
+    pub(super) fn is_moving(&self) -> bool {
+        self.upgrade.as_ref().is_some_and(Upgrade::is_moving)
+    }
+
+    /// The WebSocket is there. False if it is none that this session moves to.
+    pub(super) fn begin_probe(&mut self, websocket: RequestId) -> bool {
+        match &mut self.upgrade {
+            Some(upgrade) if upgrade.websocket == websocket && upgrade.stage == Stage::Dialing => {
+                upgrade.stage = Stage::Probing;
+                let message = Message::Text(Bytes::from_static(b"2probe"));
+                self.control.push_back(Transmit::Write { websocket, message });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A message on a WebSocket that is not in use.
+    pub(super) fn handle_probe(&mut self, websocket: RequestId, message: &Message) {
+        let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.websocket == websocket) else {
+            return;
+        };
+        let answered = matches!(message, Message::Text(text) if text == "3probe".as_bytes());
+        if answered && upgrade.stage == Stage::Probing {
+            upgrade.stage = Stage::Pausing;
+            self.move_on();
+        } else if !answered {
+            self.give_upgrade_up(Some(PeerError::Probe));
+        }
+    }
+
+    /// Moves, if polling has come to rest.
+    pub(super) fn move_on(&mut self) {
+        let rests = self.poll.is_none() && self.post.is_none() && !self.reading;
+        if !rests || !self.is_moving() || !self.is_open() {
+            return;
+        }
+        if let Some(upgrade) = self.upgrade.take() {
+            let websocket = upgrade.websocket;
+            let message = Message::Text(Bytes::from_static(b"5"));
+            self.control.push_back(Transmit::Write { websocket, message });
+            self.transport = Transport::WebSocket(websocket);
+            self.upgraded = true;
+        }
+    }
+
+    /// The session stays where it is.
+    pub(super) fn give_upgrade_up(&mut self, error: Option<PeerError>) {
+        if let Some(Upgrade { websocket, stage, .. }) = self.upgrade.take() {
+            self.control.push_back(if stage == Stage::Dialing {
+                Transmit::Abort { request: websocket }
+            } else {
+                Transmit::CloseWebSocket { websocket, code: None }
+            });
+            self.upgrade_failed = error;
+        }
+    }
+}
