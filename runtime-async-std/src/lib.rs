@@ -55,9 +55,10 @@ pub use server::{EngineServer, EngineServerBuilder, Listener, Server, ServerBuil
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::{
-    Ack, AckError, Args, ArgsError, Auth, Broadcast, BroadcastAckError, BuildError, Cookie, Cors, Data,
-    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Extension, Handler,
-    HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr,
-    Refusal, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, ToArgs, Transports, TryData,
-    ack, extract, handler,
+    Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
+    ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
+    DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler, HandlerError,
+    Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr, Received,
+    Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Status, ToArgs,
+    TransportKind, Transports, TryData, UrlError, ack, extract, handler,
 };

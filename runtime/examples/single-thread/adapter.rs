@@ -40,11 +40,8 @@ impl Runtime for SingleThread {
     }
 
     fn stream(&self, upgraded: Upgraded) -> (Box<dyn Stream>, Bytes) {
-        match upgraded.downcast::<Tcp>() {
-            Ok(parts) => (Box::new(parts.io), parts.read_buf),
-            // Served by somebody else's hyper: its wrapper around the stream does too.
-            Err(upgraded) => (Box::new(upgraded), Bytes::new()),
-        }
+        // Served by somebody else's hyper: its wrapper around the stream does too.
+        raw_stream::<Tcp>(upgraded).unwrap_or_else(|upgraded| (Box::new(upgraded), Bytes::new()))
     }
 }
 
