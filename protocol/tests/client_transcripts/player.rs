@@ -465,7 +465,7 @@ impl Player {
             Event::Socket(event) => self.socket_event(event),
             other => panic!("{other:?}"),
         };
-        self.heard.push_back(line);
+        self.heard.push_back(line.trim_end().to_string());
     }
 
     fn socket_event(&self, event: &SocketEvent) -> String {
