@@ -17,7 +17,7 @@
 //! | core to network | [`Client::transmit`] does what the core wants done, and tells how it ended |
 //! | network to core | [`Client::receive`] tells what came |
 //! | core to application, and back | [`application`] hears events and gives commands |
-//! | time | [`Client::now`], and the deadline in [`main`]'s loop |
+//! | time | [`Client::now`], and the deadline in [`run`]'s loop |
 
 // The core has neither sockets nor a clock, and its lints see to that. Whoever embeds it brings them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
@@ -52,7 +52,14 @@ struct Client {
     websocket: Option<(RequestId, WebSocket<TcpStream>)>,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
     let url = Url::parse(&words.next().ok_or("usage: blocking_client URL [EVENT [JSON-ARRAY]]")?)?;
     if url.secure {
