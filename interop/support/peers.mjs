@@ -7,7 +7,7 @@ import { Inbox, until, within } from "./wait.mjs";
 const here = fileURLToPath(new URL("..", import.meta.url));
 const workspace = fileURLToPath(new URL("../..", import.meta.url));
 
-const split = (command) => command?.trim().split(/\s+/);
+const split = (command) => (command ? command.trim().split(/\s+/) : undefined);
 const built = (name) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/release/examples/${name}`;
 const python = [`${here}.venv/bin/python`];
 

@@ -56,9 +56,9 @@ fn an_event_is_explained_line_by_line() {
          \x20     event       said\n\
          \x20     args[0]     \"hi\"\n\
          \x20     args[1]     {\"a\":[1, 2]}\n\
-         \x20     which       wants the acknowledgement 12\n\
+         \x20     meaning     wants the acknowledgement 12\n\
          \x20  3  Engine.IO ping\n\
-         \x20     which       the server's heartbeat\n"
+         \x20     meaning     the server's heartbeat\n"
     );
     assert_eq!(run.code, Some(0));
 }
@@ -70,7 +70,7 @@ fn a_caret_stands_under_the_place_where_a_packet_breaks() {
     assert_eq!(
         run.output,
         "   1  Engine.IO message, MALFORMED\n\
-         \x20     invalid EVENT payload: expected a value\n\
+         \x20     invalid EVENT payload\n\
          \x20     | 42[\"é\",]\n\
          \x20     |        ^ byte 8: expected a value\n"
     );

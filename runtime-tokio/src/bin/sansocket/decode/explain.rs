@@ -182,10 +182,8 @@ impl Explainer {
                 let mut at = locate::socket(&text, &error);
                 at.offset += offset;
                 let message = match &error {
-                    // It counts from behind the Engine.IO type, and the place is told anyway.
-                    PacketError::InvalidPayload { kind, reason, .. } => {
-                        format!("invalid {kind} payload: {reason}")
-                    }
+                    // The place and what belongs there are told anyway.
+                    PacketError::InvalidPayload { kind, .. } => format!("invalid {kind} payload"),
                     error => error.to_string(),
                 };
                 explanation.error = Some(Malformed { message, at: Some(at) });

@@ -72,8 +72,8 @@ pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
         PacketError::TooManyAttachments { max } => at(1, format!("at most {max} attachments")),
         PacketError::IdOverflow => at(header.id, "an id that fits 64 bits"),
         PacketError::InvalidPayload { at: offset, reason, .. } => {
-            let expected = reason.strip_prefix("expected ").unwrap_or(reason);
-            at(*offset, expected)
+            // All reasons but that of a name begin so.
+            at(*offset, reason.strip_prefix("expected ").unwrap_or("the event's name, a string or a number"))
         }
         PacketError::ReservedEvent(_) => {
             let blanks = |at| count(text, at, u8::is_ascii_whitespace);

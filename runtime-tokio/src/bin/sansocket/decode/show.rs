@@ -60,7 +60,7 @@ pub(crate) fn text(output: &mut impl Write, explanation: &Explanation) -> io::Re
         row("bytes", &if data.len() > PREVIEW { format!("{shown} ..") } else { shown })?;
     }
     if let Some(note) = &explanation.note {
-        row("which", note)?;
+        row("meaning", note)?;
     }
     match &explanation.error {
         Some(error) => broken(output, &indent, explanation, error),
