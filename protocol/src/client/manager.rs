@@ -618,7 +618,7 @@ impl Manager {
             }
         };
         if event.is_some() {
-            self.settle_pause();
+            self.settle_pause(None);
         }
         event
     }
@@ -806,14 +806,14 @@ impl Manager {
             }
             return;
         }
-        self.settle_pause();
+        self.settle_pause(Some(now));
     }
 
     /// Reading pauses while the application is behind.
-    fn settle_pause(&mut self) {
+    fn settle_pause(&mut self, now: Option<Instant>) {
         let wants_read = self.wants_read();
         let State::Active { engine, .. } = &mut self.state else { return };
-        engine.pause(!wants_read);
+        engine.pause(now, !wants_read);
     }
 
     /// The session is over for the application; it may have last words to write.

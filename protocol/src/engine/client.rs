@@ -446,10 +446,13 @@ impl Client {
     }
 
     /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's
-    /// silence is not held against it.
-    pub fn pause(&mut self, pause: bool) {
+    /// silence is not held against it. Without a time, the next call that brings one says when it went on.
+    pub fn pause(&mut self, now: Option<Instant>, pause: bool) {
         self.resumed |= self.paused && !pause;
         self.paused = pause;
+        if let Some(now) = now {
+            self.tick(now);
+        }
     }
 
     /// Closes the session, after what is queued was written. The application is told at once.
@@ -686,8 +689,16 @@ impl Client {
 
     /// The WebSocket in use is gone: there is nothing to close.
     fn lose_websocket(&mut self) {
+        if let Transport::WebSocket(websocket) = self.transport {
+            self.forget_writes(websocket);
+        }
         self.transport = Transport::Polling;
         self.opening = None;
+    }
+
+    fn forget_writes(&mut self, gone: RequestId) {
+        self.control
+            .retain(|transmit| !matches!(transmit, Transmit::Write { websocket, .. } if *websocket == gone));
     }
 
     /// Fires the deadlines that are over. An input is handled before the server's silence is judged: a ping that
