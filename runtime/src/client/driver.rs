@@ -40,6 +40,8 @@ const ROUNDS_PER_POLL: usize = 8;
 const EVENTS_PER_ROUND: usize = 1024;
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
+/// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
 /// Polling needs one connection for GET and one for POST.
 const MAX_KEPT: usize = 2;
 
@@ -58,7 +60,8 @@ pub(crate) struct Driver {
     route: Option<Route>,
     cookies: Cookies,
     exchanges: Vec<(RequestId, Exchange)>,
-    kept: Vec<Kept>,
+    /// Connections for the next requests, and since when they are idle.
+    kept: Vec<(time::Instant, Kept)>,
     websockets: Vec<WebSocket>,
     jobs: Vec<Job>,
     /// The application is asked where to dial.
@@ -121,18 +124,18 @@ impl Driver {
             self.exchanged(id, done);
         }
         // The other side may have ended those that wait: they must not be used, nor kept.
-        self.kept.retain_mut(|kept| !kept.poll_ended(context));
+        self.kept.retain_mut(|(_, kept)| !kept.poll_ended(context));
         progress
     }
 
     fn exchanged(&mut self, id: RequestId, done: Done) {
         let now = self.now;
-        let secure = self.shared.settings.url.secure;
+        let secure = self.route.as_ref().is_some_and(|route| route.target.secure);
         let failure = match done {
             Done::Request(Ok(answered)) => {
                 self.take_cookies(&answered.headers, secure);
                 if self.kept.len() < MAX_KEPT {
-                    self.kept.extend(answered.kept);
+                    self.kept.extend(answered.kept.map(|kept| (now, kept)));
                 }
                 let mut inner = self.shared.cell.lock();
                 return inner.machine.handle_response(now, id, answered.status, answered.body);
@@ -214,10 +217,19 @@ impl Driver {
                 Url::parse(&attempt.url).map_err(|error| ConnectError::Application(error.to_string()))?;
             Ok((url, attempt.headers))
         });
+        if self.cell().lock().machine.engine().is_some() {
+            // It was asked for a try that is over.
+            return;
+        }
         match attempt {
             Ok((url, headers)) => {
                 let query = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
-                self.route = Some(self.route_to(&url, headers));
+                let route = self.route_to(&url, headers);
+                if self.route.as_ref().is_some_and(|before| before.target != route.target) {
+                    // They are the other server's.
+                    self.cookies = Cookies::default();
+                }
+                self.route = Some(route);
                 let path = self.shared.settings.path.clone();
                 self.shared.cell.lock().machine.dial(now, Some((&path, query)));
             }
@@ -438,6 +450,9 @@ impl Driver {
                 |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
             let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
             let waiters = inner.take_waiters(|waiter| last || !waiter.patient);
+            if last {
+                wanting.iter().for_each(|key| inner.failed(*key, error));
+            }
             // Whoever awaited the connection and gets an error does not expect it to come later.
             for waiter in waiters.iter().filter(|waiter| !waiter.patient) {
                 inner.machine.disconnect(now, waiter.socket);
@@ -462,6 +477,7 @@ impl Driver {
 
     /// A socket could not join.
     fn not_connected(&mut self, key: SocketKey, error: &ConnectError, context: &mut Context<'_>) {
+        self.cell().lock().failed(key, error);
         self.tell_waiters(Some(key), true, &Err(error.clone()));
         if let Some(socket) = self.shared.socket(key) {
             debug!(namespace = socket.name(), %error, "not connected");
@@ -548,7 +564,7 @@ impl Driver {
                         Method::Post => ::http::Method::POST,
                     };
                     let Some(route) = self.dressed_route() else { continue };
-                    let kept = self.kept.pop();
+                    let kept = self.kept();
                     let future = http::request(route, kept, method, target, body, limit);
                     self.exchanges.push((request, Exchange::Request(Box::pin(future))));
                     begun = true;
@@ -581,13 +597,19 @@ impl Driver {
                 unwritten = current.unwritten();
             }
             inner.machine.handle_unwritten(unwritten);
-            let mut wakers = inner.take_room();
-            wakers.append(&mut inner.take_finals());
-            wakers
+            inner.take_room()
         };
         room.into_iter().for_each(Waker::wake);
         self.websockets.retain(|websocket| websocket.state != State::Dead);
         begun
+    }
+
+    /// A connection that waits for a request. Those that wait for long the server may be closing just now: what is
+    /// sent on them may be lost, and must not be sent twice.
+    fn kept(&mut self) -> Option<Kept> {
+        let fresh = |since: time::Instant| self.now < since + KEEP_IDLE;
+        self.kept.retain(|(since, _)| fresh(*since));
+        self.kept.pop().map(|(_, kept)| kept)
     }
 
     /// The route of the present try, with the cookies of now.
@@ -664,8 +686,9 @@ impl Future for Driver {
             if progress {
                 continue;
             }
+            let busy = !this.jobs.is_empty();
             let may_end = this.jobs.is_empty() && this.websockets.is_empty() && this.exchanges.is_empty();
-            match this.cell().fall_asleep(context.waker(), may_end) {
+            match this.cell().fall_asleep(context.waker(), may_end, busy) {
                 Rest::Over => return Poll::Ready(()),
                 Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
                 Rest::Asleep(_) | Rest::Awake => {
@@ -676,6 +699,9 @@ impl Future for Driver {
                 }
             }
         }
+        // A server that never stops sending must not stop the clock.
+        this.now = this.cell().now();
+        this.cell().lock().machine.handle_timeout(this.now);
         context.waker().wake_by_ref();
         Poll::Pending
     }
