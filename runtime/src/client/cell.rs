@@ -231,6 +231,18 @@ impl Inner {
         taken
     }
 
+    /// Takes out those whose socket is connected.
+    pub(crate) fn take_connected(&mut self) -> Vec<Waiter> {
+        if self.waiters.is_empty() {
+            return Vec::new();
+        }
+        let waiters = std::mem::take(&mut self.waiters);
+        let (connected, waiting) =
+            waiters.into_iter().partition(|waiter| self.machine.is_connected(waiter.socket));
+        self.waiters = waiting;
+        connected
+    }
+
     fn bell(&mut self) -> Option<Waker> {
         if self.awake || self.waker.is_none() {
             return None;

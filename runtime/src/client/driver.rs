@@ -18,7 +18,7 @@ use crate::trace::debug;
 use crate::websocket::Incoming;
 use crate::worker::with_buffers;
 use ::http::HeaderMap;
-use sansocket_protocol::client::{Event, Url};
+use sansocket_protocol::client::{Event, Status, Url};
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
@@ -332,10 +332,7 @@ impl Driver {
                     None
                 })
             }
-            SocketEvent::Connected { .. } => {
-                self.tell_waiters(Some(key), true, &Ok(()));
-                handlers::connected(socket)
-            }
+            SocketEvent::Connected { .. } => handlers::connected(socket),
             SocketEvent::Refused { error, .. } => {
                 let error = ConnectError::from(error);
                 return self.not_connected(key, &error, context);
@@ -381,11 +378,11 @@ impl Driver {
             Event::DialFailed { closed, retry_in } => {
                 let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
                 debug!(%error, "no session with the server");
-                self.no_session(&error, retry_in.is_none(), true, context);
+                self.no_session(error.clone(), retry_in.is_none(), true, context);
                 ClientState::Failed { error, retry_in }
             }
             Event::GaveUp => {
-                self.tell_waiters(None, true, &Err(ConnectError::GaveUp));
+                self.gave_up();
                 ClientState::GaveUp
             }
             Event::Opened { attempt } => ClientState::Open { attempt },
@@ -402,7 +399,7 @@ impl Driver {
                 debug!(%reason, "the session was closed");
                 // Sockets that were connected are told by an event of their own.
                 let error = self.explain(closed);
-                self.no_session(&error, retry_in.is_none(), false, context);
+                self.no_session(error, retry_in.is_none(), false, context);
                 ClientState::Closed { reason, detail, retry_in }
             }
             // Messages belong to plain Engine.IO, which has no client of this kind.
@@ -441,17 +438,23 @@ impl Driver {
     }
 
     /// There is no session: those who wait for the server are told, and those that wanted to join.
-    fn no_session(&mut self, error: &ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
+    fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
         let now = self.now;
         let keys = self.shared.keys();
         let (waiters, wanting) = {
             let mut inner = self.shared.cell.lock();
+            if last && inner.machine.status() != Status::Idle {
+                // That was the end, but somebody has asked for a new beginning since: he waits for that.
+                return;
+            }
             let is_wanted =
                 |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
             let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
-            let waiters = inner.take_waiters(|waiter| last || !waiter.patient);
+            // Those of sockets that are not wanted learn why from what is told to these.
+            let waiters = inner.take_waiters(|waiter| !waiter.patient && wanting.contains(&waiter.socket));
             if last {
-                wanting.iter().for_each(|key| inner.failed(*key, error));
+                // The patient ones are told once all is dealt with.
+                wanting.iter().for_each(|key| inner.failed(*key, &error));
             }
             // Whoever awaited the connection and gets an error does not expect it to come later.
             for waiter in waiters.iter().filter(|waiter| !waiter.patient) {
@@ -475,10 +478,22 @@ impl Driver {
         }
     }
 
+    fn gave_up(&self) {
+        let keys = self.shared.keys();
+        let mut inner = self.cell().lock();
+        if inner.machine.status() == Status::Idle {
+            for key in keys {
+                if inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(key)) {
+                    inner.failed(key, &ConnectError::GaveUp);
+                }
+            }
+        }
+    }
+
     /// A socket could not join.
     fn not_connected(&mut self, key: SocketKey, error: &ConnectError, context: &mut Context<'_>) {
         self.cell().lock().failed(key, error);
-        self.tell_waiters(Some(key), true, &Err(error.clone()));
+        self.tell_waiters(key, &Err(error.clone()));
         if let Some(socket) = self.shared.socket(key) {
             debug!(namespace = socket.name(), %error, "not connected");
             if let Some(job) = handlers::not_connected(socket, error.clone()) {
@@ -487,10 +502,18 @@ impl Driver {
         }
     }
 
-    fn tell_waiters(&self, key: Option<SocketKey>, patient: bool, outcome: &Result<(), ConnectError>) {
-        let waiters = self.cell().lock().take_waiters(|waiter| {
-            (patient || !waiter.patient) && key.is_none_or(|key| waiter.socket == key)
-        });
+    /// Those who wait for sockets that are connected now. A handler may be among them, for whose end the event of
+    /// the connection itself waits.
+    fn tell_connected(&self) {
+        let waiters = self.cell().lock().take_connected();
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Ok(()));
+        }
+    }
+
+    fn tell_waiters(&self, key: SocketKey, outcome: &Result<(), ConnectError>) {
+        let waiters = self.cell().lock().take_waiters(|waiter| waiter.socket == key);
         for waiter in waiters {
             // Nobody listens if the future was dropped.
             let _ = waiter.sender.send(outcome.clone());
@@ -681,6 +704,7 @@ impl Future for Driver {
             // What has arrived is handled, then all that this gave is written at once.
             this.dispatch(context);
             this.poll_jobs(context);
+            this.tell_connected();
             let begun = this.transmit(context);
             let progress = begun | this.poll_exchanges(context) | this.poll_read(context);
             if progress {
