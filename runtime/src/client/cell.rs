@@ -6,7 +6,7 @@
 use super::error::ConnectError;
 use crate::cell::{AckSink, Clock};
 use futures_channel::oneshot;
-use sansocket_protocol::client::Manager;
+use sansocket_protocol::client::{Manager, Status};
 use sansocket_protocol::socket::client::SocketKey;
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub(crate) struct Inner {
     pub(crate) machine: Manager,
     waker: Option<Waker>,
     awake: bool,
+    /// Handlers are at work, and events may wait for them.
+    busy: bool,
     /// The task is gone: nothing will be sent any more.
     pub(crate) ended: bool,
     /// Nobody holds the client any more: the task ends when all is done.
@@ -40,11 +42,13 @@ pub(crate) struct Inner {
     armed: time::Instant,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
+    /// Why sockets that nobody wants any more could not join.
+    failures: BTreeMap<SocketKey, ConnectError>,
     /// Those who wait for room in the send buffer, by number.
     room: BTreeMap<u64, Waker>,
-    next_room: u64,
-    /// Those who wait for the final end.
-    finals: Vec<Waker>,
+    /// Those who wait for the final end, by number.
+    finals: BTreeMap<u64, Waker>,
+    next_number: u64,
 }
 
 impl Cell {
@@ -54,14 +58,16 @@ impl Cell {
                 machine,
                 waker: None,
                 awake: false,
+                busy: false,
                 ended: false,
                 abandoned: false,
                 armed: time::Instant::FAR_FUTURE,
                 acks: BTreeMap::new(),
                 waiters: Vec::new(),
+                failures: BTreeMap::new(),
                 room: BTreeMap::new(),
-                next_room: 0,
-                finals: Vec::new(),
+                finals: BTreeMap::new(),
+                next_number: 0,
             }),
             clock,
         }
@@ -97,8 +103,9 @@ impl Cell {
         self.lock().awake = true;
     }
 
-    /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive.
-    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool) -> Rest {
+    /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive; `busy`
+    /// says whether handlers are at work.
+    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool, busy: bool) -> Rest {
         let mut inner = self.lock();
         if inner.machine.has_output() {
             return Rest::Awake;
@@ -113,6 +120,16 @@ impl Cell {
             none => *none = Some(waker.clone()),
         }
         inner.awake = false;
+        inner.busy = busy;
+        // Whatever was to be told is told by now.
+        let finals = inner.take_finals();
+        let failed = inner.take_vain();
+        drop(inner);
+        for (waiter, error) in failed {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Err(error));
+        }
+        finals.into_iter().for_each(Waker::wake);
         Rest::Asleep(deadline)
     }
 
@@ -138,22 +155,73 @@ impl Inner {
         std::mem::take(&mut self.room).into_values().collect()
     }
 
-    /// Whether nothing is wanted of the server any more.
+    /// Whether nothing is wanted of the server any more, or it is tried no more.
     pub(crate) fn is_final(&self) -> bool {
-        self.ended || self.machine.sockets().is_none_or(|sockets| !sockets.has_wanted())
+        self.ended || self.machine.status() == Status::Idle
+    }
+
+    /// Whether that is so, and all events were handled.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_final() && (self.ended || !self.awake && !self.busy && !self.machine.has_output())
     }
 
     pub(crate) fn take_finals(&mut self) -> Vec<Waker> {
         if self.finals.is_empty() || !self.is_final() {
             return Vec::new();
         }
-        std::mem::take(&mut self.finals)
+        std::mem::take(&mut self.finals).into_values().collect()
     }
 
-    pub(crate) fn wait_for_final(&mut self, waker: &Waker) {
-        if !self.finals.iter().any(|known| known.will_wake(waker)) {
-            self.finals.push(waker.clone());
+    /// Wakes that waker at the final end. The number is for [`Inner::forget_final`], and for the next call.
+    pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, waker: &Waker) {
+        let number = *number.get_or_insert_with(|| {
+            self.next_number += 1;
+            self.next_number
+        });
+        self.finals.insert(number, waker.clone());
+    }
+
+    pub(crate) fn forget_final(&mut self, number: u64) -> Option<Waker> {
+        self.finals.remove(&number)
+    }
+
+    /// Why waiting for a socket to connect is in vain, if it is.
+    pub(crate) fn in_vain(&self, socket: SocketKey) -> Option<ConnectError> {
+        if self.ended {
+            return Some(ConnectError::Disconnected);
         }
+        // The task has more to tell, perhaps.
+        if self.awake || self.machine.has_output() || is_expected(&self.machine, socket) {
+            return None;
+        }
+        Some(self.failures.get(&socket).cloned().unwrap_or(ConnectError::Disconnected))
+    }
+
+    /// Takes out those who wait in vain.
+    fn take_vain(&mut self) -> Vec<(Waiter, ConnectError)> {
+        if self.waiters.is_empty() {
+            return Vec::new();
+        }
+        let (waiting, vain) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            .partition(|waiter| is_expected(&self.machine, waiter.socket));
+        self.waiters = waiting;
+        let vain: Vec<Waiter> = vain;
+        let error = |socket| self.failures.get(&socket).cloned().unwrap_or(ConnectError::Disconnected);
+        vain.into_iter()
+            .map(|waiter| {
+                let error = error(waiter.socket);
+                (waiter, error)
+            })
+            .collect()
+    }
+
+    pub(crate) fn failed(&mut self, socket: SocketKey, error: &ConnectError) {
+        self.failures.insert(socket, error.clone());
+    }
+
+    pub(crate) fn forget_failure(&mut self, socket: SocketKey) {
+        self.failures.remove(&socket);
     }
 
     /// Takes out those who wait for a socket.
@@ -161,6 +229,18 @@ impl Inner {
         let (taken, left) = std::mem::take(&mut self.waiters).into_iter().partition(|waiter| which(waiter));
         self.waiters = left;
         taken
+    }
+
+    /// Takes out those whose socket is connected.
+    pub(crate) fn take_connected(&mut self) -> Vec<Waiter> {
+        if self.waiters.is_empty() {
+            return Vec::new();
+        }
+        let waiters = std::mem::take(&mut self.waiters);
+        let (connected, waiting) =
+            waiters.into_iter().partition(|waiter| self.machine.is_connected(waiter.socket));
+        self.waiters = waiting;
+        connected
     }
 
     fn bell(&mut self) -> Option<Waker> {
@@ -179,6 +259,12 @@ impl Inner {
     }
 }
 
+/// Whether a socket is connected, or will be by itself.
+fn is_expected(machine: &Manager, socket: SocketKey) -> bool {
+    let is_wanted = machine.sockets().is_some_and(|sockets| sockets.is_wanted(socket));
+    is_wanted && machine.status() != Status::Idle
+}
+
 /// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
 pub(crate) struct Room<'a> {
     cell: &'a Cell,
@@ -194,8 +280,8 @@ impl Future for Room<'_> {
             return Poll::Ready(());
         }
         let id = self.id.unwrap_or_else(|| {
-            inner.next_room += 1;
-            inner.next_room
+            inner.next_number += 1;
+            inner.next_number
         });
         let before = inner.room.insert(id, context.waker().clone());
         drop(inner);

@@ -18,7 +18,7 @@ use crate::trace::debug;
 use crate::websocket::Incoming;
 use crate::worker::with_buffers;
 use ::http::HeaderMap;
-use sansocket_protocol::client::{Event, Url};
+use sansocket_protocol::client::{Event, Status, Url};
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
@@ -40,6 +40,8 @@ const ROUNDS_PER_POLL: usize = 8;
 const EVENTS_PER_ROUND: usize = 1024;
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
+/// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
+const KEEP_IDLE: Duration = Duration::from_secs(4);
 /// Polling needs one connection for GET and one for POST.
 const MAX_KEPT: usize = 2;
 
@@ -58,7 +60,8 @@ pub(crate) struct Driver {
     route: Option<Route>,
     cookies: Cookies,
     exchanges: Vec<(RequestId, Exchange)>,
-    kept: Vec<Kept>,
+    /// Connections for the next requests, and since when they are idle.
+    kept: Vec<(time::Instant, Kept)>,
     websockets: Vec<WebSocket>,
     jobs: Vec<Job>,
     /// The application is asked where to dial.
@@ -121,18 +124,18 @@ impl Driver {
             self.exchanged(id, done);
         }
         // The other side may have ended those that wait: they must not be used, nor kept.
-        self.kept.retain_mut(|kept| !kept.poll_ended(context));
+        self.kept.retain_mut(|(_, kept)| !kept.poll_ended(context));
         progress
     }
 
     fn exchanged(&mut self, id: RequestId, done: Done) {
         let now = self.now;
-        let secure = self.shared.settings.url.secure;
+        let secure = self.route.as_ref().is_some_and(|route| route.target.secure);
         let failure = match done {
             Done::Request(Ok(answered)) => {
                 self.take_cookies(&answered.headers, secure);
                 if self.kept.len() < MAX_KEPT {
-                    self.kept.extend(answered.kept);
+                    self.kept.extend(answered.kept.map(|kept| (now, kept)));
                 }
                 let mut inner = self.shared.cell.lock();
                 return inner.machine.handle_response(now, id, answered.status, answered.body);
@@ -214,10 +217,19 @@ impl Driver {
                 Url::parse(&attempt.url).map_err(|error| ConnectError::Application(error.to_string()))?;
             Ok((url, attempt.headers))
         });
+        if self.cell().lock().machine.engine().is_some() {
+            // It was asked for a try that is over.
+            return;
+        }
         match attempt {
             Ok((url, headers)) => {
                 let query = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
-                self.route = Some(self.route_to(&url, headers));
+                let route = self.route_to(&url, headers);
+                if self.route.as_ref().is_some_and(|before| before.target != route.target) {
+                    // They are the other server's.
+                    self.cookies = Cookies::default();
+                }
+                self.route = Some(route);
                 let path = self.shared.settings.path.clone();
                 self.shared.cell.lock().machine.dial(now, Some((&path, query)));
             }
@@ -320,10 +332,7 @@ impl Driver {
                     None
                 })
             }
-            SocketEvent::Connected { .. } => {
-                self.tell_waiters(Some(key), true, &Ok(()));
-                handlers::connected(socket)
-            }
+            SocketEvent::Connected { .. } => handlers::connected(socket),
             SocketEvent::Refused { error, .. } => {
                 let error = ConnectError::from(error);
                 return self.not_connected(key, &error, context);
@@ -369,11 +378,11 @@ impl Driver {
             Event::DialFailed { closed, retry_in } => {
                 let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
                 debug!(%error, "no session with the server");
-                self.no_session(&error, retry_in.is_none(), true, context);
+                self.no_session(error.clone(), retry_in.is_none(), true, context);
                 ClientState::Failed { error, retry_in }
             }
             Event::GaveUp => {
-                self.tell_waiters(None, true, &Err(ConnectError::GaveUp));
+                self.gave_up();
                 ClientState::GaveUp
             }
             Event::Opened { attempt } => ClientState::Open { attempt },
@@ -390,7 +399,7 @@ impl Driver {
                 debug!(%reason, "the session was closed");
                 // Sockets that were connected are told by an event of their own.
                 let error = self.explain(closed);
-                self.no_session(&error, retry_in.is_none(), false, context);
+                self.no_session(error, retry_in.is_none(), false, context);
                 ClientState::Closed { reason, detail, retry_in }
             }
             // Messages belong to plain Engine.IO, which has no client of this kind.
@@ -429,15 +438,24 @@ impl Driver {
     }
 
     /// There is no session: those who wait for the server are told, and those that wanted to join.
-    fn no_session(&mut self, error: &ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
+    fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
         let now = self.now;
         let keys = self.shared.keys();
         let (waiters, wanting) = {
             let mut inner = self.shared.cell.lock();
+            if last && inner.machine.status() != Status::Idle {
+                // That was the end, but somebody has asked for a new beginning since: he waits for that.
+                return;
+            }
             let is_wanted =
                 |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
             let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
-            let waiters = inner.take_waiters(|waiter| last || !waiter.patient);
+            // Those of sockets that are not wanted learn why from what is told to these.
+            let waiters = inner.take_waiters(|waiter| !waiter.patient && wanting.contains(&waiter.socket));
+            if last {
+                // The patient ones are told once all is dealt with.
+                wanting.iter().for_each(|key| inner.failed(*key, &error));
+            }
             // Whoever awaited the connection and gets an error does not expect it to come later.
             for waiter in waiters.iter().filter(|waiter| !waiter.patient) {
                 inner.machine.disconnect(now, waiter.socket);
@@ -460,9 +478,22 @@ impl Driver {
         }
     }
 
+    fn gave_up(&self) {
+        let keys = self.shared.keys();
+        let mut inner = self.cell().lock();
+        if inner.machine.status() == Status::Idle {
+            for key in keys {
+                if inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(key)) {
+                    inner.failed(key, &ConnectError::GaveUp);
+                }
+            }
+        }
+    }
+
     /// A socket could not join.
     fn not_connected(&mut self, key: SocketKey, error: &ConnectError, context: &mut Context<'_>) {
-        self.tell_waiters(Some(key), true, &Err(error.clone()));
+        self.cell().lock().failed(key, error);
+        self.tell_waiters(key, &Err(error.clone()));
         if let Some(socket) = self.shared.socket(key) {
             debug!(namespace = socket.name(), %error, "not connected");
             if let Some(job) = handlers::not_connected(socket, error.clone()) {
@@ -471,10 +502,18 @@ impl Driver {
         }
     }
 
-    fn tell_waiters(&self, key: Option<SocketKey>, patient: bool, outcome: &Result<(), ConnectError>) {
-        let waiters = self.cell().lock().take_waiters(|waiter| {
-            (patient || !waiter.patient) && key.is_none_or(|key| waiter.socket == key)
-        });
+    /// Those who wait for sockets that are connected now. A handler may be among them, for whose end the event of
+    /// the connection itself waits.
+    fn tell_connected(&self) {
+        let waiters = self.cell().lock().take_connected();
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Ok(()));
+        }
+    }
+
+    fn tell_waiters(&self, key: SocketKey, outcome: &Result<(), ConnectError>) {
+        let waiters = self.cell().lock().take_waiters(|waiter| waiter.socket == key);
         for waiter in waiters {
             // Nobody listens if the future was dropped.
             let _ = waiter.sender.send(outcome.clone());
@@ -548,7 +587,7 @@ impl Driver {
                         Method::Post => ::http::Method::POST,
                     };
                     let Some(route) = self.dressed_route() else { continue };
-                    let kept = self.kept.pop();
+                    let kept = self.kept();
                     let future = http::request(route, kept, method, target, body, limit);
                     self.exchanges.push((request, Exchange::Request(Box::pin(future))));
                     begun = true;
@@ -581,13 +620,19 @@ impl Driver {
                 unwritten = current.unwritten();
             }
             inner.machine.handle_unwritten(unwritten);
-            let mut wakers = inner.take_room();
-            wakers.append(&mut inner.take_finals());
-            wakers
+            inner.take_room()
         };
         room.into_iter().for_each(Waker::wake);
         self.websockets.retain(|websocket| websocket.state != State::Dead);
         begun
+    }
+
+    /// A connection that waits for a request. Those that wait for long the server may be closing just now: what is
+    /// sent on them may be lost, and must not be sent twice.
+    fn kept(&mut self) -> Option<Kept> {
+        let fresh = |since: time::Instant| self.now < since + KEEP_IDLE;
+        self.kept.retain(|(since, _)| fresh(*since));
+        self.kept.pop().map(|(_, kept)| kept)
     }
 
     /// The route of the present try, with the cookies of now.
@@ -659,13 +704,15 @@ impl Future for Driver {
             // What has arrived is handled, then all that this gave is written at once.
             this.dispatch(context);
             this.poll_jobs(context);
+            this.tell_connected();
             let begun = this.transmit(context);
             let progress = begun | this.poll_exchanges(context) | this.poll_read(context);
             if progress {
                 continue;
             }
+            let busy = !this.jobs.is_empty();
             let may_end = this.jobs.is_empty() && this.websockets.is_empty() && this.exchanges.is_empty();
-            match this.cell().fall_asleep(context.waker(), may_end) {
+            match this.cell().fall_asleep(context.waker(), may_end, busy) {
                 Rest::Over => return Poll::Ready(()),
                 Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
                 Rest::Asleep(_) | Rest::Awake => {
@@ -676,6 +723,9 @@ impl Future for Driver {
                 }
             }
         }
+        // A server that never stops sending must not stop the clock.
+        this.now = this.cell().now();
+        this.cell().lock().machine.handle_timeout(this.now);
         context.waker().wake_by_ref();
         Poll::Pending
     }

@@ -71,6 +71,8 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 pub struct Events {
     queue: SharedQueue,
     socket: ClientSocket,
+    /// Of its wait for the end.
+    number: Option<u64>,
 }
 
 impl Events {
@@ -101,16 +103,16 @@ impl Events {
         };
         let handler = crate::handler::erase::<crate::handler::OnClientEvent, _>(handler);
         socket.namespace_inner().change(|table| table.fallback = vec![handler]);
-        Self { queue, socket: socket.clone() }
+        Self { queue, socket: socket.clone(), number: None }
     }
 
-    fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Received>> {
+    fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Received>> {
         // Before the queue is looked at: what comes after this look wakes us.
         let is_over = {
             let mut inner = self.socket.shared().cell.lock();
-            let is_over = inner.is_final() && (inner.ended || !inner.machine.has_output());
+            let is_over = inner.is_over();
             if !is_over {
-                inner.wait_for_final(context.waker());
+                inner.wait_for_final(&mut self.number, context.waker());
             }
             is_over
         };
@@ -144,13 +146,17 @@ impl Events {
 impl Stream for Events {
     type Item = Received;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
         self.poll_take(context)
     }
 }
 
 impl Drop for Events {
     fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let waker = self.socket.shared().cell.lock().forget_final(number);
+            drop(waker);
+        }
         let mut queue = lock(&self.queue);
         queue.closed = true;
         let items = std::mem::take(&mut queue.items);

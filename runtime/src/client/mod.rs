@@ -78,18 +78,32 @@ impl Client {
         }
     }
 
-    /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused.
-    /// A connection that is lost and made again is no end.
+    /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
+    /// or the client gave up. A connection that is lost and made again is no end.
     pub async fn closed(&self) {
+        let mut end = End { shared: &self.shared, number: None };
         poll_fn(|context| {
-            let mut inner = self.shared.cell.lock();
+            let mut inner = end.shared.cell.lock();
             if inner.is_final() {
                 return Poll::Ready(());
             }
-            inner.wait_for_final(context.waker());
+            inner.wait_for_final(&mut end.number, context.waker());
             Poll::Pending
         })
         .await;
+    }
+}
+
+/// A wait for the end. Dropped, it leaves nothing behind.
+struct End<'a> {
+    shared: &'a Shared,
+    number: Option<u64>,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let waker = self.number.and_then(|number| self.shared.cell.lock().forget_final(number));
+        drop(waker);
     }
 }
 

@@ -146,15 +146,20 @@ impl ClientSocket {
     pub fn start(&self) {
         let now = self.shared.cell.now();
         if let Some(key) = self.namespace.key {
-            self.shared.cell.with(|inner| inner.machine.connect(now, key));
+            self.shared.cell.with(|inner| {
+                inner.forget_failure(key);
+                inner.machine.connect(now, key);
+            });
         }
         self.shared.start();
     }
 
-    /// Waits until it is connected, through any number of failures to reach the server.
+    /// Waits until it is connected, through any number of failures to reach the server. It must have been told to
+    /// [`start`](Self::start), or have been connected before.
     ///
     /// # Errors
-    /// [`ConnectError`] if it is refused or disconnected, or the client gives up.
+    /// [`ConnectError`] if it is, or was, refused or disconnected, or the client gives up; at once
+    /// [`ConnectError::Disconnected`] if nobody has told it to connect.
     pub async fn connected(&self) -> Result<(), ConnectError> {
         self.wait(true, false).await
     }
@@ -176,8 +181,13 @@ impl ClientSocket {
                     return Ok(true);
                 }
                 if connect {
+                    inner.forget_failure(key);
                     inner.machine.connect(now, key);
+                } else if let Some(error) = inner.in_vain(key) {
+                    return Err(error);
                 }
+                // Whoever waits again and again, each time for a while, leaves nothing behind.
+                inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
                 inner.waiters.push(Waiter { socket: key, patient, sender });
                 Ok(false)
             })
@@ -373,8 +383,12 @@ impl ClientSocket {
                     Ok(())
                 })?)
             });
+        let shared = self.shared.clone();
         async move {
             sent?;
+            // The task watches the time, connected or not.
+            shared.start();
+            drop(shared);
             match receiver.await {
                 Ok(AckOutcome::Answered(args)) => Ok(args),
                 Ok(AckOutcome::Timeout) => Err(AckError::Timeout),
