@@ -10,6 +10,7 @@ use crate::handler::{
     SharedHandler,
 };
 use crate::runtime::BoxFuture;
+use crate::trace::is_heard;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
@@ -144,7 +145,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Optio
         return match handler.call(&mut context) {
             Ok(future) => Some(Job { socket, work: Work::Event { future, ack: context.ack } }),
             Err(error) => {
-                socket.shared().report(&socket, &error);
+                socket.shared().report_about(&socket, context.args.as_ref(), &error);
                 None
             }
         };
@@ -158,7 +159,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Optio
     Some(Job::plain(socket.clone(), async move {
         for handler in &table.any {
             if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
-                socket.shared().report(&socket, &error);
+                socket.shared().report_about(&socket, context.args.as_ref(), &error);
             }
         }
         context.ack = ack;
@@ -168,7 +169,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Optio
             match run(&mut context, handler).await.and_then(|outcome| outcome) {
                 Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
                 Ok(_) => reply = reply.or(Some(Reply::Done)),
-                Err(error) => socket.shared().report(&socket, &error),
+                Err(error) => socket.shared().report_about(&socket, context.args.as_ref(), &error),
             }
         }
         if let Some(reply) = reply {
@@ -237,10 +238,17 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
 impl Shared {
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &ClientSocket, error: &HandlerError) {
+        self.report_about(socket, None, error);
+    }
+
+    /// As [`Shared::report`], with the event that it was about.
+    fn report_about(&self, socket: &ClientSocket, args: Option<&Args>, error: &HandlerError) {
         crate::trace::debug!(namespace = socket.name(), %error, "a handler failed");
-        if let Some(hook) = &self.settings.on_error {
+        match &self.settings.on_error {
             // A hook that panics must not take the client along.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(socket, error)));
+            Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| hook(socket, error)))),
+            None if is_heard() => {}
+            None => self.unheard.show(socket.name(), args, error),
         }
     }
 }
