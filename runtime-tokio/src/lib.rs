@@ -39,6 +39,7 @@ pub use server::{Server, ServerBuilder};
 pub use tower::{ServerLayer, ServerService};
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
