@@ -165,14 +165,19 @@ async fn a_handler_may_disconnect_close_and_connect_again() {
 #[tokio::test]
 async fn a_disconnect_handler_may_connect_again() {
     let (io, addr, _heard) = server().await;
+    let relay = Relay::to(addr).await;
     let (log, mut lines) = log();
-    let client = quick(addr, WEBSOCKET).state(log).build().unwrap();
+    let client = quick(relay.addr, WEBSOCKET).state(log).build().unwrap();
     client.on_disconnect(async |State(log): State<Log>, socket: ClientSocket| {
         log.note(socket.connect().await.is_ok());
     });
     soon(client.connect()).await.unwrap();
     let socket = io.root().sockets().pop().unwrap();
     socket.disconnect();
+    lines.expect("true").await;
+    assert!(client.is_connected());
+    // And it is of no harm where it would come back by itself.
+    relay.cut();
     lines.expect("true").await;
     assert!(client.is_connected());
 }
