@@ -153,6 +153,9 @@ pub mod client;
 pub mod engine;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 pub mod random;
 pub mod server;

@@ -24,24 +24,23 @@
 //! What the reference calls `in` is `within` here, since `in` is a keyword.
 #![forbid(unsafe_code)]
 
-mod engine;
+mod client;
 mod listener;
 mod runtime;
 mod server;
-mod tower;
 
-pub use engine::{EngineServer, EngineServerBuilder};
-pub use listener::{Listener, Listening, Mount};
+pub use client::{Client, ClientBuilder};
 pub use runtime::Tokio;
-pub use server::{Server, ServerBuilder};
-pub use tower::{ServerLayer, ServerService};
+pub use server::{EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::{
-    Ack, AckError, Args, ArgsError, Auth, Broadcast, BroadcastAckError, BuildError, Cookie, Cors, Data,
-    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Extension, Handler,
-    HandlerError, Handshake, HubError, IntoAck, Namespace, Origins, Overflow, PeerAddr, Refusal,
-    ResponseBody, SendError, Socket, State, ToArgs, Transports, TryData, ack, extract, handler,
+    Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
+    ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
+    DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler, HandlerError,
+    Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr, Received,
+    Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Status, ToArgs,
+    TransportKind, Transports, TryData, UrlError, ack, extract, handler,
 };
 
 /// The code of the README compiles.

@@ -2,7 +2,7 @@
 
 use crate::error::{EmitError, HandlerError};
 use crate::extract::Data;
-use crate::socket::Socket;
+use crate::handler::Peer;
 use bytes::Bytes;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
@@ -138,12 +138,12 @@ impl<T: Serialize, S> IntoAck for HashSet<T, S> {
 /// value, so that it can be sent earlier, later, from another task, or not at all.
 #[derive(Debug)]
 pub struct Ack {
-    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
     pub(crate) target: Option<AckTarget>,
 }
 
 impl Ack {
-    /// Whether the client asked for it. If not, sending does nothing.
+    /// Whether the peer asked for it. If not, sending does nothing.
     pub fn is_wanted(&self) -> bool {
         self.target.is_some()
     }
@@ -155,6 +155,10 @@ impl Ack {
     pub fn send<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), EmitError> {
         let Some(target) = self.target else { return Ok(()) };
         let frame = Frame::ack(&target.namespace, target.id, args)?;
-        Ok(self.socket.send_ack(&frame)?)
+        match &self.peer {
+            Peer::Server(socket) => socket.send_ack(frame)?,
+            Peer::Client(socket) => socket.send_ack(&frame)?,
+        }
+        Ok(())
     }
 }

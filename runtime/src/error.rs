@@ -27,12 +27,15 @@ pub enum AckError {
     /// The event was not sent.
     #[error(transparent)]
     Emit(#[from] EmitError),
-    /// The client did not answer in time.
-    #[error("the client did not acknowledge the event in time")]
+    /// The peer did not answer in time.
+    #[error("the event was not acknowledged in time")]
     Timeout,
-    /// The client went away first.
-    #[error("the client disconnected before it acknowledged the event")]
+    /// The peer went away first.
+    #[error("the connection ended before the event was acknowledged")]
     Disconnected,
+    /// The answer does not have the type that was asked for.
+    #[error("the acknowledgement does not fit: {0}")]
+    Answer(#[from] ArgsError),
 }
 
 /// Why not all recipients of a broadcast answered.

@@ -1,12 +1,17 @@
 //! Extractors: what a handler's parameters may be.
 
 use crate::ack::Ack;
+use crate::client::{ClientSocket, ConnectError};
 use crate::error::HandlerError;
-use crate::handler::{Context, Kind, OnDisconnect, OnEvent, OnFilter};
+use crate::handler::{
+    ClientKind, Context, Kind, OnClientConnectError, OnClientDisconnect, OnClientEvent, OnDisconnect,
+    OnEvent, OnFilter, Peer, ServerKind,
+};
 use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::server::Server;
 use crate::socket::Socket;
+use crate::unheard::AUTH_MISFIT;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::args::{Args, ArgsError};
 use serde::de::DeserializeOwned;
@@ -22,6 +27,8 @@ use std::ops::{Deref, DerefMut};
             `PeerAddr`, and `Option` of each",
     note = "in event handlers and event middleware: `Data<T>`, `TryData<T>`, `Args`, `Event`; in event handlers \
             also `Ack`; in disconnect handlers: `DisconnectReason`",
+    note = "in a client's handlers: `ClientSocket`, `State<T>`, and what is for events; in its handlers of connect \
+            errors: `ConnectError`",
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`"
 )]
 pub trait FromContext<K: Kind>: Sized {
@@ -30,6 +37,15 @@ pub trait FromContext<K: Kind>: Sized {
     /// # Errors
     /// [`HandlerError`] if it is not there; then the handler is not called.
     fn from_context(context: &mut Context) -> Result<Self, HandlerError>;
+
+    /// The same for the last parameter of a handler: nothing is extracted after it, so that it may take what
+    /// [`from_context`](Self::from_context) has to copy.
+    ///
+    /// # Errors
+    /// As for [`from_context`](Self::from_context).
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        Self::from_context(context)
+    }
 }
 
 /// The kinds of handlers that see an event's arguments.
@@ -37,6 +53,13 @@ pub trait HasArgs: Kind {}
 
 impl HasArgs for OnEvent {}
 impl HasArgs for OnFilter {}
+impl HasArgs for OnClientEvent {}
+
+/// The kinds of handlers that may acknowledge.
+pub trait Acks: Kind {}
+
+impl Acks for OnEvent {}
+impl Acks for OnClientEvent {}
 
 macro_rules! wrapper {
     ($name:ident) => {
@@ -103,53 +126,58 @@ fn args(context: &Context) -> Result<&Args, HandlerError> {
         .ok_or_else(|| HandlerError::Missing("this handler was called without an event".into()))
 }
 
-impl<K: Kind> FromContext<K> for Socket {
+impl<K: ServerKind> FromContext<K> for Socket {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket.clone())
+        context.socket().cloned()
     }
 }
 
-impl<K: Kind> FromContext<K> for Namespace {
+impl<K: ServerKind> FromContext<K> for Namespace {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket.namespace())
+        Ok(context.socket()?.namespace())
     }
 }
 
-impl<K: Kind> FromContext<K> for Server {
+impl<K: ServerKind> FromContext<K> for Server {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket.server().ok_or_else(|| HandlerError::Missing("the server is gone".into()))
+        context.socket()?.server().ok_or_else(|| HandlerError::Missing("the server is gone".into()))
     }
 }
 
-impl<K: Kind> FromContext<K> for Handshake {
+impl<K: ServerKind> FromContext<K> for Handshake {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket.handshake().clone())
+        Ok(context.socket()?.handshake().clone())
     }
 }
 
-impl<K: Kind, T: DeserializeOwned> FromContext<K> for Auth<T> {
+impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket.auth().map(Self).map_err(|error| {
-            HandlerError::Missing(format!("the client's auth is no `{}`: {error}", type_name::<T>()))
-        })
+        context
+            .socket()?
+            .auth()
+            .map(Self)
+            .map_err(|error| HandlerError::Missing(format!("{AUTH_MISFIT}{}`: {error}", type_name::<T>())))
     }
 }
 
 impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for State<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let state = context.socket.server().and_then(|server| server.state::<T>());
+        let state = match &context.peer {
+            Peer::Server(socket) => socket.server().and_then(|server| server.state::<T>()),
+            Peer::Client(socket) => socket.state::<T>(),
+        };
         state.map(Self).ok_or_else(|| {
             HandlerError::Missing(format!(
-                "there is no state of type `{0}`: give it with `Server::builder().state({0} ..)`",
+                "there is no state of type `{0}`: give it to the builder with `.state({0} ..)`",
                 type_name::<T>()
             ))
         })
     }
 }
 
-impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for Extension<T> {
+impl<K: ServerKind, T: Clone + Send + Sync + 'static> FromContext<K> for Extension<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket.handshake().extension::<T>().cloned().map(Self).ok_or_else(|| {
+        context.socket()?.handshake().extension::<T>().cloned().map(Self).ok_or_else(|| {
             HandlerError::Missing(format!(
                 "the request carried no extension of type `{}`: a middleware of the host has to add it",
                 type_name::<T>()
@@ -158,9 +186,9 @@ impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for Extension<T> 
     }
 }
 
-impl<K: Kind> FromContext<K> for PeerAddr {
+impl<K: ServerKind> FromContext<K> for PeerAddr {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket.handshake().peer_addr().map(Self).ok_or_else(|| {
+        context.socket()?.handshake().peer_addr().map(Self).ok_or_else(|| {
             HandlerError::Missing(
                 "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions"
                     .into(),
@@ -173,6 +201,10 @@ impl<K: Kind> FromContext<K> for PeerAddr {
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         Ok(T::from_context(context).ok())
+    }
+
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        Ok(T::from_context_at_last(context).ok())
     }
 }
 
@@ -192,6 +224,12 @@ impl<K: HasArgs> FromContext<K> for Args {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         args(context).cloned()
     }
+
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        // Other handlers of the same event may still want them.
+        let taken = if context.is_sole { context.args.take() } else { None };
+        taken.map_or_else(|| args(context).cloned(), Ok)
+    }
 }
 
 impl<K: HasArgs> FromContext<K> for Event {
@@ -201,10 +239,29 @@ impl<K: HasArgs> FromContext<K> for Event {
     }
 }
 
-impl FromContext<OnEvent> for Ack {
+impl<K: Acks> FromContext<K> for Ack {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         context.ack_taken = true;
-        Ok(Self { socket: context.socket.clone(), target: context.ack.take() })
+        Ok(Self { peer: context.peer.clone(), target: context.ack.take() })
+    }
+}
+
+impl<K: ClientKind> FromContext<K> for ClientSocket {
+    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+        context.client().cloned()
+    }
+}
+
+impl FromContext<OnClientConnectError> for ConnectError {
+    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+        let error = context.connect_error.clone();
+        error.ok_or_else(|| HandlerError::Missing("there is no error".into()))
+    }
+}
+
+impl FromContext<OnClientDisconnect> for CloseReason {
+    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+        context.reason.ok_or_else(|| HandlerError::Missing("there is no reason yet".into()))
     }
 }
 

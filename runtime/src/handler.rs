@@ -2,6 +2,7 @@
 //! acknowledgement.
 
 use crate::ack::{AckTarget, IntoAck, Reply};
+use crate::client::ClientSocket;
 use crate::error::{HandlerError, Refusal};
 use crate::extract::FromContext;
 use crate::runtime::BoxFuture;
@@ -36,6 +37,55 @@ pub enum OnFilter {}
 #[derive(Debug)]
 pub enum OnDisconnect {}
 
+/// Handlers of a client's own socket that has joined its namespace.
+#[derive(Debug)]
+pub enum OnClientConnect {}
+
+/// Handlers of a client's own socket that was not let into its namespace, or could not reach the server.
+#[derive(Debug)]
+pub enum OnClientConnectError {}
+
+/// Handlers of events that a client receives.
+#[derive(Debug)]
+pub enum OnClientEvent {}
+
+/// Handlers of a client's own socket that is not connected any more.
+#[derive(Debug)]
+pub enum OnClientDisconnect {}
+
+/// The kinds of handlers that run at the server.
+pub trait ServerKind: Kind {}
+
+impl ServerKind for OnConnect {}
+impl ServerKind for OnConnected {}
+impl ServerKind for OnEvent {}
+impl ServerKind for OnFilter {}
+impl ServerKind for OnDisconnect {}
+
+/// The kinds of handlers that run at the client.
+pub trait ClientKind: Kind {}
+
+impl ClientKind for OnClientConnect {}
+impl ClientKind for OnClientConnectError {}
+impl ClientKind for OnClientEvent {}
+impl ClientKind for OnClientDisconnect {}
+
+impl Kind for OnClientConnect {
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl Kind for OnClientConnectError {
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl Kind for OnClientEvent {
+    type Outcome = Result<Reply, HandlerError>;
+}
+
+impl Kind for OnClientDisconnect {
+    type Outcome = Result<(), HandlerError>;
+}
+
 impl Kind for OnConnect {
     type Outcome = Result<(), Refusal>;
 }
@@ -56,14 +106,54 @@ impl Kind for OnDisconnect {
     type Outcome = Result<(), HandlerError>;
 }
 
+/// Whose event it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Peer {
+    Server(Socket),
+    Client(ClientSocket),
+}
+
 /// What happened, as extractors see it.
 pub struct Context {
-    pub(crate) socket: Socket,
+    pub(crate) peer: Peer,
     pub(crate) args: Option<Args>,
     pub(crate) ack: Option<AckTarget>,
     /// A handler has taken the acknowledgement over.
     pub(crate) ack_taken: bool,
     pub(crate) reason: Option<CloseReason>,
+    pub(crate) connect_error: Option<crate::client::ConnectError>,
+    /// The event goes to one handler, and nobody looks at its arguments afterwards.
+    pub(crate) is_sole: bool,
+}
+
+impl Context {
+    pub(crate) fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            args: None,
+            ack: None,
+            ack_taken: false,
+            reason: None,
+            connect_error: None,
+            is_sole: false,
+        }
+    }
+
+    /// The client that a server's handler serves.
+    pub(crate) fn socket(&self) -> Result<&Socket, HandlerError> {
+        match &self.peer {
+            Peer::Server(socket) => Ok(socket),
+            Peer::Client(_) => Err(HandlerError::Missing("this is a client's handler".into())),
+        }
+    }
+
+    /// The client's own socket.
+    pub(crate) fn client(&self) -> Result<&ClientSocket, HandlerError> {
+        match &self.peer {
+            Peer::Client(socket) => Ok(socket),
+            Peer::Server(_) => Err(HandlerError::Missing("this is a server's handler".into())),
+        }
+    }
 }
 
 /// What a handler of that kind may return.
@@ -81,6 +171,12 @@ pub trait IntoOutcome<K: Kind> {
 }
 
 impl<T: IntoAck> IntoOutcome<OnEvent> for T {
+    fn into_outcome(self, ack: Option<AckTarget>) -> Result<Reply, HandlerError> {
+        self.into_ack(ack.as_ref())
+    }
+}
+
+impl<T: IntoAck> IntoOutcome<OnClientEvent> for T {
     fn into_outcome(self, ack: Option<AckTarget>) -> Result<Reply, HandlerError> {
         self.into_ack(ack.as_ref())
     }
@@ -116,7 +212,14 @@ macro_rules! nothing_or_an_error {
     };
 }
 
-nothing_or_an_error!(OnConnected, OnFilter, OnDisconnect);
+nothing_or_an_error!(
+    OnConnected,
+    OnFilter,
+    OnDisconnect,
+    OnClientConnect,
+    OnClientConnectError,
+    OnClientDisconnect
+);
 
 /// An async function that can handle something of kind `K`; `Params` are its parameters.
 ///
@@ -129,7 +232,8 @@ nothing_or_an_error!(OnConnected, OnFilter, OnDisconnect);
             of up to eight parameters",
     note = "each parameter must be an extractor that exists here: `Socket`, `Server`, `Namespace`, `Auth<T>`, \
             `State<T>`, `Extension<T>`, `PeerAddr`, `Handshake` everywhere; `Data<T>`, `TryData<T>`, `Args`, \
-            `Event`, `Ack` for events; `DisconnectReason` for disconnects",
+            `Event`, `Ack` for events; `DisconnectReason` for disconnects; a client's handlers have `ClientSocket`, \
+            `State<T>`, what is for events, `ConnectError` and `DisconnectReason`",
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`",
     note = "it must return what is possible here: in event handlers `()`, a value of a standard type, a tuple \
             (several arguments), or `Data(value)` for a type of your own that is `Serialize`; elsewhere `()`; or a \
@@ -146,20 +250,22 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
 }
 
 macro_rules! handlers {
-    ($($param:ident)*) => {
-        impl<K, F, Fut, Output, $($param,)*> Handler<K, ($($param,)*)> for F
+    ($($param:ident)* $(; $last:ident)?) => {
+        impl<K, F, Fut, Output, $($param,)* $($last)?> Handler<K, ($($param,)* $($last,)?)> for F
         where
             K: Kind,
-            F: Fn($($param),*) -> Fut + Send + Sync + 'static,
+            F: Fn($($param,)* $($last)?) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Output> + Send + 'static,
             Output: IntoOutcome<K>,
             $($param: FromContext<K>,)*
+            $($last: FromContext<K>,)?
         {
             #[allow(non_snake_case)]
             fn call(&self, context: &mut Context) -> Result<BoxFuture<K::Outcome>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
+                $(let $last = $last::from_context_at_last(context)?;)?
                 let ack = if context.ack_taken { None } else { context.ack.clone() };
-                let future = self($($param),*);
+                let future = self($($param,)* $($last)?);
                 Ok(Box::pin(async move { future.await.into_outcome(ack) }))
             }
         }
@@ -167,14 +273,14 @@ macro_rules! handlers {
 }
 
 handlers!();
-handlers!(A);
-handlers!(A B);
-handlers!(A B C);
-handlers!(A B C D);
-handlers!(A B C D E);
-handlers!(A B C D E G);
-handlers!(A B C D E G H);
-handlers!(A B C D E G H I);
+handlers!(; A);
+handlers!(A; B);
+handlers!(A B; C);
+handlers!(A B C; D);
+handlers!(A B C D; E);
+handlers!(A B C D E; G);
+handlers!(A B C D E G; H);
+handlers!(A B C D E G H; I);
 
 /// A handler whose parameters are forgotten.
 pub(crate) trait AnyHandler<K: Kind>: Send + Sync {

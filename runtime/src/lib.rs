@@ -7,13 +7,15 @@
 //! |---|---|
 //! | handlers and what they may take and return | [`handler`], [`extract`], [`ack`] |
 //! | one client, many clients | [`Socket`], [`Namespace`], [`Broadcast`] |
-//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`serve_connection`] |
+//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`Mounted`], [`serve_connection`] |
 //! | the WebSocket frames | [`websocket`] |
 #![forbid(unsafe_code)]
 
 pub mod ack;
+mod adapter;
 mod broadcast;
 mod cell;
+pub mod client;
 mod endpoint;
 pub mod engine;
 mod error;
@@ -23,6 +25,7 @@ pub mod handler;
 mod handshake;
 mod host;
 mod http;
+mod listener;
 mod namespace;
 mod options;
 pub mod runtime;
@@ -31,29 +34,47 @@ mod session;
 mod signal;
 mod socket;
 mod sockets;
+mod timer;
+mod tower;
 mod trace;
 mod typemap;
+mod unheard;
 pub mod websocket;
 mod worker;
+mod write_deadline;
 
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
+pub use client::{
+    Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial, Events,
+    Received, Refused, TransportKind, Url, UrlError,
+};
 pub use endpoint::{Endpoint, Fallback, serve_connection};
 pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
 pub use extract::{Auth, Data, DisconnectReason, Event, Extension, PeerAddr, State, TryData};
 pub use handler::Handler;
 pub use handshake::{Connection, Handshake};
 pub use http::ResponseBody;
+pub use listener::{Listening, Mount, Mounted};
 pub use namespace::{DynamicNamespace, Namespace};
 pub use options::{BuildError, Options};
 pub use runtime::Runtime;
+pub use sansocket_protocol::client::Status;
 pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
 pub use sansocket_protocol::error::SendError;
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::args::{Args, ArgsError};
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
+#[doc(hidden)]
+pub use serde::Serialize;
 pub use server::Server;
 pub use socket::Socket;
+pub use tower::{LayeredService, ServerLayer, ServerService};
+pub use write_deadline::{WriteDeadline, raw_stream};
 
 #[doc(hidden)]
+pub use ::bytes::Bytes;
+#[doc(hidden)]
 pub use ::http as http_types;
+#[doc(hidden)]
+pub use hyper::body::Incoming;

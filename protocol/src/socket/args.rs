@@ -137,8 +137,7 @@ impl Args {
     /// Does not allocate unless the name was sent with escapes. A number that is sent as a name is its
     /// JavaScript text: `[1.0]` is the event `1`.
     pub fn event(&self) -> Option<Cow<'_, str>> {
-        let name = self.text.get(self.shape.name())?;
-        event_name(core::str::from_utf8(name).ok()?, 0..name.len())
+        event_name(self.text.get(self.shape.name())?)
     }
 
     /// Whether they came with an event's name. Cheaper than to look at it.

@@ -1,0 +1,221 @@
+//! What a client's task shares with everybody else: its machine behind a lock, and its bell.
+//!
+//! As on the server, nobody holds the lock while user code runs, and the task is rung only if there is something new
+//! for it to do.
+
+use super::error::ConnectError;
+use crate::cell::{AckSink, Clock};
+use futures_channel::oneshot;
+use sansocket_protocol::client::Manager;
+use sansocket_protocol::socket::client::SocketKey;
+use sansocket_protocol::time;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// Who waits until a socket is connected.
+pub(crate) struct Waiter {
+    pub(crate) socket: SocketKey,
+    /// Whether a failure to reach the server is not the end of it.
+    pub(crate) patient: bool,
+    pub(crate) sender: oneshot::Sender<Result<(), ConnectError>>,
+}
+
+pub(crate) struct Cell {
+    inner: Mutex<Inner>,
+    clock: Clock,
+}
+
+pub(crate) struct Inner {
+    pub(crate) machine: Manager,
+    waker: Option<Waker>,
+    awake: bool,
+    /// The task is gone: nothing will be sent any more.
+    pub(crate) ended: bool,
+    /// Nobody holds the client any more: the task ends when all is done.
+    pub(crate) abandoned: bool,
+    armed: time::Instant,
+    pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
+    pub(crate) waiters: Vec<Waiter>,
+    /// Those who wait for room in the send buffer, by number.
+    room: BTreeMap<u64, Waker>,
+    next_room: u64,
+    /// Those who wait for the final end.
+    finals: Vec<Waker>,
+}
+
+impl Cell {
+    pub(crate) fn new(machine: Manager, clock: Clock) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                machine,
+                waker: None,
+                awake: false,
+                ended: false,
+                abandoned: false,
+                armed: time::Instant::FAR_FUTURE,
+                acks: BTreeMap::new(),
+                waiters: Vec::new(),
+                room: BTreeMap::new(),
+                next_room: 0,
+                finals: Vec::new(),
+            }),
+            clock,
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn now(&self) -> time::Instant {
+        self.clock.now()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `change`, and rings the task if that gave it something to do.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.lock();
+        let result = change(&mut inner);
+        let waker = inner.bell();
+        drop(inner);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        result
+    }
+
+    // --- the task's side ------------------------------------------------------------------------------------------
+
+    pub(crate) fn wake_up(&self) {
+        self.lock().awake = true;
+    }
+
+    /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive.
+    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool) -> Rest {
+        let mut inner = self.lock();
+        if inner.machine.has_output() {
+            return Rest::Awake;
+        }
+        if may_end && inner.abandoned && inner.machine.is_finished() {
+            return Rest::Over;
+        }
+        let deadline = inner.machine.poll_timeout();
+        inner.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
+        match &mut inner.waker {
+            Some(before) => before.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        inner.awake = false;
+        Rest::Asleep(deadline)
+    }
+
+    /// Waits until the send buffer has room, or never will.
+    pub(crate) fn room(&self) -> Room<'_> {
+        Room { cell: self, id: None }
+    }
+}
+
+/// What a task that has nothing to do does next.
+pub(crate) enum Rest {
+    Awake,
+    Asleep(Option<time::Instant>),
+    Over,
+}
+
+impl Inner {
+    /// Those who wait for room in the send buffer, if there is room now, or never will be.
+    pub(crate) fn take_room(&mut self) -> Vec<Waker> {
+        if self.room.is_empty() || !self.ended && !self.machine.has_room() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.room).into_values().collect()
+    }
+
+    /// Whether nothing is wanted of the server any more.
+    pub(crate) fn is_final(&self) -> bool {
+        self.ended || self.machine.sockets().is_none_or(|sockets| !sockets.has_wanted())
+    }
+
+    pub(crate) fn take_finals(&mut self) -> Vec<Waker> {
+        if self.finals.is_empty() || !self.is_final() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.finals)
+    }
+
+    pub(crate) fn wait_for_final(&mut self, waker: &Waker) {
+        if !self.finals.iter().any(|known| known.will_wake(waker)) {
+            self.finals.push(waker.clone());
+        }
+    }
+
+    /// Takes out those who wait for a socket.
+    pub(crate) fn take_waiters(&mut self, mut which: impl FnMut(&Waiter) -> bool) -> Vec<Waiter> {
+        let (taken, left) = std::mem::take(&mut self.waiters).into_iter().partition(|waiter| which(waiter));
+        self.waiters = left;
+        taken
+    }
+
+    fn bell(&mut self) -> Option<Waker> {
+        if self.awake || self.waker.is_none() {
+            return None;
+        }
+        let earlier = |deadline| deadline < self.armed;
+        if self.machine.has_output()
+            || self.machine.poll_timeout().is_some_and(earlier)
+            || self.abandoned
+            || !self.finals.is_empty() && self.is_final()
+        {
+            return self.waker.take();
+        }
+        None
+    }
+}
+
+/// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
+pub(crate) struct Room<'a> {
+    cell: &'a Cell,
+    id: Option<u64>,
+}
+
+impl Future for Room<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.cell.lock();
+        if inner.ended || inner.machine.has_room() {
+            return Poll::Ready(());
+        }
+        let id = self.id.unwrap_or_else(|| {
+            inner.next_room += 1;
+            inner.next_room
+        });
+        let before = inner.room.insert(id, context.waker().clone());
+        drop(inner);
+        drop(before);
+        self.id = Some(id);
+        Poll::Pending
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let waker = self.cell.lock().room.remove(&id);
+            drop(waker);
+        }
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cell(..)")
+    }
+}

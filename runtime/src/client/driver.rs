@@ -1,0 +1,710 @@
+//! The task of a client: it dials, reads, runs the handlers, and writes once for all that they sent.
+//!
+//! One task per client, from the first `connect` to the end. Requests, handshakes, the WebSocket, the one timer and
+//! the futures of the handlers all live in it.
+
+use super::cell::{Cell, Rest};
+use super::cookies::Cookies;
+use super::dial::Target;
+use super::error::ConnectError;
+use super::handlers::{self, Job};
+use super::http::{self, Answered, Failure, Handshake, Kept, Route};
+use super::shared::{Attempt, Shared};
+use super::state::ClientState;
+use super::websocket::{Read, State, WebSocket};
+use crate::error::HandlerError;
+use crate::runtime::{BoxFuture, Timer};
+use crate::trace::debug;
+use crate::websocket::Incoming;
+use crate::worker::with_buffers;
+use ::http::HeaderMap;
+use sansocket_protocol::client::{Event, Url};
+use sansocket_protocol::engine::client::{Method, Transmit};
+use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::error::{CloseReason, Closed, PeerError};
+use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::client::{AckOutcome, SocketEvent, SocketKey};
+use sansocket_protocol::time;
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// How often a pass may go round before others have their turn.
+const ROUNDS_PER_POLL: usize = 8;
+/// How many events are handled between two writes.
+const EVENTS_PER_ROUND: usize = 1024;
+/// How long a WebSocket that we have closed may take to close its side.
+const LINGER: Duration = Duration::from_secs(2);
+/// Polling needs one connection for GET and one for POST.
+const MAX_KEPT: usize = 2;
+
+enum Exchange {
+    Request(BoxFuture<Result<Answered, Failure>>),
+    WebSocket(BoxFuture<Result<Handshake, Failure>>),
+}
+
+type AskedAuth = BoxFuture<Result<Option<String>, ConnectError>>;
+
+/// The task of a client.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    random: Random,
+    /// Where requests go: settled with each try.
+    route: Option<Route>,
+    cookies: Cookies,
+    exchanges: Vec<(RequestId, Exchange)>,
+    kept: Vec<Kept>,
+    websockets: Vec<WebSocket>,
+    jobs: Vec<Job>,
+    /// The application is asked where to dial.
+    asking: Option<BoxFuture<Result<Attempt, ConnectError>>>,
+    /// The application is asked for auth.
+    auths: Vec<(SocketKey, AskedAuth)>,
+    /// What the network, or the application, said last: the core knows only that it failed.
+    last_error: Option<Arc<io::Error>>,
+    asked_in_vain: Option<ConnectError>,
+    timer: Option<Box<dyn Timer>>,
+    armed: Option<time::Instant>,
+    armed_for: Option<Waker>,
+    now: time::Instant,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, random: Random) -> Self {
+        Self {
+            shared,
+            random,
+            route: None,
+            cookies: Cookies::default(),
+            exchanges: Vec::new(),
+            kept: Vec::new(),
+            websockets: Vec::new(),
+            jobs: Vec::new(),
+            asking: None,
+            auths: Vec::new(),
+            last_error: None,
+            asked_in_vain: None,
+            timer: None,
+            armed: None,
+            armed_for: None,
+            now: time::Instant::ZERO,
+        }
+    }
+
+    fn cell(&self) -> &Cell {
+        &self.shared.cell
+    }
+
+    // --- what comes in ------------------------------------------------------------------------------------------
+
+    /// Requests and handshakes that are done. Returns whether any was.
+    fn poll_exchanges(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        let mut at = 0;
+        while let Some((id, exchange)) = self.exchanges.get_mut(at) {
+            let id = *id;
+            let done = match exchange {
+                Exchange::Request(future) => future.as_mut().poll(context).map(Done::Request),
+                Exchange::WebSocket(future) => future.as_mut().poll(context).map(Done::WebSocket),
+            };
+            let Poll::Ready(done) = done else {
+                at += 1;
+                continue;
+            };
+            drop(self.exchanges.swap_remove(at));
+            progress = true;
+            self.exchanged(id, done);
+        }
+        // The other side may have ended those that wait: they must not be used, nor kept.
+        self.kept.retain_mut(|kept| !kept.poll_ended(context));
+        progress
+    }
+
+    fn exchanged(&mut self, id: RequestId, done: Done) {
+        let now = self.now;
+        let secure = self.shared.settings.url.secure;
+        let failure = match done {
+            Done::Request(Ok(answered)) => {
+                self.take_cookies(&answered.headers, secure);
+                if self.kept.len() < MAX_KEPT {
+                    self.kept.extend(answered.kept);
+                }
+                let mut inner = self.shared.cell.lock();
+                return inner.machine.handle_response(now, id, answered.status, answered.body);
+            }
+            Done::WebSocket(Ok(Handshake::Opened { stream, ahead, headers })) => {
+                self.take_cookies(&headers, secure);
+                let max_message = self.shared.settings.max_message;
+                // There is one, and for the moment of an upgrade none: no room for four.
+                self.websockets.reserve_exact(1);
+                self.websockets.push(WebSocket::new(id, stream, ahead, max_message));
+                return self.shared.cell.lock().machine.websocket_opened(now, id);
+            }
+            Done::WebSocket(Ok(Handshake::Refused { status, body, headers })) => {
+                self.take_cookies(&headers, secure);
+                return self.shared.cell.lock().machine.websocket_refused(now, id, status, &body);
+            }
+            Done::Request(Err(failure)) | Done::WebSocket(Err(failure)) => failure,
+        };
+        debug!(error = %failure.error, "a request failed");
+        self.last_error = Some(Arc::new(failure.error));
+        self.shared.cell.lock().machine.request_failed(now, id, failure.peer);
+    }
+
+    fn take_cookies(&mut self, headers: &HeaderMap, secure: bool) {
+        if self.shared.settings.cookies {
+            self.cookies.take(headers, secure);
+        }
+    }
+
+    /// What the application was asked.
+    fn poll_asked(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        if let Some(asking) = &mut self.asking {
+            let answer = catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(context)));
+            let answer = answer.unwrap_or_else(|panic| {
+                let error = HandlerError::panic(&*panic);
+                Poll::Ready(Err(ConnectError::Application(error.to_string())))
+            });
+            if let Poll::Ready(answer) = answer {
+                self.asking = None;
+                progress = true;
+                self.dial(answer);
+            }
+        }
+        let mut at = 0;
+        while let Some((key, future)) = self.auths.get_mut(at) {
+            let key = *key;
+            let answer = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+            let answer = answer.unwrap_or_else(|panic| {
+                let error = HandlerError::panic(&*panic);
+                Poll::Ready(Err(ConnectError::Application(error.to_string())))
+            });
+            let Poll::Ready(answer) = answer else {
+                at += 1;
+                continue;
+            };
+            drop(self.auths.swap_remove(at));
+            progress = true;
+            let now = self.now;
+            match answer {
+                Ok(auth) => {
+                    let auth = auth.as_deref().map(str::as_bytes);
+                    self.shared.cell.lock().machine.authenticate(now, key, auth);
+                }
+                Err(error) => {
+                    self.shared.cell.lock().machine.disconnect(now, key);
+                    self.not_connected(key, &error, context);
+                }
+            }
+        }
+        progress
+    }
+
+    /// Dials where the application said.
+    fn dial(&mut self, attempt: Result<Attempt, ConnectError>) {
+        let now = self.now;
+        let attempt = attempt.and_then(|attempt| {
+            let url =
+                Url::parse(&attempt.url).map_err(|error| ConnectError::Application(error.to_string()))?;
+            Ok((url, attempt.headers))
+        });
+        match attempt {
+            Ok((url, headers)) => {
+                let query = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
+                self.route = Some(self.route_to(&url, headers));
+                let path = self.shared.settings.path.clone();
+                self.shared.cell.lock().machine.dial(now, Some((&path, query)));
+            }
+            Err(error) => {
+                self.asked_in_vain = Some(error);
+                self.shared.cell.lock().machine.dial_failed(now);
+            }
+        }
+    }
+
+    fn route_to(&self, url: &Url, headers: HeaderMap) -> Route {
+        Route {
+            dial: self.shared.dial.clone(),
+            target: Target { host: url.host.clone(), port: url.port, secure: url.secure },
+            proxy: self.shared.settings.proxy.clone(),
+            authority: url.authority(),
+            headers,
+        }
+    }
+
+    /// Reads one batch from each WebSocket. Returns whether anything came.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        let Self { websockets, shared, random, now, .. } = self;
+        for websocket in websockets.iter_mut().filter(|websocket| websocket.state != State::Dead) {
+            {
+                let inner = shared.cell.lock();
+                if inner.machine.is_on(websocket.id) && !inner.machine.wants_read() {
+                    continue;
+                }
+            }
+            progress |= with_buffers(|buffers| {
+                let inbox = &mut buffers.inbox;
+                let read = websocket.poll_read(&mut buffers.read, inbox, *now, random, context);
+                if matches!(read, Read::Nothing) {
+                    return false;
+                }
+                let mut inner = shared.cell.lock();
+                for item in inbox.drain(..) {
+                    let message = match item {
+                        Incoming::Text(text) => Message::Text(text),
+                        Incoming::Binary(data) => Message::Binary(data),
+                        Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_) => continue,
+                    };
+                    inner.machine.handle_websocket(*now, websocket.id, message);
+                }
+                match read {
+                    Read::Closed => inner.machine.websocket_closed(*now, websocket.id, None),
+                    Read::Failed(code) => inner.machine.websocket_closed(*now, websocket.id, Some(code)),
+                    Read::Nothing | Read::Some => {}
+                }
+                true
+            });
+        }
+        progress
+    }
+
+    // --- the application ------------------------------------------------------------------------------------------
+
+    fn dispatch(&mut self, context: &mut Context<'_>) {
+        for _ in 0..EVENTS_PER_ROUND {
+            let mut inner = self.shared.cell.lock();
+            let Some(event) = inner.machine.poll_event() else { break };
+            match event {
+                Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
+                    let sink = inner.acks.remove(&(socket, id));
+                    drop(inner);
+                    if let Some(sink) = sink {
+                        sink(outcome);
+                    }
+                }
+                Event::Socket(event) => {
+                    drop(inner);
+                    self.socket_event(event, context);
+                }
+                event => {
+                    drop(inner);
+                    self.connection_event(event, context);
+                }
+            }
+        }
+    }
+
+    fn socket_event(&mut self, event: SocketEvent, context: &mut Context<'_>) {
+        let (SocketEvent::Auth { socket: key }
+        | SocketEvent::Connected { socket: key, .. }
+        | SocketEvent::Refused { socket: key, .. }
+        | SocketEvent::Event { socket: key, .. }
+        | SocketEvent::Disconnected { socket: key, .. }) = event
+        else {
+            return;
+        };
+        let Some(socket) = self.shared.socket(key) else { return };
+        let job = match event {
+            SocketEvent::Event { args, ack, .. } => {
+                // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
+                let begun = catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack)));
+                begun.unwrap_or_else(|panic| {
+                    self.shared.report(&socket, &HandlerError::panic(&*panic));
+                    None
+                })
+            }
+            SocketEvent::Connected { .. } => {
+                self.tell_waiters(Some(key), true, &Ok(()));
+                handlers::connected(socket)
+            }
+            SocketEvent::Refused { error, .. } => {
+                let error = ConnectError::from(error);
+                return self.not_connected(key, &error, context);
+            }
+            SocketEvent::Disconnected { reason, .. } => {
+                debug!(namespace = socket.name(), %reason, "disconnected");
+                handlers::disconnected(socket, reason)
+            }
+            SocketEvent::Auth { .. } => {
+                let ask = socket.namespace_inner().ask.lock();
+                let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                if let Some(ask) = ask {
+                    let asked = catch_unwind(AssertUnwindSafe(|| ask()));
+                    let future = asked.unwrap_or_else(|panic| {
+                        let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+                        Box::pin(std::future::ready(Err(error)))
+                    });
+                    self.auths.retain(|(asked, _)| *asked != key);
+                    self.auths.push((key, future));
+                    // It may be ready at once.
+                    self.poll_asked(context);
+                }
+                None
+            }
+            // The core may learn to say more; this crate is of its own version.
+            _ => None,
+        };
+        if let Some(job) = job {
+            self.begin(job, key, context);
+        }
+    }
+
+    fn connection_event(&mut self, event: Event, context: &mut Context<'_>) {
+        let state = match event {
+            Event::Dialing { attempt } => {
+                // A new server, or a new address of it: nothing of the last try is of use.
+                self.last_error = None;
+                self.asked_in_vain = None;
+                self.kept.clear();
+                self.begin_dial(attempt, context);
+                ClientState::Dialing { attempt }
+            }
+            Event::DialFailed { closed, retry_in } => {
+                let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
+                debug!(%error, "no session with the server");
+                self.no_session(&error, retry_in.is_none(), true, context);
+                ClientState::Failed { error, retry_in }
+            }
+            Event::GaveUp => {
+                self.tell_waiters(None, true, &Err(ConnectError::GaveUp));
+                ClientState::GaveUp
+            }
+            Event::Opened { attempt } => ClientState::Open { attempt },
+            Event::Upgraded => {
+                self.kept.clear();
+                ClientState::Upgraded
+            }
+            Event::UpgradeFailed(error) => {
+                debug!(%error, "the session stays on long-polling");
+                ClientState::UpgradeFailed(error)
+            }
+            Event::Closed { closed, retry_in } => {
+                let Closed { reason, detail } = closed.clone();
+                debug!(%reason, "the session was closed");
+                // Sockets that were connected are told by an event of their own.
+                let error = self.explain(closed);
+                self.no_session(&error, retry_in.is_none(), false, context);
+                ClientState::Closed { reason, detail, retry_in }
+            }
+            // Messages belong to plain Engine.IO, which has no client of this kind.
+            _ => return,
+        };
+        if let Some(hook) = &self.shared.settings.on_state {
+            // A hook that panics must not take the client along.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&state)));
+        }
+    }
+
+    fn explain(&self, closed: Closed) -> ConnectError {
+        let error = match closed.detail {
+            Some(PeerError::RequestFailed) => self.last_error.clone(),
+            _ => None,
+        };
+        ConnectError::Session { closed, error }
+    }
+
+    fn begin_dial(&mut self, attempt: u32, context: &mut Context<'_>) {
+        let settings = &self.shared.settings;
+        let Some(before_dial) = &settings.before_dial else {
+            if self.route.is_none() {
+                self.route = Some(self.route_to(&settings.url, settings.headers.clone()));
+            }
+            return;
+        };
+        let attempt =
+            Attempt { number: attempt, url: settings.address.clone(), headers: settings.headers.clone() };
+        let asked = catch_unwind(AssertUnwindSafe(|| before_dial(attempt)));
+        self.asking = Some(asked.unwrap_or_else(|panic| {
+            let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+            Box::pin(std::future::ready(Err(error)))
+        }));
+        self.poll_asked(context);
+    }
+
+    /// There is no session: those who wait for the server are told, and those that wanted to join.
+    fn no_session(&mut self, error: &ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
+        let now = self.now;
+        let keys = self.shared.keys();
+        let (waiters, wanting) = {
+            let mut inner = self.shared.cell.lock();
+            let is_wanted =
+                |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
+            let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
+            let waiters = inner.take_waiters(|waiter| last || !waiter.patient);
+            // Whoever awaited the connection and gets an error does not expect it to come later.
+            for waiter in waiters.iter().filter(|waiter| !waiter.patient) {
+                inner.machine.disconnect(now, waiter.socket);
+            }
+            (waiters, wanting)
+        };
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Err(error.clone()));
+        }
+        if !sockets {
+            return;
+        }
+        for key in wanting {
+            let job =
+                self.shared.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
+            if let Some(job) = job {
+                self.begin(job, key, context);
+            }
+        }
+    }
+
+    /// A socket could not join.
+    fn not_connected(&mut self, key: SocketKey, error: &ConnectError, context: &mut Context<'_>) {
+        self.tell_waiters(Some(key), true, &Err(error.clone()));
+        if let Some(socket) = self.shared.socket(key) {
+            debug!(namespace = socket.name(), %error, "not connected");
+            if let Some(job) = handlers::not_connected(socket, error.clone()) {
+                self.begin(job, key, context);
+            }
+        }
+    }
+
+    fn tell_waiters(&self, key: Option<SocketKey>, patient: bool, outcome: &Result<(), ConnectError>) {
+        let waiters = self.cell().lock().take_waiters(|waiter| {
+            (patient || !waiter.patient) && key.is_none_or(|key| waiter.socket == key)
+        });
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(outcome.clone());
+        }
+    }
+
+    fn begin(&mut self, mut job: Job, key: SocketKey, context: &mut Context<'_>) {
+        match job.poll_caught(context) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                self.shared.cell.lock().machine.hold(Some(key));
+                self.jobs.push(job);
+            }
+            Err(panic) => self.shared.report(&job.socket, &HandlerError::panic(&*panic)),
+        }
+    }
+
+    /// Goes on with the jobs that were not done at once.
+    fn poll_jobs(&mut self, context: &mut Context<'_>) {
+        let mut at = 0;
+        while let Some(job) = self.jobs.get_mut(at) {
+            let done = match job.poll_caught(context) {
+                Ok(Poll::Pending) => {
+                    at += 1;
+                    continue;
+                }
+                Ok(Poll::Ready(())) => None,
+                Err(panic) => Some(panic),
+            };
+            let job = self.jobs.remove(at);
+            if let Some(panic) = done {
+                self.shared.report(&job.socket, &HandlerError::panic(&*panic));
+            }
+            let key = job.socket.namespace_inner().key;
+            // Another one of the same socket may be at work yet: those of failures do not wait for each other.
+            if !self.jobs.iter().any(|other| other.socket == job.socket) {
+                self.shared.cell.lock().machine.release(key);
+            }
+        }
+    }
+
+    // --- what goes out --------------------------------------------------------------------------------------------
+
+    /// Does what the machine wants done. Returns whether there was anything new to wait for.
+    fn transmit(&mut self, context: &mut Context<'_>) -> bool {
+        let mut begun = false;
+        loop {
+            let mut inner = self.shared.cell.lock();
+            let Some(transmit) = inner.machine.poll_transmit() else { break };
+            drop(inner);
+            match transmit {
+                Transmit::Write { websocket, message } => {
+                    if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
+                        if found.state == State::Open {
+                            found.write(&message, &mut self.random);
+                        }
+                    }
+                }
+                Transmit::CloseWebSocket { websocket, code } => {
+                    let until = self.now + LINGER;
+                    if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
+                        found.close(code, until, &mut self.random);
+                    }
+                }
+                Transmit::Abort { request } => {
+                    self.exchanges.retain(|(id, _)| *id != request);
+                }
+                Transmit::Request { request, method, target, body, limit } => {
+                    let method = match method {
+                        Method::Get => ::http::Method::GET,
+                        Method::Post => ::http::Method::POST,
+                    };
+                    let Some(route) = self.dressed_route() else { continue };
+                    let kept = self.kept.pop();
+                    let future = http::request(route, kept, method, target, body, limit);
+                    self.exchanges.push((request, Exchange::Request(Box::pin(future))));
+                    begun = true;
+                }
+                Transmit::OpenWebSocket { websocket, target } => {
+                    let Some(route) = self.dressed_route() else { continue };
+                    let mut nonce = [0; 16];
+                    nonce[..8].copy_from_slice(&self.random.u64().to_le_bytes());
+                    nonce[8..].copy_from_slice(&self.random.u64().to_le_bytes());
+                    let future = http::websocket(route, target, nonce);
+                    self.exchanges.push((websocket, Exchange::WebSocket(Box::pin(future))));
+                    begun = true;
+                }
+                // The core may learn to say more; this crate is of its own version.
+                _ => {}
+            }
+        }
+        let now = self.now;
+        let mut unwritten = 0;
+        for websocket in &mut self.websockets {
+            if websocket.is_behind() {
+                if let Read::Closed | Read::Failed(_) = websocket.poll_write(context) {
+                    self.shared.cell.lock().machine.websocket_closed(now, websocket.id, Some(1006));
+                }
+            }
+        }
+        let room = {
+            let mut inner = self.shared.cell.lock();
+            if let Some(current) = self.websockets.iter().find(|found| inner.machine.is_on(found.id)) {
+                unwritten = current.unwritten();
+            }
+            inner.machine.handle_unwritten(unwritten);
+            let mut wakers = inner.take_room();
+            wakers.append(&mut inner.take_finals());
+            wakers
+        };
+        room.into_iter().for_each(Waker::wake);
+        self.websockets.retain(|websocket| websocket.state != State::Dead);
+        begun
+    }
+
+    /// The route of the present try, with the cookies of now.
+    fn dressed_route(&mut self) -> Option<Route> {
+        let mut route = self.route.clone()?;
+        self.cookies.put(&mut route.headers);
+        Some(route)
+    }
+
+    /// Arms the timer. Returns whether a deadline is over already.
+    fn poll_timer(&mut self, deadline: Option<time::Instant>, context: &mut Context<'_>) -> bool {
+        let linger = self.websockets.iter().filter_map(|websocket| match websocket.state {
+            State::Closing(deadline) => Some(deadline),
+            State::Open | State::Dead => None,
+        });
+        let Some(deadline) = linger.chain(deadline).min() else { return false };
+        let waits = |armed: time::Instant| armed <= deadline && self.now < armed;
+        let same_task = self.armed_for.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if same_task && self.armed.is_some_and(waits) {
+            return false;
+        }
+        self.armed_for = Some(context.waker().clone());
+        let at = self.shared.cell.clock().instant(deadline);
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if self.armed.is_none_or(|armed| deadline < armed) {
+                    timer.reset(at);
+                    self.armed = Some(deadline);
+                }
+                timer
+            }
+            none => {
+                self.armed = Some(deadline);
+                none.insert(self.shared.cell.clock().runtime().timer(at))
+            }
+        };
+        if timer.poll_elapsed(context).is_pending() {
+            return false;
+        }
+        self.armed = None;
+        let now = self.cell().now();
+        self.now = now;
+        self.cell().lock().machine.handle_timeout(now);
+        for websocket in &mut self.websockets {
+            if matches!(websocket.state, State::Closing(deadline) if deadline <= now) {
+                websocket.state = State::Dead;
+            }
+        }
+        true
+    }
+}
+
+enum Done {
+    Request(Result<Answered, Failure>),
+    WebSocket(Result<Handshake, Failure>),
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.cell().wake_up();
+        this.now = this.cell().now();
+        this.poll_exchanges(context);
+        this.poll_asked(context);
+        this.poll_read(context);
+        for _ in 0..ROUNDS_PER_POLL {
+            // What has arrived is handled, then all that this gave is written at once.
+            this.dispatch(context);
+            this.poll_jobs(context);
+            let begun = this.transmit(context);
+            let progress = begun | this.poll_exchanges(context) | this.poll_read(context);
+            if progress {
+                continue;
+            }
+            let may_end = this.jobs.is_empty() && this.websockets.is_empty() && this.exchanges.is_empty();
+            match this.cell().fall_asleep(context.waker(), may_end) {
+                Rest::Over => return Poll::Ready(()),
+                Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
+                Rest::Asleep(_) | Rest::Awake => {
+                    this.cell().wake_up();
+                    this.now = this.cell().now();
+                    this.poll_exchanges(context);
+                    this.poll_read(context);
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // With the runtime, or because all is over: whoever waits for anything is told.
+        for job in self.jobs.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
+        }
+        let now = self.now;
+        let (acks, waiters, wakers) = {
+            let mut inner = self.shared.cell.lock();
+            inner.ended = true;
+            inner.machine.close(now);
+            inner.machine.abort(now, CloseReason::TransportClose);
+            let acks = std::mem::take(&mut inner.acks);
+            let waiters = std::mem::take(&mut inner.waiters);
+            let mut wakers = inner.take_room();
+            wakers.append(&mut inner.take_finals());
+            (acks, waiters, wakers)
+        };
+        for sink in acks.into_values() {
+            sink(AckOutcome::Disconnected);
+        }
+        for waiter in waiters {
+            let _ = waiter.sender.send(Err(ConnectError::Disconnected));
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}

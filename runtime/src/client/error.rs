@@ -1,0 +1,98 @@
+//! Why a client is not connected.
+
+use sansocket_protocol::error::{CloseReason, Closed, PeerError};
+use sansocket_protocol::socket::client as socket;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a socket is not connected.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No session with the server: it cannot be reached, is no Socket.IO server, or refused.
+    #[error("no session with the server: {}", describe(.closed, .error.as_deref()))]
+    Session {
+        /// Why, in the protocol's words.
+        closed: Closed,
+        /// What the network said, if it failed.
+        #[source]
+        error: Option<Arc<io::Error>>,
+    },
+    /// The server did not let the socket into its namespace.
+    #[error("the server refused: {}", .0.message)]
+    Refused(Refused),
+    /// The server is of the 2.x line of Socket.IO.
+    #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
+    OldServer,
+    /// The server did not say in time whether it lets the socket in.
+    #[error("the server did not answer in time whether it lets this client into the namespace")]
+    Timeout,
+    /// The client was disconnected meanwhile, on this side.
+    #[error("the client was disconnected")]
+    Disconnected,
+    /// It was tried as often as `reconnection_attempts` allows.
+    #[error(
+        "the server could not be reached, and the client gave up: raise `reconnection_attempts`, or connect again"
+    )]
+    GaveUp,
+    /// The name of the namespace has a comma in it.
+    #[error("the name of a namespace must have no comma in it")]
+    Namespace,
+    /// What was to give the address, the headers or the auth failed.
+    #[error("{0}")]
+    Application(String),
+}
+
+/// What a server said when it refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    message: String,
+    data: Option<bytes::Bytes>,
+}
+
+impl Refused {
+    /// Its message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What it sent beside the message (`err.data` in JavaScript).
+    ///
+    /// # Errors
+    /// If it sent nothing, or something else than the type says.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.data.as_deref().unwrap_or_default())
+    }
+}
+
+impl ConnectError {
+    /// What the server did wrong, if that is why.
+    pub fn peer_error(&self) -> Option<&PeerError> {
+        match self {
+            Self::Session { closed, .. } => closed.detail.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<socket::ConnectError> for ConnectError {
+    fn from(error: socket::ConnectError) -> Self {
+        match error {
+            socket::ConnectError::Refused { message, data } => Self::Refused(Refused { message, data }),
+            socket::ConnectError::OldServer => Self::OldServer,
+            // The core may learn to say more; this crate is of its own version.
+            _ => Self::Timeout,
+        }
+    }
+}
+
+fn describe(closed: &Closed, error: Option<&io::Error>) -> String {
+    match (&closed.detail, error) {
+        (Some(PeerError::RequestFailed) | None, Some(error)) => error.to_string(),
+        (Some(detail), _) => detail.to_string(),
+        (None, None) if closed.reason == CloseReason::TransportClose => "the server closed it".to_owned(),
+        (None, None) => closed.reason.to_string(),
+    }
+}

@@ -1,0 +1,246 @@
+//! A namespace of a client: its handlers, and what is done with its events.
+
+use super::error::ConnectError;
+use super::shared::Shared;
+use super::socket::ClientSocket;
+use crate::ack::{AckTarget, Reply};
+use crate::error::HandlerError;
+use crate::handler::{
+    Context, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, Peer,
+    SharedHandler,
+};
+use crate::runtime::BoxFuture;
+use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::frame::Frame;
+use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::socket::client::SocketKey;
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::{self, Poll};
+
+/// The handlers of a namespace.
+#[derive(Clone, Default)]
+pub(crate) struct Table {
+    pub(crate) connect: Vec<SharedHandler<OnClientConnect>>,
+    pub(crate) connect_error: Vec<SharedHandler<OnClientConnectError>>,
+    pub(crate) disconnect: Vec<SharedHandler<OnClientDisconnect>>,
+    pub(crate) any: Vec<SharedHandler<OnClientEvent>>,
+    pub(crate) fallback: Vec<SharedHandler<OnClientEvent>>,
+    /// In the order of their names.
+    events: Vec<(Box<str>, Vec<SharedHandler<OnClientEvent>>)>,
+}
+
+impl Table {
+    /// The handlers of an event, in the order of their registration; those for the rest if it has none.
+    fn listeners(&self, event: &str) -> &[SharedHandler<OnClientEvent>] {
+        match self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
+            Ok(at) => &self.events[at].1,
+            Err(_) => &self.fallback,
+        }
+    }
+
+    pub(crate) fn add(&mut self, event: &str, handler: SharedHandler<OnClientEvent>) {
+        match self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
+            Ok(at) => self.events[at].1.push(handler),
+            Err(at) => self.events.insert(at, (event.into(), vec![handler])),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, event: &str) {
+        self.events.retain(|(name, _)| **name != *event);
+    }
+}
+
+/// Gives the auth for a namespace, each time it is joined.
+pub(crate) type AskAuth =
+    Arc<dyn Fn() -> BoxFuture<Result<Option<String>, ConnectError>> + Send + Sync + 'static>;
+
+/// A namespace of a client.
+pub(crate) struct Namespace {
+    pub(crate) name: Arc<str>,
+    /// `None` if the name is none.
+    pub(crate) key: Option<SocketKey>,
+    table: RwLock<Arc<Table>>,
+    next_ack: AtomicU64,
+    pub(crate) ask: Mutex<Option<AskAuth>>,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>) -> Self {
+        Self { name, key, table: RwLock::default(), next_ack: AtomicU64::new(0), ask: Mutex::default() }
+    }
+
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
+        let before = {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = Table::clone(&table);
+            change(&mut changed);
+            std::mem::replace(&mut *table, Arc::new(changed))
+        };
+        // Handlers are the application's: they are dropped without the lock.
+        drop(before);
+    }
+
+    /// An id for an acknowledgement: counted from 0, as the reference does.
+    pub(crate) fn next_ack_id(&self) -> u64 {
+        self.next_ack.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Handlers at work on one event. Until it is done, the later events of the same socket wait.
+pub(crate) struct Job {
+    pub(crate) socket: ClientSocket,
+    work: Work,
+}
+
+enum Work {
+    Plain(BoxFuture<()>),
+    /// The only listener of an event: the usual case.
+    Event {
+        future: BoxFuture<Result<Reply, HandlerError>>,
+        ack: Option<AckTarget>,
+    },
+}
+
+impl Job {
+    fn plain(socket: ClientSocket, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { socket, work: Work::Plain(Box::pin(work)) }
+    }
+
+    /// Polls it; a panic of user code comes back as an error.
+    pub(crate) fn poll_caught(
+        &mut self,
+        context: &mut task::Context<'_>,
+    ) -> Result<Poll<()>, Box<dyn Any + Send>> {
+        let Self { socket, work } = self;
+        catch_unwind(AssertUnwindSafe(|| match work {
+            Work::Plain(future) => future.as_mut().poll(context),
+            Work::Event { future, ack } => future.as_mut().poll(context).map(|outcome| match outcome {
+                Ok(reply) => answer(socket, ack.as_ref(), reply),
+                Err(error) => socket.shared().report(socket, &error),
+            }),
+        }))
+    }
+}
+
+/// Begins the handlers of an event.
+pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Option<Job> {
+    let table = socket.namespace_inner().table();
+    let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
+    let name = args.event()?;
+    let listeners = table.listeners(&name);
+    if let ([handler], true) = (listeners, table.any.is_empty()) {
+        let handler = handler.clone();
+        drop(name);
+        let mut context = Context { args: Some(args), ack, ..Context::new(Peer::Client(socket.clone())) };
+        return match handler.call(&mut context) {
+            Ok(future) => Some(Job { socket, work: Work::Event { future, ack: context.ack } }),
+            Err(error) => {
+                socket.shared().report(&socket, &error);
+                None
+            }
+        };
+    }
+    let listeners = listeners.to_vec();
+    drop(name);
+    if listeners.is_empty() && table.any.is_empty() {
+        return None;
+    }
+    let mut context = Context { args: Some(args), ..Context::new(Peer::Client(socket.clone())) };
+    Some(Job::plain(socket.clone(), async move {
+        for handler in &table.any {
+            if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
+                socket.shared().report(&socket, &error);
+            }
+        }
+        context.ack = ack;
+        context.ack_taken = false;
+        let mut reply: Option<Reply> = None;
+        for handler in &listeners {
+            match run(&mut context, handler).await.and_then(|outcome| outcome) {
+                Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
+                Ok(_) => reply = reply.or(Some(Reply::Done)),
+                Err(error) => socket.shared().report(&socket, &error),
+            }
+        }
+        if let Some(reply) = reply {
+            answer(&socket, context.ack.as_ref(), reply);
+        }
+    }))
+}
+
+/// Begins the handlers of a socket that has joined.
+pub(crate) fn connected(socket: ClientSocket) -> Option<Job> {
+    let table = socket.namespace_inner().table();
+    let context = Context::new(Peer::Client(socket.clone()));
+    all(socket, table, |table| &table.connect, context)
+}
+
+/// Begins the handlers of a socket that could not join.
+pub(crate) fn not_connected(socket: ClientSocket, error: ConnectError) -> Option<Job> {
+    let table = socket.namespace_inner().table();
+    let context = Context { connect_error: Some(error), ..Context::new(Peer::Client(socket.clone())) };
+    all(socket, table, |table| &table.connect_error, context)
+}
+
+/// Begins the handlers of a socket that is not connected any more.
+pub(crate) fn disconnected(socket: ClientSocket, reason: CloseReason) -> Option<Job> {
+    let table = socket.namespace_inner().table();
+    let context = Context { reason: Some(reason), ..Context::new(Peer::Client(socket.clone())) };
+    all(socket, table, |table| &table.disconnect, context)
+}
+
+fn all<K: Kind<Outcome = Result<(), HandlerError>>>(
+    socket: ClientSocket,
+    table: Arc<Table>,
+    which: fn(&Table) -> &Vec<SharedHandler<K>>,
+    mut context: Context,
+) -> Option<Job> {
+    if which(&table).is_empty() {
+        return None;
+    }
+    Some(Job::plain(socket.clone(), async move {
+        for handler in which(&table) {
+            if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
+                socket.shared().report(&socket, &error);
+            }
+        }
+    }))
+}
+
+async fn run<K: Kind>(context: &mut Context, handler: &SharedHandler<K>) -> Result<K::Outcome, HandlerError> {
+    let future: Pin<Box<dyn Future<Output = K::Outcome> + Send>> = handler.call(context)?;
+    Ok(future.await)
+}
+
+fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
+    let Some(target) = target else { return };
+    let frame = match reply {
+        Reply::Value(frame) => Ok(frame),
+        Reply::Done => Frame::ack(&target.namespace, target.id, &()),
+    };
+    match frame {
+        // The connection may be lost meanwhile; nobody is left to be told.
+        Ok(frame) => drop(socket.send_ack(&frame)),
+        Err(error) => socket.shared().report(socket, &error.into()),
+    }
+}
+
+impl Shared {
+    /// Tells the error hook.
+    pub(crate) fn report(&self, socket: &ClientSocket, error: &HandlerError) {
+        crate::trace::debug!(namespace = socket.name(), %error, "a handler failed");
+        if let Some(hook) = &self.settings.on_error {
+            // A hook that panics must not take the client along.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(socket, error)));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a client is made of, for its handles and its task.
+
+use super::cell::Cell;
+use super::dial::{Dial, Proxy};
+use super::driver::Driver;
+use super::error::ConnectError;
+use super::handlers::Namespace;
+use super::socket::ClientSocket;
+use super::state::ClientState;
+use crate::error::HandlerError;
+use crate::runtime::{BoxFuture, Runtime};
+use crate::typemap::TypeMap;
+use http::HeaderMap;
+use sansocket_protocol::client::Url;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::client::{Auth, SocketKey};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+/// A try to reach the server, for [`before_dial`](super::ClientOptions::before_dial) to look at and to change.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// 0 for the first try, then how many came before it in a row.
+    pub number: u32,
+    /// The address. Its path is not looked at: the namespace stays.
+    pub url: String,
+    /// The headers of all requests.
+    pub headers: HeaderMap,
+}
+
+pub(crate) type BeforeDial = Box<dyn Fn(Attempt) -> BoxFuture<Result<Attempt, ConnectError>> + Send + Sync>;
+pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerError) + Send + Sync>;
+pub(crate) type StateHook = Box<dyn Fn(&ClientState) + Send + Sync>;
+
+/// What was set when the client was built.
+pub(crate) struct Settings {
+    pub(crate) url: Url,
+    /// The address as it was given.
+    pub(crate) address: String,
+    pub(crate) path: String,
+    /// The application's parameters, beside those of the address.
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) before_dial: Option<BeforeDial>,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) cookies: bool,
+    pub(crate) reliable: bool,
+    pub(crate) max_message: usize,
+    pub(crate) on_error: Option<ErrorHook>,
+    pub(crate) on_state: Option<StateHook>,
+    pub(crate) state: TypeMap,
+}
+
+pub(crate) struct Shared {
+    pub(crate) cell: Cell,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) settings: Settings,
+    namespaces: RwLock<Vec<Arc<Namespace>>>,
+    /// What the task begins with; taken when it is spawned.
+    random: Mutex<Option<Random>>,
+    alive: Mutex<Weak<Alive>>,
+}
+
+/// Held by every handle of the application: with the last one the client ends.
+pub(crate) struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let shared = self.0.clone();
+        let now = shared.cell.now();
+        shared.cell.with(|inner| {
+            inner.abandoned = true;
+            inner.machine.close(now);
+        });
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        cell: Cell,
+        runtime: Arc<dyn Runtime>,
+        dial: Arc<dyn Dial>,
+        settings: Settings,
+        random: Random,
+    ) -> (Arc<Self>, Arc<Alive>) {
+        let shared = Arc::new(Self {
+            cell,
+            runtime,
+            dial,
+            settings,
+            namespaces: RwLock::default(),
+            random: Mutex::new(Some(random)),
+            alive: Mutex::new(Weak::new()),
+        });
+        let alive = Arc::new(Alive(shared.clone()));
+        *shared.alive.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&alive);
+        (shared, alive)
+    }
+
+    /// Spawns the task, if it does not run yet.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(random) = random {
+            self.runtime.spawn(Box::pin(Driver::new(self.clone(), random)));
+        }
+    }
+
+    /// The namespace of that name, which is made if it is new. A missing slash is added.
+    pub(crate) fn namespace(&self, name: &str) -> Arc<Namespace> {
+        let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
+        let find = |all: &[Arc<Namespace>]| all.iter().find(|found| *found.name == *name).cloned();
+        let found = find(&self.namespaces.read().unwrap_or_else(PoisonError::into_inner));
+        if let Some(found) = found {
+            return found;
+        }
+        let key = {
+            let mut inner = self.cell.lock();
+            let known = inner.machine.sockets().and_then(|sockets| sockets.find(&name));
+            known.or_else(|| inner.machine.add(&name, Auth::None).ok())
+        };
+        let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        find(&all).unwrap_or_else(|| {
+            let made = Arc::new(Namespace::new(name.as_str().into(), key));
+            all.push(made.clone());
+            made
+        })
+    }
+
+    /// The handle of a socket, for its handlers.
+    pub(crate) fn socket(self: &Arc<Self>, key: SocketKey) -> Option<ClientSocket> {
+        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        let namespace = namespaces.iter().find(|found| found.key == Some(key)).cloned()?;
+        drop(namespaces);
+        // Without one, the application has let go of the client: these are its last words.
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        Some(ClientSocket::new(self.clone(), namespace, alive))
+    }
+
+    /// All sockets.
+    pub(crate) fn keys(&self) -> Vec<SocketKey> {
+        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        namespaces.iter().filter_map(|namespace| namespace.key).collect()
+    }
+}
