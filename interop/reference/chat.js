@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Server } from "socket.io";
 import { flags } from "./flags.js";
 
-const page = new URL("../../runtime-tokio/examples/chat/index.html", import.meta.url);
+const page = new URL("../../examples/chat.html", import.meta.url);
 const options = flags({ port: Number(process.env.PORT ?? 3000), "client-dist": "" });
 
 const http = createServer((request, response) => {

@@ -116,6 +116,9 @@ pub enum PeerError {
     /// More namespaces than `max_namespaces`.
     #[error("too many namespaces on one connection")]
     TooManyNamespaces,
+    /// A CONNECT for a namespace whose name is longer than `max_namespace_name`.
+    #[error("a namespace's name is too long")]
+    NamespaceTooLong,
     /// No namespace was joined within `connect_timeout`.
     #[error("no namespace was joined in time")]
     ConnectTimeout,

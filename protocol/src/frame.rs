@@ -31,8 +31,15 @@ pub struct Frame {
     attachments: Option<Arc<[Bytes]>>,
 }
 
-/// Room for the header and the arguments of an ordinary event.
-const INITIAL_CAPACITY: usize = 128;
+/// Room for the arguments of an ordinary event.
+const INITIAL_CAPACITY: usize = 124;
+
+impl From<&Frame> for Frame {
+    /// Shares it.
+    fn from(frame: &Frame) -> Self {
+        frame.clone()
+    }
+}
 
 impl Frame {
     /// An event: `42["name",arguments...]`, with attachments `45N-[...]`.
@@ -67,14 +74,15 @@ impl Frame {
 
     /// A client's CONNECT: `40`, or `40/chat,{"token":"..."}` with `auth`, which must be the JSON of an object.
     pub fn join(namespace: &str, auth: Option<&[u8]>) -> Self {
-        let mut text = header(b'0', namespace);
-        text.extend_from_slice(auth.unwrap_or_default());
+        let auth = auth.unwrap_or_default();
+        let mut text = header(b'0', namespace, auth.len());
+        text.extend_from_slice(auth);
         Self::from_text(text)
     }
 
     /// A server's consent to a CONNECT: `40{"sid":"..."}`. The namespace is the one that the peer asked for.
     pub fn connect(namespace: &str, sid: &str) -> Self {
-        let mut text = header(b'0', namespace);
+        let mut text = header(b'0', namespace, 11 + sid.len());
         text.extend_from_slice(b"{\"sid\":");
         push_string(&mut text, sid);
         text.push(b'}');
@@ -85,7 +93,7 @@ impl Frame {
     ///
     /// `data` is JSON; if it is none, it is sent as a string. Without it there is no such member.
     pub fn connect_error(namespace: &str, message: &str, data: Option<&str>) -> Self {
-        let mut text = header(b'4', namespace);
+        let mut text = header(b'4', namespace, INITIAL_CAPACITY);
         text.extend_from_slice(b"{\"message\":");
         push_string(&mut text, message);
         if let Some(data) = data {
@@ -101,7 +109,7 @@ impl Frame {
 
     /// Leaves a namespace, or makes the peer leave it: `41` or `41/chat,`.
     pub fn disconnect(namespace: &str) -> Self {
-        Self::from_text(header(b'1', namespace))
+        Self::from_text(header(b'1', namespace, 0))
     }
 
     /// A text message of plain Engine.IO, without Socket.IO: `4` and the text.
@@ -132,6 +140,11 @@ impl Frame {
         self.text.len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// What it consists of, without a copy: one who owns it alone need not share it.
+    pub(crate) fn into_parts(self) -> (Bytes, Option<Arc<[Bytes]>>) {
+        (self.text, self.attachments)
+    }
+
     fn from_text(text: Vec<u8>) -> Self {
         Self { text: Bytes::from(text), attachments: None }
     }
@@ -146,7 +159,17 @@ impl Frame {
         if !namespace.is_empty() && !is_namespace(namespace) {
             return Err(EncodeError::Namespace(namespace.to_string()));
         }
-        let mut message = Message::new(header(digit, namespace));
+        let json_len = match args.json_len() {
+            // Bytes that are allocated at their exact size need nothing beside them.
+            Some(list) => {
+                let name = event.map_or(0, |event| event.len() + 2);
+                let comma = usize::from(event.is_some() && list > 0);
+                let digits = id.map_or(0, |id| id.checked_ilog10().map_or(1, |log| log as usize + 1));
+                digits + 1 + name + comma + list + 1
+            }
+            None => INITIAL_CAPACITY,
+        };
+        let mut message = Message::new(header(digit, namespace, json_len));
         if let Some(id) = id {
             push_u64(&mut message.text, id);
         }
@@ -171,11 +194,12 @@ impl Frame {
     }
 }
 
-/// The engine's digit, the packet's digit and the namespace.
-fn header(digit: u8, namespace: &str) -> Vec<u8> {
-    let mut text = Vec::with_capacity(INITIAL_CAPACITY);
+/// The engine's digit, the packet's digit and the namespace, with room for what comes behind.
+fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
+    let named = !matches!(namespace, "" | "/");
+    let mut text = Vec::with_capacity(2 + if named { namespace.len() + 1 } else { 0 } + behind);
     text.extend_from_slice(&[b'4', digit]);
-    if !matches!(namespace, "" | "/") {
+    if named {
         text.extend_from_slice(namespace.as_bytes());
         text.push(b',');
     }

@@ -17,7 +17,7 @@ fn joined() -> (Server, WebSocket, SocketKey) {
 }
 
 fn ask_until(t: &Server, socket: SocketKey, id: u64, deadline: Instant) -> Result<(), SendError> {
-    t.with(|c| c.emit_with_ack(socket, &event_with_id("/", r#"["ask"]"#, Some(id)), id, deadline))
+    t.with(|c| c.emit_with_ack(socket, event_with_id("/", r#"["ask"]"#, Some(id)), id, deadline))
 }
 
 fn ask(t: &Server, socket: SocketKey, id: u64) -> Result<(), SendError> {
@@ -189,7 +189,7 @@ fn an_event_that_was_not_sent_awaits_nothing() {
         let t = Server::socketio(config, Config::default()).accepting();
         let (ws, socket) = t.joined();
         t.writes(false);
-        t.with(|c| c.emit(socket, &support::event("/", &format!("[\"{}\"]", "x".repeat(100))))).unwrap();
+        t.with(|c| c.emit(socket, support::event("/", &format!("[\"{}\"]", "x".repeat(100))))).unwrap();
         assert_eq!(ask(&t, socket, 0), Err(SendError::Full));
         ws.close();
         t.expect_events(&["disconnect / transport close", "closed transport close"]);
@@ -201,7 +201,7 @@ fn the_server_answers() {
     let (t, ws, socket) = joined();
     ws.send(r#"427["question"]"#);
     t.expect_events(&[r#"event / ["question"] ack=7"#]);
-    t.with(|c| c.ack(socket, &Frame::ack("/", 7, &("yes", 1)).unwrap())).unwrap();
+    t.with(|c| c.ack(socket, Frame::ack("/", 7, &("yes", 1)).unwrap())).unwrap();
     ws.expect(r#"437["yes",1]"#);
 }
 

@@ -33,9 +33,9 @@ fn sized(bytes: usize) -> Frame {
 #[test]
 fn a_client_that_cannot_follow_is_closed() {
     let (t, ws, socket) = stuck(Config::default());
-    t.with(|c| c.emit(socket, &sized(600))).unwrap();
-    t.with(|c| c.emit(socket, &sized(400))).unwrap();
-    assert_eq!(t.with(|c| c.emit(socket, &sized(11))), Err(SendError::Full));
+    t.with(|c| c.emit(socket, sized(600))).unwrap();
+    t.with(|c| c.emit(socket, sized(400))).unwrap();
+    assert_eq!(t.with(|c| c.emit(socket, sized(11))), Err(SendError::Full));
     t.expect_events(&["disconnect / slow consumer", "closed slow consumer"]);
     ws.next().unwrap();
     ws.next().unwrap();
@@ -46,11 +46,11 @@ fn a_client_that_cannot_follow_is_closed() {
 #[test]
 fn or_the_send_fails() {
     let (t, ws, socket) = stuck(Config::default().overflow(Overflow::Fail));
-    t.with(|c| c.emit(socket, &sized(1000))).unwrap();
-    assert_eq!(t.with(|c| c.emit(socket, &sized(11))), Err(SendError::Full));
+    t.with(|c| c.emit(socket, sized(1000))).unwrap();
+    assert_eq!(t.with(|c| c.emit(socket, sized(11))), Err(SendError::Full));
     t.expect_alive();
     t.writes(true);
-    t.with(|c| c.emit(socket, &sized(11))).unwrap();
+    t.with(|c| c.emit(socket, sized(11))).unwrap();
     ws.next().unwrap();
     ws.expect(r#"42["e","x"]"#);
     ws.expect_nothing();
@@ -59,8 +59,8 @@ fn or_the_send_fails() {
 #[test]
 fn or_the_message_is_dropped() {
     let (t, ws, socket) = stuck(Config::default().overflow(Overflow::Drop));
-    t.with(|c| c.emit(socket, &sized(1000))).unwrap();
-    t.with(|c| c.emit(socket, &sized(11))).unwrap();
+    t.with(|c| c.emit(socket, sized(1000))).unwrap();
+    t.with(|c| c.emit(socket, sized(11))).unwrap();
     t.writes(true);
     ws.next().unwrap();
     ws.expect_nothing();
@@ -70,7 +70,7 @@ fn or_the_message_is_dropped() {
 #[test]
 fn one_message_of_any_size_passes_when_nothing_waits() {
     let (t, ws, socket) = stuck(Config::default());
-    t.with(|c| c.emit(socket, &sized(5000))).unwrap();
+    t.with(|c| c.emit(socket, sized(5000))).unwrap();
     assert_eq!(ws.next().unwrap().len(), 5000);
     t.expect_alive();
 }
@@ -79,9 +79,9 @@ fn one_message_of_any_size_passes_when_nothing_waits() {
 fn a_stale_socket_does_not_overflow_anything() {
     let (t, ws, socket) = stuck(Config::default());
     ws.send("40/b,");
-    t.with(|c| c.emit(socket, &sized(950))).unwrap();
+    t.with(|c| c.emit(socket, sized(950))).unwrap();
     ws.send("41");
-    assert_eq!(t.with(|c| c.emit(socket, &sized(500))), Err(SendError::Disconnected));
+    assert_eq!(t.with(|c| c.emit(socket, sized(500))), Err(SendError::Disconnected));
     let ack = Frame::ack("/", 1, &("x".repeat(500),)).unwrap();
     assert_eq!(t.with(|c| c.ack(socket, &ack)), Err(SendError::Disconnected));
     t.expect_alive();
@@ -114,12 +114,12 @@ fn frames_behind_a_connect_reply_count() {
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
-    t.with(|c| c.emit(socket, &sized(1000))).unwrap();
-    assert_eq!(t.with(|c| c.emit(socket, &sized(11))), Err(SendError::Full));
+    t.with(|c| c.emit(socket, sized(1000))).unwrap();
+    assert_eq!(t.with(|c| c.emit(socket, sized(11))), Err(SendError::Full));
     t.with(|c| c.accept(socket, "A")).unwrap();
     ws.expect(r#"40{"sid":"A"}"#);
     assert_eq!(ws.next().unwrap().len(), 1000);
-    t.with(|c| c.emit(socket, &sized(11))).unwrap();
+    t.with(|c| c.emit(socket, sized(11))).unwrap();
 }
 
 #[test]
@@ -129,18 +129,18 @@ fn a_volatile_message_leaves_at_once_or_not_at_all() {
     t.post("40").expect("200 ok");
     t.poll().expect_body(r#"40{"sid":"S1"}"#);
     let socket = t.socket("/");
-    assert_eq!(t.with(|c| c.emit_volatile(socket, &sized(11))), Ok(false));
+    assert_eq!(t.with(|c| c.emit_volatile(socket, sized(11))), Ok(false));
     let poll = t.poll();
-    assert_eq!(t.with(|c| c.emit_volatile(socket, &sized(11))), Ok(true));
+    assert_eq!(t.with(|c| c.emit_volatile(socket, sized(11))), Ok(true));
     poll.expect_body(r#"42["e","x"]"#);
 
     let (ws, socket) = server_joined();
-    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, &sized(11))), Ok(true));
+    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, sized(11))), Ok(true));
     ws.0.writes(false);
-    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, &sized(11))), Ok(true));
-    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, &sized(11))), Ok(false));
+    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, sized(11))), Ok(true));
+    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, sized(11))), Ok(false));
     ws.1.send("41");
-    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, &sized(11))), Err(SendError::Disconnected));
+    assert_eq!(ws.0.with(|c| c.emit_volatile(socket, sized(11))), Err(SendError::Disconnected));
 }
 
 fn server_joined() -> ((Server, WebSocket), SocketKey) {
@@ -168,7 +168,7 @@ fn over_half_the_budget_no_event_is_dispatched_but_answers_are() {
     let (t, ws, socket) = stuck(Config::default());
     let ask = event_with_id("/", r#"["ask"]"#, Some(0));
     t.with(|c| c.emit_with_ack(socket, &ask, 0, Instant::FAR_FUTURE)).unwrap();
-    t.with(|c| c.emit(socket, &sized(600))).unwrap();
+    t.with(|c| c.emit(socket, sized(600))).unwrap();
     assert!(!t.with(|c| c.has_room()));
     ws.send(r#"42["waits"]"#);
     t.expect_events(&[]);
@@ -186,7 +186,7 @@ fn a_fast_echo_client_paces_itself() {
     let config = Config::default().max_payload(1000).send_budget(2000);
     let t = Server::socketio(config, socket::config::Config::default()).application(|c, event| match event {
         Event::Socket(SocketEvent::Connect { socket, .. }) => c.accept(*socket, "S1").unwrap(),
-        Event::Socket(SocketEvent::Event { socket, .. }) => c.emit(*socket, &sized(100)).unwrap(),
+        Event::Socket(SocketEvent::Event { socket, .. }) => c.emit(*socket, sized(100)).unwrap(),
         _ => {}
     });
     let (ws, _) = t.joined();

@@ -109,7 +109,7 @@ fn a_websocket_that_takes_again_gets_the_rest() {
 fn nothing_is_sent_or_heard_once_it_closes() {
     let t = opened();
     close(&t);
-    assert_eq!(t.with(|c| c.send(&Frame::text_message("x"))), Err(SendError::Disconnected));
+    assert_eq!(t.with(|c| c.send(Frame::text_message("x"))), Err(SendError::Disconnected));
     t.post("4late").expect("200 ok");
     t.expect_events(&["closed forced close"]);
     t.poll().expect_body("6\x1e1");
@@ -239,7 +239,7 @@ fn what_the_peer_did_first_is_the_reason() {
 fn what_the_peer_sent_before_it_closed_is_answered() {
     let t = Server::engine(Config::default()).application(|c, event| {
         if matches!(event, sansocket_protocol::server::Event::Message(_)) {
-            c.send(&Frame::text_message("answer")).unwrap();
+            c.send(Frame::text_message("answer")).unwrap();
         }
     });
     let ws = t.connect();

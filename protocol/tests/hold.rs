@@ -81,7 +81,7 @@ fn other_namespaces_go_on() {
 #[test]
 fn answers_overtake_held_events() {
     let (t, ws, a, _) = held();
-    t.with(|c| c.emit_with_ack(a, &event_with_id("/", r#"["ask"]"#, Some(0)), 0, Instant::FAR_FUTURE))
+    t.with(|c| c.emit_with_ack(a, event_with_id("/", r#"["ask"]"#, Some(0)), 0, Instant::FAR_FUTURE))
         .unwrap();
     ws.send(r#"42["e"]"#);
     ws.send("430[1]");
@@ -91,7 +91,7 @@ fn answers_overtake_held_events() {
 #[test]
 fn a_disconnect_comes_last_and_events_before_it_still_run() {
     let (t, ws, a, _) = held();
-    t.with(|c| c.emit_with_ack(a, &event_with_id("/", r#"["ask"]"#, Some(0)), 0, Instant::FAR_FUTURE))
+    t.with(|c| c.emit_with_ack(a, event_with_id("/", r#"["ask"]"#, Some(0)), 0, Instant::FAR_FUTURE))
         .unwrap();
     ws.send(r#"42["e"]"#);
     ws.send("41");

@@ -19,7 +19,7 @@ fn one_connection_joins_many() {
         ws.expect(&format!(r#"40/room{at},{{"sid":"S{at}"}}"#));
     }
     let socket = t.socket("/room7");
-    t.with(|c| c.emit(socket, &event("/room7", r#"["hi"]"#))).unwrap();
+    t.with(|c| c.emit(socket, event("/room7", r#"["hi"]"#))).unwrap();
     ws.expect(r#"42/room7,["hi"]"#);
 }
 
@@ -32,6 +32,16 @@ fn more_than_max_namespaces_close_the_connection() {
     t.expect_alive();
     ws.send("40/b,");
     assert_eq!(t.events().pop().unwrap(), "closed forced close | too many namespaces on one connection");
+}
+
+#[test]
+fn a_name_longer_than_max_namespace_name_closes_the_connection() {
+    let t = server(Config::default().max_namespace_name(5));
+    let ws = t.connect();
+    ws.send("40/four,");
+    t.expect_alive();
+    ws.send("40/fiver,");
+    assert_eq!(t.events().pop().unwrap(), "closed forced close | a namespace's name is too long");
 }
 
 #[test]
@@ -69,8 +79,8 @@ fn joining_again_gives_a_new_key_and_a_new_id() {
     ws.expect(r#"40{"sid":"S2"}"#);
     let second = t.socket("/");
     assert_ne!(first, second);
-    assert_eq!(t.with(|c| c.emit(first, &event("/", r#"["late"]"#))), Err(SendError::Disconnected));
-    t.with(|c| c.emit(second, &event("/", r#"["hi"]"#))).unwrap();
+    assert_eq!(t.with(|c| c.emit(first, event("/", r#"["late"]"#))), Err(SendError::Disconnected));
+    t.with(|c| c.emit(second, event("/", r#"["hi"]"#))).unwrap();
     ws.expect(r#"42["hi"]"#);
     t.expect_events(&["disconnect / client namespace disconnect", "connect /"]);
 }
@@ -119,8 +129,8 @@ fn what_is_emitted_while_it_is_decided_follows_the_reply() {
     let ws = t.connect();
     ws.send("40/a,");
     let socket = t.socket("/a");
-    t.with(|c| c.emit(socket, &event("/a", r#"["first"]"#))).unwrap();
-    t.with(|c| c.emit(socket, &event("/a", r#"["second"]"#))).unwrap();
+    t.with(|c| c.emit(socket, event("/a", r#"["first"]"#))).unwrap();
+    t.with(|c| c.emit(socket, event("/a", r#"["second"]"#))).unwrap();
     ws.expect_nothing();
     t.with(|c| c.accept(socket, "A")).unwrap();
     ws.expect(r#"40/a,{"sid":"A"}"#);
@@ -134,7 +144,7 @@ fn what_is_emitted_while_it_is_decided_is_dropped_with_a_refusal() {
     let ws = t.connect();
     ws.send("40/a,");
     let socket = t.socket("/a");
-    t.with(|c| c.emit(socket, &event("/a", r#"["first"]"#))).unwrap();
+    t.with(|c| c.emit(socket, event("/a", r#"["first"]"#))).unwrap();
     assert!(t.with(|c| c.buffered()) > 0);
     t.with(|c| c.reject(socket, "no", None)).unwrap();
     ws.expect(r#"44/a,{"message":"no"}"#);

@@ -31,7 +31,7 @@ fn suite(
             connection.accept(*socket, &format!("S{joined}")).unwrap();
             let auth = auth.as_deref().unwrap_or(b"{}");
             let auth: serde_json::Value = serde_json::from_slice(auth).unwrap();
-            connection.emit(*socket, &Frame::event(namespace, "auth", None, &(auth,)).unwrap()).unwrap();
+            connection.emit(*socket, Frame::event(namespace, "auth", None, &(auth,)).unwrap()).unwrap();
         }
         SocketEvent::Event { socket, args, ack } => {
             let namespace = &names[socket];
@@ -41,7 +41,7 @@ fn suite(
                     connection.emit(*socket, &frame).unwrap();
                 }
                 (Some("message-with-ack"), Some(id)) => {
-                    connection.ack(*socket, &Frame::ack(namespace, *id, args).unwrap()).unwrap();
+                    connection.ack(*socket, Frame::ack(namespace, *id, args).unwrap()).unwrap();
                 }
                 _ => {}
             }

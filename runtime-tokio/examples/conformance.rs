@@ -6,76 +6,15 @@
 //!
 //! On one port: an Engine.IO echo server at `/engine.io/`, and a Socket.IO server at `/socket.io/` with the
 //! namespaces `/` and `/custom`. Flags: `--port` (or `PORT`; 3000), `--ping-interval` and `--ping-timeout` in
-//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000).
+//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000). The
+//! application itself is in `examples/conformance.rs`, the same for every runtime.
 
-use sansocket_tokio::{
-    Args, Auth, Cors, Data, EngineServer, EngineSocket, HubError, Listener, Message, Namespace, Server,
-    Socket,
-};
-use serde_json::value::RawValue;
-use std::time::Duration;
+use sansocket_tokio::{self as sansocket, EngineServer, Server};
 
-fn register(namespace: &Namespace) {
-    namespace
-        .on_connected(async |socket: Socket, Auth(auth): Auth<Box<RawValue>>| {
-            let _ = socket.emit("auth", &auth);
-        })
-        .on("message", async |socket: Socket, args: Args| {
-            let _ = socket.emit("message-back", &args);
-        })
-        .on("message-with-ack", async |args: Args| args)
-        .on("echo", async |socket: Socket, args: Args| {
-            let _ = socket.emit("echo", &args);
-        })
-        .on("ack", async |args: Args| args)
-        .on("join", async |socket: Socket, Data(room): Data<String>| -> Result<(), HubError> {
-            socket.join(&room)?;
-            Ok(())
-        })
-        .on("bcast", async |socket: Socket, Data(room): Data<String>, args: Args| {
-            let _ = socket.namespace().to(&room).emit("bcast", &args.skip(1));
-        });
-}
-
-fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
-    let mut args = std::env::args().skip_while(|arg| arg != name);
-    match args.nth(1) {
-        Some(value) => value.parse().unwrap_or_else(|_| panic!("{name} does not take {value:?}")),
-        None => default,
-    }
-}
+#[path = "../../examples/conformance.rs"]
+mod conformance;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
-    let port: u16 = option("--port", port);
-    let ping_interval = Duration::from_millis(option("--ping-interval", 300));
-    let ping_timeout = Duration::from_millis(option("--ping-timeout", 200));
-    let max_payload = option("--max-payload", 1_000_000);
-    let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
-
-    let io = Server::builder()
-        .ping_interval(ping_interval)
-        .ping_timeout(ping_timeout)
-        .max_payload(max_payload)
-        .connect_timeout(connect_timeout)
-        .cors(Cors::any())
-        .build()?;
-    register(&io.namespace("/"));
-    register(&io.namespace("/custom"));
-
-    let engine = EngineServer::builder()
-        .ping_interval(ping_interval)
-        .ping_timeout(ping_timeout)
-        .max_payload(max_payload)
-        .cors(Cors::any())
-        .on_message(async |socket: EngineSocket, message: Message| {
-            let _ = socket.send(message);
-        })
-        .build()?;
-
-    let listening = Listener::bind(("127.0.0.1", port)).await?.mount(&io).mount(&engine).spawn()?;
-    println!("listening on {}", listening.local_addr());
-    listening.wait().await;
-    Ok(())
+    conformance::run(Server::builder(), EngineServer::builder()).await
 }

@@ -25,18 +25,13 @@
 #![forbid(unsafe_code)]
 
 mod client;
-mod engine;
 mod listener;
 mod runtime;
 mod server;
-mod tower;
 
 pub use client::{Client, ClientBuilder};
-pub use engine::{EngineServer, EngineServerBuilder};
-pub use listener::{Listener, Listening, Mount};
 pub use runtime::Tokio;
-pub use server::{Server, ServerBuilder};
-pub use tower::{ServerLayer, ServerService};
+pub use server::{EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::runtime::{BoxFuture, Stream};
@@ -44,9 +39,9 @@ pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
     DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, Namespace, Origins, Overflow, PeerAddr, Received, Refusal, Refused,
-    ResponseBody, SendError, Socket, State, Status, ToArgs, TransportKind, Transports, TryData, UrlError,
-    ack, extract, handler,
+    Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr, Received,
+    Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Status, ToArgs,
+    TransportKind, Transports, TryData, UrlError, ack, extract, handler,
 };
 
 /// The code of the README compiles.

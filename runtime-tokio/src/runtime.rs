@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
+use sansocket_runtime::raw_stream;
 use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
 use std::future::Future;
 use std::pin::Pin;
@@ -58,10 +58,11 @@ impl Runtime for Tokio {
 
 /// The stream itself, out of hyper's wrappers: our own listener's, or those of `hyper_util`'s server (axum's).
 fn raw<T: Stream + 'static>(upgraded: Upgraded) -> Result<(Box<dyn Stream>, Bytes), Upgraded> {
-    match upgraded.downcast::<T>() {
-        Ok(parts) => Ok((Box::new(parts.io), parts.read_buf)),
-        Err(upgraded) => {
-            auto::upgrade::downcast::<T>(upgraded).map(|parts| (Box::new(parts.io) as _, parts.read_buf))
-        }
-    }
+    let stream = raw_stream::<T>(upgraded);
+    #[cfg(feature = "mount")]
+    let stream = stream.or_else(|upgraded| {
+        let parts = hyper_util::server::conn::auto::upgrade::downcast::<T>(upgraded)?;
+        Ok((Box::new(parts.io) as _, parts.read_buf))
+    });
+    stream
 }

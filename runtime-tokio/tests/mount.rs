@@ -1,6 +1,9 @@
-//! The server inside hosts, beside other servers, and without Socket.IO.
+//! The server inside hosts, which are tokio's.
 
+#[path = "../../socket-tests/support.rs"]
 mod support;
+
+use sansocket_tokio as sansocket;
 
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
@@ -9,12 +12,10 @@ use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use sansocket_tokio::{
-    DisconnectReason, EngineServer, EngineSocket, Extension, Listener, Message as EngineMessage, PeerAddr,
-    Server, Socket,
-};
+use sansocket_tokio::{Extension, PeerAddr, Server, Socket};
 use std::net::SocketAddr;
-use support::{Client, Lines, Message, Poller, Response, log, send_request, soon, until};
+use std::time::Duration;
+use support::{Client, Poller, Response, all_transports_work, soon};
 use tokio::net::{TcpListener, TcpStream};
 
 #[derive(Clone)]
@@ -39,30 +40,6 @@ async fn host(router: axum::Router) -> SocketAddr {
     let addr = listener.local_addr().expect("an address");
     tokio::spawn(async move { axum::serve(listener, router).await });
     addr
-}
-
-/// Polling, WebSocket, and the move from one to the other.
-async fn all_transports_work(addr: SocketAddr, path: &str) {
-    let target = format!("{path}?EIO=4&transport=websocket");
-    let mut client = Client::connect_to(addr, &target, "").await;
-    client.join("/", "").await;
-    assert_eq!(client.ask(r#"["transport"]"#).await, r#"["websocket"]"#);
-
-    let poller = Poller::connect_to(addr, path).await;
-    poller.post("40").await;
-    assert!(poller.poll().await[0].starts_with("40{"));
-    poller.post(r#"421["transport"]"#).await;
-    assert_eq!(poller.poll().await, [r#"431["polling"]"#]);
-
-    let mut poll = TcpStream::connect(addr).await.expect("a connection");
-    send_request(&mut poll, "GET", &poller.target, "", "").await;
-    let stream = TcpStream::connect(addr).await.expect("a connection");
-    let mut client = Client::upgraded(stream, &format!("{target}&sid={}", poller.sid), "").await;
-    client.raw("2probe").await.expect("it is taken");
-    assert_eq!(client.packet().await, "3probe");
-    assert_eq!(soon(Response::read(&mut poll)).await.expect("a response").body, "6");
-    client.raw("5").await.expect("it is taken");
-    assert_eq!(client.ask(r#"["transport"]"#).await, r#"["websocket"]"#);
 }
 
 #[tokio::test]
@@ -158,61 +135,21 @@ async fn a_host_without_upgrades_is_told_so_and_polling_works() {
     Poller::joined(addr).await;
 }
 
-/// An Engine.IO server that echoes, and notes what happens.
-fn engine() -> (EngineServer, Lines) {
-    let (log, lines) = log();
-    let (opened, closed) = (log.clone(), log);
-    let engine = EngineServer::builder()
-        .on_open(move |socket: EngineSocket| {
-            let opened = opened.clone();
-            async move { opened.note(format_args!("open {}", socket.transport_name())) }
-        })
-        .on_message(async |socket: EngineSocket, message: EngineMessage| match message {
-            EngineMessage::Text(text) if text == "close" => socket.close(),
-            message => drop(socket.send(message)),
-        })
-        .on_close(move |_, reason: DisconnectReason| {
-            let closed = closed.clone();
-            async move { closed.note(format_args!("closed: {reason}")) }
-        })
-        .build()
-        .expect("a server");
-    (engine, lines)
-}
-
 #[tokio::test]
-async fn engine_io_alone_opens_exchanges_messages_and_closes() {
-    let (engine, mut lines) = engine();
-    let addr = engine.listen("127.0.0.1:0").await.expect("a port").local_addr();
-    let mut client = Client::connect_to(addr, "/engine.io/?EIO=4&transport=websocket", "").await;
-    let opened = lines.next().await;
-    assert!(opened.starts_with("open "), "{opened}");
-    client.send("hello").await;
-    client.expect("hello").await;
-    client.send_binary(&[1, 2, 3]).await;
-    assert_eq!(client.binary().await, [1, 2, 3][..]);
-    client.send("last").await;
-    client.send("close").await;
-    assert_eq!(client.rest().await, [Message::Text("last".into())]);
-    lines.expect("closed: forced close").await;
-    until("nothing is left", || engine.clients_count() == 0).await;
-
-    let poller = Poller::connect_to(addr, "/engine.io/").await;
-    lines.expect("open polling").await;
-    poller.post("4one\x1e4two\x1ebAQI=").await;
-    assert_eq!(poller.poll().await, ["4one", "4two", "bAQI="]);
-    poller.post("1").await;
-    lines.expect("closed: transport close").await;
-}
-
-#[tokio::test]
-async fn two_servers_share_a_port() {
+async fn new_sessions_are_refused_by_a_host_that_goes_on() {
     let io = server();
-    let (engine, _lines) = engine();
-    let listener = Listener::bind("127.0.0.1:0").await.expect("a port").mount(&io).mount(&engine);
-    let addr = listener.spawn().expect("an address").local_addr();
-    all_transports_work(addr, "/socket.io/").await;
-    let mut client = Client::connect_to(addr, "/engine.io/?EIO=4&transport=websocket", "").await;
-    client.send("hello").await;
-    client.expect("hello").await;
+    let router = axum::Router::new().layer(io.layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let host = tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut client = Client::joined(addr).await;
+    let shutdown = tokio::spawn({
+        let io = io.clone();
+        async move { io.shutdown(Duration::from_secs(10)).await }
+    });
+    client.rest().await;
+    soon(shutdown).await.expect("no panic");
+    let response = support::get(addr, "/socket.io/?EIO=4&transport=polling").await;
+    assert_eq!(response.status, 503, "{response:?}");
+    host.abort();
 }

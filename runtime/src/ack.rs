@@ -156,7 +156,7 @@ impl Ack {
         let Some(target) = self.target else { return Ok(()) };
         let frame = Frame::ack(&target.namespace, target.id, args)?;
         match &self.peer {
-            Peer::Server(socket) => socket.send_ack(&frame)?,
+            Peer::Server(socket) => socket.send_ack(frame)?,
             Peer::Client(socket) => socket.send_ack(&frame)?,
         }
         Ok(())

@@ -10,8 +10,8 @@ use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::request::{RequestId, Response};
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::server::Connection;
-use sansocket_protocol::socket::server::{AckOutcome, SocketKey};
+use sansocket_protocol::server::{Connection, Event};
+use sansocket_protocol::socket::server::{AckOutcome, SocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -149,35 +149,6 @@ impl Cell {
 
     // --- the owner's side -------------------------------------------------------------------------------------
 
-    /// The owner wakes up, and takes the upgrades that were accepted meanwhile.
-    /// Also says whether it is to end now, whatever is left.
-    pub(crate) fn wake_up(&self) -> (Vec<(RequestId, OnUpgrade)>, bool) {
-        let mut inner = self.lock();
-        inner.awake = true;
-        (std::mem::take(&mut inner.upgrades), inner.cut)
-    }
-
-    /// The owner has nothing to do that it knows of: it may sleep until `waker` is called. With `may_end`, nothing
-    /// but the machine keeps the session alive.
-    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool) -> Rest {
-        let mut inner = self.lock();
-        if inner.machine.has_output() || !inner.upgrades.is_empty() || inner.cut {
-            return Rest::Awake;
-        }
-        if may_end && inner.machine.is_finished() {
-            inner.ended = true;
-            return Rest::Over;
-        }
-        let deadline = inner.machine.poll_timeout();
-        inner.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
-        match &mut inner.waker {
-            Some(before) => before.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        inner.awake = false;
-        Rest::Asleep(deadline)
-    }
-
     /// Ends the session whatever is left: its owner goes away.
     pub(crate) fn force_end(&self) -> Leftovers {
         let mut inner = self.lock();
@@ -251,7 +222,70 @@ pub(crate) struct Leftovers {
     pub(crate) room: Vec<Waker>,
 }
 
+/// What the owner knows of the round that it is in. It lives no longer than a poll: idle sessions have none.
+#[derive(Default)]
+pub(crate) struct Round {
+    /// It has said that it is awake.
+    pub(crate) awake: bool,
+    /// The session is to end now, whatever is left.
+    pub(crate) cut: bool,
+    /// Upgrades that were accepted meanwhile.
+    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    /// An event that was pulled together with what brought it.
+    pub(crate) pulled: Option<Pulled>,
+}
+
+/// An event, pulled out of the machine.
+pub(crate) struct Pulled {
+    pub(crate) event: Event,
+    /// Whom it concerns, if it is an acknowledgement.
+    pub(crate) sink: Option<AckSink>,
+    /// There may be another one.
+    pub(crate) more: bool,
+}
+
 impl Inner {
+    /// The owner is awake, and takes the upgrades that were accepted meanwhile. Part of the first lock that it needs
+    /// anyway: whoever rings it before that rings once too often.
+    pub(crate) fn wake_up(&mut self, round: &mut Round) {
+        if !round.awake {
+            round.awake = true;
+            self.awake = true;
+            round.cut = self.cut;
+            round.upgrades = std::mem::take(&mut self.upgrades);
+        }
+    }
+
+    /// The next event.
+    pub(crate) fn pull(&mut self) -> Option<Pulled> {
+        let event = self.machine.poll_event()?;
+        let sink = match &event {
+            Event::Socket(SocketEvent::Ack { socket, id, .. }) => self.acks.remove(&(*socket, *id)),
+            _ => None,
+        };
+        Some(Pulled { event, sink, more: self.machine.has_event() })
+    }
+
+    /// The owner has nothing to do that it knows of: it may sleep until `waker` is called. With `may_end`, nothing
+    /// but the machine keeps the session alive.
+    pub(crate) fn fall_asleep(&mut self, waker: &Waker, may_end: bool) -> Rest {
+        if self.machine.has_output() || !self.upgrades.is_empty() || self.cut {
+            return Rest::Awake;
+        }
+        if may_end && self.machine.is_finished() {
+            self.ended = true;
+            return Rest::Over;
+        }
+        let deadline = self.machine.poll_timeout();
+        self.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
+        match &mut self.waker {
+            Some(before) => before.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        self.awake = false;
+        Rest::Asleep(deadline)
+    }
+
     pub(crate) fn is_ended(&self) -> bool {
         self.ended
     }

@@ -3,8 +3,10 @@
 use crate::handshake::Connection as Peer;
 use crate::host::{Host, within};
 use crate::http::{ResponseBody, target};
-use crate::runtime::BoxFuture;
+use crate::runtime::{BoxFuture, Runtime, Stream};
+use crate::timer::HttpTimer;
 use crate::trace::debug;
+use crate::write_deadline::WriteDeadline;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -56,6 +58,11 @@ impl Endpoint {
         self.host.closing.wait().await;
     }
 
+    /// The runtime of its server.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        self.host.runtime()
+    }
+
     /// How long a TLS handshake may take.
     pub fn tls_deadline(&self) -> Duration {
         self.host.deadlines.tls
@@ -73,16 +80,11 @@ pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<Response
 
 /// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
 ///
-/// `timer` is the runtime's timer as hyper wants it.
-pub async fn serve_connection<IO, T>(
-    io: IO,
-    endpoints: Arc<[Endpoint]>,
-    fallback: Option<Fallback>,
-    peer: Peer,
-    timer: T,
-) where
-    IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-    T: hyper::rt::Timer + Send + Sync + 'static,
+/// For [`Runtime::stream`](crate::Runtime::stream) to have the stream itself again, it asks
+/// [`raw_stream`](crate::raw_stream).
+pub async fn serve_connection<IO>(io: IO, endpoints: Arc<[Endpoint]>, fallback: Option<Fallback>, peer: Peer)
+where
+    IO: Stream + 'static,
 {
     let Some(first) = endpoints.first().cloned() else { return };
     let head_seen = Arc::new(AtomicBool::new(false));
@@ -104,8 +106,9 @@ pub async fn serve_connection<IO, T>(
         }
     });
     let deadlines = first.host.deadlines;
+    let io = WriteDeadline::new(io, deadlines.write, first.host.runtime().clone());
     let connection = http1::Builder::new()
-        .timer(timer)
+        .timer(HttpTimer(first.runtime().clone()))
         // This is also how long a connection may idle between two polls.
         .header_read_timeout(deadlines.head)
         .max_buf_size(64 << 10)

@@ -186,7 +186,7 @@ impl EngineSocket {
             Message::Text(text) => Frame::text_message(&text),
             Message::Binary(data) => Frame::binary_message(data),
         };
-        self.cell.with(|machine| machine.send(&frame))
+        self.cell.with(|machine| machine.send(frame))
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.

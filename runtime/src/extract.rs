@@ -11,6 +11,7 @@ use crate::handshake::Handshake;
 use crate::namespace::Namespace;
 use crate::server::Server;
 use crate::socket::Socket;
+use crate::unheard::AUTH_MISFIT;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::args::{Args, ArgsError};
 use serde::de::DeserializeOwned;
@@ -36,6 +37,15 @@ pub trait FromContext<K: Kind>: Sized {
     /// # Errors
     /// [`HandlerError`] if it is not there; then the handler is not called.
     fn from_context(context: &mut Context) -> Result<Self, HandlerError>;
+
+    /// The same for the last parameter of a handler: nothing is extracted after it, so that it may take what
+    /// [`from_context`](Self::from_context) has to copy.
+    ///
+    /// # Errors
+    /// As for [`from_context`](Self::from_context).
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        Self::from_context(context)
+    }
 }
 
 /// The kinds of handlers that see an event's arguments.
@@ -142,9 +152,11 @@ impl<K: ServerKind> FromContext<K> for Handshake {
 
 impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.auth().map(Self).map_err(|error| {
-            HandlerError::Missing(format!("the client's auth is no `{}`: {error}", type_name::<T>()))
-        })
+        context
+            .socket()?
+            .auth()
+            .map(Self)
+            .map_err(|error| HandlerError::Missing(format!("{AUTH_MISFIT}{}`: {error}", type_name::<T>())))
     }
 }
 
@@ -190,6 +202,10 @@ impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         Ok(T::from_context(context).ok())
     }
+
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        Ok(T::from_context_at_last(context).ok())
+    }
 }
 
 impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for Data<T> {
@@ -207,6 +223,12 @@ impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for TryData<T> {
 impl<K: HasArgs> FromContext<K> for Args {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         args(context).cloned()
+    }
+
+    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+        // Other handlers of the same event may still want them.
+        let taken = if context.is_sole { context.args.take() } else { None };
+        taken.map_or_else(|| args(context).cloned(), Ok)
     }
 }
 

@@ -122,11 +122,21 @@ pub struct Context {
     pub(crate) ack_taken: bool,
     pub(crate) reason: Option<CloseReason>,
     pub(crate) connect_error: Option<crate::client::ConnectError>,
+    /// The event goes to one handler, and nobody looks at its arguments afterwards.
+    pub(crate) is_sole: bool,
 }
 
 impl Context {
     pub(crate) fn new(peer: Peer) -> Self {
-        Self { peer, args: None, ack: None, ack_taken: false, reason: None, connect_error: None }
+        Self {
+            peer,
+            args: None,
+            ack: None,
+            ack_taken: false,
+            reason: None,
+            connect_error: None,
+            is_sole: false,
+        }
     }
 
     /// The client that a server's handler serves.
@@ -240,20 +250,22 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
 }
 
 macro_rules! handlers {
-    ($($param:ident)*) => {
-        impl<K, F, Fut, Output, $($param,)*> Handler<K, ($($param,)*)> for F
+    ($($param:ident)* $(; $last:ident)?) => {
+        impl<K, F, Fut, Output, $($param,)* $($last)?> Handler<K, ($($param,)* $($last,)?)> for F
         where
             K: Kind,
-            F: Fn($($param),*) -> Fut + Send + Sync + 'static,
+            F: Fn($($param,)* $($last)?) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Output> + Send + 'static,
             Output: IntoOutcome<K>,
             $($param: FromContext<K>,)*
+            $($last: FromContext<K>,)?
         {
             #[allow(non_snake_case)]
             fn call(&self, context: &mut Context) -> Result<BoxFuture<K::Outcome>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
+                $(let $last = $last::from_context_at_last(context)?;)?
                 let ack = if context.ack_taken { None } else { context.ack.clone() };
-                let future = self($($param),*);
+                let future = self($($param,)* $($last)?);
                 Ok(Box::pin(async move { future.await.into_outcome(ack) }))
             }
         }
@@ -261,14 +273,14 @@ macro_rules! handlers {
 }
 
 handlers!();
-handlers!(A);
-handlers!(A B);
-handlers!(A B C);
-handlers!(A B C D);
-handlers!(A B C D E);
-handlers!(A B C D E G);
-handlers!(A B C D E G H);
-handlers!(A B C D E G H I);
+handlers!(; A);
+handlers!(A; B);
+handlers!(A B; C);
+handlers!(A B C; D);
+handlers!(A B C D; E);
+handlers!(A B C D E; G);
+handlers!(A B C D E G; H);
+handlers!(A B C D E G H; I);
 
 /// A handler whose parameters are forgotten.
 pub(crate) trait AnyHandler<K: Kind>: Send + Sync {

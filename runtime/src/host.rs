@@ -64,6 +64,8 @@ pub(crate) struct Deadlines {
     pub(crate) body: Duration,
     /// How long a TLS handshake may take.
     pub(crate) tls: Duration,
+    /// How long a client may take nothing of a response.
+    pub(crate) write: Duration,
 }
 
 /// The sessions of a server, and its HTTP.

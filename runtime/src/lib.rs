@@ -7,11 +7,12 @@
 //! |---|---|
 //! | handlers and what they may take and return | [`handler`], [`extract`], [`ack`] |
 //! | one client, many clients | [`Socket`], [`Namespace`], [`Broadcast`] |
-//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`serve_connection`] |
+//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`Mounted`], [`serve_connection`] |
 //! | the WebSocket frames | [`websocket`] |
 #![forbid(unsafe_code)]
 
 pub mod ack;
+mod adapter;
 mod broadcast;
 mod cell;
 pub mod client;
@@ -24,6 +25,7 @@ pub mod handler;
 mod handshake;
 mod host;
 mod http;
+mod listener;
 mod namespace;
 mod options;
 pub mod runtime;
@@ -32,10 +34,14 @@ mod session;
 mod signal;
 mod socket;
 mod sockets;
+mod timer;
+mod tower;
 mod trace;
 mod typemap;
+mod unheard;
 pub mod websocket;
 mod worker;
+mod write_deadline;
 
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
@@ -49,6 +55,7 @@ pub use extract::{Auth, Data, DisconnectReason, Event, Extension, PeerAddr, Stat
 pub use handler::Handler;
 pub use handshake::{Connection, Handshake};
 pub use http::ResponseBody;
+pub use listener::{Listening, Mount, Mounted};
 pub use namespace::{DynamicNamespace, Namespace};
 pub use options::{BuildError, Options};
 pub use runtime::Runtime;
@@ -62,6 +69,12 @@ pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
 pub use serde::Serialize;
 pub use server::Server;
 pub use socket::Socket;
+pub use tower::{LayeredService, ServerLayer, ServerService};
+pub use write_deadline::{WriteDeadline, raw_stream};
 
 #[doc(hidden)]
+pub use ::bytes::Bytes;
+#[doc(hidden)]
 pub use ::http as http_types;
+#[doc(hidden)]
+pub use hyper::body::Incoming;

@@ -26,7 +26,7 @@ pub(crate) struct Table {
     pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
     pub(crate) any: Vec<SharedHandler<OnEvent>>,
     pub(crate) fallback: Vec<SharedHandler<OnEvent>>,
-    /// In the order of their names.
+    /// In the order of their names' lengths, then of the names: most comparisons are then of two numbers.
     events: Vec<(Box<str>, Vec<Listener>)>,
 }
 
@@ -39,10 +39,15 @@ pub(crate) struct Listener {
 impl Table {
     /// The listeners of an event, in the order of their registration.
     pub(crate) fn listeners(&self, event: &str) -> &[Listener] {
-        match self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
+        match self.find(event) {
             Ok(at) => &self.events[at].1,
             Err(_) => &[],
         }
+    }
+
+    fn find(&self, event: &str) -> Result<usize, usize> {
+        self.events
+            .binary_search_by(|(name, _)| name.len().cmp(&event.len()).then_with(|| (**name).cmp(event)))
     }
 
     /// Whether an event goes straight to its listeners.
@@ -51,7 +56,7 @@ impl Table {
     }
 
     fn add(&mut self, event: &str, listener: Listener) {
-        match self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
+        match self.find(event) {
             Ok(at) => self.events[at].1.push(listener),
             Err(at) => self.events.insert(at, (event.into(), vec![listener])),
         }

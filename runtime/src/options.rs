@@ -67,6 +67,7 @@ impl Options {
                 head: Duration::ZERO,
                 body: Duration::from_secs(30),
                 tls: Duration::from_secs(10),
+                write: Duration::from_secs(30),
             },
             client: None,
             cleanup_empty: false,
@@ -133,6 +134,11 @@ impl Options {
         deadlines.head = head.unwrap_or(deadlines.head);
         deadlines.body = body.unwrap_or(deadlines.body);
         deadlines.tls = tls.unwrap_or(deadlines.tls);
+    }
+
+    /// Sets how long a client may take nothing of a response.
+    pub fn write_timeout(&mut self, timeout: Duration) {
+        self.deadlines.write = timeout;
     }
 
     /// Sets where the browser's client is served from.
@@ -429,6 +435,14 @@ macro_rules! engine_builder_methods {
             self
         }
 
+        /// How long a client may take nothing of a response that waits to be written; then its connection is cut.
+        /// Default 30 s. It does not concern WebSockets, which have `close_timeout`, `send_budget` and the
+        /// heartbeat. Stand-alone only.
+        pub fn write_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.options.write_timeout(timeout);
+            self
+        }
+
         /// How long a TLS handshake may take. Default 10 s. Stand-alone only.
         pub fn tls_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.options.deadlines(None, None, None, Some(timeout));
@@ -459,6 +473,12 @@ macro_rules! server_builder_methods {
         /// How many namespaces one connection may be in. Default 100.
         pub fn max_namespaces(mut self, namespaces: usize) -> Self {
             self.options.sockets.max_namespaces = namespaces;
+            self
+        }
+
+        /// How long the name of a namespace may be that a client asks for, in bytes. Default 512.
+        pub fn max_namespace_name(mut self, bytes: usize) -> Self {
+            self.options.sockets.max_namespace_name = bytes;
             self
         }
 

@@ -3,12 +3,14 @@
 use crate::Endpoint;
 use crate::broadcast::Broadcast;
 use crate::error::{BroadcastAckError, EmitError, HandlerError};
+use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::host::Host;
 use crate::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
 use crate::runtime::BoxFuture;
 use crate::socket::Socket;
-use crate::trace::debug;
+use crate::trace::{debug, is_heard};
 use crate::typemap::TypeMap;
+use crate::unheard::Unheard;
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::args::Args;
@@ -34,6 +36,7 @@ pub(crate) struct ServerInner {
     concurrent: Arc<AtomicUsize>,
     max_concurrent: usize,
     on_error: OnceLock<ErrorHook>,
+    unheard: Unheard,
     this: Weak<ServerInner>,
 }
 
@@ -75,6 +78,7 @@ impl ServerInner {
             concurrent: Arc::default(),
             max_concurrent: parts.max_concurrent,
             on_error: OnceLock::new(),
+            unheard: Unheard::default(),
             this,
         }
     }
@@ -131,11 +135,20 @@ impl ServerInner {
 
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
+        self.report_about(socket, None, error);
+    }
+
+    /// The same, with the event that it is about.
+    pub(crate) fn report_about(&self, socket: &Socket, args: Option<&Args>, error: &HandlerError) {
         debug!(socket = socket.id(), %error, "in a handler");
-        if let Some(hook) = self.on_error.get() {
-            if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
-                debug!("the error hook panicked");
+        match self.on_error.get() {
+            Some(hook) => {
+                if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                    debug!("the error hook panicked");
+                }
             }
+            None if is_heard() => {}
+            None => self.unheard.show(&socket.namespace_inner().name, args, error),
         }
     }
 
@@ -157,6 +170,18 @@ impl ServerInner {
 /// An adapter makes it (`Server::builder()` there) and lets it listen.
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
+
+macro_rules! shorthands {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty;)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $name<Params: 'static>(&self, handler: impl Handler<$kind, Params>) -> &Self {
+                self.root().$name(handler);
+                self
+            }
+        )*
+    };
+}
 
 impl Server {
     /// The HTTP side, for adapters to mount.
@@ -205,6 +230,55 @@ impl Server {
         DynamicNamespace(dynamic)
     }
 
+    shorthands! {
+        /// [`Namespace::middleware`] of the main namespace.
+        middleware: OnConnect;
+        /// [`Namespace::on_connect`] of the main namespace.
+        on_connect: OnConnect;
+        /// [`Namespace::on_connected`] of the main namespace.
+        on_connected: OnConnected;
+        /// [`Namespace::on_disconnect`] of the main namespace.
+        on_disconnect: OnDisconnect;
+        /// [`Namespace::event_middleware`] of the main namespace.
+        event_middleware: OnFilter;
+        /// [`Namespace::on_any`] of the main namespace.
+        on_any: OnEvent;
+        /// [`Namespace::on_fallback`] of the main namespace.
+        on_fallback: OnEvent;
+    }
+
+    /// [`Namespace::on`] of the main namespace: runs when a client emits `event` there.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{Data, Server, Socket};
+    /// fn register(io: &Server) {
+    ///     io.on("message", async |socket: Socket, Data(text): Data<String>| {
+    ///         let _ = socket.emit("message-back", &text);
+    ///     })
+    ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
+    /// }
+    /// ```
+    pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+        self.root().on(event, handler);
+        self
+    }
+
+    /// [`Namespace::on_concurrent`] of the main namespace.
+    pub fn on_concurrent<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnEvent, Params>,
+    ) -> &Self {
+        self.root().on_concurrent(event, handler);
+        self
+    }
+
+    /// [`Namespace::off`] of the main namespace.
+    pub fn off(&self, event: &str) -> &Self {
+        self.root().off(event);
+        self
+    }
+
     /// All namespaces that exist, in the order of their names.
     pub fn namespaces(&self) -> Vec<Namespace> {
         let namespaces = self.0.namespaces.read().unwrap_or_else(PoisonError::into_inner);
@@ -213,6 +287,11 @@ impl Server {
 
     /// Sets what hears of errors in handlers: arguments that do not fit, returned errors, panics. The first one
     /// set stays.
+    ///
+    /// Without one, and without a subscriber of tracing that hears this library's debug messages, each error is one
+    /// line on stderr, up to 100 of them. A line names the event, the namespace and what is wrong, and shows no ids
+    /// and nothing of what the client sent; the words of returned errors and panics are the application's own.
+    /// Setting a hook replaces that: one that does nothing silences it.
     pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));

@@ -5,7 +5,7 @@
 //! handlers run, and writes once for all that they sent.
 
 use crate::ack::Reply;
-use crate::cell::{Answer, Cell, Rest};
+use crate::cell::{Answer, Cell, Inner, Pulled, Rest, Round};
 use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Stream, Timer};
 use crate::sockets::Done;
@@ -99,6 +99,8 @@ struct WebSocket {
     /// What hyper had read beyond the handshake.
     ahead: Bytes,
     unwritten: Vec<u8>,
+    /// How much at its beginning is written: a large backlog is not moved for every part that leaves.
+    written: usize,
     state: State,
     /// The machine did not want more at the last look.
     paused: bool,
@@ -129,8 +131,8 @@ pub(crate) struct Session {
     /// The time of this round.
     now: time::Instant,
     opened: bool,
-    /// The session is to end now, whatever is left.
-    cut: bool,
+    /// Something was written, or was not, that the machine has not heard of.
+    untold: bool,
     on_end: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -152,17 +154,24 @@ impl Session {
             armed_for: None,
             now: time::Instant::ZERO,
             opened: false,
-            cut: false,
+            untold: false,
             on_end: Some(on_end),
         }
     }
 
-    /// Begins a round that may follow a sleep.
-    fn wake_up(&mut self) {
-        let (mut upgrades, cut) = self.cell.wake_up();
-        self.upgrading.append(&mut upgrades);
-        self.cut = cut;
+    /// Begins a round that may follow a sleep: takes what has arrived.
+    fn wake_up(&mut self, round: &mut Round, context: &mut Context<'_>) {
         self.now = self.cell.now();
+        round.awake = false;
+        self.poll_read(round, context);
+        if !round.awake {
+            self.cell.lock().wake_up(round);
+        }
+        self.upgrading.append(&mut round.upgrades);
+        if !self.upgrading.is_empty() {
+            self.poll_upgrades(context);
+            self.poll_read(round, context);
+        }
     }
 
     /// Tells the application once that the session has opened.
@@ -212,6 +221,7 @@ impl Session {
                         reader,
                         ahead,
                         unwritten,
+                        written: 0,
                         state,
                         paused: false,
                         flushing: false,
@@ -226,28 +236,37 @@ impl Session {
     }
 
     /// Reads one batch from each WebSocket. Returns whether anything came.
-    fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+    fn poll_read(&mut self, round: &mut Round, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         for websocket in &mut self.websockets {
             if websocket.state != State::Dead {
-                progress |= websocket.poll_read(&self.cell, self.now, context);
+                // Before the session has opened, for the application, it is told of no event.
+                let round = (&mut *round, self.opened);
+                progress |= websocket.poll_read(&self.cell, self.now, round, context);
             }
         }
         progress
     }
 
     /// Hands events to the application and begins its jobs.
-    fn dispatch(&mut self, context: &mut Context<'_>) {
+    fn dispatch(&mut self, round: &mut Round, context: &mut Context<'_>) {
+        let mut more = true;
         for _ in 0..EVENTS_PER_ROUND {
-            let mut inner = self.cell.lock();
-            let Some(event) = inner.machine.poll_event() else { break };
-            let ack = match &event {
-                Event::Socket(SocketEvent::Ack { socket, id, .. }) => inner.acks.remove(&(*socket, *id)),
-                _ => None,
+            // What a handler brings about after the last look is found before the session falls asleep.
+            let pulled = match round.pulled.take() {
+                Some(pulled) => pulled,
+                None if !more => break,
+                None => match self.cell.lock().pull() {
+                    Some(pulled) => pulled,
+                    None => break,
+                },
             };
-            drop(inner);
-            if let (Some(sink), Event::Socket(SocketEvent::Ack { outcome, .. })) = (ack, &event) {
-                sink(outcome.clone());
+            more = pulled.more;
+            let Pulled { event, sink, .. } = pulled;
+            if let Some(sink) = sink {
+                if let Event::Socket(SocketEvent::Ack { outcome, .. }) = event {
+                    sink(outcome);
+                }
                 continue;
             }
             let socket = match &event {
@@ -258,9 +277,13 @@ impl Session {
                 ) => Some(*socket),
                 _ => None,
             };
-            let started = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.cell)));
-            match started {
-                Ok(Some(job)) => self.begin(job, context),
+            // Most handlers finish at the first poll.
+            let begun = catch_unwind(AssertUnwindSafe(|| {
+                let mut job = self.application.handle(event, &self.cell)?;
+                job.work.poll(context).is_pending().then_some(job)
+            }));
+            match begun {
+                Ok(Some(job)) => self.keep(job),
                 Ok(None) => {}
                 Err(panic) => self.application.panicked(socket, panic, &self.cell),
             }
@@ -270,12 +293,15 @@ impl Session {
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
         match job.work.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                self.cell.lock().machine.hold(job.socket);
-                self.jobs.push(job);
-            }
+            Ok(Poll::Pending) => self.keep(job),
             Err(panic) => self.application.panicked(job.socket, panic, &self.cell),
         }
+    }
+
+    /// Later events of its socket wait for it.
+    fn keep(&mut self, job: Job) {
+        self.cell.lock().machine.hold(job.socket);
+        self.jobs.push(job);
     }
 
     /// Goes on with the jobs that were not done at once.
@@ -301,17 +327,20 @@ impl Session {
     /// Writes what the machine wants written, as far as the sockets take it.
     fn transmit(&mut self, context: &mut Context<'_>) {
         let mut inner = self.cell.lock();
+        if std::mem::take(&mut self.untold) {
+            tell(&mut inner, &self.websockets, self.now);
+        }
+        let room = inner.take_room();
         let is_behind = |websocket: &WebSocket| websocket.flushing || !websocket.unwritten.is_empty();
         let behind = self.websockets.iter().any(is_behind);
         if !behind && !inner.machine.has_transmit() {
-            let room = inner.take_room();
             drop(inner);
             return room.into_iter().for_each(Waker::wake);
         }
         let mut answers: Vec<(oneshot::Sender<Answer>, Answer)> = Vec::new();
         // Dropped without the lock: their streams may be the host's.
         let mut given_up = Vec::new();
-        let room = with_buffers(|buffers| {
+        with_buffers(|buffers| {
             // The first WebSocket writes from the worker's buffer, and takes over only what is left.
             if let Some(first) = self.websockets.first_mut() {
                 if first.unwritten.is_empty() {
@@ -364,21 +393,29 @@ impl Session {
                     first.unwritten = Vec::new();
                 } else if buffers.write.capacity() == 0 {
                     // The socket is behind: keep only what is left, and give the large buffer back.
-                    let left = first.unwritten.as_slice().to_vec();
+                    let left = first.unwritten[std::mem::take(&mut first.written)..].to_vec();
                     buffers.write = std::mem::replace(&mut first.unwritten, left);
                 }
             }
-            let mut inner = self.cell.lock();
-            let current = self.websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
-            let unwritten = current.map_or(0, |websocket| websocket.unwritten.len());
-            inner.machine.handle_unwritten(self.now, unwritten);
-            inner.take_room()
         });
+        self.untold = true;
         for (sender, answer) in answers {
             // A request that is gone has said so itself.
             let _ = sender.send(answer);
         }
         room.into_iter().for_each(Waker::wake);
+    }
+
+    fn fall_asleep(&mut self, waker: &Waker, may_end: bool) -> Rest {
+        let mut inner = self.cell.lock();
+        if std::mem::take(&mut self.untold) {
+            tell(&mut inner, &self.websockets, self.now);
+        }
+        let room = inner.take_room();
+        let rest = inner.fall_asleep(waker, may_end);
+        drop(inner);
+        room.into_iter().for_each(Waker::wake);
+        rest
     }
 
     /// Arms the timer. Returns whether a deadline is over already.
@@ -431,32 +468,33 @@ impl Future for Session {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.wake_up();
-        this.poll_upgrades(context);
-        this.poll_read(context);
+        let round = &mut Round::default();
+        this.wake_up(round, context);
         for _ in 0..ROUNDS_PER_POLL {
             // What has arrived is handled, then all that this gave is written at once.
             this.open(context);
-            this.dispatch(context);
+            this.dispatch(round, context);
             this.poll_jobs(context);
             this.transmit(context);
-            this.websockets.retain(|websocket| websocket.state != State::Dead);
-            if this.cut {
+            if this.websockets.iter().any(|websocket| websocket.state == State::Dead) {
+                this.websockets.retain(|websocket| websocket.state != State::Dead);
+            }
+            if round.cut {
                 return Poll::Ready(());
             }
-            if this.poll_read(context) {
+            if this.poll_read(round, context) {
                 continue;
             }
             let may_end = this.jobs.is_empty() && this.websockets.is_empty();
-            match this.cell.fall_asleep(context.waker(), may_end) {
+            match this.fall_asleep(context.waker(), may_end) {
                 Rest::Over => return Poll::Ready(()),
                 Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
-                Rest::Asleep(_) | Rest::Awake => {
-                    this.wake_up();
-                    this.poll_upgrades(context);
-                    this.poll_read(context);
-                }
+                Rest::Asleep(_) | Rest::Awake => this.wake_up(round, context),
             }
+        }
+        if round.pulled.is_some() {
+            // It was pulled already, so it cannot wait for the next round.
+            this.dispatch(round, context);
         }
         context.waker().wake_by_ref();
         Poll::Pending
@@ -484,13 +522,27 @@ impl Drop for Session {
     }
 }
 
+/// Tells the machine what was not written yet.
+fn tell(inner: &mut Inner, websockets: &[WebSocket], now: time::Instant) {
+    let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
+    let unwritten = current.map_or(0, WebSocket::left);
+    inner.machine.handle_unwritten(now, unwritten);
+}
+
 fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {
     websockets.iter_mut().find(|websocket| websocket.id == id && websocket.state == State::Open)
 }
 
 impl WebSocket {
-    /// Reads one batch and gives its messages to the machine. Returns whether anything came.
-    fn poll_read(&mut self, cell: &Cell, now: time::Instant, context: &mut Context<'_>) -> bool {
+    /// Reads one batch and gives its messages to the machine. Returns whether anything came. The first event that
+    /// this makes is pulled with it, if the application `may_hear`.
+    fn poll_read(
+        &mut self,
+        cell: &Cell,
+        now: time::Instant,
+        (round, may_hear): (&mut Round, bool),
+        context: &mut Context<'_>,
+    ) -> bool {
         if self.paused && self.state == State::Open {
             self.paused = !cell.lock().machine.wants_read_from(self.id);
             if self.paused {
@@ -527,6 +579,7 @@ impl WebSocket {
                 debug!(%error, "a client broke the WebSocket protocol");
             }
             let mut inner = cell.lock();
+            inner.wake_up(round);
             for item in inbox.drain(..) {
                 if self.state != State::Open && !matches!(item, Incoming::Close(_)) {
                     continue;
@@ -539,7 +592,7 @@ impl WebSocket {
                         inner.machine.handle_websocket(now, self.id, Message::Binary(data));
                     }
                     // One who pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
-                    Incoming::Ping(data) if self.unwritten.len() < PONGS_BELOW => {
+                    Incoming::Ping(data) if self.left() < PONGS_BELOW => {
                         websocket::write_pong(&mut self.unwritten, None, &data);
                     }
                     Incoming::Ping(_) => {}
@@ -558,6 +611,9 @@ impl WebSocket {
             }
             if let Err(error) = fed {
                 self.violated(error, &mut inner.machine, now);
+            }
+            if may_hear && round.pulled.is_none() {
+                round.pulled = inner.pull();
             }
             self.paused = !inner.machine.wants_read_from(self.id);
             true
@@ -584,25 +640,34 @@ impl WebSocket {
         }
         self.state = State::Dead;
         self.unwritten = Vec::new();
+        self.written = 0;
         self.flushing = false;
+    }
+
+    /// How much waits to be written.
+    fn left(&self) -> usize {
+        self.unwritten.len() - self.written
     }
 
     /// Writes what is queued, as far as the socket takes it.
     fn poll_write(&mut self, cell: &Cell, now: time::Instant, context: &mut Context<'_>) {
-        let mut written = 0;
-        while written < self.unwritten.len() {
-            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[written..]) {
-                Poll::Ready(Ok(bytes)) if bytes > 0 => written += bytes,
+        while self.left() > 0 {
+            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[self.written..]) {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => self.written += bytes,
                 // Whatever follows would follow half a frame.
                 Poll::Ready(_) => return self.ended(cell, now, Some(1006)),
                 Poll::Pending => {
-                    self.unwritten.drain(..written);
+                    // Once more than half is gone, moving the rest costs less than what has left.
+                    if self.written > self.left() {
+                        self.unwritten.drain(..std::mem::take(&mut self.written));
+                    }
                     return;
                 }
             }
         }
-        if written > 0 {
+        if self.written > 0 {
             self.unwritten.clear();
+            self.written = 0;
             self.flushing = true;
         }
         if !self.flushing {

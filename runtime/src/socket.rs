@@ -25,6 +25,11 @@ use std::time::Duration;
 const CONNECTING: u8 = 0;
 const JOINED: u8 = 1;
 const GONE: u8 = 2;
+/// Disconnected before it had joined.
+const REFUSED: u8 = 3;
+
+/// What a client hears that is refused without a reason.
+pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
 
 pub(crate) struct SocketInner {
     id: Arc<str>,
@@ -104,15 +109,19 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == GONE
     }
 
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == REFUSED
+    }
+
     pub(crate) fn is_joined(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    pub(crate) fn send_ack(&self, frame: &Frame) -> Result<(), SendError> {
+    pub(crate) fn send_ack(&self, frame: Frame) -> Result<(), SendError> {
         self.0.cell.with(|machine| machine.ack(self.0.key, frame))
     }
 
-    pub(crate) fn send(&self, frame: &Frame, volatile: bool) -> Result<(), SendError> {
+    pub(crate) fn send(&self, frame: impl Into<Frame>, volatile: bool) -> Result<(), SendError> {
         self.0.cell.with(|machine| {
             if volatile {
                 machine.emit_volatile(self.0.key, frame).map(drop)
@@ -125,7 +134,7 @@ impl Socket {
     /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
     pub(crate) fn send_with_ack(
         &self,
-        frame: &Frame,
+        frame: impl Into<Frame>,
         id: u64,
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
@@ -190,7 +199,7 @@ impl Socket {
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(&frame, false)?)
+        Ok(self.send(frame, false)?)
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
@@ -199,7 +208,7 @@ impl Socket {
     /// As [`emit`](Self::emit). That it was dropped is none.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(&frame, true)?)
+        Ok(self.send(frame, true)?)
     }
 
     /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
@@ -210,7 +219,7 @@ impl Socket {
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
         self.ready().await;
-        Ok(self.send(&frame, false)?)
+        Ok(self.send(frame, false)?)
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.
@@ -248,7 +257,7 @@ impl Socket {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                Ok(self.send_with_ack(&frame, id, timeout, sink)?)
+                Ok(self.send_with_ack(frame, id, timeout, sink)?)
             });
         async move {
             sent?;
@@ -345,12 +354,19 @@ impl Socket {
 
     // --- the end ----------------------------------------------------------------------------------------------
 
-    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay. In `on_connect` this
-    /// does nothing, since the client has not joined yet: return an error there.
+    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay.
+    ///
+    /// One that has not joined yet is refused, with the message `Connection refused`: in `on_connect` the handlers
+    /// that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an error
+    /// there.
     pub fn disconnect(&self) {
         let reason = CloseReason::ServerNamespaceDisconnect;
+        let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
         // One that is gone already needs no telling.
-        let _ = self.0.cell.with(|machine| machine.disconnect(self.0.key, reason));
+        let _ = self.0.cell.with(|machine| {
+            let key = self.0.key;
+            machine.disconnect(key, reason).or_else(|_| machine.reject(key, CONNECTION_REFUSED, None))
+        });
     }
 
     /// Takes the client out of all namespaces and closes its connection, after what is queued was written.

@@ -9,7 +9,7 @@ use crate::namespace::{Listener, Table};
 use crate::runtime::BoxFuture;
 use crate::server::ServerInner;
 use crate::session::{Application, Job, Work};
-use crate::socket::Socket;
+use crate::socket::{CONNECTION_REFUSED, Socket};
 use crate::trace::debug;
 use bytes::Bytes;
 use sansocket_protocol::error::CloseReason;
@@ -95,8 +95,8 @@ impl Sockets {
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
-        let server = self.server.clone();
-        let live = self.find(key)?;
+        // Field by field: nothing is counted up and down for each event that need not be.
+        let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
         let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
         let table = live.table();
@@ -104,14 +104,17 @@ impl Sockets {
         let listeners = table.listeners(&name);
         if let ([Listener { handler, concurrent: false }], true) = (listeners, table.is_plain()) {
             drop(name);
-            let mut context = Context { args: Some(args), ack, ..Context::new(Peer::Server(socket.clone())) };
-            return match handler.call(&mut context) {
+            let mut context =
+                Context { args: Some(args), ack, is_sole: true, ..Context::new(Peer::Server(socket)) };
+            let begun = handler.call(&mut context);
+            let Context { peer: Peer::Server(socket), args, ack, .. } = context else { return None };
+            return match begun {
                 Ok(future) => {
-                    let done = Done { server, socket, ack: context.ack };
+                    let done = Done { socket, ack };
                     Some(Job { socket: Some(key), work: Work::Event { future, done } })
                 }
                 Err(error) => {
-                    server.report(&socket, &error);
+                    self.server.report_about(&socket, args.as_ref(), &error);
                     None
                 }
             };
@@ -120,7 +123,7 @@ impl Sockets {
         let listeners = listeners.to_vec();
         drop(name);
         let context = Context { args: Some(args), ack, ..Context::new(Peer::Server(socket.clone())) };
-        Some(Job::plain(key, event(server, socket, context, table, listeners)))
+        Some(Job::plain(key, event(self.server.clone(), socket, context, table, listeners)))
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -198,7 +201,6 @@ impl Application for Sockets {
 
 /// What is done with the outcome of an event's only listener.
 pub(crate) struct Done {
-    server: Arc<ServerInner>,
     socket: Socket,
     ack: Option<AckTarget>,
 }
@@ -207,7 +209,14 @@ impl Done {
     pub(crate) fn finish(&self, outcome: Result<Reply, HandlerError>) {
         match outcome {
             Ok(reply) => self.answer(reply),
-            Err(error) => self.server.report(&self.socket, &error),
+            Err(error) => self.report(&error),
+        }
+    }
+
+    fn report(&self, error: &HandlerError) {
+        // It is there as long as its sessions are.
+        if let Some(server) = self.socket.server() {
+            server.0.report(&self.socket, error);
         }
     }
 
@@ -219,8 +228,8 @@ impl Done {
         };
         match frame {
             // The client may be gone meanwhile; nobody is left to be told.
-            Ok(frame) => drop(self.socket.send_ack(&frame)),
-            Err(error) => self.server.report(&self.socket, &error.into()),
+            Ok(frame) => drop(self.socket.send_ack(frame)),
+            Err(error) => self.report(&error.into()),
         }
     }
 }
@@ -249,7 +258,7 @@ async fn run_reported<K>(
 {
     let outcome = run(context, &**handler).await;
     if let Err(error) = outcome.and_then(|outcome| outcome) {
-        server.report(socket, &error);
+        server.report_about(socket, context.args.as_ref(), &error);
     }
 }
 
@@ -257,12 +266,13 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
     let mut context = Context::new(Peer::Server(socket.clone()));
     for handler in table.connect_middleware.iter().chain(&table.connect) {
         let refusal = match run(&mut context, &**handler).await {
+            Ok(Ok(())) if socket.is_refused() => return forget(&server, &socket),
             Ok(Ok(())) => continue,
             Ok(Err(refusal)) => refusal,
             Err(error) => {
                 server.report(&socket, &error);
                 // What did not fit is the server's business; the client hears that it is refused.
-                Refusal::new("Connection refused")
+                Refusal::new(CONNECTION_REFUSED)
             }
         };
         debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
@@ -294,14 +304,14 @@ async fn event(
     for filter in &table.event_middleware {
         let passed = run(&mut context, &**filter).await.and_then(|outcome| outcome);
         if let Err(error) = passed {
-            return server.report(&socket, &error);
+            return server.report_about(&socket, context.args.as_ref(), &error);
         }
     }
     let ack = context.ack.take();
     for handler in &table.any {
         match run(&mut context, &**handler).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) | Err(error) => server.report(&socket, &error),
+            Ok(Err(error)) | Err(error) => server.report_about(&socket, context.args.as_ref(), &error),
         }
     }
     context.ack = ack;
@@ -326,11 +336,11 @@ async fn event(
         match run(&mut context, &*listener.handler).await.and_then(|outcome| outcome) {
             Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
             Ok(_) => reply = reply.or(Some(Reply::Done)),
-            Err(error) => server.report(&socket, &error),
+            Err(error) => server.report_about(&socket, context.args.as_ref(), &error),
         }
     }
     if let Some(reply) = reply {
-        Done { server, socket, ack: context.ack }.answer(reply);
+        Done { socket, ack: context.ack }.answer(reply);
     }
 }
 
@@ -345,11 +355,11 @@ fn spawn_concurrent(
 ) {
     let future = match handler.call(context) {
         Ok(future) => future,
-        Err(error) => return server.report(socket, &error),
+        Err(error) => return server.report_about(socket, context.args.as_ref(), &error),
     };
     // The first value acknowledges, and there was one already.
     let ack = if answered { None } else { context.ack.take() };
-    let done = Done { server: server.clone(), socket: socket.clone(), ack };
+    let done = Done { socket: socket.clone(), ack };
     let task = async move {
         let mut work = Work::Event { future, done };
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
@@ -359,7 +369,7 @@ fn spawn_concurrent(
         });
         let result = finished.await;
         if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
-            done.server.report(&done.socket, &HandlerError::panic(&*panic));
+            done.report(&HandlerError::panic(&*panic));
             let socket = &done.socket;
             let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));
         }

@@ -26,6 +26,17 @@ macro_rules! see {
     }};
 }
 
+/// Whether somebody hears what is said.
+#[cfg(feature = "tracing")]
+pub(crate) fn is_heard() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn is_heard() -> bool {
+    false
+}
+
 pub(crate) use debug;
 #[cfg(not(feature = "tracing"))]
 pub(crate) use see;

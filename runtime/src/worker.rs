@@ -1,7 +1,7 @@
 //! The large buffers of a worker thread, lent to one session at a time, so that an idle connection owns none.
 
 use crate::websocket::Incoming;
-use std::cell::RefCell;
+use std::cell::Cell;
 
 /// How much one read may bring.
 const READ_BYTES: usize = 64 << 10;
@@ -17,12 +17,12 @@ pub(crate) struct Buffers {
 }
 
 thread_local! {
-    static BUFFERS: RefCell<Option<Buffers>> = const { RefCell::new(None) };
+    static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
 /// Lends the thread's buffers to `work`, which must not run user code: a nested call gets fresh ones.
 pub(crate) fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
-    let mut buffers = BUFFERS.with(|cell| cell.borrow_mut().take()).unwrap_or_default();
+    let mut buffers = BUFFERS.take().unwrap_or_default();
     if buffers.read.len() < READ_BYTES {
         buffers.read.resize(READ_BYTES, 0);
     }
@@ -33,6 +33,6 @@ pub(crate) fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     if buffers.inbox.capacity() > 4096 {
         buffers.inbox = Vec::new();
     }
-    BUFFERS.with(|cell| *cell.borrow_mut() = Some(buffers));
+    BUFFERS.set(Some(buffers));
     result
 }

@@ -735,7 +735,17 @@ impl Manager {
     fn deliver(&mut self, now: Instant, message: Message) {
         let State::Active { engine, .. } = &mut self.state else { return };
         match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.handle_message(now, engine, message),
+            Layer::Sockets(sockets) => {
+                sockets.handle_message(now, engine, message);
+                // A handler may await an answer that lies behind what the server has sent before: reading goes on
+                // for a second budget, and no further.
+                let packet =
+                    self.engine_config.max_message.saturating_mul(sockets.config().max_attachments + 1);
+                let twice = self.engine_config.receive_budget.max(packet).saturating_mul(2);
+                if sockets.inbound() >= twice {
+                    engine.abort(CloseReason::Stalled, None);
+                }
+            }
             Layer::Messages { inbound, .. } => {
                 let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
                 if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
@@ -772,6 +782,7 @@ impl Manager {
         let State::Active { engine, opened } = &mut self.state else {
             if !wants_session {
                 self.state = State::Idle;
+                self.backoff.reset();
             }
             return;
         };
@@ -800,20 +811,9 @@ impl Manager {
 
     /// Reading pauses while the application is behind.
     fn settle_pause(&mut self) {
-        let now = self.now;
         let wants_read = self.wants_read();
         let State::Active { engine, .. } = &mut self.state else { return };
-        engine.pause(now, !wants_read);
-        if let Layer::Sockets(sockets) = &self.layer {
-            // A handler may await an answer that lies behind what the server has sent before: reading goes on for
-            // a second budget, and no further.
-            let packet = self.engine_config.max_message.saturating_mul(sockets.config().max_attachments + 1);
-            let twice = self.engine_config.receive_budget.max(packet).saturating_mul(2);
-            if sockets.inbound() >= twice {
-                engine.abort(CloseReason::Stalled, None);
-                self.settle(now);
-            }
-        }
+        engine.pause(!wants_read);
     }
 
     /// The session is over for the application; it may have last words to write.

@@ -15,6 +15,7 @@
 
 mod config;
 mod open;
+mod posting;
 mod transmit;
 mod upgrade;
 
@@ -37,14 +38,13 @@ use bytes::Bytes;
 
 /// A WebSocket takes volatile messages while less than this is queued for it.
 const WRITABLE_BELOW: usize = 64 << 10;
-/// The owner is given no more than this before it has said that it was written.
+/// The owner is given no more than this before it has said that it was written; but all at once when the session
+/// closes, because then it is the owner's to write and to forget.
 const WRITE_AHEAD: usize = 64 << 10;
 /// Queues are given back to the allocator when they are empty and were this long.
 const SHRINK_ABOVE: usize = 32;
 /// What a queued message counts for beside its bytes.
 const PER_MESSAGE: usize = 32;
-/// Python's server throws away a body of more packets than this, and says `OK`.
-const PACKETS_PER_POST: usize = 16;
 /// Close code of a message that is too big (RFC 6455, section 7.4.1).
 const TOO_BIG: u16 = 1009;
 
@@ -119,6 +119,8 @@ pub struct Client {
     close_posted: bool,
     watchdog: Instant,
     paused: bool,
+    /// It paused until now. How late it is, the next call that brings the time will say.
+    resumed: bool,
     control: VecDeque<Transmit>,
     out: VecDeque<Outgoing>,
     queued: usize,
@@ -163,6 +165,7 @@ impl Client {
             close_posted: false,
             watchdog: Instant::FAR_FUTURE,
             paused: false,
+            resumed: false,
             control: VecDeque::new(),
             out: VecDeque::new(),
             queued: 0,
@@ -278,6 +281,11 @@ impl Client {
 
     /// One packet of a response. What comes back is a message for the layer above.
     pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
+        // The packet before it may have ended the transport; this one has nothing to say to the next.
+        if self.reading { self.packet(now, packet) } else { None }
+    }
+
+    fn packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
         match (self.state, packet) {
             (State::Closed, _) => {}
             (State::Opening { .. }, Ok(Packet::Open(json))) => self.open(now, &json),
@@ -320,9 +328,11 @@ impl Client {
     /// connection broke or could not be made, [`PeerError::TooLarge`] if the body passed its limit.
     pub fn request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
         self.fire(now, false);
-        let websocket = self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request);
-        if websocket {
-            self.give_upgrade_up(Some(error));
+        if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
+            self.lose_upgrade(error);
+        } else if self.is_on(request) {
+            self.lose_websocket();
+            self.fail(CloseReason::TransportError, Some(error));
         } else if self.opening == Some(request) || self.poll == Some(request) {
             self.opening = None;
             self.poll = None;
@@ -334,8 +344,6 @@ impl Client {
             } else {
                 self.fail(CloseReason::TransportError, Some(error));
             }
-        } else if self.is_on(request) {
-            self.fail(CloseReason::TransportError, Some(error));
         }
     }
 
@@ -384,7 +392,7 @@ impl Client {
                     self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&text)));
                     return None;
                 }
-                self.handle_packet(now, Packet::decode(text))
+                self.packet(now, Packet::decode(text))
             }
         }
     }
@@ -394,12 +402,9 @@ impl Client {
     pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         self.fire(now, false);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
-            self.upgrade = None;
-            self.upgrade_failed = Some(error.map_or(PeerError::Probe, PeerError::WebSocket));
+            self.lose_upgrade(error.map_or(PeerError::Probe, PeerError::WebSocket));
         } else if self.is_on(websocket) {
-            // It is gone: there is nothing to close.
-            self.transport = Transport::Polling;
-            self.opening = None;
+            self.lose_websocket();
             match error {
                 Some(code) => self.fail(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
                 None if self.is_opening() => {
@@ -442,10 +447,8 @@ impl Client {
 
     /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's
     /// silence is not held against it.
-    pub fn pause(&mut self, now: Instant, pause: bool) {
-        if self.paused && !pause {
-            self.wind_up(now);
-        }
+    pub fn pause(&mut self, pause: bool) {
+        self.resumed |= self.paused && !pause;
         self.paused = pause;
     }
 
@@ -476,7 +479,7 @@ impl Client {
 
     /// Judges the server's silence: a machine that has slept learns so before it sends.
     pub(crate) fn check(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        self.tick(now);
         if self.state == State::Open && !self.paused && now >= self.watchdog {
             self.fail(CloseReason::PingTimeout, None);
         }
@@ -494,7 +497,7 @@ impl Client {
             return None;
         }
         match self.transport {
-            Transport::WebSocket(websocket) if self.unwritten < WRITE_AHEAD => {
+            Transport::WebSocket(websocket) if closing || self.unwritten < WRITE_AHEAD => {
                 let Some(item) = self.out.pop_front() else {
                     if closing {
                         self.finish();
@@ -516,22 +519,8 @@ impl Client {
                 Some(Transmit::Write { websocket, message })
             }
             Transport::WebSocket(_) => None,
-            Transport::Polling if self.wants_post() => {
-                let body = if self.out.is_empty() {
-                    self.close_posted = true;
-                    Bytes::from_static(b"1")
-                } else {
-                    self.payload()
-                };
-                let request = self.fresh_id();
-                self.post = Some((request, self.now + self.config.request_timeout));
-                Some(self.request(request, Method::Post, body))
-            }
-            Transport::Polling if self.wants_poll() => {
-                let request = self.fresh_id();
-                self.poll = Some(request);
-                Some(self.request(request, Method::Get, Bytes::new()))
-            }
+            Transport::Polling if self.wants_post() => Some(self.post()),
+            Transport::Polling if self.wants_poll() => Some(self.poll()),
             Transport::Polling => None,
         }
     }
@@ -543,7 +532,7 @@ impl Client {
             || (closing || self.is_open())
                 && match self.transport {
                     Transport::WebSocket(_) => {
-                        self.unwritten < WRITE_AHEAD && (closing || !self.out.is_empty())
+                        closing || self.unwritten < WRITE_AHEAD && !self.out.is_empty()
                     }
                     Transport::Polling => self.wants_post() || self.wants_poll(),
                 }
@@ -554,11 +543,12 @@ impl Client {
         match self.state {
             State::Opening { deadline } | State::Closing { deadline } => Some(deadline),
             State::Closed => None,
+            State::Open if self.resumed => Some(self.now),
             State::Open => {
-                let silence = if self.paused { Instant::FAR_FUTURE } else { self.watchdog };
-                let post = self.post.map_or(Instant::FAR_FUTURE, |(_, deadline)| deadline);
-                let upgrade = self.upgrade.as_ref().map_or(Instant::FAR_FUTURE, |upgrade| upgrade.deadline);
-                Some(silence.min(post).min(upgrade))
+                let silence = (!self.paused).then_some(self.watchdog);
+                let post = self.post.map(|(_, deadline)| deadline);
+                let upgrade = self.upgrade.as_ref().map(|upgrade| upgrade.deadline);
+                [silence, post, upgrade].into_iter().flatten().min()
             }
         }
     }
@@ -634,61 +624,18 @@ impl Client {
         }
     }
 
+    fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if core::mem::take(&mut self.resumed) {
+            self.wind_up(self.now);
+        }
+    }
+
     /// The server was heard: it may be silent for as long again.
     fn wind_up(&mut self, now: Instant) {
         if let Some(handshake) = &self.handshake {
             self.watchdog = now + handshake.patience();
         }
-    }
-
-    /// A POST of what is queued, or of the session's end.
-    fn wants_post(&self) -> bool {
-        let closing = matches!(self.state, State::Closing { .. });
-        self.post.is_none()
-            && !self.is_moving()
-            && self.handshake.is_some()
-            && (!self.out.is_empty() || closing && !self.close_posted)
-    }
-
-    fn wants_poll(&self) -> bool {
-        self.is_open() && self.poll.is_none() && !self.reading && !self.paused && !self.is_moving()
-    }
-
-    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone; the server
-    /// will say what it thinks of it.
-    fn payload(&mut self) -> Bytes {
-        let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
-        let size = |item: &Outgoing| match item {
-            Outgoing::Pong => 1,
-            Outgoing::Message(Message::Text(text)) => text.len(),
-            Outgoing::Message(Message::Binary(data)) => data.len().div_ceil(3).saturating_mul(4) + 1,
-        };
-        let mut bytes = 0_usize;
-        let mut count = 0;
-        for item in self.out.iter().take(PACKETS_PER_POST) {
-            let with = bytes.saturating_add(size(item)).saturating_add(usize::from(count > 0));
-            if count > 0 && with > limit {
-                break;
-            }
-            bytes = with;
-            count += 1;
-        }
-        let mut body = payload::Encoder::with_capacity(bytes);
-        for item in self.out.drain(..count) {
-            let Outgoing::Message(Message::Text(bytes) | Message::Binary(bytes)) = &item else {
-                body.text(b"3");
-                continue;
-            };
-            self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
-            match &item {
-                Outgoing::Message(Message::Binary(data)) => body.binary(data),
-                _ => body.text(bytes),
-            }
-        }
-        if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
-            self.out = VecDeque::new();
-        }
-        body.finish()
     }
 
     /// The session fails, now. What is queued is thrown away.
@@ -733,13 +680,20 @@ impl Client {
             }
         }
         self.transport = Transport::Polling;
+        self.reading = false;
         self.unwritten = 0;
+    }
+
+    /// The WebSocket in use is gone: there is nothing to close.
+    fn lose_websocket(&mut self) {
+        self.transport = Transport::Polling;
+        self.opening = None;
     }
 
     /// Fires the deadlines that are over. An input is handled before the server's silence is judged: a ping that
     /// lay unread must not kill the session after a stall of our own.
     fn fire(&mut self, now: Instant, judge: bool) {
-        self.now = self.now.max(now);
+        self.tick(now);
         match self.state {
             State::Opening { deadline } if judge && now >= deadline => {
                 self.order.clear();

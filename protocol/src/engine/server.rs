@@ -372,15 +372,17 @@ impl Server {
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`Server::buffered`].
     /// Returns false, having done nothing, if the session is not open.
-    pub fn send(&mut self, frame: &Frame) -> bool {
+    pub fn send(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
         }
-        if let Some(text) = frame.text() {
+        let (text, attachments) = frame.into_parts();
+        // Only a raw binary message has none.
+        if !text.is_empty() {
             self.queued += text.len() + PER_MESSAGE;
-            self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
+            self.out.push_back(Outgoing::Message(Message::Text(text)));
         }
-        for attachment in frame.attachments() {
+        for attachment in attachments.as_deref().unwrap_or_default() {
             self.queued += attachment.len() + PER_MESSAGE;
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
@@ -538,7 +540,7 @@ impl Server {
         self.heartbeat = Heartbeat::new(now, self.config.ping_interval, self.config.ping_timeout);
         if let Some(initial) = &self.config.initial_packet {
             let frame = Frame::text_message(initial);
-            self.send(&frame);
+            self.send(frame);
         }
     }
 

@@ -1,8 +1,7 @@
 use super::*;
-use alloc::collections::BTreeSet;
+use crate::fuzzing::hub::{Op, compare};
 use alloc::format;
 use alloc::string::String;
-use alloc::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -145,65 +144,6 @@ fn a_large_room_can_be_left_in_any_order() {
     assert_eq!(hub.rooms().count(), 0);
 }
 
-/// The same by the most obvious means: for each socket ever inserted, its id and rooms while it lives.
-#[derive(Default)]
-struct Model {
-    sockets: Vec<Option<(String, Vec<String>)>>,
-}
-
-impl Model {
-    fn alive(&self, n: usize) -> Option<&(String, Vec<String>)> {
-        self.sockets.get(n)?.as_ref()
-    }
-
-    fn in_any(&self, n: usize, rooms: &[Arc<str>]) -> bool {
-        let Some((id, joined)) = self.alive(n) else { return false };
-        rooms.iter().any(|room| **room == **id || joined.iter().any(|r| **r == **room))
-    }
-
-    fn select(&self, target: &Target) -> BTreeSet<usize> {
-        (0..self.sockets.len())
-            .filter(|&n| self.alive(n).is_some())
-            .filter(|&n| target.rooms.is_empty() || self.in_any(n, &target.rooms))
-            .filter(|&n| !self.in_any(n, &target.except))
-            .collect()
-    }
-
-    fn join(&mut self, n: usize, room: &str) -> Result<bool, ()> {
-        let Some(Some((id, joined))) = self.sockets.get_mut(n) else { return Ok(false) };
-        if id == room || joined.iter().any(|r| r == room) {
-            return Ok(false);
-        }
-        if joined.len() >= LIMIT {
-            return Err(());
-        }
-        joined.push(room.into());
-        Ok(true)
-    }
-
-    fn leave(&mut self, n: usize, room: &str) -> bool {
-        let Some(Some((_, joined))) = self.sockets.get_mut(n) else { return false };
-        let before = joined.len();
-        joined.retain(|r| r != room);
-        joined.len() < before
-    }
-}
-
-const LIMIT: usize = 4;
-
-#[derive(Clone, Debug)]
-enum Op {
-    Insert(String),
-    Remove(usize),
-    Join(usize, String),
-    Leave(usize, String),
-    LeaveAll(usize),
-    Close(String),
-    JoinAll(Target, String),
-    LeaveAllIn(Target, String),
-    Select(Target),
-}
-
 // Ids and rooms share their few names, so that rooms named like ids are common.
 fn name() -> impl Strategy<Value = String> {
     (0..8u8).prop_map(|n| format!("{n}"))
@@ -232,81 +172,7 @@ fn op() -> impl Strategy<Value = Op> {
 #[test]
 fn the_hub_agrees_with_the_obvious_model() {
     let check = |ops: Vec<Op>| {
-        let mut hub = Hub::new(Limits::default().with_rooms_per_socket(LIMIT));
-        let mut model = Model::default();
-        let mut keys: Vec<Key> = vec![];
-        for op in ops {
-            match op {
-                Op::Insert(id) => {
-                    let taken = model.sockets.iter().flatten().any(|(other, _)| *other == id);
-                    match hub.insert(id.as_str().into(), keys.len()) {
-                        Ok(key) => {
-                            prop_assert!(!taken && !keys.contains(&key));
-                            keys.push(key);
-                            model.sockets.push(Some((id, vec![])));
-                        }
-                        Err(error) => prop_assert!(taken && error == HubError::DuplicateId),
-                    }
-                }
-                Op::Remove(n) if n < keys.len() => {
-                    let expected = model.sockets[n].take().map(|_| n);
-                    prop_assert_eq!(hub.remove(keys[n]), expected);
-                }
-                Op::Join(n, room) if n < keys.len() => {
-                    prop_assert_eq!(hub.join(keys[n], &room).map_err(|_| ()), model.join(n, &room));
-                }
-                Op::Leave(n, room) if n < keys.len() => {
-                    prop_assert_eq!(hub.leave(keys[n], &room), model.leave(n, &room));
-                }
-                Op::LeaveAll(n) if n < keys.len() => {
-                    hub.leave_all(keys[n]);
-                    if let Some((_, joined)) = &mut model.sockets[n] {
-                        joined.clear();
-                    }
-                }
-                Op::Close(room) => {
-                    hub.close_room(&room);
-                    for n in 0..keys.len() {
-                        model.leave(n, &room);
-                    }
-                }
-                Op::JoinAll(target, room) => {
-                    let results: Vec<_> =
-                        model.select(&target).into_iter().map(|n| model.join(n, &room)).collect();
-                    let joined = results.iter().filter(|r| **r == Ok(true)).count();
-                    let refused = results.iter().filter(|r| r.is_err()).count();
-                    prop_assert_eq!(hub.join_all(&target, &room), Ok(Joined { joined, refused }));
-                }
-                Op::LeaveAllIn(target, room) => {
-                    let left = model.select(&target).into_iter().filter(|&n| model.leave(n, &room)).count();
-                    prop_assert_eq!(hub.leave_all_in(&target, &room), left);
-                }
-                Op::Select(target) => {
-                    let mut seen = vec![];
-                    hub.select(&target, |key, n| seen.push((key, *n)));
-                    prop_assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0));
-                    prop_assert!(seen.iter().all(|(key, n)| keys[*n] == *key));
-                    prop_assert_eq!(seen.iter().map(|s| s.1).collect::<BTreeSet<_>>(), model.select(&target));
-                }
-                _ => {}
-            }
-            for (n, &key) in keys.iter().enumerate() {
-                let expected: Vec<String> = match model.alive(n) {
-                    Some((id, joined)) => iter::once(id).chain(joined).cloned().collect(),
-                    None => vec![],
-                };
-                let rooms = hub.rooms_of(key);
-                prop_assert_eq!(names(&rooms), expected);
-            }
-            let rooms: BTreeSet<&str> =
-                model.sockets.iter().flatten().flat_map(|(_, joined)| joined).map(|r| &**r).collect();
-            prop_assert_eq!(
-                hub.rooms().map(|r| &**r).collect::<Vec<_>>(),
-                rooms.into_iter().collect::<Vec<_>>()
-            );
-            prop_assert_eq!(hub.len(), model.sockets.iter().flatten().count());
-            prop_assert_eq!(hub.iter().count(), hub.len());
-        }
+        compare(ops);
         Ok(())
     };
     TestRunner::deterministic().run(&prop::collection::vec(op(), 0..80), check).unwrap();

@@ -295,13 +295,14 @@ impl Connection {
         self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
     }
 
-    /// Queues an event for a socket.
+    /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.
     ///
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
-    pub fn emit(&mut self, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+    pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
         self.check(|sockets| sockets.takes_frames(socket))?;
-        if !self.admit(frame)? {
+        let frame = frame.into();
+        if !self.admit(&frame)? {
             return Ok(());
         }
         self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
@@ -311,7 +312,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit_volatile(&mut self, socket: SocketKey, frame: &Frame) -> Result<bool, SendError> {
+    pub fn emit_volatile(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
         if !self.is_connected(socket) {
             return Err(SendError::Disconnected);
         }
@@ -330,12 +331,13 @@ impl Connection {
     pub fn emit_with_ack(
         &mut self,
         socket: SocketKey,
-        frame: &Frame,
+        frame: impl Into<Frame>,
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
         self.check(|sockets| sockets.may_await(socket, id))?;
-        if !self.admit(frame)? {
+        let frame = frame.into();
+        if !self.admit(&frame)? {
             return Err(SendError::Full);
         }
         self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
@@ -345,9 +347,10 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] as in [`Connection::emit`].
-    pub fn ack(&mut self, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+    pub fn ack(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
         self.check(|sockets| sockets.is_connected(socket).then_some(()).ok_or(SendError::Disconnected))?;
-        if !self.admit(frame)? {
+        let frame = frame.into();
+        if !self.admit(&frame)? {
             return Ok(());
         }
         self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame))
@@ -386,11 +389,12 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] as in [`Connection::emit`].
-    pub fn send(&mut self, frame: &Frame) -> Result<(), SendError> {
+    pub fn send(&mut self, frame: impl Into<Frame>) -> Result<(), SendError> {
         if !self.is_open() {
             return Err(SendError::Disconnected);
         }
-        if self.admit(frame)? {
+        let frame = frame.into();
+        if self.admit(&frame)? {
             self.engine.send(frame);
         }
         Ok(())
@@ -463,12 +467,16 @@ impl Connection {
         self.engine.has_transmit()
     }
 
+    /// Whether [`Connection::poll_event`] may have something.
+    pub fn has_event(&self) -> bool {
+        self.has_layer_event()
+            || self.engine.is_ending()
+            || self.closed.is_some() && !matches!(self.layer, Layer::Messages { held: true, .. })
+    }
+
     /// Whether the owner has something to do: to write, or to tell.
     pub fn has_output(&self) -> bool {
-        self.engine.has_transmit()
-            || self.engine.is_ending()
-            || self.has_event()
-            || self.closed.is_some() && !matches!(self.layer, Layer::Messages { held: true, .. })
+        self.has_transmit() || self.has_event()
     }
 
     /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over. A command that
@@ -503,7 +511,7 @@ impl Connection {
         now
     }
 
-    fn has_event(&self) -> bool {
+    fn has_layer_event(&self) -> bool {
         let answers_only = self.engine.is_open() && !self.has_room();
         self.upgraded
             || match &self.layer {

@@ -62,6 +62,9 @@ enum State {
         deadline: Instant,
     },
     Joined,
+    /// Given up before the server has answered its CONNECT. It is told so once it has: the reference's server closes
+    /// the whole connection for a packet, or a second CONNECT, to a namespace that it has not let in yet.
+    Leaving,
 }
 
 #[derive(Debug)]
@@ -259,24 +262,31 @@ impl Client {
 
     fn handle_packet(&mut self, now: Instant, engine: &mut Engine, packet: Packet) {
         // Packets for namespaces that are not joined are ignored, as in the reference.
-        let found = |socket: &Socket| socket.state != State::Away && *socket.namespace == *packet.namespace();
+        let found = |socket: &Socket| *socket.namespace == *packet.namespace();
         let Some(at) = self.sockets.iter().position(found) else { return };
         let Some(socket) = self.sockets.get_mut(at) else { return };
         let key = socket.key;
-        match packet.kind() {
-            PacketType::Connect => match event::sid(&packet) {
+        match (packet.kind(), socket.state) {
+            // An answer that comes too late: both sides are to say the same.
+            (PacketType::Connect, State::Away | State::Leaving) => {
+                socket.state = State::Away;
+                if event::sid(&packet).is_some() {
+                    engine.send(&Frame::disconnect(&socket.namespace));
+                }
+            }
+            (PacketType::ConnectError | PacketType::Disconnect, State::Leaving) => socket.state = State::Away,
+            (_, State::Away | State::Asking | State::Leaving) => {}
+            (PacketType::Connect, _) => match event::sid(&packet) {
                 Some(id) => self.joined(now, engine, at, id),
                 None => self.refuse(at, ConnectError::OldServer),
             },
-            PacketType::ConnectError => {
-                let error = event::refusal(&packet);
-                self.refuse(at, error);
-            }
-            PacketType::Disconnect => {
+            (PacketType::ConnectError, _) => self.refuse(at, event::refusal(&packet)),
+            (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, ConnectError::Disconnected),
+            (PacketType::Disconnect, State::Joined) => {
                 socket.wanted = false;
                 self.leave(at, CloseReason::IoServerDisconnect);
             }
-            PacketType::Event | PacketType::BinaryEvent => {
+            (PacketType::Event | PacketType::BinaryEvent, state) => {
                 let ack = packet.id();
                 let args = packet.into_args();
                 // `42` alone is legal, and names no event that anybody could handle.
@@ -285,13 +295,15 @@ impl Client {
                 }
                 let event = SocketEvent::Event { socket: key, args, ack };
                 self.inbound += event.weight();
-                if socket.state == State::Joined {
+                if state == State::Joined {
                     socket.inbox.push_back(event);
                 } else {
                     socket.early.push_back(event);
                 }
             }
-            PacketType::Ack | PacketType::BinaryAck => {
+            // What it answers was not sent yet.
+            (PacketType::Ack | PacketType::BinaryAck, State::Joining { .. }) => {}
+            (PacketType::Ack | PacketType::BinaryAck, State::Joined) => {
                 // Unknown and repeated ids are ignored.
                 let Some(id) = packet.id() else { return };
                 if let Some(done) = socket.take_answered(id) {
@@ -345,10 +357,15 @@ impl Client {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = true;
-        if found.state == State::Away {
-            if let Some(engine) = engine.filter(|engine| engine.is_open()) {
-                self.join(now, engine, at);
+        match (found.state, engine.filter(|engine| engine.is_open())) {
+            (State::Away, Some(engine)) => self.join(now, engine, at),
+            // Its CONNECT is on its way.
+            (State::Leaving, Some(_)) => {
+                let deadline = now + self.config.join_timeout;
+                found.state = State::Joining { deadline };
+                self.deadline = self.deadline.min(deadline);
             }
+            _ => {}
         }
     }
 
@@ -373,10 +390,14 @@ impl Client {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
-        if let (Some(engine), State::Joined | State::Joining { .. }) = (engine, found.state) {
+        if let (Some(engine), State::Joined) = (engine, found.state) {
             engine.send(&Frame::disconnect(&found.namespace));
         }
+        let joins = matches!(found.state, State::Joining { .. } | State::Leaving);
         self.leave(at, CloseReason::IoClientDisconnect);
+        if let Some(found) = self.sockets.get_mut(at).filter(|_| joins) {
+            found.state = State::Leaving;
+        }
     }
 
     /// Ends all: no socket is wanted, nothing waits to be sent, every awaited acknowledgement is decided.
@@ -394,6 +415,7 @@ impl Client {
             }
         }
         self.buffered = 0;
+        self.rearm();
     }
 
     /// Sends a frame, or keeps it until the socket is connected. The budget is the caller's to check.
@@ -579,10 +601,6 @@ impl Client {
     /// The server let a socket in: first comes what it had sent before, then what waited here.
     fn joined(&mut self, now: Instant, engine: &mut Engine, at: usize, id: Arc<str>) {
         let Some(socket) = self.sockets.get_mut(at) else { return };
-        if socket.state == State::Asking {
-            // Nobody asked it yet.
-            return;
-        }
         socket.state = State::Joined;
         socket.id = Some(id.clone());
         socket.inbox.append(&mut socket.early);
@@ -615,7 +633,7 @@ impl Client {
     fn leave(&mut self, at: usize, reason: CloseReason) {
         let Some(socket) = self.sockets.get_mut(at) else { return };
         let was = mem::replace(&mut socket.state, State::Away);
-        if was == State::Away {
+        if matches!(was, State::Away | State::Leaving) {
             return;
         }
         let key = socket.key;
@@ -643,6 +661,7 @@ impl Client {
         if let Some((given_up, outcome)) = given_up {
             self.told(key, &given_up, outcome);
         }
+        self.rearm();
     }
 
     /// Whether one more acknowledgement may be awaited, under that id.
@@ -680,7 +699,7 @@ impl Client {
         let deadlines = self.sockets.iter().flat_map(|socket| {
             let join = match socket.state {
                 State::Joining { deadline } => Some(deadline),
-                State::Away | State::Asking | State::Joined => None,
+                State::Away | State::Asking | State::Joined | State::Leaving => None,
             };
             let queue = socket.queue.front().and_then(|first| first.pending);
             socket.acks.values().copied().chain(join).chain(queue)

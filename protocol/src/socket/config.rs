@@ -14,6 +14,9 @@ pub struct Config {
     /// How many namespaces one connection may be in. Default 100: each costs memory here, and an honest client
     /// joins a handful.
     pub max_namespaces: usize,
+    /// How long the name of a namespace may be that a client asks for, in bytes. Default 512: a dynamic namespace
+    /// keeps the name, and the answer repeats it. A client that asks for more is disconnected.
+    pub max_namespace_name: usize,
     /// How many acknowledgements may be awaited from one client. Default 10,000: a client that never answers
     /// must not fill the table.
     pub max_pending_acks: usize,
@@ -25,6 +28,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(45),
             max_attachments: 10,
             max_namespaces: 100,
+            max_namespace_name: 512,
             max_pending_acks: 10_000,
         }
     }
@@ -49,6 +53,13 @@ impl Config {
     #[must_use]
     pub fn max_namespaces(mut self, max_namespaces: usize) -> Self {
         self.max_namespaces = max_namespaces;
+        self
+    }
+
+    /// Sets [`Config::max_namespace_name`].
+    #[must_use]
+    pub fn max_namespace_name(mut self, bytes: usize) -> Self {
+        self.max_namespace_name = bytes;
         self
     }
 

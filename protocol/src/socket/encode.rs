@@ -77,6 +77,12 @@ pub trait ToArgs {
     ///
     /// [`EncodeError`] if one of them cannot be written.
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError>;
+
+    /// How many bytes of JSON that will be, commas included, if it is known beforehand: the message is allocated
+    /// at that size. A wrong answer costs time and nothing else.
+    fn json_len(&self) -> Option<usize> {
+        None
+    }
 }
 
 impl<T: Serialize + ?Sized> ToArgs for T {
@@ -89,6 +95,10 @@ impl ToArgs for Args {
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
         out.relay(self);
         Ok(())
+    }
+
+    fn json_len(&self) -> Option<usize> {
+        self.attachments().is_empty().then(|| self.list().len())
     }
 }
 

@@ -92,10 +92,12 @@ pub enum PacketError {
     #[error("the acknowledgement id is above 18446744073709551615")]
     IdOverflow,
     /// What follows the header is not JSON, or not the JSON that this type of packet carries.
-    #[error("invalid {kind} payload: {reason}")]
+    #[error("invalid {kind} payload: {reason} at byte {at}")]
     InvalidPayload {
         /// What kind of packet it was.
         kind: PacketType,
+        /// Where, in bytes from the beginning of the packet's text.
+        at: usize,
         /// What is wrong with it.
         reason: String,
     },
@@ -131,6 +133,9 @@ pub enum PacketError {
 /// does. `error`, `message`, `connection` and the empty name are ordinary events.
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
+/// The bytes of `"connect"`.
+const SHORTEST_RESERVED: usize = 9;
 
 /// Whether this is one of the [`RESERVED_EVENTS`].
 pub fn is_reserved(event: &str) -> bool {
@@ -195,11 +200,16 @@ impl Packet {
     /// # Ok::<(), PacketError>(())
     /// ```
     pub fn decode(text: Bytes, max_attachments: usize) -> Result<Self, PacketError> {
-        let all = core::str::from_utf8(&text).map_err(|_| PacketError::InvalidUtf8)?;
-        let bytes = all.as_bytes();
+        // Most texts are ASCII, and to see that is cheaper.
+        if !text.is_ascii() && core::str::from_utf8(&text).is_err() {
+            return Err(PacketError::InvalidUtf8);
+        }
+        let bytes = &text[..];
         let digit = *bytes.first().ok_or(PacketError::Empty)?;
-        let kind = PacketType::from_digit(digit)
-            .ok_or_else(|| PacketError::UnknownType(all.chars().next().unwrap_or_default()))?;
+        let kind = PacketType::from_digit(digit).ok_or_else(|| {
+            let all = core::str::from_utf8(bytes).unwrap_or_default();
+            PacketError::UnknownType(all.chars().next().unwrap_or_default())
+        })?;
         let mut at = 1;
 
         let mut attachments = 0;
@@ -227,7 +237,7 @@ impl Packet {
         let id = if end == at { None } else { Some(id.ok_or(PacketError::IdOverflow)?) };
 
         let data = skip_blanks(bytes, end);
-        let shape = if data == bytes.len() { Shape::default() } else { check(kind, all, data)? };
+        let shape = if data == bytes.len() { Shape::default() } else { check(kind, bytes, data)? };
         if attachments > 0 && !placeholder::are_legal(&bytes[data..], attachments) {
             return Err(PacketError::IllegalPlaceholder { announced: attachments });
         }
@@ -305,9 +315,9 @@ fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
 }
 
 /// Checks the payload, which begins at `data` with something else than a blank.
-fn check(kind: PacketType, text: &str, data: usize) -> Result<Shape, PacketError> {
-    let invalid = |reason: &str| PacketError::InvalidPayload { kind, reason: reason.to_string() };
-    let first = text.as_bytes()[data];
+fn check(kind: PacketType, bytes: &[u8], data: usize) -> Result<Shape, PacketError> {
+    let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
+    let first = bytes[data];
     let (fits, reason) = match kind {
         PacketType::Connect => (first == b'{', "expected an object"),
         PacketType::Disconnect => (false, "expected none"),
@@ -318,35 +328,36 @@ fn check(kind: PacketType, text: &str, data: usize) -> Result<Shape, PacketError
         PacketType::Ack | PacketType::BinaryAck => (first == b'[', "expected an array"),
     };
     if !fits {
-        return Err(invalid(reason));
+        return Err(invalid(data, reason));
     }
-    let bytes = text.as_bytes();
-    let values = validate::check(bytes, data).map_err(|error| invalid(&error.to_string()))?;
+    let values = validate::check(bytes, data).map_err(|error| invalid(error.at, &error.to_string()))?;
     match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
             let name = match bytes.get(start) {
                 Some(b'"') => start..skip_string(bytes, start),
                 Some(b'-' | b'0'..=b'9') => start..skip_scalar(bytes, start),
-                _ => return Err(invalid("the event's name must be a string or a number")),
+                _ => return Err(invalid(start, "the event's name must be a string or a number")),
             };
             let shape = Shape::event(bytes, name.clone(), values - 1);
-            match event_name(text, name) {
-                Some(name) if is_reserved(&name) => Err(PacketError::ReservedEvent(name.into_owned())),
-                _ => Ok(shape),
+            // A shorter one is none of them, however it is written.
+            if name.len() >= SHORTEST_RESERVED {
+                if let Some(name) = event_name(&bytes[name]).filter(|name| is_reserved(name)) {
+                    return Err(PacketError::ReservedEvent(name.into_owned()));
+                }
             }
+            Ok(shape)
         }
         PacketType::Ack | PacketType::BinaryAck => Ok(Shape::list(bytes, data, values)),
         PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => Ok(Shape::default()),
     }
 }
 
-/// The event name whose JSON text is at `name`, quotes included.
-pub(super) fn event_name(text: &str, name: Range<usize>) -> Option<alloc::borrow::Cow<'_, str>> {
-    let raw = text.get(name)?;
-    match raw.strip_prefix('"') {
-        Some(body) => Some(unescape(body.strip_suffix('"').unwrap_or(body))),
-        None if raw.is_empty() => None,
-        None => Some(js_number(raw)),
-    }
+/// The event name whose JSON text that is, quotes included.
+pub(super) fn event_name(raw: &[u8]) -> Option<alloc::borrow::Cow<'_, str>> {
+    Some(match raw {
+        [b'"', name @ .., b'"'] => unescape(core::str::from_utf8(name).ok()?),
+        [] => return None,
+        number => js_number(core::str::from_utf8(number).ok()?),
+    })
 }

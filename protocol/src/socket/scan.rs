@@ -26,14 +26,13 @@ pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
 pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
-    // Sets the high bit of each byte that is zero, and maybe of bytes above such a byte: the lowest is right.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
     while let Some(chunk) = json.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
-        let quotes = zeros(word ^ (ONES * b'"' as u64));
-        let backslashes = zeros(word ^ (ONES * b'\\' as u64));
-        let controls = word.wrapping_sub(ONES * b' ' as u64) & !word & HIGHS;
-        let found = quotes | backslashes | controls;
+        // With one bit turned over, a quote is next to the control characters. Each subtraction sets the high bit of
+        // a byte that is sought, and maybe of bytes above such a byte: the lowest is right.
+        let below = (word ^ (ONES * 2)).wrapping_sub(ONES * (b' ' as u64 + 1));
+        let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+        let found = (below | backslashes) & !word & HIGHS;
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }

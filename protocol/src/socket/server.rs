@@ -222,20 +222,25 @@ impl Server {
 
     /// A message of the Engine.IO session. What the peer does wrong ends the connection.
     pub fn handle_message(&mut self, engine: &mut Engine, message: Message) {
-        let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
-        let packet = match message {
-            Message::Text(text) => Packet::decode(text, self.config.max_attachments)
-                .and_then(|packet| self.reassembly.start(packet, max_bytes)),
-            Message::Binary(data) => self.reassembly.push(data),
-        };
-        let handled = match packet {
-            Ok(Some(packet)) => self.handle_packet(packet),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = handled {
+        if let Err(error) = self.take_message(engine, message) {
             engine.give_up(CloseReason::ForcedClose, error);
         }
+    }
+
+    fn take_message(&mut self, engine: &Engine, message: Message) -> Result<(), PeerError> {
+        let packet = match message {
+            Message::Text(text) => {
+                let packet = Packet::decode(text, self.config.max_attachments)?;
+                // Mostly it is whole, and not passed through hands that it does not need.
+                if packet.attachments() == 0 && !self.reassembly.is_waiting() {
+                    return self.handle_packet(packet);
+                }
+                let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
+                self.reassembly.start(packet, max_bytes)?
+            }
+            Message::Binary(data) => self.reassembly.push(data)?,
+        };
+        packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
 
     /// The connection ended: so do all sockets.
@@ -326,6 +331,9 @@ impl Server {
     }
 
     fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+        if packet.namespace().len() > self.config.max_namespace_name {
+            return Err(PeerError::NamespaceTooLong);
+        }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
@@ -364,10 +372,10 @@ impl Server {
         let joined = &mut self.sockets[at];
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
-        engine.send(&Frame::connect(&joined.namespace, sid));
+        engine.send(Frame::connect(&joined.namespace, sid));
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.wire_len());
-            engine.send(&frame);
+            engine.send(frame);
         }
         self.connect_deadline = None;
         Ok(())
@@ -386,7 +394,7 @@ impl Server {
         data: Option<&str>,
     ) -> Result<(), SendError> {
         let at = self.find(socket, State::Connecting)?;
-        engine.send(&Frame::connect_error(&self.sockets[at].namespace, message, data));
+        engine.send(Frame::connect_error(&self.sockets[at].namespace, message, data));
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())
@@ -397,13 +405,13 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit(&mut self, engine: &mut Engine, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+    pub fn emit(&mut self, engine: &mut Engine, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
         let found = self.sockets.iter_mut().find(|candidate| candidate.key == socket);
         match found {
-            Some(Socket { state: State::Connected, .. }) if engine.send(frame) => Ok(()),
+            Some(Socket { state: State::Connected, .. }) => sent(engine.send(frame)),
             Some(Socket { state: State::Connecting, behind, .. }) if engine.is_open() => {
                 self.behind += frame.wire_len();
-                behind.push(frame.clone());
+                behind.push(frame);
                 Ok(())
             }
             _ => Err(SendError::Disconnected),
@@ -418,7 +426,7 @@ impl Server {
         &mut self,
         engine: &mut Engine,
         socket: SocketKey,
-        frame: &Frame,
+        frame: Frame,
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
@@ -454,9 +462,9 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn ack(&mut self, engine: &mut Engine, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+    pub fn ack(&mut self, engine: &mut Engine, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
         self.find(socket, State::Connected)?;
-        if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
+        sent(engine.send(frame))
     }
 
     /// Takes a socket out of its namespace: writes DISCONNECT. The connection stays.
@@ -470,7 +478,7 @@ impl Server {
         reason: CloseReason,
     ) -> Result<(), SendError> {
         let at = self.find(socket, State::Connected)?;
-        engine.send(&Frame::disconnect(&self.sockets[at].namespace));
+        engine.send(Frame::disconnect(&self.sockets[at].namespace));
         self.leave(at, reason);
         Ok(())
     }
@@ -610,4 +618,8 @@ impl Server {
     fn sweep(&mut self) {
         self.sockets.retain(|socket| !socket.is_done());
     }
+}
+
+fn sent(sent: bool) -> Result<(), SendError> {
+    if sent { Ok(()) } else { Err(SendError::Disconnected) }
 }

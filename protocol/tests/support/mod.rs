@@ -261,7 +261,7 @@ impl Server {
     }
 
     pub fn send(&self, text: &str) {
-        self.with(|connection| connection.send(&Frame::text_message(text))).expect("it is open");
+        self.with(|connection| connection.send(Frame::text_message(text))).expect("it is open");
     }
 
     /// Whether events are pulled as they come. Turning it on pulls those that wait.

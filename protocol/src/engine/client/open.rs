@@ -153,7 +153,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> PeerError {
 
 /// What the first body of a session is, if it does not begin with an open packet.
 pub(super) fn not_a_handshake(body: &[u8]) -> PeerError {
-    // Revision 3 puts a length before each packet: `96:0{"sid":...`. In binary, the length is digits as bytes.
+    // Revision 3 puts a length before each packet: `96:0{"sid":...`.
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = body.get(digits..).unwrap_or_default();
     if digits > 0 && rest.starts_with(b":0{") {

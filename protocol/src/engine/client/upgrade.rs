@@ -87,6 +87,12 @@ impl Client {
         }
     }
 
+    /// The WebSocket is gone: there is nothing to close. The session stays where it is.
+    pub(super) fn lose_upgrade(&mut self, error: PeerError) {
+        self.upgrade = None;
+        self.upgrade_failed = Some(error);
+    }
+
     /// The session stays where it is.
     pub(super) fn give_upgrade_up(&mut self, error: Option<PeerError>) {
         if let Some(Upgrade { websocket, stage, .. }) = self.upgrade.take() {

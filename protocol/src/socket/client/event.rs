@@ -26,6 +26,9 @@ pub enum ConnectError {
     /// It answered like a server of the 2.x line, without an id.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
     OldServer,
+    /// It sent DISCONNECT in place of an answer.
+    #[error("the server disconnected the namespace before it had let this client in")]
+    Disconnected,
     /// It did not answer in time.
     #[error("the server did not answer in time whether it lets this client into the namespace")]
     Timeout,

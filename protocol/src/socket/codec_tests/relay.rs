@@ -214,3 +214,27 @@ fn what_is_left_is_read_like_any_other_arguments() {
     assert_eq!(none.skip(1).len(), 0);
     assert!(decode("2").unwrap().into_args().skip(1).is_empty());
 }
+
+#[test]
+fn what_is_passed_on_is_allocated_once_at_its_exact_size() {
+    for (name, json, id) in [
+        ("echo", r#"["x",{"a":[1, 2]},null]"#, None),
+        ("e", "[]", None),
+        ("", "[ 1 ]", Some(0)),
+        ("é", "[-1]", Some(9)),
+        ("long enough", "[[]]", Some(10)),
+        ("long enough", "[[]]", Some(u64::MAX)),
+    ] {
+        let args = Args::from_json(json, vec![]).unwrap();
+        for namespace in ["/", "/chat"] {
+            let event = Frame::event(namespace, name, id, &args).unwrap();
+            let ack = Frame::ack(namespace, id.unwrap_or(1), &args).unwrap();
+            for frame in [event, ack] {
+                let text = frame.text().unwrap().clone();
+                drop(frame);
+                let len = text.len();
+                assert_eq!(text.try_into_mut().unwrap().capacity(), len, "{json} {name:?} {id:?}");
+            }
+        }
+    }
+}

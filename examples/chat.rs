@@ -1,0 +1,116 @@
+//! The well-known Socket.IO chat, whatever runtime it runs on. Each adapter's example includes this file and gives it
+//! itself as `crate::sansocket`.
+
+use crate::sansocket::{Data, EmitError, Listener, ServerBuilder, Socket, State};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many people have given their name.
+#[derive(Clone, Default)]
+struct Users(Arc<AtomicUsize>);
+
+/// The name that somebody has given, kept with the socket.
+struct Name(String);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Count {
+    num_users: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Somebody<'a> {
+    username: &'a str,
+    num_users: usize,
+}
+
+#[derive(Serialize)]
+struct Typist<'a> {
+    username: &'a str,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    username: &'a str,
+    message: &'a str,
+}
+
+async fn add_user(
+    socket: Socket,
+    State(users): State<Users>,
+    Data(username): Data<String>,
+) -> Result<(), EmitError> {
+    if socket.get::<Name>().is_some() {
+        return Ok(());
+    }
+    let num_users = users.0.fetch_add(1, Ordering::Relaxed) + 1;
+    socket.insert(Name(username.clone()));
+    socket.emit("login", &Count { num_users })?;
+    socket.broadcast().emit("user joined", &Somebody { username: &username, num_users })
+}
+
+async fn new_message(socket: Socket, Data(message): Data<String>) -> Result<(), EmitError> {
+    let Some(name) = socket.get::<Name>() else { return Ok(()) };
+    socket.broadcast().emit("new message", &Said { username: &name.0, message: &message })
+}
+
+async fn typing(socket: Socket) -> Result<(), EmitError> {
+    let Some(name) = socket.get::<Name>() else { return Ok(()) };
+    socket.broadcast().emit("typing", &Typist { username: &name.0 })
+}
+
+async fn stop_typing(socket: Socket) -> Result<(), EmitError> {
+    let Some(name) = socket.get::<Name>() else { return Ok(()) };
+    socket.broadcast().emit("stop typing", &Typist { username: &name.0 })
+}
+
+async fn left(socket: Socket, State(users): State<Users>) -> Result<(), EmitError> {
+    let Some(name) = socket.remove::<Name>() else { return Ok(()) };
+    let num_users = users.0.fetch_sub(1, Ordering::Relaxed) - 1;
+    socket.broadcast().emit("user left", &Somebody { username: &name.0, num_users })
+}
+
+/// The page, and nothing else.
+async fn page(request: Request<hyper::body::Incoming>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(include_bytes!("chat.html")));
+    if request.uri().path() == "/" {
+        let html = header::HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, html);
+    } else {
+        *response.body_mut() = Bytes::from_static(b"not found");
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}
+
+fn flag(name: &str) -> Option<String> {
+    std::env::args().skip_while(|arg| arg != name).nth(1)
+}
+
+/// Serves the chat until the process ends.
+pub(crate) async fn run(mut builder: ServerBuilder) -> Result<(), Box<dyn std::error::Error>> {
+    let port: u16 =
+        flag("--port").or_else(|| std::env::var("PORT").ok()).map_or(Ok(3000), |port| port.parse())?;
+    let host = flag("--host").unwrap_or_else(|| "127.0.0.1".to_owned());
+
+    builder = builder.state(Users::default());
+    if let Some(directory) = flag("--client-dist") {
+        builder = builder.serve_client(directory);
+    }
+    let io = builder.build()?;
+    io.namespace("/")
+        .on("add user", add_user)
+        .on("new message", new_message)
+        .on("typing", typing)
+        .on("stop typing", stop_typing)
+        .on_disconnect(left);
+
+    let listening = Listener::bind((host, port)).await?.mount(&io).fallback(page).spawn()?;
+    println!("open http://{} in two windows", listening.local_addr());
+    listening.wait().await;
+    Ok(())
+}

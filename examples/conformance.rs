@@ -1,0 +1,77 @@
+//! The server that test suites and load generators talk to, whatever runtime it runs on. Each adapter's example includes
+//! this file and gives it itself as `crate::sansocket`.
+
+use crate::sansocket::{
+    Args, Auth, Cors, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
+    ServerBuilder, Socket,
+};
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+fn register(namespace: &Namespace) {
+    namespace
+        .on_connected(async |socket: Socket, Auth(auth): Auth<Box<RawValue>>| {
+            let _ = socket.emit("auth", &auth);
+        })
+        .on("message", async |socket: Socket, args: Args| {
+            let _ = socket.emit("message-back", &args);
+        })
+        .on("message-with-ack", async |args: Args| args)
+        .on("echo", async |socket: Socket, args: Args| {
+            let _ = socket.emit("echo", &args);
+        })
+        .on("ack", async |args: Args| args)
+        .on("join", async |socket: Socket, Data(room): Data<String>| -> Result<(), HubError> {
+            socket.join(&room)?;
+            Ok(())
+        })
+        .on("bcast", async |socket: Socket, Data(room): Data<String>, args: Args| {
+            let _ = socket.namespace().to(&room).emit("bcast", &args.skip(1));
+        });
+}
+
+fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
+    let mut args = std::env::args().skip_while(|arg| arg != name);
+    match args.nth(1) {
+        Some(value) => value.parse().unwrap_or_else(|_| panic!("{name} does not take {value:?}")),
+        None => default,
+    }
+}
+
+/// Serves until the process ends.
+pub(crate) async fn run(
+    io: ServerBuilder,
+    engine: EngineServerBuilder,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
+    let port: u16 = option("--port", port);
+    let ping_interval = Duration::from_millis(option("--ping-interval", 300));
+    let ping_timeout = Duration::from_millis(option("--ping-timeout", 200));
+    let max_payload = option("--max-payload", 1_000_000);
+    let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
+
+    let io = io
+        .ping_interval(ping_interval)
+        .ping_timeout(ping_timeout)
+        .max_payload(max_payload)
+        .connect_timeout(connect_timeout)
+        .cors(Cors::any())
+        .build()?;
+    register(&io.namespace("/"));
+    register(&io.namespace("/custom"));
+
+    let engine = engine
+        .ping_interval(ping_interval)
+        .ping_timeout(ping_timeout)
+        .max_payload(max_payload)
+        .cors(Cors::any())
+        .on_message(async |socket: EngineSocket, message: Message| {
+            let _ = socket.send(message);
+        })
+        .build()?;
+
+    let listening = Listener::bind(("127.0.0.1", port)).await?.mount(&io).mount(&engine).spawn()?;
+    println!("listening on {}", listening.local_addr());
+    listening.wait().await;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Long-polling: what goes into a POST, and when to poll (protocol v4, "HTTP long-polling").
+
+use super::{Client, Method, Outgoing, PER_MESSAGE, SHRINK_ABOVE, State, Transmit};
+use crate::engine::packet::Message;
+use crate::engine::payload;
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+
+/// Python's server throws away a body of more packets than this, and says `OK`.
+const PACKETS_PER_POST: usize = 16;
+
+impl Client {
+    /// A POST of what is queued, or of the session's end.
+    pub(super) fn wants_post(&self) -> bool {
+        let closing = matches!(self.state, State::Closing { .. });
+        self.post.is_none()
+            && !self.is_moving()
+            && self.handshake.is_some()
+            && (!self.out.is_empty() || closing && !self.close_posted)
+    }
+
+    pub(super) fn wants_poll(&self) -> bool {
+        self.is_open() && self.poll.is_none() && !self.reading && !self.paused && !self.is_moving()
+    }
+
+    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone; the server
+    /// will say what it thinks of it.
+    fn payload(&mut self) -> Bytes {
+        let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
+        let size = |item: &Outgoing| match item {
+            Outgoing::Pong => 1,
+            Outgoing::Message(Message::Text(text)) => text.len(),
+            Outgoing::Message(Message::Binary(data)) => data.len().div_ceil(3).saturating_mul(4) + 1,
+        };
+        let mut bytes = 0_usize;
+        let mut count = 0;
+        for item in self.out.iter().take(PACKETS_PER_POST) {
+            let with = bytes.saturating_add(size(item)).saturating_add(usize::from(count > 0));
+            if count > 0 && with > limit {
+                break;
+            }
+            bytes = with;
+            count += 1;
+        }
+        let mut body = payload::Encoder::with_capacity(bytes);
+        for item in self.out.drain(..count) {
+            let Outgoing::Message(Message::Text(bytes) | Message::Binary(bytes)) = &item else {
+                body.text(b"3");
+                continue;
+            };
+            self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
+            match &item {
+                Outgoing::Message(Message::Binary(data)) => body.binary(data),
+                _ => body.text(bytes),
+            }
+        }
+        if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
+            self.out = VecDeque::new();
+        }
+        body.finish()
+    }
+
+    /// The next POST.
+    pub(super) fn post(&mut self) -> Transmit {
+        let body = if self.out.is_empty() {
+            self.close_posted = true;
+            Bytes::from_static(b"1")
+        } else {
+            self.payload()
+        };
+        let request = self.fresh_id();
+        self.post = Some((request, self.now + self.config.request_timeout));
+        self.request(request, Method::Post, body)
+    }
+
+    /// The next poll.
+    pub(super) fn poll(&mut self) -> Transmit {
+        let request = self.fresh_id();
+        self.poll = Some(request);
+        self.request(request, Method::Get, Bytes::new())
+    }
+}

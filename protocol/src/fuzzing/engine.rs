@@ -1,0 +1,130 @@
+//! Engine.IO packets and polling payloads, against an oracle that splits, compares and decodes by hand.
+
+use crate::engine::packet::{Message, Packet, PacketError};
+use crate::engine::payload::{Decoder, Encoder, SEPARATOR};
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// One packet: what is accepted, what is in it, and that what is written is read again.
+///
+/// # Panics
+/// If the decoder and the oracle disagree.
+pub fn packet(data: &[u8]) {
+    let decoded = Packet::decode(Bytes::copy_from_slice(data));
+    assert_eq!(decoded, obvious(data));
+    if let Ok(packet) = decoded {
+        let again = write(&packet);
+        assert_eq!(Packet::decode(again.into()), Ok(packet));
+    }
+}
+
+/// A body: the packets of it, up to the first that is none, and that what the encoder writes is read again.
+///
+/// # Panics
+/// If the decoder and the oracle disagree.
+pub fn payload(data: &[u8]) {
+    let decoded: Vec<_> = Decoder::new(Bytes::copy_from_slice(data)).collect();
+    let mut expected = Vec::new();
+    if core::str::from_utf8(data).is_err() {
+        expected.push(Err(PacketError::Utf8));
+    } else {
+        for part in data.split(|byte| *byte == SEPARATOR) {
+            expected.push(obvious(part));
+            if expected.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+    }
+    assert_eq!(decoded, expected);
+
+    let packets: Vec<Packet> = decoded.into_iter().flatten().collect();
+    let mut encoder = Encoder::default();
+    let mut joined: Vec<u8> = Vec::new();
+    for packet in &packets {
+        match packet {
+            Packet::Message(Message::Binary(bytes)) => encoder.binary(bytes),
+            packet => encoder.text(&write(packet)),
+        }
+        if !joined.is_empty() {
+            joined.push(SEPARATOR);
+        }
+        joined.extend(write(packet));
+    }
+    let body = encoder.finish();
+    assert_eq!(body, joined);
+    if !packets.is_empty() {
+        let again: Result<Vec<Packet>, _> = Decoder::new(body).collect();
+        assert_eq!(again, Ok(packets));
+    }
+}
+
+/// The text of a packet, as the protocol's section "Packet encoding" has it.
+fn write(packet: &Packet) -> Vec<u8> {
+    let (digit, data) = match packet {
+        Packet::Open(data) => (b'0', data.to_vec()),
+        Packet::Close => (b'1', vec![]),
+        Packet::Ping(data) => (b'2', data.to_vec()),
+        Packet::Pong(data) => (b'3', data.to_vec()),
+        Packet::Message(Message::Text(data)) => (b'4', data.to_vec()),
+        Packet::Upgrade => (b'5', vec![]),
+        Packet::Noop => (b'6', vec![]),
+        Packet::Message(Message::Binary(data)) => (b'b', base64(data)),
+    };
+    let mut text = vec![digit];
+    text.extend(data);
+    text
+}
+
+fn obvious(text: &[u8]) -> Result<Packet, PacketError> {
+    let Some((digit, data)) = text.split_first() else { return Err(PacketError::Empty) };
+    let bytes = || Bytes::copy_from_slice(data);
+    match digit {
+        b'0' => Ok(Packet::Open(bytes())),
+        b'1' => Ok(Packet::Close),
+        b'2' => Ok(Packet::Ping(bytes())),
+        b'3' => Ok(Packet::Pong(bytes())),
+        b'4' => Ok(Packet::Message(Message::Text(bytes()))),
+        b'5' => Ok(Packet::Upgrade),
+        b'6' => Ok(Packet::Noop),
+        b'b' => match unbase64(data) {
+            Some(bytes) => Ok(Packet::Message(Message::Binary(bytes.into()))),
+            None => Err(PacketError::Base64),
+        },
+        other => Err(PacketError::UnknownType(*other)),
+    }
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Bit by bit.
+fn base64(data: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    for three in data.chunks(3) {
+        let word = three.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = ALPHABET[(word >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= three.len() { letter } else { b'=' });
+        }
+    }
+    text
+}
+
+/// Padding may be missing in part, but there is none too much, and nothing but the alphabet before it. What the last letter
+/// has beyond the last byte is dropped.
+fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+    let end = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
+    let (letters, padding) = text.split_at(end);
+    let missing = (4 - letters.len() % 4) % 4;
+    let padded = padding.len() <= missing && padding.iter().all(|byte| *byte == b'=');
+    if !padded || missing == 3 {
+        return None;
+    }
+    let mut bits = Vec::new();
+    for letter in letters {
+        let value = ALPHABET.iter().position(|other| other == letter)?;
+        bits.extend((0..6).rev().map(|place| value >> place & 1));
+    }
+    let byte = |eight: &[usize]| eight.iter().fold(0, |byte, bit| byte << 1 | *bit as u8);
+    Some(bits.chunks_exact(8).map(byte).collect())
+}

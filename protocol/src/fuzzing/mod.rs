@@ -1,0 +1,32 @@
+//! The bodies of the fuzz targets: each takes any bytes whatever, and panics if something is wrong.
+//!
+//! `fuzz/` wraps each of them for a fuzzer; `tests/corpora.rs` replays the committed corpora over them; property
+//! tests give the same bodies what they make up themselves. Nothing here is for applications, and nothing here is
+//! covered by the version number.
+//!
+//! What is right is said by an oracle wherever there is one, made by the most obvious means and by none of those
+//! that it judges: [`engine`] has its own base64, [`socket`] reads JSON by serde_json alone, [`hub`] compares with a
+//! list of lists.
+
+pub mod engine;
+pub mod http;
+pub mod hub;
+pub mod input;
+pub mod server;
+pub mod socket;
+
+/// A target: bytes in, a panic if something is wrong.
+pub type Target = fn(&[u8]);
+
+/// All targets, under the names of their folders in `fuzz/corpus`.
+pub const TARGETS: [(&str, Target); 8] = [
+    ("engine_packet", engine::packet),
+    ("engine_payload", engine::payload),
+    ("socket_packet", socket::packet),
+    ("arguments", socket::arguments),
+    ("reassembly", socket::reassembly),
+    ("http", http::admission),
+    ("server", server::any_order),
+    ("hub", hub::against_the_model),
+    // Those of the client's machine, and of the two machines against each other, belong here.
+];

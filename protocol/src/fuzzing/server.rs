@@ -1,0 +1,587 @@
+//! The server's machine by operation lists. Any order of calls is legal: it never panics, never runs in circles,
+//! answers each request at most once, decides each awaited acknowledgement exactly once, keeps the queues bounded,
+//! and comes to an end.
+
+use super::input::Input;
+use crate::engine::config::{Config, Overflow};
+use crate::engine::packet::Message;
+use crate::engine::request::{RequestHead, RequestId};
+use crate::engine::server::{Body, Transmit};
+use crate::error::CloseReason;
+use crate::frame::Frame;
+use crate::server::{Connection, Event};
+use crate::socket;
+use crate::socket::server::{AckOutcome, SocketEvent, SocketKey};
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt::Write as _;
+use core::time::Duration;
+
+const SEND_BUDGET: usize = 4_000;
+const MAX_PAYLOAD: usize = 1_000;
+/// The largest frame that is sent. With budgets this small every limit is met.
+pub const LARGEST_FRAME: usize = 1_500;
+/// Replies to CONNECT and DISCONNECT do not pass the budget; a hundred operations make no more of them than this.
+const REPLIES: usize = 150 * 80;
+
+/// What peers send: whole packets, broken ones, and all that a state may or may not expect.
+pub const PACKETS: [&str; 34] = [
+    "40",
+    "40",
+    "40/a,",
+    "40/b,{\"t\":1}",
+    "41",
+    "41/a,",
+    "42[\"e\"]",
+    "42[\"e\",1,{\"a\":[]}]",
+    "42/a,[\"e\"]",
+    "421[\"e\"]",
+    "430[]",
+    "431[1]",
+    "432[]",
+    "43/a,0[]",
+    "451-[\"e\",{\"_placeholder\":true,\"num\":0}]",
+    "461-0[{\"_placeholder\":true,\"num\":0}]",
+    "bAQID",
+    "bAQ==",
+    "2",
+    "2probe",
+    "2probe",
+    "3",
+    "3",
+    "5",
+    "5",
+    "6",
+    "0",
+    "1",
+    "4",
+    "",
+    "9",
+    "42[",
+    "4hello",
+    "42[\"connect\"]",
+];
+
+/// Something that is done to a connection.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Op {
+    /// What an honest client may do next.
+    Client {
+        choice: u8,
+        number: usize,
+    },
+    /// The owner's work: it writes and tells, and accepts who wants to join.
+    Owner,
+    /// The rest is out of place more often than not.
+    Poll {
+        method: u8,
+    },
+    Post {
+        packets: Vec<usize>,
+    },
+    BeginPost,
+    Body {
+        request: usize,
+        packets: Vec<usize>,
+        too_large: bool,
+    },
+    Upgrade,
+    Opened {
+        request: usize,
+    },
+    WebSocket {
+        request: usize,
+        packet: usize,
+        binary: bool,
+    },
+    WebSocketClosed {
+        request: usize,
+        error: bool,
+    },
+    Aborted {
+        request: usize,
+    },
+    Time {
+        to: i16,
+    },
+    Deadline,
+    Unwritten {
+        bytes: usize,
+    },
+    Transmit {
+        count: usize,
+    },
+    Events {
+        count: usize,
+    },
+    Command {
+        command: u8,
+        socket: usize,
+        number: usize,
+    },
+    End {
+        abort: bool,
+    },
+}
+
+impl Op {
+    /// An operation out of a fuzzer's bytes. Those that get far come more often.
+    pub fn read(input: &mut Input<'_>) -> Self {
+        let kind = input.byte();
+        let request = |input: &mut Input<'_>| input.below(12);
+        let packet = |input: &mut Input<'_>| input.below(PACKETS.len());
+        let packets = |input: &mut Input<'_>| {
+            let count = input.below(4);
+            (0..count).map(|_| packet(input)).collect()
+        };
+        let number = |input: &mut Input<'_>| input.below(LARGEST_FRAME);
+        match kind {
+            0..=79 => Self::Client { choice: input.byte() % 12, number: number(input) },
+            80..=119 => Self::Owner,
+            120..=167 => {
+                Self::Command { command: input.byte() % 14, socket: input.below(4), number: number(input) }
+            }
+            168..=175 => Self::Poll { method: input.byte() % 8 },
+            176..=183 => Self::Post { packets: packets(input) },
+            184..=187 => Self::BeginPost,
+            188..=195 => {
+                Self::Body { request: request(input), packets: packets(input), too_large: input.flag() }
+            }
+            196..=199 => Self::Upgrade,
+            200..=207 => Self::Opened { request: request(input) },
+            208..=219 => {
+                let binary = input.byte() >= 230;
+                Self::WebSocket { request: request(input), packet: packet(input), binary }
+            }
+            220..=223 => Self::WebSocketClosed { request: request(input), error: input.flag() },
+            224..=227 => Self::Aborted { request: request(input) },
+            228..=233 => Self::Time { to: i16::from(input.byte()) - 50 },
+            234..=239 => Self::Deadline,
+            240..=242 => Self::Unwritten { bytes: 2 * input.below(50_000) },
+            243..=247 => Self::Transmit { count: input.below(10) },
+            248..=252 => Self::Events { count: input.below(10) },
+            253..=255 => Self::End { abort: input.byte() >= 200 },
+        }
+    }
+}
+
+/// How many operations one input may be.
+const MAX_OPS: usize = 250;
+
+/// A story out of a fuzzer's bytes.
+///
+/// # Panics
+/// If the machine does what it must not.
+pub fn any_order(data: &[u8]) {
+    let mut input = Input::new(data);
+    let settings = input.byte();
+    let overflow = [Overflow::Close, Overflow::Fail, Overflow::Drop][usize::from(settings / 4) % 3];
+    let mut run = Run::new(settings & 1 == 0, settings & 2 != 0, overflow);
+    for _ in 0..MAX_OPS {
+        if input.is_empty() {
+            break;
+        }
+        run.act(&Op::read(&mut input));
+        run.check();
+    }
+    run.finish();
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    Answer,
+    Accepted,
+    Done,
+}
+
+/// One connection, and what is known of it.
+#[derive(Debug)]
+pub struct Run {
+    connection: Connection,
+    now: Instant,
+    requests: BTreeMap<RequestId, Asked>,
+    sockets: Vec<SocketKey>,
+    over: BTreeSet<SocketKey>,
+    /// How many outcomes are to be told: an id may be used again once it is decided, told or not.
+    awaited: BTreeMap<(SocketKey, u64), usize>,
+    closed: bool,
+    sockets_on: bool,
+    namespaces: BTreeMap<SocketKey, String>,
+    poll: Option<RequestId>,
+    websocket: Option<RequestId>,
+    seen: Seen,
+    /// All that came out.
+    pub output: String,
+}
+
+/// What the stories came by, so that they are known to be worth something.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Seen {
+    pub joined: usize,
+    pub events: usize,
+    pub answered: usize,
+    pub timed_out: usize,
+    pub disconnected: usize,
+    pub upgraded: usize,
+    pub reasons: BTreeSet<&'static str>,
+}
+
+impl Run {
+    /// A connection, with Socket.IO on it or not, that begins with a WebSocket or not.
+    pub fn new(sockets: bool, websocket: bool, overflow: Overflow) -> Self {
+        let config = Config::default()
+            .ping_interval(Duration::from_millis(300))
+            .ping_timeout(Duration::from_millis(200))
+            .upgrade_timeout(Duration::from_millis(500))
+            .close_timeout(Duration::from_millis(700))
+            .pause_timeout(Duration::from_millis(600))
+            .max_payload(MAX_PAYLOAD)
+            .send_budget(SEND_BUDGET)
+            .receive_budget(1_000)
+            .overflow(overflow);
+        let layer = socket::config::Config::default()
+            .max_namespaces(2)
+            .max_attachments(1)
+            .max_pending_acks(3)
+            .connect_timeout(Duration::from_millis(900));
+        let now = Instant::ZERO;
+        let connection =
+            Connection::new(now, Arc::new(config), "sid".into(), sockets.then(|| Arc::new(layer)));
+        let mut run = Self {
+            connection,
+            now,
+            requests: BTreeMap::new(),
+            sockets: Vec::new(),
+            over: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            closed: false,
+            sockets_on: sockets,
+            namespaces: BTreeMap::new(),
+            poll: None,
+            websocket: None,
+            seen: Seen::default(),
+            output: String::new(),
+        };
+        if websocket {
+            let id = run.upgrade();
+            run.transmit(1);
+            run.connection.websocket_opened(now, id);
+        } else {
+            run.request("GET", "polling", &[]);
+        }
+        run
+    }
+
+    fn request(&mut self, method: &str, transport: &str, headers: &[(&str, &str)]) -> RequestId {
+        let id = RequestId(self.requests.len() as u64);
+        self.requests.insert(id, Asked::Answer);
+        let target = format!("/engine.io/?EIO=4&sid=sid&transport={transport}");
+        let head = RequestHead { method, target: &target, headers: &headers };
+        let _wants = self.connection.handle_request(self.now, id, &head);
+        id
+    }
+
+    fn upgrade(&mut self) -> RequestId {
+        self.request("GET", "websocket", &[("connection", "upgrade"), ("upgrade", "websocket")])
+    }
+
+    /// One of the latest requests, or one that was never made.
+    fn pick(&self, request: usize) -> RequestId {
+        RequestId((self.requests.len() as u64 + 1).saturating_sub(request as u64))
+    }
+
+    /// Does it.
+    pub fn act(&mut self, op: &Op) {
+        let now = self.now;
+        match op {
+            Op::Client { choice, number } => self.client(*choice, *number),
+            Op::Owner => {
+                self.transmit(1_000);
+                self.events(1_000);
+                for key in self.sockets.clone() {
+                    let _ = self.connection.accept(key, "public");
+                    self.seen.joined += usize::from(self.connection.is_connected(key));
+                }
+                self.connection.handle_unwritten(now, 0);
+                self.transmit(1_000);
+            }
+            Op::Poll { method } => {
+                let method = ["GET", "GET", "GET", "GET", "GET", "HEAD", "PUT", "OPTIONS"][*method as usize];
+                self.request(method, if method == "HEAD" { "websocket" } else { "polling" }, &[]);
+            }
+            Op::Post { packets } => {
+                let id = self.request("POST", "polling", &[]);
+                self.connection.handle_body(now, id, Body::Complete(body(packets)));
+            }
+            Op::BeginPost => {
+                self.request("POST", "polling", &[]);
+            }
+            Op::Body { request, packets, too_large } => {
+                let body = if *too_large { Body::TooLarge } else { Body::Complete(body(packets)) };
+                self.connection.handle_body(now, self.pick(*request), body);
+            }
+            Op::Upgrade => {
+                self.upgrade();
+            }
+            Op::Opened { request } => self.connection.websocket_opened(now, self.pick(*request)),
+            Op::WebSocket { request, packet, binary } => {
+                let bytes = Bytes::from_static(PACKETS[*packet].as_bytes());
+                let message = if *binary { Message::Binary(bytes) } else { Message::Text(bytes) };
+                self.connection.handle_websocket(now, self.pick(*request), message);
+            }
+            Op::WebSocketClosed { request, error } => {
+                self.connection.websocket_closed(now, self.pick(*request), error.then_some(1002));
+            }
+            Op::Aborted { request } => {
+                let id = self.pick(*request);
+                self.connection.request_aborted(now, id);
+                self.requests.entry(id).and_modify(|asked| *asked = Asked::Done);
+            }
+            Op::Time { to } => {
+                let micros = now.as_micros().saturating_add_signed(i64::from(*to) * 1000);
+                self.timeout(Instant::from_micros(micros));
+            }
+            Op::Deadline => {
+                if let Some(deadline) = self.connection.poll_timeout() {
+                    self.timeout(deadline);
+                }
+            }
+            Op::Unwritten { bytes } => self.connection.handle_unwritten(now, *bytes),
+            Op::Transmit { count } => self.transmit(*count),
+            Op::Events { count } => self.events(*count),
+            Op::Command { command, socket, number } => self.command(*command, *socket, *number),
+            Op::End { abort: true } => self.connection.abort(CloseReason::ForcedClose),
+            Op::End { abort: false } => self.connection.close(CloseReason::ForcedClose),
+        }
+    }
+
+    /// What an honest client may do next.
+    fn client(&mut self, choice: u8, number: usize) {
+        let polling = self.connection.transport_name() == "polling";
+        let joined: Vec<_> = self.sockets.iter().filter(|key| self.connection.is_connected(**key)).collect();
+        let socket = joined.get(number % joined.len().max(1)).map(|key| **key);
+        let namespace = socket.map_or("", |key| match &*self.namespaces[&key] {
+            "/" => "",
+            name => name,
+        });
+        let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace},") };
+        let packet = match choice {
+            0 | 1 if polling => {
+                if self.poll.is_none_or(|poll| self.requests[&poll] != Asked::Answer) {
+                    self.poll = Some(self.request("GET", "polling", &[]));
+                }
+                return;
+            }
+            2 if polling && number % 4 == 0 => {
+                let id = self.upgrade();
+                self.transmit(1_000);
+                self.connection.websocket_opened(self.now, id);
+                return;
+            }
+            2 | 3 if polling => {
+                if let Some(websocket) = self.websocket {
+                    let packet = Bytes::from_static(if choice == 2 { b"5" } else { b"2probe" });
+                    self.connection.handle_websocket(self.now, websocket, Message::Text(packet));
+                }
+                return;
+            }
+            4 => "3".to_string(),
+            _ if !self.sockets_on => format!("4{}", "x".repeat(number % MAX_PAYLOAD)),
+            _ if socket.is_none() || choice == 5 && joined.len() < 2 => {
+                let taken = self.sockets.iter().filter(|key| !self.over.contains(key));
+                let taken: BTreeSet<_> = taken.map(|key| &*self.namespaces[key]).collect();
+                match ["/", "/a"].into_iter().find(|name| !taken.contains(name)) {
+                    Some(name) => format!("40{name},"),
+                    None => return,
+                }
+            }
+            5 if number % 8 == 0 => format!("41{namespace}"),
+            6 | 10 | 11 => {
+                let mine = self.awaited.keys().filter(|(key, _)| Some(*key) == socket);
+                match mine.map(|(_, id)| *id).next() {
+                    Some(id) => format!("43{namespace}{id}[1]"),
+                    None => return,
+                }
+            }
+            7 => format!("42{namespace}{number}[\"e\"]"),
+            _ => format!("42{namespace}[\"e\",\"{}\"]", "x".repeat(number % (MAX_PAYLOAD / 2))),
+        };
+        let packet = Bytes::from(packet);
+        if polling {
+            let posts = self.requests.values().filter(|asked| **asked == Asked::Answer).count();
+            let polls = self.poll.iter().filter(|poll| self.requests[poll] == Asked::Answer).count();
+            // One that is pending is on its way, or withheld: it has to wait.
+            if posts <= polls {
+                let id = self.request("POST", "polling", &[]);
+                self.connection.handle_body(self.now, id, Body::Complete(packet));
+            }
+        } else if let (Some(websocket), true) = (self.websocket, self.connection.wants_read()) {
+            self.connection.handle_websocket(self.now, websocket, Message::Text(packet));
+        }
+    }
+
+    fn timeout(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        self.connection.handle_timeout(at);
+        let next = self.connection.poll_timeout();
+        assert!(next.is_none_or(|next| next > self.now), "at {:?} the next is {next:?}", self.now);
+    }
+
+    fn command(&mut self, command: u8, socket: usize, number: usize) {
+        let connection = &mut self.connection;
+        let text = "x".repeat(number);
+        if command == 0 {
+            let _ = connection.send(Frame::text_message(&text));
+        }
+        if command == 1 {
+            if number % 2 == 0 { connection.hold(None) } else { connection.release(None) }
+        }
+        let Some(&key) = self.sockets.iter().rev().nth(socket % self.sockets.len().max(1)) else { return };
+        let id = number as u64 % 5;
+        match command {
+            2..=4 => {
+                let _ = connection.accept(key, "public");
+            }
+            5 => {
+                let _ = connection.reject(key, "no", Some("{}"));
+            }
+            6 => {
+                let _ = connection.emit(key, Frame::event("/", "e", None, &text).unwrap());
+            }
+            7 => {
+                let _ = connection.emit_volatile(key, Frame::event("/", "e", None, &text).unwrap());
+            }
+            8 | 13 => {
+                let frame = Frame::event("/", "e", Some(id), &()).unwrap();
+                let deadline = self.now + Duration::from_millis(number as u64 / 8);
+                if connection.emit_with_ack(key, &frame, id, deadline).is_ok() {
+                    *self.awaited.entry((key, id)).or_default() += 1;
+                }
+            }
+            9 => {
+                let _ = connection.ack(key, Frame::ack("/", id, &text).unwrap());
+            }
+            10 if number % 4 == 0 => {
+                let _ = connection.disconnect(key, CloseReason::ServerNamespaceDisconnect);
+            }
+            11 => connection.hold(Some(key)),
+            12 => connection.release(Some(key)),
+            _ => {}
+        }
+    }
+
+    fn transmit(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(transmit) = self.connection.poll_transmit() else { return };
+            let _ = writeln!(self.output, "{transmit:?}");
+            match transmit {
+                Transmit::Respond { request, .. } | Transmit::Abort { request } => {
+                    let asked = self.requests.insert(request, Asked::Done);
+                    assert_ne!(asked, Some(Asked::Accepted), "a WebSocket was answered");
+                    assert!(asked.is_some(), "nobody asked");
+                }
+                Transmit::AcceptWebSocket { request } => {
+                    self.websocket = Some(request);
+                    let asked = self.requests.insert(request, Asked::Accepted);
+                    assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
+                }
+                Transmit::Write { websocket, .. } => assert!(self.requests.contains_key(&websocket)),
+                Transmit::CloseWebSocket { .. } => {}
+            }
+        }
+    }
+
+    fn events(&mut self, count: usize) {
+        for _ in 0..count {
+            let Some(event) = self.connection.poll_event() else { return };
+            let _ = writeln!(self.output, "{event:?}");
+            match event {
+                Event::Socket(SocketEvent::Connect { socket, namespace, .. }) => {
+                    assert!(!self.sockets.contains(&socket), "a key was used again");
+                    self.namespaces.insert(socket, namespace.to_string());
+                    self.sockets.push(socket);
+                }
+                Event::Socket(SocketEvent::Event { socket, .. }) => {
+                    self.seen.events += 1;
+                    assert!(self.sockets.contains(&socket));
+                    assert!(!self.over.contains(&socket), "an event after the last");
+                }
+                Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
+                    match outcome {
+                        AckOutcome::Answered(_) => self.seen.answered += 1,
+                        AckOutcome::Timeout => self.seen.timed_out += 1,
+                        _ => self.seen.disconnected += 1,
+                    }
+                    match self.awaited.get_mut(&(socket, id)) {
+                        Some(1) => drop(self.awaited.remove(&(socket, id))),
+                        Some(more) => *more -= 1,
+                        None => panic!("nobody awaited it, or it was decided twice"),
+                    }
+                }
+                Event::Socket(SocketEvent::Disconnected { socket, .. }) => {
+                    assert!(self.over.insert(socket), "it ended twice");
+                }
+                Event::Upgraded => self.seen.upgraded += 1,
+                Event::Closed(closed) => {
+                    self.seen.reasons.insert(closed.reason.as_str());
+                    assert!(!self.closed, "it closed twice");
+                    self.closed = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What must hold after each operation.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn check(&mut self) {
+        let buffered = self.connection.buffered();
+        assert!(buffered <= SEND_BUDGET + LARGEST_FRAME + REPLIES + 100_000, "{buffered} bytes wait");
+        if !self.connection.has_output() {
+            assert!(self.connection.poll_transmit().is_none());
+            assert!(self.connection.poll_event().is_none());
+        }
+        if self.connection.is_finished() {
+            assert!(self.connection.poll_timeout().is_none());
+            assert!(!self.connection.has_output());
+        }
+    }
+
+    /// Whatever has happened: an abort ends it, once the handlers have finished.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn finish(mut self) -> Seen {
+        self.connection.abort(CloseReason::ForcedClose);
+        self.connection.release(None);
+        for _ in 0..3 {
+            self.transmit(10_000);
+            self.events(10_000);
+            for socket in self.sockets.clone() {
+                self.connection.release(Some(socket));
+            }
+        }
+        assert!(self.connection.is_finished(), "{:?}", self.connection);
+        assert!(!self.connection.is_listed());
+        assert!(self.closed);
+        assert!(self.awaited.is_empty(), "never decided: {:?}", self.awaited);
+        for (id, asked) in &self.requests {
+            assert_ne!(*asked, Asked::Answer, "{id:?} was never answered");
+        }
+        assert_eq!(self.connection.poll_timeout(), None);
+        self.seen
+    }
+}
+
+fn body(packets: &[usize]) -> Bytes {
+    packets.iter().map(|at| PACKETS[*at]).collect::<Vec<_>>().join("\x1e").into()
+}

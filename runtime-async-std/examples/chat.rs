@@ -1,0 +1,18 @@
+//! The well-known Socket.IO chat on async-std.
+//!
+//! ```text
+//! cargo run -p sansocket-async-std --example chat
+//! ```
+//!
+//! Then open <http://127.0.0.1:3000> in two windows. Flags: `--port` (or `PORT`; 3000), `--host` (127.0.0.1), and
+//! `--client-dist node_modules/socket.io-client/dist` to serve the browser's client from there; without it the
+//! page takes it from the public CDN. The application itself is in `examples/chat.rs`, the same for every runtime.
+
+use sansocket_async_std::{self as sansocket, Server};
+
+#[path = "../../examples/chat.rs"]
+mod chat;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    async_std::task::block_on(chat::run(Server::builder()))
+}

@@ -1,0 +1,27 @@
+//! The server that test suites and load generators talk to: on async-std, or on smol if that
+//! is all there is.
+//!
+//! ```text
+//! cargo run --release -p sansocket-async-std --example conformance -- --port 3000
+//! ```
+//!
+//! On one port: an Engine.IO echo server at `/engine.io/`, and a Socket.IO server at `/socket.io/` with the
+//! namespaces `/` and `/custom`. Flags: `--port` (or `PORT`; 3000), `--ping-interval` and `--ping-timeout` in
+//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000). The
+//! application itself is in `examples/conformance.rs`, the same for every runtime.
+//!
+//! On smol: `cargo run --release -p sansocket-async-std --no-default-features --features smol --example conformance`.
+
+use sansocket_async_std::{self as sansocket, EngineServer, Server};
+
+#[path = "../../examples/conformance.rs"]
+mod conformance;
+
+#[cfg(feature = "async-std")]
+use async_std::task::block_on;
+#[cfg(not(feature = "async-std"))]
+use smol::block_on;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    block_on(conformance::run(Server::builder(), EngineServer::builder()))
+}

@@ -1,0 +1,123 @@
+//! futures-io streams as hyper reads and writes them, and a TCP stream on async-io's reactor.
+
+use async_io::Async;
+use futures_io::{AsyncRead, AsyncWrite};
+use hyper::rt::ReadBufCursor;
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// How much one read may bring: as much as a session asks for.
+const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// hyper's buffers may be uninitialised, and only unsafe code reads into those: this one is read into instead,
+    /// and what came is copied.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A futures-io stream, for hyper.
+#[derive(Debug)]
+pub(crate) struct HyperIo<T>(pub(crate) T);
+
+impl<T: AsyncRead + Unpin> hyper::rt::Read for HyperIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Taken and put back: a stream of the host's that reads another one meanwhile finds none, not this one.
+        let mut scratch = SCRATCH.take();
+        scratch.resize(READ_BYTES, 0);
+        let room = into.remaining().min(READ_BYTES);
+        let read = Pin::new(&mut self.0).poll_read(context, &mut scratch[..room]);
+        if let Poll::Ready(Ok(bytes)) = read {
+            into.put_slice(&scratch[..bytes]);
+        }
+        SCRATCH.set(scratch);
+        read.map_ok(drop)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        // TCP and rustls both do; what does not would write the first slice only, which is legal.
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(context)
+    }
+}
+
+/// A TCP stream. Unlike async-io's own, closing it tells the peer: it ends the direction that is written to.
+#[derive(Debug)]
+pub(crate) struct Tcp(Async<TcpStream>);
+
+impl From<Async<TcpStream>> for Tcp {
+    fn from(stream: Async<TcpStream>) -> Self {
+        // A message that waits for the last one's acknowledgement helps nobody. It fails only for a socket that is
+        // gone already.
+        let _ = stream.get_ref().set_nodelay(true);
+        Self(stream)
+    }
+}
+
+impl AsyncRead for Tcp {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Tcp {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What was written is the kernel's already.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
+    }
+}

@@ -1,0 +1,29 @@
+//! async-std's executor.
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use std::time::Instant;
+
+/// Runs servers on the threads of async-std's global executor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsyncStd;
+
+impl Runtime for AsyncStd {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, deadline: Instant) -> Box<dyn Timer> {
+        super::timer(deadline)
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        // The task goes on without its handle.
+        drop(async_std::task::spawn(task));
+    }
+
+    fn stream(&self, upgraded: Upgraded) -> (Box<dyn Stream>, Bytes) {
+        super::stream(upgraded)
+    }
+}

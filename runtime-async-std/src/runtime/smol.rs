@@ -1,0 +1,29 @@
+//! smol's executor.
+
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
+use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use std::time::Instant;
+
+/// Runs servers on the threads of smol's global executor: one, or as many as the environment variable `SMOL_THREADS`
+/// says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Smol;
+
+impl Runtime for Smol {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn timer(&self, deadline: Instant) -> Box<dyn Timer> {
+        super::timer(deadline)
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        smol::spawn(task).detach();
+    }
+
+    fn stream(&self, upgraded: Upgraded) -> (Box<dyn Stream>, Bytes) {
+        super::stream(upgraded)
+    }
+}

@@ -1,0 +1,21 @@
+//! The servers and the listener on async-io's reactor.
+
+use crate::listener::Socket;
+use crate::runtime::Standard;
+use async_io::Async;
+use async_net::AsyncToSocketAddrs;
+use std::net::TcpListener;
+
+sansocket_runtime::adapter! {
+    crate: "sansocket_async_std",
+    runtime: Standard::default(),
+    addresses: AsyncToSocketAddrs,
+    socket: Socket,
+    tls: futures_rustls::rustls::ServerConfig,
+}
+
+impl From<Async<TcpListener>> for Listener {
+    fn from(listener: Async<TcpListener>) -> Self {
+        Self::over(Socket(listener))
+    }
+}

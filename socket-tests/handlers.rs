@@ -1,0 +1,443 @@
+//! What handlers may take and return, and when they run.
+
+use crate::sansocket::{
+    Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal,
+    Server, Socket, State, TryData,
+};
+use crate::suite::support::{Client, Log, logged, serve};
+use bytes::Bytes;
+use sansocket_runtime::HandlerError;
+use sansocket_runtime::extract::{FromContext, HasArgs};
+use sansocket_runtime::handler::Context;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+#[derive(Deserialize)]
+struct Login {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    ok: bool,
+}
+
+#[tokio::test]
+async fn handlers_extract_the_arguments_in_any_shape() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .on("single", async |Data(text): Data<String>| text.len())
+        .on("tuple", async |Data((a, b)): Data<(u32, u32)>| a + b)
+        .on("bytes", async |Data((name, data)): Data<(String, Bytes)>| (name, data.len()))
+        .on("try", async |TryData(number): TryData<u32>| number.is_ok())
+        .on("args", async |args: Args| (args.len(), args.get::<u32>(1).unwrap_or(0)))
+        .on("event", async |Event(name): Event| name)
+        .on("maybe", async |data: Option<Data<u32>>| data.map(|Data(number)| number))
+        .on("void", async || {});
+    let mut client = Client::joined(serve(&io).await).await;
+    assert_eq!(client.ask(r#"["single","four"]"#).await, "[4]");
+    assert_eq!(client.ask(r#"["tuple",1,2]"#).await, "[3]");
+    client.send(r#"51-77["bytes","x",{"_placeholder":true,"num":0}]"#).await;
+    client.send_binary(&[1, 2, 3]).await;
+    client.expect(r#"377["x",3]"#).await;
+    assert_eq!(client.ask(r#"["try",1]"#).await, "[true]");
+    assert_eq!(client.ask(r#"["try","no number"]"#).await, "[false]");
+    assert_eq!(client.ask(r#"["args","a",5]"#).await, "[2,5]");
+    assert_eq!(client.ask(r#"["event"]"#).await, r#"["event"]"#);
+    assert_eq!(client.ask(r#"["maybe",7]"#).await, "[7]");
+    assert_eq!(client.ask(r#"["maybe","no number"]"#).await, "[null]");
+    assert_eq!(client.ask(r#"["void",1,2,3]"#).await, "[]");
+    // What does not fit is no acknowledgement, and the hook hears of it.
+    client.send(r#"278["tuple",1]"#).await;
+    assert!(lines.next().await.starts_with("error: the arguments do not fit the handler"));
+    assert_eq!(client.ask(r#"["void"]"#).await, "[]");
+}
+
+#[tokio::test]
+async fn handlers_extract_what_is_known_of_the_client() {
+    let (io, mut lines) = logged(crate::server().state(41_u32));
+    io.namespace("/")
+        .on_connect(async |Auth(login): Auth<Login>, State(log): State<Log>, PeerAddr(peer): PeerAddr| {
+            log.note(format_args!("{} from {}", login.name, peer.ip()));
+        })
+        .on("state", async |State(number): State<u32>| number + 1)
+        .on("handshake", async |handshake: Handshake| {
+            (
+                handshake.query_value("room").map(String::from),
+                handshake.headers().get("x-test").and_then(|value| value.to_str().ok()).map(str::to_owned),
+                handshake.is_secure(),
+            )
+        })
+        .on("socket", async |socket: Socket, io: Server| (socket.id().to_owned(), io.clients_count()))
+        .on("extension", async |extension: Option<Extension<u64>>| extension.is_some())
+        .on("missing", async |_: Extension<u64>| true);
+    let addr = serve(&io).await;
+    let target = "/socket.io/?EIO=4&transport=websocket&room=a%20b";
+    let mut client = Client::connect_to(addr, target, "x-test: yes\r\n").await;
+    let id = client.join("/", r#"{"name":"ada"}"#).await;
+    lines.expect("ada from 127.0.0.1").await;
+    assert_eq!(client.ask(r#"["state"]"#).await, "[42]");
+    assert_eq!(client.ask(r#"["handshake"]"#).await, r#"["a b","yes",false]"#);
+    assert_eq!(client.ask(r#"["socket"]"#).await, format!(r#"["{id}",1]"#));
+    assert_eq!(client.ask(r#"["extension"]"#).await, "[false]");
+    client.send(r#"278["missing"]"#).await;
+    assert!(lines.next().await.starts_with("error: the request carried no extension of type `u64`"));
+}
+
+#[tokio::test]
+async fn an_auth_that_does_not_fit_refuses_the_client_without_details() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/").on_connect(async |_: Auth<Login>| {});
+    let mut client = Client::connect(serve(&io).await).await;
+    client.send(r#"0{"name":5}"#).await;
+    client.expect(r#"4{"message":"Connection refused"}"#).await;
+    assert!(lines.next().await.starts_with("error: the client's auth is no"));
+    assert!(io.namespace("/").is_empty());
+}
+
+#[tokio::test]
+async fn what_a_handler_returns_acknowledges() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .on("unit", async || ())
+        .on("value", async || "text")
+        .on("tuple", async || (1, "two", [3]))
+        .on("one-tuple", async || (vec![1, 2],))
+        .on("vec", async || vec![1, 2])
+        .on("map", async || BTreeMap::from([("a", 1)]))
+        .on("own", async || Data(Answer { ok: true }))
+        .on("ok", async || Ok::<_, String>((1, 2)))
+        .on("err", async || Err::<u32, _>("out of order"))
+        .on("bytes", async || Bytes::from_static(&[1, 2]));
+    let mut client = Client::joined(serve(&io).await).await;
+    for (event, answer) in [
+        ("unit", "[]"),
+        ("value", r#"["text"]"#),
+        ("tuple", r#"[1,"two",[3]]"#),
+        ("one-tuple", "[[1,2]]"),
+        ("vec", "[[1,2]]"),
+        ("map", r#"[{"a":1}]"#),
+        ("own", r#"[{"ok":true}]"#),
+        ("ok", "[1,2]"),
+    ] {
+        assert_eq!(client.ask(&format!("[{event:?}]")).await, answer, "{event}");
+    }
+    client.send(r#"279["bytes"]"#).await;
+    client.expect(r#"61-79[{"_placeholder":true,"num":0}]"#).await;
+    assert_eq!(client.binary().await, [1, 2][..]);
+    client.send(r#"278["err"]"#).await;
+    lines.expect("error: out of order").await;
+    assert_eq!(client.ask(r#"["unit"]"#).await, "[]");
+    // Who does not ask gets none.
+    client.emit(r#"["value"]"#).await;
+    assert_eq!(client.ask(r#"["unit"]"#).await, "[]");
+}
+
+#[tokio::test]
+async fn the_first_value_of_several_handlers_acknowledges_once() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .on("e", async |State(log): State<Log>| log.note("one"))
+        .on("e", async |State(log): State<Log>| {
+            log.note("two");
+            "two"
+        })
+        .on("e", async |State(log): State<Log>| {
+            log.note("three");
+            "three"
+        })
+        .on("units", async || ())
+        .on("units", async || ())
+        .on("half", async || Err::<(), _>("broken"))
+        .on("half", async || 5);
+    let mut client = Client::joined(serve(&io).await).await;
+    assert_eq!(client.ask(r#"["e"]"#).await, r#"["two"]"#);
+    for line in ["one", "two", "three"] {
+        lines.expect(line).await;
+    }
+    assert_eq!(client.ask(r#"["units"]"#).await, "[]");
+    assert_eq!(client.ask(r#"["half"]"#).await, "[5]");
+    lines.expect("error: broken").await;
+}
+
+#[tokio::test]
+async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/")
+        .on("early", async |socket: Socket, ack: Ack| {
+            let _ = ack.send(&("early", 1));
+            let _ = socket.emit("after", &());
+            "ignored"
+        })
+        .on("later", async |ack: Ack| {
+            std::thread::spawn(move || ack.send("later"));
+        })
+        .on("never", async |_: Ack| 1)
+        .on("wanted", async |socket: Socket, ack: Ack| {
+            let _ = socket.emit("wanted", &ack.is_wanted());
+        })
+        .on("any", async || 2)
+        .on_any(async |_: Socket| "no acknowledgement");
+    let mut client = Client::joined(serve(&io).await).await;
+    assert_eq!(client.ask(r#"["early"]"#).await, r#"["early",1]"#);
+    client.expect(r#"2["after"]"#).await;
+    assert_eq!(client.ask(r#"["later"]"#).await, r#"["later"]"#);
+    client.send(r#"278["never"]"#).await;
+    client.emit(r#"["wanted"]"#).await;
+    client.expect(r#"2["wanted",false]"#).await;
+    client.send(r#"278["wanted"]"#).await;
+    client.expect(r#"2["wanted",true]"#).await;
+    assert_eq!(client.ask(r#"["any"]"#).await, "[2]");
+}
+
+#[tokio::test]
+async fn on_any_sees_every_event_and_on_fallback_those_without_a_handler() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .on_any(async |Event(name): Event, State(log): State<Log>| log.note(format_args!("any {name}")))
+        .on_fallback(async |Event(name): Event, State(log): State<Log>| {
+            log.note(format_args!("fallback {name}"));
+            "fallback"
+        })
+        .on("known", async || "known");
+    let mut client = Client::joined(serve(&io).await).await;
+    assert_eq!(client.ask(r#"["known"]"#).await, r#"["known"]"#);
+    assert_eq!(client.ask(r#"["unknown"]"#).await, r#"["fallback"]"#);
+    for line in ["any known", "any unknown", "fallback unknown"] {
+        lines.expect(line).await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_without_a_handler_is_not_acknowledged() {
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/").on("known", async || {}).on("gone", async || {}).off("gone");
+    let mut client = Client::joined(serve(&io).await).await;
+    client.send(r#"21["unknown"]"#).await;
+    client.send(r#"22["gone"]"#).await;
+    assert_eq!(client.ask(r#"["known"]"#).await, "[]");
+}
+
+#[tokio::test]
+async fn handlers_can_be_added_and_removed_while_clients_are_there() {
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/").on("known", async || {});
+    let mut client = Client::joined(serve(&io).await).await;
+    client.send(r#"21["late"]"#).await;
+    assert_eq!(client.ask(r#"["known"]"#).await, "[]");
+    io.namespace("/").on("late", async || "late");
+    assert_eq!(client.ask(r#"["late"]"#).await, r#"["late"]"#);
+    io.namespace("/").off("late");
+    client.send(r#"21["late"]"#).await;
+    assert_eq!(client.ask(r#"["known"]"#).await, "[]");
+}
+
+#[tokio::test]
+async fn event_middleware_refuses_an_event() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .event_middleware(
+            async |Event(name): Event| if name == "secret" { Err("not for you") } else { Ok(()) },
+        )
+        .on("secret", async |State(log): State<Log>| log.note("leaked"))
+        .on("public", async || "public");
+    let mut client = Client::joined(serve(&io).await).await;
+    client.send(r#"21["secret"]"#).await;
+    assert_eq!(client.ask(r#"["public"]"#).await, r#"["public"]"#);
+    assert_eq!(lines.drain(), ["error: not for you"]);
+}
+
+#[tokio::test]
+async fn middleware_and_on_connect_refuse_with_message_and_data() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/middle")
+        .middleware(async || Err::<(), _>(Refusal::new("no entry").data(&("code", 42)).expect("JSON")))
+        .on_connect(async |State(log): State<Log>| log.note("reached"));
+    io.namespace("/connect")
+        .middleware(async |State(log): State<Log>| log.note("middleware"))
+        .on_connect(async |socket: Socket| {
+            let _ = socket.emit("dropped", &());
+            Err::<(), _>("not authorized")
+        })
+        .on_connected(async |State(log): State<Log>| log.note("connected"))
+        .on_disconnect(async |State(log): State<Log>| log.note("disconnected"));
+    io.namespace("/");
+    let mut client = Client::connect(serve(&io).await).await;
+    client.send("0/middle,").await;
+    client.expect(r#"4/middle,{"message":"no entry","data":["code",42]}"#).await;
+    client.send("0/connect,").await;
+    client.expect(r#"4/connect,{"message":"not authorized"}"#).await;
+    // The connection is still good, and nothing of the refused socket is left.
+    client.join("/", "").await;
+    assert_eq!(lines.drain(), ["middleware"]);
+    assert!(io.namespace("/middle").is_empty() && io.namespace("/connect").is_empty());
+}
+
+#[tokio::test]
+async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
+    let (io, mut lines) = logged(crate::server());
+    for name in ["/middle", "/connect"] {
+        let namespace = io.namespace(name);
+        let refuse = async |socket: Socket| {
+            let _ = socket.emit("dropped", &());
+            socket.disconnect();
+            tokio::task::yield_now().await;
+            socket.disconnect();
+        };
+        if name == "/middle" {
+            namespace.middleware(refuse)
+        } else {
+            namespace.on_connect(refuse)
+        };
+        namespace
+            .on_connect(async |State(log): State<Log>| log.note("on_connect"))
+            .on_connected(async |State(log): State<Log>| log.note("on_connected"))
+            .on_disconnect(async |State(log): State<Log>| log.note("on_disconnect"));
+    }
+    io.on_connect(async || ());
+    let mut client = Client::connect(serve(&io).await).await;
+    for name in ["/middle", "/connect"] {
+        client.send(&format!("0{name},")).await;
+        client.expect(&format!(r#"4{name},{{"message":"Connection refused"}}"#)).await;
+    }
+    // The connection is still good, and nothing of the refused sockets is left.
+    client.join("/", "").await;
+    assert_eq!(lines.drain(), [""; 0]);
+    assert!(io.namespace("/middle").is_empty() && io.namespace("/connect").is_empty());
+}
+
+/// Takes the event's name after the arguments, by a `from_context` that leaves both where they are.
+struct Both(Args, Event);
+
+impl<K: HasArgs> FromContext<K> for Both {
+    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+        Ok(Self(FromContext::<K>::from_context(context)?, FromContext::<K>::from_context(context)?))
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_there_for_everybody_who_asks() {
+    let (io, _lines) = logged(crate::server());
+    io.on("once", async |args: Args| args)
+        .on("optional", async |args: Option<Args>| args.map(|args| args.len()))
+        .on("first", async |args: Args, Event(name): Event, Data(text): Data<String>| {
+            (args.len(), name, text)
+        })
+        .on("composed", async |Both(args, Event(name)): Both| (args.len(), name))
+        .on("twice", async |args: Args| drop(args))
+        .on("twice", async |args: Args| args);
+    let mut client = Client::joined(serve(&io).await).await;
+    assert_eq!(client.ask(r#"["once","x",1]"#).await, r#"["x",1]"#);
+    assert_eq!(client.ask(r#"["optional","x",1]"#).await, "[2]");
+    assert_eq!(client.ask(r#"["first","x",1]"#).await, r#"[2,"first","x"]"#);
+    assert_eq!(client.ask(r#"["composed","x",1]"#).await, r#"[2,"composed"]"#);
+    assert_eq!(client.ask(r#"["twice","x",1]"#).await, r#"["x",1]"#);
+    io.on_any(async |args: Args| drop(args));
+    assert_eq!(client.ask(r#"["once","x",1]"#).await, r#"["x",1]"#);
+}
+
+#[tokio::test]
+async fn what_on_connect_emits_follows_the_answer_and_on_connected_runs_after_it() {
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/")
+        .on_connect(async |socket: Socket| {
+            let _ = socket.emit("first", &1);
+            tokio::task::yield_now().await;
+            let _ = socket.emit("second", &2);
+        })
+        .on_connected(async |socket: Socket| {
+            let _ = socket.emit("third", &3);
+        });
+    let mut client = Client::joined(serve(&io).await).await;
+    client.expect(r#"2["first",1]"#).await;
+    client.expect(r#"2["second",2]"#).await;
+    client.expect(r#"2["third",3]"#).await;
+}
+
+#[tokio::test]
+async fn emit_with_ack_in_on_connect_fails_at_once() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/").on_connect(async |socket: Socket, State(log): State<Log>| {
+        let answer = socket.emit_with_ack("question", &(), Duration::from_secs(3600)).await;
+        log.note(matches!(answer, Err(AckError::Emit(_) | AckError::Disconnected)));
+    });
+    let _client = Client::joined(serve(&io).await).await;
+    lines.expect("true").await;
+}
+
+#[tokio::test]
+async fn on_disconnect_sees_the_rooms_and_the_reason() {
+    let (io, mut lines) = logged(crate::server());
+    let rooms = async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
+        log.note(format_args!("{} {} {}", reason, socket.rooms().len(), socket.is_connected()));
+    };
+    io.namespace("/")
+        .on_connect(async |socket: Socket| {
+            socket.join("a").expect("room");
+        })
+        .on("kick", async |socket: Socket| socket.disconnect())
+        .on("close", async |socket: Socket| socket.close())
+        .on_disconnect(rooms);
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    client.send("1").await;
+    lines.expect("client namespace disconnect 2 false").await;
+    client.join("/", "").await;
+    client.emit(r#"["kick"]"#).await;
+    client.expect("1").await;
+    lines.expect("server namespace disconnect 2 false").await;
+    client.join("/", "").await;
+    client.emit(r#"["close"]"#).await;
+    // As in the reference: closing the connection disconnects each namespace first.
+    lines.expect("server namespace disconnect 2 false").await;
+    client.rest().await;
+    let mut client = Client::joined(addr).await;
+    client.raw("1").await.expect("it is taken");
+    lines.expect("transport close 2 false").await;
+    drop(Client::joined(addr).await);
+    let reason = lines.next().await;
+    assert!(["transport close 2 false", "transport error 2 false"].contains(&reason.as_str()), "{reason}");
+    crate::suite::support::until("all are forgotten", || {
+        io.namespace("/").is_empty() && io.clients_count() == 0
+    })
+    .await;
+    assert!(io.namespace("/").rooms().is_empty());
+}
+
+#[tokio::test]
+async fn namespaces_come_to_be_by_pattern_and_by_function() {
+    let (io, _lines) = logged(crate::server().cleanup_empty_namespaces(true));
+    io.dynamic_namespace("/room-*").on("where", async |socket: Socket| socket.namespace().name().to_owned());
+    io.dynamic_namespace_if(|name| name.len() == 4).on("where", async || "by function");
+    let mut client = Client::connect(serve(&io).await).await;
+    client.join("/room-1", "").await;
+    client.join("/room-2", "").await;
+    client.join("/abc", "").await;
+    client.send(r#"2/room-1,1["where"]"#).await;
+    client.expect(r#"3/room-1,1["/room-1"]"#).await;
+    client.send(r#"2/abc,2["where"]"#).await;
+    client.expect(r#"3/abc,2["by function"]"#).await;
+    client.send("0/nowhere,").await;
+    client.expect(r#"4/nowhere,{"message":"Invalid namespace"}"#).await;
+    // Each has its own sockets.
+    assert_eq!(io.namespaces().len(), 4);
+    client.send("1/room-1,").await;
+    crate::suite::support::until("the empty one goes", || io.namespaces().len() == 3).await;
+}
+
+#[tokio::test]
+async fn values_are_kept_with_the_socket() {
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/")
+        .on_connect(async |socket: Socket, Auth(login): Auth<Login>| {
+            socket.insert(login);
+        })
+        .on("name", async |socket: Socket| socket.get::<Login>().map(|login| login.name.clone()))
+        .on("forget", async |socket: Socket| socket.remove::<Login>().is_some());
+    let mut client = Client::connect(serve(&io).await).await;
+    client.join("/", r#"{"name":"ada"}"#).await;
+    assert_eq!(client.ask(r#"["name"]"#).await, r#"["ada"]"#);
+    assert_eq!(client.ask(r#"["forget"]"#).await, "[true]");
+    assert_eq!(client.ask(r#"["name"]"#).await, "[null]");
+}

@@ -1,0 +1,404 @@
+//! The HTTP side: deadlines, refusals, headers, files.
+
+use crate::sansocket::{Cookie, Cors, DisconnectReason, Handshake, Listener, Refusal, State, Transports};
+use crate::suite::support::{
+    Client, Log, Poller, Response, get, logged, request, send_request, serve, soon, until,
+};
+use bytes::Bytes;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
+const UPGRADE: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Reads until the server closes the connection.
+async fn end(stream: &mut TcpStream) -> String {
+    let mut rest = Vec::new();
+    let _ = soon(stream.read_to_end(&mut rest)).await;
+    String::from_utf8_lossy(&rest).into_owned()
+}
+
+#[tokio::test]
+async fn a_first_head_that_is_slow_is_cut() {
+    let io = crate::server().first_head_timeout(SHORT).build().expect("a server");
+    let addr = serve(&io).await;
+    let mut silent = TcpStream::connect(addr).await.expect("a connection");
+    let mut slow = TcpStream::connect(addr).await.expect("a connection");
+    slow.write_all(b"GET /socket.io/?EIO=4&trans").await.expect("it is taken");
+    assert!(!end(&mut silent).await.contains("200"));
+    assert!(!end(&mut slow).await.contains("200"));
+    assert_eq!(io.clients_count(), 0);
+}
+
+#[tokio::test]
+async fn a_later_head_that_is_slow_is_cut() {
+    let io = crate::server().head_timeout(SHORT).build().expect("a server");
+    let mut stream = TcpStream::connect(serve(&io).await).await.expect("a connection");
+    stream
+        .write_all(format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes())
+        .await
+        .expect("it is taken");
+    assert_eq!(soon(Response::read(&mut stream)).await.expect("a response").status, 200);
+    stream.write_all(b"GET /socket.io/").await.expect("it is taken");
+    assert!(!end(&mut stream).await.contains("200"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_slow_is_cut() {
+    let (io, mut lines) = logged(crate::server().body_timeout(SHORT));
+    io.namespace("/").on_disconnect(async |State(log): State<Log>| log.note("gone"));
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let mut stream = TcpStream::connect(addr).await.expect("a connection");
+    let head = format!("POST {} HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n42[", poller.target);
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    assert!(end(&mut stream).await.starts_with("HTTP/1.1 408"));
+    lines.expect("gone").await;
+}
+
+/// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
+/// it, and how much arrives when the client does read after all?
+async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
+    const LARGE: usize = 32 << 20;
+    let addr = serve(io).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = soon(socket.connect(addr)).await.expect("a connection");
+    let poller = Poller::joined(addr).await;
+    io.emit("large", &"x".repeat(LARGE)).expect("encoded");
+    send_request(&mut stream, "GET", &poller.target, "", "").await;
+    tokio::time::sleep(wait).await;
+    let mut got = vec![0; LARGE * 2];
+    let mut len = 0;
+    while let Ok(bytes @ 1..) = soon(stream.read(&mut got[len..])).await {
+        len += bytes;
+        if len > LARGE {
+            break;
+        }
+    }
+    assert!(String::from_utf8_lossy(&got[..12]).starts_with("HTTP/1.1 200"), "{len}");
+    len
+}
+
+#[tokio::test]
+async fn a_response_that_is_not_read_is_cut() {
+    let io = crate::server().write_timeout(SHORT).build().expect("a server");
+    assert!(unread_answer(&io, SHORT * 6).await < 32 << 20);
+}
+
+#[tokio::test]
+async fn a_response_that_is_read_late_is_whole() {
+    let io = crate::server().build().expect("a server");
+    assert!(unread_answer(&io, SHORT * 6).await > 32 << 20);
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_not_read_has_no_deadline_of_http() {
+    let (io, mut lines) = logged(crate::server().write_timeout(SHORT));
+    io.on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let (mut client, id) = Client::joined_as(serve(&io).await).await;
+    let large = "x".repeat(8 << 20);
+    io.socket(&id).expect("the socket").emit("large", &large).expect("queued");
+    tokio::time::sleep(SHORT * 6).await;
+    assert_eq!(lines.drain(), [""; 0]);
+    client.expect(&format!(r#"2["large","{large}"]"#)).await;
+}
+
+#[tokio::test]
+async fn a_poll_that_is_aborted_closes_the_session() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let mut poll = TcpStream::connect(addr).await.expect("a connection");
+    send_request(&mut poll, "GET", &poller.target, "", "").await;
+    // By the time another client is served, the poll has arrived.
+    Client::joined(addr).await.raw("1").await.expect("it is taken");
+    lines.expect("transport close").await;
+    drop(poll);
+    lines.expect("transport error").await;
+    until("nothing is left", || io.clients_count() == 0).await;
+    assert_eq!(get(addr, &poller.target).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_second_poll_closes_the_session() {
+    let (io, mut lines) = logged(crate::server());
+    io.namespace("/")
+        .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let mut first = TcpStream::connect(addr).await.expect("a connection");
+    send_request(&mut first, "GET", &poller.target, "", "").await;
+    assert_eq!(get(addr, &poller.target).await.status, 400);
+    lines.expect("transport error").await;
+}
+
+#[tokio::test]
+async fn other_paths_are_not_found_or_the_fallbacks() {
+    let io = crate::server().path("/ws").build().expect("a server");
+    let addr = serve(&io).await;
+    assert_eq!(get(addr, "/").await.status, 404);
+    assert_eq!(get(addr, OPEN).await.status, 404);
+    assert_eq!(get(addr, "/ws/?EIO=4&transport=polling").await.status, 200);
+    let listener = Listener::bind("127.0.0.1:0")
+        .await
+        .expect("a port")
+        .mount(&io)
+        .fallback(async |request| http::Response::new(Bytes::from(request.uri().path().to_owned())));
+    let addr = listener.spawn().expect("an address").local_addr();
+    assert_eq!(get(addr, "/page").await.body, "/page");
+    assert_eq!(get(addr, "/ws/?EIO=4&transport=polling").await.status, 200);
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_in_the_words_of_the_reference() {
+    let io = crate::server().max_payload(100).build().expect("a server");
+    let addr = serve(&io).await;
+    for (method, target, status, body) in [
+        (
+            "GET",
+            "/socket.io/?EIO=4&transport=carrier-pigeon",
+            400,
+            r#"{"code":0,"message":"Transport unknown"}"#,
+        ),
+        (
+            "GET",
+            "/socket.io/?EIO=4&transport=polling&sid=none",
+            400,
+            r#"{"code":1,"message":"Session ID unknown"}"#,
+        ),
+        ("POST", OPEN, 400, r#"{"code":2,"message":"Bad handshake method"}"#),
+        (
+            "GET",
+            "/socket.io/?EIO=3&transport=polling",
+            400,
+            r#"{"code":5,"message":"Unsupported protocol version"}"#,
+        ),
+    ] {
+        let response = request(addr, method, target, "", "").await;
+        assert_eq!((response.status, response.body.as_str()), (status, body));
+    }
+    let poller = Poller::joined(addr).await;
+    let response = request(addr, "POST", &poller.target, "", &"4".repeat(101)).await;
+    assert_eq!(response.status, 413);
+}
+
+#[tokio::test]
+async fn a_websocket_handshake_that_is_refused_leaves_no_session_behind() {
+    let io = crate::server().build().expect("a server");
+    let addr = serve(&io).await;
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    for (version, key) in [("12", "dGhlIHNhbXBsZSBub25jZQ=="), ("13", "short")] {
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: {version}\r\nsec-websocket-key: {key}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let response = soon(Response::read(&mut stream)).await.expect("a response");
+        assert!((400..500).contains(&response.status), "{response:?}");
+        assert_eq!(io.clients_count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_client_is_served_with_etags() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("client");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    for name in ["socket.io.js", "socket.io.js.map", "secret.txt"] {
+        std::fs::write(directory.join(name), name).expect("a file");
+    }
+    let io = crate::server().serve_client(&directory).build().expect("a server");
+    let addr = serve(&io).await;
+    let first = get(addr, "/socket.io/socket.io.js").await;
+    assert_eq!((first.status, first.body.as_str()), (200, "socket.io.js"));
+    assert_eq!(first.header("content-type"), Some("application/javascript; charset=utf-8"));
+    let etag = first.header("etag").expect("an ETag");
+    for tag in [etag.to_owned(), format!("W/{etag}"), format!("\"other\", {etag}")] {
+        let again =
+            request(addr, "GET", "/socket.io/socket.io.js", &format!("if-none-match: {tag}\r\n"), "").await;
+        assert_eq!((again.status, again.body.as_str()), (304, ""));
+        assert_eq!(again.header("etag"), Some(etag));
+    }
+    let other = request(addr, "GET", "/socket.io/socket.io.js", "if-none-match: \"other\"\r\n", "").await;
+    assert_eq!(other.status, 200);
+    assert_eq!(get(addr, "/socket.io/socket.io.js.map?x=1").await.status, 200);
+    assert_eq!(get(addr, "/socket.io/secret.txt").await.status, 400);
+    assert_eq!(get(addr, "/socket.io/..%2fclient%2fsecret.txt").await.status, 400);
+    let _client = Client::joined(addr).await;
+    let missing = crate::server().serve_client(directory.join("nowhere")).build();
+    assert!(missing.expect_err("there is none").to_string().starts_with("cannot serve the client from"));
+}
+
+#[tokio::test]
+async fn allow_request_refuses_before_anything_is_kept() {
+    let builder = crate::server().allow_request(async |handshake: Handshake| {
+        tokio::task::yield_now().await;
+        match handshake.query_value("token").as_deref() {
+            Some("good") => Ok(()),
+            _ => Err(Refusal::new("no token")),
+        }
+    });
+    let io = builder.build().expect("a server");
+    let addr = serve(&io).await;
+    let refused = get(addr, OPEN).await;
+    assert_eq!((refused.status, refused.body.as_str()), (403, r#"{"code":4,"message":"no token"}"#));
+    let refused = request(addr, "GET", "/socket.io/?EIO=4&transport=websocket", "", "").await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(io.clients_count(), 0);
+    assert_eq!(get(addr, &format!("{OPEN}&token=good")).await.status, 200);
+    let target = "/socket.io/?EIO=4&transport=websocket&token=good";
+    Client::connect_to(addr, target, "").await.join("/", "").await;
+}
+
+#[tokio::test]
+async fn session_ids_are_the_applications_if_it_likes() {
+    let next = AtomicU32::new(0);
+    let make = move |_: &Handshake| match next.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => "first".to_owned(),
+        n => format!("id-{n}"),
+    };
+    let io = crate::server().generate_id(make).build().expect("a server");
+    let addr = serve(&io).await;
+    let first = Poller::connect(addr).await;
+    assert_eq!(first.sid, "first");
+    // One that is in use refuses the second client.
+    assert_ne!(get(addr, OPEN).await.status, 200);
+    assert_eq!(Poller::connect(addr).await.sid, "id-2");
+    first.post("40").await;
+}
+
+#[tokio::test]
+async fn hooks_change_the_headers_of_the_first_response_or_of_all() {
+    let builder = crate::server()
+        .initial_headers(|_, headers| {
+            headers.insert("x-first", http::HeaderValue::from_static("1"));
+        })
+        .headers(|request, headers| {
+            let method = http::HeaderValue::from_str(request.method.as_str()).expect("a token");
+            headers.insert("x-all", method);
+        });
+    let io = builder.build().expect("a server");
+    let addr = serve(&io).await;
+    let first = get(addr, OPEN).await;
+    assert_eq!((first.header("x-first"), first.header("x-all")), (Some("1"), Some("GET")));
+    let poller = Poller::connect(addr).await;
+    let post = request(addr, "POST", &poller.target, "", "40").await;
+    assert_eq!((post.header("x-first"), post.header("x-all")), (None, Some("POST")));
+    let client = Client::connect(addr).await;
+    assert_eq!(
+        (client.response.header("x-first"), client.response.header("x-all")),
+        (Some("1"), Some("GET"))
+    );
+}
+
+#[tokio::test]
+async fn a_cookie_names_the_session_at_the_handshake() {
+    let io = crate::server().cookie(Cookie::new("io")).build().expect("a server");
+    let addr = serve(&io).await;
+    let first = get(addr, OPEN).await;
+    let sid = first.body.split('"').nth(3).expect("an id");
+    let cookie = first.header("set-cookie").expect("a cookie");
+    assert!(cookie.starts_with(&format!("io={sid};")), "{cookie}");
+    let later = request(addr, "POST", &format!("{OPEN}&sid={sid}"), "", "40").await;
+    assert_eq!(later.header("set-cookie"), None);
+}
+
+#[tokio::test]
+async fn cors_allows_pages_of_the_listed_origins() {
+    let io = crate::server().cors(Cors::list(["https://good.example"])).build().expect("a server");
+    let addr = serve(&io).await;
+    let good = "origin: https://good.example\r\n";
+    let allowed = |response: &Response| response.header("access-control-allow-origin").map(str::to_owned);
+    let response = request(addr, "GET", OPEN, good, "").await;
+    assert_eq!(allowed(&response).as_deref(), Some("https://good.example"));
+    let response = request(addr, "GET", OPEN, "origin: https://bad.example\r\n", "").await;
+    assert_ne!(allowed(&response).as_deref(), Some("https://bad.example"));
+    let preflight =
+        request(addr, "OPTIONS", OPEN, &format!("{good}access-control-request-method: POST\r\n"), "").await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(allowed(&preflight).as_deref(), Some("https://good.example"));
+    // On the switch to WebSocket too, as the reference does.
+    let client = Client::connect_to(addr, "/socket.io/?EIO=4&transport=websocket", good).await;
+    assert_eq!(allowed(&client.response).as_deref(), Some("https://good.example"));
+}
+
+#[tokio::test]
+async fn other_origins_than_those_allowed_are_refused() {
+    let io = crate::server().allowed_origins(["https://good.example"]).build().expect("a server");
+    let addr = serve(&io).await;
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    Client::connect_to(addr, target, "origin: https://good.example\r\n").await.join("/", "").await;
+    for target in [target, OPEN] {
+        let upgrade = if target == OPEN { "" } else { UPGRADE };
+        let headers = format!("{upgrade}origin: https://bad.example\r\n");
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head = format!("GET {target} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let status = soon(Response::read(&mut stream)).await.expect("a response").status;
+        assert!((400..500).contains(&status), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_is_off_is_unknown() {
+    let transports = Transports { polling: false, websocket: true };
+    let io = crate::server().transports(transports).build().expect("a server");
+    let addr = serve(&io).await;
+    assert_eq!(get(addr, OPEN).await.status, 400);
+    let _client = Client::joined(addr).await;
+}
+
+#[tokio::test]
+async fn a_polling_session_moves_to_a_websocket() {
+    let (io, _lines) = logged(crate::server());
+    io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport_name());
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    poller.post(r#"421["transport"]"#).await;
+    assert_eq!(poller.poll().await, [r#"431["polling"]"#]);
+    let mut poll = TcpStream::connect(addr).await.expect("a connection");
+    send_request(&mut poll, "GET", &poller.target, "", "").await;
+    let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", poller.sid);
+    let stream = TcpStream::connect(addr).await.expect("a connection");
+    let mut client = Client::upgraded(stream, &target, "").await;
+    client.raw("2probe").await.expect("it is taken");
+    assert_eq!(client.packet().await, "3probe");
+    // The poll that waits is let go, so that the client can upgrade.
+    assert_eq!(soon(Response::read(&mut poll)).await.expect("a response").body, "6");
+    client.raw("5").await.expect("it is taken");
+    assert_eq!(client.ask(r#"["transport"]"#).await, r#"["websocket"]"#);
+    io.emit("told", &1).expect("encoded");
+    client.expect(r#"2["told",1]"#).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_answer_heartbeats_is_given_up() {
+    let builder = crate::server().ping_interval(SHORT).ping_timeout(SHORT);
+    let (io, mut lines) = logged(builder);
+    io.namespace("/")
+        .on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let _client = Client::joined(serve(&io).await).await;
+    lines.expect("ping timeout").await;
+}
+
+#[tokio::test]
+async fn a_client_that_joins_nothing_is_closed() {
+    let io = crate::server().connect_timeout(SHORT).build().expect("a server");
+    Client::connect(serve(&io).await).await.gone().await;
+    until("nothing is left", || io.clients_count() == 0).await;
+}
+
+#[tokio::test]
+async fn more_sessions_than_allowed_get_503() {
+    let io = crate::server().max_sessions(1).build().expect("a server");
+    let addr = serve(&io).await;
+    let _first = Poller::connect(addr).await;
+    assert_eq!(get(addr, OPEN).await.status, 503);
+}
