@@ -286,7 +286,7 @@ impl Pair {
             let number = self.server_sent;
             self.server_sent += 2;
             let data = Bytes::copy_from_slice(&number.to_be_bytes());
-            let _ = connection.emit(socket, &Frame::event("/", "s", None, &(number, data)).unwrap());
+            let _ = connection.emit(socket, Frame::event("/", "s", None, &(number, data)).unwrap());
             let id = number + 1;
             let frame = Frame::event("/", "s", Some(id), &(id,)).unwrap();
             let deadline = self.now + Duration::from_secs(8);
@@ -565,7 +565,7 @@ impl Pair {
                 }
                 self.server_got.push(number);
                 if let Some(id) = ack {
-                    let _ = connection.ack(socket, &Frame::ack("/", id, &(number,)).unwrap());
+                    let _ = connection.ack(socket, Frame::ack("/", id, &(number,)).unwrap());
                 }
             }
             SocketEvent::Ack { id, .. } => {

@@ -21,6 +21,8 @@ pub(crate) struct Waiter {
     pub(crate) socket: SocketKey,
     /// Whether a failure to reach the server is not the end of it.
     pub(crate) patient: bool,
+    /// How many failures to reach the server there were before.
+    pub(crate) since: u64,
     pub(crate) sender: oneshot::Sender<Result<(), ConnectError>>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) struct Inner {
     armed: time::Instant,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
+    pub(crate) failures_so_far: u64,
     /// Why sockets that nobody wants any more could not join.
     failures: BTreeMap<SocketKey, ConnectError>,
     /// Those who wait for room in the send buffer, by number.
@@ -64,6 +67,7 @@ impl Cell {
                 armed: time::Instant::FAR_FUTURE,
                 acks: BTreeMap::new(),
                 waiters: Vec::new(),
+                failures_so_far: 0,
                 failures: BTreeMap::new(),
                 room: BTreeMap::new(),
                 finals: BTreeMap::new(),

@@ -188,7 +188,8 @@ impl ClientSocket {
                 }
                 // Whoever waits again and again, each time for a while, leaves nothing behind.
                 inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
-                inner.waiters.push(Waiter { socket: key, patient, sender });
+                let since = inner.failures_so_far;
+                inner.waiters.push(Waiter { socket: key, patient, since, sender });
                 Ok(false)
             })
         });
