@@ -62,11 +62,10 @@ fn no_more_is_given_out_than_the_owner_can_write() {
     client.handle_unwritten(40_000);
     assert_eq!(written(&mut client), frame.wire_len());
     assert!(!client.emit_volatile(Instant::ZERO, socket, &frame).unwrap());
-    for _ in 0..3 {
+    for _ in 0..2 {
         client.handle_unwritten(0);
         assert!(written(&mut client) > 0);
     }
-    assert_eq!(client.buffered(), client.buffered().min(3 * frame.wire_len()));
     client.handle_unwritten(0);
     assert_eq!(client.buffered(), 0);
 }

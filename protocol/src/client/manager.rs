@@ -287,7 +287,9 @@ impl Manager {
         match &self.layer {
             // A packet that waits for its attachments is let through, and bounded by itself.
             Layer::Sockets(sockets) => {
-                sockets.inbound() < limit || sockets.is_reassembling() || sockets.awaits_ack()
+                let most = self.engine_config.most_inbound(sockets.config());
+                let inbound = sockets.inbound();
+                inbound < limit || inbound < most && sockets.awaits_ack() || sockets.is_reassembling()
             }
             Layer::Messages { inbound, .. } => *inbound < limit,
         }
