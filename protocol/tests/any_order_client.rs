@@ -296,7 +296,7 @@ impl Run {
     /// What an honest server may do next.
     fn server(&mut self, choice: u8, number: usize) {
         let now = self.now;
-        let fresh = !self.client.engine().is_some_and(|engine| engine.handshake().is_some());
+        let fresh = self.client.engine().is_none_or(|engine| engine.handshake().is_none());
         let text = |text: String| Message::Text(text.into());
         match choice {
             0 => {
@@ -348,7 +348,7 @@ impl Run {
         let (get, websocket) = (self.open(Asked::Get), self.open(Asked::WebSocket));
         for id in get.into_iter().chain(websocket) {
             self.asked.insert(id, Asked::Over);
-            if Some(id) == get || !self.client.engine().is_some_and(|engine| engine.is_open()) {
+            if Some(id) == get || self.client.engine().is_none_or(|engine| !engine.is_open()) {
                 self.client.request_failed(self.now, id, PeerError::RequestFailed);
             } else {
                 self.client.websocket_closed(self.now, id, None);

@@ -31,7 +31,7 @@ pub(crate) struct Wrong {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: &str| match text.char_indices().nth(300) {
-            Some((at, _)) => format!("{}... ({} bytes)", show(text[..at].as_bytes()), text.len()),
+            Some((at, _)) => format!("{}... ({} bytes)", show(&text.as_bytes()[..at]), text.len()),
             None => show(text.as_bytes()),
         };
         write!(f, "{}\n    expected  {}\n    got       ", self.place, short(&self.expected))?;
