@@ -55,6 +55,7 @@ pub use runtime::Smol;
 pub use server::{Client, ClientBuilder, EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, Cookie, Cors, Data, Dial,

@@ -13,3 +13,7 @@ fn server() -> sansocket::ServerBuilder {
 fn engine_server() -> sansocket::EngineServerBuilder {
     sansocket::EngineServer::builder()
 }
+
+fn client(address: &str) -> sansocket::ClientBuilder {
+    sansocket::Client::builder(address)
+}

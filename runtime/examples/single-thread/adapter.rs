@@ -5,6 +5,7 @@ mod executor;
 
 pub(crate) use executor::block_on;
 pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::*;
 
 use executor::{Direction, Executor};
@@ -12,7 +13,7 @@ use hyper::rt::ReadBufCursor;
 use hyper::upgrade::Upgraded;
 use mio::Token;
 use mio::net::{TcpListener, TcpStream};
-use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use sansocket_runtime::runtime::{Runtime, Timer};
 use std::future::{poll_fn, ready};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
