@@ -265,6 +265,12 @@ impl Manager {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
 
+    /// Which connection of the socket this is, to be kept with an event that wants an answer: see
+    /// [`Sockets::connection`].
+    pub fn connection(&self, socket: SocketKey) -> u64 {
+        self.sockets().map_or(0, |sockets| sockets.connection(socket))
+    }
+
     /// Whether it is idle, and all is told and written.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Idle) && self.lingering.is_empty() && !self.has_event()

@@ -82,6 +82,8 @@ struct Socket {
     state: State,
     auth: Auth,
     id: Option<Arc<str>>,
+    /// How many of its connections have ended.
+    ended: u64,
     held: bool,
     /// What is to be told, in order.
     inbox: VecDeque<SocketEvent>,
@@ -147,6 +149,12 @@ impl Client {
     /// The public id of a connected socket.
     pub fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
         self.sockets.iter().find(|found| found.key == socket).and_then(|found| found.id.as_ref())
+    }
+
+    /// Which connection of the socket this is: it counts up whenever one ends. An event that
+    /// [`poll_event`](Self::poll_event) has just given, and that wants an answer, is of this one.
+    pub fn connection(&self, socket: SocketKey) -> u64 {
+        self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.ended)
     }
 
     /// Whether a socket is connected, that is, messages to it pass.
@@ -343,6 +351,7 @@ impl Client {
             state: State::Away,
             auth,
             id: None,
+            ended: 0,
             held: false,
             inbox: VecDeque::new(),
             early: VecDeque::new(),
@@ -498,17 +507,20 @@ impl Client {
         Ok(())
     }
 
-    /// Answers an event of the server. An answer after the connection that the event came on is dropped.
+    /// Answers an event of the server, on the [`connection`](Self::connection) that the event came on: on another one
+    /// the same id may stand for another event. `None` means the present one.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`].
+    /// [`SendError::Disconnected`] if that has ended.
     pub fn ack(
         &mut self,
         engine: Option<&mut Engine>,
         socket: SocketKey,
+        connection: Option<u64>,
         frame: &Frame,
     ) -> Result<(), SendError> {
-        let engine = engine.filter(|_| self.is_connected(socket)).ok_or(SendError::Disconnected)?;
+        let is_on = connection.is_none_or(|connection| connection == self.connection(socket));
+        let engine = engine.filter(|_| is_on && self.is_connected(socket)).ok_or(SendError::Disconnected)?;
         if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
     }
 

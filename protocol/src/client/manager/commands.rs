@@ -104,13 +104,39 @@ impl Manager {
             .unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Acknowledges an event of the server. It is dropped if the connection was lost meanwhile.
+    /// Acknowledges an event of the server, on the present connection of the socket. Who answers later than at once
+    /// uses [`ack_on`](Self::ack_on).
     ///
     /// # Errors
     /// [`SendError::Disconnected`], [`SendError::Full`].
     pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
+        self.answer(now, socket, None, frame)
+    }
+
+    /// Acknowledges an event of the server, unless the [`connection`](Self::connection) that it came on has ended: on
+    /// another one the same id may stand for another event. (The reference's client answers on any.)
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`], [`SendError::Full`].
+    pub fn ack_on(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        connection: u64,
+        frame: &Frame,
+    ) -> Result<(), SendError> {
+        self.answer(now, socket, Some(connection), frame)
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        connection: Option<u64>,
+        frame: &Frame,
+    ) -> Result<(), SendError> {
         self.before_command(now, frame)?;
-        self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame))
+        self.with_sockets(|sockets, engine| sockets.ack(engine, socket, connection, frame))
             .unwrap_or(Err(SendError::Disconnected))
     }
 

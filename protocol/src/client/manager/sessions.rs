@@ -133,7 +133,6 @@ impl Manager {
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.handle_closed(closed.reason);
         }
-        self.backoff.reset();
         let retry_in = self.schedule(now);
         self.events.push_back(Event::Closed { closed, retry_in });
         self.tell_if_given_up(retry_in);

@@ -72,6 +72,13 @@ impl Client {
         }
         let key = socket.key;
         socket.id = None;
+        socket.ended += 1;
+        for event in &mut socket.inbox {
+            // There is nobody to be answered any more.
+            if let SocketEvent::Event { ack, .. } = event {
+                *ack = None;
+            }
+        }
         for event in mem::take(&mut socket.early) {
             self.inbound = self.inbound.saturating_sub(event.weight());
         }
