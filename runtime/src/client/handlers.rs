@@ -133,9 +133,11 @@ impl Job {
 }
 
 /// Begins the handlers of an event.
-pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Option<Job> {
+///
+/// `connection` is the one that it came on.
+pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connection: u64) -> Option<Job> {
     let table = socket.namespace_inner().table();
-    let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
+    let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection });
     let name = args.event()?;
     let listeners = table.listeners(&name);
     if let ([handler], true) = (listeners, table.any.is_empty()) {
@@ -230,7 +232,7 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
     };
     match frame {
         // The connection may be lost meanwhile; nobody is left to be told.
-        Ok(frame) => drop(socket.send_ack(&frame)),
+        Ok(frame) => drop(socket.send_ack(target, &frame)),
         Err(error) => socket.shared().report(socket, &error.into()),
     }
 }
