@@ -1,23 +1,20 @@
 //! What becomes of the answers that a client awaits: exactly one thing.
 
-mod client_support;
-mod support;
-
-use client_support::{Relay, TRANSPORTS, WEBSOCKET, quick};
-use sansocket_tokio::{Ack, AckError, Args, Client, Data, EmitError, Server, Socket};
+use crate::sansocket::{Ack, AckError, Args, Client, Data, EmitError, Server, Socket};
+use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
+use crate::suite::support::{Lines, Log, logged, serve, soon, until};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Lines, Log, logged, serve, soon, until};
 
 async fn server() -> (Server, SocketAddr, Lines) {
-    let (io, lines) = logged(Server::builder());
+    let (io, lines) = logged(crate::server());
     io.root()
         .on("add", async |Data((a, b)): Data<(i32, i32)>| a + b)
         .on("pair", async || (1, "two"))
         .on("never", async |_: Ack| {})
         .on("kick", async |socket: Socket, _: Ack| socket.disconnect())
-        .on("note", async |log: sansocket_tokio::State<Log>, args: Args| {
+        .on("note", async |log: crate::sansocket::State<Log>, args: Args| {
             log.0.note(args.decode::<u32>().unwrap());
             true
         });

@@ -4,21 +4,18 @@
 //! cargo test -p sansocket-tokio --features test-tls --test client_tls
 //! ```
 
-mod client_support;
-mod support;
-
-use client_support::TRANSPORTS;
-use sansocket_tokio::{Args, Client, ConnectError, Handshake, Listener, Server};
+use crate::sansocket::{Args, ConnectError, Handshake, Listener, Server};
+use crate::suite::relay::TRANSPORTS;
+use crate::suite::support::soon;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use support::soon;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 fn certificate() -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(include_bytes!("tls_pem/certificate.pem")).expect("a certificate")
+    CertificateDer::from_pem_slice(include_bytes!("../tls_pem/certificate.pem")).expect("a certificate")
 }
 
 fn client_config(trusted: bool) -> Arc<ClientConfig> {
@@ -35,14 +32,14 @@ fn client_config(trusted: bool) -> Arc<ClientConfig> {
 }
 
 async fn server() -> (Server, SocketAddr) {
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls_pem/key.pem")).expect("a key");
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tls_pem/key.pem")).expect("a key");
     let config = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate()], key)
         .expect("a key that fits");
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     io.root()
         .on("secure", async |handshake: Handshake| handshake.is_secure())
         .on("echo", async |args: Args| args);
@@ -56,7 +53,7 @@ async fn each_transport_works_over_tls() {
     let (_io, addr) = server().await;
     for scheme in ["https", "wss"] {
         for transports in TRANSPORTS {
-            let client = Client::builder(&format!("{scheme}://localhost:{}", addr.port()))
+            let client = crate::client(&format!("{scheme}://localhost:{}", addr.port()))
                 .transports(transports.iter().copied())
                 .tls(client_config(true))
                 .build()
@@ -77,7 +74,7 @@ async fn each_transport_works_over_tls() {
 async fn a_server_that_nobody_vouches_for_is_not_connected_to() {
     let (_io, addr) = server().await;
     for (host, trusted) in [("localhost", false), ("127.0.0.1", true)] {
-        let client = Client::builder(&format!("https://{host}:{}", addr.port()))
+        let client = crate::client(&format!("https://{host}:{}", addr.port()))
             .tls(client_config(trusted))
             .build()
             .unwrap();
@@ -89,9 +86,9 @@ async fn a_server_that_nobody_vouches_for_is_not_connected_to() {
 
 #[tokio::test]
 async fn a_server_without_tls_is_no_server_with_it() {
-    let io = Server::builder().build().expect("a server");
-    let addr = support::serve(&io).await;
-    let client = Client::builder(&format!("https://localhost:{}", addr.port()))
+    let io = crate::server().build().expect("a server");
+    let addr = crate::suite::support::serve(&io).await;
+    let client = crate::client(&format!("https://localhost:{}", addr.port()))
         .tls(client_config(true))
         .build()
         .unwrap();

@@ -1,22 +1,19 @@
 //! How a client comes into its namespaces, and how it is told that it does not.
 
-mod client_support;
-mod support;
-
-use client_support::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::sansocket::{Auth, Client, ConnectError, Refusal, Server, Socket};
+use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{log, serve, soon, until};
 use sansocket_protocol::client::Status;
 use sansocket_protocol::error::PeerError;
-use sansocket_tokio::{Auth, Client, ConnectError, Refusal, Server, Socket};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use support::{log, serve, soon, until};
 
 async fn server() -> (Server, SocketAddr) {
-    let io = Server::builder().build().expect("a server");
-    io.root().on("auth", async |Auth(auth): Auth<Value>| sansocket_tokio::Data(auth));
+    let io = crate::server().build().expect("a server");
+    io.root().on("auth", async |Auth(auth): Auth<Value>| crate::sansocket::Data(auth));
     io.namespace("/chat").on("name", async |socket: Socket| socket.namespace().name().to_owned());
     io.namespace("/closed")
         .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&json!({ "code": 42 })).unwrap()));

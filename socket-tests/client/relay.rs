@@ -1,7 +1,7 @@
 //! Between a client and a server: a relay that can cut them off from each other.
 #![allow(dead_code, unreachable_pub)]
 
-use sansocket_tokio::{Client, ClientBuilder, TransportKind};
+use crate::sansocket::{ClientBuilder, TransportKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ pub const TRANSPORTS: [&[TransportKind]; 3] = [POLLING, WEBSOCKET, UPGRADE];
 
 /// A client that dials again soon.
 pub fn quick(addr: SocketAddr, transports: &[TransportKind]) -> ClientBuilder {
-    Client::builder(&format!("http://{addr}"))
+    crate::client(&format!("http://{addr}"))
         .transports(transports.iter().copied())
         .reconnection_delay(Duration::from_millis(10))
         .reconnection_delay_max(Duration::from_millis(50))

@@ -1,21 +1,18 @@
 //! What a client's handlers may take and return, and when they run.
 
-mod client_support;
-mod support;
-
-use bytes::Bytes;
-use client_support::{WEBSOCKET, quick};
-use sansocket_tokio::{
+use crate::sansocket::{
     Ack, Args, Client, ClientBuilder, ClientSocket, Data, DisconnectReason, Event, Server, Socket, State,
     TryData,
 };
+use crate::suite::relay::{WEBSOCKET, quick};
+use crate::suite::support::{Lines, Log, log, serve, soon, until};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::{Lines, Log, log, serve, soon, until};
 
 /// A server that asks whatever it is told to, and a client with a log as its state.
 async fn pair(build: impl FnOnce(ClientBuilder) -> ClientBuilder) -> (Server, Client, Lines) {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     io.root()
         .on("ask", async |socket: Socket, Data((event, args)): Data<(String, Value)>| {
             let answer = socket.emit_with_ack(&event, &args, Duration::from_secs(5)).await;
@@ -114,7 +111,7 @@ async fn an_event_that_nobody_handles_is_not_acknowledged() {
     client.connect().await.unwrap();
     let socket = io.root().sockets().pop().unwrap();
     let unanswered = socket.emit_with_ack("nobody", &(), Duration::from_millis(50)).await;
-    assert!(matches!(unanswered, Err(sansocket_tokio::AckError::Timeout)));
+    assert!(matches!(unanswered, Err(crate::sansocket::AckError::Timeout)));
 }
 
 #[tokio::test]
@@ -127,7 +124,7 @@ async fn a_handler_may_ask_the_very_server_that_it_serves() {
     // While the server awaits the client's answer, it handles the client's next event only afterwards: another
     // namespace of the server asks, so that none waits for the other.
     let (io, addr) = {
-        let io = Server::builder().build().unwrap();
+        let io = crate::server().build().unwrap();
         io.root().on("add", async |Data((a, b)): Data<(i32, i32)>| a + b);
         let addr = serve(&io).await;
         (io, addr)
@@ -202,7 +199,7 @@ async fn a_panic_is_told_and_the_client_goes_on() {
 
 #[tokio::test]
 async fn a_panic_in_the_hooks_harms_nobody() {
-    let io = Server::builder().build().unwrap();
+    let io = crate::server().build().unwrap();
     let addr = serve(&io).await;
     let client = quick(addr, WEBSOCKET)
         .on_error(|_, _| panic!("in the error hook"))

@@ -1,24 +1,21 @@
 //! How a client reaches its server: addresses that change, headers, cookies, proxies, other networks.
 
-mod client_support;
-mod support;
-
-use client_support::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
-use hyper_util::rt::TokioIo;
-use sansocket_tokio::{
+use crate::sansocket::{
     Args, BoxFuture, Client, ClientBuildError, ConnectError, Cookie, Data, Dial, Handshake, Server, Socket,
     Stream,
 };
+use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{log, serve, soon, until};
+use hyper_util::rt::TokioIo;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use support::{log, serve, soon, until};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 async fn server() -> (Server, SocketAddr) {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     io.root()
         .on("header", async |handshake: Handshake, Data(name): Data<String>| {
             let value = handshake.headers().get(&*name).and_then(|value| value.to_str().ok());
@@ -40,7 +37,7 @@ async fn header(client: &Client, name: &str) -> Option<String> {
 async fn headers_and_parameters_go_with_all_requests() {
     let (_io, addr) = server().await;
     for transports in TRANSPORTS {
-        let client = Client::builder(&format!("http://{addr}/?of=address"))
+        let client = crate::client(&format!("http://{addr}/?of=address"))
             .transports(transports.iter().copied())
             .query("a b", "c&d=e")
             .header("x-mine", "1")
@@ -56,9 +53,9 @@ async fn headers_and_parameters_go_with_all_requests() {
         let query: Option<String> = soon(client.call("query", &"of")).await.unwrap();
         assert_eq!(query.unwrap(), "address");
     }
-    let wrong = Client::builder("http://localhost").header("a b", "c").build();
+    let wrong = crate::client("http://localhost").header("a b", "c").build();
     assert!(matches!(wrong, Err(ClientBuildError::Header(_))));
-    let wrong = Client::builder("ftp://localhost").build();
+    let wrong = crate::client("ftp://localhost").build();
     assert!(matches!(wrong, Err(ClientBuildError::Url(_))));
 }
 
@@ -125,7 +122,7 @@ async fn a_panic_of_who_is_asked_is_a_try_that_failed() {
 #[tokio::test]
 async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_server() {
     let build = || async {
-        let io = Server::builder().cookie(Cookie::new("route")).build().unwrap();
+        let io = crate::server().cookie(Cookie::new("route")).build().unwrap();
         io.root().on("cookie", async |handshake: Handshake| {
             let cookie = handshake.headers().get("cookie").and_then(|value| value.to_str().ok());
             cookie.map(str::to_owned)
@@ -137,7 +134,7 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
     let (_other, elsewhere) = build().await;
     let (log, mut lines) = log();
     // What each request carries, seen by a relay that reads along.
-    let spy = |target: SocketAddr, log: support::Log| async move {
+    let spy = |target: SocketAddr, log: crate::suite::support::Log| async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         tokio::spawn(async move {
@@ -196,7 +193,7 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
 }
 
 /// A proxy: each tunnel is written down. Without the password it refuses.
-async fn proxy(log: support::Log) -> SocketAddr {
+async fn proxy(log: crate::suite::support::Log) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -288,7 +285,7 @@ async fn an_application_may_dial_by_itself() {
     for transports in TRANSPORTS {
         let dialled = Arc::new(AtomicUsize::new(0));
         let dial = Memory { server: io.clone(), dialled: dialled.clone() };
-        let client = Client::builder("http://nowhere.invalid")
+        let client = crate::client("http://nowhere.invalid")
             .transports(transports.iter().copied())
             .dial(dial)
             .build()

@@ -1,20 +1,17 @@
 //! How a client's connection ends, and when it comes back.
 
-mod client_support;
-mod support;
-
-use client_support::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::sansocket::{Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
+use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{Lines, Log, log, logged, serve, soon, until};
 use sansocket_protocol::client::Status;
 use sansocket_protocol::error::CloseReason;
-use sansocket_tokio::{Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Lines, Log, log, logged, serve, soon, until};
 
 /// A server that writes down what it hears.
 async fn server() -> (Server, SocketAddr, Lines) {
-    let (io, lines) = logged(Server::builder());
+    let (io, lines) = logged(crate::server());
     io.root()
         .on("note", async |State(log): State<Log>, args: Args| log.note(args.decode::<u32>().unwrap()))
         .on("kick", async |socket: Socket| socket.disconnect())
@@ -262,7 +259,7 @@ async fn the_task_ends_wherever_the_client_is_dropped() {
         let slot = Arc::new(std::sync::Mutex::new(None));
         let inner = slot.clone();
         client.on_connect(move || {
-            let client: Option<sansocket_tokio::Client> = inner.lock().unwrap().take();
+            let client: Option<crate::sansocket::Client> = inner.lock().unwrap().take();
             async move { drop(client) }
         });
         let connected = client.connect();
@@ -278,7 +275,7 @@ fn a_runtime_that_ends_ends_what_is_awaited() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (_io, client, answer) = runtime.block_on(async {
         let (io, addr, _heard) = server().await;
-        io.root().on("never", async |_: sansocket_tokio::Ack| {});
+        io.root().on("never", async |_: crate::sansocket::Ack| {});
         let client = quick(addr, WEBSOCKET).build().unwrap();
         soon(client.connect()).await.unwrap();
         let answer = client.emit_with_ack("never", &(), Duration::from_secs(60));
@@ -334,7 +331,7 @@ async fn the_states_are_told_in_order() {
 
 #[tokio::test]
 async fn a_silent_server_is_left_after_its_own_patience() {
-    let io = Server::builder()
+    let io = crate::server()
         .ping_interval(Duration::from_millis(200))
         .ping_timeout(Duration::from_millis(100))
         .build()

@@ -1,18 +1,15 @@
 //! Servers that misbehave: a typed error, in bounded time and memory.
 
-mod client_support;
-mod support;
-
-use client_support::{POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::sansocket::{AckError, ClientBuilder, ClientState, ConnectError, TransportKind};
+use crate::suite::relay::{POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{log, soon, until};
 use sansocket_protocol::error::PeerError;
 use sansocket_runtime::websocket::accept_key;
-use sansocket_tokio::{AckError, ClientBuilder, ClientState, ConnectError, TransportKind};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::{log, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -328,7 +325,7 @@ async fn malformed_frames_end_the_session_which_is_made_again() {
     for (name, frame, code) in cases {
         let (log, mut lines) = log();
         let frame = frame.to_vec();
-        let (answers, mut answered) = support::log();
+        let (answers, mut answered) = crate::suite::support::log();
         let addr = scripted(move |mut stream, number| {
             let (frame, answers) = (frame.clone(), answers.clone());
             async move {
@@ -419,7 +416,7 @@ async fn a_response_in_many_pieces_is_one() {
 }
 
 /// A polling server that ends each connection some time after a response, and says so or does not.
-async fn forgetful(says_so: bool, closed: Arc<AtomicUsize>) -> (SocketAddr, support::Lines) {
+async fn forgetful(says_so: bool, closed: Arc<AtomicUsize>) -> (SocketAddr, crate::suite::support::Lines) {
     let (log, lines) = log();
     let pushed = Arc::new(tokio::sync::Semaphore::new(0));
     let addr = scripted(move |mut stream, _| {

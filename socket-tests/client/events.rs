@@ -1,17 +1,14 @@
 //! The events of a client as a loop.
 
-mod client_support;
-mod support;
-
-use client_support::{Relay, TRANSPORTS, WEBSOCKET, quick};
+use crate::sansocket::{Ack, Args, Data, Server, Socket};
+use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
+use crate::suite::support::{serve, soon, until};
 use futures_util::StreamExt;
-use sansocket_tokio::{Ack, Args, Data, Server, Socket};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::{serve, soon, until};
 
 async fn server() -> (Server, SocketAddr) {
-    let io = Server::builder().build().expect("a server");
+    let io = crate::server().build().expect("a server");
     io.root()
         .on("burst", async |socket: Socket, Data(count): Data<u32>| {
             for number in 0..count {
