@@ -2,9 +2,6 @@
 
 use sansocket_async_std::{self as sansocket, Smol};
 
-#[cfg(feature = "test-tls")]
-#[path = "../../socket-tests/client_tls.rs"]
-mod client_tls;
 #[path = "../../socket-tests/mod.rs"]
 mod suite;
 #[cfg(feature = "test-tls")]
@@ -17,8 +14,4 @@ fn server() -> sansocket::ServerBuilder {
 
 fn engine_server() -> sansocket::EngineServerBuilder {
     sansocket::EngineServer::builder().runtime(Smol)
-}
-
-fn client(address: &str) -> sansocket::ClientBuilder {
-    sansocket::Client::builder(address).runtime(Smol)
 }

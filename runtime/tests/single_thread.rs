@@ -13,7 +13,3 @@ fn server() -> sansocket::ServerBuilder {
 fn engine_server() -> sansocket::EngineServerBuilder {
     sansocket::EngineServer::builder()
 }
-
-fn client(address: &str) -> sansocket::ClientBuilder {
-    sansocket::Client::builder(address)
-}

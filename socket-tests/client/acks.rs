@@ -1,7 +1,7 @@
 //! What becomes of the answers that a client awaits: exactly one thing.
 
 use crate::sansocket::{Ack, AckError, Args, Client, Data, EmitError, Server, Socket};
-use crate::suite::client_support::{Relay, TRANSPORTS, WEBSOCKET, quick};
+use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
 use crate::suite::support::{Lines, Log, logged, serve, soon, until};
 use std::net::SocketAddr;
 use std::sync::Arc;

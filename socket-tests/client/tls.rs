@@ -4,8 +4,8 @@
 //! cargo test -p sansocket-tokio --features test-tls --test client_tls
 //! ```
 
-use crate::sansocket::{Args, Client, ConnectError, Handshake, Listener, Server};
-use crate::suite::client_support::TRANSPORTS;
+use crate::sansocket::{Args, ConnectError, Handshake, Listener, Server};
+use crate::suite::relay::TRANSPORTS;
 use crate::suite::support::soon;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 fn certificate() -> CertificateDer<'static> {
-    CertificateDer::from_pem_slice(include_bytes!("tls_pem/certificate.pem")).expect("a certificate")
+    CertificateDer::from_pem_slice(include_bytes!("../tls_pem/certificate.pem")).expect("a certificate")
 }
 
 fn client_config(trusted: bool) -> Arc<ClientConfig> {
@@ -32,7 +32,7 @@ fn client_config(trusted: bool) -> Arc<ClientConfig> {
 }
 
 async fn server() -> (Server, SocketAddr) {
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls_pem/key.pem")).expect("a key");
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tls_pem/key.pem")).expect("a key");
     let config = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("versions")

@@ -1,10 +1,10 @@
 //! How a client comes into its namespaces, and how it is told that it does not.
 
-use crate::sansocket::PeerError;
-use crate::sansocket::Status;
 use crate::sansocket::{Auth, Client, ConnectError, Refusal, Server, Socket};
-use crate::suite::client_support::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
+use sansocket_protocol::client::Status;
+use sansocket_protocol::error::PeerError;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;

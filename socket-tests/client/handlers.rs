@@ -4,7 +4,7 @@ use crate::sansocket::{
     Ack, Args, Client, ClientBuilder, ClientSocket, Data, DisconnectReason, Event, Server, Socket, State,
     TryData,
 };
-use crate::suite::client_support::{WEBSOCKET, quick};
+use crate::suite::relay::{WEBSOCKET, quick};
 use crate::suite::support::{Lines, Log, log, serve, soon, until};
 use bytes::Bytes;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use crate::sansocket::{
     Args, BoxFuture, Client, ClientBuildError, ConnectError, Cookie, Data, Dial, Handshake, Server, Socket,
     Stream,
 };
-use crate::suite::client_support::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
 use hyper_util::rt::TokioIo;
 use std::io;

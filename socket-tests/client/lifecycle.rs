@@ -1,10 +1,10 @@
 //! How a client's connection ends, and when it comes back.
 
-use crate::sansocket::DisconnectReason as CloseReason;
-use crate::sansocket::Status;
 use crate::sansocket::{Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
-use crate::suite::client_support::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{Lines, Log, log, logged, serve, soon, until};
+use sansocket_protocol::client::Status;
+use sansocket_protocol::error::CloseReason;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! Servers that misbehave: a typed error, in bounded time and memory.
 
-use crate::sansocket::PeerError;
 use crate::sansocket::{AckError, ClientBuilder, ClientState, ConnectError, TransportKind};
-use crate::suite::client_support::{POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::relay::{POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, soon, until};
+use sansocket_protocol::error::PeerError;
 use sansocket_runtime::websocket::accept_key;
 use std::future::Future;
 use std::net::SocketAddr;

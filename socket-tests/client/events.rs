@@ -1,7 +1,7 @@
 //! The events of a client as a loop.
 
 use crate::sansocket::{Ack, Args, Data, Server, Socket};
-use crate::suite::client_support::{Relay, TRANSPORTS, WEBSOCKET, quick};
+use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
 use crate::suite::support::{serve, soon, until};
 use futures_util::StreamExt;
 use std::net::SocketAddr;
