@@ -309,8 +309,12 @@ impl Driver {
                     }
                 }
                 Event::Socket(event) => {
+                    let connection = match &event {
+                        SocketEvent::Event { socket, ack: Some(_), .. } => inner.machine.connection(*socket),
+                        _ => 0,
+                    };
                     drop(inner);
-                    self.socket_event(event, context);
+                    self.socket_event(event, connection, context);
                 }
                 event => {
                     drop(inner);
@@ -320,7 +324,7 @@ impl Driver {
         }
     }
 
-    fn socket_event(&mut self, event: SocketEvent, context: &mut Context<'_>) {
+    fn socket_event(&mut self, event: SocketEvent, connection: u64, context: &mut Context<'_>) {
         let (SocketEvent::Auth { socket: key }
         | SocketEvent::Connected { socket: key, .. }
         | SocketEvent::Refused { socket: key, .. }
@@ -333,7 +337,8 @@ impl Driver {
         let job = match event {
             SocketEvent::Event { args, ack, .. } => {
                 // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
-                let begun = catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack)));
+                let begun =
+                    catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack, connection)));
                 begun.unwrap_or_else(|panic| {
                     self.shared.report(&socket, &HandlerError::panic(&*panic));
                     None

@@ -47,15 +47,15 @@ impl Client {
 
     /// The WebSocket is there. False if it is none that this session moves to.
     pub(super) fn begin_probe(&mut self, websocket: RequestId) -> bool {
-        match &mut self.upgrade {
-            Some(upgrade) if upgrade.websocket == websocket && upgrade.stage == Stage::Dialing => {
-                upgrade.stage = Stage::Probing;
-                let message = Message::Text(Bytes::from_static(b"2probe"));
-                self.control.push_back(Transmit::Write { websocket, message });
-                true
-            }
-            _ => false,
+        let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.websocket == websocket) else {
+            return false;
+        };
+        if upgrade.stage == Stage::Dialing {
+            upgrade.stage = Stage::Probing;
+            let message = Message::Text(Bytes::from_static(b"2probe"));
+            self.control.push_back(Transmit::Write { websocket, message });
         }
+        true
     }
 
     /// A message on a WebSocket that is not in use.
