@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use sansocket_protocol::client::{Config, Event, Manager, Status};
+use sansocket_protocol::client::{Config, Event, Manager, SessionEvent, Status};
 use sansocket_protocol::engine::client::{Config as EngineConfig, Method, Transmit, TransportKind};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
@@ -447,7 +447,9 @@ impl Run {
                     self.seen.reasons.insert(closed.reason.as_str());
                 }
                 Event::Socket(SocketEvent::Connected { .. }) => self.seen.joined += 1,
-                Event::Message(_) | Event::Socket(SocketEvent::Event { .. }) => self.seen.events += 1,
+                Event::Session(SessionEvent::Message(_)) | Event::Socket(SocketEvent::Event { .. }) => {
+                    self.seen.events += 1
+                }
                 Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
                     match outcome {
                         AckOutcome::Answered(_) => self.seen.answered += 1,
