@@ -162,7 +162,8 @@ impl EngineClientSocket {
     /// none.
     ///
     /// While 256 of them wait to be taken, the next ones wait for these, and in the end the server does. What comes
-    /// while nobody takes it is not kept, so take it before connecting.
+    /// while nobody takes it is not kept, so take it before connecting. `on_close` runs ahead of the loop, which may have
+    /// messages to take yet; its end is `None`.
     pub fn messages(&self) -> Messages {
         let (giving, taking) = queue();
         if let Some(session) = &self.shared.settings.session {
