@@ -367,10 +367,11 @@ impl Manager {
         }
     }
 
-    /// How many of the bytes it was given for the WebSocket in use the owner has not been able to write yet. It is
-    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written.
-    pub fn handle_unwritten(&mut self, bytes: usize) {
-        if let State::Active { engine, .. } = &mut self.state {
+    /// How many of the bytes it was given for a WebSocket the owner has not been able to write yet. It is given no
+    /// more while there are 64 KiB or more, so it has to say 0 when all is written: also for one whose session is
+    /// over, which is closed only behind what was queued.
+    pub fn handle_unwritten(&mut self, websocket: RequestId, bytes: usize) {
+        if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
             engine.handle_unwritten(bytes);
         }
     }
