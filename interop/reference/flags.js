@@ -1,14 +1,20 @@
-// `--name value` flags of the reference servers; numbers become numbers.
+// `--name value` flags of the reference servers; numbers become numbers. A flag whose default is `false` has no value.
 export function flags(defaults) {
   const result = { ...defaults };
   const argv = process.argv.slice(2);
-  for (let i = 0; i < argv.length; i += 2) {
-    const name = argv[i].replace(/^--/, "");
-    if (!(name in defaults) || argv[i + 1] === undefined) {
-      console.error(`unknown flag or missing value: ${argv[i]}`);
+  while (argv.length > 0) {
+    const flag = argv.shift();
+    const name = flag.replace(/^--/, "");
+    if (defaults[name] === false) {
+      result[name] = true;
+      continue;
+    }
+    const value = argv.shift();
+    if (!(name in defaults) || value === undefined) {
+      console.error(`unknown flag or missing value: ${flag}`);
       process.exit(2);
     }
-    result[name] = typeof defaults[name] === "number" ? Number(argv[i + 1]) : argv[i + 1];
+    result[name] = typeof defaults[name] === "number" ? Number(value) : value;
   }
   return result;
 }

@@ -1,32 +1,84 @@
 //! Engine.IO and Socket.IO as pure state machines.
 //!
-//! This crate decides everything about the protocols (Engine.IO 4, Socket.IO 5, the server's side) and does
+//! This crate decides everything about the protocols (Engine.IO 4, Socket.IO 5, both ends of the wire) and does
 //! nothing: no I/O, no clock, no entropy, no threads, no futures, no `std` needed. Bytes and times go in, events and
 //! frames come out. Most people want an adapter, such as `sansocket-tokio`; this is for those who write one, embed
 //! the protocols elsewhere, or test what is built on them.
 //!
 //! # The run loop
 //!
-//! The owner of a server has one [`Router`](server::Router), and for each client a
-//! [`Connection`](server::Connection).
+//! The owner of a client has one [`client::Manager`]. The owner of a server has one [`Router`](server::Router), and
+//! for each client a [`Connection`](server::Connection). Both are driven alike:
 //!
-//! 1. A request arrives: [`Router::route`](server::Router::route) answers it, or says whose it is. For a new client,
-//!    [`Router::register`](server::Router::register) gives a session id, and
-//!    [`Connection::new`](server::Connection::new) what goes with it.
-//! 2. Tell the connection what happened: `handle_request`, `handle_body`, `websocket_opened`,
-//!    `handle_websocket`, and so on, each with the time. None of them fails; what the peer did wrong becomes an event.
-//! 3. Write what [`poll_transmit`](server::Connection::poll_transmit) gives, until it gives nothing, and report by
-//!    [`handle_unwritten`](server::Connection::handle_unwritten) what is not written yet.
-//! 4. Hand what [`poll_event`](server::Connection::poll_event) gives to the application. Its wishes are commands:
-//!    `accept`, `emit`, `ack`, `close`. A [`Frame`](frame::Frame) is encoded once for any number of them.
-//! 5. Read on while [`wants_read`](server::Connection::wants_read) says so: that is backpressure.
-//! 6. Wait for the next happening, at most until [`poll_timeout`](server::Connection::poll_timeout), and then call
-//!    [`handle_timeout`](server::Connection::handle_timeout).
-//! 7. Once [`is_finished`](server::Connection::is_finished), forget the connection; once it is no longer
-//!    [`is_listed`](server::Connection::is_listed), take its id out of the router.
+//! 1. Something came from the network: tell the machine by a `handle_*` or its like, with the time.
+//! 2. The application wants something: give a command (`emit`, `ack`, `close`, ..).
+//! 3. Do what `poll_transmit` gives, until it gives nothing, and say by `handle_unwritten` what is not written yet.
+//! 4. Tell the application what `poll_event` gives.
+//! 5. Read on while `wants_read` says so: that is backpressure.
+//! 6. Wait for the next happening, at most until `poll_timeout`, and then call `handle_timeout`.
 //!
 //! Any order of these calls is legal, and a spurious one does nothing. Time that runs backwards stands still. What
-//! waits is counted and bounded by [`engine::config::Config`] and [`socket::config::Config`].
+//! waits is counted and bounded by the `Config`s.
+//!
+//! # Embedding it, by direction
+//!
+//! What an embedder writes is small: `examples/blocking_client.rs` of this crate is a whole client that reconnects, on
+//! `std::net` and one thread. Read it beside this.
+//!
+//! ## From the network to the core
+//!
+//! A WebSocket's messages go in as they are, text unchecked, by `handle_websocket`. Its opening and its end are told by
+//! `websocket_opened` and `websocket_closed`. Parsing of HTTP and of WebSocket frames is the embedder's, as are TLS,
+//! names and proxies.
+//!
+//! * **Client.** A request that the core asked for ends in one of
+//!   [`handle_response`](client::Manager::handle_response) and [`request_failed`](client::Manager::request_failed). A
+//!   WebSocket that could not be opened ends in `request_failed`, or, if the server answered,
+//!   [`websocket_refused`](client::Manager::websocket_refused): the core makes an error of it that explains itself.
+//!   With [`transports`](engine::client::Config::transports) set to WebSocket there are no requests, and nothing but
+//!   the WebSocket is needed.
+//! * **Server.** [`Router::route`](server::Router::route) answers a request, or says whose it is. For a new client,
+//!   [`Router::register`](server::Router::register) gives a session id, and
+//!   [`Connection::new`](server::Connection::new) what goes with it. The request itself is then the connection's:
+//!   [`handle_request`](server::Connection::handle_request), and
+//!   [`handle_body`](server::Connection::handle_body) if that asks for the body.
+//!
+//! None of these calls fails. What the peer did wrong becomes an event.
+//!
+//! ## From the core to the network
+//!
+//! `poll_transmit` gives plain data: requests to make or answers to give, WebSockets to open, messages to write,
+//! WebSockets to close. Each names the [`RequestId`](engine::request::RequestId) by which the core knows it; what
+//! is told of one that is gone does nothing. Who can write at once does so, and reports `handle_unwritten(0)`. Who cannot keeps
+//! what is left and reports its bytes, and is given no more while that is much. What nobody pulls stays inside, counted
+//! against `send_budget`; above it sending fails.
+//!
+//! ## To the application and back
+//!
+//! `poll_event` gives events with their arguments as [`Args`](socket::args::Args), raw and checked, to be decoded into
+//! the types that a handler asks for. Commands take a [`Frame`](frame::Frame), which is encoded once for any number of
+//! recipients. Acknowledgements that are awaited end exactly once: answered, too late, or disconnected. The events of a
+//! socket whose handler is still busy are kept back by `hold`, and let go on by `release`.
+//!
+//! ## Time
+//!
+//! An [`Instant`](time::Instant) counts microseconds from whatever moment the caller picks; it never goes back. There
+//! is one deadline for all that a machine waits for, and it may change with every call: ask `poll_timeout` before
+//! each wait. To call `handle_timeout` early or late does no harm; a machine that slept learns it at the next call.
+//! Randomness is passed in as well: a [`Random`](random::Random) of 32 bytes, secret ones for a server.
+//!
+//! ## Closing
+//!
+//! * **Client.** [`Manager::close`](client::Manager::close) ends everything that the application waits for at once.
+//!   What is queued is still to be written: go on with `poll_transmit` until
+//!   [`has_output`](client::Manager::has_output) and [`poll_timeout`](client::Manager::poll_timeout) have nothing
+//!   more. A client is done for good when its [`status`](client::Manager::status) is
+//!   [`Idle`](client::Status::Idle); after a loss it dials again by itself, and what it wants done then comes out of
+//!   `poll_transmit` when the delay is over.
+//! * **Server.** Once a connection [`is_finished`](server::Connection::is_finished), forget it; once it is no longer
+//!   [`is_listed`](server::Connection::is_listed), take its id out of the router.
+//!
+//! # A server, by hand
 //!
 //! ```
 //! use sansocket_protocol::engine::request::{RequestHead, RequestId};
@@ -78,9 +130,10 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`client`] | the other end: [`Manager`](client::Manager), which dials, keeps one session at a time, and dials again |
 //! | [`server`] | what an adapter drives: [`Router`](server::Router), whose request is this, and [`Connection`](server::Connection), one client |
-//! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, heartbeat, a session with polling and upgrade |
-//! | [`socket`] | Socket.IO: packets, arguments with attachments, namespaces and acknowledgements of one connection |
+//! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, heartbeat, a session with polling and upgrade, from either end |
+//! | [`socket`] | Socket.IO: packets, arguments with attachments, namespaces and acknowledgements, from either end |
 //! | [`hub`] | the sockets of one namespace and their rooms; which of them a target stands for |
 //! | [`frame`] | a message, encoded once and shared by all who receive it |
 //! | [`error`] | why a session ended, what a peer did wrong, why a command failed |

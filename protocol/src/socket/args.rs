@@ -114,12 +114,13 @@ impl Args {
     /// attachments and a placeholder names none of them.
     pub fn from_json(json: &str, attachments: Vec<Bytes>) -> Result<Self, PacketError> {
         let kind = if attachments.is_empty() { PacketType::Ack } else { PacketType::BinaryAck };
-        let invalid = |reason: String| PacketError::InvalidPayload { kind, reason };
+        let invalid = |at, reason: String| PacketError::InvalidPayload { kind, at, reason };
         let start = skip_blanks(json.as_bytes(), 0);
         if json.as_bytes().get(start) != Some(&b'[') {
-            return Err(invalid("expected an array".to_string()));
+            return Err(invalid(start, "expected an array".to_string()));
         }
-        let count = validate::check(json.as_bytes(), start).map_err(|error| invalid(error.to_string()))?;
+        let count =
+            validate::check(json.as_bytes(), start).map_err(|error| invalid(error.at, error.to_string()))?;
         if !attachments.is_empty() && !placeholder::are_legal(json.as_bytes(), attachments.len()) {
             return Err(PacketError::IllegalPlaceholder { announced: attachments.len() });
         }

@@ -92,10 +92,12 @@ pub enum PacketError {
     #[error("the acknowledgement id is above 18446744073709551615")]
     IdOverflow,
     /// What follows the header is not JSON, or not the JSON that this type of packet carries.
-    #[error("invalid {kind} payload: {reason}")]
+    #[error("invalid {kind} payload: {reason} at byte {at}")]
     InvalidPayload {
         /// What kind of packet it was.
         kind: PacketType,
+        /// Where, in bytes from the beginning of the packet's text.
+        at: usize,
         /// What is wrong with it.
         reason: String,
     },
@@ -306,7 +308,7 @@ fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
 
 /// Checks the payload, which begins at `data` with something else than a blank.
 fn check(kind: PacketType, text: &str, data: usize) -> Result<Shape, PacketError> {
-    let invalid = |reason: &str| PacketError::InvalidPayload { kind, reason: reason.to_string() };
+    let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
     let first = text.as_bytes()[data];
     let (fits, reason) = match kind {
         PacketType::Connect => (first == b'{', "expected an object"),
@@ -318,17 +320,17 @@ fn check(kind: PacketType, text: &str, data: usize) -> Result<Shape, PacketError
         PacketType::Ack | PacketType::BinaryAck => (first == b'[', "expected an array"),
     };
     if !fits {
-        return Err(invalid(reason));
+        return Err(invalid(data, reason));
     }
     let bytes = text.as_bytes();
-    let values = validate::check(bytes, data).map_err(|error| invalid(&error.to_string()))?;
+    let values = validate::check(bytes, data).map_err(|error| invalid(error.at, &error.to_string()))?;
     match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
             let name = match bytes.get(start) {
                 Some(b'"') => start..skip_string(bytes, start),
                 Some(b'-' | b'0'..=b'9') => start..skip_scalar(bytes, start),
-                _ => return Err(invalid("the event's name must be a string or a number")),
+                _ => return Err(invalid(start, "the event's name must be a string or a number")),
             };
             let shape = Shape::event(bytes, name.clone(), values - 1);
             match event_name(text, name) {

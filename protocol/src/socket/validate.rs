@@ -12,12 +12,12 @@ use core::fmt;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invalid {
     expected: &'static str,
-    at: usize,
+    pub(super) at: usize,
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at byte {}", self.expected, self.at)
+        write!(f, "expected {}", self.expected)
     }
 }
 

@@ -1,0 +1,96 @@
+// Starts the peer servers (README.md, "Peer servers"), kills them, and starts them again where they were.
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { Inbox, until, within } from "./wait.mjs";
+
+const here = fileURLToPath(new URL("..", import.meta.url));
+const workspace = fileURLToPath(new URL("../..", import.meta.url));
+
+const split = (command) => (command ? command.trim().split(/\s+/) : undefined);
+const built = (name) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/release/examples/${name}`;
+const python = [`${here}.venv/bin/python`];
+
+const COMMANDS = {
+  node: () => [process.execPath, "peers/node.mjs"],
+  asgi: () => [...python, "peers/asgi.py"],
+  wsgi: () => [...python, "peers/wsgi.py"],
+  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer")],
+};
+
+/** The servers that are not ours. */
+export const FOREIGN = ["node", "asgi", "wsgi"];
+
+export const blockingClientCommand = () => split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client")];
+
+const ENDED = Symbol("the end of stdout");
+
+/** A program whose stdout is read line by line. */
+export class Program {
+  constructor([program, ...args]) {
+    this.child = spawn(program, args, { cwd: here, stdio: ["ignore", "pipe", "pipe"] });
+    this.lines = new Inbox();
+    this.errors = "";
+    this.seen = [];
+    const reader = createInterface({ input: this.child.stdout });
+    reader.on("line", (line) => {
+      this.seen.push(line);
+      this.lines.push(line);
+    });
+    reader.on("close", () => this.lines.push(ENDED));
+    this.child.stderr.on("data", (data) => (this.errors = (this.errors + data).slice(-4000)));
+    this.exited = new Promise((resolve) => {
+      this.child.on("exit", (code, signal) => resolve(code ?? signal));
+      this.child.on("error", (error) => resolve(String(error)));
+    });
+  }
+
+  /** Skips lines until one matches, and returns the match. */
+  async line(pattern, ms = 10_000) {
+    const deadline = Date.now() + ms;
+    for (;;) {
+      let line;
+      try {
+        line = await this.lines.next(`line like ${pattern}`, Math.max(1, deadline - Date.now()));
+      } catch (error) {
+        throw new Error(`${error.message}; it said ${JSON.stringify(this.seen.slice(-20))} ${this.errors}`);
+      }
+      if (line === ENDED) {
+        const end = await this.exited;
+        throw new Error(`ended (${end}) without a line like ${pattern}: ${JSON.stringify(this.seen)} ${this.errors}`);
+      }
+      const match = pattern.exec(line);
+      if (match) return match;
+    }
+  }
+
+  /** Waits for its end, and returns the exit code, or the name of the signal. */
+  exit(ms = 10_000) {
+    return within(this.exited, "end of the program", ms);
+  }
+
+  async kill() {
+    this.child.kill("SIGKILL");
+    await this.exited;
+  }
+}
+
+/** Starts a peer server. Flags are {"ping-interval": 300, ticks: true}. */
+export async function startPeer(kind, flags = {}) {
+  const peer = {
+    kind,
+    port: flags.port ?? 0,
+    /** Starts it again, on the same port. */
+    async start() {
+      const given = Object.entries({ ...flags, port: peer.port }).filter(([, value]) => value !== false);
+      const args = given.flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
+      peer.program = new Program([...COMMANDS[kind](), ...args]);
+      peer.port = Number((await peer.program.line(/^listening (\d+)$/, 20_000))[1]);
+      peer.url = `http://127.0.0.1:${peer.port}`;
+    },
+    kill: () => peer.program.kill(),
+  };
+  // A port that was just left may be in use for a moment.
+  await until(() => peer.start().then(() => true), `the peer server ${kind} starts`, 30_000);
+  return peer;
+}

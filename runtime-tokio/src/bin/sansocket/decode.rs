@@ -1,0 +1,93 @@
+//! `sansocket decode`: explains packets, and says where a malformed one breaks.
+
+mod explain;
+mod locate;
+mod show;
+
+use bytes::Bytes;
+use clap::Args;
+use explain::{Explainer, Explanation};
+use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::process::ExitCode;
+
+/// Explains packets read from stdin, and says where a malformed one breaks.
+///
+/// Each line is an Engine.IO packet as WebSocket messages and polling bodies have it: `42["hi"]`, or `b` and base64 for
+/// a binary one. Empty lines are skipped. Exits with 1 if any packet was malformed.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Stdin is one body of long-polling: packets with the byte 0x1E between them
+    #[arg(long, conflicts_with = "hex")]
+    body: bool,
+    /// Each line is a WebSocket message in hexadecimal: of text, or of an attachment where one is due. `text:` or
+    /// `binary:` before it says which. Blanks are ignored
+    #[arg(long)]
+    hex: bool,
+    /// Plain Engine.IO: do not look for Socket.IO packets in the messages
+    #[arg(long)]
+    engine: bool,
+    /// How many attachments a packet may announce
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    max_attachments: usize,
+    /// One JSON object a line, for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    match decode(options, io::stdin().lock(), BufWriter::new(io::stdout().lock())) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        // Who reads has seen enough, as `head` has.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sansocket decode: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Explains all packets. Whether all of them were well-formed.
+fn decode(options: &Options, input: impl Read, mut output: impl Write) -> io::Result<bool> {
+    let mut explainer = Explainer::new(options.max_attachments, options.engine);
+    let mut well = true;
+    let mut write = |explanation: Explanation| {
+        well &= explanation.error.is_none();
+        if options.json {
+            show::json(&mut output, &explanation)
+        } else {
+            show::text(&mut output, &explanation)
+        }
+    };
+    if options.body {
+        let mut body = Vec::new();
+        BufReader::new(input).read_to_end(&mut body)?;
+        // `echo` and editors end a file by a line feed, which no body ends with.
+        let body = body.strip_suffix(b"\n").unwrap_or(&body);
+        for (i, packet) in body.split(|byte| *byte == 0x1e).enumerate() {
+            write(explainer.text(i + 1, Bytes::copy_from_slice(packet)))?;
+        }
+    } else {
+        let mut input = BufReader::new(input);
+        let mut line = Vec::new();
+        let mut number = 0;
+        while input.read_until(b'\n', &mut line)? > 0 {
+            number += 1;
+            let packet = line.strip_suffix(b"\n").unwrap_or(&line);
+            let packet = packet.strip_suffix(b"\r").unwrap_or(packet);
+            if !packet.is_empty() {
+                write(if options.hex {
+                    explainer.hex(number, packet)
+                } else {
+                    explainer.text(number, Bytes::copy_from_slice(packet))
+                })?;
+            }
+            line.clear();
+        }
+    }
+    if let Some(explanation) = explainer.finish() {
+        write(explanation)?;
+    }
+    output.flush()?;
+    Ok(well)
+}
