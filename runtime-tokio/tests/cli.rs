@@ -24,7 +24,7 @@ impl Said {
             let time = value["time"].take();
             assert!(time.as_str().is_some_and(|time| time.ends_with('Z')), "{line}");
             let members = value.as_object_mut().unwrap();
-            ["time", "ms", "id"].map(|key| members.remove(key));
+            members.retain(|key, _| !["time", "ms", "id"].contains(&key.as_str()));
             value
         };
         self.out.lines().map(parse).collect()
@@ -65,7 +65,7 @@ async fn serve() -> (Server, String) {
     root.on("headers", async |handshake: Handshake| {
         let header =
             |name| handshake.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        (header("x-test"), handshake.query().unwrap_or_default().contains("room=7"))
+        (header("x-test"), handshake.query().any(|(key, value)| key == "room" && value == "7"))
     });
     root.on("size", async |Data((name, data)): Data<(String, Bytes)>| (name, data.len(), data));
     root.on("ask", async |socket: Socket| {
@@ -350,4 +350,33 @@ async fn states_are_told_on_stderr_when_asked_for() {
     let said = run(&["emit", &url, "add", "1", "1", "--ack", "-v"]).await;
     assert_eq!((said.code, said.out.as_str()), (Some(0), "2\n"));
     assert!(said.err.starts_with("* dialing\n* a session is open\n"), "{said:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_interrupt_is_exit_code_130() {
+    let (io, url) = serve().await;
+    let (sender, mut joined) = tokio::sync::mpsc::unbounded_channel();
+    io.namespace("/").on_connected(move || {
+        assert!(sender.send(()).is_ok());
+        std::future::ready(())
+    });
+    for subcommand in ["listen", "bench", "connect"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sansocket"));
+        command.args([subcommand, &url, "-v"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take();
+        tokio::time::timeout(Duration::from_secs(30), joined.recv()).await.expect("it connects").unwrap();
+        // It looks out for the signal from before it connects.
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+        let output = tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends").unwrap();
+        drop(stdin);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{subcommand}: {err}");
+        assert!(err.lines().all(|line| line.starts_with("* ")), "{subcommand}: {err}");
+        while joined.try_recv().is_ok() {}
+    }
 }

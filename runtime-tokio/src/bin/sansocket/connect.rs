@@ -67,17 +67,19 @@ async fn connect(options: &Options, output: &Arc<Output>) -> Result<(), Failure>
     for socket in &sockets.all {
         desk.watch(socket);
     }
+    // Before the first await, that is, before anything listens for Ctrl-C: the editor puts itself in the place of
+    // whoever takes the signal, and who comes later takes it besides.
+    let is_edited = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let input = if is_edited {
+        let history = if options.no_history { None } else { options.history.clone().or_else(history) };
+        Input::edited(output.clone(), desk.known.clone(), history).map_err(Failure::failed)?
+    } else {
+        Input::pipe()
+    };
     // Refusals are told by what this returns.
     or_interrupt(sockets.connect()).await?;
     desk.settle();
 
-    let is_edited = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let input = if is_edited {
-        let history = if options.no_history { None } else { options.history.clone().or_else(history) };
-        Input::edited(output, desk.known.clone(), history).map_err(Failure::failed)?
-    } else {
-        Input::pipe()
-    };
     let client = sockets.client.clone();
     let mut session =
         Session { options, client, joined: sockets.all, current: first, desk, is_edited, failed: 0 };
@@ -244,7 +246,8 @@ impl Session<'_> {
                     Typed::Interrupt => return Err(Failure::Interrupted),
                     Typed::Failed(message) => return Err(Failure::failed(message)),
                 },
-                failure = interrupt() => return Err(failure),
+                // The one who edits is told of it by the editor, once the terminal is as it was.
+                failure = interrupt(), if !self.is_edited => return Err(failure),
             };
             let command = match Command::parse(&line, self.options.raw) {
                 Ok(None) => continue,

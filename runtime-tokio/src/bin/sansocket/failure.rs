@@ -5,6 +5,7 @@ use sansocket_tokio::{AckError, ClientBuildError, ConnectError, EmitError};
 use serde_json::value::RawValue;
 use std::future::Future;
 use std::process::ExitCode;
+use tokio::sync::Notify;
 
 /// Why the tool ends without having done what it was asked for.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Failure {
         if output.is_json() {
             let mut line = Line::new("error").string("message", message);
             if let Some(data) = data {
-                line = line.raw("data", &crate::show::compact(data.get()));
+                line = line.raw("data", crate::show::compact(data.get()));
             }
             output.line(line.end());
         }
@@ -105,7 +106,15 @@ pub(crate) fn block_on(
         tokio::runtime::Builder::new_current_thread()
     };
     let outcome = match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => runtime.block_on(async {
+            // One task from the beginning to the end: between two waits for it no signal is lost.
+            tokio::spawn(async {
+                if tokio::signal::ctrl_c().await.is_ok() {
+                    PRESSED.notify_one();
+                }
+            });
+            work.await
+        }),
         Err(error) => Err(Failure::failed(error)),
     };
     match outcome {
@@ -117,12 +126,14 @@ pub(crate) fn block_on(
     }
 }
 
-/// Comes when the user presses Ctrl-C.
+/// Whether the user has pressed Ctrl-C; once and for all.
+static PRESSED: Notify = Notify::const_new();
+
+/// Comes when the user presses Ctrl-C, or has pressed it.
 pub(crate) async fn interrupt() -> Failure {
-    match tokio::signal::ctrl_c().await {
-        Ok(()) => Failure::Interrupted,
-        Err(error) => Failure::failed(error),
-    }
+    PRESSED.notified().await;
+    PRESSED.notify_one();
+    Failure::Interrupted
 }
 
 /// Does the work, unless the user interrupts it.

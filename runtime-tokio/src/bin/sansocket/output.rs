@@ -5,9 +5,7 @@ use std::fmt::{Display, Write as _};
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Prints above the line that is being edited.
-pub(crate) type Above = Box<dyn rustyline::ExternalPrinter + Send>;
+use unicode_width::UnicodeWidthStr as _;
 
 /// Where lines go. Shared by handlers and commands: each line is written whole.
 pub(crate) struct Output {
@@ -15,7 +13,44 @@ pub(crate) struct Output {
     name: &'static str,
     json: bool,
     colour: bool,
-    above: Mutex<Option<Above>>,
+    edited: Mutex<Option<Edited>>,
+}
+
+/// A line that is being edited on the terminal: all else is printed above it.
+///
+/// rustyline's own printer for that loses what is typed faster than it reads, before its version 19, which needs a
+/// newer Rust than ours.
+struct Edited {
+    prompt: String,
+    line: String,
+    /// Where the cursor is, in bytes of the line.
+    at: usize,
+    columns: usize,
+}
+
+impl Edited {
+    /// What prints text above the line, and shows the line again.
+    fn above(&self, text: &str) -> String {
+        let cursor = self.prompt.width() + self.line.get(..self.at).unwrap_or(&self.line).width();
+        let end = self.prompt.width() + self.line.width();
+        let mut out = String::new();
+        let up = |out: &mut String, rows: usize| {
+            if rows > 0 {
+                *out += &format!("\x1b[{rows}A");
+            }
+        };
+        up(&mut out, cursor / self.columns);
+        // The terminal is raw: a new line does not begin at the left by itself.
+        out += &format!("\r\x1b[J{}\r\n{}{}", text.replace('\n', "\r\n"), self.prompt, self.line);
+        if cursor < end {
+            up(&mut out, end / self.columns - cursor / self.columns);
+            out.push('\r');
+            if cursor % self.columns > 0 {
+                out += &format!("\x1b[{}C", cursor % self.columns);
+            }
+        }
+        out
+    }
 }
 
 /// How something is coloured on a terminal.
@@ -33,7 +68,7 @@ impl Output {
     pub(crate) fn new(name: &'static str, json: bool) -> Self {
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let able = io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { name, json, colour: wanted && able && !json, above: Mutex::new(None) }
+        Self { name, json, colour: wanted && able && !json, edited: Mutex::new(None) }
     }
 
     /// Whether lines are JSON.
@@ -41,23 +76,36 @@ impl Output {
         self.json
     }
 
-    /// From now on a line is edited on the terminal, and all else is printed above it.
-    pub(crate) fn print_above(&self, above: Above) {
-        *self.lock() = Some(above);
+    /// A line is being edited from now on, on a terminal of that width.
+    pub(crate) fn edit(&self, prompt: &str, columns: usize) {
+        let prompt = prompt.to_owned();
+        *self.lock() = Some(Edited { prompt, line: String::new(), at: 0, columns: columns.max(1) });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Above>> {
-        self.above.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the line is that is edited, and where the cursor.
+    pub(crate) fn edit_on(&self, line: &str, at: usize) {
+        if let Some(edited) = &mut *self.lock() {
+            line.clone_into(&mut edited.line);
+            edited.at = at;
+        }
+    }
+
+    /// No line is edited any more.
+    pub(crate) fn edit_over(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Edited>> {
+        self.edited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Prints a line that was asked for.
     pub(crate) fn line(&self, mut line: String) {
-        line.push('\n');
-        let mut above = self.lock();
-        if let Some(above) = &mut *above {
-            if above.print(line.clone()).is_ok() {
-                return;
-            }
+        // Held until it is printed, so that lines do not overtake each other.
+        let edited = self.lock();
+        match &*edited {
+            Some(edited) => line = edited.above(&line),
+            None => line.push('\n'),
         }
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
@@ -130,7 +178,7 @@ impl Line {
     pub(crate) fn string(self, key: &str, value: &str) -> Self {
         let json = serde_json::Value::from(value).to_string();
         // U+0085 and its like are legal in JSON, and end a line for some.
-        self.raw(key, &crate::show::compact(&json))
+        self.raw(key, crate::show::compact(&json))
     }
 
     /// Adds anything whose JSON is how it prints.
@@ -146,5 +194,21 @@ impl Line {
     pub(crate) fn end(mut self) -> String {
         self.0.push('}');
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_edited_stays_below_what_is_printed() {
+        let edited =
+            |line: &str, at| Edited { prompt: "/ > ".to_owned(), line: line.to_owned(), at, columns: 10 };
+        assert_eq!(edited("", 0).above("x\ny"), "\r\x1b[Jx\r\ny\r\n/ > ");
+        assert_eq!(edited("emit", 1).above("x"), "\r\x1b[Jx\r\n/ > emit\r\x1b[5C");
+        // The line has three rows, and the cursor is in the second one.
+        let line = "0123456789abcdefgh";
+        assert_eq!(edited(line, 8).above("x"), format!("\x1b[1A\r\x1b[Jx\r\n/ > {line}\x1b[1A\r\x1b[2C"));
     }
 }

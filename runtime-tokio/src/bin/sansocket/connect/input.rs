@@ -4,11 +4,12 @@ use super::command;
 use crate::output::Output;
 use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
-use rustyline::{Config, Context, Editor, Helper};
+use rustyline::{ColorMode, Config, Context, Editor, Helper};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
@@ -78,22 +79,33 @@ impl Input {
 
     /// From a line that is edited. What is printed meanwhile goes above it.
     pub(super) fn edited(
-        output: &Output,
+        output: Arc<Output>,
         known: Arc<Known>,
         history: Option<PathBuf>,
     ) -> Result<Self, ReadlineError> {
-        let config = Config::builder().history_ignore_space(true).history_ignore_dups(true)?.build();
+        let config = Config::builder()
+            .history_ignore_space(true)
+            .history_ignore_dups(true)?
+            .color_mode(ColorMode::Forced)
+            .build();
         let mut editor: Editor<Assistant, FileHistory> = Editor::with_config(config)?;
-        editor.set_helper(Some(Assistant { known: known.clone(), files: FilenameCompleter::new() }));
+        editor.set_helper(Some(Assistant {
+            known: known.clone(),
+            output: output.clone(),
+            files: FilenameCompleter::new(),
+        }));
         if let Some(history) = &history {
             // There is none at the first time.
             let _ = editor.load_history(history);
         }
-        output.print_above(Box::new(editor.create_external_printer()?));
         Ok(Self::spawn(move |typed, asked| {
             while asked.recv().is_ok() {
                 let prompt = known.prompt.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let item = match editor.readline(&prompt) {
+                let columns = editor.dimensions().map_or(80, |(columns, _)| usize::from(columns));
+                output.edit(&prompt, columns);
+                let line = editor.readline(&prompt);
+                output.edit_over();
+                let item = match line {
                     Ok(line) => {
                         let added = editor.add_history_entry(line.as_str());
                         if let (Ok(true), Some(history)) = (added, &history) {
@@ -102,7 +114,7 @@ impl Input {
                         Typed::Line(line)
                     }
                     Err(ReadlineError::Eof) => Typed::End,
-                    Err(ReadlineError::Interrupted) => Typed::Interrupt,
+                    Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => Typed::Interrupt,
                     Err(error) => Typed::Failed(error.to_string()),
                 };
                 if typed.blocking_send(item).is_err() {
@@ -144,6 +156,7 @@ fn keep(editor: &mut Editor<Assistant, FileHistory>, history: &Path) {
 /// Completes what is typed.
 struct Assistant {
     known: Arc<Known>,
+    output: Arc<Output>,
     files: FilenameCompleter,
 }
 
@@ -182,6 +195,16 @@ impl Hinter for Assistant {
     type Hint = String;
 }
 
-impl Highlighter for Assistant {}
+impl Highlighter for Assistant {
+    /// It colours nothing, but learns what is on the terminal.
+    fn highlight<'l>(&self, line: &'l str, at: usize) -> Cow<'l, str> {
+        self.output.edit_on(line, at);
+        Cow::Borrowed(line)
+    }
+
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        true
+    }
+}
 impl Validator for Assistant {}
 impl Helper for Assistant {}
