@@ -1,11 +1,16 @@
 //! The command-line tool, run as scripts run it, against our own server.
 
 use bytes::Bytes;
-use sansocket_tokio::{Ack, Args, Auth, Data, Handshake, Refusal, Server, Socket};
+use sansocket_tokio::{Ack, Args, Auth, Data, Handshake, Listener, Refusal, Server, Socket};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What the tool said, and how it ended.
 #[derive(Debug)]
@@ -378,5 +383,28 @@ async fn an_interrupt_is_exit_code_130() {
         assert_eq!(output.status.code(), Some(130), "{subcommand}: {err}");
         assert!(err.lines().all(|line| line.starts_with("* ")), "{subcommand}: {err}");
         while joined.try_recv().is_ok() {}
+    }
+}
+
+#[tokio::test]
+async fn https_is_trusted_by_the_given_certificates_and_not_without_them() {
+    let (io, _) = serve().await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls_pem/certificate.pem");
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls_pem/key.pem")).unwrap();
+    let config = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from_pem_file(file).unwrap()], key)
+        .unwrap();
+    let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.mount(&io).tls(Arc::new(config)).spawn().unwrap().local_addr();
+    for scheme in ["https", "wss"] {
+        let url = format!("{scheme}://localhost:{}", addr.port());
+        let said = run(&["emit", &url, "add", "1", "2", "--ack", "--ca", file]).await;
+        assert_eq!((said.code, said.out.as_str()), (Some(0), "3\n"), "{said:?}");
+        let said = run(&["emit", &url, "add", "1", "2", "--ack"]).await;
+        assert_eq!((said.code, said.err.lines().count()), (Some(1), 1), "{said:?}");
+        assert!(said.err.contains("certificate"), "{said:?}");
     }
 }

@@ -148,7 +148,7 @@ impl Desk {
         let desk = self.clone();
         socket.on_connect_error(move |socket: ClientSocket, error: ConnectError| {
             if lock(&desk.seen).settled {
-                desk.happened(&socket, "not connected", Colour::Red, "reason", &error.to_string());
+                desk.happened(&socket, "connect_error", Colour::Red, "reason", &error.to_string());
             }
             std::future::ready(())
         });
@@ -181,12 +181,13 @@ impl Desk {
 
     fn happened(&self, socket: &ClientSocket, what: &str, colour: Colour, key: &str, value: &str) {
         let value = show::printable(value);
+        let words = what.replace('_', " ");
         self.output.either(
             || {
                 format!(
                     "{} {}, {key} {value}",
                     self.output.head(socket.name()),
-                    self.output.paint(colour, what)
+                    self.output.paint(colour, &words)
                 )
             },
             || Line::new(what).string("namespace", socket.name()).string(key, &value),
