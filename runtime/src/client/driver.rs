@@ -617,7 +617,7 @@ impl Driver {
         let room = {
             let mut inner = self.shared.cell.lock();
             for websocket in &self.websockets {
-                inner.machine.handle_unwritten(websocket.id, websocket.unwritten());
+                inner.machine.handle_unwritten_on(websocket.id, websocket.unwritten());
             }
             inner.quiet = self.websockets.is_empty() && self.exchanges.is_empty();
             inner.take_room()
