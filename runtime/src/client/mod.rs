@@ -80,14 +80,17 @@ impl Client {
 
     /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
     /// or the client gave up. A connection that is lost and made again is no end.
+    ///
+    /// What was queued is written then, and the connection closed, so that a program may exit. A server that does
+    /// not take it in delays that by some seconds.
     pub async fn closed(&self) {
         let mut end = End { shared: &self.shared, number: None };
         poll_fn(|context| {
             let mut inner = end.shared.cell.lock();
-            if inner.is_final() {
+            if inner.is_closed() {
                 return Poll::Ready(());
             }
-            inner.wait_for_final(&mut end.number, context.waker());
+            inner.wait_for_final(&mut end.number, true, context.waker());
             Poll::Pending
         })
         .await;
