@@ -18,11 +18,17 @@ const COMMANDS = {
   sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer", "release")],
 };
 
+/** What starts a peer server, without its flags. */
+export const peerCommand = (kind) => COMMANDS[kind]();
+
 /** The servers that are not ours. */
 export const FOREIGN = ["node", "asgi", "wsgi"];
 
 export const blockingClientCommand = () =>
   split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client", "debug")];
+
+export const peerClientCommand = () =>
+  split(process.env.SANSOCKET_PEER_CLIENT) ?? [built("peer_client", "release")];
 
 const ENDED = Symbol("the end of stdout");
 

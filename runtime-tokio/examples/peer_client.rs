@@ -268,7 +268,9 @@ async fn restart(peer: &mut Peer, transports: &[TransportKind], retries: bool) -
 
     let sent = Arc::new(Mutex::new(Sent::default()));
     let stop = Arc::new(AtomicBool::new(false));
-    let emitter = tokio::spawn(emit(client.clone(), sent.clone(), stop.clone()));
+    // With retries each event waits for the one before, and what was kept is to be caught up with.
+    let pause = Duration::from_millis(if retries { 10 } else { 3 });
+    let emitter = tokio::spawn(emit(client.clone(), sent.clone(), stop.clone(), pause));
     let mut slowest = Duration::ZERO;
     let mut sum = Duration::ZERO;
     for round in 0..ROUNDS {
@@ -344,7 +346,12 @@ async fn restart(peer: &mut Peer, transports: &[TransportKind], retries: bool) -
 }
 
 /// Emits numbered events, every other one with an acknowledgement.
-async fn emit(client: Client, sent: Arc<Mutex<Sent>>, stop: Arc<AtomicBool>) -> Result<(), String> {
+async fn emit(
+    client: Client,
+    sent: Arc<Mutex<Sent>>,
+    stop: Arc<AtomicBool>,
+    pause: Duration,
+) -> Result<(), String> {
     for uid in 0_u64.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -369,7 +376,7 @@ async fn emit(client: Client, sent: Arc<Mutex<Sent>>, stop: Arc<AtomicBool>) -> 
             client.emit("log", &(uid, payload)).map_err(|error| error.to_string())?;
         }
         sent.lock().unwrap().away.push(away);
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        tokio::time::sleep(pause).await;
     }
     Ok(())
 }

@@ -34,6 +34,9 @@ use std::task::Poll;
 
 /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
 ///
+/// Each [`ClientSocket`], [`Events`] and [`Ack`](crate::Ack) of it is a handle too. A handler that captures one keeps
+/// the client going until [`close`](Client::close): let it take the `ClientSocket` as a parameter instead.
+///
 /// It dereferences to the [`ClientSocket`] of the namespace that its address names: `/`, if it has no path.
 #[derive(Clone)]
 pub struct Client {
