@@ -57,6 +57,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// `[name, arguments...]`.
+    #[inline]
     #[allow(
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
@@ -68,6 +69,7 @@ impl Shape {
     }
 
     /// `[arguments...]` at `array`.
+    #[inline]
     #[allow(
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
