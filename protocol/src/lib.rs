@@ -144,6 +144,19 @@
 //! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
 #![no_std]
 #![forbid(unsafe_code)]
+// Bad input never panics. What looks as if it might is written so that it cannot, or carries its proof.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+    )
+)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -155,6 +168,16 @@ pub mod error;
 pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "a panic is how a fuzzer reports a finding"
+)]
 pub mod fuzzing;
 pub mod hub;
 pub mod random;
