@@ -37,10 +37,10 @@ pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
-    DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr, Received,
-    Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Status, ToArgs,
-    TransportKind, Transports, TryData, UrlError, ack, extract, handler,
+    DynamicNamespace, EmitError, EncodeError, Endpoint, Event, EventExcess, Events, Extension, Handler,
+    HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr,
+    Rate, Received, Refusal, Refusals, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket,
+    State, Stats, Status, ToArgs, TransportKind, Transports, TryData, UrlError, ack, extract, handler,
 };
 
 /// The code of the README compiles.

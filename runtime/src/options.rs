@@ -13,6 +13,7 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::{engine, hub, socket};
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -107,6 +108,11 @@ impl Options {
         self.hooks.make_id = Some(Box::new(make));
     }
 
+    /// Sets what tells whose handshake it is.
+    pub fn client_address(&mut self, tell: impl Fn(&Handshake) -> Option<IpAddr> + Send + Sync + 'static) {
+        self.hooks.client_address = Some(Box::new(tell));
+    }
+
     /// Sets what changes response headers: of the first response of a session, or of all.
     pub fn change_headers(
         &mut self,
@@ -162,6 +168,20 @@ impl Options {
         }
         if self.engine.max_payload == 0 {
             return Err(BuildError::Option("`max_payload` is 0: no message could be received"));
+        }
+        if let Some(cookie) = &self.engine.cookie {
+            // RFC 6265, 4.1.1: anything else could end the value, and add attributes or headers.
+            let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+            if cookie.name.is_empty() || !cookie.name.bytes().all(is_token) {
+                return Err(BuildError::Option(
+                    "the cookie's name is no name: letters, digits, - and _ are safe",
+                ));
+            }
+            if !cookie.attributes.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                return Err(BuildError::Option(
+                    "the cookie's attributes have characters that no header can hold",
+                ));
+            }
         }
         if self.engine.ping_timeout.is_zero() {
             return Err(BuildError::Option("`ping_timeout` is 0: every client would be given up at once"));
@@ -371,6 +391,55 @@ macro_rules! engine_builder_methods {
             self
         }
 
+        /// How many sessions one address may hold at once; more get 429. An IPv6 address counts as its /64 network.
+        /// Default no limit: behind a proxy all clients have one address (see [`client_address`](Self::client_address)),
+        /// and behind the routers of companies, schools and mobile networks thousands share one.
+        pub fn max_sessions_per_address(mut self, sessions: usize) -> Self {
+            self.options.engine.max_sessions_per_address = Some(sessions);
+            self
+        }
+
+        /// How often sessions may be opened, in all; what comes faster gets 503 and `retry-after`, before
+        /// `allow_request` is asked. Default no limit: after a restart all clients come back at once, and what the
+        /// application can take is known to it alone.
+        pub fn handshake_rate(mut self, rate: $crate::Rate) -> Self {
+            self.options.engine.handshake_rate = Some(rate);
+            self
+        }
+
+        /// How often one address may open sessions; what comes faster gets 429 and `retry-after`. Default no limit, for
+        /// the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
+        pub fn handshake_rate_per_address(mut self, rate: $crate::Rate) -> Self {
+            self.options.engine.handshake_rate_per_address = Some(rate);
+            self
+        }
+
+        /// Tells at which address a client is, for the limits that count by address. Default the other end of the TCP
+        /// connection; also where this returns `None`.
+        ///
+        /// Behind a proxy of your own, take what that proxy says. Anybody can send such a header, so trust it only if
+        /// every connection comes through the proxy, and only the entry that the proxy itself has added: of
+        /// `x-forwarded-for` the last one.
+        ///
+        /// ```
+        /// # use sansocket_runtime::Handshake;
+        /// # use std::net::IpAddr;
+        /// fn behind_one_proxy(handshake: &Handshake) -> Option<IpAddr> {
+        ///     let list = handshake.headers().get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+        ///     list.rsplit(',').next()?.trim().parse().ok()
+        /// }
+        /// ```
+        pub fn client_address(
+            mut self,
+            tell: impl Fn(&$crate::Handshake) -> ::std::option::Option<::std::net::IpAddr>
+            + Send
+            + Sync
+            + 'static,
+        ) -> Self {
+            self.options.client_address(tell);
+            self
+        }
+
         /// Asked before a session is opened: an error refuses the client with 403 and the error's message (a
         /// WebSocket handshake with 400). Nothing is kept for a client until this has answered.
         pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
@@ -479,6 +548,21 @@ macro_rules! server_builder_methods {
         /// How long the name of a namespace may be that a client asks for, in bytes. Default 512.
         pub fn max_namespace_name(mut self, bytes: usize) -> Self {
             self.options.sockets.max_namespace_name = bytes;
+            self
+        }
+
+        /// How many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
+        /// [`event_excess`](Self::event_excess). Default no limit: `receive_budget` bounds what waits, and what an event
+        /// costs is known to the application alone. Acknowledgements and heartbeats are not counted.
+        pub fn event_rate(mut self, rate: $crate::Rate) -> Self {
+            self.options.sockets.event_rate = Some(rate);
+            self
+        }
+
+        /// What happens to events beyond `event_rate`. Default: they wait for their turn, and reading from the client
+        /// pauses once `receive_budget` is used up.
+        pub fn event_excess(mut self, excess: $crate::EventExcess) -> Self {
+            self.options.sockets.event_excess = excess;
             self
         }
 

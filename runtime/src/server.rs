@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
 use crate::runtime::BoxFuture;
 use crate::socket::Socket;
+use crate::stats::{Stats, count};
 use crate::trace::{debug, is_heard};
 use crate::typemap::TypeMap;
 use crate::unheard::Unheard;
@@ -144,6 +145,7 @@ impl ServerInner {
         match self.on_error.get() {
             Some(hook) => {
                 if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                    count(&self.host.counters.panics);
                     debug!("the error hook panicked");
                 }
             }
@@ -306,6 +308,11 @@ impl Server {
     /// How many clients are connected: sessions, whatever namespaces they are in.
     pub fn clients_count(&self) -> usize {
         self.0.host.sessions()
+    }
+
+    /// What the server has done so far: sessions, events, what the limits refused. It visits every session.
+    pub fn stats(&self) -> Stats {
+        self.0.host.stats()
     }
 
     /// The socket of that id, in any namespace.
