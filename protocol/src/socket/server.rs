@@ -152,6 +152,7 @@ struct Socket {
 struct Pace {
     rate: Rate,
     bucket: Bucket,
+    excess: EventExcess,
     /// Its events wait until then.
     until: Option<Instant>,
 }
@@ -167,6 +168,10 @@ impl Socket {
     /// Asks whether an event may be handed out, and takes its token if so.
     fn turn(&mut self, event: &SocketEvent, now: Instant) -> Turn {
         let (Some(pace), SocketEvent::Event { .. }) = (&mut self.pace, event) else { return Turn::Now };
+        if pace.excess == EventExcess::Close {
+            // It was judged when it came.
+            return Turn::Now;
+        }
         match pace.bucket.take(now, pace.rate) {
             Ok(()) => Turn::Now,
             Err(_) if self.state == State::Left => Turn::Never,
@@ -289,6 +294,12 @@ impl Server {
                 // Mostly it is whole, and not passed through hands that it does not need.
                 if packet.attachments() == 0 && !self.reassembly.is_waiting() {
                     return self.handle_packet(packet);
+                }
+                // Before anything is kept for it (CVE-2026-48804): nobody sends attachments before the CONNECT reply.
+                if !self.sockets.iter().any(|socket| {
+                    socket.state == State::Connected && *socket.namespace == *packet.namespace()
+                }) {
+                    return Err(PeerError::NotJoined);
                 }
                 let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
                 self.reassembly.start(packet, max_bytes)?
@@ -437,10 +448,14 @@ impl Server {
             waiting: VecDeque::new(),
             behind: Vec::new(),
             acks: BTreeMap::new(),
-            pace: self
-                .config
-                .event_rate
-                .map(|rate| Box::new(Pace { rate, bucket: Bucket::full(self.now, rate), until: None })),
+            pace: self.config.event_rate.map(|rate| {
+                Box::new(Pace {
+                    rate,
+                    bucket: Bucket::full(self.now, rate),
+                    excess: self.config.event_excess,
+                    until: None,
+                })
+            }),
         });
         self.push(SocketEvent::Connect { socket, namespace, auth: packet.into_data() });
         Ok(())
