@@ -19,6 +19,7 @@ use sansocket_protocol::server::Event;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The sockets of one session, with what is constant for each looked up once.
@@ -198,8 +199,12 @@ impl Application for Sockets {
     }
 
     fn ended(&mut self, _: &Arc<Cell>) {
-        for live in self.live.drain(..) {
-            forget(&self.server, &live.socket);
+        for live in std::mem::take(&mut self.live) {
+            // Each by itself: what the application keeps with one socket may panic as it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                forget(&self.server, &live.socket);
+                drop(live);
+            }));
         }
     }
 }
