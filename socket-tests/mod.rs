@@ -11,6 +11,7 @@ mod http;
 mod limits;
 mod ordering;
 mod panics;
+mod panics_elsewhere;
 mod rooms;
 mod shutdown;
 mod slow;
