@@ -159,3 +159,26 @@ async fn stats_tell_what_happened_and_to_whom() {
     assert_eq!(closed, [("forced close", 1), ("transport close", 2)]);
     assert!(after.websocket_bytes_in > stats.websocket_bytes_in);
 }
+
+#[tokio::test]
+async fn dynamic_namespaces_that_are_empty_make_room_for_others() {
+    let io = crate::server().max_dynamic_namespaces(3).build().expect("a server");
+    io.dynamic_namespace("/d-*");
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    client.join("/d-kept", "").await;
+    for number in 0..20 {
+        client.join(&format!("/d-{number}"), "").await;
+        client.send(&format!("1/d-{number},")).await;
+    }
+    client.join("/d-a", "").await;
+    client.join("/d-b", "").await;
+    assert!(io.namespaces().len() <= 4, "{:?}", io.namespaces());
+    // All of them are in use: the next one is refused, and those that exist are not.
+    client.send("0/d-c,").await;
+    client.expect(r#"4/d-c,{"message":"Invalid namespace"}"#).await;
+    let mut other = Client::joined(addr).await;
+    other.join("/d-kept", "").await;
+    assert_eq!(io.namespace("/d-kept").len(), 2);
+    assert_eq!(io.stats().refused.dynamic_namespaces, 1);
+}

@@ -51,6 +51,7 @@ pub struct Options {
     deadlines: Deadlines,
     client: Option<PathBuf>,
     cleanup_empty: bool,
+    max_dynamic: usize,
     max_concurrent: usize,
 }
 
@@ -72,6 +73,7 @@ impl Options {
             },
             client: None,
             cleanup_empty: false,
+            max_dynamic: 100_000,
             max_concurrent: 1000,
         }
     }
@@ -157,6 +159,11 @@ impl Options {
         self.cleanup_empty = cleanup;
     }
 
+    /// Sets how many dynamic namespaces there may be.
+    pub fn max_dynamic_namespaces(&mut self, namespaces: usize) {
+        self.max_dynamic = namespaces;
+    }
+
     /// Sets how many concurrent handlers run at once.
     pub fn max_concurrent(&mut self, handlers: usize) {
         self.max_concurrent = handlers;
@@ -215,6 +222,7 @@ impl Options {
             state: self.state,
             limits: self.limits,
             cleanup_empty: self.cleanup_empty,
+            max_dynamic: self.max_dynamic,
             max_concurrent: self.max_concurrent,
         };
         Ok((host, rest))
@@ -235,8 +243,8 @@ impl Options {
         let (host, rest) = self.into_host(runtime, true, random.fork(), application)?;
         let host = Arc::new(host);
         let server = Arc::new_cyclic(|weak| {
-            let Rest { state, limits, cleanup_empty, max_concurrent } = rest;
-            let parts = Parts { host, state, random, limits, cleanup_empty, max_concurrent };
+            let Rest { state, limits, cleanup_empty, max_dynamic, max_concurrent } = rest;
+            let parts = Parts { host, state, random, limits, cleanup_empty, max_dynamic, max_concurrent };
             ServerInner::new(parts, weak.clone())
         });
         // Just made, so nobody has set it.
@@ -253,6 +261,7 @@ pub(crate) struct Rest {
     state: TypeMap,
     limits: hub::Limits,
     cleanup_empty: bool,
+    max_dynamic: usize,
     max_concurrent: usize,
 }
 
@@ -593,6 +602,13 @@ macro_rules! server_builder_methods {
         /// Whether a dynamic namespace goes when its last client leaves. Default no.
         pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
             self.options.cleanup_empty_namespaces(cleanup);
+            self
+        }
+
+        /// How many dynamic namespaces there may be at once. Clients name them, so beyond this those that are empty go,
+        /// and if none is, the client that asks for one more is refused. Default 100,000.
+        pub fn max_dynamic_namespaces(mut self, namespaces: usize) -> Self {
+            self.options.max_dynamic_namespaces(namespaces);
             self
         }
 

@@ -75,6 +75,8 @@ pub struct Refusals {
     pub events: u64,
     /// Sessions that joined nothing within `connect_timeout`.
     pub connect_timeouts: u64,
+    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`.
+    pub dynamic_namespaces: u64,
     /// Calls of `join` beyond `max_rooms` or `max_room_name`.
     pub rooms: u64,
     /// Emits that were not sent because of `max_pending_acks`.
@@ -89,6 +91,7 @@ pub(crate) struct Counters {
     ended: Mutex<Stats>,
     pub(crate) by_application: AtomicU64,
     pub(crate) bad_requests: AtomicU64,
+    pub(crate) dynamic_namespaces: AtomicU64,
     pub(crate) rooms: AtomicU64,
     pub(crate) concurrent: AtomicU64,
     pub(crate) panics: AtomicU64,
@@ -153,6 +156,7 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         stats.refused.by_application = read(&self.by_application);
         stats.refused.bad_requests = read(&self.bad_requests);
+        stats.refused.dynamic_namespaces = read(&self.dynamic_namespaces);
         stats.refused.rooms = read(&self.rooms);
         stats.refused.concurrent = read(&self.concurrent);
         stats.panics = read(&self.panics);
