@@ -28,6 +28,8 @@ const P50_FACTOR: f64 = 10.0;
 const P99_FACTOR: f64 = 10.0;
 const P50_FLOOR_MS: f64 = 25.0;
 const P99_FLOOR_MS: f64 = 150.0;
+/// How often an attack is measured whose latencies are above their bounds.
+const TRIES: u32 = 3;
 /// What the worst attack may add to the memory: stalled readers have a megabyte each, and so on.
 const PEAK_MIB: f64 = 192.0;
 /// What may stay in the allocator afterwards.
@@ -283,40 +285,50 @@ async fn run(good_clients: usize, secs: f64, only: &str) -> io::Result<bool> {
         if !name.contains(only) {
             continue;
         }
-        let field = Rc::new(Field { target: target()?, attempts: Cell::new(0), ended: Cell::new(0) });
-        let lost_before = world.cut.get() + world.gaps.get();
-        let attackers: Vec<_> =
-            (0..count).map(|number| spawn_local(attacker(field.clone(), attack, number as u64))).collect();
-        let (with50, with99, answers, peak) = measure(&world, pid, secs).await;
-        for attacker in &attackers {
-            attacker.abort();
+        // Somebody else on the machine moves latencies too: only what is broken again and again counts.
+        for attempt in 1..=TRIES {
+            let field = Rc::new(Field { target: target()?, attempts: Cell::new(0), ended: Cell::new(0) });
+            let lost_before = world.cut.get() + world.gaps.get();
+            let attackers: Vec<_> = (0..count)
+                .map(|number| spawn_local(attacker(field.clone(), attack, number as u64)))
+                .collect();
+            let (with50, with99, answers, peak) = measure(&world, pid, secs).await;
+            for attacker in &attackers {
+                attacker.abort();
+            }
+            let (mut slow, mut broken) = (vec![], vec![]);
+            if with50 > P50_FLOOR_MS.max(p50 * P50_FACTOR) {
+                slow.push("p50");
+            }
+            if with99 > P99_FLOOR_MS.max(p99 * P99_FACTOR) {
+                slow.push("p99");
+            }
+            if peak > with_good + PEAK_MIB {
+                broken.push("memory");
+            }
+            if world.cut.get() + world.gaps.get() > lost_before {
+                broken.push("lost");
+            }
+            let again = broken.is_empty() && !slow.is_empty() && attempt < TRIES;
+            broken.append(&mut slow);
+            let verdict = if broken.is_empty() { "ok".to_string() } else { broken.join(", ") };
+            println!(
+                "| {name} | {count} | {} | {} | {answers} | {with50:.2} | {:.1} | {with99:.2} | {:.1} | {peak:.1} | {verdict}{} |",
+                field.attempts.get(),
+                field.ended.get(),
+                with50 / p50,
+                with99 / p99,
+                if again { ": once more" } else { "" },
+            );
+            sleep(Duration::from_millis(500)).await;
+            if again {
+                continue;
+            }
+            if !broken.is_empty() {
+                bad.push(format!("{name}: {verdict}"));
+            }
+            break;
         }
-        let lost = world.cut.get() + world.gaps.get() - lost_before;
-        let mut broken = vec![];
-        if with50 > P50_FLOOR_MS.max(p50 * P50_FACTOR) {
-            broken.push("p50");
-        }
-        if with99 > P99_FLOOR_MS.max(p99 * P99_FACTOR) {
-            broken.push("p99");
-        }
-        if peak > with_good + PEAK_MIB {
-            broken.push("memory");
-        }
-        if lost > 0 {
-            broken.push("lost");
-        }
-        let verdict = if broken.is_empty() { "ok".to_string() } else { broken.join(", ") };
-        println!(
-            "| {name} | {count} | {} | {} | {answers} | {with50:.2} | {:.1} | {with99:.2} | {:.1} | {peak:.1} | {verdict} |",
-            field.attempts.get(),
-            field.ended.get(),
-            with50 / p50,
-            with99 / p99,
-        );
-        if !broken.is_empty() {
-            bad.push(format!("{name}: {verdict}"));
-        }
-        sleep(Duration::from_millis(500)).await;
     }
 
     // The good ones go; the rest is gone, or goes by its deadlines.
