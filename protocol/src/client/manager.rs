@@ -349,9 +349,24 @@ impl Manager {
     }
 
     /// How many of the bytes it was given for the WebSocket in use the owner has not been able to write yet. It is
-    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is
+    /// active it is said of the last one, which is closed only behind what was queued.
     pub fn handle_unwritten(&mut self, bytes: usize) {
-        if let State::Active { engine, .. } = &mut self.state {
+        let engine = match &mut self.state {
+            State::Active { engine, .. } => Some(&mut **engine),
+            State::Idle | State::Asking | State::Waiting { .. } => {
+                self.lingering.last_mut().map(|(_, engine)| engine)
+            }
+        };
+        if let Some(engine) = engine {
+            engine.handle_unwritten(bytes);
+        }
+    }
+
+    /// As [`handle_unwritten`](Self::handle_unwritten), of that WebSocket, for owners that keep the ones of sessions
+    /// that are over, too, until they are closed.
+    pub fn handle_unwritten_on(&mut self, websocket: RequestId, bytes: usize) {
+        if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
             engine.handle_unwritten(bytes);
         }
     }

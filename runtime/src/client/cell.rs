@@ -52,8 +52,10 @@ pub(crate) struct Inner {
     failures: BTreeMap<Key, ConnectError>,
     /// Those who wait for room in the send buffer, by number.
     room: BTreeMap<u64, Waker>,
-    /// Those who wait for the final end, by number.
-    finals: BTreeMap<u64, Waker>,
+    /// Those who wait for the final end, by number, and whether they also wait until all is written.
+    finals: BTreeMap<u64, (bool, Waker)>,
+    /// No request is on its way, and no WebSocket is open: so says the task.
+    pub(crate) quiet: bool,
     next_number: u64,
 }
 
@@ -74,6 +76,7 @@ impl Cell {
                 failures: BTreeMap::new(),
                 room: BTreeMap::new(),
                 finals: BTreeMap::new(),
+                quiet: true,
                 next_number: 0,
             }),
             clock,
@@ -145,7 +148,7 @@ impl Cell {
         Room { cell: self, id: None }
     }
 
-    /// Waits until nothing is wanted of the server any more, or it is tried no more.
+    /// Waits until nothing is wanted of the server any more, or it is tried no more, and all is written.
     pub(crate) fn over(&self) -> Over<'_> {
         Over { cell: self, number: None }
     }
@@ -177,25 +180,42 @@ impl Inner {
         self.is_final() && (self.ended || !self.awake && !self.busy && !self.machine.has_output())
     }
 
+    /// Whether nothing is wanted of the server any more, and all that was queued for it is written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_final() && (self.ended || self.quiet && !self.machine.has_transmit())
+    }
+
     pub(crate) fn take_finals(&mut self) -> Vec<Waker> {
         if self.finals.is_empty() || !self.is_final() {
             return Vec::new();
         }
-        std::mem::take(&mut self.finals).into_values().collect()
+        let is_closed = self.is_closed();
+        let waits = |until_written: bool| until_written && !is_closed;
+        let (waiting, over): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.finals)
+            .into_iter()
+            .partition(|(_, (until_written, _))| waits(*until_written));
+        self.finals = waiting;
+        over.into_values().map(|(_, waker)| waker).collect()
     }
 
     /// Wakes that waker at the final end. The number is for [`Inner::forget_final`], and for the next call.
     /// What it gives back is to be dropped without the lock.
-    pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+    pub(crate) fn wait_for_final(
+        &mut self,
+        number: &mut Option<u64>,
+        until_written: bool,
+        waker: &Waker,
+    ) -> Option<Waker> {
         let number = *number.get_or_insert_with(|| {
             self.next_number += 1;
             self.next_number
         });
-        self.finals.insert(number, waker.clone())
+        let before = self.finals.insert(number, (until_written, waker.clone()));
+        before.map(|(_, waker)| waker)
     }
 
     pub(crate) fn forget_final(&mut self, number: u64) -> Option<Waker> {
-        self.finals.remove(&number)
+        self.finals.remove(&number).map(|(_, waker)| waker)
     }
 
     /// Whether it was told to connect, and not to leave since.
@@ -334,7 +354,7 @@ impl Drop for Room<'_> {
     }
 }
 
-/// Ready at the final end. Dropped, it leaves nothing behind.
+/// Ready once all is over and written. Dropped, it leaves nothing behind.
 pub(crate) struct Over<'a> {
     cell: &'a Cell,
     number: Option<u64>,
@@ -345,11 +365,11 @@ impl Future for Over<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.cell.lock();
-        if inner.is_final() {
+        if inner.is_closed() {
             return Poll::Ready(());
         }
         let mut number = self.number;
-        let before = inner.wait_for_final(&mut number, context.waker());
+        let before = inner.wait_for_final(&mut number, true, context.waker());
         drop(inner);
         drop(before);
         self.number = number;

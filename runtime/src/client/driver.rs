@@ -343,7 +343,6 @@ impl Driver {
             }
         }
         let now = self.now;
-        let mut unwritten = 0;
         for websocket in &mut self.websockets {
             if websocket.is_behind() {
                 if let Read::Closed | Read::Failed(_) = websocket.poll_write(context) {
@@ -351,16 +350,16 @@ impl Driver {
                 }
             }
         }
+        self.websockets.retain(|websocket| websocket.state != State::Dead);
         let room = {
             let mut inner = self.shared.cell.lock();
-            if let Some(current) = self.websockets.iter().find(|found| inner.machine.is_on(found.id)) {
-                unwritten = current.unwritten();
+            for websocket in &self.websockets {
+                inner.machine.handle_unwritten_on(websocket.id, websocket.unwritten());
             }
-            inner.machine.handle_unwritten(unwritten);
+            inner.quiet = self.websockets.is_empty() && self.exchanges.is_empty();
             inner.take_room()
         };
         room.into_iter().for_each(Waker::wake);
-        self.websockets.retain(|websocket| websocket.state != State::Dead);
         begun
     }
 

@@ -180,7 +180,7 @@ impl EngineClientSocket {
     }
 
     /// Waits until there is no session and none will be opened by itself: it was closed by either side, or could not be
-    /// opened. At once if it was never told to connect.
+    /// opened. At once if it was never told to connect. What was queued is written then, so that a program may exit.
     pub async fn closed(&self) {
         self.shared.cell.over().await;
     }

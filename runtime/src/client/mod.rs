@@ -37,6 +37,9 @@ use std::sync::Arc;
 
 /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
 ///
+/// Each [`ClientSocket`], [`Events`] and [`Ack`](crate::Ack) of it is a handle too. A handler that captures one keeps
+/// the client going until [`close`](Client::close): let it take the `ClientSocket` as a parameter instead.
+///
 /// It dereferences to the [`ClientSocket`] of the namespace that its address names: `/`, if it has no path.
 #[derive(Clone)]
 pub struct Client {
@@ -75,6 +78,9 @@ impl Client {
 
     /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
     /// or the client gave up. A connection that is lost and made again is no end.
+    ///
+    /// What was queued is written then, and the connection closed, so that a program may exit. A server that does
+    /// not take it in delays that by some seconds.
     pub async fn closed(&self) {
         self.shared.cell.over().await;
     }
