@@ -90,8 +90,9 @@ async fn each_try_may_have_an_address_and_headers_of_its_own() {
         assert_eq!(header(&client, "x-try").await.unwrap(), "1");
         let query: Option<String> = soon(client.call("query", &"place")).await.unwrap();
         assert_eq!(query.unwrap(), relay.addr.to_string());
-        relay.cut();
+        relay.close();
         lines.expect("1").await;
+        relay.open();
         soon(client.connected()).await.unwrap();
         assert_eq!(header(&client, "host").await.unwrap(), elsewhere.to_string());
         client.disconnect();

@@ -88,8 +88,9 @@ async fn a_loop_survives_a_lost_connection() {
             for number in 0..3 {
                 assert_eq!(soon(events.next()).await.unwrap().decode::<u32>().unwrap(), number, "{round}");
             }
-            relay.cut();
+            relay.close();
             ends.expect("disconnected").await;
+            relay.open();
         }
         soon(client.connected()).await.unwrap();
         let id = client.id().unwrap();

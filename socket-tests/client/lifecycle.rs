@@ -43,9 +43,10 @@ async fn a_servers_word_is_final_and_a_lost_connection_is_not() {
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
 
-        relay.cut();
+        relay.close();
         let reason = lines.next().await;
         assert!(reason == "transport close" || reason == "transport error", "{reason}");
+        relay.open();
         lines.expect("connected").await;
 
         // The server closes the connection, but did not say that the namespace is left.
