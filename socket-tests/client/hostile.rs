@@ -337,8 +337,7 @@ async fn malformed_frames_end_the_session_which_is_made_again() {
                     // The client says what was wrong, in its close frame.
                     let mut rest = Vec::new();
                     let _ = stream.read_to_end(&mut rest).await;
-                    let close = rest.iter().rposition(|byte| *byte == 0x88).unwrap();
-                    let [_, 0x82, a, b, _, _, c, d] = rest[close..] else { panic!("{rest:?}") };
+                    let Some([0x88, 0x82, a, b, _, _, c, d]) = rest.last_chunk() else { panic!("{rest:?}") };
                     answers.note(u16::from_be_bytes([a ^ c, b ^ d]));
                 }
                 forever(stream).await;
