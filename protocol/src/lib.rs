@@ -159,5 +159,7 @@ pub mod fuzzing;
 pub mod hub;
 pub mod random;
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod socket;
 pub mod time;
