@@ -77,6 +77,7 @@ situations! {
     Rejected: "namespaces refused",
     LateAccept: "namespaces let in late",
     Behind: "events emitted before the consent",
+    StaleEvent: "events of a socket told to the one that joined after it",
     Kicked: "sockets disconnected by the server",
     Left: "namespaces left by the client",
     ServerClosed: "sessions closed by the server",

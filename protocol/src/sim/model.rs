@@ -54,7 +54,6 @@ pub(super) struct Wire {
     pub(super) life: u32,
     pub(super) namespace: Arc<str>,
     pub(super) session: SessionId,
-    pub(super) socket: SocketKey,
     pub(super) up: Direction,
     pub(super) down: Direction,
     /// Acknowledgements that the server asked for: counted from 0 for each socket, so that one of another socket

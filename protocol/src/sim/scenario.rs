@@ -201,6 +201,12 @@ impl Scenario {
             let act = settings.operation(&mut dice);
             steps.push(Step { at: ms(at), act });
         }
+        if dice.percent(10) {
+            let (client, at) = (settings.client(&mut dice), ms(Self::moment(&mut dice)));
+            for _ in 0..dice.between(3, 9) {
+                steps.push(Step { at, act: Act::Emit(client, 0, Emit::Plain, 4_000) });
+            }
+        }
         for _ in 0..faults {
             let at = ms(Self::moment(&mut dice));
             steps.push(Step { at, act: settings.fault(&mut dice) });
@@ -273,12 +279,16 @@ impl Settings {
                 }
             })
             .collect();
+        let clients: Vec<Player> = clients;
+        // Who is granted less than some round trips cannot hold a session: an upgrade alone takes three.
+        let slowest = clients.iter().map(|player| player.link.latency + player.link.jitter).max();
+        let least = slowest.unwrap_or_default() * 7;
         let raws = if dice.percent(30) { dice.between(1, 2) } else { 0 };
         Self {
             clients,
             raws: usize::try_from(raws).unwrap_or(0),
             ping_interval: ms(*dice.pick(&[300, 1000, 2500])),
-            ping_timeout: ms(*dice.pick(&[500, 1000, 2000])),
+            ping_timeout: ms(*dice.pick(&[500, 1000, 2000])).max(least),
             send_budget: if tight { 30_000 } else { 4 << 20 },
             overflow: *dice.pick(&[Overflow::Close, Overflow::Fail, Overflow::Drop]),
             max_payload: if tight { 12_000 } else { 1_000_000 },
