@@ -8,20 +8,27 @@ const here = fileURLToPath(new URL("..", import.meta.url));
 const workspace = fileURLToPath(new URL("../..", import.meta.url));
 
 const split = (command) => (command ? command.trim().split(/\s+/) : undefined);
-const built = (name) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/release/examples/${name}`;
+const built = (name, profile) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/${profile}/examples/${name}`;
 const python = [`${here}.venv/bin/python`];
 
 const COMMANDS = {
   node: () => [process.execPath, "peers/node.mjs"],
   asgi: () => [...python, "peers/asgi.py"],
   wsgi: () => [...python, "peers/wsgi.py"],
-  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer")],
+  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer", "release")],
 };
+
+/** What starts a peer server, without its flags. */
+export const peerCommand = (kind) => COMMANDS[kind]();
 
 /** The servers that are not ours. */
 export const FOREIGN = ["node", "asgi", "wsgi"];
 
-export const blockingClientCommand = () => split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client")];
+export const blockingClientCommand = () =>
+  split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client", "debug")];
+
+export const peerClientCommand = () =>
+  split(process.env.SANSOCKET_PEER_CLIENT) ?? [built("peer_client", "release")];
 
 const ENDED = Symbol("the end of stdout");
 

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | core to network | [`Client::transmit`] does what the core wants done, and tells how it ended |
 //! | network to core | [`Client::receive`] tells what came |
-//! | core to application, and back | [`application`] hears events and gives commands |
+//! | core to application, and back | [`Client::application`] hears events and gives commands |
 //! | time | [`Client::now`], and the deadline in [`run`]'s loop |
 
 // The core has neither sockets nor a clock, and its lints see to that. Whoever embeds it brings them.
@@ -41,15 +41,20 @@ use std::time::Duration;
 use tungstenite::error::ProtocolError;
 use tungstenite::{Error as WsError, HandshakeError, Message as WsMessage, WebSocket};
 
+/// The id under which the answer to the greeting is awaited. Ids are the application's to choose; each is free again
+/// when it is answered, or the connection lost.
+const ACK: u64 = 1;
 /// For how long connecting and writing may block the only thread there is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The core, and what it needs of the world: a clock, and one WebSocket under the id that the core gave it.
 struct Client {
     core: Manager,
-    url: Url,
     start: std::time::Instant,
     websocket: Option<(RequestId, WebSocket<TcpStream>)>,
+    url: Url,
+    /// What is emitted on each connection.
+    greeting: Option<Frame>,
 }
 
 fn main() {
@@ -65,8 +70,13 @@ fn run() -> Result<(), Box<dyn Error>> {
     if url.secure {
         return Err("this example has no TLS: in `dial`, put it around the TcpStream".into());
     }
-    let event = words.next();
-    let args = Args::from_json(&words.next().unwrap_or_else(|| "[]".to_owned()), Vec::new())?;
+    let greeting = match words.next() {
+        Some(event) => {
+            let args = Args::from_json(words.next().as_deref().unwrap_or("[]"), Vec::new())?;
+            Some(Frame::event(&url.namespace, &event, Some(ACK), &args)?)
+        }
+        None => None,
+    };
 
     // Randomness spreads out a client's tries to dial, no more: the keys of a hash map will do. (A server makes
     // session ids of it, which are secrets: it needs 32 bytes of real entropy.)
@@ -75,18 +85,16 @@ fn run() -> Result<(), Box<dyn Error>> {
     let engine = EngineConfig::default().path("/socket.io").query(url.query.clone());
     let engine = Arc::new(engine.transports([TransportKind::WebSocket]));
     let core = Manager::new(Arc::new(Config::default()), engine, random, Some(Arc::default()));
-    let mut client = Client { core, url, start: std::time::Instant::now(), websocket: None };
+    let mut client = Client { core, start: std::time::Instant::now(), websocket: None, url, greeting };
 
-    let now = client.now();
     let socket = client.core.add(&client.url.namespace, Auth::None)?;
-    client.core.connect(now, socket);
+    client.core.connect(client.now(), socket);
     loop {
         while let Some(wanted) = client.core.poll_transmit() {
             client.transmit(wanted);
         }
         while let Some(happened) = client.core.poll_event() {
-            let now = client.now();
-            application(happened, &mut client.core, now, event.as_deref(), &args)?;
+            client.application(happened)?;
         }
         if client.core.has_output() {
             continue; // a command made more to write, or the network more to tell
@@ -96,65 +104,51 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
         // Nothing is left to do until something comes, or until the core's next deadline. (Who lets events wait for
         // a busy application asks `wants_read` here, too.)
-        let deadline = client.core.poll_timeout().unwrap_or(Instant::FAR_FUTURE);
-        client.receive(deadline)?;
-        let now = client.now();
-        client.core.handle_timeout(now);
+        client.receive(client.core.poll_timeout().unwrap_or(Instant::FAR_FUTURE))?;
+        client.core.handle_timeout(client.now());
     }
-}
-
-/// What the application makes of an event, and what it wants then.
-fn application(
-    happened: Event,
-    core: &mut Manager,
-    now: Instant,
-    event: Option<&str>,
-    args: &Args,
-) -> Result<(), Box<dyn Error>> {
-    let name = |core: &Manager, socket| core.sockets().and_then(|all| all.namespace(socket)).cloned();
-    let show = |args: &Args| {
-        let json: Vec<_> = (0..args.len()).filter_map(|i| args.raw(i)).collect();
-        format!("[{}] with {} attachments", json.join(","), args.attachments().len())
-    };
-    match happened {
-        Event::Socket(SocketEvent::Connected { socket, id }) => {
-            println!("connected as {id}");
-            if let Some(event) = event {
-                // The id under which the answer is awaited: any that is free. It dies with the connection.
-                let frame = Frame::event(&name(core, socket).unwrap_or_default(), event, Some(1), args)?;
-                core.emit_with_ack(now, socket, &frame, 1, now + Duration::from_secs(10))?;
-            }
-        }
-        Event::Socket(SocketEvent::Event { socket, args, ack }) => {
-            println!("event {} {}", args.event().unwrap_or_default(), show(&args));
-            if let Some(id) = ack {
-                // That the connection is gone meanwhile is no harm: nobody waits for the answer any more.
-                let _ =
-                    core.ack(now, socket, &Frame::ack(&name(core, socket).unwrap_or_default(), id, &args)?);
-            }
-            if args.event().as_deref() == Some("bye") {
-                core.close(now); // what is queued is still written: the loop ends after it
-            }
-        }
-        Event::Socket(SocketEvent::Ack { outcome: AckOutcome::Answered(args), .. }) => {
-            println!("answer {}", show(&args));
-        }
-        Event::Socket(SocketEvent::Ack { outcome, .. }) => println!("no answer: {outcome:?}"),
-        Event::Socket(SocketEvent::Refused { error, .. }) => println!("refused: {error}"),
-        Event::Socket(SocketEvent::Disconnected { reason, .. }) => println!("disconnected: {reason}"),
-        Event::DialFailed { closed, retry_in } | Event::Closed { closed, retry_in } => {
-            let detail = closed.detail.map_or(String::new(), |detail| format!(" ({detail})"));
-            println!("no connection: {}{detail}; again in {retry_in:?}", closed.reason);
-        }
-        _ => {} // dialing, opened: nothing that it needs to know
-    }
-    Ok(())
 }
 
 impl Client {
     /// Time is whatever the owner counts: here from the start of the program.
     fn now(&self) -> Instant {
         Instant::ZERO + self.start.elapsed()
+    }
+
+    /// What the application makes of an event, and what it wants then.
+    fn application(&mut self, happened: Event) -> Result<(), Box<dyn Error>> {
+        match happened {
+            Event::Socket(SocketEvent::Connected { socket, id }) => {
+                println!("connected as {id}");
+                if let Some(greeting) = &self.greeting {
+                    let deadline = self.now() + Duration::from_secs(10);
+                    self.core.emit_with_ack(self.now(), socket, greeting, ACK, deadline)?;
+                }
+            }
+            Event::Socket(SocketEvent::Event { socket, args, ack }) => {
+                println!("event {} {}", args.event().unwrap_or_default(), show(&args));
+                if let Some(id) = ack {
+                    let answer = Frame::ack(&self.url.namespace, id, &args)?;
+                    // That the connection is gone meanwhile is no harm: nobody waits for the answer any more.
+                    let _ = self.core.ack(self.now(), socket, &answer);
+                }
+                if args.event().as_deref() == Some("bye") {
+                    self.core.close(self.now()); // what is queued is still written: the loop ends after it
+                }
+            }
+            Event::Socket(SocketEvent::Ack { outcome: AckOutcome::Answered(args), .. }) => {
+                println!("answer {}", show(&args));
+            }
+            Event::Socket(SocketEvent::Ack { outcome, .. }) => println!("no answer: {outcome:?}"),
+            Event::Socket(SocketEvent::Refused { error, .. }) => println!("refused: {error}"),
+            Event::Socket(SocketEvent::Disconnected { reason, .. }) => println!("disconnected: {reason}"),
+            Event::DialFailed { closed, retry_in } | Event::Closed { closed, retry_in } => {
+                let detail = closed.detail.map_or(String::new(), |detail| format!(" ({detail})"));
+                println!("no connection: {}{detail}; again in {retry_in:?}", closed.reason);
+            }
+            _ => {} // dialing, opened: nothing that it needs to know
+        }
+        Ok(())
     }
 
     /// From the core to the network. Everything blocks here, so what is done is done at once, and reported.
@@ -241,25 +235,21 @@ impl Client {
     }
 
     fn dial(&self, target: &str) -> Result<WebSocket<TcpStream>, WsError> {
-        let addresses = (&*self.url.host, self.url.port).to_socket_addrs()?;
-        let mut last = io::Error::from(ErrorKind::NotFound);
-        for address in addresses {
-            let stream = match TcpStream::connect_timeout(&address, PATIENCE) {
-                Ok(stream) => stream,
-                Err(error) => {
-                    last = error;
-                    continue;
-                }
-            };
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            return match tungstenite::client(format!("ws://{}{target}", self.url.authority()), stream) {
-                Ok((websocket, _)) => Ok(websocket),
-                Err(HandshakeError::Failure(error)) => Err(error),
-                Err(HandshakeError::Interrupted(_)) => Err(io::Error::from(ErrorKind::TimedOut).into()),
-            };
+        let mut addresses = (&*self.url.host, self.url.port).to_socket_addrs()?;
+        let stream = addresses.find_map(|address| TcpStream::connect_timeout(&address, PATIENCE).ok());
+        let stream = stream.ok_or(io::Error::from(ErrorKind::NotConnected))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        match tungstenite::client(format!("ws://{}{target}", self.url.authority()), stream) {
+            Ok((websocket, _)) => Ok(websocket),
+            Err(HandshakeError::Failure(error)) => Err(error),
+            Err(HandshakeError::Interrupted(_)) => Err(io::Error::from(ErrorKind::TimedOut).into()),
         }
-        Err(last.into())
     }
+}
+
+fn show(args: &Args) -> String {
+    let json: Vec<_> = (0..args.len()).filter_map(|i| args.raw(i)).collect();
+    format!("[{}] with {} attachments", json.join(","), args.attachments().len())
 }

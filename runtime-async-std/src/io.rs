@@ -72,6 +72,45 @@ impl<T: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<T> {
     }
 }
 
+/// A stream of hyper's traits, for TLS over whatever connection there is.
+#[cfg(feature = "tls")]
+pub(crate) struct FuturesIo(pub(crate) Box<dyn sansocket_runtime::runtime::Stream>);
+
+#[cfg(feature = "tls")]
+impl AsyncRead for FuturesIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = hyper::rt::ReadBuf::new(buffer);
+        match hyper::rt::Read::poll_read(Pin::new(&mut *self.0), context, buffer.unfilled()) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl AsyncWrite for FuturesIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        hyper::rt::Write::poll_write(Pin::new(&mut *self.0), context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        hyper::rt::Write::poll_flush(Pin::new(&mut *self.0), context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        hyper::rt::Write::poll_shutdown(Pin::new(&mut *self.0), context)
+    }
+}
+
 /// A TCP stream. Unlike async-io's own, closing it tells the peer: it ends the direction that is written to.
 #[derive(Debug)]
 pub(crate) struct Tcp(Async<TcpStream>);

@@ -42,6 +42,7 @@ compile_error!(
     "sansocket-async-std needs to know who runs its tasks: turn on the feature `async-std` or `smol`"
 );
 
+mod dial;
 mod io;
 mod listener;
 mod runtime;
@@ -51,14 +52,15 @@ mod server;
 pub use runtime::AsyncStd;
 #[cfg(feature = "smol")]
 pub use runtime::Smol;
-pub use server::{EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
+pub use server::{Client, ClientBuilder, EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
-    ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
-    DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr, Received,
-    Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Status, ToArgs,
-    TransportKind, Transports, TryData, UrlError, ack, extract, handler,
+    ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, Cookie, Cors, Data, Dial,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler,
+    HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr,
+    PeerError, Received, Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket,
+    State, Status, ToArgs, TransportKind, Transports, TryData, UrlError, ack, extract, handler,
 };

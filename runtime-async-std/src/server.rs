@@ -1,5 +1,6 @@
-//! The servers and the listener on async-io's reactor.
+//! The servers, the listener and the client on async-io's reactor.
 
+use crate::dial::Dialer;
 use crate::listener::Socket;
 use crate::runtime::Standard;
 use async_io::Async;
@@ -11,7 +12,8 @@ sansocket_runtime::adapter! {
     runtime: Standard::default(),
     addresses: AsyncToSocketAddrs,
     socket: Socket,
-    tls: futures_rustls::rustls::ServerConfig,
+    dialer: Dialer,
+    tls: futures_rustls::rustls::ServerConfig, futures_rustls::rustls::ClientConfig,
 }
 
 impl From<Async<TcpListener>> for Listener {

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// What is each adapter's own: its runtimes.
 const OWN: &[&str] = &["Tokio", "AsyncStd", "Smol"];
-/// What only tokio's adapter has so far: dialing.
-const NOT_YET: &[&str] = &["Client", "ClientBuilder", "client.rs", "platform-verifier"];
 /// The features that are about one runtime: who spawns here, and the hosts there are on tokio.
 const OWN_FEATURES: &[&str] = &["async-std", "smol", "mount"];
 
@@ -26,9 +24,6 @@ fn source(folder: &Path) -> String {
         .collect();
     entries.sort();
     for entry in entries {
-        if entry.file_name().is_some_and(|name| NOT_YET.iter().any(|not_yet| name == *not_yet)) {
-            continue;
-        }
         if entry.is_dir() {
             text.push_str(&source(&entry));
         } else {
@@ -56,7 +51,7 @@ fn names(folder: &str) -> BTreeSet<String> {
         };
         for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let name = name.rsplit(" as ").next().unwrap_or_default();
-            if !OWN.contains(&name) && !NOT_YET.contains(&name) {
+            if !OWN.contains(&name) {
                 names.insert(name.to_owned());
             }
         }
@@ -96,7 +91,7 @@ fn features(folder: &str) -> BTreeSet<String> {
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once(" = ").map(|(name, _)| name.to_owned()))
-        .filter(|name| !OWN_FEATURES.contains(&name.as_str()) && !NOT_YET.contains(&name.as_str()))
+        .filter(|name| !OWN_FEATURES.contains(&name.as_str()))
         .collect()
 }
 

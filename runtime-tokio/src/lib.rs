@@ -24,23 +24,23 @@
 //! What the reference calls `in` is `within` here, since `in` is a keyword.
 #![forbid(unsafe_code)]
 
-mod client;
+mod dial;
 mod listener;
 mod runtime;
 mod server;
 
-pub use client::{Client, ClientBuilder};
 pub use runtime::Tokio;
-pub use server::{EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
+pub use server::{Client, ClientBuilder, EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
 
 pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
-    ClientBuildError, ClientSocket, ClientState, ConnectError, Cookie, Cors, Data, Dial, DisconnectReason,
-    DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr, Received,
-    Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Status, ToArgs,
-    TransportKind, Transports, TryData, UrlError, ack, extract, handler,
+    ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, Cookie, Cors, Data, Dial,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler,
+    HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr,
+    PeerError, Received, Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket,
+    State, Status, ToArgs, TransportKind, Transports, TryData, UrlError, ack, extract, handler,
 };
 
 /// The code of the README compiles.

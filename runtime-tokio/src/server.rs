@@ -1,5 +1,6 @@
-//! The servers and the listener on tokio.
+//! The servers, the listener and the client on tokio.
 
+use crate::dial::Dialer;
 use crate::listener::Socket;
 use crate::runtime::Tokio;
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -9,7 +10,8 @@ sansocket_runtime::adapter! {
     runtime: Tokio,
     addresses: ToSocketAddrs,
     socket: Socket,
-    tls: tokio_rustls::rustls::ServerConfig,
+    dialer: Dialer,
+    tls: tokio_rustls::rustls::ServerConfig, tokio_rustls::rustls::ClientConfig,
 }
 
 impl From<TcpListener> for Listener {

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct AckTarget {
     pub(crate) namespace: Arc<str>,
     pub(crate) id: u64,
+    /// At a client: which connection asked. On another one the id may stand for another event.
+    pub(crate) connection: u64,
 }
 
 /// What a handler made of an event.
@@ -157,7 +159,7 @@ impl Ack {
         let frame = Frame::ack(&target.namespace, target.id, args)?;
         match &self.peer {
             Peer::Server(socket) => socket.send_ack(frame)?,
-            Peer::Client(socket) => socket.send_ack(&frame)?,
+            Peer::Client(socket) => socket.send_ack(&target, &frame)?,
         }
         Ok(())
     }

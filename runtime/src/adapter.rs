@@ -3,7 +3,8 @@
 //! They are newtypes made by a macro, and not types with a parameter for the runtime: so an application writes
 //! `Server` wherever it needs one, and what it sees in the documentation is what it writes.
 
-/// Makes an adapter's `Server`, `ServerBuilder`, `EngineServer`, `EngineServerBuilder` and `Listener`.
+/// Makes an adapter's `Server`, `ServerBuilder`, `EngineServer`, `EngineServerBuilder`, `Listener`, `Client` and
+/// `ClientBuilder`.
 ///
 /// * `crate`: the adapter's name, for the examples in the documentation.
 /// * `runtime`: what servers run on unless their builder is told otherwise; it implements
@@ -13,14 +14,16 @@
 ///   `async fn bind(impl addresses) -> io::Result<Self>`, `fn local_addr(&self) -> io::Result<SocketAddr>`,
 ///   `async fn serve(self, Mounted)`, and with the adapter's feature `tls` also
 ///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`.
-/// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`. An adapter without such a
-///   feature leaves it out.
+/// * `dialer`: what makes a client's connections: it implements [`Dial`](crate::Dial) and `Default`, and with the
+///   adapter's feature `tls` it has a field `tls: Option<Arc<rustls::ClientConfig>>`.
+/// * `tls`: the types `rustls::ServerConfig` and `rustls::ClientConfig`, named only with the adapter's feature `tls`.
+///   An adapter without such a feature leaves them out.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! adapter {
     (
-        crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty
-        $(, tls: $tls:ty)? $(,)?
+        crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty,
+        dialer: $dialer:ty $(, tls: $tls:ty, $client_tls:ty)? $(,)?
     ) => {
         /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
         ///
@@ -118,6 +121,112 @@ macro_rules! adapter {
 
         $crate::adapter! { @both $addresses, Server, $crate::Server, ServerBuilder }
         $crate::adapter! { @both $addresses, EngineServer, $crate::engine::EngineServer, EngineServerBuilder }
+
+        /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
+        ///
+        /// It dereferences to what concerns all namespaces ([`sansocket_runtime::Client`]: `status`, `close`,
+        /// `closed`), and that to the [`ClientSocket`]($crate::ClientSocket) of the namespace that the address names:
+        /// handlers, messages and so on.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::{Client, Data};")]
+        ///
+        /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+        /// let client = Client::builder("http://localhost:3000").build()?;
+        /// client.on("news", async |Data(text): Data<String>| println!("{text}"));
+        /// client.connect().await?;
+        ///
+        /// client.emit("message", &"hello")?;
+        /// let count: u32 = client.call("count", &()).await?;
+        /// # Ok(()) }
+        /// ```
+        #[derive(Clone, Debug)]
+        pub struct Client($crate::Client);
+
+        /// Builds a [`Client`]. The defaults are those of the JavaScript client.
+        #[must_use]
+        pub struct ClientBuilder {
+            options: $crate::ClientOptions,
+            runtime: ::std::sync::Arc<dyn $crate::Runtime>,
+            dialer: $dialer,
+            dial: ::std::option::Option<::std::sync::Arc<dyn $crate::Dial>>,
+        }
+
+        impl Client {
+            /// A builder for a client of the server at that address: `http://`, `https://`, `ws://` or `wss://`. As
+            /// in the reference its path names the namespace, and its query goes into the URL of every request.
+            pub fn builder(address: &str) -> ClientBuilder {
+                ClientBuilder {
+                    options: $crate::ClientOptions::new(address),
+                    runtime: ::std::sync::Arc::new($runtime),
+                    dialer: ::std::default::Default::default(),
+                    dial: None,
+                }
+            }
+
+            /// A client with all defaults, connected.
+            ///
+            /// # Errors
+            /// [`ConnectError`]($crate::ConnectError).
+            pub async fn connect_to(address: &str) -> ::std::result::Result<Self, $crate::ConnectError> {
+                let client = Self::builder(address).build().map_err($crate::ConnectError::from)?;
+                client.connect().await?;
+                Ok(client)
+            }
+        }
+
+        impl ClientBuilder {
+            $crate::client_builder_methods!();
+
+            /// Makes connections in a way of the application's own: over Unix sockets, a test network, another TLS.
+            pub fn dial(mut self, dial: impl $crate::Dial) -> Self {
+                self.dial = Some(::std::sync::Arc::new(dial));
+                self
+            }
+
+            $(
+                /// The TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols
+                /// must not offer `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature
+                /// `platform-verifier` trusts what the system trusts; without that feature, such addresses cannot
+                /// be reached.
+                #[cfg(feature = "tls")]
+                pub fn tls(mut self, config: ::std::sync::Arc<$client_tls>) -> Self {
+                    self.dialer.tls = Some(config);
+                    self
+                }
+            )?
+
+            /// Runs the client on another runtime than this crate's default: its task and its timers. Its
+            /// connections are this crate's all the same.
+            pub fn runtime(mut self, runtime: impl $crate::Runtime) -> Self {
+                self.runtime = ::std::sync::Arc::new(runtime);
+                self
+            }
+
+            /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
+            ///
+            /// # Errors
+            /// [`ClientBuildError`]($crate::ClientBuildError).
+            pub fn build(self) -> ::std::result::Result<Client, $crate::ClientBuildError> {
+                let dialer = self.dialer;
+                let dial = self.dial.unwrap_or_else(|| ::std::sync::Arc::new(dialer));
+                self.options.build(self.runtime, dial).map(Client)
+            }
+        }
+
+        impl ::std::fmt::Debug for ClientBuilder {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct("ClientBuilder").field("options", &self.options).finish_non_exhaustive()
+            }
+        }
+
+        impl ::std::ops::Deref for Client {
+            type Target = $crate::Client;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
 
         /// Listens on one address for one or more servers, each under its own path.
         ///

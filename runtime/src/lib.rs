@@ -61,7 +61,7 @@ pub use options::{BuildError, Options};
 pub use runtime::Runtime;
 pub use sansocket_protocol::client::Status;
 pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
-pub use sansocket_protocol::error::SendError;
+pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::args::{Args, ArgsError};
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};

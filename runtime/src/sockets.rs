@@ -98,7 +98,8 @@ impl Sockets {
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
-        let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
+        let ack =
+            ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection: 0 });
         let table = live.table();
         let name = args.event()?;
         let listeners = table.listeners(&name);

@@ -33,7 +33,7 @@ impl Unheard {
     }
 }
 
-/// Who did not succeed, and why, without anything that a client sent but the names.
+/// Who did not succeed, and why, without anything that a peer sent but the names.
 fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
     let place = match args.and_then(Args::event) {
         Some(event) => format!("event {}", shortened(&event)),

@@ -10,6 +10,9 @@
 //!      the application or the server ends it, or it was tried often enough
 //! ```
 
+mod commands;
+mod sessions;
+
 use super::backoff::Backoff;
 use super::config::Config;
 use crate::engine;
@@ -20,7 +23,7 @@ use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::frame::Frame;
 use crate::random::Random;
 use crate::socket;
-use crate::socket::client::{Auth, Client as Sockets, SocketEvent, SocketKey};
+use crate::socket::client::{Client as Sockets, SocketEvent, SocketKey};
 use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -262,6 +265,12 @@ impl Manager {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
 
+    /// Which connection of the socket this is, to be kept with an event that wants an answer: see
+    /// [`Sockets::connection`].
+    pub fn connection(&self, socket: SocketKey) -> u64 {
+        self.sockets().map_or(0, |sockets| sockets.connection(socket))
+    }
+
     /// Whether it is idle, and all is told and written.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Idle) && self.lingering.is_empty() && !self.has_event()
@@ -284,7 +293,9 @@ impl Manager {
         match &self.layer {
             // A packet that waits for its attachments is let through, and bounded by itself.
             Layer::Sockets(sockets) => {
-                sockets.inbound() < limit || sockets.is_reassembling() || sockets.awaits_ack()
+                let most = self.engine_config.most_inbound(sockets.config());
+                let inbound = sockets.inbound();
+                inbound < limit || inbound < most && sockets.awaits_ack() || sockets.is_reassembling()
             }
             Layer::Messages { inbound, .. } => *inbound < limit,
         }
@@ -368,9 +379,24 @@ impl Manager {
     }
 
     /// How many of the bytes it was given for the WebSocket in use the owner has not been able to write yet. It is
-    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is
+    /// active it is said of the last one, which is closed only behind what was queued.
     pub fn handle_unwritten(&mut self, bytes: usize) {
-        if let State::Active { engine, .. } = &mut self.state {
+        let engine = match &mut self.state {
+            State::Active { engine, .. } => Some(&mut **engine),
+            State::Idle | State::Asking | State::Waiting { .. } => {
+                self.lingering.last_mut().map(|(_, engine)| engine)
+            }
+        };
+        if let Some(engine) = engine {
+            engine.handle_unwritten(bytes);
+        }
+    }
+
+    /// As [`handle_unwritten`](Self::handle_unwritten), of that WebSocket, for owners that keep the ones of sessions
+    /// that are over, too, until they are closed.
+    pub fn handle_unwritten_on(&mut self, websocket: RequestId, bytes: usize) {
+        if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
             engine.handle_unwritten(bytes);
         }
     }
@@ -388,130 +414,6 @@ impl Manager {
         }
         self.with_sockets(|sockets, engine| sockets.handle_timeout(now, engine));
         self.settle(now);
-    }
-
-    // --- commands of a Socket.IO client -----------------------------------------------------------------------
-
-    /// Adds the socket of a namespace: see [`Sockets::add`].
-    ///
-    /// # Errors
-    /// [`SendError::Namespace`]; [`SendError::Disconnected`] for plain Engine.IO.
-    pub fn add(&mut self, namespace: &str, auth: Auth) -> Result<SocketKey, SendError> {
-        self.with_sockets(|sockets, _| sockets.add(namespace, auth)).unwrap_or(Err(SendError::Disconnected))
-    }
-
-    /// Wants a socket: joins at once if a session is open, or opens one. One that waits to dial again goes on
-    /// waiting.
-    pub fn connect(&mut self, now: Instant, socket: SocketKey) {
-        let now = self.tick(now);
-        self.with_sockets(|sockets, engine| sockets.connect(now, engine, socket));
-        if matches!(self.state, State::Idle) && self.wants_session() {
-            self.attempt = 0;
-            self.begin(now);
-        }
-        self.settle(now);
-    }
-
-    /// Answers [`SocketEvent::Auth`]: see [`Sockets::authenticate`].
-    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&[u8]>) {
-        let now = self.tick(now);
-        self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
-    }
-
-    /// Takes a socket out of its namespace. The session ends with the last one.
-    pub fn disconnect(&mut self, now: Instant, socket: SocketKey) {
-        let now = self.tick(now);
-        self.with_sockets(|sockets, engine| sockets.disconnect(engine, socket));
-        self.settle(now);
-    }
-
-    /// Sends an event, or keeps it until the socket is connected.
-    ///
-    /// # Errors
-    /// [`SendError::Full`] if [`send_budget`](engine::client::Config::send_budget) is used up;
-    /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
-        self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
-            .unwrap_or(Err(SendError::Disconnected))
-    }
-
-    /// Sends an event if it would leave at once; otherwise it is dropped, and false comes back.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit_volatile(
-        &mut self,
-        now: Instant,
-        socket: SocketKey,
-        frame: &Frame,
-    ) -> Result<bool, SendError> {
-        self.check(now);
-        self.with_sockets(|sockets, engine| sockets.emit_volatile(engine, socket, frame))
-            .unwrap_or(Err(SendError::Disconnected))
-    }
-
-    /// Sends an event that asks for an acknowledgement: see [`Sockets::emit_with_ack`]. What becomes of it is told
-    /// by [`SocketEvent::Ack`], once.
-    ///
-    /// # Errors
-    /// [`SendError`]; then nothing is awaited.
-    pub fn emit_with_ack(
-        &mut self,
-        now: Instant,
-        socket: SocketKey,
-        frame: &Frame,
-        id: u64,
-        deadline: Instant,
-    ) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
-        self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
-            .unwrap_or(Err(SendError::Disconnected))
-    }
-
-    /// Sends an event until it is acknowledged: see [`Sockets::emit_reliably`].
-    ///
-    /// # Errors
-    /// [`SendError`]; then nothing is awaited.
-    pub fn emit_reliably(
-        &mut self,
-        now: Instant,
-        socket: SocketKey,
-        frame: Frame,
-        id: u64,
-    ) -> Result<(), SendError> {
-        self.before_command(now, &frame)?;
-        let now = self.now;
-        self.with_sockets(|sockets, engine| sockets.emit_reliably(now, engine, socket, frame, id))
-            .unwrap_or(Err(SendError::Disconnected))
-    }
-
-    /// Acknowledges an event of the server. It is dropped if the connection was lost meanwhile.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`], [`SendError::Full`].
-    pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
-        self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame))
-            .unwrap_or(Err(SendError::Disconnected))
-    }
-
-    /// Keeps the next events back: of one socket, or with `None` the messages of plain Engine.IO.
-    pub fn hold(&mut self, socket: Option<SocketKey>) {
-        match (&mut self.layer, socket) {
-            (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
-            (Layer::Messages { held, .. }, _) => *held = true,
-            (Layer::Sockets(_), None) => {}
-        }
-    }
-
-    /// Lets them go on: a handler has finished.
-    pub fn release(&mut self, socket: Option<SocketKey>) {
-        match (&mut self.layer, socket) {
-            (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
-            (Layer::Messages { held, .. }, _) => *held = false,
-            (Layer::Sockets(_), None) => {}
-        }
     }
 
     // --- commands of any client -------------------------------------------------------------------------------
@@ -706,171 +608,6 @@ impl Manager {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.has_wanted(),
             Layer::Messages { wanted, .. } => *wanted,
-        }
-    }
-
-    /// Begins a try.
-    fn begin(&mut self, now: Instant) {
-        self.events.push_back(Event::Dialing { attempt: self.attempt });
-        if self.config.ask {
-            self.state = State::Asking;
-        } else {
-            self.start(now);
-        }
-    }
-
-    fn start(&mut self, now: Instant) {
-        self.sessions += 1;
-        let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
-        let engine = Engine::new(
-            now,
-            self.engine_config.clone(),
-            self.random.fork(),
-            self.sessions << IDS_PER_SESSION,
-            websocket_first,
-        );
-        self.state = State::Active { engine: Box::new(engine), opened: false };
-    }
-
-    fn deliver(&mut self, now: Instant, message: Message) {
-        let State::Active { engine, .. } = &mut self.state else { return };
-        match &mut self.layer {
-            Layer::Sockets(sockets) => {
-                sockets.handle_message(now, engine, message);
-                // A handler may await an answer that lies behind what the server has sent before: reading goes on
-                // for a second budget, and no further.
-                let packet =
-                    self.engine_config.max_message.saturating_mul(sockets.config().max_attachments + 1);
-                let twice = self.engine_config.receive_budget.max(packet).saturating_mul(2);
-                if sockets.inbound() >= twice {
-                    engine.abort(CloseReason::Stalled, None);
-                }
-            }
-            Layer::Messages { inbound, .. } => {
-                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
-                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
-                    return engine.abort(CloseReason::TransportError, Some(detail));
-                }
-                *inbound += bytes.len() + PER_EVENT;
-                self.events.push_back(Event::Message(message));
-            }
-        }
-    }
-
-    /// The session opened, if it did.
-    fn settle_opened(&mut self, now: Instant) {
-        let State::Active { engine, opened } = &mut self.state else { return };
-        if !engine.take_opened() {
-            return;
-        }
-        *opened = true;
-        self.websocket_worked |= engine.transport() == TransportKind::WebSocket;
-        self.backoff.reset();
-        let attempt = core::mem::take(&mut self.attempt);
-        self.events.push_back(Event::Opened { attempt });
-        if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.handle_opened(now, engine);
-        }
-    }
-
-    /// Carries what happened in one layer over to the others. Cheap when nothing did.
-    fn settle(&mut self, now: Instant) {
-        self.settle_opened(now);
-        self.lingering.retain(|(_, engine)| !engine.is_finished());
-        let wants_session = self.wants_session();
-        let State::Active { engine, opened } = &mut self.state else {
-            if !wants_session {
-                self.state = State::Idle;
-                self.backoff.reset();
-            }
-            return;
-        };
-        if engine.take_upgraded() {
-            self.websocket_worked = true;
-            self.events.push_back(Event::Upgraded);
-        }
-        if let Some(error) = engine.take_upgrade_failed() {
-            self.events.push_back(Event::UpgradeFailed(error));
-        }
-        if !wants_session {
-            engine.close(now, CloseReason::ForcedClose, None);
-        }
-        if let Some(closed) = engine.take_closed() {
-            let opened = *opened;
-            self.linger();
-            if opened {
-                self.lost(now, closed);
-            } else {
-                self.failed(now, closed);
-            }
-            return;
-        }
-        self.settle_pause(Some(now));
-    }
-
-    /// Reading pauses while the application is behind.
-    fn settle_pause(&mut self, now: Option<Instant>) {
-        let wants_read = self.wants_read();
-        let State::Active { engine, .. } = &mut self.state else { return };
-        engine.pause(now, !wants_read);
-    }
-
-    /// The session is over for the application; it may have last words to write.
-    fn linger(&mut self) {
-        let state = core::mem::replace(&mut self.state, State::Idle);
-        if let State::Active { engine, .. } = state {
-            self.lingering.push((self.sessions, *engine));
-        }
-        if self.lingering.len() > MAX_LINGERING {
-            if let Some((_, oldest)) = self.lingering.first_mut() {
-                oldest.abort(CloseReason::ForcedClose, None);
-            }
-        }
-    }
-
-    /// A session that was open ended.
-    fn lost(&mut self, now: Instant, closed: Closed) {
-        if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.handle_closed(closed.reason);
-        }
-        self.backoff.reset();
-        let retry_in = self.schedule(now);
-        self.events.push_back(Event::Closed { closed, retry_in });
-        self.tell_if_given_up(retry_in);
-    }
-
-    /// A session could not be opened.
-    fn failed(&mut self, now: Instant, closed: Closed) {
-        // The next one begins anew: what worked once works no more.
-        self.websocket_worked = false;
-        let retry_in = self.schedule(now);
-        self.events.push_back(Event::DialFailed { closed, retry_in });
-        self.tell_if_given_up(retry_in);
-    }
-
-    fn schedule(&mut self, now: Instant) -> Option<Duration> {
-        self.state = State::Idle;
-        let exhausted =
-            self.config.reconnection_attempts.is_some_and(|attempts| self.backoff.attempts() >= attempts);
-        if !self.config.reconnection || !self.wants_session() || exhausted {
-            return None;
-        }
-        let delay = self.backoff.next(&mut self.random);
-        self.attempt = self.backoff.attempts();
-        self.state = State::Waiting { until: now + delay };
-        Some(delay)
-    }
-
-    fn tell_if_given_up(&mut self, retry_in: Option<Duration>) {
-        if retry_in.is_none() {
-            if self.config.reconnection && self.wants_session() {
-                self.events.push_back(Event::GaveUp);
-            }
-            self.backoff.reset();
-            if let Layer::Messages { wanted, .. } = &mut self.layer {
-                *wanted = false;
-            }
         }
     }
 }

@@ -14,6 +14,7 @@
 //! is what adapters drive.
 
 mod config;
+mod ending;
 mod open;
 mod posting;
 mod transmit;
@@ -328,6 +329,7 @@ impl Client {
     /// connection broke or could not be made, [`PeerError::TooLarge`] if the body passed its limit.
     pub fn request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
         self.fire(now, false);
+        self.forget(request);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
             self.lose_upgrade(error);
         } else if self.is_on(request) {
@@ -401,6 +403,7 @@ impl Client {
     /// adapter has sent that close code.
     pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         self.fire(now, false);
+        self.forget(websocket);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
             self.lose_upgrade(error.map_or(PeerError::Probe, PeerError::WebSocket));
         } else if self.is_on(websocket) {
@@ -590,43 +593,6 @@ impl Client {
         Transmit::Request { request, method, target, body, limit: self.config.max_message }
     }
 
-    /// Tries to open the session with the first transport that is left.
-    fn begin(&mut self) {
-        let id = self.fresh_id();
-        self.opening = Some(id);
-        match self.order.first() {
-            Some(TransportKind::WebSocket) => {
-                self.transport = Transport::WebSocket(id);
-                let target = open::target(&self.config, TransportKind::WebSocket, &mut self.random, None);
-                self.control.push_back(Transmit::OpenWebSocket { websocket: id, target });
-            }
-            Some(TransportKind::Polling) | None => {
-                self.transport = Transport::Polling;
-                let request = self.request(id, Method::Get, Bytes::new());
-                self.control.push_back(request);
-            }
-        }
-    }
-
-    fn open(&mut self, now: Instant, json: &[u8]) {
-        let handshake = match Handshake::parse(json) {
-            Ok(handshake) => handshake,
-            Err(error) => return self.fail(CloseReason::TransportError, Some(error)),
-        };
-        self.state = State::Open;
-        self.opening = None;
-        self.opened = true;
-        let may_upgrade = handshake.offers_websocket
-            && self.config.upgrade
-            && self.transport == Transport::Polling
-            && self.config.has(TransportKind::WebSocket);
-        self.handshake = Some(handshake);
-        self.wind_up(now);
-        if may_upgrade {
-            self.begin_upgrade(now);
-        }
-    }
-
     fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if core::mem::take(&mut self.resumed) {
@@ -639,66 +605,6 @@ impl Client {
         if let Some(handshake) = &self.handshake {
             self.watchdog = now + handshake.patience();
         }
-    }
-
-    /// The session fails, now. What is queued is thrown away.
-    fn fail(&mut self, reason: CloseReason, detail: Option<PeerError>) {
-        self.fail_with_code(reason, detail, None);
-    }
-
-    fn fail_with_code(&mut self, reason: CloseReason, detail: Option<PeerError>, code: Option<u16>) {
-        match self.state {
-            State::Closed => return,
-            State::Opening { .. } if self.config.try_all_transports && self.order.len() > 1 => {
-                self.leave_transport(code);
-                self.order.remove(0);
-                return self.begin();
-            }
-            // It was told when it began to close.
-            State::Closing { .. } => {}
-            State::Opening { .. } | State::Open => self.closed = Some(Closed { reason, detail }),
-        }
-        self.state = State::Closed;
-        self.give_upgrade_up(None);
-        self.leave_transport(code);
-        self.out = VecDeque::new();
-        self.queued = 0;
-    }
-
-    /// All is written.
-    fn finish(&mut self) {
-        self.fail(CloseReason::ForcedClose, None);
-    }
-
-    /// Gives up all requests and the WebSocket in use.
-    fn leave_transport(&mut self, code: Option<u16>) {
-        let opening = self.opening.take();
-        let requests = [opening, self.poll.take(), self.post.take().map(|(request, _)| request)];
-        for request in requests.into_iter().flatten() {
-            self.control.push_back(Transmit::Abort { request });
-        }
-        if let Transport::WebSocket(websocket) = self.transport {
-            if opening.is_none() {
-                self.control.push_back(Transmit::CloseWebSocket { websocket, code });
-            }
-        }
-        self.transport = Transport::Polling;
-        self.reading = false;
-        self.unwritten = 0;
-    }
-
-    /// The WebSocket in use is gone: there is nothing to close.
-    fn lose_websocket(&mut self) {
-        if let Transport::WebSocket(websocket) = self.transport {
-            self.forget_writes(websocket);
-        }
-        self.transport = Transport::Polling;
-        self.opening = None;
-    }
-
-    fn forget_writes(&mut self, gone: RequestId) {
-        self.control
-            .retain(|transmit| !matches!(transmit, Transmit::Write { websocket, .. } if *websocket == gone));
     }
 
     /// Fires the deadlines that are over. An input is handled before the server's silence is judged: a ping that

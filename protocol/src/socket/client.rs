@@ -18,6 +18,7 @@
 
 mod config;
 mod event;
+mod join;
 mod queue;
 
 pub use self::config::Config;
@@ -81,6 +82,8 @@ struct Socket {
     state: State,
     auth: Auth,
     id: Option<Arc<str>>,
+    /// How many of its connections have ended.
+    ended: u64,
     held: bool,
     /// What is to be told, in order.
     inbox: VecDeque<SocketEvent>,
@@ -146,6 +149,12 @@ impl Client {
     /// The public id of a connected socket.
     pub fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
         self.sockets.iter().find(|found| found.key == socket).and_then(|found| found.id.as_ref())
+    }
+
+    /// Which connection of the socket this is: it counts up whenever one ends. An event that
+    /// [`poll_event`](Self::poll_event) has just given, and that wants an answer, is of this one.
+    pub fn connection(&self, socket: SocketKey) -> u64 {
+        self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.ended)
     }
 
     /// Whether a socket is connected, that is, messages to it pass.
@@ -342,6 +351,7 @@ impl Client {
             state: State::Away,
             auth,
             id: None,
+            ended: 0,
             held: false,
             inbox: VecDeque::new(),
             early: VecDeque::new(),
@@ -497,17 +507,20 @@ impl Client {
         Ok(())
     }
 
-    /// Answers an event of the server. An answer after the connection that the event came on is dropped.
+    /// Answers an event of the server, on the [`connection`](Self::connection) that the event came on: on another one
+    /// the same id may stand for another event. `None` means the present one.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`].
+    /// [`SendError::Disconnected`] if that has ended.
     pub fn ack(
         &mut self,
         engine: Option<&mut Engine>,
         socket: SocketKey,
+        connection: Option<u64>,
         frame: &Frame,
     ) -> Result<(), SendError> {
-        let engine = engine.filter(|_| self.is_connected(socket)).ok_or(SendError::Disconnected)?;
+        let is_on = connection.is_none_or(|connection| connection == self.connection(socket));
+        let engine = engine.filter(|_| is_on && self.is_connected(socket)).ok_or(SendError::Disconnected)?;
         if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
     }
 
@@ -575,93 +588,6 @@ impl Client {
     fn told(&mut self, socket: SocketKey, done: &Reliable, outcome: AckOutcome) {
         self.buffered = self.buffered.saturating_sub(done.frame.wire_len() + PER_FRAME);
         self.answer(SocketEvent::Ack { socket, id: done.id, outcome });
-    }
-
-    fn join(&mut self, now: Instant, engine: &mut Engine, at: usize) {
-        let Some(socket) = self.sockets.get_mut(at) else { return };
-        match socket.auth.clone() {
-            Auth::None => self.send_join(now, engine, at, None),
-            Auth::Fixed(auth) => self.send_join(now, engine, at, Some(&auth)),
-            Auth::Ask => {
-                socket.state = State::Asking;
-                self.answers.push_back(SocketEvent::Auth { socket: socket.key });
-            }
-        }
-    }
-
-    fn send_join(&mut self, now: Instant, engine: &mut Engine, at: usize, auth: Option<&[u8]>) {
-        let deadline = now + self.config.join_timeout;
-        let Some(socket) = self.sockets.get_mut(at) else { return };
-        if engine.send(&Frame::join(&socket.namespace, auth)) {
-            socket.state = State::Joining { deadline };
-            self.deadline = self.deadline.min(deadline);
-        }
-    }
-
-    /// The server let a socket in: first comes what it had sent before, then what waited here.
-    fn joined(&mut self, now: Instant, engine: &mut Engine, at: usize, id: Arc<str>) {
-        let Some(socket) = self.sockets.get_mut(at) else { return };
-        socket.state = State::Joined;
-        socket.id = Some(id.clone());
-        socket.inbox.append(&mut socket.early);
-        let event = SocketEvent::Connected { socket: socket.key, id };
-        self.inbound += event.weight();
-        socket.inbox.push_back(event);
-        for waiting in mem::take(&mut socket.buffer) {
-            self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len() + PER_FRAME);
-            engine.send(&waiting.frame);
-        }
-        socket.send_next(now, engine, self.config.ack_timeout);
-        self.rearm();
-    }
-
-    /// The server does not let a socket in.
-    fn refuse(&mut self, at: usize, error: ConnectError) {
-        let Some(socket) = self.sockets.get_mut(at) else { return };
-        if !matches!(socket.state, State::Joining { .. }) {
-            // A refusal of what was granted before says nothing.
-            return;
-        }
-        socket.wanted = false;
-        let event = SocketEvent::Refused { socket: socket.key, error };
-        self.inbound += event.weight();
-        socket.inbox.push_back(event);
-        self.leave(at, CloseReason::IoServerDisconnect);
-    }
-
-    /// A socket is away: what was sent and not acknowledged is decided at once.
-    fn leave(&mut self, at: usize, reason: CloseReason) {
-        let Some(socket) = self.sockets.get_mut(at) else { return };
-        let was = mem::replace(&mut socket.state, State::Away);
-        if matches!(was, State::Away | State::Leaving) {
-            return;
-        }
-        let key = socket.key;
-        socket.id = None;
-        for event in mem::take(&mut socket.early) {
-            self.inbound = self.inbound.saturating_sub(event.weight());
-        }
-        let unsent: BTreeSet<u64> = socket.buffer.iter().filter_map(|waiting| waiting.ack).collect();
-        let mut decided = Vec::new();
-        socket.acks.retain(|id, _| {
-            let waits = unsent.contains(id);
-            if !waits {
-                decided.push(*id);
-            }
-            waits
-        });
-        if was == State::Joined {
-            socket.inbox.push_back(SocketEvent::Disconnected { socket: key, reason });
-        }
-        let given_up = socket.try_failed(self.config.retries, AckOutcome::Disconnected);
-        for id in decided {
-            let outcome = AckOutcome::Disconnected;
-            self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
-        }
-        if let Some((given_up, outcome)) = given_up {
-            self.told(key, &given_up, outcome);
-        }
-        self.rearm();
     }
 
     /// Whether one more acknowledgement may be awaited, under that id.

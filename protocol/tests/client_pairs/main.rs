@@ -13,8 +13,8 @@ const TRANSPORTS: [&[TransportKind]; 3] = [&[Polling], &[WebSocket], &[Polling, 
 
 fn cut_everywhere(cut: Cut, down_ms: u64) {
     for transports in TRANSPORTS {
-        for seed in 0..3 {
-            let plan = Plan { transports, seed, cut, down_ms, at: None };
+        for seed in 0..2 {
+            let plan = Plan { transports, seed, cut, down_ms, at: None, again: None };
             let steps = Pair::run(plan);
             assert!(steps > 40, "{transports:?}: {steps} steps");
             for at in 0..steps {
@@ -28,7 +28,7 @@ fn cut_everywhere(cut: Cut, down_ms: u64) {
 fn without_a_cut_everything_arrives() {
     for transports in TRANSPORTS {
         for seed in 0..50 {
-            Pair::run(Plan { transports, seed, cut: Cut::Broken, down_ms: 0, at: None });
+            Pair::run(Plan { transports, seed, cut: Cut::Broken, down_ms: 0, at: None, again: None });
         }
     }
 }
@@ -62,4 +62,16 @@ fn a_loss_that_only_the_server_notices() {
 #[test]
 fn a_server_that_is_restarted() {
     cut_everywhere(Cut::Restart, 700);
+}
+
+#[test]
+fn a_link_that_breaks_again_and_again() {
+    for transports in TRANSPORTS {
+        for cut in [Cut::Broken, Cut::Silent, Cut::OnlyClientKnows, Cut::Restart] {
+            for distance in 1..40 {
+                let again = Some((10, distance));
+                Pair::run(Plan { transports, seed: 5, cut, down_ms: 300, at: Some(3), again });
+            }
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) down_ms: u64,
     /// After which step.
     pub(crate) at: Option<usize>,
+    /// And how often after that, each time after so many steps.
+    pub(crate) again: Option<(usize, usize)>,
 }
 
 pub(crate) struct Pair {
@@ -103,7 +105,7 @@ impl Pair {
             .path("/socket.io")
             .transports(plan.transports.iter().copied())
             .open_timeout(Duration::from_millis(OPEN_MS));
-        let sockets = SocketConfig::default().retries(10).ack_timeout(Duration::from_secs(3));
+        let sockets = SocketConfig::default().retries(100).ack_timeout(Duration::from_secs(3));
         let mut client = Manager::new(
             Arc::new(client::Config::default()),
             Arc::new(engine),
@@ -153,8 +155,13 @@ impl Pair {
         let mut step = 0;
         // Twenty things to do, one every third step, and then a while for what is on its way.
         let mut quiet_until = None;
+        let mut cut_after = None;
         loop {
-            if self.plan.at == Some(step) && self.cut_at.is_none() {
+            let (times, distance) = self.plan.again.unwrap_or((0, 1));
+            let cuts =
+                |at: usize| step >= at && (step - at) % distance == 0 && (step - at) / distance <= times;
+            if self.plan.at.is_some_and(cuts) && cut_after != Some(step) {
+                cut_after = Some(step);
                 self.cut();
             }
             if step % 3 == 0 && step / 3 < 20 {
@@ -263,7 +270,7 @@ impl Pair {
         } else {
             self.client.emit(now, self.socket, &frame).unwrap();
             let cannot_be_lost = self.lost_at.is_some() || self.cut_at.is_some() && !self.was_connected;
-            if cannot_be_lost {
+            if cannot_be_lost && self.plan.again.is_none() {
                 self.safe.push(number);
             }
         }
@@ -286,7 +293,7 @@ impl Pair {
             let number = self.server_sent;
             self.server_sent += 2;
             let data = Bytes::copy_from_slice(&number.to_be_bytes());
-            let _ = connection.emit(socket, &Frame::event("/", "s", None, &(number, data)).unwrap());
+            let _ = connection.emit(socket, Frame::event("/", "s", None, &(number, data)).unwrap());
             let id = number + 1;
             let frame = Frame::event("/", "s", Some(id), &(id,)).unwrap();
             let deadline = self.now + Duration::from_secs(8);
@@ -565,7 +572,7 @@ impl Pair {
                 }
                 self.server_got.push(number);
                 if let Some(id) = ack {
-                    let _ = connection.ack(socket, &Frame::ack("/", id, &(number,)).unwrap());
+                    let _ = connection.ack(socket, Frame::ack("/", id, &(number,)).unwrap());
                 }
             }
             SocketEvent::Ack { id, .. } => {
@@ -585,7 +592,7 @@ impl Pair {
         let listed = self.router.len();
         assert_eq!(listed, 1, "{plan:?}: sessions that the client has left behind");
         assert_eq!(self.joined.len(), 1, "{plan:?}");
-        if let (Some(lost), Some(back)) = (self.lost_at, self.back_at) {
+        if let (Some(lost), Some(back), None) = (self.lost_at, self.back_at, plan.again) {
             let from = lost.max(self.down_until);
             let limit = BACKOFF_MS + SLACK_MS + if plan.cut == Cut::Broken { 0 } else { OPEN_MS };
             assert!(back - from <= Duration::from_millis(limit), "{plan:?}: back after {:?}", back - from);

@@ -31,7 +31,7 @@ pub(crate) struct Wrong {
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short = |text: &str| match text.char_indices().nth(300) {
-            Some((at, _)) => format!("{}... ({} bytes)", show(text[..at].as_bytes()), text.len()),
+            Some((at, _)) => format!("{}... ({} bytes)", show(&text.as_bytes()[..at]), text.len()),
             None => show(text.as_bytes()),
         };
         write!(f, "{}\n    expected  {}\n    got       ", self.place, short(&self.expected))?;
@@ -73,6 +73,8 @@ pub(crate) struct Player {
     done: VecDeque<String>,
     heard: VecDeque<String>,
     names: Vec<(SocketKey, String)>,
+    /// Events that want an answer, and the connections they came on.
+    asked: Vec<(SocketKey, u64, u64)>,
 }
 
 impl Player {
@@ -88,6 +90,7 @@ impl Player {
             done: VecDeque::new(),
             heard: VecDeque::new(),
             names: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -379,9 +382,11 @@ impl Player {
             "emit" => return self.emit(first, rest_of_rest),
             "ack" => {
                 let (id, args) = rest_of_rest.split_once(' ')?;
-                let frame = ack(first, args, id.parse().ok()?)?;
-                let key = self.key(first)?;
-                if let Err(error) = self.client.ack(now, key, &frame) {
+                let id = id.parse().ok()?;
+                let (frame, key) = (ack(first, args, id)?, self.key(first)?);
+                let asked = self.asked.iter().position(|(on, asked, _)| (*on, *asked) == (key, id))?;
+                let (_, _, connection) = self.asked.remove(asked);
+                if let Err(error) = self.client.ack_on(now, key, connection, &frame) {
                     self.failed(error);
                 }
             }
@@ -445,6 +450,9 @@ impl Player {
     }
 
     fn hear(&mut self, event: &Event) {
+        if let Event::Socket(SocketEvent::Event { socket, ack: Some(id), .. }) = event {
+            self.asked.push((*socket, *id, self.client.connection(*socket)));
+        }
         let again = |retry_in: &Option<Duration>| {
             retry_in.map_or(String::new(), |delay| format!(" again={}", show_duration(delay)))
         };

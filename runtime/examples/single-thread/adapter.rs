@@ -5,6 +5,7 @@ mod executor;
 
 pub(crate) use executor::block_on;
 pub use sansocket_runtime::engine::{EngineSocket, Message};
+pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::*;
 
 use executor::{Direction, Executor};
@@ -12,8 +13,8 @@ use hyper::rt::ReadBufCursor;
 use hyper::upgrade::Upgraded;
 use mio::Token;
 use mio::net::{TcpListener, TcpStream};
-use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
-use std::future::ready;
+use sansocket_runtime::runtime::{Runtime, Timer};
+use std::future::{poll_fn, ready};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
@@ -171,11 +172,50 @@ impl Drop for Acceptor {
     }
 }
 
-// --- 4. The names that an application uses ------------------------------------------------------------------------
+// --- 4. Connections that a client makes ---------------------------------------------------------------------------
+
+#[derive(Default)]
+struct Dialer;
+
+impl Dial for Dialer {
+    fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host's name has no address");
+            for address in (host, port).to_socket_addrs()? {
+                let tcp = Tcp::new(TcpStream::connect(address)?)?;
+                let connected = || match tcp.stream.take_error()? {
+                    Some(error) => Err(error),
+                    None => match tcp.stream.peer_addr() {
+                        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                            Err(io::ErrorKind::WouldBlock.into())
+                        }
+                        peer => peer,
+                    },
+                };
+                let wait = |context: &mut Context<'_>| {
+                    Executor::get().try_io(tcp.token, Direction::Write, context, connected)
+                };
+                match poll_fn(wait).await {
+                    Ok(_) => return Ok(Box::new(tcp) as _),
+                    Err(error) => failure = error,
+                }
+            }
+            Err(failure)
+        })
+    }
+
+    fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        // For the sake of brevity: a TLS library for blocking streams would do here.
+        Box::pin(ready(Err(io::Error::new(io::ErrorKind::Unsupported, "this adapter has no TLS"))))
+    }
+}
+
+// --- 5. The names that an application uses ------------------------------------------------------------------------
 
 sansocket_runtime::adapter! {
     crate: "single_thread",
     runtime: SingleThread,
     addresses: ToSocketAddrs,
     socket: Acceptor,
+    dialer: Dialer,
 }

@@ -21,6 +21,8 @@ pub(crate) struct Waiter {
     pub(crate) socket: SocketKey,
     /// Whether a failure to reach the server is not the end of it.
     pub(crate) patient: bool,
+    /// How many failures to reach the server there were before.
+    pub(crate) since: u64,
     pub(crate) sender: oneshot::Sender<Result<(), ConnectError>>,
 }
 
@@ -42,12 +44,15 @@ pub(crate) struct Inner {
     armed: time::Instant,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
+    pub(crate) failures_so_far: u64,
     /// Why sockets that nobody wants any more could not join.
     failures: BTreeMap<SocketKey, ConnectError>,
     /// Those who wait for room in the send buffer, by number.
     room: BTreeMap<u64, Waker>,
-    /// Those who wait for the final end, by number.
-    finals: BTreeMap<u64, Waker>,
+    /// Those who wait for the final end, by number, and whether they also wait until all is written.
+    finals: BTreeMap<u64, (bool, Waker)>,
+    /// No request is on its way, and no WebSocket is open: so says the task.
+    pub(crate) quiet: bool,
     next_number: u64,
 }
 
@@ -64,9 +69,11 @@ impl Cell {
                 armed: time::Instant::FAR_FUTURE,
                 acks: BTreeMap::new(),
                 waiters: Vec::new(),
+                failures_so_far: 0,
                 failures: BTreeMap::new(),
                 room: BTreeMap::new(),
                 finals: BTreeMap::new(),
+                quiet: true,
                 next_number: 0,
             }),
             clock,
@@ -165,24 +172,35 @@ impl Inner {
         self.is_final() && (self.ended || !self.awake && !self.busy && !self.machine.has_output())
     }
 
+    /// Whether nothing is wanted of the server any more, and all that was queued for it is written.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_final() && (self.ended || self.quiet && !self.machine.has_transmit())
+    }
+
     pub(crate) fn take_finals(&mut self) -> Vec<Waker> {
         if self.finals.is_empty() || !self.is_final() {
             return Vec::new();
         }
-        std::mem::take(&mut self.finals).into_values().collect()
+        let is_closed = self.is_closed();
+        let waits = |until_written: bool| until_written && !is_closed;
+        let (waiting, over): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.finals)
+            .into_iter()
+            .partition(|(_, (until_written, _))| waits(*until_written));
+        self.finals = waiting;
+        over.into_values().map(|(_, waker)| waker).collect()
     }
 
     /// Wakes that waker at the final end. The number is for [`Inner::forget_final`], and for the next call.
-    pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, waker: &Waker) {
+    pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, until_written: bool, waker: &Waker) {
         let number = *number.get_or_insert_with(|| {
             self.next_number += 1;
             self.next_number
         });
-        self.finals.insert(number, waker.clone());
+        self.finals.insert(number, (until_written, waker.clone()));
     }
 
     pub(crate) fn forget_final(&mut self, number: u64) -> Option<Waker> {
-        self.finals.remove(&number)
+        self.finals.remove(&number).map(|(_, waker)| waker)
     }
 
     /// Why waiting for a socket to connect is in vain, if it is.

@@ -71,6 +71,8 @@ pub(crate) struct Driver {
     /// What the network, or the application, said last: the core knows only that it failed.
     last_error: Option<Arc<io::Error>>,
     asked_in_vain: Option<ConnectError>,
+    /// Why there is no session, for those who are not told yet, and how many failures there were before theirs.
+    failure: Option<(u64, ConnectError)>,
     timer: Option<Box<dyn Timer>>,
     armed: Option<time::Instant>,
     armed_for: Option<Waker>,
@@ -92,6 +94,7 @@ impl Driver {
             auths: Vec::new(),
             last_error: None,
             asked_in_vain: None,
+            failure: None,
             timer: None,
             armed: None,
             armed_for: None,
@@ -292,7 +295,11 @@ impl Driver {
     fn dispatch(&mut self, context: &mut Context<'_>) {
         for _ in 0..EVENTS_PER_ROUND {
             let mut inner = self.shared.cell.lock();
-            let Some(event) = inner.machine.poll_event() else { break };
+            let Some(event) = inner.machine.poll_event() else {
+                drop(inner);
+                self.tell_failure();
+                break;
+            };
             match event {
                 Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
                     let sink = inner.acks.remove(&(socket, id));
@@ -302,8 +309,12 @@ impl Driver {
                     }
                 }
                 Event::Socket(event) => {
+                    let connection = match &event {
+                        SocketEvent::Event { socket, ack: Some(_), .. } => inner.machine.connection(*socket),
+                        _ => 0,
+                    };
                     drop(inner);
-                    self.socket_event(event, context);
+                    self.socket_event(event, connection, context);
                 }
                 event => {
                     drop(inner);
@@ -313,7 +324,7 @@ impl Driver {
         }
     }
 
-    fn socket_event(&mut self, event: SocketEvent, context: &mut Context<'_>) {
+    fn socket_event(&mut self, event: SocketEvent, connection: u64, context: &mut Context<'_>) {
         let (SocketEvent::Auth { socket: key }
         | SocketEvent::Connected { socket: key, .. }
         | SocketEvent::Refused { socket: key, .. }
@@ -326,13 +337,17 @@ impl Driver {
         let job = match event {
             SocketEvent::Event { args, ack, .. } => {
                 // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
-                let begun = catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack)));
+                let begun =
+                    catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack, connection)));
                 begun.unwrap_or_else(|panic| {
                     self.shared.report(&socket, &HandlerError::panic(&*panic));
                     None
                 })
             }
-            SocketEvent::Connected { .. } => handlers::connected(socket),
+            SocketEvent::Connected { .. } => {
+                self.tell_waiters(key, &Ok(()));
+                handlers::connected(socket)
+            }
             SocketEvent::Refused { error, .. } => {
                 let error = ConnectError::from(error);
                 return self.not_connected(key, &error, context);
@@ -439,9 +454,8 @@ impl Driver {
 
     /// There is no session: those who wait for the server are told, and those that wanted to join.
     fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
-        let now = self.now;
         let keys = self.shared.keys();
-        let (waiters, wanting) = {
+        let wanting = {
             let mut inner = self.shared.cell.lock();
             if last && inner.machine.status() != Status::Idle {
                 // That was the end, but somebody has asked for a new beginning since: he waits for that.
@@ -450,22 +464,14 @@ impl Driver {
             let is_wanted =
                 |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
             let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
-            // Those of sockets that are not wanted learn why from what is told to these.
-            let waiters = inner.take_waiters(|waiter| !waiter.patient && wanting.contains(&waiter.socket));
             if last {
                 // The patient ones are told once all is dealt with.
                 wanting.iter().for_each(|key| inner.failed(*key, &error));
             }
-            // Whoever awaited the connection and gets an error does not expect it to come later.
-            for waiter in waiters.iter().filter(|waiter| !waiter.patient) {
-                inner.machine.disconnect(now, waiter.socket);
-            }
-            (waiters, wanting)
+            inner.failures_so_far += 1;
+            self.failure = Some((inner.failures_so_far, error.clone()));
+            wanting
         };
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(Err(error.clone()));
-        }
         if !sockets {
             return;
         }
@@ -475,6 +481,33 @@ impl Driver {
             if let Some(job) = job {
                 self.begin(job, key, context);
             }
+        }
+    }
+
+    /// Those who wait for a first connection learn that there is none, after those were told whose sockets had
+    /// been connected meanwhile.
+    fn tell_failure(&mut self) {
+        let Some((failures, error)) = self.failure.take() else { return };
+        let keys = self.shared.keys();
+        let waiters = {
+            let mut inner = self.shared.cell.lock();
+            let is_wanted =
+                |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
+            // Those of the others learn why from what is told to their sockets.
+            let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
+            let waiters = inner.take_waiters(|waiter| {
+                // Those who came later wait for the next try.
+                !waiter.patient && waiter.since < failures && wanting.contains(&waiter.socket)
+            });
+            // Whoever awaited the connection and gets an error does not expect it to come later.
+            for waiter in &waiters {
+                inner.machine.disconnect(self.now, waiter.socket);
+            }
+            waiters
+        };
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Err(error.clone()));
         }
     }
 
@@ -606,7 +639,6 @@ impl Driver {
             }
         }
         let now = self.now;
-        let mut unwritten = 0;
         for websocket in &mut self.websockets {
             if websocket.is_behind() {
                 if let Read::Closed | Read::Failed(_) = websocket.poll_write(context) {
@@ -614,16 +646,16 @@ impl Driver {
                 }
             }
         }
+        self.websockets.retain(|websocket| websocket.state != State::Dead);
         let room = {
             let mut inner = self.shared.cell.lock();
-            if let Some(current) = self.websockets.iter().find(|found| inner.machine.is_on(found.id)) {
-                unwritten = current.unwritten();
+            for websocket in &self.websockets {
+                inner.machine.handle_unwritten_on(websocket.id, websocket.unwritten());
             }
-            inner.machine.handle_unwritten(unwritten);
+            inner.quiet = self.websockets.is_empty() && self.exchanges.is_empty();
             inner.take_room()
         };
         room.into_iter().for_each(Waker::wake);
-        self.websockets.retain(|websocket| websocket.state != State::Dead);
         begun
     }
 

@@ -40,9 +40,15 @@ pub enum ConnectError {
     /// The name of the namespace has a comma in it.
     #[error("the name of a namespace must have no comma in it")]
     Namespace,
-    /// What was to give the address, the headers or the auth failed.
+    /// What was to give the address, the headers or the auth failed, or the options make no client.
     #[error("{0}")]
     Application(String),
+}
+
+impl From<super::ClientBuildError> for ConnectError {
+    fn from(error: super::ClientBuildError) -> Self {
+        Self::Application(error.to_string())
+    }
 }
 
 /// What a server said when it refused.

@@ -112,7 +112,7 @@ impl Events {
             let mut inner = self.socket.shared().cell.lock();
             let is_over = inner.is_over();
             if !is_over {
-                inner.wait_for_final(&mut self.number, context.waker());
+                inner.wait_for_final(&mut self.number, false, context.waker());
             }
             is_over
         };

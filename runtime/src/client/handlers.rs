@@ -10,6 +10,7 @@ use crate::handler::{
     SharedHandler,
 };
 use crate::runtime::BoxFuture;
+use crate::trace::is_heard;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
@@ -132,9 +133,11 @@ impl Job {
 }
 
 /// Begins the handlers of an event.
-pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Option<Job> {
+///
+/// `connection` is the one that it came on.
+pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connection: u64) -> Option<Job> {
     let table = socket.namespace_inner().table();
-    let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id });
+    let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection });
     let name = args.event()?;
     let listeners = table.listeners(&name);
     if let ([handler], true) = (listeners, table.any.is_empty()) {
@@ -144,7 +147,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Optio
         return match handler.call(&mut context) {
             Ok(future) => Some(Job { socket, work: Work::Event { future, ack: context.ack } }),
             Err(error) => {
-                socket.shared().report(&socket, &error);
+                socket.shared().report_about(&socket, context.args.as_ref(), &error);
                 None
             }
         };
@@ -158,7 +161,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Optio
     Some(Job::plain(socket.clone(), async move {
         for handler in &table.any {
             if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
-                socket.shared().report(&socket, &error);
+                socket.shared().report_about(&socket, context.args.as_ref(), &error);
             }
         }
         context.ack = ack;
@@ -168,7 +171,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>) -> Optio
             match run(&mut context, handler).await.and_then(|outcome| outcome) {
                 Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
                 Ok(_) => reply = reply.or(Some(Reply::Done)),
-                Err(error) => socket.shared().report(&socket, &error),
+                Err(error) => socket.shared().report_about(&socket, context.args.as_ref(), &error),
             }
         }
         if let Some(reply) = reply {
@@ -229,7 +232,7 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
     };
     match frame {
         // The connection may be lost meanwhile; nobody is left to be told.
-        Ok(frame) => drop(socket.send_ack(&frame)),
+        Ok(frame) => drop(socket.send_ack(target, &frame)),
         Err(error) => socket.shared().report(socket, &error.into()),
     }
 }
@@ -237,10 +240,17 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
 impl Shared {
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &ClientSocket, error: &HandlerError) {
+        self.report_about(socket, None, error);
+    }
+
+    /// As [`Shared::report`], with the event that it was about.
+    fn report_about(&self, socket: &ClientSocket, args: Option<&Args>, error: &HandlerError) {
         crate::trace::debug!(namespace = socket.name(), %error, "a handler failed");
-        if let Some(hook) = &self.settings.on_error {
+        match &self.settings.on_error {
             // A hook that panics must not take the client along.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(socket, error)));
+            Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| hook(socket, error)))),
+            None if is_heard() => {}
+            None => self.unheard.show(socket.name(), args, error),
         }
     }
 }

@@ -34,6 +34,9 @@ use std::task::Poll;
 
 /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
 ///
+/// Each [`ClientSocket`], [`Events`] and [`Ack`](crate::Ack) of it is a handle too. A handler that captures one keeps
+/// the client going until [`close`](Client::close): let it take the `ClientSocket` as a parameter instead.
+///
 /// It dereferences to the [`ClientSocket`] of the namespace that its address names: `/`, if it has no path.
 #[derive(Clone)]
 pub struct Client {
@@ -80,14 +83,17 @@ impl Client {
 
     /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
     /// or the client gave up. A connection that is lost and made again is no end.
+    ///
+    /// What was queued is written then, and the connection closed, so that a program may exit. A server that does
+    /// not take it in delays that by some seconds.
     pub async fn closed(&self) {
         let mut end = End { shared: &self.shared, number: None };
         poll_fn(|context| {
             let mut inner = end.shared.cell.lock();
-            if inner.is_final() {
+            if inner.is_closed() {
                 return Poll::Ready(());
             }
-            inner.wait_for_final(&mut end.number, context.waker());
+            inner.wait_for_final(&mut end.number, true, context.waker());
             Poll::Pending
         })
         .await;

@@ -434,7 +434,8 @@ macro_rules! client_builder_methods {
             self
         }
 
-        /// Is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
+        /// Is told what goes wrong in handlers: arguments that do not fit, errors they return, panics. Without it,
+        /// and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to 100.
         pub fn on_error(
             mut self,
             hook: impl Fn(&$crate::ClientSocket, &$crate::HandlerError) + Send + Sync + 'static,

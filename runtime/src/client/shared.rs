@@ -10,6 +10,7 @@ use super::state::ClientState;
 use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Runtime};
 use crate::typemap::TypeMap;
+use crate::unheard::Unheard;
 use http::HeaderMap;
 use sansocket_protocol::client::Url;
 use sansocket_protocol::random::Random;
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) settings: Settings,
+    pub(crate) unheard: Unheard,
     namespaces: RwLock<Vec<Arc<Namespace>>>,
     /// What the task begins with; taken when it is spawned.
     random: Mutex<Option<Random>>,
@@ -89,6 +91,7 @@ impl Shared {
             runtime,
             dial,
             settings,
+            unheard: Unheard::default(),
             namespaces: RwLock::default(),
             random: Mutex::new(Some(random)),
             alive: Mutex::new(Weak::new()),

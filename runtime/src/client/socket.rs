@@ -5,6 +5,7 @@ use super::error::ConnectError;
 use super::events::Events;
 use super::handlers::Namespace;
 use super::shared::{Alive, Shared};
+use crate::ack::AckTarget;
 use crate::error::{AckError, EmitError};
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
@@ -188,7 +189,8 @@ impl ClientSocket {
                 }
                 // Whoever waits again and again, each time for a while, leaves nothing behind.
                 inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
-                inner.waiters.push(Waiter { socket: key, patient, sender });
+                let since = inner.failures_so_far;
+                inner.waiters.push(Waiter { socket: key, patient, since, sender });
                 Ok(false)
             })
         });
@@ -417,10 +419,10 @@ impl ClientSocket {
         })
     }
 
-    pub(crate) fn send_ack(&self, frame: &Frame) -> Result<(), SendError> {
+    pub(crate) fn send_ack(&self, target: &AckTarget, frame: &Frame) -> Result<(), SendError> {
         let key = self.key()?;
         let now = self.shared.cell.now();
-        self.shared.cell.with(|inner| inner.machine.ack(now, key, frame))
+        self.shared.cell.with(|inner| inner.machine.ack_on(now, key, target.connection, frame))
     }
 }
 

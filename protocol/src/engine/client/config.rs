@@ -165,4 +165,11 @@ impl Config {
         const DEFAULT: &[TransportKind] = &[TransportKind::Polling, TransportKind::WebSocket];
         if self.transports.is_empty() { DEFAULT } else { &self.transports }
     }
+
+    /// Bytes of received events that may wait at most. A handler may await an answer that lies behind what the server
+    /// has sent before: reading goes on for a second budget, and no further.
+    pub(crate) fn most_inbound(&self, sockets: &crate::socket::client::Config) -> usize {
+        let packet = self.max_message.saturating_mul(sockets.max_attachments.saturating_add(1));
+        self.receive_budget.max(packet).saturating_mul(2)
+    }
 }

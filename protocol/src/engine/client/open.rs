@@ -1,14 +1,17 @@
 //! How a session opens: URLs, the server's handshake, and what an answer that is none of it means.
 
 use super::config::{Config, TransportKind};
+use super::{Client, Method, State, Transmit, Transport};
 use crate::engine::request::RefusalCode;
-use crate::error::PeerError;
+use crate::error::{CloseReason, PeerError};
 use crate::random::Random;
+use crate::time::Instant;
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt::Write as _;
 use core::time::Duration;
 use serde_json::value::RawValue;
@@ -71,6 +74,45 @@ impl Handshake {
     /// How long the server may be silent.
     pub(crate) fn patience(&self) -> Duration {
         self.ping_interval + self.ping_timeout
+    }
+}
+
+impl Client {
+    /// Tries to open the session with the first transport that is left.
+    pub(super) fn begin(&mut self) {
+        let id = self.fresh_id();
+        self.opening = Some(id);
+        match self.order.first() {
+            Some(TransportKind::WebSocket) => {
+                self.transport = Transport::WebSocket(id);
+                let target = target(&self.config, TransportKind::WebSocket, &mut self.random, None);
+                self.control.push_back(Transmit::OpenWebSocket { websocket: id, target });
+            }
+            Some(TransportKind::Polling) | None => {
+                self.transport = Transport::Polling;
+                let request = self.request(id, Method::Get, Bytes::new());
+                self.control.push_back(request);
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, now: Instant, json: &[u8]) {
+        let handshake = match Handshake::parse(json) {
+            Ok(handshake) => handshake,
+            Err(error) => return self.fail(CloseReason::TransportError, Some(error)),
+        };
+        self.state = State::Open;
+        self.opening = None;
+        self.opened = true;
+        let may_upgrade = handshake.offers_websocket
+            && self.config.upgrade
+            && self.transport == Transport::Polling
+            && self.config.has(TransportKind::WebSocket);
+        self.handshake = Some(handshake);
+        self.wind_up(now);
+        if may_upgrade {
+            self.begin_upgrade(now);
+        }
     }
 }
 

@@ -89,9 +89,7 @@ impl Client {
 
     /// The WebSocket is gone: there is nothing to close. The session stays where it is.
     pub(super) fn lose_upgrade(&mut self, error: PeerError) {
-        if let Some(upgrade) = self.upgrade.take() {
-            self.forget_writes(upgrade.websocket);
-        }
+        self.upgrade = None;
         self.upgrade_failed = Some(error);
     }
 

@@ -1,0 +1,174 @@
+//! Sessions begin, open, end and are followed by the next; what happens in one layer is carried over to the others.
+
+use super::{Event, IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, State};
+use crate::engine::client::{Client as Engine, TransportKind};
+use crate::engine::packet::Message;
+use crate::error::{CloseReason, Closed, PeerError};
+use crate::socket;
+use crate::socket::server::PER_EVENT;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use core::time::Duration;
+
+impl Manager {
+    /// Begins a try.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.events.push_back(Event::Dialing { attempt: self.attempt });
+        if self.config.ask {
+            self.state = State::Asking;
+        } else {
+            self.start(now);
+        }
+    }
+
+    pub(super) fn start(&mut self, now: Instant) {
+        self.sessions += 1;
+        let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
+        let engine = Engine::new(
+            now,
+            self.engine_config.clone(),
+            self.random.fork(),
+            self.sessions << IDS_PER_SESSION,
+            websocket_first,
+        );
+        self.state = State::Active { engine: Box::new(engine), opened: false };
+    }
+
+    pub(super) fn deliver(&mut self, now: Instant, message: Message) {
+        let State::Active { engine, .. } = &mut self.state else { return };
+        match &mut self.layer {
+            Layer::Sockets(sockets) => {
+                let (before, most) = (sockets.inbound(), self.engine_config.most_inbound(sockets.config()));
+                sockets.handle_message(now, engine, message);
+                // What an earlier session has brought says nothing against this one.
+                if before < most && sockets.inbound() >= most {
+                    engine.abort(CloseReason::Stalled, None);
+                }
+            }
+            Layer::Messages { inbound, .. } => {
+                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
+                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
+                    return engine.abort(CloseReason::TransportError, Some(detail));
+                }
+                *inbound += bytes.len() + PER_EVENT;
+                self.events.push_back(Event::Message(message));
+            }
+        }
+    }
+
+    /// The session opened, if it did.
+    pub(super) fn settle_opened(&mut self, now: Instant) {
+        let State::Active { engine, opened } = &mut self.state else { return };
+        if !engine.take_opened() {
+            return;
+        }
+        *opened = true;
+        self.websocket_worked |= engine.transport() == TransportKind::WebSocket;
+        self.backoff.reset();
+        let attempt = core::mem::take(&mut self.attempt);
+        self.events.push_back(Event::Opened { attempt });
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.handle_opened(now, engine);
+        }
+    }
+
+    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.settle_opened(now);
+        self.lingering.retain(|(_, engine)| !engine.is_finished());
+        let wants_session = self.wants_session();
+        let State::Active { engine, opened } = &mut self.state else {
+            if !wants_session {
+                self.state = State::Idle;
+                self.backoff.reset();
+            }
+            return;
+        };
+        if engine.take_upgraded() {
+            self.websocket_worked = true;
+            self.events.push_back(Event::Upgraded);
+        }
+        if let Some(error) = engine.take_upgrade_failed() {
+            self.events.push_back(Event::UpgradeFailed(error));
+        }
+        if !wants_session {
+            engine.close(now, CloseReason::ForcedClose, None);
+        }
+        if let Some(closed) = engine.take_closed() {
+            let opened = *opened;
+            self.linger();
+            if opened {
+                self.lost(now, closed);
+            } else {
+                self.failed(now, closed);
+            }
+            return;
+        }
+        self.settle_pause(Some(now));
+    }
+
+    /// Reading pauses while the application is behind.
+    pub(super) fn settle_pause(&mut self, now: Option<Instant>) {
+        let wants_read = self.wants_read();
+        let State::Active { engine, .. } = &mut self.state else { return };
+        engine.pause(now, !wants_read);
+    }
+
+    /// The session is over for the application; it may have last words to write.
+    pub(super) fn linger(&mut self) {
+        let state = core::mem::replace(&mut self.state, State::Idle);
+        if let State::Active { engine, .. } = state {
+            self.lingering.push((self.sessions, *engine));
+        }
+        if self.lingering.len() > MAX_LINGERING {
+            if let Some((_, oldest)) = self.lingering.first_mut() {
+                oldest.abort(CloseReason::ForcedClose, None);
+            }
+        }
+    }
+
+    /// A session that was open ended.
+    pub(super) fn lost(&mut self, now: Instant, closed: Closed) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.handle_closed(closed.reason);
+        }
+        let retry_in = self.schedule(now);
+        self.events.push_back(Event::Closed { closed, retry_in });
+        self.tell_if_given_up(retry_in);
+    }
+
+    /// A session could not be opened.
+    pub(super) fn failed(&mut self, now: Instant, closed: Closed) {
+        // The next one begins anew: what worked once works no more.
+        self.websocket_worked = false;
+        let retry_in = self.schedule(now);
+        self.events.push_back(Event::DialFailed { closed, retry_in });
+        self.tell_if_given_up(retry_in);
+    }
+
+    pub(super) fn schedule(&mut self, now: Instant) -> Option<Duration> {
+        self.state = State::Idle;
+        let exhausted =
+            self.config.reconnection_attempts.is_some_and(|attempts| self.backoff.attempts() >= attempts);
+        if !self.config.reconnection || !self.wants_session() || exhausted {
+            return None;
+        }
+        let delay = self.backoff.next(&mut self.random);
+        self.attempt = self.backoff.attempts();
+        self.state = State::Waiting { until: now + delay };
+        Some(delay)
+    }
+
+    pub(super) fn tell_if_given_up(&mut self, retry_in: Option<Duration>) {
+        if retry_in.is_none() {
+            if self.config.reconnection && self.wants_session() {
+                self.events.push_back(Event::GaveUp);
+            }
+            self.backoff.reset();
+            if let Layer::Messages { wanted, .. } = &mut self.layer {
+                *wanted = false;
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! How a session ends, and what is given up with it.
+
+use super::{Client, State, Transmit, Transport};
+use crate::engine::request::RequestId;
+use crate::error::{CloseReason, Closed, PeerError};
+use alloc::collections::VecDeque;
+
+impl Client {
+    /// The session fails, now. What is queued is thrown away.
+    pub(super) fn fail(&mut self, reason: CloseReason, detail: Option<PeerError>) {
+        self.fail_with_code(reason, detail, None);
+    }
+
+    pub(super) fn fail_with_code(
+        &mut self,
+        reason: CloseReason,
+        detail: Option<PeerError>,
+        code: Option<u16>,
+    ) {
+        match self.state {
+            State::Closed => return,
+            State::Opening { .. } if self.config.try_all_transports && self.order.len() > 1 => {
+                self.leave_transport(code);
+                self.order.remove(0);
+                return self.begin();
+            }
+            // It was told when it began to close.
+            State::Closing { .. } => {}
+            State::Opening { .. } | State::Open => self.closed = Some(Closed { reason, detail }),
+        }
+        self.state = State::Closed;
+        self.give_upgrade_up(None);
+        self.leave_transport(code);
+        self.out = VecDeque::new();
+        self.queued = 0;
+    }
+
+    /// All is written.
+    pub(super) fn finish(&mut self) {
+        self.fail(CloseReason::ForcedClose, None);
+    }
+
+    /// Gives up all requests and the WebSocket in use.
+    pub(super) fn leave_transport(&mut self, code: Option<u16>) {
+        let opening = self.opening.take();
+        let requests = [opening, self.poll.take(), self.post.take().map(|(request, _)| request)];
+        for request in requests.into_iter().flatten() {
+            self.control.push_back(Transmit::Abort { request });
+        }
+        if let Transport::WebSocket(websocket) = self.transport {
+            if opening.is_none() {
+                self.control.push_back(Transmit::CloseWebSocket { websocket, code });
+            }
+        }
+        self.transport = Transport::Polling;
+        self.reading = false;
+        self.unwritten = 0;
+    }
+
+    /// The WebSocket in use is gone: there is nothing to close.
+    pub(super) fn lose_websocket(&mut self) {
+        self.transport = Transport::Polling;
+        self.opening = None;
+    }
+
+    /// A request or a WebSocket is gone: nothing is to be done about it any more.
+    pub(super) fn forget(&mut self, gone: RequestId) {
+        self.control.retain(|transmit| match transmit {
+            Transmit::Request { .. } | Transmit::OpenWebSocket { .. } => true,
+            Transmit::Abort { request: id }
+            | Transmit::Write { websocket: id, .. }
+            | Transmit::CloseWebSocket { websocket: id, .. } => *id != gone,
+        });
+    }
+}

@@ -1,0 +1,107 @@
+//! How a socket comes into its namespace, and out of it.
+
+use super::{AckOutcome, Auth, Client, ConnectError, PER_FRAME, SocketEvent, State};
+use crate::engine::client::Client as Engine;
+use crate::error::CloseReason;
+use crate::frame::Frame;
+use crate::time::Instant;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+impl Client {
+    pub(super) fn join(&mut self, now: Instant, engine: &mut Engine, at: usize) {
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        match socket.auth.clone() {
+            Auth::None => self.send_join(now, engine, at, None),
+            Auth::Fixed(auth) => self.send_join(now, engine, at, Some(&auth)),
+            Auth::Ask => {
+                socket.state = State::Asking;
+                self.answers.push_back(SocketEvent::Auth { socket: socket.key });
+            }
+        }
+    }
+
+    pub(super) fn send_join(&mut self, now: Instant, engine: &mut Engine, at: usize, auth: Option<&[u8]>) {
+        let deadline = now + self.config.join_timeout;
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        if engine.send(&Frame::join(&socket.namespace, auth)) {
+            socket.state = State::Joining { deadline };
+            self.deadline = self.deadline.min(deadline);
+        }
+    }
+
+    /// The server let a socket in: first comes what it had sent before, then what waited here.
+    pub(super) fn joined(&mut self, now: Instant, engine: &mut Engine, at: usize, id: Arc<str>) {
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        socket.state = State::Joined;
+        socket.id = Some(id.clone());
+        socket.inbox.append(&mut socket.early);
+        let event = SocketEvent::Connected { socket: socket.key, id };
+        self.inbound += event.weight();
+        socket.inbox.push_back(event);
+        for waiting in mem::take(&mut socket.buffer) {
+            self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len() + PER_FRAME);
+            engine.send(&waiting.frame);
+        }
+        socket.send_next(now, engine, self.config.ack_timeout);
+        self.rearm();
+    }
+
+    /// The server does not let a socket in.
+    pub(super) fn refuse(&mut self, at: usize, error: ConnectError) {
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        if !matches!(socket.state, State::Joining { .. }) {
+            // A refusal of what was granted before says nothing.
+            return;
+        }
+        socket.wanted = false;
+        let event = SocketEvent::Refused { socket: socket.key, error };
+        self.inbound += event.weight();
+        socket.inbox.push_back(event);
+        self.leave(at, CloseReason::IoServerDisconnect);
+    }
+
+    /// A socket is away: what was sent and not acknowledged is decided at once.
+    pub(super) fn leave(&mut self, at: usize, reason: CloseReason) {
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        let was = mem::replace(&mut socket.state, State::Away);
+        if matches!(was, State::Away | State::Leaving) {
+            return;
+        }
+        let key = socket.key;
+        socket.id = None;
+        socket.ended += 1;
+        for event in &mut socket.inbox {
+            // There is nobody to be answered any more.
+            if let SocketEvent::Event { ack, .. } = event {
+                *ack = None;
+            }
+        }
+        for event in mem::take(&mut socket.early) {
+            self.inbound = self.inbound.saturating_sub(event.weight());
+        }
+        let unsent: BTreeSet<u64> = socket.buffer.iter().filter_map(|waiting| waiting.ack).collect();
+        let mut decided = Vec::new();
+        socket.acks.retain(|id, _| {
+            let waits = unsent.contains(id);
+            if !waits {
+                decided.push(*id);
+            }
+            waits
+        });
+        if was == State::Joined {
+            socket.inbox.push_back(SocketEvent::Disconnected { socket: key, reason });
+        }
+        let given_up = socket.try_failed(self.config.retries, AckOutcome::Disconnected);
+        for id in decided {
+            let outcome = AckOutcome::Disconnected;
+            self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+        }
+        if let Some((given_up, outcome)) = given_up {
+            self.told(key, &given_up, outcome);
+        }
+        self.rearm();
+    }
+}

@@ -1,0 +1,17 @@
+//! The suite of `socket-tests/client/` with clients and servers on smol. With the feature `test-tls`, over TLS too.
+
+use sansocket_async_std::{self as sansocket, Smol};
+
+#[path = "../../socket-tests/client/mod.rs"]
+mod suite;
+#[cfg(feature = "test-tls")]
+#[path = "../../socket-tests/client/tls.rs"]
+mod tls;
+
+fn server() -> sansocket::ServerBuilder {
+    sansocket::Server::builder().runtime(Smol)
+}
+
+fn client(address: &str) -> sansocket::ClientBuilder {
+    sansocket::Client::builder(address).runtime(Smol)
+}

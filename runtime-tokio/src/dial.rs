@@ -1,0 +1,73 @@
+//! How a client reaches its server on tokio: TCP, with TLS if wanted.
+
+use hyper_util::rt::TokioIo;
+use sansocket_runtime::Dial;
+use sansocket_runtime::runtime::{BoxFuture, Stream};
+use std::io;
+use tokio::net::TcpStream;
+#[cfg(feature = "tls")]
+use {std::sync::Arc, tokio_rustls::rustls};
+
+#[derive(Default)]
+pub(crate) struct Dialer {
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Dial for Dialer {
+    fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect((&*host, port)).await?;
+            // A message that waits for the last one's acknowledgement helps nobody.
+            let _ = stream.set_nodelay(true);
+            Ok(Box::new(TokioIo::new(stream)) as _)
+        })
+    }
+
+    #[cfg(feature = "tls")]
+    fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        let tls = self.tls.clone();
+        Box::pin(async move {
+            let config = match tls {
+                Some(config) => config,
+                None => default_tls()?,
+            };
+            let name = rustls::pki_types::ServerName::try_from(host)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+            let connector = tokio_rustls::TlsConnector::from(config);
+            let stream = connector.connect(name, TokioIo::new(stream)).await?;
+            Ok(Box::new(TokioIo::new(stream)) as _)
+        })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(no_tls("turn on the feature `tls` of sansocket-tokio for https and wss")) })
+    }
+}
+
+/// What the system trusts.
+#[cfg(feature = "platform-verifier")]
+fn default_tls() -> io::Result<Arc<rustls::ClientConfig>> {
+    use rustls_platform_verifier::BuilderVerifierExt as _;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_platform_verifier()
+        .map_err(io::Error::other)?
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+#[cfg(all(feature = "tls", not(feature = "platform-verifier")))]
+fn default_tls() -> io::Result<Arc<rustls::ClientConfig>> {
+    Err(no_tls(
+        "give the builder a TLS configuration by `tls`, or turn on the feature `platform-verifier` of sansocket-tokio",
+    ))
+}
+
+#[cfg(not(feature = "platform-verifier"))]
+fn no_tls(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, message.to_owned())
+}

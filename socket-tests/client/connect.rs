@@ -1,0 +1,214 @@
+//! How a client comes into its namespaces, and how it is told that it does not.
+
+use crate::sansocket::{Auth, Client, ConnectError, Refusal, Server, Socket};
+use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{log, serve, soon, until};
+use sansocket_protocol::client::Status;
+use sansocket_protocol::error::PeerError;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+async fn server() -> (Server, SocketAddr) {
+    let io = crate::server().build().expect("a server");
+    io.root().on("auth", async |Auth(auth): Auth<Value>| crate::sansocket::Data(auth));
+    io.namespace("/chat").on("name", async |socket: Socket| socket.namespace().name().to_owned());
+    io.namespace("/closed")
+        .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&json!({ "code": 42 })).unwrap()));
+    let addr = serve(&io).await;
+    (io, addr)
+}
+
+#[tokio::test]
+async fn what_it_shows_when_it_joins_may_be_fixed_or_asked_for_each_time() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    let client = quick(relay.addr, WEBSOCKET).auth(&json!({ "token": 1 })).build().unwrap();
+    soon(client.connect()).await.unwrap();
+    assert_eq!(client.call::<_, Value>("auth", &()).await.unwrap(), json!({ "token": 1 }));
+
+    client.disconnect();
+    client.auth(&json!({ "token": 2 })).unwrap();
+    soon(client.connect()).await.unwrap();
+    assert_eq!(client.call::<_, Value>("auth", &()).await.unwrap(), json!({ "token": 2 }));
+
+    let count = Arc::new(AtomicU32::new(10));
+    let counter = count.clone();
+    client.auth_with(move || {
+        let number = counter.fetch_add(1, Ordering::Relaxed);
+        async move {
+            tokio::task::yield_now().await;
+            Ok::<_, &str>(json!({ "token": number }))
+        }
+    });
+    client.disconnect();
+    soon(client.connect()).await.unwrap();
+    assert_eq!(client.call::<_, Value>("auth", &()).await.unwrap(), json!({ "token": 10 }));
+    let (log, mut lines) = log();
+    client.on_connect(move || {
+        let log = log.clone();
+        async move { log.note("again") }
+    });
+    relay.cut();
+    lines.expect("again").await;
+    assert_eq!(client.call::<_, Value>("auth", &()).await.unwrap(), json!({ "token": 11 }));
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_with_its_message_and_data_and_is_not_asked_for_again() {
+    let (_io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = quick(addr, transports).build().unwrap();
+        let closed = client.namespace("closed");
+        let (log, mut lines) = log();
+        closed.on_connect_error(move |error: ConnectError| {
+            let log = log.clone();
+            async move { log.note(error) }
+        });
+        let ConnectError::Refused(refused) = soon(closed.connect()).await.unwrap_err() else { panic!() };
+        assert_eq!(refused.message(), "not today");
+        assert_eq!(refused.data::<Value>().unwrap(), json!({ "code": 42 }));
+        lines.expect("the server refused: not today").await;
+        soon(client.closed()).await;
+        assert_eq!(client.status(), Status::Idle);
+        // Who asks later learns the same.
+        let ConnectError::Refused(refused) = soon(closed.connected()).await.unwrap_err() else { panic!() };
+        assert_eq!(refused.message(), "not today");
+        assert!(lines.drain().is_empty());
+
+        // And others are not concerned.
+        soon(client.connect()).await.unwrap();
+        soon(closed.connect()).await.unwrap_err();
+        assert!(client.is_connected() && !closed.is_connected());
+    }
+}
+
+#[tokio::test]
+async fn auth_that_cannot_be_had_is_an_error_of_the_application() {
+    let (_io, addr) = server().await;
+    let client = quick(addr, UPGRADE).build().unwrap();
+    client.auth_with(async || Err::<(), _>("no token"));
+    let error = soon(client.connect()).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Application(text) if text == "no token"), "{error:?}");
+    client.auth_with(async || -> Result<(), String> { panic!("oh") });
+    let error = soon(client.connect()).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Application(text) if text.contains("oh")), "{error:?}");
+    soon(client.closed()).await;
+}
+
+#[tokio::test]
+async fn a_namespace_is_one_of_several_on_one_connection() {
+    let (io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    let client = quick(relay.addr, WEBSOCKET).build().unwrap();
+    let chat = client.namespace("/chat");
+    let (one, two) = soon(async { tokio::join!(client.connect(), chat.connect()) }).await;
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(relay.accepted(), 1);
+    assert_ne!(client.id(), chat.id());
+    assert_eq!(chat.call::<_, String>("name", &()).await.unwrap(), "/chat");
+
+    // One is left, the other stays.
+    client.disconnect();
+    until("it is left", || io.root().is_empty()).await;
+    assert_eq!(chat.call::<_, String>("name", &()).await.unwrap(), "/chat");
+    soon(client.connect()).await.unwrap();
+    assert_eq!(relay.accepted(), 1);
+    client.disconnect();
+    chat.disconnect();
+    soon(client.closed()).await;
+    until("all is left", || io.clients_count() == 0).await;
+}
+
+#[tokio::test]
+async fn the_path_of_the_address_names_the_namespace() {
+    let (_io, addr) = server().await;
+    let client = Client::connect_to(&format!("http://{addr}/chat?x=1")).await.unwrap();
+    assert_eq!(client.name(), "/chat");
+    assert_eq!(client.call::<_, String>("name", &()).await.unwrap(), "/chat");
+    let wrong = client.namespace("/a,b");
+    assert!(matches!(soon(wrong.connect()).await, Err(ConnectError::Namespace)));
+    assert!(wrong.emit("x", &()).is_err());
+}
+
+#[tokio::test]
+async fn connecting_in_vain_leaves_nothing_behind() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    relay.close();
+    for transports in TRANSPORTS {
+        let client = quick(relay.addr, transports).build().unwrap();
+        let before = relay.accepted();
+        let error = soon(client.connect()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Session { .. }), "{error:?}");
+        soon(client.closed()).await;
+        assert_eq!(client.status(), Status::Idle);
+        assert_eq!(relay.accepted() - before, 1, "{transports:?}");
+    }
+    // Nobody listens at all.
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let client = quick(nobody, UPGRADE).build().unwrap();
+    let error = soon(client.connect()).await.unwrap_err();
+    assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed));
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn starting_goes_on_until_it_has_connected() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    relay.close();
+    let (log, mut lines) = log();
+    let client = quick(relay.addr, UPGRADE).build().unwrap();
+    client.on_connect_error(move |_: ConnectError| {
+        let log = log.clone();
+        async move { log.note("failed") }
+    });
+    // Nobody has begun it yet.
+    assert!(matches!(soon(client.connected()).await, Err(ConnectError::Disconnected)));
+    client.start();
+    lines.expect("failed").await;
+    lines.expect("failed").await;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.connected().await }
+    });
+    lines.expect("failed").await;
+    relay.open();
+    soon(waiting).await.unwrap().unwrap();
+    soon(client.connected()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_gives_up_after_so_many_tries_and_can_be_told_to_begin_again() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    relay.close();
+    let client = quick(relay.addr, WEBSOCKET).reconnection_attempts(3).build().unwrap();
+    client.start();
+    let error = soon(client.connected()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::GaveUp), "{error:?}");
+    soon(client.closed()).await;
+    assert_eq!(relay.accepted(), 4);
+    assert!(matches!(soon(client.connected()).await, Err(ConnectError::GaveUp)));
+    relay.open();
+    soon(client.connect()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wait_that_is_given_up_is_forgotten() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    relay.close();
+    let client = quick(relay.addr, WEBSOCKET).build().unwrap();
+    client.start();
+    for _ in 0..10 {
+        let given_up = tokio::time::timeout(Duration::from_millis(1), client.connected()).await;
+        assert!(given_up.is_err());
+    }
+    relay.open();
+    soon(client.connected()).await.unwrap();
+}

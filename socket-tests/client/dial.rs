@@ -1,0 +1,315 @@
+//! How a client reaches its server: addresses that change, headers, cookies, proxies, other networks.
+
+use crate::sansocket::{
+    Args, BoxFuture, Client, ClientBuildError, ConnectError, Cookie, Data, Dial, Handshake, Server, Socket,
+    Stream,
+};
+use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{log, serve, soon, until};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn server() -> (Server, SocketAddr) {
+    let io = crate::server().build().expect("a server");
+    io.root()
+        .on("header", async |handshake: Handshake, Data(name): Data<String>| {
+            let value = handshake.headers().get(&*name).and_then(|value| value.to_str().ok());
+            value.map(str::to_owned)
+        })
+        .on("query", async |handshake: Handshake, Data(name): Data<String>| {
+            handshake.query_value(&name).map(|value| value.into_owned())
+        })
+        .on("transport", async |socket: Socket| socket.transport_name());
+    let addr = serve(&io).await;
+    (io, addr)
+}
+
+async fn header(client: &Client, name: &str) -> Option<String> {
+    soon(client.call("header", &name)).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn headers_and_parameters_go_with_all_requests() {
+    let (_io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = crate::client(&format!("http://{addr}/?of=address"))
+            .transports(transports.iter().copied())
+            .query("a b", "c&d=e")
+            .header("x-mine", "1")
+            .header("user-agent", "mine")
+            .build()
+            .unwrap();
+        soon(client.connect()).await.unwrap();
+        assert_eq!(header(&client, "x-mine").await.unwrap(), "1");
+        assert_eq!(header(&client, "user-agent").await.unwrap(), "mine");
+        assert_eq!(header(&client, "host").await.unwrap(), addr.to_string());
+        let query: Option<String> = soon(client.call("query", &"a b")).await.unwrap();
+        assert_eq!(query.unwrap(), "c&d=e");
+        let query: Option<String> = soon(client.call("query", &"of")).await.unwrap();
+        assert_eq!(query.unwrap(), "address");
+    }
+    let wrong = crate::client("http://localhost").header("a b", "c").build();
+    assert!(matches!(wrong, Err(ClientBuildError::Header(_))));
+    let wrong = crate::client("ftp://localhost").build();
+    assert!(matches!(wrong, Err(ClientBuildError::Url(_))));
+}
+
+#[tokio::test]
+async fn each_try_may_have_an_address_and_headers_of_its_own() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    let (_other, elsewhere) = server().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (log, mut lines) = log();
+    for transports in TRANSPORTS {
+        let places = Mutex::new(vec![elsewhere, relay.addr, nobody]);
+        let log = log.clone();
+        let client = quick(addr, transports)
+            .before_dial(move |mut attempt| {
+                log.note(attempt.number);
+                let place = places.lock().unwrap().pop();
+                async move {
+                    tokio::task::yield_now().await;
+                    let Some(place) = place else { return Err("nowhere") };
+                    attempt.url = format!("http://{place}/?place={place}");
+                    attempt.headers.insert("x-try", attempt.number.into());
+                    Ok(attempt)
+                }
+            })
+            .build()
+            .unwrap();
+        client.start();
+        lines.expect("0").await;
+        lines.expect("1").await;
+        soon(client.connected()).await.unwrap();
+        assert_eq!(header(&client, "x-try").await.unwrap(), "1");
+        let query: Option<String> = soon(client.call("query", &"place")).await.unwrap();
+        assert_eq!(query.unwrap(), relay.addr.to_string());
+        relay.cut();
+        lines.expect("1").await;
+        soon(client.connected()).await.unwrap();
+        assert_eq!(header(&client, "host").await.unwrap(), elsewhere.to_string());
+        client.disconnect();
+        // There is no place any more.
+        let error = soon(client.connect()).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Application(text) if text == "nowhere"), "{error:?}");
+        lines.expect("0").await;
+        soon(client.closed()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_who_is_asked_is_a_try_that_failed() {
+    let (_io, addr) = server().await;
+    let client = quick(addr, UPGRADE)
+        .before_dial(|attempt| {
+            assert!(attempt.number > 1, "not yet");
+            async move { Ok::<_, String>(attempt) }
+        })
+        .build()
+        .unwrap();
+    let error = soon(client.connect()).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Application(text) if text.contains("not yet")), "{error:?}");
+    client.start();
+    soon(client.connected()).await.unwrap();
+}
+
+#[tokio::test]
+async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_server() {
+    let build = || async {
+        let io = crate::server().cookie(Cookie::new("route")).build().unwrap();
+        io.root().on("cookie", async |handshake: Handshake| {
+            let cookie = handshake.headers().get("cookie").and_then(|value| value.to_str().ok());
+            cookie.map(str::to_owned)
+        });
+        let addr = serve(&io).await;
+        (io, addr)
+    };
+    let (_io, addr) = build().await;
+    let (_other, elsewhere) = build().await;
+    let (log, mut lines) = log();
+    // What each request carries, seen by a relay that reads along.
+    let spy = |target: SocketAddr, log: crate::suite::support::Log| async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (near, _) = listener.accept().await.unwrap();
+                let log = log.clone();
+                tokio::spawn(async move {
+                    let far = TcpStream::connect(target).await.unwrap();
+                    let (mut near_read, mut near_write) = near.into_split();
+                    let (mut far_read, mut far_write) = far.into_split();
+                    tokio::spawn(async move { tokio::io::copy(&mut far_read, &mut near_write).await });
+                    let mut buffer = vec![0; 64 << 10];
+                    while let Ok(bytes @ 1..) = near_read.read(&mut buffer).await {
+                        let text = String::from_utf8_lossy(&buffer[..bytes]);
+                        // The heads are small, and come whole.
+                        let kind = if text.contains("transport=websocket") { "websocket" } else { "polling" };
+                        let cookies = text.lines().filter_map(|line| line.strip_prefix("cookie: "));
+                        cookies.for_each(|cookie| log.note(format_args!("{kind} {cookie}")));
+                        if far_write.write_all(&buffer[..bytes]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        addr
+    };
+    let (near, far) = (spy(addr, log.clone()).await, spy(elsewhere, log.clone()).await);
+    let relay = Relay::to(near).await;
+    let places = Mutex::new(vec![far, relay.addr]);
+    let client = quick(near, UPGRADE)
+        .header("cookie", "mine=1")
+        .before_dial(move |mut attempt| {
+            let place = places.lock().unwrap().pop().unwrap();
+            attempt.url = format!("http://{place}/");
+            async move { Ok::<_, String>(attempt) }
+        })
+        .build()
+        .unwrap();
+    soon(client.connect()).await.unwrap();
+    until("it has moved", || client.transport_name() == Some("websocket")).await;
+    let seen = lines.drain();
+    assert_eq!(seen[0], "polling mine=1");
+    let websocket = seen.iter().find(|line| line.starts_with("websocket")).unwrap();
+    assert!(websocket.starts_with("websocket mine=1; route="), "{websocket}");
+
+    // The other server does not get what this one has set.
+    lines.drain();
+    relay.cut();
+    lines.expect("polling mine=1").await;
+
+    let without = quick(near, UPGRADE).cookies(false).build().unwrap();
+    soon(without.connect()).await.unwrap();
+    let cookie: Option<String> = soon(without.call("cookie", &())).await.unwrap();
+    assert_eq!(cookie, None);
+}
+
+/// A proxy: each tunnel is written down. Without the password it refuses.
+async fn proxy(log: crate::suite::support::Log) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let log = log.clone();
+            tokio::spawn(async move {
+                let mut near = BufReader::new(near);
+                let mut head = Vec::new();
+                loop {
+                    let mut line = String::new();
+                    near.read_line(&mut line).await.unwrap();
+                    if line.trim().is_empty() {
+                        break;
+                    }
+                    head.push(line.trim().to_owned());
+                }
+                let target = head[0].strip_prefix("CONNECT ").unwrap().strip_suffix(" HTTP/1.1").unwrap();
+                if !head.iter().any(|line| line == "proxy-authorization: Basic eDp5") {
+                    let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
+                    return drop(near.write_all(refusal.as_bytes()).await);
+                }
+                log.note(target);
+                let mut far = TcpStream::connect(target).await.unwrap();
+                near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_proxy_tunnels_all_of_it() {
+    let (_io, addr) = server().await;
+    let (log, mut lines) = log();
+    let proxy = proxy(log).await;
+    for transports in TRANSPORTS {
+        let client =
+            quick(addr, transports).proxy(&format!("http://{proxy}"), Some("Basic eDp5")).build().unwrap();
+        soon(client.connect()).await.unwrap();
+        lines.expect(&addr.to_string()).await;
+        assert_eq!(header(&client, "host").await.unwrap(), addr.to_string());
+        assert_eq!(header(&client, "proxy-authorization").await, None);
+        client.close();
+        soon(client.closed()).await;
+
+        let client = quick(addr, transports).proxy(&format!("http://{proxy}"), None).build().unwrap();
+        let error = soon(client.connect()).await.unwrap_err();
+        assert!(error.to_string().contains("407"), "{error}");
+    }
+    let wrong = quick(addr, WEBSOCKET).proxy("https://proxy", None).build();
+    assert!(matches!(wrong, Err(ClientBuildError::Proxy)));
+}
+
+/// Dials into memory.
+struct Memory {
+    server: Server,
+    dialled: Arc<AtomicUsize>,
+}
+
+impl Dial for Memory {
+    fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        assert_eq!((host.as_str(), port), ("nowhere.invalid", 80));
+        self.dialled.fetch_add(1, Ordering::Relaxed);
+        let (near, far) = tokio::io::duplex(1000);
+        let service = self.server.service();
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(move |request| {
+                let mut service = service.clone();
+                tower_service::Service::call(&mut service, request)
+            });
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), service);
+            // It ends as the client wishes.
+            let _ = connection.with_upgrades().await;
+        });
+        Box::pin(async move { Ok(Box::new(TokioIo::new(near)) as _) })
+    }
+
+    fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(io::Error::other("no TLS here")) })
+    }
+}
+
+#[tokio::test]
+async fn an_application_may_dial_by_itself() {
+    let (io, _) = server().await;
+    for transports in TRANSPORTS {
+        let dialled = Arc::new(AtomicUsize::new(0));
+        let dial = Memory { server: io.clone(), dialled: dialled.clone() };
+        let client = crate::client("http://nowhere.invalid")
+            .transports(transports.iter().copied())
+            .dial(dial)
+            .build()
+            .unwrap();
+        soon(client.connect()).await.unwrap();
+        let long = "x".repeat(100_000);
+        client.on("long", async |args: Args| args.decode::<String>().unwrap().len());
+        let socket = io.socket(&client.id().unwrap()).unwrap();
+        let answer = soon(socket.emit_with_ack("long", &long, std::time::Duration::from_secs(5))).await;
+        assert_eq!(answer.unwrap().decode::<usize>().unwrap(), 100_000);
+        assert!(dialled.load(Ordering::Relaxed) > 0);
+    }
+}
+
+#[tokio::test]
+async fn polling_takes_no_more_connections_than_it_needs() {
+    let (io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    let client = quick(relay.addr, POLLING).build().unwrap();
+    soon(client.connect()).await.unwrap();
+    for _ in 0..50 {
+        assert_eq!(soon(client.call::<_, String>("transport", &())).await.unwrap(), "polling");
+        io.emit("x", &()).unwrap();
+    }
+    // One for GET and one for POST.
+    assert!(relay.accepted() <= 3, "{}", relay.accepted());
+}

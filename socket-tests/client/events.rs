@@ -1,0 +1,159 @@
+//! The events of a client as a loop.
+
+use crate::sansocket::{Ack, Args, Data, Server, Socket};
+use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
+use crate::suite::support::{serve, soon, until};
+use futures_util::StreamExt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+async fn server() -> (Server, SocketAddr) {
+    let io = crate::server().build().expect("a server");
+    io.root()
+        .on("burst", async |socket: Socket, Data(count): Data<u32>| {
+            for number in 0..count {
+                socket.emit("tick", &number).unwrap();
+            }
+        })
+        .on("burst and kick", async |socket: Socket, Data(count): Data<u32>| {
+            for number in 0..count {
+                socket.emit("tick", &number).unwrap();
+            }
+            socket.disconnect();
+        })
+        .on("fine", async || "fine");
+    let addr = serve(&io).await;
+    (io, addr)
+}
+
+#[tokio::test]
+async fn events_come_one_after_the_other_and_may_be_acknowledged() {
+    let (io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = quick(addr, transports).build().unwrap();
+        let mut events = client.events();
+        client.on("own", async || "handled");
+        soon(client.connect()).await.unwrap();
+        assert!(events.next_within(Duration::from_millis(1)).await.is_none());
+        let socket = io.root().sockets().pop().unwrap();
+        let answer = socket.emit_with_ack("question", &(1, "x"), Duration::from_secs(5));
+        let own = socket.emit_with_ack("own", &(), Duration::from_secs(5));
+        let event = soon(events.next()).await.unwrap();
+        assert_eq!(event.event, "question");
+        assert_eq!(event.decode::<(u32, String)>().unwrap(), (1, "x".to_owned()));
+        assert!(event.ack.is_wanted());
+        event.ack(&"because").unwrap();
+        assert_eq!(soon(answer).await.unwrap().decode::<String>().unwrap(), "because");
+        assert_eq!(soon(own).await.unwrap().decode::<String>().unwrap(), "handled");
+        client.disconnect();
+        assert!(soon(events.next()).await.is_none());
+        until("it has left", || io.clients_count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_loop_ends_only_once_all_was_taken() {
+    let (_io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = quick(addr, transports).build().unwrap();
+        let mut events = client.events();
+        // Nobody has begun.
+        assert!(soon(events.next()).await.is_none());
+        soon(client.connect()).await.unwrap();
+        // More than fit into the queue: the rest waits in the core, beyond the end of the connection.
+        client.emit("burst and kick", &1000).unwrap();
+        soon(client.closed()).await;
+        let numbers: Vec<u32> =
+            soon(events.by_ref().map(|event| event.decode::<u32>().unwrap()).collect()).await;
+        assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+        assert!(soon(events.next()).await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_loop_survives_a_lost_connection() {
+    let (io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let relay = Relay::to(addr).await;
+        let client = quick(relay.addr, transports).build().unwrap();
+        let mut events = client.events();
+        soon(client.connect()).await.unwrap();
+        for round in 0..3 {
+            client.emit("burst", &3).unwrap();
+            for number in 0..3 {
+                assert_eq!(soon(events.next()).await.unwrap().decode::<u32>().unwrap(), number, "{round}");
+            }
+            relay.cut();
+            until("it is seen", || !client.is_connected()).await;
+        }
+        soon(client.connected()).await.unwrap();
+        let id = client.id().unwrap();
+        client.close();
+        assert!(soon(events.next()).await.is_none());
+        until("it has left", || io.socket(&id).is_none()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_loop_that_does_not_take_holds_the_server_back() {
+    let (io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = quick(addr, transports).receive_budget(100_000).build().unwrap();
+        let mut events = client.events();
+        soon(client.connect()).await.unwrap();
+        let socket = io.root().sockets().pop().unwrap();
+        let text = "x".repeat(10_000);
+        let flood = tokio::spawn(async move {
+            for number in 0..1_500_u32 {
+                if socket.emit_when_ready("tick", &(number, &text)).await.is_err() {
+                    return number;
+                }
+            }
+            1_500
+        });
+        // The queue, the budget, what is on the way: the server cannot get rid of it all.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!flood.is_finished(), "{transports:?}");
+        // An answer still comes through, and nothing is lost.
+        for expected in 0..1_500_u32 {
+            let event = soon(events.next()).await.unwrap();
+            assert_eq!(event.decode::<(u32, String)>().unwrap().0, expected);
+        }
+        assert_eq!(soon(flood).await.unwrap(), 1_500);
+        client.close();
+        until("it has left", || io.clients_count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_newest_loop_gets_the_events_and_a_dropped_one_holds_nobody() {
+    let (_io, addr) = server().await;
+    let client = quick(addr, WEBSOCKET).build().unwrap();
+    let first = client.events();
+    let mut second = client.events();
+    drop(first);
+    soon(client.connect()).await.unwrap();
+    client.emit("burst", &2).unwrap();
+    assert_eq!(soon(second.next()).await.unwrap().decode::<u32>().unwrap(), 0);
+    drop(second);
+    client.emit("burst", &1000).unwrap();
+    client.on("tick", async |_: Args, _: Ack| {});
+    assert_eq!(soon(client.call::<_, String>("fine", &())).await.unwrap(), "fine");
+}
+
+#[tokio::test]
+async fn many_tasks_may_take_turns_at_a_loop() {
+    let (_io, addr) = server().await;
+    let client = quick(addr, WEBSOCKET).build().unwrap();
+    let mut events = client.events();
+    soon(client.connect()).await.unwrap();
+    for number in 0..100 {
+        client.emit("burst", &1).unwrap();
+        events = tokio::spawn(async move {
+            assert!(soon(events.next()).await.is_some());
+            events
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{number}: {error}"));
+    }
+}

@@ -1,0 +1,351 @@
+//! How a client's connection ends, and when it comes back.
+
+use crate::sansocket::{Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
+use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{Lines, Log, log, logged, serve, soon, until};
+use sansocket_protocol::client::Status;
+use sansocket_protocol::error::CloseReason;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A server that writes down what it hears.
+async fn server() -> (Server, SocketAddr, Lines) {
+    let (io, lines) = logged(crate::server());
+    io.root()
+        .on("note", async |State(log): State<Log>, args: Args| log.note(args.decode::<u32>().unwrap()))
+        .on("kick", async |socket: Socket| socket.disconnect())
+        .on("close", async |socket: Socket| socket.close());
+    let addr = serve(&io).await;
+    (io, addr, lines)
+}
+
+fn told(client: &ClientSocket, log: &Log) {
+    let (up, down) = (log.clone(), log.clone());
+    client.on_connect(move || {
+        let log = up.clone();
+        async move { log.note("connected") }
+    });
+    client.on_disconnect(move |reason: DisconnectReason| {
+        let log = down.clone();
+        async move { log.note(reason) }
+    });
+}
+
+#[tokio::test]
+async fn a_servers_word_is_final_and_a_lost_connection_is_not() {
+    let (io, addr, _heard) = server().await;
+    for transports in TRANSPORTS {
+        let relay = Relay::to(addr).await;
+        let (log, mut lines) = log();
+        let client = quick(relay.addr, transports).build().unwrap();
+        told(&client, &log);
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+
+        relay.cut();
+        let reason = lines.next().await;
+        assert!(reason == "transport close" || reason == "transport error", "{reason}");
+        lines.expect("connected").await;
+
+        // The server closes the connection, but did not say that the namespace is left.
+        client.emit("close", &()).unwrap();
+        let reason = lines.next().await;
+        if reason != "io server disconnect" {
+            lines.expect("connected").await;
+            client.emit("kick", &()).unwrap();
+            lines.expect("io server disconnect").await;
+        }
+        soon(client.closed()).await;
+        assert_eq!(client.status(), Status::Idle);
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        let id = client.id().unwrap();
+        assert!(io.socket(&id).is_some());
+        client.close();
+        lines.expect("io client disconnect").await;
+        until("the server has forgotten it", || io.socket(&id).is_none()).await;
+        assert!(lines.drain().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_emitted_while_away_arrives_in_order_and_what_is_volatile_does_not() {
+    let (_io, addr, mut heard) = server().await;
+    for transports in TRANSPORTS {
+        let relay = Relay::to(addr).await;
+        let (log, mut lines) = log();
+        let client = quick(relay.addr, transports).build().unwrap();
+        told(&client, &log);
+        // Before the first connection, too.
+        client.emit("note", &0).unwrap();
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        heard.expect("0").await;
+
+        relay.close();
+        lines.next().await;
+        for number in 1..50 {
+            client.emit("note", &number).unwrap();
+            client.emit_volatile("note", &(number + 1000)).unwrap();
+        }
+        assert!(client.buffered() > 0 && !client.is_connected());
+        relay.open();
+        lines.expect("connected").await;
+        client.emit("note", &50).unwrap();
+        for number in 1..=50 {
+            heard.expect(&number.to_string()).await;
+        }
+        until("nothing waits", || client.buffered() == 0).await;
+        client.close();
+    }
+    assert!(heard.drain().is_empty());
+}
+
+#[tokio::test]
+async fn more_than_the_budget_is_refused_while_away() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let client = quick(nobody, UPGRADE).send_budget(10_000).build().unwrap();
+    client.start();
+    let text = "x".repeat(1000);
+    let kept = (0..20).filter(|_| client.emit("x", &text).is_ok()).count();
+    assert!((5..=10).contains(&kept), "{kept}");
+    assert!(client.buffered() <= 10_000);
+    client.close();
+    assert_eq!(client.buffered(), 0);
+}
+
+#[tokio::test]
+async fn a_handler_may_disconnect_close_and_connect_again() {
+    let (io, addr, _heard) = server().await;
+    for transports in TRANSPORTS {
+        let (log, mut lines) = log();
+        let client = quick(addr, transports).state(log.clone()).build().unwrap();
+        told(&client, &log);
+        client
+            .on("leave", async |socket: ClientSocket| {
+                socket.disconnect();
+                assert!(!socket.is_connected());
+            })
+            .on("return", async |State(log): State<Log>, socket: ClientSocket| {
+                socket.disconnect();
+                soon(socket.connect()).await.unwrap();
+                log.note("returned");
+            });
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        io.emit("leave", &()).unwrap();
+        lines.expect("io client disconnect").await;
+        soon(client.closed()).await;
+        until("it has left", || io.clients_count() == 0).await;
+
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        io.emit("return", &()).unwrap();
+        lines.expect("returned").await;
+        lines.expect("io client disconnect").await;
+        lines.expect("connected").await;
+        assert!(client.is_connected());
+
+        let whole = client.clone();
+        client.on("close", move || {
+            let client = whole.clone();
+            async move { client.close() }
+        });
+        io.emit("close", &()).unwrap();
+        lines.expect("io client disconnect").await;
+        soon(client.closed()).await;
+        until("it has left", || io.clients_count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_disconnect_handler_may_connect_again() {
+    let (io, addr, _heard) = server().await;
+    let relay = Relay::to(addr).await;
+    let (log, mut lines) = log();
+    let client = quick(relay.addr, WEBSOCKET).state(log).build().unwrap();
+    client.on_disconnect(async |State(log): State<Log>, socket: ClientSocket| {
+        log.note(socket.connect().await.is_ok());
+    });
+    soon(client.connect()).await.unwrap();
+    let socket = io.root().sockets().pop().unwrap();
+    socket.disconnect();
+    lines.expect("true").await;
+    assert!(client.is_connected());
+    // And it is of no harm where it would come back by itself.
+    relay.cut();
+    lines.expect("true").await;
+    assert!(client.is_connected());
+}
+
+#[tokio::test]
+async fn what_is_emitted_last_is_written_before_the_end() {
+    let (io, addr, mut heard) = server().await;
+    for transports in TRANSPORTS {
+        let client = quick(addr, transports).build().unwrap();
+        soon(client.connect()).await.unwrap();
+        for number in 0..100 {
+            client.emit("note", &number).unwrap();
+        }
+        // The last handle goes.
+        drop(client);
+        for number in 0..100 {
+            heard.expect(&number.to_string()).await;
+        }
+        until("it has left", || io.clients_count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn with_its_last_handle_the_connection_goes_and_the_task_ends() {
+    let (io, addr, _heard) = server().await;
+    for transports in TRANSPORTS {
+        let token = Arc::new(());
+        let client = quick(addr, transports).state(token.clone()).build().unwrap();
+        let chat = client.namespace("/");
+        let events = client.events();
+        soon(client.connect()).await.unwrap();
+        drop(client);
+        drop(events);
+        // One is left.
+        assert!(chat.is_connected());
+        assert_eq!(io.clients_count(), 1);
+        drop(chat);
+        until("the task has ended", || Arc::strong_count(&token) == 1).await;
+        until("it has left", || io.clients_count() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn the_task_ends_wherever_the_client_is_dropped() {
+    let (_io, addr, _heard) = server().await;
+    let relay = Relay::to(addr).await;
+    for transports in TRANSPORTS {
+        // Never started.
+        let token = Arc::new(());
+        drop(quick(relay.addr, transports).state(token.clone()).build().unwrap());
+        assert_eq!(Arc::strong_count(&token), 1);
+
+        // While it dials, and before that.
+        let client = quick(relay.addr, transports).state(token.clone()).build().unwrap();
+        client.start();
+        drop(client);
+        until("the task has ended", || Arc::strong_count(&token) == 1).await;
+
+        // While it waits to dial again.
+        relay.close();
+        let (log, mut lines) = log();
+        let client = quick(relay.addr, transports)
+            .reconnection_delay(Duration::from_secs(100))
+            .reconnection_delay_max(Duration::from_secs(100))
+            .state(token.clone())
+            .on_state(move |state| {
+                if let ClientState::Failed { retry_in, .. } = state {
+                    log.note(retry_in.is_some());
+                }
+            })
+            .build()
+            .unwrap();
+        client.start();
+        lines.expect("true").await;
+        assert_eq!(client.status(), Status::Waiting);
+        drop(client);
+        until("the task has ended", || Arc::strong_count(&token) == 1).await;
+        relay.open();
+
+        // By its own handler.
+        let client = quick(relay.addr, transports).state(token.clone()).build().unwrap();
+        let slot = Arc::new(std::sync::Mutex::new(None));
+        let inner = slot.clone();
+        client.on_connect(move || {
+            let client: Option<crate::sansocket::Client> = inner.lock().unwrap().take();
+            async move { drop(client) }
+        });
+        let connected = client.connect();
+        *slot.lock().unwrap() = Some(client.clone());
+        soon(connected).await.unwrap();
+        drop(client);
+        until("the task has ended", || Arc::strong_count(&token) == 1).await;
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_ends_what_is_awaited() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (_io, client, answer) = runtime.block_on(async {
+        let (io, addr, _heard) = server().await;
+        io.root().on("never", async |_: crate::sansocket::Ack| {});
+        let client = quick(addr, WEBSOCKET).build().unwrap();
+        soon(client.connect()).await.unwrap();
+        let answer = client.emit_with_ack("never", &(), Duration::from_secs(60));
+        (io, client, answer)
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        assert!(soon(answer).await.is_err());
+        assert!(soon(client.connected()).await.is_err());
+        assert!(soon(client.connect()).await.is_err());
+        soon(client.closed()).await;
+    });
+}
+
+#[tokio::test]
+async fn the_states_are_told_in_order() {
+    let (_io, addr, _heard) = server().await;
+    let relay = Relay::to(addr).await;
+    let (log, mut lines) = log();
+    let client = quick(relay.addr, UPGRADE)
+        .on_state(move |state| {
+            log.note(match state {
+                ClientState::Dialing { attempt } => format!("dialing {attempt}"),
+                ClientState::Failed { retry_in, .. } => format!("failed {}", retry_in.is_some()),
+                ClientState::Open { attempt } => format!("open {attempt}"),
+                ClientState::Upgraded => "upgraded".to_owned(),
+                ClientState::Closed { reason, retry_in, .. } => format!(
+                    "closed {} {}",
+                    if *reason == CloseReason::ForcedClose { "here" } else { "there" },
+                    retry_in.is_some()
+                ),
+                other => format!("{other:?}"),
+            });
+        })
+        .build()
+        .unwrap();
+    client.start();
+    for line in ["dialing 0", "open 0", "upgraded"] {
+        lines.expect(line).await;
+    }
+    relay.close();
+    for line in ["closed there true", "dialing 1", "failed true", "dialing 2"] {
+        lines.expect(line).await;
+    }
+    relay.open();
+    while lines.next().await != "upgraded" {}
+    client.close();
+    lines.expect("closed here false").await;
+    soon(client.closed()).await;
+    assert!(lines.drain().is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_server_is_left_after_its_own_patience() {
+    let io = crate::server()
+        .ping_interval(Duration::from_millis(200))
+        .ping_timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let addr = serve(&io).await;
+    for transports in TRANSPORTS {
+        let (log, mut lines) = log();
+        let client = quick(addr, transports).build().unwrap();
+        told(&client, &log);
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        // Over several heartbeats it stays.
+        let calm = tokio::time::timeout(Duration::from_millis(900), lines.next()).await;
+        assert!(calm.is_err(), "{calm:?}");
+        assert!(client.is_connected());
+    }
+}

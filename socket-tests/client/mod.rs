@@ -1,0 +1,16 @@
+//! Clients on real sockets, whatever runtime they run on. Each adapter includes this file and gives it, at the root of
+//! the crate, itself as `sansocket` and the functions `server()` and `client(address)`, which make builders.
+//!
+//! An adapter that has TLS includes `tls.rs` beside it. What stands between them is tokio's in all cases.
+
+mod acks;
+mod connect;
+mod dial;
+mod events;
+mod handlers;
+mod hostile;
+mod lifecycle;
+pub(crate) mod relay;
+#[path = "../support.rs"]
+pub(crate) mod support;
+mod transports;

@@ -1,0 +1,97 @@
+//! Clients over TLS. The key beside it is for these tests only.
+//!
+//! ```text
+//! cargo test -p sansocket-tokio --features test-tls --test client_tls
+//! ```
+
+use crate::sansocket::{Args, ConnectError, Handshake, Listener, Server};
+use crate::suite::relay::TRANSPORTS;
+use crate::suite::support::soon;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+fn certificate() -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(include_bytes!("../tls_pem/certificate.pem")).expect("a certificate")
+}
+
+fn client_config(trusted: bool) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if trusted {
+        roots.add(certificate()).expect("a root");
+    }
+    let config = ClientConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+async fn server() -> (Server, SocketAddr) {
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tls_pem/key.pem")).expect("a key");
+    let config = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate()], key)
+        .expect("a key that fits");
+    let io = crate::server().build().expect("a server");
+    io.root()
+        .on("secure", async |handshake: Handshake| handshake.is_secure())
+        .on("echo", async |args: Args| args);
+    let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.mount(&io).tls(Arc::new(config)).spawn().expect("an address").local_addr();
+    (io, addr)
+}
+
+#[tokio::test]
+async fn each_transport_works_over_tls() {
+    let (_io, addr) = server().await;
+    for scheme in ["https", "wss"] {
+        for transports in TRANSPORTS {
+            let client = crate::client(&format!("{scheme}://localhost:{}", addr.port()))
+                .transports(transports.iter().copied())
+                .tls(client_config(true))
+                .build()
+                .unwrap();
+            soon(client.connect()).await.unwrap();
+            assert!(soon(client.call::<_, bool>("secure", &())).await.unwrap());
+            // More than a record of TLS, both ways.
+            let long = "x".repeat(300_000);
+            let echoed: String = soon(client.call("echo", &long)).await.unwrap();
+            assert_eq!(echoed, long);
+            client.close();
+            soon(client.closed()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_not_connected_to() {
+    let (_io, addr) = server().await;
+    for (host, trusted) in [("localhost", false), ("127.0.0.1", true)] {
+        let client = crate::client(&format!("https://{host}:{}", addr.port()))
+            .tls(client_config(trusted))
+            .build()
+            .unwrap();
+        let error = soon(client.connect()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Session { .. }), "{error:?}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_no_server_with_it() {
+    let io = crate::server().build().expect("a server");
+    let addr = crate::suite::support::serve(&io).await;
+    let client = crate::client(&format!("https://localhost:{}", addr.port()))
+        .tls(client_config(true))
+        .build()
+        .unwrap();
+    let error = soon(client.connect()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Session { .. }), "{error:?}");
+}
