@@ -27,12 +27,13 @@ impl Direction {
         self.sent.push(number);
     }
 
-    /// Something arrived: wrong if it is not the next one.
-    pub(super) fn arrive(&mut self, number: u64) -> Result<(), String> {
+    /// Something arrived: wrong if it is not the next one. What is `unsure` may have gone another way.
+    pub(super) fn arrive(&mut self, number: u64, unsure: &BTreeSet<u64>) -> Result<(), String> {
         let rest = self.sent.get(self.arrived..).unwrap_or_default();
         match rest.iter().position(|sent| *sent == number) {
-            Some(0) => self.arrived += 1,
-            Some(skipped) if self.gaps => self.arrived += skipped + 1,
+            Some(skipped) if self.gaps || rest.iter().take(skipped).all(|other| unsure.contains(other)) => {
+                self.arrived += skipped + 1;
+            }
             Some(_) => return Err(format!("{number} came, and before it {:?} was due", rest.first())),
             None if self.sent.contains(&number) => return Err(format!("{number} came again, or too late")),
             None => return Err(format!("{number} was never sent on this wire")),
@@ -40,9 +41,15 @@ impl Direction {
         Ok(())
     }
 
-    /// What has not arrived.
-    pub(super) fn missing(&self) -> &[u64] {
-        if self.gaps { &[] } else { self.sent.get(self.arrived..).unwrap_or_default() }
+    /// Whether it was sent on this wire.
+    pub(super) fn knows(&self, number: u64) -> bool {
+        self.sent.contains(&number)
+    }
+
+    /// What has not arrived, and should have.
+    pub(super) fn missing(&self, unsure: &BTreeSet<u64>) -> Vec<u64> {
+        let rest = self.sent.get(self.arrived..).unwrap_or_default();
+        rest.iter().copied().filter(|number| !self.gaps && !unsure.contains(number)).collect()
     }
 }
 
@@ -54,6 +61,8 @@ pub(super) struct Wire {
     pub(super) life: u32,
     pub(super) namespace: Arc<str>,
     pub(super) session: SessionId,
+    /// Its client was seen connected.
+    pub(super) seen: bool,
     pub(super) up: Direction,
     pub(super) down: Direction,
     /// Acknowledgements that the server asked for: counted from 0 for each socket, so that one of another socket
@@ -89,6 +98,7 @@ pub(super) struct Joined {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) life: u32,
+    pub(super) clock: Instant,
     pub(super) namespaces: Vec<Joined>,
     pub(super) acks: BTreeMap<u64, Awaited>,
     pub(super) offline: BTreeSet<u64>,
@@ -111,6 +121,8 @@ pub(super) struct Model {
     /// Events that must arrive, as the server first saw them.
     pub(super) seen: BTreeMap<(ClientId, u32, Arc<str>), Vec<u64>>,
     pub(super) seen_all: BTreeSet<u64>,
+    /// Emitted while away, and given to a wire that was over before anybody could look at it; or not.
+    pub(super) unsure: BTreeSet<u64>,
     /// Of these, those that were acknowledged.
     pub(super) answered: BTreeSet<u64>,
 }
@@ -137,10 +149,26 @@ impl Model {
         if (wire.client, wire.life) != (client, life) || wire.namespace != joined.name {
             return Err(format!("client {}: {id} is another's", client.0));
         }
+        wire.seen = true;
         for number in core::mem::take(&mut joined.pending) {
             wire.up.send(number);
         }
         Ok(())
+    }
+
+    /// The application is told of a connection. If nobody has seen it, it was over at once, and what waited went with
+    /// it.
+    pub(super) fn told(&mut self, client: ClientId, key: SocketKey, id: &Arc<str>) {
+        let Some(joined) = self.peers.get_mut(client.0).and_then(|peer| peer.find(key)) else { return };
+        joined.told = Some(id.clone());
+        let Some(wire) = self.wires.get_mut(id) else { return };
+        if !wire.seen {
+            wire.seen = true;
+            for number in &joined.pending {
+                wire.up.send(*number);
+                self.unsure.insert(*number);
+            }
+        }
     }
 
     /// Whether what had to arrive was first seen in the order in which it was emitted.

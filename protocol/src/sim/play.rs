@@ -63,7 +63,7 @@ pub struct Outcome {
 enum Later {
     Accept(SessionId, SocketKey, Arc<str>),
     ServerAck(SessionId, SocketKey, u64, u64),
-    ClientAck { client: ClientId, life: u32, key: SocketKey, wire: Arc<str>, id: u64, number: u64 },
+    ClientAck { client: ClientId, life: u32, key: SocketKey, connection: u64, id: u64, number: u64 },
     ReleaseServer(SessionId, SocketKey),
     ReleaseClient(ClientId, u32, SocketKey),
     Connect(ClientId, u32, SocketKey),
@@ -186,7 +186,7 @@ impl Play<'_> {
                 });
             }
         }
-        let peer = Peer { life, namespaces, acks: BTreeMap::new(), offline: Default::default() };
+        let peer = Peer { life, clock: Instant::ZERO, namespaces, acks: BTreeMap::new(), offline: Default::default() };
         (manager, peer)
     }
 
@@ -251,6 +251,13 @@ impl Play<'_> {
         let Ok(frame) = frame else { unreachable!("numbers and text have a JSON form") };
         self.largest = self.largest.max(frame.wire_len());
         (number, frame)
+    }
+
+    /// A client's clock, as its machine takes it: it does not go back.
+    fn clock(&mut self, world: &World, client: ClientId) -> Instant {
+        let peer = &mut self.model.peers[client.0];
+        peer.clock = peer.clock.max(world.local(client));
+        peer.clock
     }
 
     fn sync(&mut self, world: &mut World, client: ClientId) {
@@ -569,24 +576,21 @@ impl Play<'_> {
                     let _ = connection.ack(socket, &frame);
                 }
             }
-            Later::ClientAck { client, life, key, wire, id, number } => {
+            Later::ClientAck { client, life, key, connection, id, number } => {
                 let local = world.local(client);
                 if world.is_asleep(client) {
-                    let later = Later::ClientAck { client, life, key, wire, id, number };
+                    let later = Later::ClientAck { client, life, key, connection, id, number };
                     return self.later(now + SLACK, later);
                 }
                 self.sync(world, client);
                 let peer = &mut self.model.peers[client.0];
                 let current = peer.life == life;
-                // The answer belongs to the connection on which it was asked for.
-                let Some(joined) = peer.find(key).filter(|joined| current && joined.current == Some(wire))
-                else {
-                    return;
-                };
+                let Some(joined) = peer.find(key).filter(|_| current) else { return };
                 if let (Some(manager), Ok(frame)) =
                     (world.client(client), Frame::ack(&joined.name, id, &(number,)))
                 {
-                    let _ = manager.ack(local, key, &frame);
+                    // It may be another connection meanwhile.
+                    let _ = manager.ack_on(local, key, connection, &frame);
                 }
             }
             Later::ReleaseServer(session, socket) => {
@@ -624,6 +628,7 @@ impl Play<'_> {
             life,
             namespace: namespace.clone(),
             session,
+            seen: false,
             up: Default::default(),
             down: Default::default(),
             last_ack: 0,
@@ -669,7 +674,7 @@ impl Play<'_> {
                 world.coverage().note(Situation::ReliableAgain);
             }
         } else {
-            if let Err(detail) = wire.up.arrive(number) {
+            if let Err(detail) = wire.up.arrive(number, &self.model.unsure) {
                 return world.fail("what a client emits arrives once, in order, without gaps", detail);
             }
             if !self.model.seen_all.insert(number) {
@@ -692,7 +697,7 @@ impl Play<'_> {
     }
 
     fn client_ack(&mut self, world: &mut World, client: ClientId, id: u64, outcome: &AckOutcome) {
-        let now = world.local(client);
+        let now = self.clock(world, client);
         let peer = &mut self.model.peers[client.0];
         let Some(awaited) = peer.acks.remove(&id) else {
             return world.fail("each ack is decided once", format!("{id} of client {}: {outcome:?}", client.0));
@@ -746,10 +751,10 @@ impl Play<'_> {
             // reference's client tells it as ours does.
             let number = args.get::<u64>(0);
             let name = joined.name.clone();
-            let mut before = self.model.wires.values_mut().filter(|wire| {
+            let mut before = self.model.wires.values().filter(|wire| {
                 wire.client == client && wire.life == life && wire.namespace == name
             });
-            if number.is_ok_and(|number| before.any(|wire| wire.down.arrive(number).is_ok())) {
+            if number.is_ok_and(|number| before.any(|wire| wire.down.knows(number))) {
                 return world.coverage().note(Situation::StaleEvent);
             }
             return world.fail("no event before the connect or after the disconnect", format!("{args:?}"));
@@ -761,10 +766,11 @@ impl Play<'_> {
             return world.fail("an attachment stays with its event", format!("{number}"));
         }
         wire.down.gaps |= world.server().is_tainted(wire.session);
-        if let Err(detail) = wire.down.arrive(number) {
+        if let Err(detail) = wire.down.arrive(number, &self.model.unsure) {
             return world.fail("what the server emits arrives once, in order, without gaps", detail);
         }
-        if let Some(ack) = ack {
+        let connection = world.client(client).map(|manager| manager.connection(key));
+        if let (Some(ack), Some(connection)) = (ack, connection) {
             let delay = match self.dice.below(10) {
                 _ if self.healed => 0,
                 0 => return,
@@ -772,7 +778,7 @@ impl Play<'_> {
                 _ => 0,
             };
             let at = world.now() + Duration::from_millis(delay);
-            self.later(at, Later::ClientAck { client, life, key, wire: id, id: ack, number });
+            self.later(at, Later::ClientAck { client, life, key, connection, id: ack, number });
         }
     }
 
@@ -828,7 +834,7 @@ impl Play<'_> {
                 let Some(wire) = joined.current.as_ref().and_then(|id| self.model.wires.get(id)) else {
                     continue;
                 };
-                let missing = (wire.up.missing(), wire.down.missing());
+                let missing = (wire.up.missing(&self.model.unsure), wire.down.missing(&self.model.unsure));
                 let tainted = world.server().is_tainted(wire.session);
                 if !missing.0.is_empty() || !missing.1.is_empty() && !tainted {
                     let detail = format!("client {at} in {}: {missing:?}", joined.name);
@@ -882,12 +888,14 @@ impl Play<'_> {
             if world.is_asleep(client) {
                 continue;
             }
-            let now = world.local(client);
+            let now = self.clock(world, client);
             let budget = self.settings().clients[at].send_budget.max(self.largest) + OVERHEAD;
             let peer = &self.model.peers[at];
             let overdue =
                 peer.acks.iter().find(|(_, awaited)| awaited.deadline.is_some_and(|deadline| deadline < now));
-            if let Some((id, _)) = overdue {
+            // Its timer may still come, at this very instant.
+            let idle = world.client(client).is_some_and(|manager| manager.poll_timeout().is_none_or(|due| due > now));
+            if let Some((id, _)) = overdue.filter(|_| idle) {
                 return world.fail("an ack is decided in time", format!("{id} of client {at}"));
             }
             let Some(manager) = world.client(client) else { continue };
@@ -910,7 +918,8 @@ impl Play<'_> {
             .server_acks
             .iter()
             .find(|(_, awaited)| awaited.deadline.is_some_and(|deadline| deadline < now));
-        if let Some((ack, _)) = overdue {
+        let idle = world.server().sessions().all(|(_, connection)| connection.poll_timeout().is_none_or(|due| due > now));
+        if let Some((ack, _)) = overdue.filter(|_| idle) {
             return world.fail("an ack is decided in time", format!("{ack:?} of the server"));
         }
         self.looks += 1;
@@ -957,8 +966,8 @@ impl App for Play<'_> {
                     if joined.told.is_some() {
                         return world.fail("a socket connects once", format!("{id} of client {}", client.0));
                     }
-                    joined.told = Some(id);
                 }
+                self.model.told(client, socket, &id);
             }
             ClientSocketEvent::Disconnected { socket, reason } => {
                 let told = self.model.peers[client.0].find(socket).and_then(|joined| joined.told.take());
@@ -967,7 +976,7 @@ impl App for Play<'_> {
                 };
                 if reason == CloseReason::IoServerDisconnect {
                     if let Some(wire) = self.model.wires.get(&id) {
-                        let missing = wire.down.missing();
+                        let missing = wire.down.missing(&self.model.unsure);
                         if !missing.is_empty() && !world.server().is_tainted(wire.session) {
                             let detail = format!("{id}: {missing:?}");
                             return world.fail("nothing is lost before a disconnect", detail);
@@ -1074,7 +1083,7 @@ impl App for Play<'_> {
                     return world.fail("a socket disconnects once", format!("{session:?}"));
                 };
                 let Some(wire) = self.model.wires.get(&id) else { return };
-                let missing = wire.up.missing();
+                let missing = wire.up.missing(&self.model.unsure);
                 if reason == CloseReason::ClientNamespaceDisconnect && !missing.is_empty() {
                     let detail = format!("{id}: {missing:?}");
                     world.fail("nothing is lost before a disconnect", detail);
