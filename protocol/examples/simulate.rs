@@ -36,7 +36,9 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = value,
             "--threads" => options.threads = value.max(1),
             "--shrink" => options.shrink = usize::try_from(value).unwrap_or(0),
-            _ => return Err(format!("{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace")),
+            _ => {
+                return Err(format!("{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace"));
+            }
         }
     }
     Ok(options)

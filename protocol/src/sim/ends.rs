@@ -526,7 +526,8 @@ impl World {
             }
         }
         let Some(connection) = self.server.connection(id) else { return busy };
-        let (listed, finished, sid) = (connection.is_listed(), connection.is_finished(), connection.id().clone());
+        let (listed, finished, sid) =
+            (connection.is_listed(), connection.is_finished(), connection.id().clone());
         if !listed {
             self.server.router.remove(&sid);
         }

@@ -150,6 +150,10 @@ impl Model {
             return Err(format!("client {}: {id} is another's", client.0));
         }
         wire.seen = true;
+        // While it is held, its application has not heard yet of a wire before this one that was over at once.
+        if joined.held {
+            self.unsure.extend(&joined.pending);
+        }
         for number in core::mem::take(&mut joined.pending) {
             wire.up.send(number);
         }

@@ -6,19 +6,17 @@ use super::model::{Awaited, Joined, Model, Peer, Wire};
 use super::raw::RawState;
 use super::scenario::{Act, Emit, Scenario, Settings, To};
 use super::world::{Broken, World};
-use super::{App, ClientId, SessionId};
-use crate::client::{self, Event as ClientEvent, Manager, Status};
+use super::{ClientId, SessionId};
+use crate::client::{self, Manager};
 use crate::engine::client::Config as ClientEngineConfig;
 use crate::engine::config::{Config as EngineConfig, Overflow};
 use crate::error::{CloseReason, SendError};
 use crate::frame::Frame;
 use crate::hub::Target;
 use crate::random::Random;
-use crate::server::Event;
 use crate::socket;
-use crate::socket::args::Args;
-use crate::socket::client::{Auth, Config as ClientSocketConfig, SocketEvent as ClientSocketEvent};
-use crate::socket::server::{AckOutcome, SocketEvent, SocketKey};
+use crate::socket::client::{Auth, Config as ClientSocketConfig};
+use crate::socket::server::SocketKey;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -28,20 +26,20 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-const OPEN: Duration = Duration::from_secs(4);
-const REQUEST: Duration = Duration::from_secs(5);
-const JOIN: Duration = Duration::from_secs(4);
-const ACK: Duration = Duration::from_secs(2);
-const BACKOFF: Duration = Duration::from_secs(2);
-const UPGRADE: Duration = Duration::from_secs(3);
-const CLOSE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_secs(4);
-const CONNECT: Duration = Duration::from_millis(2_500);
-const SLACK: Duration = Duration::from_secs(1);
-const NAMESPACES: [&str; 2] = ["/", "/chat"];
-const ROOM: &str = "room";
+pub(super) const OPEN: Duration = Duration::from_secs(4);
+pub(super) const REQUEST: Duration = Duration::from_secs(5);
+pub(super) const JOIN: Duration = Duration::from_secs(4);
+pub(super) const ACK: Duration = Duration::from_secs(2);
+pub(super) const BACKOFF: Duration = Duration::from_secs(2);
+pub(super) const UPGRADE: Duration = Duration::from_secs(3);
+pub(super) const CLOSE: Duration = Duration::from_secs(2);
+pub(super) const PAUSE: Duration = Duration::from_secs(4);
+pub(super) const CONNECT: Duration = Duration::from_millis(2_500);
+pub(super) const SLACK: Duration = Duration::from_secs(1);
+pub(super) const NAMESPACES: [&str; 2] = ["/", "/chat"];
+pub(super) const ROOM: &str = "room";
 /// What a budget may be passed by: the book-keeping of one message, and control packets, which are not refused.
-const OVERHEAD: usize = 4096;
+pub(super) const OVERHEAD: usize = 4096;
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -60,7 +58,7 @@ pub struct Outcome {
 
 /// What is to be done later.
 #[derive(Clone, Debug)]
-enum Later {
+pub(super) enum Later {
     Accept(SessionId, SocketKey, Arc<str>),
     ServerAck(SessionId, SocketKey, u64, u64),
     ClientAck { client: ClientId, life: u32, key: SocketKey, connection: u64, id: u64, number: u64 },
@@ -69,22 +67,22 @@ enum Later {
     Connect(ClientId, u32, SocketKey),
 }
 
-struct Play<'a> {
-    scenario: &'a Scenario,
-    dice: Dice,
-    step: usize,
-    later: BTreeMap<(Instant, u64), Later>,
-    turn: u64,
-    next: u64,
-    model: Model,
-    raws: BTreeMap<ClientId, RawState>,
+pub(super) struct Play<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) dice: Dice,
+    pub(super) step: usize,
+    pub(super) later: BTreeMap<(Instant, u64), Later>,
+    pub(super) turn: u64,
+    pub(super) next: u64,
+    pub(super) model: Model,
+    pub(super) raws: BTreeMap<ClientId, RawState>,
     /// No chance any more: everything is let in and answered.
-    healed: bool,
+    pub(super) healed: bool,
     /// No socket is to come back any more.
-    ending: bool,
-    largest: usize,
-    looks: u32,
-    waiting: BTreeMap<(SessionId, SocketKey), (ClientId, u32, Arc<str>)>,
+    pub(super) ending: bool,
+    pub(super) largest: usize,
+    pub(super) looks: u32,
+    pub(super) waiting: BTreeMap<(SessionId, SocketKey), (ClientId, u32, Arc<str>)>,
 }
 
 /// Plays a scenario to its end, in virtual time; with `transcript` it keeps a diagram.
@@ -130,11 +128,11 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
 }
 
 impl Play<'_> {
-    fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &Settings {
         &self.scenario.settings
     }
 
-    fn begin(&mut self, world: &mut World) {
+    pub(super) fn begin(&mut self, world: &mut World) {
         for at in 0..self.settings().clients.len() {
             let (manager, peer) = self.program(ClientId(at), 0);
             let link = self.settings().clients[at].link;
@@ -149,7 +147,7 @@ impl Play<'_> {
     }
 
     /// A client's program, not started yet.
-    fn program(&mut self, client: ClientId, life: u32) -> (Manager, Peer) {
+    pub(super) fn program(&mut self, client: ClientId, life: u32) -> (Manager, Peer) {
         let settings = &self.scenario.settings;
         let player = &settings.clients[client.0];
         let reconnection = client::Config::default()
@@ -186,11 +184,17 @@ impl Play<'_> {
                 });
             }
         }
-        let peer = Peer { life, clock: Instant::ZERO, namespaces, acks: BTreeMap::new(), offline: Default::default() };
+        let peer = Peer {
+            life,
+            clock: Instant::ZERO,
+            namespaces,
+            acks: BTreeMap::new(),
+            offline: Default::default(),
+        };
         (manager, peer)
     }
 
-    fn connect_all(&mut self, world: &mut World, client: ClientId) {
+    pub(super) fn connect_all(&mut self, world: &mut World, client: ClientId) {
         let now = world.local(client);
         let keys: Vec<SocketKey> =
             self.model.peers[client.0].namespaces.iter().map(|joined| joined.key).collect();
@@ -201,7 +205,7 @@ impl Play<'_> {
         }
     }
 
-    fn run(&mut self, world: &mut World) {
+    pub(super) fn run(&mut self, world: &mut World) {
         let last = self.scenario.steps.last().map_or(Duration::ZERO, |step| step.at);
         world.run_until(Instant::ZERO + last + Duration::from_secs(3), self);
         // Whatever sleeps, stalls or is down is back before the judgement.
@@ -229,18 +233,25 @@ impl Play<'_> {
 
     // --- what is done -----------------------------------------------------------------------------------------
 
-    fn later(&mut self, at: Instant, later: Later) {
+    pub(super) fn later(&mut self, at: Instant, later: Later) {
         self.turn += 1;
         self.later.insert((at, self.turn), later);
     }
 
     /// Data of that size that only that message has.
-    fn data(number: u64, size: usize) -> Bytes {
+    pub(super) fn data(number: u64, size: usize) -> Bytes {
         let pattern = number.to_le_bytes();
         pattern.iter().copied().cycle().take(size.max(1)).collect()
     }
 
-    fn frame(&mut self, name: &str, namespace: &str, ack: Option<u64>, size: usize, binary: bool) -> (u64, Frame) {
+    pub(super) fn frame(
+        &mut self,
+        name: &str,
+        namespace: &str,
+        ack: Option<u64>,
+        size: usize,
+        binary: bool,
+    ) -> (u64, Frame) {
         let number = self.next;
         self.next += 1;
         let frame = if binary {
@@ -254,13 +265,13 @@ impl Play<'_> {
     }
 
     /// A client's clock, as its machine takes it: it does not go back.
-    fn clock(&mut self, world: &World, client: ClientId) -> Instant {
+    pub(super) fn clock(&mut self, world: &World, client: ClientId) -> Instant {
         let peer = &mut self.model.peers[client.0];
         peer.clock = peer.clock.max(world.local(client));
         peer.clock
     }
 
-    fn sync(&mut self, world: &mut World, client: ClientId) {
+    pub(super) fn sync(&mut self, world: &mut World, client: ClientId) {
         let keys: Vec<SocketKey> = match self.model.peers.get(client.0) {
             Some(peer) => peer.namespaces.iter().map(|joined| joined.key).collect(),
             None => return,
@@ -273,7 +284,14 @@ impl Play<'_> {
         }
     }
 
-    fn emit(&mut self, world: &mut World, client: ClientId, namespace: usize, how: Emit, size: usize) {
+    pub(super) fn emit(
+        &mut self,
+        world: &mut World,
+        client: ClientId,
+        namespace: usize,
+        how: Emit,
+        size: usize,
+    ) {
         if world.is_asleep(client) {
             return;
         }
@@ -345,13 +363,13 @@ impl Play<'_> {
     }
 
     /// One of the sockets that the server has.
-    fn member(&self, world: &mut World, pick: u64) -> Option<(SessionId, SocketKey)> {
+    pub(super) fn member(&self, world: &mut World, pick: u64) -> Option<(SessionId, SocketKey)> {
         let members: Vec<_> = world.server().members().collect();
         let at = usize::try_from(pick % members.len().max(1) as u64).unwrap_or(0);
         members.get(at).copied()
     }
 
-    fn server_emit(&mut self, world: &mut World, to: To, size: usize) {
+    pub(super) fn server_emit(&mut self, world: &mut World, to: To, size: usize) {
         if world.is_server_paused() {
             return;
         }
@@ -408,7 +426,7 @@ impl Play<'_> {
         self.sent(world, session, &id, number, sent, before);
     }
 
-    fn broadcast(&mut self, world: &mut World, target: &Target, number: u64, frame: &Frame) {
+    pub(super) fn broadcast(&mut self, world: &mut World, target: &Target, number: u64, frame: &Frame) {
         let before: BTreeMap<SessionId, usize> =
             world.server().sessions().map(|(id, connection)| (id, connection.buffered())).collect();
         for (session, socket, sent) in world.server().broadcast("/", target, frame) {
@@ -419,7 +437,7 @@ impl Play<'_> {
     }
 
     /// The server emitted: it belongs to the wire, unless the budget spoke.
-    fn sent(
+    pub(super) fn sent(
         &mut self,
         world: &mut World,
         session: SessionId,
@@ -448,7 +466,7 @@ impl Play<'_> {
         }
     }
 
-    fn close(&mut self, world: &mut World, client: ClientId) {
+    pub(super) fn close(&mut self, world: &mut World, client: ClientId) {
         let now = world.local(client);
         self.sync(world, client);
         let Some(manager) = world.client(client) else { return };
@@ -458,7 +476,7 @@ impl Play<'_> {
         }
     }
 
-    fn act(&mut self, world: &mut World, act: Act) {
+    pub(super) fn act(&mut self, world: &mut World, act: Act) {
         let now = world.now();
         match act {
             Act::Emit(client, namespace, how, size) => self.emit(world, client, namespace, how, size),
@@ -562,7 +580,7 @@ impl Play<'_> {
         }
     }
 
-    fn do_later(&mut self, world: &mut World, later: Later) {
+    pub(super) fn do_later(&mut self, world: &mut World, later: Later) {
         let now = world.now();
         match later {
             Later::Accept(session, socket, namespace) => self.accept(world, session, socket, &namespace),
@@ -619,7 +637,13 @@ impl Play<'_> {
         }
     }
 
-    fn accept(&mut self, world: &mut World, session: SessionId, socket: SocketKey, namespace: &Arc<str>) {
+    pub(super) fn accept(
+        &mut self,
+        world: &mut World,
+        session: SessionId,
+        socket: SocketKey,
+        namespace: &Arc<str>,
+    ) {
         let behind = self.model.behind.remove(&(session, socket)).unwrap_or_default();
         let Some((client, life, _)) = self.waiting.remove(&(session, socket)) else { return };
         let Ok(id) = world.server().accept(session, socket, namespace) else { return };
@@ -641,491 +665,9 @@ impl Play<'_> {
         }
         self.model.wires.insert(id, wire);
     }
-
-    // --- what is told -----------------------------------------------------------------------------------------
-
-    /// A client's event at the server.
-    fn server_hears(
-        &mut self,
-        world: &mut World,
-        session: SessionId,
-        socket: SocketKey,
-        args: &Args,
-        ack: Option<u64>,
-    ) {
-        let Some(id) = world.server().socket_id(session, socket).cloned() else {
-            return world.fail("an event is of a socket that was let in", format!("{session:?}"));
-        };
-        let Some(wire) = self.model.wires.get_mut(&id) else { return };
-        let Ok(number) = args.get::<u64>(0) else {
-            if self.raws.contains_key(&wire.client) {
-                return;
-            }
-            return world.fail("an event arrives as it was sent", format!("{args:?}"));
-        };
-        if args.attachments().first().is_some_and(|data| *data != Self::data(number, data.len())) {
-            return world.fail("an attachment stays with its event", format!("{number}"));
-        }
-        let (client, life, namespace) = (wire.client, wire.life, wire.namespace.clone());
-        if args.event().as_deref() == Some("r") {
-            if self.model.seen_all.insert(number) {
-                self.model.seen.entry((client, life, namespace)).or_default().push(number);
-            } else {
-                world.coverage().note(Situation::ReliableAgain);
-            }
-        } else {
-            if let Err(detail) = wire.up.arrive(number, &self.model.unsure) {
-                return world.fail("what a client emits arrives once, in order, without gaps", detail);
-            }
-            if !self.model.seen_all.insert(number) {
-                return world.fail("nothing arrives twice", format!("{number} at the server"));
-            }
-            if self.model.peers.get(client.0).is_some_and(|peer| peer.offline.contains(&number)) {
-                world.coverage().note(Situation::OfflineDelivered);
-            }
-        }
-        if let Some(ack) = ack {
-            let delay = match self.dice.below(10) {
-                _ if self.healed => 0,
-                0 => return,
-                1..=2 => self.dice.below(4_000),
-                _ => 0,
-            };
-            let at = world.now() + Duration::from_millis(delay);
-            self.later(at, Later::ServerAck(session, socket, ack, number));
-        }
-    }
-
-    fn client_ack(&mut self, world: &mut World, client: ClientId, id: u64, outcome: &AckOutcome) {
-        let now = self.clock(world, client);
-        let peer = &mut self.model.peers[client.0];
-        let Some(awaited) = peer.acks.remove(&id) else {
-            return world.fail("each ack is decided once", format!("{id} of client {}: {outcome:?}", client.0));
-        };
-        let pending =
-            peer.namespaces.iter_mut().find(|joined| joined.pending.contains(&awaited.number));
-        match outcome {
-            AckOutcome::Answered(args) => {
-                world.coverage().note(Situation::AckAnswered);
-                if args.get::<u64>(0) != Ok(awaited.number) {
-                    return world.fail("an ack has the answer to its event", format!("{id}: {args:?}"));
-                }
-                if !self.model.seen_all.contains(&awaited.number) {
-                    return world.fail("what is acknowledged was delivered", format!("{id}"));
-                }
-                if awaited.deadline.is_none() {
-                    self.model.answered.insert(awaited.number);
-                }
-            }
-            AckOutcome::Timeout => {
-                world.coverage().note(Situation::AckTimeout);
-                if awaited.deadline.is_some_and(|deadline| deadline > now) {
-                    return world.fail("an ack is not too late before its time", format!("{id}"));
-                }
-                // It was not sent, and will not be.
-                if let Some(joined) = pending {
-                    joined.pending.retain(|number| *number != awaited.number);
-                }
-            }
-            AckOutcome::Disconnected => world.coverage().note(Situation::AckDisconnected),
-        }
-        if awaited.deadline.is_none() && !matches!(outcome, AckOutcome::Answered(_)) {
-            world.coverage().note(Situation::ReliableGivenUp);
-        }
-    }
-
-    fn client_hears(
-        &mut self,
-        world: &mut World,
-        client: ClientId,
-        key: SocketKey,
-        args: &Args,
-        ack: Option<u64>,
-    ) {
-        let peer = &mut self.model.peers[client.0];
-        let life = peer.life;
-        let Some(joined) = peer.find(key) else { return };
-        let Some(id) = joined.told.clone() else {
-            // What was on its way to the socket before, when its client left and joined again on the same session.
-            // Nobody can tell that from what a server says before its consent, which clients must take; the
-            // reference's client tells it as ours does.
-            let number = args.get::<u64>(0);
-            let name = joined.name.clone();
-            let mut before = self.model.wires.values().filter(|wire| {
-                wire.client == client && wire.life == life && wire.namespace == name
-            });
-            if number.is_ok_and(|number| before.any(|wire| wire.down.knows(number))) {
-                return world.coverage().note(Situation::StaleEvent);
-            }
-            return world.fail("no event before the connect or after the disconnect", format!("{args:?}"));
-        };
-        let (Some(wire), Ok(number)) = (self.model.wires.get_mut(&id), args.get::<u64>(0)) else {
-            return world.fail("an event arrives as it was sent", format!("{args:?}"));
-        };
-        if args.attachments().first().is_some_and(|data| *data != Self::data(number, data.len())) {
-            return world.fail("an attachment stays with its event", format!("{number}"));
-        }
-        wire.down.gaps |= world.server().is_tainted(wire.session);
-        if let Err(detail) = wire.down.arrive(number, &self.model.unsure) {
-            return world.fail("what the server emits arrives once, in order, without gaps", detail);
-        }
-        let connection = world.client(client).map(|manager| manager.connection(key));
-        if let (Some(ack), Some(connection)) = (ack, connection) {
-            let delay = match self.dice.below(10) {
-                _ if self.healed => 0,
-                0 => return,
-                1..=2 => self.dice.below(4_000),
-                _ => 0,
-            };
-            let at = world.now() + Duration::from_millis(delay);
-            self.later(at, Later::ClientAck { client, life, key, connection, id: ack, number });
-        }
-    }
-
-    // --- the judgement ----------------------------------------------------------------------------------------
-
-    fn judge_connected(&mut self, world: &mut World) {
-        for at in 0..self.model.peers.len() {
-            let client = ClientId(at);
-            self.sync(world, client);
-            let peer = &self.model.peers[at];
-            let Some(manager) = world.client(client) else { continue };
-            let mut wrong = None;
-            for joined in &peer.namespaces {
-                let wanted = manager.sockets().is_some_and(|sockets| sockets.is_wanted(joined.key));
-                if wanted && !manager.is_connected(joined.key) {
-                    wrong = Some(format!("client {at} in {}: {:?}", joined.name, manager.status()));
-                }
-            }
-            if let Some(detail) = wrong {
-                return world.fail("a client comes back once it can", detail);
-            }
-        }
-        // Both sides say the same.
-        let told: Vec<Arc<str>> = self
-            .model
-            .peers
-            .iter()
-            .flat_map(|peer| peer.namespaces.iter().filter_map(|joined| joined.current.clone()))
-            .collect();
-        let mut members = Vec::new();
-        let sockets: Vec<_> = world.server().members().collect();
-        for (session, socket) in sockets {
-            let id = world.server().socket_id(session, socket).cloned();
-            let wire = id.as_ref().and_then(|id| self.model.wires.get(id));
-            if wire.is_some_and(|wire| !self.raws.contains_key(&wire.client)) {
-                members.extend(id);
-            }
-        }
-        let mut expected = told.clone();
-        expected.sort();
-        members.sort();
-        if expected != members {
-            let detail = format!("clients {expected:?}, server {members:?}");
-            world.fail("both sides say who is connected", detail);
-        }
-    }
-
-    fn judge_delivered(&mut self, world: &mut World) {
-        for at in 0..self.model.peers.len() {
-            self.sync(world, ClientId(at));
-            let peer = &self.model.peers[at];
-            for joined in &peer.namespaces {
-                let Some(wire) = joined.current.as_ref().and_then(|id| self.model.wires.get(id)) else {
-                    continue;
-                };
-                let missing = (wire.up.missing(&self.model.unsure), wire.down.missing(&self.model.unsure));
-                let tainted = world.server().is_tainted(wire.session);
-                if !missing.0.is_empty() || !missing.1.is_empty() && !tainted {
-                    let detail = format!("client {at} in {}: {missing:?}", joined.name);
-                    return world.fail("nothing is lost on a wire that lives", detail);
-                }
-                let open: Vec<_> = peer.acks.values().filter(|awaited| joined.reliable.contains(&awaited.number)).collect();
-                if !open.is_empty() {
-                    let detail = format!("client {at} in {}: {open:?}", joined.name);
-                    return world.fail("what must arrive is acknowledged in the end, or given up", detail);
-                }
-            }
-        }
-        if let Err(detail) = self.model.reliable_order() {
-            world.fail("what must arrive is first seen in order", detail);
-        }
-    }
-
-    fn judge_end(&mut self, world: &mut World) {
-        for (at, peer) in self.model.peers.iter().enumerate() {
-            if let Some((id, _)) = peer.acks.first_key_value() {
-                return world.fail("each ack is decided", format!("{id} of client {at}"));
-            }
-            let Some(manager) = world.client(ClientId(at)) else { continue };
-            if manager.status() != Status::Idle
-                || !manager.is_finished()
-                || manager.poll_timeout().is_some()
-                || manager.buffered() > 0
-            {
-                let detail = format!("{manager:?}");
-                return world.fail("a client that is closed is done", detail);
-            }
-        }
-        let left: Vec<SessionId> = world.server().sessions().map(|(id, _)| id).collect();
-        if !left.is_empty() || world.server().listed() > 0 {
-            return world.fail("no session outlives its client", format!("{left:?}"));
-        }
-        if let Some(ack) = self.model.server_acks.keys().next() {
-            return world.fail("each ack is decided", format!("{ack:?} of the server"));
-        }
-        let member = world.server().members().next();
-        if let Some(member) = member {
-            world.fail("membership", format!("{member:?} is still in a hub"));
-        }
-    }
-
-    /// After everything that happens.
-    fn look(&mut self, world: &mut World) {
-        for at in 0..self.model.peers.len() {
-            let client = ClientId(at);
-            self.sync(world, client);
-            if world.is_asleep(client) {
-                continue;
-            }
-            let now = self.clock(world, client);
-            let budget = self.settings().clients[at].send_budget.max(self.largest) + OVERHEAD;
-            let peer = &self.model.peers[at];
-            let overdue =
-                peer.acks.iter().find(|(_, awaited)| awaited.deadline.is_some_and(|deadline| deadline < now));
-            // Its timer may still come, at this very instant.
-            let idle = world.client(client).is_some_and(|manager| manager.poll_timeout().is_none_or(|due| due > now));
-            if let Some((id, _)) = overdue.filter(|_| idle) {
-                return world.fail("an ack is decided in time", format!("{id} of client {at}"));
-            }
-            let Some(manager) = world.client(client) else { continue };
-            let buffered = manager.buffered();
-            if buffered > budget {
-                return world.fail("queues stay within their budgets", format!("client {at}: {buffered}"));
-            }
-        }
-        if world.is_server_paused() {
-            return;
-        }
-        let now = world.now();
-        let budget = self.settings().send_budget.max(self.settings().max_payload).max(self.largest) + OVERHEAD;
-        let full = world.server().sessions().find(|(_, connection)| connection.buffered() > budget);
-        if let Some(detail) = full.map(|(id, connection)| format!("{id:?}: {}", connection.buffered())) {
-            return world.fail("queues stay within their budgets", detail);
-        }
-        let overdue = self
-            .model
-            .server_acks
-            .iter()
-            .find(|(_, awaited)| awaited.deadline.is_some_and(|deadline| deadline < now));
-        let idle = world.server().sessions().all(|(_, connection)| connection.poll_timeout().is_none_or(|due| due > now));
-        if let Some((ack, _)) = overdue.filter(|_| idle) {
-            return world.fail("an ack is decided in time", format!("{ack:?} of the server"));
-        }
-        self.looks += 1;
-        if self.looks % 32 == 0 {
-            let settings = self.settings();
-            let patience = settings.ping_interval + settings.ping_timeout + CLOSE + PAUSE;
-            if let Some(session) = world.forgotten_session(patience) {
-                world.fail("no session outlives its client", format!("{session:?}"));
-            }
-        }
-    }
 }
 
 /// Every other one joins a room.
 fn socket_is_even(id: &str) -> bool {
     id.bytes().last().is_some_and(|digit| digit % 2 == 0)
-}
-
-impl App for Play<'_> {
-    fn client_event(&mut self, world: &mut World, client: ClientId, event: ClientEvent) {
-        self.sync(world, client);
-        let now = world.now();
-        let event = match event {
-            ClientEvent::Socket(event) => event,
-            ClientEvent::Upgraded => return world.coverage().note(Situation::Upgraded),
-            ClientEvent::UpgradeFailed(_) => return world.coverage().note(Situation::UpgradeFailed),
-            ClientEvent::Opened { attempt } if attempt > 0 => {
-                return world.coverage().note(Situation::Reconnected);
-            }
-            ClientEvent::Closed { closed, .. } if closed.reason == CloseReason::PingTimeout => {
-                return world.coverage().note(Situation::ClientPingTimeout);
-            }
-            ClientEvent::DialFailed { closed, .. }
-                if closed.detail == Some(crate::error::PeerError::OpenTimeout) =>
-            {
-                return world.coverage().note(Situation::OpenTimeout);
-            }
-            _ => return,
-        };
-        let life = self.model.peers[client.0].life;
-        match event {
-            ClientSocketEvent::Connected { socket, id } => {
-                if let Some(joined) = self.model.peers[client.0].find(socket) {
-                    if joined.told.is_some() {
-                        return world.fail("a socket connects once", format!("{id} of client {}", client.0));
-                    }
-                }
-                self.model.told(client, socket, &id);
-            }
-            ClientSocketEvent::Disconnected { socket, reason } => {
-                let told = self.model.peers[client.0].find(socket).and_then(|joined| joined.told.take());
-                let Some(id) = told else {
-                    return world.fail("a socket disconnects once", format!("client {}", client.0));
-                };
-                if reason == CloseReason::IoServerDisconnect {
-                    if let Some(wire) = self.model.wires.get(&id) {
-                        let missing = wire.down.missing(&self.model.unsure);
-                        if !missing.is_empty() && !world.server().is_tainted(wire.session) {
-                            let detail = format!("{id}: {missing:?}");
-                            return world.fail("nothing is lost before a disconnect", detail);
-                        }
-                    }
-                    let back = now + Duration::from_millis(self.dice.below(1_000));
-                    self.later(back, Later::Connect(client, life, socket));
-                }
-            }
-            ClientSocketEvent::Refused { socket, .. } => {
-                let back = now + Duration::from_millis(100 + self.dice.below(500));
-                self.later(back, Later::Connect(client, life, socket));
-            }
-            ClientSocketEvent::Event { socket, args, ack } => {
-                self.client_hears(world, client, socket, &args, ack);
-            }
-            ClientSocketEvent::Ack { id, outcome, .. } => self.client_ack(world, client, id, &outcome),
-            ClientSocketEvent::Auth { .. } => {}
-        }
-    }
-
-    fn server_event(&mut self, world: &mut World, session: SessionId, event: Event) {
-        let now = world.now();
-        let event = match event {
-            Event::Socket(event) => event,
-            Event::Closed(closed) => {
-                match (closed.reason, closed.detail) {
-                    (CloseReason::PingTimeout, _) => world.coverage().note(Situation::ServerPingTimeout),
-                    (_, Some(crate::error::PeerError::OverlappingPolls)) => {
-                        world.coverage().note(Situation::OverlappingPolls);
-                    }
-                    (_, Some(crate::error::PeerError::OverlappingPosts)) => {
-                        world.coverage().note(Situation::OverlappingPosts);
-                    }
-                    (_, Some(crate::error::PeerError::ConnectTimeout)) => {
-                        world.coverage().note(Situation::NeverJoined);
-                    }
-                    _ => {}
-                }
-                return;
-            }
-            Event::Message(_) | Event::Upgraded => return,
-        };
-        match event {
-            SocketEvent::Connect { socket, namespace, auth } => {
-                let who = auth.as_deref().and_then(who);
-                let client = world.client_of(session);
-                let raw = client.is_some_and(|client| self.raws.contains_key(&client));
-                let known = client.map(|client| client.0 as u64) == who.map(|(client, _)| client);
-                let (Some(client), true) = (client, raw || known) else {
-                    let detail = format!("{session:?}: {client:?}, {who:?}");
-                    return world.fail("a socket belongs to its client", detail);
-                };
-                let life = who.map_or(0, |(_, life)| u32::try_from(life).unwrap_or(0));
-                self.waiting.insert((session, socket), (client, life, namespace.clone()));
-                match self.dice.below(20) {
-                    0 if !self.healed => {
-                        self.waiting.remove(&(session, socket));
-                        world.coverage().note(Situation::Rejected);
-                        if let Some(connection) = world.server().connection(session) {
-                            let _ = connection.reject(socket, "not now", Some("{\"why\":1}"));
-                        }
-                    }
-                    1..=3 if !self.healed => {
-                        world.coverage().note(Situation::LateAccept);
-                        let (number, frame) = self.frame("s", &namespace, None, 3, true);
-                        let Some(connection) = world.server().connection(session) else { return };
-                        let before = connection.buffered();
-                        if connection.emit(socket, &frame).is_ok() && connection.buffered() != before {
-                            self.model.behind.entry((session, socket)).or_default().push(number);
-                            world.coverage().note(Situation::Behind);
-                        }
-                        let at = now + Duration::from_millis(self.dice.below(1_500));
-                        self.later(at, Later::Accept(session, socket, namespace));
-                    }
-                    _ => self.accept(world, session, socket, &namespace),
-                }
-            }
-            SocketEvent::Event { socket, args, ack } => {
-                self.server_hears(world, session, socket, &args, ack);
-            }
-            SocketEvent::Ack { socket, id, outcome } => {
-                let Some(awaited) = self.model.server_acks.remove(&(session, socket, id)) else {
-                    return world.fail("each ack is decided once", format!("{id} of {session:?}"));
-                };
-                match outcome {
-                    AckOutcome::Answered(args) => {
-                        world.coverage().note(Situation::ServerAckAnswered);
-                        if args.get::<u64>(0) != Ok(awaited.number) {
-                            world.fail("an ack has the answer to its event", format!("{id}: {args:?}"));
-                        }
-                    }
-                    AckOutcome::Timeout => {
-                        world.coverage().note(Situation::ServerAckTimeout);
-                        if awaited.deadline.is_some_and(|deadline| deadline > now) {
-                            world.fail("an ack is not too late before its time", format!("{id}"));
-                        }
-                    }
-                    AckOutcome::Disconnected => world.coverage().note(Situation::ServerAckDisconnected),
-                }
-            }
-            SocketEvent::Disconnected { socket, reason } => {
-                let Some(id) = world.server().socket_id(session, socket).cloned() else {
-                    return world.fail("a socket disconnects once", format!("{session:?}"));
-                };
-                let Some(wire) = self.model.wires.get(&id) else { return };
-                let missing = wire.up.missing(&self.model.unsure);
-                if reason == CloseReason::ClientNamespaceDisconnect && !missing.is_empty() {
-                    let detail = format!("{id}: {missing:?}");
-                    world.fail("nothing is lost before a disconnect", detail);
-                }
-            }
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let step = self.scenario.steps.get(self.step).map(|step| Instant::ZERO + step.at);
-        let later = self.later.first_key_value().map(|((at, _), _)| *at);
-        step.into_iter().chain(later).min()
-    }
-
-    fn wake(&mut self, world: &mut World) {
-        let now = world.now();
-        if let Some(step) = self.scenario.steps.get(self.step).filter(|step| Instant::ZERO + step.at <= now) {
-            self.step += 1;
-            return self.act(world, step.act);
-        }
-        if self.later.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
-            if let Some((_, later)) = self.later.pop_first() {
-                self.do_later(world, later);
-            }
-        }
-    }
-
-    fn inspect(&mut self, world: &mut World) {
-        for client in world.take_cuts() {
-            let awaits = self.model.server_acks.keys().any(|(session, _, _)| world.client_of(*session) == Some(client));
-            if awaits {
-                world.coverage().note(Situation::ServerAckPendingAtCut);
-            }
-        }
-        self.look(world);
-    }
-}
-
-/// Who a client says it is.
-fn who(auth: &[u8]) -> Option<(u64, u64)> {
-    let text = core::str::from_utf8(auth).ok()?;
-    let inner = text.strip_prefix("{\"who\":[")?.strip_suffix("]}")?;
-    let (client, life) = inner.split_once(',')?;
-    Some((client.parse().ok()?, life.parse().ok()?))
 }

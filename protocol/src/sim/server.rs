@@ -47,6 +47,8 @@ pub struct Server {
     pub(super) last_session: u64,
     pub(super) last_socket: u64,
     pub(super) paused_until: Option<Instant>,
+    /// When it last went on after it had stood still.
+    pub(super) resumed: Instant,
     /// Sessions with a poll that the network repeated: what that fetched reached nobody.
     pub(super) tainted: BTreeSet<SessionId>,
 }
@@ -63,6 +65,7 @@ impl Server {
             last_session: 0,
             last_socket: 0,
             paused_until: None,
+            resumed: Instant::ZERO,
             tainted: BTreeSet::new(),
         }
     }

@@ -48,7 +48,10 @@ pub enum Heard {
 pub(super) enum Machine {
     Manager(Box<Manager>),
     /// Driven by whoever runs the simulation.
-    Raw { last: u64, heard: Vec<(RequestId, Heard)> },
+    Raw {
+        last: u64,
+        heard: Vec<(RequestId, Heard)>,
+    },
 }
 
 #[derive(Debug)]
@@ -87,9 +90,15 @@ impl Node {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     /// The next item of a lane arrives.
-    Arrival { channel: u64, up: bool },
+    Arrival {
+        channel: u64,
+        up: bool,
+    },
     /// An end is told that its connection broke.
-    Told { channel: u64, client: bool },
+    Told {
+        channel: u64,
+        client: bool,
+    },
     /// A look at a client: something that held it is over.
     Wake(ClientId),
     ServerWakes,
@@ -232,7 +241,7 @@ impl World {
     /// A session that no client knows of, and that was not heard for longer than `patience`.
     pub fn forgotten_session(&mut self, patience: Duration) -> Option<SessionId> {
         let now = self.now;
-        let nodes = &self.nodes;
+        let (nodes, resumed) = (&self.nodes, self.server.resumed);
         for (id, session) in &mut self.server.sessions {
             let sid = session.connection.id();
             let known = nodes.iter().any(|node| match &node.machine {
@@ -247,7 +256,7 @@ impl World {
                 continue;
             }
             let since = *session.orphan.get_or_insert(now);
-            if now - since.max(session.heard) > patience {
+            if now - since.max(session.heard).max(resumed) > patience {
                 return Some(*id);
             }
         }
@@ -379,6 +388,7 @@ impl World {
             Happening::ServerWakes => {
                 if self.server.paused_until.is_some_and(|until| until <= self.now) {
                     self.server.paused_until = None;
+                    self.server.resumed = self.now;
                     self.remark("the server goes on");
                 }
             }
@@ -540,10 +550,9 @@ impl World {
 
     /// Forgets a connection that is over for both ends.
     pub(super) fn forget_if_over(&mut self, number: u64) {
-        let over = self
-            .channels
-            .get(&number)
-            .is_some_and(|channel| !channel.client_open && !channel.server_open && channel.up.queue.is_empty());
+        let over = self.channels.get(&number).is_some_and(|channel| {
+            !channel.client_open && !channel.server_open && channel.up.queue.is_empty()
+        });
         if over {
             self.channels.remove(&number);
         }
