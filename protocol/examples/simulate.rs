@@ -37,7 +37,9 @@ fn options() -> Result<Options, String> {
             "--threads" => options.threads = value.max(1),
             "--shrink" => options.shrink = usize::try_from(value).unwrap_or(0),
             _ => {
-                return Err(format!("{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace"));
+                return Err(format!(
+                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace"
+                ));
             }
         }
     }

@@ -142,6 +142,8 @@
 //! # Features
 //!
 //! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
+//!
+//! `sim` adds the module of that name: clients, a server and links with faults in virtual time, for tests.
 #![no_std]
 #![forbid(unsafe_code)]
 
