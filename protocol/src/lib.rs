@@ -187,6 +187,16 @@ pub mod random;
 pub mod rate;
 pub mod server;
 #[cfg(feature = "sim")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "a panic is how a simulation reports a finding"
+)]
 pub mod sim;
 pub mod socket;
 pub mod time;
