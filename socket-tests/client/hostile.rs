@@ -86,12 +86,18 @@ fn text_frame(text: &str) -> Vec<u8> {
     out
 }
 
-fn hurried(addr: SocketAddr, transports: &[TransportKind]) -> ClientBuilder {
-    quick(addr, transports).timeout(Duration::from_millis(300)).join_timeout(Duration::from_millis(300))
+/// What a client says of a server that lets nobody in.
+async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
+    refusal_of(quick(addr, transports)).await
 }
 
-async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
-    let client = hurried(addr, transports).build().unwrap();
+/// The same, of a client that waits for 0.3 s only: for servers that never answer.
+async fn soon_given_up(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
+    refusal_of(quick(addr, transports).timeout(Duration::from_millis(300))).await
+}
+
+async fn refusal_of(builder: ClientBuilder) -> ConnectError {
+    let client = builder.build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
     soon(client.closed()).await;
     error
@@ -101,7 +107,7 @@ async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError
 async fn silence_is_given_up_in_time() {
     let addr = scripted(|stream, _| forever(stream)).await;
     for transports in TRANSPORTS {
-        let error = refusal(addr, transports).await;
+        let error = soon_given_up(addr, transports).await;
         assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
     }
     // After half of a response, too.
@@ -111,7 +117,7 @@ async fn silence_is_given_up_in_time() {
         forever(stream).await;
     })
     .await;
-    let error = refusal(addr, POLLING).await;
+    let error = soon_given_up(addr, POLLING).await;
     assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
     // A drop now and then does not prolong it.
     let addr = scripted(|mut stream, _| async move {
@@ -125,7 +131,7 @@ async fn silence_is_given_up_in_time() {
     })
     .await;
     for transports in TRANSPORTS {
-        let error = refusal(addr, transports).await;
+        let error = soon_given_up(addr, transports).await;
         assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
     }
 }
@@ -150,7 +156,7 @@ async fn garbage_is_no_server() {
         })
         .await;
         for transports in TRANSPORTS {
-            let error = refusal(addr, transports).await;
+            let error = soon_given_up(addr, transports).await;
             assert!(
                 matches!(error.peer_error(), Some(PeerError::RequestFailed | PeerError::OpenTimeout)),
                 "{garbage:?} {error:?}"
@@ -228,7 +234,7 @@ async fn a_namespace_that_is_never_answered_is_given_up() {
         forever(stream).await;
     })
     .await;
-    let error = refusal(addr, WEBSOCKET).await;
+    let error = refusal_of(quick(addr, WEBSOCKET).join_timeout(Duration::from_millis(300))).await;
     assert!(matches!(error, ConnectError::Timeout), "{error:?}");
 }
 
@@ -258,7 +264,7 @@ async fn an_endless_body_is_cut_off() {
             })
             .await;
             for transports in TRANSPORTS {
-                let client = hurried(addr, transports).max_message(100_000).build().unwrap();
+                let client = quick(addr, transports).max_message(100_000).build().unwrap();
                 let error = soon(client.connect()).await.unwrap_err();
                 if transports == WEBSOCKET {
                     let expected: u16 = status[..3].parse().unwrap();
