@@ -2,7 +2,7 @@
 
 use crate::sansocket::{Ack, Args, Data, Server, Socket};
 use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
-use crate::suite::support::{serve, soon, until};
+use crate::suite::support::{log, serve, soon, until};
 use futures_util::StreamExt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -77,14 +77,20 @@ async fn a_loop_survives_a_lost_connection() {
         let relay = Relay::to(addr).await;
         let client = quick(relay.addr, transports).build().unwrap();
         let mut events = client.events();
+        let (log, mut ends) = log();
+        client.on_disconnect(move || {
+            log.note("disconnected");
+            async {}
+        });
         soon(client.connect()).await.unwrap();
         for round in 0..3 {
             client.emit("burst", &3).unwrap();
             for number in 0..3 {
                 assert_eq!(soon(events.next()).await.unwrap().decode::<u32>().unwrap(), number, "{round}");
             }
-            relay.cut();
-            until("it is seen", || !client.is_connected()).await;
+            relay.close();
+            ends.expect("disconnected").await;
+            relay.open();
         }
         soon(client.connected()).await.unwrap();
         let id = client.id().unwrap();

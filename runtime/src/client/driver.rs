@@ -116,10 +116,15 @@ impl Driver {
         let mut at = 0;
         while let Some((id, exchange)) = self.exchanges.get_mut(at) {
             let id = *id;
-            let done = match exchange {
+            // It may be the application that dials.
+            let polled = catch_unwind(AssertUnwindSafe(|| match exchange {
                 Exchange::Request(future) => future.as_mut().poll(context).map(Done::Request),
                 Exchange::WebSocket(future) => future.as_mut().poll(context).map(Done::WebSocket),
-            };
+            }));
+            let done = polled.unwrap_or_else(|panic| {
+                let error = io::Error::other(HandlerError::panic(&*panic).to_string());
+                Poll::Ready(Done::Request(Err(error.into())))
+            });
             let Poll::Ready(done) = done else {
                 at += 1;
                 continue;
