@@ -143,6 +143,8 @@
 //! # Features
 //!
 //! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
+//!
+//! `sim` adds the module of that name: clients, a server and links with faults in virtual time, for tests.
 #![no_std]
 #![forbid(unsafe_code)]
 // Bad input never panics. What looks as if it might is written so that it cannot, or carries its proof.
@@ -184,5 +186,7 @@ pub mod hub;
 pub mod random;
 pub mod rate;
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod socket;
 pub mod time;

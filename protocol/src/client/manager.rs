@@ -280,7 +280,7 @@ impl Manager {
 
     /// A request was answered, with the whole of the body.
     pub fn handle_response(&mut self, now: Instant, request: RequestId, status: u16, body: Bytes) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         let packets =
             self.owner(request).and_then(|engine| engine.begin_response(now, request, status, body));
         if let Some(packets) = packets {
@@ -328,7 +328,7 @@ impl Manager {
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
     pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         let message =
             self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
         self.settle_opened(now);
@@ -519,6 +519,16 @@ impl Manager {
     }
 
     // --- inside -----------------------------------------------------------------------------------------------
+
+    /// Before messages: what was awaited for too long is decided first, so that nothing of it is sent any more. Not
+    /// so what judges the server's silence, which this input may end.
+    fn tick_input(&mut self, now: Instant) -> Instant {
+        let now = self.tick(now);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.expire_acks(now);
+        }
+        now
+    }
 
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {
