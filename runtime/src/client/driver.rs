@@ -304,16 +304,21 @@ impl Driver {
         let mut begun = false;
         loop {
             let mut inner = self.shared.cell.lock();
-            let Some(transmit) = inner.machine.poll_transmit() else { break };
-            drop(inner);
-            match transmit {
-                Transmit::Write { websocket, message } => {
-                    if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
-                        if found.state == State::Open {
-                            found.write(&message, &mut self.random);
+            let other = loop {
+                match inner.machine.poll_transmit() {
+                    Some(Transmit::Write { websocket, message }) => {
+                        if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
+                            if found.state == State::Open {
+                                found.write(&message, &mut self.random);
+                            }
                         }
                     }
+                    other => break other,
                 }
+            };
+            drop(inner);
+            let Some(transmit) = other else { break };
+            match transmit {
                 Transmit::CloseWebSocket { websocket, code } => {
                     let until = self.now + LINGER;
                     if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {

@@ -112,7 +112,8 @@ impl<T> Taking<T> {
         drop(before);
         let mut state = self.queue.lock();
         if let Some(item) = state.items.pop_front() {
-            let giver = state.giver.take();
+            // Not for each one: the task would wake up as often.
+            let giver = if state.items.len() <= WAITING / 2 { state.giver.take() } else { None };
             drop(state);
             giver.into_iter().for_each(Waker::wake);
             return Poll::Ready(Some(item));
