@@ -95,6 +95,7 @@
 //! assert!(world.broken().is_none(), "{}", world.trace().transcript());
 //! ```
 
+mod acts;
 mod app;
 mod coverage;
 mod dice;
