@@ -82,7 +82,7 @@ impl Frame {
 
     /// A server's consent to a CONNECT: `40{"sid":"..."}`. The namespace is the one that the peer asked for.
     pub fn connect(namespace: &str, sid: &str) -> Self {
-        let mut text = header(b'0', namespace, 11 + sid.len());
+        let mut text = header(b'0', namespace, sid.len().saturating_add(11));
         text.extend_from_slice(b"{\"sid\":");
         push_string(&mut text, sid);
         text.push(b'}');
@@ -114,7 +114,7 @@ impl Frame {
 
     /// A text message of plain Engine.IO, without Socket.IO: `4` and the text.
     pub fn text_message(text: &str) -> Self {
-        let mut message = Vec::with_capacity(1 + text.len());
+        let mut message = Vec::with_capacity(text.len().saturating_add(1));
         message.push(b'4');
         message.extend_from_slice(text.as_bytes());
         Self::from_text(message)
@@ -137,7 +137,7 @@ impl Frame {
 
     /// The bytes that it counts for in a budget: text and attachments, without what a transport adds.
     pub fn wire_len(&self) -> usize {
-        self.text.len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
+        self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
     /// What it consists of, without a copy: one who owns it alone need not share it.
@@ -162,10 +162,12 @@ impl Frame {
         let json_len = match args.json_len() {
             // Bytes that are allocated at their exact size need nothing beside them.
             Some(list) => {
-                let name = event.map_or(0, |event| event.len() + 2);
+                let name = event.map_or(0, |event| event.len().saturating_add(2));
                 let comma = usize::from(event.is_some() && list > 0);
-                let digits = id.map_or(0, |id| id.checked_ilog10().map_or(1, |log| log as usize + 1));
-                digits + 1 + name + comma + list + 1
+                let digits =
+                    id.map_or(0, |id| id.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1)));
+                // The `2` are the brackets.
+                [digits, name, comma, list].into_iter().fold(2, usize::saturating_add)
             }
             None => INITIAL_CAPACITY,
         };
@@ -187,9 +189,8 @@ impl Frame {
             return Ok(Self::from_text(text));
         }
         // Only now is it known to be a binary packet: 2 becomes 5, 3 becomes 6, and the count comes in between.
-        text[1] = digit + 3;
         let count = attachments.len().to_string();
-        text.splice(2..2, count.bytes().chain([b'-']));
+        text.splice(1..2, [digit.saturating_add(3)].into_iter().chain(count.bytes()).chain([b'-']));
         Ok(Self { text: Bytes::from(text), attachments: Some(attachments.into()) })
     }
 }
@@ -197,7 +198,8 @@ impl Frame {
 /// The engine's digit, the packet's digit and the namespace, with room for what comes behind.
 fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
     let named = !matches!(namespace, "" | "/");
-    let mut text = Vec::with_capacity(2 + if named { namespace.len() + 1 } else { 0 } + behind);
+    let mut text =
+        Vec::with_capacity(if named { namespace.len().saturating_add(3) } else { 2 }.saturating_add(behind));
     text.extend_from_slice(&[b'4', digit]);
     if named {
         text.extend_from_slice(namespace.as_bytes());

@@ -138,12 +138,28 @@
 //! | [`frame`] | a message, encoded once and shared by all who receive it |
 //! | [`error`] | why a session ended, what a peer did wrong, why a command failed |
 //! | [`time`], [`random`] | time and randomness as the caller gives them |
+//! | [`rate`] | how often something may happen: token buckets |
 //!
 //! # Features
 //!
 //! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
+//!
+//! `sim` adds the module of that name: clients, a server and links with faults in virtual time, for tests.
 #![no_std]
 #![forbid(unsafe_code)]
+// Bad input never panics. What looks as if it might is written so that it cannot, or carries its proof.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+    )
+)]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -155,9 +171,22 @@ pub mod error;
 pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "a panic is how a fuzzer reports a finding"
+)]
 pub mod fuzzing;
 pub mod hub;
 pub mod random;
+pub mod rate;
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod socket;
 pub mod time;

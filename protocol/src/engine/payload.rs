@@ -48,11 +48,12 @@ impl Encoder {
     pub fn binary(&mut self, data: &[u8]) {
         self.separate();
         let needed = base64::encoded_len(data.len(), true).unwrap_or(0);
-        let start = self.body.len() + 1;
         self.body.push(b'b');
-        self.body.resize(start + needed, 0);
-        let written = BASE64.encode_slice(data, &mut self.body[start..]).unwrap_or(0);
-        self.body.truncate(start + written);
+        let start = self.body.len();
+        self.body.resize(start.saturating_add(needed), 0);
+        let room = self.body.get_mut(start..).unwrap_or_default();
+        let written = BASE64.encode_slice(data, room).unwrap_or(0);
+        self.body.truncate(start.saturating_add(written));
     }
 
     /// The body.

@@ -123,16 +123,19 @@ fn percent_decode(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let hex = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = match (byte, bytes.get(at + 1), bytes.get(at + 2)) {
-            (b'%', Some(&high), Some(&low)) => hex(high).zip(hex(low)).map(|(high, low)| high * 16 + low),
+    let mut rest = text.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let [first, behind @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, behind @ ..] => {
+                hex(*high).zip(hex(*low)).map(|(high, low)| (high << 4 | low, behind))
+            }
             _ => None,
         };
-        decoded.push(escaped.unwrap_or(if byte == b'+' { b' ' } else { byte }));
-        at += if escaped.is_some() { 3 } else { 1 };
+        let plain = if *first == b'+' { b' ' } else { *first };
+        let (byte, behind) = escaped.unwrap_or((plain, behind));
+        decoded.push(byte);
+        rest = behind;
     }
     Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }

@@ -182,7 +182,7 @@ impl Server {
     /// Bytes that wait for the peer: queued here (with 32 more for each message), and not yet written by the
     /// owner.
     pub fn buffered(&self) -> usize {
-        self.queued + self.unwritten
+        self.queued.saturating_add(self.unwritten)
     }
 
     /// Whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
@@ -292,7 +292,7 @@ impl Server {
         if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
-            self.queued += open.len() + PER_MESSAGE;
+            self.queued = self.queued.saturating_add(open.len().saturating_add(PER_MESSAGE));
             self.out.push_front(Outgoing::Message(Message::Text(open)));
         } else if self.upgrade.is_none_or(|upgrade| upgrade.websocket != websocket)
             && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
@@ -379,11 +379,11 @@ impl Server {
         let (text, attachments) = frame.into_parts();
         // Only a raw binary message has none.
         if !text.is_empty() {
-            self.queued += text.len() + PER_MESSAGE;
+            self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
             self.out.push_back(Outgoing::Message(Message::Text(text)));
         }
         for attachment in attachments.as_deref().unwrap_or_default() {
-            self.queued += attachment.len() + PER_MESSAGE;
+            self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
         true
@@ -468,8 +468,8 @@ impl Server {
                     Outgoing::Ping => Message::Text(Bytes::from_static(b"2")),
                     Outgoing::Message(message) => {
                         let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
-                        self.unwritten += bytes.len();
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
                 };

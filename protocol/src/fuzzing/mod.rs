@@ -8,6 +8,7 @@
 //! that it judges: [`engine`] has its own base64, [`socket`] reads JSON by serde_json alone, [`hub`] compares with a
 //! list of lists.
 
+pub mod client;
 pub mod engine;
 pub mod http;
 pub mod hub;
@@ -19,7 +20,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("socket_packet", socket::packet),
@@ -28,5 +29,6 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("http", http::admission),
     ("server", server::any_order),
     ("hub", hub::against_the_model),
-    // Those of the client's machine, and of the two machines against each other, belong here.
+    ("client", client::any_order),
+    // That of the two machines against each other belongs here.
 ];

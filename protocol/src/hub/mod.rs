@@ -180,6 +180,10 @@ impl<H: Clone> Hub<H> {
             }
         };
         self.by_id.insert(id.clone(), index);
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "proof: it is the index of a slot, and a slot is never taken out"
+        )]
         let slot = &mut self.slots[index as usize];
         slot.socket = Some(Socket { id, handle, rooms: Vec::new() });
         Ok(Key { index, generation: slot.generation })
@@ -192,6 +196,7 @@ impl<H: Clone> Hub<H> {
         let socket = self.slot_mut(key)?.socket.take()?;
         self.by_id.remove(&socket.id);
         // A slot whose generations are used up is retired: a key must never come back to life.
+        #[allow(clippy::indexing_slicing, reason = "proof: `slot_mut` has just found it")]
         let slot = &mut self.slots[key.index as usize];
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
@@ -300,7 +305,7 @@ impl<H: Clone> Hub<H> {
     pub fn close_room(&mut self, room: &str) {
         let Some(number) = self.rooms.find(room) else { return };
         for index in self.rooms.close(number) {
-            if let Some(socket) = &mut self.slots[index as usize].socket {
+            if let Some(Slot { socket: Some(socket), .. }) = self.slots.get_mut(index as usize) {
                 forget(&mut socket.rooms, number);
             }
         }
@@ -342,8 +347,8 @@ impl<H: Clone> Hub<H> {
         let mut outcome = Joined::default();
         for key in self.keys(target) {
             match self.join(key, room) {
-                Ok(newly) => outcome.joined += usize::from(newly),
-                Err(_) => outcome.refused += 1,
+                Ok(newly) => outcome.joined = outcome.joined.saturating_add(usize::from(newly)),
+                Err(_) => outcome.refused = outcome.refused.saturating_add(1),
             }
         }
         Ok(outcome)

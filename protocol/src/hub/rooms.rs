@@ -65,7 +65,7 @@ impl Rooms {
         };
         let name: Arc<str> = name.into();
         self.by_name.insert(name.clone(), number);
-        self.table[number as usize] = Some(Room { name, members: Members::new() });
+        *self.table.get_mut(number as usize)? = Some(Room { name, members: Members::new() });
         Some(number)
     }
 

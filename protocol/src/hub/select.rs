@@ -25,7 +25,7 @@ impl<'a> Slots<'a> {
             (None, Some(room)) => Self::Room(room),
             (id, None) => Self::One(id),
             (Some(id), Some(room)) => {
-                let mut all = Vec::with_capacity(room.len() + 1);
+                let mut all = Vec::with_capacity(room.len().saturating_add(1));
                 all.push(id);
                 all.extend(room);
                 Self::union(all)

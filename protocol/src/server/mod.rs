@@ -1,7 +1,11 @@
 //! The server's end of a connection: which session a request belongs to, and one session with Socket.IO on top.
 
+mod admission;
 pub mod connection;
+mod counts;
 pub mod router;
 
+pub use admission::Refused;
 pub use connection::{Connection, Event};
+pub use counts::{Counts, Limit};
 pub use router::{Grant, RegisterError, Route, Router};

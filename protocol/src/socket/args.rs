@@ -57,6 +57,11 @@ pub(super) struct Shape {
 
 impl Shape {
     /// `[name, arguments...]`.
+    #[inline]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "proof: a position is at most one byte behind the end of a slice"
+    )]
     pub(super) fn event(json: &[u8], name: Range<usize>, count: usize) -> Self {
         // Behind the name stands a comma, if anything.
         let comma = skip_blanks(json, name.end);
@@ -64,6 +69,11 @@ impl Shape {
     }
 
     /// `[arguments...]` at `array`.
+    #[inline]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "proof: a position is at most one byte behind the end of a slice"
+    )]
     pub(super) fn list(json: &[u8], array: usize, count: usize) -> Self {
         Self { name: (0, 0), first: skip_blanks(json, array + 1), count }
     }
@@ -158,7 +168,7 @@ impl Args {
     /// The JSON text of argument `position`, counted from 0.
     pub fn raw(&self, position: usize) -> Option<&str> {
         let json = self.argument(position)?;
-        core::str::from_utf8(&json[..skip_value(json, 0)]).ok()
+        core::str::from_utf8(json.get(..skip_value(json, 0))?).ok()
     }
 
     /// Decodes argument `position`, counted from 0. An `Option` may be missing.
@@ -217,7 +227,7 @@ impl Args {
         let mut rest = self.clone();
         rest.shape.count = self.shape.count.saturating_sub(n);
         if let Some(json) = self.argument(n) {
-            rest.shape.first = self.text.len() - json.len();
+            rest.shape.first = self.text.len().saturating_sub(json.len());
         }
         rest
     }
@@ -245,7 +255,7 @@ impl Args {
         let mut outermost = None;
         // They are reported in the order in which they end, so the argument itself comes last.
         let end = skip_value(json, 0);
-        let found = placeholder::placeholders(&json[..end], |found| {
+        let found = placeholder::placeholders(json.get(..end)?, |found| {
             outermost = (found.span.end == end).then_some(found.num).flatten();
             Ok::<(), ()>(())
         });
@@ -254,7 +264,7 @@ impl Args {
 
     /// The bytes that these arguments keep alive: the packet's text and the attachments.
     pub fn wire_len(&self) -> usize {
-        self.text.len() + self.attachments().iter().map(Bytes::len).sum::<usize>()
+        self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
     pub(super) fn text(&self) -> &Bytes {
@@ -300,6 +310,10 @@ impl Args {
 }
 
 /// From the beginning of an argument to the beginning of the one behind it.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: a position is at most one byte behind the end of a slice"
+)]
 pub(super) fn next(json: &[u8]) -> Option<&[u8]> {
     let comma = skip_blanks(json, skip_value(json, 0));
     json.get(skip_blanks(json, comma + 1)..)

@@ -190,7 +190,7 @@ impl<'de> SeqAccess<'de> for Arguments<'_, 'de> {
             Some(json) if self.position < args.len() => next(json),
             Some(_) => None,
         };
-        self.position += 1;
+        self.position = self.position.saturating_add(1);
         let value = match self.json {
             None => seed.deserialize(Missing(progress)),
             Some(json) => {
@@ -205,6 +205,6 @@ impl<'de> SeqAccess<'de> for Arguments<'_, 'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.len - self.position)
+        Some(self.len.saturating_sub(self.position))
     }
 }

@@ -148,14 +148,14 @@ impl ArgsEncoder<'_> {
             };
             let num = message.attachments.len();
             message.attachments.push(attachment.clone());
-            message.placeholders += 1;
+            message.placeholders = message.placeholders.saturating_add(1);
             if found.num != Some(num) || !found.is_canonical(json) {
-                message.text.extend_from_slice(&json[copied..found.span.start]);
+                message.text.extend_from_slice(json.get(copied..found.span.start).unwrap_or_default());
                 placeholder::push(&mut message.text, num);
                 copied = found.span.end;
             }
         }
-        message.text.extend_from_slice(&json[copied..]);
+        message.text.extend_from_slice(json.get(copied..).unwrap_or_default());
     }
 }
 
@@ -191,10 +191,11 @@ impl Message {
         if self.attachments.is_empty() {
             return Ok(());
         }
-        let mut found = 0;
+        let mut found = 0usize;
         if self.has_foreign_json {
-            let counted = placeholder::placeholders(&self.text[self.array..], |_| {
-                found += 1;
+            let json = self.text.get(self.array..).unwrap_or_default();
+            let counted = placeholder::placeholders(json, |_| {
+                found = found.saturating_add(1);
                 Ok::<(), core::convert::Infallible>(())
             });
             let Ok(()) = counted;

@@ -199,6 +199,10 @@ impl Packet {
     /// assert_eq!(error, PacketError::ReservedEvent("connect".to_string()));
     /// # Ok::<(), PacketError>(())
     /// ```
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "proof: `at` and `end` are at most the length of the text, and what is added to them lies within it"
+    )]
     pub fn decode(text: Bytes, max_attachments: usize) -> Result<Self, PacketError> {
         // Most texts are ASCII, and to see that is cheaper.
         if !text.is_ascii() && core::str::from_utf8(&text).is_err() {
@@ -226,8 +230,7 @@ impl Packet {
         }
 
         let mut namespace = at..at;
-        if bytes.get(at) == Some(&b'/') {
-            let rest = &bytes[at..];
+        if let Some(rest @ [b'/', ..]) = bytes.get(at..) {
             let len = rest.iter().position(|&byte| byte == b',');
             namespace.end = at + len.unwrap_or(rest.len());
             at = namespace.end + usize::from(len.is_some());
@@ -237,8 +240,8 @@ impl Packet {
         let id = if end == at { None } else { Some(id.ok_or(PacketError::IdOverflow)?) };
 
         let data = skip_blanks(bytes, end);
-        let shape = if data == bytes.len() { Shape::default() } else { check(kind, bytes, data)? };
-        if attachments > 0 && !placeholder::are_legal(&bytes[data..], attachments) {
+        let shape = check(kind, bytes, data)?;
+        if attachments > 0 && !placeholder::are_legal(bytes.get(data..).unwrap_or_default(), attachments) {
             return Err(PacketError::IllegalPlaceholder { announced: attachments });
         }
         Ok(Self { kind, namespace, id, attachments, data, args: Args::new(text, shape) })
@@ -303,6 +306,10 @@ impl Packet {
 }
 
 /// The number that begins at `at` and where it ends; `None` if it is too large.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: `end` is at most the length of the text, and the digit is at least `0`"
+)]
 fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
     let mut value = Some(0u64);
     let mut end = at;
@@ -314,10 +321,11 @@ fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
     (value, end)
 }
 
-/// Checks the payload, which begins at `data` with something else than a blank.
+/// Checks the payload, which begins at `data` with something else than a blank. There need not be one.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: `data` is the position of a byte")]
 fn check(kind: PacketType, bytes: &[u8], data: usize) -> Result<Shape, PacketError> {
     let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
-    let first = bytes[data];
+    let Some(&first) = bytes.get(data) else { return Ok(Shape::default()) };
     let (fits, reason) = match kind {
         PacketType::Connect => (first == b'{', "expected an object"),
         PacketType::Disconnect => (false, "expected none"),
@@ -339,10 +347,11 @@ fn check(kind: PacketType, bytes: &[u8], data: usize) -> Result<Shape, PacketErr
                 Some(b'-' | b'0'..=b'9') => start..skip_scalar(bytes, start),
                 _ => return Err(invalid(start, "the event's name must be a string or a number")),
             };
-            let shape = Shape::event(bytes, name.clone(), values - 1);
+            let shape = Shape::event(bytes, name.clone(), values.saturating_sub(1));
             // A shorter one is none of them, however it is written.
             if name.len() >= SHORTEST_RESERVED {
-                if let Some(name) = event_name(&bytes[name]).filter(|name| is_reserved(name)) {
+                let name = bytes.get(name).and_then(event_name);
+                if let Some(name) = name.filter(|name| is_reserved(name)) {
                     return Err(PacketError::ReservedEvent(name.into_owned()));
                 }
             }

@@ -17,7 +17,8 @@ pub(super) struct Placeholder {
 impl Placeholder {
     /// Whether `json` already has it in the one form that [`push`] writes.
     pub(super) fn is_canonical(&self, json: &[u8]) -> bool {
-        let digits = json[self.span.clone()].strip_prefix(HEAD).and_then(|rest| rest.strip_suffix(b"}"));
+        let digits =
+            json.get(self.span.clone()).and_then(|object| object.strip_prefix(HEAD)?.strip_suffix(b"}"));
         // Valid JSON has no leading zeros, so one number is always the same digits.
         digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
     }
@@ -34,6 +35,10 @@ const HEAD: &[u8] = b"{\"_placeholder\":true,\"num\":";
 /// Does not recurse: a peer may nest as deep as its message is long. Needs one byte per level of nesting, and one
 /// word more per open object, which has at least five bytes of text around the one inside of it.
 /// Of a repeated key the last one counts, as in JavaScript.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: `at` and `start` are positions of bytes, `after` is where a colon was found"
+)]
 pub(super) fn placeholders<E>(
     json: &[u8],
     mut each: impl FnMut(Placeholder) -> Result<(), E>,
@@ -62,7 +67,7 @@ pub(super) fn placeholders<E>(
                 let start = if flags & OBJECT != 0 { starts.pop() } else { None };
                 at += 1;
                 if flags & MARKED != 0 {
-                    let num = num.and_then(|num| number(&json[num]));
+                    let num = num.and_then(|num| number(json.get(num)?));
                     each(Placeholder { num, span: start.unwrap_or(at)..at })?;
                 }
             }
@@ -135,10 +140,10 @@ const MAX_REFERENCES: usize = 16;
 
 /// Whether every placeholder in `json` stands for one of `count` attachments, and there are not too many.
 pub(super) fn are_legal(json: &[u8], count: usize) -> bool {
-    let mut references = 0;
+    let mut references = 0usize;
     let check = |found: Placeholder| match found.num {
-        Some(num) if num < count && references < count * MAX_REFERENCES => {
-            references += 1;
+        Some(num) if num < count && references < count.saturating_mul(MAX_REFERENCES) => {
+            references = references.saturating_add(1);
             Ok(())
         }
         _ => Err(()),
@@ -169,7 +174,7 @@ impl Key {
     /// `text` is the JSON of a key after its opening quote, up to its closing quote or the blanks behind it.
     fn of(text: &[u8]) -> Self {
         let Some(end) = text.iter().rposition(|&byte| byte == b'"') else { return Self::Other };
-        let key = &text[..end];
+        let key = text.get(..end).unwrap_or_default();
         if key.contains(&b'\\') {
             return core::str::from_utf8(key).map_or(Self::Other, |key| Self::of_str(&unescape(key)));
         }

@@ -89,13 +89,13 @@ impl Reassembly {
 
     /// The bytes that are held: the text and the attachments so far.
     pub fn wire_len(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.packet.wire_len() + pending.bytes)
+        self.pending.as_ref().map_or(0, |pending| pending.packet.wire_len().saturating_add(pending.bytes))
     }
 }
 
 impl Pending {
     fn missing(&self) -> usize {
-        self.packet.attachments() - self.attachments.len()
+        self.packet.attachments().saturating_sub(self.attachments.len())
     }
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Nothing here recurses, and nothing here can leave the slice: on text that is not valid after all the answers
 //! are wrong, but there is no panic and no endless loop.
+//!
+//! What is passed in and handed out as a position is at most one byte behind the end of the slice, and no function
+//! looks further than 7 bytes ahead. A slice has at most `isize::MAX` bytes, so that none of these sums overflows.
 
 use alloc::borrow::Cow;
 use alloc::format;
@@ -9,6 +12,7 @@ use alloc::string::String;
 
 /// Where the first byte at or after `at` is that is not JSON whitespace.
 #[inline(always)]
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
     // Mostly there are none: one comparison says so.
     if json.get(at).is_some_and(|&byte| byte > b' ') {
@@ -23,6 +27,7 @@ pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
 /// Where the next byte at or after `at` is that means something inside of a string: a quote, a backslash or a
 /// control character. The end of the text, if there is none.
 #[inline]
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
@@ -48,6 +53,7 @@ pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
 }
 
 /// Past the closing quote of the string whose opening quote is at `at`.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(super) fn skip_string(json: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     loop {
@@ -62,6 +68,10 @@ pub(super) fn skip_string(json: &[u8], at: usize) -> usize {
 }
 
 /// Past the value whose first byte is at `at`.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: a position is at most 8 behind the end of a slice, and each byte opens at most one level"
+)]
 pub(super) fn skip_value(json: &[u8], mut at: usize) -> usize {
     let mut depth = 0usize;
     while let Some(&byte) = json.get(at) {
@@ -90,6 +100,7 @@ pub(super) fn skip_value(json: &[u8], mut at: usize) -> usize {
 }
 
 /// Past the number or word that begins at `at`.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(super) fn skip_scalar(json: &[u8], mut at: usize) -> usize {
     while let Some(byte) = json.get(at) {
         if matches!(byte, b',' | b']' | b'}' | b':' | b' ' | b'\t' | b'\n' | b'\r') {
@@ -120,6 +131,10 @@ pub(super) fn unescape(body: &str) -> Cow<'_, str> {
                     0xD800..=0xDBFF => rest.strip_prefix("\\u").map(hex4),
                     _ => None,
                 };
+                #[allow(
+                    clippy::arithmetic_side_effects,
+                    reason = "proof: both halves are at least what is taken from them, and their sum is below 0x110000"
+                )]
                 let code = match pair {
                     Some(low @ 0xDC00..=0xDFFF) => {
                         rest = rest.get(6..).unwrap_or("");
@@ -149,6 +164,10 @@ fn hex4(text: &str) -> u32 {
 }
 
 /// The number as JavaScript's `String(number)` writes it. Borrowed for ordinary integers.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: the exponent of a double is from -324 to 308, and its digits are at most 17"
+)]
 pub(super) fn js_number(raw: &str) -> Cow<'_, str> {
     let magnitude = raw.strip_prefix('-').unwrap_or(raw);
     let is_integer = magnitude.bytes().all(|byte| byte.is_ascii_digit());

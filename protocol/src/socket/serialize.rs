@@ -73,7 +73,7 @@ impl<'a> Serializer for Json<'a> {
     fn serialize_bytes(self, bytes: &[u8]) -> Result<(), EncodeError> {
         placeholder::push(&mut self.0.text, self.0.attachments.len());
         self.0.attachments.push(Bytes::copy_from_slice(bytes));
-        self.0.placeholders += 1;
+        self.0.placeholders = self.0.placeholders.saturating_add(1);
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl<'a> Compound<'a> {
         let start = self.message.text.len();
         value.serialize(Json(self.message))?;
         if self.is_marker {
-            self.message.has_lookalike |= self.message.text[start..] == *b"true";
+            self.message.has_lookalike |= self.message.text.get(start..) == Some(b"true");
         }
         Ok(())
     }
@@ -306,7 +306,7 @@ impl ser::SerializeMap for Compound<'_> {
         self.separate();
         let start = self.message.text.len();
         key.serialize(MapKey(self.message))?;
-        self.is_marker = self.message.text[start..] == *b"\"_placeholder\"";
+        self.is_marker = self.message.text.get(start..) == Some(b"\"_placeholder\"");
         Ok(())
     }
 

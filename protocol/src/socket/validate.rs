@@ -3,6 +3,9 @@
 //! This takes what JavaScript takes, and serde_json's ignoring parser, which is its test oracle: any depth,
 //! halves of surrogate pairs, numbers beyond a double. It is there because it sees every byte of every message:
 //! it takes strings eight bytes at a time, and does not allocate up to 64 levels of nesting.
+//!
+//! A position is at most the length of the slice, and no function looks further than 6 bytes ahead. A slice has at
+//! most `isize::MAX` bytes, so that none of these sums overflows.
 
 use super::scan::{find_special, skip_blanks};
 use alloc::vec::Vec;
@@ -25,6 +28,10 @@ impl fmt::Display for Invalid {
 /// has, if it is an array.
 ///
 /// Does not recurse. A level of nesting costs one bit.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: a position is at most 6 behind the end of a slice, and each element has a byte at least"
+)]
 pub(super) fn check(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
     let mut open = Nesting::default();
     let mut count = 0;
@@ -83,6 +90,7 @@ pub(super) fn check(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
 }
 
 /// Past the key at `at` and its colon.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
 fn key(json: &[u8], at: usize) -> Result<usize, Invalid> {
     if json.get(at) != Some(&b'"') {
         return Err(Invalid { expected: "a key in quotes", at });
@@ -95,6 +103,7 @@ fn key(json: &[u8], at: usize) -> Result<usize, Invalid> {
 }
 
 /// Past the string whose opening quote is at `at`.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
 fn string(json: &[u8], at: usize) -> Result<usize, Invalid> {
     let mut at = at + 1;
     loop {
@@ -118,6 +127,7 @@ fn string(json: &[u8], at: usize) -> Result<usize, Invalid> {
 }
 
 /// Past the number at `at`.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
 fn number(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
     at += usize::from(json.get(at) == Some(&b'-'));
     at = match json.get(at) {
@@ -138,6 +148,7 @@ fn number(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
 }
 
 /// Past at least one digit.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
 fn digits(json: &[u8], at: usize) -> Result<usize, Invalid> {
     let mut end = at;
     while let Some(b'0'..=b'9') = json.get(end) {
@@ -146,6 +157,7 @@ fn digits(json: &[u8], at: usize) -> Result<usize, Invalid> {
     if end == at { Err(Invalid { expected: "a digit", at }) } else { Ok(end) }
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
 fn word(json: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Invalid> {
     let end = at + word.len();
     if json.get(at..end) == Some(word) { Ok(end) } else { Err(Invalid { expected: "a value", at }) }
@@ -162,6 +174,7 @@ struct Nesting {
 }
 
 impl Nesting {
+    #[allow(clippy::arithmetic_side_effects, reason = "proof: each byte opens at most one level")]
     fn push(&mut self, is_object: bool) {
         if self.depth > 0 && self.depth % 64 == 0 {
             self.outer.push(self.bits);
@@ -170,6 +183,10 @@ impl Nesting {
         self.depth += 1;
     }
 
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "proof: it is called only when `top` has found a level, so the depth is not 0"
+    )]
     fn pop(&mut self) {
         self.depth -= 1;
         self.bits >>= 1;

@@ -6,7 +6,7 @@ use core::fmt::{self, Display, Write as _};
 
 /// A string in quotes.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
-    out.reserve(text.len() + 2);
+    out.reserve(text.len().saturating_add(2));
     out.push(b'"');
     push_escaped(out, text);
     out.push(b'"');
@@ -29,6 +29,7 @@ pub(crate) fn push_displayed<T: Display + ?Sized>(out: &mut Vec<u8>, value: &T) 
     Ok(())
 }
 
+#[allow(clippy::arithmetic_side_effects, reason = "proof: `at` is the position of a byte")]
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let bytes = text.as_bytes();
@@ -37,7 +38,7 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
         if byte >= b' ' && byte != b'"' && byte != b'\\' {
             continue;
         }
-        out.extend_from_slice(&bytes[copied..at]);
+        out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
         copied = at + 1;
         let short = match byte {
             b'"' | b'\\' => byte,
@@ -48,16 +49,26 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
             b'\r' => b'r',
             _ => {
                 out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                #[allow(
+                    clippy::indexing_slicing,
+                    reason = "proof: there are 16 digits, and 4 bits are below 16"
+                )]
+                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                out.extend_from_slice(&digits);
                 continue;
             }
         };
         out.extend_from_slice(&[b'\\', short]);
     }
-    out.extend_from_slice(&bytes[copied..]);
+    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
 }
 
 /// A whole number.
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "proof: the loop ends after at most 20 steps, because 10^20 is above `u64::MAX`"
+)]
 pub(crate) fn push_u64(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();

@@ -1,5 +1,6 @@
 //! A namespace of a client: its handlers, and what is done with its events.
 
+use super::cell::Key;
 use super::error::ConnectError;
 use super::shared::Shared;
 use super::socket::ClientSocket;
@@ -98,7 +99,7 @@ impl Namespace {
 
 /// Handlers at work on one event. Until it is done, the later events of the same socket wait.
 pub(crate) struct Job {
-    pub(crate) socket: ClientSocket,
+    pub(crate) who: Key,
     work: Work,
 }
 
@@ -106,14 +107,19 @@ enum Work {
     Plain(BoxFuture<()>),
     /// The only listener of an event: the usual case.
     Event {
+        socket: ClientSocket,
         future: BoxFuture<Result<Reply, HandlerError>>,
         ack: Option<AckTarget>,
     },
 }
 
 impl Job {
-    fn plain(socket: ClientSocket, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket, work: Work::Plain(Box::pin(work)) }
+    pub(crate) fn new(who: Key, work: BoxFuture<()>) -> Self {
+        Self { who, work: Work::Plain(work) }
+    }
+
+    fn plain(socket: &ClientSocket, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::new(socket.namespace_inner().key, Box::pin(work))
     }
 
     /// Polls it; a panic of user code comes back as an error.
@@ -121,13 +127,15 @@ impl Job {
         &mut self,
         context: &mut task::Context<'_>,
     ) -> Result<Poll<()>, Box<dyn Any + Send>> {
-        let Self { socket, work } = self;
+        let Self { work, .. } = self;
         catch_unwind(AssertUnwindSafe(|| match work {
             Work::Plain(future) => future.as_mut().poll(context),
-            Work::Event { future, ack } => future.as_mut().poll(context).map(|outcome| match outcome {
-                Ok(reply) => answer(socket, ack.as_ref(), reply),
-                Err(error) => socket.shared().report(socket, &error),
-            }),
+            Work::Event { socket, future, ack } => {
+                future.as_mut().poll(context).map(|outcome| match outcome {
+                    Ok(reply) => answer(socket, ack.as_ref(), reply),
+                    Err(error) => socket.shared().report(socket, &error),
+                })
+            }
         }))
     }
 }
@@ -145,7 +153,10 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connecti
         drop(name);
         let mut context = Context { args: Some(args), ack, ..Context::new(Peer::Client(socket.clone())) };
         return match handler.call(&mut context) {
-            Ok(future) => Some(Job { socket, work: Work::Event { future, ack: context.ack } }),
+            Ok(future) => {
+                let who = socket.namespace_inner().key;
+                Some(Job { who, work: Work::Event { socket, future, ack: context.ack } })
+            }
             Err(error) => {
                 socket.shared().report_about(&socket, context.args.as_ref(), &error);
                 None
@@ -158,7 +169,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connecti
         return None;
     }
     let mut context = Context { args: Some(args), ..Context::new(Peer::Client(socket.clone())) };
-    Some(Job::plain(socket.clone(), async move {
+    Some(Job::plain(&socket.clone(), async move {
         for handler in &table.any {
             if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
                 socket.shared().report_about(&socket, context.args.as_ref(), &error);
@@ -210,7 +221,7 @@ fn all<K: Kind<Outcome = Result<(), HandlerError>>>(
     if which(&table).is_empty() {
         return None;
     }
-    Some(Job::plain(socket.clone(), async move {
+    Some(Job::plain(&socket.clone(), async move {
         for handler in which(&table) {
             if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
                 socket.shared().report(&socket, &error);

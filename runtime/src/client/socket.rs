@@ -1,6 +1,5 @@
 //! One namespace of a client.
 
-use super::cell::Waiter;
 use super::error::ConnectError;
 use super::events::Events;
 use super::handlers::Namespace;
@@ -145,14 +144,9 @@ impl ClientSocket {
     /// Begins to connect in the background, and goes on trying until it succeeds, is refused, or `reconnection`'s
     /// settings say that it is enough.
     pub fn start(&self) {
-        let now = self.shared.cell.now();
-        if let Some(key) = self.namespace.key {
-            self.shared.cell.with(|inner| {
-                inner.forget_failure(key);
-                inner.machine.connect(now, key);
-            });
+        if self.namespace.key.is_some() {
+            self.shared.connect(self.namespace.key);
         }
-        self.shared.start();
     }
 
     /// Waits until it is connected, through any number of failures to reach the server. It must have been told to
@@ -170,37 +164,10 @@ impl ClientSocket {
         patient: bool,
         connect: bool,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
-        let (sender, receiver) = oneshot::channel();
-        let now = self.shared.cell.now();
+        // `None` would be plain Engine.IO.
         let key = self.namespace.key.ok_or(ConnectError::Namespace);
-        let outcome = key.and_then(|key| {
-            self.shared.cell.with(|inner| {
-                if inner.ended {
-                    return Err(ConnectError::Disconnected);
-                }
-                if inner.machine.is_connected(key) {
-                    return Ok(true);
-                }
-                if connect {
-                    inner.forget_failure(key);
-                    inner.machine.connect(now, key);
-                } else if let Some(error) = inner.in_vain(key) {
-                    return Err(error);
-                }
-                // Whoever waits again and again, each time for a while, leaves nothing behind.
-                inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
-                let since = inner.failures_so_far;
-                inner.waiters.push(Waiter { socket: key, patient, since, sender });
-                Ok(false)
-            })
-        });
-        async move {
-            match outcome {
-                Err(error) => Err(error),
-                Ok(true) => Ok(()),
-                Ok(false) => receiver.await.unwrap_or(Err(ConnectError::Disconnected)),
-            }
-        }
+        let waiting = key.map(|key| self.shared.wait(Some(key), patient, connect));
+        async move { waiting?.await }
     }
 
     /// Leaves the namespace, at once; with the last one the connection is closed, after what is queued was
@@ -208,15 +175,8 @@ impl ClientSocket {
     ///
     /// It may be called anywhere, handlers included. Acknowledgements that are awaited fail.
     pub fn disconnect(&self) {
-        let now = self.shared.cell.now();
-        let Some(key) = self.namespace.key else { return };
-        let waiters = self.shared.cell.with(|inner| {
-            inner.machine.disconnect(now, key);
-            inner.take_waiters(|waiter| waiter.socket == key)
-        });
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(Err(ConnectError::Disconnected));
+        if self.namespace.key.is_some() {
+            self.shared.disconnect(self.namespace.key);
         }
     }
 

@@ -116,7 +116,7 @@ impl Server {
 
     /// Everything queued, as one polling body.
     pub(super) fn payload(&mut self) -> Bytes {
-        let mut payload = payload::Encoder::with_capacity(self.queued + 16);
+        let mut payload = payload::Encoder::with_capacity(self.queued.saturating_add(16));
         for item in self.out.drain(..) {
             match item {
                 Outgoing::Ping => payload.text(b"2"),

@@ -38,7 +38,7 @@ impl Server {
         match packet {
             Some(Packet::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
-                upgrade.probes += 1;
+                upgrade.probes = upgrade.probes.saturating_add(1);
                 let message = Message::Text(Bytes::from_static(b"3probe"));
                 self.control.push_back(Transmit::Write { websocket, message });
             }

@@ -20,6 +20,7 @@ mod arguments;
 mod packets;
 mod random;
 mod relay;
+mod shapes;
 mod values;
 
 fn decode(text: &str) -> Result<Packet, PacketError> {

@@ -2,10 +2,19 @@
 //!
 //! One file for each subcommand. It has a type `Options` (its arguments, by clap's derive) and a function `run` that
 //! takes them and says how it went by an [`ExitCode`]: 0, or 1 if what was asked for did not work. Wrong usage is 2,
-//! which clap sees to.
+//! which clap sees to; an interrupt is 130.
 #![forbid(unsafe_code)]
 
+mod bench;
+mod connect;
 mod decode;
+mod emit;
+mod failure;
+mod listen;
+mod output;
+mod show;
+mod target;
+mod values;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -20,11 +29,19 @@ struct Sansocket {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Options),
+    Connect(connect::Options),
     Decode(decode::Options),
+    Emit(emit::Options),
+    Listen(listen::Options),
 }
 
 fn main() -> ExitCode {
     match Sansocket::parse().command {
+        Command::Bench(options) => bench::run(&options),
+        Command::Connect(options) => connect::run(&options),
         Command::Decode(options) => decode::run(&options),
+        Command::Emit(options) => emit::run(&options),
+        Command::Listen(options) => listen::run(&options),
     }
 }

@@ -1,0 +1,24 @@
+// Our async client against the servers that are not ours: what it does with each, and through ten restarts in a row.
+// The program is examples/peer_client.rs, which starts and kills the server by itself.
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { FOREIGN, Program, peerClientCommand, peerCommand } from "../support/peers.mjs";
+
+const run = async (t, program, transport, kind) => {
+  const client = new Program([...peerClientCommand(), program, transport, ...peerCommand(kind)]);
+  const end = await client.exit(120_000);
+  for (const line of client.seen) t.diagnostic(`${program} over ${transport} against ${kind}: ${line}`);
+  assert.equal(end, 0, client.errors);
+};
+
+for (const kind of FOREIGN) {
+  describe(kind, () => {
+    for (const transport of ["polling", "websocket", "upgrade"]) {
+      test(`events, answers, namespaces and ends over ${transport}`, (t) => run(t, "basics", transport, kind));
+      test(`nothing comes twice through restarts over ${transport}`, (t) => run(t, "restart", transport, kind));
+    }
+    for (const transport of ["polling", "upgrade"]) {
+      test(`nothing is lost with retries over ${transport}`, (t) => run(t, "retries", transport, kind));
+    }
+  });
+}

@@ -1,0 +1,62 @@
+//! `sansocket emit`: one event.
+
+use crate::failure::{Failure, block_on, or_interrupt};
+use crate::output::{Line, Output};
+use crate::show;
+use crate::target::{Target, leave};
+use crate::values::Values;
+use clap::Args;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Emits one event, and exits when the server has it.
+///
+/// Each ARG is JSON, or else a string: `1`, `true`, `{"a":[1]}`, `hello`. `@FILE` sends the file as binary, and `@@text`
+/// the string `@text`. Options that look like arguments go behind `--`.
+///
+/// With --ack it awaits the acknowledgement, and prints each of its arguments as a line of JSON, binary as
+/// `{"base64":"..."}`. Exits with 1 if the server refuses, cannot be reached, or does not acknowledge in time.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// Name of the event
+    event: String,
+    /// Its arguments
+    #[arg(value_name = "ARG", allow_negative_numbers = true)]
+    args: Vec<String>,
+    /// Await the acknowledgement, and print it
+    #[arg(long)]
+    ack: bool,
+    /// Take all arguments as strings
+    #[arg(long)]
+    raw: bool,
+}
+
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let output = Arc::new(Output::new("emit", options.target.json));
+    block_on(&output, false, or_interrupt(emit(options, &output)))
+}
+
+async fn emit(options: &Options, output: &Arc<Output>) -> Result<(), Failure> {
+    let Options { target, event, .. } = options;
+    let args = Values::parse(&options.args, options.raw).map_err(Failure::Usage)?;
+    let (client, socket) = target.only(output)?;
+    socket.connect().await.map_err(|error| Failure::connect(socket.name(), &error))?;
+    if options.ack {
+        let begun = Instant::now();
+        let answer = socket.emit_with_ack(event, &args, target.timeout).await?;
+        let took = begun.elapsed();
+        if output.is_json() {
+            let line = Line::new("ack").string("namespace", socket.name()).string("event", event);
+            let line = line.raw("args", show::json(&answer));
+            output.line(line.raw("ms", format_args!("{:.3}", took.as_secs_f64() * 1e3)).end());
+        } else {
+            show::each(&answer).for_each(|line| output.line(line));
+        }
+    } else {
+        socket.emit(event, &args)?;
+    }
+    leave(&client, target.timeout).await
+}

@@ -1,0 +1,224 @@
+//! Which server, and how to reach it: what the subcommands that connect have in common.
+
+use crate::failure::Failure;
+use crate::output::{Line, Output};
+use crate::values;
+use clap::{Args, ValueEnum};
+use sansocket_tokio::{Client, ClientSocket, ClientState, TransportKind};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_rustls::rustls;
+
+/// The options of all subcommands that connect.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Address of the server: http, https, ws or wss (http if it has none). Its path names a namespace
+    pub(crate) url: String,
+    /// Namespace to join instead of the address's
+    #[arg(short, long = "namespace", value_name = "NAME")]
+    namespaces: Vec<String>,
+    /// JSON object to show the server when joining, or @FILE with one
+    #[arg(long, value_name = "JSON", value_parser = values::auth)]
+    pub(crate) auth: Option<Box<RawValue>>,
+    /// Header of all requests; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// Parameter of the URL of all requests; may be given several times
+    #[arg(long = "query", value_name = "KEY=VALUE", value_parser = parameter)]
+    queries: Vec<(String, String)>,
+    /// Path of the server
+    #[arg(long, default_value = "/socket.io/")]
+    path: String,
+    /// Transport; given twice, the first one opens the session [default: polling, then websocket]
+    #[arg(long = "transport", value_name = "NAME")]
+    transports: Vec<Transport>,
+    /// Certificates (PEM) to trust instead of the system's, for https and wss
+    #[arg(long, value_name = "FILE")]
+    ca: Option<String>,
+    /// Do not connect again when the connection is lost
+    #[arg(long)]
+    no_reconnect: bool,
+    /// How long connecting, joining and each acknowledgement may take
+    #[arg(long, value_name = "SECS", default_value = "20", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Print JSON lines, for scripts
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say on stderr what becomes of the connection
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Transport {
+    Polling,
+    Websocket,
+}
+
+/// A client that is not connected yet, and its sockets in the namespaces that were asked for.
+pub(crate) struct Sockets {
+    pub(crate) client: Client,
+    pub(crate) all: Vec<ClientSocket>,
+}
+
+impl Target {
+    /// Whether the user leaves it to us which transport it is.
+    pub(crate) fn any_transport(&self) -> bool {
+        self.transports.is_empty()
+    }
+
+    /// Makes one client.
+    pub(crate) fn client(&self, output: &Arc<Output>) -> Result<Sockets, Failure> {
+        self.client_by(&self.transports(), output)
+    }
+
+    fn transports(&self) -> Vec<TransportKind> {
+        if self.transports.is_empty() {
+            return vec![TransportKind::Polling, TransportKind::WebSocket];
+        }
+        let kind = |transport: &Transport| match transport {
+            Transport::Polling => TransportKind::Polling,
+            Transport::Websocket => TransportKind::WebSocket,
+        };
+        self.transports.iter().map(kind).collect()
+    }
+
+    /// Makes one client, with these transports.
+    pub(crate) fn client_by(
+        &self,
+        transports: &[TransportKind],
+        output: &Arc<Output>,
+    ) -> Result<Sockets, Failure> {
+        let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        let mut builder = Client::builder(&url)
+            .path(&self.path)
+            .transports(transports.iter().copied())
+            .reconnection(!self.no_reconnect)
+            .timeout(self.timeout)
+            .join_timeout(self.timeout);
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
+        for (key, value) in &self.queries {
+            builder = builder.query(key, value);
+        }
+        if let Some(path) = &self.ca {
+            builder = builder.tls(trusting(path)?);
+        }
+        if self.verbose {
+            let output = output.clone();
+            builder = builder.on_state(move |state| tell(state, &output));
+        }
+        let client = builder.build()?;
+        let all: Vec<_> = if self.namespaces.is_empty() {
+            vec![client.socket().clone()]
+        } else {
+            self.namespaces.iter().map(|name| client.namespace(name)).collect()
+        };
+        if let Some(auth) = &self.auth {
+            for socket in &all {
+                socket.auth(auth).map_err(|error| Failure::Usage(error.to_string()))?;
+            }
+        }
+        Ok(Sockets { client, all })
+    }
+
+    /// Makes one client for a subcommand that is about one namespace.
+    pub(crate) fn only(&self, output: &Arc<Output>) -> Result<(Client, ClientSocket), Failure> {
+        self.only_of(self.client(output)?)
+    }
+
+    /// The one socket of a client.
+    pub(crate) fn only_of(&self, sockets: Sockets) -> Result<(Client, ClientSocket), Failure> {
+        let Sockets { client, mut all } = sockets;
+        match (all.pop(), all.pop()) {
+            (Some(socket), None) => Ok((client, socket)),
+            _ => Err(Failure::Usage("this takes one --namespace".to_owned())),
+        }
+    }
+}
+
+impl Sockets {
+    /// Connects all of them.
+    pub(crate) async fn connect(&self) -> Result<(), Failure> {
+        for socket in &self.all {
+            socket.connect().await.map_err(|error| Failure::connect(socket.name(), &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes leave, so that the server need not find out by itself, and all that was emitted arrives.
+pub(crate) async fn leave(client: &Client, limit: Duration) -> Result<(), Failure> {
+    client.close();
+    let closed = tokio::time::timeout(limit, client.closed()).await;
+    closed.map_err(|_| Failure::failed("the server did not take in time what was to be sent"))
+}
+
+fn trusting(path: &str) -> Result<Arc<rustls::ClientConfig>, Failure> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let bad = |error: &dyn std::fmt::Display| Failure::Usage(format!("no certificates in `{path}`: {error}"));
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(&error))? {
+        let certificate = certificate.map_err(|error| bad(&error))?;
+        roots.add(certificate).map_err(|error| bad(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(bad(&"the file has none in PEM form"));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Failure::failed)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// What becomes of the connection.
+fn tell(state: &ClientState, output: &Output) {
+    let again = |retry: &Option<Duration>| match retry {
+        Some(delay) => format!(", again in {:.1} s", delay.as_secs_f64()),
+        None => String::new(),
+    };
+    let (name, words) = match state {
+        ClientState::Dialing { attempt: 0 } => ("dialing", "dialing".to_owned()),
+        ClientState::Dialing { attempt } => ("dialing", format!("dialing, attempt {attempt}")),
+        ClientState::Failed { error, retry_in } => ("failed", format!("{error}{}", again(retry_in))),
+        ClientState::Open { .. } => ("open", "a session is open".to_owned()),
+        ClientState::Upgraded => ("upgraded", "moved to WebSocket".to_owned()),
+        ClientState::UpgradeFailed(error) => ("upgrade failed", format!("stays on polling: {error}")),
+        ClientState::Closed { reason, retry_in, .. } => {
+            ("closed", format!("the session ended: {reason}{}", again(retry_in)))
+        }
+        ClientState::GaveUp => ("gave up", "gave up".to_owned()),
+        // The client may learn to say more; the tool is of its own version.
+        _ => return,
+    };
+    let words = crate::show::printable(&words);
+    output.remark(
+        || format!("* {words}"),
+        || Line::new("state").string("state", name).string("message", &words),
+    );
+}
+
+pub(crate) fn seconds(typed: &str) -> Result<Duration, String> {
+    let seconds: f64 = typed.parse().map_err(|_| "must be a number of seconds".to_owned())?;
+    // A year is longer than anybody waits, and short enough for every clock.
+    if !(seconds > 0.0 && seconds <= 31_536_000.0) {
+        return Err("must be more than 0 seconds, and at most a year".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn header(typed: &str) -> Result<(String, String), String> {
+    let (name, value) = typed.split_once(':').ok_or("must be `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn parameter(typed: &str) -> Result<(String, String), String> {
+    let (key, value) = typed.split_once('=').ok_or("must be `key=value`")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
