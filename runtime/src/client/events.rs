@@ -3,6 +3,7 @@
 use super::socket::ClientSocket;
 use crate::ack::Ack;
 use crate::extract::Event;
+use crate::handler::{OnClientEvent, SharedHandler, erase};
 use futures_core::Stream;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::encode::ToArgs;
@@ -67,10 +68,12 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 
 /// The events of a socket that have no handlers of their own: see [`ClientSocket::events`].
 ///
-/// It survives a reconnection. Only the newest of a socket's `Events` gets them.
+/// It survives a reconnection. Only the newest of a socket's `Events` gets them, before the handlers of
+/// [`on_fallback`](ClientSocket::on_fallback). Once it is dropped, they are as if it had never been.
 pub struct Events {
     queue: SharedQueue,
     socket: ClientSocket,
+    handler: SharedHandler<OnClientEvent>,
     /// Of its wait for the end.
     number: Option<u64>,
 }
@@ -101,9 +104,9 @@ impl Events {
                 .await;
             }
         };
-        let handler = crate::handler::erase::<crate::handler::OnClientEvent, _>(handler);
-        socket.namespace_inner().change(|table| table.fallback = vec![handler]);
-        Self { queue, socket: socket.clone(), number: None }
+        let handler = erase::<OnClientEvent, _>(handler);
+        socket.namespace_inner().change(|table| table.begin_loop(handler.clone()));
+        Self { queue, socket: socket.clone(), handler, number: None }
     }
 
     fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Received>> {
@@ -164,6 +167,7 @@ impl Drop for Events {
         drop(queue);
         giver.into_iter().for_each(Waker::wake);
         drop(items);
+        self.socket.namespace_inner().change(|table| table.end_loop(Some(&self.handler)));
     }
 }
 
