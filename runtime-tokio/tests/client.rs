@@ -47,6 +47,7 @@ fn a_runtime_that_ends_ends_what_is_awaited() {
         assert!(soon(answer).await.is_err());
         assert!(soon(client.connected()).await.is_err());
         assert!(soon(client.connect()).await.is_err());
+        assert!(client.emit("x", &()).is_err(), "nobody will ever send it");
         soon(client.closed()).await;
     });
 }

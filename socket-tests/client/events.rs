@@ -148,6 +148,36 @@ async fn only_the_newest_loop_gets_the_events_and_a_dropped_one_holds_nobody() {
 }
 
 #[tokio::test]
+async fn a_loop_and_the_handlers_for_the_rest_leave_each_other_alone() {
+    let (io, addr) = server().await;
+    let (log, mut lines) = log();
+    let client = quick(addr, WEBSOCKET).build().unwrap();
+    let note = |name: &'static str| {
+        let log = log.clone();
+        move |Data(number): Data<u32>| {
+            log.note(format_args!("{name} {number}"));
+            async move { number }
+        }
+    };
+    client.on_fallback(note("before"));
+    let first = client.events();
+    let mut second = client.events();
+    client.on_fallback(note("after"));
+    drop(first);
+    soon(client.connect()).await.unwrap();
+    let socket = io.root().sockets().pop().unwrap();
+    socket.emit("tick", &1).unwrap();
+    assert_eq!(soon(second.next()).await.unwrap().decode::<u32>().unwrap(), 1);
+    lines.expect("before 1").await;
+    lines.expect("after 1").await;
+    drop(second);
+    // The acknowledgement is theirs again.
+    let answer = soon(socket.emit_with_ack("tick", &2, Duration::from_secs(5))).await.unwrap();
+    assert_eq!(answer.decode::<u32>().unwrap(), 2);
+    assert_eq!(lines.drain(), ["before 2", "after 2"]);
+}
+
+#[tokio::test]
 async fn many_tasks_may_take_turns_at_a_loop() {
     let (_io, addr) = server().await;
     let client = quick(addr, WEBSOCKET).build().unwrap();

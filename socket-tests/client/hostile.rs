@@ -239,6 +239,19 @@ async fn a_namespace_that_is_never_answered_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_server_that_disconnects_in_place_of_an_answer_is_not_called_slow() {
+    let addr = scripted(|mut stream, _| async move {
+        websocket(&mut stream).await;
+        let _ = stream.write_all(&text_frame(OPEN)).await;
+        let _ = stream.write_all(&text_frame("41")).await;
+        forever(stream).await;
+    })
+    .await;
+    let error = refusal(addr, WEBSOCKET).await;
+    assert!(matches!(error, ConnectError::Dismissed), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_endless_body_is_cut_off() {
     let sent = Arc::new(AtomicUsize::new(0));
     for announced in ["transfer-encoding: chunked", "content-length: 1000000000000", "connection: close"] {

@@ -272,6 +272,26 @@ async fn the_task_ends_wherever_the_client_is_dropped() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_room_that_will_not_come() {
+    let (_io, addr, _heard) = server().await;
+    let client = quick(addr, WEBSOCKET).send_budget(1000).build().unwrap();
+    let nowhere = client.namespace("/nowhere");
+    nowhere.emit("x", &"x".repeat(900)).unwrap();
+    // Nobody has told it to connect.
+    soon(client.ready()).await;
+    client.start();
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.ready().await }
+    });
+    soon(client.connected()).await.unwrap();
+    assert!(!waiting.is_finished());
+    client.disconnect();
+    soon(waiting).await.unwrap();
+    assert!(client.buffered() >= 900);
+}
+
+#[tokio::test]
 async fn the_states_are_told_in_order() {
     let (_io, addr, _heard) = server().await;
     let relay = Relay::to(addr).await;

@@ -164,7 +164,7 @@ pub(crate) enum Rest {
 impl Inner {
     /// Those who wait for room in the send buffer, if there is room now, or never will be.
     pub(crate) fn take_room(&mut self) -> Vec<Waker> {
-        if self.room.is_empty() || !self.ended && !self.machine.has_room() {
+        if self.room.is_empty() || !self.is_final() && !self.machine.has_room() {
             return Vec::new();
         }
         std::mem::take(&mut self.room).into_values().collect()
@@ -330,7 +330,7 @@ impl Future for Room<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.cell.lock();
-        if inner.ended || inner.machine.has_room() {
+        if inner.is_final() || inner.machine.has_room() {
             return Poll::Ready(());
         }
         let id = self.id.unwrap_or_else(|| {

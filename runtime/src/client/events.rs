@@ -4,6 +4,7 @@ use super::queue::{Taking, queue};
 use super::socket::ClientSocket;
 use crate::ack::Ack;
 use crate::extract::Event;
+use crate::handler::{OnClientEvent, SharedHandler, erase};
 use futures_core::Stream;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::encode::ToArgs;
@@ -46,10 +47,12 @@ impl Received {
 
 /// The events of a socket that have no handlers of their own: see [`ClientSocket::events`].
 ///
-/// It survives a reconnection. Only the newest of a socket's `Events` gets them.
+/// It survives a reconnection. Only the newest of a socket's `Events` gets them, before the handlers of
+/// [`on_fallback`](ClientSocket::on_fallback). Once it is dropped, they are as if it had never been.
 pub struct Events {
     taking: Taking<Received>,
     socket: ClientSocket,
+    handler: SharedHandler<OnClientEvent>,
 }
 
 impl Events {
@@ -57,9 +60,9 @@ impl Events {
         let (queue, taking) = queue();
         let handler =
             move |Event(event): Event, args: Args, ack: Ack| queue.give(Received { event, args, ack });
-        let handler = crate::handler::erase::<crate::handler::OnClientEvent, _>(handler);
-        socket.namespace_inner().change(|table| table.fallback = vec![handler]);
-        Self { taking, socket: socket.clone() }
+        let handler = erase::<OnClientEvent, _>(handler);
+        socket.namespace_inner().change(|table| table.begin_loop(handler.clone()));
+        Self { taking, socket: socket.clone(), handler }
     }
 
     fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Received>> {
@@ -90,6 +93,7 @@ impl Stream for Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.taking.close(&self.socket.shared().cell);
+        self.socket.namespace_inner().change(|table| table.end_loop(Some(&self.handler)));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::handler::{
 };
 use crate::runtime::BoxFuture;
 use crate::trace::is_heard;
-use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::client::SocketKey;
@@ -32,6 +32,8 @@ pub(crate) struct Table {
     pub(crate) disconnect: Vec<SharedHandler<OnClientDisconnect>>,
     pub(crate) any: Vec<SharedHandler<OnClientEvent>>,
     pub(crate) fallback: Vec<SharedHandler<OnClientEvent>>,
+    /// The one among them that is a loop's.
+    looping: Option<SharedHandler<OnClientEvent>>,
     /// In the order of their names.
     events: Vec<(Box<str>, Vec<SharedHandler<OnClientEvent>>)>,
 }
@@ -49,6 +51,24 @@ impl Table {
         match self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
             Ok(at) => self.events[at].1.push(handler),
             Err(at) => self.events.insert(at, (event.into(), vec![handler])),
+        }
+    }
+
+    /// Gives the events that have no handlers of their own to a loop: before the handlers for the rest, and in place
+    /// of the loop before.
+    pub(crate) fn begin_loop(&mut self, handler: SharedHandler<OnClientEvent>) {
+        self.end_loop(None);
+        self.fallback.insert(0, handler.clone());
+        self.looping = Some(handler);
+    }
+
+    /// Takes that loop out, or whichever there is.
+    pub(crate) fn end_loop(&mut self, handler: Option<&SharedHandler<OnClientEvent>>) {
+        type Known = SharedHandler<OnClientEvent>;
+        let same = |a: &Known, b: &Known| Arc::as_ptr(a).cast::<()>() == Arc::as_ptr(b).cast();
+        let is_it = |looping: &mut Known| handler.is_none_or(|handler| same(handler, looping));
+        if let Some(looping) = self.looping.take_if(is_it) {
+            self.fallback.retain(|found| !same(found, &looping));
         }
     }
 
@@ -242,8 +262,11 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
         Reply::Done => Frame::ack(&target.namespace, target.id, &()),
     };
     match frame {
-        // The connection may be lost meanwhile; nobody is left to be told.
-        Ok(frame) => drop(socket.send_ack(target, &frame)),
+        Ok(frame) => match socket.send_ack(target, &frame) {
+            // The connection may be lost meanwhile; nobody is left to be told.
+            Ok(()) | Err(SendError::Disconnected) => {}
+            Err(error) => socket.shared().report(socket, &HandlerError::Unsent(error)),
+        },
         Err(error) => socket.shared().report(socket, &error.into()),
     }
 }

@@ -132,7 +132,9 @@ macro_rules! engine_client_builder_methods {
             self
         }
 
-        /// Bytes of received events or messages that may wait for their handlers. Default 16 MiB; above it, reading pauses.
+        /// Bytes of received events or messages that may wait for their handlers. Default 16 MiB; above it, reading
+        /// pauses, unless an acknowledgement is awaited, which may lie behind them: then it goes on up to twice as
+        /// much, or twice the largest packet (`max_message` for it and for each of its attachments), if that is more.
         pub fn receive_budget(mut self, bytes: usize) -> Self {
             self.options.engine.receive_budget = bytes;
             self

@@ -102,6 +102,9 @@ impl ClientSocket {
     }
 
     /// Sets what gives the auth anew, each time that it joins the namespace: for tokens that expire.
+    ///
+    /// If it fails, the socket is not connected, as if the server had refused it: it does not join again by itself,
+    /// on a later connection neither. Retry inside of it what may work the next time.
     pub fn auth_with<T, E, F, Fut>(&self, auth: F) -> &Self
     where
         T: Serialize,
@@ -252,7 +255,8 @@ impl ClientSocket {
     /// It never waits: what cannot be sent now is kept and sent in order.
     ///
     /// # Errors
-    /// [`EmitError`] if the value cannot be encoded, the name is reserved, or more than `send_budget` bytes wait.
+    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, or the
+    /// async runtime that the client ran on is gone.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
@@ -262,7 +266,12 @@ impl ClientSocket {
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
         let now = self.shared.cell.now();
-        Ok(self.shared.cell.with(|inner| inner.machine.emit(now, key, &frame))?)
+        Ok(self.shared.cell.with(|inner| {
+            if inner.ended {
+                return Err(SendError::Disconnected);
+            }
+            inner.machine.emit(now, key, &frame)
+        })?)
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
@@ -286,7 +295,8 @@ impl ClientSocket {
         self.emit(event, args)
     }
 
-    /// Waits until less than half of the send budget is used, or nothing will be sent any more.
+    /// Waits until less than half of the send budget is used, or nothing will be sent unless somebody
+    /// [connects](Self::connect) again.
     pub async fn ready(&self) {
         self.shared.cell.room().await;
     }
