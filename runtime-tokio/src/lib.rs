@@ -32,6 +32,8 @@ mod server;
 pub use runtime::Tokio;
 pub use server::{Client, ClientBuilder, EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
 
+/// Bytes in arguments travel as binary.
+pub use bytes::Bytes;
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
