@@ -35,6 +35,8 @@ pub use server::{
     Server, ServerBuilder,
 };
 
+/// Bytes in arguments travel as binary.
+pub use bytes::Bytes;
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
