@@ -4,11 +4,14 @@
 //! An adapter that has TLS includes `tls.rs` beside it. The clients are tokio's in all cases: what the tests see is what was on the wire.
 
 mod acks;
+mod advisories;
 mod engine;
 mod handlers;
 mod http;
+mod limits;
 mod ordering;
 mod panics;
+mod panics_elsewhere;
 mod rooms;
 mod shutdown;
 mod slow;

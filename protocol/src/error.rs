@@ -119,6 +119,9 @@ pub enum PeerError {
     /// A CONNECT for a namespace whose name is longer than `max_namespace_name`.
     #[error("a namespace's name is too long")]
     NamespaceTooLong,
+    /// More events than `event_rate` allows, where `event_excess` is to close.
+    #[error("more events than `event_rate` allows")]
+    TooManyEvents,
     /// No namespace was joined within `connect_timeout`.
     #[error("no namespace was joined in time")]
     ConnectTimeout,

@@ -138,6 +138,7 @@
 //! | [`frame`] | a message, encoded once and shared by all who receive it |
 //! | [`error`] | why a session ended, what a peer did wrong, why a command failed |
 //! | [`time`], [`random`] | time and randomness as the caller gives them |
+//! | [`rate`] | how often something may happen: token buckets |
 //!
 //! # Features
 //!
@@ -181,6 +182,7 @@ pub mod frame;
 pub mod fuzzing;
 pub mod hub;
 pub mod random;
+pub mod rate;
 pub mod server;
 pub mod socket;
 pub mod time;

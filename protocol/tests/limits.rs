@@ -40,7 +40,7 @@ fn max_sessions() {
     t.open();
     t.open();
     t.get("?EIO=4&transport=polling").expect(r#"503 {"code":4,"message":"Too many sessions"}"#);
-    t.begin_upgrade("?EIO=4&transport=websocket").expect("400 Too many sessions");
+    t.begin_upgrade("?EIO=4&transport=websocket").expect(r#"503 {"code":4,"message":"Too many sessions"}"#);
     t.post("1").expect("200 ok");
     t.open();
 }

@@ -37,10 +37,11 @@ pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, Cookie, Cors, Data, Dial,
-    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, Events, Extension, Handler,
-    HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins, Overflow, PeerAddr,
-    PeerError, Received, Refusal, Refused, ResponseBody, SendError, ServerLayer, ServerService, Socket,
-    State, Status, ToArgs, TransportKind, Transports, TryData, UrlError, ack, extract, handler,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, EventExcess, Events,
+    Extension, Handler, HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins,
+    Overflow, PeerAddr, PeerError, Rate, Received, Refusal, Refusals, Refused, ResponseBody, SendError,
+    ServerLayer, ServerService, Socket, State, Stats, Status, ToArgs, TransportKind, Transports, TryData,
+    UrlError, ack, extract, handler,
 };
 
 /// The code of the README compiles.

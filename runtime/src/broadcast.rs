@@ -126,7 +126,8 @@ impl Broadcast {
     /// [`HubError`] of the first socket that is in too many rooms, or if the name is too long. The others have
     /// joined.
     pub fn join(&self, room: &str) -> Result<(), HubError> {
-        let joined = self.namespace.hub_mut().join_all(&self.target, room)?;
+        let joined = self.namespace.hub_mut().join_all(&self.target, room);
+        let joined = joined.inspect_err(|_| self.namespace.room_refused())?;
         if joined.refused > 0 {
             return Err(HubError::TooManyRooms { limit: self.namespace.hub().limits().rooms_per_socket });
         }

@@ -6,6 +6,7 @@
 //! code runs: values are encoded before, wakers are called after.
 
 use crate::runtime::Runtime;
+use crate::stats::{Bytes, Passed};
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::request::{RequestId, Response};
@@ -88,6 +89,7 @@ pub(crate) struct Inner {
     /// Those who wait for room in the send buffer, by number.
     room: BTreeMap<u64, Waker>,
     next_room: u64,
+    pub(crate) bytes: Bytes,
 }
 
 impl Cell {
@@ -105,6 +107,7 @@ impl Cell {
                 acks: BTreeMap::new(),
                 room: BTreeMap::new(),
                 next_room: 0,
+                bytes: Bytes::default(),
             }),
             clock,
             next_ack: AtomicU64::new(0),
@@ -284,6 +287,11 @@ impl Inner {
         }
         self.awake = false;
         Rest::Asleep(deadline)
+    }
+
+    /// What has passed through the session so far.
+    pub(crate) fn passed(&self) -> Passed {
+        Passed::new(&self.machine, self.bytes)
     }
 
     pub(crate) fn is_ended(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::host::{Host, MakeApplication};
 use crate::options::{BuildError, Options, random};
 use crate::runtime::{BoxFuture, Runtime};
 use crate::session::{Application, Job, Work};
+use crate::stats::Stats;
 use crate::trace::debug;
 use bytes::Bytes;
 use sansocket_protocol::engine::packet::Message as CoreMessage;
@@ -134,6 +135,11 @@ impl EngineServer {
     /// The HTTP side, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::new(self.0.clone(), None)
+    }
+
+    /// What the server has done so far: sessions, messages, what the limits refused. It visits every session.
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     /// How many sessions there are.

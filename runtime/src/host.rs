@@ -6,6 +6,8 @@ use crate::http::{HeaderView, ResponseBody, head, response, target};
 use crate::runtime::{BoxFuture, Runtime};
 use crate::session::{Application, Session};
 use crate::signal::Signal;
+use crate::socket::INTERNAL_ERROR;
+use crate::stats::{Counters, Stats, count};
 use crate::trace::debug;
 use crate::websocket::accept_upgrade;
 use crate::{files::Files, session};
@@ -23,6 +25,8 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Grant, Route, Router};
 use sansocket_protocol::socket;
 use std::future::{Future, poll_fn};
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +43,8 @@ pub(crate) type AllowRequest =
     Box<dyn Fn(Handshake) -> BoxFuture<Result<(), crate::error::Refusal>> + Send + Sync>;
 /// Makes session ids.
 pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
+/// Tells whose handshake it is.
+pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send + Sync>;
 /// Changes the headers of responses.
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
 /// Makes the application of a session.
@@ -49,6 +55,7 @@ pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Appli
 pub(crate) struct Hooks {
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) make_id: Option<MakeId>,
+    pub(crate) client_address: Option<ClientAddress>,
     pub(crate) initial_headers: Option<ChangeHeaders>,
     pub(crate) headers: Option<ChangeHeaders>,
 }
@@ -76,6 +83,7 @@ pub(crate) struct Host {
     pub(crate) hooks: Hooks,
     pub(crate) files: Files,
     pub(crate) deadlines: Deadlines,
+    pub(crate) counters: Arc<Counters>,
     router: Mutex<Router<Arc<Cell>>>,
     application: MakeApplication,
     next_request: AtomicU64,
@@ -107,6 +115,7 @@ impl Host {
             hooks,
             files,
             deadlines,
+            counters: Arc::default(),
             application,
             next_request: AtomicU64::new(0),
             tasks: AtomicUsize::new(0),
@@ -126,6 +135,34 @@ impl Host {
     /// How many sessions there are.
     pub(crate) fn sessions(&self) -> usize {
         self.router().len()
+    }
+
+    /// What happened so far.
+    pub(crate) fn stats(&self) -> Stats {
+        let (cells, opened, refused) = {
+            let router = self.router();
+            (router.sessions().cloned().collect::<Vec<_>>(), router.opened(), router.refused())
+        };
+        let mut stats = self.counters.read();
+        for cell in &cells {
+            let passed = {
+                let inner = cell.lock();
+                // One that has ended is among the sums already.
+                (!inner.is_ended()).then(|| inner.passed())
+            };
+            if let Some(passed) = passed {
+                passed.add_to(&mut stats);
+            }
+        }
+        stats.sessions = cells.len() as u64;
+        stats.opened = opened;
+        stats.refused.sessions = refused.sessions;
+        stats.refused.sessions_per_address = refused.sessions_per_address;
+        stats.refused.handshakes = refused.handshakes;
+        stats.refused.handshakes_per_address = refused.handshakes_per_address;
+        stats.refused.shutting_down = refused.shutting_down;
+        stats.refused.bad_id = refused.bad_id;
+        stats
     }
 
     /// Closes all sessions: takes no new ones, tells the clients, writes what is queued, and after `timeout`
@@ -192,6 +229,9 @@ impl Host {
             Route::Open(grant) => Err(grant),
             Route::Reply(mut reply) => {
                 debug!(status = reply.status, body = ?reply.body, "a request was refused");
+                if reply.status >= 400 {
+                    count(&self.counters.bad_requests);
+                }
                 self.config.decorate(&head, &mut reply);
                 return response(reply);
             }
@@ -304,21 +344,53 @@ impl Host {
         peer: Peer,
         grant: &Grant,
     ) -> Result<Arc<Cell>, CoreResponse> {
-        let handshake = Handshake::new(request, peer);
+        let mut handshake = None;
+        let mut address =
+            peer.peer.or_else(|| request.extensions().get::<SocketAddr>().copied()).map(|at| at.ip());
+        if let Some(tell) = &self.hooks.client_address {
+            let seen = handshake.insert(Handshake::new(request, peer));
+            let told = self.caught(|| tell(seen)).ok_or_else(|| internal_error(grant))?;
+            address = told.or(address);
+        }
+        let admitted = self.router().admit(self.clock.now(), address);
+        if let Err(error) = admitted {
+            debug!(%error, "a handshake was refused");
+            return Err(error.response(grant));
+        }
+        let handshake = handshake.unwrap_or_else(|| Handshake::new(request, peer));
         if let Some(allow) = &self.hooks.allow_request {
-            if let Err(refusal) = allow(handshake.clone()).await {
-                debug!(message = refusal.message(), "the application refused a session");
-                return Err(grant.refuse(Some(refusal.message()).filter(|message| !message.is_empty())));
+            let mut allowed =
+                self.caught(|| allow(handshake.clone())).ok_or_else(|| internal_error(grant))?;
+            let decided = poll_fn(|context| match self.caught(|| allowed.as_mut().poll(context)) {
+                Some(Poll::Pending) => Poll::Pending,
+                Some(Poll::Ready(decided)) => Poll::Ready(Some(decided)),
+                None => Poll::Ready(None),
+            })
+            .await;
+            // What it had captured goes here, and not while this future is dropped.
+            let dropped = self.caught(|| drop(allowed));
+            match decided.filter(|_| dropped.is_some()) {
+                None => return Err(internal_error(grant)),
+                Some(Ok(())) => {}
+                Some(Err(refusal)) => {
+                    debug!(message = refusal.message(), "the application refused a session");
+                    count(&self.counters.by_application);
+                    let message = Some(refusal.message()).filter(|message| !message.is_empty());
+                    return Err(grant.refuse(message));
+                }
             }
         }
-        let id = self.hooks.make_id.as_ref().map(|make| make(&handshake));
+        let id = match &self.hooks.make_id {
+            None => None,
+            Some(make) => Some(self.caught(|| make(&handshake)).ok_or_else(|| internal_error(grant))?),
+        };
         let Some(application) = (self.application)(&handshake) else {
             return Err(grant.refuse(None));
         };
         // Counted before it can be found, so that a shutdown does not end without it.
         self.tasks.fetch_add(1, Ordering::AcqRel);
         let mut entered = None;
-        let registered = self.router().register(id, |id| {
+        let registered = self.router().register_from(address, id, |id| {
             let machine =
                 Connection::new(self.clock.now(), self.config.clone(), id.clone(), self.sockets.clone());
             let cell = Cell::new(machine, self.clock.clone());
@@ -342,8 +414,21 @@ impl Host {
             drop(host.router().remove(&id));
             host.task_ended();
         };
-        self.runtime().spawn(Box::pin(Session::new(cell.clone(), application, Box::new(on_end))));
+        let session = Session::new(cell.clone(), application, self.counters.clone(), Box::new(on_end));
+        self.runtime().spawn(Box::pin(session));
         Ok(cell)
+    }
+
+    /// Runs a hook of the application. `None`: it panicked.
+    fn caught<T>(&self, hook: impl FnOnce() -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(hook)) {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                count(&self.counters.panics);
+                debug!(error = %crate::HandlerError::panic(&*panic), "a hook panicked");
+                None
+            }
+        }
     }
 
     fn task_ended(&self) {
@@ -361,14 +446,22 @@ impl Host {
         if let Some(initial) = &self.hooks.initial_headers {
             let query = parts.uri.query().unwrap_or("");
             if engine::request::Query::parse(query).session.is_none() {
-                initial(parts, response.headers_mut());
+                // A panic must not cost the client its answer: of the session that is in it, it would never learn.
+                let _ = self.caught(|| initial(parts, response.headers_mut()));
             }
         }
         if let Some(headers) = &self.hooks.headers {
-            headers(parts, response.headers_mut());
+            let _ = self.caught(|| headers(parts, response.headers_mut()));
         }
         response
     }
+}
+
+/// The answer to a client whose handshake made the application panic.
+fn internal_error(grant: &Grant) -> CoreResponse {
+    let mut response = CoreResponse::refusal_with(RefusalCode::Forbidden, INTERNAL_ERROR);
+    response.status = 500;
+    if grant.websocket { response.header("connection", "close") } else { response }
 }
 
 /// Tells the session when its request goes away without an answer.

@@ -34,6 +34,7 @@ mod session;
 mod signal;
 mod socket;
 mod sockets;
+mod stats;
 mod timer;
 mod tower;
 mod trace;
@@ -63,12 +64,15 @@ pub use sansocket_protocol::client::Status;
 pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;
+pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::args::{Args, ArgsError};
+pub use sansocket_protocol::socket::config::EventExcess;
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
 #[doc(hidden)]
 pub use serde::Serialize;
 pub use server::Server;
 pub use socket::Socket;
+pub use stats::{Refusals, Stats};
 pub use tower::{LayeredService, ServerLayer, ServerService};
 pub use write_deadline::{WriteDeadline, raw_stream};
 

@@ -7,6 +7,7 @@ use crate::handler::{
 };
 use crate::server::{Server, ServerInner};
 use crate::socket::Socket;
+use crate::stats::count;
 use sansocket_protocol::hub::{Hub, Target};
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::encode::ToArgs;
@@ -128,6 +129,13 @@ impl NamespaceInner {
     /// An id for a broadcast's acknowledgements: odd, where those of single events are even.
     pub(crate) fn next_broadcast_ack(&self) -> u64 {
         self.broadcast_ack.fetch_add(2, Ordering::Relaxed)
+    }
+
+    /// A socket was not let into a room.
+    pub(crate) fn room_refused(&self) {
+        if let Some(server) = self.server.upgrade() {
+            count(&server.host.counters.rooms);
+        }
     }
 
     pub(crate) fn server(&self) -> Option<Server> {

@@ -13,6 +13,7 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::{engine, hub, socket};
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub struct Options {
     deadlines: Deadlines,
     client: Option<PathBuf>,
     cleanup_empty: bool,
+    max_dynamic: usize,
     max_concurrent: usize,
 }
 
@@ -71,6 +73,7 @@ impl Options {
             },
             client: None,
             cleanup_empty: false,
+            max_dynamic: 100_000,
             max_concurrent: 1000,
         }
     }
@@ -105,6 +108,11 @@ impl Options {
     /// Sets what makes session ids.
     pub fn generate_id(&mut self, make: impl Fn(&Handshake) -> String + Send + Sync + 'static) {
         self.hooks.make_id = Some(Box::new(make));
+    }
+
+    /// Sets what tells whose handshake it is.
+    pub fn client_address(&mut self, tell: impl Fn(&Handshake) -> Option<IpAddr> + Send + Sync + 'static) {
+        self.hooks.client_address = Some(Box::new(tell));
     }
 
     /// Sets what changes response headers: of the first response of a session, or of all.
@@ -151,6 +159,11 @@ impl Options {
         self.cleanup_empty = cleanup;
     }
 
+    /// Sets how many dynamic namespaces there may be.
+    pub fn max_dynamic_namespaces(&mut self, namespaces: usize) {
+        self.max_dynamic = namespaces;
+    }
+
     /// Sets how many concurrent handlers run at once.
     pub fn max_concurrent(&mut self, handlers: usize) {
         self.max_concurrent = handlers;
@@ -162,6 +175,20 @@ impl Options {
         }
         if self.engine.max_payload == 0 {
             return Err(BuildError::Option("`max_payload` is 0: no message could be received"));
+        }
+        if let Some(cookie) = &self.engine.cookie {
+            // RFC 6265, 4.1.1: anything else could end the value, and add attributes or headers.
+            let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+            if cookie.name.is_empty() || !cookie.name.bytes().all(is_token) {
+                return Err(BuildError::Option(
+                    "the cookie's name is no name: letters, digits, - and _ are safe",
+                ));
+            }
+            if !cookie.attributes.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                return Err(BuildError::Option(
+                    "the cookie's attributes have characters that no header can hold",
+                ));
+            }
         }
         if self.engine.ping_timeout.is_zero() {
             return Err(BuildError::Option("`ping_timeout` is 0: every client would be given up at once"));
@@ -195,6 +222,7 @@ impl Options {
             state: self.state,
             limits: self.limits,
             cleanup_empty: self.cleanup_empty,
+            max_dynamic: self.max_dynamic,
             max_concurrent: self.max_concurrent,
         };
         Ok((host, rest))
@@ -215,8 +243,8 @@ impl Options {
         let (host, rest) = self.into_host(runtime, true, random.fork(), application)?;
         let host = Arc::new(host);
         let server = Arc::new_cyclic(|weak| {
-            let Rest { state, limits, cleanup_empty, max_concurrent } = rest;
-            let parts = Parts { host, state, random, limits, cleanup_empty, max_concurrent };
+            let Rest { state, limits, cleanup_empty, max_dynamic, max_concurrent } = rest;
+            let parts = Parts { host, state, random, limits, cleanup_empty, max_dynamic, max_concurrent };
             ServerInner::new(parts, weak.clone())
         });
         // Just made, so nobody has set it.
@@ -233,6 +261,7 @@ pub(crate) struct Rest {
     state: TypeMap,
     limits: hub::Limits,
     cleanup_empty: bool,
+    max_dynamic: usize,
     max_concurrent: usize,
 }
 
@@ -371,6 +400,55 @@ macro_rules! engine_builder_methods {
             self
         }
 
+        /// How many sessions one address may hold at once; more get 429. An IPv6 address counts as its /64 network.
+        /// Default no limit: behind a proxy all clients have one address (see [`client_address`](Self::client_address)),
+        /// and behind the routers of companies, schools and mobile networks thousands share one.
+        pub fn max_sessions_per_address(mut self, sessions: usize) -> Self {
+            self.options.engine.max_sessions_per_address = Some(sessions);
+            self
+        }
+
+        /// How often sessions may be opened, in all; what comes faster gets 503 and `retry-after`, before
+        /// `allow_request` is asked. Default no limit: after a restart all clients come back at once, and what the
+        /// application can take is known to it alone.
+        pub fn handshake_rate(mut self, rate: $crate::Rate) -> Self {
+            self.options.engine.handshake_rate = Some(rate);
+            self
+        }
+
+        /// How often one address may open sessions; what comes faster gets 429 and `retry-after`. Default no limit, for
+        /// the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
+        pub fn handshake_rate_per_address(mut self, rate: $crate::Rate) -> Self {
+            self.options.engine.handshake_rate_per_address = Some(rate);
+            self
+        }
+
+        /// Tells at which address a client is, for the limits that count by address. Default the other end of the TCP
+        /// connection; also where this returns `None`.
+        ///
+        /// Behind a proxy of your own, take what that proxy says. Anybody can send such a header, so trust it only if
+        /// every connection comes through the proxy, and only the entry that the proxy itself has added: of
+        /// `x-forwarded-for` the last one.
+        ///
+        /// ```
+        /// # use sansocket_runtime::Handshake;
+        /// # use std::net::IpAddr;
+        /// fn behind_one_proxy(handshake: &Handshake) -> Option<IpAddr> {
+        ///     let list = handshake.headers().get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+        ///     list.rsplit(',').next()?.trim().parse().ok()
+        /// }
+        /// ```
+        pub fn client_address(
+            mut self,
+            tell: impl Fn(&$crate::Handshake) -> ::std::option::Option<::std::net::IpAddr>
+            + Send
+            + Sync
+            + 'static,
+        ) -> Self {
+            self.options.client_address(tell);
+            self
+        }
+
         /// Asked before a session is opened: an error refuses the client with 403 and the error's message (a
         /// WebSocket handshake with 400). Nothing is kept for a client until this has answered.
         pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
@@ -482,6 +560,21 @@ macro_rules! server_builder_methods {
             self
         }
 
+        /// How many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
+        /// [`event_excess`](Self::event_excess). Default no limit: `receive_budget` bounds what waits, and what an event
+        /// costs is known to the application alone. Acknowledgements and heartbeats are not counted.
+        pub fn event_rate(mut self, rate: $crate::Rate) -> Self {
+            self.options.sockets.event_rate = Some(rate);
+            self
+        }
+
+        /// What happens to events beyond `event_rate`. Default: they wait for their turn, and reading from the client
+        /// pauses once `receive_budget` is used up.
+        pub fn event_excess(mut self, excess: $crate::EventExcess) -> Self {
+            self.options.sockets.event_excess = excess;
+            self
+        }
+
         /// How many acknowledgements may be awaited from one client. Default 10,000.
         pub fn max_pending_acks(mut self, acks: usize) -> Self {
             self.options.sockets.max_pending_acks = acks;
@@ -509,6 +602,13 @@ macro_rules! server_builder_methods {
         /// Whether a dynamic namespace goes when its last client leaves. Default no.
         pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
             self.options.cleanup_empty_namespaces(cleanup);
+            self
+        }
+
+        /// How many dynamic namespaces there may be at once. Clients name them, so beyond this those that are empty go,
+        /// and if none is, the client that asks for one more is refused. Default 100,000.
+        pub fn max_dynamic_namespaces(mut self, namespaces: usize) -> Self {
+            self.options.max_dynamic_namespaces(namespaces);
             self
         }
 

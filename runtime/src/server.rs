@@ -8,6 +8,7 @@ use crate::host::Host;
 use crate::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
 use crate::runtime::BoxFuture;
 use crate::socket::Socket;
+use crate::stats::{Stats, count};
 use crate::trace::{debug, is_heard};
 use crate::typemap::TypeMap;
 use crate::unheard::Unheard;
@@ -33,6 +34,7 @@ pub(crate) struct ServerInner {
     random: Mutex<Random>,
     limits: hub::Limits,
     cleanup_empty: bool,
+    max_dynamic: usize,
     concurrent: Arc<AtomicUsize>,
     max_concurrent: usize,
     on_error: OnceLock<ErrorHook>,
@@ -62,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) random: Random,
     pub(crate) limits: hub::Limits,
     pub(crate) cleanup_empty: bool,
+    pub(crate) max_dynamic: usize,
     pub(crate) max_concurrent: usize,
 }
 
@@ -75,6 +78,7 @@ impl ServerInner {
             random: Mutex::new(parts.random),
             limits: parts.limits,
             cleanup_empty: parts.cleanup_empty,
+            max_dynamic: parts.max_dynamic,
             concurrent: Arc::default(),
             max_concurrent: parts.max_concurrent,
             on_error: OnceLock::new(),
@@ -102,6 +106,28 @@ impl ServerInner {
         let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
         let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name))?;
         let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        let mut removed = Vec::new();
+        if !namespaces.contains_key(name) {
+            let children = |child: &Child| child.parent.is_some();
+            // Counted only where it may matter: there are never more children than namespaces.
+            if namespaces.len() >= self.max_dynamic
+                && namespaces.values().filter(|child| children(child)).count() >= self.max_dynamic
+            {
+                // Clients name them, so they must not pile up. One that nobody but this table holds has no sockets,
+                // nobody is just entering it, and it comes again when somebody asks for it.
+                let is_idle = |child: &Child| children(child) && Arc::strong_count(&child.namespace) == 1;
+                let idle: Vec<Arc<str>> = namespaces
+                    .iter()
+                    .filter(|(_, child)| is_idle(child))
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                removed.extend(idle.iter().filter_map(|name| namespaces.remove(name)));
+                if removed.is_empty() {
+                    count(&self.host.counters.dynamic_namespaces);
+                    return None;
+                }
+            }
+        }
         let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
             namespace: NamespaceInner::new(
                 name.clone(),
@@ -111,7 +137,10 @@ impl ServerInner {
             ),
             parent: Some(parent),
         });
-        Some(child.namespace.clone())
+        let found = child.namespace.clone();
+        drop(namespaces);
+        drop(removed);
+        Some(found)
     }
 
     /// A socket has left: a dynamic namespace that is empty now may go.
@@ -144,6 +173,7 @@ impl ServerInner {
         match self.on_error.get() {
             Some(hook) => {
                 if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                    count(&self.host.counters.panics);
                     debug!("the error hook panicked");
                 }
             }
@@ -306,6 +336,11 @@ impl Server {
     /// How many clients are connected: sessions, whatever namespaces they are in.
     pub fn clients_count(&self) -> usize {
         self.0.host.sessions()
+    }
+
+    /// What the server has done so far: sessions, events, what the limits refused. It visits every session.
+    pub fn stats(&self) -> Stats {
+        self.0.host.stats()
     }
 
     /// The socket of that id, in any namespace.

@@ -9,6 +9,7 @@ use crate::cell::{Answer, Cell, Inner, Pulled, Rest, Round};
 use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Stream, Timer};
 use crate::sockets::Done;
+use crate::stats::{Counters, count};
 use crate::trace::debug;
 use crate::websocket::{self, Incoming, ReadError, Reader, Role};
 use crate::worker::with_buffers;
@@ -106,6 +107,8 @@ struct WebSocket {
     paused: bool,
     /// What was written still waits inside of the stream: TLS has buffers of its own.
     flushing: bool,
+    /// Bytes written since they were counted.
+    uncounted: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,6 +136,7 @@ pub(crate) struct Session {
     opened: bool,
     /// Something was written, or was not, that the machine has not heard of.
     untold: bool,
+    counters: Arc<Counters>,
     on_end: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -141,6 +145,7 @@ impl Session {
     pub(crate) fn new(
         cell: Arc<Cell>,
         application: Box<dyn Application>,
+        counters: Arc<Counters>,
         on_end: Box<dyn FnOnce() + Send>,
     ) -> Self {
         Self {
@@ -155,6 +160,7 @@ impl Session {
             now: time::Instant::ZERO,
             opened: false,
             untold: false,
+            counters,
             on_end: Some(on_end),
         }
     }
@@ -184,7 +190,7 @@ impl Session {
         match opened {
             Ok(Some(job)) => self.begin(job, context),
             Ok(None) => {}
-            Err(panic) => self.application.panicked(None, panic, &self.cell),
+            Err(panic) => self.panicked(None, panic),
         }
     }
 
@@ -225,6 +231,7 @@ impl Session {
                         state,
                         paused: false,
                         flushing: false,
+                        uncounted: 0,
                     });
                 }
                 Err(error) => {
@@ -264,8 +271,10 @@ impl Session {
             more = pulled.more;
             let Pulled { event, sink, .. } = pulled;
             if let Some(sink) = sink {
-                if let Event::Socket(SocketEvent::Ack { outcome, .. }) = event {
-                    sink(outcome);
+                if let Event::Socket(SocketEvent::Ack { socket, outcome, .. }) = event {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
+                        self.panicked(Some(socket), panic);
+                    }
                 }
                 continue;
             }
@@ -285,16 +294,19 @@ impl Session {
             match begun {
                 Ok(Some(job)) => self.keep(job),
                 Ok(None) => {}
-                Err(panic) => self.application.panicked(socket, panic, &self.cell),
+                Err(panic) => self.panicked(socket, panic),
             }
         }
     }
 
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
         match job.work.poll_caught(context) {
-            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Ready(())) => self.let_go(job),
             Ok(Poll::Pending) => self.keep(job),
-            Err(panic) => self.application.panicked(job.socket, panic, &self.cell),
+            Err(panic) => {
+                self.panicked(job.socket, panic);
+                self.let_go(job);
+            }
         }
     }
 
@@ -317,10 +329,30 @@ impl Session {
                 Err(panic) => Some(panic),
             };
             let job = self.jobs.remove(at);
+            let socket = job.socket;
             if let Some(panic) = done {
-                self.application.panicked(job.socket, panic, &self.cell);
+                self.panicked(socket, panic);
             }
-            self.cell.lock().machine.release(job.socket);
+            self.let_go(job);
+            self.cell.lock().machine.release(socket);
+        }
+    }
+
+    /// Drops a job that is done. What it had captured is the application's, and so is the code that drops it.
+    fn let_go(&mut self, job: Job) {
+        let socket = job.socket;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(job))) {
+            self.panicked(socket, panic);
+        }
+    }
+
+    /// The application's code panicked.
+    fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>) {
+        count(&self.counters.panics);
+        let told = catch_unwind(AssertUnwindSafe(|| self.application.panicked(socket, panic, &self.cell)));
+        if let Err(again) = told {
+            // Somebody's panic has a payload whose own drop panics: it is let go of without that.
+            std::mem::forget(again);
         }
     }
 
@@ -328,7 +360,7 @@ impl Session {
     fn transmit(&mut self, context: &mut Context<'_>) {
         let mut inner = self.cell.lock();
         if std::mem::take(&mut self.untold) {
-            tell(&mut inner, &self.websockets, self.now);
+            tell(&mut inner, &mut self.websockets, self.now);
         }
         let room = inner.take_room();
         let is_behind = |websocket: &WebSocket| websocket.flushing || !websocket.unwritten.is_empty();
@@ -409,7 +441,7 @@ impl Session {
     fn fall_asleep(&mut self, waker: &Waker, may_end: bool) -> Rest {
         let mut inner = self.cell.lock();
         if std::mem::take(&mut self.untold) {
-            tell(&mut inner, &self.websockets, self.now);
+            tell(&mut inner, &mut self.websockets, self.now);
         }
         let room = inner.take_room();
         let rest = inner.fall_asleep(waker, may_end);
@@ -477,6 +509,7 @@ impl Future for Session {
             this.poll_jobs(context);
             this.transmit(context);
             if this.websockets.iter().any(|websocket| websocket.state == State::Dead) {
+                tell(&mut this.cell.lock(), &mut this.websockets, this.now);
                 this.websockets.retain(|websocket| websocket.state != State::Dead);
             }
             if round.cut {
@@ -509,13 +542,17 @@ impl Drop for Session {
         }
         let left = self.cell.force_end();
         drop((left.requests, left.upgrades));
+        // Whatever of the application's own runs here and panics: the session is counted, and forgotten.
         for sink in left.acks {
-            sink(sansocket_protocol::socket::server::AckOutcome::Disconnected);
+            let outcome = sansocket_protocol::socket::server::AckOutcome::Disconnected;
+            let _ = catch_unwind(AssertUnwindSafe(|| sink(outcome)));
         }
         for waker in left.room {
-            waker.wake();
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        self.application.ended(&self.cell);
+        let _ = catch_unwind(AssertUnwindSafe(|| self.application.ended(&self.cell)));
+        let passed = self.cell.lock().passed();
+        self.counters.session_ended(&passed);
         if let Some(on_end) = self.on_end.take() {
             on_end();
         }
@@ -523,7 +560,10 @@ impl Drop for Session {
 }
 
 /// Tells the machine what was not written yet.
-fn tell(inner: &mut Inner, websockets: &[WebSocket], now: time::Instant) {
+fn tell(inner: &mut Inner, websockets: &mut [WebSocket], now: time::Instant) {
+    for websocket in &mut *websockets {
+        inner.bytes.written += std::mem::take(&mut websocket.uncounted);
+    }
     let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
     let unwritten = current.map_or(0, WebSocket::left);
     inner.machine.handle_unwritten(now, unwritten);
@@ -580,6 +620,7 @@ impl WebSocket {
             }
             let mut inner = cell.lock();
             inner.wake_up(round);
+            inner.bytes.read += bytes as u64;
             for item in inbox.drain(..) {
                 if self.state != State::Open && !matches!(item, Incoming::Close(_)) {
                     continue;
@@ -653,7 +694,10 @@ impl WebSocket {
     fn poll_write(&mut self, cell: &Cell, now: time::Instant, context: &mut Context<'_>) {
         while self.left() > 0 {
             match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[self.written..]) {
-                Poll::Ready(Ok(bytes)) if bytes > 0 => self.written += bytes,
+                Poll::Ready(Ok(bytes)) if bytes > 0 => {
+                    self.written += bytes;
+                    self.uncounted += bytes as u64;
+                }
                 // Whatever follows would follow half a frame.
                 Poll::Ready(_) => return self.ended(cell, now, Some(1006)),
                 Poll::Pending => {

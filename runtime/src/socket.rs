@@ -30,6 +30,8 @@ const REFUSED: u8 = 3;
 
 /// What a client hears that is refused without a reason.
 pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
+/// What a client hears whose request made the application panic.
+pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
 pub(crate) struct SocketInner {
     id: Arc<str>,
@@ -277,7 +279,10 @@ impl Socket {
     /// [`HubError`] if the socket is in too many rooms, or the name is too long.
     pub fn join(&self, room: &str) -> Result<bool, HubError> {
         match self.0.hub_key.get() {
-            Some(key) => self.0.namespace.hub_mut().join(*key, room),
+            Some(key) => {
+                let joined = self.0.namespace.hub_mut().join(*key, room);
+                joined.inspect_err(|_| self.0.namespace.room_refused())
+            }
             None => Ok(false),
         }
     }

@@ -9,7 +9,8 @@ use crate::namespace::{Listener, Table};
 use crate::runtime::BoxFuture;
 use crate::server::ServerInner;
 use crate::session::{Application, Job, Work};
-use crate::socket::{CONNECTION_REFUSED, Socket};
+use crate::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
+use crate::stats::count;
 use crate::trace::debug;
 use bytes::Bytes;
 use sansocket_protocol::error::CloseReason;
@@ -18,6 +19,7 @@ use sansocket_protocol::server::Event;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// The sockets of one session, with what is constant for each looked up once.
@@ -176,6 +178,10 @@ impl Application for Sockets {
         let server = self.server.clone();
         let Some(live) = key.and_then(|key| self.find(key)) else {
             debug!(%error, "outside a socket");
+            // A matcher of namespaces, say: whoever asked for one has to hear something.
+            if let Some(key) = key {
+                let _ = cell.with(|machine| machine.reject(key, INTERNAL_ERROR, None));
+            }
             return;
         };
         let socket = live.socket.clone();
@@ -184,7 +190,7 @@ impl Application for Sockets {
             // A connected socket gets its disconnect handler yet; one that was connecting is refused.
             let key = socket.key();
             machine.disconnect(key, CloseReason::HandlerPanic).is_ok() || {
-                let _ = machine.reject(key, "Internal server error", None);
+                let _ = machine.reject(key, INTERNAL_ERROR, None);
                 false
             }
         });
@@ -194,8 +200,12 @@ impl Application for Sockets {
     }
 
     fn ended(&mut self, _: &Arc<Cell>) {
-        for live in self.live.drain(..) {
-            forget(&self.server, &live.socket);
+        for live in std::mem::take(&mut self.live) {
+            // Each by itself: what the application keeps with one socket may panic as it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                forget(&self.server, &live.socket);
+                drop(live);
+            }));
         }
     }
 }
@@ -333,6 +343,7 @@ async fn event(
                 spawn_concurrent(&server, &socket, &mut context, &listener.handler, permit, answered);
                 continue;
             }
+            count(&server.host.counters.concurrent);
         }
         match run(&mut context, &*listener.handler).await.and_then(|outcome| outcome) {
             Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
@@ -361,6 +372,7 @@ fn spawn_concurrent(
     // The first value acknowledges, and there was one already.
     let ack = if answered { None } else { context.ack.take() };
     let done = Done { socket: socket.clone(), ack };
+    let counters = server.host.counters.clone();
     let task = async move {
         let mut work = Work::Event { future, done };
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
@@ -370,6 +382,7 @@ fn spawn_concurrent(
         });
         let result = finished.await;
         if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
+            count(&counters.panics);
             done.report(&HandlerError::panic(&*panic));
             let socket = &done.socket;
             let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));

@@ -1,6 +1,7 @@
 //! The settings of an Engine.IO server, with the reference's defaults.
 
 use super::request::{RequestHead, Response};
+use crate::rate::Rate;
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -187,6 +188,16 @@ pub struct Config {
     pub close_timeout: Duration,
     /// How many sessions the server holds at once; a further one gets 503. Default 1,000,000.
     pub max_sessions: usize,
+    /// How many of them one address may hold; a further one gets 429. Default no limit: behind a proxy, and behind the
+    /// routers of schools, companies and mobile networks, one address stands for thousands. An IPv6 address counts as
+    /// its /64 network.
+    pub max_sessions_per_address: Option<usize>,
+    /// How often sessions may be opened, in all; a further handshake gets 503 and `retry-after`. Default no limit: what
+    /// is right depends on what a new session costs the application, and all clients come back at once after a restart.
+    pub handshake_rate: Option<Rate>,
+    /// How often one address may open sessions; a further handshake gets 429 and `retry-after`. Default no limit, for the
+    /// reason of [`Config::max_sessions_per_address`].
+    pub handshake_rate_per_address: Option<Rate>,
 }
 
 impl Default for Config {
@@ -209,6 +220,9 @@ impl Default for Config {
             pause_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
+            max_sessions_per_address: None,
+            handshake_rate: None,
+            handshake_rate_per_address: None,
         }
     }
 }
@@ -244,6 +258,9 @@ impl Config {
         pause_timeout: Duration,
         close_timeout: Duration,
         max_sessions: usize,
+        max_sessions_per_address: Option<usize>,
+        handshake_rate: Option<Rate>,
+        handshake_rate_per_address: Option<Rate>,
     }
 
     /// Sets [`Config::path`]. A slash is put before and behind it where there is none, as the reference does.

@@ -9,6 +9,7 @@ use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, Transmit};
 use crate::error::CloseReason;
 use crate::frame::Frame;
+use crate::rate::Rate;
 use crate::server::{Connection, Event};
 use crate::socket;
 use crate::socket::server::{AckOutcome, SocketEvent, SocketKey};
@@ -250,7 +251,9 @@ impl Run {
             .max_namespaces(2)
             .max_attachments(1)
             .max_pending_acks(3)
-            .connect_timeout(Duration::from_millis(900));
+            .connect_timeout(Duration::from_millis(900))
+            // In one of the three ways to go: events that wait for their turn.
+            .event_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)));
         let now = Instant::ZERO;
         let connection =
             Connection::new(now, Arc::new(config), "sid".into(), sockets.then(|| Arc::new(layer)));

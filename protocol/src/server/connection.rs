@@ -42,6 +42,46 @@ pub enum Event {
     Closed(Closed),
 }
 
+/// What passed through a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Events, or messages of plain Engine.IO, that the application was handed.
+    pub events_in: u64,
+    /// Events and acknowledgements, or messages, that were queued for the client.
+    pub events_out: u64,
+    /// How often its events had to wait because of `event_rate`.
+    pub events_paced: u64,
+    /// Events that were not sent because of `max_pending_acks`.
+    pub acks_refused: u64,
+}
+
+/// A limit for which a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `max_namespaces`.
+    Namespaces,
+    /// `max_namespace_name`.
+    NamespaceName,
+    /// `event_rate`.
+    Events,
+    /// `connect_timeout`.
+    ConnectTimeout,
+}
+
+impl Limit {
+    fn of(error: &PeerError) -> Option<Self> {
+        match error {
+            PeerError::TooManyNamespaces => Some(Self::Namespaces),
+            PeerError::NamespaceTooLong => Some(Self::NamespaceName),
+            PeerError::TooManyEvents => Some(Self::Events),
+            PeerError::ConnectTimeout => Some(Self::ConnectTimeout),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 // Nearly all connections are of the large kind.
 #[allow(clippy::large_enum_variant)]
@@ -92,6 +132,8 @@ pub struct Connection {
     now: Instant,
     upgraded: bool,
     closed: Option<Closed>,
+    counts: Counts,
+    ended: Option<(CloseReason, Option<Limit>)>,
 }
 
 impl Connection {
@@ -107,7 +149,9 @@ impl Connection {
             Some(config) => Layer::Sockets(Sockets::new(now, config)),
             None => Layer::Messages { queue: VecDeque::new(), inbound: 0, held: false },
         };
-        Self { engine: Engine::new(now, engine, id), layer, now, upgraded: false, closed: None }
+        let engine = Engine::new(now, engine, id);
+        let counts = Counts::default();
+        Self { engine, layer, now, upgraded: false, closed: None, counts, ended: None }
     }
 
     // --- getters ----------------------------------------------------------------------------------------------
@@ -143,6 +187,20 @@ impl Connection {
     /// Whether requests with this session's id still belong to it.
     pub fn is_listed(&self) -> bool {
         self.engine.is_listed()
+    }
+
+    /// What has passed through it so far.
+    pub fn counts(&self) -> Counts {
+        let events_paced = match &self.layer {
+            Layer::Sockets(sockets) => sockets.paced(),
+            Layer::Messages { .. } => 0,
+        };
+        Counts { events_paced, ..self.counts }
+    }
+
+    /// Why it ended, and because of which limit, once it has.
+    pub fn ended(&self) -> Option<(CloseReason, Option<Limit>)> {
+        self.ended
     }
 
     /// The transport in use: `polling` or `websocket`.
@@ -305,7 +363,8 @@ impl Connection {
         if !self.admit(&frame)? {
             return Ok(());
         }
-        self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
+        let sent = self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame));
+        self.count_out(sent)
     }
 
     /// Queues an event for a socket if it would leave at once; otherwise it is dropped, and false comes back.
@@ -335,12 +394,18 @@ impl Connection {
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        self.check(|sockets| sockets.may_await(socket, id))?;
+        let may = self.check(|sockets| sockets.may_await(socket, id));
+        if may == Err(SendError::TooManyAcks) {
+            self.counts.acks_refused = self.counts.acks_refused.wrapping_add(1);
+        }
+        may?;
         let frame = frame.into();
         if !self.admit(&frame)? {
             return Err(SendError::Full);
         }
-        self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
+        let sent =
+            self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline));
+        self.count_out(sent)
     }
 
     /// Acknowledges an event of the client. It is dropped if the socket has left its namespace.
@@ -353,7 +418,8 @@ impl Connection {
         if !self.admit(&frame)? {
             return Ok(());
         }
-        self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame))
+        let sent = self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame));
+        self.count_out(sent)
     }
 
     /// Takes a socket out of its namespace; the connection stays.
@@ -396,6 +462,7 @@ impl Connection {
         let frame = frame.into();
         if self.admit(&frame)? {
             self.engine.send(frame);
+            self.counts.events_out = self.counts.events_out.wrapping_add(1);
         }
         Ok(())
     }
@@ -437,7 +504,14 @@ impl Connection {
             self.settle();
             event = self.next_event();
         }
-        if event.is_some() {
+        if let Some(told) = &event {
+            if matches!(told, Event::Socket(SocketEvent::Event { .. }) | Event::Message(_)) {
+                self.counts.events_in = self.counts.events_in.wrapping_add(1);
+                // Handlers that finish at once are no progress that anybody tells; at a rate, they are slow all the same.
+                if matches!(&self.layer, Layer::Sockets(sockets) if sockets.paces()) {
+                    self.engine.progress(self.now);
+                }
+            }
             self.settle();
             return event;
         }
@@ -498,6 +572,9 @@ impl Connection {
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.engine.date(self.now);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.tick(self.now);
+        }
         self.now
     }
 
@@ -507,6 +584,7 @@ impl Connection {
         let now = self.tick(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.expire_acks(now);
+            sockets.next_turns(now);
         }
         now
     }
@@ -553,6 +631,11 @@ impl Connection {
         }
     }
 
+    fn count_out(&mut self, sent: Result<(), SendError>) -> Result<(), SendError> {
+        self.counts.events_out = self.counts.events_out.wrapping_add(u64::from(sent.is_ok()));
+        sent
+    }
+
     fn with_sockets(
         &mut self,
         command: impl FnOnce(&mut Sockets, &mut Engine) -> Result<(), SendError>,
@@ -587,6 +670,7 @@ impl Connection {
             if let Layer::Sockets(sockets) = &mut self.layer {
                 sockets.handle_closed(closed.reason);
             }
+            self.ended = Some((closed.reason, closed.detail.as_ref().and_then(Limit::of)));
             self.closed = Some(closed);
         }
         let config = self.engine.config();

@@ -1,12 +1,16 @@
 //! Which session is this request for, and may it open one? (protocol v4, "HTTP", and the reference's order of
 //! checks)
 
+use super::admission::{Admission, Refused, Source};
 use crate::engine::config::Config;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::random::Random;
+use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::net::IpAddr;
+use core::time::Duration;
 use thiserror::Error;
 
 /// Where a request goes.
@@ -59,27 +63,56 @@ pub enum RegisterError {
     /// `max_sessions` is reached.
     #[error("the server holds `max_sessions` sessions already")]
     TooManySessions,
+    /// `max_sessions_per_address` is reached.
+    #[error("this address holds `max_sessions_per_address` sessions already")]
+    TooManySessionsFromAddress,
+    /// Sessions are being opened faster than `handshake_rate`.
+    #[error("more handshakes than `handshake_rate` allows")]
+    TooManyHandshakes {
+        /// How long it takes until there is room for one.
+        retry_after: Duration,
+    },
+    /// This address opens sessions faster than `handshake_rate_per_address`.
+    #[error("more handshakes from this address than `handshake_rate_per_address` allows")]
+    TooManyHandshakesFromAddress {
+        /// How long it takes until there is room for one.
+        retry_after: Duration,
+    },
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
 }
 
 impl RegisterError {
-    /// The answer to the client.
+    /// The answer to the client. What is the server's state is 503, what is this client's doing 429, both with
+    /// Engine.IO's JSON for both transports: a WebSocket handshake must be told from one that can never succeed, which
+    /// gets 400.
     pub fn response(self, grant: &Grant) -> Response {
-        let message = match self {
-            Self::BadId => RefusalCode::BadRequest.message(),
-            Self::TooManySessions => "Too many sessions",
-            Self::ShuttingDown => "Server shutting down",
+        let (status, message, retry_after) = match self {
+            Self::BadId if grant.websocket => {
+                return Response::upgrade_refusal(RefusalCode::BadRequest.message());
+            }
+            Self::BadId => return Response::refusal(RefusalCode::BadRequest),
+            Self::TooManySessions => (503, "Too many sessions", None),
+            Self::ShuttingDown => (503, "Server shutting down", None),
+            Self::TooManySessionsFromAddress => (429, "Too many sessions from this address", None),
+            Self::TooManyHandshakes { retry_after } => (503, "Too many handshakes", Some(retry_after)),
+            Self::TooManyHandshakesFromAddress { retry_after } => {
+                (429, "Too many handshakes from this address", Some(retry_after))
+            }
         };
+        let mut response = Response::refusal_with(RefusalCode::Forbidden, message);
+        response.status = status;
         if grant.websocket {
-            Response::upgrade_refusal(message)
-        } else if self == Self::BadId {
-            Response::refusal(RefusalCode::BadRequest)
-        } else {
-            let mut response = Response::refusal_with(RefusalCode::Forbidden, message);
-            response.status = 503;
-            response
+            response = response.header("connection", "close");
+        }
+        match retry_after {
+            // In whole seconds (RFC 9110, 10.2.3), rounded up.
+            Some(wait) => {
+                let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+                response.header("retry-after", alloc::format!("{seconds}"))
+            }
+            None => response,
         }
     }
 }
@@ -108,15 +141,26 @@ impl RegisterError {
 #[derive(Debug)]
 pub struct Router<K> {
     config: Arc<Config>,
-    sessions: BTreeMap<Arc<str>, K>,
+    sessions: BTreeMap<Arc<str>, Entry<K>>,
     random: Random,
     draining: bool,
+    admission: Admission,
+    opened: u64,
+    refused: Refused,
+}
+
+#[derive(Debug)]
+struct Entry<K> {
+    session: K,
+    /// Where it came from, if that is counted.
+    source: Option<Source>,
 }
 
 impl<K: Clone> Router<K> {
     /// An empty table. `random` makes the session ids, which are secrets.
     pub fn new(config: Arc<Config>, random: Random) -> Self {
-        Self { config, sessions: BTreeMap::new(), random, draining: false }
+        let (admission, refused) = (Admission::default(), Refused::default());
+        Self { config, sessions: BTreeMap::new(), random, draining: false, admission, opened: 0, refused }
     }
 
     /// Decides about a request by its head alone. Nothing changes.
@@ -156,7 +200,7 @@ impl<K: Clone> Router<K> {
             return match self.sessions.get(&*id) {
                 // Only GET opens a WebSocket; the session decides about the rest.
                 Some(_) if websocket && head.method != "GET" => refuse(RefusalCode::BadHandshakeMethod),
-                Some(session) => Route::Session(session.clone()),
+                Some(entry) => Route::Session(entry.session.clone()),
                 None => refuse(RefusalCode::UnknownSession),
             };
         }
@@ -172,6 +216,17 @@ impl<K: Clone> Router<K> {
         Route::Open(Grant { websocket })
     }
 
+    /// Asks the limits for a [`Route::Open`], before the application is asked: so a flood does not even reach that. It
+    /// counts as a handshake whatever becomes of it. Without an address only the limits for all count.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; its [`response`](RegisterError::response) is for the client.
+    pub fn admit(&mut self, now: Instant, address: Option<IpAddr>) -> Result<(), RegisterError> {
+        let source = address.map(Source::from);
+        let admitted = self.check_room().and_then(|()| self.admission.handshake(&self.config, now, source));
+        admitted.inspect_err(|error| self.refused.count(*error))
+    }
+
     /// Commits a [`Route::Open`]: draws an id, or takes the application's own, and enters what `make` returns
     /// for it.
     ///
@@ -182,28 +237,69 @@ impl<K: Clone> Router<K> {
         id: Option<String>,
         make: impl FnOnce(&Arc<str>) -> K,
     ) -> Result<Arc<str>, RegisterError> {
+        self.register_from(None, id, make)
+    }
+
+    /// As [`Router::register`], for a client at that address: `max_sessions_per_address` holds.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; its [`response`](RegisterError::response) is for the client.
+    pub fn register_from(
+        &mut self,
+        address: Option<IpAddr>,
+        id: Option<String>,
+        make: impl FnOnce(&Arc<str>) -> K,
+    ) -> Result<Arc<str>, RegisterError> {
+        let source = address.map(Source::from).filter(|_| self.config.max_sessions_per_address.is_some());
+        let id = self.fresh_id(source, id).inspect_err(|error| self.refused.count(*error))?;
+        let session = make(&id);
+        self.sessions.insert(id.clone(), Entry { session, source });
+        if let Some(source) = source {
+            self.admission.opened(&self.config, source);
+        }
+        self.opened = self.opened.saturating_add(1);
+        Ok(id)
+    }
+
+    fn check_room(&self) -> Result<(), RegisterError> {
         if self.draining {
-            return Err(RegisterError::ShuttingDown);
+            Err(RegisterError::ShuttingDown)
+        } else if self.sessions.len() >= self.config.max_sessions {
+            Err(RegisterError::TooManySessions)
+        } else {
+            Ok(())
         }
-        if self.sessions.len() >= self.config.max_sessions {
-            return Err(RegisterError::TooManySessions);
-        }
+    }
+
+    fn fresh_id(&mut self, source: Option<Source>, id: Option<String>) -> Result<Arc<str>, RegisterError> {
+        self.check_room()?;
+        // Others of this address may have come in while the application was asked.
+        self.admission.session(&self.config, source)?;
         let id: Arc<str> = match id {
             Some(id) if !is_id(&id) => return Err(RegisterError::BadId),
             Some(id) => id.into(),
             None => self.random.id().into(),
         };
-        if self.sessions.contains_key(&id) {
-            return Err(RegisterError::BadId);
-        }
-        let session = make(&id);
-        self.sessions.insert(id.clone(), session);
-        Ok(id)
+        if self.sessions.contains_key(&id) { Err(RegisterError::BadId) } else { Ok(id) }
     }
 
     /// Forgets a session.
     pub fn remove(&mut self, id: &str) -> Option<K> {
-        self.sessions.remove(id)
+        let entry = self.sessions.remove(id)?;
+        if let Some(source) = entry.source {
+            self.admission.closed(&self.config, source);
+        }
+        Some(entry.session)
+    }
+
+    /// How many sessions were ever registered.
+    pub fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// How many handshakes the limits refused.
+    pub fn refused(&self) -> Refused {
+        self.refused
     }
 
     /// From here on no session is registered.
@@ -213,7 +309,7 @@ impl<K: Clone> Router<K> {
 
     /// The sessions, in the order of their ids.
     pub fn sessions(&self) -> impl Iterator<Item = &K> {
-        self.sessions.values()
+        self.sessions.values().map(|entry| &entry.session)
     }
 
     /// How many there are.
@@ -342,5 +438,45 @@ mod tests {
         router.drain();
         assert_eq!(router.register(None, |_| 2), Err(RegisterError::ShuttingDown));
         assert_eq!(RegisterError::ShuttingDown.response(&Grant { websocket: false }).status, 503);
+        assert_eq!((router.opened(), router.refused().sessions, router.refused().shutting_down), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_refusal_by_a_limit_is_429_or_503_in_json_on_both_transports() {
+        let wait = Duration::from_millis(1001);
+        for (error, status, message, retry_after) in [
+            (RegisterError::TooManySessions, 503, "Too many sessions", None),
+            (RegisterError::TooManySessionsFromAddress, 429, "Too many sessions from this address", None),
+            (RegisterError::TooManyHandshakes { retry_after: wait }, 503, "Too many handshakes", Some("2")),
+            (
+                RegisterError::TooManyHandshakesFromAddress { retry_after: wait },
+                429,
+                "Too many handshakes from this address",
+                Some("2"),
+            ),
+        ] {
+            for websocket in [false, true] {
+                let response = error.response(&Grant { websocket });
+                assert_eq!(response.status, status);
+                assert_eq!(response.body, format!(r#"{{"code":4,"message":"{message}"}}"#));
+                assert_eq!(response.get("retry-after"), retry_after);
+                assert_eq!(response.get("connection"), websocket.then_some("close"));
+            }
+        }
+    }
+
+    #[test]
+    fn sessions_of_an_address_are_counted_until_they_go() {
+        let address = Some("192.0.2.1".parse().unwrap());
+        let mut router = router(Config::default().max_sessions_per_address(Some(1)));
+        assert_eq!(router.admit(Instant::ZERO, address), Ok(()));
+        let id = router.register_from(address, None, |_| 1).unwrap();
+        let full = Err(RegisterError::TooManySessionsFromAddress);
+        assert_eq!(router.admit(Instant::ZERO, address), full);
+        assert_eq!(router.register_from(address, None, |_| 2).map(drop), full);
+        assert_eq!(router.admit(Instant::ZERO, Some("192.0.2.2".parse().unwrap())), Ok(()));
+        assert_eq!(router.remove(&id), Some(1));
+        assert_eq!(router.admit(Instant::ZERO, address), Ok(()));
+        assert_eq!(router.refused().sessions_per_address, 2);
     }
 }

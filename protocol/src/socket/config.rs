@@ -1,6 +1,20 @@
 //! The settings of the Socket.IO layer, with the reference's defaults where it has them.
 
+use crate::rate::Rate;
 use core::time::Duration;
+
+/// What happens to events that come faster than [`Config::event_rate`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EventExcess {
+    /// They wait for their turn, and once `receive_budget` is used up, reading from the client pauses: TCP tells it to
+    /// wait. Nothing is lost, except that what still waits for its turn when the socket ends is dropped: a client that
+    /// leaves is not waited for. The default.
+    #[default]
+    Pace,
+    /// The connection is closed.
+    Close,
+}
 
 /// The settings of the Socket.IO layer.
 #[derive(Clone, Debug)]
@@ -20,6 +34,11 @@ pub struct Config {
     /// How many acknowledgements may be awaited from one client. Default 10,000: a client that never answers
     /// must not fill the table.
     pub max_pending_acks: usize,
+    /// How many events one client may emit in one namespace. Default no limit: what an event costs is known to the
+    /// application alone, and `receive_budget` bounds what waits. Acknowledgements and heartbeats are not counted.
+    pub event_rate: Option<Rate>,
+    /// What happens to more.
+    pub event_excess: EventExcess,
 }
 
 impl Default for Config {
@@ -30,6 +49,8 @@ impl Default for Config {
             max_namespaces: 100,
             max_namespace_name: 512,
             max_pending_acks: 10_000,
+            event_rate: None,
+            event_excess: EventExcess::default(),
         }
     }
 }
@@ -67,6 +88,20 @@ impl Config {
     #[must_use]
     pub fn max_pending_acks(mut self, max_pending_acks: usize) -> Self {
         self.max_pending_acks = max_pending_acks;
+        self
+    }
+
+    /// Sets [`Config::event_rate`].
+    #[must_use]
+    pub fn event_rate(mut self, rate: Option<Rate>) -> Self {
+        self.event_rate = rate;
+        self
+    }
+
+    /// Sets [`Config::event_excess`].
+    #[must_use]
+    pub fn event_excess(mut self, excess: EventExcess) -> Self {
+        self.event_excess = excess;
         self
     }
 }

@@ -18,14 +18,16 @@
 //! the answer of the very client that it serves.
 
 use super::args::Args;
-use super::config::Config;
+use super::config::{Config, EventExcess};
 use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
 use crate::engine::packet::Message;
 use crate::engine::server::{Closed, Server as Engine};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
+use crate::rate::{Bucket, Rate};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -141,9 +143,45 @@ struct Socket {
     behind: Vec<Frame>,
     /// Awaited acknowledgements and their deadlines.
     acks: BTreeMap<u64, Instant>,
+    /// `None` without an `event_rate`: most servers have none.
+    pace: Option<Box<Pace>>,
+}
+
+/// How many events a socket may still bring.
+#[derive(Debug)]
+struct Pace {
+    rate: Rate,
+    bucket: Bucket,
+    excess: EventExcess,
+    /// Its events wait until then.
+    until: Option<Instant>,
+}
+
+/// What becomes of an event whose turn it is.
+enum Turn {
+    Now,
+    Later,
+    Never,
 }
 
 impl Socket {
+    /// Asks whether an event may be handed out, and takes its token if so.
+    fn turn(&mut self, event: &SocketEvent, now: Instant) -> Turn {
+        let (Some(pace), SocketEvent::Event { .. }) = (&mut self.pace, event) else { return Turn::Now };
+        if pace.excess == EventExcess::Close {
+            // It was judged when it came.
+            return Turn::Now;
+        }
+        match pace.bucket.take(now, pace.rate) {
+            Ok(()) => Turn::Now,
+            Err(_) if self.state == State::Left => Turn::Never,
+            Err(wait) => {
+                pace.until = Some(now + wait);
+                Turn::Later
+            }
+        }
+    }
+
     /// Whether all about it was told, and handled.
     fn is_done(&self) -> bool {
         self.state == State::Left && self.over && !self.held && self.waiting.is_empty()
@@ -166,6 +204,10 @@ pub struct Server {
     behind: usize,
     /// An end was told since the last look.
     told_over: bool,
+    now: Instant,
+    /// When the first of the sockets whose events wait for their turn has one.
+    pace_deadline: Instant,
+    paced: u64,
 }
 
 impl Server {
@@ -185,7 +227,25 @@ impl Server {
             inbound: 0,
             behind: 0,
             told_over: false,
+            now,
+            pace_deadline: Instant::FAR_FUTURE,
+            paced: 0,
         }
+    }
+
+    /// The time, for what has none among its arguments.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// How often events had to wait because of `event_rate`.
+    pub(crate) fn paced(&self) -> u64 {
+        self.paced
+    }
+
+    /// Whether events are handed out no faster than at a rate.
+    pub(crate) fn paces(&self) -> bool {
+        self.config.event_rate.is_some()
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
@@ -235,6 +295,12 @@ impl Server {
                 if packet.attachments() == 0 && !self.reassembly.is_waiting() {
                     return self.handle_packet(packet);
                 }
+                // Before anything is kept for it (CVE-2026-48804): nobody sends attachments before the CONNECT reply.
+                if !self.sockets.iter().any(|socket| {
+                    socket.state == State::Connected && *socket.namespace == *packet.namespace()
+                }) {
+                    return Err(PeerError::NotJoined);
+                }
                 let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
                 self.reassembly.start(packet, max_bytes)?
             }
@@ -261,6 +327,28 @@ impl Server {
             engine.close_with(now, Closed { reason: CloseReason::ForcedClose, detail });
         }
         self.expire_acks(now);
+        self.next_turns(now);
+    }
+
+    /// Lets the sockets go on whose events have waited long enough.
+    pub(crate) fn next_turns(&mut self, now: Instant) {
+        if now < self.pace_deadline {
+            return;
+        }
+        self.pace_deadline = Instant::FAR_FUTURE;
+        for socket in &mut self.sockets {
+            let Some(pace) = &mut socket.pace else { continue };
+            match pace.until {
+                Some(until) if until <= now => {
+                    pace.until = None;
+                    if !socket.held && !socket.waiting.is_empty() && !self.released.contains(&socket.key) {
+                        self.released.push_back(socket.key);
+                    }
+                }
+                Some(until) => self.pace_deadline = self.pace_deadline.min(until),
+                None => {}
+            }
+        }
     }
 
     /// Judges the awaited acknowledgements alone.
@@ -304,6 +392,11 @@ impl Server {
         let socket = self.sockets[at].key;
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
+                if let (Some(pace), EventExcess::Close) =
+                    (&mut self.sockets[at].pace, self.config.event_excess)
+                {
+                    pace.bucket.take(self.now, pace.rate).map_err(|_| PeerError::TooManyEvents)?;
+                }
                 let ack = packet.id();
                 let args = packet.into_args();
                 // `42` alone is legal, and names no event that anybody could handle.
@@ -355,6 +448,14 @@ impl Server {
             waiting: VecDeque::new(),
             behind: Vec::new(),
             acks: BTreeMap::new(),
+            pace: self.config.event_rate.map(|rate| {
+                Box::new(Pace {
+                    rate,
+                    bucket: Bucket::full(self.now, rate),
+                    excess: self.config.event_excess,
+                    until: None,
+                })
+            }),
         });
         self.push(SocketEvent::Connect { socket, namespace, auth: packet.into_data() });
         Ok(())
@@ -546,7 +647,7 @@ impl Server {
 
     /// By when [`Server::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Instant {
-        self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline)
+        self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
     }
 
     // --- inside -----------------------------------------------------------------------------------------------
@@ -554,15 +655,24 @@ impl Server {
     fn next_released(&mut self) -> Option<SocketEvent> {
         while let Some(&key) = self.released.front() {
             let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
-            let (event, more) = match found {
-                Some(socket) => (socket.waiting.pop_front(), !socket.waiting.is_empty()),
-                None => (None, false),
-            };
-            if !more {
+            let next = found.and_then(|socket| socket.waiting.pop_front().map(|event| (event, socket)));
+            let Some((event, socket)) = next else {
                 self.released.pop_front();
-            }
-            if event.is_some() {
-                return event;
+                continue;
+            };
+            match socket.turn(&event, self.now) {
+                Turn::Now => {
+                    if socket.waiting.is_empty() {
+                        self.released.pop_front();
+                    }
+                    return Some(event);
+                }
+                Turn::Later => {
+                    socket.waiting.push_front(event);
+                    self.released.pop_front();
+                    self.waits(key);
+                }
+                Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
             }
         }
         None
@@ -576,12 +686,27 @@ impl Server {
             let key = event.socket();
             match self.sockets.iter_mut().find(|socket| socket.key == key) {
                 Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
-                Some(_) => return Some(event),
+                Some(socket) => match socket.turn(&event, self.now) {
+                    Turn::Now => return Some(event),
+                    Turn::Later => {
+                        socket.waiting.push_back(event);
+                        self.waits(key);
+                    }
+                    Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
+                },
                 // The connection ended before the application heard of it.
                 None => self.inbound = self.inbound.saturating_sub(event.weight()),
             }
         }
         None
+    }
+
+    /// The events of a socket wait for their turn.
+    fn waits(&mut self, key: SocketKey) {
+        self.paced = self.paced.saturating_add(1);
+        let socket = self.sockets.iter().find(|socket| socket.key == key);
+        let until = socket.and_then(|socket| socket.pace.as_ref()?.until);
+        self.pace_deadline = self.pace_deadline.min(until.unwrap_or(Instant::FAR_FUTURE));
     }
 
     fn push(&mut self, event: SocketEvent) {
@@ -605,6 +730,13 @@ impl Server {
         for id in mem::take(&mut socket.acks).into_keys() {
             let outcome = AckOutcome::Disconnected;
             self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+        }
+        // Nobody waits for the turn of what is left.
+        if socket.pace.as_mut().is_some_and(|pace| pace.until.take().is_some())
+            && !socket.held
+            && !self.released.contains(&key)
+        {
+            self.released.push_back(key);
         }
         match was {
             State::Connected => self.push(SocketEvent::Disconnected { socket: key, reason }),

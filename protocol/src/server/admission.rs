@@ -1,0 +1,280 @@
+//! Who may open a session now: limits on how many there are and how often they come, in all and for each address.
+
+use super::router::RegisterError;
+use crate::engine::config::Config;
+use crate::rate::Bucket;
+use crate::time::Instant;
+use alloc::collections::BTreeMap;
+use core::net::{IpAddr, Ipv6Addr};
+
+/// How many addresses without a session are remembered for their rate.
+const REMEMBERED: usize = 8192;
+
+/// Handshakes that were refused because of a limit, by the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// [`Config::max_sessions`].
+    pub sessions: u64,
+    /// [`Config::max_sessions_per_address`].
+    pub sessions_per_address: u64,
+    /// [`Config::handshake_rate`].
+    pub handshakes: u64,
+    /// [`Config::handshake_rate_per_address`].
+    pub handshakes_per_address: u64,
+    /// The server was shutting down.
+    pub shutting_down: u64,
+    /// The application's generator made an id that cannot be one.
+    pub bad_id: u64,
+}
+
+impl Refused {
+    pub(super) fn count(&mut self, error: RegisterError) {
+        let counter = match error {
+            RegisterError::TooManySessions => &mut self.sessions,
+            RegisterError::TooManySessionsFromAddress => &mut self.sessions_per_address,
+            RegisterError::TooManyHandshakes { .. } => &mut self.handshakes,
+            RegisterError::TooManyHandshakesFromAddress { .. } => &mut self.handshakes_per_address,
+            RegisterError::ShuttingDown => &mut self.shutting_down,
+            RegisterError::BadId => &mut self.bad_id,
+        };
+        *counter = counter.saturating_add(1);
+    }
+}
+
+/// What counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer usually
+/// has all addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    V4([u8; 4]),
+    V6([u16; 4]),
+}
+
+impl From<IpAddr> for Source {
+    fn from(address: IpAddr) -> Self {
+        let v6 = |address: Ipv6Addr| {
+            let [a, b, c, d, ..] = address.segments();
+            Self::V6([a, b, c, d])
+        };
+        match address {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => address.to_ipv4_mapped().map_or(v6(address), |v4| Self::V4(v4.octets())),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    sessions: usize,
+    /// `None` without [`Config::handshake_rate_per_address`].
+    handshakes: Option<Bucket>,
+}
+
+/// The counts behind the limits.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    handshakes: Option<Bucket>,
+    known: BTreeMap<Source, Known>,
+    /// How many of them have no session.
+    idle: usize,
+    /// The latest time told.
+    now: Instant,
+}
+
+impl Admission {
+    /// Asks the rates for one handshake, and takes it if both grant it.
+    pub(super) fn handshake(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        source: Option<Source>,
+    ) -> Result<(), RegisterError> {
+        self.now = self.now.max(now);
+        let now = self.now;
+        self.session(config, source)?;
+        // The address first: one that is too eager must not use up what there is for all.
+        let of_address = config.handshake_rate_per_address.zip(source);
+        if let Some((rate, source)) = of_address {
+            let known = self.known.get_mut(&source).and_then(|known| known.handshakes.as_mut());
+            if let Some(Err(retry_after)) = known.map(|bucket| bucket.wait(now, rate)) {
+                return Err(RegisterError::TooManyHandshakesFromAddress { retry_after });
+            }
+        }
+        if let Some(rate) = config.handshake_rate {
+            let bucket = self.handshakes.get_or_insert_with(|| Bucket::full(now, rate));
+            bucket.take(now, rate).map_err(|retry_after| RegisterError::TooManyHandshakes { retry_after })?;
+        }
+        if let Some((rate, source)) = of_address {
+            let bucket = self.entry(config, source).handshakes.get_or_insert_with(|| Bucket::full(now, rate));
+            // It was asked above.
+            let _ = bucket.take(now, rate);
+        }
+        Ok(())
+    }
+
+    /// Whether the address may have one session more.
+    pub(super) fn session(&self, config: &Config, source: Option<Source>) -> Result<(), RegisterError> {
+        let limit = config.max_sessions_per_address;
+        let held = source.and_then(|source| self.known.get(&source)).map_or(0, |known| known.sessions);
+        match limit {
+            Some(limit) if source.is_some() && held >= limit => {
+                Err(RegisterError::TooManySessionsFromAddress)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The address has one session more.
+    pub(super) fn opened(&mut self, config: &Config, source: Source) {
+        let known = self.entry(config, source);
+        known.sessions = known.sessions.saturating_add(1);
+        if known.sessions == 1 {
+            self.idle = self.idle.saturating_sub(1);
+        }
+    }
+
+    /// It has one less.
+    pub(super) fn closed(&mut self, config: &Config, source: Source) {
+        let Some(known) = self.known.get_mut(&source) else { return };
+        known.sessions = known.sessions.saturating_sub(1);
+        if known.sessions > 0 {
+            return;
+        }
+        if known.is_as_new(config, self.now) {
+            self.known.remove(&source);
+        } else {
+            self.idle = self.idle.saturating_add(1);
+        }
+    }
+
+    /// How many addresses are remembered.
+    #[cfg(test)]
+    fn remembered(&self) -> usize {
+        self.known.len()
+    }
+
+    /// What is known of an address. What is not worth knowing goes when it becomes much.
+    fn entry(&mut self, config: &Config, source: Source) -> &mut Known {
+        if !self.known.contains_key(&source) {
+            if self.idle >= REMEMBERED {
+                let now = self.now;
+                self.known.retain(|_, known| known.sessions > 0 || !known.is_as_new(config, now));
+                self.idle = self.known.values().filter(|known| known.sessions == 0).count();
+                // Whoever has so many addresses is held by the rate for all: the others start anew.
+                if self.idle >= REMEMBERED / 2 {
+                    self.known.retain(|_, known| known.sessions > 0);
+                    self.idle = 0;
+                }
+            }
+            self.idle = self.idle.saturating_add(1);
+        }
+        self.known.entry(source).or_insert(Known { sessions: 0, handshakes: None })
+    }
+}
+
+impl Known {
+    fn is_as_new(&mut self, config: &Config, now: Instant) -> bool {
+        match (&mut self.handshakes, config.handshake_rate_per_address) {
+            (Some(bucket), Some(rate)) => bucket.is_full(now, rate),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::Rate;
+    use core::time::Duration;
+
+    fn v4(last: u32) -> Option<Source> {
+        Some(Source::V4((0x0a00_0000 + last).to_be_bytes()))
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn an_address_that_is_too_eager_takes_nothing_from_the_others() {
+        let config = Config::default()
+            .handshake_rate(Some(Rate::per_second(10)))
+            .handshake_rate_per_address(Some(Rate::per_second(2)));
+        let mut admission = Admission::default();
+        let mut granted = 0;
+        for _ in 0..100 {
+            granted += u32::from(admission.handshake(&config, at(0), v4(1)).is_ok());
+        }
+        assert_eq!(granted, 2);
+        for other in 2..6 {
+            for _ in 0..2 {
+                assert_eq!(admission.handshake(&config, at(0), v4(other)), Ok(()));
+            }
+        }
+        let refusal = admission.handshake(&config, at(0), v4(7));
+        assert_eq!(
+            refusal,
+            Err(RegisterError::TooManyHandshakes { retry_after: Duration::from_millis(100) })
+        );
+        assert_eq!(admission.handshake(&config, at(100), v4(7)), Ok(()));
+        let refusal = admission.handshake(&config, at(100), v4(1));
+        let retry_after = Duration::from_millis(400);
+        assert_eq!(refusal, Err(RegisterError::TooManyHandshakesFromAddress { retry_after }));
+    }
+
+    #[test]
+    fn a_handshake_that_all_refuse_uses_up_nothing_of_its_address() {
+        let config = Config::default()
+            .handshake_rate(Some(Rate::per_second(1)))
+            .handshake_rate_per_address(Some(Rate::per_second(1)));
+        let mut admission = Admission::default();
+        assert_eq!(admission.handshake(&config, at(0), v4(1)), Ok(()));
+        assert!(admission.handshake(&config, at(0), v4(2)).is_err());
+        assert_eq!(admission.handshake(&config, at(1000), v4(2)), Ok(()));
+    }
+
+    #[test]
+    fn sessions_are_counted_up_and_down_for_each_address() {
+        let config = Config::default().max_sessions_per_address(Some(2));
+        let mut admission = Admission::default();
+        let one = Source::V4([1, 2, 3, 4]);
+        admission.opened(&config, one);
+        admission.opened(&config, one);
+        assert_eq!(admission.session(&config, Some(one)), Err(RegisterError::TooManySessionsFromAddress));
+        assert_eq!(admission.session(&config, v4(1)), Ok(()));
+        // Whoever has no address cannot be counted.
+        assert_eq!(admission.session(&config, None), Ok(()));
+        admission.closed(&config, one);
+        assert_eq!(admission.session(&config, Some(one)), Ok(()));
+        admission.closed(&config, one);
+        assert_eq!(admission.remembered(), 0);
+        admission.closed(&config, one);
+    }
+
+    #[test]
+    fn the_table_of_addresses_is_bounded() {
+        let config = Config::default().handshake_rate_per_address(Some(Rate::per_second(1)));
+        let mut admission = Admission::default();
+        let kept = Source::V4([9, 9, 9, 9]);
+        admission.opened(&config, kept);
+        for number in 0..100_000 {
+            assert_eq!(admission.handshake(&config, at(0), v4(number)), Ok(()));
+            assert!(admission.remembered() <= REMEMBERED + 1);
+        }
+        // A second later all of them may come again, so none is worth remembering.
+        for number in 0..100_000 {
+            assert_eq!(admission.handshake(&config, at(1000 + u64::from(number)), v4(number)), Ok(()));
+        }
+        assert!(admission.remembered() <= REMEMBERED + 1);
+        assert!(admission.known.contains_key(&kept));
+    }
+
+    #[test]
+    fn an_address_is_an_ipv4_address_or_a_network_of_ipv6() {
+        let source = |text: &str| Source::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(source("1.2.3.4"), source("::ffff:1.2.3.4"));
+        assert_ne!(source("1.2.3.4"), source("1.2.3.5"));
+        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::2"));
+        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
+    }
+}

@@ -1,0 +1,184 @@
+//! Limits on sessions, handshakes and events, and what `stats` tells of them.
+
+use crate::sansocket::{EventExcess, Handshake, Rate, Socket};
+use crate::suite::support::{Client, Poller, Response, get, request, serve, soon, until};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
+const NEVER: Rate = Rate::per_second(1);
+
+/// The answer to a WebSocket handshake.
+async fn upgrade(addr: SocketAddr, headers: &str) -> Response {
+    let mut stream = soon(TcpStream::connect(addr)).await.expect("a connection");
+    let head = format!(
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\n\
+         upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    soon(Response::read(&mut stream)).await.expect("a response")
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_sessions_gets_429() {
+    let io = crate::server().max_sessions_per_address(2).build().expect("a server");
+    let addr = serve(&io).await;
+    let first = Client::joined(addr).await;
+    let _second = Poller::joined(addr).await;
+    let body = r#"{"code":4,"message":"Too many sessions from this address"}"#;
+    for response in [get(addr, OPEN).await, upgrade(addr, "").await] {
+        assert_eq!((response.status, response.body.as_str()), (429, body));
+        assert_eq!(response.header("content-type"), Some("application/json"));
+    }
+    drop(first);
+    until("its place is free", || io.stats().sessions == 1).await;
+    let _third = Client::joined(addr).await;
+    assert_eq!(io.stats().refused.sessions_per_address, 2);
+}
+
+#[tokio::test]
+async fn handshakes_beyond_the_rate_get_503_before_the_application_is_asked() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let builder = crate::server().handshake_rate(NEVER.burst(3)).allow_request(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async { Err("nobody".into()) }
+    });
+    let io = builder.build().expect("a server");
+    let addr = serve(&io).await;
+    for _ in 0..3 {
+        assert_eq!(get(addr, OPEN).await.status, 403);
+    }
+    for response in [get(addr, OPEN).await, upgrade(addr, "").await] {
+        let body = r#"{"code":4,"message":"Too many handshakes"}"#;
+        assert_eq!((response.status, response.body.as_str()), (503, body));
+        assert_eq!(response.header("retry-after"), Some("1"));
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+    let stats = io.stats();
+    assert_eq!((stats.opened, stats.refused.by_application, stats.refused.handshakes), (0, 3, 2));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_application_says_whose_handshake_it_is() {
+    let builder =
+        crate::server().handshake_rate_per_address(NEVER).client_address(|handshake: &Handshake| {
+            handshake.headers().get("x-forwarded-for")?.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        });
+    let io = builder.build().expect("a server");
+    let addr = serve(&io).await;
+    for (list, status) in [
+        ("192.0.2.1", 200),
+        ("192.0.2.1", 429),
+        // What the client itself has put there counts for nothing.
+        ("198.51.100.7, 192.0.2.1", 429),
+        ("192.0.2.2", 200),
+        ("2001:db8::1", 200),
+        ("2001:db8::2", 429),
+        // No address: the TCP connection's.
+        ("unknown", 200),
+        ("", 429),
+    ] {
+        let header = if list.is_empty() { String::new() } else { format!("x-forwarded-for: {list}\r\n") };
+        assert_eq!(request(addr, "GET", OPEN, &header, "").await.status, status, "{list}");
+    }
+    assert_eq!(io.stats().refused.handshakes_per_address, 4);
+}
+
+#[tokio::test]
+async fn events_that_come_too_fast_wait_and_none_is_lost() {
+    let io = crate::server().event_rate(Rate::per_second(1000).burst(1)).build().expect("a server");
+    io.on("echo", async |crate::sansocket::Data(number): crate::sansocket::Data<u32>| number);
+    let mut client = Client::joined(serve(&io).await).await;
+    for number in 0..50 {
+        client.send(&format!(r#"2{number}["echo",{number}]"#)).await;
+    }
+    for number in 0..50 {
+        client.expect(&format!("3{number}[{number}]")).await;
+    }
+    let stats = io.stats();
+    assert_eq!((stats.events_in, stats.events_out), (50, 50));
+    assert!(stats.events_paced > 0);
+}
+
+#[tokio::test]
+async fn events_that_come_too_fast_close_where_that_is_set() {
+    let builder = crate::server().event_rate(NEVER.burst(2)).event_excess(EventExcess::Close);
+    let io = builder.build().expect("a server");
+    let mut client = Client::joined(serve(&io).await).await;
+    client.send_all(&[r#"2["a"]"#, r#"2["b"]"#, r#"2["c"]"#]).await;
+    client.gone().await;
+    until("it is counted", || io.stats().refused.events == 1).await;
+}
+
+#[tokio::test]
+async fn stats_tell_what_happened_and_to_whom() {
+    let builder = crate::server().max_rooms(1).max_pending_acks(1).max_namespaces(2).max_sessions(3);
+    let io = builder.build().expect("a server");
+    io.on("rooms", async |socket: Socket| {
+        let _ = (socket.join("one"), socket.join("two"));
+    })
+    .on("asks", async |socket: Socket| {
+        let first = socket.emit_with_ack("a", &(), Duration::from_secs(60));
+        assert!(socket.emit_with_ack("b", &(), Duration::from_secs(60)).await.is_err());
+        drop(first);
+    });
+    for name in ["/1", "/2"] {
+        io.namespace(name);
+    }
+    let addr = serve(&io).await;
+    let mut first = Client::joined(addr).await;
+    assert_eq!(first.ask(r#"["rooms"]"#).await, "[]");
+    first.send(r#"2["asks"]"#).await;
+    first.expect(r#"20["a"]"#).await;
+    let second = Client::joined(addr).await;
+    let poller = Poller::joined(addr).await;
+    assert_eq!(get(addr, OPEN).await.status, 503);
+    assert_eq!(get(addr, "/socket.io/?EIO=4&transport=pigeon").await.status, 400);
+
+    let stats = io.stats();
+    assert_eq!((stats.sessions, stats.opened), (3, 3));
+    assert_eq!((stats.events_in, stats.events_out), (2, 2));
+    assert_eq!((stats.refused.sessions, stats.refused.bad_requests), (1, 1));
+    assert_eq!((stats.refused.rooms, stats.refused.pending_acks), (1, 1));
+    assert!(stats.closed.is_empty());
+    assert!(stats.websocket_bytes_in > 0 && stats.websocket_bytes_out > 0);
+
+    first.send_all(&["0/1,", "0/2,"]).await;
+    drop(second);
+    poller.post("1").await;
+    until("all are gone", || io.stats().sessions == 0).await;
+    let after = io.stats();
+    assert_eq!((after.sessions, after.opened, after.events_in, after.events_out), (0, 3, 2, 2));
+    assert_eq!(after.refused.namespaces, 1);
+    let closed: Vec<_> = after.closed.into_iter().collect();
+    assert_eq!(closed, [("forced close", 1), ("transport close", 2)]);
+    assert!(after.websocket_bytes_in > stats.websocket_bytes_in);
+}
+
+#[tokio::test]
+async fn dynamic_namespaces_that_are_empty_make_room_for_others() {
+    let io = crate::server().max_dynamic_namespaces(3).build().expect("a server");
+    io.dynamic_namespace("/d-*");
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    client.join("/d-kept", "").await;
+    for number in 0..20 {
+        client.join(&format!("/d-{number}"), "").await;
+        client.send(&format!("1/d-{number},")).await;
+    }
+    client.join("/d-a", "").await;
+    client.join("/d-b", "").await;
+    assert!(io.namespaces().len() <= 4, "{:?}", io.namespaces());
+    // All of them are in use: the next one is refused, and those that exist are not.
+    client.send("0/d-c,").await;
+    client.expect(r#"4/d-c,{"message":"Invalid namespace"}"#).await;
+    let mut other = Client::joined(addr).await;
+    other.join("/d-kept", "").await;
+    assert_eq!(io.namespace("/d-kept").len(), 2);
+    assert_eq!(io.stats().refused.dynamic_namespaces, 1);
+}
