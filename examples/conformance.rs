@@ -8,6 +8,9 @@ use crate::sansocket::{
 use serde_json::value::RawValue;
 use std::time::Duration;
 
+/// The most `tick`s that a client gets for one `burst`.
+const MAX_BURST: u32 = 10_000;
+
 fn register(namespace: &Namespace) {
     namespace
         .on_connected(async |socket: Socket, Auth(auth): Auth<Box<RawValue>>| {
@@ -21,6 +24,13 @@ fn register(namespace: &Namespace) {
             let _ = socket.emit("echo", &args);
         })
         .on("ack", async |args: Args| args)
+        .on("sink", async || {})
+        .on("burst", async |socket: Socket, Data(ticks): Data<u32>, args: Args| {
+            let payload = args.skip(1);
+            for _ in 0..ticks.min(MAX_BURST) {
+                let _ = socket.emit("tick", &payload);
+            }
+        })
         .on("join", async |socket: Socket, Data(room): Data<String>| -> Result<(), HubError> {
             socket.join(&room)?;
             Ok(())

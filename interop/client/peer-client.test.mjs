@@ -1,5 +1,5 @@
 // Our async client against the servers that are not ours: what it does with each, and through ten restarts in a row.
-// The program is runtime-tokio/examples/peer_client.rs, which starts and kills the server by itself.
+// The program is examples/peer_client.rs, which starts and kills the server by itself.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FOREIGN, Program, peerClientCommand, peerCommand } from "../support/peers.mjs";

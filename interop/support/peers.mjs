@@ -15,6 +15,8 @@ const COMMANDS = {
   node: () => [process.execPath, "peers/node.mjs"],
   asgi: () => [...python, "peers/asgi.py"],
   wsgi: () => [...python, "peers/wsgi.py"],
+  "npm's engine.io": () => [process.execPath, "peers/engine.mjs"],
+  "python-engineio": () => [...python, "peers/engine.py"],
   sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer", "release")],
 };
 
@@ -23,6 +25,12 @@ export const peerCommand = (kind) => COMMANDS[kind]();
 
 /** The servers that are not ours. */
 export const FOREIGN = ["node", "asgi", "wsgi"];
+
+/** Those of plain Engine.IO. */
+export const FOREIGN_ENGINES = ["npm's engine.io", "python-engineio"];
+
+export const engineClientCommand = () =>
+  split(process.env.SANSOCKET_ENGINE_CLIENT) ?? [built("engine_client", "debug")];
 
 export const blockingClientCommand = () =>
   split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client", "debug")];

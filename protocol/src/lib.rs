@@ -143,6 +143,8 @@
 //! # Features
 //!
 //! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
+//!
+//! `sim` adds the module of that name: clients, a server and links with faults in virtual time, for tests.
 #![no_std]
 #![forbid(unsafe_code)]
 // Bad input never panics. What looks as if it might is written so that it cannot, or carries its proof.
@@ -184,5 +186,17 @@ pub mod hub;
 pub mod random;
 pub mod rate;
 pub mod server;
+#[cfg(feature = "sim")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unreachable,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "a panic is how a simulation reports a finding"
+)]
+pub mod sim;
 pub mod socket;
 pub mod time;

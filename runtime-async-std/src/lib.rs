@@ -52,16 +52,21 @@ mod server;
 pub use runtime::AsyncStd;
 #[cfg(feature = "smol")]
 pub use runtime::Smol;
-pub use server::{Client, ClientBuilder, EngineServer, EngineServerBuilder, Listener, Server, ServerBuilder};
+pub use server::{
+    Client, ClientBuilder, EngineClient, EngineClientBuilder, EngineServer, EngineServerBuilder, Listener,
+    Server, ServerBuilder,
+};
 
+/// Bytes in arguments travel as binary.
+pub use bytes::Bytes;
 pub use sansocket_runtime::engine::{EngineSocket, Message};
 pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, Cookie, Cors, Data, Dial,
-    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, Event, EventExcess, Events,
-    Extension, Handler, HandlerError, Handshake, HubError, IntoAck, Listening, Mount, Namespace, Origins,
-    Overflow, PeerAddr, PeerError, Rate, Received, Refusal, Refusals, Refused, ResponseBody, SendError,
-    ServerLayer, ServerService, Socket, State, Stats, Status, ToArgs, TransportKind, Transports, TryData,
-    UrlError, ack, extract, handler,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, EngineClientSocket, Event,
+    EventExcess, Events, Extension, Handler, HandlerError, Handshake, HubError, IntoAck, Listening, Messages,
+    Mount, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate, Received, Refusal, Refusals, Refused,
+    ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Stats, Status, ToArgs, TransportKind,
+    Transports, TryData, UrlError, ack, extract, handler,
 };

@@ -15,3 +15,11 @@ fn server() -> sansocket::ServerBuilder {
 fn client(address: &str) -> sansocket::ClientBuilder {
     sansocket::Client::builder(address).runtime(Smol)
 }
+
+fn engine_server() -> sansocket::EngineServerBuilder {
+    sansocket::EngineServer::builder().runtime(Smol)
+}
+
+fn engine_client(address: &str) -> sansocket::EngineClientBuilder {
+    sansocket::EngineClient::builder(address).runtime(Smol)
+}

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What is each adapter's own: its runtimes.
 const OWN: &[&str] = &["Tokio", "AsyncStd", "Smol"];
-/// The features that are about one runtime: who spawns here, and the hosts there are on tokio.
-const OWN_FEATURES: &[&str] = &["async-std", "smol", "mount"];
+/// The features that are about one runtime: who spawns here, and the hosts there are on tokio; or about no application.
+const OWN_FEATURES: &[&str] = &["async-std", "smol", "mount", "cli"];
 
 fn adapter(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)
@@ -82,6 +82,25 @@ fn items(folder: &str) -> BTreeSet<String> {
     items
 }
 
+/// What an adapter gives to the macro that makes its servers, its client and their builders.
+fn arguments(folder: &str) -> BTreeSet<String> {
+    let text = source(&adapter(folder).join("src"));
+    let call = text.split("sansocket_runtime::adapter! {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let keys = call.expect("the call").lines().filter_map(|line| line.split_once(": "));
+    keys.map(|(key, _)| key.trim().to_owned()).collect()
+}
+
+/// The public methods in the macros of a file of `runtime/`: those that each adapter's types have.
+fn made(file: &str) -> BTreeSet<String> {
+    let file = fs::read_to_string(adapter("runtime").join(file)).expect("the macros");
+    let macros = file.split_once("#[macro_export]").expect("a macro").1;
+    let methods = macros.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    methods
+        .filter_map(|item| item.trim_start_matches("async ").strip_prefix("fn "))
+        .map(|item| item[..item.find(['(', '<']).unwrap_or(item.len())].to_owned())
+        .collect()
+}
+
 /// The features that an application may ask for.
 fn features(folder: &str) -> BTreeSet<String> {
     let manifest = fs::read_to_string(adapter(folder).join("Cargo.toml")).expect("the manifest");
@@ -105,6 +124,34 @@ fn both_adapters_have_the_same_items_and_methods() {
     let items_here = items("runtime-async-std");
     assert!(items_here.iter().any(|item| item.starts_with("sansocket_runtime::adapter!")), "{items_here:?}");
     assert_eq!(items_here, items("runtime-tokio"));
+}
+
+#[test]
+fn both_adapters_make_their_types_from_the_same_parts() {
+    // An argument that one of them left out would take methods away: without `tls`, those of that name.
+    let here = arguments("runtime-async-std");
+    assert_eq!(here, arguments("runtime-tokio"));
+    for part in ["runtime", "addresses", "socket", "dialer", "tls"] {
+        assert!(here.contains(part), "{here:?}");
+    }
+}
+
+#[test]
+fn no_adapter_adds_methods_to_the_types_that_all_have() {
+    // What an application calls on a builder, a server or a client of one adapter is there in the other, because
+    // the same macros make it; a method that one of them wrote by itself would not be.
+    let made: BTreeSet<String> =
+        ["src/adapter.rs", "src/options.rs", "src/client/methods.rs"].into_iter().flat_map(made).collect();
+    for method in
+        ["builder", "connect_to", "dial", "tls", "runtime", "build", "listen", "mount", "reconnection"]
+    {
+        assert!(made.contains(method), "the macros were not understood: {made:?}");
+    }
+    assert!(made.len() > 70, "{made:?}");
+    for folder in ["runtime-async-std", "runtime-tokio"] {
+        let own: Vec<_> = items(folder).into_iter().filter(|item| item.starts_with("fn ")).collect();
+        assert!(own.is_empty(), "{folder} has {own:?}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! They are newtypes made by a macro, and not types with a parameter for the runtime: so an application writes
 //! `Server` wherever it needs one, and what it sees in the documentation is what it writes.
 
-/// Makes an adapter's `Server`, `ServerBuilder`, `EngineServer`, `EngineServerBuilder`, `Listener`, `Client` and
-/// `ClientBuilder`.
+/// Makes an adapter's `Server`, `ServerBuilder`, `EngineServer`, `EngineServerBuilder`, `Listener`, `Client`,
+/// `ClientBuilder`, `EngineClient` and `EngineClientBuilder`.
 ///
 /// * `crate`: the adapter's name, for the examples in the documentation.
 /// * `runtime`: what servers run on unless their builder is told otherwise; it implements
@@ -107,7 +107,7 @@ macro_rules! adapter {
 
         impl EngineServerBuilder {
             $crate::engine_builder_methods!();
-            $crate::engine_handler_methods!();
+            $crate::engine_handler_methods!($crate::engine::EngineSocket);
 
             /// Builds the server. It serves nothing until it listens or is mounted.
             ///
@@ -163,45 +163,10 @@ macro_rules! adapter {
                     dial: None,
                 }
             }
-
-            /// A client with all defaults, connected.
-            ///
-            /// # Errors
-            /// [`ConnectError`]($crate::ConnectError).
-            pub async fn connect_to(address: &str) -> ::std::result::Result<Self, $crate::ConnectError> {
-                let client = Self::builder(address).build().map_err($crate::ConnectError::from)?;
-                client.connect().await?;
-                Ok(client)
-            }
         }
 
         impl ClientBuilder {
             $crate::client_builder_methods!();
-
-            /// Makes connections in a way of the application's own: over Unix sockets, a test network, another TLS.
-            pub fn dial(mut self, dial: impl $crate::Dial) -> Self {
-                self.dial = Some(::std::sync::Arc::new(dial));
-                self
-            }
-
-            $(
-                /// The TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols
-                /// must not offer `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature
-                /// `platform-verifier` trusts what the system trusts; without that feature, such addresses cannot
-                /// be reached.
-                #[cfg(feature = "tls")]
-                pub fn tls(mut self, config: ::std::sync::Arc<$client_tls>) -> Self {
-                    self.dialer.tls = Some(config);
-                    self
-                }
-            )?
-
-            /// Runs the client on another runtime than this crate's default: its task and its timers. Its
-            /// connections are this crate's all the same.
-            pub fn runtime(mut self, runtime: impl $crate::Runtime) -> Self {
-                self.runtime = ::std::sync::Arc::new(runtime);
-                self
-            }
 
             /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
             ///
@@ -214,18 +179,76 @@ macro_rules! adapter {
             }
         }
 
-        impl ::std::fmt::Debug for ClientBuilder {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.debug_struct("ClientBuilder").field("options", &self.options).finish_non_exhaustive()
+        /// A client of plain Engine.IO: a session that opens, exchanges messages, and closes. Cheap to clone; with its
+        /// last handle the session is closed.
+        ///
+        /// Whatever it does is a method of [`EngineClientSocket`]($crate::EngineClientSocket), to which it
+        /// dereferences. A session that is lost stays lost, unless
+        /// [`reconnection`](EngineClientBuilder::reconnection) is set.
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::{EngineClient, Message};")]
+        ///
+        /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+        /// let client = EngineClient::builder("http://localhost:3000").build()?;
+        /// let mut messages = client.messages();
+        /// client.connect().await?;
+        ///
+        /// client.send("hello")?;
+        /// while let Some(message) = messages.next().await {
+        ///     match message {
+        ///         Message::Text(text) => println!("{text}"),
+        ///         Message::Binary(bytes) => println!("{} bytes", bytes.len()),
+        ///     }
+        /// }
+        /// # Ok(()) }
+        /// ```
+        #[derive(Clone, Debug)]
+        pub struct EngineClient($crate::EngineClientSocket);
+
+        /// Builds an [`EngineClient`]. The defaults are those of the JavaScript client.
+        #[must_use]
+        pub struct EngineClientBuilder {
+            options: $crate::ClientOptions,
+            handlers: $crate::engine::EngineHandlers<$crate::EngineClientSocket>,
+            runtime: ::std::sync::Arc<dyn $crate::Runtime>,
+            dialer: $dialer,
+            dial: ::std::option::Option<::std::sync::Arc<dyn $crate::Dial>>,
+        }
+
+        impl EngineClient {
+            /// A builder for a client of the server at that address: `http://`, `https://`, `ws://` or `wss://`. Its
+            /// query goes into the URL of every request. As in the reference its path does not count: see
+            /// [`path`](EngineClientBuilder::path).
+            pub fn builder(address: &str) -> EngineClientBuilder {
+                EngineClientBuilder {
+                    options: $crate::ClientOptions::engine(address),
+                    handlers: ::std::default::Default::default(),
+                    runtime: ::std::sync::Arc::new($runtime),
+                    dialer: ::std::default::Default::default(),
+                    dial: None,
+                }
             }
         }
 
-        impl ::std::ops::Deref for Client {
-            type Target = $crate::Client;
+        impl EngineClientBuilder {
+            $crate::engine_client_builder_methods!();
+            $crate::engine_handler_methods!($crate::EngineClientSocket);
 
-            fn deref(&self) -> &Self::Target {
-                &self.0
+            /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
+            ///
+            /// # Errors
+            /// [`ClientBuildError`]($crate::ClientBuildError).
+            pub fn build(self) -> ::std::result::Result<EngineClient, $crate::ClientBuildError> {
+                let dialer = self.dialer;
+                let dial = self.dial.unwrap_or_else(|| ::std::sync::Arc::new(dialer));
+                self.options.build_engine(self.handlers, self.runtime, dial).map(EngineClient)
             }
+        }
+
+        $crate::adapter! { @client Client, $crate::Client, ClientBuilder $(, $client_tls)? }
+        $crate::adapter! {
+            @client EngineClient, $crate::EngineClientSocket, EngineClientBuilder $(, $client_tls)?
         }
 
         /// Listens on one address for one or more servers, each under its own path.
@@ -342,6 +365,61 @@ macro_rules! adapter {
         }
     };
 
+    (@client $client:ident, $inner:ty, $builder:ident $(, $client_tls:ty)?) => {
+        impl $client {
+            /// A client with all defaults, connected.
+            ///
+            /// # Errors
+            /// [`ConnectError`]($crate::ConnectError).
+            pub async fn connect_to(address: &str) -> ::std::result::Result<Self, $crate::ConnectError> {
+                let client = Self::builder(address).build().map_err($crate::ConnectError::from)?;
+                client.connect().await?;
+                Ok(client)
+            }
+        }
+
+        impl $builder {
+            /// Makes connections in a way of the application's own: over Unix sockets, a test network, another TLS.
+            pub fn dial(mut self, dial: impl $crate::Dial) -> Self {
+                self.dial = Some(::std::sync::Arc::new(dial));
+                self
+            }
+
+            $(
+                /// The TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols
+                /// must not offer `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature
+                /// `platform-verifier` trusts what the system trusts; without that feature, such addresses cannot
+                /// be reached.
+                #[cfg(feature = "tls")]
+                pub fn tls(mut self, config: ::std::sync::Arc<$client_tls>) -> Self {
+                    self.dialer.tls = Some(config);
+                    self
+                }
+            )?
+
+            /// Runs the client on another runtime than this crate's default: its task and its timers. Its
+            /// connections are this crate's all the same.
+            pub fn runtime(mut self, runtime: impl $crate::Runtime) -> Self {
+                self.runtime = ::std::sync::Arc::new(runtime);
+                self
+            }
+        }
+
+        impl ::std::fmt::Debug for $builder {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(stringify!($builder)).field("options", &self.options).finish_non_exhaustive()
+            }
+        }
+
+        impl ::std::ops::Deref for $client {
+            type Target = $inner;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+    };
+
     (@both $addresses:path, $server:ident, $inner:ty, $builder:ident) => {
         impl $server {
             /// Listens on an address, port 0 for any, and serves it in the background.
@@ -397,15 +475,16 @@ macro_rules! adapter {
     };
 }
 
-/// The methods of an adapter's Engine.IO builder that take handlers; it keeps them in `self.handlers`.
+/// The methods of an adapter's Engine.IO builders that take handlers, which get that type; they keep them in
+/// `self.handlers`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! engine_handler_methods {
-    () => {
+    ($socket:ty) => {
         /// Runs when a session opens, before its first message is handled.
         pub fn on_open<F, Fut>(mut self, handler: F) -> Self
         where
-            F: Fn($crate::engine::EngineSocket) -> Fut + Send + Sync + 'static,
+            F: Fn($socket) -> Fut + Send + Sync + 'static,
             Fut: ::std::future::Future<Output = ()> + Send + 'static,
         {
             self.handlers = self.handlers.on_open(handler);
@@ -415,7 +494,7 @@ macro_rules! engine_handler_methods {
         /// Runs for each message. Those of one session are handled one after the other.
         pub fn on_message<F, Fut>(mut self, handler: F) -> Self
         where
-            F: Fn($crate::engine::EngineSocket, $crate::engine::Message) -> Fut + Send + Sync + 'static,
+            F: Fn($socket, $crate::engine::Message) -> Fut + Send + Sync + 'static,
             Fut: ::std::future::Future<Output = ()> + Send + 'static,
         {
             self.handlers = self.handlers.on_message(handler);
@@ -425,7 +504,7 @@ macro_rules! engine_handler_methods {
         /// Runs when a session has closed.
         pub fn on_close<F, Fut>(mut self, handler: F) -> Self
         where
-            F: Fn($crate::engine::EngineSocket, $crate::DisconnectReason) -> Fut + Send + Sync + 'static,
+            F: Fn($socket, $crate::DisconnectReason) -> Fut + Send + Sync + 'static,
             Fut: ::std::future::Future<Output = ()> + Send + 'static,
         {
             self.handlers = self.handlers.on_close(handler);

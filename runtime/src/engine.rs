@@ -30,6 +30,24 @@ pub enum Message {
     Binary(Bytes),
 }
 
+impl Message {
+    /// A message as the core gives it.
+    pub(crate) fn received(message: CoreMessage) -> Option<Self> {
+        Some(match message {
+            // The core has checked it.
+            CoreMessage::Text(text) => Self::Text(String::from_utf8(text.into()).ok()?),
+            CoreMessage::Binary(data) => Self::Binary(data),
+        })
+    }
+
+    pub(crate) fn into_frame(self) -> Frame {
+        match self {
+            Self::Text(text) => Frame::text_message(&text),
+            Self::Binary(data) => Frame::binary_message(data),
+        }
+    }
+}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
@@ -54,24 +72,25 @@ impl From<Vec<u8>> for Message {
     }
 }
 
-type OnOpen = Arc<dyn Fn(EngineSocket) -> BoxFuture<()> + Send + Sync>;
-type OnMessage = Arc<dyn Fn(EngineSocket, Message) -> BoxFuture<()> + Send + Sync>;
-type OnClose = Arc<dyn Fn(EngineSocket, CloseReason) -> BoxFuture<()> + Send + Sync>;
+type OnOpen<S> = Arc<dyn Fn(S) -> BoxFuture<()> + Send + Sync>;
+type OnMessage<S> = Arc<dyn Fn(S, Message) -> BoxFuture<()> + Send + Sync>;
+type OnClose<S> = Arc<dyn Fn(S, CloseReason) -> BoxFuture<()> + Send + Sync>;
 
-/// What a plain Engine.IO server does with its sessions. Messages of one session are handled one after the other.
-#[derive(Clone, Default)]
-pub struct EngineHandlers {
-    open: Option<OnOpen>,
-    message: Option<OnMessage>,
-    close: Option<OnClose>,
+/// What is done with plain Engine.IO sessions: a server's, whose handlers get an [`EngineSocket`], or a client's, whose
+/// handlers get an [`EngineClientSocket`](crate::EngineClientSocket). Messages of one session are handled one after the
+/// other.
+pub struct EngineHandlers<S = EngineSocket> {
+    open: Option<OnOpen<S>>,
+    message: Option<OnMessage<S>>,
+    close: Option<OnClose<S>>,
 }
 
-impl EngineHandlers {
+impl<S: 'static> EngineHandlers<S> {
     /// Runs when a session opens, before its first message is handled.
     #[must_use]
     pub fn on_open<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(EngineSocket) -> Fut + Send + Sync + 'static,
+        F: Fn(S) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.open = Some(Arc::new(move |socket| Box::pin(handler(socket))));
@@ -82,7 +101,7 @@ impl EngineHandlers {
     #[must_use]
     pub fn on_message<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(EngineSocket, Message) -> Fut + Send + Sync + 'static,
+        F: Fn(S, Message) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.message = Some(Arc::new(move |socket, message| Box::pin(handler(socket, message))));
@@ -93,15 +112,40 @@ impl EngineHandlers {
     #[must_use]
     pub fn on_close<F, Fut>(mut self, handler: F) -> Self
     where
-        F: Fn(EngineSocket, CloseReason) -> Fut + Send + Sync + 'static,
+        F: Fn(S, CloseReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.close = Some(Arc::new(move |socket, reason| Box::pin(handler(socket, reason))));
         self
     }
+
+    pub(crate) fn opened(&self, socket: impl FnOnce() -> S) -> Option<BoxFuture<()>> {
+        self.open.as_ref().map(|handler| handler(socket()))
+    }
+
+    pub(crate) fn message(&self, socket: impl FnOnce() -> S, message: CoreMessage) -> Option<BoxFuture<()>> {
+        let handler = self.message.as_ref()?;
+        Some(handler(socket(), Message::received(message)?))
+    }
+
+    pub(crate) fn closed(&self, socket: impl FnOnce() -> S, reason: CloseReason) -> Option<BoxFuture<()>> {
+        self.close.as_ref().map(|handler| handler(socket(), reason))
+    }
 }
 
-impl fmt::Debug for EngineHandlers {
+impl<S> Clone for EngineHandlers<S> {
+    fn clone(&self) -> Self {
+        Self { open: self.open.clone(), message: self.message.clone(), close: self.close.clone() }
+    }
+}
+
+impl<S> Default for EngineHandlers<S> {
+    fn default() -> Self {
+        Self { open: None, message: None, close: None }
+    }
+}
+
+impl<S> fmt::Debug for EngineHandlers<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EngineHandlers(..)")
     }
@@ -188,10 +232,7 @@ impl EngineSocket {
     /// # Errors
     /// [`SendError`].
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let frame = match message.into() {
-            Message::Text(text) => Frame::text_message(&text),
-            Message::Binary(data) => Frame::binary_message(data),
-        };
+        let frame = message.into().into_frame();
         self.cell.with(|machine| machine.send(frame))
     }
 
@@ -232,24 +273,16 @@ fn job(future: BoxFuture<()>) -> Job {
 impl Application for Messages {
     fn open(&mut self, cell: &Arc<Cell>) -> Option<Job> {
         self.opened = true;
-        self.handlers.open.as_ref().map(|open| job(open(self.socket(cell))))
+        self.handlers.opened(|| self.socket(cell)).map(job)
     }
 
     fn handle(&mut self, event: Event, cell: &Arc<Cell>) -> Option<Job> {
         match event {
-            Event::Message(message) => {
-                let handler = self.handlers.message.as_ref()?;
-                let message = match message {
-                    // The core has checked it.
-                    CoreMessage::Text(text) => Message::Text(String::from_utf8(text.into()).ok()?),
-                    CoreMessage::Binary(data) => Message::Binary(data),
-                };
-                Some(job(handler(self.socket(cell), message)))
-            }
+            Event::Message(message) => self.handlers.message(|| self.socket(cell), message).map(job),
             Event::Closed(closed) => {
                 debug!(reason = %closed.reason, "a session was closed");
-                let handler = self.handlers.close.as_ref().filter(|_| self.opened);
-                handler.map(|close| job(close(self.socket(cell), closed.reason)))
+                let told = self.opened.then(|| self.handlers.closed(|| self.socket(cell), closed.reason));
+                told.flatten().map(job)
             }
             _ => None,
         }

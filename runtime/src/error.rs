@@ -131,7 +131,10 @@ pub enum HandlerError {
     /// The handler's acknowledgement could not be encoded.
     #[error("the acknowledgement could not be encoded: {0}")]
     Encode(Arc<EncodeError>),
-    /// The handler panicked. Its socket is closed.
+    /// The handler's acknowledgement could not be queued: the peer waits for it in vain.
+    #[error("the acknowledgement could not be sent: {0}")]
+    Unsent(SendError),
+    /// The handler panicked. On a server its socket is closed; a client goes on.
     #[error("the handler panicked: {0}")]
     Panic(String),
 }

@@ -47,8 +47,8 @@ mod write_deadline;
 pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
 pub use client::{
-    Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial, Events,
-    Received, Refused, TransportKind, Url, UrlError,
+    Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial,
+    EngineClientSocket, Events, Messages, Received, Refused, TransportKind, Url, UrlError,
 };
 pub use endpoint::{Endpoint, Fallback, serve_connection};
 pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};

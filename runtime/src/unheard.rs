@@ -20,6 +20,15 @@ pub(crate) struct Unheard(AtomicU32);
 
 impl Unheard {
     pub(crate) fn show(&self, namespace: &str, args: Option<&Args>, error: &HandlerError) {
+        self.write("`on_error`", || line(namespace, args, error));
+    }
+
+    /// Of a session of plain Engine.IO.
+    pub(crate) fn show_session(&self, error: &HandlerError) {
+        self.write("the events of `tracing`", || format!("an Engine.IO handler: {error}"));
+    }
+
+    fn write(&self, see: &str, line: impl FnOnce() -> String) {
         let Ok(before) = self
             .0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |shown| (shown < SHOWN).then_some(shown + 1))
@@ -28,8 +37,7 @@ impl Unheard {
         };
         let last = if before + 1 == SHOWN { "; no more of these are shown" } else { "" };
         // A process without a stderr wants none.
-        let _ =
-            writeln!(std::io::stderr(), "sansocket: {}{last} (see `on_error`)", line(namespace, args, error));
+        let _ = writeln!(std::io::stderr(), "sansocket: {}{last} (see {see})", line());
     }
 }
 

@@ -13,3 +13,11 @@ fn server() -> sansocket::ServerBuilder {
 fn client(address: &str) -> sansocket::ClientBuilder {
     sansocket::Client::builder(address)
 }
+
+fn engine_server() -> sansocket::EngineServerBuilder {
+    sansocket::EngineServer::builder()
+}
+
+fn engine_client(address: &str) -> sansocket::EngineClientBuilder {
+    sansocket::EngineClient::builder(address)
+}

@@ -90,8 +90,9 @@ async fn each_try_may_have_an_address_and_headers_of_its_own() {
         assert_eq!(header(&client, "x-try").await.unwrap(), "1");
         let query: Option<String> = soon(client.call("query", &"place")).await.unwrap();
         assert_eq!(query.unwrap(), relay.addr.to_string());
-        relay.cut();
+        relay.close();
         lines.expect("1").await;
+        relay.open();
         soon(client.connected()).await.unwrap();
         assert_eq!(header(&client, "host").await.unwrap(), elsewhere.to_string());
         client.disconnect();
@@ -253,6 +254,8 @@ async fn a_proxy_tunnels_all_of_it() {
 struct Memory {
     server: Server,
     dialled: Arc<AtomicUsize>,
+    /// Dialling runs on the client's runtime, the server in memory on the test's.
+    test: tokio::runtime::Handle,
 }
 
 impl Dial for Memory {
@@ -261,7 +264,7 @@ impl Dial for Memory {
         self.dialled.fetch_add(1, Ordering::Relaxed);
         let (near, far) = tokio::io::duplex(1000);
         let service = self.server.service();
-        tokio::spawn(async move {
+        self.test.spawn(async move {
             let service = hyper::service::service_fn(move |request| {
                 let mut service = service.clone();
                 tower_service::Service::call(&mut service, request)
@@ -284,7 +287,8 @@ async fn an_application_may_dial_by_itself() {
     let (io, _) = server().await;
     for transports in TRANSPORTS {
         let dialled = Arc::new(AtomicUsize::new(0));
-        let dial = Memory { server: io.clone(), dialled: dialled.clone() };
+        let test = tokio::runtime::Handle::current();
+        let dial = Memory { server: io.clone(), dialled: dialled.clone(), test };
         let client = crate::client("http://nowhere.invalid")
             .transports(transports.iter().copied())
             .dial(dial)
@@ -297,6 +301,37 @@ async fn an_application_may_dial_by_itself() {
         let answer = soon(socket.emit_with_ack("long", &long, std::time::Duration::from_secs(5))).await;
         assert_eq!(answer.unwrap().decode::<usize>().unwrap(), 100_000);
         assert!(dialled.load(Ordering::Relaxed) > 0);
+    }
+}
+
+/// Panics where it is asked, or later.
+struct Broken {
+    at_once: bool,
+}
+
+impl Dial for Broken {
+    fn dial(&self, _: String, _: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        assert!(!self.at_once, "dialled in vain");
+        Box::pin(async { panic!("dialled in vain") })
+    }
+
+    fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(io::Error::other("no TLS here")) })
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_who_dials_is_a_try_that_failed() {
+    for transports in TRANSPORTS {
+        for at_once in [true, false] {
+            let client = crate::client("http://nowhere.invalid")
+                .transports(transports.iter().copied())
+                .dial(Broken { at_once })
+                .build()
+                .unwrap();
+            let error = soon(client.connect()).await.unwrap_err();
+            assert!(error.to_string().contains("dialled in vain"), "{error}");
+        }
     }
 }
 

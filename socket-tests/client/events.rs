@@ -2,7 +2,7 @@
 
 use crate::sansocket::{Ack, Args, Data, Server, Socket};
 use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
-use crate::suite::support::{serve, soon, until};
+use crate::suite::support::{log, serve, soon, until};
 use futures_util::StreamExt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -77,14 +77,20 @@ async fn a_loop_survives_a_lost_connection() {
         let relay = Relay::to(addr).await;
         let client = quick(relay.addr, transports).build().unwrap();
         let mut events = client.events();
+        let (log, mut ends) = log();
+        client.on_disconnect(move || {
+            log.note("disconnected");
+            async {}
+        });
         soon(client.connect()).await.unwrap();
         for round in 0..3 {
             client.emit("burst", &3).unwrap();
             for number in 0..3 {
                 assert_eq!(soon(events.next()).await.unwrap().decode::<u32>().unwrap(), number, "{round}");
             }
-            relay.cut();
-            until("it is seen", || !client.is_connected()).await;
+            relay.close();
+            ends.expect("disconnected").await;
+            relay.open();
         }
         soon(client.connected()).await.unwrap();
         let id = client.id().unwrap();
@@ -139,6 +145,36 @@ async fn only_the_newest_loop_gets_the_events_and_a_dropped_one_holds_nobody() {
     client.emit("burst", &1000).unwrap();
     client.on("tick", async |_: Args, _: Ack| {});
     assert_eq!(soon(client.call::<_, String>("fine", &())).await.unwrap(), "fine");
+}
+
+#[tokio::test]
+async fn a_loop_and_the_handlers_for_the_rest_leave_each_other_alone() {
+    let (io, addr) = server().await;
+    let (log, mut lines) = log();
+    let client = quick(addr, WEBSOCKET).build().unwrap();
+    let note = |name: &'static str| {
+        let log = log.clone();
+        move |Data(number): Data<u32>| {
+            log.note(format_args!("{name} {number}"));
+            async move { number }
+        }
+    };
+    client.on_fallback(note("before"));
+    let first = client.events();
+    let mut second = client.events();
+    client.on_fallback(note("after"));
+    drop(first);
+    soon(client.connect()).await.unwrap();
+    let socket = io.root().sockets().pop().unwrap();
+    socket.emit("tick", &1).unwrap();
+    assert_eq!(soon(second.next()).await.unwrap().decode::<u32>().unwrap(), 1);
+    lines.expect("before 1").await;
+    lines.expect("after 1").await;
+    drop(second);
+    // The acknowledgement is theirs again.
+    let answer = soon(socket.emit_with_ack("tick", &2, Duration::from_secs(5))).await.unwrap();
+    assert_eq!(answer.decode::<u32>().unwrap(), 2);
+    assert_eq!(lines.drain(), ["before 2", "after 2"]);
 }
 
 #[tokio::test]

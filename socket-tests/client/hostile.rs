@@ -86,12 +86,18 @@ fn text_frame(text: &str) -> Vec<u8> {
     out
 }
 
-fn hurried(addr: SocketAddr, transports: &[TransportKind]) -> ClientBuilder {
-    quick(addr, transports).timeout(Duration::from_millis(300)).join_timeout(Duration::from_millis(300))
+/// What a client says of a server that lets nobody in.
+async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
+    refusal_of(quick(addr, transports)).await
 }
 
-async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
-    let client = hurried(addr, transports).build().unwrap();
+/// The same, of a client that waits for 0.3 s only: for servers that never answer.
+async fn soon_given_up(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
+    refusal_of(quick(addr, transports).timeout(Duration::from_millis(300))).await
+}
+
+async fn refusal_of(builder: ClientBuilder) -> ConnectError {
+    let client = builder.build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
     soon(client.closed()).await;
     error
@@ -101,7 +107,7 @@ async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError
 async fn silence_is_given_up_in_time() {
     let addr = scripted(|stream, _| forever(stream)).await;
     for transports in TRANSPORTS {
-        let error = refusal(addr, transports).await;
+        let error = soon_given_up(addr, transports).await;
         assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
     }
     // After half of a response, too.
@@ -111,7 +117,7 @@ async fn silence_is_given_up_in_time() {
         forever(stream).await;
     })
     .await;
-    let error = refusal(addr, POLLING).await;
+    let error = soon_given_up(addr, POLLING).await;
     assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
     // A drop now and then does not prolong it.
     let addr = scripted(|mut stream, _| async move {
@@ -125,7 +131,7 @@ async fn silence_is_given_up_in_time() {
     })
     .await;
     for transports in TRANSPORTS {
-        let error = refusal(addr, transports).await;
+        let error = soon_given_up(addr, transports).await;
         assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
     }
 }
@@ -150,7 +156,7 @@ async fn garbage_is_no_server() {
         })
         .await;
         for transports in TRANSPORTS {
-            let error = refusal(addr, transports).await;
+            let error = soon_given_up(addr, transports).await;
             assert!(
                 matches!(error.peer_error(), Some(PeerError::RequestFailed | PeerError::OpenTimeout)),
                 "{garbage:?} {error:?}"
@@ -228,8 +234,21 @@ async fn a_namespace_that_is_never_answered_is_given_up() {
         forever(stream).await;
     })
     .await;
-    let error = refusal(addr, WEBSOCKET).await;
+    let error = refusal_of(quick(addr, WEBSOCKET).join_timeout(Duration::from_millis(300))).await;
     assert!(matches!(error, ConnectError::Timeout), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_disconnects_in_place_of_an_answer_is_not_called_slow() {
+    let addr = scripted(|mut stream, _| async move {
+        websocket(&mut stream).await;
+        let _ = stream.write_all(&text_frame(OPEN)).await;
+        let _ = stream.write_all(&text_frame("41")).await;
+        forever(stream).await;
+    })
+    .await;
+    let error = refusal(addr, WEBSOCKET).await;
+    assert!(matches!(error, ConnectError::Dismissed), "{error:?}");
 }
 
 #[tokio::test]
@@ -258,7 +277,7 @@ async fn an_endless_body_is_cut_off() {
             })
             .await;
             for transports in TRANSPORTS {
-                let client = hurried(addr, transports).max_message(100_000).build().unwrap();
+                let client = quick(addr, transports).max_message(100_000).build().unwrap();
                 let error = soon(client.connect()).await.unwrap_err();
                 if transports == WEBSOCKET {
                     let expected: u16 = status[..3].parse().unwrap();
@@ -337,15 +356,14 @@ async fn malformed_frames_end_the_session_which_is_made_again() {
                     // The client says what was wrong, in its close frame.
                     let mut rest = Vec::new();
                     let _ = stream.read_to_end(&mut rest).await;
-                    let last = rest.len().saturating_sub(8);
-                    let [0x88, 0x82, a, b, _, _, c, d] = rest[last..] else { panic!("{rest:?}") };
+                    let Some([0x88, 0x82, a, b, _, _, c, d]) = rest.last_chunk() else { panic!("{rest:?}") };
                     answers.note(u16::from_be_bytes([a ^ c, b ^ d]));
                 }
                 forever(stream).await;
             }
         })
         .await;
-        let client = hurried(addr, WEBSOCKET)
+        let client = quick(addr, WEBSOCKET)
             .on_state(move |state| {
                 if let ClientState::Closed { detail, .. } = state {
                     log.note(format_args!("{detail:?}"));
@@ -374,7 +392,7 @@ async fn malformed_packets_end_the_session_which_is_made_again() {
         })
         .await;
         let (log, mut lines) = log();
-        let client = hurried(addr, WEBSOCKET).build().unwrap();
+        let client = quick(addr, WEBSOCKET).build().unwrap();
         client.on_connect(move || {
             let log = log.clone();
             async move { log.note("connected") }
@@ -415,40 +433,60 @@ async fn a_response_in_many_pieces_is_one() {
     assert_eq!(soon(events.next()).await.unwrap().decode::<String>().unwrap(), "é");
 }
 
-/// A polling server that ends each connection some time after a response, and says so or does not.
-async fn forgetful(says_so: bool, closed: Arc<AtomicUsize>) -> (SocketAddr, crate::suite::support::Lines) {
-    let (log, lines) = log();
+/// How many connections of a [`forgetful`] server were or will be answered, and how many of them have ended since.
+#[derive(Default)]
+struct Count {
+    answered: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+impl Count {
+    async fn all_have_ended(&self) {
+        let is_so = || self.answered.load(Ordering::SeqCst) == self.ended.load(Ordering::SeqCst);
+        until("each connection that was answered has ended", is_so).await;
+    }
+}
+
+/// A polling server that ends each connection some time after a response, and says so or does not. It writes down
+/// what is posted.
+async fn forgetful(says_so: bool, count: Arc<Count>, log: crate::suite::support::Log) -> SocketAddr {
     let pushed = Arc::new(tokio::sync::Semaphore::new(0));
-    let addr = scripted(move |mut stream, _| {
-        let (log, closed, pushed) = (log.clone(), closed.clone(), pushed.clone());
+    scripted(move |mut stream, _| {
+        let (log, count, pushed) = (log.clone(), count.clone(), pushed.clone());
         async move {
             let Some((head, body)) = request(&mut stream).await else { return };
             let body = if head.starts_with("POST") {
-                log.note(&body);
                 // Each POST lets one poll be answered.
+                count.answered.fetch_add(2, Ordering::SeqCst);
                 pushed.add_permits(1);
+                log.note(&body);
                 "ok".to_owned()
             } else if !head.contains("sid=") {
+                count.answered.fetch_add(1, Ordering::SeqCst);
                 OPEN.to_owned()
             } else {
-                pushed.acquire().await.unwrap().forget();
+                // A poll of a session that is over must not take what the next one's waits for.
+                tokio::select! {
+                    biased;
+                    _ = stream.read_u8() => return,
+                    permit = pushed.acquire() => permit.unwrap().forget(),
+                }
                 r#"40{"sid":"y"}"#.to_owned()
             };
             let extra = if says_so { "connection: close\r\n" } else { "" };
             let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n{extra}\r\n{body}", body.len());
-            stream.write_all(response.as_bytes()).await.unwrap();
+            let _ = stream.write_all(response.as_bytes()).await;
             drop(stream);
-            closed.fetch_add(1, Ordering::Relaxed);
+            count.ended.fetch_add(1, Ordering::SeqCst);
         }
     })
-    .await;
-    (addr, lines)
+    .await
 }
 
 #[tokio::test]
 async fn a_server_that_ends_each_connection_loses_nothing() {
-    let closed = Arc::new(AtomicUsize::new(0));
-    let (addr, mut lines) = forgetful(true, closed).await;
+    let (log, mut lines) = log();
+    let addr = forgetful(true, Arc::default(), log).await;
     let client = quick(addr, POLLING).build().unwrap();
     let id = {
         soon(client.connect()).await.unwrap();
@@ -464,25 +502,34 @@ async fn a_server_that_ends_each_connection_loses_nothing() {
 
 #[tokio::test]
 async fn connections_that_ended_between_two_requests_are_not_used_again() {
-    let closed = Arc::new(AtomicUsize::new(0));
-    let (addr, mut lines) = forgetful(false, closed.clone()).await;
-    let (states, mut told) = log();
+    let count = Arc::<Count>::default();
+    let (log, mut lines) = log();
+    let addr = forgetful(false, count.clone(), log.clone()).await;
     let client = quick(addr, POLLING)
-        .on_state(move |state| states.note(matches!(state, ClientState::Closed { .. })))
+        .on_state(move |state| {
+            if let ClientState::Closed { .. } = state {
+                log.note("closed");
+            }
+        })
         .build()
         .unwrap();
-    // The first poll may take the handshake's connection before its end is seen: that is a session lost, which is
-    // made again, and no POST that is lost without a word.
+    // A poll may take a connection that is ending just then: that is a session lost, which is made again, and no POST
+    // that is lost without a word.
     client.start();
     soon(client.connected()).await.unwrap();
     for number in 0..20 {
-        let before = closed.load(Ordering::Relaxed);
+        count.all_have_ended().await;
         client.emit("x", &number).unwrap();
         let expected = format!("42[\"x\",{number}]");
-        while lines.next().await != expected {}
-        until("its connection has ended", || closed.load(Ordering::Relaxed) > before).await;
+        loop {
+            match lines.next().await {
+                // What was emitted while away comes in one body.
+                line if line.contains(&expected) => break,
+                line if line == "closed" => client.emit("x", &number).unwrap(),
+                _ => {}
+            }
+        }
     }
-    let _ = told.drain();
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! Clients on real sockets, whatever runtime they run on. Each adapter includes this file and gives it, at the root of
-//! the crate, itself as `sansocket` and the functions `server()` and `client(address)`, which make builders.
+//! the crate, itself as `sansocket` and the functions `server()`, `client(address)`, `engine_server()` and
+//! `engine_client(address)`, which make builders.
 //!
 //! An adapter that has TLS includes `tls.rs` beside it. What stands between them is tokio's in all cases.
 
 mod acks;
 mod connect;
 mod dial;
+mod engine;
 mod events;
 mod handlers;
 mod hostile;

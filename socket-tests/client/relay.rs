@@ -68,7 +68,8 @@ impl Relay {
         self.state.accepted.load(Ordering::Relaxed)
     }
 
-    /// Cuts all connections. New ones pass.
+    /// Cuts all connections. New ones pass: a client that polls does not lose its session if that happens between two
+    /// polls, so tests that want it lost close the relay until it is.
     pub fn cut(&self) {
         for link in self.state.links.lock().unwrap().drain(..) {
             link.abort();

@@ -11,7 +11,10 @@
 //! ```
 
 mod commands;
+mod event;
 mod sessions;
+
+pub use event::{Event, SessionEvent};
 
 use super::backoff::Backoff;
 use super::config::Config;
@@ -23,7 +26,7 @@ use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::frame::Frame;
 use crate::random::Random;
 use crate::socket;
-use crate::socket::client::{Client as Sockets, SocketEvent, SocketKey};
+use crate::socket::client::{Client as Sockets, SocketKey};
 use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -32,7 +35,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::time::Duration;
 
 /// Sessions that still write their last words; more are cut off.
 const MAX_LINGERING: usize = 4;
@@ -51,47 +53,6 @@ pub enum Status {
     Open,
     /// It waits before it dials again.
     Waiting,
-}
-
-/// What the application should know.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// A session is being opened: for the first time (0), or for so many times in a row after a failure. With
-    /// [`Config::ask`], nothing happens until [`Manager::dial`].
-    Dialing {
-        /// How many tries came before it.
-        attempt: u32,
-    },
-    /// The session could not be opened.
-    DialFailed {
-        /// Why.
-        closed: Closed,
-        /// When it is tried again; `None` if it is not.
-        retry_in: Option<Duration>,
-    },
-    /// It was tried as often as [`Config::reconnection_attempts`] allows. The client is idle.
-    GaveUp,
-    /// A session is open. Sockets join next.
-    Opened {
-        /// How many tries it took after a failure or a loss; 0 for the first.
-        attempt: u32,
-    },
-    /// The session moved from long-polling to WebSocket.
-    Upgraded,
-    /// The session could not move to WebSocket, and stays.
-    UpgradeFailed(PeerError),
-    /// The session ended.
-    Closed {
-        /// Why.
-        closed: Closed,
-        /// When the client dials again; `None` if it does not.
-        retry_in: Option<Duration>,
-    },
-    /// Of a socket.
-    Socket(SocketEvent),
-    /// A message of a plain Engine.IO session.
-    Message(Message),
 }
 
 #[derive(Debug)]
@@ -115,7 +76,7 @@ enum Layer {
     /// Socket.IO.
     Sockets(Sockets),
     /// Plain Engine.IO: messages for the application. `wanted` says whether a session is.
-    Messages { wanted: bool, inbound: usize, held: bool },
+    Messages { wanted: bool, inbound: usize, held: bool, events: VecDeque<SessionEvent> },
 }
 
 /// A client, whole.
@@ -204,7 +165,7 @@ impl Manager {
     ) -> Self {
         let layer = match sockets {
             Some(config) => Layer::Sockets(Sockets::new(config)),
-            None => Layer::Messages { wanted: false, inbound: 0, held: false },
+            None => Layer::Messages { wanted: false, inbound: 0, held: false, events: VecDeque::new() },
         };
         let backoff = Backoff::new(
             config.reconnection_delay,
@@ -271,6 +232,15 @@ impl Manager {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
     }
 
+    /// Whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was told to
+    /// stop since. It is wanted yet when the client has given up.
+    pub fn is_wanted(&self) -> bool {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.has_wanted(),
+            Layer::Messages { wanted, .. } => *wanted,
+        }
+    }
+
     /// Whether it is idle, and all is told and written.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Idle) && self.lingering.is_empty() && !self.has_event()
@@ -310,7 +280,7 @@ impl Manager {
 
     /// A request was answered, with the whole of the body.
     pub fn handle_response(&mut self, now: Instant, request: RequestId, status: u16, body: Bytes) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         let packets =
             self.owner(request).and_then(|engine| engine.begin_response(now, request, status, body));
         if let Some(packets) = packets {
@@ -358,7 +328,7 @@ impl Manager {
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
     pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
-        let now = self.tick(now);
+        let now = self.tick_input(now);
         let message =
             self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
         self.settle_opened(now);
@@ -418,7 +388,7 @@ impl Manager {
 
     // --- commands of any client -------------------------------------------------------------------------------
 
-    /// Opens a session of plain Engine.IO.
+    /// Opens a session of plain Engine.IO. One that waits to dial again goes on waiting.
     pub fn open(&mut self, now: Instant) {
         let now = self.tick(now);
         if let Layer::Messages { wanted, .. } = &mut self.layer {
@@ -508,17 +478,17 @@ impl Manager {
 
     /// The next thing that the application should know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = match &mut self.layer {
+        let event = self.events.pop_front().or_else(|| match &mut self.layer {
             Layer::Messages { held: true, .. } => None,
-            Layer::Messages { inbound, .. } => self.events.pop_front().inspect(|event| {
-                if let Event::Message(Message::Text(bytes) | Message::Binary(bytes)) = event {
+            Layer::Messages { inbound, events, .. } => {
+                let event = events.pop_front()?;
+                if let SessionEvent::Message(Message::Text(bytes) | Message::Binary(bytes)) = &event {
                     *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
                 }
-            }),
-            Layer::Sockets(sockets) => {
-                self.events.pop_front().or_else(|| sockets.poll_event().map(Event::Socket))
+                Some(Event::Session(event))
             }
-        };
+            Layer::Sockets(sockets) => sockets.poll_event().map(Event::Socket),
+        });
         if event.is_some() {
             self.settle_pause(None);
         }
@@ -550,6 +520,16 @@ impl Manager {
 
     // --- inside -----------------------------------------------------------------------------------------------
 
+    /// Before messages: what was awaited for too long is decided first, so that nothing of it is sent any more. Not
+    /// so what judges the server's silence, which this input may end.
+    fn tick_input(&mut self, now: Instant) -> Instant {
+        let now = self.tick(now);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.expire_acks(now);
+        }
+        now
+    }
+
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
@@ -557,10 +537,11 @@ impl Manager {
     }
 
     fn has_event(&self) -> bool {
-        match &self.layer {
-            Layer::Messages { held, .. } => !held && !self.events.is_empty(),
-            Layer::Sockets(sockets) => !self.events.is_empty() || sockets.has_event(),
-        }
+        let of_layer = || match &self.layer {
+            Layer::Messages { held, events, .. } => !held && !events.is_empty(),
+            Layer::Sockets(sockets) => sockets.has_event(),
+        };
+        !self.events.is_empty() || of_layer()
     }
 
     /// The session that a request or a WebSocket belongs to.
@@ -601,13 +582,6 @@ impl Manager {
             Ok(())
         } else {
             Err(SendError::Full)
-        }
-    }
-
-    fn wants_session(&self) -> bool {
-        match &self.layer {
-            Layer::Sockets(sockets) => sockets.has_wanted(),
-            Layer::Messages { wanted, .. } => *wanted,
         }
     }
 }

@@ -9,5 +9,5 @@ mod url;
 
 pub use backoff::Backoff;
 pub use config::Config;
-pub use manager::{Event, Manager, Status};
+pub use manager::{Event, Manager, SessionEvent, Status};
 pub use url::{Url, UrlError};

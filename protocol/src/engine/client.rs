@@ -247,6 +247,7 @@ impl Client {
         body: Bytes,
     ) -> Option<payload::Decoder> {
         self.fire(now, false);
+        self.forget(request);
         if self.opening == Some(request) && self.transport == Transport::Polling {
             self.opening = None;
             if status != 200 {
@@ -357,6 +358,8 @@ impl Client {
     /// The WebSocket is there.
     pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now, false);
+        // It was given up just now, while it was being opened: it is to be closed, and not given up as well.
+        self.forget(websocket);
         if self.opening == Some(websocket) && self.is_opening() {
             self.opening = None;
         } else if !self.begin_probe(websocket) && !self.is_on(websocket) || self.state == State::Closed {

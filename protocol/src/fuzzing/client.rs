@@ -3,7 +3,7 @@
 //! comes to an end.
 
 use super::input::Input;
-use crate::client::{Config, Event, Manager, Status};
+use crate::client::{Config, Event, Manager, SessionEvent, Status};
 use crate::engine::client::{Config as EngineConfig, Method, Transmit, TransportKind};
 use crate::engine::packet::Message;
 use crate::engine::request::RequestId;
@@ -493,7 +493,9 @@ impl Run {
                     self.seen.reasons.insert(closed.reason.as_str());
                 }
                 Event::Socket(SocketEvent::Connected { .. }) => self.seen.joined += 1,
-                Event::Message(_) | Event::Socket(SocketEvent::Event { .. }) => self.seen.events += 1,
+                Event::Session(SessionEvent::Message(_)) | Event::Socket(SocketEvent::Event { .. }) => {
+                    self.seen.events += 1
+                }
                 Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
                     match outcome {
                         AckOutcome::Answered(_) => self.seen.answered += 1,

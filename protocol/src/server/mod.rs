@@ -2,8 +2,10 @@
 
 mod admission;
 pub mod connection;
+mod counts;
 pub mod router;
 
 pub use admission::Refused;
-pub use connection::{Connection, Counts, Event, Limit};
+pub use connection::{Connection, Event};
+pub use counts::{Counts, Limit};
 pub use router::{Grant, RegisterError, Route, Router};

@@ -231,27 +231,11 @@ impl Client {
         if now < self.deadline {
             return;
         }
+        self.expire_acks(now);
         let retries = self.config.retries;
         for at in 0..self.sockets.len() {
             let Some(socket) = self.sockets.get_mut(at) else { continue };
             let key = socket.key;
-            let over: BTreeSet<u64> =
-                socket.acks.iter().filter(|(_, deadline)| **deadline <= now).map(|(id, _)| *id).collect();
-            if !over.is_empty() {
-                socket.acks.retain(|id, _| !over.contains(id));
-                // What was not sent yet never will be.
-                socket.buffer.retain(|waiting| {
-                    let late = waiting.ack.is_some_and(|id| over.contains(&id));
-                    if late {
-                        self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len() + PER_FRAME);
-                    }
-                    !late
-                });
-            }
-            for id in over {
-                let outcome = AckOutcome::Timeout;
-                self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
-            }
             if socket.queue.front().and_then(|first| first.pending).is_some_and(|deadline| deadline <= now) {
                 let given_up = socket.try_failed(retries, AckOutcome::Timeout);
                 if let (Some(engine), State::Joined) = (engine.as_deref_mut(), socket.state) {
@@ -267,6 +251,35 @@ impl Client {
             }
         }
         self.rearm();
+    }
+
+    /// Judges the awaited acknowledgements alone: before an input, too, or what is too late would still be sent by a
+    /// machine that slept.
+    pub(crate) fn expire_acks(&mut self, now: Instant) {
+        if now < self.deadline {
+            return;
+        }
+        for socket in &mut self.sockets {
+            let key = socket.key;
+            let over: BTreeSet<u64> =
+                socket.acks.iter().filter(|(_, deadline)| **deadline <= now).map(|(id, _)| *id).collect();
+            if over.is_empty() {
+                continue;
+            }
+            socket.acks.retain(|id, _| !over.contains(id));
+            // What was not sent yet never will be.
+            socket.buffer.retain(|waiting| {
+                let late = waiting.ack.is_some_and(|id| over.contains(&id));
+                if late {
+                    self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len() + PER_FRAME);
+                }
+                !late
+            });
+            for id in over {
+                let outcome = AckOutcome::Timeout;
+                self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+            }
+        }
     }
 
     fn handle_packet(&mut self, now: Instant, engine: &mut Engine, packet: Packet) {

@@ -17,15 +17,17 @@
 //! [`Server::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
 //! the answer of the very client that it serves.
 
+mod pace;
+
+use self::pace::{Pace, Turn};
 use super::args::Args;
-use super::config::{Config, EventExcess};
+use super::config::Config;
 use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
 use crate::engine::packet::Message;
 use crate::engine::server::{Closed, Server as Engine};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
-use crate::rate::{Bucket, Rate};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -147,38 +149,12 @@ struct Socket {
     pace: Option<Box<Pace>>,
 }
 
-/// How many events a socket may still bring.
-#[derive(Debug)]
-struct Pace {
-    rate: Rate,
-    bucket: Bucket,
-    excess: EventExcess,
-    /// Its events wait until then.
-    until: Option<Instant>,
-}
-
-/// What becomes of an event whose turn it is.
-enum Turn {
-    Now,
-    Later,
-    Never,
-}
-
 impl Socket {
     /// Asks whether an event may be handed out, and takes its token if so.
     fn turn(&mut self, event: &SocketEvent, now: Instant) -> Turn {
-        let (Some(pace), SocketEvent::Event { .. }) = (&mut self.pace, event) else { return Turn::Now };
-        if pace.excess == EventExcess::Close {
-            // It was judged when it came.
-            return Turn::Now;
-        }
-        match pace.bucket.take(now, pace.rate) {
-            Ok(()) => Turn::Now,
-            Err(_) if self.state == State::Left => Turn::Never,
-            Err(wait) => {
-                pace.until = Some(now + wait);
-                Turn::Later
-            }
+        match (&mut self.pace, event) {
+            (Some(pace), SocketEvent::Event { .. }) => pace.turn(now, self.state == State::Left),
+            _ => Turn::Now,
         }
     }
 
@@ -392,10 +368,8 @@ impl Server {
         let socket = self.sockets[at].key;
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
-                if let (Some(pace), EventExcess::Close) =
-                    (&mut self.sockets[at].pace, self.config.event_excess)
-                {
-                    pace.bucket.take(self.now, pace.rate).map_err(|_| PeerError::TooManyEvents)?;
+                if let Some(pace) = &mut self.sockets[at].pace {
+                    pace.arrives(self.now)?;
                 }
                 let ack = packet.id();
                 let args = packet.into_args();
@@ -448,14 +422,10 @@ impl Server {
             waiting: VecDeque::new(),
             behind: Vec::new(),
             acks: BTreeMap::new(),
-            pace: self.config.event_rate.map(|rate| {
-                Box::new(Pace {
-                    rate,
-                    bucket: Bucket::full(self.now, rate),
-                    excess: self.config.event_excess,
-                    until: None,
-                })
-            }),
+            pace: self
+                .config
+                .event_rate
+                .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
         self.push(SocketEvent::Connect { socket, namespace, auth: packet.into_data() });
         Ok(())

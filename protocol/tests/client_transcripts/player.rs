@@ -3,7 +3,7 @@
 use crate::notation::{ack, duration, event, expand, hex, message, show, show_duration, show_message};
 use crate::options::{Options, matches};
 use bytes::Bytes;
-use sansocket_protocol::client::{Event, Manager, Status};
+use sansocket_protocol::client::{Event, Manager, SessionEvent, Status};
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
@@ -469,7 +469,9 @@ impl Player {
             Event::GaveUp => "gave-up".to_string(),
             Event::Upgraded => "upgraded".to_string(),
             Event::UpgradeFailed(error) => format!("not-upgraded | {error}"),
-            Event::Message(message) => format!("message {}", show_message(message)),
+            // What concerns the connection says it too.
+            Event::Session(SessionEvent::Opened | SessionEvent::Closed(_)) => return,
+            Event::Session(SessionEvent::Message(message)) => format!("message {}", show_message(message)),
             Event::Socket(event) => self.socket_event(event),
             other => panic!("{other:?}"),
         };

@@ -16,9 +16,12 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Who waits until a socket is connected.
+/// Who connects: a socket, or with `None` the session of plain Engine.IO.
+pub(crate) type Key = Option<SocketKey>;
+
+/// Who waits until somebody is connected.
 pub(crate) struct Waiter {
-    pub(crate) socket: SocketKey,
+    pub(crate) who: Key,
     /// Whether a failure to reach the server is not the end of it.
     pub(crate) patient: bool,
     /// How many failures to reach the server there were before.
@@ -45,8 +48,8 @@ pub(crate) struct Inner {
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
     pub(crate) failures_so_far: u64,
-    /// Why sockets that nobody wants any more could not join.
-    failures: BTreeMap<SocketKey, ConnectError>,
+    /// Why those could not connect that are not tried any more.
+    failures: BTreeMap<Key, ConnectError>,
     /// Those who wait for room in the send buffer, by number.
     room: BTreeMap<u64, Waker>,
     /// Those who wait for the final end, by number, and whether they also wait until all is written.
@@ -144,6 +147,11 @@ impl Cell {
     pub(crate) fn room(&self) -> Room<'_> {
         Room { cell: self, id: None }
     }
+
+    /// Waits until nothing is wanted of the server any more, or it is tried no more, and all is written.
+    pub(crate) fn over(&self) -> Over<'_> {
+        Over { cell: self, number: None }
+    }
 }
 
 /// What a task that has nothing to do does next.
@@ -156,7 +164,7 @@ pub(crate) enum Rest {
 impl Inner {
     /// Those who wait for room in the send buffer, if there is room now, or never will be.
     pub(crate) fn take_room(&mut self) -> Vec<Waker> {
-        if self.room.is_empty() || !self.ended && !self.machine.has_room() {
+        if self.room.is_empty() || !self.is_final() && !self.machine.has_room() {
             return Vec::new();
         }
         std::mem::take(&mut self.room).into_values().collect()
@@ -191,28 +199,71 @@ impl Inner {
     }
 
     /// Wakes that waker at the final end. The number is for [`Inner::forget_final`], and for the next call.
-    pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, until_written: bool, waker: &Waker) {
+    /// What it gives back is to be dropped without the lock.
+    pub(crate) fn wait_for_final(
+        &mut self,
+        number: &mut Option<u64>,
+        until_written: bool,
+        waker: &Waker,
+    ) -> Option<Waker> {
         let number = *number.get_or_insert_with(|| {
             self.next_number += 1;
             self.next_number
         });
-        self.finals.insert(number, (until_written, waker.clone()));
+        let before = self.finals.insert(number, (until_written, waker.clone()));
+        before.map(|(_, waker)| waker)
     }
 
     pub(crate) fn forget_final(&mut self, number: u64) -> Option<Waker> {
         self.finals.remove(&number).map(|(_, waker)| waker)
     }
 
-    /// Why waiting for a socket to connect is in vain, if it is.
-    pub(crate) fn in_vain(&self, socket: SocketKey) -> Option<ConnectError> {
+    /// Whether it was told to connect, and not to leave since.
+    pub(crate) fn is_wanted(&self, who: Key) -> bool {
+        match who {
+            Some(socket) => self.machine.sockets().is_some_and(|sockets| sockets.is_wanted(socket)),
+            None => self.machine.is_wanted(),
+        }
+    }
+
+    pub(crate) fn is_connected(&self, who: Key) -> bool {
+        match who {
+            Some(socket) => self.machine.is_connected(socket),
+            None => self.machine.status() == Status::Open,
+        }
+    }
+
+    /// Connects from now on, whatever became of it before.
+    pub(crate) fn connect(&mut self, now: time::Instant, who: Key) {
+        self.failures.remove(&who);
+        match who {
+            Some(socket) => self.machine.connect(now, socket),
+            None => self.machine.open(now),
+        }
+    }
+
+    pub(crate) fn disconnect(&mut self, now: time::Instant, who: Key) {
+        match who {
+            Some(socket) => self.machine.disconnect(now, socket),
+            None => self.machine.close(now),
+        }
+    }
+
+    /// Whether it is connected, or will be by itself.
+    fn is_expected(&self, who: Key) -> bool {
+        self.is_wanted(who) && self.machine.status() != Status::Idle
+    }
+
+    /// Why waiting until it is connected is in vain, if it is.
+    pub(crate) fn in_vain(&self, who: Key) -> Option<ConnectError> {
         if self.ended {
             return Some(ConnectError::Disconnected);
         }
         // The task has more to tell, perhaps.
-        if self.awake || self.machine.has_output() || is_expected(&self.machine, socket) {
+        if self.awake || self.machine.has_output() || self.is_expected(who) {
             return None;
         }
-        Some(self.failures.get(&socket).cloned().unwrap_or(ConnectError::Disconnected))
+        Some(self.failures.get(&who).cloned().unwrap_or(ConnectError::Disconnected))
     }
 
     /// Takes out those who wait in vain.
@@ -220,43 +271,34 @@ impl Inner {
         if self.waiters.is_empty() {
             return Vec::new();
         }
-        let (waiting, vain) = std::mem::take(&mut self.waiters)
-            .into_iter()
-            .partition(|waiter| is_expected(&self.machine, waiter.socket));
+        let (waiting, vain): (Vec<Waiter>, Vec<Waiter>) =
+            std::mem::take(&mut self.waiters).into_iter().partition(|waiter| self.is_expected(waiter.who));
         self.waiters = waiting;
-        let vain: Vec<Waiter> = vain;
-        let error = |socket| self.failures.get(&socket).cloned().unwrap_or(ConnectError::Disconnected);
-        vain.into_iter()
-            .map(|waiter| {
-                let error = error(waiter.socket);
-                (waiter, error)
-            })
-            .collect()
+        let with_error = |waiter: Waiter| {
+            let error = self.failures.get(&waiter.who).cloned().unwrap_or(ConnectError::Disconnected);
+            (waiter, error)
+        };
+        vain.into_iter().map(with_error).collect()
     }
 
-    pub(crate) fn failed(&mut self, socket: SocketKey, error: &ConnectError) {
-        self.failures.insert(socket, error.clone());
+    pub(crate) fn failed(&mut self, who: Key, error: &ConnectError) {
+        self.failures.insert(who, error.clone());
     }
 
-    pub(crate) fn forget_failure(&mut self, socket: SocketKey) {
-        self.failures.remove(&socket);
-    }
-
-    /// Takes out those who wait for a socket.
+    /// Takes out those of the waiting.
     pub(crate) fn take_waiters(&mut self, mut which: impl FnMut(&Waiter) -> bool) -> Vec<Waiter> {
         let (taken, left) = std::mem::take(&mut self.waiters).into_iter().partition(|waiter| which(waiter));
         self.waiters = left;
         taken
     }
 
-    /// Takes out those whose socket is connected.
+    /// Takes out those who wait no more: they are connected.
     pub(crate) fn take_connected(&mut self) -> Vec<Waiter> {
         if self.waiters.is_empty() {
             return Vec::new();
         }
         let waiters = std::mem::take(&mut self.waiters);
-        let (connected, waiting) =
-            waiters.into_iter().partition(|waiter| self.machine.is_connected(waiter.socket));
+        let (connected, waiting) = waiters.into_iter().partition(|waiter| self.is_connected(waiter.who));
         self.waiters = waiting;
         connected
     }
@@ -277,12 +319,6 @@ impl Inner {
     }
 }
 
-/// Whether a socket is connected, or will be by itself.
-fn is_expected(machine: &Manager, socket: SocketKey) -> bool {
-    let is_wanted = machine.sockets().is_some_and(|sockets| sockets.is_wanted(socket));
-    is_wanted && machine.status() != Status::Idle
-}
-
 /// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
 pub(crate) struct Room<'a> {
     cell: &'a Cell,
@@ -294,7 +330,7 @@ impl Future for Room<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.cell.lock();
-        if inner.ended || inner.machine.has_room() {
+        if inner.is_final() || inner.machine.has_room() {
             return Poll::Ready(());
         }
         let id = self.id.unwrap_or_else(|| {
@@ -315,6 +351,36 @@ impl Drop for Room<'_> {
             let waker = self.cell.lock().room.remove(&id);
             drop(waker);
         }
+    }
+}
+
+/// Ready once all is over and written. Dropped, it leaves nothing behind.
+pub(crate) struct Over<'a> {
+    cell: &'a Cell,
+    number: Option<u64>,
+}
+
+impl Future for Over<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.cell.lock();
+        if inner.is_closed() {
+            return Poll::Ready(());
+        }
+        let mut number = self.number;
+        let before = inner.wait_for_final(&mut number, true, context.waker());
+        drop(inner);
+        drop(before);
+        self.number = number;
+        Poll::Pending
+    }
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        let waker = self.number.and_then(|number| self.cell.lock().forget_final(number));
+        drop(waker);
     }
 }
 

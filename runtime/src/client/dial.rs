@@ -1,15 +1,13 @@
 //! How a client reaches a server: over TCP, with TLS, through a proxy, or in any way of the application's own.
 
+use super::http::over;
 use crate::runtime::{BoxFuture, Stream};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 /// Makes connections. An adapter brings one for TCP and TLS; an application may bring its own, for Unix sockets, a
 /// test network, or another TLS.
@@ -64,7 +62,7 @@ async fn tunnel(stream: Box<dyn Stream>, target: &Target, proxy: Proxy) -> io::R
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
     let (mut sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
-    let mut connection = pin!(connection.with_upgrades());
+    let mut connection = Some(Box::pin(connection.with_upgrades()));
     let tunnelled = async {
         let response = sender.send_request(request).await.map_err(io::Error::other)?;
         if !response.status().is_success() {
@@ -72,18 +70,7 @@ async fn tunnel(stream: Box<dyn Stream>, target: &Target, proxy: Proxy) -> io::R
         }
         hyper::upgrade::on(response).await.map_err(io::Error::other)
     };
-    let mut tunnelled = pin!(tunnelled);
-    let mut ended = false;
-    let upgraded = poll_fn(|context| {
-        if !ended {
-            ended = connection.as_mut().poll(context).is_ready();
-        }
-        match tunnelled.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await?;
+    let upgraded = over(&mut connection, tunnelled).await?;
     // A server speaks only after it was spoken to, so nothing was read ahead.
     match upgraded.downcast::<Box<dyn Stream>>() {
         Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io),

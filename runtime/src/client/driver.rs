@@ -3,14 +3,15 @@
 //! One task per client, from the first `connect` to the end. Requests, handshakes, the WebSocket, the one timer and
 //! the futures of the handlers all live in it.
 
+mod dispatch;
+
 use super::cell::{Cell, Rest};
 use super::cookies::Cookies;
 use super::dial::Target;
 use super::error::ConnectError;
-use super::handlers::{self, Job};
+use super::handlers::{Job, Namespace};
 use super::http::{self, Answered, Failure, Handshake, Kept, Route};
 use super::shared::{Attempt, Shared};
-use super::state::ClientState;
 use super::websocket::{Read, State, WebSocket};
 use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Timer};
@@ -18,13 +19,13 @@ use crate::trace::debug;
 use crate::websocket::Incoming;
 use crate::worker::with_buffers;
 use ::http::HeaderMap;
-use sansocket_protocol::client::{Event, Status, Url};
+use sansocket_protocol::client::Url;
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
-use sansocket_protocol::error::{CloseReason, Closed, PeerError};
+use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{AckOutcome, SocketEvent, SocketKey};
+use sansocket_protocol::socket::client::{AckOutcome, SocketKey};
 use sansocket_protocol::time;
 use std::future::Future;
 use std::io;
@@ -36,8 +37,6 @@ use std::time::Duration;
 
 /// How often a pass may go round before others have their turn.
 const ROUNDS_PER_POLL: usize = 8;
-/// How many events are handled between two writes.
-const EVENTS_PER_ROUND: usize = 1024;
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
 /// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
@@ -64,6 +63,8 @@ pub(crate) struct Driver {
     kept: Vec<(time::Instant, Kept)>,
     websockets: Vec<WebSocket>,
     jobs: Vec<Job>,
+    /// Those that had events, so that no lock is needed to find them again.
+    namespaces: Vec<Arc<Namespace>>,
     /// The application is asked where to dial.
     asking: Option<BoxFuture<Result<Attempt, ConnectError>>>,
     /// The application is asked for auth.
@@ -90,6 +91,7 @@ impl Driver {
             kept: Vec::new(),
             websockets: Vec::new(),
             jobs: Vec::new(),
+            namespaces: Vec::new(),
             asking: None,
             auths: Vec::new(),
             last_error: None,
@@ -114,10 +116,15 @@ impl Driver {
         let mut at = 0;
         while let Some((id, exchange)) = self.exchanges.get_mut(at) {
             let id = *id;
-            let done = match exchange {
+            // It may be the application that dials.
+            let polled = catch_unwind(AssertUnwindSafe(|| match exchange {
                 Exchange::Request(future) => future.as_mut().poll(context).map(Done::Request),
                 Exchange::WebSocket(future) => future.as_mut().poll(context).map(Done::WebSocket),
-            };
+            }));
+            let done = polled.unwrap_or_else(|panic| {
+                let error = io::Error::other(HandlerError::panic(&*panic).to_string());
+                Poll::Ready(Done::Request(Err(error.into())))
+            });
             let Poll::Ready(done) = done else {
                 at += 1;
                 continue;
@@ -290,304 +297,6 @@ impl Driver {
         progress
     }
 
-    // --- the application ------------------------------------------------------------------------------------------
-
-    fn dispatch(&mut self, context: &mut Context<'_>) {
-        for _ in 0..EVENTS_PER_ROUND {
-            let mut inner = self.shared.cell.lock();
-            let Some(event) = inner.machine.poll_event() else {
-                drop(inner);
-                self.tell_failure();
-                break;
-            };
-            match event {
-                Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
-                    let sink = inner.acks.remove(&(socket, id));
-                    drop(inner);
-                    if let Some(sink) = sink {
-                        sink(outcome);
-                    }
-                }
-                Event::Socket(event) => {
-                    let connection = match &event {
-                        SocketEvent::Event { socket, ack: Some(_), .. } => inner.machine.connection(*socket),
-                        _ => 0,
-                    };
-                    drop(inner);
-                    self.socket_event(event, connection, context);
-                }
-                event => {
-                    drop(inner);
-                    self.connection_event(event, context);
-                }
-            }
-        }
-    }
-
-    fn socket_event(&mut self, event: SocketEvent, connection: u64, context: &mut Context<'_>) {
-        let (SocketEvent::Auth { socket: key }
-        | SocketEvent::Connected { socket: key, .. }
-        | SocketEvent::Refused { socket: key, .. }
-        | SocketEvent::Event { socket: key, .. }
-        | SocketEvent::Disconnected { socket: key, .. }) = event
-        else {
-            return;
-        };
-        let Some(socket) = self.shared.socket(key) else { return };
-        let job = match event {
-            SocketEvent::Event { args, ack, .. } => {
-                // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
-                let begun =
-                    catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack, connection)));
-                begun.unwrap_or_else(|panic| {
-                    self.shared.report(&socket, &HandlerError::panic(&*panic));
-                    None
-                })
-            }
-            SocketEvent::Connected { .. } => {
-                self.tell_waiters(key, &Ok(()));
-                handlers::connected(socket)
-            }
-            SocketEvent::Refused { error, .. } => {
-                let error = ConnectError::from(error);
-                return self.not_connected(key, &error, context);
-            }
-            SocketEvent::Disconnected { reason, .. } => {
-                debug!(namespace = socket.name(), %reason, "disconnected");
-                handlers::disconnected(socket, reason)
-            }
-            SocketEvent::Auth { .. } => {
-                let ask = socket.namespace_inner().ask.lock();
-                let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                if let Some(ask) = ask {
-                    let asked = catch_unwind(AssertUnwindSafe(|| ask()));
-                    let future = asked.unwrap_or_else(|panic| {
-                        let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
-                        Box::pin(std::future::ready(Err(error)))
-                    });
-                    self.auths.retain(|(asked, _)| *asked != key);
-                    self.auths.push((key, future));
-                    // It may be ready at once.
-                    self.poll_asked(context);
-                }
-                None
-            }
-            // The core may learn to say more; this crate is of its own version.
-            _ => None,
-        };
-        if let Some(job) = job {
-            self.begin(job, key, context);
-        }
-    }
-
-    fn connection_event(&mut self, event: Event, context: &mut Context<'_>) {
-        let state = match event {
-            Event::Dialing { attempt } => {
-                // A new server, or a new address of it: nothing of the last try is of use.
-                self.last_error = None;
-                self.asked_in_vain = None;
-                self.kept.clear();
-                self.begin_dial(attempt, context);
-                ClientState::Dialing { attempt }
-            }
-            Event::DialFailed { closed, retry_in } => {
-                let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
-                debug!(%error, "no session with the server");
-                self.no_session(error.clone(), retry_in.is_none(), true, context);
-                ClientState::Failed { error, retry_in }
-            }
-            Event::GaveUp => {
-                self.gave_up();
-                ClientState::GaveUp
-            }
-            Event::Opened { attempt } => ClientState::Open { attempt },
-            Event::Upgraded => {
-                self.kept.clear();
-                ClientState::Upgraded
-            }
-            Event::UpgradeFailed(error) => {
-                debug!(%error, "the session stays on long-polling");
-                ClientState::UpgradeFailed(error)
-            }
-            Event::Closed { closed, retry_in } => {
-                let Closed { reason, detail } = closed.clone();
-                debug!(%reason, "the session was closed");
-                // Sockets that were connected are told by an event of their own.
-                let error = self.explain(closed);
-                self.no_session(error, retry_in.is_none(), false, context);
-                ClientState::Closed { reason, detail, retry_in }
-            }
-            // Messages belong to plain Engine.IO, which has no client of this kind.
-            _ => return,
-        };
-        if let Some(hook) = &self.shared.settings.on_state {
-            // A hook that panics must not take the client along.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(&state)));
-        }
-    }
-
-    fn explain(&self, closed: Closed) -> ConnectError {
-        let error = match closed.detail {
-            Some(PeerError::RequestFailed) => self.last_error.clone(),
-            _ => None,
-        };
-        ConnectError::Session { closed, error }
-    }
-
-    fn begin_dial(&mut self, attempt: u32, context: &mut Context<'_>) {
-        let settings = &self.shared.settings;
-        let Some(before_dial) = &settings.before_dial else {
-            if self.route.is_none() {
-                self.route = Some(self.route_to(&settings.url, settings.headers.clone()));
-            }
-            return;
-        };
-        let attempt =
-            Attempt { number: attempt, url: settings.address.clone(), headers: settings.headers.clone() };
-        let asked = catch_unwind(AssertUnwindSafe(|| before_dial(attempt)));
-        self.asking = Some(asked.unwrap_or_else(|panic| {
-            let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
-            Box::pin(std::future::ready(Err(error)))
-        }));
-        self.poll_asked(context);
-    }
-
-    /// There is no session: those who wait for the server are told, and those that wanted to join.
-    fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
-        let keys = self.shared.keys();
-        let wanting = {
-            let mut inner = self.shared.cell.lock();
-            if last && inner.machine.status() != Status::Idle {
-                // That was the end, but somebody has asked for a new beginning since: he waits for that.
-                return;
-            }
-            let is_wanted =
-                |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
-            let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
-            if last {
-                // The patient ones are told once all is dealt with.
-                wanting.iter().for_each(|key| inner.failed(*key, &error));
-            }
-            inner.failures_so_far += 1;
-            self.failure = Some((inner.failures_so_far, error.clone()));
-            wanting
-        };
-        if !sockets {
-            return;
-        }
-        for key in wanting {
-            let job =
-                self.shared.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
-            if let Some(job) = job {
-                self.begin(job, key, context);
-            }
-        }
-    }
-
-    /// Those who wait for a first connection learn that there is none, after those were told whose sockets had
-    /// been connected meanwhile.
-    fn tell_failure(&mut self) {
-        let Some((failures, error)) = self.failure.take() else { return };
-        let keys = self.shared.keys();
-        let waiters = {
-            let mut inner = self.shared.cell.lock();
-            let is_wanted =
-                |key: &SocketKey| inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(*key));
-            // Those of the others learn why from what is told to their sockets.
-            let wanting: Vec<_> = keys.into_iter().filter(is_wanted).collect();
-            let waiters = inner.take_waiters(|waiter| {
-                // Those who came later wait for the next try.
-                !waiter.patient && waiter.since < failures && wanting.contains(&waiter.socket)
-            });
-            // Whoever awaited the connection and gets an error does not expect it to come later.
-            for waiter in &waiters {
-                inner.machine.disconnect(self.now, waiter.socket);
-            }
-            waiters
-        };
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(Err(error.clone()));
-        }
-    }
-
-    fn gave_up(&self) {
-        let keys = self.shared.keys();
-        let mut inner = self.cell().lock();
-        if inner.machine.status() == Status::Idle {
-            for key in keys {
-                if inner.machine.sockets().is_some_and(|sockets| sockets.is_wanted(key)) {
-                    inner.failed(key, &ConnectError::GaveUp);
-                }
-            }
-        }
-    }
-
-    /// A socket could not join.
-    fn not_connected(&mut self, key: SocketKey, error: &ConnectError, context: &mut Context<'_>) {
-        self.cell().lock().failed(key, error);
-        self.tell_waiters(key, &Err(error.clone()));
-        if let Some(socket) = self.shared.socket(key) {
-            debug!(namespace = socket.name(), %error, "not connected");
-            if let Some(job) = handlers::not_connected(socket, error.clone()) {
-                self.begin(job, key, context);
-            }
-        }
-    }
-
-    /// Those who wait for sockets that are connected now. A handler may be among them, for whose end the event of
-    /// the connection itself waits.
-    fn tell_connected(&self) {
-        let waiters = self.cell().lock().take_connected();
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(Ok(()));
-        }
-    }
-
-    fn tell_waiters(&self, key: SocketKey, outcome: &Result<(), ConnectError>) {
-        let waiters = self.cell().lock().take_waiters(|waiter| waiter.socket == key);
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(outcome.clone());
-        }
-    }
-
-    fn begin(&mut self, mut job: Job, key: SocketKey, context: &mut Context<'_>) {
-        match job.poll_caught(context) {
-            Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                self.shared.cell.lock().machine.hold(Some(key));
-                self.jobs.push(job);
-            }
-            Err(panic) => self.shared.report(&job.socket, &HandlerError::panic(&*panic)),
-        }
-    }
-
-    /// Goes on with the jobs that were not done at once.
-    fn poll_jobs(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
-        while let Some(job) = self.jobs.get_mut(at) {
-            let done = match job.poll_caught(context) {
-                Ok(Poll::Pending) => {
-                    at += 1;
-                    continue;
-                }
-                Ok(Poll::Ready(())) => None,
-                Err(panic) => Some(panic),
-            };
-            let job = self.jobs.remove(at);
-            if let Some(panic) = done {
-                self.shared.report(&job.socket, &HandlerError::panic(&*panic));
-            }
-            let key = job.socket.namespace_inner().key;
-            // Another one of the same socket may be at work yet: those of failures do not wait for each other.
-            if !self.jobs.iter().any(|other| other.socket == job.socket) {
-                self.shared.cell.lock().machine.release(key);
-            }
-        }
-    }
-
     // --- what goes out --------------------------------------------------------------------------------------------
 
     /// Does what the machine wants done. Returns whether there was anything new to wait for.
@@ -595,16 +304,21 @@ impl Driver {
         let mut begun = false;
         loop {
             let mut inner = self.shared.cell.lock();
-            let Some(transmit) = inner.machine.poll_transmit() else { break };
-            drop(inner);
-            match transmit {
-                Transmit::Write { websocket, message } => {
-                    if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
-                        if found.state == State::Open {
-                            found.write(&message, &mut self.random);
+            let other = loop {
+                match inner.machine.poll_transmit() {
+                    Some(Transmit::Write { websocket, message }) => {
+                        if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
+                            if found.state == State::Open {
+                                found.write(&message, &mut self.random);
+                            }
                         }
                     }
+                    other => break other,
                 }
+            };
+            drop(inner);
+            let Some(transmit) = other else { break };
+            match transmit {
                 Transmit::CloseWebSocket { websocket, code } => {
                     let until = self.now + LINGER;
                     if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {

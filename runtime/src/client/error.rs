@@ -29,7 +29,11 @@ pub enum ConnectError {
     /// The server did not say in time whether it lets the socket in.
     #[error("the server did not answer in time whether it lets this client into the namespace")]
     Timeout,
-    /// The client was disconnected meanwhile, on this side.
+    /// The server disconnected the socket in place of an answer whether it lets it in.
+    #[error("the server disconnected the namespace before it had let this client in")]
+    Dismissed,
+    /// It is not connected and will not be by itself: this side or the server has disconnected it, or nobody told it
+    /// to connect.
     #[error("the client was disconnected")]
     Disconnected,
     /// It was tried as often as `reconnection_attempts` allows.
@@ -88,6 +92,7 @@ impl From<socket::ConnectError> for ConnectError {
         match error {
             socket::ConnectError::Refused { message, data } => Self::Refused(Refused { message, data }),
             socket::ConnectError::OldServer => Self::OldServer,
+            socket::ConnectError::Disconnected => Self::Dismissed,
             // The core may learn to say more; this crate is of its own version.
             _ => Self::Timeout,
         }

@@ -1,5 +1,6 @@
 //! A namespace of a client: its handlers, and what is done with its events.
 
+use super::cell::Key;
 use super::error::ConnectError;
 use super::shared::Shared;
 use super::socket::ClientSocket;
@@ -11,7 +12,7 @@ use crate::handler::{
 };
 use crate::runtime::BoxFuture;
 use crate::trace::is_heard;
-use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::client::SocketKey;
@@ -31,6 +32,8 @@ pub(crate) struct Table {
     pub(crate) disconnect: Vec<SharedHandler<OnClientDisconnect>>,
     pub(crate) any: Vec<SharedHandler<OnClientEvent>>,
     pub(crate) fallback: Vec<SharedHandler<OnClientEvent>>,
+    /// The one among them that is a loop's.
+    looping: Option<SharedHandler<OnClientEvent>>,
     /// In the order of their names.
     events: Vec<(Box<str>, Vec<SharedHandler<OnClientEvent>>)>,
 }
@@ -48,6 +51,24 @@ impl Table {
         match self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
             Ok(at) => self.events[at].1.push(handler),
             Err(at) => self.events.insert(at, (event.into(), vec![handler])),
+        }
+    }
+
+    /// Gives the events that have no handlers of their own to a loop: before the handlers for the rest, and in place
+    /// of the loop before.
+    pub(crate) fn begin_loop(&mut self, handler: SharedHandler<OnClientEvent>) {
+        self.end_loop(None);
+        self.fallback.insert(0, handler.clone());
+        self.looping = Some(handler);
+    }
+
+    /// Takes that loop out, or whichever there is.
+    pub(crate) fn end_loop(&mut self, handler: Option<&SharedHandler<OnClientEvent>>) {
+        type Known = SharedHandler<OnClientEvent>;
+        let same = |a: &Known, b: &Known| Arc::as_ptr(a).cast::<()>() == Arc::as_ptr(b).cast();
+        let is_it = |looping: &mut Known| handler.is_none_or(|handler| same(handler, looping));
+        if let Some(looping) = self.looping.take_if(is_it) {
+            self.fallback.retain(|found| !same(found, &looping));
         }
     }
 
@@ -98,7 +119,7 @@ impl Namespace {
 
 /// Handlers at work on one event. Until it is done, the later events of the same socket wait.
 pub(crate) struct Job {
-    pub(crate) socket: ClientSocket,
+    pub(crate) who: Key,
     work: Work,
 }
 
@@ -106,14 +127,19 @@ enum Work {
     Plain(BoxFuture<()>),
     /// The only listener of an event: the usual case.
     Event {
+        socket: ClientSocket,
         future: BoxFuture<Result<Reply, HandlerError>>,
         ack: Option<AckTarget>,
     },
 }
 
 impl Job {
-    fn plain(socket: ClientSocket, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket, work: Work::Plain(Box::pin(work)) }
+    pub(crate) fn new(who: Key, work: BoxFuture<()>) -> Self {
+        Self { who, work: Work::Plain(work) }
+    }
+
+    fn plain(socket: &ClientSocket, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::new(socket.namespace_inner().key, Box::pin(work))
     }
 
     /// Polls it; a panic of user code comes back as an error.
@@ -121,13 +147,15 @@ impl Job {
         &mut self,
         context: &mut task::Context<'_>,
     ) -> Result<Poll<()>, Box<dyn Any + Send>> {
-        let Self { socket, work } = self;
+        let Self { work, .. } = self;
         catch_unwind(AssertUnwindSafe(|| match work {
             Work::Plain(future) => future.as_mut().poll(context),
-            Work::Event { future, ack } => future.as_mut().poll(context).map(|outcome| match outcome {
-                Ok(reply) => answer(socket, ack.as_ref(), reply),
-                Err(error) => socket.shared().report(socket, &error),
-            }),
+            Work::Event { socket, future, ack } => {
+                future.as_mut().poll(context).map(|outcome| match outcome {
+                    Ok(reply) => answer(socket, ack.as_ref(), reply),
+                    Err(error) => socket.shared().report(socket, &error),
+                })
+            }
         }))
     }
 }
@@ -145,7 +173,10 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connecti
         drop(name);
         let mut context = Context { args: Some(args), ack, ..Context::new(Peer::Client(socket.clone())) };
         return match handler.call(&mut context) {
-            Ok(future) => Some(Job { socket, work: Work::Event { future, ack: context.ack } }),
+            Ok(future) => {
+                let who = socket.namespace_inner().key;
+                Some(Job { who, work: Work::Event { socket, future, ack: context.ack } })
+            }
             Err(error) => {
                 socket.shared().report_about(&socket, context.args.as_ref(), &error);
                 None
@@ -158,7 +189,7 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connecti
         return None;
     }
     let mut context = Context { args: Some(args), ..Context::new(Peer::Client(socket.clone())) };
-    Some(Job::plain(socket.clone(), async move {
+    Some(Job::plain(&socket.clone(), async move {
         for handler in &table.any {
             if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
                 socket.shared().report_about(&socket, context.args.as_ref(), &error);
@@ -210,7 +241,7 @@ fn all<K: Kind<Outcome = Result<(), HandlerError>>>(
     if which(&table).is_empty() {
         return None;
     }
-    Some(Job::plain(socket.clone(), async move {
+    Some(Job::plain(&socket.clone(), async move {
         for handler in which(&table) {
             if let Err(error) = run(&mut context, handler).await.and_then(|outcome| outcome) {
                 socket.shared().report(&socket, &error);
@@ -231,8 +262,11 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
         Reply::Done => Frame::ack(&target.namespace, target.id, &()),
     };
     match frame {
-        // The connection may be lost meanwhile; nobody is left to be told.
-        Ok(frame) => drop(socket.send_ack(target, &frame)),
+        Ok(frame) => match socket.send_ack(target, &frame) {
+            // The connection may be lost meanwhile; nobody is left to be told.
+            Ok(()) | Err(SendError::Disconnected) => {}
+            Err(error) => socket.shared().report(socket, &HandlerError::Unsent(error)),
+        },
         Err(error) => socket.shared().report(socket, &error.into()),
     }
 }

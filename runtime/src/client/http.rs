@@ -23,7 +23,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 /// As much of a refusal's body as is read.
 const MAX_REFUSAL: usize = 16 << 10;
@@ -108,9 +108,9 @@ pub(crate) async fn request(
         }
     }
     let mut request = request.body(Full::new(body)).map_err(io::Error::other)?;
-    if let Some(mut kept) = kept {
-        match send(&mut kept, request, limit).await {
-            Ok((status, headers, body)) => return Ok(answered(status, headers, body, kept)),
+    if let Some(kept) = kept {
+        match send(kept, request, limit).await {
+            Ok(answered) => return Ok(answered),
             // The server had ended it before it saw anything of the request.
             Err((_, Some(unsent))) => request = unsent,
             Err((failure, None)) => return Err(failure),
@@ -119,27 +119,38 @@ pub(crate) async fn request(
     let stream = connect(route.dial, route.target, route.proxy).await?;
     let (sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
-    let mut kept = Kept { sender, connection: Box::pin(connection) };
-    match send(&mut kept, request, limit).await {
-        Ok((status, headers, body)) => Ok(answered(status, headers, body, kept)),
-        Err((failure, _)) => Err(failure),
-    }
+    let kept = Kept { sender, connection: Box::pin(connection) };
+    send(kept, request, limit).await.map_err(|(failure, _)| failure)
 }
 
-fn answered(status: StatusCode, headers: HeaderMap, body: Bytes, kept: Kept) -> Answered {
-    let kept = if kept.sender.is_closed() { None } else { Some(kept) };
-    Answered { status: status.as_u16(), headers, body, kept }
+/// Awaits what goes over a connection, which is polled along with it: it does the reading and writing. One that has
+/// ended is dropped, because only by that do those who wait for it learn that it is gone.
+pub(crate) async fn over<C: Future, T>(
+    connection: &mut Option<Pin<Box<C>>>,
+    exchange: impl Future<Output = T>,
+) -> T {
+    let mut exchange = pin!(exchange);
+    poll_fn(|context| {
+        if let Some(running) = connection {
+            if running.as_mut().poll(context).is_ready() {
+                *connection = None;
+            }
+        }
+        exchange.as_mut().poll(context)
+    })
+    .await
 }
 
 type Unsent = Option<Request<Full<Bytes>>>;
 
 async fn send(
-    kept: &mut Kept,
+    kept: Kept,
     request: Request<Full<Bytes>>,
     limit: usize,
-) -> Result<(StatusCode, HeaderMap, Bytes), (Failure, Unsent)> {
-    let Kept { sender, connection } = kept;
-    let mut exchange = pin!(async move {
+) -> Result<Answered, (Failure, Unsent)> {
+    let Kept { mut sender, connection } = kept;
+    let mut connection = Some(connection);
+    let exchange = async {
         if let Err(error) = sender.ready().await {
             return Err((broken(error), Some(request)));
         }
@@ -149,19 +160,13 @@ async fn send(
         })?;
         let (parts, body) = response.into_parts();
         match collect(body, limit).await {
-            Ok(body) => Ok((parts.status, parts.headers, body)),
+            Ok(body) => Ok((parts.status.as_u16(), parts.headers, body)),
             Err(failure) => Err((failure, None)),
         }
-    });
-    let mut ended = false;
-    poll_fn(|context| {
-        // The connection does the reading and writing for the exchange.
-        if !ended {
-            ended = connection.as_mut().poll(context).is_ready();
-        }
-        exchange.as_mut().poll(context)
-    })
-    .await
+    };
+    let (status, headers, body) = over(&mut connection, exchange).await?;
+    let kept = connection.filter(|_| !sender.is_closed()).map(|connection| Kept { sender, connection });
+    Ok(Answered { status, headers, body, kept })
 }
 
 async fn collect(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
@@ -217,8 +222,8 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
     let stream = connect(route.dial, route.target, route.proxy).await?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
-    let mut connection = pin!(connection.with_upgrades());
-    let mut exchange = pin!(async move {
+    let mut connection = Some(Box::pin(connection.with_upgrades()));
+    let exchange = async move {
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         let headers = response.headers().clone();
@@ -242,18 +247,8 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
             }
             Err(_) => Err(io::Error::other("the connection was lost").into()),
         }
-    });
-    let mut ended = false;
-    poll_fn(|context| {
-        if !ended {
-            ended = connection.as_mut().poll(context).is_ready();
-        }
-        match exchange.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    };
+    over(&mut connection, exchange).await
 }
 
 /// The headers that all requests have. The application's own win, but for the host.
@@ -277,4 +272,49 @@ fn standard(headers: &mut HeaderMap, route: &Route) -> Result<(), Failure> {
         headers.insert(HOST, HeaderValue::from_str(&route.authority).map_err(io::Error::other)?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    async fn connected() -> (Kept, DuplexStream) {
+        let (near, far) = tokio::io::duplex(1000);
+        let stream: Box<dyn Stream> = Box::new(TokioIo::new(near));
+        let (sender, connection) = http1::Builder::new().handshake(stream).await.expect("a connection");
+        (Kept { sender, connection: Box::pin(connection) }, far)
+    }
+
+    fn question() -> Request<Full<Bytes>> {
+        Request::post("/").body(Full::new(Bytes::from_static(b"question"))).expect("a request")
+    }
+
+    async fn answer(far: &mut DuplexStream) {
+        let mut request = [0; 1000];
+        let bytes = far.read(&mut request).await.expect("a request");
+        assert!(request[..bytes].ends_with(b"question"));
+        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.expect("it is read");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ended_unseen_gives_the_request_back() {
+        // Never used, and used before.
+        for used in [false, true] {
+            let (mut kept, mut far) = connected().await;
+            if used {
+                let (answered, ()) = tokio::join!(send(kept, question(), 100), answer(&mut far));
+                let answered = answered.unwrap_or_else(|(failure, _)| panic!("{}", failure.error));
+                assert_eq!((answered.status, &*answered.body), (200, &b"ok"[..]));
+                kept = answered.kept.expect("a connection that goes on");
+            }
+            // The client looks after its connections only when something wakes it: this end it has not seen.
+            drop(far);
+            let Err((_, Some(unsent))) = send(kept, question(), 100).await else {
+                panic!("nothing of it was sent")
+            };
+            assert_eq!(unsent.method(), Method::POST);
+        }
+    }
 }

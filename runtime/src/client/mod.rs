@@ -1,20 +1,25 @@
-//! The Socket.IO client: one connection to a server, any number of namespaces on it.
+//! The Socket.IO client: one connection to a server, any number of namespaces on it. And the client of plain
+//! Engine.IO, which is the same without them.
 
 mod cell;
 mod cookies;
 pub mod dial;
 mod driver;
+mod engine;
 mod error;
 mod events;
 mod handlers;
 mod http;
+mod methods;
 mod options;
+mod queue;
 mod shared;
 mod socket;
 mod state;
 mod websocket;
 
 pub use dial::Dial;
+pub use engine::{EngineClientSocket, Messages};
 pub use error::{ConnectError, Refused};
 pub use events::{Events, Received};
 pub use options::{ClientBuildError, ClientOptions};
@@ -27,10 +32,8 @@ pub use state::ClientState;
 use sansocket_protocol::client::Status;
 use shared::{Alive, Shared};
 use std::fmt;
-use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::task::Poll;
 
 /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
 ///
@@ -70,15 +73,7 @@ impl Client {
     /// thrown away, what is queued on the present one is written, and all that is awaited fails. May be called
     /// anywhere, handlers included.
     pub fn close(&self) {
-        let now = self.shared.cell.now();
-        let waiters = self.shared.cell.with(|inner| {
-            inner.machine.close(now);
-            inner.take_waiters(|_| true)
-        });
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(Err(ConnectError::Disconnected));
-        }
+        self.shared.close();
     }
 
     /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
@@ -87,29 +82,7 @@ impl Client {
     /// What was queued is written then, and the connection closed, so that a program may exit. A server that does
     /// not take it in delays that by some seconds.
     pub async fn closed(&self) {
-        let mut end = End { shared: &self.shared, number: None };
-        poll_fn(|context| {
-            let mut inner = end.shared.cell.lock();
-            if inner.is_closed() {
-                return Poll::Ready(());
-            }
-            inner.wait_for_final(&mut end.number, true, context.waker());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-/// A wait for the end. Dropped, it leaves nothing behind.
-struct End<'a> {
-    shared: &'a Shared,
-    number: Option<u64>,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        let waker = self.number.and_then(|number| self.shared.cell.lock().forget_final(number));
-        drop(waker);
+        self.shared.cell.over().await;
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::cell::Cell;
 use super::dial::{Dial, Proxy};
+use super::engine::{EngineClientSocket, Session};
 use super::error::ConnectError;
-use super::shared::{Attempt, ErrorHook, Settings, Shared, StateHook};
+use super::shared::{Alive, Attempt, ErrorHook, Settings, Shared, StateHook};
 use super::socket::ClientSocket;
 use super::state::ClientState;
 use super::{Client, Url, UrlError};
 use crate::cell::Clock;
+use crate::engine::EngineHandlers;
 use crate::error::HandlerError;
 use crate::runtime::Runtime;
 use crate::typemap::TypeMap;
@@ -84,6 +86,14 @@ impl ClientOptions {
             auth: None,
             wrong_header: None,
         }
+    }
+
+    /// The defaults of a client of plain Engine.IO: another path, and a session that is lost stays lost.
+    pub fn engine(address: &str) -> Self {
+        let mut options = Self::new(address);
+        options.path("/engine.io/");
+        options.manager.reconnection = false;
+        options
     }
 
     /// Sets the path of the server.
@@ -166,6 +176,39 @@ impl ClientOptions {
         runtime: Arc<dyn Runtime>,
         dial: Arc<dyn Dial>,
     ) -> Result<Client, ClientBuildError> {
+        let auth = match self.auth.take() {
+            None => socket::client::Auth::None,
+            Some(Ok(json)) => socket::client::Auth::Fixed(json.into()),
+            Some(Err(error)) => return Err(ClientBuildError::Auth(error)),
+        };
+        let (shared, alive) = self.build_any(None, runtime, dial)?;
+        let client = Client::new(shared, alive);
+        if !matches!(auth, socket::client::Auth::None) {
+            client.socket().set_auth(auth);
+        }
+        Ok(client)
+    }
+
+    /// Builds a client of plain Engine.IO. It does nothing until it is told to connect.
+    ///
+    /// # Errors
+    /// [`ClientBuildError`].
+    pub fn build_engine(
+        self,
+        handlers: EngineHandlers<EngineClientSocket>,
+        runtime: Arc<dyn Runtime>,
+        dial: Arc<dyn Dial>,
+    ) -> Result<EngineClientSocket, ClientBuildError> {
+        let (shared, alive) = self.build_any(Some(Session::new(handlers)), runtime, dial)?;
+        Ok(EngineClientSocket::new(shared, Some(alive)))
+    }
+
+    fn build_any(
+        mut self,
+        session: Option<Session>,
+        runtime: Arc<dyn Runtime>,
+        dial: Arc<dyn Dial>,
+    ) -> Result<(Arc<Shared>, Arc<Alive>), ClientBuildError> {
         let url = Url::parse(&self.address)?;
         if let Some(name) = self.wrong_header {
             return Err(ClientBuildError::Header(name));
@@ -184,11 +227,6 @@ impl ClientOptions {
                 Some(Proxy { host: url.host, port: url.port, authorization })
             }
         };
-        let auth = match self.auth {
-            None => socket::client::Auth::None,
-            Some(Ok(json)) => socket::client::Auth::Fixed(json.into()),
-            Some(Err(error)) => return Err(ClientBuildError::Auth(error)),
-        };
         let mut random = match crate::options::random() {
             Ok(random) => random,
             Err(error) => return Err(ClientBuildError::Entropy(error.to_string())),
@@ -201,7 +239,7 @@ impl ClientOptions {
             Arc::new(self.manager),
             Arc::new(self.engine),
             random.fork(),
-            Some(Arc::new(self.sockets)),
+            session.is_none().then(|| Arc::new(self.sockets)),
         );
         let cell = Cell::new(machine, Clock::new(runtime.clone()));
         let settings = Settings {
@@ -218,13 +256,9 @@ impl ClientOptions {
             on_error: self.on_error,
             on_state: self.on_state,
             state: self.state,
+            session,
         };
-        let (shared, alive) = Shared::new(cell, runtime, dial, settings, random);
-        let client = Client::new(shared, alive);
-        if !matches!(auth, socket::client::Auth::None) {
-            client.socket().set_auth(auth);
-        }
-        Ok(client)
+        Ok(Shared::new(cell, runtime, dial, settings, random))
     }
 }
 
@@ -236,219 +270,4 @@ impl fmt::Debug for ClientOptions {
             .field("sockets", &self.sockets)
             .finish_non_exhaustive()
     }
-}
-
-/// The methods of an adapter's builder of clients; it keeps its [`ClientOptions`] in `self.options`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! client_builder_methods {
-    () => {
-        /// The path of the server. Default `/socket.io/`.
-        pub fn path(mut self, path: &str) -> Self {
-            self.options.path(path);
-            self
-        }
-
-        /// Adds a parameter to the URL of all requests, beside those of the address.
-        pub fn query(mut self, key: &str, value: &str) -> Self {
-            self.options.add_query(key, value);
-            self
-        }
-
-        /// Adds a header to all requests, WebSocket handshakes included.
-        pub fn header(mut self, name: &str, value: &str) -> Self {
-            self.options.add_header(name, value);
-            self
-        }
-
-        /// What the server is shown when the client joins: anything that serializes to an object. For one that
-        /// changes, see [`auth_with`]($crate::ClientSocket::auth_with).
-        pub fn auth<T: $crate::Serialize + ?::std::marker::Sized>(mut self, auth: &T) -> Self {
-            self.options.auth(auth);
-            self
-        }
-
-        /// Is asked before each try to reach the server, and may change the address and the headers: for addresses
-        /// that move, and tokens that expire. An error counts as a try that failed.
-        pub fn before_dial<E, F, Fut>(mut self, before_dial: F) -> Self
-        where
-            E: ::std::fmt::Display,
-            F: Fn($crate::Attempt) -> Fut + Send + Sync + 'static,
-            Fut: ::std::future::Future<Output = ::std::result::Result<$crate::Attempt, E>> + Send + 'static,
-        {
-            self.options.before_dial(before_dial);
-            self
-        }
-
-        /// The transports, in order: the first one opens the session. Default polling, then WebSocket.
-        pub fn transports(
-            mut self,
-            transports: impl ::std::iter::IntoIterator<Item = $crate::TransportKind>,
-        ) -> Self {
-            self.options.engine = self.options.engine.transports(transports);
-            self
-        }
-
-        /// Whether a session that opened by polling moves to WebSocket. Default yes.
-        pub fn upgrade(mut self, upgrade: bool) -> Self {
-            self.options.engine.upgrade = upgrade;
-            self
-        }
-
-        /// Whether the next session begins with a WebSocket once one has worked. Default no.
-        pub fn remember_upgrade(mut self, remember: bool) -> Self {
-            self.options.engine.remember_upgrade = remember;
-            self
-        }
-
-        /// Whether the next transport is tried if a session cannot be opened with the first. Default no.
-        pub fn try_all_transports(mut self, try_all: bool) -> Self {
-            self.options.engine.try_all_transports = try_all;
-            self
-        }
-
-        /// Whether polling requests carry a parameter that never repeats, against caches. Default yes, as `t`.
-        pub fn timestamp_requests(mut self, stamp: bool) -> Self {
-            self.options.engine.timestamp_requests = stamp;
-            self
-        }
-
-        /// The name of that parameter.
-        pub fn timestamp_param(mut self, name: impl ::std::convert::Into<::std::string::String>) -> Self {
-            self.options.engine.timestamp_param = name.into();
-            self
-        }
-
-        /// Whether a lost connection is made again, and [`start`]($crate::ClientSocket::start) goes on trying.
-        /// Default yes.
-        pub fn reconnection(mut self, reconnection: bool) -> Self {
-            self.options.manager.reconnection = reconnection;
-            self
-        }
-
-        /// How often in a row. Default for ever.
-        pub fn reconnection_attempts(mut self, attempts: u32) -> Self {
-            self.options.manager.reconnection_attempts = ::std::option::Option::Some(attempts);
-            self
-        }
-
-        /// The delay before the first of these tries; it doubles with each. Default 1 s.
-        pub fn reconnection_delay(mut self, delay: ::std::time::Duration) -> Self {
-            self.options.manager.reconnection_delay = delay;
-            self
-        }
-
-        /// The longest delay. Default 5 s.
-        pub fn reconnection_delay_max(mut self, delay: ::std::time::Duration) -> Self {
-            self.options.manager.reconnection_delay_max = delay;
-            self
-        }
-
-        /// The part (0 to 1) by which a delay is moved up or down at random. Default 0.5.
-        pub fn randomization_factor(mut self, factor: f64) -> Self {
-            self.options.manager.randomization_factor = factor;
-            self
-        }
-
-        /// How long a session may take to open: the reference's `timeout`. Default 20 s.
-        pub fn timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            self.options.engine.open_timeout = timeout;
-            self
-        }
-
-        /// How long a POST may go unanswered. Default 60 s.
-        pub fn request_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            self.options.engine.request_timeout = timeout;
-            self
-        }
-
-        /// How long the server may take to let the client into a namespace. Default 20 s.
-        pub fn join_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            self.options.sockets.join_timeout = timeout;
-            self
-        }
-
-        /// Sends every event (but volatile ones) until it is acknowledged: one after the other, again after
-        /// `ack_timeout` and with each new connection, at most so many times after the first. Nothing is lost
-        /// before that, and the server may see an event more than once. Default off.
-        pub fn retries(mut self, retries: u32) -> Self {
-            self.options.retries(retries);
-            self
-        }
-
-        /// How long each try of `retries` may take. Default 10 s.
-        pub fn ack_timeout(mut self, timeout: ::std::time::Duration) -> Self {
-            self.options.sockets.ack_timeout = timeout;
-            self
-        }
-
-        /// How many acknowledgements may be awaited at once, in each namespace. Default 10,000.
-        pub fn max_pending_acks(mut self, acks: usize) -> Self {
-            self.options.sockets.max_pending_acks = acks;
-            self
-        }
-
-        /// How many attachments a received packet may have. Default 10.
-        pub fn max_attachments(mut self, attachments: usize) -> Self {
-            self.options.sockets.max_attachments = attachments;
-            self
-        }
-
-        /// The largest message, and the largest body of a response, that is taken from the server, in bytes.
-        /// Default 64 MiB.
-        pub fn max_message(mut self, bytes: usize) -> Self {
-            self.options.engine.max_message = bytes;
-            self
-        }
-
-        /// Bytes that may wait for the server, those included that wait for a connection. Default 16 MiB; above
-        /// it, emitting fails.
-        pub fn send_budget(mut self, bytes: usize) -> Self {
-            self.options.engine.send_budget = bytes;
-            self
-        }
-
-        /// Bytes of received events that may wait for their handlers. Default 16 MiB; above it, reading pauses.
-        pub fn receive_budget(mut self, bytes: usize) -> Self {
-            self.options.engine.receive_budget = bytes;
-            self
-        }
-
-        /// Whether cookies that the server sets are sent back, as load balancers with sticky sessions want it.
-        /// Default yes.
-        pub fn cookies(mut self, cookies: bool) -> Self {
-            self.options.cookies(cookies);
-            self
-        }
-
-        /// A proxy that tunnels by CONNECT, as `http://host:port`, and what it is shown as
-        /// `Proxy-Authorization`, if it wants that.
-        pub fn proxy(mut self, address: &str, authorization: ::std::option::Option<&str>) -> Self {
-            self.options.proxy(address, authorization);
-            self
-        }
-
-        /// A value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
-        pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
-            self.options.add_state(state);
-            self
-        }
-
-        /// Is told what goes wrong in handlers: arguments that do not fit, errors they return, panics. Without it,
-        /// and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to 100.
-        pub fn on_error(
-            mut self,
-            hook: impl Fn(&$crate::ClientSocket, &$crate::HandlerError) + Send + Sync + 'static,
-        ) -> Self {
-            self.options.on_error(hook);
-            self
-        }
-
-        /// Is told what becomes of the connection: dialling, open, upgraded, lost, given up. It runs in the client's
-        /// task, so it must not block.
-        pub fn on_state(mut self, hook: impl Fn(&$crate::ClientState) + Send + Sync + 'static) -> Self {
-            self.options.on_state(hook);
-            self
-        }
-    };
 }

@@ -1,8 +1,9 @@
 //! What a client is made of, for its handles and its task.
 
-use super::cell::Cell;
+use super::cell::{Cell, Key, Waiter};
 use super::dial::{Dial, Proxy};
 use super::driver::Driver;
+use super::engine::Session;
 use super::error::ConnectError;
 use super::handlers::Namespace;
 use super::socket::ClientSocket;
@@ -11,11 +12,13 @@ use crate::error::HandlerError;
 use crate::runtime::{BoxFuture, Runtime};
 use crate::typemap::TypeMap;
 use crate::unheard::Unheard;
+use futures_channel::oneshot;
 use http::HeaderMap;
 use sansocket_protocol::client::Url;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::client::{Auth, SocketKey};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 /// A try to reach the server, for [`before_dial`](super::ClientOptions::before_dial) to look at and to change.
 #[derive(Clone, Debug)]
@@ -50,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) on_state: Option<StateHook>,
     pub(crate) state: TypeMap,
+    /// What is done with the messages of plain Engine.IO; `None` for Socket.IO.
+    pub(crate) session: Option<Session>,
 }
 
 pub(crate) struct Shared {
@@ -61,7 +66,7 @@ pub(crate) struct Shared {
     namespaces: RwLock<Vec<Arc<Namespace>>>,
     /// What the task begins with; taken when it is spawned.
     random: Mutex<Option<Random>>,
-    alive: Mutex<Weak<Alive>>,
+    alive: OnceLock<Weak<Alive>>,
 }
 
 /// Held by every handle of the application: with the last one the client ends.
@@ -94,10 +99,11 @@ impl Shared {
             unheard: Unheard::default(),
             namespaces: RwLock::default(),
             random: Mutex::new(Some(random)),
-            alive: Mutex::new(Weak::new()),
+            alive: OnceLock::new(),
         });
         let alive = Arc::new(Alive(shared.clone()));
-        *shared.alive.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&alive);
+        // It is set here only.
+        let _ = shared.alive.set(Arc::downgrade(&alive));
         (shared, alive)
     }
 
@@ -130,19 +136,96 @@ impl Shared {
         })
     }
 
-    /// The handle of a socket, for its handlers.
-    pub(crate) fn socket(self: &Arc<Self>, key: SocketKey) -> Option<ClientSocket> {
+    pub(crate) fn find(&self, socket: SocketKey) -> Option<Arc<Namespace>> {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        let namespace = namespaces.iter().find(|found| found.key == Some(key)).cloned()?;
-        drop(namespaces);
-        // Without one, the application has let go of the client: these are its last words.
-        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        Some(ClientSocket::new(self.clone(), namespace, alive))
+        namespaces.iter().find(|found| found.key == Some(socket)).cloned()
     }
 
-    /// All sockets.
-    pub(crate) fn keys(&self) -> Vec<SocketKey> {
+    /// Keeps the client going while a handler runs. Without one, the application has let go of the client: these are
+    /// its last words.
+    pub(crate) fn alive(&self) -> Option<Arc<Alive>> {
+        self.alive.get().and_then(Weak::upgrade)
+    }
+
+    /// All that may be connected.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        if self.settings.session.is_some() {
+            return vec![None];
+        }
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.iter().filter_map(|namespace| namespace.key).collect()
+        namespaces.iter().filter(|namespace| namespace.key.is_some()).map(|namespace| namespace.key).collect()
+    }
+
+    // --- connecting -------------------------------------------------------------------------------------------
+
+    /// Connects in the background.
+    pub(crate) fn connect(self: &Arc<Self>, who: Key) {
+        let now = self.cell.now();
+        self.cell.with(|inner| inner.connect(now, who));
+        self.start();
+    }
+
+    /// Waits until it is connected: through failures to reach the server if `patient`, and after it was told to
+    /// connect with `connect`.
+    pub(crate) fn wait(
+        &self,
+        who: Key,
+        patient: bool,
+        connect: bool,
+    ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
+        let (sender, receiver) = oneshot::channel();
+        let now = self.cell.now();
+        let outcome = self.cell.with(|inner| {
+            if inner.ended {
+                return Err(ConnectError::Disconnected);
+            }
+            if inner.is_connected(who) {
+                return Ok(true);
+            }
+            if connect {
+                inner.connect(now, who);
+            } else if let Some(error) = inner.in_vain(who) {
+                return Err(error);
+            }
+            // Whoever waits again and again, each time for a while, leaves nothing behind.
+            inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
+            let since = inner.failures_so_far;
+            inner.waiters.push(Waiter { who, patient, since, sender });
+            Ok(false)
+        });
+        async move {
+            match outcome {
+                Err(error) => Err(error),
+                Ok(true) => Ok(()),
+                Ok(false) => receiver.await.unwrap_or(Err(ConnectError::Disconnected)),
+            }
+        }
+    }
+
+    /// Leaves the server.
+    pub(crate) fn disconnect(&self, who: Key) {
+        let now = self.cell.now();
+        let waiters = self.cell.with(|inner| {
+            inner.disconnect(now, who);
+            inner.take_waiters(|waiter| waiter.who == who)
+        });
+        dismiss(waiters);
+    }
+
+    /// Ends everything.
+    pub(crate) fn close(&self) {
+        let now = self.cell.now();
+        let waiters = self.cell.with(|inner| {
+            inner.machine.close(now);
+            inner.take_waiters(|_| true)
+        });
+        dismiss(waiters);
+    }
+}
+
+fn dismiss(waiters: Vec<Waiter>) {
+    for waiter in waiters {
+        // Nobody listens if the future was dropped.
+        let _ = waiter.sender.send(Err(ConnectError::Disconnected));
     }
 }

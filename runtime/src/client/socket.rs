@@ -1,6 +1,5 @@
 //! One namespace of a client.
 
-use super::cell::Waiter;
 use super::error::ConnectError;
 use super::events::Events;
 use super::handlers::Namespace;
@@ -103,6 +102,9 @@ impl ClientSocket {
     }
 
     /// Sets what gives the auth anew, each time that it joins the namespace: for tokens that expire.
+    ///
+    /// If it fails, the socket is not connected, as if the server had refused it: it does not join again by itself,
+    /// on a later connection neither. Retry inside of it what may work the next time.
     pub fn auth_with<T, E, F, Fut>(&self, auth: F) -> &Self
     where
         T: Serialize,
@@ -145,14 +147,9 @@ impl ClientSocket {
     /// Begins to connect in the background, and goes on trying until it succeeds, is refused, or `reconnection`'s
     /// settings say that it is enough.
     pub fn start(&self) {
-        let now = self.shared.cell.now();
-        if let Some(key) = self.namespace.key {
-            self.shared.cell.with(|inner| {
-                inner.forget_failure(key);
-                inner.machine.connect(now, key);
-            });
+        if self.namespace.key.is_some() {
+            self.shared.connect(self.namespace.key);
         }
-        self.shared.start();
     }
 
     /// Waits until it is connected, through any number of failures to reach the server. It must have been told to
@@ -170,37 +167,10 @@ impl ClientSocket {
         patient: bool,
         connect: bool,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
-        let (sender, receiver) = oneshot::channel();
-        let now = self.shared.cell.now();
+        // `None` would be plain Engine.IO.
         let key = self.namespace.key.ok_or(ConnectError::Namespace);
-        let outcome = key.and_then(|key| {
-            self.shared.cell.with(|inner| {
-                if inner.ended {
-                    return Err(ConnectError::Disconnected);
-                }
-                if inner.machine.is_connected(key) {
-                    return Ok(true);
-                }
-                if connect {
-                    inner.forget_failure(key);
-                    inner.machine.connect(now, key);
-                } else if let Some(error) = inner.in_vain(key) {
-                    return Err(error);
-                }
-                // Whoever waits again and again, each time for a while, leaves nothing behind.
-                inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
-                let since = inner.failures_so_far;
-                inner.waiters.push(Waiter { socket: key, patient, since, sender });
-                Ok(false)
-            })
-        });
-        async move {
-            match outcome {
-                Err(error) => Err(error),
-                Ok(true) => Ok(()),
-                Ok(false) => receiver.await.unwrap_or(Err(ConnectError::Disconnected)),
-            }
-        }
+        let waiting = key.map(|key| self.shared.wait(Some(key), patient, connect));
+        async move { waiting?.await }
     }
 
     /// Leaves the namespace, at once; with the last one the connection is closed, after what is queued was
@@ -208,15 +178,8 @@ impl ClientSocket {
     ///
     /// It may be called anywhere, handlers included. Acknowledgements that are awaited fail.
     pub fn disconnect(&self) {
-        let now = self.shared.cell.now();
-        let Some(key) = self.namespace.key else { return };
-        let waiters = self.shared.cell.with(|inner| {
-            inner.machine.disconnect(now, key);
-            inner.take_waiters(|waiter| waiter.socket == key)
-        });
-        for waiter in waiters {
-            // Nobody listens if the future was dropped.
-            let _ = waiter.sender.send(Err(ConnectError::Disconnected));
+        if self.namespace.key.is_some() {
+            self.shared.disconnect(self.namespace.key);
         }
     }
 
@@ -292,7 +255,8 @@ impl ClientSocket {
     /// It never waits: what cannot be sent now is kept and sent in order.
     ///
     /// # Errors
-    /// [`EmitError`] if the value cannot be encoded, the name is reserved, or more than `send_budget` bytes wait.
+    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, or the
+    /// async runtime that the client ran on is gone.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
@@ -302,7 +266,12 @@ impl ClientSocket {
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
         let now = self.shared.cell.now();
-        Ok(self.shared.cell.with(|inner| inner.machine.emit(now, key, &frame))?)
+        Ok(self.shared.cell.with(|inner| {
+            if inner.ended {
+                return Err(SendError::Disconnected);
+            }
+            inner.machine.emit(now, key, &frame)
+        })?)
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
@@ -326,7 +295,8 @@ impl ClientSocket {
         self.emit(event, args)
     }
 
-    /// Waits until less than half of the send budget is used, or nothing will be sent any more.
+    /// Waits until less than half of the send budget is used, or nothing will be sent unless somebody
+    /// [connects](Self::connect) again.
     pub async fn ready(&self) {
         self.shared.cell.room().await;
     }

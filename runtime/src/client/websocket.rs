@@ -18,6 +18,9 @@ const PONGS_BELOW: usize = 16 << 10;
 /// Written bytes are given back when they are more than this, and not for every piece.
 const KEEP_WRITTEN: usize = 256 << 10;
 
+/// So large a buffer stays, empty or not.
+const KEEP_EMPTY: usize = 4 << 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Open,
@@ -174,9 +177,14 @@ impl WebSocket {
         }
         if self.written > 0 {
             self.flushing = true;
+            // What a burst has made large goes once less is written, with the next heartbeat at the latest: to shrink
+            // it after each burst would cost a row of system calls to let it grow again.
+            if self.out.capacity() > KEEP_EMPTY && self.written < self.out.capacity() / 8 {
+                self.out = Vec::new();
+            } else {
+                self.out.clear();
+            }
             self.written = 0;
-            self.out.clear();
-            self.out.shrink_to(4 << 10);
         }
         if !self.flushing {
             return Read::Nothing;

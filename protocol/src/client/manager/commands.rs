@@ -20,7 +20,7 @@ impl Manager {
     pub fn connect(&mut self, now: Instant, socket: SocketKey) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.connect(now, engine, socket));
-        if matches!(self.state, State::Idle) && self.wants_session() {
+        if matches!(self.state, State::Idle) && self.is_wanted() {
             self.attempt = 0;
             self.begin(now);
         }
@@ -140,7 +140,8 @@ impl Manager {
             .unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Keeps the next events back: of one socket, or with `None` the messages of plain Engine.IO.
+    /// Keeps the next events back: of one socket, or with `None` the [`SessionEvent`](super::SessionEvent)s of
+    /// plain Engine.IO.
     pub fn hold(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),

@@ -1,6 +1,6 @@
 //! Sessions begin, open, end and are followed by the next; what happens in one layer is carried over to the others.
 
-use super::{Event, IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, State};
+use super::{Event, IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
 use crate::engine::client::{Client as Engine, TransportKind};
 use crate::engine::packet::Message;
 use crate::error::{CloseReason, Closed, PeerError};
@@ -45,14 +45,14 @@ impl Manager {
                     engine.abort(CloseReason::Stalled, None);
                 }
             }
-            Layer::Messages { inbound, .. } => {
+            Layer::Messages { inbound, events, .. } => {
                 let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
                 if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
                     let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
                     return engine.abort(CloseReason::TransportError, Some(detail));
                 }
                 *inbound += bytes.len() + PER_EVENT;
-                self.events.push_back(Event::Message(message));
+                events.push_back(SessionEvent::Message(message));
             }
         }
     }
@@ -68,8 +68,9 @@ impl Manager {
         self.backoff.reset();
         let attempt = core::mem::take(&mut self.attempt);
         self.events.push_back(Event::Opened { attempt });
-        if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.handle_opened(now, engine);
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.handle_opened(now, engine),
+            Layer::Messages { events, .. } => events.push_back(SessionEvent::Opened),
         }
     }
 
@@ -77,7 +78,7 @@ impl Manager {
     pub(super) fn settle(&mut self, now: Instant) {
         self.settle_opened(now);
         self.lingering.retain(|(_, engine)| !engine.is_finished());
-        let wants_session = self.wants_session();
+        let wants_session = self.is_wanted();
         let State::Active { engine, opened } = &mut self.state else {
             if !wants_session {
                 self.state = State::Idle;
@@ -130,8 +131,17 @@ impl Manager {
 
     /// A session that was open ended.
     pub(super) fn lost(&mut self, now: Instant, closed: Closed) {
-        if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.handle_closed(closed.reason);
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.handle_closed(closed.reason),
+            Layer::Messages { events, held, .. } => {
+                // While the application is busy, sessions that bring nothing must not pile up.
+                let is_behind = *held || events.len() > 1;
+                if is_behind && matches!(events.back(), Some(SessionEvent::Opened)) {
+                    events.pop_back();
+                } else {
+                    events.push_back(SessionEvent::Closed(closed.clone()));
+                }
+            }
         }
         let retry_in = self.schedule(now);
         self.events.push_back(Event::Closed { closed, retry_in });
@@ -151,7 +161,7 @@ impl Manager {
         self.state = State::Idle;
         let exhausted =
             self.config.reconnection_attempts.is_some_and(|attempts| self.backoff.attempts() >= attempts);
-        if !self.config.reconnection || !self.wants_session() || exhausted {
+        if !self.config.reconnection || !self.is_wanted() || exhausted {
             return None;
         }
         let delay = self.backoff.next(&mut self.random);
@@ -162,13 +172,10 @@ impl Manager {
 
     pub(super) fn tell_if_given_up(&mut self, retry_in: Option<Duration>) {
         if retry_in.is_none() {
-            if self.config.reconnection && self.wants_session() {
+            if self.config.reconnection && self.is_wanted() {
                 self.events.push_back(Event::GaveUp);
             }
             self.backoff.reset();
-            if let Layer::Messages { wanted, .. } = &mut self.layer {
-                *wanted = false;
-            }
         }
     }
 }

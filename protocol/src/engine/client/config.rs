@@ -69,7 +69,9 @@ pub struct Config {
     /// Bytes that may wait for the server, those buffered while disconnected included. Default 16 MiB. Above it
     /// sending fails.
     pub send_budget: usize,
-    /// Bytes of received events that may wait for the application. Default 16 MiB. Above it reading pauses.
+    /// Bytes of received events that may wait for the application. Default 16 MiB. Above it reading pauses, unless
+    /// an acknowledgement is awaited: then it goes on up to twice as much, or twice the largest packet with its
+    /// attachments, if that is more.
     pub receive_budget: usize,
 }
 

@@ -32,7 +32,9 @@ impl Failure {
     /// The refusal of a namespace.
     pub(crate) fn connect(namespace: &str, error: &ConnectError) -> Self {
         let mut failure = Self::failed(match error {
-            ConnectError::Refused(_) | ConnectError::Timeout => format!("{namespace}: {error}"),
+            ConnectError::Refused(_) | ConnectError::Dismissed | ConnectError::Timeout => {
+                format!("{namespace}: {error}")
+            }
             _ => error.to_string(),
         });
         if let (Self::Failed { data, .. }, ConnectError::Refused(refused)) = (&mut failure, error) {

@@ -1,0 +1,61 @@
+// Our client of plain Engine.IO against the Engine.IO servers that are not ours. The program is
+// runtime-tokio/examples/engine_client.rs.
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import { engineClientCommand, FOREIGN_ENGINES, Program, startPeer } from "../support/peers.mjs";
+
+for (const kind of FOREIGN_ENGINES) {
+  for (const transport of ["polling", "websocket", "upgrade"]) {
+    describe(`the Engine.IO client and ${kind} over ${transport}`, { timeout: 60_000 }, () => {
+      let peer;
+      let program;
+      const run = (...messages) => (program = new Program([...engineClientCommand(), peer.url, transport, ...messages]));
+      beforeEach(async () => {
+        program = undefined;
+        peer = await startPeer(kind, { "ping-interval": 300, "ping-timeout": 2000 });
+      });
+      afterEach(async () => {
+        await program?.kill();
+        await peer.kill();
+      });
+
+      test("messages come back as they are, and in order", async () => {
+        run("zwölf", "0x00ff80", "", "count 1000");
+        await program.line(transport === "websocket" ? /^open by websocket$/ : /^open by polling$/);
+        await program.line(/^text zwölf$/);
+        await program.line(/^bytes 00ff80$/);
+        await program.line(/^text $/);
+        await program.line(/^text 999$/);
+        const numbers = program.seen.filter((line) => /^text \d+$/.test(line));
+        assert.deepEqual(numbers, Array.from({ length: 1000 }, (_, i) => `text ${i}`));
+        assert.equal(program.seen.includes("upgraded"), transport === "upgrade");
+      });
+
+      test("it stays while nothing but pings comes", async () => {
+        run();
+        await program.line(/^open/);
+        await new Promise((resolve) => setTimeout(resolve, 3000)); // longer than the heartbeat grants
+        const said = program.seen.slice(1);
+        assert.deepEqual(said, transport === "upgrade" ? ["upgraded"] : []);
+      });
+
+      test("the server's end is the end", async () => {
+        run("last", "close");
+        await program.line(/^text last$/);
+        await program.line(/^closed: transport close$/);
+        assert.equal(await program.exit(), 0);
+      });
+
+      test("a server that dies is noticed, and none is an error", async () => {
+        run();
+        await program.line(/^open/);
+        await peer.kill();
+        await program.line(/^closed: transport (close|error)$/);
+        assert.equal(await program.exit(), 0);
+        run();
+        assert.equal(await program.exit(), 1);
+        assert.match(program.errors, /Session/);
+      });
+    });
+  }
+}

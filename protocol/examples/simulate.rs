@@ -1,0 +1,165 @@
+//! Plays the scenarios of many seeds, and says what it met on the way. A failure is made smaller, and shown as a
+//! diagram; `--from` and `--seeds 1` play one seed again.
+//!
+//!     cargo run --release -p sansocket-protocol --features sim --example simulate -- --seeds 10000
+//!     ... -- --seeds 1 --from 1234 --trace
+
+// A program, not the core: it may start threads, read its arguments and write to the terminal.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
+
+use sansocket_protocol::sim::{Coverage, Outcome, Scenario, run, shrink};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+struct Options {
+    seeds: u64,
+    from: u64,
+    threads: u64,
+    trace: bool,
+    shrink: usize,
+}
+
+fn options() -> Result<Options, String> {
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let mut options = Options { seeds: 10_000, from: 0, threads, trace: false, shrink: 2000 };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        if arg == "--trace" {
+            options.trace = true;
+            continue;
+        }
+        let value = args.next().and_then(|value| value.parse().ok());
+        let value = value.ok_or_else(|| format!("{arg} wants a number"))?;
+        match arg.as_str() {
+            "--seeds" => options.seeds = value,
+            "--from" => options.from = value,
+            "--threads" => options.threads = value.max(1),
+            "--shrink" => options.shrink = usize::try_from(value).unwrap_or(0),
+            _ => {
+                return Err(format!(
+                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace"
+                ));
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// A panic is a bug like any other.
+fn play(scenario: &Scenario, trace: bool) -> Result<Outcome, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(scenario, trace)));
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+    })
+}
+
+/// The rule that a scenario breaks.
+fn broken(scenario: &Scenario) -> Option<String> {
+    match play(scenario, false) {
+        Ok(outcome) => outcome.broken.map(|broken| broken.rule.to_string()),
+        Err(_) => Some("no panic".to_string()),
+    }
+}
+
+fn report(seed: u64, rule: &str, options: &Options) {
+    let scenario = Scenario::generate(seed);
+    let small = shrink(&scenario, options.shrink, |scenario| broken(scenario).as_deref() == Some(rule));
+    let steps = (scenario.steps.len(), small.steps.len());
+    println!("seed {seed}: broken: {rule}\n{} of {} steps are needed:", steps.1, steps.0);
+    println!("{:#?}", small.settings);
+    for step in &small.steps {
+        println!("  {:>7} ms  {:?}", step.at.as_millis(), step.act);
+    }
+    match play(&small, true) {
+        Ok(outcome) => {
+            println!("{}", outcome.transcript);
+            if let Some(broken) = outcome.broken {
+                println!("at {:?}: {}: {}", broken.at, broken.rule, broken.detail);
+            }
+        }
+        Err(panic) => println!("it panics: {panic}"),
+    }
+    println!("Again: --seeds 1 --from {seed}");
+}
+
+fn main() -> Result<(), String> {
+    let options = options()?;
+    set_hook(Box::new(|_| {}));
+    if options.trace {
+        let outcome = play(&Scenario::generate(options.from), true)?;
+        println!("{}", outcome.transcript);
+    }
+    let began = Instant::now();
+    let next = AtomicU64::new(options.from);
+    let end = options.from + options.seeds;
+    let stop = AtomicBool::new(false);
+    let work = || {
+        let (mut coverage, mut events, mut hash) = (Coverage::default(), 0, 0_u64);
+        let (mut operations, mut failures) = (0, Vec::new());
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                break;
+            }
+            let scenario = Scenario::generate(seed);
+            operations += scenario.steps.len() as u64;
+            match play(&scenario, false) {
+                Ok(outcome) => {
+                    coverage.add(&outcome.coverage);
+                    events += outcome.events;
+                    hash ^= outcome.hash;
+                    failures.extend(outcome.broken.map(|broken| (seed, broken.rule.to_string())));
+                }
+                Err(_) => failures.push((seed, "no panic".to_string())),
+            }
+            if failures.len() > 20 {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+        (coverage, events, hash, operations, failures)
+    };
+    let (mut coverage, mut events, mut hash, mut operations) = (Coverage::default(), 0, 0, 0);
+    let mut failures: Vec<(u64, String)> = Vec::new();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            let done = worker.join().expect("a worker catches what it plays");
+            coverage.add(&done.0);
+            events += done.1;
+            hash ^= done.2;
+            operations += done.3;
+            failures.extend(done.4);
+        }
+    });
+    let took = began.elapsed().as_secs_f64();
+    failures.sort();
+    #[allow(clippy::cast_precision_loss)]
+    let (played, per_seed) = (options.seeds as f64, |count: u64| count as f64 / options.seeds as f64);
+    println!("{coverage}");
+    println!(
+        "{played} seeds from {} in {took:.1} s ({:.0} a second on {} threads): {:.0} events and {:.1} steps each, hash {hash:016x}",
+        options.from,
+        played / took,
+        options.threads,
+        per_seed(events),
+        per_seed(operations),
+    );
+    if options.seeds >= 2000 {
+        for situation in coverage.missing() {
+            println!("never occurred: {}", situation.as_str());
+        }
+    }
+    for (seed, rule) in failures.iter().skip(1) {
+        println!("seed {seed}: {rule}");
+    }
+    if let Some((seed, rule)) = failures.first() {
+        report(*seed, rule, &options);
+        return Err(format!("{} seeds failed", failures.len()));
+    }
+    if options.seeds >= 2000 && coverage.missing().next().is_some() {
+        return Err("some situations never occurred".to_string());
+    }
+    Ok(())
+}

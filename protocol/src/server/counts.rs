@@ -1,0 +1,43 @@
+//! What a connection counts: for figures, not for decisions.
+
+use crate::error::PeerError;
+
+/// What passed through a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Events, or messages of plain Engine.IO, that the application was handed.
+    pub events_in: u64,
+    /// Events and acknowledgements, or messages, that were queued for the client.
+    pub events_out: u64,
+    /// How often its events had to wait because of `event_rate`.
+    pub events_paced: u64,
+    /// Events that were not sent because of `max_pending_acks`.
+    pub acks_refused: u64,
+}
+
+/// A limit for which a connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `max_namespaces`.
+    Namespaces,
+    /// `max_namespace_name`.
+    NamespaceName,
+    /// `event_rate`.
+    Events,
+    /// `connect_timeout`.
+    ConnectTimeout,
+}
+
+impl Limit {
+    pub(super) fn of(error: &PeerError) -> Option<Self> {
+        match error {
+            PeerError::TooManyNamespaces => Some(Self::Namespaces),
+            PeerError::NamespaceTooLong => Some(Self::NamespaceName),
+            PeerError::TooManyEvents => Some(Self::Events),
+            PeerError::ConnectTimeout => Some(Self::ConnectTimeout),
+            _ => None,
+        }
+    }
+}

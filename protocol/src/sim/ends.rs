@@ -1,0 +1,600 @@
+//! Both ends of the links: what the machines want done, and what reaches them. An adapter, but for the sockets.
+
+use super::coverage::Situation;
+use super::link::{Channel, Cut, Item, Lane, When};
+use super::server::Session;
+use super::world::{Happening, Heard, Machine, World};
+use super::{App, ClientId, SessionId};
+use crate::engine::client::{Method, Transmit as ClientTransmit, TransportKind};
+use crate::engine::packet::Message;
+use crate::engine::request::{RequestHead, RequestId, Response};
+use crate::engine::server::{Body, Transmit, Wants};
+use crate::error::PeerError;
+use crate::server::{Connection, Event, Route};
+use crate::socket::server::SocketEvent;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::fmt::Write as _;
+use core::time::Duration;
+
+const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
+/// The close code of a connection that broke.
+const BROKEN: u16 = 1006;
+
+impl World {
+    // --- the client's end -------------------------------------------------------------------------------------
+
+    /// Does what a client wants done. True if there was anything.
+    pub(super) fn serve_client(&mut self, client: ClientId, app: &mut dyn App) -> bool {
+        let mut busy = false;
+        loop {
+            let Some(node) = self.nodes.get_mut(client.0).filter(|node| node.asleep_until.is_none()) else {
+                return busy;
+            };
+            let Machine::Manager(manager) = &mut node.machine else { return busy };
+            if let Some(transmit) = manager.poll_transmit() {
+                busy = true;
+                self.client_wants(client, transmit);
+            } else if let Some(event) = manager.poll_event() {
+                busy = true;
+                self.trace.note(self.now, b'e', client.0 as u64, &[], |line| {
+                    let text = format!("{event:?}");
+                    write!(line, "c{} * {}", client.0, text.get(..160).unwrap_or(&text))
+                });
+                app.client_event(self, client, event);
+            } else if !self.report_unwritten(client) {
+                return busy;
+            }
+        }
+    }
+
+    /// Tells a client how much of what it wrote is not away yet. True if that changes what it may do.
+    fn report_unwritten(&mut self, client: ClientId) -> bool {
+        let Some(node) = self.nodes.get_mut(client.0) else { return false };
+        let Machine::Manager(manager) = &mut node.machine else { return false };
+        let Some((_, number)) = node.open.iter().find(|(id, _)| manager.is_on(**id)) else { return false };
+        let Some(lane) = self.channels.get_mut(number).map(|channel| &mut channel.up) else { return false };
+        let unwritten = lane.bytes.saturating_sub(node.link.buffer);
+        if unwritten > 0 && lane.reported != unwritten {
+            self.coverage.note(Situation::Unwritten);
+        }
+        lane.reported = unwritten;
+        manager.handle_unwritten(unwritten);
+        manager.has_transmit()
+    }
+
+    fn client_wants(&mut self, client: ClientId, transmit: ClientTransmit) {
+        match transmit {
+            ClientTransmit::Request { request, method, target, body, .. } => {
+                let method = if method == Method::Get { "GET" } else { "POST" };
+                self.request(client, request, method, target, false, Some(body));
+            }
+            ClientTransmit::OpenWebSocket { websocket, target } => {
+                self.request(client, websocket, "GET", target, true, None);
+            }
+            ClientTransmit::Abort { request: id } | ClientTransmit::CloseWebSocket { websocket: id, .. } => {
+                let Some(number) = self.nodes.get_mut(client.0).and_then(|node| node.open.remove(&id)) else {
+                    return self.fail("what is given up was open", format!("client {}: {id:?}", client.0));
+                };
+                self.send(number, true, Item::Close(None));
+                if let Some(channel) = self.channels.get_mut(&number) {
+                    channel.client_open = false;
+                    channel.down.queue.clear();
+                    channel.down.arrived = 0;
+                }
+                self.forget_if_over(number);
+            }
+            ClientTransmit::Write { websocket, message } => {
+                match self.nodes.get(client.0).and_then(|node| node.open.get(&websocket).copied()) {
+                    Some(number) => self.send(number, true, Item::Message(message)),
+                    None => self.fail("what is written to is open", format!("client {}", client.0)),
+                }
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        client: ClientId,
+        id: RequestId,
+        method: &'static str,
+        target: String,
+        websocket: bool,
+        body: Option<Bytes>,
+    ) -> u64 {
+        let now = self.now;
+        let number = self.open_channel(client, id, websocket, target.contains("sid="));
+        let Some(node) = self.nodes.get_mut(client.0) else { return number };
+        node.open.insert(id, number);
+        let down = node.down.filter(|(until, _)| *until > now);
+        let latency = node.link.latency;
+        let replayed = method == "GET" && !websocket && target.contains("sid=") && node.replay_polls > 0;
+        if let Some((_, refuses)) = down {
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.server_open = false;
+                channel.up.dead = true;
+                channel.down.dead = true;
+            }
+            if refuses {
+                self.coverage.note(Situation::Refused);
+                self.plan(now + latency, Happening::Told { channel: number, client: true });
+            } else {
+                self.coverage.note(Situation::BlackHole);
+            }
+        } else if replayed {
+            node.replay_polls -= 1;
+            self.coverage.note(Situation::ReplayedPoll);
+            let ghost = self.open_channel(client, id, false, false);
+            if let Some(channel) = self.channels.get_mut(&ghost) {
+                channel.client_open = false;
+                channel.ghost = true;
+            }
+            let target = target.clone();
+            self.send(ghost, true, Item::Head { method, target, websocket, length: 0 });
+        }
+        let length = body.as_ref().map_or(0, Bytes::len);
+        self.send(number, true, Item::Head { method, target, websocket, length });
+        if let (Some(body), "POST") = (body, method) {
+            self.send(number, true, Item::Body(body));
+        }
+        number
+    }
+
+    fn open_channel(&mut self, client: ClientId, id: RequestId, websocket: bool, of_session: bool) -> u64 {
+        self.last_channel += 1;
+        self.channels.insert(
+            self.last_channel,
+            Channel {
+                client,
+                id,
+                websocket,
+                candidate: websocket && of_session,
+                accepted: false,
+                opened: false,
+                wants_body: None,
+                reached: false,
+                ghost: false,
+                session: None,
+                client_open: true,
+                server_open: true,
+                up: Lane::default(),
+                down: Lane::default(),
+            },
+        );
+        self.last_channel
+    }
+
+    pub(super) fn client_receives(&mut self, client: ClientId, id: RequestId, number: u64, item: Item) {
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let Some(node) = self.nodes.get_mut(client.0) else { return };
+        let now = node.local(self.now);
+        let (websocket, opened) = (channel.websocket, channel.opened);
+        match &item {
+            Item::Accepted => channel.opened = true,
+            Item::Message(_) => {}
+            _ => {
+                channel.client_open = false;
+                node.open.remove(&id);
+            }
+        }
+        match (&mut node.machine, item) {
+            (Machine::Manager(manager), Item::Response { status, body }) if websocket => {
+                manager.websocket_refused(now, id, status, &body);
+            }
+            (Machine::Manager(manager), Item::Response { status, body }) => {
+                manager.handle_response(now, id, status, body);
+            }
+            (Machine::Manager(manager), Item::Accepted) => manager.websocket_opened(now, id),
+            (Machine::Manager(manager), Item::Message(message)) => manager.handle_websocket(now, id, message),
+            (Machine::Manager(manager), _) if opened => manager.websocket_closed(now, id, None),
+            (Machine::Manager(manager), _) => manager.request_failed(now, id, PeerError::RequestFailed),
+            (Machine::Raw { heard, .. }, item) => heard.push((
+                id,
+                match item {
+                    Item::Response { status, body } => Heard::Response { status, body },
+                    Item::Accepted => Heard::Opened,
+                    Item::Message(message) => Heard::Message(message),
+                    _ => Heard::Ended,
+                },
+            )),
+        }
+    }
+
+    // --- raw clients ------------------------------------------------------------------------------------------
+
+    /// Makes a raw client send a request, with a body if it is a POST. None if that client is not raw.
+    pub fn raw_request(
+        &mut self,
+        client: ClientId,
+        method: &'static str,
+        target: &str,
+        websocket: bool,
+        body: Option<Bytes>,
+    ) -> Option<RequestId> {
+        let Machine::Raw { last, .. } = &mut self.nodes.get_mut(client.0)?.machine else { return None };
+        *last += 1;
+        let id = RequestId(*last);
+        self.request(client, id, method, target.into(), websocket, body);
+        Some(id)
+    }
+
+    /// Makes a raw client write a message to its WebSocket.
+    pub fn raw_write(&mut self, client: ClientId, websocket: RequestId, message: Message) {
+        if let Some(number) = self.nodes.get(client.0).and_then(|node| node.open.get(&websocket).copied()) {
+            self.send(number, true, Item::Message(message));
+        }
+    }
+
+    /// Makes a raw client give up a request or close a WebSocket.
+    pub fn raw_abort(&mut self, client: ClientId, request: RequestId) {
+        if self.nodes.get(client.0).is_some_and(|node| node.open.contains_key(&request)) {
+            self.client_wants(client, ClientTransmit::Abort { request });
+        }
+    }
+
+    /// What a raw client was told since the last look.
+    pub fn raw_heard(&mut self, client: ClientId) -> Vec<(RequestId, Heard)> {
+        match self.nodes.get_mut(client.0).map(|node| &mut node.machine) {
+            Some(Machine::Raw { heard, .. }) => core::mem::take(heard),
+            _ => Vec::new(),
+        }
+    }
+
+    // --- on the way -------------------------------------------------------------------------------------------
+
+    /// Puts something on its way, where it may break off.
+    pub(super) fn send(&mut self, number: u64, up: bool, item: Item) {
+        let now = self.now;
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let client = channel.client;
+        let candidate = channel.candidate;
+        let lane = channel.lane(up);
+        let size = item.size();
+        let place = lane.sent;
+        lane.sent += 1;
+        if lane.dead {
+            lane.bytes += size;
+            return self.note_item(b'd', number, client, up, &item);
+        }
+        let Some(node) = self.nodes.get_mut(client.0) else { return };
+        let hit = node.armed.iter_mut().position(|(cut, left)| match cut.when {
+            When::Now => false,
+            When::Bytes { up: direction, .. } => {
+                let hit = direction == up && *left < size;
+                if direction == up {
+                    *left = left.saturating_sub(size);
+                }
+                hit
+            }
+            When::Attachment { up: direction } => {
+                direction == up && matches!(item, Item::Message(Message::Binary(_)))
+            }
+            When::Upgrade { up: direction, message } => {
+                direction == up && candidate && matches!(item, Item::Message(_)) && place == message + 1
+            }
+            When::Post => matches!(item, Item::Body(_)),
+            When::Response => matches!(item, Item::Response { .. }),
+        });
+        if let Some(hit) = hit {
+            let (cut, _) = node.armed.remove(hit);
+            lane.bytes += size;
+            self.note_item(b'd', number, client, up, &item);
+            let situation = match item {
+                Item::Body(_) => Some(Situation::PostCut),
+                Item::Response { .. } => Some(Situation::ResponseCut),
+                Item::Message(Message::Binary(_)) => Some(Situation::AttachmentCut),
+                _ => None,
+            };
+            if let Some(situation) = situation {
+                self.coverage.note(situation);
+            }
+            return self.break_off(client, Some((number, up)), cut);
+        }
+        let jitter = node.dice.below(u64::try_from(node.link.jitter.as_micros()).unwrap_or(0) + 1);
+        let travel = node.link.latency + Duration::from_micros(jitter);
+        let takes = (size as u64).saturating_mul(1000) / u64::from(node.link.bytes_per_ms.max(1));
+        lane.last_arrival = lane.last_arrival.max(now + travel) + Duration::from_micros(takes);
+        lane.bytes += size;
+        let arrival = lane.last_arrival;
+        self.note_item(b'd', number, client, up, &item);
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.lane(up).queue.push_back(item);
+        }
+        self.plan(arrival, Happening::Arrival { channel: number, up });
+    }
+
+    /// Connections of a client break: what is on its way on them does not arrive, but for what was sent before on
+    /// the very lane that broke.
+    pub(super) fn break_off(&mut self, client: ClientId, cause: Option<(u64, bool)>, cut: Cut) {
+        let now = self.now;
+        self.fresh_cuts.push(client);
+        self.coverage.note(Situation::Cut);
+        let Some(node) = self.nodes.get_mut(client.0) else { return };
+        if cut.down > Duration::ZERO {
+            node.down = Some((now + cut.down, cut.refuses));
+        }
+        let (polling, awaits) = match &node.machine {
+            Machine::Manager(manager) => (
+                manager.transport() == Some(TransportKind::Polling),
+                manager.sockets().is_some_and(crate::socket::client::Client::awaits_ack),
+            ),
+            Machine::Raw { .. } => (false, false),
+        };
+        let mut mine: Vec<u64> =
+            self.channels.iter().filter(|(_, channel)| channel.client == client).map(|(n, _)| *n).collect();
+        if !cut.all {
+            let only = cause.map(|(number, _)| number).or(mine.first().copied());
+            mine.retain(|number| Some(*number) == only);
+        }
+        if awaits {
+            self.coverage.note(Situation::AckPendingAtCut);
+        }
+        for number in mine {
+            let Some(channel) = self.channels.get_mut(&number) else { continue };
+            if channel.candidate && polling && channel.client_open {
+                self.coverage.note(Situation::CutInUpgrade);
+            }
+            for up in [true, false] {
+                let lane = channel.lane(up);
+                lane.dead = true;
+                if cause != Some((number, up)) {
+                    lane.queue.clear();
+                    lane.arrived = 0;
+                }
+            }
+            if !channel.reached && channel.up.queue.is_empty() {
+                channel.server_open = false;
+            }
+            let (up, down) = (channel.up.last_arrival, channel.down.last_arrival);
+            let caused_by = cause.filter(|(at, _)| *at == number).map(|(_, up)| up);
+            if let Some(after) = cut.client_told {
+                let at = (now + after).max(if caused_by == Some(false) { down } else { now });
+                self.plan(at, Happening::Told { channel: number, client: true });
+            }
+            if let Some(after) = cut.server_told {
+                let at = (now + after).max(if caused_by == Some(true) { up } else { now });
+                self.plan(at, Happening::Told { channel: number, client: false });
+            }
+        }
+        self.remark(&format!("cut of c{}: {cut:?}", client.0));
+    }
+
+    /// An end is told that its connection broke.
+    pub(super) fn tell(&mut self, number: u64, to_client: bool) {
+        let now = self.now;
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let Some(node) = self.nodes.get_mut(channel.client.0) else { return };
+        let wait = if to_client { node.asleep_until } else { self.server.paused_until };
+        if let Some(until) = wait {
+            return self.plan(until, Happening::Told { channel: number, client: to_client });
+        }
+        self.trace.note(now, b'x', number << 1 | u64::from(to_client), &[], |line| {
+            write!(line, "{} is told that #{number} broke", if to_client { "c" } else { "srv" })
+        });
+        if to_client && channel.client_open {
+            channel.client_open = false;
+            node.open.remove(&channel.id);
+            let (id, local) = (channel.id, node.local(now));
+            match &mut node.machine {
+                Machine::Manager(manager) if channel.opened => {
+                    manager.websocket_closed(local, id, Some(BROKEN))
+                }
+                Machine::Manager(manager) => manager.request_failed(local, id, PeerError::RequestFailed),
+                Machine::Raw { heard, .. } => heard.push((id, Heard::Ended)),
+            }
+        } else if !to_client && channel.server_open {
+            channel.server_open = false;
+            let accepted = channel.accepted;
+            if let Some(connection) = channel.session.and_then(|session| self.server.connection(session)) {
+                if accepted {
+                    connection.websocket_closed(now, RequestId(number), Some(BROKEN));
+                } else {
+                    connection.request_aborted(now, RequestId(number));
+                }
+            }
+        }
+        self.forget_if_over(number);
+    }
+
+    // --- the server's end -------------------------------------------------------------------------------------
+
+    pub(super) fn server_receives(&mut self, number: u64, item: Item) {
+        let now = self.now;
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let (accepted, wants_body) = (channel.accepted, channel.wants_body);
+        if let Item::Head { method, target, websocket, length } = item {
+            channel.reached = true;
+            return self.server_request(number, method, &target, websocket, length);
+        }
+        if matches!(item, Item::Close(_)) {
+            channel.server_open = false;
+        }
+        let Some(session) = channel.session.and_then(|id| self.server.sessions.get_mut(&id)) else { return };
+        session.heard = now;
+        let id = RequestId(number);
+        let connection = &mut session.connection;
+        match item {
+            Item::Body(body) => {
+                if let Some(limit) = wants_body {
+                    let body = if body.len() > limit { Body::TooLarge } else { Body::Complete(body) };
+                    connection.handle_body(now, id, body);
+                }
+            }
+            Item::Message(message) if accepted => connection.handle_websocket(now, id, message),
+            Item::Close(_) if accepted => connection.websocket_closed(now, id, None),
+            Item::Close(_) => connection.request_aborted(now, id),
+            _ => {}
+        }
+    }
+
+    fn server_request(
+        &mut self,
+        number: u64,
+        method: &'static str,
+        target: &str,
+        websocket: bool,
+        length: usize,
+    ) {
+        let now = self.now;
+        let Some(client) = self.channels.get(&number).map(|channel| channel.client) else { return };
+        let length = format!("{length}");
+        let post = [("content-length", length.as_str())];
+        let head = match (websocket, method) {
+            (true, _) => RequestHead { method, target, headers: &UPGRADE },
+            (false, "POST") => RequestHead { method, target, headers: &post },
+            (false, _) => RequestHead { method, target, headers: &[] },
+        };
+        let id = match self.server.router.route(&head) {
+            Route::Pass => return self.respond(number, Response::new(404)),
+            Route::Reply(response) => {
+                self.coverage.note(Situation::UnknownSession);
+                return self.respond(number, response);
+            }
+            Route::Open(grant) => {
+                let id = SessionId(self.server.last_session + 1);
+                let sid = match self.server.router.register(None, |_| id) {
+                    Ok(sid) => sid,
+                    Err(error) => return self.respond(number, error.response(&grant)),
+                };
+                self.server.last_session = id.0;
+                let (config, sockets) = (self.server.config.clone(), self.server.sockets.clone());
+                let connection = Connection::new(now, config, sid, Some(sockets));
+                let session = Session { connection, heard: now, orphan: None, client };
+                self.server.sessions.insert(id, session);
+                let situation = if websocket { Situation::WebSocket } else { Situation::Polling };
+                self.coverage.note(situation);
+                id
+            }
+            Route::Session(id) => id,
+        };
+        let Some(session) = self.server.sessions.get_mut(&id) else {
+            return self.fail("the router lists no session that is gone", format!("{id:?}"));
+        };
+        session.heard = now;
+        let wants = session.connection.handle_request(now, RequestId(number), &head);
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.session = Some(id);
+            if channel.ghost {
+                self.server.tainted.insert(id);
+            }
+            if let Wants::Body { limit } = wants {
+                channel.wants_body = Some(limit);
+            }
+        }
+    }
+
+    fn respond(&mut self, number: u64, response: Response) {
+        if let Some(channel) = self.channels.get_mut(&number) {
+            if !channel.server_open {
+                return;
+            }
+            channel.server_open = false;
+            let item = Item::Response { status: response.status, body: response.body };
+            self.send(number, false, item);
+            self.forget_if_over(number);
+        }
+    }
+
+    /// Does what a session wants done. True if there was anything.
+    pub(super) fn serve_session(&mut self, id: SessionId, app: &mut dyn App) -> bool {
+        let mut busy = false;
+        loop {
+            let Some(connection) = self.server.connection(id) else { return busy };
+            if let Some(transmit) = connection.poll_transmit() {
+                busy = true;
+                self.server_wants(id, transmit);
+            } else if let Some(event) = connection.poll_event() {
+                busy = true;
+                self.trace.note(self.now, b'E', id.0, &[], |line| {
+                    let text = format!("{event:?}");
+                    write!(line, "{:40}s{} * {}", "", id.0, text.get(..160).unwrap_or(&text))
+                });
+                let over = match &event {
+                    Event::Socket(SocketEvent::Disconnected { socket, .. }) => Some(*socket),
+                    _ => None,
+                };
+                app.server_event(self, id, event);
+                if let Some(socket) = over {
+                    // Its rooms are visible to whoever handles the end.
+                    self.server.leave(id, socket);
+                }
+            } else if !self.report_to_server(id) {
+                break;
+            }
+        }
+        let Some(connection) = self.server.connection(id) else { return busy };
+        let (listed, finished, sid) =
+            (connection.is_listed(), connection.is_finished(), connection.id().clone());
+        if !listed {
+            self.server.router.remove(&sid);
+        }
+        if finished {
+            self.forget_session(id, &sid, listed);
+        }
+        busy
+    }
+
+    fn forget_session(&mut self, id: SessionId, sid: &Arc<str>, listed: bool) {
+        self.server.sessions.remove(&id);
+        if listed {
+            self.fail("what is finished is not listed", format!("{sid}"));
+        }
+        let unanswered =
+            self.channels.iter().find(|(_, channel)| channel.session == Some(id) && channel.server_open);
+        if let Some((number, _)) = unanswered {
+            let detail = format!("#{number} of s{}", id.0);
+            self.fail("every request is answered before its session is forgotten", detail);
+        }
+    }
+
+    fn report_to_server(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.server.sessions.get_mut(&id) else { return false };
+        let connection = &mut session.connection;
+        let in_use = self.channels.iter_mut().find(|(number, channel)| {
+            channel.session == Some(id) && channel.accepted && connection.is_on(RequestId(**number))
+        });
+        let Some((_, channel)) = in_use else { return false };
+        let buffer = self.nodes.get(channel.client.0).map_or(0, |node| node.link.buffer);
+        let unwritten = channel.down.bytes.saturating_sub(buffer);
+        if unwritten > 0 && channel.down.reported != unwritten {
+            self.coverage.note(Situation::Unwritten);
+        }
+        channel.down.reported = unwritten;
+        connection.handle_unwritten(self.now, unwritten);
+        connection.has_transmit()
+    }
+
+    fn server_wants(&mut self, id: SessionId, transmit: Transmit) {
+        match transmit {
+            Transmit::Respond { request, response } => self.respond(request.0, *response),
+            Transmit::Abort { request: RequestId(number) }
+            | Transmit::CloseWebSocket { websocket: RequestId(number), .. } => {
+                if let Some(channel) = self.channels.get_mut(&number).filter(|channel| channel.server_open) {
+                    channel.server_open = false;
+                    self.send(number, false, Item::Close(None));
+                    self.forget_if_over(number);
+                }
+            }
+            Transmit::AcceptWebSocket { request } => {
+                let now = self.now;
+                let Some(channel) = self.channels.get_mut(&request.0).filter(|channel| channel.server_open)
+                else {
+                    return;
+                };
+                channel.accepted = true;
+                self.send(request.0, false, Item::Accepted);
+                if let Some(connection) = self.server.connection(id) {
+                    connection.websocket_opened(now, request);
+                }
+            }
+            Transmit::Write { websocket, message } => {
+                if self.channels.get(&websocket.0).is_some_and(|channel| channel.server_open) {
+                    self.send(websocket.0, false, Item::Message(message));
+                }
+            }
+        }
+    }
+}

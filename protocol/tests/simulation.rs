@@ -1,0 +1,89 @@
+//! The simulation (`src/sim`): some hundred seeds of it, and whether it can be believed. Many more:
+//! `cargo run --release -p sansocket-protocol --features sim --example simulate -- --seeds 10000`.
+
+use sansocket_protocol::sim::{Act, ClientId, Coverage, Cut, Emit, Scenario, Situation, Step, run, shrink};
+use std::time::Duration;
+
+fn play(seeds: std::ops::Range<u64>) -> Coverage {
+    let mut coverage = Coverage::default();
+    for seed in seeds {
+        let outcome = run(&Scenario::generate(seed), false);
+        if let Some(broken) = outcome.broken {
+            let transcript = run(&Scenario::generate(seed), true).transcript;
+            panic!("seed {seed} at {:?}: {}: {}\n{transcript}", broken.at, broken.rule, broken.detail);
+        }
+        coverage.add(&outcome.coverage);
+    }
+    coverage
+}
+
+#[test]
+fn no_rule_is_broken_under_a_first_hundred_of_seeds() {
+    let coverage = play(0..100);
+    for situation in [
+        Situation::Upgraded,
+        Situation::CutInUpgrade,
+        Situation::AttachmentCut,
+        Situation::AckPendingAtCut,
+        Situation::Reconnected,
+        Situation::ClientPingTimeout,
+        Situation::ServerPingTimeout,
+        Situation::ServerRestart,
+        Situation::OfflineDelivered,
+        Situation::ReliableAgain,
+    ] {
+        assert!(coverage.count(situation) > 0, "never occurred: {}", situation.as_str());
+    }
+}
+
+#[test]
+fn no_rule_is_broken_under_a_second_hundred_of_seeds() {
+    play(1000..1100);
+}
+
+#[test]
+fn no_rule_is_broken_under_seeds_that_once_broke_one() {
+    for seed in [84, 99, 179, 246, 387, 390, 406, 571, 1602, 1683, 1787, 2100, 4200, 4655, 5276, 8823, 9164] {
+        play(seed..seed + 1);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..10 {
+        let scenario = Scenario::generate(seed);
+        assert_eq!(scenario, Scenario::generate(seed));
+        let (one, other) = (run(&scenario, true), run(&scenario, true));
+        assert_eq!((one.hash, one.events, &one.transcript), (other.hash, other.events, &other.transcript));
+        // Whoever watches changes nothing.
+        assert_eq!(run(&scenario, false).hash, one.hash);
+        assert_ne!(run(&Scenario::generate(seed + 1), false).hash, one.hash);
+    }
+}
+
+#[test]
+fn a_scenario_that_fails_becomes_smaller_and_still_fails() {
+    let scenario = Scenario::generate(5);
+    // As if nobody might emit with an acknowledgement while anybody was cut off before.
+    let fails = |scenario: &Scenario| {
+        let cut = scenario.steps.iter().position(|step| matches!(step.act, Act::Cut(..)));
+        let ack = |step: &Step| matches!(step.act, Act::Emit(_, _, Emit::Ack(_), _));
+        cut.is_some_and(|cut| scenario.steps[cut..].iter().any(ack))
+    };
+    let mut steps = scenario.steps.clone();
+    steps.insert(0, Step { at: Duration::ZERO, act: Act::Cut(ClientId(0), Cut::now()) });
+    let ack = Act::Emit(ClientId(0), 0, Emit::Ack(Duration::from_secs(1)), 1);
+    steps.push(Step { at: Duration::from_secs(20), act: ack });
+    let scenario = Scenario { steps, ..scenario };
+    let small = shrink(&scenario, 1000, fails);
+    assert!(fails(&small));
+    assert_eq!(small.steps.len(), 2, "{:?}", small.steps);
+}
+
+#[test]
+fn a_transcript_shows_both_ends() {
+    let transcript = run(&Scenario::generate(3), true).transcript;
+    for part in ["|-->", "-->|", "<--|", "|<--", "GET /socket.io/?EIO=4", "{\"sid\":", "Connected"] {
+        assert!(transcript.contains(part), "{part}");
+    }
+}

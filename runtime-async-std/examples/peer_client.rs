@@ -1,0 +1,23 @@
+//! Our client against one of the peer servers of `interop/README.md`, which it starts, kills and starts again: on async-std,
+//! or on smol if that is all there is.
+//!
+//! ```text
+//! cargo run -p sansocket-async-std --example peer_client -- basics upgrade node interop/peers/node.mjs
+//! cargo run -p sansocket-async-std --example peer_client -- restart websocket node interop/peers/node.mjs
+//! ```
+//!
+//! First comes the program (`basics`; `restart`; `retries`, which is `restart` with events that are sent until they
+//! are acknowledged), then the transport (`polling`, `websocket`, `upgrade`), then the server's command. It prints
+//! what it has seen, and fails with status 1 and a reason. The application itself is in `examples/peer_client.rs`, the
+//! same for every runtime.
+//!
+//! On smol: `cargo run -p sansocket-async-std --no-default-features --features smol --example peer_client`, and so on.
+
+use sansocket_async_std as sansocket;
+
+#[path = "../../examples/peer_client.rs"]
+mod peer_client;
+
+fn main() {
+    peer_client::run(sansocket::Client::builder);
+}
