@@ -65,7 +65,7 @@ fn an_id_that_cannot_be_used_is_refused() {
 
 #[test]
 fn a_preflight_allows_the_headers_it_was_asked_for() {
-    let mut router = router(Config::default().cors(Cors::any()));
+    let router = router(Config::default().cors(Some(Cors::any())));
     let headers = [("access-control-request-headers", "x-token"), ("origin", "https://a.example")];
     let head = RequestHead { method: "OPTIONS", headers: &headers, ..head(false) };
     let Route::Reply(response) = router.route(&head) else { panic!("no reply") };
