@@ -46,7 +46,7 @@ impl Rate {
     }
 
     const fn full(self) -> u64 {
-        self.burst as u64 * TOKEN
+        (self.burst as u64).saturating_mul(TOKEN)
     }
 }
 

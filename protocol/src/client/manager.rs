@@ -249,7 +249,7 @@ impl Manager {
     /// Bytes that wait for the server, those included that wait for a connection.
     pub fn buffered(&self) -> usize {
         let kept = self.sockets().map_or(0, Sockets::buffered);
-        kept + self.engine().map_or(0, Engine::buffered)
+        kept.saturating_add(self.engine().map_or(0, Engine::buffered))
     }
 
     /// Whether less than half of the send budget is used: room for whoever waits before sending more.
@@ -488,7 +488,7 @@ impl Manager {
             Layer::Messages { inbound, events, .. } => {
                 let event = events.pop_front()?;
                 if let SessionEvent::Message(Message::Text(bytes) | Message::Binary(bytes)) = &event {
-                    *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
+                    *inbound = inbound.saturating_sub(bytes.len().saturating_add(PER_EVENT));
                 }
                 Some(Event::Session(event))
             }

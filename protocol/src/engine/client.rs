@@ -223,7 +223,7 @@ impl Client {
     /// Bytes that wait for the server: queued here (with 32 more for each message), and not yet written by the
     /// owner.
     pub fn buffered(&self) -> usize {
-        self.queued + self.unwritten
+        self.queued.saturating_add(self.unwritten)
     }
 
     /// Whether a volatile message would leave at once.
@@ -441,11 +441,11 @@ impl Client {
             return false;
         }
         if let Some(text) = frame.text() {
-            self.queued += text.len() + PER_MESSAGE;
+            self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
             self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
         }
         for attachment in frame.attachments() {
-            self.queued += attachment.len() + PER_MESSAGE;
+            self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
         true
@@ -520,8 +520,8 @@ impl Client {
                     Outgoing::Pong => Message::Text(Bytes::from_static(b"3")),
                     Outgoing::Message(message) => {
                         let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
-                        self.unwritten += bytes.len();
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
                 };

@@ -150,4 +150,20 @@ mod tests {
         let packets: Vec<_> = Decoder::new(Bytes::from_static(b"4a\x1e4\xff")).collect();
         assert_eq!(packets, vec![Err(PacketError::Utf8)]);
     }
+
+    #[test]
+    fn a_small_packet_does_not_keep_a_large_body_alive() {
+        // A byte less than half of the body is copied out of it; half of it is not.
+        for (small, large, copied) in [(4, 6, true), (5, 6, true), (5, 5, false), (6, 5, false), (1, 9, true)]
+        {
+            let packet = |len: usize| alloc::format!("4{}", "x".repeat(len - 1));
+            let body = Bytes::from(alloc::format!("{}\x1e{}", packet(small), packet(large)));
+            let inside = body.as_ptr_range();
+            let shares = Decoder::new(body.clone()).map(|packet| match packet.unwrap() {
+                Packet::Message(Message::Text(text)) => inside.contains(&text.as_ptr()),
+                other => panic!("{other:?}"),
+            });
+            assert_eq!(shares.take(1).collect::<Vec<_>>(), [!copied], "{small} {large}");
+        }
+    }
 }

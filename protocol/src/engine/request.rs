@@ -293,4 +293,16 @@ mod tests {
         assert!(!head(&[("connection", "upgrade")]).is_websocket_upgrade());
         assert!(!head(&[("connection", "close"), ("upgrade", "websocket")]).is_websocket_upgrade());
     }
+
+    #[test]
+    fn a_head_in_a_log_shows_no_session_id() {
+        let head = RequestHead { method: "GET", target: "/engine.io/?sid=secret", headers: &[("a", "b")] };
+        assert_eq!(alloc::format!("{head:?}"), r#"RequestHead { method: "GET", path: "/engine.io/" }"#);
+    }
+
+    #[test]
+    fn a_header_of_a_response_is_found_by_its_name() {
+        let response = Response::new(200).header("a", "1").header("b", "2").header("b", "3");
+        assert_eq!((response.get("a"), response.get("b"), response.get("c")), (Some("1"), Some("2"), None));
+    }
 }

@@ -190,7 +190,7 @@ impl Connection {
             Layer::Sockets(sockets) => sockets.behind(),
             Layer::Messages { .. } => 0,
         };
-        self.engine.buffered() + behind
+        self.engine.buffered().saturating_add(behind)
     }
 
     /// Whether less than half of the send budget is used: room for whoever waits before sending more.
@@ -491,7 +491,7 @@ impl Connection {
             Layer::Messages { .. } if answers_only => None,
             Layer::Messages { queue, inbound, .. } => queue.pop_front().map(|message| {
                 let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                *inbound = inbound.saturating_sub(bytes.len() + PER_EVENT);
+                *inbound = inbound.saturating_sub(bytes.len().saturating_add(PER_EVENT));
                 Event::Message(message)
             }),
         }
@@ -568,7 +568,7 @@ impl Connection {
                     let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
                     return self.engine.give_up(CloseReason::TransportError, detail);
                 }
-                *inbound += bytes.len() + PER_EVENT;
+                *inbound = inbound.saturating_add(bytes.len().saturating_add(PER_EVENT));
                 queue.push_back(message);
             }
         }
@@ -579,7 +579,7 @@ impl Connection {
         let buffered = self.buffered();
         let config = self.engine.config();
         // A single message of any size passes when nothing waits: it has to be sent somehow.
-        if buffered == 0 || buffered + frame.wire_len() <= config.effective_send_budget() {
+        if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= config.effective_send_budget() {
             return Ok(true);
         }
         match config.overflow {

@@ -271,7 +271,8 @@ impl Client {
             socket.buffer.retain(|waiting| {
                 let late = waiting.ack.is_some_and(|id| over.contains(&id));
                 if late {
-                    self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len() + PER_FRAME);
+                    self.buffered =
+                        self.buffered.saturating_sub(waiting.frame.wire_len().saturating_add(PER_FRAME));
                 }
                 !late
             });
@@ -316,7 +317,7 @@ impl Client {
                     return;
                 }
                 let event = SocketEvent::Event { socket: key, args, ack };
-                self.inbound += event.weight();
+                self.inbound = self.inbound.saturating_add(event.weight());
                 if state == State::Joined {
                     socket.inbox.push_back(event);
                 } else {
@@ -523,7 +524,7 @@ impl Client {
         self.may_await(socket, id)?;
         let at = self.at(socket).ok_or(SendError::Disconnected)?;
         let Some(found) = self.sockets.get_mut(at) else { return Err(SendError::Disconnected) };
-        self.buffered += frame.wire_len() + PER_FRAME;
+        self.buffered = self.buffered.saturating_add(frame.wire_len().saturating_add(PER_FRAME));
         found.queue.push_back(Reliable { frame, id, tries: 0, pending: None });
         if let (Some(engine), State::Joined) = (engine, found.state) {
             found.send_next(now, engine, self.config.ack_timeout);
@@ -592,7 +593,7 @@ impl Client {
         let count = self.sockets.len();
         for _ in 0..count {
             let at = if self.turn < count { self.turn } else { 0 };
-            self.turn = at + 1;
+            self.turn = at.saturating_add(1);
             let Some(socket) = self.sockets.get_mut(at).filter(|socket| !socket.held) else { continue };
             if let Some(event) = socket.inbox.pop_front() {
                 if socket.inbox.is_empty() && socket.inbox.capacity() > 32 {
@@ -605,13 +606,13 @@ impl Client {
     }
 
     fn answer(&mut self, event: SocketEvent) {
-        self.inbound += event.weight();
+        self.inbound = self.inbound.saturating_add(event.weight());
         self.answers.push_back(event);
     }
 
     /// An event of the queue is decided.
     fn told(&mut self, socket: SocketKey, done: &Reliable, outcome: AckOutcome) {
-        self.buffered = self.buffered.saturating_sub(done.frame.wire_len() + PER_FRAME);
+        self.buffered = self.buffered.saturating_sub(done.frame.wire_len().saturating_add(PER_FRAME));
         self.answer(SocketEvent::Ack { socket, id: done.id, outcome });
     }
 
@@ -620,7 +621,7 @@ impl Client {
         let found = self.at(socket).and_then(|at| self.sockets.get(at)).ok_or(SendError::Disconnected)?;
         if found.acks.contains_key(&id) || found.queue.iter().any(|waiting| waiting.id == id) {
             Err(SendError::DuplicateAck)
-        } else if found.acks.len() + found.queue.len() >= self.config.max_pending_acks {
+        } else if found.acks.len().saturating_add(found.queue.len()) >= self.config.max_pending_acks {
             Err(SendError::TooManyAcks)
         } else {
             Ok(())
@@ -640,7 +641,7 @@ impl Client {
                 return Ok(());
             }
         }
-        self.buffered += frame.wire_len() + PER_FRAME;
+        self.buffered = self.buffered.saturating_add(frame.wire_len().saturating_add(PER_FRAME));
         found.buffer.push_back(Buffered { frame: frame.clone(), ack });
         Ok(())
     }

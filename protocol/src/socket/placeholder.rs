@@ -232,6 +232,9 @@ mod tests {
             (r#"["_placeholder",true,"num",9]"#, 1, true),
             (r#"["e",{"x":"_placeholder","y":true}]"#, 1, true),
             (r#"["e",{"x\"_placeholder":true}]"#, 1, true),
+            (r#"["e",{"_placeholder":true,"_placeholder":true,"num":9}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":9,"x":"_placeholder"}]"#, 1, false),
+            (r#"["e",{"_placeholder":true,"num":0,"x":"num"}]"#, 1, true),
         ] {
             assert_eq!(are_legal(json.as_bytes(), count), legal, "{json}");
         }

@@ -218,6 +218,8 @@ mod tests {
             (r#""\"#, 2),
             ("", 0),
             ("],1", 1),
+            // Not valid, and nevertheless it ends.
+            ("\"a\u{1}b\",1", 5),
         ] {
             assert_eq!(skip_value(json.as_bytes(), 0), end, "{json}");
         }

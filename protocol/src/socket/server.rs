@@ -107,9 +107,9 @@ impl SocketEvent {
     fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                PER_EVENT + args.wire_len()
+                args.wire_len().saturating_add(PER_EVENT)
             }
-            Self::Connect { auth, .. } => PER_EVENT + auth.as_ref().map_or(0, Bytes::len),
+            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(PER_EVENT),
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }
@@ -351,6 +351,10 @@ impl Server {
         }
     }
 
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "proof: `at` is the position of a socket, and none is taken out here"
+    )]
     fn handle_packet(&mut self, packet: Packet) -> Result<(), PeerError> {
         let at = self
             .sockets
@@ -384,7 +388,7 @@ impl Server {
                 if let Some(id) = packet.id().filter(|id| self.sockets[at].acks.remove(id).is_some()) {
                     let outcome = AckOutcome::Answered(packet.into_args());
                     let event = SocketEvent::Ack { socket, id, outcome };
-                    self.inbound += event.weight();
+                    self.inbound = self.inbound.saturating_add(event.weight());
                     self.answers.push_back(event);
                 }
                 Ok(())
@@ -439,8 +443,7 @@ impl Server {
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn accept(&mut self, engine: &mut Engine, socket: SocketKey, sid: &str) -> Result<(), SendError> {
-        let at = self.find(socket, State::Connecting)?;
-        let joined = &mut self.sockets[at];
+        let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
         engine.send(Frame::connect(&joined.namespace, sid));
@@ -464,8 +467,8 @@ impl Server {
         message: &str,
         data: Option<&str>,
     ) -> Result<(), SendError> {
-        let at = self.find(socket, State::Connecting)?;
-        engine.send(Frame::connect_error(&self.sockets[at].namespace, message, data));
+        let (at, refused) = self.find(socket, State::Connecting)?;
+        engine.send(Frame::connect_error(&refused.namespace, message, data));
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())
@@ -481,7 +484,7 @@ impl Server {
         match found {
             Some(Socket { state: State::Connected, .. }) => sent(engine.send(frame)),
             Some(Socket { state: State::Connecting, behind, .. }) if engine.is_open() => {
-                self.behind += frame.wire_len();
+                self.behind = self.behind.saturating_add(frame.wire_len());
                 behind.push(frame);
                 Ok(())
             }
@@ -502,11 +505,11 @@ impl Server {
         deadline: Instant,
     ) -> Result<(), SendError> {
         self.may_await(socket, id)?;
-        let at = self.find(socket, State::Connected)?;
+        let asked = self.find_mut(socket, State::Connected)?;
         if !engine.send(frame) {
             return Err(SendError::Disconnected);
         }
-        self.sockets[at].acks.insert(id, deadline);
+        asked.acks.insert(id, deadline);
         self.ack_deadline = self.ack_deadline.min(deadline);
         Ok(())
     }
@@ -519,7 +522,7 @@ impl Server {
 
     /// Whether [`Server::emit_with_ack`] may await one more, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
-        let acks = &self.sockets[self.find(socket, State::Connected)?].acks;
+        let acks = &self.find(socket, State::Connected)?.1.acks;
         if acks.contains_key(&id) {
             Err(SendError::DuplicateAck)
         } else if acks.len() >= self.config.max_pending_acks {
@@ -548,8 +551,8 @@ impl Server {
         socket: SocketKey,
         reason: CloseReason,
     ) -> Result<(), SendError> {
-        let at = self.find(socket, State::Connected)?;
-        engine.send(Frame::disconnect(&self.sockets[at].namespace));
+        let (at, leaving) = self.find(socket, State::Connected)?;
+        engine.send(Frame::disconnect(&leaving.namespace));
         self.leave(at, reason);
         Ok(())
     }
@@ -680,18 +683,24 @@ impl Server {
     }
 
     fn push(&mut self, event: SocketEvent) {
-        self.inbound += event.weight();
+        self.inbound = self.inbound.saturating_add(event.weight());
         self.events.push_back(event);
     }
 
-    fn find(&self, key: SocketKey, state: State) -> Result<usize, SendError> {
-        let found = self.sockets.iter().position(|socket| socket.key == key && socket.state == state);
+    fn find(&self, key: SocketKey, state: State) -> Result<(usize, &Socket), SendError> {
+        let mut sockets = self.sockets.iter().enumerate();
+        let found = sockets.find(|(_, socket)| socket.key == key && socket.state == state);
+        found.ok_or(SendError::Disconnected)
+    }
+
+    fn find_mut(&mut self, key: SocketKey, state: State) -> Result<&mut Socket, SendError> {
+        let found = self.sockets.iter_mut().find(|socket| socket.key == key && socket.state == state);
         found.ok_or(SendError::Disconnected)
     }
 
     /// A socket ends: its acknowledgements are decided at once, its last event queues behind the others.
     fn leave(&mut self, at: usize, reason: CloseReason) {
-        let socket = &mut self.sockets[at];
+        let Some(socket) = self.sockets.get_mut(at) else { return };
         let key = socket.key;
         let was = mem::replace(&mut socket.state, State::Left);
         for frame in mem::take(&mut socket.behind) {

@@ -22,7 +22,7 @@ impl Manager {
     }
 
     pub(super) fn start(&mut self, now: Instant) {
-        self.sessions += 1;
+        self.sessions = self.sessions.saturating_add(1);
         let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
         let engine = Engine::new(
             now,
@@ -51,7 +51,7 @@ impl Manager {
                     let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
                     return engine.abort(CloseReason::TransportError, Some(detail));
                 }
-                *inbound += bytes.len() + PER_EVENT;
+                *inbound = inbound.saturating_add(bytes.len().saturating_add(PER_EVENT));
                 events.push_back(SessionEvent::Message(message));
             }
         }

@@ -73,7 +73,7 @@ impl Handshake {
 
     /// How long the server may be silent.
     pub(crate) fn patience(&self) -> Duration {
-        self.ping_interval + self.ping_timeout
+        self.ping_interval.saturating_add(self.ping_timeout)
     }
 }
 
@@ -142,7 +142,7 @@ pub(super) fn target(config: &Config, kind: TransportKind, random: &mut Random, 
     add("transport", kind.as_str());
     if config.timestamp_requests && kind == TransportKind::Polling {
         let bits = random.u64();
-        let stamp: String = (0..8).map(|at| base36(bits >> (at * 8))).collect();
+        let stamp: String = (0..64).step_by(8).map(|at| base36(bits >> at)).collect();
         add(&config.timestamp_param, &stamp);
     }
     if let Some(sid) = sid {

@@ -30,17 +30,19 @@ impl Client {
         let size = |item: &Outgoing| match item {
             Outgoing::Pong => 1,
             Outgoing::Message(Message::Text(text)) => text.len(),
-            Outgoing::Message(Message::Binary(data)) => data.len().div_ceil(3).saturating_mul(4) + 1,
+            Outgoing::Message(Message::Binary(data)) => {
+                data.len().div_ceil(3).saturating_mul(4).saturating_add(1)
+            }
         };
         let mut bytes = 0_usize;
-        let mut count = 0;
+        let mut count = 0_usize;
         for item in self.out.iter().take(PACKETS_PER_POST) {
             let with = bytes.saturating_add(size(item)).saturating_add(usize::from(count > 0));
             if count > 0 && with > limit {
                 break;
             }
             bytes = with;
-            count += 1;
+            count = count.saturating_add(1);
         }
         let mut body = payload::Encoder::with_capacity(bytes);
         for item in self.out.drain(..count) {
@@ -48,7 +50,7 @@ impl Client {
                 body.text(b"3");
                 continue;
             };
-            self.queued = self.queued.saturating_sub(bytes.len() + PER_MESSAGE);
+            self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
             match &item {
                 Outgoing::Message(Message::Binary(data)) => body.binary(data),
                 _ => body.text(bytes),

@@ -94,12 +94,13 @@ impl SocketEvent {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                PER_EVENT + args.wire_len()
+                args.wire_len().saturating_add(PER_EVENT)
             }
             Self::Refused { error: ConnectError::Refused { message, data }, .. } => {
-                PER_EVENT + message.len() + data.as_ref().map_or(0, Bytes::len)
+                let data = data.as_ref().map_or(0, Bytes::len);
+                message.len().saturating_add(data).saturating_add(PER_EVENT)
             }
-            Self::Connected { id, .. } => PER_EVENT + id.len(),
+            Self::Connected { id, .. } => id.len().saturating_add(PER_EVENT),
             Self::Auth { .. } | Self::Refused { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }

@@ -39,10 +39,10 @@ impl Client {
         socket.id = Some(id.clone());
         socket.inbox.append(&mut socket.early);
         let event = SocketEvent::Connected { socket: socket.key, id };
-        self.inbound += event.weight();
+        self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         for waiting in mem::take(&mut socket.buffer) {
-            self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len() + PER_FRAME);
+            self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len().saturating_add(PER_FRAME));
             engine.send(&waiting.frame);
         }
         socket.send_next(now, engine, self.config.ack_timeout);
@@ -58,7 +58,7 @@ impl Client {
         }
         socket.wanted = false;
         let event = SocketEvent::Refused { socket: socket.key, error };
-        self.inbound += event.weight();
+        self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         self.leave(at, CloseReason::IoServerDisconnect);
     }
@@ -72,7 +72,7 @@ impl Client {
         }
         let key = socket.key;
         socket.id = None;
-        socket.ended += 1;
+        socket.ended = socket.ended.saturating_add(1);
         for event in &mut socket.inbox {
             // There is nobody to be answered any more.
             if let SocketEvent::Event { ack, .. } = event {

@@ -125,3 +125,72 @@ fn from_json_checks_what_it_is_given() {
     let error = Args::from_json(r#"[{"_placeholder":true,"num":1}]"#, vec![Bytes::new()]).unwrap_err();
     assert_eq!(error, PacketError::IllegalPlaceholder { announced: 1 });
 }
+
+#[test]
+fn an_error_of_the_application_keeps_its_words() {
+    #[derive(Debug)]
+    struct Picky;
+
+    impl<'de> Deserialize<'de> for Picky {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            Err(serde::de::Error::custom("look at line 3"))
+        }
+    }
+
+    let args = Args::from_json("[1]", vec![]).unwrap();
+    assert_eq!(args.get::<Picky>(0).unwrap_err().to_string(), "args[0]: look at line 3");
+    // With a place in it, which is noise.
+    assert_eq!(
+        args.get::<Vec<Picky>>(0).unwrap_err().to_string(),
+        "args[0]: invalid type: integer `1`, expected a sequence"
+    );
+    let nested = Args::from_json("[[1]]", vec![]).unwrap();
+    assert_eq!(nested.get::<Vec<Picky>>(0).unwrap_err().to_string(), "args[0]: look at line 3");
+}
+
+#[test]
+fn arguments_in_a_log_show_what_was_sent() {
+    let shown = |text| format!("{:?}", decode(text).unwrap().into_args());
+    assert_eq!(shown(r#"2["e", 1,"a"]"#), r#"Args { event: Some("e"), json: "1,\"a\"", attachments: 0 }"#);
+    assert_eq!(shown("3[]"), r#"Args { event: None, json: "", attachments: 0 }"#);
+}
+
+#[test]
+fn only_an_event_that_was_sent_has_a_name() {
+    assert!(decode(r#"2["e"]"#).unwrap().into_args().has_event());
+    assert!(decode(r#"2[""]"#).unwrap().into_args().has_event());
+    assert!(!decode("2").unwrap().into_args().has_event());
+    assert!(!decode("3[1]").unwrap().into_args().has_event());
+}
+
+#[test]
+fn a_tuple_is_told_how_many_elements_are_left() {
+    struct Hints(Vec<Option<usize>>);
+
+    impl<'de> Deserialize<'de> for Hints {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct HintsVisitor;
+
+            impl<'de> serde::de::Visitor<'de> for HintsVisitor {
+                type Value = Hints;
+
+                fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                    f.write_str("elements")
+                }
+
+                fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Hints, A::Error> {
+                    let mut hints = vec![seq.size_hint()];
+                    while seq.next_element::<Option<u8>>()?.is_some() {
+                        hints.push(seq.size_hint());
+                    }
+                    Ok(Hints(hints))
+                }
+            }
+
+            deserializer.deserialize_tuple(3, HintsVisitor)
+        }
+    }
+
+    let args = Args::from_json("[1,2]", vec![]).unwrap();
+    assert_eq!(args.decode::<Hints>().unwrap().0, [Some(3), Some(2), Some(1), Some(0)]);
+}

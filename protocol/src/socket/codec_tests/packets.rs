@@ -210,3 +210,35 @@ fn no_text_of_up_to_three_bytes_panics() {
         }
     }
 }
+
+#[test]
+fn the_data_of_a_packet_is_had_without_a_copy() {
+    let text = Bytes::from_static(br#"0/a,{"token":1}"#);
+    let packet = Packet::decode(text.clone(), 10).unwrap();
+    assert_eq!(packet.data(), Some(&br#"{"token":1}"#[..]));
+    let data = packet.into_data().unwrap();
+    assert_eq!((&data[..], data.as_ptr()), (&text[4..], text[4..].as_ptr()));
+    for text in ["0", "0/a,", "0/a", "0 "] {
+        assert_eq!((decode(text).unwrap().data(), decode(text).unwrap().into_data()), (None, None));
+    }
+}
+
+#[test]
+fn a_broken_payload_is_refused_with_the_place_and_what_was_expected() {
+    for (text, words) in [
+        ("2[\"e\",]", "invalid EVENT payload: expected a value at byte 6"),
+        ("2[\"e\" 1]", "invalid EVENT payload: expected ',' or ']' at byte 6"),
+        ("2[\"e\",{\"a\":1]", "invalid EVENT payload: expected ',' or '}' at byte 12"),
+        ("2[\"e\",{1:1}]", "invalid EVENT payload: expected a key in quotes at byte 7"),
+        ("2[\"e\",{\"a\"1}]", "invalid EVENT payload: expected ':' at byte 10"),
+        ("2[\"e\",-]", "invalid EVENT payload: expected a digit at byte 7"),
+        ("2[\"e\",\"\\u12\"]", "invalid EVENT payload: expected four hexadecimal digits at byte 9"),
+        ("2[\"e\",\"\\x\"]", "invalid EVENT payload: expected an escape that JSON knows at byte 7"),
+        ("2[\"e\n\"]", "invalid EVENT payload: expected no control character in a string at byte 4"),
+        ("2[\"e", "invalid EVENT payload: expected a closing quote at byte 4"),
+        ("0{}{}", "invalid CONNECT payload: expected the end at byte 3"),
+        ("3{}", "invalid ACK payload: expected an array at byte 1"),
+    ] {
+        assert_eq!(decode(text).unwrap_err().to_string(), words, "{text}");
+    }
+}

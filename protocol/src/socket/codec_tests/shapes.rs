@@ -271,3 +271,51 @@ fn arguments_can_be_written_one_by_one() {
     let expected = r#"452-["e",[0,{"_placeholder":true,"num":0}],[1,{"_placeholder":true,"num":1}]]"#;
     assert_eq!(text(&frame), expected);
 }
+
+#[test]
+fn bytes_beside_a_value_change_nothing_about_how_it_is_read() {
+    /// What a deserializer says about itself: whether it is for people, and how many elements it expects.
+    #[derive(Debug, PartialEq)]
+    struct About(bool, Option<usize>);
+
+    impl<'de> Deserialize<'de> for About {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct AboutVisitor(bool);
+
+            impl<'de> Visitor<'de> for AboutVisitor {
+                type Value = About;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a list or an object")
+                }
+
+                fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<About, A::Error> {
+                    let about = About(self.0, seq.size_hint());
+                    while seq.next_element::<IgnoredAny>()?.is_some() {}
+                    Ok(about)
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<About, A::Error> {
+                    let about = About(self.0, map.size_hint());
+                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                    Ok(about)
+                }
+            }
+
+            let readable = deserializer.is_human_readable();
+            deserializer.deserialize_any(AboutVisitor(readable))
+        }
+    }
+
+    for json in ["[[1,2]]", r#"[{"a":1}]"#] {
+        for attachments in [vec![], vec![Bytes::new()]] {
+            let args = Args::from_json(json, attachments).unwrap();
+            assert_eq!(args.get::<About>(0).unwrap(), About(true, None));
+        }
+    }
+    for attachments in [vec![], vec![Bytes::new()]] {
+        let args = |json| Args::from_json(json, attachments.clone()).unwrap();
+        assert_eq!(args(r#"[{"Unit":null}]"#).get::<Shape>(0).unwrap(), Shape::Unit);
+        assert!(args(r#"[{"Unit":1}]"#).get::<Shape>(0).is_err());
+    }
+}
