@@ -4,16 +4,16 @@ use crate::sansocket::{Data, Socket, State};
 use crate::suite::support::{Client, Log, logged, serve};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 #[tokio::test]
 async fn the_events_of_one_socket_run_in_order_while_a_handler_awaits() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let (io, mut lines) = logged(crate::server().state(go.clone()));
     io.namespace("/")
-        .on("slow", async |State(log): State<Log>, State(go): State<Arc<Notify>>| {
+        .on("slow", async |State(log): State<Log>, State(go): State<Arc<Semaphore>>| {
             log.note("slow begins");
-            go.notified().await;
+            go.acquire().await.expect("open").forget();
             log.note("slow ends");
         })
         .on("fast", async |State(log): State<Log>, Data(number): Data<u32>| log.note(number));
@@ -72,11 +72,11 @@ async fn a_client_that_stalls_one_socket_does_not_delay_another_client() {
 
 #[tokio::test]
 async fn a_concurrent_handler_holds_nobody() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let (io, _lines) = logged(crate::server().state(go.clone()));
     io.namespace("/")
-        .on_concurrent("slow", async |State(go): State<Arc<Notify>>, Data(number): Data<u32>| {
-            go.notified().await;
+        .on_concurrent("slow", async |State(go): State<Arc<Semaphore>>, Data(number): Data<u32>| {
+            go.acquire().await.expect("open").forget();
             number
         })
         .on("fast", async || "fast");
@@ -84,7 +84,7 @@ async fn a_concurrent_handler_holds_nobody() {
     client.send(r#"21["slow",1]"#).await;
     client.send(r#"22["slow",2]"#).await;
     assert_eq!(client.ask(r#"["fast"]"#).await, r#"["fast"]"#);
-    go.notify_waiters();
+    go.add_permits(2);
     let mut answers = [client.text().await, client.text().await];
     answers.sort();
     assert_eq!(answers, ["31[1]", "32[2]"]);
@@ -92,12 +92,12 @@ async fn a_concurrent_handler_holds_nobody() {
 
 #[tokio::test]
 async fn beyond_the_limit_a_concurrent_handler_runs_in_line() {
-    let go = Arc::new(Notify::new());
+    let go = Arc::new(Semaphore::new(0));
     let (io, mut lines) = logged(crate::server().state(go.clone()).max_concurrent(1));
     io.namespace("/")
-        .on_concurrent("slow", async |State(go): State<Arc<Notify>>, State(log): State<Log>| {
+        .on_concurrent("slow", async |State(go): State<Arc<Semaphore>>, State(log): State<Log>| {
             log.note("slow");
-            go.notified().await;
+            go.acquire().await.expect("open").forget();
         })
         .on("fast", async |State(log): State<Log>| log.note("fast"));
     io.namespace("/other").on("fast", async || "other");
@@ -111,6 +111,6 @@ async fn beyond_the_limit_a_concurrent_handler_runs_in_line() {
     lines.expect("slow").await;
     lines.expect("slow").await;
     assert!(lines.drain().is_empty());
-    go.notify_waiters();
+    go.add_permits(2);
     lines.expect("fast").await;
 }

@@ -155,6 +155,8 @@ async fn volatile_events_are_dropped_while_the_client_is_behind() {
         }
     })
     .await;
+    // Once it answers again, it knows that it has written what came before.
+    assert_eq!(client.ask(r#"["end"]"#).await, r#"["end"]"#);
     socket.emit_volatile("volatile", &"last").expect("sent");
     client.expect(r#"2["volatile","last"]"#).await;
 }

@@ -389,7 +389,7 @@ async fn an_interrupt_is_exit_code_130() {
 #[tokio::test]
 async fn https_is_trusted_by_the_given_certificates_and_not_without_them() {
     let (io, _) = serve().await;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls_pem/certificate.pem");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../socket-tests/tls_pem/certificate.pem");
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../socket-tests/tls_pem/key.pem")).unwrap();
     let config = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()

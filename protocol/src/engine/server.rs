@@ -100,6 +100,8 @@ pub struct Server {
     out: VecDeque<Outgoing>,
     queued: usize,
     unwritten: usize,
+    /// The owner could not write all, when it said so last.
+    behind: bool,
     ending: Option<Ending>,
     close_code: Option<u16>,
     closed: Option<Closed>,
@@ -127,6 +129,7 @@ impl Server {
             out: VecDeque::new(),
             queued: 0,
             unwritten: 0,
+            behind: false,
             ending: None,
             close_code: None,
             closed: None,
@@ -191,7 +194,10 @@ impl Server {
         self.is_open()
             && match self.transport {
                 Transport::Polling => self.poll.is_some() && self.out.is_empty(),
-                Transport::WebSocket(_) => self.unwritten == 0 && self.queued < WRITABLE_BELOW,
+                // What the owner has in hands just now is as good as written.
+                Transport::WebSocket(_) => {
+                    !self.behind && self.queued.saturating_add(self.unwritten) < WRITABLE_BELOW
+                }
             }
     }
 
@@ -361,6 +367,7 @@ impl Server {
             self.paused_at = Some(now);
         }
         self.unwritten = bytes;
+        self.behind = bytes > 0;
     }
 
     /// A deadline has passed, perhaps. Calling it early or often does no harm.
