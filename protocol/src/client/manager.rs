@@ -263,7 +263,7 @@ impl Manager {
         match &self.layer {
             // A packet that waits for its attachments is let through, and bounded by itself.
             Layer::Sockets(sockets) => {
-                let most = self.engine_config.most_inbound(sockets.config());
+                let most = self.engine_config.most_inbound();
                 let inbound = sockets.inbound();
                 inbound < limit || inbound < most && sockets.awaits_ack() || sockets.is_reassembling()
             }
@@ -274,6 +274,11 @@ impl Manager {
     /// Whether that WebSocket is the one in use.
     pub fn is_on(&self, websocket: RequestId) -> bool {
         self.engine().is_some_and(|engine| engine.is_on(websocket))
+    }
+
+    /// Which of a client's sessions a request or a WebSocket belongs to: they count up, and each has ids of its own.
+    pub const fn session(id: RequestId) -> u64 {
+        id.0 >> IDS_PER_SESSION
     }
 
     // --- what happened outside --------------------------------------------------------------------------------
@@ -546,7 +551,7 @@ impl Manager {
 
     /// The session that a request or a WebSocket belongs to.
     fn owner(&mut self, id: RequestId) -> Option<&mut Engine> {
-        let session = id.0 >> IDS_PER_SESSION;
+        let session = Self::session(id);
         if session == self.sessions {
             if let State::Active { engine, .. } = &mut self.state {
                 return Some(engine);

@@ -205,7 +205,7 @@ impl Client {
 
     /// A message of the session. What the server does wrong ends it.
     pub fn handle_message(&mut self, now: Instant, engine: &mut Engine, message: Message) {
-        let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_message);
+        let max_bytes = engine.config().max_message;
         let packet = match message {
             Message::Text(text) => Packet::decode(text, self.config.max_attachments)
                 .and_then(|packet| self.reassembly.start(packet, max_bytes)),
@@ -406,6 +406,18 @@ impl Client {
         if self.sockets.get(at).is_some_and(|socket| socket.state == State::Asking) {
             self.send_join(now, engine, at, auth);
         }
+    }
+
+    /// Answers [`SocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
+    /// if it is not asked any more.
+    pub fn auth_failed(&mut self, socket: SocketKey) -> bool {
+        let Some(at) = self.at(socket) else { return false };
+        let Some(found) = self.sockets.get_mut(at).filter(|found| found.state == State::Asking) else {
+            return false;
+        };
+        found.wanted = false;
+        self.leave(at, CloseReason::IoClientDisconnect);
+        true
     }
 
     /// Takes a socket out of its namespace, and does not want it any more. What waits to be sent stays, for the

@@ -363,6 +363,10 @@ impl Player {
                 let auth = Some(rest_of_rest.as_bytes()).filter(|auth| !auth.is_empty());
                 self.client.authenticate(now, key, auth);
             }
+            "no-auth" => {
+                let key = self.key(first)?;
+                let _ = self.client.auth_failed(now, key);
+            }
             "disconnect" => {
                 let key = self.key(first)?;
                 self.client.disconnect(now, key);

@@ -19,6 +19,7 @@ use crate::trace::debug;
 use crate::websocket::Incoming;
 use crate::worker::with_buffers;
 use ::http::HeaderMap;
+use sansocket_protocol::client::Manager;
 use sansocket_protocol::client::Url;
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
@@ -43,6 +44,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const KEEP_IDLE: Duration = Duration::from_secs(4);
 /// Polling needs one connection for GET and one for POST.
 const MAX_KEPT: usize = 2;
+/// The present session, and those that still write their last words.
+const MAX_ROUTES: usize = 8;
 
 enum Exchange {
     Request(BoxFuture<Result<Answered, Failure>>),
@@ -60,7 +63,10 @@ pub(crate) struct Driver {
     cookies: Cookies,
     exchanges: Vec<(RequestId, Exchange)>,
     /// Connections for the next requests, and since when they are idle.
-    kept: Vec<(time::Instant, Kept)>,
+    /// Where the sessions' requests go, by the sessions' numbers: last words are for the server that knows the session.
+    routes: Vec<(u64, Route)>,
+    /// Since when, and to which server.
+    kept: Vec<(time::Instant, Target, Kept)>,
     websockets: Vec<WebSocket>,
     jobs: Vec<Job>,
     /// Those that had events, so that no lock is needed to find them again.
@@ -88,6 +94,7 @@ impl Driver {
             route: None,
             cookies: Cookies::default(),
             exchanges: Vec::new(),
+            routes: Vec::new(),
             kept: Vec::new(),
             websockets: Vec::new(),
             jobs: Vec::new(),
@@ -134,24 +141,25 @@ impl Driver {
             self.exchanged(id, done);
         }
         // The other side may have ended those that wait: they must not be used, nor kept.
-        self.kept.retain_mut(|(_, kept)| !kept.poll_ended(context));
+        self.kept.retain_mut(|(_, _, kept)| !kept.poll_ended(context));
         progress
     }
 
     fn exchanged(&mut self, id: RequestId, done: Done) {
         let now = self.now;
-        let secure = self.route.as_ref().is_some_and(|route| route.target.secure);
+        let target = self.route_of(id).map(|route| route.target.clone());
         let failure = match done {
             Done::Request(Ok(answered)) => {
-                self.take_cookies(&answered.headers, secure);
-                if self.kept.len() < MAX_KEPT {
-                    self.kept.extend(answered.kept.map(|kept| (now, kept)));
+                self.take_cookies(&answered.headers, target.as_ref());
+                if let (Some(target), Some(kept), true) = (target, answered.kept, self.kept.len() < MAX_KEPT)
+                {
+                    self.kept.push((now, target, kept));
                 }
                 let mut inner = self.shared.cell.lock();
                 return inner.machine.handle_response(now, id, answered.status, answered.body);
             }
             Done::WebSocket(Ok(Handshake::Opened { stream, ahead, headers })) => {
-                self.take_cookies(&headers, secure);
+                self.take_cookies(&headers, target.as_ref());
                 let max_message = self.shared.settings.max_message;
                 // There is one, and for the moment of an upgrade none: no room for four.
                 self.websockets.reserve_exact(1);
@@ -159,7 +167,7 @@ impl Driver {
                 return self.shared.cell.lock().machine.websocket_opened(now, id);
             }
             Done::WebSocket(Ok(Handshake::Refused { status, body, headers })) => {
-                self.take_cookies(&headers, secure);
+                self.take_cookies(&headers, target.as_ref());
                 return self.shared.cell.lock().machine.websocket_refused(now, id, status, &body);
             }
             Done::Request(Err(failure)) | Done::WebSocket(Err(failure)) => failure,
@@ -169,9 +177,11 @@ impl Driver {
         self.shared.cell.lock().machine.request_failed(now, id, failure.peer);
     }
 
-    fn take_cookies(&mut self, headers: &HeaderMap, secure: bool) {
-        if self.shared.settings.cookies {
-            self.cookies.take(headers, secure);
+    /// What a response sets counts if it comes from the server that is dialled now.
+    fn take_cookies(&mut self, headers: &HeaderMap, from: Option<&Target>) {
+        let current = self.route.as_ref().map(|route| &route.target);
+        if let (true, Some(target)) = (self.shared.settings.cookies && from == current, from) {
+            self.cookies.take(headers, target.secure);
         }
     }
 
@@ -211,8 +221,10 @@ impl Driver {
                     self.shared.cell.lock().machine.authenticate(now, key, auth);
                 }
                 Err(error) => {
-                    self.shared.cell.lock().machine.disconnect(now, key);
-                    self.not_connected(key, &error, context);
+                    // One that was asked for a connection that is lost by now says nothing about the next.
+                    if self.shared.cell.lock().machine.auth_failed(now, key) {
+                        self.not_connected(key, &error, context);
+                    }
                 }
             }
         }
@@ -333,14 +345,14 @@ impl Driver {
                         Method::Get => ::http::Method::GET,
                         Method::Post => ::http::Method::POST,
                     };
-                    let Some(route) = self.dressed_route() else { continue };
-                    let kept = self.kept();
+                    let Some(route) = self.dressed_route(request) else { continue };
+                    let kept = self.kept(&route.target);
                     let future = http::request(route, kept, method, target, body, limit);
                     self.exchanges.push((request, Exchange::Request(Box::pin(future))));
                     begun = true;
                 }
                 Transmit::OpenWebSocket { websocket, target } => {
-                    let Some(route) = self.dressed_route() else { continue };
+                    let Some(route) = self.dressed_route(websocket) else { continue };
                     let mut nonce = [0; 16];
                     nonce[..8].copy_from_slice(&self.random.u64().to_le_bytes());
                     nonce[8..].copy_from_slice(&self.random.u64().to_le_bytes());
@@ -373,18 +385,33 @@ impl Driver {
         begun
     }
 
-    /// A connection that waits for a request. Those that wait for long the server may be closing just now: what is
-    /// sent on them may be lost, and must not be sent twice.
-    fn kept(&mut self) -> Option<Kept> {
+    /// A connection to that server that waits for a request. Those that wait for long the server may be closing just
+    /// now: what is sent on them may be lost, and must not be sent twice.
+    fn kept(&mut self, target: &Target) -> Option<Kept> {
         let fresh = |since: time::Instant| self.now < since + KEEP_IDLE;
-        self.kept.retain(|(since, _)| fresh(*since));
-        self.kept.pop().map(|(_, kept)| kept)
+        self.kept.retain(|(since, _, _)| fresh(*since));
+        let at = self.kept.iter().rposition(|(_, to, _)| to == target)?;
+        Some(self.kept.swap_remove(at).2)
     }
 
-    /// The route of the present try, with the cookies of now.
-    fn dressed_route(&mut self) -> Option<Route> {
-        let mut route = self.route.clone()?;
-        self.cookies.put(&mut route.headers);
+    fn route_of(&self, id: RequestId) -> Option<&Route> {
+        let session = Manager::session(id);
+        self.routes.iter().find(|(number, _)| *number == session).map(|(_, route)| route)
+    }
+
+    /// Where a request goes, with the cookies of now. The first one of a session decides for all.
+    fn dressed_route(&mut self, id: RequestId) -> Option<Route> {
+        if self.route_of(id).is_none() {
+            let route = self.route.clone()?;
+            if self.routes.len() >= MAX_ROUTES {
+                self.routes.remove(0);
+            }
+            self.routes.push((Manager::session(id), route));
+        }
+        let mut route = self.route_of(id)?.clone();
+        if self.route.as_ref().is_some_and(|current| current.target == route.target) {
+            self.cookies.put(&mut route.headers);
+        }
         Some(route)
     }
 

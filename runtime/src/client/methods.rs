@@ -118,7 +118,8 @@ macro_rules! engine_client_builder_methods {
             self
         }
 
-        /// The largest message, and the largest body of a response, that is taken from the server, in bytes.
+        /// The largest message, the largest body of a response, and the most that the attachments of a packet may be
+        /// together, that is taken from the server, in bytes.
         /// Default 64 MiB.
         pub fn max_message(mut self, bytes: usize) -> Self {
             self.options.engine.max_message = bytes;
@@ -134,7 +135,7 @@ macro_rules! engine_client_builder_methods {
 
         /// Bytes of received events or messages that may wait for their handlers. Default 16 MiB; above it, reading
         /// pauses, unless an acknowledgement is awaited, which may lie behind them: then it goes on up to twice as
-        /// much, or twice the largest packet (`max_message` for it and for each of its attachments), if that is more.
+        /// much, or twice `max_message`, if that is more.
         pub fn receive_budget(mut self, bytes: usize) -> Self {
             self.options.engine.receive_budget = bytes;
             self

@@ -34,6 +34,16 @@ impl Manager {
         self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
     }
 
+    /// Answers [`SocketEvent::Auth`](crate::socket::client::SocketEvent::Auth): there is none, so the socket is not
+    /// wanted any more. False, having done nothing, if it is not asked any more: the connection that it was asked for
+    /// is lost, and it will be asked again.
+    pub fn auth_failed(&mut self, now: Instant, socket: SocketKey) -> bool {
+        let now = self.tick(now);
+        let asked = self.with_sockets(|sockets, _| sockets.auth_failed(socket)).unwrap_or(false);
+        self.settle(now);
+        asked
+    }
+
     /// Takes a socket out of its namespace. The session ends with the last one.
     pub fn disconnect(&mut self, now: Instant, socket: SocketKey) {
         let now = self.tick(now);

@@ -38,7 +38,7 @@ impl Manager {
         let State::Active { engine, .. } = &mut self.state else { return };
         match &mut self.layer {
             Layer::Sockets(sockets) => {
-                let (before, most) = (sockets.inbound(), self.engine_config.most_inbound(sockets.config()));
+                let (before, most) = (sockets.inbound(), self.engine_config.most_inbound());
                 sockets.handle_message(now, engine, message);
                 // What an earlier session has brought says nothing against this one.
                 if before < most && sockets.inbound() >= most {

@@ -63,8 +63,9 @@ pub struct Config {
     pub upgrade_timeout: Duration,
     /// How long closing may take, to write what is queued. Default 2 s. The application does not wait for it.
     pub close_timeout: Duration,
-    /// The largest message, and the largest body of a response, in bytes, that is taken from the server. Default
-    /// 64 MiB: a polling server sends all that waits in one body.
+    /// The largest message, the largest body of a response, and the most that the attachments of a packet may be
+    /// together, in bytes, that is taken from the server. Default 64 MiB: a polling server sends all that waits in
+    /// one body.
     pub max_message: usize,
     /// Bytes that may wait for the server, those buffered while disconnected included. Default 16 MiB. Above it
     /// sending fails.
@@ -170,8 +171,8 @@ impl Config {
 
     /// Bytes of received events that may wait at most. A handler may await an answer that lies behind what the server
     /// has sent before: reading goes on for a second budget, and no further.
-    pub(crate) fn most_inbound(&self, sockets: &crate::socket::client::Config) -> usize {
-        let packet = self.max_message.saturating_mul(sockets.max_attachments.saturating_add(1));
-        self.receive_budget.max(packet).saturating_mul(2)
+    pub(crate) fn most_inbound(&self) -> usize {
+        // Never below what one legal packet may hold, with its attachments: it alone must not end the session.
+        self.receive_budget.max(self.max_message).saturating_mul(2)
     }
 }
