@@ -6,7 +6,7 @@ import { FOREIGN, Program, peerClientCommand, peerCommand } from "../support/pee
 
 const run = async (t, program, transport, kind) => {
   const client = new Program([...peerClientCommand(), program, transport, ...peerCommand(kind)]);
-  const end = await client.exit(120_000);
+  const end = await client.exit(300_000);
   for (const line of client.seen) t.diagnostic(`${program} over ${transport} against ${kind}: ${line}`);
   assert.equal(end, 0, client.errors);
 };

@@ -31,7 +31,7 @@ export function fetchRaw(server, path, { method = "GET", headers = {}, body } = 
     });
     request.end(body);
   });
-  const promise = within(answer, `answer to ${method} ${path}`, 8000);
+  const promise = within(answer, `answer to ${method} ${path}`);
   promise.catch(() => {}); // an aborted request rejects when nobody looks any more
   return Object.assign(promise, { abort, sent });
 }

@@ -61,7 +61,7 @@ export class Program {
   }
 
   /** Skips lines until one matches, and returns the match. */
-  async line(pattern, ms = 10_000) {
+  async line(pattern, ms = 30_000) {
     const deadline = Date.now() + ms;
     for (;;) {
       let line;
@@ -80,7 +80,7 @@ export class Program {
   }
 
   /** Waits for its end, and returns the exit code, or the name of the signal. */
-  exit(ms = 10_000) {
+  exit(ms = 30_000) {
     return within(this.exited, "end of the program", ms);
   }
 
@@ -99,13 +99,27 @@ export async function startPeer(kind, flags = {}) {
     async start() {
       const given = Object.entries({ ...flags, port: peer.port }).filter(([, value]) => value !== false);
       const args = given.flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
-      peer.program = new Program([...COMMANDS[kind](), ...args]);
-      peer.port = Number((await peer.program.line(/^listening (\d+)$/, 20_000))[1]);
+      // A port that was just left may be in use for a moment.
+      let refused;
+      const listens = async () => {
+        peer.program = new Program([...COMMANDS[kind](), ...args]);
+        try {
+          peer.port = Number((await peer.program.line(/^listening (\d+)$/))[1]);
+          return true;
+        } catch (error) {
+          await peer.program.kill();
+          if (!/in use|EADDRINUSE/i.test(error.message)) throw error;
+          refused = error;
+          return false;
+        }
+      };
+      await until(listens, `the peer server ${kind} starts`).catch((error) => {
+        throw refused ?? error;
+      });
       peer.url = `http://127.0.0.1:${peer.port}`;
     },
     kill: () => peer.program.kill(),
   };
-  // A port that was just left may be in use for a moment.
-  await until(() => peer.start().then(() => true), `the peer server ${kind} starts`, 30_000);
+  await peer.start();
   return peer;
 }
