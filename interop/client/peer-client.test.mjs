@@ -12,7 +12,8 @@ const run = async (t, program, transport, kind) => {
 };
 
 for (const kind of FOREIGN) {
-  describe(kind, () => {
+  // Each has a server of its own, and mostly waits for its restarts.
+  describe(kind, { concurrency: 3 }, () => {
     for (const transport of ["polling", "websocket", "upgrade"]) {
       test(`events, answers, namespaces and ends over ${transport}`, (t) => run(t, "basics", transport, kind));
       test(`nothing comes twice through restarts over ${transport}`, (t) => run(t, "restart", transport, kind));

@@ -27,10 +27,10 @@ def command():
     if SUT == "reference":
         return ["node", str(INTEROP / "reference" / "server.js")], INTEROP
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target"))
-    built = target / "release" / "examples" / "conformance"
+    built = target / "interop" / "examples" / "conformance"
     if built.exists():
         return [str(built)], WORKSPACE
-    cargo = "cargo run --release -q -p sansocket-tokio --example conformance --"
+    cargo = "cargo run --profile interop -q -p sansocket-tokio --example conformance --"
     return cargo.split(), WORKSPACE
 
 

@@ -8,7 +8,7 @@ const here = fileURLToPath(new URL("..", import.meta.url));
 const workspace = fileURLToPath(new URL("../..", import.meta.url));
 
 const split = (command) => (command ? command.trim().split(/\s+/) : undefined);
-const built = (name, profile) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/${profile}/examples/${name}`;
+const built = (name) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/interop/examples/${name}`;
 const python = [`${here}.venv/bin/python`];
 
 const COMMANDS = {
@@ -17,7 +17,7 @@ const COMMANDS = {
   wsgi: () => [...python, "peers/wsgi.py"],
   "npm's engine.io": () => [process.execPath, "peers/engine.mjs"],
   "python-engineio": () => [...python, "peers/engine.py"],
-  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer", "release")],
+  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer")],
 };
 
 /** What starts a peer server, without its flags. */
@@ -30,13 +30,13 @@ export const FOREIGN = ["node", "asgi", "wsgi"];
 export const FOREIGN_ENGINES = ["npm's engine.io", "python-engineio"];
 
 export const engineClientCommand = () =>
-  split(process.env.SANSOCKET_ENGINE_CLIENT) ?? [built("engine_client", "debug")];
+  split(process.env.SANSOCKET_ENGINE_CLIENT) ?? [built("engine_client")];
 
 export const blockingClientCommand = () =>
-  split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client", "debug")];
+  split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client")];
 
 export const peerClientCommand = () =>
-  split(process.env.SANSOCKET_PEER_CLIENT) ?? [built("peer_client", "release")];
+  split(process.env.SANSOCKET_PEER_CLIENT) ?? [built("peer_client")];
 
 const ENDED = Symbol("the end of stdout");
 

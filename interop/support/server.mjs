@@ -18,9 +18,9 @@ export const expected = ({ reference, sansocket }) => (ours ? sansocket : refere
 
 function example(name) {
   const target = process.env.CARGO_TARGET_DIR ?? `${workspace}/target`;
-  const built = `${target}/release/examples/${name}`;
+  const built = `${target}/interop/examples/${name}`;
   if (existsSync(built)) return [built];
-  return `cargo run --release -q -p sansocket-tokio --example ${name} --`.split(" ");
+  return `cargo run --profile interop -q -p sansocket-tokio --example ${name} --`.split(" ");
 }
 
 function command(variable, reference, name) {
