@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const OPEN: &str =
     r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
@@ -543,29 +544,34 @@ async fn a_post_that_is_never_answered_ends_the_session() {
         }
     })
     .await;
-    let client = quick(addr, POLLING).request_timeout(Duration::from_millis(200)).build().unwrap();
+    let client = quick(addr, POLLING).request_timeout(Duration::from_secs(1)).build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
     assert_eq!(error.peer_error(), Some(&PeerError::RequestTimeout), "{error:?}");
 }
 
 #[tokio::test]
 async fn what_is_awaited_ends_when_a_poll_is_refused() {
-    let addr = scripted(|mut stream, _| async move {
-        let mut polls = 0;
-        while let Some((head, body)) = request(&mut stream).await {
-            if head.starts_with("POST") {
-                answer(&mut stream, "200 OK", "ok").await;
-                if body.contains("question") {
-                    return;
+    let asked = Arc::new(Notify::new());
+    let addr = scripted(move |mut stream, _| {
+        let asked = asked.clone();
+        async move {
+            let mut polls = 0;
+            while let Some((head, body)) = request(&mut stream).await {
+                if head.starts_with("POST") {
+                    answer(&mut stream, "200 OK", "ok").await;
+                    if body.contains("question") {
+                        return asked.notify_one();
+                    }
+                } else if !head.contains("sid=") {
+                    answer(&mut stream, "200 OK", OPEN).await;
+                } else if polls == 0 {
+                    polls += 1;
+                    answer(&mut stream, "200 OK", r#"40{"sid":"y"}"#).await;
+                } else {
+                    asked.notified().await;
+                    answer(&mut stream, "400 Bad Request", r#"{"code":1,"message":"Session ID unknown"}"#)
+                        .await;
                 }
-            } else if !head.contains("sid=") {
-                answer(&mut stream, "200 OK", OPEN).await;
-            } else if polls == 0 {
-                polls += 1;
-                answer(&mut stream, "200 OK", r#"40{"sid":"y"}"#).await;
-            } else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                answer(&mut stream, "400 Bad Request", r#"{"code":1,"message":"Session ID unknown"}"#).await;
             }
         }
     })

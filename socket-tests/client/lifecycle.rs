@@ -330,22 +330,29 @@ async fn the_states_are_told_in_order() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_left_after_its_own_patience() {
-    let io = crate::server()
-        .ping_interval(Duration::from_millis(200))
-        .ping_timeout(Duration::from_millis(100))
-        .build()
-        .unwrap();
+async fn heartbeats_keep_a_client_and_silence_is_left_after_the_servers_patience() {
+    let (interval, timeout) = (Duration::from_millis(200), Duration::from_millis(1800));
+    let io = crate::server().ping_interval(interval).ping_timeout(timeout).build().unwrap();
     let addr = serve(&io).await;
-    for transports in TRANSPORTS {
-        let (log, mut lines) = log();
-        let client = quick(addr, transports).build().unwrap();
+    let (log, mut lines) = log();
+    let relays = [Relay::to(addr).await, Relay::to(addr).await, Relay::to(addr).await];
+    let mut clients = Vec::new();
+    for (relay, transports) in relays.iter().zip(TRANSPORTS) {
+        let client = quick(relay.addr, transports).reconnection(false).build().unwrap();
         told(&client, &log);
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
-        // Over several heartbeats it stays.
-        let calm = tokio::time::timeout(Duration::from_millis(900), lines.next()).await;
-        assert!(calm.is_err(), "{calm:?}");
-        assert!(client.is_connected());
+        until("it has moved", || client.transport_name() == Some(transports.last().unwrap().as_str())).await;
+        clients.push(client);
+    }
+    // For longer than the heartbeat grants without a ping, they stay.
+    let calm = tokio::time::timeout((interval + timeout) * 3 / 2, lines.next()).await;
+    assert!(calm.is_err(), "{calm:?}");
+    assert!(clients.iter().all(|client| client.is_connected()));
+    for relay in &relays {
+        relay.hush();
+    }
+    for _ in &clients {
+        lines.expect("ping timeout").await;
     }
 }
