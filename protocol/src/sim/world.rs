@@ -141,7 +141,16 @@ pub struct World {
 impl World {
     /// A world with a server and nobody else. With `transcript` it keeps a diagram of what happens.
     pub fn new(seed: u64, config: Arc<EngineConfig>, sockets: Arc<SocketConfig>, transcript: bool) -> Self {
-        let mut dice = Dice::new(seed);
+        Self::of_chance(Dice::new(seed), config, sockets, transcript)
+    }
+
+    /// The same, with all chance from `dice`: the network's is somebody's who thinks, if it is [fed](Dice::fed).
+    pub fn of_chance(
+        mut dice: Dice,
+        config: Arc<EngineConfig>,
+        sockets: Arc<SocketConfig>,
+        transcript: bool,
+    ) -> Self {
         let random = Random::new(dice.key());
         Self {
             now: Instant::ZERO,
@@ -438,12 +447,15 @@ impl World {
             .collect();
         let mut read = false;
         for (number, up) in waiting {
-            if self.may_read(number, up) {
-                if let Some(channel) = self.channels.get_mut(&number) {
-                    channel.lane(up).arrived -= 1;
-                    self.receive(number, up);
-                    read = true;
-                }
+            if !self.may_read(number, up) {
+                continue;
+            }
+            // What was read a moment ago may have broken this connection: then nothing is there any more.
+            let lane = self.channels.get_mut(&number).map(|channel| channel.lane(up));
+            if let Some(lane) = lane.filter(|lane| lane.arrived > 0) {
+                lane.arrived -= 1;
+                self.receive(number, up);
+                read = true;
             }
         }
         read
