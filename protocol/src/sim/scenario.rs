@@ -144,6 +144,8 @@ pub enum Act {
     Sleep(ClientId, Duration, bool),
     /// A client's clock is set back.
     ClockBack(ClientId, Duration),
+    /// A client's clock is set ahead.
+    ClockAhead(ClientId, Duration),
     /// A client does not read.
     Deafen(ClientId, Duration),
     /// The network repeats polls.
@@ -372,6 +374,8 @@ impl Settings {
             0..=54 => Act::Cut(client, Self::cut(dice)),
             55..=62 => Act::Stall(client, time),
             63..=69 => Act::Sleep(client, time, dice.percent(50)),
+            // No throw of its own: the scenarios of all seeds would be others.
+            70..=73 if time.as_millis() % 2 == 1 => Act::ClockAhead(client, time),
             70..=73 => Act::ClockBack(client, time),
             74..=81 => Act::Deafen(client, time),
             82..=85 => Act::Replay(client),

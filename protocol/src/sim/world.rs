@@ -61,8 +61,10 @@ pub(super) struct Node {
     pub(super) dice: Dice,
     /// What it waits for, by its own names.
     pub(super) open: BTreeMap<RequestId, u64>,
-    /// Its clock is behind the world's by this.
+    /// Its clock is behind the world's by this,
     pub(super) lag: Duration,
+    /// and ahead of it by this.
+    pub(super) lead: Duration,
     pub(super) asleep_until: Option<Instant>,
     /// Nothing new can be reached until then; whether it is refused.
     pub(super) down: Option<(Instant, bool)>,
@@ -75,13 +77,14 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn local(&self, now: Instant) -> Instant {
-        Instant::ZERO + (now - Instant::ZERO).saturating_sub(self.lag)
+        Instant::ZERO + (now + self.lead - Instant::ZERO).saturating_sub(self.lag)
     }
 
     /// By when it has to be called, in the world's time.
     fn due(&self) -> Option<Instant> {
         let Machine::Manager(manager) = &self.machine else { return None };
-        let due = manager.poll_timeout()? + self.lag;
+        let due =
+            Instant::ZERO + (manager.poll_timeout()? + self.lag - Instant::ZERO).saturating_sub(self.lead);
         Some(self.asleep_until.map_or(due, |until| due.max(until)))
     }
 }
@@ -187,6 +190,7 @@ impl World {
             dice,
             open: BTreeMap::new(),
             lag: Duration::ZERO,
+            lead: Duration::ZERO,
             asleep_until: None,
             down: None,
             stalled_until: Instant::ZERO,
