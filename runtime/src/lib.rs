@@ -16,6 +16,7 @@ mod adapter;
 mod broadcast;
 mod cell;
 pub mod client;
+mod connections;
 mod endpoint;
 pub mod engine;
 mod error;

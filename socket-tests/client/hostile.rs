@@ -631,3 +631,40 @@ async fn an_upgrade_that_goes_wrong_leaves_the_session_where_it_is() {
         assert!(client.is_connected() && lines.drain().is_empty());
     }
 }
+
+/// Another client took each piece of a response that it read for a whole payload.
+#[tokio::test]
+async fn a_polled_answer_that_comes_in_pieces_is_one_payload() {
+    let addr = scripted(|mut stream, _| async move {
+        while let Some((head, _)) = request(&mut stream).await {
+            if head.starts_with("POST") {
+                answer(&mut stream, "200 OK", "ok").await;
+                continue;
+            }
+            let body = match head.contains("sid=") {
+                false => OPEN.to_string(),
+                true => {
+                    "40{\"sid\":\"x\"}\x1e42[\"news\",\"one\"]\x1e42[\"news\",\"zwölf\"]\x1e1".to_string()
+                }
+            };
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            for piece in body.as_bytes().chunks(3) {
+                let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+                let _ = stream.write_all(&chunk).await;
+                tokio::task::yield_now().await;
+            }
+            let _ = stream.write_all(b"0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let client = quick(addr, POLLING).reconnection(false).build().unwrap();
+    let (log, mut lines) = log();
+    client.on("news", move |crate::sansocket::Data(text): crate::sansocket::Data<String>| {
+        log.note(&text);
+        async {}
+    });
+    soon(client.connect()).await.unwrap();
+    lines.expect("one").await;
+    lines.expect("zwölf").await;
+    soon(client.closed()).await;
+}

@@ -26,16 +26,24 @@ impl Play<'_> {
                 return world.fail("a client comes back once it can", detail);
             }
         }
-        // Both sides say the same.
+        // Both sides say the same, unless what one of them said went to a poll that the network had repeated: even a
+        // DISCONNECT is lost then, and no server can know.
         let told: Vec<Arc<str>> = self
             .model
             .peers
             .iter()
             .flat_map(|peer| peer.namespaces.iter().filter_map(|joined| joined.current.clone()))
+            .filter(|id| {
+                let wire = self.model.wires.get(id);
+                !wire.is_some_and(|wire| world.server().is_tainted(wire.session))
+            })
             .collect();
         let mut members = Vec::new();
         let sockets: Vec<_> = world.server().members().collect();
         for (session, socket) in sockets {
+            if world.server().is_tainted(session) {
+                continue;
+            }
             let id = world.server().socket_id(session, socket).cloned();
             let wire = id.as_ref().and_then(|id| self.model.wires.get(id));
             if wire.is_some_and(|wire| !self.raws.contains_key(&wire.client)) {

@@ -17,9 +17,6 @@
 //! [`Server::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
 //! the answer of the very client that it serves.
 
-mod pace;
-
-use self::pace::{Pace, Turn};
 use super::args::Args;
 use super::config::Config;
 use super::packet::{Packet, PacketType};
@@ -28,6 +25,7 @@ use crate::engine::packet::Message;
 use crate::engine::server::{Closed, Server as Engine};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
+use crate::pace::{Pace, Turn};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -373,7 +371,9 @@ impl Server {
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
                 if let Some(pace) = &mut self.sockets[at].pace {
-                    pace.arrives(self.now)?;
+                    if !pace.admits(self.now) {
+                        return Err(PeerError::TooManyEvents);
+                    }
                 }
                 let ack = packet.id();
                 let args = packet.into_args();
