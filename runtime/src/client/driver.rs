@@ -78,8 +78,10 @@ pub(crate) struct Driver {
     /// What the network, or the application, said last: the core knows only that it failed.
     last_error: Option<Arc<io::Error>>,
     asked_in_vain: Option<ConnectError>,
-    /// Why there is no session, for those who are not told yet, and how many failures there were before theirs.
-    failure: Option<(u64, ConnectError)>,
+    /// How many ends of sessions were told.
+    ends: u64,
+    /// Why there is no session, for those who await one and are not told yet.
+    failure: Option<ConnectError>,
     timer: Option<Box<dyn Timer>>,
     armed: Option<time::Instant>,
     armed_for: Option<Waker>,
@@ -103,6 +105,7 @@ impl Driver {
             auths: Vec::new(),
             last_error: None,
             asked_in_vain: None,
+            ends: 0,
             failure: None,
             timer: None,
             armed: None,
@@ -222,8 +225,12 @@ impl Driver {
                 }
                 Err(error) => {
                     // One that was asked for a connection that is lost by now says nothing about the next.
-                    if self.shared.cell.lock().machine.auth_failed(now, key) {
-                        self.not_connected(key, &error, context);
+                    let (connection, asked) = {
+                        let mut inner = self.shared.cell.lock();
+                        (inner.machine.connection(key), inner.machine.auth_failed(now, key))
+                    };
+                    if asked {
+                        self.not_connected(key, Some(connection), &error, context);
                     }
                 }
             }

@@ -30,7 +30,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// connected and after.
 ///
 /// What is emitted while it is not connected is kept, in order, and sent once it is, up to the builder's
-/// `send_budget`. What was sent and not acknowledged when the connection is lost may or may not have arrived.
+/// `send_budget`, which each namespace has for itself. It is kept when the server refuses or disconnects the
+/// namespace, too, for the next time that it joins: [`discard_unsent`](Self::discard_unsent) throws it away. What was
+/// sent and not acknowledged when the connection is lost may or may not have arrived.
 #[derive(Clone)]
 pub struct ClientSocket {
     shared: Arc<Shared>,
@@ -134,7 +136,8 @@ impl ClientSocket {
     /// Connects, and returns once the server has let it into the namespace.
     ///
     /// If that fails, it is not tried again: see [`start`](Self::start) for a client that goes on trying. Once
-    /// it has connected, a lost connection is made again by itself.
+    /// it has connected, a lost connection is made again by itself. Where that is under way, or `start` was called,
+    /// this awaits the next try, and the trying goes on if that fails.
     ///
     /// # Errors
     /// [`ConnectError`] says who said no.
@@ -295,10 +298,24 @@ impl ClientSocket {
         self.emit(event, args)
     }
 
+    /// Bytes of events that wait until it is connected, or with the builder's `retries` until they are acknowledged,
+    /// with 64 more for each.
+    pub fn unsent(&self) -> usize {
+        let Some(key) = self.namespace.key else { return 0 };
+        self.shared.cell.lock().machine.sockets().map_or(0, |sockets| sockets.buffered_by(key))
+    }
+
+    /// Throws away what is [unsent](Self::unsent). Acknowledgements that are awaited for it fail as disconnected.
+    pub fn discard_unsent(&self) {
+        if let Some(key) = self.namespace.key {
+            self.shared.discard(key);
+        }
+    }
+
     /// Waits until less than half of the send budget is used, or nothing will be sent unless somebody
     /// [connects](Self::connect) again.
     pub async fn ready(&self) {
-        self.shared.cell.room().await;
+        self.shared.cell.room(self.namespace.key).await;
     }
 
     /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds: its first argument, or a tuple

@@ -67,8 +67,8 @@ pub struct Config {
     /// together, in bytes, that is taken from the server. Default 64 MiB: a polling server sends all that waits in
     /// one body.
     pub max_message: usize,
-    /// Bytes that may wait for the server, those buffered while disconnected included. Default 16 MiB. Above it
-    /// sending fails.
+    /// Bytes that may wait for the server: those queued on the connection, and for each namespace by itself those
+    /// that wait until it is connected. Default 16 MiB. Above it sending fails.
     pub send_budget: usize,
     /// Bytes of received events that may wait for the application. Default 16 MiB. Above it reading pauses, unless
     /// an acknowledgement is awaited: then it goes on up to twice as much, or twice the largest packet with its
