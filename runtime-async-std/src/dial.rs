@@ -45,9 +45,20 @@ impl Dial for Dialer {
         })
     }
 
+    #[cfg(feature = "tls")]
+    fn check_secure(&self) -> io::Result<()> {
+        if self.tls.is_some() { Ok(()) } else { default_tls().map(drop) }
+    }
+
     #[cfg(not(feature = "tls"))]
     fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        Box::pin(async { Err(no_tls("turn on the feature `tls` of sansocket-async-std for https and wss")) })
+        let error = self.check_secure().err();
+        Box::pin(async { Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into())) })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn check_secure(&self) -> io::Result<()> {
+        Err(no_tls("turn on the feature `tls` of sansocket-async-std for https and wss"))
     }
 }
 

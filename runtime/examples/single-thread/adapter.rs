@@ -206,7 +206,12 @@ impl Dial for Dialer {
 
     fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         // For the sake of brevity: a TLS library for blocking streams would do here.
-        Box::pin(ready(Err(io::Error::new(io::ErrorKind::Unsupported, "this adapter has no TLS"))))
+        let error = self.check_secure().err();
+        Box::pin(ready(Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))))
+    }
+
+    fn check_secure(&self) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this adapter has no TLS"))
     }
 }
 

@@ -6,11 +6,12 @@
 mod dispatch;
 
 use super::cell::{Cell, Rest};
-use super::cookies::Cookies;
+use super::cookies::{self, Cookies};
 use super::dial::Target;
 use super::error::ConnectError;
 use super::handlers::{Job, Namespace};
 use super::http::{self, Answered, Failure, Handshake, Kept, Route};
+use super::options::{ClientBuildError, own_header};
 use super::shared::{Attempt, Shared};
 use super::websocket::{Read, State, WebSocket};
 use crate::error::HandlerError;
@@ -21,12 +22,13 @@ use crate::worker::with_buffers;
 use ::http::HeaderMap;
 use sansocket_protocol::client::Manager;
 use sansocket_protocol::client::Url;
+use sansocket_protocol::engine;
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{AckOutcome, SocketKey};
+use sansocket_protocol::socket::client::{AckOutcome, Auth, SocketKey};
 use sansocket_protocol::time;
 use std::future::Future;
 use std::io;
@@ -52,7 +54,8 @@ enum Exchange {
     WebSocket(BoxFuture<Result<Handshake, Failure>>),
 }
 
-type AskedAuth = BoxFuture<Result<Option<String>, ConnectError>>;
+type Parameters = Vec<(String, String)>;
+type AskedAuth = BoxFuture<Result<Auth, ConnectError>>;
 
 /// The task of a client.
 pub(crate) struct Driver {
@@ -220,7 +223,10 @@ impl Driver {
             let now = self.now;
             match answer {
                 Ok(auth) => {
-                    let auth = auth.as_deref().map(str::as_bytes);
+                    let auth = match &auth {
+                        Auth::Fixed(json) => Some(&**json),
+                        Auth::None | Auth::Ask => None,
+                    };
                     self.shared.cell.lock().machine.authenticate(now, key, auth);
                 }
                 Err(error) => {
@@ -241,18 +247,13 @@ impl Driver {
     /// Dials where the application said.
     fn dial(&mut self, attempt: Result<Attempt, ConnectError>) {
         let now = self.now;
-        let attempt = attempt.and_then(|attempt| {
-            let url =
-                Url::parse(&attempt.url).map_err(|error| ConnectError::Application(error.to_string()))?;
-            Ok((url, attempt.headers))
-        });
+        let attempt = attempt.and_then(|attempt| self.judge(attempt).map_err(ConnectError::from));
         if self.cell().lock().machine.engine().is_some() {
             // It was asked for a try that is over.
             return;
         }
         match attempt {
-            Ok((url, headers)) => {
-                let query = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
+            Ok((url, headers, query)) => {
                 let route = self.route_to(&url, headers);
                 if self.route.as_ref().is_some_and(|before| before.target != route.target) {
                     // They are the other server's.
@@ -267,6 +268,20 @@ impl Driver {
                 self.shared.cell.lock().machine.dial_failed(now);
             }
         }
+    }
+
+    /// What the application said, if it can be dialled: as the options are judged before the first try.
+    fn judge(&self, attempt: Attempt) -> Result<(Url, HeaderMap, Parameters), ClientBuildError> {
+        let url = Url::parse(&attempt.url)?;
+        if let Some(name) = own_header(&attempt.headers) {
+            return Err(ClientBuildError::OwnHeader(name.clone()));
+        }
+        if url.secure {
+            self.shared.dial.check_secure().map_err(ClientBuildError::Tls)?;
+        }
+        let query: Parameters = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
+        engine::client::Config::default().path(&self.shared.settings.path).query(query.clone()).check()?;
+        Ok((url, attempt.headers, query))
     }
 
     fn route_to(&self, url: &Url, headers: HeaderMap) -> Route {
@@ -419,6 +434,7 @@ impl Driver {
         if self.route.as_ref().is_some_and(|current| current.target == route.target) {
             self.cookies.put(&mut route.headers);
         }
+        cookies::join(&mut route.headers);
         Some(route)
     }
 

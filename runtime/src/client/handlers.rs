@@ -15,7 +15,7 @@ use crate::trace::is_heard;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::SocketKey;
+use sansocket_protocol::socket::client::{Auth, SocketKey};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,8 +78,7 @@ impl Table {
 }
 
 /// Gives the auth for a namespace, each time it is joined.
-pub(crate) type AskAuth =
-    Arc<dyn Fn() -> BoxFuture<Result<Option<String>, ConnectError>> + Send + Sync + 'static>;
+pub(crate) type AskAuth = Arc<dyn Fn() -> BoxFuture<Result<Auth, ConnectError>> + Send + Sync + 'static>;
 
 /// A namespace of a client.
 pub(crate) struct Namespace {

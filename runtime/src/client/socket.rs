@@ -93,13 +93,13 @@ impl ClientSocket {
 
     // --- connecting -------------------------------------------------------------------------------------------
 
-    /// Sets what is shown to the server when it joins the namespace: anything that serializes to an object.
+    /// Sets what is shown to the server when it joins the namespace: anything that serializes to an object, or `null`
+    /// for nothing.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON.
+    /// If the value cannot be written as JSON, or is no object.
     pub fn auth<T: Serialize + ?Sized>(&self, auth: &T) -> Result<&Self, serde_json::Error> {
-        let auth = serde_json::to_vec(auth)?;
-        self.set_auth(Auth::Fixed(auth.into()));
+        self.set_auth(super::auth::encode(auth)?);
         Ok(self)
     }
 
@@ -114,12 +114,12 @@ impl ClientSocket {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let ask = move || -> BoxFuture<Result<Option<String>, ConnectError>> {
+        let ask = move || -> BoxFuture<Result<Auth, ConnectError>> {
             let future = auth();
             Box::pin(async move {
                 let auth = future.await.map_err(|error| ConnectError::Application(error.to_string()))?;
-                let json = serde_json::to_string(&auth);
-                json.map(Some).map_err(|error| ConnectError::Application(error.to_string()))
+                let auth = super::auth::encode(&auth);
+                auth.map_err(|error| ConnectError::Application(error.to_string()))
             })
         };
         let before = self.namespace.ask.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(ask));
