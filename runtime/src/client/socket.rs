@@ -203,6 +203,12 @@ impl ClientSocket {
         self.change(|table| table.add(event, handler))
     }
 
+    /// As [`on`](Self::on), for the next `event` only: then the handler is gone.
+    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        let handler = erase(handler);
+        self.change(|table| table.add_once(event, handler))
+    }
+
     /// Removes all handlers of `event`.
     pub fn off(&self, event: &str) -> &Self {
         self.change(|table| table.remove(event))
@@ -214,10 +220,20 @@ impl ClientSocket {
         self.change(|table| table.any.push(handler))
     }
 
+    /// Removes all handlers of [`on_any`](Self::on_any).
+    pub fn off_any(&self) -> &Self {
+        self.change(|table| table.any.clear())
+    }
+
     /// Runs for events that have no handler of their own.
     pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
         self.change(|table| table.fallback.push(handler))
+    }
+
+    /// Removes all handlers of [`on_fallback`](Self::on_fallback). A loop over the [`events`](Self::events) stays.
+    pub fn off_fallback(&self) -> &Self {
+        self.change(super::handlers::Table::remove_fallback)
     }
 
     /// Runs each time that it has connected: the first time, and after each loss.
