@@ -417,3 +417,16 @@ impl Dial for Insecure {
         Err(io::Error::other("no TLS here"))
     }
 }
+
+#[tokio::test]
+async fn a_name_is_tried_at_all_its_addresses() {
+    // Where `localhost` has an address of each kind, one of them refuses.
+    let (_io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = crate::client(&format!("http://localhost:{}", addr.port()))
+            .transports(transports.iter().copied())
+            .build()
+            .unwrap();
+        soon(client.connect()).await.unwrap();
+    }
+}

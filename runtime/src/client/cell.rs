@@ -120,8 +120,12 @@ impl Cell {
 
     // --- the task's side ------------------------------------------------------------------------------------------
 
-    pub(crate) fn wake_up(&self) {
-        self.lock().awake = true;
+    /// The task looks at everything from now on. Returns whether it was woken by a command, and other tasks are likely
+    /// to give some, too: several await answers, which often come together.
+    pub(crate) fn wake_up(&self) -> bool {
+        let mut inner = self.lock();
+        inner.awake = true;
+        inner.acks.len() > 1 && inner.machine.has_transmit()
     }
 
     /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive; `busy`

@@ -89,6 +89,8 @@ pub(crate) struct Driver {
     armed: Option<time::Instant>,
     armed_for: Option<Waker>,
     now: time::Instant,
+    /// It has let other tasks go first.
+    yielded: bool,
 }
 
 impl Driver {
@@ -114,6 +116,7 @@ impl Driver {
             armed: None,
             armed_for: None,
             now: time::Instant::ZERO,
+            yielded: false,
         }
     }
 
@@ -491,7 +494,14 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.cell().wake_up();
+        let has_company = this.cell().wake_up();
+        if has_company && !this.yielded {
+            // Their events and this one leave in one write.
+            this.yielded = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.yielded = false;
         this.now = this.cell().now();
         this.poll_exchanges(context);
         this.poll_asked(context);
@@ -512,7 +522,7 @@ impl Future for Driver {
                 Rest::Over => return Poll::Ready(()),
                 Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
                 Rest::Asleep(_) | Rest::Awake => {
-                    this.cell().wake_up();
+                    let _ = this.cell().wake_up();
                     this.now = this.cell().now();
                     this.poll_exchanges(context);
                     this.poll_read(context);
