@@ -154,3 +154,31 @@ async fn a_server_that_lets_in_and_throws_out_is_not_asked_in_a_hurry() {
     assert!(polls <= dials * 20, "{polls} polls for {dials} tries");
     client.close();
 }
+
+// One worker, whose next task is the one that was woken last: the client's, after each single event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_several_tasks_ask_leaves_together() {
+    const TASKS: usize = 16;
+    const CALLS: usize = 100;
+    let io = sansocket::Server::builder().build().expect("a server");
+    io.root().on("ask", async |sansocket::Data(number): sansocket::Data<usize>| number);
+    let counted = counted(serve(&io).await, TRANSPORTS[1]);
+    soon(counted.client.connect()).await.expect("it is let in");
+    let before = counted.polls.load(Ordering::Relaxed);
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let client = counted.client.clone();
+            tokio::spawn(async move {
+                for number in 0..CALLS {
+                    assert_eq!(client.call::<_, usize>("ask", &number).await.expect("an answer"), number);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        soon(task).await.expect("all answers");
+    }
+    let polls = counted.polls.load(Ordering::Relaxed) - before;
+    // Two to let the others go first and to write, one to read, for each round of all; some rounds are of a few.
+    assert!(polls < TASKS * CALLS / 2, "{polls} polls for {} questions", TASKS * CALLS);
+}

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-const OPEN: &str =
+pub(crate) const OPEN: &str =
     r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 
 /// Runs `script` on each connection, with the number of connections before it.
@@ -35,7 +35,7 @@ where
 }
 
 /// The head of a request; empty if there is none any more.
-async fn head(stream: &mut TcpStream) -> String {
+pub(crate) async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -72,13 +72,17 @@ async fn forever<T>(kept: T) {
 /// Answers a WebSocket's handshake.
 async fn websocket(stream: &mut TcpStream) {
     let head = head(stream).await;
+    stream.write_all(accepted(&head).as_bytes()).await.unwrap();
+}
+
+/// The answer to the head of that handshake.
+pub(crate) fn accepted(head: &str) -> String {
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
-    let response = format!(
+    format!(
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-accept: {}\r\n\r\n",
         accept_key(key)
-    );
-    stream.write_all(response.as_bytes()).await.unwrap();
+    )
 }
 
 fn text_frame(text: &str) -> Vec<u8> {

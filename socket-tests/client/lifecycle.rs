@@ -1,10 +1,11 @@
 //! How a client's connection ends, and when it comes back.
 
-use crate::sansocket::{Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
+use crate::sansocket::{AckError, Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{Lines, Log, log, logged, serve, soon, until};
 use sansocket_protocol::client::Status;
 use sansocket_protocol::error::CloseReason;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,17 +279,67 @@ async fn nobody_waits_for_room_that_will_not_come() {
     let nowhere = client.namespace("/nowhere");
     nowhere.emit("x", &"x".repeat(900)).unwrap();
     // Nobody has told it to connect.
-    soon(client.ready()).await;
+    soon(nowhere.ready()).await;
     client.start();
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        async move { client.ready().await }
-    });
     soon(client.connected()).await.unwrap();
-    assert!(!waiting.is_finished());
-    client.disconnect();
-    soon(waiting).await.unwrap();
-    assert!(client.buffered() >= 900);
+    soon(nowhere.ready()).await;
+
+    // While it may come yet, it is waited for, and no longer.
+    let (log, mut lines) = log();
+    nowhere.auth_with(move || {
+        log.note("asked");
+        std::future::pending::<Result<(), String>>()
+    });
+    nowhere.start();
+    lines.expect("asked").await;
+    for end in [ClientSocket::disconnect, ClientSocket::discard_unsent] {
+        nowhere.start();
+        let mut waiting = Box::pin(nowhere.ready());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        end(&nowhere);
+        soon(waiting).await;
+    }
+    assert_eq!((nowhere.unsent(), client.buffered()), (0, 0));
+    assert!(client.is_connected());
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_refused_takes_no_room_from_the_others() {
+    let (_io, addr, mut heard) = server().await;
+    let relay = Relay::to(addr).await;
+    for transports in TRANSPORTS {
+        let client = quick(relay.addr, transports).send_budget(1000).build().unwrap();
+        let (log, mut lines) = log();
+        told(&client, &log);
+        let nowhere = client.namespace("/nowhere");
+        nowhere.emit("x", &"x".repeat(900)).unwrap();
+        soon(nowhere.connect()).await.unwrap_err();
+        assert!(nowhere.emit("x", &"x".repeat(900)).is_err());
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        client.emit("note", &1).unwrap();
+        heard.expect("1").await;
+
+        relay.close();
+        lines.next().await;
+        client.emit("note", &2).unwrap();
+        client.emit("note", &3).unwrap();
+        relay.open();
+        lines.expect("connected").await;
+        heard.expect("2").await;
+        heard.expect("3").await;
+
+        // It is kept until it is thrown away.
+        assert!(nowhere.unsent() > 900);
+        let answer = nowhere.call::<_, ()>("x", &());
+        nowhere.discard_unsent();
+        assert_eq!(nowhere.unsent(), 0);
+        assert!(matches!(soon(answer).await, Err(AckError::Disconnected)));
+        nowhere.emit("x", &"x".repeat(900)).unwrap();
+        client.close();
+        assert_eq!(client.buffered(), 0);
+    }
 }
 
 #[tokio::test]

@@ -123,9 +123,12 @@ impl Play<'_> {
                 continue;
             }
             let now = self.clock(world, client);
-            // What is sent until it is acknowledged counts a second time while it is on its way, once a namespace.
-            let budget =
-                self.settings().clients[at].send_budget.max(self.largest) + 2 * self.largest + OVERHEAD;
+            // What is sent until it is acknowledged counts a second time while it is on its way, once a namespace. Each
+            // namespace has a budget of its own for what waits until it is connected.
+            let settings = &self.settings().clients[at];
+            let budget = settings.send_budget.max(self.largest) * settings.namespaces.max(1)
+                + 2 * self.largest
+                + OVERHEAD;
             let peer = &self.model.peers[at];
             let overdue =
                 peer.acks.iter().find(|(_, awaited)| awaited.deadline.is_some_and(|deadline| deadline < now));
