@@ -3,6 +3,7 @@
 use crate::cell::{Answer, Cell, Clock};
 use crate::handshake::{Connection as Peer, Handshake};
 use crate::http::{HeaderView, ResponseBody, head, response, target};
+use crate::refused::RefusedRequest;
 use crate::runtime::{BoxFuture, Runtime};
 use crate::session::{Application, Session};
 use crate::signal::Signal;
@@ -47,6 +48,8 @@ pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
 pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send + Sync>;
 /// Changes the headers of responses.
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
+/// Hears of requests that were refused.
+pub(crate) type OnRefused = Box<dyn Fn(&RefusedRequest) + Send + Sync>;
 /// Makes the application of a session.
 pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Application>> + Send + Sync>;
 
@@ -58,6 +61,7 @@ pub(crate) struct Hooks {
     pub(crate) client_address: Option<ClientAddress>,
     pub(crate) initial_headers: Option<ChangeHeaders>,
     pub(crate) headers: Option<ChangeHeaders>,
+    pub(crate) refused: Option<OnRefused>,
 }
 
 /// Deadlines against peers that are slow on purpose.
@@ -220,6 +224,7 @@ impl Host {
         B::Data: Send,
         B::Error: Send,
     {
+        let answered = |reply| self.answer(request, peer, reply);
         let headers = HeaderView(request.headers());
         let target = target(request);
         let head = head(request, target, &headers);
@@ -233,20 +238,20 @@ impl Host {
                     count(&self.counters.bad_requests);
                 }
                 self.config.decorate(&head, &mut reply);
-                return response(reply);
+                return answered(reply);
             }
-            _ => return response(CoreResponse::new(404)),
+            _ => return answered(CoreResponse::new(404)),
         };
         let switch = if head.is_websocket_upgrade() {
             match (accept_upgrade(request.method(), request.headers()), upgrade) {
                 (Ok(accept), Some(upgrade)) => Some((accept, upgrade)),
                 (Ok(_), None) => {
                     debug!("this host cannot switch protocols: its connections must be served with upgrades");
-                    return response(CoreResponse::upgrade_refusal(RefusalCode::BadRequest.message()));
+                    return answered(CoreResponse::upgrade_refusal(RefusalCode::BadRequest));
                 }
                 (Err(error), _) => {
                     debug!(%error, "a WebSocket handshake was refused");
-                    return response(CoreResponse::upgrade_refusal(RefusalCode::BadRequest.message()));
+                    return answered(CoreResponse::upgrade_refusal(RefusalCode::BadRequest));
                 }
             }
         } else {
@@ -259,7 +264,7 @@ impl Host {
                 Ok(cell) => cell,
                 Err(mut refusal) => {
                     self.config.decorate(&head, &mut refusal);
-                    return response(refusal);
+                    return answered(refusal);
                 }
             },
         };
@@ -275,7 +280,7 @@ impl Host {
         let Some(wants) = wants else {
             let mut refusal = CoreResponse::refusal(RefusalCode::UnknownSession);
             self.config.decorate(&head, &mut refusal);
-            return response(refusal);
+            return answered(refusal);
         };
         let mut pending = Pending { cell: &cell, id, answered: false };
         let mut receiver = receiver;
@@ -290,10 +295,10 @@ impl Host {
                 }
                 Some(Either::Answer(answer)) => early = Some(answer),
                 // Dropping `pending` tells the session.
-                Some(Either::Body(Err(()))) => return response(CoreResponse::new(400)),
+                Some(Either::Body(Err(()))) => return answered(CoreResponse::new(400)),
                 None => {
                     debug!("the body of a POST took too long");
-                    return response(CoreResponse::new(408).header("connection", "close"));
+                    return answered(CoreResponse::new(408).header("connection", "close"));
                 }
             }
         }
@@ -312,7 +317,7 @@ impl Host {
                         within(&runtime, limit, throw_away(body)).await;
                     }));
                 }
-                response(*reply)
+                answered(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {
                 let left = cell.with_inner(|inner| {
@@ -323,18 +328,27 @@ impl Host {
                     None
                 });
                 if left.is_some() {
-                    return response(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession.message()));
+                    return answered(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession));
                 }
                 let mut reply = CoreResponse::new(101)
                     .header("connection", "Upgrade")
                     .header("upgrade", "websocket")
                     .header("sec-websocket-accept", accept);
                 self.config.decorate(&head, &mut reply);
-                response(reply)
+                answered(reply)
             }
             // The session is gone, or the request overlapped another: its connection ends.
-            _ => response(CoreResponse::new(400).header("connection", "close")),
+            _ => answered(CoreResponse::new(400).header("connection", "close")),
         }
+    }
+
+    /// The answer to a request. Whoever wants to hear of refusals is told of one.
+    fn answer(&self, request: &Request<()>, peer: Peer, reply: CoreResponse) -> Response<ResponseBody> {
+        if let (Some(hook), Some(refusal)) = (&self.hooks.refused, reply.refused()) {
+            let refused = RefusedRequest::new(request, peer, &self.config, reply.status, refusal);
+            let _ = self.caught(|| hook(&refused));
+        }
+        response(reply)
     }
 
     /// Opens a session, if the application lets the client in.

@@ -303,9 +303,39 @@ impl Server {
         self
     }
 
+    /// [`Namespace::once`] of the main namespace.
+    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+        self.root().once(event, handler);
+        self
+    }
+
     /// [`Namespace::off`] of the main namespace.
     pub fn off(&self, event: &str) -> &Self {
         self.root().off(event);
+        self
+    }
+
+    /// [`Namespace::off_any`] of the main namespace.
+    pub fn off_any(&self) -> &Self {
+        self.root().off_any();
+        self
+    }
+
+    /// [`Namespace::off_fallback`] of the main namespace.
+    pub fn off_fallback(&self) -> &Self {
+        self.root().off_fallback();
+        self
+    }
+
+    /// [`Namespace::on_any_outgoing`] of the main namespace.
+    pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
+        self.root().on_any_outgoing(hook);
+        self
+    }
+
+    /// [`Namespace::off_any_outgoing`] of the main namespace.
+    pub fn off_any_outgoing(&self) -> &Self {
+        self.root().off_any_outgoing();
         self
     }
 

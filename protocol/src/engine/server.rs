@@ -226,8 +226,7 @@ impl Server {
                 });
                 self.control.push_back(Transmit::AcceptWebSocket { request });
             } else {
-                let message = RefusalCode::BadRequest.message();
-                self.respond(request, Response::upgrade_refusal(message));
+                self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             }
             return Wants::Answer;
         }
