@@ -91,12 +91,14 @@ pub(crate) struct Host {
     router: Mutex<Router<Arc<Cell>>>,
     application: MakeApplication,
     next_request: AtomicU64,
-    /// Session tasks that run.
+    /// Tasks that run: of sessions, and of concurrent handlers.
     tasks: AtomicUsize,
     /// Shutdown has begun.
     pub(crate) closing: Signal,
+    /// The patience of a shutdown is over: what is left goes now.
+    pub(crate) cut: Signal,
     /// Shutdown is done: no session is left.
-    closed: Signal,
+    pub(crate) closed: Signal,
 }
 
 impl Host {
@@ -124,6 +126,7 @@ impl Host {
             next_request: AtomicU64::new(0),
             tasks: AtomicUsize::new(0),
             closing: Signal::default(),
+            cut: Signal::default(),
             closed: Signal::default(),
         }
     }
@@ -186,11 +189,14 @@ impl Host {
             self.closed.give();
         }
         if within(self.runtime(), timeout, self.closed.wait()).await.is_none() {
+            self.cut.give();
             let cells: Vec<Arc<Cell>> = self.router().sessions().cloned().collect();
             for cell in &cells {
                 session::abort(cell, CloseReason::ServerShuttingDown);
             }
             within(self.runtime(), CUT_OFF, self.closed.wait()).await;
+            // Whatever still blocks a thread, nothing more is accepted.
+            self.closed.give();
         }
     }
 
@@ -402,7 +408,7 @@ impl Host {
             return Err(grant.refuse(None));
         };
         // Counted before it can be found, so that a shutdown does not end without it.
-        self.tasks.fetch_add(1, Ordering::AcqRel);
+        self.task_begun();
         let mut entered = None;
         let registered = self.router().register_from(address, id, |id| {
             let machine =
@@ -445,7 +451,13 @@ impl Host {
         }
     }
 
-    fn task_ended(&self) {
+    /// A task begins that a shutdown waits for.
+    pub(crate) fn task_begun(&self) {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It has ended.
+    pub(crate) fn task_ended(&self) {
         if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 && self.closing.is_given() {
             self.closed.give();
         }

@@ -19,8 +19,10 @@ use sansocket_protocol::server::Event;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
 use std::any::Any;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 /// The sockets of one session, with what is constant for each looked up once.
 pub(crate) struct Sockets {
@@ -378,10 +380,11 @@ fn spawn_concurrent(
     let counters = server.host.counters.clone();
     let task = async move {
         let mut work = Work::Event { future, done };
+        let mut cut = Box::pin(permit.cut());
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
-            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
-            Ok(std::task::Poll::Ready(())) => std::task::Poll::Ready(Ok(())),
-            Err(panic) => std::task::Poll::Ready(Err(panic)),
+            Ok(Poll::Pending) => cut.as_mut().poll(context).map(|()| Ok(())),
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Err(panic) => Poll::Ready(Err(panic)),
         });
         let result = finished.await;
         if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
@@ -390,6 +393,9 @@ fn spawn_concurrent(
             let socket = &done.socket;
             let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));
         }
+        // What the handler had captured goes before the shutdown hears that it is done.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        drop(cut);
         drop(permit);
     };
     server.spawn(Box::pin(task));

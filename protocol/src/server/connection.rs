@@ -453,7 +453,7 @@ impl Connection {
     }
 
     /// The next thing that the application should know. While more than half of the send budget is used, events
-    /// of this client wait: a fast client that is answered paces itself.
+    /// of this client wait, unless it has brought about the end: a fast client that is answered paces itself.
     pub fn poll_event(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.upgraded) {
             return Some(Event::Upgraded);
@@ -484,7 +484,7 @@ impl Connection {
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        let answers_only = self.engine.is_open() && !self.has_room();
+        let answers_only = self.is_paced();
         match &mut self.layer {
             Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
             Layer::Messages { held: true, .. } => None,
@@ -550,8 +550,14 @@ impl Connection {
         now
     }
 
+    /// Whether events wait until the client has read more of what it was sent. Not those that it sent before it brought
+    /// about the end: no more can follow them, and they are handled first.
+    fn is_paced(&self) -> bool {
+        self.engine.is_open() && !self.engine.is_ending() && !self.has_room()
+    }
+
     fn has_layer_event(&self) -> bool {
-        let answers_only = self.engine.is_open() && !self.has_room();
+        let answers_only = self.is_paced();
         self.upgraded
             || match &self.layer {
                 Layer::Sockets(sockets) => sockets.has_event(answers_only),
