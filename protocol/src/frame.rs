@@ -35,6 +35,8 @@ pub struct Frame {
 
 /// Room for the arguments of an ordinary event.
 const INITIAL_CAPACITY: usize = 124;
+/// Less than this is not worth an allocation of another size.
+const MOST_SPARE: usize = 4096;
 
 impl From<&Frame> for Frame {
     /// Shares it.
@@ -170,7 +172,7 @@ impl Frame {
     }
 
     fn from_text(text: Vec<u8>) -> Self {
-        Self { text: Bytes::from(text), attachments: None }
+        Self { text: kept(text), attachments: None }
     }
 
     fn with_args<T: ToArgs + ?Sized>(
@@ -215,8 +217,16 @@ impl Frame {
         // Only now is it known to be a binary packet: 2 becomes 5, 3 becomes 6, and the count comes in between.
         let count = attachments.len().to_string();
         text.splice(1..2, [digit.saturating_add(3)].into_iter().chain(count.bytes()).chain([b'-']));
-        Ok(Self { text: Bytes::from(text), attachments: Some(attachments.into()) })
+        Ok(Self { text: kept(text), attachments: Some(attachments.into()) })
     }
+}
+
+/// The text as it waits in queues, which count its length: much more than that it must not hold.
+fn kept(mut text: Vec<u8>) -> Bytes {
+    if text.capacity().saturating_sub(text.len()) > MOST_SPARE {
+        text.shrink_to_fit();
+    }
+    Bytes::from(text)
 }
 
 /// The engine's digit, the packet's digit and the namespace, with room for what comes behind.
@@ -248,6 +258,20 @@ mod tests {
             }
         }
         assert_eq!(Frame::event("/", "bare", None, &()).unwrap().to_event().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_large_message_holds_no_more_than_its_text() {
+        for bytes in [10_000, 70_000, 1_000_000] {
+            let word = "x".repeat(bytes / 100);
+            let words: Vec<&str> = core::iter::repeat_n(&*word, 100).collect();
+            let held = allocation_counter::measure(|| {
+                let frame = Frame::event("/", "e", None, &words).unwrap();
+                assert!(frame.wire_len() >= bytes);
+                core::mem::forget(frame);
+            });
+            assert!(held.bytes_current as usize <= bytes + 2 * MOST_SPARE, "{held:?}");
+        }
     }
 
     #[test]

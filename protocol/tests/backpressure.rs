@@ -100,7 +100,7 @@ fn a_drain_is_not_cut_short_by_who_sends_too_late() {
 
 #[test]
 fn many_small_messages_are_not_free() {
-    let t = Server::engine(Config::default().max_payload(1000).send_budget(3300).overflow(Overflow::Fail));
+    let t = Server::engine(Config::default().max_payload(1000).send_budget(19_300).overflow(Overflow::Fail));
     t.open();
     let empty = Frame::text_message("");
     let sent = (0..1000).take_while(|_| t.with(|c| c.send(&empty)).is_ok()).count();

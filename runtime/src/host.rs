@@ -323,6 +323,7 @@ impl Host {
                         within(&runtime, limit, throw_away(body)).await;
                     }));
                 }
+                reply.body = cell.count_unread(std::mem::take(&mut reply.body));
                 answered(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {

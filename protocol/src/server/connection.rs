@@ -184,7 +184,7 @@ impl Connection {
         self.engine.config().max_payload
     }
 
-    /// Bytes that wait for the client, with 32 more for each message that is not given out yet.
+    /// Bytes that wait for the client, with 192 more for each message that is not given out yet.
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
             Layer::Sockets(sockets) => sockets.behind(),
@@ -278,8 +278,8 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet. It is given no more while
-    /// there are 64 KiB or more, so it has to say 0 when all is written.
+    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
+    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);
