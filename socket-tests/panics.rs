@@ -3,6 +3,8 @@
 use crate::sansocket::{DisconnectReason, Server, Socket, State};
 use crate::suite::support::{Client, Lines, Log, logged, serve, until};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// Panics, in a way of which the compiler does not know that nothing follows.
 fn fail(message: &str) {
@@ -63,6 +65,35 @@ async fn a_panic_closes_its_own_socket_only() {
         client.join("/", "").await;
         assert_eq!(client.ask(r#"["fine"]"#).await, r#"["fine"]"#);
     }
+}
+
+#[tokio::test]
+async fn a_panic_after_the_client_has_left_takes_nothing_from_the_disconnect_handler() {
+    let go = Arc::new(Notify::new());
+    let (io, mut lines) = logged(crate::server().state(go.clone()));
+    io.on("join", async |socket: Socket, State(go): State<Arc<Notify>>, State(log): State<Log>| {
+        socket.join("kitchen").expect("there is room");
+        log.note("joined");
+        go.notified().await;
+        fail("too late");
+    });
+    io.on_disconnect(async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
+        log.note(format_args!("{} {reason}", socket.rooms().join(" in ").len()));
+        assert!(socket.rooms().iter().any(|room| **room == *"kitchen"), "{:?}", socket.rooms());
+        fail("once more");
+    });
+    let mut client = Client::joined(serve(&io).await).await;
+    client.emit(r#"["join"]"#).await;
+    lines.expect("joined").await;
+    let socket = io.root().sockets().pop().expect("it has joined");
+    drop(client);
+    until("the server hears that it has left", || !socket.is_connected()).await;
+    go.notify_one();
+    lines.expect("error: the handler panicked: too late").await;
+    lines.expect("31 transport close").await;
+    lines.expect("error: the handler panicked: once more").await;
+    until("the hub forgets it", || io.root().is_empty()).await;
+    until("the session ends", || io.clients_count() == 0).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What a shutdown lets finish, and what it cuts.
 
-use crate::sansocket::{DisconnectReason, State};
+use crate::sansocket::{DisconnectReason, Server, State};
 use crate::suite::support::{
-    Client, Log, Message, Poller, Response, logged, send_request, serve, soon, until,
+    Client, Lines, Log, Message, Poller, Response, get, logged, send_request, serve, soon, until,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +84,86 @@ async fn handlers_finish_and_their_answers_arrive() {
     lines.expect("finished").await;
     lines.expect("disconnected").await;
     soon(shutdown).await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_client_between_two_polls_fetches_its_rest() {
+    let (io, mut lines) = logged(crate::server());
+    io.on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let listening = io.listen("127.0.0.1:0").await.expect("a port");
+    let addr = listening.local_addr();
+    let poller = Poller::joined(addr).await;
+    io.emit("queued", &1).expect("encoded");
+    let shutdown = tokio::spawn({
+        let io = io.clone();
+        async move { io.shutdown(Duration::from_secs(3600)).await }
+    });
+    lines.expect("server shutting down").await;
+    // Each request comes on a connection of its own.
+    let refused = get(addr, "/socket.io/?EIO=4&transport=polling").await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(poller.poll().await, [r#"42["queued",1]"#]);
+    assert!(!shutdown.is_finished());
+    assert_eq!(poller.poll().await, ["6", "1"]);
+    soon(shutdown).await.expect("no panic");
+    soon(listening.wait()).await;
+    assert!(TcpStream::connect(addr).await.is_err(), "it accepts no more");
+}
+
+#[tokio::test]
+async fn a_listener_that_is_stopped_before_frees_its_port_at_once() {
+    let (io, _lines) = logged(crate::server());
+    let listening = io.listen("127.0.0.1:0").await.expect("a port");
+    let addr = listening.local_addr();
+    let _poller = Poller::joined(addr).await;
+    listening.stop();
+    soon(listening.wait()).await;
+    assert!(TcpStream::connect(addr).await.is_err(), "it accepts no more");
+    assert_eq!(io.clients_count(), 1);
+}
+
+/// A server whose concurrent handler waits, and a client that has called it.
+async fn at_work(go: Arc<Notify>) -> (Server, Lines, Client) {
+    struct Note(Log);
+    impl Drop for Note {
+        fn drop(&mut self) {
+            self.0.note("gone");
+        }
+    }
+    let (io, mut lines) = logged(crate::server().state(go));
+    io.on_concurrent("work", async |State(go): State<Arc<Notify>>, State(log): State<Log>| {
+        let log = Note(log);
+        log.0.note("begun");
+        go.notified().await;
+        log.0.note("finished");
+    });
+    let mut client = Client::joined(serve(&io).await).await;
+    client.emit(r#"["work"]"#).await;
+    lines.expect("begun").await;
+    (io, lines, client)
+}
+
+#[tokio::test]
+async fn concurrent_handlers_are_waited_for() {
+    let go = Arc::new(Notify::new());
+    let (io, mut lines, mut client) = at_work(go.clone()).await;
+    let shutdown = tokio::spawn({
+        let io = io.clone();
+        async move { io.shutdown(Duration::from_secs(3600)).await }
+    });
+    client.rest().await;
+    until("the session has ended", || io.clients_count() == 0).await;
+    assert!(!shutdown.is_finished());
+    go.notify_one();
+    soon(shutdown).await.expect("no panic");
+    assert_eq!(lines.drain(), ["finished", "gone"]);
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_concurrent_handlers() {
+    let (io, mut lines, _client) = at_work(Arc::default()).await;
+    soon(io.shutdown(Duration::from_millis(50))).await;
+    assert_eq!(lines.drain(), ["gone"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! A message, encoded once and shared by all who receive it.
 
+use crate::socket::args::Args;
 use crate::socket::encode::{ArgsEncoder, EncodeError, Message, ToArgs};
-use crate::socket::packet::{is_namespace, is_reserved};
+use crate::socket::packet::{Packet, is_namespace, is_reserved};
+use crate::socket::reassembly::Reassembly;
 use crate::socket::write::{push_string, push_u64};
 use alloc::string::ToString;
 use alloc::sync::Arc;
@@ -33,6 +35,8 @@ pub struct Frame {
 
 /// Room for the arguments of an ordinary event.
 const INITIAL_CAPACITY: usize = 124;
+/// Less than this is not worth an allocation of another size.
+const MOST_SPARE: usize = 4096;
 
 impl From<&Frame> for Frame {
     /// Shares it.
@@ -140,13 +144,35 @@ impl Frame {
         self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
+    /// The event that it is, as its receiver gets it: for who wants to see what leaves. `None` for anything else.
+    ///
+    /// ```
+    /// use sansocket_protocol::frame::Frame;
+    ///
+    /// let event = Frame::event("/chat", "said", Some(4), &("ada", "hello"))?.to_event().unwrap();
+    /// assert_eq!(event.event().unwrap(), "said");
+    /// assert_eq!(event.decode::<(String, String)>().unwrap().1, "hello");
+    /// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
+    /// ```
+    pub fn to_event(&self) -> Option<Args> {
+        let (b"4", b'2' | b'5') = (self.text.get(..1)?, self.text.get(1)?) else { return None };
+        // It was written here, so no limit for what comes from outside is meant for it.
+        let packet = Packet::decode(self.text.slice(1..), usize::MAX).ok()?;
+        let mut reassembly = Reassembly::new();
+        let mut whole = reassembly.start(packet, usize::MAX).ok()?;
+        for attachment in self.attachments() {
+            whole = reassembly.push(attachment.clone()).ok()?;
+        }
+        whole.map(Packet::into_args)
+    }
+
     /// What it consists of, without a copy: one who owns it alone need not share it.
     pub(crate) fn into_parts(self) -> (Bytes, Option<Arc<[Bytes]>>) {
         (self.text, self.attachments)
     }
 
     fn from_text(text: Vec<u8>) -> Self {
-        Self { text: Bytes::from(text), attachments: None }
+        Self { text: kept(text), attachments: None }
     }
 
     fn with_args<T: ToArgs + ?Sized>(
@@ -191,8 +217,16 @@ impl Frame {
         // Only now is it known to be a binary packet: 2 becomes 5, 3 becomes 6, and the count comes in between.
         let count = attachments.len().to_string();
         text.splice(1..2, [digit.saturating_add(3)].into_iter().chain(count.bytes()).chain([b'-']));
-        Ok(Self { text: Bytes::from(text), attachments: Some(attachments.into()) })
+        Ok(Self { text: kept(text), attachments: Some(attachments.into()) })
     }
+}
+
+/// The text as it waits in queues, which count its length: much more than that it must not hold.
+fn kept(mut text: Vec<u8>) -> Bytes {
+    if text.capacity().saturating_sub(text.len()) > MOST_SPARE {
+        text.shrink_to_fit();
+    }
+    Bytes::from(text)
 }
 
 /// The engine's digit, the packet's digit and the namespace, with room for what comes behind.
@@ -206,4 +240,53 @@ fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
         text.push(b',');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_seen_as_its_receiver_gets_it() {
+        let picture = Bytes::from_static(&[1, 2, 3]);
+        for namespace in ["/", "/chat"] {
+            for ack in [None, Some(0), Some(1 << 40)] {
+                let frame = Frame::event(namespace, "said", ack, &("a", &picture, 1)).unwrap();
+                let event = frame.to_event().unwrap();
+                assert_eq!(event.event().as_deref(), Some("said"));
+                assert_eq!(event.decode::<(alloc::string::String, Bytes, u8)>().unwrap().1, picture);
+            }
+        }
+        assert_eq!(Frame::event("/", "bare", None, &()).unwrap().to_event().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_large_message_holds_no_more_than_its_text() {
+        for bytes in [10_000, 70_000, 1_000_000] {
+            let word = "x".repeat(bytes / 100);
+            let words: Vec<&str> = core::iter::repeat_n(&*word, 100).collect();
+            let held = allocation_counter::measure(|| {
+                let frame = Frame::event("/", "e", None, &words).unwrap();
+                assert!(frame.wire_len() >= bytes);
+                core::mem::forget(frame);
+            });
+            assert!(held.bytes_current as usize <= bytes + 2 * MOST_SPARE, "{held:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_seen_as_none() {
+        for frame in [
+            Frame::ack("/", 7, &"done").unwrap(),
+            Frame::ack("/", 7, &Bytes::from_static(b"done")).unwrap(),
+            Frame::connect("/", "id"),
+            Frame::connect_error("/", "no", None),
+            Frame::disconnect("/chat"),
+            Frame::text_message("2[\"like one\"]x"),
+            Frame::binary_message(Bytes::from_static(b"42[\"raw\"]")),
+            Frame::text_message(""),
+        ] {
+            assert!(frame.to_event().is_none(), "{frame:?}");
+        }
+    }
 }

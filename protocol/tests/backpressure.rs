@@ -100,7 +100,7 @@ fn a_drain_is_not_cut_short_by_who_sends_too_late() {
 
 #[test]
 fn many_small_messages_are_not_free() {
-    let t = Server::engine(Config::default().max_payload(1000).send_budget(3300).overflow(Overflow::Fail));
+    let t = Server::engine(Config::default().max_payload(1000).send_budget(19_300).overflow(Overflow::Fail));
     t.open();
     let empty = Frame::text_message("");
     let sent = (0..1000).take_while(|_| t.with(|c| c.send(&empty)).is_ok()).count();
@@ -179,16 +179,50 @@ fn over_half_the_budget_no_event_is_dispatched_but_answers_are() {
     assert!(t.with(|c| c.has_room()));
 }
 
-#[test]
-fn a_fast_echo_client_paces_itself() {
+/// Every event is answered with a hundred bytes.
+fn echo() -> Server {
     use sansocket_protocol::server::Event;
     use sansocket_protocol::socket::server::SocketEvent;
     let config = Config::default().max_payload(1000).send_budget(2000);
-    let t = Server::socketio(config, socket::config::Config::default()).application(|c, event| match event {
+    Server::socketio(config, socket::config::Config::default()).application(|c, event| match event {
         Event::Socket(SocketEvent::Connect { socket, .. }) => c.accept(*socket, "S1").unwrap(),
         Event::Socket(SocketEvent::Event { socket, .. }) => c.emit(*socket, sized(100)).unwrap(),
         _ => {}
-    });
+    })
+}
+
+#[test]
+fn events_from_before_an_end_that_the_client_brings_about_come_before_it_whatever_waits() {
+    for (end, closed) in [
+        ("4nonsense", "closed forced close"),
+        ("nonsense", "closed parse error"),
+        ("1", "closed transport close"),
+    ] {
+        let t = echo();
+        let (ws, socket) = t.joined();
+        t.writes(false);
+        t.with(|c| c.emit(socket, sized(1100))).unwrap();
+        ws.send(r#"42["a"]"#);
+        ws.send(r#"42["b"]"#);
+        t.expect_events(&[]);
+        ws.send(end);
+        // They were answered, so nothing had ended yet.
+        let events = t.events();
+        assert_eq!(events[..2], [r#"event / ["a"]"#, r#"event / ["b"]"#], "{end}");
+        assert!(events[3].starts_with(closed), "{end}: {events:?}");
+        t.writes(true);
+        assert_eq!(
+            std::iter::from_fn(|| ws.next()).map(|text| text.len()).collect::<Vec<_>>(),
+            [1100, 100, 100]
+        );
+        ws.expect_closed(None);
+        t.expect_finished();
+    }
+}
+
+#[test]
+fn a_fast_echo_client_paces_itself() {
+    let t = echo();
     let (ws, _) = t.joined();
     t.writes(false);
     for _ in 0..100 {

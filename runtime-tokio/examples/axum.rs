@@ -9,10 +9,12 @@
 //! emits `visit`, whose acknowledgement is the number of visits so far.
 
 use axum::Router;
-use axum::extract::State as AxumState;
+use axum::extract::{ConnectInfo, Request, State as AxumState};
+use axum::middleware::map_request;
 use axum::routing::get;
-use sansocket_tokio::{Auth, Refusal, Server, Socket, State};
+use sansocket_tokio::{Auth, PeerAddr, Refusal, Server, Socket, State};
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,15 +41,21 @@ async fn log_in(socket: Socket, login: Option<Auth<Login>>) -> Result<(), Refusa
     Ok(())
 }
 
-async fn visit(socket: Socket, State(app): State<App>) -> u64 {
+async fn visit(socket: Socket, PeerAddr(peer): PeerAddr, State(app): State<App>) -> u64 {
     if let Some(name) = socket.get::<Name>() {
-        println!("{} visits", name.0);
+        println!("{} visits from {peer}", name.0);
     }
     app.visits.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 async fn visits(AxumState(app): AxumState<App>) -> String {
     format!("{} visits\n", app.visits.load(Ordering::Relaxed))
+}
+
+/// For `PeerAddr`, and for the limits that count by address: axum keeps the peer's address in a type of its own.
+async fn tell_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request) -> Request {
+    request.extensions_mut().insert(peer);
+    request
 }
 
 #[tokio::main]
@@ -58,9 +66,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     io.namespace("/").on_connect(log_in).on("visit", visit);
 
     // The layer answers what begins with `/socket.io/`, and passes everything else on to the routes.
-    let router = Router::new().route("/", get(visits)).with_state(app).layer(io.layer());
+    let router =
+        Router::new().route("/", get(visits)).with_state(app).layer(io.layer()).layer(map_request(tell_peer));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on {}", listener.local_addr()?);
-    axum::serve(listener, router).await?;
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?;
     Ok(())
 }

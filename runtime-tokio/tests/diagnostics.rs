@@ -21,8 +21,12 @@ const EXPECTED: &[(&str, &[&str])] = &[
         &["is not a handler here", "`Event`, `Ack` for events; `DisconnectReason` for disconnects"],
     ),
     ("connect_returns_a_value", &["is not a handler here", "it must return what is possible here"]),
-    // The compiler's own words are better than ours here: they point at the value and at the await.
-    ("future_not_send", &["`Rc<i32>`", "across an await"]),
+    // The compiler's own words are better than ours here: they point at the value and at the await. They are its
+    // business; that it names the trait and the type, and shows both places, is ours.
+    (
+        "future_not_send",
+        &["Send", "Rc<i32>", "let kept = std::rc::Rc::new(1);", "std::future::ready(()).await;"],
+    ),
 ];
 
 /// A package of the files, in the folder for such things under `target`.

@@ -5,8 +5,8 @@ mod support;
 
 use sansocket_tokio as sansocket;
 
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn, map_request};
 use axum::response::Response as AxumResponse;
 use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -81,6 +81,24 @@ async fn a_host_tells_the_peers_address_by_an_extension() {
     let addr = host(axum::Router::new().layer(io.layer()).layer(from_fn(tell))).await;
     let mut client = Client::joined(addr).await;
     assert_eq!(client.ask(r#"["peer"]"#).await, "[true]");
+}
+
+#[tokio::test]
+async fn the_peers_address_that_axum_knows_is_handed_on_in_one_line() {
+    let io = server();
+    io.on("address", async |PeerAddr(peer): PeerAddr| peer.to_string());
+    let tell = async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request| {
+        request.extensions_mut().insert(peer);
+        request
+    };
+    let router = axum::Router::new().layer(io.layer()).layer(map_request(tell));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let mut client = Client::joined(addr).await;
+    let here = client.stream.local_addr().expect("an address");
+    assert_eq!(client.ask(r#"["address"]"#).await, format!(r#"["{here}"]"#));
 }
 
 #[tokio::test]

@@ -81,8 +81,12 @@ impl Broadcast {
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
         let volatile = self.target.flags.volatile;
+        let watched = self.namespace.handlers.outgoing.watch(&frame);
         for socket in self.recipients() {
-            let _ = socket.send(&frame, volatile);
+            let queued = socket.deliver(&frame, volatile);
+            if let (Some(watched), Ok(true)) = (&watched, queued) {
+                socket.show(watched);
+            }
         }
         Ok(())
     }
@@ -100,10 +104,13 @@ impl Broadcast {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
+            let watched = self.namespace.handlers.outgoing.watch(&frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
                 if socket.send_with_ack(&frame, id, timeout, sink).is_err() {
                     collector.take(None);
+                } else if let Some(watched) = &watched {
+                    socket.show(watched);
                 }
             }
             receiver

@@ -23,6 +23,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+/// A smaller answer to a poll is not worth counting: the connection that it is for costs as much.
+const COUNTED_ABOVE: usize = 4096;
+
 /// Turns the runtime's clock into the machines' time.
 #[derive(Clone)]
 pub(crate) struct Clock {
@@ -92,6 +95,10 @@ pub(crate) struct Inner {
     room: BTreeMap<u64, Waker>,
     next_room: u64,
     pub(crate) bytes: Bytes,
+    /// What the owner has not written yet to its WebSocket.
+    pub(crate) unwritten: usize,
+    /// What HTTP has not written yet of answers to polls.
+    unread: usize,
 }
 
 impl Cell {
@@ -110,6 +117,8 @@ impl Cell {
                 room: BTreeMap::new(),
                 next_room: 0,
                 bytes: Bytes::default(),
+                unwritten: 0,
+                unread: 0,
             }),
             clock,
             next_ack: AtomicU64::new(0),
@@ -167,9 +176,47 @@ impl Cell {
         Leftovers { requests, upgrades, acks, room }
     }
 
+    /// The answer to a poll, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing
+    /// makes the server hold no more than one who reads no WebSocket.
+    pub(crate) fn count_unread(self: &Arc<Self>, body: bytes::Bytes) -> bytes::Bytes {
+        if body.len() <= COUNTED_ABOVE {
+            return body;
+        }
+        let now = self.now();
+        self.with_inner(|inner| {
+            inner.unread = inner.unread.saturating_add(body.len());
+            inner.tell_unwritten(now);
+        });
+        bytes::Bytes::from_owner(Unread { cell: self.clone(), body })
+    }
+
     /// Waits until the send buffer has room, or never will.
     pub(crate) fn room(&self) -> Room<'_> {
         Room { cell: self, id: None }
+    }
+}
+
+/// The answer to a poll, as long as HTTP holds it.
+struct Unread {
+    cell: Arc<Cell>,
+    body: bytes::Bytes,
+}
+
+impl AsRef<[u8]> for Unread {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let now = self.cell.now();
+        let room = self.cell.with_inner(|inner| {
+            inner.unread = inner.unread.saturating_sub(self.body.len());
+            inner.tell_unwritten(now);
+            inner.take_room()
+        });
+        room.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -291,6 +338,11 @@ impl Inner {
         }
         self.awake = false;
         Rest::Asleep(deadline)
+    }
+
+    /// Tells the machine what was not written yet.
+    pub(crate) fn tell_unwritten(&mut self, now: time::Instant) {
+        self.machine.handle_unwritten(now, self.unwritten.saturating_add(self.unread));
     }
 
     /// What has passed through the session so far.

@@ -54,9 +54,15 @@ impl Endpoint {
         self.host.clone().respond(request, peer).await
     }
 
-    /// Ready once the server is shutting down: a listener stops accepting then.
+    /// Ready once the server is shutting down: a connection ends with the answer to its next request then.
     pub async fn closing(&self) {
         self.host.closing.wait().await;
+    }
+
+    /// Ready once the server has shut down: a listener stops accepting then, and not before, because clients that poll
+    /// fetch what is left for them by new connections.
+    pub async fn closed(&self) {
+        self.host.closed.wait().await;
     }
 
     /// The runtime of its server.

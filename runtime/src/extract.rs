@@ -108,6 +108,10 @@ pub struct Extension<T>(pub T);
 pub struct Event(pub String);
 
 /// The address at the other end of the connection: see [`Handshake::peer_addr`].
+///
+/// The own listener knows it. A host tells it by a `SocketAddr` among the request's extensions; axum has it in a type
+/// of its own, so there one line hands it on, which the example `axum` of `sansocket-tokio` shows:
+/// `map_request(async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request| { .. })`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
@@ -190,7 +194,8 @@ impl<K: ServerKind> FromContext<K> for PeerAddr {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
         context.socket()?.handshake().peer_addr().map(Self).ok_or_else(|| {
             HandlerError::Missing(
-                "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions"
+                "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions (with axum: \
+                 see the documentation of `PeerAddr`)"
                     .into(),
             )
         })

@@ -4,6 +4,7 @@ use crate::cell::{Answer, Cell, Clock};
 use crate::connections::Connections;
 use crate::handshake::{Connection as Peer, Handshake};
 use crate::http::{HeaderView, ResponseBody, head, response, target};
+use crate::refused::RefusedRequest;
 use crate::runtime::{BoxFuture, Runtime};
 use crate::session::{Application, Session};
 use crate::signal::Signal;
@@ -48,6 +49,8 @@ pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
 pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send + Sync>;
 /// Changes the headers of responses.
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
+/// Hears of requests that were refused.
+pub(crate) type OnRefused = Box<dyn Fn(&RefusedRequest) + Send + Sync>;
 /// Makes the application of a session.
 pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Application>> + Send + Sync>;
 
@@ -59,6 +62,7 @@ pub(crate) struct Hooks {
     pub(crate) client_address: Option<ClientAddress>,
     pub(crate) initial_headers: Option<ChangeHeaders>,
     pub(crate) headers: Option<ChangeHeaders>,
+    pub(crate) refused: Option<OnRefused>,
 }
 
 /// Deadlines against peers that are slow on purpose.
@@ -90,12 +94,14 @@ pub(crate) struct Host {
     router: Mutex<Router<Arc<Cell>>>,
     application: MakeApplication,
     next_request: AtomicU64,
-    /// Session tasks that run.
+    /// Tasks that run: of sessions, and of concurrent handlers.
     tasks: AtomicUsize,
     /// Shutdown has begun.
     pub(crate) closing: Signal,
+    /// The patience of a shutdown is over: what is left goes now.
+    pub(crate) cut: Signal,
     /// Shutdown is done: no session is left.
-    closed: Signal,
+    pub(crate) closed: Signal,
 }
 
 impl Host {
@@ -124,6 +130,7 @@ impl Host {
             next_request: AtomicU64::new(0),
             tasks: AtomicUsize::new(0),
             closing: Signal::default(),
+            cut: Signal::default(),
             closed: Signal::default(),
         }
     }
@@ -189,11 +196,14 @@ impl Host {
             self.closed.give();
         }
         if within(self.runtime(), timeout, self.closed.wait()).await.is_none() {
+            self.cut.give();
             let cells: Vec<Arc<Cell>> = self.router().sessions().cloned().collect();
             for cell in &cells {
                 session::abort(cell, CloseReason::ServerShuttingDown);
             }
             within(self.runtime(), CUT_OFF, self.closed.wait()).await;
+            // Whatever still blocks a thread, nothing more is accepted.
+            self.closed.give();
         }
     }
 
@@ -227,6 +237,7 @@ impl Host {
         B::Data: Send,
         B::Error: Send,
     {
+        let answered = |reply| self.answer(request, peer, reply);
         let headers = HeaderView(request.headers());
         let target = target(request);
         let head = head(request, target, &headers);
@@ -240,20 +251,20 @@ impl Host {
                     count(&self.counters.bad_requests);
                 }
                 self.config.decorate(&head, &mut reply);
-                return response(reply);
+                return answered(reply);
             }
-            _ => return response(CoreResponse::new(404)),
+            _ => return answered(CoreResponse::new(404)),
         };
         let switch = if head.is_websocket_upgrade() {
             match (accept_upgrade(request.method(), request.headers()), upgrade) {
                 (Ok(accept), Some(upgrade)) => Some((accept, upgrade)),
                 (Ok(_), None) => {
                     debug!("this host cannot switch protocols: its connections must be served with upgrades");
-                    return response(CoreResponse::upgrade_refusal(RefusalCode::BadRequest.message()));
+                    return answered(CoreResponse::upgrade_refusal(RefusalCode::BadRequest));
                 }
                 (Err(error), _) => {
                     debug!(%error, "a WebSocket handshake was refused");
-                    return response(CoreResponse::upgrade_refusal(RefusalCode::BadRequest.message()));
+                    return answered(CoreResponse::upgrade_refusal(RefusalCode::BadRequest));
                 }
             }
         } else {
@@ -266,7 +277,7 @@ impl Host {
                 Ok(cell) => cell,
                 Err(mut refusal) => {
                     self.config.decorate(&head, &mut refusal);
-                    return response(refusal);
+                    return answered(refusal);
                 }
             },
         };
@@ -282,7 +293,7 @@ impl Host {
         let Some(wants) = wants else {
             let mut refusal = CoreResponse::refusal(RefusalCode::UnknownSession);
             self.config.decorate(&head, &mut refusal);
-            return response(refusal);
+            return answered(refusal);
         };
         let mut pending = Pending { cell: &cell, id, answered: false };
         let mut receiver = receiver;
@@ -297,10 +308,10 @@ impl Host {
                 }
                 Some(Either::Answer(answer)) => early = Some(answer),
                 // Dropping `pending` tells the session.
-                Some(Either::Body(Err(()))) => return response(CoreResponse::new(400)),
+                Some(Either::Body(Err(()))) => return answered(CoreResponse::new(400)),
                 None => {
                     debug!("the body of a POST took too long");
-                    return response(CoreResponse::new(408).header("connection", "close"));
+                    return answered(CoreResponse::new(408).header("connection", "close"));
                 }
             }
         }
@@ -319,7 +330,8 @@ impl Host {
                         within(&runtime, limit, throw_away(body)).await;
                     }));
                 }
-                response(*reply)
+                reply.body = cell.count_unread(std::mem::take(&mut reply.body));
+                answered(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {
                 let left = cell.with_inner(|inner| {
@@ -330,18 +342,27 @@ impl Host {
                     None
                 });
                 if left.is_some() {
-                    return response(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession.message()));
+                    return answered(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession));
                 }
                 let mut reply = CoreResponse::new(101)
                     .header("connection", "Upgrade")
                     .header("upgrade", "websocket")
                     .header("sec-websocket-accept", accept);
                 self.config.decorate(&head, &mut reply);
-                response(reply)
+                answered(reply)
             }
             // The session is gone, or the request overlapped another: its connection ends.
-            _ => response(CoreResponse::new(400).header("connection", "close")),
+            _ => answered(CoreResponse::new(400).header("connection", "close")),
         }
+    }
+
+    /// The answer to a request. Whoever wants to hear of refusals is told of one.
+    fn answer(&self, request: &Request<()>, peer: Peer, reply: CoreResponse) -> Response<ResponseBody> {
+        if let (Some(hook), Some(refusal)) = (&self.hooks.refused, reply.refused()) {
+            let refused = RefusedRequest::new(request, peer, &self.config, reply.status, refusal);
+            let _ = self.caught(|| hook(&refused));
+        }
+        response(reply)
     }
 
     /// Opens a session, if the application lets the client in.
@@ -395,7 +416,7 @@ impl Host {
             return Err(grant.refuse(None));
         };
         // Counted before it can be found, so that a shutdown does not end without it.
-        self.tasks.fetch_add(1, Ordering::AcqRel);
+        self.task_begun();
         let mut entered = None;
         let registered = self.router().register_from(address, id, |id| {
             let machine =
@@ -438,7 +459,13 @@ impl Host {
         }
     }
 
-    fn task_ended(&self) {
+    /// A task begins that a shutdown waits for.
+    pub(crate) fn task_begun(&self) {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// It has ended.
+    pub(crate) fn task_ended(&self) {
         if self.tasks.fetch_sub(1, Ordering::AcqRel) == 1 && self.closing.is_given() {
             self.closed.give();
         }

@@ -68,7 +68,7 @@ impl Mounted {
         }));
     }
 
-    /// Accepts connections and serves them, each in a task of the first server's runtime, until that server is
+    /// Accepts connections and serves them, each in a task of the first server's runtime, until that server has
     /// shut down.
     ///
     /// `open` makes of an accepted socket what hyper reads and writes: with a TLS handshake, if `secure` says so.
@@ -85,9 +85,9 @@ impl Mounted {
         let Some(first) = self.endpoints.first().cloned() else { return };
         let runtime = first.runtime();
         let endpoints: Arc<[Endpoint]> = self.endpoints.into();
-        let mut closing = pin!(first.closing());
+        let mut closed = pin!(first.closed());
         loop {
-            let accepted = poll_fn(|context| match closing.as_mut().poll(context) {
+            let accepted = poll_fn(|context| match closed.as_mut().poll(context) {
                 Poll::Ready(()) => Poll::Ready(None),
                 Poll::Pending => poll_accept(context).map(Some),
             });
@@ -202,12 +202,13 @@ impl Listening {
         self.local_addr
     }
 
-    /// Waits until its first server is shut down.
+    /// Waits until its first server has shut down.
     pub async fn wait(self) {
         self.state.done.wait().await;
     }
 
-    /// Stops accepting connections; those that are there go on.
+    /// Stops accepting connections; those that are there go on. A shutdown does the same at its end; call this before
+    /// one if the port is to be free at once, and clients that poll need not get their rest.
     pub fn stop(&self) {
         self.state.stop.give();
     }

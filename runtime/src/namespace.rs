@@ -5,6 +5,7 @@ use crate::error::{BroadcastAckError, EmitError};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, SharedHandler, erase,
 };
+use crate::outgoing::Outgoing;
 use crate::server::{Server, ServerInner};
 use crate::socket::Socket;
 use crate::stats::count;
@@ -34,7 +35,18 @@ pub(crate) struct Table {
 #[derive(Clone)]
 pub(crate) struct Listener {
     pub(crate) handler: SharedHandler<OnEvent>,
-    pub(crate) concurrent: bool,
+    pub(crate) runs: Runs,
+}
+
+/// How a listener runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// In the session's task; the socket's next events wait for it.
+    InLine,
+    /// In a task of its own.
+    Concurrent,
+    /// In line, for the first such event of each socket. Sockets remember the number.
+    Once(u64),
 }
 
 impl Table {
@@ -70,6 +82,8 @@ impl Table {
 pub(crate) struct Handlers {
     table: RwLock<Arc<Table>>,
     version: AtomicU64,
+    next_once: AtomicU64,
+    pub(crate) outgoing: Outgoing,
 }
 
 impl Handlers {
@@ -198,7 +212,7 @@ macro_rules! handler_methods {
         /// The events of one socket are handled one after the other: while this handler awaits, the next ones
         /// of the same client in this namespace wait.
         pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
-            let listener = Listener { handler: erase(handler), concurrent: false };
+            let listener = Listener { handler: erase(handler), runs: Runs::InLine };
             self.handlers().change(|table| table.add(event, listener));
             self
         }
@@ -211,7 +225,17 @@ macro_rules! handler_methods {
             event: &str,
             handler: impl Handler<OnEvent, Params>,
         ) -> &Self {
-            let listener = Listener { handler: erase(handler), concurrent: true };
+            let listener = Listener { handler: erase(handler), runs: Runs::Concurrent };
+            self.handlers().change(|table| table.add(event, listener));
+            self
+        }
+
+        /// As [`on`](Self::on), but only for the first `event` of each socket: each client that joins has its own
+        /// first one. Its later ones are as if this handler were not there. Whatever became of the first one counts,
+        /// also arguments that did not fit; an event that middleware stopped never came here.
+        pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let number = self.handlers().next_once.fetch_add(1, Ordering::Relaxed);
+            let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
             self.handlers().change(|table| table.add(event, listener));
             self
         }
@@ -219,6 +243,35 @@ macro_rules! handler_methods {
         /// Removes all handlers of `event`.
         pub fn off(&self, event: &str) -> &Self {
             self.handlers().change(|table| table.events.retain(|(name, _)| **name != *event));
+            self
+        }
+
+        /// Removes all handlers registered with [`on_any`](Self::on_any).
+        pub fn off_any(&self) -> &Self {
+            self.handlers().change(|table| table.any.clear());
+            self
+        }
+
+        /// Removes all handlers registered with [`on_fallback`](Self::on_fallback).
+        pub fn off_fallback(&self) -> &Self {
+            self.handlers().change(|table| table.fallback.clear());
+            self
+        }
+
+        /// Shows every event that is emitted to a socket here, once it is queued, whoever emits it: for logs and
+        /// counts. The arguments are as the client gets them; `args.event()` is the name. A broadcast is shown once
+        /// for each socket, but is encoded once all the same. Acknowledgements are no events.
+        ///
+        /// It runs where the event is emitted, so it must not block. What it emits itself is shown to it, too. While
+        /// there is no such hook, this costs nothing.
+        pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
+            self.handlers().outgoing.add(hook);
+            self
+        }
+
+        /// Removes all hooks registered with [`on_any_outgoing`](Self::on_any_outgoing).
+        pub fn off_any_outgoing(&self) -> &Self {
+            self.handlers().outgoing.clear();
             self
         }
     };

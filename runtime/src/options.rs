@@ -5,6 +5,7 @@ use crate::error::Refusal;
 use crate::files::Files;
 use crate::handshake::Handshake;
 use crate::host::{ChangeHeaders, Deadlines, Hooks, Host, MakeApplication};
+use crate::refused::RefusedRequest;
 use crate::runtime::Runtime;
 use crate::server::{Parts, Server, ServerInner};
 use crate::sockets::Sockets;
@@ -136,6 +137,11 @@ impl Options {
         } else {
             self.hooks.headers = Some(change);
         }
+    }
+
+    /// Sets what hears of requests that were refused.
+    pub fn on_connection_error(&mut self, hook: impl Fn(&RefusedRequest) + Send + Sync + 'static) {
+        self.hooks.refused = Some(Box::new(hook));
     }
 
     /// Sets the deadlines that are given.
@@ -517,6 +523,24 @@ macro_rules! engine_builder_methods {
             + 'static,
         ) -> Self {
             self.options.change_headers(false, change);
+            self
+        }
+
+        /// Is told of each request that is refused with one of Engine.IO's codes: an unknown transport or session, a
+        /// handshake that the limits or `allow_request` refuse, and so on. It is the reference's `connection_error`.
+        /// It runs before the answer is sent, so it must not block.
+        ///
+        /// ```
+        /// # fn log(refused: &sansocket_runtime::RefusedRequest) {
+        /// let (code, peer) = (refused.code() as u8, refused.peer_addr());
+        /// eprintln!("{peer:?} was refused: {code} {}", refused.message());
+        /// # }
+        /// ```
+        pub fn on_connection_error(
+            mut self,
+            hook: impl Fn(&$crate::RefusedRequest) + Send + Sync + 'static,
+        ) -> Self {
+            self.options.on_connection_error(hook);
             self
         }
 

@@ -49,12 +49,23 @@ struct Child {
     parent: Option<Arc<Dynamic>>,
 }
 
-/// One of the handlers that may run concurrently.
-pub(crate) struct Permit(Arc<AtomicUsize>);
+/// One of the handlers that may run concurrently. A shutdown waits for it.
+pub(crate) struct Permit {
+    running: Arc<AtomicUsize>,
+    host: Arc<Host>,
+}
+
+impl Permit {
+    /// Ready once a shutdown waits no longer.
+    pub(crate) async fn cut(&self) {
+        self.host.cut.wait().await;
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.running.fetch_sub(1, Ordering::AcqRel);
+        self.host.task_ended();
     }
 }
 
@@ -187,7 +198,10 @@ impl ServerInner {
         let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
             (running < limit).then(|| running + 1)
         });
-        taken.ok().map(|_| Permit(self.concurrent.clone()))
+        taken.ok().map(|_| {
+            self.host.task_begun();
+            Permit { running: self.concurrent.clone(), host: self.host.clone() }
+        })
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
@@ -303,9 +317,39 @@ impl Server {
         self
     }
 
+    /// [`Namespace::once`] of the main namespace.
+    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+        self.root().once(event, handler);
+        self
+    }
+
     /// [`Namespace::off`] of the main namespace.
     pub fn off(&self, event: &str) -> &Self {
         self.root().off(event);
+        self
+    }
+
+    /// [`Namespace::off_any`] of the main namespace.
+    pub fn off_any(&self) -> &Self {
+        self.root().off_any();
+        self
+    }
+
+    /// [`Namespace::off_fallback`] of the main namespace.
+    pub fn off_fallback(&self) -> &Self {
+        self.root().off_fallback();
+        self
+    }
+
+    /// [`Namespace::on_any_outgoing`] of the main namespace.
+    pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
+        self.root().on_any_outgoing(hook);
+        self
+    }
+
+    /// [`Namespace::off_any_outgoing`] of the main namespace.
+    pub fn off_any_outgoing(&self) -> &Self {
+        self.root().off_any_outgoing();
         self
     }
 
@@ -381,9 +425,10 @@ impl Server {
         self.root().emit_with_ack(event, args, timeout)
     }
 
-    /// Shuts down in good order: listeners stop accepting, no session is opened, every client is told, what is
-    /// queued is written, handlers finish. After `timeout` what is left is cut off, handlers that still wait
-    /// included. Handlers registered with `on_concurrent` run in tasks of their own and are not waited for.
+    /// Shuts down in good order: no session is opened, every client is told, what is queued is written, handlers
+    /// finish, those registered with `on_concurrent` too. After `timeout` what is left is cut off, handlers that still
+    /// wait included. Listeners accept connections until then, because clients that poll fetch the rest by them; for a
+    /// port that is free at once, see [`Listening::stop`](crate::Listening::stop).
     ///
     /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {

@@ -567,8 +567,8 @@ fn tell(inner: &mut Inner, websockets: &mut [WebSocket], now: time::Instant) {
         inner.bytes.written += std::mem::take(&mut websocket.uncounted);
     }
     let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
-    let unwritten = current.map_or(0, WebSocket::left);
-    inner.machine.handle_unwritten(now, unwritten);
+    inner.unwritten = current.map_or(0, WebSocket::left);
+    inner.tell_unwritten(now);
 }
 
 fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {

@@ -5,6 +5,7 @@ use crate::cell::Cell;
 use crate::error::{AckError, EmitError};
 use crate::handshake::Handshake;
 use crate::namespace::{Namespace, NamespaceInner};
+use crate::outgoing::Watched;
 use crate::server::Server;
 use crate::typemap::TypeMap;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::encode::ToArgs;
 use sansocket_protocol::socket::server::{AckOutcome, SocketKey};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -44,6 +46,11 @@ pub(crate) struct SocketInner {
     state: AtomicU8,
     data: Mutex<TypeMap>,
 }
+
+/// The numbers of the `once` listeners that have had their event. Kept beside the application's data, so that sockets
+/// without any carry nothing for it.
+#[derive(Default)]
+struct Heard(Mutex<BTreeSet<u64>>);
 
 /// One client in one namespace. Cheap to clone, and usable anywhere: in handlers, in other tasks, after the client
 /// is gone (then nothing is sent and the methods say so).
@@ -123,14 +130,42 @@ impl Socket {
         self.0.cell.with(|machine| machine.ack(self.0.key, frame))
     }
 
-    pub(crate) fn send(&self, frame: impl Into<Frame>, volatile: bool) -> Result<(), SendError> {
+    /// Whether this is the first event for the listener of that number.
+    pub(crate) fn is_first(&self, once: u64) -> bool {
+        let mut data = self.data();
+        let heard = data.get::<Heard>().unwrap_or_else(|| {
+            let heard = Arc::new(Heard::default());
+            data.insert(heard.clone());
+            heard
+        });
+        drop(data);
+        heard.0.lock().unwrap_or_else(PoisonError::into_inner).insert(once)
+    }
+
+    /// Queues an event. False if it was volatile, and was dropped.
+    pub(crate) fn deliver(&self, frame: impl Into<Frame>, volatile: bool) -> Result<bool, SendError> {
         self.0.cell.with(|machine| {
             if volatile {
-                machine.emit_volatile(self.0.key, frame).map(drop)
+                machine.emit_volatile(self.0.key, frame)
             } else {
-                machine.emit(self.0.key, frame)
+                machine.emit(self.0.key, frame).map(|()| true)
             }
         })
+    }
+
+    fn send(&self, frame: Frame, volatile: bool) -> Result<(), SendError> {
+        let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+        let queued = self.deliver(frame, volatile)?;
+        if let Some(watched) = watched.filter(|_| queued) {
+            self.show(&watched);
+        }
+        Ok(())
+    }
+
+    /// An event was queued that somebody wants to see.
+    pub(crate) fn show(&self, watched: &Watched) {
+        let server = self.server();
+        watched.show(self, server.as_ref().map(|server| &*server.0.host.counters));
     }
 
     /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
@@ -259,7 +294,12 @@ impl Socket {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                Ok(self.send_with_ack(frame, id, timeout, sink)?)
+                let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+                self.send_with_ack(frame, id, timeout, sink)?;
+                if let Some(watched) = watched {
+                    self.show(&watched);
+                }
+                Ok(())
             });
         async move {
             sent?;

@@ -5,7 +5,7 @@ use crate::cell::Cell;
 use crate::error::{HandlerError, Refusal};
 use crate::handler::{AnyHandler, Context, Kind, Peer, SharedHandler};
 use crate::handshake::Handshake;
-use crate::namespace::{Listener, Table};
+use crate::namespace::{Listener, Runs, Table};
 use crate::runtime::BoxFuture;
 use crate::server::ServerInner;
 use crate::session::{Application, Job, Work};
@@ -19,8 +19,10 @@ use sansocket_protocol::server::Event;
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
 use std::any::Any;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 
 /// The sockets of one session, with what is constant for each looked up once.
 pub(crate) struct Sockets {
@@ -33,6 +35,8 @@ struct Live {
     socket: Socket,
     table: Arc<Table>,
     version: u64,
+    /// Its end was told.
+    over: bool,
 }
 
 impl Live {
@@ -82,7 +86,7 @@ impl Sockets {
                 return None;
             }
         };
-        self.live.push(Live { socket: socket.clone(), table: table.clone(), version });
+        self.live.push(Live { socket: socket.clone(), table: table.clone(), version, over: false });
         if table.connect_middleware.is_empty() && table.connect.is_empty() {
             if !socket.accept() {
                 forget(&self.server, &socket);
@@ -105,7 +109,7 @@ impl Sockets {
         let table = live.table();
         let name = args.event_bytes()?;
         let listeners = table.listeners(&name);
-        if let ([Listener { handler, concurrent: false }], true) = (listeners, table.is_plain()) {
+        if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
             drop(name);
             let mut context =
                 Context { args: Some(args), ack, is_sole: true, ..Context::new(Peer::Server(socket)) };
@@ -132,6 +136,7 @@ impl Sockets {
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
         let server = self.server.clone();
         let live = self.find(key)?;
+        live.over = true;
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
@@ -184,17 +189,17 @@ impl Application for Sockets {
             }
             return;
         };
-        let socket = live.socket.clone();
+        let (socket, over) = (live.socket.clone(), live.over);
         server.report(&socket, &error);
-        let lives_on = cell.with(|machine| {
-            // A connected socket gets its disconnect handler yet; one that was connecting is refused.
+        cell.with(|machine| {
             let key = socket.key();
-            machine.disconnect(key, CloseReason::HandlerPanic).is_ok() || {
+            if machine.disconnect(key, CloseReason::HandlerPanic).is_err() {
                 let _ = machine.reject(key, INTERNAL_ERROR, None);
-                false
             }
         });
-        if !lives_on {
+        // One that has joined gets its disconnect handlers yet, if it has not: it may have left by itself meanwhile.
+        // One that was connecting is refused.
+        if over || !socket.is_joined() {
             forget(&server, &socket);
         }
     }
@@ -310,7 +315,7 @@ async fn event(
     socket: Socket,
     mut context: Context,
     table: Arc<Table>,
-    listeners: Vec<Listener>,
+    mut listeners: Vec<Listener>,
 ) {
     for filter in &table.event_middleware {
         let passed = run(&mut context, &**filter).await.and_then(|outcome| outcome);
@@ -327,17 +332,17 @@ async fn event(
     }
     context.ack = ack;
     context.ack_taken = false;
-    let fallback: Vec<Listener>;
-    let listeners = if listeners.is_empty() {
-        let listener = |handler: &SharedHandler<_>| Listener { handler: handler.clone(), concurrent: false };
-        fallback = table.fallback.iter().map(listener).collect();
-        &fallback
-    } else {
-        &listeners
-    };
+    listeners.retain(|listener| match listener.runs {
+        Runs::Once(number) => socket.is_first(number),
+        Runs::InLine | Runs::Concurrent => true,
+    });
+    if listeners.is_empty() {
+        let listener = |handler: &SharedHandler<_>| Listener { handler: handler.clone(), runs: Runs::InLine };
+        listeners = table.fallback.iter().map(listener).collect();
+    }
     let mut reply: Option<Reply> = None;
-    for listener in listeners {
-        if listener.concurrent {
+    for listener in &listeners {
+        if listener.runs == Runs::Concurrent {
             if let Some(permit) = server.concurrent_permit() {
                 let answered = matches!(reply, Some(Reply::Value(_)));
                 spawn_concurrent(&server, &socket, &mut context, &listener.handler, permit, answered);
@@ -375,10 +380,11 @@ fn spawn_concurrent(
     let counters = server.host.counters.clone();
     let task = async move {
         let mut work = Work::Event { future, done };
+        let mut cut = Box::pin(permit.cut());
         let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
-            Ok(std::task::Poll::Pending) => std::task::Poll::Pending,
-            Ok(std::task::Poll::Ready(())) => std::task::Poll::Ready(Ok(())),
-            Err(panic) => std::task::Poll::Ready(Err(panic)),
+            Ok(Poll::Pending) => cut.as_mut().poll(context).map(|()| Ok(())),
+            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+            Err(panic) => Poll::Ready(Err(panic)),
         });
         let result = finished.await;
         if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
@@ -387,6 +393,9 @@ fn spawn_concurrent(
             let socket = &done.socket;
             let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));
         }
+        // What the handler had captured goes before the shutdown hears that it is done.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        drop(cut);
         drop(permit);
     };
     server.spawn(Box::pin(task));

@@ -1,6 +1,7 @@
 //! HTTP as data: the head of a request and the response to it, without any HTTP library.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -176,6 +177,15 @@ impl RefusalCode {
     }
 }
 
+/// That a response refuses the request, as the reference counts it: for whoever keeps an account of refusals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reference's number.
+    pub code: RefusalCode,
+    /// The words that the client gets.
+    pub message: Cow<'static, str>,
+}
+
 /// An HTTP response as plain data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -185,12 +195,14 @@ pub struct Response {
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// The body. `content-length` is the adapter's to add.
     pub body: Bytes,
+    /// In a box: hardly any response has one.
+    refusal: Option<Box<Refusal>>,
 }
 
 impl Response {
     /// An empty response.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new() }
+        Self { status, headers: Vec::new(), body: Bytes::new(), refusal: None }
     }
 
     /// Adds a header.
@@ -218,20 +230,39 @@ impl Response {
     }
 
     /// A refusal in the application's own words.
-    pub fn refusal_with(code: RefusalCode, message: &str) -> Self {
-        let message = serde_json::to_string(message).unwrap_or_default();
+    pub fn refusal_with(code: RefusalCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        let json = serde_json::to_string(&message).unwrap_or_default();
         Self::new(code.status())
             .header("content-type", "application/json")
-            .body(alloc::format!("{{\"code\":{},\"message\":{message}}}", code as u8))
+            .body(alloc::format!("{{\"code\":{},\"message\":{json}}}", code as u8))
+            .refuses(code, message)
     }
 
     /// The refusal of a WebSocket handshake: the message alone, status 400 whatever the code, and the connection
     /// ends with it.
-    pub fn upgrade_refusal(message: &str) -> Self {
+    pub fn upgrade_refusal(code: RefusalCode) -> Self {
+        Self::upgrade_refusal_with(code, code.message())
+    }
+
+    /// The same in the application's own words.
+    pub fn upgrade_refusal_with(code: RefusalCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
         Self::new(400)
             .header("connection", "close")
             .header("content-type", "text/html")
-            .body(String::from(message))
+            .body(String::from(&*message))
+            .refuses(code, message)
+    }
+
+    fn refuses(mut self, code: RefusalCode, message: Cow<'static, str>) -> Self {
+        self.refusal = Some(Box::new(Refusal { code, message }));
+        self
+    }
+
+    /// Which refusal it is, if it is one of those that have a [`RefusalCode`].
+    pub fn refused(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
     }
 
     /// The answer to a poll.
@@ -239,7 +270,7 @@ impl Response {
         let mut headers = Vec::with_capacity(3);
         headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/plain; charset=UTF-8")));
         headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
-        Self { status: 200, headers, body }
+        Self { status: 200, headers, body, refusal: None }
     }
 
     /// The answer to a POST whose packets were taken.
@@ -248,7 +279,7 @@ impl Response {
         // The reference answers text/html, so that no browser takes it for a download.
         headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/html")));
         headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
-        Self { status: 200, headers, body: Bytes::from_static(b"ok") }
+        Self { status: 200, headers, body: Bytes::from_static(b"ok"), refusal: None }
     }
 }
 
@@ -282,6 +313,18 @@ mod tests {
         assert_eq!(response.status, 400);
         assert_eq!(response.body, r#"{"code":1,"message":"Session ID unknown"}"#);
         assert_eq!(Response::refusal(RefusalCode::Forbidden).status, 403);
+    }
+
+    #[test]
+    fn a_refusal_tells_its_code_and_words_whatever_its_form() {
+        let told = |response: &Response| {
+            response.refused().map(|refusal| (refusal.code as u8, refusal.message.clone().into_owned()))
+        };
+        let plain = Response::refusal(RefusalCode::BadRequest);
+        assert_eq!(told(&plain), Some((3, "Bad request".into())));
+        let upgrade = Response::upgrade_refusal_with(RefusalCode::Forbidden, "not today");
+        assert_eq!((told(&upgrade), upgrade.status), (Some((4, "not today".into())), 400));
+        assert_eq!(told(&Response::new(413)), None);
     }
 
     #[test]

@@ -45,8 +45,8 @@ const WRITABLE_BELOW: usize = 64 << 10;
 const WRITE_AHEAD: usize = 64 << 10;
 /// Queues are given back to the allocator when they are empty and were this long.
 const SHRINK_ABOVE: usize = 32;
-/// What a queued message counts for beside its bytes, so that a million empty ones are not free.
-const PER_MESSAGE: usize = 32;
+/// What a queued message counts for beside its bytes, so that a million empty ones are not free: about what it costs.
+const PER_MESSAGE: usize = 192;
 
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
@@ -182,7 +182,7 @@ impl Server {
         self.transport == Transport::WebSocket(websocket)
     }
 
-    /// Bytes that wait for the peer: queued here (with 32 more for each message), and not yet written by the
+    /// Bytes that wait for the peer: queued here (with 192 more for each message), and not yet written by the
     /// owner.
     pub fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
@@ -226,8 +226,7 @@ impl Server {
                 });
                 self.control.push_back(Transmit::AcceptWebSocket { request });
             } else {
-                let message = RefusalCode::BadRequest.message();
-                self.respond(request, Response::upgrade_refusal(message));
+                self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             }
             return Wants::Answer;
         }
@@ -360,8 +359,8 @@ impl Server {
         }
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet. It is given no more while
-    /// there are 64 KiB or more, so it has to say 0 when all is written.
+    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
+    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         if bytes < self.unwritten && self.paused_at.is_some() {
             self.paused_at = Some(now);

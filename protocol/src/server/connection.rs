@@ -184,7 +184,7 @@ impl Connection {
         self.engine.config().max_payload
     }
 
-    /// Bytes that wait for the client, with 32 more for each message that is not given out yet.
+    /// Bytes that wait for the client, with 192 more for each message that is not given out yet.
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
             Layer::Sockets(sockets) => sockets.behind(),
@@ -278,8 +278,8 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet. It is given no more while
-    /// there are 64 KiB or more, so it has to say 0 when all is written.
+    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
+    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);
@@ -454,7 +454,7 @@ impl Connection {
     }
 
     /// The next thing that the application should know. While more than half of the send budget is used, events
-    /// of this client wait: a fast client that is answered paces itself.
+    /// of this client wait, unless it has brought about the end: a fast client that is answered paces itself.
     pub fn poll_event(&mut self) -> Option<Event> {
         if core::mem::take(&mut self.upgraded) {
             return Some(Event::Upgraded);
@@ -489,7 +489,7 @@ impl Connection {
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        let answers_only = self.engine.is_open() && !self.has_room();
+        let answers_only = self.is_paced();
         match &mut self.layer {
             Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
             Layer::Messages(_) if answers_only => None,
@@ -561,8 +561,14 @@ impl Connection {
         matches!(&self.layer, Layer::Messages(messages) if messages.held)
     }
 
+    /// Whether events wait until the client has read more of what it was sent. Not those that it sent before it brought
+    /// about the end: no more can follow them, and they are handled first.
+    fn is_paced(&self) -> bool {
+        self.engine.is_open() && !self.engine.is_ending() && !self.has_room()
+    }
+
     fn has_layer_event(&self) -> bool {
-        let answers_only = self.engine.is_open() && !self.has_room();
+        let answers_only = self.is_paced();
         self.upgraded
             || match &self.layer {
                 Layer::Sockets(sockets) => sockets.has_event(answers_only),

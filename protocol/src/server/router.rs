@@ -6,6 +6,7 @@ use crate::engine::config::Config;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::random::Random;
 use crate::time::Instant;
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -40,9 +41,9 @@ impl Grant {
     /// (`Forbidden`). A WebSocket handshake gets the words alone.
     pub fn refuse(&self, message: Option<&str>) -> Response {
         let code = RefusalCode::Forbidden;
-        let message = message.unwrap_or(code.message());
+        let message = message.map_or(code.message().into(), |message| Cow::Owned(String::from(message)));
         if self.websocket {
-            Response::upgrade_refusal(message)
+            Response::upgrade_refusal_with(code, message)
         } else {
             Response::refusal_with(code, message)
         }
@@ -90,7 +91,7 @@ impl RegisterError {
     pub fn response(self, grant: &Grant) -> Response {
         let (status, message, retry_after) = match self {
             Self::BadId if grant.websocket => {
-                return Response::upgrade_refusal(RefusalCode::BadRequest.message());
+                return Response::upgrade_refusal(RefusalCode::BadRequest);
             }
             Self::BadId => return Response::refusal(RefusalCode::BadRequest),
             Self::TooManySessions => (503, "Too many sessions", None),
@@ -177,11 +178,7 @@ impl<K: Clone> Router<K> {
         }
         let websocket = head.is_websocket_upgrade();
         let refuse = |code: RefusalCode| {
-            Route::Reply(if websocket {
-                Response::upgrade_refusal(code.message())
-            } else {
-                Response::refusal(code)
-            })
+            Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
         if head.headers.header("origin").is_some_and(|origin| !self.config.allowed_origins.contain(origin)) {
             return refuse(RefusalCode::Forbidden);
