@@ -81,8 +81,7 @@ impl Client {
 
     /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted
     /// so before, again after [`ack_timeout`](super::Config::ack_timeout) and with each new connection, at most
-    /// [`retries`](super::Config::retries)
-    /// times after the first. The server may see it more than once.
+    /// [`retries`](super::Config::retries) times after the first. The server may see it more than once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
