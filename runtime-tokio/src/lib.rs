@@ -44,9 +44,10 @@ pub use sansocket_runtime::{
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, Cookie, Cors, Data, Dial,
     DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, EngineClientSocket, Event,
     EventExcess, Events, Extension, Handler, HandlerError, Handshake, HubError, IntoAck, Listening, Messages,
-    Mount, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate, Received, Refusal, RefusalCode, Refusals,
-    Refused, RefusedRequest, ResponseBody, SendError, ServerLayer, ServerService, Socket, State, Stats,
-    Status, ToArgs, TransportKind, Transports, TryData, UrlError, ack, extract, handler,
+    Mount, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal,
+    RefusalCode, Refusals, Refused, RefusedRequest, ResponseBody, SendError, ServerLayer, ServerService,
+    Socket, State, Stats, Status, ToArgs, TransportKind, Transports, TryData, UrlError, ack, extract,
+    handler,
 };
 
 /// The code of the README compiles.

@@ -51,7 +51,8 @@ pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
 pub use client::{
     Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial,
-    EngineClientSocket, Events, Messages, Received, Refused, TransportKind, Url, UrlError, connect_to_any,
+    EngineClientSocket, Events, Messages, ReceiveError, Received, Refused, TransportKind, Url, UrlError,
+    connect_to_any,
 };
 pub use endpoint::{Endpoint, Fallback, serve_connection};
 pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};

@@ -2,7 +2,7 @@
 
 use crate::sansocket::{
     ConnectError, DisconnectReason, EngineClient, EngineClientBuilder, EngineClientSocket, EngineServer,
-    EngineSocket, Message, SendError, Status, TransportKind,
+    EngineSocket, Message, ReceiveError, SendError, Status, TransportKind,
 };
 use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET};
 use crate::suite::support::{Lines, Log, log, soon, until};
@@ -149,7 +149,7 @@ async fn a_loop_takes_messages_and_the_server_waits_for_it() {
                 "{transports:?}"
             );
         }
-        assert_eq!(messages.next_within(Duration::from_millis(1)).await, None);
+        assert_eq!(messages.next_within(Duration::from_millis(1)).await, Err(ReceiveError::Timeout));
         client.send("close").unwrap();
         assert_eq!(soon(messages.next()).await, Some(Message::from("last words")));
         assert_eq!(soon(messages.next()).await, None);

@@ -1,6 +1,6 @@
 //! The events of a client as a loop.
 
-use crate::sansocket::{Ack, Args, Data, Server, Socket};
+use crate::sansocket::{Ack, Args, Data, ReceiveError, Server, Socket};
 use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
 use futures_util::StreamExt;
@@ -34,7 +34,7 @@ async fn events_come_one_after_the_other_and_may_be_acknowledged() {
         let mut events = client.events();
         client.on("own", async || "handled");
         soon(client.connect()).await.unwrap();
-        assert!(events.next_within(Duration::from_millis(1)).await.is_none());
+        assert!(matches!(events.next_within(Duration::from_millis(1)).await, Err(ReceiveError::Timeout)));
         let socket = io.root().sockets().pop().unwrap();
         let answer = socket.emit_with_ack("question", &(1, "x"), Duration::from_secs(5));
         let own = socket.emit_with_ack("own", &(), Duration::from_secs(5));
@@ -47,6 +47,8 @@ async fn events_come_one_after_the_other_and_may_be_acknowledged() {
         assert_eq!(soon(own).await.unwrap().decode::<String>().unwrap(), "handled");
         client.disconnect();
         assert!(soon(events.next()).await.is_none());
+        let over = events.next_within(Duration::from_secs(60)).await;
+        assert!(matches!(over, Err(ReceiveError::Disconnected)));
         until("it has left", || io.clients_count() == 0).await;
     }
 }

@@ -1,7 +1,7 @@
 //! The client of plain Engine.IO: a session that opens, exchanges messages, and closes, without Socket.IO on top.
 
 use super::cell::Key;
-use super::error::ConnectError;
+use super::error::{ConnectError, ReceiveError};
 use super::handlers::Job;
 use super::queue::{Queue, Taking, queue};
 use super::shared::{Alive, Shared};
@@ -214,9 +214,12 @@ impl Messages {
     }
 
     /// As [`next`](Self::next), if it comes in time.
-    pub async fn next_within(&mut self, limit: Duration) -> Option<Message> {
+    ///
+    /// # Errors
+    /// [`ReceiveError`] says whether it is worth waiting on.
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Message, ReceiveError> {
         let runtime = self.socket.shared.runtime.clone();
-        crate::host::within(&runtime, limit, self.next()).await.flatten()
+        ReceiveError::judge(crate::host::within(&runtime, limit, self.next()).await)
     }
 }
 

@@ -77,6 +77,25 @@ impl Refused {
     }
 }
 
+/// Why a loop has nothing to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// Nothing came in time. It may come yet, also where the connection is lost for the moment.
+    #[error("nothing came in time")]
+    Timeout,
+    /// The client is not connected and will not be by itself, and all that had come was taken.
+    #[error("the client was disconnected")]
+    Disconnected,
+}
+
+impl ReceiveError {
+    /// What was waited for: `None` if that took too long, `Some(None)` at the end.
+    pub(crate) fn judge<T>(waited: Option<Option<T>>) -> Result<T, Self> {
+        waited.ok_or(Self::Timeout)?.ok_or(Self::Disconnected)
+    }
+}
+
 impl ConnectError {
     /// What the server did wrong, if that is why.
     pub fn peer_error(&self) -> Option<&PeerError> {

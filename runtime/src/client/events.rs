@@ -1,5 +1,6 @@
 //! The events of a client's socket, one after the other.
 
+use super::error::ReceiveError;
 use super::queue::{Taking, queue};
 use super::socket::ClientSocket;
 use crate::ack::Ack;
@@ -76,9 +77,12 @@ impl Events {
     }
 
     /// As [`next`](Self::next), if it comes in time.
-    pub async fn next_within(&mut self, limit: Duration) -> Option<Received> {
+    ///
+    /// # Errors
+    /// [`ReceiveError`] says whether it is worth waiting on.
+    pub async fn next_within(&mut self, limit: Duration) -> Result<Received, ReceiveError> {
         let runtime = self.socket.shared().runtime.clone();
-        crate::host::within(&runtime, limit, self.next()).await.flatten()
+        ReceiveError::judge(crate::host::within(&runtime, limit, self.next()).await)
     }
 }
 

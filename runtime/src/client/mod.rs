@@ -23,7 +23,7 @@ mod websocket;
 pub use addresses::connect_to_any;
 pub use dial::Dial;
 pub use engine::{EngineClientSocket, Messages};
-pub use error::{ConnectError, Refused};
+pub use error::{ConnectError, ReceiveError, Refused};
 pub use events::{Events, Received};
 pub use options::{ClientBuildError, ClientOptions};
 pub use sansocket_protocol::client::{Url, UrlError};
