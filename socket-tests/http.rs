@@ -61,15 +61,16 @@ async fn a_body_that_is_slow_is_cut() {
 }
 
 /// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
-/// it, and how much arrives when the client does read after all, after `wait`?
+/// it, and how much arrives when the client does read after all, `wait` later?
 async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
     const LARGE: usize = 32 << 20;
     let addr = serve(io).await;
+    let poller = Poller::joined(addr).await;
+    io.emit("large", &"x".repeat(LARGE)).expect("encoded");
+    // After what takes long: a connection without a request is not kept for ever.
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut stream = soon(socket.connect(addr)).await.expect("a connection");
-    let poller = Poller::joined(addr).await;
-    io.emit("large", &"x".repeat(LARGE)).expect("encoded");
     send_request(&mut stream, "GET", &poller.target, "", "").await;
     tokio::time::sleep(wait).await;
     let mut got = vec![0; LARGE * 2];

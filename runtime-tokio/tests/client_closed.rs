@@ -26,7 +26,11 @@ async fn once_a_client_is_closed_all_that_was_queued_has_been_written() {
         let program = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let client = Client::builder(&url).transports(transports.iter().copied()).build().unwrap();
+                let client = Client::builder(&url)
+                    .transports(transports.iter().copied())
+                    .close_timeout(Duration::from_secs(60))
+                    .build()
+                    .unwrap();
                 client.connect().await.unwrap();
                 client.emit("last words", &"x".repeat(500_000)).unwrap();
                 client.disconnect();
@@ -38,7 +42,6 @@ async fn once_a_client_is_closed_all_that_was_queued_has_been_written() {
         let took = tokio::task::spawn_blocking(program).await.unwrap();
         let length = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await.unwrap();
         assert_eq!(length, Some(500_000));
-        // Closing has two seconds.
-        assert!(took < Duration::from_millis(1900), "no time limit has to end it: {took:?}");
+        assert!(took < Duration::from_secs(30), "no time limit has to end it: {took:?}");
     }
 }

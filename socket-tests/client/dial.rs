@@ -299,7 +299,7 @@ async fn an_application_may_dial_by_itself() {
         let long = "x".repeat(100_000);
         client.on("long", async |args: Args| args.decode::<String>().unwrap().len());
         let socket = io.socket(&client.id().unwrap()).unwrap();
-        let answer = soon(socket.emit_with_ack("long", &long, std::time::Duration::from_secs(5))).await;
+        let answer = soon(socket.emit_with_ack("long", &long, std::time::Duration::from_secs(60))).await;
         assert_eq!(answer.unwrap().decode::<usize>().unwrap(), 100_000);
         assert!(dialled.load(Ordering::Relaxed) > 0);
     }

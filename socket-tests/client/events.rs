@@ -36,8 +36,8 @@ async fn events_come_one_after_the_other_and_may_be_acknowledged() {
         soon(client.connect()).await.unwrap();
         assert!(matches!(events.next_within(Duration::from_millis(1)).await, Err(ReceiveError::Timeout)));
         let socket = io.root().sockets().pop().unwrap();
-        let answer = socket.emit_with_ack("question", &(1, "x"), Duration::from_secs(5));
-        let own = socket.emit_with_ack("own", &(), Duration::from_secs(5));
+        let answer = socket.emit_with_ack("question", &(1, "x"), Duration::from_secs(60));
+        let own = socket.emit_with_ack("own", &(), Duration::from_secs(60));
         let event = soon(events.next()).await.unwrap();
         assert_eq!(event.event, "question");
         assert_eq!(event.decode::<(u32, String)>().unwrap(), (1, "x".to_owned()));
@@ -174,7 +174,7 @@ async fn a_loop_and_the_handlers_for_the_rest_leave_each_other_alone() {
     lines.expect("after 1").await;
     drop(second);
     // The acknowledgement is theirs again.
-    let answer = soon(socket.emit_with_ack("tick", &2, Duration::from_secs(5))).await.unwrap();
+    let answer = soon(socket.emit_with_ack("tick", &2, Duration::from_secs(60))).await.unwrap();
     assert_eq!(answer.decode::<u32>().unwrap(), 2);
     assert_eq!(lines.drain(), ["before 2", "after 2"]);
 }

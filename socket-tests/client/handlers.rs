@@ -15,7 +15,7 @@ async fn pair(build: impl FnOnce(ClientBuilder) -> ClientBuilder) -> (Server, Cl
     let io = crate::server().build().expect("a server");
     io.root()
         .on("ask", async |socket: Socket, Data((event, args)): Data<(String, Value)>| {
-            let answer = socket.emit_with_ack(&event, &args, Duration::from_secs(5)).await;
+            let answer = socket.emit_with_ack(&event, &args, Duration::from_secs(60)).await;
             answer.map(|args| Data((0..args.len()).map(|at| args.get(at).unwrap()).collect::<Vec<Value>>()))
         })
         .on("add", async |Data((a, b)): Data<(i32, i32)>| a + b);
@@ -30,7 +30,7 @@ async fn pair(build: impl FnOnce(ClientBuilder) -> ClientBuilder) -> (Server, Cl
 
 /// What the client acknowledges.
 async fn ask(client: &Client, event: &str, args: Value) -> Value {
-    let answer = client.emit_with_ack("ask", &(event, args), Duration::from_secs(5));
+    let answer = client.emit_with_ack("ask", &(event, args), Duration::from_secs(60));
     soon(answer).await.expect("an answer").decode().expect("a value")
 }
 
@@ -183,7 +183,7 @@ async fn a_handler_may_ask_the_very_server_that_it_serves() {
     });
     other.connect().await.unwrap();
     let socket = io.root().sockets().pop().unwrap();
-    let answer = soon(socket.emit_with_ack("sum", &(), Duration::from_secs(5))).await.unwrap();
+    let answer = soon(socket.emit_with_ack("sum", &(), Duration::from_secs(60))).await.unwrap();
     assert_eq!(answer.decode::<i32>().unwrap(), 5);
 }
 

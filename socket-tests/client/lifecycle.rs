@@ -185,7 +185,7 @@ async fn a_disconnect_handler_may_connect_again() {
 async fn what_is_emitted_last_is_written_before_the_end() {
     let (io, addr, mut heard) = server().await;
     for transports in TRANSPORTS {
-        let client = quick(addr, transports).build().unwrap();
+        let client = quick(addr, transports).close_timeout(Duration::from_secs(60)).build().unwrap();
         soon(client.connect()).await.unwrap();
         for number in 0..100 {
             client.emit("note", &number).unwrap();

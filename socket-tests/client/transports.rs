@@ -10,7 +10,7 @@ async fn server() -> (Server, String) {
     root.on("echo", async |socket: Socket, args: Args| socket.emit("echo", &args));
     root.on("add", async |Data((a, b)): Data<(i32, i32)>| a + b);
     root.on("ask", async |socket: Socket| {
-        let answer = socket.emit_with_ack("question", &"why?", Duration::from_secs(5)).await;
+        let answer = socket.emit_with_ack("question", &"why?", Duration::from_secs(60)).await;
         answer.map(|args| args.decode::<String>().unwrap_or_default())
     });
     root.on("kick", async |socket: Socket| socket.disconnect());

@@ -118,6 +118,13 @@ macro_rules! engine_client_builder_methods {
             self
         }
 
+        /// How long writing what is queued may take once the client is closed or its last handle is gone; what is not
+        /// written by then is lost. Default 2 s.
+        pub fn close_timeout(mut self, timeout: ::std::time::Duration) -> Self {
+            self.options.engine.close_timeout = timeout;
+            self
+        }
+
         /// The largest message, the largest body of a response, and the most that the attachments of a packet may be
         /// together, that is taken from the server, in bytes.
         /// Default 64 MiB.
