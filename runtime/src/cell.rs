@@ -41,7 +41,9 @@ impl Clock {
 
     pub(crate) fn now(&self) -> time::Instant {
         let elapsed = self.runtime.now().saturating_duration_since(self.epoch);
-        time::Instant::from_micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+        // Not `as_micros`: that reckons with 128 bits, and this is asked for each message.
+        let micros = elapsed.as_secs().saturating_mul(1_000_000);
+        time::Instant::from_micros(micros.saturating_add(u64::from(elapsed.subsec_micros())))
     }
 
     pub(crate) fn instant(&self, at: time::Instant) -> Instant {
@@ -302,7 +304,9 @@ impl Inner {
             round.awake = true;
             self.awake = true;
             round.cut = self.cut;
-            round.upgrades = std::mem::take(&mut self.upgrades);
+            if !self.upgrades.is_empty() {
+                round.upgrades = std::mem::take(&mut self.upgrades);
+            }
         }
     }
 

@@ -51,16 +51,17 @@ pub(crate) enum Runs {
 
 impl Table {
     /// The listeners of an event, in the order of their registration.
-    pub(crate) fn listeners(&self, event: &str) -> &[Listener] {
+    pub(crate) fn listeners(&self, event: &[u8]) -> &[Listener] {
         match self.find(event) {
             Ok(at) => &self.events[at].1,
             Err(_) => &[],
         }
     }
 
-    fn find(&self, event: &str) -> Result<usize, usize> {
-        self.events
-            .binary_search_by(|(name, _)| name.len().cmp(&event.len()).then_with(|| (**name).cmp(event)))
+    fn find(&self, event: &[u8]) -> Result<usize, usize> {
+        self.events.binary_search_by(|(name, _)| {
+            name.len().cmp(&event.len()).then_with(|| name.as_bytes().cmp(event))
+        })
     }
 
     /// Whether an event goes straight to its listeners.
@@ -69,7 +70,7 @@ impl Table {
     }
 
     fn add(&mut self, event: &str, listener: Listener) {
-        match self.find(event) {
+        match self.find(event.as_bytes()) {
             Ok(at) => self.events[at].1.push(listener),
             Err(at) => self.events.insert(at, (event.into(), vec![listener])),
         }

@@ -173,7 +173,9 @@ impl Session {
         if !round.awake {
             self.cell.lock().wake_up(round);
         }
-        self.upgrading.append(&mut round.upgrades);
+        if !round.upgrades.is_empty() {
+            self.upgrading.append(&mut round.upgrades);
+        }
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
             self.poll_read(round, context);

@@ -107,7 +107,7 @@ impl Sockets {
         let ack =
             ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection: 0 });
         let table = live.table();
-        let name = args.event()?;
+        let name = args.event_bytes()?;
         let listeners = table.listeners(&name);
         if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
             drop(name);

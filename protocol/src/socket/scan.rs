@@ -31,6 +31,7 @@ pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
 pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
+    let mut is_long = true;
     while let Some(chunk) = json.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let word = u64::from_le_bytes(*chunk);
         // With one bit turned over, a quote is next to the control characters. Each subtraction sets the high bit of
@@ -42,6 +43,16 @@ pub(super) fn find_special(json: &[u8], mut at: usize) -> usize {
             return at + (found.trailing_zeros() / 8) as usize;
         }
         at += 8;
+        // Names have ended by now. This has no way out of its middle, so that the compiler takes whole vectors: what is
+        // sought makes one of the three differences 0.
+        while let (true, Some(block)) = (is_long, json.get(at..).and_then(<[u8]>::first_chunk::<32>)) {
+            let least = block.iter().fold(u8::MAX, |least, &byte| {
+                least.min(byte.saturating_sub(b' ' - 1)).min(byte ^ b'"').min(byte ^ b'\\')
+            });
+            is_long = least != 0;
+            at += if is_long { 32 } else { 0 };
+        }
+        is_long = false;
     }
     while let Some(byte) = json.get(at) {
         if *byte < b' ' || matches!(byte, b'"' | b'\\') {
@@ -205,6 +216,7 @@ pub(super) fn js_number(raw: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     #[test]
     fn a_value_ends_where_it_ends() {
@@ -222,6 +234,31 @@ mod tests {
             ("\"a\u{1}b\",1", 5),
         ] {
             assert_eq!(skip_value(json.as_bytes(), 0), end, "{json}");
+        }
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_stands() {
+        // Longer than a word and two blocks behind it, from every position, with every byte that there is.
+        for len in 0..=90 {
+            for start in [0, 1, 7, 31] {
+                assert_eq!(find_special(&vec![b'a'; len], start), len.max(start), "{len} from {start}");
+            }
+            for at in 0..len {
+                let mut json = vec![0xc3; len];
+                for byte in 0..=u8::MAX {
+                    json[at] = byte;
+                    let is_special = byte < b' ' || byte == b'"' || byte == b'\\';
+                    let found = if is_special { at } else { len };
+                    assert_eq!(find_special(&json, 0), found, "{byte} at {at} of {len}");
+                }
+            }
+        }
+        // The first of several.
+        let mut json = [b'a'; 80];
+        for at in (0..80).rev() {
+            json[at] = b'"';
+            assert_eq!(find_special(&json, 0), at);
         }
     }
 
