@@ -52,7 +52,7 @@ after(async () => {
 /** Opens the page in a browser profile of its own. */
 async function visit(options = {}, target = server) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   pages.push(page);
   page.on("pageerror", (error) => complaints.push(String(error)));

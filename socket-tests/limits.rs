@@ -1,6 +1,6 @@
 //! Limits on sessions, handshakes and events, and what `stats` tells of them.
 
-use crate::sansocket::{EventExcess, Handshake, Rate, Socket};
+use crate::sansocket::{EngineSocket, EventExcess, Handshake, Message, Rate, Socket};
 use crate::suite::support::{Client, Poller, Response, get, request, serve, soon, until};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,6 +113,110 @@ async fn events_that_come_too_fast_close_where_that_is_set() {
     client.send_all(&[r#"2["a"]"#, r#"2["b"]"#, r#"2["c"]"#]).await;
     client.gone().await;
     until("it is counted", || io.stats().refused.events == 1).await;
+}
+
+const PLAIN: &str = "/engine.io/?EIO=4&transport=websocket";
+
+#[tokio::test]
+async fn messages_of_plain_engine_io_that_come_too_fast_wait_and_none_is_lost() {
+    let engine = crate::engine_server()
+        .message_rate(Rate::per_second(1000).burst(1))
+        .on_message(async |socket: EngineSocket, message: Message| {
+            let _ = socket.send(message);
+        })
+        .build()
+        .expect("a server");
+    let addr = engine.listen("127.0.0.1:0").await.expect("a port").local_addr();
+    let mut client = Client::connect_to(addr, PLAIN, "").await;
+    for number in 0..50 {
+        client.send(&format!("{number}")).await;
+    }
+    for number in 0..50 {
+        client.expect(&format!("{number}")).await;
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.events_in, stats.events_out), (50, 50));
+    assert!(stats.events_paced > 0);
+}
+
+#[tokio::test]
+async fn messages_that_come_too_fast_close_where_that_is_set() {
+    let engine = crate::engine_server()
+        .message_rate(NEVER.burst(2))
+        .message_excess(EventExcess::Close)
+        .build()
+        .expect("a server");
+    let addr = engine.listen("127.0.0.1:0").await.expect("a port").local_addr();
+    let mut client = Client::connect_to(addr, PLAIN, "").await;
+    for text in ["a", "b", "c"] {
+        client.send(text).await;
+    }
+    client.gone().await;
+    until("it is counted", || engine.stats().refused.messages == 1).await;
+}
+
+/// A server learns a moment later that a connection is gone, or that it has become a WebSocket.
+async fn until_let_in(addr: SocketAddr) {
+    let trying = async {
+        while get(addr, OPEN).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon(trying).await;
+}
+
+/// A connection that sends nothing.
+async fn silent(addr: SocketAddr) -> TcpStream {
+    soon(TcpStream::connect(addr)).await.expect("a connection")
+}
+
+#[tokio::test]
+async fn connections_that_send_nothing_take_no_more_places_than_there_are() {
+    let io = crate::server().max_connections(3).build().expect("a server");
+    let addr = serve(&io).await;
+    let held = [silent(addr).await, silent(addr).await, silent(addr).await];
+    // Whoever comes now is told, without having asked anything.
+    let mut fourth = silent(addr).await;
+    let response = soon(Response::read(&mut fourth)).await.expect("a response");
+    let body = r#"{"code":4,"message":"Too many connections"}"#;
+    assert_eq!((response.status, response.body.as_str()), (503, body));
+    assert_eq!(response.header("connection"), Some("close"));
+    // Or having asked.
+    assert_eq!(get(addr, OPEN).await.status, 503);
+    assert_eq!(upgrade(addr, "").await.status, 503);
+    assert_eq!(io.stats().refused.connections, 3);
+    drop(held);
+    until_let_in(addr).await;
+}
+
+#[tokio::test]
+async fn a_websocket_takes_the_place_of_a_connection_only_until_it_is_one() {
+    // One for the request before, of which the server may not know yet that it is over.
+    let io = crate::server().max_connections(2).build().expect("a server");
+    let addr = serve(&io).await;
+    let mut joined = Vec::new();
+    for _ in 0..4 {
+        joined.push(Client::joined(addr).await);
+        until_let_in(addr).await;
+    }
+    for client in &mut joined {
+        client.emit(r#"["here"]"#).await;
+    }
+    until("all are served", || io.stats().events_in == 4).await;
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_connections_gets_429() {
+    let io = crate::server().max_connections_per_address(2).build().expect("a server");
+    let addr = serve(&io).await;
+    let (first, _second) = (silent(addr).await, silent(addr).await);
+    let mut third = silent(addr).await;
+    let response = soon(Response::read(&mut third)).await.expect("a response");
+    let body = r#"{"code":4,"message":"Too many connections from this address"}"#;
+    assert_eq!((response.status, response.body.as_str()), (429, body));
+    assert_eq!(io.stats().refused.connections_per_address, 1);
+    drop(first);
+    until_let_in(addr).await;
 }
 
 #[tokio::test]

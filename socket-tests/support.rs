@@ -14,14 +14,14 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// A guard against tests that hang, never a condition.
-const GUARD: Duration = Duration::from_secs(10);
+const GUARD: Duration = Duration::from_secs(60);
 const MASK: [u8; 4] = [1, 2, 3, 4];
 const UPGRADE: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// Awaits something that has to come.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(GUARD, future).await.expect("it comes within ten seconds")
+    tokio::time::timeout(GUARD, future).await.expect("it comes within a minute")
 }
 
 /// Awaits a condition that only polling can tell.

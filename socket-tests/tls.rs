@@ -71,7 +71,7 @@ async fn a_websocket_works_over_tls() {
 
 #[tokio::test]
 async fn a_handshake_that_stalls_delays_nobody_and_is_cut() {
-    let io = crate::server().tls_timeout(Duration::from_millis(500)).build().expect("a server");
+    let io = crate::server().tls_timeout(Duration::from_secs(3)).build().expect("a server");
     let addr = serve(&io).await;
     let mut stalled = TcpStream::connect(addr).await.expect("a connection");
     let mut client = Client::over(secure(addr).await, TARGET, "").await;

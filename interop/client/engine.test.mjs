@@ -6,7 +6,7 @@ import { engineClientCommand, FOREIGN_ENGINES, Program, startPeer } from "../sup
 
 for (const kind of FOREIGN_ENGINES) {
   for (const transport of ["polling", "websocket", "upgrade"]) {
-    describe(`the Engine.IO client and ${kind} over ${transport}`, { timeout: 60_000 }, () => {
+    describe(`the Engine.IO client and ${kind} over ${transport}`, { timeout: 300_000 }, () => {
       let peer;
       let program;
       const run = (...messages) => (program = new Program([...engineClientCommand(), peer.url, transport, ...messages]));

@@ -6,13 +6,14 @@ import { FOREIGN, Program, peerClientCommand, peerCommand } from "../support/pee
 
 const run = async (t, program, transport, kind) => {
   const client = new Program([...peerClientCommand(), program, transport, ...peerCommand(kind)]);
-  const end = await client.exit(120_000);
+  const end = await client.exit(300_000);
   for (const line of client.seen) t.diagnostic(`${program} over ${transport} against ${kind}: ${line}`);
   assert.equal(end, 0, client.errors);
 };
 
 for (const kind of FOREIGN) {
-  describe(kind, () => {
+  // Each has a server of its own, and mostly waits for its restarts.
+  describe(kind, { concurrency: 3 }, () => {
     for (const transport of ["polling", "websocket", "upgrade"]) {
       test(`events, answers, namespaces and ends over ${transport}`, (t) => run(t, "basics", transport, kind));
       test(`nothing comes twice through restarts over ${transport}`, (t) => run(t, "restart", transport, kind));

@@ -97,7 +97,7 @@ for (const kind of ours ? [...FOREIGN, "sansocket"] : FOREIGN) {
         await once(socket, "connect");
         ended = once(socket, "disconnect");
         socket.emit("close");
-        const [reason] = await ended;
+        const [reason, details] = await ended;
         if (kind === "sansocket") {
           // It has no way to close a connection without taking its sockets out of their namespaces first.
           assert.equal(reason, "io server disconnect");
@@ -105,7 +105,16 @@ for (const kind of ours ? [...FOREIGN, "sansocket"] : FOREIGN) {
         } else {
           // AsyncServer says so in a packet, which npm's client ignores on a WebSocket, and leaves that open.
           const isSilent = kind === "asgi" && transport === "websocket";
-          assert.equal(reason, isSilent ? "ping timeout" : "transport close");
+          if (reason === "transport error") {
+            // python-engineio has the end ready for the next poll, but refuses the poll: it no longer knows a session
+            // that is closed. Only a poll that was there before the end is answered with it, and which of the two comes
+            // first is chance. What is not one of its servers, or has another reason to fail, must say "transport close".
+            assert.ok(kind !== "node" && transport === "polling", `${reason} by ${kind} over ${transport}`);
+            assert.equal(details.message, "xhr poll error");
+            assert.equal(details.description, 400);
+          } else {
+            assert.equal(reason, isSilent ? "ping timeout" : "transport close");
+          }
         }
         await once(socket, "connect");
       });

@@ -12,7 +12,7 @@ TRANSPORTS = {
     "websocket": ["websocket"],
     "upgrade": ["polling", "websocket"],
 }
-WAIT = 10
+WAIT = 30
 
 
 def until(check, what):

@@ -2,23 +2,43 @@
 import { Agent, request as httpRequest } from "node:http";
 import { connect } from "node:net";
 import { once } from "node:events";
-import { within } from "./wait.mjs";
+import { readFileSync } from "node:fs";
+import { until, within } from "./wait.mjs";
 
 const agent = new Agent({ keepAlive: false });
 
 /**
- * One request, one answer: {status, headers, body, bytes}.
- * `response.abort` on the returned promise cuts the connection.
+ * How many bytes from our `port` lie in the kernel, which the server has not read yet; undefined if it has no such
+ * connection. Only Linux tells: elsewhere, 0.
+ */
+function unread(server, port) {
+  if (process.platform !== "linux") return 0;
+  // Lines read "  0: 0100007F:1F90 0100007F:D2A4 01 00000000:00000000 ...": addresses with ports, state, and the queues.
+  for (const line of readFileSync("/proc/net/tcp", "latin1").split("\n").slice(1)) {
+    const [, local, remote, , queues] = line.trim().split(/\s+/);
+    const ends = [local, remote].map((end) => Number.parseInt(end?.split(":")[1], 16));
+    if (ends[0] === server.port && ends[1] === port) return Number.parseInt(queues.split(":")[1], 16);
+  }
+  return undefined;
+}
+
+/**
+ * One request, one answer: {status, headers, body, bytes}. On the returned promise `abort` cuts the connection, `sent`
+ * tells that all was written, and then `port()` which port of ours it has.
  */
 export function fetchRaw(server, path, { method = "GET", headers = {}, body } = {}) {
   let abort;
   let written;
+  let port;
   const sent = new Promise((resolve) => (written = resolve));
   const answer = new Promise((resolve, reject) => {
     const request = httpRequest({ port: server.port, host: "127.0.0.1", path, method, headers, agent });
     abort = () => request.destroy();
     request.on("error", reject);
-    request.on("finish", written);
+    request.on("finish", () => {
+      port = request.socket.localPort;
+      written();
+    });
     request.on("response", async (response) => {
       try {
         const chunks = [];
@@ -31,9 +51,9 @@ export function fetchRaw(server, path, { method = "GET", headers = {}, body } = 
     });
     request.end(body);
   });
-  const promise = within(answer, `answer to ${method} ${path}`, 8000);
+  const promise = within(answer, `answer to ${method} ${path}`);
   promise.catch(() => {}); // an aborted request rejects when nobody looks any more
-  return Object.assign(promise, { abort, sent });
+  return Object.assign(promise, { abort, sent, port: () => port });
 }
 
 /** A TCP connection for bytes no HTTP client would send. */
@@ -115,12 +135,13 @@ export class Polling {
   }
 
   /**
-   * A poll of which we can assume that the server holds it: it has left this
-   * process, and two later exchanges on other connections were answered.
+   * A poll of which we can assume that the server holds it: the server has read
+   * it, and two later exchanges on other connections were answered.
    */
   async pendingGet() {
     const answer = this.get();
     await answer.sent;
+    await until(() => unread(this.server, answer.port()) === 0, "the server reads the poll");
     await fetchRaw(this.server, `${this.path}?EIO=4&transport=abc`);
     await fetchRaw(this.server, `${this.path}?EIO=4&transport=abc`);
     return { answer };

@@ -8,7 +8,7 @@ const here = fileURLToPath(new URL("..", import.meta.url));
 const workspace = fileURLToPath(new URL("../..", import.meta.url));
 
 const split = (command) => (command ? command.trim().split(/\s+/) : undefined);
-const built = (name, profile) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/${profile}/examples/${name}`;
+const built = (name) => `${process.env.CARGO_TARGET_DIR ?? `${workspace}target`}/interop/examples/${name}`;
 const python = [`${here}.venv/bin/python`];
 
 const COMMANDS = {
@@ -17,7 +17,7 @@ const COMMANDS = {
   wsgi: () => [...python, "peers/wsgi.py"],
   "npm's engine.io": () => [process.execPath, "peers/engine.mjs"],
   "python-engineio": () => [...python, "peers/engine.py"],
-  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer", "release")],
+  sansocket: () => split(process.env.SANSOCKET_PEER) ?? [built("peer")],
 };
 
 /** What starts a peer server, without its flags. */
@@ -30,13 +30,13 @@ export const FOREIGN = ["node", "asgi", "wsgi"];
 export const FOREIGN_ENGINES = ["npm's engine.io", "python-engineio"];
 
 export const engineClientCommand = () =>
-  split(process.env.SANSOCKET_ENGINE_CLIENT) ?? [built("engine_client", "debug")];
+  split(process.env.SANSOCKET_ENGINE_CLIENT) ?? [built("engine_client")];
 
 export const blockingClientCommand = () =>
-  split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client", "debug")];
+  split(process.env.SANSOCKET_BLOCKING_CLIENT) ?? [built("blocking_client")];
 
 export const peerClientCommand = () =>
-  split(process.env.SANSOCKET_PEER_CLIENT) ?? [built("peer_client", "release")];
+  split(process.env.SANSOCKET_PEER_CLIENT) ?? [built("peer_client")];
 
 const ENDED = Symbol("the end of stdout");
 
@@ -61,7 +61,7 @@ export class Program {
   }
 
   /** Skips lines until one matches, and returns the match. */
-  async line(pattern, ms = 10_000) {
+  async line(pattern, ms = 30_000) {
     const deadline = Date.now() + ms;
     for (;;) {
       let line;
@@ -80,7 +80,7 @@ export class Program {
   }
 
   /** Waits for its end, and returns the exit code, or the name of the signal. */
-  exit(ms = 10_000) {
+  exit(ms = 30_000) {
     return within(this.exited, "end of the program", ms);
   }
 
@@ -99,13 +99,27 @@ export async function startPeer(kind, flags = {}) {
     async start() {
       const given = Object.entries({ ...flags, port: peer.port }).filter(([, value]) => value !== false);
       const args = given.flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, String(value)]));
-      peer.program = new Program([...COMMANDS[kind](), ...args]);
-      peer.port = Number((await peer.program.line(/^listening (\d+)$/, 20_000))[1]);
+      // A port that was just left may be in use for a moment.
+      let refused;
+      const listens = async () => {
+        peer.program = new Program([...COMMANDS[kind](), ...args]);
+        try {
+          peer.port = Number((await peer.program.line(/^listening (\d+)$/))[1]);
+          return true;
+        } catch (error) {
+          await peer.program.kill();
+          if (!/in use|EADDRINUSE/i.test(error.message)) throw error;
+          refused = error;
+          return false;
+        }
+      };
+      await until(listens, `the peer server ${kind} starts`).catch((error) => {
+        throw refused ?? error;
+      });
       peer.url = `http://127.0.0.1:${peer.port}`;
     },
     kill: () => peer.program.kill(),
   };
-  // A port that was just left may be in use for a moment.
-  await until(() => peer.start().then(() => true), `the peer server ${kind} starts`, 30_000);
+  await peer.start();
   return peer;
 }

@@ -1,7 +1,10 @@
 // Waiting for conditions instead of sleeping.
 
+/** Milliseconds after which what has not come is taken not to come: a guard for tests that hang, on a busy machine too. */
+const PATIENCE = 30_000;
+
 /** Rejects when `promise` takes longer than `ms`; says what was awaited. */
-export function within(promise, what, ms = 5000) {
+export function within(promise, what, ms = PATIENCE) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no ${what} within ${ms} ms`)), ms);
@@ -10,7 +13,7 @@ export function within(promise, what, ms = 5000) {
 }
 
 /** Calls `check` until it returns something truthy. */
-export async function until(check, what, ms = 5000) {
+export async function until(check, what, ms = PATIENCE) {
   const deadline = Date.now() + ms;
   for (;;) {
     const result = await check();

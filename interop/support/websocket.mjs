@@ -149,7 +149,7 @@ export class RawWebSocket {
   }
 
   /** Skips messages until the end; the close code (undefined without one). */
-  async closed(ms = 5000) {
+  async closed(ms) {
     for (;;) {
       const item = await this.next(ms);
       if (item.closed) return item.code;

@@ -68,10 +68,7 @@ fn report(seed: u64, rule: &str, options: &Options) {
     let small = shrink(&scenario, options.shrink, |scenario| broken(scenario).as_deref() == Some(rule));
     let steps = (scenario.steps.len(), small.steps.len());
     println!("seed {seed}: broken: {rule}\n{} of {} steps are needed:", steps.1, steps.0);
-    println!("{:#?}", small.settings);
-    for step in &small.steps {
-        println!("  {:>7} ms  {:?}", step.at.as_millis(), step.act);
-    }
+    print!("{small}");
     match play(&small, true) {
         Ok(outcome) => {
             println!("{}", outcome.transcript);

@@ -122,6 +122,9 @@ pub enum PeerError {
     /// More events than `event_rate` allows, where `event_excess` is to close.
     #[error("more events than `event_rate` allows")]
     TooManyEvents,
+    /// More messages than `message_rate` allows, where `message_excess` is to close.
+    #[error("more messages than `message_rate` allows")]
+    TooManyMessages,
     /// No namespace was joined within `connect_timeout`.
     #[error("no namespace was joined in time")]
     ConnectTimeout,

@@ -183,6 +183,7 @@ pub mod frame;
 )]
 pub mod fuzzing;
 pub mod hub;
+mod pace;
 pub mod random;
 pub mod rate;
 pub mod server;

@@ -115,6 +115,20 @@ impl Bucket {
     }
 }
 
+/// What happens to events that come faster than [`event_rate`](crate::socket::config::Config::event_rate), or to messages
+/// that come faster than [`message_rate`](crate::engine::config::Config::message_rate).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EventExcess {
+    /// They wait for their turn, and once `receive_budget` is used up, reading from the client pauses: TCP tells it to
+    /// wait. Nothing is lost, except that what still waits for its turn when the socket, or the session, ends is dropped: a client that
+    /// leaves is not waited for. The default.
+    #[default]
+    Pace,
+    /// The connection is closed.
+    Close,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

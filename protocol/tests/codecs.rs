@@ -161,6 +161,38 @@ fn every_socket_io_packet_of_up_to_three_bytes_is_what_it_must_be() {
     every_short_text(0..=255, fuzzing::socket::packet);
 }
 
+/// All texts of up to two bytes, and of three those of an alphabet: whoever reads them knows no others apart.
+fn every_text_of(alphabet: &[u8], check: impl Fn(&[u8])) {
+    check(&[]);
+    for a in 0..=255 {
+        check(&[a]);
+        (0..=255).for_each(|b| check(&[a, b]));
+    }
+    for a in alphabet {
+        for b in alphabet {
+            alphabet.iter().for_each(|c| check(&[*a, *b, *c]));
+        }
+    }
+}
+
+#[test]
+fn all_arguments_of_up_to_three_bytes_are_what_serde_json_reads() {
+    let json = b"[]{}\",:\\ \n019-+.eEtfnu/x\x00\x1f\x7f\xc3\xa9";
+    for attachments in 0..2 {
+        every_text_of(json, |text| {
+            fuzzing::socket::arguments(&[&[attachments, 0], text].concat());
+            fuzzing::socket::arguments(&[&[attachments, 0, b'['], text, b"]"].concat());
+        });
+    }
+}
+
+#[test]
+fn every_query_of_up_to_three_bytes_is_what_it_must_be() {
+    every_text_of(b"&=+%?#;0aAfFg \x00\x7f\xc3\xa9", |text| {
+        fuzzing::http::admission(&[&[0; 4], &b"/engine.io/?"[..], text].concat());
+    });
+}
+
 const TARGET: &str = "/engine.io/?EIO=4&sid=sid&transport=polling";
 const UPGRADE: [(&str, &str); 2] = [("connection", "upgrade"), ("upgrade", "websocket")];
 

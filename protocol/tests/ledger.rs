@@ -284,6 +284,38 @@ fn an_array_as_the_only_argument_stays_one_argument() {
     ws.expect("42[\"e\",[1,2]]");
 }
 
+/// An interval with a fraction of a second was cut to whole seconds, and one of less became none.
+#[test]
+fn an_interval_of_less_than_a_second_is_what_clients_are_told() {
+    let config = Config::default().ping_interval(ms(2_750)).ping_timeout(ms(250));
+    let open = Server::engine(config).get("?EIO=4&transport=polling").text();
+    assert!(open.contains(r#""pingInterval":2750,"pingTimeout":250,"#), "{open}");
+}
+
+/// An event without arguments was taken for a message whose text is the event's name.
+#[test]
+fn an_event_without_arguments_keeps_its_name_and_has_none() {
+    let t = socketio(Config::default());
+    let (ws, _) = t.joined();
+    ws.send(r#"42["ready"]"#);
+    t.expect_events(&[r#"event / ["ready"]"#]);
+}
+
+/// The limit of sixteen packets in one POST lost what came behind them, and the client was told that all was well.
+#[test]
+fn a_post_of_a_hundred_packets_is_taken_whole() {
+    let t = socketio(Config::default());
+    t.open();
+    let _poll = t.poll();
+    t.post("40").expect("200 ok");
+    t.expect_events(&["connect /"]);
+    let events = (0..100).map(|number| format!("42[\"e\",{number}]")).collect::<Vec<_>>();
+    t.post(events.join("\x1e")).expect("200 ok");
+    let events = t.events();
+    assert_eq!(events.len(), 100);
+    assert_eq!(events[99], r#"event / ["e",99]"#);
+}
+
 // --- clients ------------------------------------------------------------------------------------------------------
 
 /// Lets everybody in, echoes, and notes what the client is told.

@@ -1,8 +1,9 @@
-//! `event_rate`: events that come faster wait for their turn, or end the connection.
+//! `event_rate`, and `message_rate` of plain Engine.IO: what comes faster waits for its turn, or ends the connection.
 
 mod support;
 
 use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::rate::Rate;
 use sansocket_protocol::socket;
 use sansocket_protocol::socket::config::EventExcess;
@@ -132,4 +133,133 @@ fn too_many_events_close_the_connection_where_that_is_set() {
         events,
         ["disconnect / forced close", "closed forced close | more events than `event_rate` allows"]
     );
+}
+
+fn engine(rate: Rate, excess: EventExcess) -> Server {
+    let config = Config::default().receive_budget(4096).message_rate(Some(rate)).message_excess(excess);
+    Server::engine(config)
+}
+
+fn say(websocket: &WebSocket, count: usize) {
+    for _ in 0..count {
+        websocket.send("4hello");
+    }
+}
+
+fn told(server: &Server) -> usize {
+    let events = server.events();
+    assert!(events.iter().all(|event| event == "message hello"), "{events:?}");
+    events.len()
+}
+
+#[test]
+fn messages_of_a_plain_session_wait_for_their_turn_in_order() {
+    let t = engine(Rate::per_second(10).burst(2), EventExcess::Pace);
+    let websocket = t.connect();
+    for number in 0..5 {
+        websocket.send(&format!("4{number}"));
+    }
+    t.expect_events(&["message 0", "message 1"]);
+    t.advance_ms(99);
+    t.expect_events(&[]);
+    for number in 2..5 {
+        t.advance_ms(100);
+        t.expect_events(&[&format!("message {number}")]);
+    }
+    let counts = t.with(|connection| connection.counts());
+    assert_eq!(counts.events_in, 5);
+    assert!(counts.events_paced > 0);
+    assert_eq!(t.with(|connection| connection.poll_timeout()).map(|at| at > t.now()), Some(true));
+}
+
+#[test]
+fn messages_that_are_polled_wait_for_their_turn_too_and_their_post_is_answered_later() {
+    let t = engine(Rate::per_second(10).burst(1), EventExcess::Pace);
+    t.open();
+    let _poll = t.poll();
+    let post = t.post(vec!["4hello"; 60].join("\x1e"));
+    assert_eq!(told(&t), 1);
+    // More than `receive_budget` waits: so does the answer, and a client sends nothing before it has come.
+    post.expect_pending();
+    t.advance_ms(5_900);
+    assert_eq!(told(&t), 59);
+    post.expect("200 ok");
+}
+
+#[test]
+fn reading_pauses_for_messages_and_a_client_that_is_paced_is_not_given_up() {
+    let t = engine(Rate::per_second(1), EventExcess::Pace);
+    let websocket = t.connect();
+    let mut sent = 0;
+    while t.with(|connection| connection.wants_read()) {
+        say(&websocket, 1);
+        sent += 1;
+    }
+    assert!((10..200).contains(&sent), "{sent}");
+    let mut handled = told(&t);
+    for _ in 0..sent {
+        t.advance_ms(1000);
+        websocket.next();
+        websocket.send("3");
+        handled += told(&t);
+    }
+    assert_eq!(handled, sent);
+    t.expect_alive();
+}
+
+#[test]
+fn messages_that_wait_are_dropped_when_the_session_ends_by_either_side() {
+    let t = engine(Rate::per_second(1), EventExcess::Pace);
+    let websocket = t.connect();
+    say(&websocket, 3);
+    websocket.send("1");
+    t.expect_events(&["message hello", "closed transport close"]);
+    t.expect_finished();
+
+    let t = engine(Rate::per_second(1), EventExcess::Pace);
+    let websocket = t.connect();
+    say(&websocket, 3);
+    assert_eq!(told(&t), 1);
+    t.with(|connection| connection.close(CloseReason::ForcedClose));
+    t.expect_events(&["closed forced close"]);
+    websocket.close();
+    t.expect_finished();
+}
+
+#[test]
+fn a_busy_application_gets_its_next_message_when_it_is_done_and_its_turn_has_come() {
+    let t = engine(Rate::per_second(10).burst(1), EventExcess::Pace);
+    let websocket = t.connect();
+    t.with(|connection| connection.hold(None));
+    say(&websocket, 3);
+    assert_eq!(told(&t), 0);
+    t.with(|connection| connection.release(None));
+    assert_eq!(told(&t), 1);
+    t.with(|connection| connection.hold(None));
+    t.advance_ms(1000);
+    assert_eq!(told(&t), 0);
+    t.with(|connection| connection.release(None));
+    assert_eq!(told(&t), 1);
+    t.advance_ms(1000);
+    assert_eq!(told(&t), 1);
+    // A session that ends meanwhile is not over before the application is done.
+    t.with(|connection| connection.hold(None));
+    say(&websocket, 2);
+    websocket.close();
+    assert_eq!(told(&t), 0);
+    t.with(|connection| connection.release(None));
+    // The turn of one of them has come by now.
+    t.expect_events(&["message hello", "closed transport close"]);
+    t.expect_finished();
+}
+
+#[test]
+fn too_many_messages_close_the_session_where_that_is_set() {
+    let t = engine(Rate::per_second(10).burst(3), EventExcess::Close);
+    let websocket = t.connect();
+    say(&websocket, 3);
+    assert_eq!(told(&t), 3);
+    say(&websocket, 1);
+    t.expect_events(&["closed forced close | more messages than `message_rate` allows"]);
+    t.expect_finished();
 }

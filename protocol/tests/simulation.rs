@@ -43,8 +43,28 @@ fn no_rule_is_broken_under_a_second_hundred_of_seeds() {
 
 #[test]
 fn no_rule_is_broken_under_seeds_that_once_broke_one() {
-    for seed in [84, 99, 179, 246, 387, 390, 406, 571, 1602, 1683, 1787, 2100, 4200, 4655, 5276, 8823, 9164] {
+    let first = [84, 99, 179, 246, 387, 390, 406, 571, 1602, 1683, 1787, 2100, 4200, 4655, 5276, 8823, 9164];
+    // Two broke the simulator itself: a response that was read cut the connection that was to be read next. For one the
+    // rules asked too much: a poll that the network had repeated fetched a DISCONNECT, and nobody else ever saw it.
+    let later = [1_039_457, 1_163_323, 1_757_293];
+    for seed in first.into_iter().chain(later) {
         play(seed..seed + 1);
+    }
+}
+
+#[test]
+fn no_rule_is_broken_where_clocks_were_set_back_that_are_set_ahead_today() {
+    for seed in [2100, 4655, 5276] {
+        let mut scenario = Scenario::generate(seed);
+        let mut changed = 0;
+        for step in &mut scenario.steps {
+            if let Act::ClockAhead(client, by) = step.act {
+                step.act = Act::ClockBack(client, by);
+                changed += 1;
+            }
+        }
+        assert!(changed > 0, "seed {seed}");
+        assert_eq!(run(&scenario, false).broken, None, "seed {seed}");
     }
 }
 

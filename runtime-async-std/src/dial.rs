@@ -1,11 +1,12 @@
 //! How a client reaches its server on async-io's reactor: TCP, with TLS if wanted.
 
 use crate::io::{HyperIo, Tcp};
+use crate::runtime::Standard;
 use async_io::Async;
-use sansocket_runtime::Dial;
 use sansocket_runtime::runtime::{BoxFuture, Stream};
+use sansocket_runtime::{Dial, connect_to_any};
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 #[cfg(feature = "tls")]
 use {crate::io::FuturesIo, futures_rustls::rustls, std::sync::Arc};
 
@@ -18,14 +19,11 @@ pub(crate) struct Dialer {
 impl Dial for Dialer {
     fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host's name has no address");
-            for address in async_net::resolve((host, port)).await? {
-                match Async::<TcpStream>::connect(address).await {
-                    Ok(stream) => return Ok(Box::new(HyperIo(Tcp::from(stream))) as _),
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
+            let addresses = async_net::resolve((host, port)).await?;
+            let stream =
+                connect_to_any(&Standard::default(), addresses, Async::<TcpStream>::connect::<SocketAddr>)
+                    .await?;
+            Ok(Box::new(HyperIo(Tcp::from(stream))) as _)
         })
     }
 
@@ -45,9 +43,20 @@ impl Dial for Dialer {
         })
     }
 
+    #[cfg(feature = "tls")]
+    fn check_secure(&self) -> io::Result<()> {
+        if self.tls.is_some() { Ok(()) } else { default_tls().map(drop) }
+    }
+
     #[cfg(not(feature = "tls"))]
     fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        Box::pin(async { Err(no_tls("turn on the feature `tls` of sansocket-async-std for https and wss")) })
+        let error = self.check_secure().err();
+        Box::pin(async { Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into())) })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn check_secure(&self) -> io::Result<()> {
+        Err(no_tls("turn on the feature `tls` of sansocket-async-std for https and wss"))
     }
 }
 

@@ -1,9 +1,11 @@
 //! How a client reaches its server on tokio: TCP, with TLS if wanted.
 
+use crate::runtime::Tokio;
 use hyper_util::rt::TokioIo;
-use sansocket_runtime::Dial;
 use sansocket_runtime::runtime::{BoxFuture, Stream};
+use sansocket_runtime::{Dial, connect_to_any};
 use std::io;
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
 use {std::sync::Arc, tokio_rustls::rustls};
@@ -17,7 +19,8 @@ pub(crate) struct Dialer {
 impl Dial for Dialer {
     fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let stream = TcpStream::connect((&*host, port)).await?;
+            let addresses = tokio::net::lookup_host((&*host, port)).await?;
+            let stream = connect_to_any(&Tokio, addresses, TcpStream::connect::<SocketAddr>).await?;
             // A message that waits for the last one's acknowledgement helps nobody.
             let _ = stream.set_nodelay(true);
             Ok(Box::new(TokioIo::new(stream)) as _)
@@ -40,9 +43,20 @@ impl Dial for Dialer {
         })
     }
 
+    #[cfg(feature = "tls")]
+    fn check_secure(&self) -> io::Result<()> {
+        if self.tls.is_some() { Ok(()) } else { default_tls().map(drop) }
+    }
+
     #[cfg(not(feature = "tls"))]
     fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        Box::pin(async { Err(no_tls("turn on the feature `tls` of sansocket-tokio for https and wss")) })
+        let error = self.check_secure().err();
+        Box::pin(async { Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into())) })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn check_secure(&self) -> io::Result<()> {
+        Err(no_tls("turn on the feature `tls` of sansocket-tokio for https and wss"))
     }
 }
 

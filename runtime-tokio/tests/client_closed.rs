@@ -36,8 +36,9 @@ async fn once_a_client_is_closed_all_that_was_queued_has_been_written() {
             })
         };
         let took = tokio::task::spawn_blocking(program).await.unwrap();
-        let length = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await.unwrap();
+        let length = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await.unwrap();
         assert_eq!(length, Some(500_000));
-        assert!(took < Duration::from_secs(1), "no time limit has to end it: {took:?}");
+        // Closing has two seconds.
+        assert!(took < Duration::from_millis(1900), "no time limit has to end it: {took:?}");
     }
 }

@@ -107,6 +107,7 @@ macro_rules! adapter {
 
         impl EngineServerBuilder {
             $crate::engine_builder_methods!();
+            $crate::message_builder_methods!();
             $crate::engine_handler_methods!($crate::engine::EngineSocket);
 
             /// Builds the server. It serves nothing until it listens or is mounted.

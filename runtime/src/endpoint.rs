@@ -1,5 +1,6 @@
 //! What adapters mount: the HTTP side of a server, and the connection that serves it.
 
+use crate::connections::Connections;
 use crate::handshake::Connection as Peer;
 use crate::host::{Host, within};
 use crate::http::{ResponseBody, target};
@@ -67,6 +68,11 @@ impl Endpoint {
     /// The runtime of its server.
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
         self.host.runtime()
+    }
+
+    /// The connections of a listener whose first server is this one.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.host.connections
     }
 
     /// How long a TLS handshake may take.

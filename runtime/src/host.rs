@@ -1,6 +1,7 @@
 //! HTTP for sessions: each request is handed to the session it belongs to, and gets the answer that this gives.
 
 use crate::cell::{Answer, Cell, Clock};
+use crate::connections::Connections;
 use crate::handshake::{Connection as Peer, Handshake};
 use crate::http::{HeaderView, ResponseBody, head, response, target};
 use crate::refused::RefusedRequest;
@@ -88,6 +89,8 @@ pub(crate) struct Host {
     pub(crate) files: Files,
     pub(crate) deadlines: Deadlines,
     pub(crate) counters: Arc<Counters>,
+    /// The connections of its listener.
+    pub(crate) connections: Arc<Connections>,
     router: Mutex<Router<Arc<Cell>>>,
     application: MakeApplication,
     next_request: AtomicU64,
@@ -122,6 +125,7 @@ impl Host {
             files,
             deadlines,
             counters: Arc::default(),
+            connections: Arc::default(),
             application,
             next_request: AtomicU64::new(0),
             tasks: AtomicUsize::new(0),
@@ -169,6 +173,9 @@ impl Host {
         stats.refused.handshakes_per_address = refused.handshakes_per_address;
         stats.refused.shutting_down = refused.shutting_down;
         stats.refused.bad_id = refused.bad_id;
+        let connections = self.connections.refused();
+        stats.refused.connections = connections.in_all;
+        stats.refused.connections_per_address = connections.from_address;
         stats
     }
 

@@ -16,6 +16,7 @@ mod adapter;
 mod broadcast;
 mod cell;
 pub mod client;
+mod connections;
 mod endpoint;
 pub mod engine;
 mod error;
@@ -50,7 +51,7 @@ pub use ack::{Ack, IntoAck};
 pub use broadcast::Broadcast;
 pub use client::{
     Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial,
-    EngineClientSocket, Events, Messages, Received, Refused, TransportKind, Url, UrlError,
+    EngineClientSocket, Events, Messages, Received, Refused, TransportKind, Url, UrlError, connect_to_any,
 };
 pub use endpoint::{Endpoint, Fallback, serve_connection};
 pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};

@@ -1,5 +1,6 @@
 //! Accepting connections, whatever the runtime: what is mounted, the loop, and the handle of it.
 
+use crate::connections::tell;
 use crate::endpoint::{Endpoint, Fallback, serve_connection};
 use crate::engine::EngineServer;
 use crate::handshake::Connection;
@@ -100,6 +101,22 @@ impl Mounted {
                 }
             };
             let opening = open(socket);
+            let place = match first.connections().admit(peer.ip()) {
+                Ok(place) => place,
+                Err(too_many) => {
+                    // A TLS handshake is too much for an answer.
+                    if let Some(place) = first.connections().may_tell().filter(|_| !secure) {
+                        let runtime = runtime.clone();
+                        runtime.clone().spawn(Box::pin(async move {
+                            if let Ok(io) = opening.await {
+                                tell(io, &runtime, too_many).await;
+                            }
+                            drop(place);
+                        }));
+                    }
+                    continue;
+                }
+            };
             let (endpoints, fallback) = (endpoints.clone(), self.fallback.clone());
             let peer = Connection { peer: Some(peer), secure };
             // Two kinds of tasks, because a task is as large as the largest thing it ever waits for.
@@ -110,6 +127,7 @@ impl Mounted {
                     if let Some(Ok(io)) = within(&runtime, deadline, opening).await {
                         serve_connection(io, endpoints, fallback, peer).await;
                     }
+                    drop(place);
                 }));
                 continue;
             }
@@ -117,6 +135,7 @@ impl Mounted {
                 if let Ok(io) = opening.await {
                     serve_connection(io, endpoints, fallback, peer).await;
                 }
+                drop(place);
             }));
         }
     }

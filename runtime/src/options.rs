@@ -1,5 +1,6 @@
 //! The options of a server, and the methods that set them on an adapter's builder.
 
+use crate::connections::{ConnectionLimits, Connections};
 use crate::error::Refusal;
 use crate::files::Files;
 use crate::handshake::Handshake;
@@ -54,6 +55,7 @@ pub struct Options {
     cleanup_empty: bool,
     max_dynamic: usize,
     max_concurrent: usize,
+    connections: ConnectionLimits,
 }
 
 impl Options {
@@ -76,7 +78,14 @@ impl Options {
             cleanup_empty: false,
             max_dynamic: 100_000,
             max_concurrent: 1000,
+            connections: ConnectionLimits::default(),
         }
+    }
+
+    /// Sets how many connections a listener serves.
+    pub fn connections(&mut self, in_all: Option<usize>, per_address: Option<usize>) {
+        self.connections.in_all = in_all.unwrap_or(self.connections.in_all);
+        self.connections.per_address = per_address.or(self.connections.per_address);
     }
 
     /// Sets the limits of rooms.
@@ -223,7 +232,8 @@ impl Options {
         let sockets = sockets.then(|| Arc::new(self.sockets));
         let engine = Arc::new(self.engine);
         let deadlines = self.deadlines;
-        let host = Host::new(runtime, random, engine, sockets, self.hooks, files, deadlines, application);
+        let mut host = Host::new(runtime, random, engine, sockets, self.hooks, files, deadlines, application);
+        host.connections = Arc::new(Connections::new(self.connections));
         let rest = Rest {
             state: self.state,
             limits: self.limits,
@@ -414,6 +424,22 @@ macro_rules! engine_builder_methods {
             self
         }
 
+        /// How many TCP connections the listener serves at once, but for WebSockets, which `max_sessions` bounds: those
+        /// that have sent nothing yet, and those that carry requests, of which a polling client has up to two. More get
+        /// 503, or with TLS are closed. Default 1,000,000. Stand-alone only; of several servers the first one's counts.
+        pub fn max_connections(mut self, connections: usize) -> Self {
+            self.options.connections(Some(connections), None);
+            self
+        }
+
+        /// How many of those one address may have; more get 429, or with TLS are closed. An IPv6 address counts as its /64
+        /// network, and it is the other end of the TCP connection, whatever [`client_address`](Self::client_address) says.
+        /// Default no limit, for the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
+        pub fn max_connections_per_address(mut self, connections: usize) -> Self {
+            self.options.connections(None, Some(connections));
+            self
+        }
+
         /// How often sessions may be opened, in all; what comes faster gets 503 and `retry-after`, before
         /// `allow_request` is asked. Default no limit: after a restart all clients come back at once, and what the
         /// application can take is known to it alone.
@@ -548,6 +574,28 @@ macro_rules! engine_builder_methods {
         /// How long a TLS handshake may take. Default 10 s. Stand-alone only.
         pub fn tls_timeout(mut self, timeout: ::std::time::Duration) -> Self {
             self.options.deadlines(None, None, None, Some(timeout));
+            self
+        }
+    };
+}
+
+/// The methods of an adapter's builder of plain Engine.IO servers that concern messages.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! message_builder_methods {
+    () => {
+        /// How many messages one client may send. What comes faster waits, or ends the session: see
+        /// [`message_excess`](Self::message_excess). Default no limit: `receive_budget` bounds what waits, and what a
+        /// message costs is known to the application alone. Heartbeats are not counted.
+        pub fn message_rate(mut self, rate: $crate::Rate) -> Self {
+            self.options.engine.message_rate = Some(rate);
+            self
+        }
+
+        /// What happens to messages beyond `message_rate`. Default: they wait for their turn, and reading from the client
+        /// pauses once `receive_budget` is used up.
+        pub fn message_excess(mut self, excess: $crate::EventExcess) -> Self {
+            self.options.engine.message_excess = excess;
             self
         }
     };

@@ -37,7 +37,7 @@ pub struct Stats {
     pub events_in: u64,
     /// Events and acknowledgements, or messages, that were queued for clients. A broadcast counts once for each client.
     pub events_out: u64,
-    /// How often a client's events had to wait because of `event_rate`.
+    /// How often a client's events had to wait because of `event_rate`, or its messages because of `message_rate`.
     pub events_paced: u64,
     /// Bytes that WebSockets brought, frame headers included.
     pub websocket_bytes_in: u64,
@@ -51,6 +51,10 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusals {
+    /// TCP connections beyond `max_connections`, at the listener of the first of its servers: 503.
+    pub connections: u64,
+    /// TCP connections beyond `max_connections_per_address`, as above: 429.
+    pub connections_per_address: u64,
     /// Handshakes beyond `max_sessions`: 503.
     pub sessions: u64,
     /// Handshakes beyond `max_sessions_per_address`: 429.
@@ -73,6 +77,8 @@ pub struct Refusals {
     pub namespace_names: u64,
     /// Sessions that were closed for more events than `event_rate`.
     pub events: u64,
+    /// Sessions of a plain Engine.IO server that were closed for more messages than `message_rate`.
+    pub messages: u64,
     /// Sessions that joined nothing within `connect_timeout`.
     pub connect_timeouts: u64,
     /// Clients that were not let into a namespace because of `max_dynamic_namespaces`.
@@ -145,6 +151,7 @@ impl Counters {
             Some(Limit::Namespaces) => refused.namespaces += 1,
             Some(Limit::NamespaceName) => refused.namespace_names += 1,
             Some(Limit::Events) => refused.events += 1,
+            Some(Limit::Messages) => refused.messages += 1,
             Some(Limit::ConnectTimeout) => refused.connect_timeouts += 1,
             _ => {}
         }

@@ -87,7 +87,8 @@ async fn no_more_are_awaited_than_the_limit_says() {
     let (_io, addr, _lines) = server().await;
     let client = quick(addr, WEBSOCKET).max_pending_acks(2).build().unwrap();
     client.connect().await.unwrap();
-    let first = client.emit_with_ack("never", &(), Duration::from_millis(50));
+    // Long enough that it still waits when the third is emitted.
+    let first = client.emit_with_ack("never", &(), Duration::from_secs(1));
     let second = client.emit_with_ack("never", &(), Duration::from_secs(60));
     let third = client.emit_with_ack("never", &(), Duration::from_secs(60));
     assert!(matches!(soon(third).await, Err(AckError::Emit(EmitError::Send(_)))));

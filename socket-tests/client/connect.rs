@@ -1,15 +1,18 @@
 //! How a client comes into its namespaces, and how it is told that it does not.
 
-use crate::sansocket::{Auth, Client, ConnectError, Refusal, Server, Socket};
+use crate::sansocket::{Auth, Client, ClientSocket, ClientState, ConnectError, Refusal, Server, Socket};
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
 use sansocket_protocol::client::Status;
 use sansocket_protocol::error::PeerError;
+use sansocket_runtime::websocket::{write_close, write_text};
 use serde_json::{Value, json};
+use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn server() -> (Server, SocketAddr) {
     let io = crate::server().build().expect("a server");
@@ -211,4 +214,97 @@ async fn a_wait_that_is_given_up_is_forgotten() {
     }
     relay.open();
     soon(client.connected()).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_starts_when_it_hears_of_a_failure_goes_on() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    for transports in TRANSPORTS {
+        for attempts in [0, 100] {
+            relay.close();
+            let client = quick(relay.addr, transports).reconnection_attempts(attempts).build().unwrap();
+            client.on_connect_error(async |socket: ClientSocket| socket.start());
+            let error = soon(client.connect()).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Session { .. }), "{error:?}");
+            assert_ne!(client.status(), Status::Idle);
+            relay.open();
+            // With no more tries the handler begins anew with each failure.
+            until("it has connected", || client.is_connected()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failed_connect_ends_nothing_that_others_have_begun() {
+    let (_io, addr) = server().await;
+    let relay = Relay::to(addr).await;
+    for transports in TRANSPORTS {
+        // What goes on trying goes on.
+        relay.close();
+        let client = quick(relay.addr, transports).build().unwrap();
+        client.start();
+        soon(client.connect()).await.unwrap_err();
+        assert_ne!(client.status(), Status::Idle);
+        relay.open();
+        soon(client.connected()).await.unwrap();
+
+        // What is lost comes back.
+        relay.close();
+        until("it is lost", || !client.is_connected()).await;
+        while soon(client.connect()).await.is_ok() {}
+        relay.open();
+        soon(client.connected()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_loss_that_is_not_told_yet_is_no_answer_to_who_connects() {
+    let (_io, target) = server().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                if number > 0 {
+                    let mut far = tokio::net::TcpStream::connect(target).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    return;
+                }
+                // The session opens and is lost within one read.
+                let head = crate::suite::hostile::head(&mut near).await;
+                let mut said = crate::suite::hostile::accepted(&head).into_bytes();
+                write_text(&mut said, None, crate::suite::hostile::OPEN.as_bytes());
+                write_close(&mut said, None, None, "");
+                near.write_all(&said).await.unwrap();
+                let _ = near.read_to_end(&mut Vec::new()).await;
+            });
+        }
+    });
+    for reconnection in [true, false] {
+        let slot: Arc<OnceLock<Client>> = Arc::default();
+        let (sender, mut connecting) = tokio::sync::mpsc::unbounded_channel();
+        let inner = slot.clone();
+        let client = quick(addr, WEBSOCKET)
+            .reconnection(reconnection)
+            .on_state(move |state| {
+                if let (ClientState::Open { .. }, Some(client)) = (state, inner.get()) {
+                    let client = client.clone();
+                    let mut connect = Box::pin(async move { client.connect().await });
+                    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                    if connect.as_mut().poll(&mut context).is_pending() {
+                        let _ = sender.send(connect);
+                    }
+                }
+            })
+            .build()
+            .unwrap();
+        assert!(slot.set(client.clone()).is_ok());
+        client.start();
+        let connecting = soon(connecting.recv()).await.expect("it is lost before it is connected");
+        soon(connecting).await.unwrap();
+        assert!(client.is_connected());
+        client.close();
+    }
 }

@@ -168,6 +168,7 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
     let places = Mutex::new(vec![far, relay.addr]);
     let client = quick(near, UPGRADE)
         .header("cookie", "mine=1")
+        .header("Cookie", "also=2")
         .before_dial(move |mut attempt| {
             let place = places.lock().unwrap().pop().unwrap();
             attempt.url = format!("http://{place}/");
@@ -178,14 +179,14 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
     soon(client.connect()).await.unwrap();
     until("it has moved", || client.transport_name() == Some("websocket")).await;
     let seen = lines.drain();
-    assert_eq!(seen[0], "polling mine=1");
+    assert_eq!(seen[0], "polling mine=1; also=2");
     let websocket = seen.iter().find(|line| line.starts_with("websocket")).unwrap();
-    assert!(websocket.starts_with("websocket mine=1; route="), "{websocket}");
+    assert!(websocket.starts_with("websocket mine=1; also=2; route="), "{websocket}");
 
     // The other server does not get what this one has set.
     lines.drain();
     relay.cut();
-    lines.expect("polling mine=1").await;
+    lines.expect("polling mine=1; also=2").await;
 
     let without = quick(near, UPGRADE).cookies(false).build().unwrap();
     soon(without.connect()).await.unwrap();
@@ -347,4 +348,85 @@ async fn polling_takes_no_more_connections_than_it_needs() {
     }
     // One for GET and one for POST.
     assert!(relay.accepted() <= 3, "{}", relay.accepted());
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_said_before_it_is_tried() {
+    let build = |address: &str| crate::client(address);
+    let wrong = |builder: crate::sansocket::ClientBuilder| builder.build().unwrap_err().to_string();
+    for path in ["/a b", "/socket.io/?x=1", "/\u{fc}"] {
+        let error = wrong(build("http://localhost").path(path));
+        assert!(error.contains("path") && error.contains("percent-encode"), "{error}");
+    }
+    // The address of a WebSocket, pasted from elsewhere.
+    let error = wrong(build("ws://localhost/socket.io/?EIO=4&transport=websocket"));
+    assert!(error.contains("`EIO`"), "{error}");
+    assert!(wrong(build("http://localhost").query("sid", "x")).contains("`sid`"));
+    for header in ["connection", "Content-Length", "sec-websocket-extensions"] {
+        let error = wrong(build("http://localhost").header(header, "1"));
+        assert!(error.contains(&header.to_lowercase()), "{error}");
+    }
+    assert!(wrong(build("http://localhost").header("a b", "1")).contains("`a b`"));
+    assert!(wrong(build("http://localhost").auth(&"token")).contains("object"));
+    assert!(wrong(build("http://localhost/a,b")).contains("comma"));
+    let memory = build("https://localhost").dial(Insecure).build();
+    assert!(matches!(&memory, Err(ClientBuildError::Tls(error)) if error.to_string() == "no TLS here"));
+    let engine = crate::engine_client("http://localhost").path("a b").build();
+    assert!(matches!(engine, Err(ClientBuildError::Config(_))));
+
+    // What the application says before each try is a try that failed.
+    let (_io, addr) = server().await;
+    let changes: [fn(&mut crate::sansocket::Attempt); 4] = [
+        |attempt| attempt.url = "nowhere".to_owned(),
+        |attempt| attempt.url = "http://localhost/?sid=1".to_owned(),
+        |attempt| attempt.url = "https://localhost".to_owned(),
+        |attempt| drop(attempt.headers.insert("upgrade", "1".parse().unwrap())),
+    ];
+    for change in changes {
+        let client = quick(addr, UPGRADE)
+            .dial(Insecure)
+            .before_dial(move |mut attempt| {
+                change(&mut attempt);
+                async move { Ok::<_, String>(attempt) }
+            })
+            .build()
+            .unwrap();
+        let error = soon(client.connect()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Application(_)), "{error:?}");
+    }
+    let client = quick(addr, UPGRADE).build().unwrap();
+    assert!(client.auth(&1).is_err());
+    client.auth_with(async || Ok::<_, String>("token"));
+    let error = soon(client.connect()).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Application(text) if text.contains("object")), "{error:?}");
+}
+
+/// Has no TLS, and says so.
+struct Insecure;
+
+impl Dial for Insecure {
+    fn dial(&self, _: String, _: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(io::Error::other("nobody there")) })
+    }
+
+    fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Err(io::Error::other("no TLS here")) })
+    }
+
+    fn check_secure(&self) -> io::Result<()> {
+        Err(io::Error::other("no TLS here"))
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_tried_at_all_its_addresses() {
+    // Where `localhost` has an address of each kind, one of them refuses.
+    let (_io, addr) = server().await;
+    for transports in TRANSPORTS {
+        let client = crate::client(&format!("http://localhost:{}", addr.port()))
+            .transports(transports.iter().copied())
+            .build()
+            .unwrap();
+        soon(client.connect()).await.unwrap();
+    }
 }

@@ -103,6 +103,52 @@ async fn every_event_is_seen_by_those_for_any_and_the_rest_by_the_fallback() {
     io.emit("known", &()).unwrap();
     lines.expect("any known").await;
     lines.expect("rest known").await;
+
+    // The catch-alls go, too; a loop over the events stays.
+    let mut events = client.events();
+    client.off_any().off_fallback();
+    io.emit("known", &1).unwrap();
+    assert_eq!(soon(events.next()).await.unwrap().event, "known");
+    drop(events);
+    client.on_fallback(async || "new");
+    assert_eq!(ask(&client, "unknown", json!(0)).await, json!(["new"]));
+    assert!(lines.drain().is_empty());
+}
+
+#[tokio::test]
+async fn a_handler_for_one_event_is_gone_before_it_runs() {
+    let (io, client, mut lines) = pair(|builder| builder).await;
+    client
+        .on_fallback(async || "rest")
+        .once("one", async |State(log): State<Log>, socket: ClientSocket| {
+            log.note("once");
+            // Registered anew, it is for the event after this one.
+            socket.once("one", async || "anew");
+            "one"
+        })
+        .on("two", async |State(log): State<Log>| log.note("always"))
+        .once("two", async |_: Data<u32>| 2)
+        .once("off", async || "off")
+        .off("off");
+    client.connect().await.unwrap();
+    for expected in [json!(["one"]), json!(["anew"]), json!(["rest"])] {
+        assert_eq!(ask(&client, "one", json!(0)).await, expected);
+    }
+    lines.expect("once").await;
+    assert_eq!(ask(&client, "off", json!(0)).await, json!(["rest"]));
+    // Arguments that do not fit were its event, too. The others of the event stay.
+    io.emit("two", &"x").unwrap();
+    lines.expect("always").await;
+    assert!(lines.next().await.starts_with("/: the arguments do not fit"));
+    assert_eq!(ask(&client, "two", json!(2)).await, json!([]));
+    lines.expect("always").await;
+    // Many at once are one after the other.
+    client.once("burst", async |State(log): State<Log>| log.note("burst"));
+    for _ in 0..10 {
+        io.emit("burst", &()).unwrap();
+    }
+    assert_eq!(ask(&client, "one", json!(0)).await, json!(["rest"]));
+    assert_eq!(lines.drain(), ["burst"]);
 }
 
 #[tokio::test]
@@ -200,10 +246,12 @@ async fn a_panic_is_told_and_the_client_goes_on() {
 #[tokio::test]
 async fn an_acknowledgement_that_finds_no_room_is_told() {
     let (io, client, mut lines) = pair(|builder| builder.send_budget(1000)).await;
-    client.on("ask", async || "answer");
+    // Nothing is written before the handler is done.
+    client.on("ask", async |socket: ClientSocket| {
+        socket.emit("x", &"x".repeat(980)).unwrap();
+        "answer"
+    });
     client.connect().await.unwrap();
-    // It waits for a namespace that nobody joins.
-    client.namespace("/nowhere").emit("x", &"x".repeat(980)).unwrap();
     let socket = io.root().sockets().pop().unwrap();
     let asked = socket.emit_with_ack("ask", &(), Duration::from_millis(300));
     let told = soon(lines.next()).await;

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-const OPEN: &str =
+pub(crate) const OPEN: &str =
     r#"0{"sid":"abc","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 
 /// Runs `script` on each connection, with the number of connections before it.
@@ -34,7 +35,7 @@ where
 }
 
 /// The head of a request; empty if there is none any more.
-async fn head(stream: &mut TcpStream) -> String {
+pub(crate) async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -71,13 +72,17 @@ async fn forever<T>(kept: T) {
 /// Answers a WebSocket's handshake.
 async fn websocket(stream: &mut TcpStream) {
     let head = head(stream).await;
+    stream.write_all(accepted(&head).as_bytes()).await.unwrap();
+}
+
+/// The answer to the head of that handshake.
+pub(crate) fn accepted(head: &str) -> String {
     let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).unwrap();
-    let response = format!(
+    format!(
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-accept: {}\r\n\r\n",
         accept_key(key)
-    );
-    stream.write_all(response.as_bytes()).await.unwrap();
+    )
 }
 
 fn text_frame(text: &str) -> Vec<u8> {
@@ -543,29 +548,34 @@ async fn a_post_that_is_never_answered_ends_the_session() {
         }
     })
     .await;
-    let client = quick(addr, POLLING).request_timeout(Duration::from_millis(200)).build().unwrap();
+    let client = quick(addr, POLLING).request_timeout(Duration::from_secs(1)).build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
     assert_eq!(error.peer_error(), Some(&PeerError::RequestTimeout), "{error:?}");
 }
 
 #[tokio::test]
 async fn what_is_awaited_ends_when_a_poll_is_refused() {
-    let addr = scripted(|mut stream, _| async move {
-        let mut polls = 0;
-        while let Some((head, body)) = request(&mut stream).await {
-            if head.starts_with("POST") {
-                answer(&mut stream, "200 OK", "ok").await;
-                if body.contains("question") {
-                    return;
+    let asked = Arc::new(Notify::new());
+    let addr = scripted(move |mut stream, _| {
+        let asked = asked.clone();
+        async move {
+            let mut polls = 0;
+            while let Some((head, body)) = request(&mut stream).await {
+                if head.starts_with("POST") {
+                    answer(&mut stream, "200 OK", "ok").await;
+                    if body.contains("question") {
+                        return asked.notify_one();
+                    }
+                } else if !head.contains("sid=") {
+                    answer(&mut stream, "200 OK", OPEN).await;
+                } else if polls == 0 {
+                    polls += 1;
+                    answer(&mut stream, "200 OK", r#"40{"sid":"y"}"#).await;
+                } else {
+                    asked.notified().await;
+                    answer(&mut stream, "400 Bad Request", r#"{"code":1,"message":"Session ID unknown"}"#)
+                        .await;
                 }
-            } else if !head.contains("sid=") {
-                answer(&mut stream, "200 OK", OPEN).await;
-            } else if polls == 0 {
-                polls += 1;
-                answer(&mut stream, "200 OK", r#"40{"sid":"y"}"#).await;
-            } else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                answer(&mut stream, "400 Bad Request", r#"{"code":1,"message":"Session ID unknown"}"#).await;
             }
         }
     })
@@ -624,4 +634,41 @@ async fn an_upgrade_that_goes_wrong_leaves_the_session_where_it_is() {
         assert_eq!(client.transport_name(), Some("polling"));
         assert!(client.is_connected() && lines.drain().is_empty());
     }
+}
+
+/// Another client took each piece of a response that it read for a whole payload.
+#[tokio::test]
+async fn a_polled_answer_that_comes_in_pieces_is_one_payload() {
+    let addr = scripted(|mut stream, _| async move {
+        while let Some((head, _)) = request(&mut stream).await {
+            if head.starts_with("POST") {
+                answer(&mut stream, "200 OK", "ok").await;
+                continue;
+            }
+            let body = match head.contains("sid=") {
+                false => OPEN.to_string(),
+                true => {
+                    "40{\"sid\":\"x\"}\x1e42[\"news\",\"one\"]\x1e42[\"news\",\"zwölf\"]\x1e1".to_string()
+                }
+            };
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            for piece in body.as_bytes().chunks(3) {
+                let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+                let _ = stream.write_all(&chunk).await;
+                tokio::task::yield_now().await;
+            }
+            let _ = stream.write_all(b"0\r\n\r\n").await;
+        }
+    })
+    .await;
+    let client = quick(addr, POLLING).reconnection(false).build().unwrap();
+    let (log, mut lines) = log();
+    client.on("news", move |crate::sansocket::Data(text): crate::sansocket::Data<String>| {
+        log.note(&text);
+        async {}
+    });
+    soon(client.connect()).await.unwrap();
+    lines.expect("one").await;
+    lines.expect("zwölf").await;
+    soon(client.closed()).await;
 }

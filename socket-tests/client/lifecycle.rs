@@ -1,10 +1,11 @@
 //! How a client's connection ends, and when it comes back.
 
-use crate::sansocket::{Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
+use crate::sansocket::{AckError, Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{Lines, Log, log, logged, serve, soon, until};
 use sansocket_protocol::client::Status;
 use sansocket_protocol::error::CloseReason;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,17 +279,67 @@ async fn nobody_waits_for_room_that_will_not_come() {
     let nowhere = client.namespace("/nowhere");
     nowhere.emit("x", &"x".repeat(900)).unwrap();
     // Nobody has told it to connect.
-    soon(client.ready()).await;
+    soon(nowhere.ready()).await;
     client.start();
-    let waiting = tokio::spawn({
-        let client = client.clone();
-        async move { client.ready().await }
-    });
     soon(client.connected()).await.unwrap();
-    assert!(!waiting.is_finished());
-    client.disconnect();
-    soon(waiting).await.unwrap();
-    assert!(client.buffered() >= 900);
+    soon(nowhere.ready()).await;
+
+    // While it may come yet, it is waited for, and no longer.
+    let (log, mut lines) = log();
+    nowhere.auth_with(move || {
+        log.note("asked");
+        std::future::pending::<Result<(), String>>()
+    });
+    nowhere.start();
+    lines.expect("asked").await;
+    for end in [ClientSocket::disconnect, ClientSocket::discard_unsent] {
+        nowhere.start();
+        let mut waiting = Box::pin(nowhere.ready());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        end(&nowhere);
+        soon(waiting).await;
+    }
+    assert_eq!((nowhere.unsent(), client.buffered()), (0, 0));
+    assert!(client.is_connected());
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_refused_takes_no_room_from_the_others() {
+    let (_io, addr, mut heard) = server().await;
+    let relay = Relay::to(addr).await;
+    for transports in TRANSPORTS {
+        let client = quick(relay.addr, transports).send_budget(1000).build().unwrap();
+        let (log, mut lines) = log();
+        told(&client, &log);
+        let nowhere = client.namespace("/nowhere");
+        nowhere.emit("x", &"x".repeat(900)).unwrap();
+        soon(nowhere.connect()).await.unwrap_err();
+        assert!(nowhere.emit("x", &"x".repeat(900)).is_err());
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        client.emit("note", &1).unwrap();
+        heard.expect("1").await;
+
+        relay.close();
+        lines.next().await;
+        client.emit("note", &2).unwrap();
+        client.emit("note", &3).unwrap();
+        relay.open();
+        lines.expect("connected").await;
+        heard.expect("2").await;
+        heard.expect("3").await;
+
+        // It is kept until it is thrown away.
+        assert!(nowhere.unsent() > 900);
+        let answer = nowhere.call::<_, ()>("x", &());
+        nowhere.discard_unsent();
+        assert_eq!(nowhere.unsent(), 0);
+        assert!(matches!(soon(answer).await, Err(AckError::Disconnected)));
+        nowhere.emit("x", &"x".repeat(900)).unwrap();
+        client.close();
+        assert_eq!(client.buffered(), 0);
+    }
 }
 
 #[tokio::test]
@@ -330,22 +381,29 @@ async fn the_states_are_told_in_order() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_left_after_its_own_patience() {
-    let io = crate::server()
-        .ping_interval(Duration::from_millis(200))
-        .ping_timeout(Duration::from_millis(100))
-        .build()
-        .unwrap();
+async fn heartbeats_keep_a_client_and_silence_is_left_after_the_servers_patience() {
+    let (interval, timeout) = (Duration::from_millis(200), Duration::from_millis(1800));
+    let io = crate::server().ping_interval(interval).ping_timeout(timeout).build().unwrap();
     let addr = serve(&io).await;
-    for transports in TRANSPORTS {
-        let (log, mut lines) = log();
-        let client = quick(addr, transports).build().unwrap();
+    let (log, mut lines) = log();
+    let relays = [Relay::to(addr).await, Relay::to(addr).await, Relay::to(addr).await];
+    let mut clients = Vec::new();
+    for (relay, transports) in relays.iter().zip(TRANSPORTS) {
+        let client = quick(relay.addr, transports).reconnection(false).build().unwrap();
         told(&client, &log);
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
-        // Over several heartbeats it stays.
-        let calm = tokio::time::timeout(Duration::from_millis(900), lines.next()).await;
-        assert!(calm.is_err(), "{calm:?}");
-        assert!(client.is_connected());
+        until("it has moved", || client.transport_name() == Some(transports.last().unwrap().as_str())).await;
+        clients.push(client);
+    }
+    // For longer than the heartbeat grants without a ping, they stay.
+    let calm = tokio::time::timeout((interval + timeout) * 3 / 2, lines.next()).await;
+    assert!(calm.is_err(), "{calm:?}");
+    assert!(clients.iter().all(|client| client.is_connected()));
+    for relay in &relays {
+        relay.hush();
+    }
+    for _ in &clients {
+        lines.expect("ping timeout").await;
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
@@ -31,6 +32,7 @@ pub struct Relay {
 
 struct State {
     open: AtomicBool,
+    hushed: AtomicBool,
     accepted: AtomicUsize,
     links: Mutex<Vec<AbortHandle>>,
 }
@@ -41,20 +43,22 @@ impl Relay {
         let addr = listener.local_addr().expect("an address");
         let state = Arc::new(State {
             open: AtomicBool::new(true),
+            hushed: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
             links: Mutex::default(),
         });
         let shared = state.clone();
         tokio::spawn(async move {
             loop {
-                let Ok((mut near, _)) = listener.accept().await else { return };
+                let Ok((near, _)) = listener.accept().await else { return };
                 shared.accepted.fetch_add(1, Ordering::Relaxed);
                 if !shared.open.load(Ordering::Relaxed) {
                     continue;
                 }
+                let state = shared.clone();
                 let link = tokio::spawn(async move {
-                    if let Ok(mut far) = TcpStream::connect(target).await {
-                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    if let Ok(far) = TcpStream::connect(target).await {
+                        link(near, far, &state).await;
                     }
                 });
                 shared.links.lock().unwrap().push(link.abort_handle());
@@ -85,4 +89,34 @@ impl Relay {
     pub fn open(&self) {
         self.state.open.store(true, Ordering::Relaxed);
     }
+
+    /// From now on the client hears nothing from the server, not even its end.
+    pub fn hush(&self) {
+        self.state.hushed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Forwards both ways, until both have ended.
+async fn link(near: TcpStream, far: TcpStream, state: &State) {
+    let (mut from_client, mut to_client) = near.into_split();
+    let (mut from_server, mut to_server) = far.into_split();
+    let up = async {
+        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+        let _ = to_server.shutdown().await;
+    };
+    let down = async {
+        let mut buffer = [0; 8192];
+        loop {
+            let read = from_server.read(&mut buffer).await.unwrap_or(0);
+            if state.hushed.load(Ordering::Relaxed) {
+                if read == 0 {
+                    return std::future::pending().await;
+                }
+            } else if read == 0 || to_client.write_all(&buffer[..read]).await.is_err() {
+                let _ = to_client.shutdown().await;
+                return;
+            }
+        }
+    };
+    tokio::join!(up, down);
 }

@@ -151,6 +151,8 @@ pub struct Manager {
     /// Tries since the last session, this one included.
     attempt: u32,
     sessions: u64,
+    /// Sessions that were lost or could not be opened.
+    ends: u64,
     websocket_worked: bool,
     events: VecDeque<Event>,
 }
@@ -183,6 +185,7 @@ impl Manager {
             backoff,
             attempt: 0,
             sessions: 0,
+            ends: 0,
             websocket_worked: false,
             events: VecDeque::new(),
         }
@@ -232,6 +235,13 @@ impl Manager {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
     }
 
+    /// How many sessions were lost or could not be opened so far. Each is told by [`Event::Closed`] or
+    /// [`Event::DialFailed`], perhaps later than the next command comes: who keeps this number with a command, and
+    /// counts those events, knows which of them were before it.
+    pub fn ends(&self) -> u64 {
+        self.ends
+    }
+
     /// Whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was told to
     /// stop since. It is wanted yet when the client has given up.
     pub fn is_wanted(&self) -> bool {
@@ -252,9 +262,18 @@ impl Manager {
         kept.saturating_add(self.engine().map_or(0, Engine::buffered))
     }
 
-    /// Whether less than half of the send budget is used: room for whoever waits before sending more.
-    pub fn has_room(&self) -> bool {
-        self.buffered() <= self.engine_config.send_budget / 2
+    /// What the next event of a socket would wait behind: bytes that are queued on the connection, and its own that
+    /// wait until it is connected or until they are acknowledged. What other sockets keep back is not counted, so one
+    /// that the server does not let in takes no room from the others.
+    pub fn buffered_before(&self, socket: Option<SocketKey>) -> usize {
+        let own = self.sockets().zip(socket).map_or(0, |(sockets, socket)| sockets.buffered_by(socket));
+        own.saturating_add(self.engine().map_or(0, Engine::buffered))
+    }
+
+    /// Whether less than half of the send budget is used by [what is before](Self::buffered_before) a socket, or
+    /// with `None` plain Engine.IO: room for whoever waits before sending more.
+    pub fn has_room(&self, socket: Option<SocketKey>) -> bool {
+        self.buffered_before(socket) <= self.engine_config.send_budget / 2
     }
 
     /// Whether the owner should read on from the WebSocket in use. Others are always to be read.
@@ -410,7 +429,7 @@ impl Manager {
     /// # Errors
     /// [`SendError::Disconnected`] if no session is open, or [`SendError::Full`].
     pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
+        self.before_command(now, None, frame)?;
         match (&mut self.state, &self.layer) {
             (State::Active { engine, .. }, Layer::Messages { .. }) if engine.is_open() => {
                 engine.send(frame);
@@ -579,9 +598,14 @@ impl Manager {
         }
     }
 
-    fn before_command(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
+    fn before_command(
+        &mut self,
+        now: Instant,
+        socket: Option<SocketKey>,
+        frame: &Frame,
+    ) -> Result<(), SendError> {
         self.check(now);
-        let buffered = self.buffered();
+        let buffered = self.buffered_before(socket);
         // A single message of any size passes when nothing waits: it has to be sent somehow.
         if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= self.engine_config.send_budget {
             Ok(())

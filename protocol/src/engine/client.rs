@@ -20,7 +20,7 @@ mod posting;
 mod transmit;
 mod upgrade;
 
-pub use self::config::{Config, TransportKind};
+pub use self::config::{Config, ConfigError, TransportKind};
 pub use self::open::Handshake;
 pub use self::transmit::{Method, Transmit};
 

@@ -1,7 +1,7 @@
 //! The settings of an Engine.IO server, with the reference's defaults.
 
 use super::request::{RequestHead, Response};
-use crate::rate::Rate;
+use crate::rate::{EventExcess, Rate};
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -198,6 +198,12 @@ pub struct Config {
     /// How often one address may open sessions; a further handshake gets 429 and `retry-after`. Default no limit, for the
     /// reason of [`Config::max_sessions_per_address`].
     pub handshake_rate_per_address: Option<Rate>,
+    /// How many messages one client may send in a plain Engine.IO session; with Socket.IO on top, its `event_rate`
+    /// counts. Default no limit: what a message costs is known to the application alone, and `receive_budget` bounds
+    /// what waits. Heartbeats are not counted.
+    pub message_rate: Option<Rate>,
+    /// What happens to more.
+    pub message_excess: EventExcess,
 }
 
 impl Default for Config {
@@ -223,6 +229,8 @@ impl Default for Config {
             max_sessions_per_address: None,
             handshake_rate: None,
             handshake_rate_per_address: None,
+            message_rate: None,
+            message_excess: EventExcess::default(),
         }
     }
 }
@@ -261,6 +269,8 @@ impl Config {
         max_sessions_per_address: Option<usize>,
         handshake_rate: Option<Rate>,
         handshake_rate_per_address: Option<Rate>,
+        message_rate: Option<Rate>,
+        message_excess: EventExcess,
     }
 
     /// Sets [`Config::path`]. A slash is put before and behind it where there is none, as the reference does.

@@ -47,7 +47,7 @@ impl Encoder {
     /// Adds a binary message: `b` and base64.
     pub fn binary(&mut self, data: &[u8]) {
         self.separate();
-        let needed = base64::encoded_len(data.len(), true).unwrap_or(0);
+        let needed = base64_len(data);
         self.body.push(b'b');
         let start = self.body.len();
         self.body.resize(start.saturating_add(needed), 0);
@@ -60,6 +60,20 @@ impl Encoder {
     pub fn finish(self) -> Bytes {
         self.body.into()
     }
+}
+
+/// What [`Encoder::text`] adds to a body, with the separator in front of it.
+pub(super) fn text_len(packet: &[u8]) -> usize {
+    packet.len().saturating_add(1)
+}
+
+/// What [`Encoder::binary`] adds to a body, with the separator in front of it.
+pub(super) fn binary_len(data: &[u8]) -> usize {
+    base64_len(data).saturating_add(2)
+}
+
+fn base64_len(data: &[u8]) -> usize {
+    base64::encoded_len(data.len(), true).unwrap_or(0)
 }
 
 /// Reads the packets of a body one by one. It stops for good at the first malformed one; those before it have

@@ -520,7 +520,13 @@ impl Run {
     /// If a bound is broken.
     pub fn check(&mut self) {
         let buffered = self.client.buffered();
-        assert!(buffered <= SEND_BUDGET + 2 * LARGEST_FRAME + 200_000, "{buffered} bytes wait");
+        // Each of the sockets has a budget of its own for what waits until it is connected.
+        let budgets = SEND_BUDGET * self.keys.len().max(1);
+        assert!(buffered <= budgets + 2 * LARGEST_FRAME + 200_000, "{buffered} bytes wait");
+        for key in &self.keys {
+            let own = self.client.sockets().map_or(0, |sockets| sockets.buffered_by(*key));
+            assert!(own <= SEND_BUDGET + LARGEST_FRAME, "{own} bytes wait for {key:?}");
+        }
         if !self.client.has_output() {
             assert!(self.client.poll_transmit().is_none());
             assert!(self.client.poll_event().is_none());

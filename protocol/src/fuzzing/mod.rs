@@ -13,6 +13,7 @@ pub mod engine;
 pub mod http;
 pub mod hub;
 pub mod input;
+pub mod pair;
 pub mod server;
 pub mod socket;
 
@@ -20,7 +21,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("socket_packet", socket::packet),
@@ -30,5 +31,5 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("server", server::any_order),
     ("hub", hub::against_the_model),
     ("client", client::any_order),
-    // That of the two machines against each other belongs here.
+    ("pair", pair::as_the_network),
 ];

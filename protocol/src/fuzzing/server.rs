@@ -246,13 +246,14 @@ impl Run {
             .max_payload(MAX_PAYLOAD)
             .send_budget(SEND_BUDGET)
             .receive_budget(1_000)
+            // In one of the three ways to go: messages, or events, that wait for their turn.
+            .message_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)))
             .overflow(overflow);
         let layer = socket::config::Config::default()
             .max_namespaces(2)
             .max_attachments(1)
             .max_pending_acks(3)
             .connect_timeout(Duration::from_millis(900))
-            // In one of the three ways to go: events that wait for their turn.
             .event_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)));
         let now = Instant::ZERO;
         let connection =

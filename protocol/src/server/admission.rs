@@ -45,8 +45,10 @@ impl Refused {
 /// What counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer usually
 /// has all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
+pub enum Source {
+    /// An IPv4 address, also one that an IPv6 socket shows as mapped.
     V4([u8; 4]),
+    /// The network of an IPv6 address.
     V6([u16; 4]),
 }
 

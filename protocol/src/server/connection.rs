@@ -16,17 +16,17 @@
 //! Any order of these calls is legal, and a spurious one does nothing.
 
 use super::counts::{Counts, Limit};
+use super::messages::Messages;
 use crate::engine;
 use crate::engine::config::Overflow;
 use crate::engine::packet::Message;
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, Closed, Server as Engine, Transmit, Wants};
-use crate::error::{CloseReason, PeerError, SendError};
+use crate::error::{CloseReason, SendError};
 use crate::frame::Frame;
 use crate::socket;
-use crate::socket::server::{PER_EVENT, Server as Sockets, SocketEvent, SocketKey};
+use crate::socket::server::{Server as Sockets, SocketEvent, SocketKey};
 use crate::time::Instant;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
 /// What the application should know about a connection.
@@ -50,7 +50,7 @@ enum Layer {
     /// Socket.IO.
     Sockets(Sockets),
     /// Plain Engine.IO: messages for the application.
-    Messages { queue: VecDeque<Message>, inbound: usize, held: bool },
+    Messages(Messages),
 }
 
 /// One client, whole. See the [module](self).
@@ -108,7 +108,7 @@ impl Connection {
     ) -> Self {
         let layer = match sockets {
             Some(config) => Layer::Sockets(Sockets::new(now, config)),
-            None => Layer::Messages { queue: VecDeque::new(), inbound: 0, held: false },
+            None => Layer::Messages(Messages::new(now, &engine)),
         };
         let engine = Engine::new(now, engine, id);
         let counts = Counts::default();
@@ -131,7 +131,7 @@ impl Connection {
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.is_connected(socket),
-            Layer::Messages { .. } => false,
+            Layer::Messages(_) => false,
         }
     }
 
@@ -140,7 +140,7 @@ impl Connection {
         let told = match &self.layer {
             // A held one has events left to tell, or may.
             Layer::Sockets(sockets) => sockets.is_finished(),
-            Layer::Messages { queue, .. } => queue.is_empty(),
+            Layer::Messages(messages) => messages.is_empty(),
         };
         self.engine.is_finished() && self.closed.is_none() && !self.upgraded && told
     }
@@ -154,7 +154,7 @@ impl Connection {
     pub fn counts(&self) -> Counts {
         let events_paced = match &self.layer {
             Layer::Sockets(sockets) => sockets.paced(),
-            Layer::Messages { .. } => 0,
+            Layer::Messages(messages) => messages.paced(),
         };
         Counts { events_paced, ..self.counts }
     }
@@ -188,7 +188,7 @@ impl Connection {
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
             Layer::Sockets(sockets) => sockets.behind(),
-            Layer::Messages { .. } => 0,
+            Layer::Messages(_) => 0,
         };
         self.engine.buffered().saturating_add(behind)
     }
@@ -217,7 +217,7 @@ impl Connection {
             Layer::Sockets(sockets) => {
                 sockets.inbound() < limit || sockets.is_reassembling() || sockets.awaits_ack()
             }
-            Layer::Messages { inbound, .. } => *inbound < limit,
+            Layer::Messages(messages) => messages.inbound() < limit,
         }
     }
 
@@ -293,6 +293,7 @@ impl Connection {
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.handle_timeout(now, &mut self.engine);
         }
+        self.next_turn(now);
         self.settle_dated();
     }
 
@@ -395,7 +396,7 @@ impl Connection {
     pub fn hold(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
-            (Layer::Messages { held, .. }, _) => *held = true,
+            (Layer::Messages(messages), _) => messages.held = true,
             (Layer::Sockets(_), None) => {}
         }
     }
@@ -404,7 +405,7 @@ impl Connection {
     pub fn release(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
-            (Layer::Messages { held, .. }, _) => *held = false,
+            (Layer::Messages(messages), _) => messages.held = false,
             (Layer::Sockets(_), None) => {}
         }
         self.engine.progress(self.now);
@@ -469,14 +470,18 @@ impl Connection {
             if matches!(told, Event::Socket(SocketEvent::Event { .. }) | Event::Message(_)) {
                 self.counts.events_in = self.counts.events_in.wrapping_add(1);
                 // Handlers that finish at once are no progress that anybody tells; at a rate, they are slow all the same.
-                if matches!(&self.layer, Layer::Sockets(sockets) if sockets.paces()) {
+                let paces = match &self.layer {
+                    Layer::Sockets(sockets) => sockets.paces(),
+                    Layer::Messages(messages) => messages.paces(),
+                };
+                if paces {
                     self.engine.progress(self.now);
                 }
             }
             self.settle();
             return event;
         }
-        if matches!(self.layer, Layer::Messages { held: true, .. }) {
+        if self.is_held() {
             // The end comes after the messages, as it does for sockets.
             return None;
         }
@@ -487,13 +492,8 @@ impl Connection {
         let answers_only = self.is_paced();
         match &mut self.layer {
             Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
-            Layer::Messages { held: true, .. } => None,
-            Layer::Messages { .. } if answers_only => None,
-            Layer::Messages { queue, inbound, .. } => queue.pop_front().map(|message| {
-                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                *inbound = inbound.saturating_sub(bytes.len().saturating_add(PER_EVENT));
-                Event::Message(message)
-            }),
+            Layer::Messages(_) if answers_only => None,
+            Layer::Messages(messages) => messages.next(self.now, self.ended.is_some()).map(Event::Message),
         }
     }
 
@@ -504,9 +504,7 @@ impl Connection {
 
     /// Whether [`Connection::poll_event`] may have something.
     pub fn has_event(&self) -> bool {
-        self.has_layer_event()
-            || self.engine.is_ending()
-            || self.closed.is_some() && !matches!(self.layer, Layer::Messages { held: true, .. })
+        self.has_layer_event() || self.engine.is_ending() || self.closed.is_some() && !self.is_held()
     }
 
     /// Whether the owner has something to do: to write, or to tell.
@@ -523,7 +521,7 @@ impl Connection {
         }
         Some(match &self.layer {
             Layer::Sockets(sockets) => deadline.min(sockets.poll_timeout()),
-            Layer::Messages { .. } => deadline,
+            Layer::Messages(messages) => messages.until().map_or(deadline, |until| deadline.min(until)),
         })
     }
 
@@ -547,7 +545,20 @@ impl Connection {
             sockets.expire_acks(now);
             sockets.next_turns(now);
         }
+        self.next_turn(now);
         now
+    }
+
+    /// Lets the messages go on that have waited long enough.
+    fn next_turn(&mut self, now: Instant) {
+        if let Layer::Messages(messages) = &mut self.layer {
+            messages.next_turn(now);
+        }
+    }
+
+    /// Whether the application is busy with a message of a plain Engine.IO session.
+    fn is_held(&self) -> bool {
+        matches!(&self.layer, Layer::Messages(messages) if messages.held)
     }
 
     /// Whether events wait until the client has read more of what it was sent. Not those that it sent before it brought
@@ -561,21 +572,18 @@ impl Connection {
         self.upgraded
             || match &self.layer {
                 Layer::Sockets(sockets) => sockets.has_event(answers_only),
-                Layer::Messages { queue, held, .. } => !queue.is_empty() && !held && !answers_only,
+                Layer::Messages(messages) => messages.has_next() && !answers_only,
             }
     }
 
     fn handle_message(&mut self, message: Message) {
         match &mut self.layer {
             Layer::Sockets(sockets) => sockets.handle_message(&mut self.engine, message),
-            Layer::Messages { queue, inbound, .. } => {
-                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
-                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
-                    return self.engine.give_up(CloseReason::TransportError, detail);
+            Layer::Messages(messages) => {
+                if let Err(error) = messages.push(self.now, message) {
+                    // That of a text that is no UTF-8 is the engine's to know.
+                    self.engine.give_up(CloseReason::ForcedClose, error);
                 }
-                *inbound = inbound.saturating_add(bytes.len().saturating_add(PER_EVENT));
-                queue.push_back(message);
             }
         }
     }
@@ -609,7 +617,7 @@ impl Connection {
     ) -> Result<(), SendError> {
         let done = match &mut self.layer {
             Layer::Sockets(sockets) => command(sockets, &mut self.engine),
-            Layer::Messages { .. } => Err(SendError::Disconnected),
+            Layer::Messages(_) => Err(SendError::Disconnected),
         };
         // An acknowledgement that is awaited from here on lets reading go on, for one.
         self.settle();
@@ -634,8 +642,9 @@ impl Connection {
     fn settle(&mut self) {
         self.upgraded |= self.engine.take_upgraded();
         if let Some(closed) = self.engine.take_closed() {
-            if let Layer::Sockets(sockets) = &mut self.layer {
-                sockets.handle_closed(closed.reason);
+            match &mut self.layer {
+                Layer::Sockets(sockets) => sockets.handle_closed(closed.reason),
+                Layer::Messages(messages) => messages.end_turns(),
             }
             self.ended = Some((closed.reason, closed.detail.as_ref().and_then(Limit::of)));
             self.closed = Some(closed);
@@ -649,7 +658,7 @@ impl Connection {
                 let twice = budget.max(sockets.max_packet(config.max_payload)).saturating_mul(2);
                 (sockets.inbound(), sockets.awaits_ack(), twice)
             }
-            Layer::Messages { inbound, .. } => (*inbound, false, 0),
+            Layer::Messages(messages) => (messages.inbound(), false, 0),
         };
         // A handler may await this very client, whose answer lies behind what it has sent before: reading goes
         // on for a second budget, and no further.

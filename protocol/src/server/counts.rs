@@ -10,7 +10,7 @@ pub struct Counts {
     pub events_in: u64,
     /// Events and acknowledgements, or messages, that were queued for the client.
     pub events_out: u64,
-    /// How often its events had to wait because of `event_rate`.
+    /// How often its events had to wait because of `event_rate`, or its messages because of `message_rate`.
     pub events_paced: u64,
     /// Events that were not sent because of `max_pending_acks`.
     pub acks_refused: u64,
@@ -26,6 +26,8 @@ pub enum Limit {
     NamespaceName,
     /// `event_rate`.
     Events,
+    /// `message_rate`.
+    Messages,
     /// `connect_timeout`.
     ConnectTimeout,
 }
@@ -36,6 +38,7 @@ impl Limit {
             PeerError::TooManyNamespaces => Some(Self::Namespaces),
             PeerError::NamespaceTooLong => Some(Self::NamespaceName),
             PeerError::TooManyEvents => Some(Self::Events),
+            PeerError::TooManyMessages => Some(Self::Messages),
             PeerError::ConnectTimeout => Some(Self::ConnectTimeout),
             _ => None,
         }

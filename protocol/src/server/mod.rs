@@ -3,9 +3,10 @@
 mod admission;
 pub mod connection;
 mod counts;
+mod messages;
 pub mod router;
 
-pub use admission::Refused;
+pub use admission::{Refused, Source};
 pub use connection::{Connection, Event};
 pub use counts::{Counts, Limit};
 pub use router::{Grant, RegisterError, Route, Router};

@@ -94,6 +94,7 @@ impl Play<'_> {
             Act::Stall(client, time) => world.stall(client, time),
             Act::Sleep(client, time, stands) => world.sleep(client, time, stands),
             Act::ClockBack(client, by) => world.set_clock_back(client, by),
+            Act::ClockAhead(client, by) => world.set_clock_ahead(client, by),
             Act::Deafen(client, time) => world.deafen(client, time),
             Act::Replay(client) => world.replay_polls(client, 1),
             Act::Crash(client, told) => {

@@ -47,6 +47,7 @@ situations! {
     Sleep: "clients that slept",
     ClockStood: "clocks that stood still meanwhile",
     ClockBack: "clocks set back",
+    ClockAhead: "clocks set ahead",
     ServerPause: "servers that stood still",
     ServerRestart: "servers restarted",
     ClientCrash: "clients that crashed and came back",

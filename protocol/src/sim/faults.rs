@@ -71,6 +71,15 @@ impl World {
         }
     }
 
+    /// A client's clock is set ahead: what it waits for seems overdue.
+    pub fn set_clock_ahead(&mut self, client: ClientId, by: Duration) {
+        if let Some(node) = self.nodes.get_mut(client.0) {
+            node.lead += by;
+            self.coverage.note(Situation::ClockAhead);
+            self.remark(&format!("the clock of c{} is set ahead by {by:?}", client.0));
+        }
+    }
+
     /// A client does not read its WebSockets for that long.
     pub fn deafen(&mut self, client: ClientId, time: Duration) {
         let until = self.now + time;

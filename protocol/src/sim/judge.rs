@@ -26,16 +26,24 @@ impl Play<'_> {
                 return world.fail("a client comes back once it can", detail);
             }
         }
-        // Both sides say the same.
+        // Both sides say the same, unless what one of them said went to a poll that the network had repeated: even a
+        // DISCONNECT is lost then, and no server can know.
         let told: Vec<Arc<str>> = self
             .model
             .peers
             .iter()
             .flat_map(|peer| peer.namespaces.iter().filter_map(|joined| joined.current.clone()))
+            .filter(|id| {
+                let wire = self.model.wires.get(id);
+                !wire.is_some_and(|wire| world.server().is_tainted(wire.session))
+            })
             .collect();
         let mut members = Vec::new();
         let sockets: Vec<_> = world.server().members().collect();
         for (session, socket) in sockets {
+            if world.server().is_tainted(session) {
+                continue;
+            }
             let id = world.server().socket_id(session, socket).cloned();
             let wire = id.as_ref().and_then(|id| self.model.wires.get(id));
             if wire.is_some_and(|wire| !self.raws.contains_key(&wire.client)) {
@@ -115,9 +123,12 @@ impl Play<'_> {
                 continue;
             }
             let now = self.clock(world, client);
-            // What is sent until it is acknowledged counts a second time while it is on its way, once a namespace.
-            let budget =
-                self.settings().clients[at].send_budget.max(self.largest) + 2 * self.largest + OVERHEAD;
+            // What is sent until it is acknowledged counts a second time while it is on its way, once a namespace. Each
+            // namespace has a budget of its own for what waits until it is connected.
+            let settings = &self.settings().clients[at];
+            let budget = settings.send_budget.max(self.largest) * settings.namespaces.max(1)
+                + 2 * self.largest
+                + OVERHEAD;
             let peer = &self.model.peers[at];
             let overdue =
                 peer.acks.iter().find(|(_, awaited)| awaited.deadline.is_some_and(|deadline| deadline < now));

@@ -20,7 +20,7 @@
 //! | loss | at any byte, of one connection or of all, told to both ends, to one, or to none ([`Cut`]); what was cut in the middle does not arrive |
 //! | silence | a link that stalls and goes on, opens nothing, or refuses ([`World::stall`], [`Cut::down`]) |
 //! | ends | readers that stall, handlers that take long, programs that crash, servers that are killed or stand still |
-//! | clocks | a client that sleeps, with a clock that goes on or stands still; a clock that is set back |
+//! | clocks | a client that sleeps, with a clock that goes on or stands still; a clock that is set back or ahead |
 //! | proxies | polls that are repeated |
 //! | peers | raw clients, which poll twice at once, upgrade and never finish, send garbage, never join |
 //!

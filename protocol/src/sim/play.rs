@@ -99,11 +99,13 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         .receive_budget(settings.receive_budget)
         .overflow(settings.overflow)
         .max_payload(settings.max_payload);
-    let sockets = socket::config::Config::default().connect_timeout(CONNECT);
-    let mut world = World::new(scenario.seed, Arc::new(config), Arc::new(sockets), transcript);
+    let sockets = socket::config::Config::default().connect_timeout(CONNECT).event_rate(settings.event_rate);
+    let chance = Dice::fed(scenario.seed, scenario.chance.clone());
+    let own = chance.reseeded(scenario.seed ^ 0xa99);
+    let mut world = World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript);
     let mut play = Play {
         scenario,
-        dice: Dice::new(scenario.seed ^ 0xa99),
+        dice: own,
         step: 0,
         later: BTreeMap::new(),
         turn: 0,

@@ -107,6 +107,11 @@ impl RawState {
                     }
                 }
             }
+            Raw::Move => {
+                for websocket in self.websockets.clone() {
+                    world.raw_write(client, websocket, Message::Text(Bytes::from_static(b"5")));
+                }
+            }
             Raw::Garbage(bits) => {
                 world.coverage().note(Situation::Garbage);
                 let garbage: Bytes = bits.to_le_bytes().to_vec().into();

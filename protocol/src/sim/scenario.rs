@@ -5,7 +5,9 @@ use super::dice::Dice;
 use super::link::{Cut, Link, When};
 use crate::engine::client::TransportKind;
 use crate::engine::config::Overflow;
+use crate::rate::Rate;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 /// How a client of a scenario is set up.
@@ -46,6 +48,8 @@ pub struct Settings {
     pub receive_budget: usize,
     /// How often an event that must arrive is sent again.
     pub retries: u32,
+    /// The server's [`event_rate`](crate::socket::config::Config::event_rate).
+    pub event_rate: Option<Rate>,
 }
 
 /// How a client emits.
@@ -98,6 +102,8 @@ pub enum Raw {
     Post(u8, bool),
     /// Begins to move to a WebSocket, so many times at once, and never ends.
     Upgrade(u8),
+    /// Moves to its WebSockets, whether it still polls or not.
+    Move,
     /// Writes garbage to all its WebSockets.
     Garbage(u64),
     /// Answers with pongs that nobody asked for.
@@ -138,6 +144,8 @@ pub enum Act {
     Sleep(ClientId, Duration, bool),
     /// A client's clock is set back.
     ClockBack(ClientId, Duration),
+    /// A client's clock is set ahead.
+    ClockAhead(ClientId, Duration),
     /// A client does not read.
     Deafen(ClientId, Duration),
     /// The network repeats polls.
@@ -166,10 +174,23 @@ pub struct Step {
 pub struct Scenario {
     /// What all chance in the run is drawn from.
     pub seed: u64,
+    /// Decisions of the network and of the applications that are made already, a byte for each: [`Dice::fed`].
+    pub chance: Vec<u8>,
     /// The set-up.
     pub settings: Settings,
     /// The steps, in order.
     pub steps: Vec<Step>,
+}
+
+impl fmt::Display for Scenario {
+    /// The set-up, and a line for each step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:#?}", self.settings)?;
+        for step in &self.steps {
+            writeln!(f, "  {:>7} ms  {:?}", step.at.as_millis(), step.act)?;
+        }
+        Ok(())
+    }
 }
 
 const fn ms(ms: u64) -> Duration {
@@ -222,7 +243,7 @@ impl Scenario {
             }
         }
         steps.sort_by_key(|step| step.at);
-        Self { seed, settings, steps }
+        Self { seed, chance: Vec::new(), settings, steps }
     }
 
     /// Often early, where sessions open and upgrade.
@@ -294,6 +315,7 @@ impl Settings {
             max_payload: if tight { 12_000 } else { 1_000_000 },
             receive_budget: if tight { 3_000 } else { 1 << 20 },
             retries: u32::try_from(dice.below(4)).unwrap_or(0),
+            event_rate: None,
         }
     }
 
@@ -352,6 +374,8 @@ impl Settings {
             0..=54 => Act::Cut(client, Self::cut(dice)),
             55..=62 => Act::Stall(client, time),
             63..=69 => Act::Sleep(client, time, dice.percent(50)),
+            // No throw of its own: the scenarios of all seeds would be others.
+            70..=73 if time.as_millis() % 2 == 1 => Act::ClockAhead(client, time),
             70..=73 => Act::ClockBack(client, time),
             74..=81 => Act::Deafen(client, time),
             82..=85 => Act::Replay(client),

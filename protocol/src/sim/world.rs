@@ -61,8 +61,10 @@ pub(super) struct Node {
     pub(super) dice: Dice,
     /// What it waits for, by its own names.
     pub(super) open: BTreeMap<RequestId, u64>,
-    /// Its clock is behind the world's by this.
+    /// Its clock is behind the world's by this,
     pub(super) lag: Duration,
+    /// and ahead of it by this.
+    pub(super) lead: Duration,
     pub(super) asleep_until: Option<Instant>,
     /// Nothing new can be reached until then; whether it is refused.
     pub(super) down: Option<(Instant, bool)>,
@@ -75,13 +77,14 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn local(&self, now: Instant) -> Instant {
-        Instant::ZERO + (now - Instant::ZERO).saturating_sub(self.lag)
+        Instant::ZERO + (now + self.lead - Instant::ZERO).saturating_sub(self.lag)
     }
 
     /// By when it has to be called, in the world's time.
     fn due(&self) -> Option<Instant> {
         let Machine::Manager(manager) = &self.machine else { return None };
-        let due = manager.poll_timeout()? + self.lag;
+        let due =
+            Instant::ZERO + (manager.poll_timeout()? + self.lag - Instant::ZERO).saturating_sub(self.lead);
         Some(self.asleep_until.map_or(due, |until| due.max(until)))
     }
 }
@@ -141,7 +144,16 @@ pub struct World {
 impl World {
     /// A world with a server and nobody else. With `transcript` it keeps a diagram of what happens.
     pub fn new(seed: u64, config: Arc<EngineConfig>, sockets: Arc<SocketConfig>, transcript: bool) -> Self {
-        let mut dice = Dice::new(seed);
+        Self::of_chance(Dice::new(seed), config, sockets, transcript)
+    }
+
+    /// The same, with all chance from `dice`: the network's is somebody's who thinks, if it is [fed](Dice::fed).
+    pub fn of_chance(
+        mut dice: Dice,
+        config: Arc<EngineConfig>,
+        sockets: Arc<SocketConfig>,
+        transcript: bool,
+    ) -> Self {
         let random = Random::new(dice.key());
         Self {
             now: Instant::ZERO,
@@ -178,6 +190,7 @@ impl World {
             dice,
             open: BTreeMap::new(),
             lag: Duration::ZERO,
+            lead: Duration::ZERO,
             asleep_until: None,
             down: None,
             stalled_until: Instant::ZERO,
@@ -438,12 +451,15 @@ impl World {
             .collect();
         let mut read = false;
         for (number, up) in waiting {
-            if self.may_read(number, up) {
-                if let Some(channel) = self.channels.get_mut(&number) {
-                    channel.lane(up).arrived -= 1;
-                    self.receive(number, up);
-                    read = true;
-                }
+            if !self.may_read(number, up) {
+                continue;
+            }
+            // What was read a moment ago may have broken this connection: then nothing is there any more.
+            let lane = self.channels.get_mut(&number).map(|channel| channel.lane(up));
+            if let Some(lane) = lane.filter(|lane| lane.arrived > 0) {
+                lane.arrived -= 1;
+                self.receive(number, up);
+                read = true;
             }
         }
         read

@@ -42,6 +42,11 @@ use core::mem;
 /// What a buffered frame counts for beside its bytes.
 const PER_FRAME: usize = 64;
 
+/// What a buffered frame counts for.
+fn weight(frame: &Frame) -> usize {
+    frame.wire_len().saturating_add(PER_FRAME)
+}
+
 /// What a socket shows when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Auth {
@@ -95,6 +100,8 @@ struct Socket {
     acks: BTreeMap<u64, Instant>,
     /// Events that are sent until they are acknowledged.
     queue: VecDeque<Reliable>,
+    /// Bytes of both, with [`PER_FRAME`] for each.
+    buffered: usize,
 }
 
 /// The Socket.IO layer of a client. See the [module](self).
@@ -110,7 +117,6 @@ pub struct Client {
     /// The socket that is asked next.
     turn: usize,
     inbound: usize,
-    buffered: usize,
 }
 
 impl Client {
@@ -124,7 +130,6 @@ impl Client {
             answers: VecDeque::new(),
             turn: 0,
             inbound: 0,
-            buffered: 0,
         }
     }
 
@@ -179,7 +184,12 @@ impl Client {
 
     /// Bytes of frames that wait for a connection, or for their acknowledgement, with 64 more for each.
     pub fn buffered(&self) -> usize {
-        self.buffered
+        self.sockets.iter().fold(0, |sum, socket| sum.saturating_add(socket.buffered))
+    }
+
+    /// The same, of one socket.
+    pub fn buffered_by(&self, socket: SocketKey) -> usize {
+        self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.buffered)
     }
 
     /// Whether a packet waits for its attachments.
@@ -271,8 +281,7 @@ impl Client {
             socket.buffer.retain(|waiting| {
                 let late = waiting.ack.is_some_and(|id| over.contains(&id));
                 if late {
-                    self.buffered =
-                        self.buffered.saturating_sub(waiting.frame.wire_len().saturating_add(PER_FRAME));
+                    socket.buffered = socket.buffered.saturating_sub(weight(&waiting.frame));
                 }
                 !late
             });
@@ -372,6 +381,7 @@ impl Client {
             buffer: VecDeque::new(),
             acks: BTreeMap::new(),
             queue: VecDeque::new(),
+            buffered: 0,
         });
         Ok(key)
     }
@@ -441,16 +451,25 @@ impl Client {
         for at in 0..self.sockets.len() {
             let Some(key) = self.sockets.get(at).map(|socket| socket.key) else { continue };
             self.disconnect(engine.as_deref_mut(), key);
-            let Some(socket) = self.sockets.get_mut(at) else { continue };
-            socket.buffer.clear();
-            let waiting = mem::take(&mut socket.queue).into_iter().map(|reliable| reliable.id);
-            let awaited = mem::take(&mut socket.acks).into_keys();
-            for id in awaited.chain(waiting) {
-                let outcome = AckOutcome::Disconnected;
-                self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
-            }
+            self.discard(key);
         }
-        self.buffered = 0;
+    }
+
+    /// Throws away what waits to be sent on a socket, and what is sent until it is acknowledged. The
+    /// acknowledgements that were awaited for it are decided.
+    pub fn discard(&mut self, socket: SocketKey) {
+        let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) else { return };
+        found.buffered = 0;
+        let unsent = mem::take(&mut found.buffer).into_iter().filter_map(|waiting| waiting.ack);
+        for id in unsent {
+            found.acks.remove(&id);
+            let outcome = AckOutcome::Disconnected;
+            self.answers.push_back(SocketEvent::Ack { socket, id, outcome });
+        }
+        for id in mem::take(&mut found.queue).into_iter().map(|reliable| reliable.id) {
+            let outcome = AckOutcome::Disconnected;
+            self.answers.push_back(SocketEvent::Ack { socket, id, outcome });
+        }
         self.rearm();
     }
 
@@ -524,7 +543,7 @@ impl Client {
         self.may_await(socket, id)?;
         let at = self.at(socket).ok_or(SendError::Disconnected)?;
         let Some(found) = self.sockets.get_mut(at) else { return Err(SendError::Disconnected) };
-        self.buffered = self.buffered.saturating_add(frame.wire_len().saturating_add(PER_FRAME));
+        found.buffered = found.buffered.saturating_add(weight(&frame));
         found.queue.push_back(Reliable { frame, id, tries: 0, pending: None });
         if let (Some(engine), State::Joined) = (engine, found.state) {
             found.send_next(now, engine, self.config.ack_timeout);
@@ -612,7 +631,9 @@ impl Client {
 
     /// An event of the queue is decided.
     fn told(&mut self, socket: SocketKey, done: &Reliable, outcome: AckOutcome) {
-        self.buffered = self.buffered.saturating_sub(done.frame.wire_len().saturating_add(PER_FRAME));
+        if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
+            found.buffered = found.buffered.saturating_sub(weight(&done.frame));
+        }
         self.answer(SocketEvent::Ack { socket, id: done.id, outcome });
     }
 
@@ -641,7 +662,7 @@ impl Client {
                 return Ok(());
             }
         }
-        self.buffered = self.buffered.saturating_add(frame.wire_len().saturating_add(PER_FRAME));
+        found.buffered = found.buffered.saturating_add(weight(frame));
         found.buffer.push_back(Buffered { frame: frame.clone(), ack });
         Ok(())
     }

@@ -1,20 +1,8 @@
 //! The settings of the Socket.IO layer, with the reference's defaults where it has them.
 
+pub use crate::rate::EventExcess;
 use crate::rate::Rate;
 use core::time::Duration;
-
-/// What happens to events that come faster than [`Config::event_rate`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum EventExcess {
-    /// They wait for their turn, and once `receive_budget` is used up, reading from the client pauses: TCP tells it to
-    /// wait. Nothing is lost, except that what still waits for its turn when the socket ends is dropped: a client that
-    /// leaves is not waited for. The default.
-    #[default]
-    Pace,
-    /// The connection is closed.
-    Close,
-}
 
 /// The settings of the Socket.IO layer.
 #[derive(Clone, Debug)]

@@ -17,9 +17,13 @@
 //! [`Server::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
 //! the answer of the very client that it serves.
 
-mod pace;
+mod event;
+mod queue;
 
-use self::pace::{Pace, Turn};
+pub use self::event::{AckOutcome, SocketEvent};
+
+pub(crate) use self::event::PER_EVENT;
+
 use super::config::Config;
 use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
@@ -27,19 +31,13 @@ use crate::engine::packet::Message;
 use crate::engine::server::{Closed, Server as Engine};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
+use crate::pace::{Pace, Turn};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-
-mod event;
-mod queue;
-
-pub use self::event::{AckOutcome, SocketEvent};
-
-pub(crate) use self::event::PER_EVENT;
 
 /// Names one socket of a connection. Never reused within the connection, so a late command does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -279,7 +277,9 @@ impl Server {
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
                 if let Some(pace) = &mut self.sockets[at].pace {
-                    pace.arrives(self.now)?;
+                    if !pace.admits(self.now) {
+                        return Err(PeerError::TooManyEvents);
+                    }
                 }
                 let ack = packet.id();
                 let args = packet.into_args();

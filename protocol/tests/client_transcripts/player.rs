@@ -67,6 +67,8 @@ pub(crate) struct Player {
     now: Instant,
     asks: bool,
     listens: bool,
+    /// Ends of sessions that were told.
+    ends: u64,
     spurious: bool,
     flights: Vec<Flight>,
     /// What the client did and nobody has expected yet.
@@ -85,6 +87,7 @@ impl Player {
             asks: options.asks,
             client: options.client(),
             listens: true,
+            ends: 0,
             spurious,
             flights: Vec::new(),
             done: VecDeque::new(),
@@ -261,6 +264,7 @@ impl Player {
             let event = if self.listens { self.client.poll_event() } else { None };
             let Some(event) = event else {
                 assert!(!self.listens || !self.client.has_output(), "output was announced, and none came");
+                assert!(!self.listens || self.client.ends() == self.ends, "an end that is not told");
                 return;
             };
             self.hear(&event);
@@ -371,6 +375,10 @@ impl Player {
                 let key = self.key(first)?;
                 self.client.disconnect(now, key);
             }
+            "discard" => {
+                let key = self.key(first)?;
+                self.client.discard(now, key);
+            }
             "close" => self.client.close(now),
             "abort" => self.client.abort(now, CloseReason::TransportError),
             "open" => self.client.open(now),
@@ -457,6 +465,10 @@ impl Player {
         if let Event::Socket(SocketEvent::Event { socket, ack: Some(id), .. }) = event {
             self.asked.push((*socket, *id, self.client.connection(*socket)));
         }
+        if let Event::DialFailed { .. } | Event::Closed { .. } = event {
+            self.ends += 1;
+            assert!(self.ends <= self.client.ends(), "told, and not counted");
+        }
         let again = |retry_in: &Option<Duration>| {
             retry_in.map_or(String::new(), |delay| format!(" again={}", show_duration(delay)))
         };
@@ -489,7 +501,7 @@ impl Player {
         match event {
             SocketEvent::Auth { socket } => format!("auth {}", name(socket)),
             SocketEvent::Connected { socket, id } => format!("connect {} {id}", name(socket)),
-            SocketEvent::Refused { socket, error } => match error {
+            SocketEvent::Refused { socket, error, .. } => match error {
                 ConnectError::Refused { message, data: Some(data) } => {
                     format!("connect_error {} {message} data={}", name(socket), show(data))
                 }

@@ -180,8 +180,7 @@ struct Dialer;
 impl Dial for Dialer {
     fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         Box::pin(async move {
-            let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host's name has no address");
-            for address in (host, port).to_socket_addrs()? {
+            let connect = async |address| {
                 let tcp = Tcp::new(TcpStream::connect(address)?)?;
                 let connected = || match tcp.stream.take_error()? {
                     Some(error) => Err(error),
@@ -195,18 +194,21 @@ impl Dial for Dialer {
                 let wait = |context: &mut Context<'_>| {
                     Executor::get().try_io(tcp.token, Direction::Write, context, connected)
                 };
-                match poll_fn(wait).await {
-                    Ok(_) => return Ok(Box::new(tcp) as _),
-                    Err(error) => failure = error,
-                }
-            }
-            Err(failure)
+                poll_fn(wait).await.map(|_| Box::new(tcp) as _)
+            };
+            let addresses = (host, port).to_socket_addrs()?;
+            connect_to_any(&SingleThread, addresses, connect).await
         })
     }
 
     fn secure(&self, _: String, _: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
         // For the sake of brevity: a TLS library for blocking streams would do here.
-        Box::pin(ready(Err(io::Error::new(io::ErrorKind::Unsupported, "this adapter has no TLS"))))
+        let error = self.check_secure().err();
+        Box::pin(ready(Err(error.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))))
+    }
+
+    fn check_secure(&self) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "this adapter has no TLS"))
     }
 }
 

@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use sansocket_protocol::client::{Manager, Status};
 use sansocket_protocol::socket::client::SocketKey;
 use sansocket_protocol::time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -24,9 +24,18 @@ pub(crate) struct Waiter {
     pub(crate) who: Key,
     /// Whether a failure to reach the server is not the end of it.
     pub(crate) patient: bool,
-    /// How many failures to reach the server there were before.
-    pub(crate) since: u64,
+    /// What was over before it began to wait, told or not.
+    pub(crate) before: Before,
     pub(crate) sender: oneshot::Sender<Result<(), ConnectError>>,
+}
+
+/// What is over at some moment: what is told later, but was before that, is no answer to what is asked then.
+#[derive(Clone, Copy)]
+pub(crate) struct Before {
+    /// How many sessions were lost or could not be opened.
+    pub(crate) ends: u64,
+    /// How many connections of the socket have ended, refusals included.
+    pub(crate) connections: u64,
 }
 
 pub(crate) struct Cell {
@@ -47,11 +56,13 @@ pub(crate) struct Inner {
     armed: time::Instant,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
-    pub(crate) failures_so_far: u64,
+    /// Those who are wanted only as long as somebody awaits it: nobody has told them to start, and they were not
+    /// connected yet.
+    tentative: BTreeSet<Key>,
     /// Why those could not connect that are not tried any more.
     failures: BTreeMap<Key, ConnectError>,
-    /// Those who wait for room in the send buffer, by number.
-    room: BTreeMap<u64, Waker>,
+    /// Those who wait for room in the send buffer, by number, and who is to send.
+    room: BTreeMap<u64, (Key, Waker)>,
     /// Those who wait for the final end, by number, and whether they also wait until all is written.
     finals: BTreeMap<u64, (bool, Waker)>,
     /// No request is on its way, and no WebSocket is open: so says the task.
@@ -72,7 +83,7 @@ impl Cell {
                 armed: time::Instant::FAR_FUTURE,
                 acks: BTreeMap::new(),
                 waiters: Vec::new(),
-                failures_so_far: 0,
+                tentative: BTreeSet::new(),
                 failures: BTreeMap::new(),
                 room: BTreeMap::new(),
                 finals: BTreeMap::new(),
@@ -109,8 +120,12 @@ impl Cell {
 
     // --- the task's side ------------------------------------------------------------------------------------------
 
-    pub(crate) fn wake_up(&self) {
-        self.lock().awake = true;
+    /// The task looks at everything from now on. Returns whether it was woken by a command, and other tasks are likely
+    /// to give some, too: several await answers, which often come together.
+    pub(crate) fn wake_up(&self) -> bool {
+        let mut inner = self.lock();
+        inner.awake = true;
+        inner.acks.len() > 1 && inner.machine.has_transmit()
     }
 
     /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive; `busy`
@@ -143,9 +158,9 @@ impl Cell {
         Rest::Asleep(deadline)
     }
 
-    /// Waits until the send buffer has room, or never will.
-    pub(crate) fn room(&self) -> Room<'_> {
-        Room { cell: self, id: None }
+    /// Waits until the send buffer has room for what that one sends, or never will.
+    pub(crate) fn room(&self, who: Key) -> Room<'_> {
+        Room { cell: self, who, id: None }
     }
 
     /// Waits until nothing is wanted of the server any more, or it is tried no more, and all is written.
@@ -164,10 +179,19 @@ pub(crate) enum Rest {
 impl Inner {
     /// Those who wait for room in the send buffer, if there is room now, or never will be.
     pub(crate) fn take_room(&mut self) -> Vec<Waker> {
-        if self.room.is_empty() || !self.is_final() && !self.machine.has_room() {
+        if self.room.is_empty() {
             return Vec::new();
         }
-        std::mem::take(&mut self.room).into_values().collect()
+        let (ready, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.room).into_iter().partition(|(_, (who, _))| self.has_room(*who));
+        self.room = waiting;
+        ready.into_values().map(|(_, waker)| waker).collect()
+    }
+
+    /// Whether there is room for what that one sends, or none will be made by waiting: it is not connected, and will
+    /// not be by itself.
+    fn has_room(&self, who: Key) -> bool {
+        self.is_final() || who.is_some() && !self.is_wanted(who) || self.machine.has_room(who)
     }
 
     /// Whether nothing is wanted of the server any more, or it is tried no more.
@@ -233,13 +257,50 @@ impl Inner {
         }
     }
 
-    /// Connects from now on, whatever became of it before.
-    pub(crate) fn connect(&mut self, now: time::Instant, who: Key) {
+    /// Connects from now on, whatever became of it before. `awaited` says that the caller wants no more than the next
+    /// try: what goes on already goes on.
+    pub(crate) fn connect(&mut self, now: time::Instant, who: Key, awaited: bool) {
         self.failures.remove(&who);
+        if !awaited {
+            self.tentative.remove(&who);
+        } else if !self.is_expected(who) {
+            self.tentative.insert(who);
+        }
         match who {
             Some(socket) => self.machine.connect(now, socket),
             None => self.machine.open(now),
         }
+    }
+
+    /// It is connected: from now on it stays so by itself.
+    pub(crate) fn settled(&mut self, who: Key) {
+        self.tentative.remove(&who);
+    }
+
+    /// Takes out those who await a try that has failed, the session's end number `ends`. Whoever gets an error does
+    /// not expect it to connect later, so it is wanted no more, unless others want it.
+    pub(crate) fn take_disappointed(&mut self, now: time::Instant, ends: u64) -> Vec<Waiter> {
+        let told = |waiter: &Waiter| !waiter.patient && waiter.before.ends < ends;
+        let (told, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiters)
+            .into_iter()
+            // Of the others, what is told to their sockets says why.
+            .partition(|waiter| told(waiter) && self.is_wanted(waiter.who));
+        self.waiters = left;
+        for who in told.iter().map(|waiter| waiter.who) {
+            let awaits =
+                |waiter: &Waiter| waiter.who == who && !waiter.patient && !waiter.sender.is_canceled();
+            if self.tentative.contains(&who) && !self.waiters.iter().any(awaits) {
+                self.tentative.remove(&who);
+                self.disconnect(now, who);
+            }
+        }
+        told
+    }
+
+    /// What is over by now, for that one.
+    pub(crate) fn before(&self, who: Key) -> Before {
+        let connections = who.map_or(0, |socket| self.machine.connection(socket));
+        Before { ends: self.machine.ends(), connections }
     }
 
     pub(crate) fn disconnect(&mut self, now: time::Instant, who: Key) {
@@ -298,8 +359,10 @@ impl Inner {
             return Vec::new();
         }
         let waiters = std::mem::take(&mut self.waiters);
-        let (connected, waiting) = waiters.into_iter().partition(|waiter| self.is_connected(waiter.who));
+        let (connected, waiting): (Vec<_>, _) =
+            waiters.into_iter().partition(|waiter| self.is_connected(waiter.who));
         self.waiters = waiting;
+        connected.iter().for_each(|waiter| self.settled(waiter.who));
         connected
     }
 
@@ -322,6 +385,7 @@ impl Inner {
 /// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
 pub(crate) struct Room<'a> {
     cell: &'a Cell,
+    who: Key,
     id: Option<u64>,
 }
 
@@ -330,14 +394,14 @@ impl Future for Room<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.cell.lock();
-        if inner.is_final() || inner.machine.has_room() {
+        if inner.has_room(self.who) {
             return Poll::Ready(());
         }
         let id = self.id.unwrap_or_else(|| {
             inner.next_number += 1;
             inner.next_number
         });
-        let before = inner.room.insert(id, context.waker().clone());
+        let before = inner.room.insert(id, (self.who, context.waker().clone()));
         drop(inner);
         drop(before);
         self.id = Some(id);

@@ -53,13 +53,20 @@ impl Cookies {
 
     /// Puts them on a request, beside those that are there.
     pub(crate) fn put(&self, headers: &mut HeaderMap) {
-        if self.0.is_empty() {
-            return;
+        for (name, value) in &self.0 {
+            if let Ok(value) = HeaderValue::from_str(&format!("{name}={value}")) {
+                headers.append(COOKIE, value);
+            }
         }
-        let own = headers.get(COOKIE).and_then(|own| own.to_str().ok()).map(str::to_owned);
-        let ours = self.0.iter().map(|(name, value)| format!("{name}={value}"));
-        let all: Vec<String> = own.into_iter().chain(ours).collect();
-        if let Ok(value) = HeaderValue::from_str(&all.join("; ")) {
+    }
+}
+
+/// Makes one header of all cookies: there must not be more of them (RFC 6265, section 5.4).
+pub(crate) fn join(headers: &mut HeaderMap) {
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if all.len() > 1 {
+        // Of values that are legal it is one.
+        if let Ok(value) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
             headers.insert(COOKIE, value);
         }
     }
@@ -69,12 +76,14 @@ impl Cookies {
 mod tests {
     use super::*;
 
-    fn sent(cookies: &Cookies, own: Option<&'static str>) -> Option<String> {
+    fn sent(cookies: &Cookies, own: impl IntoIterator<Item = &'static str>) -> Option<String> {
         let mut headers = HeaderMap::new();
-        if let Some(own) = own {
-            headers.insert(COOKIE, HeaderValue::from_static(own));
+        for own in own {
+            headers.append(COOKIE, HeaderValue::from_static(own));
         }
         cookies.put(&mut headers);
+        join(&mut headers);
+        assert!(headers.get_all(COOKIE).iter().count() <= 1);
         headers.get(COOKIE).map(|value| value.to_str().unwrap().to_owned())
     }
 
@@ -90,6 +99,17 @@ mod tests {
         set(&mut cookies, "lang=en");
         set(&mut cookies, "route=b2");
         assert_eq!(sent(&cookies, Some("mine=1")).unwrap(), "mine=1; lang=en; route=b2");
+        assert_eq!(sent(&cookies, ["a=1", "b=2; c=3"]).unwrap(), "a=1; b=2; c=3; lang=en; route=b2");
+        assert_eq!(sent(&Cookies::default(), ["a=1", "b=2"]).unwrap(), "a=1; b=2");
+    }
+
+    #[test]
+    fn what_is_no_text_is_passed_on() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes(b"a=\xfc").unwrap());
+        headers.append(COOKIE, HeaderValue::from_static("b=2"));
+        join(&mut headers);
+        assert_eq!(headers[COOKIE].as_bytes(), b"a=\xfc; b=2");
     }
 
     #[test]

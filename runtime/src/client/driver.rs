@@ -6,11 +6,12 @@
 mod dispatch;
 
 use super::cell::{Cell, Rest};
-use super::cookies::Cookies;
+use super::cookies::{self, Cookies};
 use super::dial::Target;
 use super::error::ConnectError;
 use super::handlers::{Job, Namespace};
 use super::http::{self, Answered, Failure, Handshake, Kept, Route};
+use super::options::{ClientBuildError, own_header};
 use super::shared::{Attempt, Shared};
 use super::websocket::{Read, State, WebSocket};
 use crate::error::HandlerError;
@@ -21,12 +22,13 @@ use crate::worker::with_buffers;
 use ::http::HeaderMap;
 use sansocket_protocol::client::Manager;
 use sansocket_protocol::client::Url;
+use sansocket_protocol::engine;
 use sansocket_protocol::engine::client::{Method, Transmit};
 use sansocket_protocol::engine::packet::Message;
 use sansocket_protocol::engine::request::RequestId;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{AckOutcome, SocketKey};
+use sansocket_protocol::socket::client::{AckOutcome, Auth, SocketKey};
 use sansocket_protocol::time;
 use std::future::Future;
 use std::io;
@@ -52,7 +54,8 @@ enum Exchange {
     WebSocket(BoxFuture<Result<Handshake, Failure>>),
 }
 
-type AskedAuth = BoxFuture<Result<Option<String>, ConnectError>>;
+type Parameters = Vec<(String, String)>;
+type AskedAuth = BoxFuture<Result<Auth, ConnectError>>;
 
 /// The task of a client.
 pub(crate) struct Driver {
@@ -78,12 +81,16 @@ pub(crate) struct Driver {
     /// What the network, or the application, said last: the core knows only that it failed.
     last_error: Option<Arc<io::Error>>,
     asked_in_vain: Option<ConnectError>,
-    /// Why there is no session, for those who are not told yet, and how many failures there were before theirs.
-    failure: Option<(u64, ConnectError)>,
+    /// How many ends of sessions were told.
+    ends: u64,
+    /// Why there is no session, for those who await one and are not told yet.
+    failure: Option<ConnectError>,
     timer: Option<Box<dyn Timer>>,
     armed: Option<time::Instant>,
     armed_for: Option<Waker>,
     now: time::Instant,
+    /// It has let other tasks go first.
+    yielded: bool,
 }
 
 impl Driver {
@@ -103,11 +110,13 @@ impl Driver {
             auths: Vec::new(),
             last_error: None,
             asked_in_vain: None,
+            ends: 0,
             failure: None,
             timer: None,
             armed: None,
             armed_for: None,
             now: time::Instant::ZERO,
+            yielded: false,
         }
     }
 
@@ -217,13 +226,20 @@ impl Driver {
             let now = self.now;
             match answer {
                 Ok(auth) => {
-                    let auth = auth.as_deref().map(str::as_bytes);
+                    let auth = match &auth {
+                        Auth::Fixed(json) => Some(&**json),
+                        Auth::None | Auth::Ask => None,
+                    };
                     self.shared.cell.lock().machine.authenticate(now, key, auth);
                 }
                 Err(error) => {
                     // One that was asked for a connection that is lost by now says nothing about the next.
-                    if self.shared.cell.lock().machine.auth_failed(now, key) {
-                        self.not_connected(key, &error, context);
+                    let (connection, asked) = {
+                        let mut inner = self.shared.cell.lock();
+                        (inner.machine.connection(key), inner.machine.auth_failed(now, key))
+                    };
+                    if asked {
+                        self.not_connected(key, Some(connection), &error, context);
                     }
                 }
             }
@@ -234,18 +250,13 @@ impl Driver {
     /// Dials where the application said.
     fn dial(&mut self, attempt: Result<Attempt, ConnectError>) {
         let now = self.now;
-        let attempt = attempt.and_then(|attempt| {
-            let url =
-                Url::parse(&attempt.url).map_err(|error| ConnectError::Application(error.to_string()))?;
-            Ok((url, attempt.headers))
-        });
+        let attempt = attempt.and_then(|attempt| self.judge(attempt).map_err(ConnectError::from));
         if self.cell().lock().machine.engine().is_some() {
             // It was asked for a try that is over.
             return;
         }
         match attempt {
-            Ok((url, headers)) => {
-                let query = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
+            Ok((url, headers, query)) => {
                 let route = self.route_to(&url, headers);
                 if self.route.as_ref().is_some_and(|before| before.target != route.target) {
                     // They are the other server's.
@@ -260,6 +271,20 @@ impl Driver {
                 self.shared.cell.lock().machine.dial_failed(now);
             }
         }
+    }
+
+    /// What the application said, if it can be dialled: as the options are judged before the first try.
+    fn judge(&self, attempt: Attempt) -> Result<(Url, HeaderMap, Parameters), ClientBuildError> {
+        let url = Url::parse(&attempt.url)?;
+        if let Some(name) = own_header(&attempt.headers) {
+            return Err(ClientBuildError::OwnHeader(name.clone()));
+        }
+        if url.secure {
+            self.shared.dial.check_secure().map_err(ClientBuildError::Tls)?;
+        }
+        let query: Parameters = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
+        engine::client::Config::default().path(&self.shared.settings.path).query(query.clone()).check()?;
+        Ok((url, attempt.headers, query))
     }
 
     fn route_to(&self, url: &Url, headers: HeaderMap) -> Route {
@@ -412,6 +437,7 @@ impl Driver {
         if self.route.as_ref().is_some_and(|current| current.target == route.target) {
             self.cookies.put(&mut route.headers);
         }
+        cookies::join(&mut route.headers);
         Some(route)
     }
 
@@ -468,7 +494,14 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.cell().wake_up();
+        let has_company = this.cell().wake_up();
+        if has_company && !this.yielded {
+            // Their events and this one leave in one write.
+            this.yielded = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        this.yielded = false;
         this.now = this.cell().now();
         this.poll_exchanges(context);
         this.poll_asked(context);
@@ -489,7 +522,7 @@ impl Future for Driver {
                 Rest::Over => return Poll::Ready(()),
                 Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
                 Rest::Asleep(_) | Rest::Awake => {
-                    this.cell().wake_up();
+                    let _ = this.cell().wake_up();
                     this.now = this.cell().now();
                     this.poll_exchanges(context);
                     this.poll_read(context);

@@ -155,7 +155,7 @@ impl EngineClientSocket {
 
     /// Waits until less than half of the send budget is used, or nothing will be sent any more.
     pub async fn ready(&self) {
-        self.shared.cell.room().await;
+        self.shared.cell.room(SESSION).await;
     }
 
     /// The messages as they come, for those who want a loop instead of a handler: while there is one, `on_message` gets

@@ -15,7 +15,7 @@ use crate::trace::is_heard;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::SocketKey;
+use sansocket_protocol::socket::client::{Auth, SocketKey};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,6 +34,8 @@ pub(crate) struct Table {
     pub(crate) fallback: Vec<SharedHandler<OnClientEvent>>,
     /// The one among them that is a loop's.
     looping: Option<SharedHandler<OnClientEvent>>,
+    /// Those among the handlers of events that run once.
+    once: Vec<SharedHandler<OnClientEvent>>,
     /// In the order of their names.
     events: Vec<(Box<str>, Vec<SharedHandler<OnClientEvent>>)>,
 }
@@ -62,10 +64,39 @@ impl Table {
         self.looping = Some(handler);
     }
 
+    /// Adds a handler that [`begin_event`](Self::begin_event) takes out.
+    pub(crate) fn add_once(&mut self, event: &str, handler: SharedHandler<OnClientEvent>) {
+        self.once.push(handler.clone());
+        self.add(event, handler);
+    }
+
+    /// Whether the next event of that name is the last one for any of its handlers.
+    fn has_once(&self, event: &str) -> bool {
+        !self.once.is_empty() && self.listeners(event).iter().any(|handler| is_among(handler, &self.once))
+    }
+
+    /// An event is handled: takes those of its handlers out that have run then.
+    fn begin_event(&mut self, event: &str) {
+        let Ok(at) = self.events.binary_search_by(|(name, _)| (**name).cmp(event)) else { return };
+        let (_, handlers) = &mut self.events[at];
+        let (over, left): (Vec<_>, _) =
+            std::mem::take(handlers).into_iter().partition(|handler| is_among(handler, &self.once));
+        *handlers = left;
+        if handlers.is_empty() {
+            self.events.remove(at);
+        }
+        self.once.retain(|handler| !is_among(handler, &over));
+    }
+
+    /// Takes the handlers for the rest out, but for a loop.
+    pub(crate) fn remove_fallback(&mut self) {
+        let looping = self.looping.clone();
+        self.fallback.retain(|handler| looping.as_ref().is_some_and(|looping| same(handler, looping)));
+    }
+
     /// Takes that loop out, or whichever there is.
     pub(crate) fn end_loop(&mut self, handler: Option<&SharedHandler<OnClientEvent>>) {
         type Known = SharedHandler<OnClientEvent>;
-        let same = |a: &Known, b: &Known| Arc::as_ptr(a).cast::<()>() == Arc::as_ptr(b).cast();
         let is_it = |looping: &mut Known| handler.is_none_or(|handler| same(handler, looping));
         if let Some(looping) = self.looping.take_if(is_it) {
             self.fallback.retain(|found| !same(found, &looping));
@@ -73,13 +104,23 @@ impl Table {
     }
 
     pub(crate) fn remove(&mut self, event: &str) {
-        self.events.retain(|(name, _)| **name != *event);
+        if let Ok(at) = self.events.binary_search_by(|(name, _)| (**name).cmp(event)) {
+            let (_, over) = self.events.remove(at);
+            self.once.retain(|handler| !is_among(handler, &over));
+        }
     }
 }
 
+fn same<K: Kind>(a: &SharedHandler<K>, b: &SharedHandler<K>) -> bool {
+    Arc::as_ptr(a).cast::<()>() == Arc::as_ptr(b).cast()
+}
+
+fn is_among<K: Kind>(handler: &SharedHandler<K>, all: &[SharedHandler<K>]) -> bool {
+    all.iter().any(|known| same(handler, known))
+}
+
 /// Gives the auth for a namespace, each time it is joined.
-pub(crate) type AskAuth =
-    Arc<dyn Fn() -> BoxFuture<Result<Option<String>, ConnectError>> + Send + Sync + 'static>;
+pub(crate) type AskAuth = Arc<dyn Fn() -> BoxFuture<Result<Auth, ConnectError>> + Send + Sync + 'static>;
 
 /// A namespace of a client.
 pub(crate) struct Namespace {
@@ -167,6 +208,10 @@ pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connecti
     let table = socket.namespace_inner().table();
     let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection });
     let name = args.event()?;
+    if table.has_once(&name) {
+        // Before it runs: what it makes the server send is not for it.
+        socket.namespace_inner().change(|table| table.begin_event(&name));
+    }
     let listeners = table.listeners(&name);
     if let ([handler], true) = (listeners, table.any.is_empty()) {
         let handler = handler.clone();

@@ -126,8 +126,8 @@ macro_rules! engine_client_builder_methods {
             self
         }
 
-        /// Bytes that may wait for the server, those included that wait for a connection. Default 16 MiB; above
-        /// it, sending fails.
+        /// Bytes that may wait for the server: those queued on the connection, and for each namespace by itself those
+        /// that wait until it is connected. Default 16 MiB; above it, sending fails.
         pub fn send_budget(mut self, bytes: usize) -> Self {
             self.options.engine.send_budget = bytes;
             self

@@ -1,6 +1,8 @@
 //! The Socket.IO client: one connection to a server, any number of namespaces on it. And the client of plain
 //! Engine.IO, which is the same without them.
 
+mod addresses;
+mod auth;
 mod cell;
 mod cookies;
 pub mod dial;
@@ -18,6 +20,7 @@ mod socket;
 mod state;
 mod websocket;
 
+pub use addresses::connect_to_any;
 pub use dial::Dial;
 pub use engine::{EngineClientSocket, Messages};
 pub use error::{ConnectError, Refused};

@@ -15,6 +15,7 @@ use crate::runtime::Runtime;
 use crate::typemap::TypeMap;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Config, Manager};
+use sansocket_protocol::engine::client::ConfigError;
 use sansocket_protocol::{engine, socket};
 use std::fmt;
 use std::future::Future;
@@ -31,11 +32,20 @@ pub enum ClientBuildError {
     /// The address of the proxy is none, or asks for TLS to the proxy.
     #[error("the address of the proxy must be `http://host:port`")]
     Proxy,
+    /// The path or the parameters of the requests are none.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address asks for TLS, and there is none.
+    #[error("no TLS: {0}")]
+    Tls(std::io::Error),
+    /// A header that the client sets itself.
+    #[error("the header `{0}` is the client's own: leave it out")]
+    OwnHeader(HeaderName),
     /// A header's name or value has characters that no header has.
     #[error("the header `{0}` cannot be sent: its name or value has characters that no header has")]
     Header(String),
-    /// The auth cannot be written as JSON.
-    #[error("the auth cannot be written as JSON: {0}")]
+    /// The auth cannot be written as JSON, or is no object.
+    #[error("the auth cannot be written as the JSON of an object: {0}")]
     Auth(String),
     /// The system gave no random bytes.
     #[error("the system's random number generator failed: {0}")]
@@ -61,7 +71,7 @@ pub struct ClientOptions {
     on_error: Option<ErrorHook>,
     on_state: Option<StateHook>,
     state: TypeMap,
-    auth: Option<Result<String, String>>,
+    auth: Option<Result<socket::client::Auth, String>>,
     wrong_header: Option<String>,
 }
 
@@ -164,7 +174,7 @@ impl ClientOptions {
 
     /// Sets what is shown to the server when the namespace of the address is joined.
     pub fn auth<T: serde::Serialize + ?Sized>(&mut self, auth: &T) {
-        self.auth = Some(serde_json::to_string(auth).map_err(|error| error.to_string()));
+        self.auth = Some(super::auth::encode(auth).map_err(|error| error.to_string()));
     }
 
     /// Builds the client, on a runtime and a way to dial. It does nothing until it is told to connect.
@@ -178,7 +188,7 @@ impl ClientOptions {
     ) -> Result<Client, ClientBuildError> {
         let auth = match self.auth.take() {
             None => socket::client::Auth::None,
-            Some(Ok(json)) => socket::client::Auth::Fixed(json.into()),
+            Some(Ok(auth)) => auth,
             Some(Err(error)) => return Err(ClientBuildError::Auth(error)),
         };
         let (shared, alive) = self.build_any(None, runtime, dial)?;
@@ -213,6 +223,13 @@ impl ClientOptions {
         if let Some(name) = self.wrong_header {
             return Err(ClientBuildError::Header(name));
         }
+        if let Some(name) = own_header(&self.headers) {
+            return Err(ClientBuildError::OwnHeader(name.clone()));
+        }
+        // Who is asked before each try may name another address.
+        if url.secure && self.before_dial.is_none() {
+            dial.check_secure().map_err(ClientBuildError::Tls)?;
+        }
         let proxy = match self.proxy {
             None => None,
             Some((address, authorization)) => {
@@ -234,6 +251,7 @@ impl ClientOptions {
         self.manager.ask = self.before_dial.is_some();
         let query = url.query.iter().chain(&self.query).cloned();
         self.engine = self.engine.path(&self.path).query(query);
+        self.engine.check()?;
         let max_message = self.engine.max_message;
         let machine = Manager::new(
             Arc::new(self.manager),
@@ -260,6 +278,28 @@ impl ClientOptions {
         };
         Ok(Shared::new(cell, runtime, dial, settings, random))
     }
+}
+
+/// A header that only the client itself can set, because it says how the request is sent.
+pub(super) fn own_header(headers: &HeaderMap) -> Option<&HeaderName> {
+    use http::header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
+    };
+    headers.keys().find(|name| {
+        matches!(
+            **name,
+            CONNECTION
+                | CONTENT_LENGTH
+                | SEC_WEBSOCKET_EXTENSIONS
+                | SEC_WEBSOCKET_KEY
+                | SEC_WEBSOCKET_VERSION
+                | TE
+                | TRAILER
+                | TRANSFER_ENCODING
+                | UPGRADE
+        )
+    })
 }
 
 impl fmt::Debug for ClientOptions {

@@ -19,6 +19,7 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::client::{Auth, SocketKey};
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::task::Waker;
 
 /// A try to reach the server, for [`before_dial`](super::ClientOptions::before_dial) to look at and to change.
 #[derive(Clone, Debug)]
@@ -161,7 +162,7 @@ impl Shared {
     /// Connects in the background.
     pub(crate) fn connect(self: &Arc<Self>, who: Key) {
         let now = self.cell.now();
-        self.cell.with(|inner| inner.connect(now, who));
+        self.cell.with(|inner| inner.connect(now, who, false));
         self.start();
     }
 
@@ -183,14 +184,14 @@ impl Shared {
                 return Ok(true);
             }
             if connect {
-                inner.connect(now, who);
+                inner.connect(now, who, true);
             } else if let Some(error) = inner.in_vain(who) {
                 return Err(error);
             }
             // Whoever waits again and again, each time for a while, leaves nothing behind.
             inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
-            let since = inner.failures_so_far;
-            inner.waiters.push(Waiter { who, patient, since, sender });
+            let before = inner.before(who);
+            inner.waiters.push(Waiter { who, patient, before, sender });
             Ok(false)
         });
         async move {
@@ -205,21 +206,33 @@ impl Shared {
     /// Leaves the server.
     pub(crate) fn disconnect(&self, who: Key) {
         let now = self.cell.now();
-        let waiters = self.cell.with(|inner| {
+        let (waiters, room) = self.cell.with(|inner| {
             inner.disconnect(now, who);
-            inner.take_waiters(|waiter| waiter.who == who)
+            (inner.take_waiters(|waiter| waiter.who == who), inner.take_room())
         });
         dismiss(waiters);
+        room.into_iter().for_each(Waker::wake);
+    }
+
+    /// Throws away what waits to be sent.
+    pub(crate) fn discard(&self, socket: SocketKey) {
+        let now = self.cell.now();
+        let room = self.cell.with(|inner| {
+            inner.machine.discard(now, socket);
+            inner.take_room()
+        });
+        room.into_iter().for_each(Waker::wake);
     }
 
     /// Ends everything.
     pub(crate) fn close(&self) {
         let now = self.cell.now();
-        let waiters = self.cell.with(|inner| {
+        let (waiters, room) = self.cell.with(|inner| {
             inner.machine.close(now);
-            inner.take_waiters(|_| true)
+            (inner.take_waiters(|_| true), inner.take_room())
         });
         dismiss(waiters);
+        room.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -30,7 +30,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// connected and after.
 ///
 /// What is emitted while it is not connected is kept, in order, and sent once it is, up to the builder's
-/// `send_budget`. What was sent and not acknowledged when the connection is lost may or may not have arrived.
+/// `send_budget`, which each namespace has for itself. It is kept when the server refuses or disconnects the
+/// namespace, too, for the next time that it joins: [`discard_unsent`](Self::discard_unsent) throws it away. What was
+/// sent and not acknowledged when the connection is lost may or may not have arrived.
 #[derive(Clone)]
 pub struct ClientSocket {
     shared: Arc<Shared>,
@@ -91,13 +93,13 @@ impl ClientSocket {
 
     // --- connecting -------------------------------------------------------------------------------------------
 
-    /// Sets what is shown to the server when it joins the namespace: anything that serializes to an object.
+    /// Sets what is shown to the server when it joins the namespace: anything that serializes to an object, or `null`
+    /// for nothing.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON.
+    /// If the value cannot be written as JSON, or is no object.
     pub fn auth<T: Serialize + ?Sized>(&self, auth: &T) -> Result<&Self, serde_json::Error> {
-        let auth = serde_json::to_vec(auth)?;
-        self.set_auth(Auth::Fixed(auth.into()));
+        self.set_auth(super::auth::encode(auth)?);
         Ok(self)
     }
 
@@ -112,12 +114,12 @@ impl ClientSocket {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let ask = move || -> BoxFuture<Result<Option<String>, ConnectError>> {
+        let ask = move || -> BoxFuture<Result<Auth, ConnectError>> {
             let future = auth();
             Box::pin(async move {
                 let auth = future.await.map_err(|error| ConnectError::Application(error.to_string()))?;
-                let json = serde_json::to_string(&auth);
-                json.map(Some).map_err(|error| ConnectError::Application(error.to_string()))
+                let auth = super::auth::encode(&auth);
+                auth.map_err(|error| ConnectError::Application(error.to_string()))
             })
         };
         let before = self.namespace.ask.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(ask));
@@ -134,7 +136,8 @@ impl ClientSocket {
     /// Connects, and returns once the server has let it into the namespace.
     ///
     /// If that fails, it is not tried again: see [`start`](Self::start) for a client that goes on trying. Once
-    /// it has connected, a lost connection is made again by itself.
+    /// it has connected, a lost connection is made again by itself. Where that is under way, or `start` was called,
+    /// this awaits the next try, and the trying goes on if that fails.
     ///
     /// # Errors
     /// [`ConnectError`] says who said no.
@@ -200,6 +203,12 @@ impl ClientSocket {
         self.change(|table| table.add(event, handler))
     }
 
+    /// As [`on`](Self::on), for the next `event` only: then the handler is gone.
+    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        let handler = erase(handler);
+        self.change(|table| table.add_once(event, handler))
+    }
+
     /// Removes all handlers of `event`.
     pub fn off(&self, event: &str) -> &Self {
         self.change(|table| table.remove(event))
@@ -211,10 +220,20 @@ impl ClientSocket {
         self.change(|table| table.any.push(handler))
     }
 
+    /// Removes all handlers of [`on_any`](Self::on_any).
+    pub fn off_any(&self) -> &Self {
+        self.change(|table| table.any.clear())
+    }
+
     /// Runs for events that have no handler of their own.
     pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
         self.change(|table| table.fallback.push(handler))
+    }
+
+    /// Removes all handlers of [`on_fallback`](Self::on_fallback). A loop over the [`events`](Self::events) stays.
+    pub fn off_fallback(&self) -> &Self {
+        self.change(super::handlers::Table::remove_fallback)
     }
 
     /// Runs each time that it has connected: the first time, and after each loss.
@@ -295,10 +314,24 @@ impl ClientSocket {
         self.emit(event, args)
     }
 
+    /// Bytes of events that wait until it is connected, or with the builder's `retries` until they are acknowledged,
+    /// with 64 more for each.
+    pub fn unsent(&self) -> usize {
+        let Some(key) = self.namespace.key else { return 0 };
+        self.shared.cell.lock().machine.sockets().map_or(0, |sockets| sockets.buffered_by(key))
+    }
+
+    /// Throws away what is [unsent](Self::unsent). Acknowledgements that are awaited for it fail as disconnected.
+    pub fn discard_unsent(&self) {
+        if let Some(key) = self.namespace.key {
+            self.shared.discard(key);
+        }
+    }
+
     /// Waits until less than half of the send budget is used, or nothing will be sent unless somebody
     /// [connects](Self::connect) again.
     pub async fn ready(&self) {
-        self.shared.cell.room().await;
+        self.shared.cell.room(self.namespace.key).await;
     }
 
     /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds: its first argument, or a tuple

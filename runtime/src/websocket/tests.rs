@@ -476,6 +476,24 @@ fn noise_reads_as_the_oracle_reads_it() {
 }
 
 #[test]
+fn every_stream_of_up_to_three_bytes_reads_as_the_oracle_reads_it() {
+    for role in [Role::Server, Role::Client] {
+        let check = |stream: &[u8]| compare(role, stream, &[1, 1, 1]).unwrap();
+        check(&[]);
+        for first in 0..=255 {
+            check(&[first]);
+            for second in 0..=255 {
+                check(&[first, second]);
+                // The first byte of a length, a mask, a payload or a close code, or of the next frame.
+                for third in [0, 3, 0x7f, 0x80, 0x82, 0xff] {
+                    check(&[first, second, third]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_oracle_reads_what_we_write() {
     let payloads = prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1500), 0..6);
     let check = |(payloads, mask): (Vec<Vec<u8>>, Option<[u8; 4]>)| {

@@ -51,13 +51,20 @@ impl Manager {
         self.settle(now);
     }
 
+    /// Throws away what waits to be sent on a socket: see [`Sockets::discard`](crate::socket::client::Client::discard).
+    pub fn discard(&mut self, now: Instant, socket: SocketKey) {
+        self.tick(now);
+        self.with_sockets(|sockets, _| sockets.discard(socket));
+    }
+
     /// Sends an event, or keeps it until the socket is connected.
     ///
     /// # Errors
-    /// [`SendError::Full`] if [`send_budget`](crate::engine::client::Config::send_budget) is used up;
+    /// [`SendError::Full`] if [`send_budget`](crate::engine::client::Config::send_budget) is used up by what is
+    /// [before it](Self::buffered_before);
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
+        self.before_command(now, Some(socket), frame)?;
         self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
             .unwrap_or(Err(SendError::Disconnected))
     }
@@ -91,7 +98,7 @@ impl Manager {
         id: u64,
         deadline: Instant,
     ) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
+        self.before_command(now, Some(socket), frame)?;
         self.with_sockets(|sockets, engine| sockets.emit_with_ack(engine, socket, frame, id, deadline))
             .unwrap_or(Err(SendError::Disconnected))
     }
@@ -108,7 +115,7 @@ impl Manager {
         frame: Frame,
         id: u64,
     ) -> Result<(), SendError> {
-        self.before_command(now, &frame)?;
+        self.before_command(now, Some(socket), &frame)?;
         let now = self.now;
         self.with_sockets(|sockets, engine| sockets.emit_reliably(now, engine, socket, frame, id))
             .unwrap_or(Err(SendError::Disconnected))
@@ -145,7 +152,7 @@ impl Manager {
         connection: Option<u64>,
         frame: &Frame,
     ) -> Result<(), SendError> {
-        self.before_command(now, frame)?;
+        self.before_command(now, Some(socket), frame)?;
         self.with_sockets(|sockets, engine| sockets.ack(engine, socket, connection, frame))
             .unwrap_or(Err(SendError::Disconnected))
     }

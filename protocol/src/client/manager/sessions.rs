@@ -159,6 +159,7 @@ impl Manager {
 
     pub(super) fn schedule(&mut self, now: Instant) -> Option<Duration> {
         self.state = State::Idle;
+        self.ends = self.ends.saturating_add(1);
         let exhausted =
             self.config.reconnection_attempts.is_some_and(|attempts| self.backoff.attempts() >= attempts);
         if !self.config.reconnection || !self.is_wanted() || exhausted {

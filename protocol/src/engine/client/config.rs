@@ -3,6 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
+use thiserror::Error;
 
 /// A way to carry a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,23 @@ impl TransportKind {
         }
     }
 }
+
+/// Why settings are of no use.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The path has characters that stand in no path of a URL.
+    #[error(
+        "the path `{0}` has characters that no path has: percent-encode them, and give parameters as the query"
+    )]
+    Path(String),
+    /// A parameter is one of the protocol's own.
+    #[error("the parameter `{0}` is the protocol's own: leave it out, or give it another name")]
+    Parameter(String),
+}
+
+/// The parameters that the protocol needs.
+const OWN_PARAMETERS: [&str; 3] = ["EIO", "transport", "sid"];
 
 /// The settings of a client's Engine.IO sessions.
 ///
@@ -67,8 +85,8 @@ pub struct Config {
     /// together, in bytes, that is taken from the server. Default 64 MiB: a polling server sends all that waits in
     /// one body.
     pub max_message: usize,
-    /// Bytes that may wait for the server, those buffered while disconnected included. Default 16 MiB. Above it
-    /// sending fails.
+    /// Bytes that may wait for the server: those queued on the connection, and for each namespace by itself those
+    /// that wait until it is connected. Default 16 MiB. Above it sending fails.
     pub send_budget: usize,
     /// Bytes of received events that may wait for the application. Default 16 MiB. Above it reading pauses, unless
     /// an acknowledgement is awaited: then it goes on up to twice as much, or twice the largest packet with its
@@ -158,6 +176,31 @@ impl Config {
         self
     }
 
+    /// Whether requests can be made with these settings: the path is one, and no parameter is the protocol's own. To be
+    /// asked before they are used.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    ///
+    /// ```
+    /// use sansocket_protocol::engine::client::{Config, ConfigError};
+    ///
+    /// assert!(Config::default().path("/a b").check().is_err());
+    /// let pasted = Config::default().query([("EIO", "4")]);
+    /// assert_eq!(pasted.check(), Err(ConfigError::Parameter("EIO".to_string())));
+    /// ```
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !is_path(self.path.as_bytes()) {
+            return Err(ConfigError::Path(self.path.clone()));
+        }
+        let stamp = self.timestamp_requests.then_some(&self.timestamp_param);
+        let own = |name: &&String| OWN_PARAMETERS.contains(&name.as_str());
+        match self.query.iter().map(|(name, _)| name).chain(stamp).find(own) {
+            Some(name) => Err(ConfigError::Parameter(name.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// Whether a session may use that transport.
     pub(crate) fn has(&self, kind: TransportKind) -> bool {
         self.transports.is_empty() || self.transports.contains(&kind)
@@ -174,5 +217,55 @@ impl Config {
     pub(crate) fn most_inbound(&self) -> usize {
         // Never below what one legal packet may hold, with its attachments: it alone must not end the session.
         self.receive_budget.max(self.max_message).saturating_mul(2)
+    }
+}
+
+/// Whether that is a path of a URL (RFC 3986, section 3.3).
+fn is_path(path: &[u8]) -> bool {
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        rest = match (first, after) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => after,
+            (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' | b'@', _) => {
+                after
+            }
+            (b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=', _) => after,
+            _ => return false,
+        };
+    }
+    path.first() == Some(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_request_can_carry_is_said_before() {
+        for path in ["/", "", "chat/io", "/a%20b/%C3%BC", "/~me/(a)!$&'*+,;=:@/"] {
+            assert_eq!(Config::default().path(path).check(), Ok(()), "{path}");
+        }
+        for path in [
+            "/a b", "/a?b=1", "/a#b", "/\u{fc}", "/a\r\nb", "/%", "/%2", "/%zz", "/<a>", "/a|b", "/\"",
+            "/a\\b",
+        ] {
+            let error = Config::default().path(path).check().unwrap_err();
+            assert!(matches!(error, ConfigError::Path(_)), "{path}: {error}");
+        }
+        // Set by hand.
+        let relative = Config { path: "a".to_string(), ..Config::default() };
+        assert!(relative.check().is_err());
+    }
+
+    #[test]
+    fn the_protocols_own_parameters_are_nobody_elses() {
+        for name in ["EIO", "transport", "sid"] {
+            let error = ConfigError::Parameter(name.to_string());
+            assert_eq!(Config::default().query([("x", "1"), (name, "2")]).check(), Err(error.clone()));
+            let config = Config::default().timestamp_param(name);
+            assert_eq!(config.check(), Err(error));
+            assert_eq!(config.timestamp_requests(false).check(), Ok(()));
+        }
+        assert_eq!(Config::default().query([("eio", "1"), ("t", "2")]).check(), Ok(()));
     }
 }

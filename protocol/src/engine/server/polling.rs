@@ -116,7 +116,15 @@ impl Server {
 
     /// Everything queued, as one polling body.
     pub(super) fn payload(&mut self) -> Bytes {
-        let mut payload = payload::Encoder::with_capacity(self.queued.saturating_add(16));
+        // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
+        let bytes = self.out.iter().map(|item| match item {
+            Outgoing::Ping => payload::text_len(b"2"),
+            Outgoing::Message(Message::Text(text)) => payload::text_len(text),
+            Outgoing::Message(Message::Binary(data)) => payload::binary_len(data),
+        });
+        // No separator stands in front of the first.
+        let bytes = bytes.fold(0, usize::saturating_add).saturating_sub(1);
+        let mut payload = payload::Encoder::with_capacity(bytes);
         for item in self.out.drain(..) {
             match item {
                 Outgoing::Ping => payload.text(b"2"),

@@ -57,6 +57,9 @@ pub enum SocketEvent {
     Refused {
         /// Which one.
         socket: SocketKey,
+        /// Which of its connections that would have been: see [`Client::connection`](super::Client::connection). Who
+        /// has asked for another one since need not take it for an answer.
+        connection: u64,
         /// Why.
         error: ConnectError,
     },

@@ -1,6 +1,6 @@
 //! How a socket comes into its namespace, and out of it.
 
-use super::{AckOutcome, Auth, Client, ConnectError, PER_FRAME, SocketEvent, State};
+use super::{AckOutcome, Auth, Client, ConnectError, SocketEvent, State, weight};
 use crate::engine::client::Client as Engine;
 use crate::error::CloseReason;
 use crate::frame::Frame;
@@ -42,7 +42,7 @@ impl Client {
         self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         for waiting in mem::take(&mut socket.buffer) {
-            self.buffered = self.buffered.saturating_sub(waiting.frame.wire_len().saturating_add(PER_FRAME));
+            socket.buffered = socket.buffered.saturating_sub(weight(&waiting.frame));
             engine.send(&waiting.frame);
         }
         socket.send_next(now, engine, self.config.ack_timeout);
@@ -57,7 +57,7 @@ impl Client {
             return;
         }
         socket.wanted = false;
-        let event = SocketEvent::Refused { socket: socket.key, error };
+        let event = SocketEvent::Refused { socket: socket.key, connection: socket.ended, error };
         self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         self.leave(at, CloseReason::IoServerDisconnect);

@@ -1,6 +1,7 @@
 //! The events that wait: for their sockets to be released, and for their turn where there is a rate.
 
-use super::{Server, SocketEvent, SocketKey, Turn};
+use super::{Server, SocketEvent, SocketKey};
+use crate::pace::Turn;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use core::mem;

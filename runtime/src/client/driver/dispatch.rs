@@ -78,12 +78,12 @@ impl Driver {
                 })
             }
             SocketEvent::Connected { .. } => {
-                self.tell_waiters(Some(key), &Ok(()));
+                self.tell_waiters(Some(key), None, &Ok(()));
                 handlers::connected(socket)
             }
-            SocketEvent::Refused { error, .. } => {
+            SocketEvent::Refused { connection, error, .. } => {
                 let error = ConnectError::from(error);
-                return self.not_connected(key, &error, context);
+                return self.not_connected(key, Some(connection), &error, context);
             }
             SocketEvent::Disconnected { reason, .. } => {
                 debug!(namespace = socket.name(), %reason, "disconnected");
@@ -126,7 +126,7 @@ impl Driver {
 
     fn session_event(&mut self, event: SessionEvent, context: &mut Context<'_>) {
         if let SessionEvent::Opened = event {
-            self.tell_waiters(None, &Ok(()));
+            self.tell_waiters(None, None, &Ok(()));
         }
         // Handlers begin before they are futures.
         match catch_unwind(AssertUnwindSafe(|| engine::begin(&self.shared, event))) {
@@ -211,6 +211,8 @@ impl Driver {
     /// There is no session: those who wait for the server are told, and those that wanted to join.
     fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
         let keys = self.shared.keys();
+        self.ends += 1;
+        self.failure = Some(error.clone());
         let wanting = {
             let mut inner = self.shared.cell.lock();
             if last && inner.machine.status() != Status::Idle {
@@ -222,8 +224,6 @@ impl Driver {
                 // The patient ones are told once all is dealt with.
                 wanting.iter().for_each(|who| inner.failed(*who, &error));
             }
-            inner.failures_so_far += 1;
-            self.failure = Some((inner.failures_so_far, error.clone()));
             wanting
         };
         if !sockets {
@@ -240,22 +240,9 @@ impl Driver {
     /// Those who wait for a first connection learn that there is none, after those were told whose sockets had
     /// been connected meanwhile.
     fn tell_failure(&mut self) {
-        let Some((failures, error)) = self.failure.take() else { return };
-        let keys = self.shared.keys();
-        let waiters = {
-            let mut inner = self.shared.cell.lock();
-            // Those of the others learn why from what is told to their sockets.
-            let wanting: Vec<_> = keys.into_iter().filter(|who| inner.is_wanted(*who)).collect();
-            let waiters = inner.take_waiters(|waiter| {
-                // Those who came later wait for the next try.
-                !waiter.patient && waiter.since < failures && wanting.contains(&waiter.who)
-            });
-            // Whoever awaited the connection and gets an error does not expect it to come later.
-            for waiter in &waiters {
-                inner.disconnect(self.now, waiter.who);
-            }
-            waiters
-        };
+        let Some(error) = self.failure.take() else { return };
+        // Those who came later wait for the next try.
+        let waiters = self.shared.cell.lock().take_disappointed(self.now, self.ends);
         for waiter in waiters {
             // Nobody listens if the future was dropped.
             let _ = waiter.sender.send(Err(error.clone()));
@@ -274,10 +261,21 @@ impl Driver {
         }
     }
 
-    /// A socket could not join.
-    pub(super) fn not_connected(&mut self, key: SocketKey, error: &ConnectError, context: &mut Context<'_>) {
-        self.cell().lock().failed(Some(key), error);
-        self.tell_waiters(Some(key), &Err(error.clone()));
+    /// A socket could not join. Who has asked for another connection than that one waits for what comes of it.
+    pub(super) fn not_connected(
+        &mut self,
+        key: SocketKey,
+        connection: Option<u64>,
+        error: &ConnectError,
+        context: &mut Context<'_>,
+    ) {
+        {
+            let mut inner = self.cell().lock();
+            if !inner.is_wanted(Some(key)) {
+                inner.failed(Some(key), error);
+            }
+        }
+        self.tell_waiters(Some(key), connection, &Err(error.clone()));
         if let Some(socket) = self.socket(key) {
             debug!(namespace = socket.name(), %error, "not connected");
             if let Some(job) = handlers::not_connected(socket, error.clone()) {
@@ -296,8 +294,17 @@ impl Driver {
         }
     }
 
-    fn tell_waiters(&self, who: Key, outcome: &Result<(), ConnectError>) {
-        let waiters = self.cell().lock().take_waiters(|waiter| waiter.who == who);
+    /// Tells those who wait for that connection of a socket, or with `None` all who wait for it.
+    fn tell_waiters(&self, who: Key, connection: Option<u64>, outcome: &Result<(), ConnectError>) {
+        let waiters = {
+            let mut inner = self.cell().lock();
+            if outcome.is_ok() {
+                inner.settled(who);
+            }
+            inner.take_waiters(|waiter| {
+                waiter.who == who && connection.is_none_or(|number| waiter.before.connections <= number)
+            })
+        };
         for waiter in waiters {
             // Nobody listens if the future was dropped.
             let _ = waiter.sender.send(outcome.clone());
