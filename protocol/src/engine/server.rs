@@ -12,6 +12,7 @@
 //! `close`), `poll_*` (what is to be written, and by when to call again), and getters. Any order of calls is
 //! legal. [`crate::server::Connection`] puts Socket.IO on top and is what adapters drive.
 
+mod clocks;
 mod ending;
 mod polling;
 mod transmit;
@@ -20,6 +21,7 @@ mod upgrade;
 pub use self::transmit::{Body, Transmit, Wants};
 pub use crate::error::Closed;
 
+use self::clocks::Undated;
 use self::ending::Ending;
 use self::polling::{Post, PostProgress};
 use self::upgrade::Upgrade;
@@ -73,15 +75,6 @@ enum Transport {
 enum Outgoing {
     Ping,
     Message(Message),
-}
-
-/// Clocks that a command started. Commands carry no time, so these count from the last input, which may be long
-/// ago, until the next one sets them right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Undated {
-    close: bool,
-    pause: bool,
-    resume: bool,
 }
 
 /// One Engine.IO session, seen from the server. See the [module](self).
@@ -395,114 +388,7 @@ impl Server {
         true
     }
 
-    /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
-    /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
-    pub fn pause(&mut self, now: Instant, pause: bool) {
-        match (pause, self.paused_at) {
-            (true, None) => {
-                self.paused_at = Some(now);
-                self.undated.pause = true;
-                self.heartbeat.suspend();
-            }
-            (false, Some(_)) => {
-                self.paused_at = None;
-                self.undated.resume = true;
-                self.heartbeat.resume(now);
-                self.answer_post();
-            }
-            _ => {}
-        }
-    }
-
-    /// Something moved: a pause counts from here.
-    pub fn progress(&mut self, now: Instant) {
-        if self.paused_at.is_some() {
-            self.paused_at = Some(now);
-            self.undated.pause = true;
-        }
-    }
-
-    /// What commands started since the last input counts from here.
-    pub(crate) fn date(&mut self, now: Instant) {
-        let undated = core::mem::take(&mut self.undated);
-        if let (true, State::Closing { deadline }) = (undated.close, &mut self.state) {
-            *deadline = now + self.config.close_timeout;
-        }
-        if undated.pause && self.paused_at.is_some() {
-            self.paused_at = Some(now);
-        }
-        if undated.resume {
-            self.heartbeat.restart(now);
-        }
-    }
-
-    /// What was started since [`Server::date`] was given its time.
-    pub(crate) fn dated(&mut self) {
-        self.undated = Undated::default();
-    }
-
-    /// Whether [`Server::date`] is to be called soon.
-    pub(crate) fn is_undated(&self) -> bool {
-        self.undated != Undated::default()
-    }
-
     // --- what is to be done -----------------------------------------------------------------------------------
-
-    /// The next thing to write.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        if let Some(control) = self.control.pop_front() {
-            if self.control.is_empty() && self.control.capacity() > 4 {
-                self.control = VecDeque::new();
-            }
-            return Some(control);
-        }
-        match self.transport {
-            Transport::WebSocket(websocket)
-                if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
-            {
-                let Some(item) = self.out.pop_front() else {
-                    if matches!(self.state, State::Closing { .. }) {
-                        self.finish();
-                        return Some(Transmit::CloseWebSocket { websocket, code: self.close_code });
-                    }
-                    return None;
-                };
-                if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
-                    self.out = VecDeque::new();
-                }
-                let message = match item {
-                    Outgoing::Ping => Message::Text(Bytes::from_static(b"2")),
-                    Outgoing::Message(message) => {
-                        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
-                        self.unwritten = self.unwritten.saturating_add(bytes.len());
-                        message
-                    }
-                };
-                Some(Transmit::Write { websocket, message })
-            }
-            Transport::Polling if !self.out.is_empty() => {
-                let request = self.poll.take()?;
-                let response = Box::new(Response::poll(self.payload()));
-                Some(Transmit::Respond { request, response })
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether [`Server::poll_transmit`] has something.
-    pub fn has_transmit(&self) -> bool {
-        !self.control.is_empty()
-            || match self.transport {
-                Transport::Polling => self.poll.is_some() && !self.out.is_empty(),
-                Transport::WebSocket(_) if self.unwritten >= WRITE_AHEAD => false,
-                Transport::WebSocket(_) => match self.state {
-                    State::Opening { .. } => false,
-                    State::Closing { .. } => true,
-                    State::Open | State::Closed => !self.out.is_empty(),
-                },
-            }
-    }
 
     /// By when [`Server::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -17,7 +17,13 @@
 //! [`Server::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
 //! the answer of the very client that it serves.
 
-use super::args::Args;
+mod event;
+mod queue;
+
+pub use self::event::{AckOutcome, SocketEvent};
+
+pub(crate) use self::event::PER_EVENT;
+
 use super::config::Config;
 use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
@@ -31,7 +37,6 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::mem;
 
 /// Names one socket of a connection. Never reused within the connection, so a late command does nothing.
@@ -41,84 +46,6 @@ pub struct SocketKey(u32);
 impl SocketKey {
     pub(crate) const fn new(number: u32) -> Self {
         Self(number)
-    }
-}
-
-/// What became of an acknowledgement that was awaited.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum AckOutcome {
-    /// The client answered.
-    Answered(Args),
-    /// It did not, in time.
-    Timeout,
-    /// The socket ended first.
-    Disconnected,
-}
-
-/// What the application should know.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum SocketEvent {
-    /// A client asks to join a namespace: [`Server::accept`] or [`Server::reject`] it. Nothing else happens on
-    /// this socket meanwhile.
-    Connect {
-        /// The socket to be.
-        socket: SocketKey,
-        /// The namespace's name.
-        namespace: Arc<str>,
-        /// The `auth` object as JSON, if the client sent one.
-        auth: Option<Bytes>,
-    },
-    /// An event arrived.
-    Event {
-        /// On which socket.
-        socket: SocketKey,
-        /// Its name and arguments.
-        args: Args,
-        /// The id to acknowledge with [`Server::ack`], if the client wants that.
-        ack: Option<u64>,
-    },
-    /// An acknowledgement that was awaited is decided: once for each.
-    Ack {
-        /// Of which socket.
-        socket: SocketKey,
-        /// The id that was given to [`Server::emit_with_ack`].
-        id: u64,
-        /// How it ended.
-        outcome: AckOutcome,
-    },
-    /// A connected socket ended: the last event about it.
-    Disconnected {
-        /// Which one.
-        socket: SocketKey,
-        /// Why.
-        reason: CloseReason,
-    },
-}
-
-/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
-pub(crate) const PER_EVENT: usize = 128;
-
-impl SocketEvent {
-    /// Bytes that the peer makes it hold while it waits.
-    fn weight(&self) -> usize {
-        match self {
-            Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len().saturating_add(PER_EVENT)
-            }
-            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(PER_EVENT),
-            Self::Ack { .. } | Self::Disconnected { .. } => 0,
-        }
-    }
-
-    fn socket(&self) -> SocketKey {
-        match self {
-            Self::Connect { socket, .. }
-            | Self::Event { socket, .. }
-            | Self::Ack { socket, .. }
-            | Self::Disconnected { socket, .. } => *socket,
-        }
     }
 }
 
@@ -302,27 +229,6 @@ impl Server {
         }
         self.expire_acks(now);
         self.next_turns(now);
-    }
-
-    /// Lets the sockets go on whose events have waited long enough.
-    pub(crate) fn next_turns(&mut self, now: Instant) {
-        if now < self.pace_deadline {
-            return;
-        }
-        self.pace_deadline = Instant::FAR_FUTURE;
-        for socket in &mut self.sockets {
-            let Some(pace) = &mut socket.pace else { continue };
-            match pace.until {
-                Some(until) if until <= now => {
-                    pace.until = None;
-                    if !socket.held && !socket.waiting.is_empty() && !self.released.contains(&socket.key) {
-                        self.released.push_back(socket.key);
-                    }
-                }
-                Some(until) => self.pace_deadline = self.pace_deadline.min(until),
-                None => {}
-            }
-        }
     }
 
     /// Judges the awaited acknowledgements alone.
@@ -566,24 +472,6 @@ impl Server {
         }
     }
 
-    /// Keeps the next events of a socket back until [`Server::release`].
-    pub fn hold(&mut self, socket: SocketKey) {
-        if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            found.held = true;
-        }
-    }
-
-    /// Lets the events of a held socket go on.
-    pub fn release(&mut self, socket: SocketKey) {
-        if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
-            if waits && !self.released.contains(&socket) {
-                self.released.push_back(socket);
-            }
-        }
-        self.sweep();
-    }
-
     /// Whether a socket is connected, that is, messages to it pass.
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connected).is_ok()
@@ -591,101 +479,12 @@ impl Server {
 
     // --- what is to be done -----------------------------------------------------------------------------------
 
-    /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
-    pub fn poll_event(&mut self, answers_only: bool) -> Option<SocketEvent> {
-        if mem::take(&mut self.told_over) {
-            // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
-            // counts against `max_namespaces` until they are done.
-            self.sweep();
-        }
-        let event = match self.answers.pop_front() {
-            Some(answer) => answer,
-            None if answers_only => return None,
-            None => self.next_released().or_else(|| self.next_event())?,
-        };
-        self.inbound = self.inbound.saturating_sub(event.weight());
-        if let SocketEvent::Disconnected { socket, .. } = event {
-            if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-                found.over = true;
-                self.told_over = true;
-            }
-        }
-        Some(event)
-    }
-
-    /// Whether [`Server::poll_event`] may have something.
-    pub fn has_event(&self, answers_only: bool) -> bool {
-        !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
-    }
-
     /// By when [`Server::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Instant {
         self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
     }
 
     // --- inside -----------------------------------------------------------------------------------------------
-
-    fn next_released(&mut self) -> Option<SocketEvent> {
-        while let Some(&key) = self.released.front() {
-            let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
-            let next = found.and_then(|socket| socket.waiting.pop_front().map(|event| (event, socket)));
-            let Some((event, socket)) = next else {
-                self.released.pop_front();
-                continue;
-            };
-            match socket.turn(&event, self.now) {
-                Turn::Now => {
-                    if socket.waiting.is_empty() {
-                        self.released.pop_front();
-                    }
-                    return Some(event);
-                }
-                Turn::Later => {
-                    socket.waiting.push_front(event);
-                    self.released.pop_front();
-                    self.waits(key);
-                }
-                Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
-            }
-        }
-        None
-    }
-
-    fn next_event(&mut self) -> Option<SocketEvent> {
-        while let Some(event) = self.events.pop_front() {
-            if self.events.is_empty() && self.events.capacity() > 32 {
-                self.events = VecDeque::new();
-            }
-            let key = event.socket();
-            match self.sockets.iter_mut().find(|socket| socket.key == key) {
-                Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
-                Some(socket) => match socket.turn(&event, self.now) {
-                    Turn::Now => return Some(event),
-                    Turn::Later => {
-                        socket.waiting.push_back(event);
-                        self.waits(key);
-                    }
-                    Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
-                },
-                // The connection ended before the application heard of it.
-                None => self.inbound = self.inbound.saturating_sub(event.weight()),
-            }
-        }
-        None
-    }
-
-    /// The events of a socket wait for their turn.
-    fn waits(&mut self, key: SocketKey) {
-        self.paced = self.paced.saturating_add(1);
-        let socket = self.sockets.iter().find(|socket| socket.key == key);
-        let until = socket.and_then(|socket| socket.pace.as_ref()?.until);
-        self.pace_deadline = self.pace_deadline.min(until.unwrap_or(Instant::FAR_FUTURE));
-    }
-
-    fn push(&mut self, event: SocketEvent) {
-        self.inbound = self.inbound.saturating_add(event.weight());
-        self.events.push_back(event);
-    }
 
     fn find(&self, key: SocketKey, state: State) -> Result<(usize, &Socket), SendError> {
         let mut sockets = self.sockets.iter().enumerate();

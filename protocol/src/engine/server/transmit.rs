@@ -1,8 +1,10 @@
 //! What passes between a session and its owner, as plain data.
 
+use super::{Outgoing, PER_MESSAGE, SHRINK_ABOVE, Server, State, Transport, WRITE_AHEAD};
 use crate::engine::packet::Message;
 use crate::engine::request::{RequestId, Response};
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use bytes::Bytes;
 
 /// What is to be written, and where.
@@ -21,7 +23,7 @@ pub enum Transmit {
         /// Which one.
         request: RequestId,
     },
-    /// Answer that request with 101 and tell [`Server::websocket_opened`](super::Server::websocket_opened) once its WebSocket is there. From then
+    /// Answer that request with 101 and tell [`Server::websocket_opened`] once its WebSocket is there. From then
     /// on the request's id names the WebSocket.
     AcceptWebSocket {
         /// Which one.
@@ -49,7 +51,7 @@ pub enum Transmit {
 pub enum Wants {
     /// A [`Transmit`] about it.
     Answer,
-    /// Its body, up to that many bytes: see [`Server::begin_body`](super::Server::begin_body).
+    /// Its body, up to that many bytes: see [`Server::begin_body`].
     Body {
         /// In bytes.
         limit: usize,
@@ -64,4 +66,62 @@ pub enum Body {
     Complete(Bytes),
     /// It is larger than the limit; what came of it was thrown away.
     TooLarge,
+}
+
+impl Server {
+    /// The next thing to write.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(control) = self.control.pop_front() {
+            if self.control.is_empty() && self.control.capacity() > 4 {
+                self.control = VecDeque::new();
+            }
+            return Some(control);
+        }
+        match self.transport {
+            Transport::WebSocket(websocket)
+                if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
+            {
+                let Some(item) = self.out.pop_front() else {
+                    if matches!(self.state, State::Closing { .. }) {
+                        self.finish();
+                        return Some(Transmit::CloseWebSocket { websocket, code: self.close_code });
+                    }
+                    return None;
+                };
+                if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
+                    self.out = VecDeque::new();
+                }
+                let message = match item {
+                    Outgoing::Ping => Message::Text(Bytes::from_static(b"2")),
+                    Outgoing::Message(message) => {
+                        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.unwritten = self.unwritten.saturating_add(bytes.len());
+                        message
+                    }
+                };
+                Some(Transmit::Write { websocket, message })
+            }
+            Transport::Polling if !self.out.is_empty() => {
+                let request = self.poll.take()?;
+                let response = Box::new(Response::poll(self.payload()));
+                Some(Transmit::Respond { request, response })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether [`Server::poll_transmit`] has something.
+    pub fn has_transmit(&self) -> bool {
+        !self.control.is_empty()
+            || match self.transport {
+                Transport::Polling => self.poll.is_some() && !self.out.is_empty(),
+                Transport::WebSocket(_) if self.unwritten >= WRITE_AHEAD => false,
+                Transport::WebSocket(_) => match self.state {
+                    State::Opening { .. } => false,
+                    State::Closing { .. } => true,
+                    State::Open | State::Closed => !self.out.is_empty(),
+                },
+            }
+    }
 }

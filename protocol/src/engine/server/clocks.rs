@@ -1,0 +1,66 @@
+//! Pauses of reading, and the clocks that commands start.
+
+use super::{Server, State};
+use crate::time::Instant;
+
+/// Clocks that a command started. Commands carry no time, so these count from the last input, which may be long
+/// ago, until the next one sets them right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Undated {
+    pub(super) close: bool,
+    pub(super) pause: bool,
+    pub(super) resume: bool,
+}
+
+impl Server {
+    /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
+    /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
+    pub fn pause(&mut self, now: Instant, pause: bool) {
+        match (pause, self.paused_at) {
+            (true, None) => {
+                self.paused_at = Some(now);
+                self.undated.pause = true;
+                self.heartbeat.suspend();
+            }
+            (false, Some(_)) => {
+                self.paused_at = None;
+                self.undated.resume = true;
+                self.heartbeat.resume(now);
+                self.answer_post();
+            }
+            _ => {}
+        }
+    }
+
+    /// Something moved: a pause counts from here.
+    pub fn progress(&mut self, now: Instant) {
+        if self.paused_at.is_some() {
+            self.paused_at = Some(now);
+            self.undated.pause = true;
+        }
+    }
+
+    /// What commands started since the last input counts from here.
+    pub(crate) fn date(&mut self, now: Instant) {
+        let undated = core::mem::take(&mut self.undated);
+        if let (true, State::Closing { deadline }) = (undated.close, &mut self.state) {
+            *deadline = now + self.config.close_timeout;
+        }
+        if undated.pause && self.paused_at.is_some() {
+            self.paused_at = Some(now);
+        }
+        if undated.resume {
+            self.heartbeat.restart(now);
+        }
+    }
+
+    /// What was started since [`Server::date`] was given its time.
+    pub(crate) fn dated(&mut self) {
+        self.undated = Undated::default();
+    }
+
+    /// Whether [`Server::date`] is to be called soon.
+    pub(crate) fn is_undated(&self) -> bool {
+        self.undated != Undated::default()
+    }
+}

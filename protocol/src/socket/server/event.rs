@@ -1,0 +1,85 @@
+//! What the application should know of a server's sockets.
+
+use super::SocketKey;
+use crate::error::CloseReason;
+use crate::socket::args::Args;
+use alloc::sync::Arc;
+use bytes::Bytes;
+
+/// What became of an acknowledgement that was awaited.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AckOutcome {
+    /// The client answered.
+    Answered(Args),
+    /// It did not, in time.
+    Timeout,
+    /// The socket ended first.
+    Disconnected,
+}
+
+/// What the application should know.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SocketEvent {
+    /// A client asks to join a namespace: [`Server::accept`](super::Server::accept) or [`Server::reject`](super::Server::reject) it. Nothing else happens on
+    /// this socket meanwhile.
+    Connect {
+        /// The socket to be.
+        socket: SocketKey,
+        /// The namespace's name.
+        namespace: Arc<str>,
+        /// The `auth` object as JSON, if the client sent one.
+        auth: Option<Bytes>,
+    },
+    /// An event arrived.
+    Event {
+        /// On which socket.
+        socket: SocketKey,
+        /// Its name and arguments.
+        args: Args,
+        /// The id to acknowledge with [`Server::ack`](super::Server::ack), if the client wants that.
+        ack: Option<u64>,
+    },
+    /// An acknowledgement that was awaited is decided: once for each.
+    Ack {
+        /// Of which socket.
+        socket: SocketKey,
+        /// The id that was given to [`Server::emit_with_ack`](super::Server::emit_with_ack).
+        id: u64,
+        /// How it ended.
+        outcome: AckOutcome,
+    },
+    /// A connected socket ended: the last event about it.
+    Disconnected {
+        /// Which one.
+        socket: SocketKey,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
+pub(crate) const PER_EVENT: usize = 128;
+
+impl SocketEvent {
+    /// Bytes that the peer makes it hold while it waits.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
+                args.wire_len().saturating_add(PER_EVENT)
+            }
+            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(PER_EVENT),
+            Self::Ack { .. } | Self::Disconnected { .. } => 0,
+        }
+    }
+
+    pub(super) fn socket(&self) -> SocketKey {
+        match self {
+            Self::Connect { socket, .. }
+            | Self::Event { socket, .. }
+            | Self::Ack { socket, .. }
+            | Self::Disconnected { socket, .. } => *socket,
+        }
+    }
+}

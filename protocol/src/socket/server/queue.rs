@@ -1,0 +1,137 @@
+//! The events that wait: for their sockets to be released, and for their turn where there is a rate.
+
+use super::{Server, SocketEvent, SocketKey};
+use crate::pace::Turn;
+use crate::time::Instant;
+use alloc::collections::VecDeque;
+use core::mem;
+
+impl Server {
+    /// Keeps the next events of a socket back until [`Server::release`].
+    pub fn hold(&mut self, socket: SocketKey) {
+        if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
+            found.held = true;
+        }
+    }
+
+    /// Lets the events of a held socket go on.
+    pub fn release(&mut self, socket: SocketKey) {
+        if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
+            let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
+            if waits && !self.released.contains(&socket) {
+                self.released.push_back(socket);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Lets the sockets go on whose events have waited long enough.
+    pub(crate) fn next_turns(&mut self, now: Instant) {
+        if now < self.pace_deadline {
+            return;
+        }
+        self.pace_deadline = Instant::FAR_FUTURE;
+        for socket in &mut self.sockets {
+            let Some(pace) = &mut socket.pace else { continue };
+            match pace.until {
+                Some(until) if until <= now => {
+                    pace.until = None;
+                    if !socket.held && !socket.waiting.is_empty() && !self.released.contains(&socket.key) {
+                        self.released.push_back(socket.key);
+                    }
+                }
+                Some(until) => self.pace_deadline = self.pace_deadline.min(until),
+                None => {}
+            }
+        }
+    }
+
+    /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
+    pub fn poll_event(&mut self, answers_only: bool) -> Option<SocketEvent> {
+        if mem::take(&mut self.told_over) {
+            // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
+            // counts against `max_namespaces` until they are done.
+            self.sweep();
+        }
+        let event = match self.answers.pop_front() {
+            Some(answer) => answer,
+            None if answers_only => return None,
+            None => self.next_released().or_else(|| self.next_event())?,
+        };
+        self.inbound = self.inbound.saturating_sub(event.weight());
+        if let SocketEvent::Disconnected { socket, .. } = event {
+            if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
+                found.over = true;
+                self.told_over = true;
+            }
+        }
+        Some(event)
+    }
+
+    /// Whether [`Server::poll_event`] may have something.
+    pub fn has_event(&self, answers_only: bool) -> bool {
+        !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
+    }
+
+    fn next_released(&mut self) -> Option<SocketEvent> {
+        while let Some(&key) = self.released.front() {
+            let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
+            let next = found.and_then(|socket| socket.waiting.pop_front().map(|event| (event, socket)));
+            let Some((event, socket)) = next else {
+                self.released.pop_front();
+                continue;
+            };
+            match socket.turn(&event, self.now) {
+                Turn::Now => {
+                    if socket.waiting.is_empty() {
+                        self.released.pop_front();
+                    }
+                    return Some(event);
+                }
+                Turn::Later => {
+                    socket.waiting.push_front(event);
+                    self.released.pop_front();
+                    self.waits(key);
+                }
+                Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
+            }
+        }
+        None
+    }
+
+    fn next_event(&mut self) -> Option<SocketEvent> {
+        while let Some(event) = self.events.pop_front() {
+            if self.events.is_empty() && self.events.capacity() > 32 {
+                self.events = VecDeque::new();
+            }
+            let key = event.socket();
+            match self.sockets.iter_mut().find(|socket| socket.key == key) {
+                Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
+                Some(socket) => match socket.turn(&event, self.now) {
+                    Turn::Now => return Some(event),
+                    Turn::Later => {
+                        socket.waiting.push_back(event);
+                        self.waits(key);
+                    }
+                    Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
+                },
+                // The connection ended before the application heard of it.
+                None => self.inbound = self.inbound.saturating_sub(event.weight()),
+            }
+        }
+        None
+    }
+
+    /// The events of a socket wait for their turn.
+    fn waits(&mut self, key: SocketKey) {
+        self.paced = self.paced.saturating_add(1);
+        let socket = self.sockets.iter().find(|socket| socket.key == key);
+        let until = socket.and_then(|socket| socket.pace.as_ref()?.until);
+        self.pace_deadline = self.pace_deadline.min(until.unwrap_or(Instant::FAR_FUTURE));
+    }
+
+    pub(super) fn push(&mut self, event: SocketEvent) {
+        self.inbound = self.inbound.saturating_add(event.weight());
+        self.events.push_back(event);
+    }
+}
