@@ -71,6 +71,42 @@ fn no_more_is_given_out_than_the_owner_can_write() {
 }
 
 #[test]
+fn an_event_that_waits_to_be_written_is_not_queued_again() {
+    let engine = EngineConfig::default().transports([TransportKind::WebSocket]);
+    let sockets = SocketConfig::default().retries(2).ack_timeout(Duration::from_secs(1));
+    let (config, random) = (Arc::new(Config::default()), Random::new([1; 32]));
+    let mut client = Manager::new(config, Arc::new(engine), random, Some(Arc::new(sockets)));
+    let socket = client.add("/", Auth::None).unwrap();
+    client.connect(Instant::ZERO, socket);
+    let websocket = join(&mut client, Instant::ZERO);
+    while client.poll_event().is_some() {}
+
+    // The server stands still: nothing more is given out, and three tries leave one copy.
+    client.handle_unwritten(100_000);
+    let frame = Frame::event("/", "e", Some(0), &"x".repeat(7000)).unwrap();
+    client.emit_reliably(Instant::ZERO, socket, frame.clone(), 0).unwrap();
+    let once = client.buffered();
+    for second in 1..=2 {
+        client.handle_timeout(Instant::ZERO + Duration::from_secs(second));
+        assert_eq!(client.buffered(), once, "second {second}");
+        assert!(client.poll_event().is_none());
+    }
+    // Once it has left, the next try is a copy of its own.
+    client.handle_unwritten(0);
+    assert_eq!(written(&mut client), frame.wire_len());
+    client.handle_unwritten(0);
+    client.emit_reliably(Instant::ZERO, socket, Frame::event("/", "e", Some(2), &1).unwrap(), 2).unwrap();
+    client.handle_timeout(Instant::ZERO + Duration::from_secs(3));
+    let told = std::iter::from_fn(|| client.poll_event()).count();
+    assert_eq!(told, 1, "three tries were all");
+    assert_eq!(written(&mut client), r#"422["e",1]"#.len());
+    client.handle_timeout(Instant::ZERO + Duration::from_secs(4));
+    assert_eq!(written(&mut client), r#"422["e",1]"#.len());
+    says(&mut client, Instant::ZERO + Duration::from_secs(4), websocket, "432[]");
+    assert_eq!(std::iter::from_fn(|| client.poll_event()).count(), 1);
+}
+
+#[test]
 fn last_words_are_given_out_however_many_they_are() {
     let (mut client, socket, _) = joined(EngineConfig::default());
     let frame = Frame::event("/", "e", None, &"x".repeat(30_000)).unwrap();

@@ -125,6 +125,8 @@ pub struct Client {
     control: VecDeque<Transmit>,
     out: VecDeque<Outgoing>,
     queued: usize,
+    /// How many messages were queued so far.
+    last: u64,
     unwritten: usize,
     closed: Option<Closed>,
     opened: bool,
@@ -170,6 +172,7 @@ impl Client {
             control: VecDeque::new(),
             out: VecDeque::new(),
             queued: 0,
+            last: 0,
             unwritten: 0,
             closed: None,
             opened: false,
@@ -442,13 +445,26 @@ impl Client {
         }
         if let Some(text) = frame.text() {
             self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
+            self.last = self.last.wrapping_add(1);
             self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
         }
         for attachment in frame.attachments() {
             self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
+            self.last = self.last.wrapping_add(1);
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
         true
+    }
+
+    /// The number of the message that was queued last: they are counted from 1.
+    pub(crate) fn last_queued(&self) -> u64 {
+        self.last
+    }
+
+    /// Whether the message of that number was not given out yet.
+    pub(crate) fn is_queued(&self, number: u64) -> bool {
+        let waiting = self.out.iter().filter(|item| matches!(item, Outgoing::Message(_))).count();
+        number > self.last.saturating_sub(waiting as u64)
     }
 
     /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's

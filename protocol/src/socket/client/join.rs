@@ -95,6 +95,7 @@ impl Client {
             socket.inbox.push_back(SocketEvent::Disconnected { socket: key, reason });
         }
         let given_up = socket.try_failed(self.config.retries, AckOutcome::Disconnected);
+        socket.copy_lost();
         for id in decided {
             let outcome = AckOutcome::Disconnected;
             self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });

@@ -13,15 +13,22 @@ pub(super) struct Reliable {
     pub(super) frame: Frame,
     pub(super) id: u64,
     pub(super) tries: u32,
+    /// The number, among the messages of this connection, of the copy that was queued last.
+    pub(super) copy: Option<u64>,
     /// Until when this try is waited for.
     pub(super) pending: Option<Instant>,
 }
 
 impl Socket {
-    /// Sends the first event of the queue, if it is not on its way.
+    /// Sends the first event of the queue, if it is not on its way. One whose last copy still waits to be written has
+    /// one try less and gets no other copy: a server that stands still must not make the client pile them up.
     pub(super) fn send_next(&mut self, now: Instant, engine: &mut Engine, timeout: Duration) {
         let Some(first) = self.queue.front_mut().filter(|first| first.pending.is_none()) else { return };
-        if engine.send(&first.frame) {
+        let waits = first.copy.is_some_and(|copy| engine.is_queued(copy));
+        if waits || engine.send(&first.frame) {
+            if !waits {
+                first.copy = Some(engine.last_queued());
+            }
             first.tries = first.tries.saturating_add(1);
             first.pending = Some(now + timeout);
         }
@@ -31,6 +38,13 @@ impl Socket {
     pub(super) fn take_answered(&mut self, id: u64) -> Option<Reliable> {
         self.queue.front().filter(|first| first.id == id && first.tries > 0)?;
         self.queue.pop_front()
+    }
+
+    /// The connection, or the namespace on it, was left: nobody answers what was queued there.
+    pub(super) fn copy_lost(&mut self) {
+        if let Some(first) = self.queue.front_mut() {
+            first.copy = None;
+        }
     }
 
     /// A try came to nothing: the event is sent again, or was tried often enough.

@@ -97,7 +97,7 @@ impl Client {
         let at = self.at(socket).ok_or(SendError::Disconnected)?;
         let Some(found) = self.sockets.get_mut(at) else { return Err(SendError::Disconnected) };
         found.buffered = found.buffered.saturating_add(weight(&frame));
-        found.queue.push_back(Reliable { frame, id, tries: 0, pending: None });
+        found.queue.push_back(Reliable { frame, id, tries: 0, copy: None, pending: None });
         if let (Some(engine), State::Joined) = (engine, found.state) {
             found.send_next(now, engine, self.config.ack_timeout);
             self.rearm();
