@@ -47,7 +47,9 @@ fn no_rule_is_broken_under_seeds_that_once_broke_one() {
     // Most broke the simulator itself: a response that was read cut the connection that was to be read next. For others
     // the rules asked too much: a poll that the network had repeated fetched a DISCONNECT, and nobody else ever saw it.
     let later = [1_039_457, 1_163_323, 1_307_815, 1_575_073, 1_631_046, 1_636_326, 1_643_477, 1_757_293];
-    for seed in first.into_iter().chain(later) {
+    // And one the client: it sent an event again although its first copy still waited to be written.
+    let client = [1_674_778];
+    for seed in first.into_iter().chain(later).chain(client) {
         play(seed..seed + 1);
     }
 }

@@ -239,6 +239,9 @@ impl Client {
             if socket.queue.front().and_then(|first| first.pending).is_some_and(|deadline| deadline <= now) {
                 let given_up = socket.try_failed(retries, AckOutcome::Timeout);
                 if let (Some(engine), State::Joined) = (engine.as_deref_mut(), socket.state) {
+                    if engine.buffered() > 0 {
+                        socket.wait_on(now, self.config.ack_timeout);
+                    }
                     socket.send_next(now, engine, self.config.ack_timeout);
                 }
                 if let Some((given_up, outcome)) = given_up {

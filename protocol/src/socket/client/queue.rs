@@ -27,6 +27,16 @@ impl Socket {
         }
     }
 
+    /// The next try of the first event is the copy before, which may wait to be written still: a second one would lie
+    /// behind it, and count once more.
+    pub(super) fn wait_on(&mut self, now: Instant, timeout: Duration) {
+        if let Some(first) = self.queue.front_mut().filter(|first| first.tries > 0 && first.pending.is_none())
+        {
+            first.tries = first.tries.saturating_add(1);
+            first.pending = Some(now + timeout);
+        }
+    }
+
     /// The first event of the queue was acknowledged.
     pub(super) fn take_answered(&mut self, id: u64) -> Option<Reliable> {
         self.queue.front().filter(|first| first.id == id && first.tries > 0)?;
