@@ -30,7 +30,7 @@ fn join(client: &mut Manager, now: Instant) -> RequestId {
 
 fn joined(engine: EngineConfig) -> (Manager, SocketKey, RequestId) {
     let engine = engine.transports([TransportKind::WebSocket]);
-    let sockets = SocketConfig::default().max_attachments(0);
+    let sockets = SocketConfig::default().max_attachments(0).retries(3).ack_timeout(Duration::from_secs(1));
     let (config, random) = (Arc::new(Config::default()), Random::new([1; 32]));
     let mut client = Manager::new(config, Arc::new(engine), random, Some(Arc::new(sockets)));
     let socket = client.add("/", Auth::None).unwrap();
@@ -68,6 +68,22 @@ fn no_more_is_given_out_than_the_owner_can_write() {
     }
     client.handle_unwritten(0);
     assert_eq!(client.buffered(), 0);
+}
+
+#[test]
+fn an_event_is_not_repeated_while_its_copy_before_waits_to_be_written() {
+    let (mut client, socket, _) = joined(EngineConfig::default());
+    let frame = Frame::event("/", "e", Some(1), &"x".repeat(30_000)).unwrap();
+    client.emit_reliably(Instant::ZERO, socket, frame.clone(), 1).unwrap();
+    assert_eq!(written(&mut client), frame.wire_len());
+    client.handle_unwritten(frame.wire_len());
+    let buffered = client.buffered();
+    client.handle_timeout(Instant::from_millis(1_000));
+    assert_eq!((written(&mut client), client.buffered()), (0, buffered));
+    // Once it is away, the next try is one.
+    client.handle_unwritten(0);
+    client.handle_timeout(Instant::from_millis(2_000));
+    assert_eq!(written(&mut client), frame.wire_len());
 }
 
 #[test]
