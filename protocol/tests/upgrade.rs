@@ -136,6 +136,23 @@ fn a_post_on_its_way_at_the_upgrade_is_delivered() {
 }
 
 #[test]
+fn a_post_on_its_way_is_refused_when_the_websocket_ends_the_session() {
+    let t = opened();
+    let ws = t.candidate();
+    ws.send("2probe");
+    ws.expect("3probe");
+    let post = t.begin_post();
+    ws.send("5");
+    t.expect_events(&["upgraded"]);
+    // What is malformed is not the body: nobody is to wait for that.
+    ws.send("9");
+    ws.expect_closed(None);
+    post.expect(r#"400 {"code":1,"message":"Session ID unknown"}"#);
+    t.expect_events(&["closed parse error | malformed Engine.IO packet: unknown packet type 0x39"]);
+    t.expect_finished();
+}
+
+#[test]
 fn every_probe_is_answered_but_not_without_end() {
     let t = opened();
     let ws = t.candidate();

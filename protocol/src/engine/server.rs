@@ -256,7 +256,9 @@ impl Server {
         match packet {
             Ok(packet) => self.handle_any_packet(now, packet),
             Err(error) => {
-                if let Some(post) = &mut self.post {
+                // Not one whose body is still on its way, while the WebSocket speaks.
+                if let Some(post) = self.post.as_mut().filter(|post| post.progress == PostProgress::Handling)
+                {
                     post.progress = PostProgress::Malformed;
                 }
                 self.end_after_events(CloseReason::ParseError, Some(error.into()), CLOSE);
