@@ -59,8 +59,9 @@ fn or_the_send_fails() {
 #[test]
 fn or_the_message_is_dropped() {
     let (t, ws, socket) = stuck(Config::default().overflow(Overflow::Drop));
-    t.with(|c| c.emit(socket, sized(1000))).unwrap();
+    assert_eq!(t.with(|c| c.offer(socket, sized(1000))), Ok(true));
     t.with(|c| c.emit(socket, sized(11))).unwrap();
+    assert_eq!(t.with(|c| c.offer(socket, sized(11))), Ok(false), "who asks is told");
     t.writes(true);
     ws.next().unwrap();
     ws.expect_nothing();
