@@ -124,6 +124,24 @@ fn frames_behind_a_connect_reply_count() {
 }
 
 #[test]
+fn small_frames_behind_a_connect_reply_are_not_free() {
+    let config = Config::default().max_payload(1000).send_budget(2030).overflow(Overflow::Fail);
+    let t = Server::socketio(config, socket::config::Config::default());
+    let ws = t.connect();
+    ws.send("40");
+    let socket = t.socket("/");
+    let small = sized(11);
+    let sent = (0..1000).take_while(|_| t.with(|c| c.emit(socket, &small)).is_ok()).count();
+    assert_eq!(sent, 10);
+    t.with(|c| c.accept(socket, "A")).unwrap();
+    ws.expect(r#"40{"sid":"A"}"#);
+    for _ in 0..sent {
+        ws.next().unwrap();
+    }
+    assert_eq!(t.with(|c| c.buffered()), 0);
+}
+
+#[test]
 fn a_volatile_message_leaves_at_once_or_not_at_all() {
     let t = server(Config::default());
     t.open();
