@@ -176,27 +176,13 @@ impl Cell {
         Leftovers { requests, upgrades, acks, room }
     }
 
-    /// The answer to a poll, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing
-    /// makes the server hold no more than one who reads no WebSocket.
-    pub(crate) fn count_unread(self: &Arc<Self>, body: bytes::Bytes) -> bytes::Bytes {
-        if body.len() <= COUNTED_ABOVE {
-            return body;
-        }
-        let now = self.now();
-        self.with_inner(|inner| {
-            inner.unread = inner.unread.saturating_add(body.len());
-            inner.tell_unwritten(now);
-        });
-        bytes::Bytes::from_owner(Unread { cell: self.clone(), body })
-    }
-
     /// Waits until the send buffer has room, or never will.
     pub(crate) fn room(&self) -> Room<'_> {
         Room { cell: self, id: None }
     }
 }
 
-/// The answer to a poll, as long as HTTP holds it.
+/// The answer to a poll, until HTTP lets go of it.
 struct Unread {
     cell: Arc<Cell>,
     body: bytes::Bytes,
@@ -338,6 +324,20 @@ impl Inner {
         }
         self.awake = false;
         Rest::Asleep(deadline)
+    }
+
+    /// An answer, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing makes the
+    /// server hold no more than one who reads no WebSocket. From here on and not from when HTTP takes it over: meanwhile
+    /// others would find room that there is not.
+    ///
+    /// It must not be dropped under the lock.
+    pub(crate) fn count_unread(&mut self, cell: &Arc<Cell>, now: time::Instant, body: &mut bytes::Bytes) {
+        if body.len() <= COUNTED_ABOVE {
+            return;
+        }
+        self.unread = self.unread.saturating_add(body.len());
+        self.tell_unwritten(now);
+        *body = bytes::Bytes::from_owner(Unread { cell: cell.clone(), body: std::mem::take(body) });
     }
 
     /// Tells the machine what was not written yet.

@@ -333,7 +333,7 @@ impl Host {
                         within(&runtime, limit, throw_away(body)).await;
                     }));
                 }
-                reply.body = served.until_written(cell.count_unread(std::mem::take(&mut reply.body)));
+                reply.body = served.until_written(std::mem::take(&mut reply.body));
                 answered(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {
