@@ -214,3 +214,23 @@ async fn an_answer_counts_before_the_host_has_taken_it_over() {
     drop(response);
     assert!(!is_full());
 }
+
+#[tokio::test]
+async fn a_session_counts_until_its_answers_are_written() {
+    let io = Server::builder().max_sessions(1).build().expect("a server");
+    let addr = support::serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    io.emit("large", &"x".repeat(10_000)).expect("encoded");
+    let request = Request::get(&poller.target).body(Full::<Bytes>::default()).expect("a request");
+    let response = soon(io.service().call(request)).await.expect("an answer");
+    poller.post("1").await;
+    let handshake = || support::get(addr, "/socket.io/?EIO=4&transport=polling");
+    for _ in 0..3 {
+        assert_eq!(handshake().await.status, 503);
+    }
+    let late = support::get(addr, &poller.target).await;
+    assert_eq!((late.status, &*late.body), (400, r#"{"code":1,"message":"Session ID unknown"}"#));
+    drop(response);
+    support::until("the session is over", || io.clients_count() == 0).await;
+    assert_eq!(handshake().await.status, 200);
+}

@@ -312,7 +312,8 @@ impl Inner {
         if self.machine.has_output() || !self.upgrades.is_empty() || self.cut {
             return Rest::Awake;
         }
-        if may_end && self.machine.is_finished() {
+        // One whose answers are not written yet counts on: a new session for each of them would have a budget of its own.
+        if may_end && self.unread == 0 && self.machine.is_finished() {
             self.ended = true;
             return Rest::Over;
         }
