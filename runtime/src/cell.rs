@@ -5,7 +5,7 @@
 //! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
 //! code runs: values are encoded before, wakers are called after.
 
-use crate::runtime::Runtime;
+use crate::runtime::{LONGEST, Runtime};
 use crate::stats::{Bytes, Passed};
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
@@ -47,9 +47,7 @@ impl Clock {
     }
 
     pub(crate) fn instant(&self, at: time::Instant) -> Instant {
-        let offset = at - time::Instant::ZERO;
-        // Far in the future is as good as never; adding the whole of it could overflow.
-        self.epoch + offset.min(std::time::Duration::from_secs(60 * 60 * 24 * 365 * 30))
+        self.epoch + (at - time::Instant::ZERO).min(LONGEST)
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {

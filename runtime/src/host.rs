@@ -5,7 +5,7 @@ use crate::connections::Connections;
 use crate::handshake::{Connection as Peer, Handshake};
 use crate::http::{HeaderView, ResponseBody, head, response, target};
 use crate::refused::RefusedRequest;
-use crate::runtime::{BoxFuture, Runtime};
+use crate::runtime::{BoxFuture, LONGEST, Runtime};
 use crate::served::Served;
 use crate::session::{Application, Session};
 use crate::signal::Signal;
@@ -594,7 +594,7 @@ pub(crate) async fn within<T>(
         if let Poll::Ready(done) = future.as_mut().poll(context) {
             return Poll::Ready(Some(done));
         }
-        let timer = timer.get_or_insert_with(|| runtime.timer(runtime.now() + limit));
+        let timer = timer.get_or_insert_with(|| runtime.timer(runtime.now() + limit.min(LONGEST)));
         timer.poll_elapsed(context).map(|()| None)
     })
     .await
