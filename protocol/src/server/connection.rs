@@ -323,8 +323,7 @@ impl Connection {
         self.offer(socket, frame).map(drop)
     }
 
-    /// As [`emit`](Self::emit), but tells whether it was queued: false if it was dropped, as
-    /// [`Overflow::Drop`](crate::engine::config::Overflow::Drop) says.
+    /// As [`emit`](Self::emit), but tells whether it was queued: false if it was dropped, as [`Overflow::Drop`] says.
     ///
     /// # Errors
     /// As [`emit`](Self::emit).
