@@ -1,7 +1,7 @@
 //! Listeners that come and go, and those who see everything.
 
-use crate::sansocket::{Args, Data, Event, Server, Socket, State};
-use crate::suite::support::{Client, Log, Message, logged, serve};
+use crate::sansocket::{Args, Data, Event, Overflow, Server, Socket, State};
+use crate::suite::support::{Client, Log, Message, Poller, logged, serve};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -154,6 +154,25 @@ async fn what_is_not_queued_is_not_shown() {
     drop(client);
     lines.expect("true").await;
     assert_eq!(seen.drain(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_overflow_drops_is_not_shown() {
+    const BUDGET: usize = 10_000;
+    let (log, mut seen) = crate::suite::support::log();
+    let builder = crate::server().max_payload(BUDGET).send_budget(BUDGET).overflow(Overflow::Drop);
+    let (io, _lines) = logged(builder);
+    let addr = serve(&io).await;
+    // It does not ask for what is emitted, so that this stays queued.
+    let poller = Poller::joined(addr).await;
+    watched(&io, log);
+    let socket = io.root().sockets().pop().expect("the socket");
+    socket.emit("large", &"x".repeat(BUDGET - 200)).expect("there is room");
+    assert_eq!(seen.drain().len(), 1);
+    socket.emit("dropped", &"x".repeat(1000)).expect("that it is dropped is no error");
+    io.emit("dropped", &"x".repeat(1000)).expect("encoded");
+    assert_eq!(seen.drain(), Vec::<String>::new());
+    assert_eq!(poller.poll().await.len(), 1);
 }
 
 #[tokio::test]

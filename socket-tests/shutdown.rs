@@ -201,3 +201,23 @@ async fn a_server_without_clients_shuts_down_at_once_and_twice() {
     soon(io.shutdown(Duration::from_secs(3600))).await;
     soon(listening.wait()).await;
 }
+
+#[tokio::test]
+async fn patience_without_end_is_a_duration_too() {
+    let max = Duration::MAX;
+    let builder =
+        crate::server().first_head_timeout(max).head_timeout(max).body_timeout(max).write_timeout(max);
+    let (io, mut lines) = logged(builder.ping_interval(max).ping_timeout(max));
+    io.on_disconnect(async |reason: DisconnectReason, State(log): State<Log>| log.note(reason));
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let mut client = Client::joined(addr).await;
+    let shutdown = tokio::spawn({
+        let io = io.clone();
+        async move { io.shutdown(max).await }
+    });
+    client.rest().await;
+    assert_eq!(poller.poll().await, ["6", "1"]);
+    soon(shutdown).await.expect("no panic");
+    assert_eq!(lines.drain(), ["server shutting down"; 2]);
+}

@@ -35,7 +35,9 @@ pub struct Frame {
 
 /// Room for the arguments of an ordinary event.
 const INITIAL_CAPACITY: usize = 124;
-/// Less than this is not worth an allocation of another size. What a queue counts for each message covers it.
+/// What a queued message counts for beside its bytes, so that a million empty ones are not free: about what it costs.
+pub(crate) const PER_MESSAGE: usize = 192;
+/// Less than this is not worth an allocation of another size: [`PER_MESSAGE`] covers it.
 const MOST_SPARE: usize = 128;
 
 impl From<&Frame> for Frame {
@@ -142,6 +144,12 @@ impl Frame {
     /// The bytes that it counts for in a budget: text and attachments, without what a transport adds.
     pub fn wire_len(&self) -> usize {
         self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
+    }
+
+    /// The same, with what a queue counts for each of its messages.
+    pub(crate) fn queued_len(&self) -> usize {
+        let messages = self.attachments().len().saturating_add(usize::from(!self.text.is_empty()));
+        self.wire_len().saturating_add(messages.saturating_mul(PER_MESSAGE))
     }
 
     /// The event that it is, as its receiver gets it: for who wants to see what leaves. `None` for anything else.

@@ -59,8 +59,9 @@ fn or_the_send_fails() {
 #[test]
 fn or_the_message_is_dropped() {
     let (t, ws, socket) = stuck(Config::default().overflow(Overflow::Drop));
-    t.with(|c| c.emit(socket, sized(1000))).unwrap();
+    assert_eq!(t.with(|c| c.offer(socket, sized(1000))), Ok(true));
     t.with(|c| c.emit(socket, sized(11))).unwrap();
+    assert_eq!(t.with(|c| c.offer(socket, sized(11))), Ok(false), "who asks is told");
     t.writes(true);
     ws.next().unwrap();
     ws.expect_nothing();
@@ -120,6 +121,24 @@ fn frames_behind_a_connect_reply_count() {
     ws.expect(r#"40{"sid":"A"}"#);
     assert_eq!(ws.next().unwrap().len(), 1000);
     t.with(|c| c.emit(socket, sized(11))).unwrap();
+}
+
+#[test]
+fn small_frames_behind_a_connect_reply_are_not_free() {
+    let config = Config::default().max_payload(1000).send_budget(2030).overflow(Overflow::Fail);
+    let t = Server::socketio(config, socket::config::Config::default());
+    let ws = t.connect();
+    ws.send("40");
+    let socket = t.socket("/");
+    let small = sized(11);
+    let sent = (0..1000).take_while(|_| t.with(|c| c.emit(socket, &small)).is_ok()).count();
+    assert_eq!(sent, 10);
+    t.with(|c| c.accept(socket, "A")).unwrap();
+    ws.expect(r#"40{"sid":"A"}"#);
+    for _ in 0..sent {
+        ws.next().unwrap();
+    }
+    assert_eq!(t.with(|c| c.buffered()), 0);
 }
 
 #[test]

@@ -9,14 +9,21 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn, map_request};
 use axum::response::Response as AxumResponse;
 use axum::routing::get;
+use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use sansocket_tokio::{Extension, PeerAddr, Server, Socket};
+use sansocket_tokio::{Bytes, Extension, Overflow, PeerAddr, Server, Socket};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Wake};
 use std::time::Duration;
 use support::{Client, Poller, Response, all_transports_work, soon};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tower_service::Service;
 
 #[derive(Clone)]
 struct User(&'static str);
@@ -170,4 +177,60 @@ async fn new_sessions_are_refused_by_a_host_that_goes_on() {
     let response = support::get(addr, "/socket.io/?EIO=4&transport=polling").await;
     assert_eq!(response.status, 503, "{response:?}");
     host.abort();
+}
+
+/// A task that only notes that it was woken.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_counts_before_the_host_has_taken_it_over() {
+    const BUDGET: usize = 100_000;
+    let builder = Server::builder().max_payload(BUDGET).send_budget(BUDGET).overflow(Overflow::Fail);
+    let io = builder.build().expect("a server");
+    let poller = Poller::joined(support::serve(&io).await).await;
+    let socket = io.root().sockets().pop().expect("the socket");
+    let is_full = || socket.emit("more", &"x".repeat(2000)).is_err();
+    socket.emit("large", &"x".repeat(BUDGET - 1000)).expect("there is room");
+    assert!(is_full());
+
+    let request = Request::get(&poller.target).body(Full::<Bytes>::default()).expect("a request");
+    let mut service = io.service();
+    let mut answer = pin!(service.call(request));
+    let woken = Arc::<Woken>::default();
+    let waker = woken.clone().into();
+    assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    soon(woken.0.notified()).await;
+    assert!(is_full(), "the session has answered, and nobody has looked");
+    let response = soon(answer).await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    assert!(is_full());
+    drop(response);
+    assert!(!is_full());
+}
+
+#[tokio::test]
+async fn a_session_counts_until_its_answers_are_written() {
+    let io = Server::builder().max_sessions(1).build().expect("a server");
+    let addr = support::serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    io.emit("large", &"x".repeat(10_000)).expect("encoded");
+    let request = Request::get(&poller.target).body(Full::<Bytes>::default()).expect("a request");
+    let response = soon(io.service().call(request)).await.expect("an answer");
+    poller.post("1").await;
+    let handshake = || support::get(addr, "/socket.io/?EIO=4&transport=polling");
+    for _ in 0..3 {
+        assert_eq!(handshake().await.status, 503);
+    }
+    let late = support::get(addr, &poller.target).await;
+    assert_eq!((late.status, &*late.body), (400, r#"{"code":1,"message":"Session ID unknown"}"#));
+    drop(response);
+    support::until("the session is over", || io.clients_count() == 0).await;
+    assert_eq!(handshake().await.status, 200);
 }

@@ -5,7 +5,7 @@
 //! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
 //! code runs: values are encoded before, wakers are called after.
 
-use crate::runtime::Runtime;
+use crate::runtime::{LONGEST, Runtime};
 use crate::stats::{Bytes, Passed};
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
@@ -47,9 +47,7 @@ impl Clock {
     }
 
     pub(crate) fn instant(&self, at: time::Instant) -> Instant {
-        let offset = at - time::Instant::ZERO;
-        // Far in the future is as good as never; adding the whole of it could overflow.
-        self.epoch + offset.min(std::time::Duration::from_secs(60 * 60 * 24 * 365 * 30))
+        self.epoch + (at - time::Instant::ZERO).min(LONGEST)
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
@@ -176,27 +174,13 @@ impl Cell {
         Leftovers { requests, upgrades, acks, room }
     }
 
-    /// The answer to a poll, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing
-    /// makes the server hold no more than one who reads no WebSocket.
-    pub(crate) fn count_unread(self: &Arc<Self>, body: bytes::Bytes) -> bytes::Bytes {
-        if body.len() <= COUNTED_ABOVE {
-            return body;
-        }
-        let now = self.now();
-        self.with_inner(|inner| {
-            inner.unread = inner.unread.saturating_add(body.len());
-            inner.tell_unwritten(now);
-        });
-        bytes::Bytes::from_owner(Unread { cell: self.clone(), body })
-    }
-
     /// Waits until the send buffer has room, or never will.
     pub(crate) fn room(&self) -> Room<'_> {
         Room { cell: self, id: None }
     }
 }
 
-/// The answer to a poll, as long as HTTP holds it.
+/// The answer to a poll, until HTTP lets go of it.
 struct Unread {
     cell: Arc<Cell>,
     body: bytes::Bytes,
@@ -326,7 +310,8 @@ impl Inner {
         if self.machine.has_output() || !self.upgrades.is_empty() || self.cut {
             return Rest::Awake;
         }
-        if may_end && self.machine.is_finished() {
+        // One whose answers are not written yet counts on: a new session for each of them would have a budget of its own.
+        if may_end && self.unread == 0 && self.machine.is_finished() {
             self.ended = true;
             return Rest::Over;
         }
@@ -338,6 +323,20 @@ impl Inner {
         }
         self.awake = false;
         Rest::Asleep(deadline)
+    }
+
+    /// An answer, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing makes the
+    /// server hold no more than one who reads no WebSocket. From here on and not from when HTTP takes it over: meanwhile
+    /// others would find room that there is not.
+    ///
+    /// It must not be dropped under the lock.
+    pub(crate) fn count_unread(&mut self, cell: &Arc<Cell>, now: time::Instant, body: &mut bytes::Bytes) {
+        if body.len() <= COUNTED_ABOVE {
+            return;
+        }
+        self.unread = self.unread.saturating_add(body.len());
+        self.tell_unwritten(now);
+        *body = bytes::Bytes::from_owner(Unread { cell: cell.clone(), body: std::mem::take(body) });
     }
 
     /// Tells the machine what was not written yet.

@@ -5,7 +5,8 @@ use crate::connections::Connections;
 use crate::handshake::{Connection as Peer, Handshake};
 use crate::http::{HeaderView, ResponseBody, head, response, target};
 use crate::refused::RefusedRequest;
-use crate::runtime::{BoxFuture, Runtime};
+use crate::runtime::{BoxFuture, LONGEST, Runtime};
+use crate::served::Served;
 use crate::session::{Application, Session};
 use crate::signal::Signal;
 use crate::socket::INTERNAL_ERROR;
@@ -94,7 +95,7 @@ pub(crate) struct Host {
     router: Mutex<Router<Arc<Cell>>>,
     application: MakeApplication,
     next_request: AtomicU64,
-    /// Tasks that run: of sessions, and of concurrent handlers.
+    /// What a shutdown waits for: tasks of sessions and of concurrent handlers, and requests to sessions.
     tasks: AtomicUsize,
     /// Shutdown has begun.
     pub(crate) closing: Signal,
@@ -281,6 +282,8 @@ impl Host {
                 }
             },
         };
+        // While the session is there: its task ends with the answer to this, which is not written by then.
+        let served = Served::begin(self);
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (sender, receiver) = oneshot::channel();
         let wants = cell.with_inner(|inner| {
@@ -330,7 +333,7 @@ impl Host {
                         within(&runtime, limit, throw_away(body)).await;
                     }));
                 }
-                reply.body = cell.count_unread(std::mem::take(&mut reply.body));
+                reply.body = served.until_written(std::mem::take(&mut reply.body));
                 answered(*reply)
             }
             (Ok(Answer::Switch), Some((accept, upgrade))) => {
@@ -459,7 +462,7 @@ impl Host {
         }
     }
 
-    /// A task begins that a shutdown waits for.
+    /// Something begins that a shutdown waits for.
     pub(crate) fn task_begun(&self) {
         self.tasks.fetch_add(1, Ordering::AcqRel);
     }
@@ -591,7 +594,7 @@ pub(crate) async fn within<T>(
         if let Poll::Ready(done) = future.as_mut().poll(context) {
             return Poll::Ready(Some(done));
         }
-        let timer = timer.get_or_insert_with(|| runtime.timer(runtime.now() + limit));
+        let timer = timer.get_or_insert_with(|| runtime.timer(runtime.now() + limit.min(LONGEST)));
         timer.poll_elapsed(context).map(|()| None)
     })
     .await

@@ -32,6 +32,7 @@ mod options;
 mod outgoing;
 mod refused;
 pub mod runtime;
+mod served;
 mod server;
 mod session;
 mod signal;

@@ -6,7 +6,7 @@ use crate::files::Files;
 use crate::handshake::Handshake;
 use crate::host::{ChangeHeaders, Deadlines, Hooks, Host, MakeApplication};
 use crate::refused::RefusedRequest;
-use crate::runtime::Runtime;
+use crate::runtime::{LONGEST, Runtime};
 use crate::server::{Parts, Server, ServerInner};
 use crate::sockets::Sockets;
 use crate::typemap::TypeMap;
@@ -210,9 +210,12 @@ impl Options {
         }
         if self.deadlines.head.is_zero() {
             // It is hyper's idle limit of a connection too, so it outlasts the pause between two polls.
-            self.deadlines.head =
-                self.engine.ping_interval + self.engine.ping_timeout + Duration::from_secs(5);
+            let heartbeat = self.engine.ping_interval.saturating_add(self.engine.ping_timeout);
+            self.deadlines.head = heartbeat.saturating_add(Duration::from_secs(5));
         }
+        // hyper adds it to the time, as `WriteDeadline` does.
+        self.deadlines.head = self.deadlines.head.min(LONGEST);
+        self.deadlines.write = self.deadlines.write.min(LONGEST);
         Ok(())
     }
 

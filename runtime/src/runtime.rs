@@ -5,7 +5,10 @@ use hyper::upgrade::Upgraded;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The longest that anything is waited for, which is as good as for ever: adding more to the time could overflow.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// A future on the heap that may be sent to another thread.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -425,10 +425,10 @@ impl Server {
         self.root().emit_with_ack(event, args, timeout)
     }
 
-    /// Shuts down in good order: no session is opened, every client is told, what is queued is written, handlers
-    /// finish, those registered with `on_concurrent` too. After `timeout` what is left is cut off, handlers that still
-    /// wait included. Listeners accept connections until then, because clients that poll fetch the rest by them; for a
-    /// port that is free at once, see [`Listening::stop`](crate::Listening::stop).
+    /// Shuts down in good order: no session is opened, every client is told, what is queued is written, answers to polls
+    /// included, handlers finish, those registered with `on_concurrent` too. After `timeout` what is left is cut off,
+    /// handlers that still wait included. Listeners accept connections until then, because clients that poll fetch the
+    /// rest by them; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
     ///
     /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {

@@ -382,7 +382,7 @@ impl Session {
                 }
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
-                let (request, answer) = match transmit {
+                let (request, mut answer) = match transmit {
                     Transmit::Write { websocket, message } => {
                         if let Some(found) = find(&mut self.websockets, websocket) {
                             match &message {
@@ -413,7 +413,11 @@ impl Session {
                     _ => continue,
                 };
                 if let Some(at) = inner.requests.iter().position(|(id, _)| *id == request) {
-                    answers.push((inner.requests.swap_remove(at).1, answer));
+                    let sender = inner.requests.swap_remove(at).1;
+                    if let Answer::Respond(response) = &mut answer {
+                        inner.count_unread(&self.cell, self.now, &mut response.body);
+                    }
+                    answers.push((sender, answer));
                 }
             }
             drop(inner);

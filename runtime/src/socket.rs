@@ -142,14 +142,10 @@ impl Socket {
         heard.0.lock().unwrap_or_else(PoisonError::into_inner).insert(once)
     }
 
-    /// Queues an event. False if it was volatile, and was dropped.
+    /// Queues an event. False if it was dropped: it was volatile, or the server's `overflow` says so.
     pub(crate) fn deliver(&self, frame: impl Into<Frame>, volatile: bool) -> Result<bool, SendError> {
         self.0.cell.with(|machine| {
-            if volatile {
-                machine.emit_volatile(self.0.key, frame)
-            } else {
-                machine.emit(self.0.key, frame).map(|()| true)
-            }
+            if volatile { machine.emit_volatile(self.0.key, frame) } else { machine.offer(self.0.key, frame) }
         })
     }
 

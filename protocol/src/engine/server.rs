@@ -31,7 +31,7 @@ use super::heartbeat::{Due, Heartbeat};
 use super::packet::{Message, Packet, PacketError};
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
 use crate::error::{CloseReason, PeerError};
-use crate::frame::Frame;
+use crate::frame::{Frame, PER_MESSAGE};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -47,8 +47,6 @@ const WRITABLE_BELOW: usize = 64 << 10;
 const WRITE_AHEAD: usize = 64 << 10;
 /// Queues are given back to the allocator when they are empty and were this long.
 const SHRINK_ABOVE: usize = 32;
-/// What a queued message counts for beside its bytes, so that a million empty ones are not free: about what it costs.
-const PER_MESSAGE: usize = 192;
 
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
@@ -377,14 +375,13 @@ impl Server {
         if !self.is_open() {
             return false;
         }
+        self.queued = self.queued.saturating_add(frame.queued_len());
         let (text, attachments) = frame.into_parts();
         // Only a raw binary message has none.
         if !text.is_empty() {
-            self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
             self.out.push_back(Outgoing::Message(Message::Text(text)));
         }
         for attachment in attachments.as_deref().unwrap_or_default() {
-            self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
             self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
         }
         true

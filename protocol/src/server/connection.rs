@@ -320,13 +320,21 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
     pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
+        self.offer(socket, frame).map(drop)
+    }
+
+    /// As [`emit`](Self::emit), but tells whether it was queued: false if it was dropped, as [`Overflow::Drop`] says.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn offer(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
         self.check(|sockets| sockets.takes_frames(socket))?;
         let frame = frame.into();
         if !self.admit(&frame)? {
-            return Ok(());
+            return Ok(false);
         }
         let sent = self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame));
-        self.count_out(sent)
+        self.count_out(sent).map(|()| true)
     }
 
     /// Queues an event for a socket if it would leave at once; otherwise it is dropped, and false comes back.
@@ -340,7 +348,7 @@ impl Connection {
         if !self.is_writable() {
             return Ok(false);
         }
-        self.emit(socket, frame).map(|()| true)
+        self.offer(socket, frame)
     }
 
     /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from

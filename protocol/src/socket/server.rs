@@ -154,7 +154,7 @@ impl Server {
         self.inbound
     }
 
-    /// Bytes of frames that wait behind a CONNECT reply.
+    /// Bytes of frames that wait behind a CONNECT reply, with 192 more for each of their messages.
     pub fn behind(&self) -> usize {
         self.behind
     }
@@ -354,7 +354,7 @@ impl Server {
         let behind = mem::take(&mut joined.behind);
         engine.send(Frame::connect(&joined.namespace, sid));
         for frame in behind {
-            self.behind = self.behind.saturating_sub(frame.wire_len());
+            self.behind = self.behind.saturating_sub(frame.queued_len());
             engine.send(frame);
         }
         self.connect_deadline = None;
@@ -390,7 +390,7 @@ impl Server {
         match found {
             Some(Socket { state: State::Connected, .. }) => sent(engine.send(frame)),
             Some(Socket { state: State::Connecting, behind, .. }) if engine.is_open() => {
-                self.behind = self.behind.saturating_add(frame.wire_len());
+                self.behind = self.behind.saturating_add(frame.queued_len());
                 behind.push(frame);
                 Ok(())
             }
@@ -503,7 +503,7 @@ impl Server {
         let key = socket.key;
         let was = mem::replace(&mut socket.state, State::Left);
         for frame in mem::take(&mut socket.behind) {
-            self.behind = self.behind.saturating_sub(frame.wire_len());
+            self.behind = self.behind.saturating_sub(frame.queued_len());
         }
         for id in mem::take(&mut socket.acks).into_keys() {
             let outcome = AckOutcome::Disconnected;

@@ -1,8 +1,9 @@
 //! What passes between a session and its owner, as plain data.
 
-use super::{Outgoing, PER_MESSAGE, SHRINK_ABOVE, Server, State, Transport, WRITE_AHEAD};
+use super::{Outgoing, SHRINK_ABOVE, Server, State, Transport, WRITE_AHEAD};
 use crate::engine::packet::Message;
 use crate::engine::request::{RequestId, Response};
+use crate::frame::PER_MESSAGE;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
