@@ -28,6 +28,7 @@ mod dial;
 mod listener;
 mod runtime;
 mod server;
+mod timer;
 
 pub use runtime::Tokio;
 pub use server::{
