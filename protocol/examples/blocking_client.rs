@@ -118,7 +118,7 @@ impl Client {
     /// What the application makes of an event, and what it wants then.
     fn application(&mut self, happened: Event) -> Result<(), Box<dyn Error>> {
         match happened {
-            Event::Socket(SocketEvent::Connected { socket, id }) => {
+            Event::Socket(SocketEvent::Connected { socket, id, .. }) => {
                 println!("connected as {id}");
                 if let Some(greeting) = &self.greeting {
                     let deadline = self.now() + Duration::from_secs(10);

@@ -239,7 +239,7 @@ impl Driver {
                         (inner.machine.connection(key), inner.machine.auth_failed(now, key))
                     };
                     if asked {
-                        self.not_connected(key, Some(connection), &error, context);
+                        self.not_connected(key, connection, &error, context);
                     }
                 }
             }
