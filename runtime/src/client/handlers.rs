@@ -10,6 +10,7 @@ use crate::handler::{
     Context, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, Peer,
     SharedHandler,
 };
+use crate::outgoing::Outgoing;
 use crate::runtime::BoxFuture;
 use crate::trace::is_heard;
 use sansocket_protocol::error::{CloseReason, SendError};
@@ -128,13 +129,21 @@ pub(crate) struct Namespace {
     /// `None` if the name is none.
     pub(crate) key: Option<SocketKey>,
     table: RwLock<Arc<Table>>,
+    pub(crate) outgoing: Outgoing<ClientSocket>,
     next_ack: AtomicU64,
     pub(crate) ask: Mutex<Option<AskAuth>>,
 }
 
 impl Namespace {
     pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>) -> Self {
-        Self { name, key, table: RwLock::default(), next_ack: AtomicU64::new(0), ask: Mutex::default() }
+        Self {
+            name,
+            key,
+            table: RwLock::default(),
+            outgoing: Outgoing::default(),
+            next_ack: AtomicU64::new(0),
+            ask: Mutex::default(),
+        }
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {
