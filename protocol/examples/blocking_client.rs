@@ -118,7 +118,7 @@ impl Client {
     /// What the application makes of an event, and what it wants then.
     fn application(&mut self, happened: Event) -> Result<(), Box<dyn Error>> {
         match happened {
-            Event::Socket(SocketEvent::Connected { socket, id }) => {
+            Event::Socket(SocketEvent::Connected { socket, id, .. }) => {
                 println!("connected as {id}");
                 if let Some(greeting) = &self.greeting {
                     let deadline = self.now() + Duration::from_secs(10);
@@ -144,7 +144,8 @@ impl Client {
             Event::Socket(SocketEvent::Disconnected { reason, .. }) => println!("disconnected: {reason}"),
             Event::DialFailed { closed, retry_in } | Event::Closed { closed, retry_in } => {
                 let detail = closed.detail.map_or(String::new(), |detail| format!(" ({detail})"));
-                println!("no connection: {}{detail}; again in {retry_in:?}", closed.reason);
+                let again = retry_in.map_or("not again".to_owned(), |delay| format!("again in {delay:?}"));
+                println!("no connection: {}{detail}; {again}", closed.reason);
             }
             _ => {} // dialing, opened: nothing that it needs to know
         }

@@ -8,12 +8,30 @@ use sansocket_runtime::{Dial, connect_to_any};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 #[cfg(feature = "tls")]
-use {crate::io::FuturesIo, futures_rustls::rustls, std::sync::Arc};
+use {
+    crate::io::FuturesIo,
+    futures_rustls::rustls,
+    std::sync::{Arc, OnceLock},
+};
 
 #[derive(Default)]
 pub(crate) struct Dialer {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// What the system trusts is read once: that takes a while, and blocks the thread.
+    #[cfg(feature = "tls")]
+    default: OnceLock<Arc<rustls::ClientConfig>>,
+}
+
+#[cfg(feature = "tls")]
+impl Dialer {
+    fn config(&self) -> io::Result<Arc<rustls::ClientConfig>> {
+        if let Some(known) = self.tls.as_ref().or_else(|| self.default.get()) {
+            return Ok(known.clone());
+        }
+        let config = default_tls()?;
+        Ok(self.default.get_or_init(|| config).clone())
+    }
 }
 
 impl Dial for Dialer {
@@ -29,15 +47,11 @@ impl Dial for Dialer {
 
     #[cfg(feature = "tls")]
     fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        let tls = self.tls.clone();
+        let config = self.config();
         Box::pin(async move {
-            let config = match tls {
-                Some(config) => config,
-                None => default_tls()?,
-            };
             let name = rustls::pki_types::ServerName::try_from(host)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let connector = futures_rustls::TlsConnector::from(config);
+            let connector = futures_rustls::TlsConnector::from(config?);
             let stream = connector.connect(name, FuturesIo(stream)).await?;
             Ok(Box::new(HyperIo(stream)) as _)
         })
@@ -45,7 +59,7 @@ impl Dial for Dialer {
 
     #[cfg(feature = "tls")]
     fn check_secure(&self) -> io::Result<()> {
-        if self.tls.is_some() { Ok(()) } else { default_tls().map(drop) }
+        self.config().map(drop)
     }
 
     #[cfg(not(feature = "tls"))]

@@ -8,12 +8,29 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
-use {std::sync::Arc, tokio_rustls::rustls};
+use {
+    std::sync::{Arc, OnceLock},
+    tokio_rustls::rustls,
+};
 
 #[derive(Default)]
 pub(crate) struct Dialer {
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    /// What the system trusts is read once: that takes a while, and blocks the thread.
+    #[cfg(feature = "tls")]
+    default: OnceLock<Arc<rustls::ClientConfig>>,
+}
+
+#[cfg(feature = "tls")]
+impl Dialer {
+    fn config(&self) -> io::Result<Arc<rustls::ClientConfig>> {
+        if let Some(known) = self.tls.as_ref().or_else(|| self.default.get()) {
+            return Ok(known.clone());
+        }
+        let config = default_tls()?;
+        Ok(self.default.get_or_init(|| config).clone())
+    }
 }
 
 impl Dial for Dialer {
@@ -29,15 +46,11 @@ impl Dial for Dialer {
 
     #[cfg(feature = "tls")]
     fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        let tls = self.tls.clone();
+        let config = self.config();
         Box::pin(async move {
-            let config = match tls {
-                Some(config) => config,
-                None => default_tls()?,
-            };
             let name = rustls::pki_types::ServerName::try_from(host)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-            let connector = tokio_rustls::TlsConnector::from(config);
+            let connector = tokio_rustls::TlsConnector::from(config?);
             let stream = connector.connect(name, TokioIo::new(stream)).await?;
             Ok(Box::new(TokioIo::new(stream)) as _)
         })
@@ -45,7 +58,7 @@ impl Dial for Dialer {
 
     #[cfg(feature = "tls")]
     fn check_secure(&self) -> io::Result<()> {
-        if self.tls.is_some() { Ok(()) } else { default_tls().map(drop) }
+        self.config().map(drop)
     }
 
     #[cfg(not(feature = "tls"))]
@@ -84,4 +97,17 @@ fn default_tls() -> io::Result<Arc<rustls::ClientConfig>> {
 #[cfg(not(feature = "platform-verifier"))]
 fn no_tls(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, message.to_owned())
+}
+
+#[cfg(all(test, feature = "platform-verifier"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_trusts_is_read_once() {
+        let dialer = Dialer::default();
+        dialer.check_secure().unwrap();
+        let known = dialer.default.get().unwrap();
+        assert!(Arc::ptr_eq(known, &dialer.config().unwrap()));
+    }
 }

@@ -83,7 +83,7 @@ pub(crate) struct Handlers {
     table: RwLock<Arc<Table>>,
     version: AtomicU64,
     next_once: AtomicU64,
-    pub(crate) outgoing: Outgoing,
+    pub(crate) outgoing: Outgoing<Socket>,
 }
 
 impl Handlers {

@@ -1,6 +1,5 @@
 //! Hooks that are shown every event on its way out.
 
-use crate::socket::Socket;
 use crate::stats::{Counters, count};
 use crate::trace::debug;
 use sansocket_protocol::frame::Frame;
@@ -9,18 +8,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-type Hook = Arc<dyn Fn(&Socket, &Args) + Send + Sync>;
+type Hook<S> = Arc<dyn Fn(&S, &Args) + Send + Sync>;
 
-/// The hooks of a namespace. Without any, an event that leaves costs one look at a flag.
-#[derive(Default)]
-pub(crate) struct Outgoing {
-    hooks: RwLock<Arc<[Hook]>>,
+/// The hooks of a namespace, on the server or at a client. Without any, an event that leaves costs one look at a flag.
+pub(crate) struct Outgoing<S> {
+    hooks: RwLock<Arc<[Hook<S>]>>,
     any: AtomicBool,
 }
 
-impl Outgoing {
-    pub(crate) fn add(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) {
-        let hook: Hook = Arc::new(hook);
+impl<S> Default for Outgoing<S> {
+    fn default() -> Self {
+        Self { hooks: RwLock::default(), any: AtomicBool::new(false) }
+    }
+}
+
+impl<S> Outgoing<S> {
+    pub(crate) fn add(&self, hook: impl Fn(&S, &Args) + Send + Sync + 'static) {
+        let hook: Hook<S> = Arc::new(hook);
         self.change(|hooks| hooks.iter().cloned().chain([hook]).collect());
     }
 
@@ -28,7 +32,7 @@ impl Outgoing {
         self.change(|_| Arc::default());
     }
 
-    fn change(&self, change: impl FnOnce(&[Hook]) -> Arc<[Hook]>) {
+    fn change(&self, change: impl FnOnce(&[Hook<S>]) -> Arc<[Hook<S>]>) {
         let before = {
             let mut hooks = self.hooks.write().unwrap_or_else(PoisonError::into_inner);
             let changed = change(&hooks);
@@ -40,7 +44,7 @@ impl Outgoing {
     }
 
     /// What the hooks are to be shown of this frame, if there are any: once for all who receive it.
-    pub(crate) fn watch(&self, frame: &Frame) -> Option<Watched> {
+    pub(crate) fn watch(&self, frame: &Frame) -> Option<Watched<S>> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
@@ -51,14 +55,14 @@ impl Outgoing {
 }
 
 /// An event, and who wants to see it.
-pub(crate) struct Watched {
-    hooks: Arc<[Hook]>,
+pub(crate) struct Watched<S> {
+    hooks: Arc<[Hook<S>]>,
     event: Args,
 }
 
-impl Watched {
+impl<S> Watched<S> {
     /// Shows it: it was queued for that socket.
-    pub(crate) fn show(&self, socket: &Socket, counters: Option<&Counters>) {
+    pub(crate) fn show(&self, socket: &S, counters: Option<&Counters>) {
         for hook in &*self.hooks {
             // Whoever emits is not to fail for what the hook does.
             if catch_unwind(AssertUnwindSafe(|| hook(socket, &self.event))).is_err() {

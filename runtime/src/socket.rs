@@ -159,7 +159,7 @@ impl Socket {
     }
 
     /// An event was queued that somebody wants to see.
-    pub(crate) fn show(&self, watched: &Watched) {
+    pub(crate) fn show(&self, watched: &Watched<Self>) {
         let server = self.server();
         watched.show(self, server.as_ref().map(|server| &*server.0.host.counters));
     }

@@ -1,6 +1,8 @@
 //! How a client comes into its namespaces, and how it is told that it does not.
 
-use crate::sansocket::{Auth, Client, ClientSocket, ClientState, ConnectError, Refusal, Server, Socket};
+use crate::sansocket::{
+    Auth, Client, ClientSocket, ClientState, ConnectError, DisconnectReason, Refusal, Server, Socket,
+};
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
 use sansocket_protocol::client::Status;
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
 
 async fn server() -> (Server, SocketAddr) {
     let io = crate::server().build().expect("a server");
@@ -306,5 +309,68 @@ async fn a_loss_that_is_not_told_yet_is_no_answer_to_who_connects() {
         soon(connecting).await.unwrap();
         assert!(client.is_connected());
         client.close();
+    }
+}
+
+/// A handler at work holds the events of its socket back, and with them what became of its connections.
+#[tokio::test]
+async fn a_connection_that_is_told_late_is_no_answer_to_who_connects_after_it() {
+    for refused in [true, false] {
+        let io = crate::server().build().unwrap();
+        let (asked, mut questions) = tokio::sync::mpsc::unbounded_channel::<oneshot::Sender<bool>>();
+        io.root().on_connect(move || {
+            let (sender, answer) = oneshot::channel();
+            let _ = asked.send(sender);
+            async move { if answer.await == Ok(true) { Ok(()) } else { Err(Refusal::new("no more")) } }
+        });
+        let relay = Relay::to(serve(&io).await).await;
+        let client = quick(relay.addr, WEBSOCKET).build().unwrap();
+        let (log, mut lines) = log();
+        let lost = log.clone();
+        client.on_disconnect(move |reason: DisconnectReason| {
+            let log = lost.clone();
+            async move { log.note(format_args!("lost: {reason}")) }
+        });
+        let (open, gate) = oneshot::channel::<()>();
+        let gate = std::sync::Mutex::new(Some(gate));
+        client.on("slow", move || {
+            let (gate, log) = (gate.lock().unwrap().take().unwrap(), log.clone());
+            async move {
+                log.note("at work");
+                gate.await.unwrap();
+            }
+        });
+        client.start();
+        soon(questions.recv()).await.unwrap().send(true).unwrap();
+        soon(client.connected()).await.unwrap();
+        io.emit("slow", &()).unwrap();
+        lines.expect("at work").await;
+
+        // It is lost and made again, and the server ends that one, too.
+        relay.cut();
+        soon(questions.recv()).await.unwrap().send(true).unwrap();
+        until("only the new one is there", || client.is_connected() && io.root().len() == 1).await;
+        io.root().sockets()[0].disconnect();
+        until("it hears of it", || !client.is_connected()).await;
+        let mut connecting = tokio::spawn({
+            let client = client.clone();
+            async move { client.connect().await }
+        });
+        let question = soon(questions.recv()).await.unwrap();
+        // What was held back is told.
+        open.send(()).unwrap();
+        for _ in 0..2 {
+            let line = lines.next().await;
+            assert!(line.starts_with("lost: "), "{line}");
+        }
+        if refused {
+            question.send(false).unwrap();
+        } else {
+            relay.close();
+        }
+        let error = soon(&mut connecting).await.unwrap().unwrap_err();
+        assert_eq!(matches!(error, ConnectError::Refused(_)), refused, "{error}");
+        // Nobody has started it since.
+        until("nothing goes on", || client.status() == Status::Idle).await;
     }
 }

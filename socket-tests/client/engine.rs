@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 /// A server that echoes, counts up, and closes when it is told to; it notes how its sessions end.
 async fn server() -> (EngineServer, SocketAddr, Lines) {
@@ -241,6 +242,60 @@ async fn a_lost_session_stays_lost_unless_it_was_told_to_reconnect() {
     lines.expect("open true").await;
     client.send("hello").unwrap();
     lines.expect("hello").await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_told_late_is_no_answer_to_who_connects_after_it() {
+    // The message comes with the session: it is not forgotten for having brought nothing.
+    let engine = crate::engine_server().initial_packet("work").build().expect("a server");
+    let addr = engine.listen("127.0.0.1:0").await.expect("a port").local_addr();
+    let relay = Relay::to(addr).await;
+    let (log, mut lines) = log();
+    let closed = log.clone();
+    let (open, gate) = oneshot::channel::<()>();
+    let gate = std::sync::Mutex::new(Some(gate));
+    let client = builder(relay.addr, POLLING)
+        .reconnection(true)
+        .reconnection_delay(Duration::from_millis(10))
+        .on_message(move |_, _| {
+            let gate = gate.lock().unwrap().take();
+            let log = log.clone();
+            async move {
+                log.note("at work");
+                if let Some(gate) = gate {
+                    gate.await.unwrap();
+                }
+            }
+        })
+        .on_close(move |_, reason: DisconnectReason| {
+            let log = closed.clone();
+            async move { log.note(format_args!("closed: {reason}")) }
+        })
+        .build()
+        .unwrap();
+    client.start();
+    lines.expect("at work").await;
+
+    // While the handler is at work, the session is lost and another one opens, which the client closes.
+    relay.close();
+    until("it is lost", || !client.is_open()).await;
+    relay.open();
+    until("there is another one", || client.is_open()).await;
+    client.close();
+    relay.hush();
+    let connecting = tokio::spawn({
+        let client = client.clone();
+        async move { client.connect().await }
+    });
+    until("it dials", || client.status() == Status::Opening).await;
+    open.send(()).unwrap();
+    assert!(lines.next().await.starts_with("closed: transport "));
+    lines.expect("at work").await;
+    lines.expect("closed: forced close").await;
+    relay.close();
+    let error = soon(connecting).await.unwrap().unwrap_err();
+    assert!(matches!(error, ConnectError::Session { .. }), "{error}");
+    until("nothing goes on", || client.status() == Status::Idle).await;
 }
 
 #[tokio::test]

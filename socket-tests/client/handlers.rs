@@ -152,6 +152,61 @@ async fn a_handler_for_one_event_is_gone_before_it_runs() {
 }
 
 #[tokio::test]
+async fn every_event_that_leaves_is_shown_once() {
+    let (io, client, _lines) = pair(|builder| builder).await;
+    io.namespace("/other").on("add", async |Data((a, b)): Data<(i32, i32)>| a + b);
+    let other = client.namespace("/other");
+    other.on("question", async || 1);
+    let (log, mut seen) = log();
+    other.on_any_outgoing(move |socket, args: &Args| {
+        let name = args.event().unwrap_or_default().into_owned();
+        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
+        log.note(format_args!("{} {name} {} {}", socket.name(), raw.join(","), args.attachments().len()));
+    });
+
+    // What waits for a connection is shown when it is emitted, and what is not queued is not shown.
+    other.emit("kept", &("x", Bytes::from_static(b"1"))).unwrap();
+    assert_eq!(seen.drain(), [r#"/other kept "x",{"_placeholder":true,"num":0} 1"#]);
+    other.emit_volatile("dropped", &1).unwrap();
+    other.emit("connect", &1).unwrap_err();
+    assert_eq!(seen.drain(), Vec::<String>::new());
+
+    other.connect().await.unwrap();
+    assert_eq!(soon(other.call::<_, i32>("add", &(1, 2))).await.unwrap(), 3);
+    assert_eq!(seen.drain(), ["/other add 1,2 0"]);
+    other.emit_volatile("position", &1).unwrap();
+    assert_eq!(seen.drain(), ["/other position 1 0"]);
+
+    // An acknowledgement is no event, and another namespace has hooks of its own.
+    let socket = io.namespace("/other").sockets().pop().unwrap();
+    let answer = soon(socket.emit_with_ack("question", &(), Duration::from_secs(60))).await.unwrap();
+    assert_eq!(answer.decode::<i32>().unwrap(), 1);
+    client.connect().await.unwrap();
+    assert_eq!(soon(client.call::<_, i32>("add", &(1, 2))).await.unwrap(), 3);
+    assert_eq!(seen.drain(), Vec::<String>::new());
+
+    // A hook that panics costs nobody the event.
+    other.on_any_outgoing(|_, args: &Args| assert!(args.is_empty(), "a panic in the hook"));
+    assert_eq!(soon(other.call::<_, i32>("add", &(3, 4))).await.unwrap(), 7);
+    assert_eq!(seen.drain(), ["/other add 3,4 0"]);
+    other.off_any_outgoing();
+    assert_eq!(soon(other.call::<_, i32>("add", &(1, 2))).await.unwrap(), 3);
+    assert_eq!(seen.drain(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_event_that_is_sent_again_is_shown_once() {
+    let (_io, client, _lines) =
+        pair(|builder| builder.retries(2).ack_timeout(Duration::from_millis(5))).await;
+    let (log, mut seen) = log();
+    client.on_any_outgoing(move |_, args: &Args| log.note(args.event().unwrap_or_default()));
+    client.emit("nobody", &()).unwrap();
+    client.connect().await.unwrap();
+    soon(client.call::<_, ()>("nobody", &())).await.unwrap_err();
+    assert_eq!(seen.drain(), ["nobody"; 2]);
+}
+
+#[tokio::test]
 async fn an_event_that_nobody_handles_is_not_acknowledged() {
     let (io, client, _lines) = pair(|builder| builder).await;
     client.connect().await.unwrap();

@@ -182,7 +182,7 @@ impl App for Play<'_> {
         };
         let life = self.model.peers[client.0].life;
         match event {
-            ClientSocketEvent::Connected { socket, id } => {
+            ClientSocketEvent::Connected { socket, id, .. } => {
                 if let Some(joined) = self.model.peers[client.0].find(socket) {
                     if joined.told.is_some() {
                         return world.fail("a socket connects once", format!("{id} of client {}", client.0));

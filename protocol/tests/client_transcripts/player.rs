@@ -500,7 +500,7 @@ impl Player {
         };
         match event {
             SocketEvent::Auth { socket } => format!("auth {}", name(socket)),
-            SocketEvent::Connected { socket, id } => format!("connect {} {id}", name(socket)),
+            SocketEvent::Connected { socket, id, .. } => format!("connect {} {id}", name(socket)),
             SocketEvent::Refused { socket, error, .. } => match error {
                 ConnectError::Refused { message, data: Some(data) } => {
                     format!("connect_error {} {message} data={}", name(socket), show(data))

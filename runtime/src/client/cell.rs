@@ -9,7 +9,7 @@ use futures_channel::oneshot;
 use sansocket_protocol::client::{Manager, Status};
 use sansocket_protocol::socket::client::SocketKey;
 use sansocket_protocol::time;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ pub(crate) struct Waiter {
 pub(crate) struct Before {
     /// How many sessions were lost or could not be opened.
     pub(crate) ends: u64,
-    /// How many connections of the socket have ended, refusals included.
+    /// How many connections of the socket have ended, refusals included. Those of plain Engine.IO are its sessions.
     pub(crate) connections: u64,
 }
 
@@ -57,8 +57,8 @@ pub(crate) struct Inner {
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
     /// Those who are wanted only as long as somebody awaits it: nobody has told them to start, and they were not
-    /// connected yet.
-    tentative: BTreeSet<Key>,
+    /// connected yet. With how many connections of theirs had ended before.
+    tentative: BTreeMap<Key, u64>,
     /// Why those could not connect that are not tried any more.
     failures: BTreeMap<Key, ConnectError>,
     /// Those who wait for room in the send buffer, by number, and who is to send.
@@ -83,7 +83,7 @@ impl Cell {
                 armed: time::Instant::FAR_FUTURE,
                 acks: BTreeMap::new(),
                 waiters: Vec::new(),
-                tentative: BTreeSet::new(),
+                tentative: BTreeMap::new(),
                 failures: BTreeMap::new(),
                 room: BTreeMap::new(),
                 finals: BTreeMap::new(),
@@ -264,7 +264,7 @@ impl Inner {
         if !awaited {
             self.tentative.remove(&who);
         } else if !self.is_expected(who) {
-            self.tentative.insert(who);
+            self.tentative.insert(who, self.before(who).connections);
         }
         match who {
             Some(socket) => self.machine.connect(now, socket),
@@ -272,9 +272,11 @@ impl Inner {
         }
     }
 
-    /// It is connected: from now on it stays so by itself.
-    pub(crate) fn settled(&mut self, who: Key) {
-        self.tentative.remove(&who);
+    /// It was connected by that connection: from then on it stays so by itself, unless it was told otherwise since.
+    pub(crate) fn settled(&mut self, who: Key, connection: u64) {
+        if self.tentative.get(&who).is_some_and(|before| *before <= connection) {
+            self.tentative.remove(&who);
+        }
     }
 
     /// Takes out those who await a try that has failed, the session's end number `ends`. Whoever gets an error does
@@ -289,7 +291,7 @@ impl Inner {
         for who in told.iter().map(|waiter| waiter.who) {
             let awaits =
                 |waiter: &Waiter| waiter.who == who && !waiter.patient && !waiter.sender.is_canceled();
-            if self.tentative.contains(&who) && !self.waiters.iter().any(awaits) {
+            if self.tentative.contains_key(&who) && !self.waiters.iter().any(awaits) {
                 self.tentative.remove(&who);
                 self.disconnect(now, who);
             }
@@ -299,8 +301,8 @@ impl Inner {
 
     /// What is over by now, for that one.
     pub(crate) fn before(&self, who: Key) -> Before {
-        let connections = who.map_or(0, |socket| self.machine.connection(socket));
-        Before { ends: self.machine.ends(), connections }
+        let ends = self.machine.ends();
+        Before { ends, connections: who.map_or(ends, |socket| self.machine.connection(socket)) }
     }
 
     pub(crate) fn disconnect(&mut self, now: time::Instant, who: Key) {
@@ -362,7 +364,9 @@ impl Inner {
         let (connected, waiting): (Vec<_>, _) =
             waiters.into_iter().partition(|waiter| self.is_connected(waiter.who));
         self.waiters = waiting;
-        connected.iter().for_each(|waiter| self.settled(waiter.who));
+        for who in connected.iter().map(|waiter| waiter.who) {
+            self.settled(who, self.before(who).connections);
+        }
         connected
     }
 

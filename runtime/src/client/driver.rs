@@ -65,10 +65,9 @@ pub(crate) struct Driver {
     route: Option<Route>,
     cookies: Cookies,
     exchanges: Vec<(RequestId, Exchange)>,
-    /// Connections for the next requests, and since when they are idle.
     /// Where the sessions' requests go, by the sessions' numbers: last words are for the server that knows the session.
     routes: Vec<(u64, Route)>,
-    /// Since when, and to which server.
+    /// Connections for the next requests: since when they are idle, and to which server.
     kept: Vec<(time::Instant, Target, Kept)>,
     websockets: Vec<WebSocket>,
     jobs: Vec<Job>,
@@ -239,7 +238,7 @@ impl Driver {
                         (inner.machine.connection(key), inner.machine.auth_failed(now, key))
                     };
                     if asked {
-                        self.not_connected(key, Some(connection), &error, context);
+                        self.not_connected(key, connection, &error, context);
                     }
                 }
             }

@@ -10,6 +10,7 @@ use crate::handler::{
     Context, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, Peer,
     SharedHandler,
 };
+use crate::outgoing::Outgoing;
 use crate::runtime::BoxFuture;
 use crate::trace::is_heard;
 use sansocket_protocol::error::{CloseReason, SendError};
@@ -128,28 +129,42 @@ pub(crate) struct Namespace {
     /// `None` if the name is none.
     pub(crate) key: Option<SocketKey>,
     table: RwLock<Arc<Table>>,
+    pub(crate) outgoing: Outgoing<ClientSocket>,
     next_ack: AtomicU64,
     pub(crate) ask: Mutex<Option<AskAuth>>,
 }
 
 impl Namespace {
     pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>) -> Self {
-        Self { name, key, table: RwLock::default(), next_ack: AtomicU64::new(0), ask: Mutex::default() }
+        Self {
+            name,
+            key,
+            table: RwLock::default(),
+            outgoing: Outgoing::default(),
+            next_ack: AtomicU64::new(0),
+            ask: Mutex::default(),
+        }
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) {
-        let before = {
-            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            let mut changed = Table::clone(&table);
-            change(&mut changed);
-            std::mem::replace(&mut *table, Arc::new(changed))
-        };
-        // Handlers are the application's: they are dropped without the lock.
-        drop(before);
+    /// Changes the table, and returns the one before. Its handlers are the application's: they are dropped by the
+    /// caller, without the lock.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Table)) -> Arc<Table> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Table::clone(&table);
+        change(&mut changed);
+        std::mem::replace(&mut *table, Arc::new(changed))
+    }
+
+    /// The handlers for an event that is handled now. Those among them that run once are taken out, before they run:
+    /// what they make the server send is not for them.
+    fn begin_event(&self, event: &str) -> Arc<Table> {
+        let table = self.table();
+        // The handlers are those that were there when that was done: one that was added meanwhile is taken out, too.
+        if table.has_once(event) { self.change(|table| table.begin_event(event)) } else { table }
     }
 
     /// An id for an acknowledgement: counted from 0, as the reference does.
@@ -205,13 +220,9 @@ impl Job {
 ///
 /// `connection` is the one that it came on.
 pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connection: u64) -> Option<Job> {
-    let table = socket.namespace_inner().table();
     let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection });
     let name = args.event()?;
-    if table.has_once(&name) {
-        // Before it runs: what it makes the server send is not for it.
-        socket.namespace_inner().change(|table| table.begin_event(&name));
-    }
+    let table = socket.namespace_inner().begin_event(&name);
     let listeners = table.listeners(&name);
     if let ([handler], true) = (listeners, table.any.is_empty()) {
         let handler = handler.clone();
@@ -331,5 +342,36 @@ impl Shared {
             None if is_heard() => {}
             None => self.unheard.show(socket.name(), args, error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::erase;
+    use std::thread;
+
+    #[test]
+    fn a_handler_that_runs_once_is_taken_out_by_the_event_that_it_runs_for() {
+        const HANDLERS: usize = 5_000;
+        let namespace = Namespace::new("/".into(), None);
+        let taken = thread::scope(|scope| {
+            let adding = scope.spawn(|| {
+                for _ in 0..HANDLERS {
+                    let handler = erase::<OnClientEvent, _>(async || {});
+                    drop(namespace.change(|table| table.add_once("event", handler)));
+                }
+            });
+            let mut taken = 0;
+            loop {
+                let is_last = adding.is_finished();
+                taken += namespace.begin_event("event").listeners("event").len();
+                if is_last {
+                    break taken;
+                }
+            }
+        });
+        assert_eq!(taken, HANDLERS);
+        assert!(namespace.table().once.is_empty());
     }
 }

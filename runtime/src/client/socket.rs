@@ -9,6 +9,7 @@ use crate::error::{AckError, EmitError};
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
 };
+use crate::outgoing::Watched;
 use crate::runtime::BoxFuture;
 use futures_channel::oneshot;
 use sansocket_protocol::error::SendError;
@@ -236,6 +237,23 @@ impl ClientSocket {
         self.change(super::handlers::Table::remove_fallback)
     }
 
+    /// Shows every event that is emitted in this namespace, once it is queued, connected or not: for logs and counts.
+    /// The arguments are as the server gets them; `args.event()` is the name. An event that is sent again (`retries`)
+    /// is shown once. Acknowledgements are no events.
+    ///
+    /// It runs where the event is emitted, so it must not block. What it emits itself is shown to it, too. While
+    /// there is no such hook, this costs nothing.
+    pub fn on_any_outgoing(&self, hook: impl Fn(&ClientSocket, &Args) + Send + Sync + 'static) -> &Self {
+        self.namespace.outgoing.add(hook);
+        self
+    }
+
+    /// Removes all hooks registered with [`on_any_outgoing`](Self::on_any_outgoing).
+    pub fn off_any_outgoing(&self) -> &Self {
+        self.namespace.outgoing.clear();
+        self
+    }
+
     /// Runs each time that it has connected: the first time, and after each loss.
     pub fn on_connect<Params: 'static>(&self, handler: impl Handler<OnClientConnect, Params>) -> &Self {
         let handler = erase(handler);
@@ -284,13 +302,23 @@ impl ClientSocket {
         }
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
+        let watched = self.namespace.outgoing.watch(&frame);
         let now = self.shared.cell.now();
-        Ok(self.shared.cell.with(|inner| {
+        self.shared.cell.with(|inner| {
             if inner.ended {
                 return Err(SendError::Disconnected);
             }
             inner.machine.emit(now, key, &frame)
-        })?)
+        })?;
+        self.show(watched);
+        Ok(())
+    }
+
+    /// An event was queued that somebody may want to see.
+    fn show(&self, watched: Option<Watched<Self>>) {
+        if let Some(watched) = watched {
+            watched.show(self, None);
+        }
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
@@ -300,8 +328,12 @@ impl ClientSocket {
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
+        let watched = self.namespace.outgoing.watch(&frame);
         let now = self.shared.cell.now();
-        Ok(self.shared.cell.with(|inner| inner.machine.emit_volatile(now, key, &frame)).map(drop)?)
+        if self.shared.cell.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
+            self.show(watched);
+        }
+        Ok(())
     }
 
     /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
@@ -378,15 +410,18 @@ impl ClientSocket {
                     return Ok(self.send_reliably(frame, id, Some(Box::new(sink)))?);
                 }
                 let key = self.key()?;
+                let watched = self.namespace.outgoing.watch(&frame);
                 let now = self.shared.cell.now();
-                Ok(self.shared.cell.with(|inner| {
+                self.shared.cell.with(|inner| {
                     if inner.ended {
                         return Err(SendError::Disconnected);
                     }
                     inner.machine.emit_with_ack(now, key, &frame, id, now + timeout)?;
                     inner.acks.insert((key, id), Box::new(sink));
                     Ok(())
-                })?)
+                })?;
+                self.show(watched);
+                Ok(())
             });
         let shared = self.shared.clone();
         async move {
@@ -409,6 +444,7 @@ impl ClientSocket {
         sink: Option<crate::cell::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
+        let watched = self.namespace.outgoing.watch(&frame);
         let now = self.shared.cell.now();
         self.shared.cell.with(|inner| {
             if inner.ended {
@@ -419,7 +455,9 @@ impl ClientSocket {
                 inner.acks.insert((key, id), sink);
             }
             Ok(())
-        })
+        })?;
+        self.show(watched);
+        Ok(())
     }
 
     pub(crate) fn send_ack(&self, target: &AckTarget, frame: &Frame) -> Result<(), SendError> {

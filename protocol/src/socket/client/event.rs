@@ -50,6 +50,9 @@ pub enum SocketEvent {
     Connected {
         /// Which one.
         socket: SocketKey,
+        /// Which of its connections this is: see [`Client::connection`](super::Client::connection). It may have ended
+        /// by now, and another one be asked for.
+        connection: u64,
         /// Its public id, for as long as it is connected.
         id: Arc<str>,
     },

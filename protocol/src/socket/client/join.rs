@@ -38,7 +38,7 @@ impl Client {
         socket.state = State::Joined;
         socket.id = Some(id.clone());
         socket.inbox.append(&mut socket.early);
-        let event = SocketEvent::Connected { socket: socket.key, id };
+        let event = SocketEvent::Connected { socket: socket.key, connection: socket.ended, id };
         self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         for waiting in mem::take(&mut socket.buffer) {

@@ -77,13 +77,13 @@ impl Driver {
                     None
                 })
             }
-            SocketEvent::Connected { .. } => {
-                self.tell_waiters(Some(key), None, &Ok(()));
+            SocketEvent::Connected { connection, .. } => {
+                self.tell_waiters(Some(key), connection, &Ok(()));
                 handlers::connected(socket)
             }
             SocketEvent::Refused { connection, error, .. } => {
                 let error = ConnectError::from(error);
-                return self.not_connected(key, Some(connection), &error, context);
+                return self.not_connected(key, connection, &error, context);
             }
             SocketEvent::Disconnected { reason, .. } => {
                 debug!(namespace = socket.name(), %reason, "disconnected");
@@ -125,9 +125,6 @@ impl Driver {
     }
 
     fn session_event(&mut self, event: SessionEvent, context: &mut Context<'_>) {
-        if let SessionEvent::Opened = event {
-            self.tell_waiters(None, None, &Ok(()));
-        }
         // Handlers begin before they are futures.
         match catch_unwind(AssertUnwindSafe(|| engine::begin(&self.shared, event))) {
             Ok(Some(job)) => self.begin(job, context),
@@ -156,7 +153,10 @@ impl Driver {
                 self.gave_up();
                 ClientState::GaveUp
             }
-            Event::Opened { attempt } => ClientState::Open { attempt },
+            Event::Opened { attempt } => {
+                self.tell_waiters(None, self.ends, &Ok(()));
+                ClientState::Open { attempt }
+            }
             Event::Upgraded => {
                 self.kept.clear();
                 ClientState::Upgraded
@@ -265,7 +265,7 @@ impl Driver {
     pub(super) fn not_connected(
         &mut self,
         key: SocketKey,
-        connection: Option<u64>,
+        connection: u64,
         error: &ConnectError,
         context: &mut Context<'_>,
     ) {
@@ -294,16 +294,14 @@ impl Driver {
         }
     }
 
-    /// Tells those who wait for that connection of a socket, or with `None` all who wait for it.
-    fn tell_waiters(&self, who: Key, connection: Option<u64>, outcome: &Result<(), ConnectError>) {
+    /// Tells those who wait for that connection: not those who came when it had ended.
+    fn tell_waiters(&self, who: Key, connection: u64, outcome: &Result<(), ConnectError>) {
         let waiters = {
             let mut inner = self.cell().lock();
             if outcome.is_ok() {
-                inner.settled(who);
+                inner.settled(who, connection);
             }
-            inner.take_waiters(|waiter| {
-                waiter.who == who && connection.is_none_or(|number| waiter.before.connections <= number)
-            })
+            inner.take_waiters(|waiter| waiter.who == who && waiter.before.connections <= connection)
         };
         for waiter in waiters {
             // Nobody listens if the future was dropped.
