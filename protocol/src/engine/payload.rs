@@ -152,6 +152,19 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_adds_as_much_as_was_said() {
+        let packets: [&[u8]; 5] = [b"", b"4", b"4ab", &[7; 100], &[0xff; 101]];
+        for packet in packets {
+            let mut payload = Encoder::default();
+            payload.text(b"2");
+            payload.text(packet);
+            assert_eq!(payload.body.len(), 1 + text_len(packet));
+            payload.binary(packet);
+            assert_eq!(payload.body.len(), 1 + text_len(packet) + binary_len(packet));
+        }
+    }
+
+    #[test]
     fn decoding_stops_at_the_first_malformed_packet() {
         assert_eq!(decode("4a\x1e9\x1e4b"), vec![text("a"), Err(PacketError::UnknownType(b'9'))]);
         assert_eq!(decode("4a\x1e"), vec![text("a"), Err(PacketError::Empty)]);
