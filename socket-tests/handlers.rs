@@ -1,7 +1,7 @@
 //! What handlers may take and return, and when they run.
 
 use crate::sansocket::{
-    Ack, AckError, Args, Auth, Data, DisconnectReason, Event, Extension, Handshake, PeerAddr, Refusal,
+    Ack, AckError, Args, Auth, Data, DisconnectReason, EventName, Extension, Handshake, PeerAddr, Refusal,
     Server, Socket, State, TryData,
 };
 use crate::suite::support::{Client, Log, logged, serve};
@@ -32,7 +32,7 @@ async fn handlers_extract_the_arguments_in_any_shape() {
         .on("bytes", async |Data((name, data)): Data<(String, Bytes)>| (name, data.len()))
         .on("try", async |TryData(number): TryData<u32>| number.is_ok())
         .on("args", async |args: Args| (args.len(), args.get::<u32>(1).unwrap_or(0)))
-        .on("event", async |Event(name): Event| name)
+        .on("event", async |EventName(name): EventName| name)
         .on("maybe", async |data: Option<Data<u32>>| data.map(|Data(number)| number))
         .on("void", async || {});
     let mut client = Client::joined(serve(&io).await).await;
@@ -195,8 +195,10 @@ async fn an_ack_taken_over_is_sent_when_the_handler_likes() {
 async fn on_any_sees_every_event_and_on_fallback_those_without_a_handler() {
     let (io, mut lines) = logged(crate::server());
     io.namespace("/")
-        .on_any(async |Event(name): Event, State(log): State<Log>| log.note(format_args!("any {name}")))
-        .on_fallback(async |Event(name): Event, State(log): State<Log>| {
+        .on_any(async |EventName(name): EventName, State(log): State<Log>| {
+            log.note(format_args!("any {name}"))
+        })
+        .on_fallback(async |EventName(name): EventName, State(log): State<Log>| {
             log.note(format_args!("fallback {name}"));
             "fallback"
         })
@@ -238,7 +240,7 @@ async fn event_middleware_refuses_an_event() {
     let (io, mut lines) = logged(crate::server());
     io.namespace("/")
         .event_middleware(
-            async |Event(name): Event| if name == "secret" { Err("not for you") } else { Ok(()) },
+            async |EventName(name): EventName| if name == "secret" { Err("not for you") } else { Ok(()) },
         )
         .on("secret", async |State(log): State<Log>| log.note("leaked"))
         .on("public", async || "public");
@@ -308,7 +310,7 @@ async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
 }
 
 /// Takes the event's name after the arguments, by a `from_context` that leaves both where they are.
-struct Both(Args, Event);
+struct Both(Args, EventName);
 
 impl<K: HasArgs> FromContext<K> for Both {
     fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
@@ -321,10 +323,10 @@ async fn arguments_are_there_for_everybody_who_asks() {
     let (io, _lines) = logged(crate::server());
     io.on("once", async |args: Args| args)
         .on("optional", async |args: Option<Args>| args.map(|args| args.len()))
-        .on("first", async |args: Args, Event(name): Event, Data(text): Data<String>| {
+        .on("first", async |args: Args, EventName(name): EventName, Data(text): Data<String>| {
             (args.len(), name, text)
         })
-        .on("composed", async |Both(args, Event(name)): Both| (args.len(), name))
+        .on("composed", async |Both(args, EventName(name)): Both| (args.len(), name))
         .on("twice", async |args: Args| drop(args))
         .on("twice", async |args: Args| args);
     let mut client = Client::joined(serve(&io).await).await;

@@ -1,6 +1,6 @@
 //! Listeners that come and go, and those who see everything.
 
-use crate::sansocket::{Args, Data, Event, Overflow, Server, Socket, State};
+use crate::sansocket::{Args, Data, EventName, Overflow, Server, Socket, State};
 use crate::suite::support::{Client, Log, Message, Poller, logged, serve};
 use bytes::Bytes;
 use std::time::Duration;
@@ -12,7 +12,7 @@ async fn once_hears_the_first_event_of_each_client() {
         log.note(format_args!("first of {name}"));
         "first"
     });
-    io.on_fallback(async |Event(name): Event| name);
+    io.on_fallback(async |EventName(name): EventName| name);
     let addr = serve(&io).await;
     let mut ada = Client::joined(addr).await;
     let mut bob = Client::joined(addr).await;
@@ -74,7 +74,9 @@ async fn once_in_a_dynamic_namespace_is_once_in_each() {
 #[tokio::test]
 async fn those_who_see_everything_can_be_taken_away() {
     let (io, mut lines) = logged(crate::server());
-    io.on_any(async |Event(name): Event, State(log): State<Log>| log.note(format_args!("any {name}")));
+    io.on_any(async |EventName(name): EventName, State(log): State<Log>| {
+        log.note(format_args!("any {name}"))
+    });
     io.on_fallback(async || "fallback");
     io.on("e", async || "handler");
     let mut client = Client::joined(serve(&io).await).await;

@@ -114,14 +114,14 @@ async fn a_panic_around_an_event_closes_its_own_socket_only() {
     type Register = fn(&Server);
     let stages: [(&str, Register); 6] = [
         ("in event middleware", |io| {
-            io.event_middleware(async |event: crate::sansocket::Event| {
+            io.event_middleware(async |event: crate::sansocket::EventName| {
                 if &*event.0 == "panic" {
                     fail("in event middleware");
                 }
             });
         }),
         ("in on_any", |io| {
-            io.on_any(async |event: crate::sansocket::Event| {
+            io.on_any(async |event: crate::sansocket::EventName| {
                 if &*event.0 == "panic" {
                     fail("in on_any");
                 }

@@ -85,7 +85,7 @@ async fn a_union_of_rooms_reaches_each_socket_once() {
     let (io, addr) = hall(crate::server()).await;
     let mut clients = three(addr).await;
     io.to("a").to("b").emit("told", &"union").expect("encoded");
-    io.to("a").within("b").except("b").emit("told", &"only a").expect("encoded");
+    io.to("a").to("b").except("b").emit("told", &"only a").expect("encoded");
     io.except("a").emit("told", &"not a").expect("encoded");
     io.emit("told", &"all").expect("encoded");
     io.to("nobody").emit("told", &"nobody").expect("encoded");

@@ -4,17 +4,17 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::packet::Message;
-use sansocket_protocol::engine::payload::{Decoder, Encoder};
+use sansocket_protocol::engine::packet::WireMessage;
+use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder};
 use sansocket_protocol::engine::request::{RequestHead, RequestId};
-use sansocket_protocol::engine::server::Transmit;
+use sansocket_protocol::engine::server::ServerTransmit;
 use sansocket_protocol::frame::Frame;
-use sansocket_protocol::hub::{Hub, Limits, Target};
-use sansocket_protocol::server::{Connection, Event};
+use sansocket_protocol::hub::{Hub, HubLimits, Target};
+use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet};
 use sansocket_protocol::socket::reassembly::Reassembly;
-use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
+use sansocket_protocol::socket::server::{ServerSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ fn payloads(criterion: &mut Criterion) {
     let text = br#"42["said","kitchen","tea is ready"]"#;
     let data = [7; 1024];
     let encode = || {
-        let mut encoder = Encoder::with_capacity(32 * 1024);
+        let mut encoder = PayloadEncoder::with_capacity(32 * 1024);
         for _ in 0..16 {
             encoder.text(black_box(text));
             encoder.binary(black_box(&data));
@@ -91,7 +91,7 @@ fn payloads(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("encode 32 packets", |bencher| bencher.iter(encode));
     group.bench_function("decode 32 packets", |bencher| {
-        bencher.iter(|| Decoder::new(black_box(body.clone())).filter(Result::is_ok).count());
+        bencher.iter(|| PayloadDecoder::new(black_box(body.clone())).filter(Result::is_ok).count());
     });
     group.finish();
 }
@@ -99,7 +99,7 @@ fn payloads(criterion: &mut Criterion) {
 /// Who receives a broadcast.
 fn rooms(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hub");
-    let mut hub = Hub::new(Limits::default());
+    let mut hub = Hub::new(HubLimits::default());
     for number in 0..1000_u32 {
         let key = hub.insert(format!("socket {number}").into(), number).expect("there is room");
         hub.join(key, if number % 2 == 0 { "even" } else { "odd" }).expect("there is room");
@@ -140,7 +140,7 @@ const WS: RequestId = RequestId(1);
 
 /// A client on a WebSocket that has joined the main namespace.
 fn joined() -> (Connection, SocketKey) {
-    let config = Arc::new(engine::config::Config::default().path("/socket.io"));
+    let config = Arc::new(engine::config::EngineServerConfig::default().path("/socket.io"));
     let mut connection = Connection::new(Instant::ZERO, config, "session".into(), Some(Arc::default()));
     let head = RequestHead {
         method: "GET",
@@ -148,10 +148,10 @@ fn joined() -> (Connection, SocketKey) {
         headers: &[("connection", "upgrade"), ("upgrade", "websocket")],
     };
     let _ = connection.handle_request(Instant::ZERO, WS, &head);
-    assert!(matches!(connection.poll_transmit(), Some(Transmit::AcceptWebSocket { .. })));
-    connection.websocket_opened(Instant::ZERO, WS);
-    connection.handle_websocket(Instant::ZERO, WS, Message::Text(Bytes::from_static(b"40")));
-    let Some(Event::Socket(SocketEvent::Connect { socket, .. })) = connection.poll_event() else {
+    assert!(matches!(connection.poll_transmit(), Some(ServerTransmit::AcceptWebSocket { .. })));
+    connection.handle_websocket_opened(Instant::ZERO, WS);
+    connection.handle_websocket(Instant::ZERO, WS, WireMessage::Text(Bytes::from_static(b"40")));
+    let Some(ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. })) = connection.poll_event() else {
         panic!("it asks to join")
     };
     connection.accept(socket, "public").expect("it is connecting");
@@ -176,8 +176,10 @@ fn connections(criterion: &mut Criterion) {
     let echo = Bytes::from_static(br#"42["echo",{"n":1}]"#);
     group.bench_function("round trip", |bencher| {
         bencher.iter(|| {
-            connection.handle_websocket(Instant::ZERO, WS, Message::Text(black_box(echo.clone())));
-            let Some(Event::Socket(SocketEvent::Event { socket, args, .. })) = connection.poll_event() else {
+            connection.handle_websocket(Instant::ZERO, WS, WireMessage::Text(black_box(echo.clone())));
+            let Some(ServerEvent::Socket(ServerSocketEvent::Event { socket, args, .. })) =
+                connection.poll_event()
+            else {
                 panic!("an event")
             };
             let frame = Frame::event("/", "echo", None, &args).expect("encoded");

@@ -22,15 +22,15 @@
 // The core has neither sockets nor a clock, and its lints see to that. Whoever embeds it brings them.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
-use sansocket_protocol::client::{Config, Event, Manager, Status, Url};
-use sansocket_protocol::engine::client::{Config as EngineConfig, Transmit, TransportKind};
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig, ServerAddr};
+use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, TransportKind};
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::engine::request::RequestId;
 use sansocket_protocol::error::PeerError;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::{AckOutcome, Auth, SocketEvent};
+use sansocket_protocol::socket::client::{AckOutcome, AuthSource, ClientSocketEvent};
 use sansocket_protocol::time::Instant;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -52,7 +52,7 @@ struct Client {
     core: Manager,
     start: std::time::Instant,
     websocket: Option<(RequestId, WebSocket<TcpStream>)>,
-    url: Url,
+    url: ServerAddr,
     /// What is emitted on each connection.
     greeting: Option<Frame>,
 }
@@ -66,7 +66,7 @@ fn main() {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut words = std::env::args().skip(1);
-    let url = Url::parse(&words.next().ok_or("usage: blocking_client URL [EVENT [JSON-ARRAY]]")?)?;
+    let url = ServerAddr::parse(&words.next().ok_or("usage: blocking_client URL [EVENT [JSON-ARRAY]]")?)?;
     if url.secure {
         return Err("this example has no TLS: in `dial`, put it around the TcpStream".into());
     }
@@ -82,12 +82,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     // session ids of it, which are secrets: it needs 32 bytes of real entropy.)
     let seed: Vec<u8> = (0..4_u8).flat_map(|i| RandomState::new().hash_one(i).to_le_bytes()).collect();
     let random = Random::new(seed.try_into().expect("four times eight bytes"));
-    let engine = EngineConfig::default().path("/socket.io").query(url.query.clone());
+    let engine = EngineClientConfig::default().path("/socket.io").query(url.query.clone());
     let engine = Arc::new(engine.transports([TransportKind::WebSocket]));
-    let core = Manager::new(Arc::new(Config::default()), engine, random, Some(Arc::default()));
+    let core = Manager::new(Arc::new(ReconnectConfig::default()), engine, random, Some(Arc::default()));
     let mut client = Client { core, start: std::time::Instant::now(), websocket: None, url, greeting };
 
-    let socket = client.core.add(&client.url.namespace, Auth::None)?;
+    let socket = client.core.add(&client.url.namespace, AuthSource::None)?;
     client.core.connect(client.now(), socket);
     loop {
         while let Some(wanted) = client.core.poll_transmit() {
@@ -99,7 +99,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         if client.core.has_output() {
             continue; // a command made more to write, or the network more to tell
         }
-        if client.core.status() == Status::Idle {
+        if client.core.status() == ClientState::Idle {
             return Ok(()); // it was told to stop, by either side
         }
         // Nothing is left to do until something comes, or until the core's next deadline. (Who lets events wait for
@@ -116,16 +116,16 @@ impl Client {
     }
 
     /// What the application makes of an event, and what it wants then.
-    fn application(&mut self, happened: Event) -> Result<(), Box<dyn Error>> {
+    fn application(&mut self, happened: ClientEvent) -> Result<(), Box<dyn Error>> {
         match happened {
-            Event::Socket(SocketEvent::Connected { socket, id, .. }) => {
+            ClientEvent::Socket(ClientSocketEvent::Connected { socket, id, .. }) => {
                 println!("connected as {id}");
                 if let Some(greeting) = &self.greeting {
                     let deadline = self.now() + Duration::from_secs(10);
                     self.core.emit_with_ack(self.now(), socket, greeting, ACK, deadline)?;
                 }
             }
-            Event::Socket(SocketEvent::Event { socket, args, ack }) => {
+            ClientEvent::Socket(ClientSocketEvent::Event { socket, args, ack }) => {
                 println!("event {} {}", args.event().unwrap_or_default(), show(&args));
                 if let Some(id) = ack {
                     let answer = Frame::ack(&self.url.namespace, id, &args)?;
@@ -136,13 +136,15 @@ impl Client {
                     self.core.close(self.now()); // what is queued is still written: the loop ends after it
                 }
             }
-            Event::Socket(SocketEvent::Ack { outcome: AckOutcome::Answered(args), .. }) => {
+            ClientEvent::Socket(ClientSocketEvent::Ack { outcome: AckOutcome::Answered(args), .. }) => {
                 println!("answer {}", show(&args));
             }
-            Event::Socket(SocketEvent::Ack { outcome, .. }) => println!("no answer: {outcome:?}"),
-            Event::Socket(SocketEvent::Refused { error, .. }) => println!("refused: {error}"),
-            Event::Socket(SocketEvent::Disconnected { reason, .. }) => println!("disconnected: {reason}"),
-            Event::DialFailed { closed, retry_in } | Event::Closed { closed, retry_in } => {
+            ClientEvent::Socket(ClientSocketEvent::Ack { outcome, .. }) => println!("no answer: {outcome:?}"),
+            ClientEvent::Socket(ClientSocketEvent::Refused { error, .. }) => println!("refused: {error}"),
+            ClientEvent::Socket(ClientSocketEvent::Disconnected { reason, .. }) => {
+                println!("disconnected: {reason}")
+            }
+            ClientEvent::DialFailed { closed, retry_in } | ClientEvent::Closed { closed, retry_in } => {
                 let detail = closed.detail.map_or(String::new(), |detail| format!(" ({detail})"));
                 let again = retry_in.map_or("not again".to_owned(), |delay| format!("again in {delay:?}"));
                 println!("no connection: {}{detail}; {again}", closed.reason);
@@ -153,27 +155,32 @@ impl Client {
     }
 
     /// From the core to the network. Everything blocks here, so what is done is done at once, and reported.
-    fn transmit(&mut self, wanted: Transmit) {
+    fn transmit(&mut self, wanted: ClientTransmit) {
         match wanted {
-            Transmit::OpenWebSocket { websocket, target } => match self.dial(&target) {
+            ClientTransmit::OpenWebSocket { websocket, target } => match self.dial(&target) {
                 Ok(stream) => {
                     self.websocket = Some((websocket, stream));
-                    self.core.websocket_opened(self.now(), websocket);
+                    self.core.handle_websocket_opened(self.now(), websocket);
                 }
                 // The server said why not. The core turns it into an error that explains itself.
                 Err(WsError::Http(answer)) => {
                     let (status, body) = (answer.status().as_u16(), answer.body().as_deref());
-                    self.core.websocket_refused(self.now(), websocket, status, body.unwrap_or_default());
+                    self.core.handle_websocket_refused(
+                        self.now(),
+                        websocket,
+                        status,
+                        body.unwrap_or_default(),
+                    );
                 }
-                Err(_) => self.core.request_failed(self.now(), websocket, PeerError::RequestFailed),
+                Err(_) => self.core.handle_request_failed(self.now(), websocket, PeerError::RequestFailed),
             },
-            Transmit::Write { websocket, message } => {
+            ClientTransmit::Write { websocket, message } => {
                 let Some((_, stream)) = self.websocket.as_mut().filter(|(id, _)| *id == websocket) else {
                     return;
                 };
                 let written = match message {
-                    Message::Text(text) => text.try_into().map(WsMessage::Text).map_err(WsError::from),
-                    Message::Binary(data) => Ok(WsMessage::Binary(data)),
+                    WireMessage::Text(text) => text.try_into().map(WsMessage::Text).map_err(WsError::from),
+                    WireMessage::Binary(data) => Ok(WsMessage::Binary(data)),
                 }
                 .and_then(|message| stream.send(message));
                 self.core.handle_unwritten(0); // none of it waits in a buffer of ours
@@ -181,7 +188,7 @@ impl Client {
                     self.lost(&error);
                 }
             }
-            Transmit::CloseWebSocket { websocket, .. } => {
+            ClientTransmit::CloseWebSocket { websocket, .. } => {
                 if let Some((_, mut stream)) = self.websocket.take_if(|(id, _)| *id == websocket) {
                     // Dropped with unread bytes, a connection is reset, and our last words may be lost with it.
                     let _ = stream.get_ref().set_read_timeout(Some(Duration::from_millis(200)));
@@ -208,9 +215,11 @@ impl Client {
         let (id, came) = (*id, stream.read());
         match came {
             Ok(WsMessage::Text(text)) => {
-                self.core.handle_websocket(self.now(), id, Message::Text(text.into()));
+                self.core.handle_websocket(self.now(), id, WireMessage::Text(text.into()));
             }
-            Ok(WsMessage::Binary(data)) => self.core.handle_websocket(self.now(), id, Message::Binary(data)),
+            Ok(WsMessage::Binary(data)) => {
+                self.core.handle_websocket(self.now(), id, WireMessage::Binary(data))
+            }
             Ok(_) => {} // pings and close frames are tungstenite's own affair
             // The time is over. What has come of a message, tungstenite keeps.
             Err(WsError::Io(error))
@@ -232,7 +241,7 @@ impl Client {
             WsError::Capacity(_) => Some(1009),
             _ => Some(1002),
         };
-        self.core.websocket_closed(self.now(), id, code);
+        self.core.handle_websocket_closed(self.now(), id, code);
     }
 
     fn dial(&self, target: &str) -> Result<WebSocket<TcpStream>, WsError> {

@@ -13,8 +13,8 @@
 //! Bytes are written in hexadecimal; in what is to be encoded they stand as `{"$bin":"0102"}`.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::{Message, Packet as EnginePacket};
-use sansocket_protocol::engine::payload::{Decoder, Encoder};
+use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
+use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::encode::{ArgsEncoder, EncodeError, ToArgs};
 use sansocket_protocol::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType};
@@ -84,8 +84,12 @@ fn one(packet: Result<EnginePacket, String>) -> Value {
         Ok(EnginePacket::Close) => json!({ "type": "close" }),
         Ok(EnginePacket::Ping(data)) => json!({ "type": "ping", "data": text(&data) }),
         Ok(EnginePacket::Pong(data)) => json!({ "type": "pong", "data": text(&data) }),
-        Ok(EnginePacket::Message(Message::Text(data))) => json!({ "type": "message", "data": text(&data) }),
-        Ok(EnginePacket::Message(Message::Binary(data))) => json!({ "type": "message", "hex": hex(&data) }),
+        Ok(EnginePacket::Message(WireMessage::Text(data))) => {
+            json!({ "type": "message", "data": text(&data) })
+        }
+        Ok(EnginePacket::Message(WireMessage::Binary(data))) => {
+            json!({ "type": "message", "hex": hex(&data) })
+        }
         Ok(EnginePacket::Upgrade) => json!({ "type": "upgrade" }),
         Ok(EnginePacket::Noop) => json!({ "type": "noop" }),
         Ok(other) => json!({ "error": name(&other) }),
@@ -102,7 +106,7 @@ fn payload(vector: &Vector) -> Value {
         (_, hex) => unhex(hex.as_deref().unwrap_or_default()),
     };
     let packets: Vec<Value> =
-        Decoder::new(body).map(|packet| one(packet.map_err(|error| format!("{error:?}")))).collect();
+        PayloadDecoder::new(body).map(|packet| one(packet.map_err(|error| format!("{error:?}")))).collect();
     json!({ "packets": packets })
 }
 
@@ -171,7 +175,7 @@ fn written(frame: &Frame) -> Value {
 }
 
 fn encode_payload(vector: &Vector) -> Value {
-    let mut encoder = Encoder::default();
+    let mut encoder = PayloadEncoder::default();
     for packet in &vector.packets {
         match (&packet.text, &packet.hex) {
             (Some(text), _) => encoder.text(text.as_bytes()),

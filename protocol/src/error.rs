@@ -82,7 +82,7 @@ pub struct Closed {
 pub enum PeerError {
     /// A malformed Engine.IO packet or payload.
     #[error("malformed Engine.IO packet: {0}")]
-    Engine(#[from] crate::engine::packet::PacketError),
+    Engine(#[from] crate::engine::packet::EnginePacketError),
     /// A malformed Socket.IO packet.
     #[error("malformed Socket.IO packet: {0}")]
     Socket(#[from] PacketError),

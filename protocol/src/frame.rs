@@ -1,7 +1,7 @@
 //! A message, encoded once and shared by all who receive it.
 
 use crate::socket::args::Args;
-use crate::socket::encode::{ArgsEncoder, EncodeError, Message, ToArgs};
+use crate::socket::encode::{ArgsEncoder, Draft, EncodeError, ToArgs};
 use crate::socket::packet::{Packet, is_namespace, is_reserved};
 use crate::socket::reassembly::Reassembly;
 use crate::socket::write::{push_string, push_u64};
@@ -205,7 +205,7 @@ impl Frame {
             }
             None => INITIAL_CAPACITY,
         };
-        let mut message = Message::new(header(digit, namespace, json_len));
+        let mut message = Draft::new(header(digit, namespace, json_len));
         if let Some(id) = id {
             push_u64(&mut message.text, id);
         }
@@ -218,7 +218,7 @@ impl Frame {
         message.text.push(b']');
         message.check_lookalikes()?;
 
-        let Message { mut text, attachments, .. } = message;
+        let Draft { mut text, attachments, .. } = message;
         if attachments.is_empty() {
             return Ok(Self::from_text(text));
         }

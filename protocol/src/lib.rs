@@ -18,7 +18,7 @@
 //! 6. Wait for the next happening, at most until `poll_timeout`, and then call `handle_timeout`.
 //!
 //! Any order of these calls is legal, and a spurious one does nothing. Time that runs backwards stands still. What
-//! waits is counted and bounded by the `Config`s.
+//! waits is counted and bounded by the `EngineServerConfig`s.
 //!
 //! # Embedding it, by direction
 //!
@@ -28,14 +28,14 @@
 //! ## From the network to the core
 //!
 //! A WebSocket's messages go in as they are, text unchecked, by `handle_websocket`. Its opening and its end are told by
-//! `websocket_opened` and `websocket_closed`. Parsing of HTTP and of WebSocket frames is the embedder's, as are TLS,
+//! `handle_websocket_opened` and `handle_websocket_closed`. Parsing of HTTP and of WebSocket frames is the embedder's, as are TLS,
 //! names and proxies.
 //!
 //! * **Client.** A request that the core asked for ends in one of
-//!   [`handle_response`](client::Manager::handle_response) and [`request_failed`](client::Manager::request_failed). A
-//!   WebSocket that could not be opened ends in `request_failed`, or, if the server answered,
-//!   [`websocket_refused`](client::Manager::websocket_refused): the core makes an error of it that explains itself.
-//!   With [`transports`](engine::client::Config::transports) set to WebSocket there are no requests, and nothing but
+//!   [`handle_response`](client::Manager::handle_response) and [`handle_request_failed`](client::Manager::handle_request_failed). A
+//!   WebSocket that could not be opened ends in `handle_request_failed`, or, if the server answered,
+//!   [`handle_websocket_refused`](client::Manager::handle_websocket_refused): the core makes an error of it that explains itself.
+//!   With [`transports`](engine::client::EngineClientConfig::transports) set to WebSocket there are no requests, and nothing but
 //!   the WebSocket is needed.
 //! * **Server.** [`Router::route`](server::Router::route) answers a request, or says whose it is. For a new client,
 //!   [`Router::register`](server::Router::register) gives a session id, and
@@ -73,7 +73,7 @@
 //!   What is queued is still to be written: go on with `poll_transmit` until
 //!   [`has_output`](client::Manager::has_output) and [`poll_timeout`](client::Manager::poll_timeout) have nothing
 //!   more. A client is done for good when its [`status`](client::Manager::status) is
-//!   [`Idle`](client::Status::Idle); after a loss it dials again by itself, and what it wants done then comes out of
+//!   [`Idle`](client::ClientState::Idle); after a loss it dials again by itself, and what it wants done then comes out of
 //!   `poll_transmit` when the delay is over.
 //! * **Server.** Once a connection [`is_finished`](server::Connection::is_finished), forget it; once it is no longer
 //!   [`is_listed`](server::Connection::is_listed), take its id out of the router.
@@ -82,21 +82,21 @@
 //!
 //! ```
 //! use sansocket_protocol::engine::request::{RequestHead, RequestId};
-//! use sansocket_protocol::engine::server::{Body, Transmit, Wants};
-//! use sansocket_protocol::engine::config::Config;
+//! use sansocket_protocol::engine::server::{Body, ServerTransmit, Wants};
+//! use sansocket_protocol::engine::config::EngineServerConfig;
 //! use sansocket_protocol::frame::Frame;
 //! use sansocket_protocol::random::Random;
-//! use sansocket_protocol::server::{Connection, Event, Route, Router};
-//! use sansocket_protocol::socket::server::SocketEvent;
+//! use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
+//! use sansocket_protocol::socket::server::ServerSocketEvent;
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
 //! let now = Instant::ZERO; // the caller's clock
-//! let config = Arc::new(Config::default().path("/socket.io"));
+//! let config = Arc::new(EngineServerConfig::default().path("/socket.io"));
 //! let mut router = Router::new(config.clone(), Random::new([0; 32])); // 32 bytes of the caller's entropy
 //! let head = |method, target| RequestHead { method, target, headers: &[] };
 //! let body = |transmit| match transmit {
-//!     Some(Transmit::Respond { response, .. }) => String::from_utf8(response.body.to_vec()).unwrap(),
+//!     Some(ServerTransmit::Respond { response, .. }) => String::from_utf8(response.body.to_vec()).unwrap(),
 //!     other => panic!("{other:?}"),
 //! };
 //!
@@ -116,7 +116,7 @@
 //! assert_eq!(body(connection.poll_transmit()), "ok");
 //!
 //! // The application lets it in and greets it; both go out with the next poll.
-//! let Some(Event::Socket(SocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
+//! let Some(ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
 //! connection.accept(socket, "public-id").unwrap();
 //! connection.emit(socket, &Frame::event("/", "welcome", None, &("ada", 1)).unwrap()).unwrap();
 //! let _ = connection.handle_request(now, RequestId(3), &head("GET", &target));

@@ -115,8 +115,8 @@ impl Bucket {
     }
 }
 
-/// What happens to events that come faster than [`event_rate`](crate::socket::config::Config::event_rate), or to messages
-/// that come faster than [`message_rate`](crate::engine::config::Config::message_rate).
+/// What happens to events that come faster than [`event_rate`](crate::socket::config::SocketServerConfig::event_rate), or to messages
+/// that come faster than [`message_rate`](crate::engine::config::EngineServerConfig::message_rate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EventExcess {

@@ -5,13 +5,13 @@ mod support;
 use sansocket_protocol::engine::config::Overflow;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::config::Config;
+use sansocket_protocol::socket::config::SocketServerConfig;
 use sansocket_protocol::socket::server::SocketKey;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event_with_id, ms, quick};
 
 fn joined() -> (Server, WebSocket, SocketKey) {
-    let t = Server::socketio(quick(), Config::default()).accepting();
+    let t = Server::socketio(quick(), SocketServerConfig::default()).accepting();
     let (ws, socket) = t.joined();
     (t, ws, socket)
 }
@@ -161,7 +161,7 @@ fn large_ids_survive() {
 
 #[test]
 fn no_more_are_awaited_than_max_pending_acks() {
-    let t = Server::socketio(quick(), Config::default().max_pending_acks(2)).accepting();
+    let t = Server::socketio(quick(), SocketServerConfig::default().max_pending_acks(2)).accepting();
     let (ws, socket) = t.joined();
     ask(&t, socket, 0).unwrap();
     ask(&t, socket, 2).unwrap();
@@ -175,7 +175,7 @@ fn no_more_are_awaited_than_max_pending_acks() {
 
 #[test]
 fn a_socket_that_is_still_connecting_cannot_answer() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -186,7 +186,7 @@ fn a_socket_that_is_still_connecting_cannot_answer() {
 fn an_event_that_was_not_sent_awaits_nothing() {
     for overflow in [Overflow::Fail, Overflow::Drop] {
         let config = quick().max_payload(100).send_budget(100).overflow(overflow);
-        let t = Server::socketio(config, Config::default()).accepting();
+        let t = Server::socketio(config, SocketServerConfig::default()).accepting();
         let (ws, socket) = t.joined();
         t.writes(false);
         t.with(|c| c.emit(socket, support::event("/", &format!("[\"{}\"]", "x".repeat(100))))).unwrap();

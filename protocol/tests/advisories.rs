@@ -3,7 +3,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{Config, Origins};
+use sansocket_protocol::engine::config::{EngineServerConfig, Origins};
 use sansocket_protocol::engine::request::RequestHead;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Route, Router};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use support::{Server, ms};
 
 fn socketio() -> Server {
-    Server::socketio(Config::default(), socket::config::Config::default()).accepting()
+    Server::socketio(EngineServerConfig::default(), socket::config::SocketServerConfig::default()).accepting()
 }
 
 /// The client is closed because of that message, both where it is joined and where the client receives it.
@@ -32,7 +32,7 @@ fn closes_both_ends(message: &str) {
 
 #[test]
 fn cve_2020_36048_a_huge_post_is_refused_at_the_default_limit() {
-    assert_eq!(Config::default().max_payload, 1_000_000);
+    assert_eq!(EngineServerConfig::default().max_payload, 1_000_000);
     let t = socketio();
     t.open();
     // By its head, before anything is read.
@@ -96,7 +96,8 @@ fn cve_2020_28481_no_origin_is_let_in_by_default() {
 
 #[test]
 fn cve_2019_13611_origins_are_checked_on_both_transports() {
-    let config = Config::default().allowed_origins(Origins::List(vec!["https://good.example".into()]));
+    let config =
+        EngineServerConfig::default().allowed_origins(Origins::List(vec!["https://good.example".into()]));
     let t = Server::engine(config);
     let ask = |origin, transport| {
         let upgrade = [("connection", "Upgrade"), ("upgrade", "websocket"), ("origin", origin)];
@@ -234,8 +235,8 @@ fn cve_2016_10542_the_default_limit_of_a_websocket_message_is_small() {
 
 #[test]
 fn lesson_11_whoever_joins_nothing_is_closed() {
-    let sockets = socket::config::Config::default().connect_timeout(ms(1000));
-    let t = Server::socketio(Config::default(), sockets);
+    let sockets = socket::config::SocketServerConfig::default().connect_timeout(ms(1000));
+    let t = Server::socketio(EngineServerConfig::default(), sockets);
     let websocket = t.connect();
     websocket.send("3");
     t.advance_ms(1000);
@@ -256,11 +257,12 @@ fn lesson_4_a_request_is_answered_once_in_every_path() {
 #[test]
 fn cve_2024_47764_a_cookie_holds_an_id_that_needs_no_quoting() {
     // Whether its own name is one is checked where servers are built.
-    let config = Config::default().cookie(Some(sansocket_protocol::engine::config::Cookie::new("io")));
+    let config =
+        EngineServerConfig::default().cookie(Some(sansocket_protocol::engine::config::Cookie::new("io")));
     let t = Server::engine(config);
     let response = t.get("?EIO=4&transport=polling");
     response.expect_header("set-cookie", Some("io=SID; Path=/; HttpOnly; SameSite=Lax"));
-    let mut router = Router::new(Arc::new(Config::default()), Random::new([0; 32]));
+    let mut router = Router::new(Arc::new(EngineServerConfig::default()), Random::new([0; 32]));
     for bad in ["a;Domain=evil.example", "a\r\nset-cookie: b=c", "a b", "a,b", "\"a\""] {
         assert!(router.register(Some(bad.into()), |_| ()).is_err(), "{bad:?}");
     }

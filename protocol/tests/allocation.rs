@@ -5,8 +5,8 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use sansocket_protocol::engine::packet::Packet as EnginePacket;
-use sansocket_protocol::engine::payload::Decoder;
+use sansocket_protocol::engine::packet::EnginePacket;
+use sansocket_protocol::engine::payload::PayloadDecoder;
 use sansocket_protocol::engine::request::{Query, pairs};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
@@ -38,7 +38,7 @@ fn decode_all(input: &str) {
     within("engine::Packet::decode", len, 1, || drop(EnginePacket::decode(given)));
     let given = text();
     // One packet after the other, as the machine takes them: each has a copy of its own, if it is small.
-    within("payload::Decoder", len, 2, || Decoder::new(given).for_each(drop));
+    within("payload::Decoder", len, 2, || PayloadDecoder::new(given).for_each(drop));
     within("Args::from_json", len, 8, || drop(Args::from_json(input, vec![])));
     within("Args::from_json, with attachments", len, 8, || {
         drop(Args::from_json(input, vec![Bytes::new(), Bytes::new()]));

@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{Config, Overflow};
+use sansocket_protocol::engine::config::{EngineServerConfig, Overflow};
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket;
@@ -10,13 +10,16 @@ use sansocket_protocol::socket::server::SocketKey;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event, event_with_id, ms};
 
-fn server(config: Config) -> Server {
-    Server::socketio(config.path("/socket.io").max_payload(1000), socket::config::Config::default())
-        .accepting()
+fn server(config: EngineServerConfig) -> Server {
+    Server::socketio(
+        config.path("/socket.io").max_payload(1000),
+        socket::config::SocketServerConfig::default(),
+    )
+    .accepting()
 }
 
 /// A socket whose client has stopped reading.
-fn stuck(config: Config) -> (Server, WebSocket, SocketKey) {
+fn stuck(config: EngineServerConfig) -> (Server, WebSocket, SocketKey) {
     let t = server(config.send_budget(1000));
     let (ws, socket) = t.joined();
     t.writes(false);
@@ -32,7 +35,7 @@ fn sized(bytes: usize) -> Frame {
 
 #[test]
 fn a_client_that_cannot_follow_is_closed() {
-    let (t, ws, socket) = stuck(Config::default());
+    let (t, ws, socket) = stuck(EngineServerConfig::default());
     t.with(|c| c.emit(socket, sized(600))).unwrap();
     t.with(|c| c.emit(socket, sized(400))).unwrap();
     assert_eq!(t.with(|c| c.emit(socket, sized(11))), Err(SendError::Full));
@@ -45,7 +48,7 @@ fn a_client_that_cannot_follow_is_closed() {
 
 #[test]
 fn or_the_send_fails() {
-    let (t, ws, socket) = stuck(Config::default().overflow(Overflow::Fail));
+    let (t, ws, socket) = stuck(EngineServerConfig::default().overflow(Overflow::Fail));
     t.with(|c| c.emit(socket, sized(1000))).unwrap();
     assert_eq!(t.with(|c| c.emit(socket, sized(11))), Err(SendError::Full));
     t.expect_alive();
@@ -58,7 +61,7 @@ fn or_the_send_fails() {
 
 #[test]
 fn or_the_message_is_dropped() {
-    let (t, ws, socket) = stuck(Config::default().overflow(Overflow::Drop));
+    let (t, ws, socket) = stuck(EngineServerConfig::default().overflow(Overflow::Drop));
     assert_eq!(t.with(|c| c.offer(socket, sized(1000))), Ok(true));
     t.with(|c| c.emit(socket, sized(11))).unwrap();
     assert_eq!(t.with(|c| c.offer(socket, sized(11))), Ok(false), "who asks is told");
@@ -70,7 +73,7 @@ fn or_the_message_is_dropped() {
 
 #[test]
 fn one_message_of_any_size_passes_when_nothing_waits() {
-    let (t, ws, socket) = stuck(Config::default());
+    let (t, ws, socket) = stuck(EngineServerConfig::default());
     t.with(|c| c.emit(socket, sized(5000))).unwrap();
     assert_eq!(ws.next().unwrap().len(), 5000);
     t.expect_alive();
@@ -78,7 +81,7 @@ fn one_message_of_any_size_passes_when_nothing_waits() {
 
 #[test]
 fn a_stale_socket_does_not_overflow_anything() {
-    let (t, ws, socket) = stuck(Config::default());
+    let (t, ws, socket) = stuck(EngineServerConfig::default());
     ws.send("40/b,");
     t.with(|c| c.emit(socket, sized(950))).unwrap();
     ws.send("41");
@@ -90,7 +93,7 @@ fn a_stale_socket_does_not_overflow_anything() {
 
 #[test]
 fn a_drain_is_not_cut_short_by_who_sends_too_late() {
-    let t = Server::engine(Config::default().max_payload(1000).send_budget(1000));
+    let t = Server::engine(EngineServerConfig::default().max_payload(1000).send_budget(1000));
     t.open();
     t.send(&"x".repeat(900));
     t.with(|c| c.close(sansocket_protocol::error::CloseReason::ForcedClose));
@@ -101,7 +104,9 @@ fn a_drain_is_not_cut_short_by_who_sends_too_late() {
 
 #[test]
 fn many_small_messages_are_not_free() {
-    let t = Server::engine(Config::default().max_payload(1000).send_budget(19_300).overflow(Overflow::Fail));
+    let t = Server::engine(
+        EngineServerConfig::default().max_payload(1000).send_budget(19_300).overflow(Overflow::Fail),
+    );
     t.open();
     let empty = Frame::text_message("");
     let sent = (0..1000).take_while(|_| t.with(|c| c.send(&empty)).is_ok()).count();
@@ -110,8 +115,8 @@ fn many_small_messages_are_not_free() {
 
 #[test]
 fn frames_behind_a_connect_reply_count() {
-    let config = Config::default().max_payload(1000).send_budget(1000).overflow(Overflow::Fail);
-    let t = Server::socketio(config, socket::config::Config::default());
+    let config = EngineServerConfig::default().max_payload(1000).send_budget(1000).overflow(Overflow::Fail);
+    let t = Server::socketio(config, socket::config::SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -125,8 +130,8 @@ fn frames_behind_a_connect_reply_count() {
 
 #[test]
 fn small_frames_behind_a_connect_reply_are_not_free() {
-    let config = Config::default().max_payload(1000).send_budget(2030).overflow(Overflow::Fail);
-    let t = Server::socketio(config, socket::config::Config::default());
+    let config = EngineServerConfig::default().max_payload(1000).send_budget(2030).overflow(Overflow::Fail);
+    let t = Server::socketio(config, socket::config::SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -143,7 +148,7 @@ fn small_frames_behind_a_connect_reply_are_not_free() {
 
 #[test]
 fn a_volatile_message_leaves_at_once_or_not_at_all() {
-    let t = server(Config::default());
+    let t = server(EngineServerConfig::default());
     t.open();
     t.post("40").expect("200 ok");
     t.poll().expect_body(r#"40{"sid":"S1"}"#);
@@ -163,14 +168,14 @@ fn a_volatile_message_leaves_at_once_or_not_at_all() {
 }
 
 fn server_joined() -> ((Server, WebSocket), SocketKey) {
-    let t = server(Config::default());
+    let t = server(EngineServerConfig::default());
     let (ws, socket) = t.joined();
     ((t, ws), socket)
 }
 
 #[test]
 fn the_owner_is_given_no_more_than_64_kib_ahead() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.writes(false);
     for _ in 0..10 {
@@ -184,30 +189,36 @@ fn the_owner_is_given_no_more_than_64_kib_ahead() {
 
 #[test]
 fn over_half_the_budget_no_event_is_dispatched_but_answers_are() {
-    let (t, ws, socket) = stuck(Config::default());
+    let (t, ws, socket) = stuck(EngineServerConfig::default());
     let ask = event_with_id("/", r#"["ask"]"#, Some(0));
     t.with(|c| c.emit_with_ack(socket, &ask, 0, Instant::FAR_FUTURE)).unwrap();
     t.with(|c| c.emit(socket, sized(600))).unwrap();
-    assert!(!t.with(|c| c.has_room()));
+    assert!(!t.with(|c| c.has_capacity()));
     ws.send(r#"42["waits"]"#);
     t.expect_events(&[]);
     ws.send("430[]");
     t.expect_events(&["ack / 0 []"]);
     t.writes(true);
     t.expect_events(&[r#"event / ["waits"]"#]);
-    assert!(t.with(|c| c.has_room()));
+    assert!(t.with(|c| c.has_capacity()));
 }
 
 /// Every event is answered with a hundred bytes.
 fn echo() -> Server {
-    use sansocket_protocol::server::Event;
-    use sansocket_protocol::socket::server::SocketEvent;
-    let config = Config::default().max_payload(1000).send_budget(2000);
-    Server::socketio(config, socket::config::Config::default()).application(|c, event| match event {
-        Event::Socket(SocketEvent::Connect { socket, .. }) => c.accept(*socket, "S1").unwrap(),
-        Event::Socket(SocketEvent::Event { socket, .. }) => c.emit(*socket, sized(100)).unwrap(),
-        _ => {}
-    })
+    use sansocket_protocol::server::ServerEvent;
+    use sansocket_protocol::socket::server::ServerSocketEvent;
+    let config = EngineServerConfig::default().max_payload(1000).send_budget(2000);
+    Server::socketio(config, socket::config::SocketServerConfig::default()).application(
+        |c, event| match event {
+            ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) => {
+                c.accept(*socket, "S1").unwrap()
+            }
+            ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => {
+                c.emit(*socket, sized(100)).unwrap()
+            }
+            _ => {}
+        },
+    )
 }
 
 #[test]
@@ -255,8 +266,9 @@ fn a_fast_echo_client_paces_itself() {
 // --- reading ------------------------------------------------------------------------------------------------------
 
 fn slow_handlers(receive_budget: usize) -> (Server, WebSocket, SocketKey) {
-    let sockets = socket::config::Config::default().max_attachments(1);
-    let config = Config::default().max_payload(500).receive_budget(receive_budget).pause_timeout(ms(5000));
+    let sockets = socket::config::SocketServerConfig::default().max_attachments(1);
+    let config =
+        EngineServerConfig::default().max_payload(500).receive_budget(receive_budget).pause_timeout(ms(5000));
     let t = Server::socketio(config, sockets).accepting();
     let (ws, socket) = t.joined();
     t.with(|c| c.hold(Some(socket)));
@@ -281,7 +293,7 @@ fn reading_pauses_when_the_budget_is_used_up() {
 
 #[test]
 fn a_post_is_not_answered_while_reading_pauses() {
-    let config = Config::default().max_payload(500).receive_budget(100);
+    let config = EngineServerConfig::default().max_payload(500).receive_budget(100);
     let t = Server::engine(config);
     t.open();
     t.with(|c| c.hold(None));
@@ -294,7 +306,7 @@ fn a_post_is_not_answered_while_reading_pauses() {
 
 #[test]
 fn a_withheld_post_is_answered_when_the_session_closes() {
-    let t = Server::engine(Config::default().receive_budget(100));
+    let t = Server::engine(EngineServerConfig::default().receive_budget(100));
     t.open();
     t.with(|c| c.hold(None));
     let post = t.post("4a");
@@ -357,8 +369,8 @@ fn one_legal_packet_alone_does_not_close_it() {
 
 #[test]
 fn asking_for_an_answer_lets_a_withheld_post_go() {
-    let config = Config::default().path("/socket.io").receive_budget(100);
-    let t = Server::socketio(config, socket::config::Config::default()).accepting();
+    let config = EngineServerConfig::default().path("/socket.io").receive_budget(100);
+    let t = Server::socketio(config, socket::config::SocketServerConfig::default()).accepting();
     t.open();
     t.post("40").expect("200 ok");
     let socket = t.socket("/");

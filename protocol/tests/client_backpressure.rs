@@ -1,13 +1,13 @@
 //! What waits in a client, on its way out and on its way in.
 
-use sansocket_protocol::client::{Config, Event, Manager, Status};
-use sansocket_protocol::engine::client::{Config as EngineConfig, Transmit, TransportKind};
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig};
+use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, TransportKind};
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::engine::request::RequestId;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{Auth, Config as SocketConfig, SocketKey};
+use sansocket_protocol::socket::client::{AuthSource, SocketClientConfig, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,25 +15,25 @@ use std::time::Duration;
 const OPEN: &str = r#"0{"sid":"s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
 
 fn says(client: &mut Manager, now: Instant, websocket: RequestId, text: &str) {
-    client.handle_websocket(now, websocket, Message::Text(text.to_string().into()));
+    client.handle_websocket(now, websocket, WireMessage::Text(text.to_string().into()));
 }
 
 /// Opens the session that is asked for, and joins the main namespace.
 fn join(client: &mut Manager, now: Instant) -> RequestId {
-    let Some(Transmit::OpenWebSocket { websocket, .. }) = client.poll_transmit() else { panic!() };
-    client.websocket_opened(now, websocket);
+    let Some(ClientTransmit::OpenWebSocket { websocket, .. }) = client.poll_transmit() else { panic!() };
+    client.handle_websocket_opened(now, websocket);
     says(client, now, websocket, OPEN);
     says(client, now, websocket, r#"40{"sid":"p"}"#);
     assert_eq!(written(client), 2);
     websocket
 }
 
-fn joined(engine: EngineConfig) -> (Manager, SocketKey, RequestId) {
+fn joined(engine: EngineClientConfig) -> (Manager, SocketKey, RequestId) {
     let engine = engine.transports([TransportKind::WebSocket]);
-    let sockets = SocketConfig::default().max_attachments(0);
-    let (config, random) = (Arc::new(Config::default()), Random::new([1; 32]));
+    let sockets = SocketClientConfig::default().max_attachments(0);
+    let (config, random) = (Arc::new(ReconnectConfig::default()), Random::new([1; 32]));
     let mut client = Manager::new(config, Arc::new(engine), random, Some(Arc::new(sockets)));
-    let socket = client.add("/", Auth::None).unwrap();
+    let socket = client.add("/", AuthSource::None).unwrap();
     client.connect(Instant::ZERO, socket);
     let websocket = join(&mut client, Instant::ZERO);
     (client, socket, websocket)
@@ -43,7 +43,7 @@ fn joined(engine: EngineConfig) -> (Manager, SocketKey, RequestId) {
 fn written(client: &mut Manager) -> usize {
     let mut bytes = 0;
     while let Some(transmit) = client.poll_transmit() {
-        if let Transmit::Write { message: Message::Text(text), .. } = transmit {
+        if let ClientTransmit::Write { message: WireMessage::Text(text), .. } = transmit {
             bytes += text.len();
         }
     }
@@ -52,7 +52,7 @@ fn written(client: &mut Manager) -> usize {
 
 #[test]
 fn no_more_is_given_out_than_the_owner_can_write() {
-    let (mut client, socket, _) = joined(EngineConfig::default());
+    let (mut client, socket, _) = joined(EngineClientConfig::default());
     let frame = Frame::event("/", "e", None, &"x".repeat(30_000)).unwrap();
     for _ in 0..10 {
         client.emit(Instant::ZERO, socket, &frame).unwrap();
@@ -72,11 +72,11 @@ fn no_more_is_given_out_than_the_owner_can_write() {
 
 #[test]
 fn an_event_that_waits_to_be_written_is_not_queued_again() {
-    let engine = EngineConfig::default().transports([TransportKind::WebSocket]);
-    let sockets = SocketConfig::default().retries(2).ack_timeout(Duration::from_secs(1));
-    let (config, random) = (Arc::new(Config::default()), Random::new([1; 32]));
+    let engine = EngineClientConfig::default().transports([TransportKind::WebSocket]);
+    let sockets = SocketClientConfig::default().retries(2).ack_timeout(Duration::from_secs(1));
+    let (config, random) = (Arc::new(ReconnectConfig::default()), Random::new([1; 32]));
     let mut client = Manager::new(config, Arc::new(engine), random, Some(Arc::new(sockets)));
-    let socket = client.add("/", Auth::None).unwrap();
+    let socket = client.add("/", AuthSource::None).unwrap();
     client.connect(Instant::ZERO, socket);
     let websocket = join(&mut client, Instant::ZERO);
     while client.poll_event().is_some() {}
@@ -108,7 +108,7 @@ fn an_event_that_waits_to_be_written_is_not_queued_again() {
 
 #[test]
 fn last_words_are_given_out_however_many_they_are() {
-    let (mut client, socket, _) = joined(EngineConfig::default());
+    let (mut client, socket, _) = joined(EngineClientConfig::default());
     let frame = Frame::event("/", "e", None, &"x".repeat(30_000)).unwrap();
     for _ in 0..10 {
         client.emit(Instant::ZERO, socket, &frame).unwrap();
@@ -124,7 +124,7 @@ fn last_words_are_given_out_however_many_they_are() {
 #[test]
 fn a_server_that_sends_more_than_is_handled_is_left_and_the_next_session_is_not() {
     let (mut client, socket, websocket) =
-        joined(EngineConfig::default().receive_budget(4_000).max_message(1_000));
+        joined(EngineClientConfig::default().receive_budget(4_000).max_message(1_000));
     let event = format!(r#"42["e","{}"]"#, "x".repeat(900));
     let ask = Frame::event("/", "q", Some(0), &()).unwrap();
     let mut now = Instant::ZERO;
@@ -136,18 +136,18 @@ fn a_server_that_sends_more_than_is_handled_is_left_and_the_next_session_is_not(
     }
     // A second budget is for the answer that is awaited.
     assert!((7..10).contains(&sent), "{sent}");
-    assert_eq!(client.status(), Status::Waiting);
+    assert_eq!(client.status(), ClientState::Waiting);
     while let Some(transmit) = client.poll_transmit() {
         drop(transmit);
     }
     now = now + Duration::from_secs(5);
     client.handle_timeout(now);
     join(&mut client, now);
-    assert_eq!(client.status(), Status::Open);
+    assert_eq!(client.status(), ClientState::Open);
     assert!(!client.wants_read());
     let mut reasons = Vec::new();
     while let Some(event) = client.poll_event() {
-        if let Event::Closed { closed, .. } = event {
+        if let ClientEvent::Closed { closed, .. } = event {
             reasons.push(closed.reason);
         }
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
 use support::Server;
@@ -10,7 +10,7 @@ use support::Server;
 const UNKNOWN: &str = r#"400 {"code":1,"message":"Session ID unknown"}"#;
 
 fn opened() -> Server {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.open();
     t
 }
@@ -65,7 +65,7 @@ fn a_client_that_does_not_come_is_waited_for_30_seconds() {
 
 #[test]
 fn a_websocket_drains_and_closes_without_a_code() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.send("a");
     close(&t);
@@ -77,7 +77,7 @@ fn a_websocket_drains_and_closes_without_a_code() {
 
 #[test]
 fn a_websocket_that_takes_nothing_is_waited_for_30_seconds() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.writes(false);
     t.send(&"x".repeat(70_000));
@@ -92,7 +92,7 @@ fn a_websocket_that_takes_nothing_is_waited_for_30_seconds() {
 
 #[test]
 fn a_websocket_that_takes_again_gets_the_rest() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.writes(false);
     t.send(&"x".repeat(70_000));
@@ -170,7 +170,7 @@ fn an_abort_ends_a_drain() {
 
 #[test]
 fn a_session_closed_before_its_websocket_opened_closes_it_when_it_does() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let request = t.begin_upgrade("?EIO=4&transport=websocket");
     close(&t);
     t.expect_events(&["closed forced close"]);
@@ -220,7 +220,7 @@ fn a_close_on_a_quiet_session_waits_its_whole_time() {
 
 #[test]
 fn what_the_peer_did_first_is_the_reason() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.listens(false);
     ws.send("4before");
@@ -237,8 +237,8 @@ fn what_the_peer_did_first_is_the_reason() {
 
 #[test]
 fn what_the_peer_sent_before_it_closed_is_answered() {
-    let t = Server::engine(Config::default()).application(|c, event| {
-        if matches!(event, sansocket_protocol::server::Event::Message(_)) {
+    let t = Server::engine(EngineServerConfig::default()).application(|c, event| {
+        if matches!(event, sansocket_protocol::server::ServerEvent::Message(_)) {
             c.send(Frame::text_message("answer")).unwrap();
         }
     });

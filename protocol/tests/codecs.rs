@@ -4,25 +4,25 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::engine::handshake::open_packet;
-use sansocket_protocol::engine::packet::{Message, Packet as EnginePacket};
-use sansocket_protocol::engine::payload::{Decoder, Encoder, SEPARATOR};
+use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
+use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
 use sansocket_protocol::engine::request::{Query, RequestHead, RequestId, pairs};
-use sansocket_protocol::engine::server::{Body, Transmit};
+use sansocket_protocol::engine::server::{Body, ServerTransmit};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::fuzzing;
-use sansocket_protocol::server::{Connection, Event};
+use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::packet::{Packet, PacketType};
-use sansocket_protocol::socket::server::SocketEvent;
+use sansocket_protocol::socket::server::ServerSocketEvent;
 use sansocket_protocol::time::Instant;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-fn text(message: &Message) -> Option<&Bytes> {
+fn text(message: &WireMessage) -> Option<&Bytes> {
     match message {
-        Message::Text(text) => Some(text),
-        Message::Binary(_) => None,
+        WireMessage::Text(text) => Some(text),
+        WireMessage::Binary(_) => None,
     }
 }
 
@@ -32,23 +32,25 @@ fn socket_packet(frame: &Frame) -> Packet {
     Packet::decode(text(&message).unwrap().clone(), 10).unwrap()
 }
 
-fn messages() -> impl Strategy<Value = Vec<Message>> {
-    let text = any::<String>().prop_map(|text| Message::Text(text.replace(char::from(SEPARATOR), "").into()));
-    let binary = prop::collection::vec(any::<u8>(), 0..100).prop_map(|bytes| Message::Binary(bytes.into()));
+fn messages() -> impl Strategy<Value = Vec<WireMessage>> {
+    let text =
+        any::<String>().prop_map(|text| WireMessage::Text(text.replace(char::from(SEPARATOR), "").into()));
+    let binary =
+        prop::collection::vec(any::<u8>(), 0..100).prop_map(|bytes| WireMessage::Binary(bytes.into()));
     prop::collection::vec(prop_oneof![text, binary], 1..10)
 }
 
 proptest! {
     #[test]
     fn a_payload_that_was_written_is_read_again(messages in messages()) {
-        let mut encoder = Encoder::default();
+        let mut encoder = PayloadEncoder::default();
         for message in &messages {
             match message {
-                Message::Text(text) => encoder.text(&[b"4", &text[..]].concat()),
-                Message::Binary(data) => encoder.binary(data),
+                WireMessage::Text(text) => encoder.text(&[b"4", &text[..]].concat()),
+                WireMessage::Binary(data) => encoder.binary(data),
             }
         }
-        let packets: Result<Vec<_>, _> = Decoder::new(encoder.finish()).collect();
+        let packets: Result<Vec<_>, _> = PayloadDecoder::new(encoder.finish()).collect();
         let expected: Vec<_> = messages.into_iter().map(EnginePacket::Message).collect();
         prop_assert_eq!(packets, Ok(expected));
     }
@@ -56,14 +58,14 @@ proptest! {
     #[test]
     fn messages_of_plain_engine_io_are_read_again(words in any::<String>(), data in any::<Vec<u8>>()) {
         let packet = EnginePacket::decode(Frame::text_message(&words).text().unwrap().clone());
-        prop_assert_eq!(packet, Ok(EnginePacket::Message(Message::Text(words.into()))));
+        prop_assert_eq!(packet, Ok(EnginePacket::Message(WireMessage::Text(words.into()))));
         let frame = Frame::binary_message(data.clone().into());
         prop_assert_eq!((frame.text(), frame.attachments()), (None, &[Bytes::from(data)][..]));
     }
 
     #[test]
     fn a_handshake_is_read_again(id in any::<String>(), may_upgrade in any::<bool>(), max in any::<u32>()) {
-        let packet = open_packet(&Config::default().max_payload(max as usize), &id, may_upgrade);
+        let packet = open_packet(&EngineServerConfig::default().max_payload(max as usize), &id, may_upgrade);
         let Ok(EnginePacket::Open(json)) = EnginePacket::decode(packet) else { panic!() };
         let upgrades: &[&str] = if may_upgrade { &["websocket"] } else { &[] };
         let expected = json!({
@@ -151,7 +153,7 @@ fn every_payload_of_up_to_three_bytes_is_what_it_must_be() {
     every_short_text((0..=255).filter(begins), fuzzing::engine::payload);
     // A body that begins otherwise is refused at its first packet; that needs no oracle.
     every_short_text((0..=255).filter(|byte| !begins(byte)), |body| {
-        let mut packets = Decoder::new(Bytes::copy_from_slice(body));
+        let mut packets = PayloadDecoder::new(Bytes::copy_from_slice(body));
         assert!(matches!(packets.next(), Some(Err(_))) && packets.next().is_none(), "{body:?}");
     });
 }
@@ -205,14 +207,14 @@ struct Told {
 
 impl Told {
     fn begin(transport: &str) -> Self {
-        let config = Arc::new(Config::default());
+        let config = Arc::new(EngineServerConfig::default());
         let connection = Connection::new(Instant::ZERO, config, "sid".into(), Some(Arc::default()));
         let mut told = Self { connection, requests: 0, events: vec![] };
         if transport == "polling" {
             told.request("GET", TARGET, &[]);
         } else {
             let id = told.request("GET", "/engine.io/?EIO=4&transport=websocket", &UPGRADE);
-            told.connection.websocket_opened(Instant::ZERO, id);
+            told.connection.handle_websocket_opened(Instant::ZERO, id);
         }
         told.look();
         told
@@ -229,7 +231,7 @@ impl Told {
 
     fn written(&mut self) {
         while let Some(transmit) = self.connection.poll_transmit() {
-            assert!(!matches!(transmit, Transmit::Abort { .. }), "{transmit:?}");
+            assert!(!matches!(transmit, ServerTransmit::Abort { .. }), "{transmit:?}");
         }
     }
 
@@ -245,7 +247,7 @@ impl Told {
                 Ok(EnginePacket::Message(message)) => message,
                 other => panic!("{other:?}"),
             },
-            None => Message::Text(packet.to_string().into()),
+            None => WireMessage::Text(packet.to_string().into()),
         };
         self.connection.handle_websocket(Instant::ZERO, RequestId(0), bytes);
         self.look();
@@ -255,10 +257,10 @@ impl Told {
         self.written();
         while let Some(event) = self.connection.poll_event() {
             self.events.push(match &event {
-                Event::Closed(closed) => format!("closed: {:?}", closed.reason),
+                ServerEvent::Closed(closed) => format!("closed: {:?}", closed.reason),
                 event => format!("{event:?}"),
             });
-            if let Event::Socket(SocketEvent::Connect { socket, .. }) = event {
+            if let ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) = event {
                 self.connection.accept(socket, "id").unwrap();
             }
         }

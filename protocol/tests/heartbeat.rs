@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use support::{Server, WebSocket, quick};
 
 fn connected() -> (Server, WebSocket) {
@@ -79,7 +79,7 @@ fn silence_ends_a_polling_session_whether_a_poll_waits_or_not() {
 
 #[test]
 fn the_defaults_are_25_and_20_seconds() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.advance_ms(24_999);
     ws.expect_nothing();

@@ -2,16 +2,16 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Config as Engine;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::socket::config::Config;
+use sansocket_protocol::socket::config::SocketServerConfig;
 use sansocket_protocol::socket::server::SocketKey;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event_with_id, quick};
 
 /// A connection with the sockets `/` and `/b`, of which the first is held.
 fn held() -> (Server, WebSocket, SocketKey, SocketKey) {
-    let t = Server::socketio(quick(), Config::default()).accepting();
+    let t = Server::socketio(quick(), SocketServerConfig::default()).accepting();
     let (ws, a) = t.joined();
     ws.send("40/b,");
     ws.expect(r#"40/b,{"sid":"S2"}"#);
@@ -47,12 +47,14 @@ fn events_that_come_later_do_not_overtake_those_that_wait() {
 
 #[test]
 fn one_event_for_each_release_when_every_handler_takes_its_time() {
-    let t = Server::socketio(quick(), Config::default()).application(|c, event| {
-        use sansocket_protocol::server::Event;
-        use sansocket_protocol::socket::server::SocketEvent;
+    let t = Server::socketio(quick(), SocketServerConfig::default()).application(|c, event| {
+        use sansocket_protocol::server::ServerEvent;
+        use sansocket_protocol::socket::server::ServerSocketEvent;
         match event {
-            Event::Socket(SocketEvent::Connect { socket, .. }) => c.accept(*socket, "S1").unwrap(),
-            Event::Socket(SocketEvent::Event { socket, .. }) => c.hold(Some(*socket)),
+            ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) => {
+                c.accept(*socket, "S1").unwrap()
+            }
+            ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => c.hold(Some(*socket)),
             _ => {}
         }
     });
@@ -166,7 +168,7 @@ fn holding_and_releasing_without_need_does_nothing() {
 
 #[test]
 fn plain_messages_are_held_all_together() {
-    let t = Server::engine(Engine::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.with(|c| c.hold(None));
     ws.send("4a");
@@ -178,7 +180,7 @@ fn plain_messages_are_held_all_together() {
 
 #[test]
 fn plain_messages_that_are_held_come_before_the_end() {
-    let t = Server::engine(Engine::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     t.with(|c| c.hold(None));
     ws.send("4a");

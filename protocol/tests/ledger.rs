@@ -4,24 +4,25 @@
 
 mod support;
 
-use sansocket_protocol::client::{self, Event as ClientEvent, Manager, Status};
+use sansocket_protocol::client;
+use sansocket_protocol::client::{ClientEvent, ClientState, Manager};
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::hub::Target;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::server::Event;
+use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::sim::{App, ClientId, Cut, Link, SessionId, World};
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::client::{Auth, SocketEvent as ClientSocketEvent, SocketKey};
-use sansocket_protocol::socket::server::{AckOutcome, SocketEvent};
+use sansocket_protocol::socket::client::{AuthSource, ClientSocketEvent, SocketKey};
+use sansocket_protocol::socket::server::{AckOutcome, ServerSocketEvent};
 use sansocket_protocol::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 use support::{Server, event, event_with_id, ms, quick};
 
-fn socketio(config: Config) -> Server {
-    Server::socketio(config, socket::config::Config::default()).accepting()
+fn socketio(config: EngineServerConfig) -> Server {
+    Server::socketio(config, socket::config::SocketServerConfig::default()).accepting()
 }
 
 // --- servers ------------------------------------------------------------------------------------------------------
@@ -49,7 +50,7 @@ fn a_heartbeat_due_during_an_upgrade_is_asked_and_answered() {
 /// A server answered every poll during an upgrade with a noop at once, and its client polled again at once.
 #[test]
 fn an_upgrade_that_hangs_releases_polls_now_and_then_and_no_oftener() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.open();
     let ws = t.candidate();
     ws.send("2probe");
@@ -89,7 +90,7 @@ fn a_session_whose_upgrade_is_never_finished_goes_with_its_client() {
 /// The session of an upgrade that failed was unusable: its polls were taken for those of one that had moved.
 #[test]
 fn a_session_goes_on_by_polling_when_its_upgrade_fails() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.open();
     let ws = t.candidate();
     ws.send("2probe");
@@ -106,7 +107,7 @@ fn a_session_goes_on_by_polling_when_its_upgrade_fails() {
 /// A payload encoder that was suspended in the middle forgot the separator when it went on.
 #[test]
 fn packets_of_a_poll_are_separated_however_they_came_to_wait() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.open();
     for text in ["a", "b"] {
         t.send(text);
@@ -123,7 +124,7 @@ fn packets_of_a_poll_are_separated_however_they_came_to_wait() {
 fn a_malformed_payload_ends_its_session_and_nothing_else() {
     for body in ["", "\x1e", "\x1e\x1e\x1e", "9", "4a\x1e", "4a\x1e\x1e4b", "b!", "b4\x1e4", "2:4a", "-1:4a"]
     {
-        let t = Server::engine(Config::default());
+        let t = Server::engine(EngineServerConfig::default());
         t.open();
         let post = t.post(body);
         assert!(!post.text().is_empty(), "{body:?}");
@@ -148,7 +149,7 @@ fn pongs_that_nobody_asked_for_do_not_close_a_session() {
 /// Each event was handled by a task of its own, so pipelined ones overtook each other.
 #[test]
 fn pipelined_events_are_told_in_order_whatever_waits_between() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     let (ws, socket) = t.joined();
     t.with(|c| c.hold(Some(socket)));
     for number in 0..20 {
@@ -164,7 +165,7 @@ fn pipelined_events_are_told_in_order_whatever_waits_between() {
 /// A queue of 128 packets made a burst of emits fail, however small they were.
 #[test]
 fn a_burst_of_small_events_is_no_slow_consumer() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     let (ws, socket) = t.joined();
     t.writes(false);
     for number in 0..10_000 {
@@ -179,7 +180,7 @@ fn a_burst_of_small_events_is_no_slow_consumer() {
 /// Nothing bounded what waits for a client that does not read.
 #[test]
 fn a_client_that_does_not_read_is_cut_off_at_its_budget() {
-    let t = socketio(Config::default().send_budget(1 << 20));
+    let t = socketio(EngineServerConfig::default().send_budget(1 << 20));
     let (_ws, socket) = t.joined();
     t.writes(false);
     let data = "x".repeat(100_000);
@@ -193,7 +194,7 @@ fn a_client_that_does_not_read_is_cut_off_at_its_budget() {
 /// The public id of a socket was the secret of its session: whoever was told the one could act as the other.
 #[test]
 fn a_public_id_opens_no_session() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     t.open();
     t.post("40").expect("200 ok");
     t.poll().expect_body("40{\"sid\":\"S1\"}");
@@ -206,7 +207,7 @@ fn a_public_id_opens_no_session() {
 /// error.
 #[test]
 fn a_foreign_session_id_is_an_error_and_no_handshake() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     for sid in
         ["x", "lv_VI97HAXpY6yYWAAAC", "0000000000000000000000000000000000000000", "%00", "7f8e5b1c-uuid"]
     {
@@ -219,7 +220,8 @@ fn a_foreign_session_id_is_an_error_and_no_handshake() {
 /// A client that answers heartbeats and never joins a namespace stayed for ever.
 #[test]
 fn a_session_that_joins_nothing_is_closed_though_it_answers() {
-    let t = Server::socketio(quick(), socket::config::Config::default().connect_timeout(ms(1_000)));
+    let t =
+        Server::socketio(quick(), socket::config::SocketServerConfig::default().connect_timeout(ms(1_000)));
     let ws = t.connect();
     for _ in 0..3 {
         t.advance_ms(300);
@@ -233,7 +235,7 @@ fn a_session_that_joins_nothing_is_closed_though_it_answers() {
 /// A socket that was refused stayed in the tables of its namespace, and could not try again.
 #[test]
 fn a_refused_socket_leaves_nothing_behind_and_may_ask_again() {
-    let t = Server::socketio(Config::default(), socket::config::Config::default());
+    let t = Server::socketio(EngineServerConfig::default(), socket::config::SocketServerConfig::default());
     let ws = t.connect();
     for _ in 0..300 {
         ws.send("40");
@@ -248,7 +250,7 @@ fn a_refused_socket_leaves_nothing_behind_and_may_ask_again() {
 /// An acknowledgement that nobody ever sent was awaited for ever, and told nobody.
 #[test]
 fn an_ack_that_never_comes_ends_in_time_and_with_its_socket() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     let (ws, socket) = t.joined();
     for (id, wait) in [(0, 1_000), (2, 60_000)] {
         let deadline = t.now() + ms(wait);
@@ -265,7 +267,7 @@ fn an_ack_that_never_comes_ends_in_time_and_with_its_socket() {
 /// The number of attachments was not limited, and each is waited for.
 #[test]
 fn more_attachments_than_the_limit_end_the_connection_before_any_is_stored() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     let (ws, _) = t.joined();
     ws.send("4599999999-[\"e\"]");
     t.advance_ms(1);
@@ -276,7 +278,7 @@ fn more_attachments_than_the_limit_end_the_connection_before_any_is_stored() {
 /// One argument that is an array was taken for the list of arguments.
 #[test]
 fn an_array_as_the_only_argument_stays_one_argument() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     let (ws, socket) = t.joined();
     ws.send("42[\"e\",[1,2]]");
     t.expect_events(&["event / [\"e\",[1,2]]"]);
@@ -287,7 +289,7 @@ fn an_array_as_the_only_argument_stays_one_argument() {
 /// An interval with a fraction of a second was cut to whole seconds, and one of less became none.
 #[test]
 fn an_interval_of_less_than_a_second_is_what_clients_are_told() {
-    let config = Config::default().ping_interval(ms(2_750)).ping_timeout(ms(250));
+    let config = EngineServerConfig::default().ping_interval(ms(2_750)).ping_timeout(ms(250));
     let open = Server::engine(config).get("?EIO=4&transport=polling").text();
     assert!(open.contains(r#""pingInterval":2750,"pingTimeout":250,"#), "{open}");
 }
@@ -295,7 +297,7 @@ fn an_interval_of_less_than_a_second_is_what_clients_are_told() {
 /// An event without arguments was taken for a message whose text is the event's name.
 #[test]
 fn an_event_without_arguments_keeps_its_name_and_has_none() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     let (ws, _) = t.joined();
     ws.send(r#"42["ready"]"#);
     t.expect_events(&[r#"event / ["ready"]"#]);
@@ -304,7 +306,7 @@ fn an_event_without_arguments_keeps_its_name_and_has_none() {
 /// The limit of sixteen packets in one POST lost what came behind them, and the client was told that all was well.
 #[test]
 fn a_post_of_a_hundred_packets_is_taken_whole() {
-    let t = socketio(Config::default());
+    let t = socketio(EngineServerConfig::default());
     t.open();
     let _poll = t.poll();
     t.post("40").expect("200 ok");
@@ -343,12 +345,12 @@ impl App for Echo {
         });
     }
 
-    fn server_event(&mut self, world: &mut World, session: SessionId, event: Event) {
+    fn server_event(&mut self, world: &mut World, session: SessionId, event: ServerEvent) {
         match event {
-            Event::Socket(SocketEvent::Connect { socket, namespace, .. }) if !self.refuses => {
+            ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, .. }) if !self.refuses => {
                 world.server().accept(session, socket, &namespace).unwrap();
             }
-            Event::Socket(SocketEvent::Event { socket, args, ack }) => {
+            ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
                 self.server.push(args.get(0).unwrap());
                 if let (Some(id), Some(connection)) = (ack, world.server().connection(session)) {
                     connection.ack(socket, Frame::ack("/", id, &(self.server.len(),)).unwrap()).unwrap();
@@ -359,13 +361,14 @@ impl App for Echo {
     }
 }
 
-fn client(reconnection: client::Config) -> (World, Echo, ClientId, SocketKey) {
-    let config = Config::default().path("/socket.io").ping_interval(ms(2_000)).ping_timeout(ms(1_000));
+fn client(reconnection: client::ReconnectConfig) -> (World, Echo, ClientId, SocketKey) {
+    let config =
+        EngineServerConfig::default().path("/socket.io").ping_interval(ms(2_000)).ping_timeout(ms(1_000));
     let mut world = World::new(1, Arc::new(config), Arc::default(), true);
-    let engine = engine::client::Config::default().path("/socket.io").open_timeout(ms(3_000));
+    let engine = engine::client::EngineClientConfig::default().path("/socket.io").open_timeout(ms(3_000));
     let random = Random::new([3; 32]);
     let mut manager = Manager::new(Arc::new(reconnection), Arc::new(engine), random, Some(Arc::default()));
-    let socket = manager.add("/", Auth::None).unwrap();
+    let socket = manager.add("/", AuthSource::None).unwrap();
     let ada = world.add_client(manager, Link::default());
     world.client(ada).unwrap().connect(Instant::ZERO, socket);
     (world, Echo::default(), ada, socket)
@@ -381,7 +384,7 @@ fn ask(world: &mut World, ada: ClientId, socket: SocketKey, id: u64, patience: D
 /// `disconnect` did not end the loop that dials again.
 #[test]
 fn a_client_that_was_told_to_stop_dials_no_more() {
-    let (mut world, mut echo, ada, socket) = client(client::Config::default());
+    let (mut world, mut echo, ada, socket) = client(client::ReconnectConfig::default());
     world.run_until(Instant::from_millis(1_000), &mut echo);
     world.cut(ada, Cut { down: Duration::from_secs(600), ..Cut::now() });
     world.run_until(Instant::from_millis(10_000), &mut echo);
@@ -390,7 +393,7 @@ fn a_client_that_was_told_to_stop_dials_no_more() {
     echo.log.clear();
     world.run_until(Instant::from_millis(3_600_000), &mut echo);
     assert_eq!(echo.log, [""; 0]);
-    assert_eq!(world.client(ada).unwrap().status(), Status::Idle);
+    assert_eq!(world.client(ada).unwrap().status(), ClientState::Idle);
     assert_eq!(world.client(ada).unwrap().poll_timeout(), None);
 }
 
@@ -398,7 +401,7 @@ fn a_client_that_was_told_to_stop_dials_no_more() {
 /// client dialled as fast as it could.
 #[test]
 fn a_client_dials_with_a_delay_after_an_hour_without_a_server() {
-    let (mut world, mut echo, ada, _) = client(client::Config::default());
+    let (mut world, mut echo, ada, _) = client(client::ReconnectConfig::default());
     world.cut(ada, Cut { down: Duration::from_secs(7_200), ..Cut::now() });
     world.run_until(Instant::from_millis(3_600_000), &mut echo);
     echo.log.clear();
@@ -410,7 +413,7 @@ fn a_client_dials_with_a_delay_after_an_hour_without_a_server() {
 /// The limit of tries ended one loop, and another began.
 #[test]
 fn a_client_gives_up_once_after_as_many_tries_as_it_may() {
-    let config = client::Config::default().reconnection_attempts(Some(3));
+    let config = client::ReconnectConfig::default().reconnection_attempts(Some(3));
     let (mut world, mut echo, ada, _) = client(config);
     world.cut(ada, Cut { down: Duration::from_secs(7_200), ..Cut::now() });
     world.run_until(Instant::from_millis(3_600_000), &mut echo);
@@ -420,7 +423,7 @@ fn a_client_gives_up_once_after_as_many_tries_as_it_may() {
 /// `connect` returned before the namespace was joined, and what was emitted then was lost.
 #[test]
 fn what_is_emitted_before_the_connection_arrives_in_order() {
-    let (mut world, mut echo, ada, socket) = client(client::Config::default());
+    let (mut world, mut echo, ada, socket) = client(client::ReconnectConfig::default());
     for id in 0..3 {
         ask(&mut world, ada, socket, id, ms(60_000));
         world.run_until(Instant::from_millis(30 * id), &mut echo);
@@ -434,7 +437,7 @@ fn what_is_emitted_before_the_connection_arrives_in_order() {
 /// was lost. Ids were drawn at random from a thousand.
 #[test]
 fn many_events_with_attachments_each_get_their_own_answer() {
-    let (mut world, mut echo, ada, socket) = client(client::Config::default());
+    let (mut world, mut echo, ada, socket) = client(client::ReconnectConfig::default());
     for id in 0..2_000 {
         ask(&mut world, ada, socket, id, ms(60_000));
     }
@@ -447,7 +450,7 @@ fn many_events_with_attachments_each_get_their_own_answer() {
 /// An acknowledgement that came too late, or whose connection was lost, was never told, and kept for ever.
 #[test]
 fn an_ack_of_a_client_is_told_too_late_or_lost() {
-    let (mut world, mut echo, ada, socket) = client(client::Config::default());
+    let (mut world, mut echo, ada, socket) = client(client::ReconnectConfig::default());
     world.run_until(Instant::from_millis(1_000), &mut echo);
     world.stall(ada, ms(400));
     ask(&mut world, ada, socket, 0, ms(100));
@@ -464,7 +467,7 @@ fn an_ack_of_a_client_is_told_too_late_or_lost() {
 /// there first when the machine woke up. (Ours, found by the simulation.)
 #[test]
 fn what_timed_out_asleep_is_not_sent_on_waking_up() {
-    let (mut world, mut echo, ada, socket) = client(client::Config::default());
+    let (mut world, mut echo, ada, socket) = client(client::ReconnectConfig::default());
     ask(&mut world, ada, socket, 0, ms(200));
     // Its CONNECT is on its way, and the answer will be there when it wakes up.
     world.run_until(Instant::from_millis(90), &mut echo);
@@ -478,7 +481,7 @@ fn what_timed_out_asleep_is_not_sent_on_waking_up() {
 /// A connection that was lost silently was noticed late, or not at all.
 #[test]
 fn a_silent_loss_is_noticed_by_both_sides_after_the_heartbeat() {
-    let (mut world, mut echo, ada, _) = client(client::Config::default());
+    let (mut world, mut echo, ada, _) = client(client::ReconnectConfig::default());
     world.run_until(Instant::from_millis(1_000), &mut echo);
     world.cut(ada, Cut { down: ms(10_000), ..Cut::silent() });
     world.run_until(Instant::from_millis(1_000 + 3_000 + 500), &mut echo);
@@ -491,7 +494,7 @@ fn a_silent_loss_is_noticed_by_both_sides_after_the_heartbeat() {
 /// A connection that broke between the header of a binary event and its attachment brought the client down.
 #[test]
 fn a_loss_inside_a_binary_event_takes_the_event_along_and_no_more() {
-    let (mut world, mut echo, ada, _) = client(client::Config::default());
+    let (mut world, mut echo, ada, _) = client(client::ReconnectConfig::default());
     world.run_until(Instant::from_millis(2_000), &mut echo);
     let when = sansocket_protocol::sim::When::Attachment { up: false };
     world.cut(ada, Cut { when, ..Cut::now() });
@@ -508,7 +511,7 @@ fn a_loss_inside_a_binary_event_takes_the_event_along_and_no_more() {
 /// After the end the client asked its closed connection again and again. Here nothing wants to be called any more.
 #[test]
 fn a_client_at_rest_costs_nothing() {
-    let (mut world, mut echo, ada, _) = client(client::Config::default().reconnection(false));
+    let (mut world, mut echo, ada, _) = client(client::ReconnectConfig::default().reconnection(false));
     world.run_until(Instant::from_millis(1_000), &mut echo);
     world.cut(ada, Cut::now());
     world.run_until(Instant::from_millis(2_000), &mut echo);

@@ -4,9 +4,9 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::hub::Limits;
+use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::socket;
 use sansocket_protocol::time::Instant;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use support::{Server, event_with_id};
 
 #[test]
 fn the_defaults_are_the_documented_ones() {
-    let config = Config::default();
+    let config = EngineServerConfig::default();
     assert_eq!(config.ping_interval, Duration::from_secs(25));
     assert_eq!(config.ping_timeout, Duration::from_secs(20));
     assert_eq!(config.upgrade_timeout, Duration::from_secs(10));
@@ -24,19 +24,19 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.send_budget, 4 << 20);
     assert_eq!(config.receive_budget, 1 << 20);
     assert_eq!(config.max_sessions, 1_000_000);
-    let sockets = socket::config::Config::default();
+    let sockets = socket::config::SocketServerConfig::default();
     assert_eq!(sockets.connect_timeout, Duration::from_secs(45));
     assert_eq!(sockets.max_attachments, 10);
     assert_eq!(sockets.max_namespaces, 100);
     assert_eq!(sockets.max_namespace_name, 512);
     assert_eq!(sockets.max_pending_acks, 10_000);
     // The hub's own tests show them at work.
-    let _ = Limits::default();
+    let _ = HubLimits::default();
 }
 
 #[test]
 fn max_sessions() {
-    let t = Server::engine(Config::default().max_sessions(2));
+    let t = Server::engine(EngineServerConfig::default().max_sessions(2));
     t.open();
     t.open();
     t.get("?EIO=4&transport=polling").expect(r#"503 {"code":4,"message":"Too many sessions"}"#);
@@ -47,7 +47,7 @@ fn max_sessions() {
 
 #[test]
 fn max_payload_of_a_post() {
-    let t = Server::engine(Config::default().max_payload(10));
+    let t = Server::engine(EngineServerConfig::default().max_payload(10));
     t.open();
     t.post("4123456789").expect("200 ok");
     t.post("41234567890").expect("413");
@@ -56,7 +56,7 @@ fn max_payload_of_a_post() {
 
 #[test]
 fn max_payload_of_a_websocket_message() {
-    let t = Server::engine(Config::default().max_payload(10));
+    let t = Server::engine(EngineServerConfig::default().max_payload(10));
     let ws = t.connect();
     ws.send("4123456789");
     t.expect_alive();
@@ -66,8 +66,8 @@ fn max_payload_of_a_websocket_message() {
 
 #[test]
 fn max_attachments() {
-    let sockets = socket::config::Config::default().max_attachments(2);
-    let t = Server::socketio(Config::default(), sockets).accepting();
+    let sockets = socket::config::SocketServerConfig::default().max_attachments(2);
+    let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
     let (ws, _) = t.joined();
     ws.send(r#"452-["e"]"#);
     ws.send("<01>");
@@ -79,12 +79,12 @@ fn max_attachments() {
 
 #[test]
 fn limits_without_bound_do_not_overflow() {
-    let sockets = socket::config::Config::default()
+    let sockets = socket::config::SocketServerConfig::default()
         .max_attachments(usize::MAX)
         .max_namespaces(usize::MAX)
         .max_pending_acks(usize::MAX)
         .connect_timeout(Duration::MAX);
-    let config = Config::default()
+    let config = EngineServerConfig::default()
         .max_payload(usize::MAX)
         .send_budget(usize::MAX)
         .receive_budget(usize::MAX)
@@ -103,12 +103,12 @@ fn limits_without_bound_do_not_overflow() {
 
 #[test]
 fn limits_of_nothing_let_nothing_through_and_break_nothing() {
-    let sockets = socket::config::Config::default()
+    let sockets = socket::config::SocketServerConfig::default()
         .max_attachments(0)
         .max_namespaces(0)
         .max_pending_acks(0)
         .connect_timeout(Duration::ZERO);
-    let config = Config::default()
+    let config = EngineServerConfig::default()
         .max_payload(0)
         .send_budget(0)
         .receive_budget(0)
@@ -130,7 +130,8 @@ fn limits_of_nothing_let_nothing_through_and_break_nothing() {
 
 #[test]
 fn a_small_packet_does_not_keep_a_large_body_alive() {
-    let t = Server::socketio(Config::default(), socket::config::Config::default()).accepting();
+    let t = Server::socketio(EngineServerConfig::default(), socket::config::SocketServerConfig::default())
+        .accepting();
     t.open();
     t.post("40").expect("200 ok");
     let socket = t.socket("/");
@@ -146,8 +147,8 @@ fn a_small_packet_does_not_keep_a_large_body_alive() {
 
 #[test]
 fn max_pending_acks_is_told_in_acks() {
-    let sockets = socket::config::Config::default().max_pending_acks(0);
-    let t = Server::socketio(Config::default(), sockets).accepting();
+    let sockets = socket::config::SocketServerConfig::default().max_pending_acks(0);
+    let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
     let (_ws, socket) = t.joined();
     let ask = event_with_id("/", r#"["ask"]"#, Some(0));
     let refused = t.with(|c| c.emit_with_ack(socket, &ask, 0, Instant::FAR_FUTURE));

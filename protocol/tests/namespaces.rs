@@ -3,16 +3,16 @@
 mod support;
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::config::Config;
+use sansocket_protocol::socket::config::SocketServerConfig;
 use support::{Server, event, quick};
 
-fn server(config: Config) -> Server {
+fn server(config: SocketServerConfig) -> Server {
     Server::socketio(quick(), config).accepting()
 }
 
 #[test]
 fn one_connection_joins_many() {
-    let t = server(Config::default());
+    let t = server(SocketServerConfig::default());
     let ws = t.connect();
     for at in 1..=20 {
         ws.send(&format!("40/room{at},"));
@@ -25,7 +25,7 @@ fn one_connection_joins_many() {
 
 #[test]
 fn more_than_max_namespaces_close_the_connection() {
-    let t = server(Config::default().max_namespaces(2));
+    let t = server(SocketServerConfig::default().max_namespaces(2));
     let ws = t.connect();
     ws.send("40");
     ws.send("40/a,");
@@ -36,7 +36,7 @@ fn more_than_max_namespaces_close_the_connection() {
 
 #[test]
 fn a_name_longer_than_max_namespace_name_closes_the_connection() {
-    let t = server(Config::default().max_namespace_name(5));
+    let t = server(SocketServerConfig::default().max_namespace_name(5));
     let ws = t.connect();
     ws.send("40/four,");
     t.expect_alive();
@@ -46,7 +46,7 @@ fn a_name_longer_than_max_namespace_name_closes_the_connection() {
 
 #[test]
 fn those_that_were_left_do_not_count() {
-    let t = server(Config::default().max_namespaces(1));
+    let t = server(SocketServerConfig::default().max_namespaces(1));
     let ws = t.connect();
     for _ in 0..50 {
         ws.send("40");
@@ -57,7 +57,7 @@ fn those_that_were_left_do_not_count() {
 
 #[test]
 fn those_whose_handlers_run_on_count_in_the_end() {
-    let t = server(Config::default().max_namespaces(1));
+    let t = server(SocketServerConfig::default().max_namespaces(1));
     let ws = t.connect();
     for _ in 0..2 {
         ws.send("40");
@@ -72,7 +72,7 @@ fn those_whose_handlers_run_on_count_in_the_end() {
 
 #[test]
 fn joining_again_gives_a_new_key_and_a_new_id() {
-    let t = server(Config::default());
+    let t = server(SocketServerConfig::default());
     let (ws, first) = t.joined();
     ws.send("41");
     ws.send("40");
@@ -87,7 +87,7 @@ fn joining_again_gives_a_new_key_and_a_new_id() {
 
 #[test]
 fn a_second_connect_closes_the_connection() {
-    let t = server(Config::default());
+    let t = server(SocketServerConfig::default());
     let (ws, _) = t.joined();
     ws.send("40");
     ws.expect_closed(None);
@@ -99,7 +99,7 @@ fn a_second_connect_closes_the_connection() {
 
 #[test]
 fn a_connect_that_is_being_decided_counts_as_joined() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -112,7 +112,7 @@ fn a_connect_that_is_being_decided_counts_as_joined() {
 
 #[test]
 fn a_decision_is_taken_once() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -125,7 +125,7 @@ fn a_decision_is_taken_once() {
 
 #[test]
 fn what_is_emitted_while_it_is_decided_follows_the_reply() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40/a,");
     let socket = t.socket("/a");
@@ -140,7 +140,7 @@ fn what_is_emitted_while_it_is_decided_follows_the_reply() {
 
 #[test]
 fn what_is_emitted_while_it_is_decided_is_dropped_with_a_refusal() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40/a,");
     let socket = t.socket("/a");
@@ -154,7 +154,7 @@ fn what_is_emitted_while_it_is_decided_is_dropped_with_a_refusal() {
 
 #[test]
 fn a_connection_that_ends_while_it_is_decided_tells_no_disconnect() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -169,7 +169,7 @@ fn a_connection_that_ends_while_it_is_decided_tells_no_disconnect() {
 
 #[test]
 fn a_connect_that_was_not_told_yet_is_not_told_after_the_end() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     t.listens(false);
     ws.send("40");

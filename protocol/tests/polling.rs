@@ -2,14 +2,14 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{Config, Cookie};
+use sansocket_protocol::engine::config::{Cookie, EngineServerConfig};
 use support::{Server, quick};
 
 const UNKNOWN: &str = r#"400 {"code":1,"message":"Session ID unknown"}"#;
 const BAD_REQUEST: &str = r#"400 {"code":3,"message":"Bad request"}"#;
 
 fn opened() -> Server {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.open();
     t
 }
@@ -38,7 +38,9 @@ fn the_handshake_answers_with_the_open_packet() {
 
 #[test]
 fn an_initial_packet_follows_in_the_same_body() {
-    let t = Server::engine(Config::default().initial_packet(Some("hi".to_string())).allow_upgrades(false));
+    let t = Server::engine(
+        EngineServerConfig::default().initial_packet(Some("hi".to_string())).allow_upgrades(false),
+    );
     t.get("?EIO=4&transport=polling").expect_body(
         "0{\"sid\":\"SID\",\"upgrades\":[],\"pingInterval\":25000,\"pingTimeout\":20000,\"maxPayload\":1000000}\x1e4hi",
     );
@@ -46,7 +48,7 @@ fn an_initial_packet_follows_in_the_same_body() {
 
 #[test]
 fn the_cookie_comes_with_the_first_response_only() {
-    let t = Server::engine(Config::default().cookie(Some(Cookie::new("io"))));
+    let t = Server::engine(EngineServerConfig::default().cookie(Some(Cookie::new("io"))));
     let open = t.get("?EIO=4&transport=polling");
     open.expect_header("set-cookie", Some("io=SID; Path=/; HttpOnly; SameSite=Lax"));
     let post = t.post("4x");
@@ -267,7 +269,7 @@ fn the_revision_must_stay_the_same() {
 
 #[test]
 fn the_path_is_a_prefix_and_the_last_of_duplicate_keys_counts() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     assert!(t.get("foo?EIO=3&EIO=4&transport=polling&sid=").text().starts_with("200 0{"));
     t.request("POST", "?EIO=4&transport=polling&sid=", &[])
         .expect(r#"400 {"code":2,"message":"Bad handshake method"}"#);

@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::rate::Rate;
 use sansocket_protocol::socket;
@@ -10,8 +10,8 @@ use sansocket_protocol::socket::config::EventExcess;
 use support::{Server, WebSocket};
 
 fn server(rate: Rate, excess: EventExcess) -> Server {
-    let sockets = socket::config::Config::default().event_rate(Some(rate)).event_excess(excess);
-    Server::socketio(Config::default().receive_budget(4096), sockets).accepting()
+    let sockets = socket::config::SocketServerConfig::default().event_rate(Some(rate)).event_excess(excess);
+    Server::socketio(EngineServerConfig::default().receive_budget(4096), sockets).accepting()
 }
 
 fn emit(websocket: &WebSocket, count: usize) {
@@ -136,7 +136,8 @@ fn too_many_events_close_the_connection_where_that_is_set() {
 }
 
 fn engine(rate: Rate, excess: EventExcess) -> Server {
-    let config = Config::default().receive_budget(4096).message_rate(Some(rate)).message_excess(excess);
+    let config =
+        EngineServerConfig::default().receive_budget(4096).message_rate(Some(rate)).message_excess(excess);
     Server::engine(config)
 }
 

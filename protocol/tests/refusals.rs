@@ -1,12 +1,12 @@
 //! What a client is told that is not let in, and what stands on every response.
 
-use sansocket_protocol::engine::config::{Config, Cors};
+use sansocket_protocol::engine::config::{Cors, EngineServerConfig};
 use sansocket_protocol::engine::request::{RequestHead, Response};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, RegisterError, Route, Router};
 use std::sync::Arc;
 
-fn router(config: Config) -> Router<u8> {
+fn router(config: EngineServerConfig) -> Router<u8> {
     Router::new(Arc::new(config), Random::new([0; 32]))
 }
 
@@ -25,7 +25,7 @@ fn head<'a>(websocket: bool) -> RequestHead<'a> {
 }
 
 fn grant(websocket: bool) -> Grant {
-    match router(Config::default()).route(&head(websocket)) {
+    match router(EngineServerConfig::default()).route(&head(websocket)) {
         Route::Open(grant) => grant,
         other => panic!("{other:?}"),
     }
@@ -51,7 +51,7 @@ fn the_application_refuses_in_its_words_or_in_those_of_the_reference() {
 
 #[test]
 fn an_id_that_cannot_be_used_is_refused() {
-    let mut router = router(Config::default());
+    let mut router = router(EngineServerConfig::default());
     router.register(Some("a".into()), |_| 1).unwrap();
     for id in ["a", "", "with blank", "ä"] {
         let error = router.register(Some(id.into()), |_| 2).unwrap_err();
@@ -65,7 +65,7 @@ fn an_id_that_cannot_be_used_is_refused() {
 
 #[test]
 fn a_preflight_allows_the_headers_it_was_asked_for() {
-    let router = router(Config::default().cors(Some(Cors::any())));
+    let router = router(EngineServerConfig::default().cors(Some(Cors::any())));
     let headers = [("access-control-request-headers", "x-token"), ("origin", "https://a.example")];
     let head = RequestHead { method: "OPTIONS", headers: &headers, ..head(false) };
     let Route::Reply(response) = router.route(&head) else { panic!("no reply") };
@@ -76,7 +76,7 @@ fn a_preflight_allows_the_headers_it_was_asked_for() {
 
 #[test]
 fn an_old_browser_is_told_not_to_look_for_scripts() {
-    let config = Config::default();
+    let config = EngineServerConfig::default();
     for (agent, status, told) in [
         ("Mozilla/4.0 (compatible;MSIE 8.0)", 200, true),
         ("Mozilla/5.0 (Windows NT 6.1; Trident/7.0; rv:11.0)", 200, true),

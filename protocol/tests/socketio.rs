@@ -4,9 +4,9 @@ mod support;
 
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::frame::Frame;
-use sansocket_protocol::server::{Connection, Event};
-use sansocket_protocol::socket::config::Config;
-use sansocket_protocol::socket::server::{SocketEvent, SocketKey};
+use sansocket_protocol::server::{Connection, ServerEvent};
+use sansocket_protocol::socket::config::SocketServerConfig;
+use sansocket_protocol::socket::server::{ServerSocketEvent, SocketKey};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,13 +16,13 @@ use support::{Server, WebSocket, ms, quick};
 /// `message-with-ack`, and knows two namespaces.
 fn suite(
     connection: &mut Connection,
-    event: &Event,
+    event: &ServerEvent,
     names: &mut BTreeMap<SocketKey, String>,
     joined: &mut u32,
 ) {
-    let Event::Socket(event) = event else { return };
+    let ServerEvent::Socket(event) = event else { return };
     match event {
-        SocketEvent::Connect { socket, namespace, auth } => {
+        ServerSocketEvent::Connect { socket, namespace, auth } => {
             if !matches!(&**namespace, "/" | "/custom") {
                 return connection.reject(*socket, "Invalid namespace", None).unwrap();
             }
@@ -33,7 +33,7 @@ fn suite(
             let auth: serde_json::Value = serde_json::from_slice(auth).unwrap();
             connection.emit(*socket, Frame::event(namespace, "auth", None, &(auth,)).unwrap()).unwrap();
         }
-        SocketEvent::Event { socket, args, ack } => {
+        ServerSocketEvent::Event { socket, args, ack } => {
             let namespace = &names[socket];
             match (args.event().as_deref(), ack) {
                 (Some("message"), _) => {
@@ -52,7 +52,7 @@ fn suite(
 
 fn server() -> Server {
     let names = Rc::new(RefCell::new((BTreeMap::new(), 0)));
-    Server::socketio(quick(), Config::default().connect_timeout(ms(1000))).application(
+    Server::socketio(quick(), SocketServerConfig::default().connect_timeout(ms(1000))).application(
         move |connection, event| {
             let (names, joined) = &mut *names.borrow_mut();
             suite(connection, event, names, joined);
@@ -99,7 +99,7 @@ fn an_unknown_namespace_is_refused_and_the_connection_stays() {
 
 #[test]
 fn a_refusal_may_carry_data() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40/x,");
     let socket = t.socket("/x");
@@ -132,12 +132,15 @@ fn without_a_connect_the_connection_is_closed() {
 
 #[test]
 fn a_refused_connect_does_not_stop_the_clock() {
-    let t = Server::socketio(sansocket_protocol::engine::config::Config::default(), Config::default())
-        .application(|connection, event| {
-            if let Event::Socket(SocketEvent::Connect { socket, .. }) = event {
-                connection.reject(*socket, "no", None).unwrap();
-            }
-        });
+    let t = Server::socketio(
+        sansocket_protocol::engine::config::EngineServerConfig::default(),
+        SocketServerConfig::default(),
+    )
+    .application(|connection, event| {
+        if let ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) = event {
+            connection.reject(*socket, "no", None).unwrap();
+        }
+    });
     let ws = t.connect();
     ws.send("40");
     ws.expect(r#"44{"message":"no"}"#);
@@ -290,7 +293,7 @@ fn headers_are_read_as_the_reference_reads_them() {
         ("40/CUSTOM,", "connect /CUSTOM"),
         ("40/%63ustom,", "connect /%63ustom"),
     ] {
-        let t = Server::socketio(quick(), Config::default());
+        let t = Server::socketio(quick(), SocketServerConfig::default());
         t.connect().send(packet);
         t.expect_events(&[heard]);
     }
@@ -410,7 +413,7 @@ fn what_closes_a_connection_that_has_joined() {
 
 #[test]
 fn an_event_behind_a_connect_that_is_not_answered_yet_closes() {
-    let t = Server::socketio(quick(), Config::default());
+    let t = Server::socketio(quick(), SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     ws.send(r#"42["e"]"#);

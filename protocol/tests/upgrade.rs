@@ -2,11 +2,11 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{Config, Transports};
+use sansocket_protocol::engine::config::{EngineServerConfig, Transports};
 use support::{Server, quick};
 
 fn opened() -> Server {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.open();
     t
 }
@@ -263,8 +263,10 @@ fn after_the_upgrade_polling_is_over_and_does_not_disturb() {
 
 #[test]
 fn a_server_without_upgrades_refuses_them() {
-    for config in [Config::default().allow_upgrades(false), Config::default().transports(Transports::POLLING)]
-    {
+    for config in [
+        EngineServerConfig::default().allow_upgrades(false),
+        EngineServerConfig::default().transports(Transports::POLLING),
+    ] {
         let t = Server::engine(config);
         t.get("?EIO=4&transport=polling").expect_body(
             r#"0{"sid":"SID","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#,
@@ -348,7 +350,7 @@ fn a_ping_that_no_poll_took_goes_out_behind_the_upgrade() {
 
 #[test]
 fn a_candidate_is_read_while_reading_pauses() {
-    let t = Server::engine(Config::default().receive_budget(100));
+    let t = Server::engine(EngineServerConfig::default().receive_budget(100));
     t.open();
     t.with(|c| c.hold(None));
     let post = t.post("4more than is handled");

@@ -1,8 +1,8 @@
 //! The vectors that other implementations may use, on ours. See `vectors/README.md`.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::{Message, Packet as EnginePacket, PacketError};
-use sansocket_protocol::engine::payload::{Decoder, Encoder};
+use sansocket_protocol::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
+use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder};
 use sansocket_protocol::socket::args::Args;
 use sansocket_protocol::socket::packet::{Packet, PacketType};
 use sansocket_protocol::socket::reassembly::Reassembly;
@@ -23,7 +23,7 @@ fn text(value: &Value) -> Bytes {
     Bytes::copy_from_slice(value.as_str().unwrap().as_bytes())
 }
 
-fn assert_engine_packet(packet: Result<EnginePacket, PacketError>, expected: &Value) {
+fn assert_engine_packet(packet: Result<EnginePacket, EnginePacketError>, expected: &Value) {
     let Ok(packet) = packet else {
         assert_eq!(expected["verdict"], "refuse", "{expected}");
         return;
@@ -35,14 +35,14 @@ fn assert_engine_packet(packet: Result<EnginePacket, PacketError>, expected: &Va
         EnginePacket::Close => ("close", &Bytes::new()),
         EnginePacket::Ping(data) => ("ping", data),
         EnginePacket::Pong(data) => ("pong", data),
-        EnginePacket::Message(Message::Text(data) | Message::Binary(data)) => ("message", data),
+        EnginePacket::Message(WireMessage::Text(data) | WireMessage::Binary(data)) => ("message", data),
         EnginePacket::Upgrade => ("upgrade", &Bytes::new()),
         EnginePacket::Noop => ("noop", &Bytes::new()),
         other => panic!("{other:?}"),
     };
     assert_eq!(expected["type"], kind, "{expected}");
     if expected["hex"].is_string() {
-        assert!(matches!(packet, EnginePacket::Message(Message::Binary(_))), "{expected}");
+        assert!(matches!(packet, EnginePacket::Message(WireMessage::Binary(_))), "{expected}");
         assert_eq!(data, &unhex(&expected["hex"]));
     } else {
         assert_eq!(data, expected["data"].as_str().unwrap_or_default());
@@ -60,7 +60,7 @@ fn engine_packets_are_what_the_vectors_say() {
 fn engine_payloads_are_what_the_vectors_say() {
     for vector in vectors(include_str!("vectors/engine-payloads.json")) {
         let body = if vector["hex"].is_string() { unhex(&vector["hex"]) } else { text(&vector["text"]) };
-        let packets: Vec<_> = Decoder::new(body).collect();
+        let packets: Vec<_> = PayloadDecoder::new(body).collect();
         let expected = vector["packets"].as_array().unwrap();
         assert_eq!(packets.len(), expected.len(), "{vector}");
         for (packet, expected) in packets.into_iter().zip(expected) {
@@ -72,7 +72,7 @@ fn engine_payloads_are_what_the_vectors_say() {
 #[test]
 fn engine_payloads_are_written_as_the_vectors_say() {
     for vector in vectors(include_str!("vectors/engine-payloads-to-write.json")) {
-        let mut encoder = Encoder::default();
+        let mut encoder = PayloadEncoder::default();
         for packet in vector["packets"].as_array().unwrap() {
             match packet["text"].as_str() {
                 Some(text) => encoder.text(text.as_bytes()),

@@ -2,11 +2,11 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Config;
+use sansocket_protocol::engine::config::EngineServerConfig;
 use support::{Server, WebSocket, quick};
 
 fn connected() -> (Server, WebSocket) {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let ws = t.connect();
     (t, ws)
 }
@@ -22,7 +22,7 @@ fn the_open_packet_comes_first_and_offers_no_upgrade() {
 
 #[test]
 fn a_handshake_is_refused_before_the_switch() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.begin_upgrade("?transport=websocket").expect("400 Unsupported protocol version");
     t.begin_upgrade("?EIO=4&transport=polling").expect("400 Bad request");
     t.begin_upgrade("?EIO=4&transport=websocket&sid=nope").expect("400 Session ID unknown");
@@ -101,7 +101,7 @@ fn text_that_is_no_utf8_has_a_close_code_of_its_own() {
 
 #[test]
 fn a_message_that_is_too_large_has_a_close_code_of_its_own() {
-    let t = Server::engine(Config::default().max_payload(5));
+    let t = Server::engine(EngineServerConfig::default().max_payload(5));
     let ws = t.connect();
     ws.send("41234");
     ws.send("<0102030405>");
@@ -149,7 +149,7 @@ fn a_second_websocket_does_not_disturb_the_session() {
 
 #[test]
 fn a_websocket_that_never_opens_is_given_up() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let request = t.begin_upgrade("?EIO=4&transport=websocket");
     t.advance_ms(9_999);
     t.expect_events(&[]);
@@ -161,7 +161,7 @@ fn a_websocket_that_never_opens_is_given_up() {
 
 #[test]
 fn while_a_websocket_opens_nothing_else_gets_in() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     let request = t.begin_upgrade("?EIO=4&transport=websocket");
     t.get("?EIO=4&transport=websocket&sid=SID").expect(r#"400 {"code":3,"message":"Bad request"}"#);
     t.poll().expect(r#"400 {"code":3,"message":"Bad request"}"#);
@@ -172,7 +172,7 @@ fn while_a_websocket_opens_nothing_else_gets_in() {
 
 #[test]
 fn a_websocket_that_fails_to_open_ends_the_session() {
-    let t = Server::engine(Config::default());
+    let t = Server::engine(EngineServerConfig::default());
     t.begin_upgrade("?EIO=4&transport=websocket").abort();
     t.expect_events(&["closed transport error | the request was aborted"]);
     t.expect_finished();

@@ -8,7 +8,7 @@
 //! After the address comes what it may use: `polling`, `websocket`, or `upgrade` from one to the other. `0x` begins
 //! bytes in hexadecimal; anything else is text. The server above answers with `text hello` and `bytes 00ff`.
 
-use sansocket_tokio::{ClientState, EngineClient, EngineClientSocket, Message, TransportKind};
+use sansocket_tokio::{ConnectionEvent, EngineClient, EngineClientSocket, Message, TransportKind};
 use std::error::Error;
 use std::sync::{Arc, OnceLock};
 
@@ -45,8 +45,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let _ = ended.set(reason);
             async {}
         })
-        .on_state(|state| {
-            if matches!(state, ClientState::Upgraded) {
+        .on_connection_event(|state| {
+            if matches!(state, ConnectionEvent::Upgraded) {
                 println!("upgraded");
             }
         })

@@ -11,62 +11,40 @@
 //! | the WebSocket frames | [`websocket`] |
 #![forbid(unsafe_code)]
 
-pub mod ack;
 mod adapter;
-mod broadcast;
-mod cell;
+mod base;
 pub mod client;
-mod connections;
-mod endpoint;
 pub mod engine;
-mod error;
-pub mod extract;
-mod files;
 pub mod handler;
-mod handshake;
-mod host;
 mod http;
-mod listener;
-mod namespace;
-mod options;
-mod outgoing;
-mod refused;
-pub mod runtime;
-mod served;
 mod server;
 mod session;
-mod signal;
-mod socket;
-mod sockets;
-mod stats;
-mod timer;
-mod tower;
-mod trace;
-mod typemap;
-mod unheard;
 pub mod websocket;
-mod worker;
-mod write_deadline;
 
-pub use ack::{Ack, IntoAck};
-pub use broadcast::Broadcast;
+pub use base::runtime;
+pub use handler::{ack, extract};
+
+pub use base::error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
+pub use base::runtime::Runtime;
+pub use client::client::Client;
 pub use client::{
-    Attempt, Client, ClientBuildError, ClientOptions, ClientSocket, ClientState, ConnectError, Dial,
-    EngineClientSocket, Events, Messages, ReceiveError, Received, Refused, TransportKind, Url, UrlError,
-    connect_to_any,
+    Attempt, ClientBuildError, ClientOptions, ClientSocket, ConnectError, Dial, EngineClientSocket, Events,
+    Messages, ReceiveError, Received, TransportKind, connect_to_any,
 };
-pub use endpoint::{Endpoint, Fallback, serve_connection};
-pub use error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
-pub use extract::{Auth, Data, DisconnectReason, Event, Extension, PeerAddr, State, TryData};
+pub use client::{ConnectionEvent, ServerAddr, ServerAddrError, ServerRefusal};
 pub use handler::Handler;
-pub use handshake::{Connection, Handshake};
-pub use http::ResponseBody;
-pub use listener::{Listening, Mount, Mounted};
-pub use namespace::{DynamicNamespace, Namespace};
-pub use options::{BuildError, Options};
-pub use refused::RefusedRequest;
-pub use runtime::Runtime;
-pub use sansocket_protocol::client::Status;
+pub use handler::ack::{Ack, IntoAck};
+pub use handler::extract::EventName;
+pub use handler::extract::{Auth, Data, DisconnectReason, Extension, PeerAddr, State, TryData};
+pub use http::endpoint::{Endpoint, Fallback, serve_connection};
+pub use http::handshake::ConnInfo;
+pub use http::handshake::Handshake;
+pub use http::listener::{Listening, Mount, Mounted};
+pub use http::refused::RefusedRequest;
+pub use http::tower::{LayeredService, ServerLayer, ServerService};
+pub use http::types::ResponseBody;
+pub use http::write_deadline::{WriteDeadline, raw_stream};
+pub use sansocket_protocol::client::ClientState;
 pub use sansocket_protocol::engine::config::{Cookie, Cors, Origins, Overflow, Transports};
 pub use sansocket_protocol::engine::request::RefusalCode;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
@@ -77,11 +55,13 @@ pub use sansocket_protocol::socket::config::EventExcess;
 pub use sansocket_protocol::socket::encode::{EncodeError, ToArgs};
 #[doc(hidden)]
 pub use serde::Serialize;
-pub use server::Server;
-pub use socket::Socket;
-pub use stats::{Refusals, Stats};
-pub use tower::{LayeredService, ServerLayer, ServerService};
-pub use write_deadline::{WriteDeadline, raw_stream};
+pub use server::broadcast::Broadcast;
+pub use server::namespace::{DynamicNamespace, Namespace};
+pub use server::options::{BuildError, Options};
+pub use server::server::Server;
+pub use server::socket::Socket;
+pub use session::stats::LimitCounts;
+pub use session::stats::Stats;
 
 #[doc(hidden)]
 pub use ::bytes::Bytes;

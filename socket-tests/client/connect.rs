@@ -1,11 +1,11 @@
 //! How a client comes into its namespaces, and how it is told that it does not.
 
 use crate::sansocket::{
-    Auth, Client, ClientSocket, ClientState, ConnectError, DisconnectReason, Refusal, Server, Socket,
+    Auth, Client, ClientSocket, ClientState, ConnectError, ConnectionEvent, DisconnectReason, Refusal,
+    Server, Socket,
 };
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
-use sansocket_protocol::client::Status;
 use sansocket_protocol::error::PeerError;
 use sansocket_runtime::websocket::{write_close, write_text};
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn a_refusal_is_told_with_its_message_and_data_and_is_not_asked_for_again(
         assert_eq!(refused.data::<Value>().unwrap(), json!({ "code": 42 }));
         lines.expect("the server refused: not today").await;
         soon(client.closed()).await;
-        assert_eq!(client.status(), Status::Idle);
+        assert_eq!(client.status(), ClientState::Idle);
         // Who asks later learns the same.
         let ConnectError::Refused(refused) = soon(closed.connected()).await.unwrap_err() else { panic!() };
         assert_eq!(refused.message(), "not today");
@@ -151,7 +151,7 @@ async fn connecting_in_vain_leaves_nothing_behind() {
         let error = soon(client.connect()).await.unwrap_err();
         assert!(matches!(error, ConnectError::Session { .. }), "{error:?}");
         soon(client.closed()).await;
-        assert_eq!(client.status(), Status::Idle);
+        assert_eq!(client.status(), ClientState::Idle);
         assert_eq!(relay.accepted() - before, 1, "{transports:?}");
     }
     // Nobody listens at all.
@@ -230,7 +230,7 @@ async fn who_starts_when_it_hears_of_a_failure_goes_on() {
             client.on_connect_error(async |socket: ClientSocket| socket.start());
             let error = soon(client.connect()).await.unwrap_err();
             assert!(matches!(error, ConnectError::Session { .. }), "{error:?}");
-            assert_ne!(client.status(), Status::Idle);
+            assert_ne!(client.status(), ClientState::Idle);
             relay.open();
             // With no more tries the handler begins anew with each failure.
             until("it has connected", || client.is_connected()).await;
@@ -248,7 +248,7 @@ async fn a_failed_connect_ends_nothing_that_others_have_begun() {
         let client = quick(relay.addr, transports).build().unwrap();
         client.start();
         soon(client.connect()).await.unwrap_err();
-        assert_ne!(client.status(), Status::Idle);
+        assert_ne!(client.status(), ClientState::Idle);
         relay.open();
         soon(client.connected()).await.unwrap();
 
@@ -291,8 +291,8 @@ async fn a_loss_that_is_not_told_yet_is_no_answer_to_who_connects() {
         let inner = slot.clone();
         let client = quick(addr, WEBSOCKET)
             .reconnection(reconnection)
-            .on_state(move |state| {
-                if let (ClientState::Open { .. }, Some(client)) = (state, inner.get()) {
+            .on_connection_event(move |state| {
+                if let (ConnectionEvent::Open { .. }, Some(client)) = (state, inner.get()) {
                     let client = client.clone();
                     let mut connect = Box::pin(async move { client.connect().await });
                     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -371,6 +371,6 @@ async fn a_connection_that_is_told_late_is_no_answer_to_who_connects_after_it() 
         let error = soon(&mut connecting).await.unwrap().unwrap_err();
         assert_eq!(matches!(error, ConnectError::Refused(_)), refused, "{error}");
         // Nobody has started it since.
-        until("nothing goes on", || client.status() == Status::Idle).await;
+        until("nothing goes on", || client.status() == ClientState::Idle).await;
     }
 }

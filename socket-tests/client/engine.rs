@@ -1,8 +1,8 @@
 //! Clients of plain Engine.IO.
 
 use crate::sansocket::{
-    ConnectError, DisconnectReason, EngineClient, EngineClientBuilder, EngineClientSocket, EngineServer,
-    EngineSocket, Message, ReceiveError, SendError, Status, TransportKind,
+    ClientState, ConnectError, DisconnectReason, EngineClient, EngineClientBuilder, EngineClientSocket,
+    EngineServer, EngineSocket, Message, ReceiveError, SendError, TransportKind,
 };
 use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET};
 use crate::suite::support::{Lines, Log, log, soon, until};
@@ -81,7 +81,7 @@ async fn a_session_opens_exchanges_messages_and_is_closed_by_the_client() {
         assert!(matches!(client.send("early"), Err(SendError::Disconnected)));
         soon(client.connect()).await.unwrap();
         lines.expect("open true").await;
-        assert_eq!(client.status(), Status::Open);
+        assert_eq!(client.status(), ClientState::Open);
         assert!(client.id().is_some());
         if transports == UPGRADE {
             until("it upgrades", || client.transport_name() == Some("websocket")).await;
@@ -127,7 +127,7 @@ async fn a_session_that_the_server_closes_is_over_after_its_last_message() {
         lines.expect("last words").await;
         lines.expect("closed: transport close").await;
         soon(client.closed()).await;
-        assert_eq!(client.status(), Status::Idle);
+        assert_eq!(client.status(), ClientState::Idle);
         assert!(matches!(soon(client.connected()).await, Err(ConnectError::Session { .. })));
     }
 }
@@ -196,7 +196,7 @@ async fn nobody_there_and_nothing_of_engine_io_are_told_apart() {
         let error = soon(client.connect()).await.unwrap_err();
         assert!(matches!(&error, ConnectError::Session { .. }), "{error:?}");
         assert_ne!(error.peer_error(), Some(&PeerError::RequestFailed), "{error}");
-        assert_eq!(client.status(), Status::Idle);
+        assert_eq!(client.status(), ClientState::Idle);
 
         // Another path than the server's.
         let client = builder(addr, transports).path("/socket.io").build().unwrap();
@@ -287,7 +287,7 @@ async fn a_session_that_is_told_late_is_no_answer_to_who_connects_after_it() {
         let client = client.clone();
         async move { client.connect().await }
     });
-    until("it dials", || client.status() == Status::Opening).await;
+    until("it dials", || client.status() == ClientState::Opening).await;
     open.send(()).unwrap();
     assert!(lines.next().await.starts_with("closed: transport "));
     lines.expect("at work").await;
@@ -295,7 +295,7 @@ async fn a_session_that_is_told_late_is_no_answer_to_who_connects_after_it() {
     relay.close();
     let error = soon(connecting).await.unwrap().unwrap_err();
     assert!(matches!(error, ConnectError::Session { .. }), "{error}");
-    until("nothing goes on", || client.status() == Status::Idle).await;
+    until("nothing goes on", || client.status() == ClientState::Idle).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a client's handlers may take and return, and when they run.
 
 use crate::sansocket::{
-    Ack, Args, Client, ClientBuilder, ClientSocket, Data, DisconnectReason, Event, Server, Socket, State,
+    Ack, Args, Client, ClientBuilder, ClientSocket, Data, DisconnectReason, EventName, Server, Socket, State,
     TryData,
 };
 use crate::suite::relay::{WEBSOCKET, quick};
@@ -41,7 +41,7 @@ async fn handlers_extract_the_arguments_in_any_shape() {
         .on("single", async |Data(text): Data<String>| text.len())
         .on("try", async |TryData(number): TryData<u32>| number.is_ok())
         .on("args", async |args: Args| args.len())
-        .on("event", async |Event(name): Event| name)
+        .on("event", async |EventName(name): EventName| name)
         .on("maybe", async |data: Option<Data<u32>>| data.map(|Data(number)| number))
         .on("state", async |State(number): State<u32>| number)
         .on("socket", async |socket: ClientSocket| socket.name().to_owned())
@@ -83,8 +83,10 @@ async fn handlers_extract_the_arguments_in_any_shape() {
 async fn every_event_is_seen_by_those_for_any_and_the_rest_by_the_fallback() {
     let (io, client, mut lines) = pair(|builder| builder).await;
     client
-        .on_any(async |State(log): State<Log>, Event(name): Event| log.note(format_args!("any {name}")))
-        .on_fallback(async |State(log): State<Log>, Event(name): Event| {
+        .on_any(async |State(log): State<Log>, EventName(name): EventName| {
+            log.note(format_args!("any {name}"))
+        })
+        .on_fallback(async |State(log): State<Log>, EventName(name): EventName| {
             log.note(format_args!("rest {name}"));
             "rest"
         })
@@ -320,7 +322,7 @@ async fn a_panic_in_the_hooks_harms_nobody() {
     let addr = serve(&io).await;
     let client = quick(addr, WEBSOCKET)
         .on_error(|_, _| panic!("in the error hook"))
-        .on_state(|_| panic!("in the state hook"))
+        .on_connection_event(|_| panic!("in the state hook"))
         .build()
         .unwrap();
     let (log, mut lines) = log();

@@ -1,6 +1,6 @@
 //! Servers that misbehave: a typed error, in bounded time and memory.
 
-use crate::sansocket::{AckError, ClientBuilder, ClientState, ConnectError, TransportKind};
+use crate::sansocket::{AckError, ClientBuilder, ConnectError, ConnectionEvent, TransportKind};
 use crate::suite::relay::{POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, soon, until};
 use sansocket_protocol::error::PeerError;
@@ -369,8 +369,8 @@ async fn malformed_frames_end_the_session_which_is_made_again() {
         })
         .await;
         let client = quick(addr, WEBSOCKET)
-            .on_state(move |state| {
-                if let ClientState::Closed { detail, .. } = state {
+            .on_connection_event(move |state| {
+                if let ConnectionEvent::Closed { detail, .. } = state {
                     log.note(format_args!("{detail:?}"));
                 }
             })
@@ -511,8 +511,8 @@ async fn connections_that_ended_between_two_requests_are_not_used_again() {
     let (log, mut lines) = log();
     let addr = forgetful(false, count.clone(), log.clone()).await;
     let client = quick(addr, POLLING)
-        .on_state(move |state| {
-            if let ClientState::Closed { .. } = state {
+        .on_connection_event(move |state| {
+            if let ConnectionEvent::Closed { .. } = state {
                 log.note("closed");
             }
         })
@@ -622,9 +622,11 @@ async fn an_upgrade_that_goes_wrong_leaves_the_session_where_it_is() {
         .await;
         let (log, mut lines) = log();
         let client = quick(addr, UPGRADE)
-            .on_state(move |state| match state {
-                ClientState::UpgradeFailed(_) => log.note("stays"),
-                ClientState::Upgraded | ClientState::Closed { .. } => log.note(format_args!("{state:?}")),
+            .on_connection_event(move |state| match state {
+                ConnectionEvent::UpgradeFailed(_) => log.note("stays"),
+                ConnectionEvent::Upgraded | ConnectionEvent::Closed { .. } => {
+                    log.note(format_args!("{state:?}"))
+                }
                 _ => {}
             })
             .build()

@@ -1,9 +1,10 @@
 //! How a client's connection ends, and when it comes back.
 
-use crate::sansocket::{AckError, Args, ClientSocket, ClientState, DisconnectReason, Server, Socket, State};
+use crate::sansocket::{
+    AckError, Args, ClientSocket, ClientState, ConnectionEvent, DisconnectReason, Server, Socket, State,
+};
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{Lines, Log, log, logged, serve, soon, until};
-use sansocket_protocol::client::Status;
 use sansocket_protocol::error::CloseReason;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -59,7 +60,7 @@ async fn a_servers_word_is_final_and_a_lost_connection_is_not() {
             lines.expect("io server disconnect").await;
         }
         soon(client.closed()).await;
-        assert_eq!(client.status(), Status::Idle);
+        assert_eq!(client.status(), ClientState::Idle);
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
         let id = client.id().unwrap();
@@ -242,8 +243,8 @@ async fn the_task_ends_wherever_the_client_is_dropped() {
             .reconnection_delay(Duration::from_secs(100))
             .reconnection_delay_max(Duration::from_secs(100))
             .state(token.clone())
-            .on_state(move |state| {
-                if let ClientState::Failed { retry_in, .. } = state {
+            .on_connection_event(move |state| {
+                if let ConnectionEvent::Failed { retry_in, .. } = state {
                     log.note(retry_in.is_some());
                 }
             })
@@ -251,7 +252,7 @@ async fn the_task_ends_wherever_the_client_is_dropped() {
             .unwrap();
         client.start();
         lines.expect("true").await;
-        assert_eq!(client.status(), Status::Waiting);
+        assert_eq!(client.status(), ClientState::Waiting);
         drop(client);
         until("the task has ended", || Arc::strong_count(&token) == 1).await;
         relay.open();
@@ -348,13 +349,13 @@ async fn the_states_are_told_in_order() {
     let relay = Relay::to(addr).await;
     let (log, mut lines) = log();
     let client = quick(relay.addr, UPGRADE)
-        .on_state(move |state| {
+        .on_connection_event(move |state| {
             log.note(match state {
-                ClientState::Dialing { attempt } => format!("dialing {attempt}"),
-                ClientState::Failed { retry_in, .. } => format!("failed {}", retry_in.is_some()),
-                ClientState::Open { attempt } => format!("open {attempt}"),
-                ClientState::Upgraded => "upgraded".to_owned(),
-                ClientState::Closed { reason, retry_in, .. } => format!(
+                ConnectionEvent::Dialing { attempt } => format!("dialing {attempt}"),
+                ConnectionEvent::Failed { retry_in, .. } => format!("failed {}", retry_in.is_some()),
+                ConnectionEvent::Open { attempt } => format!("open {attempt}"),
+                ConnectionEvent::Upgraded => "upgraded".to_owned(),
+                ConnectionEvent::Closed { reason, retry_in, .. } => format!(
                     "closed {} {}",
                     if *reason == CloseReason::ForcedClose { "here" } else { "there" },
                     retry_in.is_some()

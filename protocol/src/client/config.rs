@@ -5,7 +5,7 @@ use core::time::Duration;
 /// When a client dials again.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct ReconnectConfig {
     /// Whether it dials again after a failure or a loss. Default true.
     pub reconnection: bool,
     /// How often in a row, after the first try; `None` for ever. Default `None`.
@@ -22,7 +22,7 @@ pub struct Config {
     pub ask: bool,
 }
 
-impl Default for Config {
+impl Default for ReconnectConfig {
     fn default() -> Self {
         Self {
             reconnection: true,
@@ -38,7 +38,7 @@ impl Default for Config {
 macro_rules! setters {
     ($($name:ident: $kind:ty),* $(,)?) => {
         $(
-            #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+            #[doc = concat!("Sets [`ReconnectConfig::", stringify!($name), "`].")]
             #[must_use]
             pub fn $name(mut self, $name: $kind) -> Self {
                 self.$name = $name;
@@ -48,7 +48,7 @@ macro_rules! setters {
     };
 }
 
-impl Config {
+impl ReconnectConfig {
     setters! {
         reconnection: bool,
         reconnection_attempts: Option<u32>,

@@ -14,19 +14,20 @@ mod commands;
 mod event;
 mod sessions;
 
-pub use event::{Event, SessionEvent};
+pub use crate::client::manager::event::ClientEvent;
+pub use event::SessionEvent;
 
 use super::backoff::Backoff;
-use super::config::Config;
+use crate::client::config::ReconnectConfig;
 use crate::engine;
-use crate::engine::client::{Client as Engine, Transmit, TransportKind};
-use crate::engine::packet::Message;
+use crate::engine::client::{ClientSession, ClientTransmit, TransportKind};
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::frame::Frame;
 use crate::random::Random;
 use crate::socket;
-use crate::socket::client::{Client as Sockets, SocketKey};
+use crate::socket::client::{ClientSockets, SocketKey};
 use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -44,7 +45,7 @@ const IDS_PER_SESSION: u32 = 32;
 /// What a client is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Status {
+pub enum ClientState {
     /// Nothing: it was not asked to connect, was told to stop, or gave up.
     Idle,
     /// A session is being opened.
@@ -61,7 +62,7 @@ enum State {
     /// The owner is asked where to dial.
     Asking,
     Active {
-        engine: Box<Engine>,
+        engine: Box<ClientSession>,
         opened: bool,
     },
     Waiting {
@@ -74,7 +75,7 @@ enum State {
 #[allow(clippy::large_enum_variant)]
 enum Layer {
     /// Socket.IO.
-    Sockets(Sockets),
+    Sockets(ClientSockets),
     /// Plain Engine.IO: messages for the application. `wanted` says whether a session is.
     Messages { wanted: bool, inbound: usize, held: bool, events: VecDeque<SessionEvent> },
 }
@@ -96,42 +97,42 @@ enum Layer {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::client::{Config, Event, Manager};
-/// use sansocket_protocol::engine::client::{Config as EngineConfig, Transmit, TransportKind};
-/// use sansocket_protocol::engine::packet::Message;
+/// use sansocket_protocol::client::{ClientEvent, Manager, ReconnectConfig};
+/// use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, TransportKind};
+/// use sansocket_protocol::engine::packet::WireMessage;
 /// use sansocket_protocol::frame::Frame;
 /// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::socket::client::{Auth, SocketEvent};
+/// use sansocket_protocol::socket::client::{AuthSource, ClientSocketEvent};
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
-/// let engine = EngineConfig::default().path("/socket.io").transports([TransportKind::WebSocket]);
+/// let engine = EngineClientConfig::default().path("/socket.io").transports([TransportKind::WebSocket]);
 /// let random = Random::new([7; 32]); // from the caller's entropy
-/// let mut client = Manager::new(Arc::new(Config::default()), Arc::new(engine), random, Some(Arc::default()));
-/// let socket = client.add("/", Auth::None).unwrap();
+/// let mut client = Manager::new(Arc::new(ReconnectConfig::default()), Arc::new(engine), random, Some(Arc::default()));
+/// let socket = client.add("/", AuthSource::None).unwrap();
 /// client.connect(now, socket);
 /// client.emit(now, socket, &Frame::event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
 ///
 /// // The owner opens the WebSocket that is asked for, and the server speaks.
-/// let Some(Transmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };
+/// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };
 /// assert_eq!(target, "/socket.io/?EIO=4&transport=websocket");
-/// client.websocket_opened(now, websocket);
+/// client.handle_websocket_opened(now, websocket);
 /// let mut says = |client: &mut Manager, text: &'static str| {
-///     client.handle_websocket(now, websocket, Message::Text(text.into()));
+///     client.handle_websocket(now, websocket, WireMessage::Text(text.into()));
 /// };
 /// says(&mut client, r#"0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#);
 /// says(&mut client, r#"40{"sid":"public-id"}"#);
 /// says(&mut client, r#"42["hello","world"]"#);
 ///
 /// let mut written = Vec::new();
-/// while let Some(Transmit::Write { message: Message::Text(text), .. }) = client.poll_transmit() {
+/// while let Some(ClientTransmit::Write { message: WireMessage::Text(text), .. }) = client.poll_transmit() {
 ///     written.push(text);
 /// }
 /// assert_eq!(written, ["40", r#"42["early",1]"#]);
 ///
 /// let mut heard = Vec::new();
 /// while let Some(event) = client.poll_event() {
-///     if let Event::Socket(SocketEvent::Event { args, .. }) = event {
+///     if let ClientEvent::Socket(ClientSocketEvent::Event { args, .. }) = event {
 ///         heard.push(args.decode::<(String,)>().unwrap().0);
 ///     }
 /// }
@@ -139,13 +140,13 @@ enum Layer {
 /// ```
 #[derive(Debug)]
 pub struct Manager {
-    config: Arc<Config>,
-    engine_config: Arc<engine::client::Config>,
+    config: Arc<ReconnectConfig>,
+    engine_config: Arc<engine::client::EngineClientConfig>,
     random: Random,
     now: Instant,
     state: State,
     /// Sessions that are over for the application, with their numbers.
-    lingering: Vec<(u64, Engine)>,
+    lingering: Vec<(u64, ClientSession)>,
     layer: Layer,
     backoff: Backoff,
     /// Tries since the last session, this one included.
@@ -154,19 +155,19 @@ pub struct Manager {
     /// Sessions that were lost or could not be opened.
     ends: u64,
     websocket_worked: bool,
-    events: VecDeque<Event>,
+    events: VecDeque<ClientEvent>,
 }
 
 impl Manager {
     /// A client that does nothing yet. Without `sockets` it is plain Engine.IO.
     pub fn new(
-        config: Arc<Config>,
-        engine: Arc<engine::client::Config>,
+        config: Arc<ReconnectConfig>,
+        engine: Arc<engine::client::EngineClientConfig>,
         random: Random,
-        sockets: Option<Arc<socket::client::Config>>,
+        sockets: Option<Arc<socket::client::SocketClientConfig>>,
     ) -> Self {
         let layer = match sockets {
-            Some(config) => Layer::Sockets(Sockets::new(config)),
+            Some(config) => Layer::Sockets(ClientSockets::new(config)),
             None => Layer::Messages { wanted: false, inbound: 0, held: false, events: VecDeque::new() },
         };
         let backoff = Backoff::new(
@@ -194,17 +195,17 @@ impl Manager {
     // --- getters ----------------------------------------------------------------------------------------------
 
     /// What it is about.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ClientState {
         match &self.state {
-            State::Idle => Status::Idle,
-            State::Asking | State::Active { opened: false, .. } => Status::Opening,
-            State::Active { opened: true, .. } => Status::Open,
-            State::Waiting { .. } => Status::Waiting,
+            State::Idle => ClientState::Idle,
+            State::Asking | State::Active { opened: false, .. } => ClientState::Opening,
+            State::Active { opened: true, .. } => ClientState::Open,
+            State::Waiting { .. } => ClientState::Waiting,
         }
     }
 
     /// The session that is open or being opened.
-    pub fn engine(&self) -> Option<&Engine> {
+    pub fn engine(&self) -> Option<&ClientSession> {
         match &self.state {
             State::Active { engine, .. } => Some(engine),
             State::Idle | State::Asking | State::Waiting { .. } => None,
@@ -212,7 +213,7 @@ impl Manager {
     }
 
     /// The sockets; `None` for plain Engine.IO.
-    pub fn sockets(&self) -> Option<&Sockets> {
+    pub fn sockets(&self) -> Option<&ClientSockets> {
         match &self.layer {
             Layer::Sockets(sockets) => Some(sockets),
             Layer::Messages { .. } => None,
@@ -221,7 +222,7 @@ impl Manager {
 
     /// The transport of the session that is open.
     pub fn transport(&self) -> Option<TransportKind> {
-        self.engine().filter(|engine| engine.is_open()).map(Engine::transport)
+        self.engine().filter(|engine| engine.is_open()).map(ClientSession::transport)
     }
 
     /// Whether a socket is connected.
@@ -230,13 +231,13 @@ impl Manager {
     }
 
     /// Which connection of the socket this is, to be kept with an event that wants an answer: see
-    /// [`Sockets::connection`].
+    /// [`ClientSockets::connection`].
     pub fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
     }
 
-    /// How many sessions were lost or could not be opened so far. Each is told by [`Event::Closed`] or
-    /// [`Event::DialFailed`], perhaps later than the next command comes: who keeps this number with a command, and
+    /// How many sessions were lost or could not be opened so far. Each is told by [`ClientEvent::Closed`] or
+    /// [`ClientEvent::DialFailed`], perhaps later than the next command comes: who keeps this number with a command, and
     /// counts those events, knows which of them were before it.
     pub fn ends(&self) -> u64 {
         self.ends
@@ -258,8 +259,8 @@ impl Manager {
 
     /// Bytes that wait for the server, those included that wait for a connection.
     pub fn buffered(&self) -> usize {
-        let kept = self.sockets().map_or(0, Sockets::buffered);
-        kept.saturating_add(self.engine().map_or(0, Engine::buffered))
+        let kept = self.sockets().map_or(0, ClientSockets::buffered);
+        kept.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
     /// What the next event of a socket would wait behind: bytes that are queued on the connection, and its own that
@@ -267,12 +268,12 @@ impl Manager {
     /// that the server does not let in takes no room from the others.
     pub fn buffered_before(&self, socket: Option<SocketKey>) -> usize {
         let own = self.sockets().zip(socket).map_or(0, |(sockets, socket)| sockets.buffered_by(socket));
-        own.saturating_add(self.engine().map_or(0, Engine::buffered))
+        own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
     /// Whether less than half of the send budget is used by [what is before](Self::buffered_before) a socket, or
     /// with `None` plain Engine.IO: room for whoever waits before sending more.
-    pub fn has_room(&self, socket: Option<SocketKey>) -> bool {
+    pub fn has_capacity(&self, socket: Option<SocketKey>) -> bool {
         self.buffered_before(socket) <= self.engine_config.send_budget / 2
     }
 
@@ -323,35 +324,35 @@ impl Manager {
     }
 
     /// A request failed, or a WebSocket could not be opened: see
-    /// [`Engine::request_failed`](crate::engine::client::Client::request_failed).
-    pub fn request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+    /// [`ClientSession::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
+    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(request) {
-            engine.request_failed(now, request, error);
+            engine.handle_request_failed(now, request, error);
             self.settle(now);
         }
     }
 
     /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
-    pub fn websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
+    pub fn handle_websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(websocket) {
-            engine.websocket_refused(now, websocket, status, body);
+            engine.handle_websocket_refused(now, websocket, status, body);
             self.settle(now);
         }
     }
 
     /// The WebSocket is there.
-    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(websocket) {
-            engine.websocket_opened(now, websocket);
+            engine.handle_websocket_opened(now, websocket);
             self.settle(now);
         }
     }
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
-    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
+    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: WireMessage) {
         let now = self.tick_input(now);
         let message =
             self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
@@ -364,10 +365,10 @@ impl Manager {
 
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
-    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(websocket) {
-            engine.websocket_closed(now, websocket, error);
+            engine.handle_websocket_closed(now, websocket, error);
             self.settle(now);
         }
     }
@@ -439,20 +440,21 @@ impl Manager {
         }
     }
 
-    /// Answers [`Event::Dialing`] where [`Config::ask`] is set: dials, from now on with that path and query if they
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: dials, from now on with that path and query if they
     /// are given.
     pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
         let now = self.tick(now);
         if let Some((path, query)) = address {
-            self.engine_config =
-                Arc::new(engine::client::Config::clone(&self.engine_config).path(path).query(query));
+            self.engine_config = Arc::new(
+                engine::client::EngineClientConfig::clone(&self.engine_config).path(path).query(query),
+            );
         }
         if matches!(self.state, State::Asking) {
             self.start(now);
         }
     }
 
-    /// Answers [`Event::Dialing`] where [`Config::ask`] is set: there is no address. It counts as a try that failed.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: there is no address. It counts as a try that failed.
     pub fn dial_failed(&mut self, now: Instant) {
         let now = self.tick(now);
         if matches!(self.state, State::Asking) {
@@ -485,7 +487,7 @@ impl Manager {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next thing to do outside.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self) -> Option<ClientTransmit> {
         let mut transmit = None;
         // Last words come first: their WebSocket may be the one that the next session needs a file descriptor for.
         for (_, engine) in &mut self.lingering {
@@ -501,17 +503,17 @@ impl Manager {
     }
 
     /// The next thing that the application should know.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
         let event = self.events.pop_front().or_else(|| match &mut self.layer {
             Layer::Messages { held: true, .. } => None,
             Layer::Messages { inbound, events, .. } => {
                 let event = events.pop_front()?;
-                if let SessionEvent::Message(Message::Text(bytes) | Message::Binary(bytes)) = &event {
+                if let SessionEvent::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &event {
                     *inbound = inbound.saturating_sub(bytes.len().saturating_add(PER_EVENT));
                 }
-                Some(Event::Session(event))
+                Some(ClientEvent::Session(event))
             }
-            Layer::Sockets(sockets) => sockets.poll_event().map(Event::Socket),
+            Layer::Sockets(sockets) => sockets.poll_event().map(ClientEvent::Socket),
         });
         if event.is_some() {
             self.settle_pause(None);
@@ -521,7 +523,7 @@ impl Manager {
 
     /// Whether [`Manager::poll_transmit`] has something.
     pub fn has_transmit(&self) -> bool {
-        self.engine().is_some_and(Engine::has_transmit)
+        self.engine().is_some_and(ClientSession::has_transmit)
             || self.lingering.iter().any(|(_, engine)| engine.has_transmit())
     }
 
@@ -537,7 +539,7 @@ impl Manager {
             State::Active { engine, .. } => engine.poll_timeout(),
             State::Waiting { until } => Some(*until),
         };
-        let sockets = self.sockets().map(Sockets::poll_timeout).filter(|at| *at < Instant::FAR_FUTURE);
+        let sockets = self.sockets().map(ClientSockets::poll_timeout).filter(|at| *at < Instant::FAR_FUTURE);
         let lingering = self.lingering.iter().filter_map(|(_, engine)| engine.poll_timeout());
         lingering.chain(current).chain(sockets).min()
     }
@@ -569,7 +571,7 @@ impl Manager {
     }
 
     /// The session that a request or a WebSocket belongs to.
-    fn owner(&mut self, id: RequestId) -> Option<&mut Engine> {
+    fn owner(&mut self, id: RequestId) -> Option<&mut ClientSession> {
         let session = Self::session(id);
         if session == self.sessions {
             if let State::Active { engine, .. } = &mut self.state {
@@ -580,7 +582,10 @@ impl Manager {
     }
 
     /// Runs something on the sockets, and on the session if one is open.
-    fn with_sockets<T>(&mut self, run: impl FnOnce(&mut Sockets, Option<&mut Engine>) -> T) -> Option<T> {
+    fn with_sockets<T>(
+        &mut self,
+        run: impl FnOnce(&mut ClientSockets, Option<&mut ClientSession>) -> T,
+    ) -> Option<T> {
         let Layer::Sockets(sockets) = &mut self.layer else { return None };
         let engine = match &mut self.state {
             State::Active { engine, opened: true } => Some(&mut **engine),

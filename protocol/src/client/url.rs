@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Why a text is no address of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum UrlError {
+pub enum ServerAddrError {
     /// It does not begin with `http://`, `https://`, `ws://` or `wss://`.
     #[error("the address must begin with http://, https://, ws:// or wss://")]
     Scheme,
@@ -31,18 +31,18 @@ pub enum UrlError {
 /// every request; the path of those is a setting.
 ///
 /// ```
-/// use sansocket_protocol::client::Url;
+/// use sansocket_protocol::client::ServerAddr;
 ///
-/// let url = Url::parse("https://example.com/admin?token=a%20b")?;
+/// let url = ServerAddr::parse("https://example.com/admin?token=a%20b")?;
 /// assert_eq!((url.secure, &*url.host, url.port), (true, "example.com", 443));
 /// assert_eq!(url.namespace, "/admin");
 /// assert_eq!(url.query, [("token".to_string(), "a b".to_string())]);
 /// assert_eq!(url.authority(), "example.com");
-/// # Ok::<(), sansocket_protocol::client::UrlError>(())
+/// # Ok::<(), sansocket_protocol::client::ServerAddrError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Url {
+pub struct ServerAddr {
     /// Whether it is TLS (`https`, `wss`).
     pub secure: bool,
     /// The host's name or address; an IPv6 address without its brackets.
@@ -55,32 +55,32 @@ pub struct Url {
     pub query: Vec<(String, String)>,
 }
 
-impl Url {
+impl ServerAddr {
     /// Reads an address.
     ///
     /// # Errors
-    /// [`UrlError`].
-    pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(UrlError::Scheme)?;
+    /// [`ServerAddrError`].
+    pub fn parse(text: &str) -> Result<Self, ServerAddrError> {
+        let (scheme, rest) = text.trim().split_once("://").ok_or(ServerAddrError::Scheme)?;
         let secure = match &*scheme.to_ascii_lowercase() {
             "http" | "ws" => false,
             "https" | "wss" => true,
-            _ => return Err(UrlError::Scheme),
+            _ => return Err(ServerAddrError::Scheme),
         };
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(end);
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         if authority.contains('@') {
-            return Err(UrlError::Credentials);
+            return Err(ServerAddrError::Credentials);
         }
         let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or(UrlError::Host)?;
-            host.parse::<core::net::Ipv6Addr>().map_err(|_| UrlError::Host)?;
+            let (host, rest) = rest.split_once(']').ok_or(ServerAddrError::Host)?;
+            host.parse::<core::net::Ipv6Addr>().map_err(|_| ServerAddrError::Host)?;
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
-                None => return Err(UrlError::Host),
+                None => return Err(ServerAddrError::Host),
             }
         } else {
             let (host, port) = match authority.split_once(':') {
@@ -90,7 +90,7 @@ impl Url {
             let is_legal =
                 |char: char| char.is_alphanumeric() || matches!(char, '-' | '.' | '_') || !char.is_ascii();
             if host.is_empty() || !host.chars().all(is_legal) {
-                return Err(UrlError::Host);
+                return Err(ServerAddrError::Host);
             }
             (host, port)
         };
@@ -103,12 +103,12 @@ impl Url {
                 }
             }
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                port.parse().ok().filter(|port| *port > 0).ok_or(UrlError::Port)?
+                port.parse().ok().filter(|port| *port > 0).ok_or(ServerAddrError::Port)?
             }
-            Some(_) => return Err(UrlError::Port),
+            Some(_) => return Err(ServerAddrError::Port),
         };
         if path.contains(',') {
-            return Err(UrlError::Namespace);
+            return Err(ServerAddrError::Namespace);
         }
         let namespace = if path.is_empty() { "/" } else { path };
         let query = pairs(query).map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
@@ -128,7 +128,7 @@ impl Url {
     }
 }
 
-impl fmt::Display for Url {
+impl fmt::Display for ServerAddr {
     /// Without the query, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.secure { "https" } else { "http" };
@@ -136,9 +136,9 @@ impl fmt::Display for Url {
     }
 }
 
-impl fmt::Debug for Url {
+impl fmt::Debug for ServerAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Url({self})")
+        write!(f, "ServerAddr({self})")
     }
 }
 
@@ -146,8 +146,8 @@ impl fmt::Debug for Url {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Url {
-        Url::parse(text).unwrap()
+    fn parse(text: &str) -> ServerAddr {
+        ServerAddr::parse(text).unwrap()
     }
 
     #[test]
@@ -183,27 +183,27 @@ mod tests {
     #[test]
     fn what_is_no_address_says_why() {
         for (text, error) in [
-            ("localhost:3000", UrlError::Scheme),
-            ("ftp://h", UrlError::Scheme),
-            ("http://", UrlError::Host),
-            ("http://a b", UrlError::Host),
-            ("http://a\r\nb", UrlError::Host),
-            ("http://[::1", UrlError::Host),
-            ("http://[::1]x", UrlError::Host),
-            ("http://[zz]", UrlError::Host),
-            ("http://h:0", UrlError::Port),
-            ("http://h:65536", UrlError::Port),
-            ("http://h:+1", UrlError::Port),
-            ("http://::1", UrlError::Host),
-            ("http://user:password@h", UrlError::Credentials),
-            ("http://h/a,b", UrlError::Namespace),
+            ("localhost:3000", ServerAddrError::Scheme),
+            ("ftp://h", ServerAddrError::Scheme),
+            ("http://", ServerAddrError::Host),
+            ("http://a b", ServerAddrError::Host),
+            ("http://a\r\nb", ServerAddrError::Host),
+            ("http://[::1", ServerAddrError::Host),
+            ("http://[::1]x", ServerAddrError::Host),
+            ("http://[zz]", ServerAddrError::Host),
+            ("http://h:0", ServerAddrError::Port),
+            ("http://h:65536", ServerAddrError::Port),
+            ("http://h:+1", ServerAddrError::Port),
+            ("http://::1", ServerAddrError::Host),
+            ("http://user:password@h", ServerAddrError::Credentials),
+            ("http://h/a,b", ServerAddrError::Namespace),
         ] {
-            assert_eq!(Url::parse(text), Err(error), "{text}");
+            assert_eq!(ServerAddr::parse(text), Err(error), "{text}");
         }
     }
 
     #[test]
     fn an_address_is_shown_without_its_query() {
-        assert_eq!(alloc::format!("{:?}", parse("http://h/a?token=secret")), "Url(http://h/a)");
+        assert_eq!(alloc::format!("{:?}", parse("http://h/a?token=secret")), "ServerAddr(http://h/a)");
     }
 }

@@ -8,7 +8,7 @@
 //!      +--------------------------+----------------------------------------------> Closing ---+ queued is written
 //! ```
 //!
-//! HTTP and WebSockets are data here: [`Client::poll_transmit`] says which request is to be made or which WebSocket
+//! HTTP and WebSockets are data here: [`ClientSession::poll_transmit`] says which request is to be made or which WebSocket
 //! opened, under an id that the session chose; what becomes of it goes back in by `handle_*`. Any order of calls is
 //! legal, and a spurious one does nothing. [`crate::client::Manager`] puts Socket.IO and reconnection on top and
 //! is what adapters drive.
@@ -20,14 +20,16 @@ mod posting;
 mod transmit;
 mod upgrade;
 
-pub use self::config::{Config, ConfigError, TransportKind};
-pub use self::open::Handshake;
-pub use self::transmit::{Method, Transmit};
+pub use self::config::{ConfigError, TransportKind};
+pub use self::transmit::Method;
+pub use crate::engine::client::config::EngineClientConfig;
+pub use crate::engine::client::open::OpenPacket;
+pub use crate::engine::client::transmit::ClientTransmit;
 
 use self::upgrade::{Stage, Upgrade};
-use super::packet::{Message, Packet, PacketError};
 use super::payload;
 use super::request::RequestId;
+use crate::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
 use crate::error::{CloseReason, Closed, PeerError};
 use crate::frame::Frame;
 use crate::random::Random;
@@ -66,41 +68,41 @@ enum Transport {
 #[derive(Clone, Debug)]
 enum Outgoing {
     Pong,
-    Message(Message),
+    Message(WireMessage),
 }
 
 /// One Engine.IO session, seen from the client. See the [module](self).
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine::client::{Client, Config, Transmit, TransportKind};
-/// use sansocket_protocol::engine::packet::Message;
+/// use sansocket_protocol::engine::client::{ClientSession, ClientTransmit, EngineClientConfig, TransportKind};
+/// use sansocket_protocol::engine::packet::WireMessage;
 /// use sansocket_protocol::frame::Frame;
 /// use sansocket_protocol::random::Random;
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
-/// let config = Arc::new(Config::default().transports([TransportKind::WebSocket]));
-/// let mut session = Client::new(now, config, Random::new([7; 32]), 1, false);
-/// let Some(Transmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else { panic!() };
+/// let config = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
+/// let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, false);
+/// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else { panic!() };
 /// assert_eq!(target, "/engine.io/?EIO=4&transport=websocket");
 ///
-/// session.websocket_opened(now, websocket);
+/// session.handle_websocket_opened(now, websocket);
 /// let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
-/// session.handle_websocket(now, websocket, Message::Text(open.into()));
+/// session.handle_websocket(now, websocket, WireMessage::Text(open.into()));
 /// assert!(session.is_open());
-/// let message = session.handle_websocket(now, websocket, Message::Text("4hello".into()));
-/// assert_eq!(message, Some(Message::Text("hello".into())));
+/// let message = session.handle_websocket(now, websocket, WireMessage::Text("4hello".into()));
+/// assert_eq!(message, Some(WireMessage::Text("hello".into())));
 ///
 /// session.send(&Frame::text_message("hi"));
 /// assert!(matches!(
 ///     session.poll_transmit(),
-///     Some(Transmit::Write { message: Message::Text(text), .. }) if text == "4hi"
+///     Some(ClientTransmit::Write { message: WireMessage::Text(text), .. }) if text == "4hi"
 /// ));
 /// ```
 #[derive(Debug)]
-pub struct Client {
-    config: Arc<Config>,
+pub struct ClientSession {
+    config: Arc<EngineClientConfig>,
     random: Random,
     /// The latest time that was seen.
     now: Instant,
@@ -109,7 +111,7 @@ pub struct Client {
     order: Vec<TransportKind>,
     transport: Transport,
     upgrade: Option<Upgrade>,
-    handshake: Option<Handshake>,
+    handshake: Option<OpenPacket>,
     next_id: u64,
     /// The first GET, or the first WebSocket until it is there.
     opening: Option<RequestId>,
@@ -122,7 +124,7 @@ pub struct Client {
     paused: bool,
     /// It paused until now. How late it is, the next call that brings the time will say.
     resumed: bool,
-    control: VecDeque<Transmit>,
+    control: VecDeque<ClientTransmit>,
     out: VecDeque<Outgoing>,
     queued: usize,
     /// How many messages were queued so far.
@@ -134,13 +136,13 @@ pub struct Client {
     upgrade_failed: Option<PeerError>,
 }
 
-impl Client {
+impl ClientSession {
     /// A session that begins to open. Its requests and WebSockets are numbered from `first_id` on; at most 2^32 of
     /// them. With `websocket_first` it begins with a WebSocket if it may use one
-    /// ([`Config::remember_upgrade`] after a success).
+    /// ([`EngineClientConfig::remember_upgrade`] after a success).
     pub fn new(
         now: Instant,
-        config: Arc<Config>,
+        config: Arc<EngineClientConfig>,
         random: Random,
         first_id: u64,
         websocket_first: bool,
@@ -186,12 +188,12 @@ impl Client {
     // --- getters ----------------------------------------------------------------------------------------------
 
     /// The settings.
-    pub fn config(&self) -> &Arc<Config> {
+    pub fn config(&self) -> &Arc<EngineClientConfig> {
         &self.config
     }
 
     /// What the server said when the session opened.
-    pub fn handshake(&self) -> Option<&Handshake> {
+    pub fn handshake(&self) -> Option<&OpenPacket> {
         self.handshake.as_ref()
     }
 
@@ -241,14 +243,14 @@ impl Client {
     // --- what happened outside --------------------------------------------------------------------------------
 
     /// A request was answered, with the whole of the body. What comes back is to be given to
-    /// [`Client::handle_packet`] packet by packet, and then [`Client::end_response`] is to be called.
+    /// [`ClientSession::handle_packet`] packet by packet, and then [`ClientSession::end_response`] is to be called.
     pub fn begin_response(
         &mut self,
         now: Instant,
         request: RequestId,
         status: u16,
         body: Bytes,
-    ) -> Option<payload::Decoder> {
+    ) -> Option<payload::PayloadDecoder> {
         self.fire(now, false);
         self.forget(request);
         if self.opening == Some(request) && self.transport == Transport::Polling {
@@ -281,38 +283,46 @@ impl Client {
             return None;
         }
         self.reading = true;
-        Some(payload::Decoder::new(body))
+        Some(payload::PayloadDecoder::new(body))
     }
 
     /// One packet of a response. What comes back is a message for the layer above.
-    pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        packet: Result<EnginePacket, EnginePacketError>,
+    ) -> Option<WireMessage> {
         // The packet before it may have ended the transport; this one has nothing to say to the next.
         if self.reading { self.packet(now, packet) } else { None }
     }
 
-    fn packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
+    fn packet(
+        &mut self,
+        now: Instant,
+        packet: Result<EnginePacket, EnginePacketError>,
+    ) -> Option<WireMessage> {
         match (self.state, packet) {
             (State::Closed, _) => {}
-            (State::Opening { .. }, Ok(Packet::Open(json))) => self.open(now, &json),
+            (State::Opening { .. }, Ok(EnginePacket::Open(json))) => self.open(now, &json),
             (State::Opening { .. }, _) => self.fail(CloseReason::TransportError, Some(PeerError::Handshake)),
             // It has to know whom to close.
-            (State::Closing { .. }, Ok(Packet::Open(json))) if self.handshake.is_none() => {
-                self.handshake = Handshake::parse(&json).ok();
+            (State::Closing { .. }, Ok(EnginePacket::Open(json))) if self.handshake.is_none() => {
+                self.handshake = OpenPacket::parse(&json).ok();
                 if self.handshake.is_none() {
                     self.finish();
                 }
             }
-            (State::Closing { .. }, Ok(Packet::Close)) => self.finish(),
+            (State::Closing { .. }, Ok(EnginePacket::Close)) => self.finish(),
             (State::Closing { .. }, _) => {}
-            (State::Open, Ok(Packet::Message(message))) => return Some(message),
-            (State::Open, Ok(Packet::Ping(_))) => {
+            (State::Open, Ok(EnginePacket::Message(message))) => return Some(message),
+            (State::Open, Ok(EnginePacket::Ping(_))) => {
                 self.wind_up(now);
                 // A server that asks faster than it reads gets one answer.
                 if !self.out.iter().any(|item| matches!(item, Outgoing::Pong)) {
                     self.out.push_back(Outgoing::Pong);
                 }
             }
-            (State::Open, Ok(Packet::Close)) => self.fail(CloseReason::TransportClose, None),
+            (State::Open, Ok(EnginePacket::Close)) => self.fail(CloseReason::TransportClose, None),
             (State::Open, Ok(_)) => {}
             (State::Open, Err(error)) => self.fail(CloseReason::TransportError, Some(error.into())),
         }
@@ -331,7 +341,7 @@ impl Client {
 
     /// A request, or a WebSocket's handshake, came to nothing: for example [`PeerError::RequestFailed`] if the
     /// connection broke or could not be made, [`PeerError::TooLarge`] if the body passed its limit.
-    pub fn request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
         self.fire(now, false);
         self.forget(request);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
@@ -354,19 +364,19 @@ impl Client {
     }
 
     /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
-    pub fn websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
-        self.request_failed(now, websocket, open::refusal(status, body));
+    pub fn handle_websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
+        self.handle_request_failed(now, websocket, open::refusal(status, body));
     }
 
     /// The WebSocket is there.
-    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now, false);
         // It was given up just now, while it was being opened: it is to be closed, and not given up as well.
         self.forget(websocket);
         if self.opening == Some(websocket) && self.is_opening() {
             self.opening = None;
         } else if !self.begin_probe(websocket) && !self.is_on(websocket) || self.state == State::Closed {
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+            self.control.push_back(ClientTransmit::CloseWebSocket { websocket, code: None });
         }
     }
 
@@ -375,39 +385,39 @@ impl Client {
         &mut self,
         now: Instant,
         websocket: RequestId,
-        message: Message,
-    ) -> Option<Message> {
+        message: WireMessage,
+    ) -> Option<WireMessage> {
         self.fire(now, false);
         if !self.is_on(websocket) {
             self.handle_probe(websocket, &message);
             return None;
         }
-        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
         if bytes.len() > self.config.max_message && self.is_open() {
             let error = PeerError::TooLarge { limit: self.config.max_message };
             self.fail_with_code(CloseReason::TransportError, Some(error), Some(TOO_BIG));
             return None;
         }
         match message {
-            Message::Binary(_) if self.is_open() => Some(message),
-            Message::Binary(_) if self.is_opening() => {
+            WireMessage::Binary(_) if self.is_open() => Some(message),
+            WireMessage::Binary(_) if self.is_opening() => {
                 self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
                 None
             }
-            Message::Binary(_) => None,
-            Message::Text(text) => {
+            WireMessage::Binary(_) => None,
+            WireMessage::Text(text) => {
                 if self.is_opening() && text.first() != Some(&b'0') {
                     self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&text)));
                     return None;
                 }
-                self.packet(now, Packet::decode(text))
+                self.packet(now, EnginePacket::decode(text))
             }
         }
     }
 
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
-    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         self.fire(now, false);
         self.forget(websocket);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
@@ -437,7 +447,7 @@ impl Client {
 
     // --- commands ---------------------------------------------------------------------------------------------
 
-    /// Queues a frame, whatever waits already: the budget is the caller's to check with [`Client::buffered`].
+    /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ClientSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
     pub fn send(&mut self, frame: &Frame) -> bool {
         if !self.is_open() {
@@ -446,12 +456,12 @@ impl Client {
         if let Some(text) = frame.text() {
             self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
             self.last = self.last.wrapping_add(1);
-            self.out.push_back(Outgoing::Message(Message::Text(text.clone())));
+            self.out.push_back(Outgoing::Message(WireMessage::Text(text.clone())));
         }
         for attachment in frame.attachments() {
             self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
             self.last = self.last.wrapping_add(1);
-            self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
+            self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
         }
         true
     }
@@ -513,7 +523,7 @@ impl Client {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next thing to do outside.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self) -> Option<ClientTransmit> {
         if let Some(control) = self.control.pop_front() {
             return Some(control);
         }
@@ -533,15 +543,15 @@ impl Client {
                     self.out = VecDeque::new();
                 }
                 let message = match item {
-                    Outgoing::Pong => Message::Text(Bytes::from_static(b"3")),
+                    Outgoing::Pong => WireMessage::Text(Bytes::from_static(b"3")),
                     Outgoing::Message(message) => {
-                        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
                 };
-                Some(Transmit::Write { websocket, message })
+                Some(ClientTransmit::Write { websocket, message })
             }
             Transport::WebSocket(_) => None,
             Transport::Polling if self.wants_post() => Some(self.post()),
@@ -550,7 +560,7 @@ impl Client {
         }
     }
 
-    /// Whether [`Client::poll_transmit`] has something.
+    /// Whether [`ClientSession::poll_transmit`] has something.
     pub fn has_transmit(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         !self.control.is_empty()
@@ -563,7 +573,7 @@ impl Client {
                 }
     }
 
-    /// By when [`Client::handle_timeout`] is to be called.
+    /// By when [`ClientSession::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Opening { deadline } | State::Closing { deadline } => Some(deadline),
@@ -584,12 +594,12 @@ impl Client {
     }
 
     /// That the session ended, once.
-    pub fn take_closed(&mut self) -> Option<Closed> {
+    pub fn poll_closed(&mut self) -> Option<Closed> {
         self.closed.take()
     }
 
     /// That the session moved to WebSocket, once.
-    pub fn take_upgraded(&mut self) -> bool {
+    pub fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
@@ -606,10 +616,10 @@ impl Client {
         id
     }
 
-    fn request(&mut self, request: RequestId, method: Method, body: Bytes) -> Transmit {
+    fn request(&mut self, request: RequestId, method: Method, body: Bytes) -> ClientTransmit {
         let sid = self.handshake.as_ref().map(|handshake| handshake.sid.clone());
         let target = open::target(&self.config, TransportKind::Polling, &mut self.random, sid.as_deref());
-        Transmit::Request { request, method, target, body, limit: self.config.max_message }
+        ClientTransmit::Request { request, method, target, body, limit: self.config.max_message }
     }
 
     fn tick(&mut self, now: Instant) {

@@ -63,7 +63,7 @@ impl Origins {
 }
 
 /// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
-/// to browsers and keeps nobody out; that is what [`Config::allowed_origins`] does.
+/// to browsers and keeps nobody out; that is what [`EngineServerConfig::allowed_origins`] does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cors {
     /// The origins that may read.
@@ -144,14 +144,14 @@ pub enum Overflow {
 ///
 /// ```
 /// use core::time::Duration;
-/// use sansocket_protocol::engine::config::Config;
+/// use sansocket_protocol::engine::config::EngineServerConfig;
 ///
-/// let config = Config::default().ping_interval(Duration::from_secs(10)).max_payload(100_000);
+/// let config = EngineServerConfig::default().ping_interval(Duration::from_secs(10)).max_payload(100_000);
 /// assert_eq!(config.ping_timeout, Duration::from_secs(20));
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct EngineServerConfig {
     /// What a request's target begins with. Default `/engine.io/`.
     pub path: String,
     /// How long after the last heartbeat the next one is sent. Default 25 s.
@@ -176,7 +176,7 @@ pub struct Config {
     pub allowed_origins: Origins,
     /// The text of a message that follows the handshake of each session at once. Default none.
     pub initial_packet: Option<String>,
-    /// How many bytes may wait for one client before [`Config::overflow`] applies. Default 4 MiB.
+    /// How many bytes may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB.
     pub send_budget: usize,
     /// What happens when they are more.
     pub overflow: Overflow,
@@ -196,7 +196,7 @@ pub struct Config {
     /// is right depends on what a new session costs the application, and all clients come back at once after a restart.
     pub handshake_rate: Option<Rate>,
     /// How often one address may open sessions; a further handshake gets 429 and `retry-after`. Default no limit, for the
-    /// reason of [`Config::max_sessions_per_address`].
+    /// reason of [`EngineServerConfig::max_sessions_per_address`].
     pub handshake_rate_per_address: Option<Rate>,
     /// How many messages one client may send in a plain Engine.IO session; with Socket.IO on top, its `event_rate`
     /// counts. Default no limit: what a message costs is known to the application alone, and `receive_budget` bounds
@@ -206,7 +206,7 @@ pub struct Config {
     pub message_excess: EventExcess,
 }
 
-impl Default for Config {
+impl Default for EngineServerConfig {
     fn default() -> Self {
         Self {
             path: "/engine.io/".to_string(),
@@ -238,7 +238,7 @@ impl Default for Config {
 macro_rules! setters {
     ($($name:ident: $kind:ty),* $(,)?) => {
         $(
-            #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+            #[doc = concat!("Sets [`EngineServerConfig::", stringify!($name), "`].")]
             #[must_use]
             pub fn $name(mut self, $name: $kind) -> Self {
                 self.$name = $name;
@@ -248,7 +248,7 @@ macro_rules! setters {
     };
 }
 
-impl Config {
+impl EngineServerConfig {
     setters! {
         ping_interval: Duration,
         ping_timeout: Duration,
@@ -273,7 +273,7 @@ impl Config {
         message_excess: EventExcess,
     }
 
-    /// Sets [`Config::path`]. A slash is put before and behind it where there is none, as the reference does.
+    /// Sets [`EngineServerConfig::path`]. A slash is put before and behind it where there is none, as the reference does.
     #[must_use]
     pub fn path(self, path: &str) -> Self {
         let mut config = self.exact_path(path);
@@ -283,7 +283,7 @@ impl Config {
         config
     }
 
-    /// Sets [`Config::path`] without a slash behind it (the reference's `addTrailingSlash: false`).
+    /// Sets [`EngineServerConfig::path`] without a slash behind it (the reference's `addTrailingSlash: false`).
     #[must_use]
     pub fn exact_path(mut self, path: &str) -> Self {
         self.path = if path.starts_with('/') { path.to_string() } else { alloc::format!("/{path}") };
@@ -327,16 +327,16 @@ mod tests {
     fn decorated(cors: Cors, headers: &dyn Headers) -> Response {
         let head = RequestHead { method: "GET", target: "/engine.io/", headers };
         let mut response = Response::new(200);
-        Config::default().cors(Some(cors)).decorate(&head, &mut response);
+        EngineServerConfig::default().cors(Some(cors)).decorate(&head, &mut response);
         response
     }
 
     #[test]
     fn a_path_gets_its_slashes() {
-        assert_eq!(Config::default().path("chat").path, "/chat/");
-        assert!(Config::default().matches("/engine.io/x?EIO=4"));
-        assert!(!Config::default().matches("/engine.io?EIO=4"));
-        assert!(Config::default().exact_path("/engine.io").matches("/engine.io?EIO=4"));
+        assert_eq!(EngineServerConfig::default().path("chat").path, "/chat/");
+        assert!(EngineServerConfig::default().matches("/engine.io/x?EIO=4"));
+        assert!(!EngineServerConfig::default().matches("/engine.io?EIO=4"));
+        assert!(EngineServerConfig::default().exact_path("/engine.io").matches("/engine.io?EIO=4"));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The open packet: the first thing a server says (protocol v4, "Handshake").
 
-use super::config::{Config, Cookie};
+use super::config::Cookie;
+use crate::engine::config::EngineServerConfig;
 use alloc::string::String;
 use bytes::Bytes;
 use core::fmt::Write as _;
 
 /// The open packet of a session, type digit included, in the reference's order of keys. `upgrades` lists
 /// `websocket` for a polling session that may move there.
-pub fn open_packet(config: &Config, id: &str, may_upgrade: bool) -> Bytes {
+pub fn open_packet(config: &EngineServerConfig, id: &str, may_upgrade: bool) -> Bytes {
     let mut packet = String::with_capacity(128);
     // Ids may be the application's own, so they are escaped.
     let id = serde_json::to_string(id).unwrap_or_default();
@@ -39,10 +40,10 @@ mod tests {
     #[test]
     fn the_open_packet_has_five_keys_in_the_reference_order() {
         assert_eq!(
-            open_packet(&Config::default(), "ghJdw7vOgj1yEPKSAAAA", true),
+            open_packet(&EngineServerConfig::default(), "ghJdw7vOgj1yEPKSAAAA", true),
             r#"0{"sid":"ghJdw7vOgj1yEPKSAAAA","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
         );
-        assert!(open_packet(&Config::default(), "x", false).ends_with(b"1000000}"));
+        assert!(open_packet(&EngineServerConfig::default(), "x", false).ends_with(b"1000000}"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Engine.IO: packets, payloads, the handshake, heartbeats, long-polling, and the upgrade to WebSocket
 //! (protocol v4).
 //!
-//! [`server::Server`] is one session seen from the server, [`client::Client`] one seen from the client. They decide
+//! [`server::ServerSession`] is one session seen from the server, [`client::ClientSession`] one seen from the client. They decide
 //! about HTTP without speaking it: heads and bodies go in and come out as data.
 
 pub mod client;

@@ -21,7 +21,7 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Text is kept as bytes: WebSocket text has not been checked for UTF-8 yet when it arrives here, so that it is
 /// checked once, by whoever reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub enum WireMessage {
     /// A text message, without its type digit.
     Text(Bytes),
     /// A binary message.
@@ -31,7 +31,7 @@ pub enum Message {
 /// One Engine.IO packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Packet {
+pub enum EnginePacket {
     /// `0`: the handshake, with its JSON.
     Open(Bytes),
     /// `1`: the session ends.
@@ -41,7 +41,7 @@ pub enum Packet {
     /// `3`: the answer to a ping.
     Pong(Bytes),
     /// `4`, or a binary frame: a message.
-    Message(Message),
+    Message(WireMessage),
     /// `5`: the client has moved to this transport.
     Upgrade,
     /// `6`: nothing; it releases a pending poll.
@@ -51,7 +51,7 @@ pub enum Packet {
 /// Why bytes are no Engine.IO packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum PacketError {
+pub enum EnginePacketError {
     /// No type digit.
     #[error("the packet is empty")]
     Empty,
@@ -66,28 +66,28 @@ pub enum PacketError {
     Utf8,
 }
 
-impl Packet {
+impl EnginePacket {
     /// Reads one packet from a WebSocket text frame, or from between the separators of a polling body.
     ///
     /// # Errors
-    /// [`PacketError`] if it is empty, of an unknown type, or binary with malformed base64. Missing base64
+    /// [`EnginePacketError`] if it is empty, of an unknown type, or binary with malformed base64. Missing base64
     /// padding is accepted.
     ///
     /// ```
-    /// use sansocket_protocol::engine::packet::{Message, Packet};
+    /// use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
     ///
-    /// let packet = Packet::decode("4hello".into()).unwrap();
-    /// assert_eq!(packet, Packet::Message(Message::Text("hello".into())));
-    /// let packet = Packet::decode("bAQID".into()).unwrap();
-    /// assert_eq!(packet, Packet::Message(Message::Binary(vec![1, 2, 3].into())));
-    /// assert!(Packet::decode("7".into()).is_err());
+    /// let packet = EnginePacket::decode("4hello".into()).unwrap();
+    /// assert_eq!(packet, EnginePacket::Message(WireMessage::Text("hello".into())));
+    /// let packet = EnginePacket::decode("bAQID".into()).unwrap();
+    /// assert_eq!(packet, EnginePacket::Message(WireMessage::Binary(vec![1, 2, 3].into())));
+    /// assert!(EnginePacket::decode("7".into()).is_err());
     /// ```
-    pub fn decode(mut text: Bytes) -> Result<Self, PacketError> {
-        let Some(&kind) = text.first() else { return Err(PacketError::Empty) };
+    pub fn decode(mut text: Bytes) -> Result<Self, EnginePacketError> {
+        let Some(&kind) = text.first() else { return Err(EnginePacketError::Empty) };
         // Not a slice of it, which would make bytes that nobody shares yet shared.
         text.advance(1);
         Ok(match kind {
-            b'4' => Self::Message(Message::Text(text)),
+            b'4' => Self::Message(WireMessage::Text(text)),
             b'3' => Self::Pong(text),
             b'2' => Self::Ping(text),
             b'0' => Self::Open(text),
@@ -96,10 +96,10 @@ impl Packet {
             b'6' => Self::Noop,
             b'b' => {
                 let mut bytes = Vec::new();
-                BASE64.decode_vec(&text, &mut bytes).map_err(|_| PacketError::Base64)?;
-                Self::Message(Message::Binary(bytes.into()))
+                BASE64.decode_vec(&text, &mut bytes).map_err(|_| EnginePacketError::Base64)?;
+                Self::Message(WireMessage::Binary(bytes.into()))
             }
-            other => return Err(PacketError::UnknownType(other)),
+            other => return Err(EnginePacketError::UnknownType(other)),
         })
     }
 }
@@ -112,19 +112,19 @@ mod tests {
     fn every_type_digit_is_known_and_no_other() {
         for byte in 0..=u8::MAX {
             let known = (b'0'..=b'6').contains(&byte) || byte == b'b';
-            assert_eq!(Packet::decode(Bytes::copy_from_slice(&[byte])).is_ok(), known, "{byte}");
+            assert_eq!(EnginePacket::decode(Bytes::copy_from_slice(&[byte])).is_ok(), known, "{byte}");
         }
-        assert_eq!(Packet::decode(Bytes::new()), Err(PacketError::Empty));
+        assert_eq!(EnginePacket::decode(Bytes::new()), Err(EnginePacketError::Empty));
     }
 
     #[test]
     fn base64_needs_no_padding_but_takes_no_garbage() {
         // The last two have bits behind the last byte.
         for text in ["bAQI", "bAQI=", "bAQJ", "bAQL="] {
-            let packet = Packet::decode(Bytes::from_static(text.as_bytes())).unwrap();
-            assert_eq!(packet, Packet::Message(Message::Binary(Bytes::from_static(&[1, 2]))));
+            let packet = EnginePacket::decode(Bytes::from_static(text.as_bytes())).unwrap();
+            assert_eq!(packet, EnginePacket::Message(WireMessage::Binary(Bytes::from_static(&[1, 2]))));
         }
-        assert_eq!(Packet::decode(Bytes::from_static(b"b!!!")), Err(PacketError::Base64));
-        assert_eq!(Packet::decode(Bytes::from_static(b"bA")), Err(PacketError::Base64));
+        assert_eq!(EnginePacket::decode(Bytes::from_static(b"b!!!")), Err(EnginePacketError::Base64));
+        assert_eq!(EnginePacket::decode(Bytes::from_static(b"bA")), Err(EnginePacketError::Base64));
     }
 }

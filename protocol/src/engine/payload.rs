@@ -1,6 +1,7 @@
 //! Long-polling payloads: packets joined by the byte 0x1E (protocol v4, "HTTP long-polling").
 
-use super::packet::{BASE64, Packet, PacketError};
+use super::packet::BASE64;
+use crate::engine::packet::{EnginePacket, EnginePacketError};
 use alloc::vec::Vec;
 use base64::Engine as _;
 use bytes::Bytes;
@@ -12,20 +13,20 @@ pub const SEPARATOR: u8 = 0x1e;
 /// Collects packets into the body of a poll's response, or of a client's POST.
 ///
 /// ```
-/// use sansocket_protocol::engine::payload::Encoder;
+/// use sansocket_protocol::engine::payload::PayloadEncoder;
 ///
-/// let mut payload = Encoder::default();
+/// let mut payload = PayloadEncoder::default();
 /// payload.text(b"4hello");
 /// payload.binary(&[1, 2, 3, 4]);
 /// assert_eq!(payload.finish(), "4hello\x1ebAQIDBA==");
 /// ```
 #[derive(Debug, Default)]
-pub struct Encoder {
+pub struct PayloadEncoder {
     body: Vec<u8>,
     started: bool,
 }
 
-impl Encoder {
+impl PayloadEncoder {
     /// An encoder with room for that many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { body: Vec::with_capacity(bytes), started: false }
@@ -62,12 +63,12 @@ impl Encoder {
     }
 }
 
-/// What [`Encoder::text`] adds to a body, with the separator in front of it.
+/// What [`PayloadEncoder::text`] adds to a body, with the separator in front of it.
 pub(super) fn text_len(packet: &[u8]) -> usize {
     packet.len().saturating_add(1)
 }
 
-/// What [`Encoder::binary`] adds to a body, with the separator in front of it.
+/// What [`PayloadEncoder::binary`] adds to a body, with the separator in front of it.
 pub(super) fn binary_len(data: &[u8]) -> usize {
     base64_len(data).saturating_add(2)
 }
@@ -80,19 +81,19 @@ fn base64_len(data: &[u8]) -> usize {
 /// been handed out by then, as the reference does.
 ///
 /// ```
-/// use sansocket_protocol::engine::payload::Decoder;
+/// use sansocket_protocol::engine::payload::PayloadDecoder;
 ///
-/// let packets: Vec<_> = Decoder::new("4a\x1e4b".into()).collect::<Result<_, _>>().unwrap();
+/// let packets: Vec<_> = PayloadDecoder::new("4a\x1e4b".into()).collect::<Result<_, _>>().unwrap();
 /// assert_eq!(packets.len(), 2);
 /// ```
 #[derive(Debug)]
-pub struct Decoder {
+pub struct PayloadDecoder {
     rest: Option<Bytes>,
     len: usize,
     utf8: bool,
 }
 
-impl Decoder {
+impl PayloadDecoder {
     /// A decoder over a whole body. An empty body is one empty packet, which is malformed.
     pub fn new(body: Bytes) -> Self {
         let utf8 = core::str::from_utf8(&body).is_ok();
@@ -100,13 +101,13 @@ impl Decoder {
     }
 }
 
-impl Iterator for Decoder {
-    type Item = Result<Packet, PacketError>;
+impl Iterator for PayloadDecoder {
+    type Item = Result<EnginePacket, EnginePacketError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut rest = self.rest.take()?;
         if !self.utf8 {
-            return Some(Err(PacketError::Utf8));
+            return Some(Err(EnginePacketError::Utf8));
         }
         let packet = match rest.iter().position(|byte| *byte == SEPARATOR) {
             Some(end) => {
@@ -119,7 +120,7 @@ impl Iterator for Decoder {
         // A small packet that waits must not keep a large body alive: it would count for less than it holds.
         let small = packet.len() < self.len / 2;
         let packet = if small { Bytes::copy_from_slice(&packet) } else { packet };
-        let packet = Packet::decode(packet);
+        let packet = EnginePacket::decode(packet);
         if packet.is_err() {
             self.rest = None;
         }
@@ -129,21 +130,21 @@ impl Iterator for Decoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::Message;
+    use super::super::packet::WireMessage;
     use super::*;
     use alloc::vec;
 
-    fn decode(body: &'static str) -> Vec<Result<Packet, PacketError>> {
-        Decoder::new(Bytes::from_static(body.as_bytes())).collect()
+    fn decode(body: &'static str) -> Vec<Result<EnginePacket, EnginePacketError>> {
+        PayloadDecoder::new(Bytes::from_static(body.as_bytes())).collect()
     }
 
-    fn text(text: &'static str) -> Result<Packet, PacketError> {
-        Ok(Packet::Message(Message::Text(Bytes::from_static(text.as_bytes()))))
+    fn text(text: &'static str) -> Result<EnginePacket, EnginePacketError> {
+        Ok(EnginePacket::Message(WireMessage::Text(Bytes::from_static(text.as_bytes()))))
     }
 
     #[test]
     fn the_published_example_encodes_to_its_bytes() {
-        let mut payload = Encoder::default();
+        let mut payload = PayloadEncoder::default();
         payload.binary(&[1, 2, 3, 4]);
         payload.text(b"4");
         payload.binary(&[]);
@@ -155,7 +156,7 @@ mod tests {
     fn a_packet_adds_as_much_as_was_said() {
         let packets: [&[u8]; 5] = [b"", b"4", b"4ab", &[7; 100], &[0xff; 101]];
         for packet in packets {
-            let mut payload = Encoder::default();
+            let mut payload = PayloadEncoder::default();
             payload.text(b"2");
             payload.text(packet);
             assert_eq!(payload.body.len(), 1 + text_len(packet));
@@ -166,16 +167,16 @@ mod tests {
 
     #[test]
     fn decoding_stops_at_the_first_malformed_packet() {
-        assert_eq!(decode("4a\x1e9\x1e4b"), vec![text("a"), Err(PacketError::UnknownType(b'9'))]);
-        assert_eq!(decode("4a\x1e"), vec![text("a"), Err(PacketError::Empty)]);
-        assert_eq!(decode("\x1e4a"), vec![Err(PacketError::Empty)]);
-        assert_eq!(decode(""), vec![Err(PacketError::Empty)]);
+        assert_eq!(decode("4a\x1e9\x1e4b"), vec![text("a"), Err(EnginePacketError::UnknownType(b'9'))]);
+        assert_eq!(decode("4a\x1e"), vec![text("a"), Err(EnginePacketError::Empty)]);
+        assert_eq!(decode("\x1e4a"), vec![Err(EnginePacketError::Empty)]);
+        assert_eq!(decode(""), vec![Err(EnginePacketError::Empty)]);
     }
 
     #[test]
     fn a_body_that_is_no_utf8_delivers_nothing() {
-        let packets: Vec<_> = Decoder::new(Bytes::from_static(b"4a\x1e4\xff")).collect();
-        assert_eq!(packets, vec![Err(PacketError::Utf8)]);
+        let packets: Vec<_> = PayloadDecoder::new(Bytes::from_static(b"4a\x1e4\xff")).collect();
+        assert_eq!(packets, vec![Err(EnginePacketError::Utf8)]);
     }
 
     #[test]
@@ -186,8 +187,8 @@ mod tests {
             let packet = |len: usize| alloc::format!("4{}", "x".repeat(len - 1));
             let body = Bytes::from(alloc::format!("{}\x1e{}", packet(small), packet(large)));
             let inside = body.as_ptr_range();
-            let shares = Decoder::new(body.clone()).map(|packet| match packet.unwrap() {
-                Packet::Message(Message::Text(text)) => inside.contains(&text.as_ptr()),
+            let shares = PayloadDecoder::new(body.clone()).map(|packet| match packet.unwrap() {
+                EnginePacket::Message(WireMessage::Text(text)) => inside.contains(&text.as_ptr()),
                 other => panic!("{other:?}"),
             });
             assert_eq!(shares.take(1).collect::<Vec<_>>(), [!copied], "{small} {large}");

@@ -179,7 +179,7 @@ impl RefusalCode {
 
 /// That a response refuses the request, as the reference counts it: for whoever keeps an account of refusals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct HttpRefusal {
     /// The reference's number.
     pub code: RefusalCode,
     /// The words that the client gets.
@@ -196,7 +196,7 @@ pub struct Response {
     /// The body. `content-length` is the adapter's to add.
     pub body: Bytes,
     /// In a box: hardly any response has one.
-    refusal: Option<Box<Refusal>>,
+    refusal: Option<Box<HttpRefusal>>,
 }
 
 impl Response {
@@ -256,12 +256,12 @@ impl Response {
     }
 
     fn refuses(mut self, code: RefusalCode, message: Cow<'static, str>) -> Self {
-        self.refusal = Some(Box::new(Refusal { code, message }));
+        self.refusal = Some(Box::new(HttpRefusal { code, message }));
         self
     }
 
     /// Which refusal it is, if it is one of those that have a [`RefusalCode`].
-    pub fn refused(&self) -> Option<&Refusal> {
+    pub fn refused(&self) -> Option<&HttpRefusal> {
         self.refusal.as_deref()
     }
 

@@ -18,18 +18,19 @@ mod polling;
 mod transmit;
 mod upgrade;
 
-pub use self::transmit::{Body, Transmit, Wants};
+pub use self::transmit::{Body, Wants};
+pub use crate::engine::server::transmit::ServerTransmit;
 pub use crate::error::Closed;
 
 use self::clocks::Undated;
 use self::ending::Ending;
 use self::polling::{Post, PostProgress};
 use self::upgrade::Upgrade;
-use super::config::Config;
 use super::handshake::open_packet;
 use super::heartbeat::{Due, Heartbeat};
-use super::packet::{Message, Packet, PacketError};
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
+use crate::engine::config::EngineServerConfig;
+use crate::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
 use crate::error::{CloseReason, PeerError};
 use crate::frame::{Frame, PER_MESSAGE};
 use crate::time::Instant;
@@ -72,13 +73,13 @@ enum Transport {
 #[derive(Clone, Debug)]
 enum Outgoing {
     Ping,
-    Message(Message),
+    Message(WireMessage),
 }
 
 /// One Engine.IO session, seen from the server. See the [module](self).
 #[derive(Debug)]
-pub struct Server {
-    config: Arc<Config>,
+pub struct ServerSession {
+    config: Arc<EngineServerConfig>,
     id: Arc<str>,
     state: State,
     transport: Transport,
@@ -87,7 +88,7 @@ pub struct Server {
     post: Option<Post>,
     paused_at: Option<Instant>,
     heartbeat: Heartbeat,
-    control: VecDeque<Transmit>,
+    control: VecDeque<ServerTransmit>,
     out: VecDeque<Outgoing>,
     queued: usize,
     unwritten: usize,
@@ -101,9 +102,9 @@ pub struct Server {
     undated: Undated,
 }
 
-impl Server {
-    /// A session that waits for its first request to be handed to [`Server::handle_request`].
-    pub fn new(now: Instant, config: Arc<Config>, id: Arc<str>) -> Self {
+impl ServerSession {
+    /// A session that waits for its first request to be handed to [`ServerSession::handle_request`].
+    pub fn new(now: Instant, config: Arc<EngineServerConfig>, id: Arc<str>) -> Self {
         let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
         let deadline = now + config.upgrade_timeout;
         Self {
@@ -136,7 +137,7 @@ impl Server {
     }
 
     /// The settings.
-    pub fn config(&self) -> &Arc<Config> {
+    pub fn config(&self) -> &Arc<EngineServerConfig> {
         &self.config
     }
 
@@ -204,7 +205,7 @@ impl Server {
                 && query.transport.as_deref() == Some("websocket")
             {
                 self.transport = Transport::WebSocket(request);
-                self.control.push_back(Transmit::AcceptWebSocket { request });
+                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
             } else if self.may_upgrade()
                 && query.transport.as_deref() == Some("websocket")
                 && query.revision.as_deref() == Some("4")
@@ -215,7 +216,7 @@ impl Server {
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                 });
-                self.control.push_back(Transmit::AcceptWebSocket { request });
+                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
             } else {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             }
@@ -243,10 +244,14 @@ impl Server {
     }
 
     /// One packet of a polling body. What comes back is a message for the layer above.
-    pub fn handle_packet(&mut self, now: Instant, packet: Result<Packet, PacketError>) -> Option<Message> {
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        packet: Result<EnginePacket, EnginePacketError>,
+    ) -> Option<WireMessage> {
         if !self.takes_input() {
             // It does not want what is left.
-            if matches!((&self.state, &packet), (State::Closing { .. }, Ok(Packet::Close))) {
+            if matches!((&self.state, &packet), (State::Closing { .. }, Ok(EnginePacket::Close))) {
                 self.end(CloseReason::TransportClose, None, NOOP);
             }
             return None;
@@ -266,7 +271,7 @@ impl Server {
     }
 
     /// The client ended a request before it was answered, or its WebSocket never came to be.
-    pub fn request_aborted(&mut self, now: Instant, request: RequestId) {
+    pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
         self.fire(now, false);
         let is_poll = self.poll == Some(request);
         let is_post = self.post.is_some_and(|post| post.request == request);
@@ -285,18 +290,18 @@ impl Server {
     }
 
     /// The WebSocket of an accepted request is there.
-    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now, false);
         if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
             self.queued = self.queued.saturating_add(open.len().saturating_add(PER_MESSAGE));
-            self.out.push_front(Outgoing::Message(Message::Text(open)));
+            self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         } else if self.upgrade.is_none_or(|upgrade| upgrade.websocket != websocket)
             && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
         {
             // Its upgrade, or the session, was given up meanwhile.
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code: None });
         }
     }
 
@@ -305,11 +310,11 @@ impl Server {
         &mut self,
         now: Instant,
         websocket: RequestId,
-        message: Message,
-    ) -> Option<Message> {
+        message: WireMessage,
+    ) -> Option<WireMessage> {
         self.fire(now, false);
         if self.transport == Transport::WebSocket(websocket) {
-            let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+            let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
             if self.takes_input() && bytes.len() > self.config.max_payload {
                 self.close_code = Some(TOO_BIG);
                 self.end_after_events(
@@ -320,13 +325,13 @@ impl Server {
                 return None;
             }
             return match message {
-                Message::Binary(_) if !self.takes_input() => None,
-                Message::Binary(_) => {
+                WireMessage::Binary(_) if !self.takes_input() => None,
+                WireMessage::Binary(_) => {
                     self.heartbeat.activity(now);
                     Some(message)
                 }
-                Message::Text(text) => {
-                    let packet = Packet::decode(text);
+                WireMessage::Text(text) => {
+                    let packet = EnginePacket::decode(text);
                     self.handle_packet(now, packet)
                 }
             };
@@ -339,7 +344,7 @@ impl Server {
 
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
-    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         self.fire(now, false);
         if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
             self.upgrade = None;
@@ -369,7 +374,7 @@ impl Server {
 
     // --- commands ---------------------------------------------------------------------------------------------
 
-    /// Queues a frame, whatever waits already: the budget is the caller's to check with [`Server::buffered`].
+    /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ServerSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
     pub fn send(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
@@ -379,17 +384,17 @@ impl Server {
         let (text, attachments) = frame.into_parts();
         // Only a raw binary message has none.
         if !text.is_empty() {
-            self.out.push_back(Outgoing::Message(Message::Text(text)));
+            self.out.push_back(Outgoing::Message(WireMessage::Text(text)));
         }
         for attachment in attachments.as_deref().unwrap_or_default() {
-            self.out.push_back(Outgoing::Message(Message::Binary(attachment.clone())));
+            self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
         }
         true
     }
 
     // --- what is to be done -----------------------------------------------------------------------------------
 
-    /// By when [`Server::handle_timeout`] is to be called.
+    /// By when [`ServerSession::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = match self.state {
             State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
@@ -409,12 +414,12 @@ impl Server {
     }
 
     /// That the session ended, once.
-    pub fn take_closed(&mut self) -> Option<Closed> {
+    pub fn poll_closed(&mut self) -> Option<Closed> {
         self.closed.take()
     }
 
     /// That the session moved to WebSocket, once.
-    pub fn take_upgraded(&mut self) -> bool {
+    pub fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
@@ -436,25 +441,27 @@ impl Server {
     }
 
     /// A packet on the transport in use.
-    fn handle_any_packet(&mut self, now: Instant, packet: Packet) -> Option<Message> {
+    fn handle_any_packet(&mut self, now: Instant, packet: EnginePacket) -> Option<WireMessage> {
         match packet {
-            Packet::Message(message) => {
+            EnginePacket::Message(message) => {
                 self.heartbeat.activity(now);
                 return Some(message);
             }
-            Packet::Pong(_) => self.heartbeat.pong(now),
-            Packet::Ping(_) => {
+            EnginePacket::Pong(_) => self.heartbeat.pong(now),
+            EnginePacket::Ping(_) => {
                 let detail = Some(PeerError::HeartbeatDirection);
                 self.end_after_events(CloseReason::TransportError, detail, CLOSE);
             }
-            Packet::Close => self.end_after_events(CloseReason::TransportClose, None, NOOP),
-            Packet::Open(_) | Packet::Upgrade | Packet::Noop => self.heartbeat.activity(now),
+            EnginePacket::Close => self.end_after_events(CloseReason::TransportClose, None, NOOP),
+            EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
+                self.heartbeat.activity(now)
+            }
         }
         None
     }
 
     fn respond(&mut self, request: RequestId, response: Response) {
-        self.control.push_back(Transmit::Respond { request, response: Box::new(response) });
+        self.control.push_back(ServerTransmit::Respond { request, response: Box::new(response) });
     }
 
     fn refuse(&mut self, request: RequestId, code: RefusalCode) {

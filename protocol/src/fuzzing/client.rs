@@ -3,14 +3,14 @@
 //! comes to an end.
 
 use super::input::Input;
-use crate::client::{Config, Event, Manager, SessionEvent, Status};
-use crate::engine::client::{Config as EngineConfig, Method, Transmit, TransportKind};
-use crate::engine::packet::Message;
+use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
+use crate::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, PeerError};
 use crate::frame::Frame;
 use crate::random::Random;
-use crate::socket::client::{AckOutcome, Auth, Config as SocketConfig, SocketEvent, SocketKey};
+use crate::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -225,7 +225,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A client with or without Socket.IO; `transports` chooses the list; `ask` is `Config::ask`.
+    /// A client with or without Socket.IO; `transports` chooses the list; `ask` is `ReconnectConfig::ask`.
     ///
     /// # Panics
     /// Never.
@@ -238,7 +238,7 @@ impl Run {
             _ => &[polling, websocket],
         };
         let millis = Duration::from_millis;
-        let engine = EngineConfig::default()
+        let engine = EngineClientConfig::default()
             .transports(transports.iter().copied())
             .try_all_transports(true)
             .remember_upgrade(true)
@@ -249,13 +249,13 @@ impl Run {
             .max_message(2_000)
             .send_budget(SEND_BUDGET)
             .receive_budget(1_000);
-        let layer = SocketConfig::default()
+        let layer = SocketClientConfig::default()
             .join_timeout(millis(500))
             .ack_timeout(millis(300))
             .max_attachments(1)
             .max_pending_acks(4)
             .retries(1);
-        let config = Config::default()
+        let config = ReconnectConfig::default()
             .reconnection_delay(millis(50))
             .reconnection_delay_max(millis(200))
             .reconnection_attempts(Some(3))
@@ -265,8 +265,8 @@ impl Run {
             Manager::new(Arc::new(config), Arc::new(engine), random, sockets.then(|| Arc::new(layer)));
         let mut keys = Vec::new();
         if sockets {
-            keys.push(client.add("/", Auth::None).unwrap());
-            keys.push(client.add("/a", Auth::Ask).unwrap());
+            keys.push(client.add("/", AuthSource::None).unwrap());
+            keys.push(client.add("/a", AuthSource::Ask).unwrap());
         }
         Self {
             client,
@@ -310,17 +310,17 @@ impl Run {
             Op::Fail { id, too_large } => {
                 let error =
                     if *too_large { PeerError::TooLarge { limit: 9 } } else { PeerError::RequestFailed };
-                self.client.request_failed(now, self.pick(*id), error);
+                self.client.handle_request_failed(now, self.pick(*id), error);
             }
-            Op::Refuse { id } => self.client.websocket_refused(now, self.pick(*id), 400, b"no"),
-            Op::Opened { id } => self.client.websocket_opened(now, self.pick(*id)),
+            Op::Refuse { id } => self.client.handle_websocket_refused(now, self.pick(*id), 400, b"no"),
+            Op::Opened { id } => self.client.handle_websocket_opened(now, self.pick(*id)),
             Op::WebSocket { id, packet, binary } => {
                 let bytes = Bytes::from_static(PACKETS[*packet].as_bytes());
-                let message = if *binary { Message::Binary(bytes) } else { Message::Text(bytes) };
+                let message = if *binary { WireMessage::Binary(bytes) } else { WireMessage::Text(bytes) };
                 self.client.handle_websocket(now, self.pick(*id), message);
             }
             Op::Closed { id, error } => {
-                self.client.websocket_closed(now, self.pick(*id), error.then_some(1002));
+                self.client.handle_websocket_closed(now, self.pick(*id), error.then_some(1002));
             }
             Op::Time { to } => {
                 let micros = now.as_micros().saturating_add_signed(i64::from(*to) * 1000);
@@ -344,7 +344,7 @@ impl Run {
     fn server(&mut self, choice: u8, number: usize) {
         let now = self.now;
         let fresh = self.client.engine().is_none_or(|engine| engine.handshake().is_none());
-        let text = |text: String| Message::Text(text.into());
+        let text = |text: String| WireMessage::Text(text.into());
         match choice {
             0 => {
                 if let Some(id) = self.open(Asked::Post) {
@@ -354,7 +354,7 @@ impl Run {
             }
             1 | 2 => {
                 if let Some(id) = self.open(Asked::WebSocket) {
-                    self.client.websocket_opened(now, id);
+                    self.client.handle_websocket_opened(now, id);
                 }
             }
             3 => {
@@ -396,9 +396,9 @@ impl Run {
         for id in get.into_iter().chain(websocket) {
             self.asked.insert(id, Asked::Over);
             if Some(id) == get || self.client.engine().is_none_or(|engine| !engine.is_open()) {
-                self.client.request_failed(self.now, id, PeerError::RequestFailed);
+                self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
             } else {
-                self.client.websocket_closed(self.now, id, None);
+                self.client.handle_websocket_closed(self.now, id, None);
             }
         }
     }
@@ -459,21 +459,22 @@ impl Run {
             let Some(transmit) = self.client.poll_transmit() else { return };
             let _ = writeln!(self.output, "{transmit:?}");
             match transmit {
-                Transmit::Request { request, method, .. } => {
+                ClientTransmit::Request { request, method, .. } => {
                     let kind = if method == Method::Get { Asked::Get } else { Asked::Post };
                     assert!(self.asked.insert(request, kind).is_none(), "{request:?} was used twice");
                 }
-                Transmit::OpenWebSocket { websocket, .. } => {
+                ClientTransmit::OpenWebSocket { websocket, .. } => {
                     let before = self.asked.insert(websocket, Asked::WebSocket);
                     assert!(before.is_none(), "{websocket:?} was used twice");
                 }
-                Transmit::Write { websocket, message } => {
+                ClientTransmit::Write { websocket, message } => {
                     assert_eq!(self.asked.get(&websocket), Some(&Asked::WebSocket), "{message:?}");
-                    if message == Message::Text("2probe".into()) {
+                    if message == WireMessage::Text("2probe".into()) {
                         self.probing.insert(websocket);
                     }
                 }
-                Transmit::Abort { request: id } | Transmit::CloseWebSocket { websocket: id, .. } => {
+                ClientTransmit::Abort { request: id }
+                | ClientTransmit::CloseWebSocket { websocket: id, .. } => {
                     assert!(self.asked.insert(id, Asked::Over).is_some(), "nobody asked");
                 }
             }
@@ -486,17 +487,16 @@ impl Run {
             let Some(event) = self.client.poll_event() else { return };
             let _ = writeln!(self.output, "{event:?}");
             match event {
-                Event::Opened { .. } => self.seen.opened += 1,
-                Event::Upgraded => self.seen.upgraded += 1,
-                Event::GaveUp => self.seen.gave_up += 1,
-                Event::Closed { closed, .. } => {
+                ClientEvent::Opened { .. } => self.seen.opened += 1,
+                ClientEvent::Upgraded => self.seen.upgraded += 1,
+                ClientEvent::GaveUp => self.seen.gave_up += 1,
+                ClientEvent::Closed { closed, .. } => {
                     self.seen.reasons.insert(closed.reason.as_str());
                 }
-                Event::Socket(SocketEvent::Connected { .. }) => self.seen.joined += 1,
-                Event::Session(SessionEvent::Message(_)) | Event::Socket(SocketEvent::Event { .. }) => {
-                    self.seen.events += 1
-                }
-                Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
+                ClientEvent::Socket(ClientSocketEvent::Connected { .. }) => self.seen.joined += 1,
+                ClientEvent::Session(SessionEvent::Message(_))
+                | ClientEvent::Socket(ClientSocketEvent::Event { .. }) => self.seen.events += 1,
+                ClientEvent::Socket(ClientSocketEvent::Ack { socket, id, outcome }) => {
                     match outcome {
                         AckOutcome::Answered(_) => self.seen.answered += 1,
                         AckOutcome::Timeout => self.seen.timed_out += 1,
@@ -542,7 +542,7 @@ impl Run {
     /// If it does not.
     pub fn finish(mut self) -> Seen {
         self.client.close(self.now);
-        assert_eq!(self.client.status(), Status::Idle);
+        assert_eq!(self.client.status(), ClientState::Idle);
         for _ in 0..20 {
             self.client.release(None);
             for key in self.keys.clone() {

@@ -1,7 +1,7 @@
 //! Engine.IO packets and polling payloads, against an oracle that splits, compares and decodes by hand.
 
-use crate::engine::packet::{Message, Packet, PacketError};
-use crate::engine::payload::{Decoder, Encoder, SEPARATOR};
+use crate::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
+use crate::engine::payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -11,11 +11,11 @@ use bytes::Bytes;
 /// # Panics
 /// If the decoder and the oracle disagree.
 pub fn packet(data: &[u8]) {
-    let decoded = Packet::decode(Bytes::copy_from_slice(data));
+    let decoded = EnginePacket::decode(Bytes::copy_from_slice(data));
     assert_eq!(decoded, obvious(data));
     if let Ok(packet) = decoded {
         let again = write(&packet);
-        assert_eq!(Packet::decode(again.into()), Ok(packet));
+        assert_eq!(EnginePacket::decode(again.into()), Ok(packet));
     }
 }
 
@@ -24,10 +24,10 @@ pub fn packet(data: &[u8]) {
 /// # Panics
 /// If the decoder and the oracle disagree.
 pub fn payload(data: &[u8]) {
-    let decoded: Vec<_> = Decoder::new(Bytes::copy_from_slice(data)).collect();
+    let decoded: Vec<_> = PayloadDecoder::new(Bytes::copy_from_slice(data)).collect();
     let mut expected = Vec::new();
     if core::str::from_utf8(data).is_err() {
-        expected.push(Err(PacketError::Utf8));
+        expected.push(Err(EnginePacketError::Utf8));
     } else {
         for part in data.split(|byte| *byte == SEPARATOR) {
             expected.push(obvious(part));
@@ -38,12 +38,12 @@ pub fn payload(data: &[u8]) {
     }
     assert_eq!(decoded, expected);
 
-    let packets: Vec<Packet> = decoded.into_iter().flatten().collect();
-    let mut encoder = Encoder::default();
+    let packets: Vec<EnginePacket> = decoded.into_iter().flatten().collect();
+    let mut encoder = PayloadEncoder::default();
     let mut joined: Vec<u8> = Vec::new();
     for packet in &packets {
         match packet {
-            Packet::Message(Message::Binary(bytes)) => encoder.binary(bytes),
+            EnginePacket::Message(WireMessage::Binary(bytes)) => encoder.binary(bytes),
             packet => encoder.text(&write(packet)),
         }
         if !joined.is_empty() {
@@ -54,44 +54,44 @@ pub fn payload(data: &[u8]) {
     let body = encoder.finish();
     assert_eq!(body, joined);
     if !packets.is_empty() {
-        let again: Result<Vec<Packet>, _> = Decoder::new(body).collect();
+        let again: Result<Vec<EnginePacket>, _> = PayloadDecoder::new(body).collect();
         assert_eq!(again, Ok(packets));
     }
 }
 
 /// The text of a packet, as the protocol's section "Packet encoding" has it.
-fn write(packet: &Packet) -> Vec<u8> {
+fn write(packet: &EnginePacket) -> Vec<u8> {
     let (digit, data) = match packet {
-        Packet::Open(data) => (b'0', data.to_vec()),
-        Packet::Close => (b'1', vec![]),
-        Packet::Ping(data) => (b'2', data.to_vec()),
-        Packet::Pong(data) => (b'3', data.to_vec()),
-        Packet::Message(Message::Text(data)) => (b'4', data.to_vec()),
-        Packet::Upgrade => (b'5', vec![]),
-        Packet::Noop => (b'6', vec![]),
-        Packet::Message(Message::Binary(data)) => (b'b', base64(data)),
+        EnginePacket::Open(data) => (b'0', data.to_vec()),
+        EnginePacket::Close => (b'1', vec![]),
+        EnginePacket::Ping(data) => (b'2', data.to_vec()),
+        EnginePacket::Pong(data) => (b'3', data.to_vec()),
+        EnginePacket::Message(WireMessage::Text(data)) => (b'4', data.to_vec()),
+        EnginePacket::Upgrade => (b'5', vec![]),
+        EnginePacket::Noop => (b'6', vec![]),
+        EnginePacket::Message(WireMessage::Binary(data)) => (b'b', base64(data)),
     };
     let mut text = vec![digit];
     text.extend(data);
     text
 }
 
-fn obvious(text: &[u8]) -> Result<Packet, PacketError> {
-    let Some((digit, data)) = text.split_first() else { return Err(PacketError::Empty) };
+fn obvious(text: &[u8]) -> Result<EnginePacket, EnginePacketError> {
+    let Some((digit, data)) = text.split_first() else { return Err(EnginePacketError::Empty) };
     let bytes = || Bytes::copy_from_slice(data);
     match digit {
-        b'0' => Ok(Packet::Open(bytes())),
-        b'1' => Ok(Packet::Close),
-        b'2' => Ok(Packet::Ping(bytes())),
-        b'3' => Ok(Packet::Pong(bytes())),
-        b'4' => Ok(Packet::Message(Message::Text(bytes()))),
-        b'5' => Ok(Packet::Upgrade),
-        b'6' => Ok(Packet::Noop),
+        b'0' => Ok(EnginePacket::Open(bytes())),
+        b'1' => Ok(EnginePacket::Close),
+        b'2' => Ok(EnginePacket::Ping(bytes())),
+        b'3' => Ok(EnginePacket::Pong(bytes())),
+        b'4' => Ok(EnginePacket::Message(WireMessage::Text(bytes()))),
+        b'5' => Ok(EnginePacket::Upgrade),
+        b'6' => Ok(EnginePacket::Noop),
         b'b' => match unbase64(data) {
-            Some(bytes) => Ok(Packet::Message(Message::Binary(bytes.into()))),
-            None => Err(PacketError::Base64),
+            Some(bytes) => Ok(EnginePacket::Message(WireMessage::Binary(bytes.into()))),
+            None => Err(EnginePacketError::Base64),
         },
-        other => Err(PacketError::UnknownType(*other)),
+        other => Err(EnginePacketError::UnknownType(*other)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The head of a request: its query, and what the router makes of it.
 
 use super::input::Input;
-use crate::engine::config::{Config, Origins, Transports};
+use crate::engine::config::{EngineServerConfig, Origins, Transports};
 use crate::engine::request::{Query, RequestHead, pairs};
 use crate::random::Random;
 use crate::server::{Route, Router};
@@ -41,7 +41,7 @@ pub fn admission(data: &[u8]) {
 
     let transports = [Transports::ALL, Transports::WEBSOCKET, Transports::POLLING][usize::from(settings) % 3];
     let listed = settings & 4 != 0;
-    let mut config = Config::default().transports(transports);
+    let mut config = EngineServerConfig::default().transports(transports);
     if listed {
         config = config.allowed_origins(Origins::List(vec!["https://a.example".to_string()]));
     }

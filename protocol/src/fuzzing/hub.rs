@@ -1,7 +1,7 @@
 //! The hub against the most obvious model: a list of sockets, each with the list of its rooms.
 
 use super::input::Input;
-use crate::hub::{Flags, Hub, HubError, Joined, Key, Limits, Target};
+use crate::hub::{Flags, Hub, HubError, HubLimits, Joined, MemberKey, Target};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -74,7 +74,7 @@ pub fn against_the_model(data: &[u8]) {
 /// If they are not the same after each.
 pub fn compare(ops: Vec<Op>) {
     let mut both = Both {
-        hub: Hub::new(Limits::default().with_rooms_per_socket(LIMIT)),
+        hub: Hub::new(HubLimits::default().with_rooms_per_socket(LIMIT)),
         model: Model::default(),
         keys: vec![],
     };
@@ -131,7 +131,7 @@ impl Model {
 struct Both {
     hub: Hub<usize>,
     model: Model,
-    keys: Vec<Key>,
+    keys: Vec<MemberKey>,
 }
 
 impl Both {

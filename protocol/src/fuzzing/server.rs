@@ -3,16 +3,16 @@
 //! and comes to an end.
 
 use super::input::Input;
-use crate::engine::config::{Config, Overflow};
-use crate::engine::packet::Message;
+use crate::engine::config::{EngineServerConfig, Overflow};
+use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestHead, RequestId};
-use crate::engine::server::{Body, Transmit};
+use crate::engine::server::{Body, ServerTransmit};
 use crate::error::CloseReason;
 use crate::frame::Frame;
 use crate::rate::Rate;
-use crate::server::{Connection, Event};
+use crate::server::{Connection, ServerEvent};
 use crate::socket;
-use crate::socket::server::{AckOutcome, SocketEvent, SocketKey};
+use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -237,7 +237,7 @@ pub struct Seen {
 impl Run {
     /// A connection, with Socket.IO on it or not, that begins with a WebSocket or not.
     pub fn new(sockets: bool, websocket: bool, overflow: Overflow) -> Self {
-        let config = Config::default()
+        let config = EngineServerConfig::default()
             .ping_interval(Duration::from_millis(300))
             .ping_timeout(Duration::from_millis(200))
             .upgrade_timeout(Duration::from_millis(500))
@@ -249,7 +249,7 @@ impl Run {
             // In one of the three ways to go: messages, or events, that wait for their turn.
             .message_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)))
             .overflow(overflow);
-        let layer = socket::config::Config::default()
+        let layer = socket::config::SocketServerConfig::default()
             .max_namespaces(2)
             .max_attachments(1)
             .max_pending_acks(3)
@@ -276,7 +276,7 @@ impl Run {
         if websocket {
             let id = run.upgrade();
             run.transmit(1);
-            run.connection.websocket_opened(now, id);
+            run.connection.handle_websocket_opened(now, id);
         } else {
             run.request("GET", "polling", &[]);
         }
@@ -334,18 +334,18 @@ impl Run {
             Op::Upgrade => {
                 self.upgrade();
             }
-            Op::Opened { request } => self.connection.websocket_opened(now, self.pick(*request)),
+            Op::Opened { request } => self.connection.handle_websocket_opened(now, self.pick(*request)),
             Op::WebSocket { request, packet, binary } => {
                 let bytes = Bytes::from_static(PACKETS[*packet].as_bytes());
-                let message = if *binary { Message::Binary(bytes) } else { Message::Text(bytes) };
+                let message = if *binary { WireMessage::Binary(bytes) } else { WireMessage::Text(bytes) };
                 self.connection.handle_websocket(now, self.pick(*request), message);
             }
             Op::WebSocketClosed { request, error } => {
-                self.connection.websocket_closed(now, self.pick(*request), error.then_some(1002));
+                self.connection.handle_websocket_closed(now, self.pick(*request), error.then_some(1002));
             }
             Op::Aborted { request } => {
                 let id = self.pick(*request);
-                self.connection.request_aborted(now, id);
+                self.connection.handle_request_aborted(now, id);
                 self.requests.entry(id).and_modify(|asked| *asked = Asked::Done);
             }
             Op::Time { to } => {
@@ -386,13 +386,13 @@ impl Run {
             2 if polling && number % 4 == 0 => {
                 let id = self.upgrade();
                 self.transmit(1_000);
-                self.connection.websocket_opened(self.now, id);
+                self.connection.handle_websocket_opened(self.now, id);
                 return;
             }
             2 | 3 if polling => {
                 if let Some(websocket) = self.websocket {
                     let packet = Bytes::from_static(if choice == 2 { b"5" } else { b"2probe" });
-                    self.connection.handle_websocket(self.now, websocket, Message::Text(packet));
+                    self.connection.handle_websocket(self.now, websocket, WireMessage::Text(packet));
                 }
                 return;
             }
@@ -427,7 +427,7 @@ impl Run {
                 self.connection.handle_body(self.now, id, Body::Complete(packet));
             }
         } else if let (Some(websocket), true) = (self.websocket, self.connection.wants_read()) {
-            self.connection.handle_websocket(self.now, websocket, Message::Text(packet));
+            self.connection.handle_websocket(self.now, websocket, WireMessage::Text(packet));
         }
     }
 
@@ -486,18 +486,18 @@ impl Run {
             let Some(transmit) = self.connection.poll_transmit() else { return };
             let _ = writeln!(self.output, "{transmit:?}");
             match transmit {
-                Transmit::Respond { request, .. } | Transmit::Abort { request } => {
+                ServerTransmit::Respond { request, .. } | ServerTransmit::Abort { request } => {
                     let asked = self.requests.insert(request, Asked::Done);
                     assert_ne!(asked, Some(Asked::Accepted), "a WebSocket was answered");
                     assert!(asked.is_some(), "nobody asked");
                 }
-                Transmit::AcceptWebSocket { request } => {
+                ServerTransmit::AcceptWebSocket { request } => {
                     self.websocket = Some(request);
                     let asked = self.requests.insert(request, Asked::Accepted);
                     assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
                 }
-                Transmit::Write { websocket, .. } => assert!(self.requests.contains_key(&websocket)),
-                Transmit::CloseWebSocket { .. } => {}
+                ServerTransmit::Write { websocket, .. } => assert!(self.requests.contains_key(&websocket)),
+                ServerTransmit::CloseWebSocket { .. } => {}
             }
         }
     }
@@ -507,17 +507,17 @@ impl Run {
             let Some(event) = self.connection.poll_event() else { return };
             let _ = writeln!(self.output, "{event:?}");
             match event {
-                Event::Socket(SocketEvent::Connect { socket, namespace, .. }) => {
+                ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, .. }) => {
                     assert!(!self.sockets.contains(&socket), "a key was used again");
                     self.namespaces.insert(socket, namespace.to_string());
                     self.sockets.push(socket);
                 }
-                Event::Socket(SocketEvent::Event { socket, .. }) => {
+                ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => {
                     self.seen.events += 1;
                     assert!(self.sockets.contains(&socket));
                     assert!(!self.over.contains(&socket), "an event after the last");
                 }
-                Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
+                ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, outcome }) => {
                     match outcome {
                         AckOutcome::Answered(_) => self.seen.answered += 1,
                         AckOutcome::Timeout => self.seen.timed_out += 1,
@@ -529,11 +529,11 @@ impl Run {
                         None => panic!("nobody awaited it, or it was decided twice"),
                     }
                 }
-                Event::Socket(SocketEvent::Disconnected { socket, .. }) => {
+                ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, .. }) => {
                     assert!(self.over.insert(socket), "it ended twice");
                 }
-                Event::Upgraded => self.seen.upgraded += 1,
-                Event::Closed(closed) => {
+                ServerEvent::Upgraded => self.seen.upgraded += 1,
+                ServerEvent::Closed(closed) => {
                     self.seen.reasons.insert(closed.reason.as_str());
                     assert!(!self.closed, "it closed twice");
                     self.closed = true;

@@ -8,9 +8,9 @@
 //! about 150 bytes and the handle.
 //!
 //! ```
-//! use sansocket_protocol::hub::{Hub, Limits, Target};
+//! use sansocket_protocol::hub::{Hub, HubLimits, Target};
 //!
-//! let mut hub = Hub::new(Limits::default());
+//! let mut hub = Hub::new(HubLimits::default());
 //! let ada = hub.insert("ada".into(), 'A')?;
 //! let bob = hub.insert("bob".into(), 'B')?;
 //! let eve = hub.insert("eve".into(), 'E')?;
@@ -52,7 +52,7 @@ use thiserror::Error;
 ///
 /// Keys of sockets that are present at the same time are ordered, and [`Hub::select`] follows that order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
+pub struct MemberKey {
     index: u32,
     generation: u32,
 }
@@ -60,7 +60,7 @@ pub struct Key {
 /// What a hub accepts. What an application lets its clients name, clients can make it store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Limits {
+pub struct HubLimits {
     /// Rooms one socket may be in, its own id not counted. Default 1000: a membership costs about 12 bytes, a
     /// room of one's own about 250 with its name, so a handler that joins whatever its client asks for gives
     /// that client a quarter of a megabyte and no more; people are seldom in more than some hundred channels.
@@ -69,13 +69,13 @@ pub struct Limits {
     pub room_name_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for HubLimits {
     fn default() -> Self {
         Self { rooms_per_socket: 1000, room_name_bytes: 512 }
     }
 }
 
-impl Limits {
+impl HubLimits {
     /// Sets [`rooms_per_socket`](Self::rooms_per_socket).
     #[must_use]
     pub fn with_rooms_per_socket(mut self, rooms: usize) -> Self {
@@ -98,13 +98,13 @@ pub enum HubError {
     /// The id belongs to a socket that is present.
     #[error("a socket with this id is already here: give each socket an id of its own")]
     DuplicateId,
-    /// The socket is in as many rooms as [`Limits::rooms_per_socket`] allows.
+    /// The socket is in as many rooms as [`HubLimits::rooms_per_socket`] allows.
     #[error("the socket is already in {limit} rooms: leave some, or raise the limit of rooms per socket")]
     TooManyRooms {
         /// The limit that was met.
         limit: usize,
     },
-    /// The name is longer than [`Limits::room_name_bytes`].
+    /// The name is longer than [`HubLimits::room_name_bytes`].
     #[error("the room's name has more than {limit} bytes: shorten it, or raise the limit of a room's name")]
     RoomNameTooLong {
         /// The limit that was met, in bytes.
@@ -131,7 +131,7 @@ pub struct Joined {
 /// The table of slots does not shrink: a namespace that once held a million sockets keeps some 50 MB of it.
 #[derive(Clone, Debug)]
 pub struct Hub<H> {
-    limits: Limits,
+    limits: HubLimits,
     slots: Vec<Slot<H>>,
     free: Vec<u32>,
     by_id: BTreeMap<Arc<str>, u32>,
@@ -154,12 +154,12 @@ struct Socket<H> {
 
 impl<H: Clone> Hub<H> {
     /// A hub without sockets.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: HubLimits) -> Self {
         Self { limits, slots: Vec::new(), free: Vec::new(), by_id: BTreeMap::new(), rooms: Rooms::default() }
     }
 
     /// The limits in force.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &HubLimits {
         &self.limits
     }
 
@@ -167,7 +167,7 @@ impl<H: Clone> Hub<H> {
     ///
     /// # Errors
     /// [`HubError::DuplicateId`] when a socket with this id is present.
-    pub fn insert(&mut self, id: Arc<str>, handle: H) -> Result<Key, HubError> {
+    pub fn insert(&mut self, id: Arc<str>, handle: H) -> Result<MemberKey, HubError> {
         if self.by_id.contains_key(&id) {
             return Err(HubError::DuplicateId);
         }
@@ -186,12 +186,12 @@ impl<H: Clone> Hub<H> {
         )]
         let slot = &mut self.slots[index as usize];
         slot.socket = Some(Socket { id, handle, rooms: Vec::new() });
-        Ok(Key { index, generation: slot.generation })
+        Ok(MemberKey { index, generation: slot.generation })
     }
 
     /// Takes a socket out of its rooms and of the hub, and gives its handle back; `None` for a key that is no
     /// longer valid. O(log m) for each of its rooms.
-    pub fn remove(&mut self, key: Key) -> Option<H> {
+    pub fn remove(&mut self, key: MemberKey) -> Option<H> {
         self.leave_all(key);
         let socket = self.slot_mut(key)?.socket.take()?;
         self.by_id.remove(&socket.id);
@@ -206,17 +206,17 @@ impl<H: Clone> Hub<H> {
     }
 
     /// The handle beside a key. O(1).
-    pub fn get(&self, key: Key) -> Option<&H> {
+    pub fn get(&self, key: MemberKey) -> Option<&H> {
         Some(&self.socket(key)?.handle)
     }
 
     /// The public id of a socket. O(1).
-    pub fn id(&self, key: Key) -> Option<&Arc<str>> {
+    pub fn id(&self, key: MemberKey) -> Option<&Arc<str>> {
         Some(&self.socket(key)?.id)
     }
 
     /// The socket with this public id. O(log s).
-    pub fn by_id(&self, id: &str) -> Option<(Key, &H)> {
+    pub fn by_id(&self, id: &str) -> Option<(MemberKey, &H)> {
         self.at(*self.by_id.get(id)?)
     }
 
@@ -231,10 +231,10 @@ impl<H: Clone> Hub<H> {
     }
 
     /// Every socket, in key order.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, &H)> {
+    pub fn iter(&self) -> impl Iterator<Item = (MemberKey, &H)> {
         (0..).zip(&self.slots).filter_map(|(index, slot)| {
             let socket = slot.socket.as_ref()?;
-            Some((Key { index, generation: slot.generation }, &socket.handle))
+            Some((MemberKey { index, generation: slot.generation }, &socket.handle))
         })
     }
 
@@ -243,9 +243,9 @@ impl<H: Clone> Hub<H> {
     /// the socket's own id. O(log r + log m).
     ///
     /// # Errors
-    /// [`HubError::TooManyRooms`] and [`HubError::RoomNameTooLong`], by the [`Limits`]. Joining again a room one
+    /// [`HubError::TooManyRooms`] and [`HubError::RoomNameTooLong`], by the [`HubLimits`]. Joining again a room one
     /// is in never fails.
-    pub fn join(&mut self, key: Key, room: &str) -> Result<bool, HubError> {
+    pub fn join(&mut self, key: MemberKey, room: &str) -> Result<bool, HubError> {
         let Some(socket) = self.socket(key) else { return Ok(false) };
         if *socket.id == *room || self.rooms.named(room).is_some_and(|members| members.contains(&key.index)) {
             return Ok(false);
@@ -264,7 +264,7 @@ impl<H: Clone> Hub<H> {
 
     /// Takes a socket out of a room, which ends with its last member. False when it was not there, and for the
     /// socket's own id. O(log r + log m), and a scan of the socket's list of rooms.
-    pub fn leave(&mut self, key: Key, room: &str) -> bool {
+    pub fn leave(&mut self, key: MemberKey, room: &str) -> bool {
         let Some(number) = self.rooms.find(room) else { return false };
         let Some(socket) = self.socket_mut(key) else { return false };
         if !forget(&mut socket.rooms, number) {
@@ -274,7 +274,7 @@ impl<H: Clone> Hub<H> {
     }
 
     /// Takes a socket out of all rooms but that of its own id.
-    pub fn leave_all(&mut self, key: Key) {
+    pub fn leave_all(&mut self, key: MemberKey) {
         let Some(socket) = self.socket_mut(key) else { return };
         for number in mem::take(&mut socket.rooms) {
             self.rooms.take(number, key.index);
@@ -283,7 +283,7 @@ impl<H: Clone> Hub<H> {
 
     /// The rooms a socket is in: its own id first, as in the reference, then in the order it joined them. Empty
     /// for a key that is no longer valid.
-    pub fn rooms_of(&self, key: Key) -> Vec<Arc<str>> {
+    pub fn rooms_of(&self, key: MemberKey) -> Vec<Arc<str>> {
         let Some(socket) = self.socket(key) else { return Vec::new() };
         let joined = socket.rooms.iter().filter_map(|&number| self.rooms.name(number));
         iter::once(&socket.id).chain(joined).cloned().collect()
@@ -297,7 +297,7 @@ impl<H: Clone> Hub<H> {
 
     /// The sockets in a room, in key order; for a socket's id, that socket and whoever joined a room of that
     /// name.
-    pub fn members(&self, room: &str) -> impl Iterator<Item = (Key, &H)> {
+    pub fn members(&self, room: &str) -> impl Iterator<Item = (MemberKey, &H)> {
         self.named(room).into_iter().filter_map(|index| self.at(index))
     }
 
@@ -316,9 +316,9 @@ impl<H: Clone> Hub<H> {
     ///
     /// For one room with nothing or one id left out, nothing is allocated: O(log r + m). Several rooms are merged
     /// in a temporary list of 4 bytes a member. Everyone: a walk over all the slots.
-    pub fn select(&self, target: &Target, mut each: impl FnMut(Key, &H)) {
+    pub fn select(&self, target: &Target, mut each: impl FnMut(MemberKey, &H)) {
         let except = self.union(&target.except);
-        let mut visit = |(key, handle): (Key, &H)| {
+        let mut visit = |(key, handle): (MemberKey, &H)| {
             if !except.contains(key.index) {
                 each(key, handle);
             }
@@ -360,7 +360,7 @@ impl<H: Clone> Hub<H> {
     }
 
     /// The keys a target stands for, ascending: [`select`](Self::select) for a caller that then changes the hub.
-    pub fn keys(&self, target: &Target) -> Vec<Key> {
+    pub fn keys(&self, target: &Target) -> Vec<MemberKey> {
         let mut keys = Vec::new();
         self.select(target, |key, _| keys.push(key));
         keys
@@ -383,29 +383,29 @@ impl<H: Clone> Hub<H> {
         }
     }
 
-    fn at(&self, index: u32) -> Option<(Key, &H)> {
+    fn at(&self, index: u32) -> Option<(MemberKey, &H)> {
         let slot = self.slots.get(index as usize)?;
         let socket = slot.socket.as_ref()?;
-        Some((Key { index, generation: slot.generation }, &socket.handle))
+        Some((MemberKey { index, generation: slot.generation }, &socket.handle))
     }
 
-    fn socket(&self, key: Key) -> Option<&Socket<H>> {
+    fn socket(&self, key: MemberKey) -> Option<&Socket<H>> {
         let slot = self.slots.get(key.index as usize)?;
         if slot.generation == key.generation { slot.socket.as_ref() } else { None }
     }
 
-    fn slot_mut(&mut self, key: Key) -> Option<&mut Slot<H>> {
+    fn slot_mut(&mut self, key: MemberKey) -> Option<&mut Slot<H>> {
         self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
 
-    fn socket_mut(&mut self, key: Key) -> Option<&mut Socket<H>> {
+    fn socket_mut(&mut self, key: MemberKey) -> Option<&mut Socket<H>> {
         self.slot_mut(key)?.socket.as_mut()
     }
 }
 
 impl<H: Clone> Default for Hub<H> {
     fn default() -> Self {
-        Self::new(Limits::default())
+        Self::new(HubLimits::default())
     }
 }
 

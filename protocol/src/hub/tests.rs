@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 fn hub() -> Hub<u32> {
-    Hub::new(Limits::default())
+    Hub::new(HubLimits::default())
 }
 
 fn handles(hub: &Hub<u32>, target: &Target) -> Vec<u32> {
@@ -54,7 +54,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
     let mut hub = hub();
     let first = hub.insert("a".into(), 1).unwrap();
     hub.slots[0].generation = u32::MAX;
-    let last = Key { generation: u32::MAX, ..first };
+    let last = MemberKey { generation: u32::MAX, ..first };
     assert_eq!(hub.remove(last), Some(1));
     let next = hub.insert("b".into(), 2).unwrap();
     assert_eq!(next.index, 1);
@@ -72,7 +72,7 @@ fn a_second_socket_with_the_same_id_is_refused() {
 
 #[test]
 fn a_socket_cannot_be_in_more_rooms_than_allowed() {
-    let mut hub = Hub::new(Limits::default().with_rooms_per_socket(2));
+    let mut hub = Hub::new(HubLimits::default().with_rooms_per_socket(2));
     let a = hub.insert("a".into(), 1).unwrap();
     let b = hub.insert("b".into(), 2).unwrap();
     hub.join(a, "x").unwrap();
@@ -88,7 +88,7 @@ fn a_socket_cannot_be_in_more_rooms_than_allowed() {
 
 #[test]
 fn a_room_name_cannot_be_longer_than_allowed() {
-    let mut hub = Hub::new(Limits::default().with_room_name_bytes(4));
+    let mut hub = Hub::new(HubLimits::default().with_room_name_bytes(4));
     let a = hub.insert("a".into(), 1).unwrap();
     assert_eq!(hub.join(a, "four"), Ok(true));
     assert_eq!(hub.join(a, "fives"), Err(HubError::RoomNameTooLong { limit: 4 }));
@@ -129,7 +129,7 @@ fn an_idle_socket_stays_within_its_memory() {
 #[test]
 fn a_large_room_can_be_left_in_any_order() {
     let mut hub = hub();
-    let keys: Vec<Key> = (0..100_000u32)
+    let keys: Vec<MemberKey> = (0..100_000u32)
         .map(|n| {
             let key = hub.insert(format!("{n}").into(), n).unwrap();
             hub.join(key, "all").unwrap();

@@ -1,7 +1,7 @@
 //! Who may open a session now: limits on how many there are and how often they come, in all and for each address.
 
 use super::router::RegisterError;
-use crate::engine::config::Config;
+use crate::engine::config::EngineServerConfig;
 use crate::rate::Bucket;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -13,14 +13,14 @@ const REMEMBERED: usize = 8192;
 /// Handshakes that were refused because of a limit, by the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Refused {
-    /// [`Config::max_sessions`].
+pub struct RefusedHandshakes {
+    /// [`EngineServerConfig::max_sessions`].
     pub sessions: u64,
-    /// [`Config::max_sessions_per_address`].
+    /// [`EngineServerConfig::max_sessions_per_address`].
     pub sessions_per_address: u64,
-    /// [`Config::handshake_rate`].
+    /// [`EngineServerConfig::handshake_rate`].
     pub handshakes: u64,
-    /// [`Config::handshake_rate_per_address`].
+    /// [`EngineServerConfig::handshake_rate_per_address`].
     pub handshakes_per_address: u64,
     /// The server was shutting down.
     pub shutting_down: u64,
@@ -28,7 +28,7 @@ pub struct Refused {
     pub bad_id: u64,
 }
 
-impl Refused {
+impl RefusedHandshakes {
     pub(super) fn count(&mut self, error: RegisterError) {
         let counter = match error {
             RegisterError::TooManySessions => &mut self.sessions,
@@ -68,7 +68,7 @@ impl From<IpAddr> for Source {
 #[derive(Debug)]
 struct Known {
     sessions: usize,
-    /// `None` without [`Config::handshake_rate_per_address`].
+    /// `None` without [`EngineServerConfig::handshake_rate_per_address`].
     handshakes: Option<Bucket>,
 }
 
@@ -87,7 +87,7 @@ impl Admission {
     /// Asks the rates for one handshake, and takes it if both grant it.
     pub(super) fn handshake(
         &mut self,
-        config: &Config,
+        config: &EngineServerConfig,
         now: Instant,
         source: Option<Source>,
     ) -> Result<(), RegisterError> {
@@ -115,7 +115,11 @@ impl Admission {
     }
 
     /// Whether the address may have one session more.
-    pub(super) fn session(&self, config: &Config, source: Option<Source>) -> Result<(), RegisterError> {
+    pub(super) fn session(
+        &self,
+        config: &EngineServerConfig,
+        source: Option<Source>,
+    ) -> Result<(), RegisterError> {
         let limit = config.max_sessions_per_address;
         let held = source.and_then(|source| self.known.get(&source)).map_or(0, |known| known.sessions);
         match limit {
@@ -127,7 +131,7 @@ impl Admission {
     }
 
     /// The address has one session more.
-    pub(super) fn opened(&mut self, config: &Config, source: Source) {
+    pub(super) fn opened(&mut self, config: &EngineServerConfig, source: Source) {
         let known = self.entry(config, source);
         known.sessions = known.sessions.saturating_add(1);
         if known.sessions == 1 {
@@ -136,7 +140,7 @@ impl Admission {
     }
 
     /// It has one less.
-    pub(super) fn closed(&mut self, config: &Config, source: Source) {
+    pub(super) fn closed(&mut self, config: &EngineServerConfig, source: Source) {
         let Some(known) = self.known.get_mut(&source) else { return };
         known.sessions = known.sessions.saturating_sub(1);
         if known.sessions > 0 {
@@ -156,7 +160,7 @@ impl Admission {
     }
 
     /// What is known of an address. What is not worth knowing goes when it becomes much.
-    fn entry(&mut self, config: &Config, source: Source) -> &mut Known {
+    fn entry(&mut self, config: &EngineServerConfig, source: Source) -> &mut Known {
         if !self.known.contains_key(&source) {
             if self.idle >= REMEMBERED {
                 let now = self.now;
@@ -175,7 +179,7 @@ impl Admission {
 }
 
 impl Known {
-    fn is_as_new(&mut self, config: &Config, now: Instant) -> bool {
+    fn is_as_new(&mut self, config: &EngineServerConfig, now: Instant) -> bool {
         match (&mut self.handshakes, config.handshake_rate_per_address) {
             (Some(bucket), Some(rate)) => bucket.is_full(now, rate),
             _ => true,
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_too_eager_takes_nothing_from_the_others() {
-        let config = Config::default()
+        let config = EngineServerConfig::default()
             .handshake_rate(Some(Rate::per_second(10)))
             .handshake_rate_per_address(Some(Rate::per_second(2)));
         let mut admission = Admission::default();
@@ -226,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_handshake_that_all_refuse_uses_up_nothing_of_its_address() {
-        let config = Config::default()
+        let config = EngineServerConfig::default()
             .handshake_rate(Some(Rate::per_second(1)))
             .handshake_rate_per_address(Some(Rate::per_second(1)));
         let mut admission = Admission::default();
@@ -237,7 +241,7 @@ mod tests {
 
     #[test]
     fn sessions_are_counted_up_and_down_for_each_address() {
-        let config = Config::default().max_sessions_per_address(Some(2));
+        let config = EngineServerConfig::default().max_sessions_per_address(Some(2));
         let mut admission = Admission::default();
         let one = Source::V4([1, 2, 3, 4]);
         admission.opened(&config, one);
@@ -255,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_table_of_addresses_is_bounded() {
-        let config = Config::default().handshake_rate_per_address(Some(Rate::per_second(1)));
+        let config = EngineServerConfig::default().handshake_rate_per_address(Some(Rate::per_second(1)));
         let mut admission = Admission::default();
         let kept = Source::V4([9, 9, 9, 9]);
         admission.opened(&config, kept);

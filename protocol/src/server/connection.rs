@@ -19,24 +19,24 @@ use super::counts::{Counts, Limit};
 use super::messages::Messages;
 use crate::engine;
 use crate::engine::config::Overflow;
-use crate::engine::packet::Message;
+use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestHead, RequestId};
-use crate::engine::server::{Body, Closed, Server as Engine, Transmit, Wants};
+use crate::engine::server::{Body, Closed, ServerSession, ServerTransmit, Wants};
 use crate::error::{CloseReason, SendError};
 use crate::frame::Frame;
 use crate::socket;
-use crate::socket::server::{Server as Sockets, SocketEvent, SocketKey};
+use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
 use alloc::sync::Arc;
 
 /// What the application should know about a connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Event {
+pub enum ServerEvent {
     /// Of one of its sockets.
-    Socket(SocketEvent),
+    Socket(ServerSocketEvent),
     /// A message of a plain Engine.IO session.
-    Message(Message),
+    Message(WireMessage),
     /// The session moved from long-polling to WebSocket.
     Upgraded,
     /// The session ended. Events of sockets that are held may still follow.
@@ -48,7 +48,7 @@ pub enum Event {
 #[allow(clippy::large_enum_variant)]
 enum Layer {
     /// Socket.IO.
-    Sockets(Sockets),
+    Sockets(ServerSockets),
     /// Plain Engine.IO: messages for the application.
     Messages(Messages),
 }
@@ -57,14 +57,17 @@ enum Layer {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine::{self, packet::Message, request::{RequestHead, RequestId}, server::Transmit};
-/// use sansocket_protocol::server::{Connection, Event};
+/// use sansocket_protocol::engine;
+/// use sansocket_protocol::engine::packet::WireMessage;
+/// use sansocket_protocol::engine::request::{RequestHead, RequestId};
+/// use sansocket_protocol::engine::server::ServerTransmit;
+/// use sansocket_protocol::server::{Connection, ServerEvent};
 /// use sansocket_protocol::socket;
-/// use sansocket_protocol::socket::server::SocketEvent;
+/// use sansocket_protocol::socket::server::ServerSocketEvent;
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
-/// let config = Arc::new(engine::config::Config::default().path("/socket.io"));
+/// let config = Arc::new(engine::config::EngineServerConfig::default().path("/socket.io"));
 /// let mut connection = Connection::new(now, config, "session-id".into(), Some(Arc::default()));
 ///
 /// // The client opens a WebSocket ...
@@ -75,20 +78,20 @@ enum Layer {
 /// };
 /// let ws = RequestId(1);
 /// let _ = connection.handle_request(now, ws, &head);
-/// assert!(matches!(connection.poll_transmit(), Some(Transmit::AcceptWebSocket { .. })));
-/// connection.websocket_opened(now, ws);
-/// assert!(matches!(connection.poll_transmit(), Some(Transmit::Write { .. }))); // 0{"sid":...}
+/// assert!(matches!(connection.poll_transmit(), Some(ServerTransmit::AcceptWebSocket { .. })));
+/// connection.handle_websocket_opened(now, ws);
+/// assert!(matches!(connection.poll_transmit(), Some(ServerTransmit::Write { .. }))); // 0{"sid":...}
 ///
 /// // ... and asks for the main namespace.
-/// connection.handle_websocket(now, ws, Message::Text("40".into()));
-/// let Some(Event::Socket(SocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
+/// connection.handle_websocket(now, ws, WireMessage::Text("40".into()));
+/// let Some(ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
 /// connection.accept(socket, "public-id").unwrap();
-/// let Some(Transmit::Write { message: Message::Text(reply), .. }) = connection.poll_transmit() else { panic!() };
+/// let Some(ServerTransmit::Write { message: WireMessage::Text(reply), .. }) = connection.poll_transmit() else { panic!() };
 /// assert_eq!(reply, r#"40{"sid":"public-id"}"#);
 /// ```
 #[derive(Debug)]
 pub struct Connection {
-    engine: Engine,
+    engine: ServerSession,
     layer: Layer,
     now: Instant,
     upgraded: bool,
@@ -102,15 +105,15 @@ impl Connection {
     /// first request to be handed to [`Connection::handle_request`]. Without `sockets` it is plain Engine.IO.
     pub fn new(
         now: Instant,
-        engine: Arc<engine::config::Config>,
+        engine: Arc<engine::config::EngineServerConfig>,
         id: Arc<str>,
-        sockets: Option<Arc<socket::config::Config>>,
+        sockets: Option<Arc<socket::config::SocketServerConfig>>,
     ) -> Self {
         let layer = match sockets {
-            Some(config) => Layer::Sockets(Sockets::new(now, config)),
+            Some(config) => Layer::Sockets(ServerSockets::new(now, config)),
             None => Layer::Messages(Messages::new(now, &engine)),
         };
-        let engine = Engine::new(now, engine, id);
+        let engine = ServerSession::new(now, engine, id);
         let counts = Counts::default();
         Self { engine, layer, now, upgraded: false, closed: None, counts, ended: None }
     }
@@ -194,7 +197,7 @@ impl Connection {
     }
 
     /// Whether less than half of the send budget is used: room for whoever waits before sending more.
-    pub fn has_room(&self) -> bool {
+    pub fn has_capacity(&self) -> bool {
         self.buffered() <= self.engine.config().effective_send_budget() / 2
     }
 
@@ -248,21 +251,21 @@ impl Connection {
     }
 
     /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
-    pub fn request_aborted(&mut self, now: Instant, request: RequestId) {
+    pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
         let now = self.tick_input(now);
-        self.engine.request_aborted(now, request);
+        self.engine.handle_request_aborted(now, request);
         self.settle_dated();
     }
 
     /// The WebSocket of an accepted request is there.
-    pub fn websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
-        self.engine.websocket_opened(now, websocket);
+        self.engine.handle_websocket_opened(now, websocket);
         self.settle_dated();
     }
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
-    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: Message) {
+    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: WireMessage) {
         let now = self.tick_input(now);
         if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
             self.handle_message(message);
@@ -272,9 +275,9 @@ impl Connection {
 
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
-    pub fn websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         let now = self.tick_input(now);
-        self.engine.websocket_closed(now, websocket, error);
+        self.engine.handle_websocket_closed(now, websocket, error);
         self.settle_dated();
     }
 
@@ -299,7 +302,7 @@ impl Connection {
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
 
-    /// Lets a client into the namespace it asked for. See [`Sockets::accept`].
+    /// Lets a client into the namespace it asked for. See [`ServerSockets::accept`].
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
@@ -307,7 +310,7 @@ impl Connection {
         self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid))
     }
 
-    /// Refuses a client that asked for a namespace. See [`Sockets::reject`].
+    /// Refuses a client that asked for a namespace. See [`ServerSockets::reject`].
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
@@ -353,7 +356,7 @@ impl Connection {
 
     /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from
     /// this socket: even ones for single events, odd ones for broadcasts, say. What becomes of it is told by
-    /// [`SocketEvent::Ack`], once.
+    /// [`ServerSocketEvent::Ack`], once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
@@ -457,15 +460,15 @@ impl Connection {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next thing to write.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         self.engine.poll_transmit()
     }
 
     /// The next thing that the application should know. While more than half of the send budget is used, events
     /// of this client wait, unless it has brought about the end: a fast client that is answered paces itself.
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub fn poll_event(&mut self) -> Option<ServerEvent> {
         if core::mem::take(&mut self.upgraded) {
-            return Some(Event::Upgraded);
+            return Some(ServerEvent::Upgraded);
         }
         let mut event = self.next_event();
         if event.is_none() && self.engine.is_ending() {
@@ -475,7 +478,8 @@ impl Connection {
             event = self.next_event();
         }
         if let Some(told) = &event {
-            if matches!(told, Event::Socket(SocketEvent::Event { .. }) | Event::Message(_)) {
+            if matches!(told, ServerEvent::Socket(ServerSocketEvent::Event { .. }) | ServerEvent::Message(_))
+            {
                 self.counts.events_in = self.counts.events_in.wrapping_add(1);
                 // Handlers that finish at once are no progress that anybody tells; at a rate, they are slow all the same.
                 let paces = match &self.layer {
@@ -493,15 +497,17 @@ impl Connection {
             // The end comes after the messages, as it does for sockets.
             return None;
         }
-        self.closed.take().map(Event::Closed)
+        self.closed.take().map(ServerEvent::Closed)
     }
 
-    fn next_event(&mut self) -> Option<Event> {
+    fn next_event(&mut self) -> Option<ServerEvent> {
         let answers_only = self.is_paced();
         match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(Event::Socket),
+            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(ServerEvent::Socket),
             Layer::Messages(_) if answers_only => None,
-            Layer::Messages(messages) => messages.next(self.now, self.ended.is_some()).map(Event::Message),
+            Layer::Messages(messages) => {
+                messages.next(self.now, self.ended.is_some()).map(ServerEvent::Message)
+            }
         }
     }
 
@@ -572,7 +578,7 @@ impl Connection {
     /// Whether events wait until the client has read more of what it was sent. Not those that it sent before it brought
     /// about the end: no more can follow them, and they are handled first.
     fn is_paced(&self) -> bool {
-        self.engine.is_open() && !self.engine.is_ending() && !self.has_room()
+        self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
     }
 
     fn has_layer_event(&self) -> bool {
@@ -584,7 +590,7 @@ impl Connection {
             }
     }
 
-    fn handle_message(&mut self, message: Message) {
+    fn handle_message(&mut self, message: WireMessage) {
         match &mut self.layer {
             Layer::Sockets(sockets) => sockets.handle_message(&mut self.engine, message),
             Layer::Messages(messages) => {
@@ -621,7 +627,7 @@ impl Connection {
 
     fn with_sockets(
         &mut self,
-        command: impl FnOnce(&mut Sockets, &mut Engine) -> Result<(), SendError>,
+        command: impl FnOnce(&mut ServerSockets, &mut ServerSession) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
         let done = match &mut self.layer {
             Layer::Sockets(sockets) => command(sockets, &mut self.engine),
@@ -633,7 +639,7 @@ impl Connection {
     }
 
     /// Asks before the budget is: a command that fails for another reason must not close the connection.
-    fn check(&self, ask: impl FnOnce(&Sockets) -> Result<(), SendError>) -> Result<(), SendError> {
+    fn check(&self, ask: impl FnOnce(&ServerSockets) -> Result<(), SendError>) -> Result<(), SendError> {
         match &self.layer {
             Layer::Sockets(sockets) if self.is_open() => ask(sockets),
             _ => Err(SendError::Disconnected),
@@ -648,8 +654,8 @@ impl Connection {
 
     /// Carries what happened in one layer over to the others. Cheap when nothing did.
     fn settle(&mut self) {
-        self.upgraded |= self.engine.take_upgraded();
-        if let Some(closed) = self.engine.take_closed() {
+        self.upgraded |= self.engine.poll_upgraded();
+        if let Some(closed) = self.engine.poll_closed() {
             match &mut self.layer {
                 Layer::Sockets(sockets) => sockets.handle_closed(closed.reason),
                 Layer::Messages(messages) => messages.end_turns(),

@@ -1,7 +1,7 @@
 //! What waits for the application of a plain Engine.IO session.
 
-use crate::engine::config::Config;
-use crate::engine::packet::Message;
+use crate::engine::config::EngineServerConfig;
+use crate::engine::packet::WireMessage;
 use crate::error::PeerError;
 use crate::pace::{Pace, Turn};
 use crate::socket::packet::PacketError;
@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 /// Messages in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Messages {
-    queue: VecDeque<Message>,
+    queue: VecDeque<WireMessage>,
     inbound: usize,
     /// The application is busy with the one before.
     pub(super) held: bool,
@@ -23,7 +23,7 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    pub(super) fn new(now: Instant, config: &Config) -> Self {
+    pub(super) fn new(now: Instant, config: &EngineServerConfig) -> Self {
         let pace = config.message_rate.map(|rate| Box::new(Pace::new(now, rate, config.message_excess)));
         Self { queue: VecDeque::new(), inbound: 0, held: false, pace, paced: 0 }
     }
@@ -48,8 +48,8 @@ impl Messages {
     }
 
     /// One has arrived.
-    pub(super) fn push(&mut self, now: Instant, message: Message) -> Result<(), PeerError> {
-        if matches!(&message, Message::Text(text) if core::str::from_utf8(text).is_err()) {
+    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), PeerError> {
+        if matches!(&message, WireMessage::Text(text) if core::str::from_utf8(text).is_err()) {
             return Err(PeerError::Socket(PacketError::InvalidUtf8));
         }
         if self.pace.as_mut().is_some_and(|pace| !pace.admits(now)) {
@@ -66,7 +66,7 @@ impl Messages {
     }
 
     /// The next one whose turn it is. Once the session `is_over`, nobody waits for the turns of what is left.
-    pub(super) fn next(&mut self, now: Instant, is_over: bool) -> Option<Message> {
+    pub(super) fn next(&mut self, now: Instant, is_over: bool) -> Option<WireMessage> {
         if !self.has_next() {
             return None;
         }
@@ -108,7 +108,7 @@ impl Messages {
     }
 }
 
-fn weight(message: &Message) -> usize {
-    let (Message::Text(bytes) | Message::Binary(bytes)) = message;
+fn weight(message: &WireMessage) -> usize {
+    let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = message;
     bytes.len().saturating_add(PER_EVENT)
 }

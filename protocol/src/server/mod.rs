@@ -6,7 +6,9 @@ mod counts;
 mod messages;
 pub mod router;
 
-pub use admission::{Refused, Source};
-pub use connection::{Connection, Event};
+pub use crate::server::admission::RefusedHandshakes;
+pub use crate::server::connection::ServerEvent;
+pub use admission::Source;
+pub use connection::Connection;
 pub use counts::{Counts, Limit};
 pub use router::{Grant, RegisterError, Route, Router};

@@ -1,10 +1,11 @@
 //! Which session is this request for, and may it open one? (protocol v4, "HTTP", and the reference's order of
 //! checks)
 
-use super::admission::{Admission, Refused, Source};
-use crate::engine::config::Config;
+use super::admission::{Admission, Source};
+use crate::engine::config::EngineServerConfig;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::random::Random;
+use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -20,7 +21,7 @@ use thiserror::Error;
 pub enum Route<K> {
     /// It is not for this server: its path is another one.
     Pass,
-    /// It is answered already. [`Config::decorate`] is to be applied.
+    /// It is answered already. [`EngineServerConfig::decorate`] is to be applied.
     Reply(Response),
     /// It may open a session. The application may still refuse it; [`Router::register`] commits.
     Open(Grant),
@@ -125,11 +126,12 @@ impl RegisterError {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine::{config::Config, request::RequestHead};
+/// use sansocket_protocol::engine::config::EngineServerConfig;
+/// use sansocket_protocol::engine::request::RequestHead;
 /// use sansocket_protocol::random::Random;
 /// use sansocket_protocol::server::{Route, Router};
 ///
-/// let mut router = Router::new(Arc::new(Config::default()), Random::new([0; 32]));
+/// let mut router = Router::new(Arc::new(EngineServerConfig::default()), Random::new([0; 32]));
 /// let target = "/engine.io/?EIO=4&transport=polling";
 /// let head = RequestHead { method: "GET", target, headers: &[] };
 /// let Route::Open(_grant) = router.route(&head) else { panic!() };
@@ -141,13 +143,13 @@ impl RegisterError {
 /// ```
 #[derive(Debug)]
 pub struct Router<K> {
-    config: Arc<Config>,
+    config: Arc<EngineServerConfig>,
     sessions: BTreeMap<Arc<str>, Entry<K>>,
     random: Random,
     draining: bool,
     admission: Admission,
     opened: u64,
-    refused: Refused,
+    refused: RefusedHandshakes,
 }
 
 #[derive(Debug)]
@@ -159,8 +161,8 @@ struct Entry<K> {
 
 impl<K: Clone> Router<K> {
     /// An empty table. `random` makes the session ids, which are secrets.
-    pub fn new(config: Arc<Config>, random: Random) -> Self {
-        let (admission, refused) = (Admission::default(), Refused::default());
+    pub fn new(config: Arc<EngineServerConfig>, random: Random) -> Self {
+        let (admission, refused) = (Admission::default(), RefusedHandshakes::default());
         Self { config, sessions: BTreeMap::new(), random, draining: false, admission, opened: 0, refused }
     }
 
@@ -295,7 +297,7 @@ impl<K: Clone> Router<K> {
     }
 
     /// How many handshakes the limits refused.
-    pub fn refused(&self) -> Refused {
+    pub fn refused(&self) -> RefusedHandshakes {
         self.refused
     }
 
@@ -320,7 +322,7 @@ impl<K: Clone> Router<K> {
     }
 
     /// The settings.
-    pub fn config(&self) -> &Arc<Config> {
+    pub fn config(&self) -> &Arc<EngineServerConfig> {
         &self.config
     }
 }
@@ -342,7 +344,7 @@ mod tests {
 
     const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
 
-    fn router(config: Config) -> Router<u32> {
+    fn router(config: EngineServerConfig) -> Router<u32> {
         Router::new(Arc::new(config), Random::new([3; 32]))
     }
 
@@ -358,7 +360,7 @@ mod tests {
 
     #[test]
     fn refusals_come_in_the_reference_order() {
-        let router = router(Config::default());
+        let router = router(EngineServerConfig::default());
         let refusal = |code, message| format!(r#"400 {{"code":{code},"message":"{message}"}}"#);
         for (method, query, code, message) in [
             ("GET", "?EIO=4", 0, "Transport unknown"),
@@ -381,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_websocket_handshake_is_refused_in_plain_words_before_the_switch() {
-        let router = router(Config::default());
+        let router = router(EngineServerConfig::default());
         for (method, query, message) in [
             ("GET", "?EIO=4&transport=websocket&sid=nope", "Session ID unknown"),
             ("POST", "?EIO=4&transport=websocket", "Bad handshake method"),
@@ -396,20 +398,20 @@ mod tests {
 
     #[test]
     fn a_disabled_transport_is_unknown() {
-        let router = router(Config::default().transports(Transports::WEBSOCKET));
+        let router = router(EngineServerConfig::default().transports(Transports::WEBSOCKET));
         assert!(ask(&router, "GET", "?EIO=4&transport=polling", &[]).contains("\"code\":0"));
     }
 
     #[test]
     fn preflight_is_answered_only_with_cors() {
-        let router = router(Config::default().cors(Some(Cors::any())));
+        let router = router(EngineServerConfig::default().cors(Some(Cors::any())));
         assert_eq!(ask(&router, "OPTIONS", "", &[]), "204 ");
     }
 
     #[test]
     fn a_foreign_origin_is_refused_when_origins_are_listed() {
         let origins = Origins::List(vec!["https://a.example".to_string()]);
-        let router = router(Config::default().allowed_origins(origins));
+        let router = router(EngineServerConfig::default().allowed_origins(origins));
         let query = "?EIO=4&transport=polling";
         assert!(ask(&router, "GET", query, &[("origin", "https://evil.example")]).starts_with("403"));
         assert!(ask(&router, "GET", query, &[("origin", "https://a.example")]).starts_with("open"));
@@ -418,7 +420,7 @@ mod tests {
 
     #[test]
     fn ids_are_unique_even_if_the_application_repeats_one() {
-        let mut router = router(Config::default());
+        let mut router = router(EngineServerConfig::default());
         assert!(router.register(Some("mine".to_string()), |_| 1).is_ok());
         assert_eq!(router.register(Some("mine".to_string()), |_| 2), Err(RegisterError::BadId));
         for bad in ["", "a b", "a;b", "a\r\nb", "a&b", "a%41", "\u{e9}"] {
@@ -429,7 +431,7 @@ mod tests {
 
     #[test]
     fn a_full_or_draining_server_takes_no_session() {
-        let mut router = router(Config::default().max_sessions(1));
+        let mut router = router(EngineServerConfig::default().max_sessions(1));
         router.register(None, |_| 1).unwrap();
         assert_eq!(router.register(None, |_| 2), Err(RegisterError::TooManySessions));
         router.drain();
@@ -465,7 +467,7 @@ mod tests {
     #[test]
     fn sessions_of_an_address_are_counted_until_they_go() {
         let address = Some("192.0.2.1".parse().unwrap());
-        let mut router = router(Config::default().max_sessions_per_address(Some(1)));
+        let mut router = router(EngineServerConfig::default().max_sessions_per_address(Some(1)));
         assert_eq!(router.admit(Instant::ZERO, address), Ok(()));
         let id = router.register_from(address, None, |_| 1).unwrap();
         let full = Err(RegisterError::TooManySessionsFromAddress);

@@ -4,12 +4,12 @@ use super::coverage::Situation;
 use super::play::{Later, Play};
 use super::world::World;
 use super::{App, ClientId, SessionId};
-use crate::client::Event as ClientEvent;
+use crate::client::ClientEvent;
 use crate::error::CloseReason;
-use crate::server::Event;
+use crate::server::ServerEvent;
 use crate::socket::args::Args;
-use crate::socket::client::SocketEvent as ClientSocketEvent;
-use crate::socket::server::{AckOutcome, SocketEvent, SocketKey};
+use crate::socket::client::ClientSocketEvent;
+use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
 use crate::time::Instant;
 use alloc::format;
 use core::time::Duration;
@@ -219,11 +219,11 @@ impl App for Play<'_> {
         }
     }
 
-    fn server_event(&mut self, world: &mut World, session: SessionId, event: Event) {
+    fn server_event(&mut self, world: &mut World, session: SessionId, event: ServerEvent) {
         let now = world.now();
         let event = match event {
-            Event::Socket(event) => event,
-            Event::Closed(closed) => {
+            ServerEvent::Socket(event) => event,
+            ServerEvent::Closed(closed) => {
                 match (closed.reason, closed.detail) {
                     (CloseReason::PingTimeout, _) => world.coverage().note(Situation::ServerPingTimeout),
                     (_, Some(crate::error::PeerError::OverlappingPolls)) => {
@@ -239,10 +239,10 @@ impl App for Play<'_> {
                 }
                 return;
             }
-            Event::Message(_) | Event::Upgraded => return,
+            ServerEvent::Message(_) | ServerEvent::Upgraded => return,
         };
         match event {
-            SocketEvent::Connect { socket, namespace, auth } => {
+            ServerSocketEvent::Connect { socket, namespace, auth } => {
                 let who = auth.as_deref().and_then(who);
                 let client = world.client_of(session);
                 let raw = client.is_some_and(|client| self.raws.contains_key(&client));
@@ -276,10 +276,10 @@ impl App for Play<'_> {
                     _ => self.accept(world, session, socket, &namespace),
                 }
             }
-            SocketEvent::Event { socket, args, ack } => {
+            ServerSocketEvent::Event { socket, args, ack } => {
                 self.server_hears(world, session, socket, &args, ack);
             }
-            SocketEvent::Ack { socket, id, outcome } => {
+            ServerSocketEvent::Ack { socket, id, outcome } => {
                 let Some(awaited) = self.model.server_acks.remove(&(session, socket, id)) else {
                     return world.fail("each ack is decided once", format!("{id} of {session:?}"));
                 };
@@ -299,7 +299,7 @@ impl App for Play<'_> {
                     AckOutcome::Disconnected => world.coverage().note(Situation::ServerAckDisconnected),
                 }
             }
-            SocketEvent::Disconnected { socket, reason } => {
+            ServerSocketEvent::Disconnected { socket, reason } => {
                 let Some(id) = world.server().socket_id(session, socket).cloned() else {
                     return world.fail("a socket disconnects once", format!("{session:?}"));
                 };

@@ -5,13 +5,13 @@ use super::link::{Channel, Cut, Item, Lane, When};
 use super::server::Session;
 use super::world::{Happening, Heard, Machine, World};
 use super::{App, ClientId, SessionId};
-use crate::engine::client::{Method, Transmit as ClientTransmit, TransportKind};
-use crate::engine::packet::Message;
+use crate::engine::client::{ClientTransmit, Method, TransportKind};
+use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestHead, RequestId, Response};
-use crate::engine::server::{Body, Transmit, Wants};
+use crate::engine::server::{Body, ServerTransmit, Wants};
 use crate::error::PeerError;
-use crate::server::{Connection, Event, Route};
-use crate::socket::server::SocketEvent;
+use crate::server::{Connection, Route, ServerEvent};
+use crate::socket::server::ServerSocketEvent;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -182,15 +182,17 @@ impl World {
         }
         match (&mut node.machine, item) {
             (Machine::Manager(manager), Item::Response { status, body }) if websocket => {
-                manager.websocket_refused(now, id, status, &body);
+                manager.handle_websocket_refused(now, id, status, &body);
             }
             (Machine::Manager(manager), Item::Response { status, body }) => {
                 manager.handle_response(now, id, status, body);
             }
-            (Machine::Manager(manager), Item::Accepted) => manager.websocket_opened(now, id),
+            (Machine::Manager(manager), Item::Accepted) => manager.handle_websocket_opened(now, id),
             (Machine::Manager(manager), Item::Message(message)) => manager.handle_websocket(now, id, message),
-            (Machine::Manager(manager), _) if opened => manager.websocket_closed(now, id, None),
-            (Machine::Manager(manager), _) => manager.request_failed(now, id, PeerError::RequestFailed),
+            (Machine::Manager(manager), _) if opened => manager.handle_websocket_closed(now, id, None),
+            (Machine::Manager(manager), _) => {
+                manager.handle_request_failed(now, id, PeerError::RequestFailed)
+            }
             (Machine::Raw { heard, .. }, item) => heard.push((
                 id,
                 match item {
@@ -222,7 +224,7 @@ impl World {
     }
 
     /// Makes a raw client write a message to its WebSocket.
-    pub fn raw_write(&mut self, client: ClientId, websocket: RequestId, message: Message) {
+    pub fn raw_write(&mut self, client: ClientId, websocket: RequestId, message: WireMessage) {
         if let Some(number) = self.nodes.get(client.0).and_then(|node| node.open.get(&websocket).copied()) {
             self.send(number, true, Item::Message(message));
         }
@@ -270,7 +272,7 @@ impl World {
                 hit
             }
             When::Attachment { up: direction } => {
-                direction == up && matches!(item, Item::Message(Message::Binary(_)))
+                direction == up && matches!(item, Item::Message(WireMessage::Binary(_)))
             }
             When::Upgrade { up: direction, message } => {
                 direction == up && candidate && matches!(item, Item::Message(_)) && place == message + 1
@@ -285,7 +287,7 @@ impl World {
             let situation = match item {
                 Item::Body(_) => Some(Situation::PostCut),
                 Item::Response { .. } => Some(Situation::ResponseCut),
-                Item::Message(Message::Binary(_)) => Some(Situation::AttachmentCut),
+                Item::Message(WireMessage::Binary(_)) => Some(Situation::AttachmentCut),
                 _ => None,
             };
             if let Some(situation) = situation {
@@ -319,7 +321,7 @@ impl World {
         let (polling, awaits) = match &node.machine {
             Machine::Manager(manager) => (
                 manager.transport() == Some(TransportKind::Polling),
-                manager.sockets().is_some_and(crate::socket::client::Client::awaits_ack),
+                manager.sockets().is_some_and(crate::socket::client::ClientSockets::awaits_ack),
             ),
             Machine::Raw { .. } => (false, false),
         };
@@ -380,9 +382,11 @@ impl World {
             let (id, local) = (channel.id, node.local(now));
             match &mut node.machine {
                 Machine::Manager(manager) if channel.opened => {
-                    manager.websocket_closed(local, id, Some(BROKEN))
+                    manager.handle_websocket_closed(local, id, Some(BROKEN))
                 }
-                Machine::Manager(manager) => manager.request_failed(local, id, PeerError::RequestFailed),
+                Machine::Manager(manager) => {
+                    manager.handle_request_failed(local, id, PeerError::RequestFailed)
+                }
                 Machine::Raw { heard, .. } => heard.push((id, Heard::Ended)),
             }
         } else if !to_client && channel.server_open {
@@ -390,9 +394,9 @@ impl World {
             let accepted = channel.accepted;
             if let Some(connection) = channel.session.and_then(|session| self.server.connection(session)) {
                 if accepted {
-                    connection.websocket_closed(now, RequestId(number), Some(BROKEN));
+                    connection.handle_websocket_closed(now, RequestId(number), Some(BROKEN));
                 } else {
-                    connection.request_aborted(now, RequestId(number));
+                    connection.handle_request_aborted(now, RequestId(number));
                 }
             }
         }
@@ -424,8 +428,8 @@ impl World {
                 }
             }
             Item::Message(message) if accepted => connection.handle_websocket(now, id, message),
-            Item::Close(_) if accepted => connection.websocket_closed(now, id, None),
-            Item::Close(_) => connection.request_aborted(now, id),
+            Item::Close(_) if accepted => connection.handle_websocket_closed(now, id, None),
+            Item::Close(_) => connection.handle_request_aborted(now, id),
             _ => {}
         }
     }
@@ -513,7 +517,7 @@ impl World {
                     write!(line, "{:40}s{} * {}", "", id.0, text.get(..160).unwrap_or(&text))
                 });
                 let over = match &event {
-                    Event::Socket(SocketEvent::Disconnected { socket, .. }) => Some(*socket),
+                    ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, .. }) => Some(*socket),
                     _ => None,
                 };
                 app.server_event(self, id, event);
@@ -567,18 +571,18 @@ impl World {
         connection.has_transmit()
     }
 
-    fn server_wants(&mut self, id: SessionId, transmit: Transmit) {
+    fn server_wants(&mut self, id: SessionId, transmit: ServerTransmit) {
         match transmit {
-            Transmit::Respond { request, response } => self.respond(request.0, *response),
-            Transmit::Abort { request: RequestId(number) }
-            | Transmit::CloseWebSocket { websocket: RequestId(number), .. } => {
+            ServerTransmit::Respond { request, response } => self.respond(request.0, *response),
+            ServerTransmit::Abort { request: RequestId(number) }
+            | ServerTransmit::CloseWebSocket { websocket: RequestId(number), .. } => {
                 if let Some(channel) = self.channels.get_mut(&number).filter(|channel| channel.server_open) {
                     channel.server_open = false;
                     self.send(number, false, Item::Close(None));
                     self.forget_if_over(number);
                 }
             }
-            Transmit::AcceptWebSocket { request } => {
+            ServerTransmit::AcceptWebSocket { request } => {
                 let now = self.now;
                 let Some(channel) = self.channels.get_mut(&request.0).filter(|channel| channel.server_open)
                 else {
@@ -587,10 +591,10 @@ impl World {
                 channel.accepted = true;
                 self.send(request.0, false, Item::Accepted);
                 if let Some(connection) = self.server.connection(id) {
-                    connection.websocket_opened(now, request);
+                    connection.handle_websocket_opened(now, request);
                 }
             }
-            Transmit::Write { websocket, message } => {
+            ServerTransmit::Write { websocket, message } => {
                 if self.channels.get(&websocket.0).is_some_and(|channel| channel.server_open) {
                     self.send(websocket.0, false, Item::Message(message));
                 }

@@ -3,7 +3,7 @@
 use super::play::{CLOSE, OVERHEAD, PAUSE, Play};
 use super::world::World;
 use super::{ClientId, SessionId};
-use crate::client::Status;
+use crate::client::ClientState;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -92,7 +92,7 @@ impl Play<'_> {
                 return world.fail("each ack is decided", format!("{id} of client {at}"));
             }
             let Some(manager) = world.client(ClientId(at)) else { continue };
-            if manager.status() != Status::Idle
+            if manager.status() != ClientState::Idle
                 || !manager.is_finished()
                 || manager.poll_timeout().is_some()
                 || manager.buffered() > 0

@@ -1,7 +1,7 @@
 //! What is on its way between a client and the server.
 
 use super::{ClientId, SessionId};
-use crate::engine::packet::Message;
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -49,7 +49,7 @@ pub(super) enum Item {
     Response { status: u16, body: Bytes },
     Accepted,
     // Both ways.
-    Message(Message),
+    Message(WireMessage),
     Close(Option<u16>),
 }
 
@@ -60,7 +60,7 @@ impl Item {
             Self::Body(body) => body.len(),
             Self::Response { body, .. } => HEAD + body.len(),
             Self::Accepted => HEAD,
-            Self::Message(Message::Text(bytes) | Message::Binary(bytes)) => bytes.len() + 6,
+            Self::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) => bytes.len() + 6,
             Self::Close(_) => 6,
         }
     }

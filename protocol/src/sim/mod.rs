@@ -43,10 +43,10 @@
 //! use sansocket_protocol::engine;
 //! use sansocket_protocol::frame::Frame;
 //! use sansocket_protocol::random::Random;
-//! use sansocket_protocol::server::Event;
+//! use sansocket_protocol::server::ServerEvent;
 //! use sansocket_protocol::sim::{App, ClientId, Cut, Link, SessionId, World};
-//! use sansocket_protocol::socket::client::Auth;
-//! use sansocket_protocol::socket::server::SocketEvent;
+//! use sansocket_protocol::socket::client::AuthSource;
+//! use sansocket_protocol::socket::server::ServerSocketEvent;
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
@@ -55,25 +55,25 @@
 //! struct Chat(Vec<u32>);
 //!
 //! impl App for Chat {
-//!     fn client_event(&mut self, _world: &mut World, _client: ClientId, _event: client::Event) {}
+//!     fn client_event(&mut self, _world: &mut World, _client: ClientId, _event: client::ClientEvent) {}
 //!
-//!     fn server_event(&mut self, world: &mut World, session: SessionId, event: Event) {
+//!     fn server_event(&mut self, world: &mut World, session: SessionId, event: ServerEvent) {
 //!         match event {
-//!             Event::Socket(SocketEvent::Connect { socket, namespace, .. }) => {
+//!             ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, .. }) => {
 //!                 world.server().accept(session, socket, &namespace).unwrap();
 //!             }
-//!             Event::Socket(SocketEvent::Event { args, .. }) => self.0.push(args.get(0).unwrap()),
+//!             ServerEvent::Socket(ServerSocketEvent::Event { args, .. }) => self.0.push(args.get(0).unwrap()),
 //!             _ => {}
 //!         }
 //!     }
 //! }
 //!
-//! let server = engine::config::Config::default().path("/socket.io");
+//! let server = engine::config::EngineServerConfig::default().path("/socket.io");
 //! let mut world = World::new(7, Arc::new(server), Arc::default(), true);
-//! let engine = engine::client::Config::default().path("/socket.io");
+//! let engine = engine::client::EngineClientConfig::default().path("/socket.io");
 //! let random = Random::new([1; 32]);
 //! let mut manager = Manager::new(Arc::default(), Arc::new(engine), random, Some(Arc::default()));
-//! let socket = manager.add("/", Auth::None).unwrap();
+//! let socket = manager.add("/", AuthSource::None).unwrap();
 //! let ada = world.add_client(manager, Link::default());
 //! let mut chat = Chat::default();
 //!
@@ -117,13 +117,13 @@ pub use self::dice::Dice;
 pub use self::link::{Cut, Link, When};
 pub use self::play::{Outcome, run};
 pub use self::scenario::{Act, Emit, Player, Raw, Scenario, Settings, Step, To};
-pub use self::server::Server;
 pub use self::shrink::shrink;
 pub use self::trace::Trace;
 pub use self::world::{Broken, Heard, World};
+pub use crate::sim::server::SimServer;
 
 use crate::client;
-use crate::server::Event;
+use crate::server::ServerEvent;
 use crate::time::Instant;
 
 /// A client of a [`World`]: they are numbered from 0 in the order in which they were added.
@@ -137,10 +137,10 @@ pub struct SessionId(pub u64);
 /// The application at both ends of a [`World`].
 pub trait App {
     /// A client tells something. Commands may be given to anybody.
-    fn client_event(&mut self, world: &mut World, client: ClientId, event: client::Event);
+    fn client_event(&mut self, world: &mut World, client: ClientId, event: client::ClientEvent);
 
     /// The server tells something of a session. A socket whose end is told leaves its hub after this.
-    fn server_event(&mut self, world: &mut World, session: SessionId, event: Event);
+    fn server_event(&mut self, world: &mut World, session: SessionId, event: ServerEvent);
 
     /// When it wants to be woken next. By default it does not.
     fn due(&self) -> Option<Instant> {

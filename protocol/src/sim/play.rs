@@ -8,14 +8,14 @@ use super::scenario::{Emit, Scenario, Settings, To};
 use super::world::{Broken, World};
 use super::{ClientId, SessionId};
 use crate::client::{self, Manager};
-use crate::engine::client::Config as ClientEngineConfig;
-use crate::engine::config::{Config as EngineConfig, Overflow};
+use crate::engine::client::EngineClientConfig;
+use crate::engine::config::{EngineServerConfig, Overflow};
 use crate::error::SendError;
 use crate::frame::Frame;
 use crate::hub::Target;
 use crate::random::Random;
 use crate::socket;
-use crate::socket::client::{Auth, Config as ClientSocketConfig};
+use crate::socket::client::{AuthSource, SocketClientConfig};
 use crate::socket::server::SocketKey;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
@@ -88,7 +88,7 @@ pub(super) struct Play<'a> {
 /// Plays a scenario to its end, in virtual time; with `transcript` it keeps a diagram.
 pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
     let settings = &scenario.settings;
-    let config = EngineConfig::default()
+    let config = EngineServerConfig::default()
         .path("/socket.io")
         .ping_interval(settings.ping_interval)
         .ping_timeout(settings.ping_timeout)
@@ -99,7 +99,9 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         .receive_budget(settings.receive_budget)
         .overflow(settings.overflow)
         .max_payload(settings.max_payload);
-    let sockets = socket::config::Config::default().connect_timeout(CONNECT).event_rate(settings.event_rate);
+    let sockets = socket::config::SocketServerConfig::default()
+        .connect_timeout(CONNECT)
+        .event_rate(settings.event_rate);
     let chance = Dice::fed(scenario.seed, scenario.chance.clone());
     let own = chance.reseeded(scenario.seed ^ 0xa99);
     let mut world = World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript);
@@ -152,10 +154,10 @@ impl Play<'_> {
     pub(super) fn program(&mut self, client: ClientId, life: u32) -> (Manager, Peer) {
         let settings = &self.scenario.settings;
         let player = &settings.clients[client.0];
-        let reconnection = client::Config::default()
+        let reconnection = client::ReconnectConfig::default()
             .reconnection_delay(Duration::from_millis(300))
             .reconnection_delay_max(BACKOFF);
-        let engine = ClientEngineConfig::default()
+        let engine = EngineClientConfig::default()
             .path("/socket.io")
             .transports(player.transports.iter().copied())
             .try_all_transports(player.try_all)
@@ -167,14 +169,14 @@ impl Play<'_> {
             .send_budget(player.send_budget)
             .receive_budget(settings.receive_budget);
         let sockets =
-            ClientSocketConfig::default().join_timeout(JOIN).retries(settings.retries).ack_timeout(ACK);
+            SocketClientConfig::default().join_timeout(JOIN).retries(settings.retries).ack_timeout(ACK);
         let random = Random::new(self.dice.key());
         let mut manager =
             Manager::new(Arc::new(reconnection), Arc::new(engine), random, Some(Arc::new(sockets)));
         let auth = Bytes::from(format!("{{\"who\":[{},{life}]}}", client.0));
         let mut namespaces = Vec::new();
         for name in NAMESPACES.into_iter().take(player.namespaces) {
-            if let Ok(key) = manager.add(name, Auth::Fixed(auth.clone())) {
+            if let Ok(key) = manager.add(name, AuthSource::Fixed(auth.clone())) {
                 namespaces.push(Joined {
                     key,
                     name: name.into(),

@@ -4,7 +4,7 @@ use super::ClientId;
 use super::coverage::Situation;
 use super::scenario::Raw;
 use super::world::{Heard, World};
-use crate::engine::packet::Message;
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -29,8 +29,8 @@ impl RawState {
                     self.open.retain(|open| *open != id);
                     self.handshake(&body);
                 }
-                Heard::Message(Message::Text(text)) => self.handshake(&text),
-                Heard::Message(Message::Binary(_)) | Heard::Opened => {}
+                Heard::Message(WireMessage::Text(text)) => self.handshake(&text),
+                Heard::Message(WireMessage::Binary(_)) | Heard::Opened => {}
                 Heard::Ended => {
                     self.open.retain(|open| *open != id);
                     self.websockets.retain(|open| *open != id);
@@ -71,7 +71,7 @@ impl RawState {
     /// Says something on its WebSocket if it has one, by a POST otherwise.
     fn say(&mut self, world: &mut World, client: ClientId, text: Bytes) {
         match self.websockets.last() {
-            Some(websocket) => world.raw_write(client, *websocket, Message::Text(text)),
+            Some(websocket) => world.raw_write(client, *websocket, WireMessage::Text(text)),
             None => self.post(world, client, text),
         }
     }
@@ -103,13 +103,13 @@ impl RawState {
                 }
                 for _ in 0..count {
                     if let Some(websocket) = self.websocket(world, client) {
-                        world.raw_write(client, websocket, Message::Text(Bytes::from_static(b"2probe")));
+                        world.raw_write(client, websocket, WireMessage::Text(Bytes::from_static(b"2probe")));
                     }
                 }
             }
             Raw::Move => {
                 for websocket in self.websockets.clone() {
-                    world.raw_write(client, websocket, Message::Text(Bytes::from_static(b"5")));
+                    world.raw_write(client, websocket, WireMessage::Text(Bytes::from_static(b"5")));
                 }
             }
             Raw::Garbage(bits) => {
@@ -117,9 +117,9 @@ impl RawState {
                 let garbage: Bytes = bits.to_le_bytes().to_vec().into();
                 for websocket in self.websockets.clone() {
                     let message = if bits % 2 == 0 {
-                        Message::Text(garbage.clone())
+                        WireMessage::Text(garbage.clone())
                     } else {
-                        Message::Binary(garbage.clone())
+                        WireMessage::Binary(garbage.clone())
                     };
                     world.raw_write(client, websocket, message);
                 }

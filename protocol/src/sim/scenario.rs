@@ -17,13 +17,13 @@ pub struct Player {
     pub link: Link,
     /// Its transports, in order.
     pub transports: Vec<TransportKind>,
-    /// [`try_all_transports`](crate::engine::client::Config::try_all_transports).
+    /// [`try_all_transports`](crate::engine::client::EngineClientConfig::try_all_transports).
     pub try_all: bool,
-    /// [`remember_upgrade`](crate::engine::client::Config::remember_upgrade).
+    /// [`remember_upgrade`](crate::engine::client::EngineClientConfig::remember_upgrade).
     pub remember: bool,
     /// How many namespaces it joins.
     pub namespaces: usize,
-    /// Its [`send_budget`](crate::engine::client::Config::send_budget).
+    /// Its [`send_budget`](crate::engine::client::EngineClientConfig::send_budget).
     pub send_budget: usize,
 }
 
@@ -48,7 +48,7 @@ pub struct Settings {
     pub receive_budget: usize,
     /// How often an event that must arrive is sent again.
     pub retries: u32,
-    /// The server's [`event_rate`](crate::socket::config::Config::event_rate).
+    /// The server's [`event_rate`](crate::socket::config::SocketServerConfig::event_rate).
     pub event_rate: Option<Rate>,
 }
 

@@ -1,13 +1,13 @@
 //! The server of a simulated world.
 
 use super::{ClientId, SessionId};
-use crate::engine::config::Config as EngineConfig;
+use crate::engine::config::EngineServerConfig;
 use crate::error::SendError;
 use crate::frame::Frame;
-use crate::hub::{Hub, Key, Limits, Target};
+use crate::hub::{Hub, HubLimits, MemberKey, Target};
 use crate::random::Random;
 use crate::server::{Connection, Router};
-use crate::socket::config::Config as SocketConfig;
+use crate::socket::config::SocketServerConfig;
 use crate::socket::server::SocketKey;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -31,15 +31,15 @@ pub(super) struct Session {
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) namespace: Arc<str>,
-    pub(super) key: Key,
+    pub(super) key: MemberKey,
 }
 
 /// The server of a simulated [`World`](super::World): a router, a connection for each session, and a hub for each
 /// namespace.
 #[derive(Debug)]
-pub struct Server {
-    pub(super) config: Arc<EngineConfig>,
-    pub(super) sockets: Arc<SocketConfig>,
+pub struct SimServer {
+    pub(super) config: Arc<EngineServerConfig>,
+    pub(super) sockets: Arc<SocketServerConfig>,
     pub(super) router: Router<SessionId>,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     pub(super) hubs: BTreeMap<Arc<str>, Hub<(SessionId, SocketKey)>>,
@@ -53,8 +53,12 @@ pub struct Server {
     pub(super) tainted: BTreeSet<SessionId>,
 }
 
-impl Server {
-    pub(super) fn new(config: Arc<EngineConfig>, sockets: Arc<SocketConfig>, random: Random) -> Self {
+impl SimServer {
+    pub(super) fn new(
+        config: Arc<EngineServerConfig>,
+        sockets: Arc<SocketServerConfig>,
+        random: Random,
+    ) -> Self {
         Self {
             router: Router::new(config.clone(), random),
             config,
@@ -105,7 +109,7 @@ impl Server {
         let id: Arc<str> = format!("S{}", self.last_socket).into();
         let connection = self.connection(session).ok_or(SendError::Disconnected)?;
         connection.accept(socket, &id)?;
-        let hub = self.hubs.entry(namespace.clone()).or_insert_with(|| Hub::new(Limits::default()));
+        let hub = self.hubs.entry(namespace.clone()).or_insert_with(|| Hub::new(HubLimits::default()));
         if let Ok(key) = hub.insert(id.clone(), (session, socket)) {
             self.members.insert((session, socket), Member { namespace: namespace.clone(), key });
         }

@@ -3,15 +3,15 @@
 use super::coverage::{Coverage, Situation};
 use super::dice::Dice;
 use super::link::{Channel, Cut, Item, Link};
-use super::server::Server;
 use super::trace::{Trace, shown};
 use super::{App, ClientId, SessionId};
 use crate::client::Manager;
-use crate::engine::config::Config as EngineConfig;
-use crate::engine::packet::Message;
+use crate::engine::config::EngineServerConfig;
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::random::Random;
-use crate::socket::config::Config as SocketConfig;
+use crate::sim::server::SimServer;
+use crate::socket::config::SocketServerConfig;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub enum Heard {
     /// A WebSocket is there.
     Opened,
     /// A message on a WebSocket.
-    Message(Message),
+    Message(WireMessage),
     /// A request or a WebSocket ended otherwise.
     Ended,
 }
@@ -126,7 +126,7 @@ pub struct Broken {
 pub struct World {
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
-    pub(super) server: Server,
+    pub(super) server: SimServer,
     pub(super) channels: BTreeMap<u64, Channel>,
     pub(super) last_channel: u64,
     agenda: BTreeMap<(Instant, u64), Happening>,
@@ -143,22 +143,27 @@ pub struct World {
 
 impl World {
     /// A world with a server and nobody else. With `transcript` it keeps a diagram of what happens.
-    pub fn new(seed: u64, config: Arc<EngineConfig>, sockets: Arc<SocketConfig>, transcript: bool) -> Self {
+    pub fn new(
+        seed: u64,
+        config: Arc<EngineServerConfig>,
+        sockets: Arc<SocketServerConfig>,
+        transcript: bool,
+    ) -> Self {
         Self::of_chance(Dice::new(seed), config, sockets, transcript)
     }
 
     /// The same, with all chance from `dice`: the network's is somebody's who thinks, if it is [fed](Dice::fed).
     pub fn of_chance(
         mut dice: Dice,
-        config: Arc<EngineConfig>,
-        sockets: Arc<SocketConfig>,
+        config: Arc<EngineServerConfig>,
+        sockets: Arc<SocketServerConfig>,
         transcript: bool,
     ) -> Self {
         let random = Random::new(dice.key());
         Self {
             now: Instant::ZERO,
             nodes: Vec::new(),
-            server: Server::new(config, sockets, random),
+            server: SimServer::new(config, sockets, random),
             channels: BTreeMap::new(),
             last_channel: 0,
             agenda: BTreeMap::new(),
@@ -232,7 +237,7 @@ impl World {
     }
 
     /// The server.
-    pub fn server(&mut self) -> &mut Server {
+    pub fn server(&mut self) -> &mut SimServer {
         &mut self.server
     }
 
@@ -539,7 +544,7 @@ impl World {
             Item::Head { target, .. } => target.as_bytes(),
             Item::Body(bytes)
             | Item::Response { body: bytes, .. }
-            | Item::Message(Message::Text(bytes) | Message::Binary(bytes)) => bytes,
+            | Item::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) => bytes,
             Item::Accepted | Item::Close(_) => &[],
         };
         self.trace.note(self.now, what, number << 1 | u64::from(up), data, |line| {
@@ -557,8 +562,8 @@ impl World {
                 Item::Body(body) => write!(line, "body {}", shown(body)),
                 Item::Response { status, body } => write!(line, "{status} {}", shown(body)),
                 Item::Accepted => write!(line, "101"),
-                Item::Message(Message::Text(text)) => write!(line, "{}", shown(text)),
-                Item::Message(Message::Binary(data)) => write!(line, "<{}>", shown(data)),
+                Item::Message(WireMessage::Text(text)) => write!(line, "{}", shown(text)),
+                Item::Message(WireMessage::Binary(data)) => write!(line, "<{}>", shown(data)),
                 Item::Close(code) => write!(line, "close {code:?}"),
             }
         });

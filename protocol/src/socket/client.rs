@@ -10,10 +10,10 @@
 //! ```
 //!
 //! A socket that is *wanted* joins whenever a session opens. A refusal, or an end that either side brought about on
-//! purpose, makes it unwanted until [`Client::connect`]. What is emitted while it is away waits; what is volatile
+//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is volatile
 //! is dropped.
 //!
-//! It writes through the [`engine`](crate::engine::client::Client) that is passed to its commands.
+//! It writes through the [`engine`](crate::engine::client::ClientSession) that is passed to its commands.
 //! [`crate::client::Manager`] holds both.
 
 mod config;
@@ -22,15 +22,15 @@ mod join;
 mod queue;
 mod sending;
 
-pub use self::config::Config;
-pub use self::event::{ConnectError, SocketEvent};
 pub use super::server::{AckOutcome, SocketKey};
+pub use crate::socket::client::config::SocketClientConfig;
+pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 
 use self::queue::Reliable;
 use super::packet::{Packet, PacketType, is_namespace};
 use super::reassembly::Reassembly;
-use crate::engine::client::Client as Engine;
-use crate::engine::packet::Message;
+use crate::engine::client::ClientSession;
+use crate::engine::packet::WireMessage;
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
 use crate::time::Instant;
@@ -49,13 +49,13 @@ fn weight(frame: &Frame) -> usize {
 
 /// What a socket shows when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Auth {
+pub enum AuthSource {
     /// Nothing.
     #[default]
     None,
     /// Always this: the JSON of an object.
     Fixed(Bytes),
-    /// Whatever the application says at that time: see [`SocketEvent::Auth`].
+    /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
     Ask,
 }
 
@@ -85,15 +85,15 @@ struct Socket {
     namespace: Arc<str>,
     wanted: bool,
     state: State,
-    auth: Auth,
+    auth: AuthSource,
     id: Option<Arc<str>>,
     /// How many of its connections have ended.
     ended: u64,
     held: bool,
     /// What is to be told, in order.
-    inbox: VecDeque<SocketEvent>,
+    inbox: VecDeque<ClientSocketEvent>,
     /// Events that came before the server's CONNECT.
-    early: VecDeque<SocketEvent>,
+    early: VecDeque<ClientSocketEvent>,
     /// Frames that wait for the server's CONNECT.
     buffer: VecDeque<Buffered>,
     /// Awaited acknowledgements and their deadlines.
@@ -106,22 +106,22 @@ struct Socket {
 
 /// The Socket.IO layer of a client. See the [module](self).
 #[derive(Debug)]
-pub struct Client {
-    config: Arc<Config>,
+pub struct ClientSockets {
+    config: Arc<SocketClientConfig>,
     sockets: Vec<Socket>,
     reassembly: Reassembly,
     /// Not earlier than this is any deadline.
     deadline: Instant,
     /// What is never held back: answers, and the application's auth.
-    answers: VecDeque<SocketEvent>,
+    answers: VecDeque<ClientSocketEvent>,
     /// The socket that is asked next.
     turn: usize,
     inbound: usize,
 }
 
-impl Client {
+impl ClientSockets {
     /// A layer without sockets.
-    pub fn new(config: Arc<Config>) -> Self {
+    pub fn new(config: Arc<SocketClientConfig>) -> Self {
         Self {
             config,
             sockets: Vec::new(),
@@ -136,7 +136,7 @@ impl Client {
     // --- getters ----------------------------------------------------------------------------------------------
 
     /// The settings.
-    pub fn config(&self) -> &Arc<Config> {
+    pub fn config(&self) -> &Arc<SocketClientConfig> {
         &self.config
     }
 
@@ -205,7 +205,7 @@ impl Client {
     // --- what happened outside --------------------------------------------------------------------------------
 
     /// A session opened: all wanted sockets join.
-    pub fn handle_opened(&mut self, now: Instant, engine: &mut Engine) {
+    pub fn handle_opened(&mut self, now: Instant, engine: &mut ClientSession) {
         for at in 0..self.sockets.len() {
             if self.sockets.get(at).is_some_and(|socket| socket.wanted && socket.state == State::Away) {
                 self.join(now, engine, at);
@@ -214,12 +214,12 @@ impl Client {
     }
 
     /// A message of the session. What the server does wrong ends it.
-    pub fn handle_message(&mut self, now: Instant, engine: &mut Engine, message: Message) {
+    pub fn handle_message(&mut self, now: Instant, engine: &mut ClientSession, message: WireMessage) {
         let max_bytes = engine.config().max_message;
         let packet = match message {
-            Message::Text(text) => Packet::decode(text, self.config.max_attachments)
+            WireMessage::Text(text) => Packet::decode(text, self.config.max_attachments)
                 .and_then(|packet| self.reassembly.start(packet, max_bytes)),
-            Message::Binary(data) => self.reassembly.push(data),
+            WireMessage::Binary(data) => self.reassembly.push(data),
         };
         match packet {
             Ok(Some(packet)) => self.handle_packet(now, engine, packet),
@@ -237,7 +237,7 @@ impl Client {
     }
 
     /// Judges the deadlines. `engine` is the session that is open, if one is.
-    pub fn handle_timeout(&mut self, now: Instant, mut engine: Option<&mut Engine>) {
+    pub fn handle_timeout(&mut self, now: Instant, mut engine: Option<&mut ClientSession>) {
         if now < self.deadline {
             return;
         }
@@ -257,7 +257,7 @@ impl Client {
             }
             if matches!(self.sockets.get(at), Some(Socket { state: State::Joining { deadline }, .. }) if *deadline <= now)
             {
-                self.refuse(at, ConnectError::Timeout);
+                self.refuse(at, JoinError::Timeout);
             }
         }
         self.rearm();
@@ -287,12 +287,12 @@ impl Client {
             });
             for id in over {
                 let outcome = AckOutcome::Timeout;
-                self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+                self.answers.push_back(ClientSocketEvent::Ack { socket: key, id, outcome });
             }
         }
     }
 
-    fn handle_packet(&mut self, now: Instant, engine: &mut Engine, packet: Packet) {
+    fn handle_packet(&mut self, now: Instant, engine: &mut ClientSession, packet: Packet) {
         // Packets for namespaces that are not joined are ignored, as in the reference.
         let found = |socket: &Socket| *socket.namespace == *packet.namespace();
         let Some(at) = self.sockets.iter().position(found) else { return };
@@ -310,10 +310,10 @@ impl Client {
             (_, State::Away | State::Asking | State::Leaving) => {}
             (PacketType::Connect, _) => match event::sid(&packet) {
                 Some(id) => self.joined(now, engine, at, id),
-                None => self.refuse(at, ConnectError::OldServer),
+                None => self.refuse(at, JoinError::OldServer),
             },
             (PacketType::ConnectError, _) => self.refuse(at, event::refusal(&packet)),
-            (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, ConnectError::Disconnected),
+            (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, JoinError::Disconnected),
             (PacketType::Disconnect, State::Joined) => {
                 socket.wanted = false;
                 self.leave(at, CloseReason::IoServerDisconnect);
@@ -325,7 +325,7 @@ impl Client {
                 if !args.has_event() {
                     return;
                 }
-                let event = SocketEvent::Event { socket: key, args, ack };
+                let event = ClientSocketEvent::Event { socket: key, args, ack };
                 self.inbound = self.inbound.saturating_add(event.weight());
                 if state == State::Joined {
                     socket.inbox.push_back(event);
@@ -344,7 +344,7 @@ impl Client {
                     self.rearm();
                 } else if socket.acks.remove(&id).is_some() {
                     let outcome = AckOutcome::Answered(packet.into_args());
-                    self.answer(SocketEvent::Ack { socket: key, id, outcome });
+                    self.answer(ClientSocketEvent::Ack { socket: key, id, outcome });
                 }
             }
         }
@@ -357,7 +357,7 @@ impl Client {
     ///
     /// # Errors
     /// [`SendError::Namespace`] if the name does not begin with a slash, or has a comma in it.
-    pub fn add(&mut self, namespace: &str, auth: Auth) -> Result<SocketKey, SendError> {
+    pub fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
         let namespace = if namespace.is_empty() { "/" } else { namespace };
         if !is_namespace(namespace) {
             return Err(SendError::Namespace);
@@ -387,7 +387,7 @@ impl Client {
     }
 
     /// Wants a socket, and joins at once if a session is open.
-    pub fn connect(&mut self, now: Instant, engine: Option<&mut Engine>, socket: SocketKey) {
+    pub fn connect(&mut self, now: Instant, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = true;
@@ -403,11 +403,11 @@ impl Client {
         }
     }
 
-    /// Answers [`SocketEvent::Auth`]: joins with that auth, the JSON of an object.
+    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, the JSON of an object.
     pub fn authenticate(
         &mut self,
         now: Instant,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         auth: Option<&[u8]>,
     ) {
@@ -418,7 +418,7 @@ impl Client {
         }
     }
 
-    /// Answers [`SocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
+    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
     /// if it is not asked any more.
     pub fn auth_failed(&mut self, socket: SocketKey) -> bool {
         let Some(at) = self.at(socket) else { return false };
@@ -432,7 +432,7 @@ impl Client {
 
     /// Takes a socket out of its namespace, and does not want it any more. What waits to be sent stays, for the
     /// next time.
-    pub fn disconnect(&mut self, engine: Option<&mut Engine>, socket: SocketKey) {
+    pub fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
@@ -447,7 +447,7 @@ impl Client {
     }
 
     /// Ends all: no socket is wanted, nothing waits to be sent, every awaited acknowledgement is decided.
-    pub fn shut(&mut self, mut engine: Option<&mut Engine>) {
+    pub fn shut(&mut self, mut engine: Option<&mut ClientSession>) {
         for at in 0..self.sockets.len() {
             let Some(key) = self.sockets.get(at).map(|socket| socket.key) else { continue };
             self.disconnect(engine.as_deref_mut(), key);
@@ -455,7 +455,7 @@ impl Client {
         }
     }
 
-    /// Keeps the next events of a socket back until [`Client::release`].
+    /// Keeps the next events of a socket back until [`ClientSockets::release`].
     pub fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
             found.held = true;
@@ -472,18 +472,18 @@ impl Client {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next event. Those of held sockets are passed over; answers never are.
-    pub fn poll_event(&mut self) -> Option<SocketEvent> {
+    pub fn poll_event(&mut self) -> Option<ClientSocketEvent> {
         let event = self.answers.pop_front().or_else(|| self.next_event())?;
         self.inbound = self.inbound.saturating_sub(event.weight());
         Some(event)
     }
 
-    /// Whether [`Client::poll_event`] has something.
+    /// Whether [`ClientSockets::poll_event`] has something.
     pub fn has_event(&self) -> bool {
         !self.answers.is_empty() || self.sockets.iter().any(|socket| !socket.held && !socket.inbox.is_empty())
     }
 
-    /// By when [`Client::handle_timeout`] is to be called.
+    /// By when [`ClientSockets::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Instant {
         self.deadline
     }
@@ -494,7 +494,7 @@ impl Client {
         self.sockets.iter().position(|found| found.key == socket)
     }
 
-    fn next_event(&mut self) -> Option<SocketEvent> {
+    fn next_event(&mut self) -> Option<ClientSocketEvent> {
         let count = self.sockets.len();
         for _ in 0..count {
             let at = if self.turn < count { self.turn } else { 0 };
@@ -510,7 +510,7 @@ impl Client {
         None
     }
 
-    fn answer(&mut self, event: SocketEvent) {
+    fn answer(&mut self, event: ClientSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
         self.answers.push_back(event);
     }
@@ -520,7 +520,7 @@ impl Client {
         if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
             found.buffered = found.buffered.saturating_sub(weight(&done.frame));
         }
-        self.answer(SocketEvent::Ack { socket, id: done.id, outcome });
+        self.answer(ClientSocketEvent::Ack { socket, id: done.id, outcome });
     }
 
     /// Finds the next deadline anew.

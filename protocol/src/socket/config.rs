@@ -7,7 +7,7 @@ use core::time::Duration;
 /// The settings of the Socket.IO layer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct SocketServerConfig {
     /// How long a connection may take to join its first namespace. Default 45 s.
     pub connect_timeout: Duration,
     /// How many attachments a received packet may have. Default 10, as in the reference: each costs up to
@@ -29,7 +29,7 @@ pub struct Config {
     pub event_excess: EventExcess,
 }
 
-impl Default for Config {
+impl Default for SocketServerConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(45),
@@ -43,50 +43,50 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Sets [`Config::connect_timeout`].
+impl SocketServerConfig {
+    /// Sets [`SocketServerConfig::connect_timeout`].
     #[must_use]
     pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
         self.connect_timeout = connect_timeout;
         self
     }
 
-    /// Sets [`Config::max_attachments`].
+    /// Sets [`SocketServerConfig::max_attachments`].
     #[must_use]
     pub fn max_attachments(mut self, max_attachments: usize) -> Self {
         self.max_attachments = max_attachments;
         self
     }
 
-    /// Sets [`Config::max_namespaces`].
+    /// Sets [`SocketServerConfig::max_namespaces`].
     #[must_use]
     pub fn max_namespaces(mut self, max_namespaces: usize) -> Self {
         self.max_namespaces = max_namespaces;
         self
     }
 
-    /// Sets [`Config::max_namespace_name`].
+    /// Sets [`SocketServerConfig::max_namespace_name`].
     #[must_use]
     pub fn max_namespace_name(mut self, bytes: usize) -> Self {
         self.max_namespace_name = bytes;
         self
     }
 
-    /// Sets [`Config::max_pending_acks`].
+    /// Sets [`SocketServerConfig::max_pending_acks`].
     #[must_use]
     pub fn max_pending_acks(mut self, max_pending_acks: usize) -> Self {
         self.max_pending_acks = max_pending_acks;
         self
     }
 
-    /// Sets [`Config::event_rate`].
+    /// Sets [`SocketServerConfig::event_rate`].
     #[must_use]
     pub fn event_rate(mut self, rate: Option<Rate>) -> Self {
         self.event_rate = rate;
         self
     }
 
-    /// Sets [`Config::event_excess`].
+    /// Sets [`SocketServerConfig::event_excess`].
     #[must_use]
     pub fn event_excess(mut self, excess: EventExcess) -> Self {
         self.event_excess = excess;

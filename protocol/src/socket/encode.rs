@@ -104,7 +104,7 @@ impl ToArgs for Args {
 
 /// Takes arguments for a message, in order. What [`ToArgs`] writes to.
 #[derive(Debug)]
-pub struct ArgsEncoder<'a>(pub(crate) &'a mut Message);
+pub struct ArgsEncoder<'a>(pub(crate) &'a mut Draft);
 
 impl ArgsEncoder<'_> {
     /// Adds one argument; a tuple as one, too.
@@ -161,7 +161,7 @@ impl ArgsEncoder<'_> {
 
 /// A message while it is made.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub(crate) struct Draft {
     pub(crate) text: Vec<u8>,
     pub(crate) attachments: Vec<Bytes>,
     /// Where the array begins.
@@ -174,7 +174,7 @@ pub(crate) struct Message {
     pub(super) has_foreign_json: bool,
 }
 
-impl Message {
+impl Draft {
     pub(crate) fn new(text: Vec<u8>) -> Self {
         Self {
             text,

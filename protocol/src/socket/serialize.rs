@@ -1,8 +1,9 @@
 //! Writing values as serde_json writes them, but bytes as placeholders and attachments.
 
-use super::encode::{EncodeError, Message};
+use super::encode::EncodeError;
 use super::placeholder;
 use super::write::{push_displayed, push_f32, push_f64, push_i64, push_plain, push_string, push_u64};
+use crate::socket::encode::Draft;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -19,11 +20,11 @@ macro_rules! scalars {
 }
 
 /// Writes one value: serde_json's compact form, but bytes become attachments.
-pub(super) struct Json<'a>(pub(super) &'a mut Message);
+pub(super) struct Json<'a>(pub(super) &'a mut Draft);
 
 impl<'a> Json<'a> {
     /// `{"variant":`, for the variants that carry something.
-    fn open_variant(self, variant: &'static str) -> Result<&'a mut Message, EncodeError> {
+    fn open_variant(self, variant: &'static str) -> Result<&'a mut Draft, EncodeError> {
         self.0.text.push(b'{');
         push_string(&mut self.0.text, variant);
         self.0.text.push(b':');
@@ -199,7 +200,7 @@ impl<T: Serialize + ?Sized> Serialize for Private<'_, T> {
 
 /// A list or an object that was begun.
 pub(super) struct Compound<'a> {
-    message: &'a mut Message,
+    message: &'a mut Draft,
     is_first: bool,
     /// The last key was `_placeholder`.
     is_marker: bool,
@@ -208,7 +209,7 @@ pub(super) struct Compound<'a> {
 }
 
 impl<'a> Compound<'a> {
-    fn new(message: &'a mut Message, end: &'static [u8]) -> Self {
+    fn new(message: &'a mut Draft, end: &'static [u8]) -> Self {
         Self { message, is_first: true, is_marker: false, end }
     }
 
@@ -320,7 +321,7 @@ impl ser::SerializeMap for Compound<'_> {
 }
 
 /// Writes the key of a map. JSON has strings only: numbers and booleans go into quotes, as serde_json does it.
-struct MapKey<'a>(&'a mut Message);
+struct MapKey<'a>(&'a mut Draft);
 
 impl MapKey<'_> {
     fn quoted(self, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), EncodeError> {

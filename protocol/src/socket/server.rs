@@ -11,27 +11,28 @@
 //!                                                        its events are handled first
 //! ```
 //!
-//! It writes through the [`engine`](crate::engine::server::Server) that is passed to its commands.
+//! It writes through the [`engine`](crate::engine::server::ServerSession) that is passed to its commands.
 //!
 //! **Held sockets.** Events of one socket are handled in order: while the application is busy with one,
-//! [`Server::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
+//! [`ServerSockets::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
 //! the answer of the very client that it serves.
 
 mod event;
 mod queue;
 
-pub use self::event::{AckOutcome, SocketEvent};
+pub use self::event::AckOutcome;
+pub use crate::socket::server::event::ServerSocketEvent;
 
 pub(crate) use self::event::PER_EVENT;
 
-use super::config::Config;
 use super::packet::{Packet, PacketType};
 use super::reassembly::Reassembly;
-use crate::engine::packet::Message;
-use crate::engine::server::{Closed, Server as Engine};
+use crate::engine::packet::WireMessage;
+use crate::engine::server::{Closed, ServerSession};
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::frame::Frame;
 use crate::pace::{Pace, Turn};
+use crate::socket::config::SocketServerConfig;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -65,7 +66,7 @@ struct Socket {
     /// Its last event was handed out.
     over: bool,
     /// Events that came while it was held.
-    waiting: VecDeque<SocketEvent>,
+    waiting: VecDeque<ServerSocketEvent>,
     /// Frames that wait behind the CONNECT reply.
     behind: Vec<Frame>,
     /// Awaited acknowledgements and their deadlines.
@@ -76,9 +77,9 @@ struct Socket {
 
 impl Socket {
     /// Asks whether an event may be handed out, and takes its token if so.
-    fn turn(&mut self, event: &SocketEvent, now: Instant) -> Turn {
+    fn turn(&mut self, event: &ServerSocketEvent, now: Instant) -> Turn {
         match (&mut self.pace, event) {
-            (Some(pace), SocketEvent::Event { .. }) => pace.turn(now, self.state == State::Left),
+            (Some(pace), ServerSocketEvent::Event { .. }) => pace.turn(now, self.state == State::Left),
             _ => Turn::Now,
         }
     }
@@ -91,15 +92,15 @@ impl Socket {
 
 /// The Socket.IO layer of one connection. See the [module](self).
 #[derive(Debug)]
-pub struct Server {
-    config: Arc<Config>,
+pub struct ServerSockets {
+    config: Arc<SocketServerConfig>,
     sockets: Vec<Socket>,
     last_key: u32,
     reassembly: Reassembly,
     connect_deadline: Option<Instant>,
     ack_deadline: Instant,
-    answers: VecDeque<SocketEvent>,
-    events: VecDeque<SocketEvent>,
+    answers: VecDeque<ServerSocketEvent>,
+    events: VecDeque<ServerSocketEvent>,
     released: VecDeque<SocketKey>,
     inbound: usize,
     behind: usize,
@@ -111,9 +112,9 @@ pub struct Server {
     paced: u64,
 }
 
-impl Server {
+impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
-    pub fn new(now: Instant, config: Arc<Config>) -> Self {
+    pub fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
         Self {
             config,
@@ -182,15 +183,15 @@ impl Server {
     // --- what happened outside ------------------------------------------------------------------------------
 
     /// A message of the Engine.IO session. What the peer does wrong ends the connection.
-    pub fn handle_message(&mut self, engine: &mut Engine, message: Message) {
+    pub fn handle_message(&mut self, engine: &mut ServerSession, message: WireMessage) {
         if let Err(error) = self.take_message(engine, message) {
             engine.give_up(CloseReason::ForcedClose, error);
         }
     }
 
-    fn take_message(&mut self, engine: &Engine, message: Message) -> Result<(), PeerError> {
+    fn take_message(&mut self, engine: &ServerSession, message: WireMessage) -> Result<(), PeerError> {
         let packet = match message {
-            Message::Text(text) => {
+            WireMessage::Text(text) => {
                 let packet = Packet::decode(text, self.config.max_attachments)?;
                 // Mostly it is whole, and not passed through hands that it does not need.
                 if packet.attachments() == 0 && !self.reassembly.is_waiting() {
@@ -205,7 +206,7 @@ impl Server {
                 let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
                 self.reassembly.start(packet, max_bytes)?
             }
-            Message::Binary(data) => self.reassembly.push(data)?,
+            WireMessage::Binary(data) => self.reassembly.push(data)?,
         };
         packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
@@ -221,7 +222,7 @@ impl Server {
     }
 
     /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
-    pub fn handle_timeout(&mut self, now: Instant, engine: &mut Engine) {
+    pub fn handle_timeout(&mut self, now: Instant, engine: &mut ServerSession) {
         if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
             self.connect_deadline = None;
             let detail = Some(PeerError::ConnectTimeout);
@@ -242,7 +243,7 @@ impl Server {
             socket.acks.retain(|&id, &mut deadline| {
                 let over = deadline <= now;
                 if over {
-                    self.answers.push_back(SocketEvent::Ack {
+                    self.answers.push_back(ServerSocketEvent::Ack {
                         socket: key,
                         id,
                         outcome: AckOutcome::Timeout,
@@ -285,7 +286,7 @@ impl Server {
                 let args = packet.into_args();
                 // `42` alone is legal, and names no event that anybody could handle.
                 if args.has_event() {
-                    self.push(SocketEvent::Event { socket, args, ack });
+                    self.push(ServerSocketEvent::Event { socket, args, ack });
                 }
                 Ok(())
             }
@@ -293,7 +294,7 @@ impl Server {
                 // Unknown and repeated ids are ignored, as in the reference.
                 if let Some(id) = packet.id().filter(|id| self.sockets[at].acks.remove(id).is_some()) {
                     let outcome = AckOutcome::Answered(packet.into_args());
-                    let event = SocketEvent::Ack { socket, id, outcome };
+                    let event = ServerSocketEvent::Ack { socket, id, outcome };
                     self.inbound = self.inbound.saturating_add(event.weight());
                     self.answers.push_back(event);
                 }
@@ -337,7 +338,7 @@ impl Server {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
-        self.push(SocketEvent::Connect { socket, namespace, auth: packet.into_data() });
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth: packet.into_data() });
         Ok(())
     }
 
@@ -348,7 +349,12 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn accept(&mut self, engine: &mut Engine, socket: SocketKey, sid: &str) -> Result<(), SendError> {
+    pub fn accept(
+        &mut self,
+        engine: &mut ServerSession,
+        socket: SocketKey,
+        sid: &str,
+    ) -> Result<(), SendError> {
         let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
@@ -368,7 +374,7 @@ impl Server {
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn reject(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut ServerSession,
         socket: SocketKey,
         message: &str,
         data: Option<&str>,
@@ -385,7 +391,12 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit(&mut self, engine: &mut Engine, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
+    pub fn emit(
+        &mut self,
+        engine: &mut ServerSession,
+        socket: SocketKey,
+        frame: Frame,
+    ) -> Result<(), SendError> {
         let found = self.sockets.iter_mut().find(|candidate| candidate.key == socket);
         match found {
             Some(Socket { state: State::Connected, .. }) => sent(engine.send(frame)),
@@ -404,7 +415,7 @@ impl Server {
     /// [`SendError`]. A socket that is still connecting cannot answer, so it counts as disconnected.
     pub fn emit_with_ack(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut ServerSession,
         socket: SocketKey,
         frame: Frame,
         id: u64,
@@ -420,13 +431,13 @@ impl Server {
         Ok(())
     }
 
-    /// Whether [`Server::emit`] has somewhere to put a frame.
+    /// Whether [`ServerSockets::emit`] has somewhere to put a frame.
     pub(crate) fn takes_frames(&self, socket: SocketKey) -> Result<(), SendError> {
         let found = self.sockets.iter().any(|found| found.key == socket && found.state != State::Left);
         if found { Ok(()) } else { Err(SendError::Disconnected) }
     }
 
-    /// Whether [`Server::emit_with_ack`] may await one more, under that id.
+    /// Whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
         let acks = &self.find(socket, State::Connected)?.1.acks;
         if acks.contains_key(&id) {
@@ -442,7 +453,12 @@ impl Server {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn ack(&mut self, engine: &mut Engine, socket: SocketKey, frame: Frame) -> Result<(), SendError> {
+    pub fn ack(
+        &mut self,
+        engine: &mut ServerSession,
+        socket: SocketKey,
+        frame: Frame,
+    ) -> Result<(), SendError> {
         self.find(socket, State::Connected)?;
         sent(engine.send(frame))
     }
@@ -453,7 +469,7 @@ impl Server {
     /// [`SendError::Disconnected`] if it is not connected.
     pub fn disconnect(
         &mut self,
-        engine: &mut Engine,
+        engine: &mut ServerSession,
         socket: SocketKey,
         reason: CloseReason,
     ) -> Result<(), SendError> {
@@ -464,7 +480,7 @@ impl Server {
     }
 
     /// Takes all sockets out of their namespaces.
-    pub fn disconnect_all(&mut self, engine: &mut Engine, reason: CloseReason) {
+    pub fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
         let keys: Vec<SocketKey> = self.sockets.iter().map(|socket| socket.key).collect();
         for key in keys {
             // Those that are not connected have nothing to leave.
@@ -479,7 +495,7 @@ impl Server {
 
     // --- what is to be done -----------------------------------------------------------------------------------
 
-    /// By when [`Server::handle_timeout`] is to be called.
+    /// By when [`ServerSockets::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Instant {
         self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
     }
@@ -507,7 +523,7 @@ impl Server {
         }
         for id in mem::take(&mut socket.acks).into_keys() {
             let outcome = AckOutcome::Disconnected;
-            self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+            self.answers.push_back(ServerSocketEvent::Ack { socket: key, id, outcome });
         }
         // Nobody waits for the turn of what is left.
         if socket.pace.as_mut().is_some_and(|pace| pace.until.take().is_some())
@@ -517,7 +533,7 @@ impl Server {
             self.released.push_back(key);
         }
         match was {
-            State::Connected => self.push(SocketEvent::Disconnected { socket: key, reason }),
+            State::Connected => self.push(ServerSocketEvent::Disconnected { socket: key, reason }),
             // The application never had it.
             State::Connecting => socket.over = true,
             State::Left => {}

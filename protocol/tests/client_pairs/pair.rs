@@ -2,21 +2,18 @@
 
 use crate::wire::{Flight, Item, Wire};
 use bytes::Bytes;
-use sansocket_protocol::client::{self, Event as ClientEvent, Manager, Status};
-use sansocket_protocol::engine::client::{
-    Config as EngineConfig, Method, Transmit as ClientTransmit, TransportKind,
-};
-use sansocket_protocol::engine::config::Config as ServerConfig;
+use sansocket_protocol::client;
+use sansocket_protocol::client::{ClientEvent, ClientState, Manager};
+use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
+use sansocket_protocol::engine::config::EngineServerConfig;
 use sansocket_protocol::engine::request::{RequestHead, RequestId};
-use sansocket_protocol::engine::server::{Body, Transmit, Wants};
+use sansocket_protocol::engine::server::{Body, ServerTransmit, Wants};
 use sansocket_protocol::error::PeerError;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::server::{Connection, Event, Route, Router};
-use sansocket_protocol::socket::client::{
-    Auth, Config as SocketConfig, SocketEvent as ClientSocketEvent, SocketKey,
-};
-use sansocket_protocol::socket::server::SocketEvent;
+use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
+use sansocket_protocol::socket::client::{AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
+use sansocket_protocol::socket::server::ServerSocketEvent;
 use sansocket_protocol::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,7 +59,7 @@ pub(crate) struct Pair {
     now: Instant,
     client: Manager,
     socket: SocketKey,
-    config: Arc<ServerConfig>,
+    config: Arc<EngineServerConfig>,
     router: Router<usize>,
     connections: Vec<Option<Connection>>,
     ids: Vec<Arc<str>>,
@@ -97,23 +94,23 @@ pub(crate) struct Pair {
 impl Pair {
     /// Plays the scenario, and returns how many steps it took.
     pub(crate) fn run(plan: Plan) -> usize {
-        let config = ServerConfig::default()
+        let config = EngineServerConfig::default()
             .path("/socket.io")
             .ping_interval(Duration::from_millis(PING_MS))
             .ping_timeout(Duration::from_millis(PONG_MS));
-        let engine = EngineConfig::default()
+        let engine = EngineClientConfig::default()
             .path("/socket.io")
             .transports(plan.transports.iter().copied())
             .open_timeout(Duration::from_millis(OPEN_MS));
-        let sockets = SocketConfig::default().retries(100).ack_timeout(Duration::from_secs(3));
+        let sockets = SocketClientConfig::default().retries(100).ack_timeout(Duration::from_secs(3));
         let mut client = Manager::new(
-            Arc::new(client::Config::default()),
+            Arc::new(client::ReconnectConfig::default()),
             Arc::new(engine),
             Random::new([u8::try_from(plan.seed % 256).unwrap(); 32]),
             Some(Arc::new(sockets)),
         );
         let config = Arc::new(config);
-        let socket = client.add("/", Auth::None).unwrap();
+        let socket = client.add("/", AuthSource::None).unwrap();
         let mut pair = Self {
             plan,
             now: Instant::ZERO,
@@ -313,9 +310,9 @@ impl Pair {
             for (id, (key, websocket)) in std::mem::take(&mut self.held) {
                 if let Some(connection) = &mut self.connections[key] {
                     if websocket {
-                        connection.websocket_closed(self.now, id, Some(1006));
+                        connection.handle_websocket_closed(self.now, id, Some(1006));
                     } else {
-                        connection.request_aborted(self.now, id);
+                        connection.handle_request_aborted(self.now, id);
                     }
                 }
             }
@@ -331,9 +328,9 @@ impl Pair {
                 // The first of them makes the client give up the others.
                 let Some(websocket) = self.asked.remove(&id) else { continue };
                 if websocket {
-                    self.client.websocket_closed(self.now, id, Some(1006));
+                    self.client.handle_websocket_closed(self.now, id, Some(1006));
                 } else {
-                    self.client.request_failed(self.now, id, PeerError::RequestFailed);
+                    self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
                 }
                 self.pump();
             }
@@ -371,8 +368,8 @@ impl Pair {
                 let Some(connection) = &mut self.connections[key] else { return };
                 match item {
                     Item::Message(message) => connection.handle_websocket(now, id, message),
-                    _ if websocket => connection.websocket_closed(now, id, None),
-                    _ => connection.request_aborted(now, id),
+                    _ if websocket => connection.handle_websocket_closed(now, id, None),
+                    _ => connection.handle_request_aborted(now, id),
                 }
             }
             (false, item) => {
@@ -384,10 +381,10 @@ impl Pair {
                 }
                 match item {
                     Item::Response { status, body } => self.client.handle_response(now, id, status, body),
-                    Item::Opened => self.client.websocket_opened(now, id),
+                    Item::Opened => self.client.handle_websocket_opened(now, id),
                     Item::Message(message) => self.client.handle_websocket(now, id, message),
-                    Item::Close => self.client.websocket_closed(now, id, None),
-                    _ => self.client.request_failed(now, id, PeerError::RequestFailed),
+                    Item::Close => self.client.handle_websocket_closed(now, id, None),
+                    _ => self.client.handle_request_failed(now, id, PeerError::RequestFailed),
                 }
             }
         }
@@ -513,24 +510,24 @@ impl Pair {
             if let Some(transmit) = connection.poll_transmit() {
                 busy = true;
                 match transmit {
-                    Transmit::Respond { request, response } => {
+                    ServerTransmit::Respond { request, response } => {
                         self.held.remove(&request);
                         let item = Item::Response { status: response.status, body: response.body };
                         self.send(request, false, item);
                     }
-                    Transmit::Abort { request } => {
+                    ServerTransmit::Abort { request } => {
                         self.held.remove(&request);
                         self.send(request, false, Item::Failed);
                     }
-                    Transmit::AcceptWebSocket { request } => {
+                    ServerTransmit::AcceptWebSocket { request } => {
                         self.held.insert(request, (key, true));
                         self.send(request, false, Item::Opened);
-                        connection.websocket_opened(self.now, request);
+                        connection.handle_websocket_opened(self.now, request);
                     }
-                    Transmit::Write { websocket, message } => {
+                    ServerTransmit::Write { websocket, message } => {
                         self.send(websocket, false, Item::Message(message))
                     }
-                    Transmit::CloseWebSocket { websocket, .. } => {
+                    ServerTransmit::CloseWebSocket { websocket, .. } => {
                         self.held.remove(&websocket);
                         self.send(websocket, false, Item::Close);
                     }
@@ -552,15 +549,15 @@ impl Pair {
         busy
     }
 
-    fn server_hears(&mut self, key: usize, connection: &mut Connection, event: Event) {
-        let Event::Socket(event) = event else { return };
+    fn server_hears(&mut self, key: usize, connection: &mut Connection, event: ServerEvent) {
+        let ServerEvent::Socket(event) = event else { return };
         match event {
-            SocketEvent::Connect { socket, .. } => {
+            ServerSocketEvent::Connect { socket, .. } => {
                 self.accepted += 1;
                 let _ = connection.accept(socket, &format!("S{}", self.accepted));
                 self.joined.push((key, socket));
             }
-            SocketEvent::Event { socket, args, ack } => {
+            ServerSocketEvent::Event { socket, args, ack } => {
                 let number: u64 = args.get(0).unwrap();
                 if let [data] = args.attachments() {
                     assert_eq!(
@@ -575,10 +572,12 @@ impl Pair {
                     let _ = connection.ack(socket, Frame::ack("/", id, &(number,)).unwrap());
                 }
             }
-            SocketEvent::Ack { id, .. } => {
+            ServerSocketEvent::Ack { id, .. } => {
                 *self.server_acks.get_mut(&(key, id)).expect("an id that was asked") += 1;
             }
-            SocketEvent::Disconnected { socket, .. } => self.joined.retain(|joined| *joined != (key, socket)),
+            ServerSocketEvent::Disconnected { socket, .. } => {
+                self.joined.retain(|joined| *joined != (key, socket))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -587,7 +586,7 @@ impl Pair {
 
     fn judge(&mut self) {
         let plan = self.plan;
-        assert_eq!(self.client.status(), Status::Open, "{plan:?}");
+        assert_eq!(self.client.status(), ClientState::Open, "{plan:?}");
         assert!(self.client.is_connected(self.socket), "{plan:?}: it is not connected");
         let listed = self.router.len();
         assert_eq!(listed, 1, "{plan:?}: sessions that the client has left behind");

@@ -1,7 +1,7 @@
 //! What is on its way between the two, one channel for each request and WebSocket. Channels overtake each other.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::engine::request::RequestId;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) enum Item {
     Opened,
     Failed,
     // From both.
-    Message(Message),
+    Message(WireMessage),
     Close,
 }
 

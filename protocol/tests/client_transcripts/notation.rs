@@ -1,7 +1,7 @@
 //! How transcripts write bytes, times and arguments.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::frame::Frame;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
@@ -49,17 +49,17 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// `<010203>` is binary, everything else text.
-pub(crate) fn message(text: &str) -> Message {
+pub(crate) fn message(text: &str) -> WireMessage {
     match unhex(text) {
-        Some(data) => Message::Binary(data.into()),
-        None => Message::Text(Bytes::copy_from_slice(text.as_bytes())),
+        Some(data) => WireMessage::Binary(data.into()),
+        None => WireMessage::Text(Bytes::copy_from_slice(text.as_bytes())),
     }
 }
 
-pub(crate) fn show_message(message: &Message) -> String {
+pub(crate) fn show_message(message: &WireMessage) -> String {
     match message {
-        Message::Text(text) => show(text),
-        Message::Binary(data) => hex(data),
+        WireMessage::Text(text) => show(text),
+        WireMessage::Binary(data) => hex(data),
     }
 }
 

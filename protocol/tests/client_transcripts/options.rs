@@ -1,18 +1,18 @@
 //! The settings that a transcript begins with.
 
 use crate::notation::duration;
-use sansocket_protocol::client::{Config, Manager};
-use sansocket_protocol::engine::client::{Config as EngineConfig, TransportKind};
+use sansocket_protocol::client::{Manager, ReconnectConfig};
+use sansocket_protocol::engine::client::{EngineClientConfig, TransportKind};
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::Config as SocketConfig;
+use sansocket_protocol::socket::client::SocketClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) struct Options {
     pub(crate) asks: bool,
-    manager: Config,
-    engine: EngineConfig,
-    sockets: Option<SocketConfig>,
+    manager: ReconnectConfig,
+    engine: EngineClientConfig,
+    sockets: Option<SocketClientConfig>,
 }
 
 impl Options {
@@ -20,9 +20,9 @@ impl Options {
     pub(crate) fn parse(words: &str) -> Self {
         let mut options = Self {
             asks: false,
-            manager: Config::default().randomization_factor(0.0),
-            engine: EngineConfig::default().path("/socket.io").timestamp_requests(false),
-            sockets: Some(SocketConfig::default()),
+            manager: ReconnectConfig::default().randomization_factor(0.0),
+            engine: EngineClientConfig::default().path("/socket.io").timestamp_requests(false),
+            sockets: Some(SocketClientConfig::default()),
         };
         for word in words.split_whitespace() {
             let (key, value) = word.split_once('=').unwrap_or((word, "yes"));

@@ -3,13 +3,13 @@
 use crate::notation::{ack, duration, event, expand, hex, message, show, show_duration, show_message};
 use crate::options::{Options, matches};
 use bytes::Bytes;
-use sansocket_protocol::client::{Event, Manager, SessionEvent, Status};
-use sansocket_protocol::engine::client::{Method, Transmit};
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::client::{ClientEvent, ClientState, Manager, SessionEvent};
+use sansocket_protocol::engine::client::{ClientTransmit, Method};
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::engine::request::RequestId;
 use sansocket_protocol::error::{CloseReason, Closed, PeerError, SendError};
 use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::client::{AckOutcome, Auth, ConnectError, SocketEvent, SocketKey};
+use sansocket_protocol::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, JoinError, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::collections::VecDeque;
 use std::fmt;
@@ -152,8 +152,8 @@ impl Player {
         if self.spurious && self.client.poll_timeout().is_none_or(|at| at > self.now) {
             self.client.handle_timeout(self.now);
             self.client.handle_response(self.now, RequestId(1), 200, "4x".into());
-            self.client.request_failed(self.now, RequestId(u64::MAX), PeerError::RequestFailed);
-            self.client.websocket_closed(self.now, RequestId(0), None);
+            self.client.handle_request_failed(self.now, RequestId(u64::MAX), PeerError::RequestFailed);
+            self.client.handle_websocket_closed(self.now, RequestId(0), None);
             self.pump();
         }
         Ok(())
@@ -173,10 +173,10 @@ impl Player {
 
     fn status(&self) -> String {
         let status = match self.client.status() {
-            Status::Idle => "idle",
-            Status::Opening => "opening",
-            Status::Open => "open",
-            Status::Waiting => "waiting",
+            ClientState::Idle => "idle",
+            ClientState::Opening => "opening",
+            ClientState::Open => "open",
+            ClientState::Waiting => "waiting",
             other => panic!("{other:?}"),
         };
         let finished = if self.client.is_finished() { " finished" } else { "" };
@@ -229,20 +229,22 @@ impl Player {
         let status = || word.parse::<u16>().ok();
         flight.over = true;
         match (kind, word) {
-            (_, "fails") => client.request_failed(now, id, PeerError::RequestFailed),
-            (_, "too-large") => client.request_failed(now, id, PeerError::TooLarge { limit: 64 << 20 }),
+            (_, "fails") => client.handle_request_failed(now, id, PeerError::RequestFailed),
+            (_, "too-large") => {
+                client.handle_request_failed(now, id, PeerError::TooLarge { limit: 64 << 20 })
+            }
             (Kind::Get | Kind::Post, _) => {
                 client.handle_response(now, id, status()?, Bytes::copy_from_slice(after.as_bytes()));
             }
-            (Kind::WebSocket, "closes") => client.websocket_closed(now, id, None),
-            (Kind::WebSocket, "breaks") => client.websocket_closed(now, id, Some(after.parse().ok()?)),
+            (Kind::WebSocket, "closes") => client.handle_websocket_closed(now, id, None),
+            (Kind::WebSocket, "breaks") => client.handle_websocket_closed(now, id, Some(after.parse().ok()?)),
             (Kind::WebSocket, "refused") => {
                 let (status, body) = after.split_once(' ').unwrap_or((after, ""));
-                client.websocket_refused(now, id, status.parse().ok()?, body.as_bytes());
+                client.handle_websocket_refused(now, id, status.parse().ok()?, body.as_bytes());
             }
             (Kind::WebSocket, "opens") => {
                 flight.over = false;
-                client.websocket_opened(now, id);
+                client.handle_websocket_opened(now, id);
             }
             (Kind::WebSocket, _) => {
                 flight.over = false;
@@ -272,9 +274,9 @@ impl Player {
         panic!("livelock");
     }
 
-    fn carry_out(&mut self, transmit: Transmit) -> String {
+    fn carry_out(&mut self, transmit: ClientTransmit) -> String {
         match transmit {
-            Transmit::Request { request, method, target, body, .. } => {
+            ClientTransmit::Request { request, method, target, body, .. } => {
                 let kind = if method == Method::Get { Kind::Get } else { Kind::Post };
                 self.flights.push(Flight { kind, id: request, over: false });
                 let standard = "/socket.io/?EIO=4&transport=polling";
@@ -291,12 +293,12 @@ impl Player {
                 };
                 format!("{}{target}{body}", kind.as_str())
             }
-            Transmit::Abort { request } => {
+            ClientTransmit::Abort { request } => {
                 let name = self.name(request);
                 self.flight(request).over = true;
                 format!("abort {name}")
             }
-            Transmit::OpenWebSocket { websocket, target } => {
+            ClientTransmit::OpenWebSocket { websocket, target } => {
                 self.flights.push(Flight { kind: Kind::WebSocket, id: websocket, over: false });
                 match target.strip_prefix("/socket.io/?EIO=4&transport=websocket") {
                     Some("") => "WS open".to_string(),
@@ -304,14 +306,14 @@ impl Player {
                     _ => format!("WS {target}"),
                 }
             }
-            Transmit::Write { websocket, message } => {
+            ClientTransmit::Write { websocket, message } => {
                 let text = match &message {
-                    Message::Text(text) => String::from_utf8(text.to_vec()).expect("UTF-8"),
-                    Message::Binary(data) => hex(data),
+                    WireMessage::Text(text) => String::from_utf8(text.to_vec()).expect("UTF-8"),
+                    WireMessage::Binary(data) => hex(data),
                 };
                 format!("{} {text}", self.name(websocket))
             }
-            Transmit::CloseWebSocket { websocket, code } => {
+            ClientTransmit::CloseWebSocket { websocket, code } => {
                 let name = self.name(websocket);
                 self.flight(websocket).over = true;
                 match code {
@@ -348,9 +350,9 @@ impl Player {
         match what {
             "connect" => {
                 let auth = match rest_of_rest.strip_prefix("auth=") {
-                    None => Auth::None,
-                    Some("ask") => Auth::Ask,
-                    Some(auth) => Auth::Fixed(Bytes::copy_from_slice(auth.as_bytes())),
+                    None => AuthSource::None,
+                    Some("ask") => AuthSource::Ask,
+                    Some(auth) => AuthSource::Fixed(Bytes::copy_from_slice(auth.as_bytes())),
                 };
                 match self.client.add(first, auth) {
                     Ok(key) => {
@@ -384,8 +386,8 @@ impl Player {
             "open" => self.client.open(now),
             "send" => {
                 let frame = match message(rest) {
-                    Message::Text(_) => Frame::text_message(rest),
-                    Message::Binary(data) => Frame::binary_message(data),
+                    WireMessage::Text(_) => Frame::text_message(rest),
+                    WireMessage::Binary(data) => Frame::binary_message(data),
                 };
                 if let Err(error) = self.client.send(now, &frame) {
                     self.failed(error);
@@ -429,7 +431,7 @@ impl Player {
         let (how, json) = line.split_at(line.find('[')?);
         let words: Vec<_> = how.split_whitespace().collect();
         let key = self.key(namespace).or_else(|| {
-            let key = self.client.add(namespace, Auth::None).ok()?;
+            let key = self.client.add(namespace, AuthSource::None).ok()?;
             self.names.push((key, namespace.to_string()));
             Some(key)
         })?;
@@ -461,11 +463,11 @@ impl Player {
         self.heard.push_back(format!("error {error:?}"));
     }
 
-    fn hear(&mut self, event: &Event) {
-        if let Event::Socket(SocketEvent::Event { socket, ack: Some(id), .. }) = event {
+    fn hear(&mut self, event: &ClientEvent) {
+        if let ClientEvent::Socket(ClientSocketEvent::Event { socket, ack: Some(id), .. }) = event {
             self.asked.push((*socket, *id, self.client.connection(*socket)));
         }
-        if let Event::DialFailed { .. } | Event::Closed { .. } = event {
+        if let ClientEvent::DialFailed { .. } | ClientEvent::Closed { .. } = event {
             self.ends += 1;
             assert!(self.ends <= self.client.ends(), "told, and not counted");
         }
@@ -475,42 +477,46 @@ impl Player {
         let detail =
             |closed: &Closed| closed.detail.as_ref().map_or(String::new(), |detail| format!(" | {detail}"));
         let line = match event {
-            Event::Dialing { attempt } if self.asks => format!("dialing {attempt}"),
-            Event::Dialing { .. } | Event::Opened { attempt: 0 } => return,
-            Event::Opened { attempt } => format!("reopened {attempt}"),
-            Event::DialFailed { closed, retry_in } => format!("failed{}{}", again(retry_in), detail(closed)),
-            Event::Closed { closed, retry_in } => {
+            ClientEvent::Dialing { attempt } if self.asks => format!("dialing {attempt}"),
+            ClientEvent::Dialing { .. } | ClientEvent::Opened { attempt: 0 } => return,
+            ClientEvent::Opened { attempt } => format!("reopened {attempt}"),
+            ClientEvent::DialFailed { closed, retry_in } => {
+                format!("failed{}{}", again(retry_in), detail(closed))
+            }
+            ClientEvent::Closed { closed, retry_in } => {
                 format!("closed {}{}{}", closed.reason, again(retry_in), detail(closed))
             }
-            Event::GaveUp => "gave-up".to_string(),
-            Event::Upgraded => "upgraded".to_string(),
-            Event::UpgradeFailed(error) => format!("not-upgraded | {error}"),
+            ClientEvent::GaveUp => "gave-up".to_string(),
+            ClientEvent::Upgraded => "upgraded".to_string(),
+            ClientEvent::UpgradeFailed(error) => format!("not-upgraded | {error}"),
             // What concerns the connection says it too.
-            Event::Session(SessionEvent::Opened | SessionEvent::Closed(_)) => return,
-            Event::Session(SessionEvent::Message(message)) => format!("message {}", show_message(message)),
-            Event::Socket(event) => self.socket_event(event),
+            ClientEvent::Session(SessionEvent::Opened | SessionEvent::Closed(_)) => return,
+            ClientEvent::Session(SessionEvent::Message(message)) => {
+                format!("message {}", show_message(message))
+            }
+            ClientEvent::Socket(event) => self.socket_event(event),
             other => panic!("{other:?}"),
         };
         self.heard.push_back(line.trim_end().to_string());
     }
 
-    fn socket_event(&self, event: &SocketEvent) -> String {
+    fn socket_event(&self, event: &ClientSocketEvent) -> String {
         let name = |socket: &SocketKey| {
             self.names.iter().find(|(key, _)| key == socket).map_or("?", |(_, name)| name.as_str())
         };
         match event {
-            SocketEvent::Auth { socket } => format!("auth {}", name(socket)),
-            SocketEvent::Connected { socket, id, .. } => format!("connect {} {id}", name(socket)),
-            SocketEvent::Refused { socket, error, .. } => match error {
-                ConnectError::Refused { message, data: Some(data) } => {
+            ClientSocketEvent::Auth { socket } => format!("auth {}", name(socket)),
+            ClientSocketEvent::Connected { socket, id, .. } => format!("connect {} {id}", name(socket)),
+            ClientSocketEvent::Refused { socket, error, .. } => match error {
+                JoinError::Refused { message, data: Some(data) } => {
                     format!("connect_error {} {message} data={}", name(socket), show(data))
                 }
-                ConnectError::Refused { message, data: None } => {
+                JoinError::Refused { message, data: None } => {
                     format!("connect_error {} {message}", name(socket))
                 }
                 other => format!("connect_error {} | {other}", name(socket)),
             },
-            SocketEvent::Event { socket, args, ack } => {
+            ClientSocketEvent::Event { socket, args, ack } => {
                 let mut line = format!("event {} [\"{}\"", name(socket), args.event().unwrap_or_default());
                 for at in 0..args.len() {
                     line.push(',');
@@ -526,7 +532,7 @@ impl Player {
                 }
                 line
             }
-            SocketEvent::Ack { socket, id, outcome } => {
+            ClientSocketEvent::Ack { socket, id, outcome } => {
                 let outcome = match outcome {
                     AckOutcome::Answered(args) => {
                         let values: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
@@ -540,7 +546,9 @@ impl Player {
                 };
                 format!("ack {} {id} {outcome}", name(socket))
             }
-            SocketEvent::Disconnected { socket, reason } => format!("disconnect {} {reason}", name(socket)),
+            ClientSocketEvent::Disconnected { socket, reason } => {
+                format!("disconnect {} {reason}", name(socket))
+            }
             other => panic!("{other:?}"),
         }
     }

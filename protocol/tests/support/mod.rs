@@ -15,14 +15,14 @@ pub use notation::{event, event_with_id, ms, quick};
 
 use bytes::Bytes;
 use notation::{hex, message, show};
-use sansocket_protocol::engine::config::Config;
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::engine::request::{RequestHead, RequestId, Response};
-use sansocket_protocol::engine::server::{Body, Transmit, Wants};
+use sansocket_protocol::engine::server::{Body, ServerTransmit, Wants};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::server::{Connection, Event, Route, Router};
-use sansocket_protocol::socket::server::{AckOutcome, SocketEvent, SocketKey};
+use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
+use sansocket_protocol::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,20 +34,20 @@ use std::sync::Arc;
 const LIVELOCK: usize = 100_000;
 
 /// What the application does with an event as it hears it.
-type Application = Box<dyn FnMut(&mut Connection, &Event)>;
+type Application = Box<dyn FnMut(&mut Connection, &ServerEvent)>;
 
 enum Answer {
     Awaited,
     Body(usize),
     Response(Response),
     Aborted,
-    WebSocket { received: Vec<Message>, closed: Option<Option<u16>> },
+    WebSocket { received: Vec<WireMessage>, closed: Option<Option<u16>> },
 }
 
 struct World {
     now: Instant,
-    config: Arc<Config>,
-    sockets: Option<Arc<sansocket_protocol::socket::config::Config>>,
+    config: Arc<EngineServerConfig>,
+    sockets: Option<Arc<sansocket_protocol::socket::config::SocketServerConfig>>,
     router: Router<usize>,
     connections: Vec<Option<Connection>>,
     ids: Vec<Arc<str>>,
@@ -81,16 +81,22 @@ pub struct WebSocket {
 
 impl Server {
     /// Plain Engine.IO.
-    pub fn engine(config: Config) -> Self {
+    pub fn engine(config: EngineServerConfig) -> Self {
         Self::make(config, None)
     }
 
     /// Socket.IO.
-    pub fn socketio(config: Config, sockets: sansocket_protocol::socket::config::Config) -> Self {
+    pub fn socketio(
+        config: EngineServerConfig,
+        sockets: sansocket_protocol::socket::config::SocketServerConfig,
+    ) -> Self {
         Self::make(config, Some(Arc::new(sockets)))
     }
 
-    fn make(config: Config, sockets: Option<Arc<sansocket_protocol::socket::config::Config>>) -> Self {
+    fn make(
+        config: EngineServerConfig,
+        sockets: Option<Arc<sansocket_protocol::socket::config::SocketServerConfig>>,
+    ) -> Self {
         let config = Arc::new(config);
         Self(Rc::new(RefCell::new(World {
             now: Instant::ZERO,
@@ -112,7 +118,7 @@ impl Server {
     }
 
     /// Lets an application hear every event; it may use the connection.
-    pub fn application(self, application: impl FnMut(&mut Connection, &Event) + 'static) -> Self {
+    pub fn application(self, application: impl FnMut(&mut Connection, &ServerEvent) + 'static) -> Self {
         self.0.borrow_mut().application = Some(Box::new(application));
         self
     }
@@ -121,7 +127,7 @@ impl Server {
     pub fn accepting(self) -> Self {
         let mut accepted = 0;
         self.application(move |connection, event| {
-            if let Event::Socket(SocketEvent::Connect { socket, .. }) = event {
+            if let ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) = event {
                 accepted += 1;
                 connection.accept(*socket, &format!("S{accepted}")).expect("it is connecting");
             }
@@ -398,26 +404,26 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, transmit: Transmit) {
+    fn carry_out(&mut self, transmit: ServerTransmit) {
         match transmit {
-            Transmit::Respond { request, response } => self.respond(request, *response),
-            Transmit::Abort { request } => {
+            ServerTransmit::Respond { request, response } => self.respond(request, *response),
+            ServerTransmit::Abort { request } => {
                 self.answers.insert(request, Answer::Aborted);
             }
-            Transmit::AcceptWebSocket { request } => {
+            ServerTransmit::AcceptWebSocket { request } => {
                 let websocket = Answer::WebSocket { received: Vec::new(), closed: None };
                 let before = self.answers.insert(request, websocket);
                 assert!(matches!(before, Some(Answer::Awaited)), "{request:?} was answered twice");
             }
-            Transmit::Write { websocket, message } => {
-                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+            ServerTransmit::Write { websocket, message } => {
+                let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                 self.unwritten += if self.writes { 0 } else { bytes.len() };
                 match self.answers.get_mut(&websocket) {
                     Some(Answer::WebSocket { received, closed: None }) => received.push(message),
                     _ => panic!("{websocket:?} is no open WebSocket: {message:?}"),
                 }
             }
-            Transmit::CloseWebSocket { websocket, code } => match self.answers.get_mut(&websocket) {
+            ServerTransmit::CloseWebSocket { websocket, code } => match self.answers.get_mut(&websocket) {
                 Some(Answer::WebSocket { closed, .. }) => {
                     closed.get_or_insert(code);
                 }
@@ -430,18 +436,18 @@ impl World {
         }
     }
 
-    fn hear(&mut self, key: usize, event: &Event) {
+    fn hear(&mut self, key: usize, event: &ServerEvent) {
         let name = |names: &BTreeMap<(usize, SocketKey), String>, socket: &SocketKey| {
             names.get(&(key, *socket)).cloned().expect("a socket whose CONNECT was told")
         };
         let line = match event {
-            Event::Upgraded => "upgraded".to_string(),
-            Event::Message(message) => format!("message {}", show(message)),
-            Event::Closed(closed) => match &closed.detail {
+            ServerEvent::Upgraded => "upgraded".to_string(),
+            ServerEvent::Message(message) => format!("message {}", show(message)),
+            ServerEvent::Closed(closed) => match &closed.detail {
                 Some(detail) => format!("closed {} | {detail}", closed.reason),
                 None => format!("closed {}", closed.reason),
             },
-            Event::Socket(SocketEvent::Connect { socket, namespace, auth }) => {
+            ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, auth }) => {
                 self.names.insert((key, *socket), namespace.to_string());
                 self.joined.insert(namespace.to_string(), *socket);
                 match auth {
@@ -449,7 +455,7 @@ impl World {
                     None => format!("connect {namespace}"),
                 }
             }
-            Event::Socket(SocketEvent::Event { socket, args, ack }) => {
+            ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
                 let mut line = format!("event {} [\"{}\"", name(&self.names, socket), args.event().unwrap());
                 for at in 0..args.len() {
                     let _ = write!(line, ",{}", args.raw(at).unwrap());
@@ -463,7 +469,7 @@ impl World {
                 }
                 line
             }
-            Event::Socket(SocketEvent::Ack { socket, id, outcome }) => {
+            ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, outcome }) => {
                 let outcome = match outcome {
                     AckOutcome::Answered(args) => {
                         let args: Vec<_> = (0..args.len()).map(|at| args.raw(at).unwrap()).collect();
@@ -475,7 +481,7 @@ impl World {
                 };
                 format!("ack {} {id} {outcome}", name(&self.names, socket))
             }
-            Event::Socket(SocketEvent::Disconnected { socket, reason }) => {
+            ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, reason }) => {
                 format!("disconnect {} {reason}", name(&self.names, socket))
             }
             other => panic!("{other:?}"),
@@ -508,13 +514,13 @@ impl Request {
 
     /// The client goes away.
     pub fn abort(&self) {
-        self.act(|connection, now| connection.request_aborted(now, self.id));
+        self.act(|connection, now| connection.handle_request_aborted(now, self.id));
     }
 
     /// The WebSocket that was granted is there.
     pub fn opened(&self) {
         if matches!(self.server.0.borrow().answers[&self.id], Answer::WebSocket { .. }) {
-            self.act(|connection, now| connection.websocket_opened(now, self.id));
+            self.act(|connection, now| connection.handle_websocket_opened(now, self.id));
         }
     }
 
@@ -578,18 +584,18 @@ impl WebSocket {
     }
 
     pub fn send_text(&self, text: &[u8]) {
-        let text = Message::Text(Bytes::copy_from_slice(text));
+        let text = WireMessage::Text(Bytes::copy_from_slice(text));
         self.act(|connection, now| connection.handle_websocket(now, self.id, text));
     }
 
     /// The client closes it, or goes away.
     pub fn close(&self) {
-        self.act(|connection, now| connection.websocket_closed(now, self.id, None));
+        self.act(|connection, now| connection.handle_websocket_closed(now, self.id, None));
     }
 
     /// It failed, and the adapter closed it with that code.
     pub fn fail(&self, code: u16) {
-        self.act(|connection, now| connection.websocket_closed(now, self.id, Some(code)));
+        self.act(|connection, now| connection.handle_websocket_closed(now, self.id, Some(code)));
     }
 
     /// The next message that the client receives.

@@ -1,8 +1,8 @@
 //! How tests write what they send and see.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::config::Config;
-use sansocket_protocol::engine::packet::Message;
+use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::packet::WireMessage;
 use sansocket_protocol::frame::Frame;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ pub fn ms(ms: u64) -> Duration {
 }
 
 /// The settings that the conformance suites ask for: a ping after 300 ms, 200 ms for the pong.
-pub fn quick() -> Config {
-    Config::default().path("/socket.io").ping_interval(ms(300)).ping_timeout(ms(200))
+pub fn quick() -> EngineServerConfig {
+    EngineServerConfig::default().path("/socket.io").ping_interval(ms(300)).ping_timeout(ms(200))
 }
 
 pub fn event(namespace: &str, json: &str) -> Frame {
@@ -38,20 +38,20 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     format!("<{digits}>")
 }
 
-pub(super) fn show(message: &Message) -> String {
+pub(super) fn show(message: &WireMessage) -> String {
     match message {
-        Message::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        Message::Binary(data) => hex(data),
+        WireMessage::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        WireMessage::Binary(data) => hex(data),
     }
 }
 
 /// `<010203>` is binary, everything else text.
-pub(super) fn message(text: &str) -> Message {
+pub(super) fn message(text: &str) -> WireMessage {
     match text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')) {
         Some(digits) => {
             let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex");
-            Message::Binary((0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into())
+            WireMessage::Binary((0..digits.len()).step_by(2).map(byte).collect::<Vec<_>>().into())
         }
-        None => Message::Text(Bytes::copy_from_slice(text.as_bytes())),
+        None => WireMessage::Text(Bytes::copy_from_slice(text.as_bytes())),
     }
 }

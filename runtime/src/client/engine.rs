@@ -1,16 +1,17 @@
 //! The client of plain Engine.IO: a session that opens, exchanges messages, and closes, without Socket.IO on top.
 
-use super::cell::Key;
 use super::error::{ConnectError, ReceiveError};
 use super::handlers::Job;
 use super::queue::{Queue, Taking, queue};
-use super::shared::{Alive, Shared};
-use crate::engine::{EngineHandlers, Message};
-use crate::error::HandlerError;
-use crate::runtime::BoxFuture;
-use crate::trace::{debug, is_heard};
+use crate::base::error::HandlerError;
+use crate::base::runtime;
+use crate::base::runtime::BoxFuture;
+use crate::base::trace::{debug, is_heard};
+use crate::client::task::handle::Key;
+use crate::client::task::shared::{Alive, Shared};
+use crate::engine::server::{EngineHandlers, Message};
 use futures_core::Stream;
-use sansocket_protocol::client::{SessionEvent, Status};
+use sansocket_protocol::client::{ClientState, SessionEvent};
 use sansocket_protocol::error::SendError;
 use std::fmt;
 use std::future::poll_fn;
@@ -95,11 +96,11 @@ impl EngineClientSocket {
 
     /// Whether a session is open.
     pub fn is_open(&self) -> bool {
-        self.status() == Status::Open
+        self.status() == ClientState::Open
     }
 
     /// What the client is about: idle, opening a session, open, or waiting to dial again.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ClientState {
         self.shared.cell.lock().machine.status()
     }
 
@@ -155,7 +156,7 @@ impl EngineClientSocket {
 
     /// Waits until less than half of the send budget is used, or nothing will be sent any more.
     pub async fn ready(&self) {
-        self.shared.cell.room(SESSION).await;
+        self.shared.cell.ready(SESSION).await;
     }
 
     /// The messages as they come, for those who want a loop instead of a handler: while there is one, `on_message` gets
@@ -219,7 +220,7 @@ impl Messages {
     /// [`ReceiveError`] says whether it is worth waiting on.
     pub async fn next_within(&mut self, limit: Duration) -> Result<Message, ReceiveError> {
         let runtime = self.socket.shared.runtime.clone();
-        ReceiveError::judge(crate::host::within(&runtime, limit, self.next()).await)
+        ReceiveError::judge(runtime::timeout(&runtime, limit, self.next()).await)
     }
 }
 

@@ -22,7 +22,7 @@ pub enum ConnectError {
     },
     /// The server did not let the socket into its namespace.
     #[error("the server refused: {}", .0.message)]
-    Refused(Refused),
+    Refused(ServerRefusal),
     /// The server is of the 2.x line of Socket.IO.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
     OldServer,
@@ -57,12 +57,12 @@ impl From<super::ClientBuildError> for ConnectError {
 
 /// What a server said when it refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct ServerRefusal {
     message: String,
     data: Option<bytes::Bytes>,
 }
 
-impl Refused {
+impl ServerRefusal {
     /// Its message.
     pub fn message(&self) -> &str {
         &self.message
@@ -106,12 +106,12 @@ impl ConnectError {
     }
 }
 
-impl From<socket::ConnectError> for ConnectError {
-    fn from(error: socket::ConnectError) -> Self {
+impl From<socket::JoinError> for ConnectError {
+    fn from(error: socket::JoinError) -> Self {
         match error {
-            socket::ConnectError::Refused { message, data } => Self::Refused(Refused { message, data }),
-            socket::ConnectError::OldServer => Self::OldServer,
-            socket::ConnectError::Disconnected => Self::Dismissed,
+            socket::JoinError::Refused { message, data } => Self::Refused(ServerRefusal { message, data }),
+            socket::JoinError::OldServer => Self::OldServer,
+            socket::JoinError::Disconnected => Self::Dismissed,
             // The core may learn to say more; this crate is of its own version.
             _ => Self::Timeout,
         }

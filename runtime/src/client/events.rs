@@ -3,8 +3,9 @@
 use super::error::ReceiveError;
 use super::queue::{Taking, queue};
 use super::socket::ClientSocket;
-use crate::ack::Ack;
-use crate::extract::Event;
+use crate::base::runtime;
+use crate::handler::ack::Ack;
+use crate::handler::extract::EventName;
 use crate::handler::{OnClientEvent, SharedHandler, erase};
 use futures_core::Stream;
 use sansocket_protocol::socket::args::Args;
@@ -41,7 +42,7 @@ impl Received {
     ///
     /// # Errors
     /// As [`Ack::send`].
-    pub fn ack<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), crate::error::EmitError> {
+    pub fn ack<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), crate::base::error::EmitError> {
         self.ack.send(args)
     }
 }
@@ -59,8 +60,9 @@ pub struct Events {
 impl Events {
     pub(crate) fn new(socket: &ClientSocket) -> Self {
         let (queue, taking) = queue();
-        let handler =
-            move |Event(event): Event, args: Args, ack: Ack| queue.give(Received { event, args, ack });
+        let handler = move |EventName(event): EventName, args: Args, ack: Ack| {
+            queue.give(Received { event, args, ack })
+        };
         let handler = erase::<OnClientEvent, _>(handler);
         socket.namespace_inner().change(|table| table.begin_loop(handler.clone()));
         Self { taking, socket: socket.clone(), handler }
@@ -82,7 +84,7 @@ impl Events {
     /// [`ReceiveError`] says whether it is worth waiting on.
     pub async fn next_within(&mut self, limit: Duration) -> Result<Received, ReceiveError> {
         let runtime = self.socket.shared().runtime.clone();
-        ReceiveError::judge(crate::host::within(&runtime, limit, self.next()).await)
+        ReceiveError::judge(runtime::timeout(&runtime, limit, self.next()).await)
     }
 }
 

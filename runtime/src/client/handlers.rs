@@ -1,22 +1,22 @@
 //! A namespace of a client: its handlers, and what is done with its events.
 
-use super::cell::Key;
 use super::error::ConnectError;
-use super::shared::Shared;
 use super::socket::ClientSocket;
-use crate::ack::{AckTarget, Reply};
-use crate::error::HandlerError;
+use crate::base::error::HandlerError;
+use crate::base::runtime::BoxFuture;
+use crate::base::trace::is_heard;
+use crate::client::task::handle::Key;
+use crate::client::task::shared::Shared;
+use crate::handler::ack::{AckTarget, Reply};
+use crate::handler::outgoing::Outgoing;
 use crate::handler::{
     Context, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, Peer,
     SharedHandler,
 };
-use crate::outgoing::Outgoing;
-use crate::runtime::BoxFuture;
-use crate::trace::is_heard;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::{Auth, SocketKey};
+use sansocket_protocol::socket::client::{AuthSource, SocketKey};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,7 +121,8 @@ fn is_among<K: Kind>(handler: &SharedHandler<K>, all: &[SharedHandler<K>]) -> bo
 }
 
 /// Gives the auth for a namespace, each time it is joined.
-pub(crate) type AskAuth = Arc<dyn Fn() -> BoxFuture<Result<Auth, ConnectError>> + Send + Sync + 'static>;
+pub(crate) type AskAuth =
+    Arc<dyn Fn() -> BoxFuture<Result<AuthSource, ConnectError>> + Send + Sync + 'static>;
 
 /// A namespace of a client.
 pub(crate) struct Namespace {
@@ -335,7 +336,7 @@ impl Shared {
 
     /// As [`Shared::report`], with the event that it was about.
     fn report_about(&self, socket: &ClientSocket, args: Option<&Args>, error: &HandlerError) {
-        crate::trace::debug!(namespace = socket.name(), %error, "a handler failed");
+        crate::base::trace::debug!(namespace = socket.name(), %error, "a handler failed");
         match &self.settings.on_error {
             // A hook that panics must not take the client along.
             Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| hook(socket, error)))),

@@ -164,8 +164,11 @@ macro_rules! engine_client_builder_methods {
 
         /// Is told what becomes of the connection: dialling, open, upgraded, lost, given up. It runs in the client's
         /// task, so it must not block.
-        pub fn on_state(mut self, hook: impl Fn(&$crate::ClientState) + Send + Sync + 'static) -> Self {
-            self.options.on_state(hook);
+        pub fn on_connection_event(
+            mut self,
+            hook: impl Fn(&$crate::ConnectionEvent) + Send + Sync + 'static,
+        ) -> Self {
+            self.options.on_connection_event(hook);
             self
         }
     };

@@ -1,107 +1,31 @@
 //! The Socket.IO client: one connection to a server, any number of namespaces on it. And the client of plain
 //! Engine.IO, which is the same without them.
 
-mod addresses;
 mod auth;
-mod cell;
-mod cookies;
-pub mod dial;
-mod driver;
+#[allow(clippy::module_inception)]
+pub(crate) mod client;
 mod engine;
 mod error;
 mod events;
-mod handlers;
-mod http;
+pub(crate) mod handlers;
 mod methods;
+mod net;
 mod options;
 mod queue;
-mod shared;
 mod socket;
 mod state;
-mod websocket;
+pub(crate) mod task;
 
-pub use addresses::connect_to_any;
-pub use dial::Dial;
+pub use client::Client;
 pub use engine::{EngineClientSocket, Messages};
-pub use error::{ConnectError, ReceiveError, Refused};
+pub use error::{ConnectError, ReceiveError, ServerRefusal};
 pub use events::{Events, Received};
+pub use net::addresses::connect_to_any;
+pub use net::dial;
+pub use net::dial::Dial;
 pub use options::{ClientBuildError, ClientOptions};
-pub use sansocket_protocol::client::{Url, UrlError};
+pub use sansocket_protocol::client::{ServerAddr, ServerAddrError};
 pub use sansocket_protocol::engine::client::TransportKind;
-pub use shared::Attempt;
 pub use socket::ClientSocket;
-pub use state::ClientState;
-
-use sansocket_protocol::client::Status;
-use shared::{Alive, Shared};
-use std::fmt;
-use std::ops::Deref;
-use std::sync::Arc;
-
-/// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
-///
-/// Each [`ClientSocket`], [`Events`] and [`Ack`](crate::Ack) of it is a handle too. A handler that captures one keeps
-/// the client going until [`close`](Client::close): let it take the `ClientSocket` as a parameter instead.
-///
-/// It dereferences to the [`ClientSocket`] of the namespace that its address names: `/`, if it has no path.
-#[derive(Clone)]
-pub struct Client {
-    main: ClientSocket,
-    shared: Arc<Shared>,
-}
-
-impl Client {
-    fn new(shared: Arc<Shared>, alive: Arc<Alive>) -> Self {
-        let namespace = shared.namespace(&shared.settings.url.namespace);
-        let main = ClientSocket::new(shared.clone(), namespace, Some(alive));
-        Self { main, shared }
-    }
-
-    /// The socket of the namespace that the address names.
-    pub fn socket(&self) -> &ClientSocket {
-        &self.main
-    }
-
-    /// What the client is about: idle, opening a session, open, or waiting to dial again.
-    pub fn status(&self) -> Status {
-        self.shared.cell.lock().machine.status()
-    }
-
-    /// Bytes that wait for the server, those included that wait for a connection.
-    pub fn buffered(&self) -> usize {
-        self.shared.cell.lock().machine.buffered()
-    }
-
-    /// Ends everything, at once: all namespaces are left, nothing is dialled again, what waits for a connection is
-    /// thrown away, what is queued on the present one is written, and all that is awaited fails. May be called
-    /// anywhere, handlers included.
-    pub fn close(&self) {
-        self.shared.close();
-    }
-
-    /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
-    /// or the client gave up. A connection that is lost and made again is no end.
-    ///
-    /// What was queued is written then, and the connection closed, so that a program may exit. A server that does
-    /// not take it in delays that by some seconds.
-    pub async fn closed(&self) {
-        self.shared.cell.over().await;
-    }
-}
-
-impl Deref for Client {
-    type Target = ClientSocket;
-
-    fn deref(&self) -> &ClientSocket {
-        &self.main
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("url", &self.shared.settings.url)
-            .field("status", &self.status())
-            .finish()
-    }
-}
+pub use state::ConnectionEvent;
+pub use task::shared::Attempt;

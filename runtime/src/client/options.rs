@@ -1,20 +1,21 @@
 //! The options of a client, and the methods that set them on an adapter's builder.
 
-use super::cell::Cell;
-use super::dial::{Dial, Proxy};
 use super::engine::{EngineClientSocket, Session};
 use super::error::ConnectError;
-use super::shared::{Alive, Attempt, ErrorHook, Settings, Shared, StateHook};
 use super::socket::ClientSocket;
-use super::state::ClientState;
-use super::{Client, Url, UrlError};
-use crate::cell::Clock;
-use crate::engine::EngineHandlers;
-use crate::error::HandlerError;
-use crate::runtime::Runtime;
-use crate::typemap::TypeMap;
+use crate::base::error::HandlerError;
+use crate::base::runtime::Runtime;
+use crate::base::typemap::TypeMap;
+use crate::client::client::Client;
+use crate::client::net::dial::{Dial, Proxy};
+use crate::client::state::ConnectionEvent;
+use crate::client::task::handle::ClientHandle;
+use crate::client::task::shared::{Alive, Attempt, ErrorHook, Settings, Shared, StateHook};
+use crate::client::{ServerAddr, ServerAddrError};
+use crate::engine::server::EngineHandlers;
+use crate::session::handle::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sansocket_protocol::client::{Config, Manager};
+use sansocket_protocol::client::{Manager, ReconnectConfig};
 use sansocket_protocol::engine::client::ConfigError;
 use sansocket_protocol::{engine, socket};
 use std::fmt;
@@ -28,7 +29,7 @@ use thiserror::Error;
 pub enum ClientBuildError {
     /// The address is none.
     #[error(transparent)]
-    Url(#[from] UrlError),
+    Url(#[from] ServerAddrError),
     /// The address of the proxy is none, or asks for TLS to the proxy.
     #[error("the address of the proxy must be `http://host:port`")]
     Proxy,
@@ -56,22 +57,22 @@ pub enum ClientBuildError {
 pub struct ClientOptions {
     address: String,
     /// When it dials again.
-    pub manager: Config,
+    pub manager: ReconnectConfig,
     /// Engine.IO's part.
-    pub engine: engine::client::Config,
+    pub engine: engine::client::EngineClientConfig,
     /// Socket.IO's part.
-    pub sockets: socket::client::Config,
+    pub sockets: socket::client::SocketClientConfig,
     path: String,
     query: Vec<(String, String)>,
     headers: HeaderMap,
-    before_dial: Option<super::shared::BeforeDial>,
+    before_dial: Option<crate::client::task::shared::BeforeDial>,
     proxy: Option<(String, Option<String>)>,
     cookies: bool,
     reliable: bool,
     on_error: Option<ErrorHook>,
-    on_state: Option<StateHook>,
+    on_connection_event: Option<StateHook>,
     state: TypeMap,
-    auth: Option<Result<socket::client::Auth, String>>,
+    auth: Option<Result<socket::client::AuthSource, String>>,
     wrong_header: Option<String>,
 }
 
@@ -80,9 +81,9 @@ impl ClientOptions {
     pub fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
-            manager: Config::default(),
-            engine: engine::client::Config::default(),
-            sockets: socket::client::Config::default(),
+            manager: ReconnectConfig::default(),
+            engine: engine::client::EngineClientConfig::default(),
+            sockets: socket::client::SocketClientConfig::default(),
             path: "/socket.io/".to_owned(),
             query: Vec::new(),
             headers: HeaderMap::new(),
@@ -91,7 +92,7 @@ impl ClientOptions {
             cookies: true,
             reliable: false,
             on_error: None,
-            on_state: None,
+            on_connection_event: None,
             state: TypeMap::default(),
             auth: None,
             wrong_header: None,
@@ -163,8 +164,8 @@ impl ClientOptions {
     }
 
     /// Sets the hook for the state of the connection.
-    pub fn on_state(&mut self, hook: impl Fn(&ClientState) + Send + Sync + 'static) {
-        self.on_state = Some(Box::new(hook));
+    pub fn on_connection_event(&mut self, hook: impl Fn(&ConnectionEvent) + Send + Sync + 'static) {
+        self.on_connection_event = Some(Box::new(hook));
     }
 
     /// Adds a value for `State<T>`.
@@ -187,13 +188,13 @@ impl ClientOptions {
         dial: Arc<dyn Dial>,
     ) -> Result<Client, ClientBuildError> {
         let auth = match self.auth.take() {
-            None => socket::client::Auth::None,
+            None => socket::client::AuthSource::None,
             Some(Ok(auth)) => auth,
             Some(Err(error)) => return Err(ClientBuildError::Auth(error)),
         };
         let (shared, alive) = self.build_any(None, runtime, dial)?;
         let client = Client::new(shared, alive);
-        if !matches!(auth, socket::client::Auth::None) {
+        if !matches!(auth, socket::client::AuthSource::None) {
             client.socket().set_auth(auth);
         }
         Ok(client)
@@ -219,7 +220,7 @@ impl ClientOptions {
         runtime: Arc<dyn Runtime>,
         dial: Arc<dyn Dial>,
     ) -> Result<(Arc<Shared>, Arc<Alive>), ClientBuildError> {
-        let url = Url::parse(&self.address)?;
+        let url = ServerAddr::parse(&self.address)?;
         if let Some(name) = self.wrong_header {
             return Err(ClientBuildError::Header(name));
         }
@@ -233,7 +234,7 @@ impl ClientOptions {
         let proxy = match self.proxy {
             None => None,
             Some((address, authorization)) => {
-                let url = Url::parse(&address).map_err(|_| ClientBuildError::Proxy)?;
+                let url = ServerAddr::parse(&address).map_err(|_| ClientBuildError::Proxy)?;
                 if url.secure {
                     return Err(ClientBuildError::Proxy);
                 }
@@ -244,7 +245,7 @@ impl ClientOptions {
                 Some(Proxy { host: url.host, port: url.port, authorization })
             }
         };
-        let mut random = match crate::options::random() {
+        let mut random = match crate::server::options::random() {
             Ok(random) => random,
             Err(error) => return Err(ClientBuildError::Entropy(error.to_string())),
         };
@@ -259,7 +260,7 @@ impl ClientOptions {
             random.fork(),
             session.is_none().then(|| Arc::new(self.sockets)),
         );
-        let cell = Cell::new(machine, Clock::new(runtime.clone()));
+        let cell = ClientHandle::new(machine, Clock::new(runtime.clone()));
         let settings = Settings {
             url,
             address: self.address,
@@ -272,7 +273,7 @@ impl ClientOptions {
             reliable: self.reliable,
             max_message,
             on_error: self.on_error,
-            on_state: self.on_state,
+            on_connection_event: self.on_connection_event,
             state: self.state,
             session,
         };

@@ -1,6 +1,6 @@
 //! Between the handler that takes an event in and the loop that takes it out.
 
-use super::cell::Cell;
+use crate::client::task::handle::ClientHandle;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,7 +98,7 @@ impl<T> Queue<T> {
 
 impl<T> Taking<T> {
     /// The next one; `None` once the client is disconnected for good and all was taken.
-    pub(crate) fn poll(&mut self, cell: &Cell, context: &mut Context<'_>) -> Poll<Option<T>> {
+    pub(crate) fn poll(&mut self, cell: &ClientHandle, context: &mut Context<'_>) -> Poll<Option<T>> {
         // Before the queue is looked at: what comes after this look wakes us.
         let mut before = None;
         let is_over = {
@@ -128,7 +128,7 @@ impl<T> Taking<T> {
     }
 
     /// Nothing is taken any more.
-    pub(crate) fn close(&mut self, cell: &Cell) {
+    pub(crate) fn close(&mut self, cell: &ClientHandle) {
         let waker = self.number.take().and_then(|number| cell.lock().forget_final(number));
         drop(waker);
         let mut state = self.queue.lock();

@@ -3,19 +3,19 @@
 use super::error::ConnectError;
 use super::events::Events;
 use super::handlers::Namespace;
-use super::shared::{Alive, Shared};
-use crate::ack::AckTarget;
-use crate::error::{AckError, EmitError};
+use crate::base::error::{AckError, EmitError};
+use crate::base::runtime::BoxFuture;
+use crate::client::task::shared::{Alive, Shared};
+use crate::handler::ack::AckTarget;
+use crate::handler::outgoing::Watched;
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
 };
-use crate::outgoing::Watched;
-use crate::runtime::BoxFuture;
 use futures_channel::oneshot;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::frame::Frame;
 use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::{AckOutcome, Auth, SocketKey};
+use sansocket_protocol::socket::client::{AckOutcome, AuthSource, SocketKey};
 use sansocket_protocol::socket::encode::ToArgs;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -115,7 +115,7 @@ impl ClientSocket {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let ask = move || -> BoxFuture<Result<Auth, ConnectError>> {
+        let ask = move || -> BoxFuture<Result<AuthSource, ConnectError>> {
             let future = auth();
             Box::pin(async move {
                 let auth = future.await.map_err(|error| ConnectError::Application(error.to_string()))?;
@@ -125,11 +125,11 @@ impl ClientSocket {
         };
         let before = self.namespace.ask.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(ask));
         drop(before);
-        self.set_auth(Auth::Ask);
+        self.set_auth(AuthSource::Ask);
         self
     }
 
-    pub(crate) fn set_auth(&self, auth: Auth) {
+    pub(crate) fn set_auth(&self, auth: AuthSource) {
         // A namespace that is none has nothing to show.
         let _ = self.shared.cell.lock().machine.add(&self.namespace.name, auth);
     }
@@ -363,7 +363,7 @@ impl ClientSocket {
     /// Waits until less than half of the send budget is used, or nothing will be sent unless somebody
     /// [connects](Self::connect) again.
     pub async fn ready(&self) {
-        self.shared.cell.room(self.namespace.key).await;
+        self.shared.cell.ready(self.namespace.key).await;
     }
 
     /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds: its first argument, or a tuple
@@ -441,7 +441,7 @@ impl ClientSocket {
         &self,
         frame: Frame,
         id: u64,
-        sink: Option<crate::cell::AckSink>,
+        sink: Option<crate::session::handle::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(&frame);

@@ -4,10 +4,10 @@ use super::error::ConnectError;
 use sansocket_protocol::error::{CloseReason, PeerError};
 use std::time::Duration;
 
-/// A step in the life of a client's connection, for [`on_state`](super::ClientOptions::on_state).
+/// A step in the life of a client's connection, for [`on_connection_event`](super::ClientOptions::on_connection_event).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum ClientState {
+pub enum ConnectionEvent {
     /// It dials: for the first time (0), or for so many times in a row after a failure or a loss.
     Dialing {
         /// How many tries came before it.

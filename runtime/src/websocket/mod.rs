@@ -23,6 +23,7 @@
 //! # Ok::<(), sansocket_runtime::websocket::ReadError>(())
 //! ```
 
+pub(crate) mod buffers;
 mod handshake;
 mod header;
 mod read;

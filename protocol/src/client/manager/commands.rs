@@ -3,15 +3,15 @@
 use super::{Layer, Manager, State};
 use crate::error::SendError;
 use crate::frame::Frame;
-use crate::socket::client::{Auth, SocketKey};
+use crate::socket::client::{AuthSource, SocketKey};
 use crate::time::Instant;
 
 impl Manager {
-    /// Adds the socket of a namespace: see [`Sockets::add`](crate::socket::client::Client::add).
+    /// Adds the socket of a namespace: see [`Sockets::add`](crate::socket::client::ClientSockets::add).
     ///
     /// # Errors
     /// [`SendError::Namespace`]; [`SendError::Disconnected`] for plain Engine.IO.
-    pub fn add(&mut self, namespace: &str, auth: Auth) -> Result<SocketKey, SendError> {
+    pub fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
         self.with_sockets(|sockets, _| sockets.add(namespace, auth)).unwrap_or(Err(SendError::Disconnected))
     }
 
@@ -27,14 +27,14 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Answers [`SocketEvent::Auth`](crate::socket::client::SocketEvent::Auth): see
-    /// [`Sockets::authenticate`](crate::socket::client::Client::authenticate).
+    /// Answers [`SocketEvent::Auth`](crate::socket::client::ClientSocketEvent::Auth): see
+    /// [`Sockets::authenticate`](crate::socket::client::ClientSockets::authenticate).
     pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&[u8]>) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
     }
 
-    /// Answers [`SocketEvent::Auth`](crate::socket::client::SocketEvent::Auth): there is none, so the socket is not
+    /// Answers [`SocketEvent::Auth`](crate::socket::client::ClientSocketEvent::Auth): there is none, so the socket is not
     /// wanted any more. False, having done nothing, if it is not asked any more: the connection that it was asked for
     /// is lost, and it will be asked again.
     pub fn auth_failed(&mut self, now: Instant, socket: SocketKey) -> bool {
@@ -51,7 +51,7 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Throws away what waits to be sent on a socket: see [`Sockets::discard`](crate::socket::client::Client::discard).
+    /// Throws away what waits to be sent on a socket: see [`Sockets::discard`](crate::socket::client::ClientSockets::discard).
     pub fn discard(&mut self, now: Instant, socket: SocketKey) {
         self.tick(now);
         self.with_sockets(|sockets, _| sockets.discard(socket));
@@ -60,7 +60,7 @@ impl Manager {
     /// Sends an event, or keeps it until the socket is connected.
     ///
     /// # Errors
-    /// [`SendError::Full`] if [`send_budget`](crate::engine::client::Config::send_budget) is used up by what is
+    /// [`SendError::Full`] if [`send_budget`](crate::engine::client::EngineClientConfig::send_budget) is used up by what is
     /// [before it](Self::buffered_before);
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
@@ -85,8 +85,8 @@ impl Manager {
     }
 
     /// Sends an event that asks for an acknowledgement: see
-    /// [`Sockets::emit_with_ack`](crate::socket::client::Client::emit_with_ack). What becomes of it is told by
-    /// [`SocketEvent::Ack`](crate::socket::client::SocketEvent::Ack), once.
+    /// [`Sockets::emit_with_ack`](crate::socket::client::ClientSockets::emit_with_ack). What becomes of it is told by
+    /// [`SocketEvent::Ack`](crate::socket::client::ClientSocketEvent::Ack), once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
@@ -104,7 +104,7 @@ impl Manager {
     }
 
     /// Sends an event until it is acknowledged: see
-    /// [`Sockets::emit_reliably`](crate::socket::client::Client::emit_reliably).
+    /// [`Sockets::emit_reliably`](crate::socket::client::ClientSockets::emit_reliably).
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.

@@ -1,8 +1,9 @@
 //! Sessions begin, open, end and are followed by the next; what happens in one layer is carried over to the others.
 
-use super::{Event, IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
-use crate::engine::client::{Client as Engine, TransportKind};
-use crate::engine::packet::Message;
+use super::{IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
+use crate::client::manager::ClientEvent;
+use crate::engine::client::{ClientSession, TransportKind};
+use crate::engine::packet::WireMessage;
 use crate::error::{CloseReason, Closed, PeerError};
 use crate::socket;
 use crate::socket::server::PER_EVENT;
@@ -13,7 +14,7 @@ use core::time::Duration;
 impl Manager {
     /// Begins a try.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.events.push_back(Event::Dialing { attempt: self.attempt });
+        self.events.push_back(ClientEvent::Dialing { attempt: self.attempt });
         if self.config.ask {
             self.state = State::Asking;
         } else {
@@ -24,7 +25,7 @@ impl Manager {
     pub(super) fn start(&mut self, now: Instant) {
         self.sessions = self.sessions.saturating_add(1);
         let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
-        let engine = Engine::new(
+        let engine = ClientSession::new(
             now,
             self.engine_config.clone(),
             self.random.fork(),
@@ -34,7 +35,7 @@ impl Manager {
         self.state = State::Active { engine: Box::new(engine), opened: false };
     }
 
-    pub(super) fn deliver(&mut self, now: Instant, message: Message) {
+    pub(super) fn deliver(&mut self, now: Instant, message: WireMessage) {
         let State::Active { engine, .. } = &mut self.state else { return };
         match &mut self.layer {
             Layer::Sockets(sockets) => {
@@ -46,8 +47,8 @@ impl Manager {
                 }
             }
             Layer::Messages { inbound, events, .. } => {
-                let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
-                if matches!(message, Message::Text(_)) && core::str::from_utf8(bytes).is_err() {
+                let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
+                if matches!(message, WireMessage::Text(_)) && core::str::from_utf8(bytes).is_err() {
                     let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
                     return engine.abort(CloseReason::TransportError, Some(detail));
                 }
@@ -67,7 +68,7 @@ impl Manager {
         self.websocket_worked |= engine.transport() == TransportKind::WebSocket;
         self.backoff.reset();
         let attempt = core::mem::take(&mut self.attempt);
-        self.events.push_back(Event::Opened { attempt });
+        self.events.push_back(ClientEvent::Opened { attempt });
         match &mut self.layer {
             Layer::Sockets(sockets) => sockets.handle_opened(now, engine),
             Layer::Messages { events, .. } => events.push_back(SessionEvent::Opened),
@@ -86,17 +87,17 @@ impl Manager {
             }
             return;
         };
-        if engine.take_upgraded() {
+        if engine.poll_upgraded() {
             self.websocket_worked = true;
-            self.events.push_back(Event::Upgraded);
+            self.events.push_back(ClientEvent::Upgraded);
         }
         if let Some(error) = engine.take_upgrade_failed() {
-            self.events.push_back(Event::UpgradeFailed(error));
+            self.events.push_back(ClientEvent::UpgradeFailed(error));
         }
         if !wants_session {
             engine.close(now, CloseReason::ForcedClose, None);
         }
-        if let Some(closed) = engine.take_closed() {
+        if let Some(closed) = engine.poll_closed() {
             let opened = *opened;
             self.linger();
             if opened {
@@ -144,7 +145,7 @@ impl Manager {
             }
         }
         let retry_in = self.schedule(now);
-        self.events.push_back(Event::Closed { closed, retry_in });
+        self.events.push_back(ClientEvent::Closed { closed, retry_in });
         self.tell_if_given_up(retry_in);
     }
 
@@ -153,7 +154,7 @@ impl Manager {
         // The next one begins anew: what worked once works no more.
         self.websocket_worked = false;
         let retry_in = self.schedule(now);
-        self.events.push_back(Event::DialFailed { closed, retry_in });
+        self.events.push_back(ClientEvent::DialFailed { closed, retry_in });
         self.tell_if_given_up(retry_in);
     }
 
@@ -174,7 +175,7 @@ impl Manager {
     pub(super) fn tell_if_given_up(&mut self, retry_in: Option<Duration>) {
         if retry_in.is_none() {
             if self.config.reconnection && self.is_wanted() {
-                self.events.push_back(Event::GaveUp);
+                self.events.push_back(ClientEvent::GaveUp);
             }
             self.backoff.reset();
         }

@@ -45,14 +45,14 @@ const OWN_PARAMETERS: [&str; 3] = ["EIO", "transport", "sid"];
 /// The settings of a client's Engine.IO sessions.
 ///
 /// ```
-/// use sansocket_protocol::engine::client::{Config, TransportKind};
+/// use sansocket_protocol::engine::client::{EngineClientConfig, TransportKind};
 ///
-/// let config = Config::default().path("/chat/socket.io").transports([TransportKind::WebSocket]);
+/// let config = EngineClientConfig::default().path("/chat/socket.io").transports([TransportKind::WebSocket]);
 /// assert_eq!(config.path, "/chat/socket.io/");
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct EngineClientConfig {
     /// The path of the server, with a slash at its end. Default `/engine.io/`.
     pub path: String,
     /// Parameters of the application's own, which come first in every URL. Default none.
@@ -94,7 +94,7 @@ pub struct Config {
     pub receive_budget: usize,
 }
 
-impl Default for Config {
+impl Default for EngineClientConfig {
     fn default() -> Self {
         Self {
             path: "/engine.io/".to_string(),
@@ -119,7 +119,7 @@ impl Default for Config {
 macro_rules! setters {
     ($($name:ident: $kind:ty),* $(,)?) => {
         $(
-            #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+            #[doc = concat!("Sets [`EngineClientConfig::", stringify!($name), "`].")]
             #[must_use]
             pub fn $name(mut self, $name: $kind) -> Self {
                 self.$name = $name;
@@ -129,7 +129,7 @@ macro_rules! setters {
     };
 }
 
-impl Config {
+impl EngineClientConfig {
     setters! {
         upgrade: bool,
         remember_upgrade: bool,
@@ -144,7 +144,7 @@ impl Config {
         receive_budget: usize,
     }
 
-    /// Sets [`Config::path`]. Slashes at both ends may be left out.
+    /// Sets [`EngineClientConfig::path`]. Slashes at both ends may be left out.
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
         let inner = path.trim_matches('/');
@@ -152,7 +152,7 @@ impl Config {
         self
     }
 
-    /// Sets [`Config::query`].
+    /// Sets [`EngineClientConfig::query`].
     #[must_use]
     pub fn query<K: Into<String>, V: Into<String>>(
         mut self,
@@ -162,14 +162,14 @@ impl Config {
         self
     }
 
-    /// Sets [`Config::transports`].
+    /// Sets [`EngineClientConfig::transports`].
     #[must_use]
     pub fn transports(mut self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
         self.transports = transports.into_iter().collect();
         self
     }
 
-    /// Sets [`Config::timestamp_param`].
+    /// Sets [`EngineClientConfig::timestamp_param`].
     #[must_use]
     pub fn timestamp_param(mut self, timestamp_param: impl Into<String>) -> Self {
         self.timestamp_param = timestamp_param.into();
@@ -183,10 +183,10 @@ impl Config {
     /// [`ConfigError`].
     ///
     /// ```
-    /// use sansocket_protocol::engine::client::{Config, ConfigError};
+    /// use sansocket_protocol::engine::client::{ConfigError, EngineClientConfig};
     ///
-    /// assert!(Config::default().path("/a b").check().is_err());
-    /// let pasted = Config::default().query([("EIO", "4")]);
+    /// assert!(EngineClientConfig::default().path("/a b").check().is_err());
+    /// let pasted = EngineClientConfig::default().query([("EIO", "4")]);
     /// assert_eq!(pasted.check(), Err(ConfigError::Parameter("EIO".to_string())));
     /// ```
     pub fn check(&self) -> Result<(), ConfigError> {
@@ -243,17 +243,17 @@ mod tests {
     #[test]
     fn what_no_request_can_carry_is_said_before() {
         for path in ["/", "", "chat/io", "/a%20b/%C3%BC", "/~me/(a)!$&'*+,;=:@/"] {
-            assert_eq!(Config::default().path(path).check(), Ok(()), "{path}");
+            assert_eq!(EngineClientConfig::default().path(path).check(), Ok(()), "{path}");
         }
         for path in [
             "/a b", "/a?b=1", "/a#b", "/\u{fc}", "/a\r\nb", "/%", "/%2", "/%zz", "/<a>", "/a|b", "/\"",
             "/a\\b",
         ] {
-            let error = Config::default().path(path).check().unwrap_err();
+            let error = EngineClientConfig::default().path(path).check().unwrap_err();
             assert!(matches!(error, ConfigError::Path(_)), "{path}: {error}");
         }
         // Set by hand.
-        let relative = Config { path: "a".to_string(), ..Config::default() };
+        let relative = EngineClientConfig { path: "a".to_string(), ..EngineClientConfig::default() };
         assert!(relative.check().is_err());
     }
 
@@ -261,11 +261,14 @@ mod tests {
     fn the_protocols_own_parameters_are_nobody_elses() {
         for name in ["EIO", "transport", "sid"] {
             let error = ConfigError::Parameter(name.to_string());
-            assert_eq!(Config::default().query([("x", "1"), (name, "2")]).check(), Err(error.clone()));
-            let config = Config::default().timestamp_param(name);
+            assert_eq!(
+                EngineClientConfig::default().query([("x", "1"), (name, "2")]).check(),
+                Err(error.clone())
+            );
+            let config = EngineClientConfig::default().timestamp_param(name);
             assert_eq!(config.check(), Err(error));
             assert_eq!(config.timestamp_requests(false).check(), Ok(()));
         }
-        assert_eq!(Config::default().query([("eio", "1"), ("t", "2")]).check(), Ok(()));
+        assert_eq!(EngineClientConfig::default().query([("eio", "1"), ("t", "2")]).check(), Ok(()));
     }
 }

@@ -1,11 +1,12 @@
 //! How a session ends, and what is given up with it.
 
-use super::{Client, State, Transmit, Transport};
+use super::{State, Transport};
+use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError};
 use alloc::collections::VecDeque;
 
-impl Client {
+impl ClientSession {
     /// The session fails, now. What is queued is thrown away.
     pub(super) fn fail(&mut self, reason: CloseReason, detail: Option<PeerError>) {
         self.fail_with_code(reason, detail, None);
@@ -45,11 +46,11 @@ impl Client {
         let opening = self.opening.take();
         let requests = [opening, self.poll.take(), self.post.take().map(|(request, _)| request)];
         for request in requests.into_iter().flatten() {
-            self.control.push_back(Transmit::Abort { request });
+            self.control.push_back(ClientTransmit::Abort { request });
         }
         if let Transport::WebSocket(websocket) = self.transport {
             if opening.is_none() {
-                self.control.push_back(Transmit::CloseWebSocket { websocket, code });
+                self.control.push_back(ClientTransmit::CloseWebSocket { websocket, code });
             }
         }
         self.transport = Transport::Polling;
@@ -66,10 +67,10 @@ impl Client {
     /// A request or a WebSocket is gone: nothing is to be done about it any more.
     pub(super) fn forget(&mut self, gone: RequestId) {
         self.control.retain(|transmit| match transmit {
-            Transmit::Request { .. } | Transmit::OpenWebSocket { .. } => true,
-            Transmit::Abort { request: id }
-            | Transmit::Write { websocket: id, .. }
-            | Transmit::CloseWebSocket { websocket: id, .. } => *id != gone,
+            ClientTransmit::Request { .. } | ClientTransmit::OpenWebSocket { .. } => true,
+            ClientTransmit::Abort { request: id }
+            | ClientTransmit::Write { websocket: id, .. }
+            | ClientTransmit::CloseWebSocket { websocket: id, .. } => *id != gone,
         });
     }
 }

@@ -1,7 +1,9 @@
 //! How a session opens: URLs, the server's handshake, and what an answer that is none of it means.
 
-use super::config::{Config, TransportKind};
-use super::{Client, Method, State, Transmit, Transport};
+use super::config::TransportKind;
+use super::{Method, State, Transport};
+use crate::engine::client::config::EngineClientConfig;
+use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::request::RefusalCode;
 use crate::error::{CloseReason, PeerError};
 use crate::random::Random;
@@ -24,7 +26,7 @@ const MAX_WORDS: usize = 200;
 /// What the server said when the session opened (protocol v4, "Handshake").
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Handshake {
+pub struct OpenPacket {
     /// The session id: a secret between this client and its server.
     pub sid: Arc<str>,
     /// Whether the server offers an upgrade to WebSocket.
@@ -37,17 +39,17 @@ pub struct Handshake {
     pub max_payload: Option<usize>,
 }
 
-impl Handshake {
+impl OpenPacket {
     /// Reads the JSON of an open packet. Members may come in any order, and unknown ones are ignored.
     ///
     /// # Errors
     /// [`PeerError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
     ///
     /// ```
-    /// use sansocket_protocol::engine::client::Handshake;
+    /// use sansocket_protocol::engine::client::OpenPacket;
     ///
     /// let json = br#"{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
-    /// let handshake = Handshake::parse(json).unwrap();
+    /// let handshake = OpenPacket::parse(json).unwrap();
     /// assert_eq!(&*handshake.sid, "abc");
     /// assert!(handshake.offers_websocket && handshake.max_payload.is_none());
     /// ```
@@ -77,7 +79,7 @@ impl Handshake {
     }
 }
 
-impl Client {
+impl ClientSession {
     /// Tries to open the session with the first transport that is left.
     pub(super) fn begin(&mut self) {
         let id = self.fresh_id();
@@ -86,7 +88,7 @@ impl Client {
             Some(TransportKind::WebSocket) => {
                 self.transport = Transport::WebSocket(id);
                 let target = target(&self.config, TransportKind::WebSocket, &mut self.random, None);
-                self.control.push_back(Transmit::OpenWebSocket { websocket: id, target });
+                self.control.push_back(ClientTransmit::OpenWebSocket { websocket: id, target });
             }
             Some(TransportKind::Polling) | None => {
                 self.transport = Transport::Polling;
@@ -97,7 +99,7 @@ impl Client {
     }
 
     pub(super) fn open(&mut self, now: Instant, json: &[u8]) {
-        let handshake = match Handshake::parse(json) {
+        let handshake = match OpenPacket::parse(json) {
             Ok(handshake) => handshake,
             Err(error) => return self.fail(CloseReason::TransportError, Some(error)),
         };
@@ -124,7 +126,12 @@ fn millis(json: &str) -> Option<Duration> {
 }
 
 /// The target of a request: path and query, the application's parameters first, as the reference has it.
-pub(super) fn target(config: &Config, kind: TransportKind, random: &mut Random, sid: Option<&str>) -> String {
+pub(super) fn target(
+    config: &EngineClientConfig,
+    kind: TransportKind,
+    random: &mut Random,
+    sid: Option<&str>,
+) -> String {
     let mut target = String::with_capacity(96);
     target.push_str(&config.path);
     let mut separator = '?';
@@ -213,7 +220,7 @@ mod tests {
     fn a_handshake_may_come_in_any_order_and_with_more_members() {
         let json =
             br#"{"maxPayload":100,"new":{},"pingTimeout":200.5,"pingInterval":0,"upgrades":[],"sid":"a"}"#;
-        let handshake = Handshake::parse(json).unwrap();
+        let handshake = OpenPacket::parse(json).unwrap();
         assert_eq!(handshake.max_payload, Some(100));
         assert_eq!(handshake.patience(), Duration::from_micros(200_500));
         assert!(!handshake.offers_websocket);
@@ -231,17 +238,17 @@ mod tests {
             r#"{"sid":"a","pingInterval":1e999,"pingTimeout":1}"#,
             r#"{"sid":"a","pingInterval":1}"#,
         ] {
-            assert_eq!(Handshake::parse(json.as_bytes()), Err(PeerError::Handshake), "{json}");
+            assert_eq!(OpenPacket::parse(json.as_bytes()), Err(PeerError::Handshake), "{json}");
         }
         let json = r#"{"sid":"a","pingInterval":1e300,"pingTimeout":1e15}"#;
-        assert!(Handshake::parse(json.as_bytes()).is_err());
+        assert!(OpenPacket::parse(json.as_bytes()).is_err());
         let json = r#"{"sid":"a","pingInterval":1e14,"pingTimeout":1e14}"#;
-        assert_eq!(Handshake::parse(json.as_bytes()).unwrap().patience(), MAX_INTERVAL * 2);
+        assert_eq!(OpenPacket::parse(json.as_bytes()).unwrap().patience(), MAX_INTERVAL * 2);
     }
 
     #[test]
     fn a_servers_id_cannot_add_to_the_url() {
-        let config = Config::default().query([("room name", "a&b=c")]).timestamp_requests(false);
+        let config = EngineClientConfig::default().query([("room name", "a&b=c")]).timestamp_requests(false);
         let mut random = Random::new([0; 32]);
         assert_eq!(
             target(&config, TransportKind::Polling, &mut random, Some("x&sid=y\r\nHost: z")),
@@ -252,7 +259,7 @@ mod tests {
     #[test]
     fn each_polling_request_has_a_stamp_of_its_own() {
         let mut random = Random::new([0; 32]);
-        let config = Config::default();
+        let config = EngineClientConfig::default();
         let first = target(&config, TransportKind::Polling, &mut random, None);
         let second = target(&config, TransportKind::Polling, &mut random, None);
         let stamp = first.rsplit_once("&t=").unwrap().1;

@@ -1,7 +1,8 @@
 //! Long-polling: what goes into a POST, and when to poll (protocol v4, "HTTP long-polling").
 
-use super::{Client, Method, Outgoing, PER_MESSAGE, SHRINK_ABOVE, State, Transmit};
-use crate::engine::packet::Message;
+use super::{Method, Outgoing, PER_MESSAGE, SHRINK_ABOVE, State};
+use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::packet::WireMessage;
 use crate::engine::payload;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 /// Python's server throws away a body of more packets than this, and says `OK`.
 const PACKETS_PER_POST: usize = 16;
 
-impl Client {
+impl ClientSession {
     /// A POST of what is queued, or of the session's end.
     pub(super) fn wants_post(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
@@ -29,8 +30,8 @@ impl Client {
         let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
         let size = |item: &Outgoing| match item {
             Outgoing::Pong => 1,
-            Outgoing::Message(Message::Text(text)) => text.len(),
-            Outgoing::Message(Message::Binary(data)) => {
+            Outgoing::Message(WireMessage::Text(text)) => text.len(),
+            Outgoing::Message(WireMessage::Binary(data)) => {
                 data.len().div_ceil(3).saturating_mul(4).saturating_add(1)
             }
         };
@@ -44,15 +45,15 @@ impl Client {
             bytes = with;
             count = count.saturating_add(1);
         }
-        let mut body = payload::Encoder::with_capacity(bytes);
+        let mut body = payload::PayloadEncoder::with_capacity(bytes);
         for item in self.out.drain(..count) {
-            let Outgoing::Message(Message::Text(bytes) | Message::Binary(bytes)) = &item else {
+            let Outgoing::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &item else {
                 body.text(b"3");
                 continue;
             };
             self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
             match &item {
-                Outgoing::Message(Message::Binary(data)) => body.binary(data),
+                Outgoing::Message(WireMessage::Binary(data)) => body.binary(data),
                 _ => body.text(bytes),
             }
         }
@@ -63,7 +64,7 @@ impl Client {
     }
 
     /// The next POST.
-    pub(super) fn post(&mut self) -> Transmit {
+    pub(super) fn post(&mut self) -> ClientTransmit {
         let body = if self.out.is_empty() {
             self.close_posted = true;
             Bytes::from_static(b"1")
@@ -76,7 +77,7 @@ impl Client {
     }
 
     /// The next poll.
-    pub(super) fn poll(&mut self) -> Transmit {
+    pub(super) fn poll(&mut self) -> ClientTransmit {
         let request = self.fresh_id();
         self.poll = Some(request);
         self.request(request, Method::Get, Bytes::new())

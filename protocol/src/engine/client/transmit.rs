@@ -1,6 +1,6 @@
 //! What a session wants done outside, as plain data.
 
-use crate::engine::packet::Message;
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use alloc::string::String;
 use bytes::Bytes;
@@ -17,8 +17,8 @@ pub enum Method {
 /// What is to be done.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Transmit {
-    /// Make that request, and tell [`Client::begin_response`](super::Client::begin_response) what it gave.
+pub enum ClientTransmit {
+    /// Make that request, and tell [`Client::begin_response`](crate::engine::client::ClientSession::begin_response) what it gave.
     Request {
         /// By which id it is known from here on.
         request: RequestId,
@@ -29,7 +29,7 @@ pub enum Transmit {
         /// The body of a POST.
         body: Bytes,
         /// The bytes that the body of the response may have. If there are more, give it up and tell
-        /// [`Client::request_failed`](super::Client::request_failed).
+        /// [`Client::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
         limit: usize,
     },
     /// Forget that request, or the WebSocket that is being opened: nobody waits for it.
@@ -37,9 +37,9 @@ pub enum Transmit {
         /// Which one.
         request: RequestId,
     },
-    /// Open a WebSocket, and tell [`Client::websocket_opened`](super::Client::websocket_opened),
-    /// [`Client::websocket_refused`](super::Client::websocket_refused) or
-    /// [`Client::request_failed`](super::Client::request_failed).
+    /// Open a WebSocket, and tell [`Client::handle_websocket_opened`](crate::engine::client::ClientSession::handle_websocket_opened),
+    /// [`Client::handle_websocket_refused`](crate::engine::client::ClientSession::handle_websocket_refused) or
+    /// [`Client::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
     OpenWebSocket {
         /// By which id it is known from here on.
         websocket: RequestId,
@@ -51,7 +51,7 @@ pub enum Transmit {
         /// Which one.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
-        message: Message,
+        message: WireMessage,
     },
     /// Close that WebSocket, after what was given before is written. It may be gone already.
     CloseWebSocket {

@@ -9,8 +9,9 @@
 //! message overtakes another.
 
 use super::config::TransportKind;
-use super::{Client, Transmit, Transport, open};
-use crate::engine::packet::Message;
+use super::{Transport, open};
+use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::error::PeerError;
 use crate::time::Instant;
@@ -30,14 +31,14 @@ pub(super) struct Upgrade {
     pub(super) deadline: Instant,
 }
 
-impl Client {
+impl ClientSession {
     pub(super) fn begin_upgrade(&mut self, now: Instant) {
         let websocket = self.fresh_id();
         let deadline = now + self.config.upgrade_timeout;
         self.upgrade = Some(Upgrade { websocket, stage: Stage::Dialing, deadline });
         let sid = self.handshake.as_ref().map(|handshake| handshake.sid.clone());
         let target = open::target(&self.config, TransportKind::WebSocket, &mut self.random, sid.as_deref());
-        self.control.push_back(Transmit::OpenWebSocket { websocket, target });
+        self.control.push_back(ClientTransmit::OpenWebSocket { websocket, target });
     }
 
     /// Whether polling pauses for the upgrade.
@@ -52,18 +53,18 @@ impl Client {
         };
         if upgrade.stage == Stage::Dialing {
             upgrade.stage = Stage::Probing;
-            let message = Message::Text(Bytes::from_static(b"2probe"));
-            self.control.push_back(Transmit::Write { websocket, message });
+            let message = WireMessage::Text(Bytes::from_static(b"2probe"));
+            self.control.push_back(ClientTransmit::Write { websocket, message });
         }
         true
     }
 
     /// A message on a WebSocket that is not in use.
-    pub(super) fn handle_probe(&mut self, websocket: RequestId, message: &Message) {
+    pub(super) fn handle_probe(&mut self, websocket: RequestId, message: &WireMessage) {
         let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.websocket == websocket) else {
             return;
         };
-        let answered = matches!(message, Message::Text(text) if text == "3probe".as_bytes());
+        let answered = matches!(message, WireMessage::Text(text) if text == "3probe".as_bytes());
         if answered && upgrade.stage == Stage::Probing {
             upgrade.stage = Stage::Pausing;
             self.move_on();
@@ -80,8 +81,8 @@ impl Client {
         }
         if let Some(upgrade) = self.upgrade.take() {
             let websocket = upgrade.websocket;
-            let message = Message::Text(Bytes::from_static(b"5"));
-            self.control.push_back(Transmit::Write { websocket, message });
+            let message = WireMessage::Text(Bytes::from_static(b"5"));
+            self.control.push_back(ClientTransmit::Write { websocket, message });
             self.transport = Transport::WebSocket(websocket);
             self.upgraded = true;
         }
@@ -97,9 +98,9 @@ impl Client {
     pub(super) fn give_upgrade_up(&mut self, error: Option<PeerError>) {
         if let Some(Upgrade { websocket, stage, .. }) = self.upgrade.take() {
             self.control.push_back(if stage == Stage::Dialing {
-                Transmit::Abort { request: websocket }
+                ClientTransmit::Abort { request: websocket }
             } else {
-                Transmit::CloseWebSocket { websocket, code: None }
+                ClientTransmit::CloseWebSocket { websocket, code: None }
             });
             self.upgrade_failed = error;
         }

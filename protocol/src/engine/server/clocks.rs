@@ -1,6 +1,7 @@
 //! Pauses of reading, and the clocks that commands start.
 
-use super::{Server, State};
+use super::State;
+use crate::engine::server::ServerSession;
 use crate::time::Instant;
 
 /// Clocks that a command started. Commands carry no time, so these count from the last input, which may be long
@@ -12,7 +13,7 @@ pub(super) struct Undated {
     pub(super) resume: bool,
 }
 
-impl Server {
+impl ServerSession {
     /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
     /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
     pub fn pause(&mut self, now: Instant, pause: bool) {
@@ -54,12 +55,12 @@ impl Server {
         }
     }
 
-    /// What was started since [`Server::date`] was given its time.
+    /// What was started since [`ServerSession::date`] was given its time.
     pub(crate) fn dated(&mut self) {
         self.undated = Undated::default();
     }
 
-    /// Whether [`Server::date`] is to be called soon.
+    /// Whether [`ServerSession::date`] is to be called soon.
     pub(crate) fn is_undated(&self) -> bool {
         self.undated != Undated::default()
     }

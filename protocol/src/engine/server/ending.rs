@@ -1,8 +1,9 @@
 //! How a session ends: by either side, at once or when all is written.
 
 use super::polling::PostProgress;
-use super::{CLOSE, NOT_UTF8, Outgoing, Server, State, Transmit, Transport};
+use super::{CLOSE, NOT_UTF8, Outgoing, State, Transport};
 use crate::engine::request::{RefusalCode, Response};
+use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::error::{CloseReason, Closed, PeerError};
 use crate::socket::packet::PacketError;
 use crate::time::Instant;
@@ -19,7 +20,7 @@ pub(super) enum Ending {
     Session { closed: Closed },
 }
 
-impl Server {
+impl ServerSession {
     /// Closes the session after what is queued was written. The application is told at once.
     pub fn close(&mut self, now: Instant, reason: CloseReason) {
         self.close_with(now, Closed { reason, detail: None });
@@ -53,7 +54,7 @@ impl Server {
     }
 
     /// Ends the session because of something that the layer above cannot accept from the peer, once what came
-    /// before was handled: see [`Server::finish_ending`].
+    /// before was handled: see [`ServerSession::finish_ending`].
     pub fn give_up(&mut self, reason: CloseReason, detail: PeerError) {
         let utf8 = matches!(detail, PeerError::Socket(PacketError::InvalidUtf8));
         if utf8 {
@@ -65,7 +66,7 @@ impl Server {
         }
     }
 
-    /// Whether the peer has brought about the end of the session, and [`Server::finish_ending`] is owed.
+    /// Whether the peer has brought about the end of the session, and [`ServerSession::finish_ending`] is owed.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
@@ -120,7 +121,7 @@ impl Server {
         }
         self.answer_post();
         if let Transport::WebSocket(websocket) = self.transport {
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code });
+            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code });
         }
         self.finish();
     }

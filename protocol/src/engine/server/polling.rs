@@ -1,10 +1,11 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
-use super::{Body, Outgoing, SHRINK_ABOVE, Server, State, Transmit, Wants};
+use super::{Body, Outgoing, SHRINK_ABOVE, State, Wants};
 use crate::engine::handshake::{open_packet, set_cookie};
-use crate::engine::packet::Message;
+use crate::engine::packet::WireMessage;
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
+use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::error::{CloseReason, PeerError};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -28,10 +29,15 @@ pub(super) enum PostProgress {
     Withheld,
 }
 
-impl Server {
+impl ServerSession {
     /// The body of a POST ended. What comes back is to be read packet by packet, each given to
-    /// [`Server::handle_packet`], and then [`Server::end_body`] called. `None`: there is nothing to read.
-    pub fn begin_body(&mut self, now: Instant, request: RequestId, body: Body) -> Option<payload::Decoder> {
+    /// [`ServerSession::handle_packet`], and then [`ServerSession::end_body`] called. `None`: there is nothing to read.
+    pub fn begin_body(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        body: Body,
+    ) -> Option<payload::PayloadDecoder> {
         self.fire(now, false);
         if self.post.is_none_or(|post| post.request != request) {
             return None;
@@ -39,7 +45,7 @@ impl Server {
         match body {
             Body::Complete(body) if body.len() <= self.config.max_payload => {
                 self.post = Some(Post { request, progress: PostProgress::Handling });
-                Some(payload::Decoder::new(body))
+                Some(payload::PayloadDecoder::new(body))
             }
             Body::Complete(_) | Body::TooLarge => {
                 self.post = None;
@@ -68,7 +74,7 @@ impl Server {
         self.open(now);
         let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
         let open = open_packet(&self.config, &self.id, may_upgrade);
-        self.out.push_front(Outgoing::Message(Message::Text(open)));
+        self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         let mut response = Response::poll(self.payload());
         if let Some(cookie) = &self.config.cookie {
             response = response.header("set-cookie", set_cookie(cookie, &self.id));
@@ -92,7 +98,7 @@ impl Server {
         let declared = head.headers.header("content-length").and_then(|length| length.parse::<u64>().ok());
         if let Some(post) = self.post.take() {
             self.respond(request, Response::new(400));
-            self.control.push_back(Transmit::Abort { request: post.request });
+            self.control.push_back(ServerTransmit::Abort { request: post.request });
             self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
         } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
             // Binary bodies belong to protocol v3.
@@ -119,17 +125,17 @@ impl Server {
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
         let bytes = self.out.iter().map(|item| match item {
             Outgoing::Ping => payload::text_len(b"2"),
-            Outgoing::Message(Message::Text(text)) => payload::text_len(text),
-            Outgoing::Message(Message::Binary(data)) => payload::binary_len(data),
+            Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
+            Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
         });
         // No separator stands in front of the first.
         let bytes = bytes.fold(0, usize::saturating_add).saturating_sub(1);
-        let mut payload = payload::Encoder::with_capacity(bytes);
+        let mut payload = payload::PayloadEncoder::with_capacity(bytes);
         for item in self.out.drain(..) {
             match item {
                 Outgoing::Ping => payload.text(b"2"),
-                Outgoing::Message(Message::Text(text)) => payload.text(&text),
-                Outgoing::Message(Message::Binary(data)) => payload.binary(&data),
+                Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
+                Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
             }
         }
         if self.out.capacity() > SHRINK_ABOVE {

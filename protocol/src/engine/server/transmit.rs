@@ -1,8 +1,9 @@
 //! What passes between a session and its owner, as plain data.
 
-use super::{Outgoing, SHRINK_ABOVE, Server, State, Transport, WRITE_AHEAD};
-use crate::engine::packet::Message;
+use super::{Outgoing, SHRINK_ABOVE, State, Transport, WRITE_AHEAD};
+use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestId, Response};
+use crate::engine::server::ServerSession;
 use crate::frame::PER_MESSAGE;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -11,12 +12,12 @@ use bytes::Bytes;
 /// What is to be written, and where.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Transmit {
+pub enum ServerTransmit {
     /// Answer that request.
     Respond {
         /// Which one.
         request: RequestId,
-        /// With what. [`Config::decorate`](crate::engine::config::Config::decorate) is to be applied.
+        /// With what. [`Config::decorate`](crate::engine::config::EngineServerConfig::decorate) is to be applied.
         response: Box<Response>,
     },
     /// End the connection of that request without an answer.
@@ -24,7 +25,7 @@ pub enum Transmit {
         /// Which one.
         request: RequestId,
     },
-    /// Answer that request with 101 and tell [`Server::websocket_opened`] once its WebSocket is there. From then
+    /// Answer that request with 101 and tell [`ServerSession::handle_websocket_opened`] once its WebSocket is there. From then
     /// on the request's id names the WebSocket.
     AcceptWebSocket {
         /// Which one.
@@ -35,7 +36,7 @@ pub enum Transmit {
         /// Which one.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
-        message: Message,
+        message: WireMessage,
     },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
@@ -50,9 +51,9 @@ pub enum Transmit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Wants {
-    /// A [`Transmit`] about it.
+    /// A [`ServerTransmit`] about it.
     Answer,
-    /// Its body, up to that many bytes: see [`Server::begin_body`].
+    /// Its body, up to that many bytes: see [`ServerSession::begin_body`].
     Body {
         /// In bytes.
         limit: usize,
@@ -69,9 +70,9 @@ pub enum Body {
     TooLarge,
 }
 
-impl Server {
+impl ServerSession {
     /// The next thing to write.
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
             if self.control.is_empty() && self.control.capacity() > 4 {
                 self.control = VecDeque::new();
@@ -85,7 +86,7 @@ impl Server {
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
-                        return Some(Transmit::CloseWebSocket { websocket, code: self.close_code });
+                        return Some(ServerTransmit::CloseWebSocket { websocket, code: self.close_code });
                     }
                     return None;
                 };
@@ -93,26 +94,26 @@ impl Server {
                     self.out = VecDeque::new();
                 }
                 let message = match item {
-                    Outgoing::Ping => Message::Text(Bytes::from_static(b"2")),
+                    Outgoing::Ping => WireMessage::Text(Bytes::from_static(b"2")),
                     Outgoing::Message(message) => {
-                        let (Message::Text(bytes) | Message::Binary(bytes)) = &message;
+                        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
                 };
-                Some(Transmit::Write { websocket, message })
+                Some(ServerTransmit::Write { websocket, message })
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;
                 let response = Box::new(Response::poll(self.payload()));
-                Some(Transmit::Respond { request, response })
+                Some(ServerTransmit::Respond { request, response })
             }
             _ => None,
         }
     }
 
-    /// Whether [`Server::poll_transmit`] has something.
+    /// Whether [`ServerSession::poll_transmit`] has something.
     pub fn has_transmit(&self) -> bool {
         !self.control.is_empty()
             || match self.transport {

@@ -1,8 +1,9 @@
 //! Moving from long-polling to a WebSocket (protocol v4, "Upgrade").
 
-use super::{NOOP, NOOP_INTERVAL, Server, State, Transmit, Transport};
-use crate::engine::packet::{Message, Packet};
+use super::{NOOP, NOOP_INTERVAL, State, Transport};
+use crate::engine::packet::{EnginePacket, WireMessage};
 use crate::engine::request::{RequestId, Response};
+use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::time::Instant;
 use bytes::Bytes;
 
@@ -18,7 +19,7 @@ pub(super) struct Upgrade {
     pub(super) noop_at: Instant,
 }
 
-impl Server {
+impl ServerSession {
     pub(super) fn may_upgrade(&self) -> bool {
         self.state == State::Open
             && self.transport == Transport::Polling
@@ -28,21 +29,21 @@ impl Server {
     }
 
     /// A packet on the WebSocket that the session is moving to (protocol v4, "Upgrade").
-    pub(super) fn handle_probe(&mut self, now: Instant, message: Message) {
+    pub(super) fn handle_probe(&mut self, now: Instant, message: WireMessage) {
         let packet = match message {
-            Message::Text(text) => Packet::decode(text).ok(),
-            Message::Binary(_) => None,
+            WireMessage::Text(text) => EnginePacket::decode(text).ok(),
+            WireMessage::Binary(_) => None,
         };
         let Some(upgrade) = &mut self.upgrade else { return };
         let websocket = upgrade.websocket;
         match packet {
-            Some(Packet::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
+            Some(EnginePacket::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
                 upgrade.probes = upgrade.probes.saturating_add(1);
-                let message = Message::Text(Bytes::from_static(b"3probe"));
-                self.control.push_back(Transmit::Write { websocket, message });
+                let message = WireMessage::Text(Bytes::from_static(b"3probe"));
+                self.control.push_back(ServerTransmit::Write { websocket, message });
             }
-            Some(Packet::Upgrade) if upgrade.probes > 0 => {
+            Some(EnginePacket::Upgrade) if upgrade.probes > 0 => {
                 self.upgrade = None;
                 self.transport = Transport::WebSocket(websocket);
                 self.upgraded = true;
@@ -58,7 +59,7 @@ impl Server {
     pub(super) fn drop_upgrade(&mut self) {
         if let Some(upgrade) = self.upgrade.take() {
             let websocket = upgrade.websocket;
-            self.control.push_back(Transmit::CloseWebSocket { websocket, code: None });
+            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code: None });
         }
     }
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 /// The settings of a client's Socket.IO layer.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Config {
+pub struct SocketClientConfig {
     /// How long a server may take to answer a CONNECT. Default 20 s; the reference waits for ever.
     pub join_timeout: Duration,
     /// How many attachments a received packet may have. Default 10, as in the reference.
@@ -13,13 +13,13 @@ pub struct Config {
     /// How many acknowledgements may be awaited at once, in each namespace. Default 10,000.
     pub max_pending_acks: usize,
     /// How often an event is sent again that was not acknowledged: see
-    /// [`Client::emit_reliably`](super::Client::emit_reliably). Default 0.
+    /// [`Client::emit_reliably`](crate::socket::client::ClientSockets::emit_reliably). Default 0.
     pub retries: u32,
     /// How long each of those tries may take. Default 10 s.
     pub ack_timeout: Duration,
 }
 
-impl Default for Config {
+impl Default for SocketClientConfig {
     fn default() -> Self {
         Self {
             join_timeout: Duration::from_secs(20),
@@ -34,7 +34,7 @@ impl Default for Config {
 macro_rules! setters {
     ($($name:ident: $kind:ty),* $(,)?) => {
         $(
-            #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+            #[doc = concat!("Sets [`SocketClientConfig::", stringify!($name), "`].")]
             #[must_use]
             pub fn $name(mut self, $name: $kind) -> Self {
                 self.$name = $name;
@@ -44,7 +44,7 @@ macro_rules! setters {
     };
 }
 
-impl Config {
+impl SocketClientConfig {
     setters! {
         join_timeout: Duration,
         max_attachments: usize,

@@ -14,7 +14,7 @@ use thiserror::Error;
 /// Why a server did not let a socket into its namespace. It is not asked again by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum ConnectError {
+pub enum JoinError {
     /// It said no.
     #[error("the server refused the namespace: {message}")]
     Refused {
@@ -37,11 +37,11 @@ pub enum ConnectError {
 /// What the application should know.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum SocketEvent {
+pub enum ClientSocketEvent {
     /// The socket is about to join, and its auth is to be given anew: [`Client::authenticate`] it. Only for
-    /// sockets with [`Auth::Ask`](super::Auth::Ask).
+    /// sockets with [`Auth::Ask`](crate::socket::client::AuthSource::Ask).
     ///
-    /// [`Client::authenticate`]: super::Client::authenticate
+    /// [`Client::authenticate`]: crate::socket::client::ClientSockets::authenticate
     Auth {
         /// Which one.
         socket: SocketKey,
@@ -50,7 +50,7 @@ pub enum SocketEvent {
     Connected {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections this is: see [`Client::connection`](super::Client::connection). It may have ended
+        /// Which of its connections this is: see [`Client::connection`](crate::socket::client::ClientSockets::connection). It may have ended
         /// by now, and another one be asked for.
         connection: u64,
         /// Its public id, for as long as it is connected.
@@ -60,11 +60,11 @@ pub enum SocketEvent {
     Refused {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Client::connection`](super::Client::connection). Who
+        /// Which of its connections that would have been: see [`Client::connection`](crate::socket::client::ClientSockets::connection). Who
         /// has asked for another one since need not take it for an answer.
         connection: u64,
         /// Why.
-        error: ConnectError,
+        error: JoinError,
     },
     /// An event arrived.
     Event {
@@ -95,14 +95,14 @@ pub enum SocketEvent {
     },
 }
 
-impl SocketEvent {
+impl ClientSocketEvent {
     /// Bytes that the server makes it hold while it waits.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
                 args.wire_len().saturating_add(PER_EVENT)
             }
-            Self::Refused { error: ConnectError::Refused { message, data }, .. } => {
+            Self::Refused { error: JoinError::Refused { message, data }, .. } => {
                 let data = data.as_ref().map_or(0, Bytes::len);
                 message.len().saturating_add(data).saturating_add(PER_EVENT)
             }
@@ -120,15 +120,15 @@ pub(super) fn sid(packet: &Packet) -> Option<Arc<str>> {
 }
 
 /// What a CONNECT_ERROR says. Servers send `{"message","data"}`; Python's and old ones a string, too.
-pub(super) fn refusal(packet: &Packet) -> ConnectError {
+pub(super) fn refusal(packet: &Packet) -> JoinError {
     let json = packet.data().unwrap_or_default();
     let as_text = |json: &str| serde_json::from_str::<String>(json).ok();
     if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(json) {
         let message = members.get("message").map(|value| value.get());
         let message = message.map(|json| as_text(json).unwrap_or_else(|| json.to_string()));
         let data = members.get("data").map(|value| Bytes::copy_from_slice(value.get().as_bytes()));
-        return ConnectError::Refused { message: message.unwrap_or_default(), data };
+        return JoinError::Refused { message: message.unwrap_or_default(), data };
     }
     let text = core::str::from_utf8(json).unwrap_or_default();
-    ConnectError::Refused { message: as_text(text).unwrap_or_else(|| text.to_string()), data: None }
+    JoinError::Refused { message: as_text(text).unwrap_or_else(|| text.to_string()), data: None }
 }

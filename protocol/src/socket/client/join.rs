@@ -1,29 +1,36 @@
 //! How a socket comes into its namespace, and out of it.
 
-use super::{AckOutcome, Auth, Client, ConnectError, SocketEvent, State, weight};
-use crate::engine::client::Client as Engine;
+use super::{AckOutcome, State, weight};
+use crate::engine::client::ClientSession;
 use crate::error::CloseReason;
 use crate::frame::Frame;
+use crate::socket::client::{AuthSource, ClientSocketEvent, ClientSockets, JoinError};
 use crate::time::Instant;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-impl Client {
-    pub(super) fn join(&mut self, now: Instant, engine: &mut Engine, at: usize) {
+impl ClientSockets {
+    pub(super) fn join(&mut self, now: Instant, engine: &mut ClientSession, at: usize) {
         let Some(socket) = self.sockets.get_mut(at) else { return };
         match socket.auth.clone() {
-            Auth::None => self.send_join(now, engine, at, None),
-            Auth::Fixed(auth) => self.send_join(now, engine, at, Some(&auth)),
-            Auth::Ask => {
+            AuthSource::None => self.send_join(now, engine, at, None),
+            AuthSource::Fixed(auth) => self.send_join(now, engine, at, Some(&auth)),
+            AuthSource::Ask => {
                 socket.state = State::Asking;
-                self.answers.push_back(SocketEvent::Auth { socket: socket.key });
+                self.answers.push_back(ClientSocketEvent::Auth { socket: socket.key });
             }
         }
     }
 
-    pub(super) fn send_join(&mut self, now: Instant, engine: &mut Engine, at: usize, auth: Option<&[u8]>) {
+    pub(super) fn send_join(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        at: usize,
+        auth: Option<&[u8]>,
+    ) {
         let deadline = now + self.config.join_timeout;
         let Some(socket) = self.sockets.get_mut(at) else { return };
         if engine.send(&Frame::join(&socket.namespace, auth)) {
@@ -33,12 +40,12 @@ impl Client {
     }
 
     /// The server let a socket in: first comes what it had sent before, then what waited here.
-    pub(super) fn joined(&mut self, now: Instant, engine: &mut Engine, at: usize, id: Arc<str>) {
+    pub(super) fn joined(&mut self, now: Instant, engine: &mut ClientSession, at: usize, id: Arc<str>) {
         let Some(socket) = self.sockets.get_mut(at) else { return };
         socket.state = State::Joined;
         socket.id = Some(id.clone());
         socket.inbox.append(&mut socket.early);
-        let event = SocketEvent::Connected { socket: socket.key, connection: socket.ended, id };
+        let event = ClientSocketEvent::Connected { socket: socket.key, connection: socket.ended, id };
         self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         for waiting in mem::take(&mut socket.buffer) {
@@ -50,14 +57,14 @@ impl Client {
     }
 
     /// The server does not let a socket in.
-    pub(super) fn refuse(&mut self, at: usize, error: ConnectError) {
+    pub(super) fn refuse(&mut self, at: usize, error: JoinError) {
         let Some(socket) = self.sockets.get_mut(at) else { return };
         if !matches!(socket.state, State::Joining { .. }) {
             // A refusal of what was granted before says nothing.
             return;
         }
         socket.wanted = false;
-        let event = SocketEvent::Refused { socket: socket.key, connection: socket.ended, error };
+        let event = ClientSocketEvent::Refused { socket: socket.key, connection: socket.ended, error };
         self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         self.leave(at, CloseReason::IoServerDisconnect);
@@ -75,7 +82,7 @@ impl Client {
         socket.ended = socket.ended.saturating_add(1);
         for event in &mut socket.inbox {
             // There is nobody to be answered any more.
-            if let SocketEvent::Event { ack, .. } = event {
+            if let ClientSocketEvent::Event { ack, .. } = event {
                 *ack = None;
             }
         }
@@ -92,13 +99,13 @@ impl Client {
             waits
         });
         if was == State::Joined {
-            socket.inbox.push_back(SocketEvent::Disconnected { socket: key, reason });
+            socket.inbox.push_back(ClientSocketEvent::Disconnected { socket: key, reason });
         }
         let given_up = socket.try_failed(self.config.retries, AckOutcome::Disconnected);
         socket.copy_lost();
         for id in decided {
             let outcome = AckOutcome::Disconnected;
-            self.answers.push_back(SocketEvent::Ack { socket: key, id, outcome });
+            self.answers.push_back(ClientSocketEvent::Ack { socket: key, id, outcome });
         }
         if let Some((given_up, outcome)) = given_up {
             self.told(key, &given_up, outcome);

@@ -1,7 +1,7 @@
 //! Events that are sent until they are acknowledged: in order, at least once (the reference's `retries`).
 
 use super::Socket;
-use crate::engine::client::Client as Engine;
+use crate::engine::client::ClientSession;
 use crate::frame::Frame;
 use crate::socket::server::AckOutcome;
 use crate::time::Instant;
@@ -22,7 +22,7 @@ pub(super) struct Reliable {
 impl Socket {
     /// Sends the first event of the queue, if it is not on its way. One whose last copy still waits to be written has
     /// one try less and gets no other copy: a server that stands still must not make the client pile them up.
-    pub(super) fn send_next(&mut self, now: Instant, engine: &mut Engine, timeout: Duration) {
+    pub(super) fn send_next(&mut self, now: Instant, engine: &mut ClientSession, timeout: Duration) {
         let Some(first) = self.queue.front_mut().filter(|first| first.pending.is_none()) else { return };
         let waits = first.copy.is_some_and(|copy| engine.is_queued(copy));
         if waits || engine.send(&first.frame) {

@@ -1,13 +1,14 @@
 //! What a client sends: events, with and without an answer, and answers; and what waits until it is connected.
 
-use super::{AckOutcome, Buffered, Client, Reliable, SocketEvent, SocketKey, State, weight};
-use crate::engine::client::Client as Engine;
+use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
+use crate::engine::client::ClientSession;
 use crate::error::SendError;
 use crate::frame::Frame;
+use crate::socket::client::{ClientSocketEvent, ClientSockets};
 use crate::time::Instant;
 use core::mem;
 
-impl Client {
+impl ClientSockets {
     /// Throws away what waits to be sent on a socket, and what is sent until it is acknowledged. The
     /// acknowledgements that were awaited for it are decided.
     pub fn discard(&mut self, socket: SocketKey) {
@@ -17,11 +18,11 @@ impl Client {
         for id in unsent {
             found.acks.remove(&id);
             let outcome = AckOutcome::Disconnected;
-            self.answers.push_back(SocketEvent::Ack { socket, id, outcome });
+            self.answers.push_back(ClientSocketEvent::Ack { socket, id, outcome });
         }
         for id in mem::take(&mut found.queue).into_iter().map(|reliable| reliable.id) {
             let outcome = AckOutcome::Disconnected;
-            self.answers.push_back(SocketEvent::Ack { socket, id, outcome });
+            self.answers.push_back(ClientSocketEvent::Ack { socket, id, outcome });
         }
         self.rearm();
     }
@@ -32,7 +33,7 @@ impl Client {
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit(
         &mut self,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         frame: &Frame,
     ) -> Result<(), SendError> {
@@ -46,7 +47,7 @@ impl Client {
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit_volatile(
         &mut self,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         frame: &Frame,
     ) -> Result<bool, SendError> {
@@ -64,7 +65,7 @@ impl Client {
     /// [`SendError`]; then nothing is awaited.
     pub fn emit_with_ack(
         &mut self,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         frame: &Frame,
         id: u64,
@@ -80,15 +81,15 @@ impl Client {
     }
 
     /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted
-    /// so before, again after [`ack_timeout`](super::Config::ack_timeout) and with each new connection, at most
-    /// [`retries`](super::Config::retries) times after the first. The server may see it more than once.
+    /// so before, again after [`ack_timeout`](crate::socket::client::SocketClientConfig::ack_timeout) and with each new connection, at most
+    /// [`retries`](crate::socket::client::SocketClientConfig::retries) times after the first. The server may see it more than once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
     pub fn emit_reliably(
         &mut self,
         now: Instant,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         frame: Frame,
         id: u64,
@@ -112,7 +113,7 @@ impl Client {
     /// [`SendError::Disconnected`] if that has ended.
     pub fn ack(
         &mut self,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         connection: Option<u64>,
         frame: &Frame,
@@ -136,7 +137,7 @@ impl Client {
 
     fn send_or_keep(
         &mut self,
-        engine: Option<&mut Engine>,
+        engine: Option<&mut ClientSession>,
         socket: SocketKey,
         frame: &Frame,
         ack: Option<u64>,

@@ -21,8 +21,8 @@ pub enum AckOutcome {
 /// What the application should know.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum SocketEvent {
-    /// A client asks to join a namespace: [`Server::accept`](super::Server::accept) or [`Server::reject`](super::Server::reject) it. Nothing else happens on
+pub enum ServerSocketEvent {
+    /// A client asks to join a namespace: [`Server::accept`](crate::socket::server::ServerSockets::accept) or [`Server::reject`](crate::socket::server::ServerSockets::reject) it. Nothing else happens on
     /// this socket meanwhile.
     Connect {
         /// The socket to be.
@@ -38,14 +38,14 @@ pub enum SocketEvent {
         socket: SocketKey,
         /// Its name and arguments.
         args: Args,
-        /// The id to acknowledge with [`Server::ack`](super::Server::ack), if the client wants that.
+        /// The id to acknowledge with [`Server::ack`](crate::socket::server::ServerSockets::ack), if the client wants that.
         ack: Option<u64>,
     },
     /// An acknowledgement that was awaited is decided: once for each.
     Ack {
         /// Of which socket.
         socket: SocketKey,
-        /// The id that was given to [`Server::emit_with_ack`](super::Server::emit_with_ack).
+        /// The id that was given to [`Server::emit_with_ack`](crate::socket::server::ServerSockets::emit_with_ack).
         id: u64,
         /// How it ended.
         outcome: AckOutcome,
@@ -62,7 +62,7 @@ pub enum SocketEvent {
 /// What an event that waits counts for beside its bytes: many small ones cost memory, too.
 pub(crate) const PER_EVENT: usize = 128;
 
-impl SocketEvent {
+impl ServerSocketEvent {
     /// Bytes that the peer makes it hold while it waits.
     pub(super) fn weight(&self) -> usize {
         match self {

@@ -1,13 +1,14 @@
 //! The events that wait: for their sockets to be released, and for their turn where there is a rate.
 
-use super::{Server, SocketEvent, SocketKey};
+use super::SocketKey;
 use crate::pace::Turn;
+use crate::socket::server::{ServerSocketEvent, ServerSockets};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use core::mem;
 
-impl Server {
-    /// Keeps the next events of a socket back until [`Server::release`].
+impl ServerSockets {
+    /// Keeps the next events of a socket back until [`ServerSockets::release`].
     pub fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
             found.held = true;
@@ -47,7 +48,7 @@ impl Server {
     }
 
     /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
-    pub fn poll_event(&mut self, answers_only: bool) -> Option<SocketEvent> {
+    pub fn poll_event(&mut self, answers_only: bool) -> Option<ServerSocketEvent> {
         if mem::take(&mut self.told_over) {
             // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
             // counts against `max_namespaces` until they are done.
@@ -59,7 +60,7 @@ impl Server {
             None => self.next_released().or_else(|| self.next_event())?,
         };
         self.inbound = self.inbound.saturating_sub(event.weight());
-        if let SocketEvent::Disconnected { socket, .. } = event {
+        if let ServerSocketEvent::Disconnected { socket, .. } = event {
             if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
                 found.over = true;
                 self.told_over = true;
@@ -68,12 +69,12 @@ impl Server {
         Some(event)
     }
 
-    /// Whether [`Server::poll_event`] may have something.
+    /// Whether [`ServerSockets::poll_event`] may have something.
     pub fn has_event(&self, answers_only: bool) -> bool {
         !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
     }
 
-    fn next_released(&mut self) -> Option<SocketEvent> {
+    fn next_released(&mut self) -> Option<ServerSocketEvent> {
         while let Some(&key) = self.released.front() {
             let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
             let next = found.and_then(|socket| socket.waiting.pop_front().map(|event| (event, socket)));
@@ -99,7 +100,7 @@ impl Server {
         None
     }
 
-    fn next_event(&mut self) -> Option<SocketEvent> {
+    fn next_event(&mut self) -> Option<ServerSocketEvent> {
         while let Some(event) = self.events.pop_front() {
             if self.events.is_empty() && self.events.capacity() > 32 {
                 self.events = VecDeque::new();
@@ -130,7 +131,7 @@ impl Server {
         self.pace_deadline = self.pace_deadline.min(until.unwrap_or(Instant::FAR_FUTURE));
     }
 
-    pub(super) fn push(&mut self, event: SocketEvent) {
+    pub(super) fn push(&mut self, event: ServerSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
         self.events.push_back(event);
     }

@@ -13,7 +13,7 @@ use clap::Args;
 use command::Command;
 use input::{Input, Known, Typed};
 use sansocket_tokio::{
-    Ack, AckError, Args as Arguments, Client, ClientSocket, ConnectError, DisconnectReason, Event,
+    Ack, AckError, Args as Arguments, Client, ClientSocket, ConnectError, DisconnectReason, EventName,
 };
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, VecDeque};
@@ -130,10 +130,12 @@ impl Desk {
     fn watch(self: &Arc<Self>, socket: &ClientSocket) {
         Known::learn(&self.known.namespaces, socket.name());
         let desk = self.clone();
-        socket.on_fallback(move |socket: ClientSocket, Event(event): Event, args: Arguments, ack: Ack| {
-            desk.received(&socket, &event, &args, ack);
-            std::future::ready(())
-        });
+        socket.on_fallback(
+            move |socket: ClientSocket, EventName(event): EventName, args: Arguments, ack: Ack| {
+                desk.received(&socket, &event, &args, ack);
+                std::future::ready(())
+            },
+        );
         let desk = self.clone();
         socket.on_connect(move |socket: ClientSocket| {
             let id = socket.id().unwrap_or_default();

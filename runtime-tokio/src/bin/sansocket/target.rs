@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::output::{Line, Output};
 use crate::values;
 use clap::{Args, ValueEnum};
-use sansocket_tokio::{Client, ClientSocket, ClientState, TransportKind};
+use sansocket_tokio::{Client, ClientSocket, ConnectionEvent, TransportKind};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ impl Target {
         }
         if self.verbose {
             let output = output.clone();
-            builder = builder.on_state(move |state| tell(state, &output));
+            builder = builder.on_connection_event(move |state| tell(state, &output));
         }
         let client = builder.build()?;
         let all: Vec<_> = if self.namespaces.is_empty() {
@@ -178,22 +178,22 @@ fn trusting(path: &str) -> Result<Arc<rustls::ClientConfig>, Failure> {
 }
 
 /// What becomes of the connection.
-fn tell(state: &ClientState, output: &Output) {
+fn tell(state: &ConnectionEvent, output: &Output) {
     let again = |retry: &Option<Duration>| match retry {
         Some(delay) => format!(", again in {:.1} s", delay.as_secs_f64()),
         None => String::new(),
     };
     let (name, words) = match state {
-        ClientState::Dialing { attempt: 0 } => ("dialing", "dialing".to_owned()),
-        ClientState::Dialing { attempt } => ("dialing", format!("dialing, attempt {attempt}")),
-        ClientState::Failed { error, retry_in } => ("failed", format!("{error}{}", again(retry_in))),
-        ClientState::Open { .. } => ("open", "a session is open".to_owned()),
-        ClientState::Upgraded => ("upgraded", "moved to WebSocket".to_owned()),
-        ClientState::UpgradeFailed(error) => ("upgrade failed", format!("stays on polling: {error}")),
-        ClientState::Closed { reason, retry_in, .. } => {
+        ConnectionEvent::Dialing { attempt: 0 } => ("dialing", "dialing".to_owned()),
+        ConnectionEvent::Dialing { attempt } => ("dialing", format!("dialing, attempt {attempt}")),
+        ConnectionEvent::Failed { error, retry_in } => ("failed", format!("{error}{}", again(retry_in))),
+        ConnectionEvent::Open { .. } => ("open", "a session is open".to_owned()),
+        ConnectionEvent::Upgraded => ("upgraded", "moved to WebSocket".to_owned()),
+        ConnectionEvent::UpgradeFailed(error) => ("upgrade failed", format!("stays on polling: {error}")),
+        ConnectionEvent::Closed { reason, retry_in, .. } => {
             ("closed", format!("the session ended: {reason}{}", again(retry_in)))
         }
-        ClientState::GaveUp => ("gave up", "gave up".to_owned()),
+        ConnectionEvent::GaveUp => ("gave up", "gave up".to_owned()),
         // The client may learn to say more; the tool is of its own version.
         _ => return,
     };

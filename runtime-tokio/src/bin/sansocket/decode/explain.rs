@@ -2,8 +2,8 @@
 
 use super::locate::{self, Break};
 use bytes::Bytes;
-use sansocket_protocol::engine::client::Handshake;
-use sansocket_protocol::engine::packet::{Message, Packet as EnginePacket};
+use sansocket_protocol::engine::client::OpenPacket;
+use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
 use sansocket_protocol::socket::packet::{Packet, PacketError, PacketType};
 use sansocket_protocol::socket::reassembly::Reassembly;
 
@@ -106,8 +106,8 @@ impl Explainer {
                 explanation.control("pong", &packet, "the client's answer to a ping")
             }
             Ok(EnginePacket::Upgrade) => explanation.control("upgrade", &packet, "the client has moved here"),
-            Ok(EnginePacket::Message(Message::Binary(data))) => self.attach(&mut explanation, data),
-            Ok(EnginePacket::Message(Message::Text(text))) => {
+            Ok(EnginePacket::Message(WireMessage::Binary(data))) => self.attach(&mut explanation, data),
+            Ok(EnginePacket::Message(WireMessage::Text(text))) => {
                 explanation.engine = Some("message");
                 if self.engine_only {
                     explanation.data = Some(String::from_utf8_lossy(&text).into_owned());
@@ -271,7 +271,7 @@ impl Explanation {
     fn open(&mut self, json: &[u8]) {
         self.engine = Some("open");
         self.data = Some(String::from_utf8_lossy(json).into_owned());
-        match Handshake::parse(json) {
+        match OpenPacket::parse(json) {
             Ok(handshake) => {
                 self.note = Some(format!(
                     "the server opens session {}: a ping each {:?}, given up {:?} later{}",

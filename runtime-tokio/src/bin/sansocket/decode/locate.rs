@@ -1,6 +1,6 @@
 //! Where a malformed packet breaks, and what belongs there.
 
-use sansocket_protocol::engine::packet::PacketError as EngineError;
+use sansocket_protocol::engine::packet::EnginePacketError;
 use sansocket_protocol::socket::packet::PacketError;
 use serde_json::Value;
 
@@ -18,9 +18,9 @@ fn at(offset: usize, expected: impl Into<String>) -> Break {
 }
 
 /// Where the Engine.IO layer of a packet breaks.
-pub(crate) fn engine(packet: &[u8], error: EngineError) -> Break {
+pub(crate) fn engine(packet: &[u8], error: EnginePacketError) -> Break {
     match error {
-        EngineError::Base64 => {
+        EnginePacketError::Base64 => {
             let data = packet.get(1..).unwrap_or_default();
             let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
             let good = data.iter().take_while(|byte| is_base64(byte)).count();

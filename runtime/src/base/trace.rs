@@ -1,0 +1,42 @@
+//! Debug messages that cost nothing without the feature `tracing`. They never name a session id, which is a
+//! secret; sockets are named by their public ids.
+
+#[cfg(feature = "tracing")]
+macro_rules! debug {
+    ($($message:tt)*) => { tracing::debug!($($message)*) };
+}
+
+// Nothing is said, but what would be is still seen by the compiler: what only serves a message is not unused.
+#[cfg(not(feature = "tracing"))]
+macro_rules! debug {
+    ($($message:tt)*) => { if false { $crate::base::trace::see!($($message)*); } };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! see {
+    () => {};
+    ($name:ident = % $value:expr $(, $($rest:tt)*)?) => { $crate::base::trace::see!($value $(, $($rest)*)?) };
+    ($name:ident = ? $value:expr $(, $($rest:tt)*)?) => { $crate::base::trace::see!($value $(, $($rest)*)?) };
+    ($name:ident = $value:expr $(, $($rest:tt)*)?) => { $crate::base::trace::see!($value $(, $($rest)*)?) };
+    (% $value:expr $(, $($rest:tt)*)?) => { $crate::base::trace::see!($value $(, $($rest)*)?) };
+    (? $value:expr $(, $($rest:tt)*)?) => { $crate::base::trace::see!($value $(, $($rest)*)?) };
+    ($value:expr $(, $($rest:tt)*)?) => {{
+        let _ = &$value;
+        $($crate::base::trace::see!($($rest)*);)?
+    }};
+}
+
+/// Whether somebody hears what is said.
+#[cfg(feature = "tracing")]
+pub(crate) fn is_heard() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn is_heard() -> bool {
+    false
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) use see;
+pub(crate) use debug;

@@ -1,0 +1,89 @@
+//! How a client reaches a server: over TCP, with TLS, through a proxy, or in any way of the application's own.
+
+use crate::base::runtime::{BoxFuture, Stream};
+use crate::client::net::http::over;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Uri};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use std::io;
+use std::sync::Arc;
+
+/// Makes connections. An adapter brings one for TCP and TLS; an application may bring its own, for Unix sockets, a
+/// test network, or another TLS.
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to a host and a port.
+    fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>>;
+
+    /// Makes a connection secure: TLS for `https` and `wss`, with the server's name checked.
+    fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>>;
+
+    /// Whether [`secure`](Self::secure) can work at all, so that a client for `https` and `wss` is not built where it
+    /// cannot. By default it is taken to.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check_secure(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where a connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) secure: bool,
+}
+
+/// A proxy that tunnels by CONNECT (RFC 9110, section 9.3.6).
+#[derive(Clone, Debug)]
+pub(crate) struct Proxy {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+/// Connects, through the proxy if there is one, and with TLS if the target wants it.
+pub(crate) async fn connect(
+    dial: Arc<dyn Dial>,
+    target: Target,
+    proxy: Option<Proxy>,
+) -> io::Result<Box<dyn Stream>> {
+    let stream = match proxy {
+        None => dial.dial(target.host.clone(), target.port).await?,
+        Some(proxy) => {
+            let stream = dial.dial(proxy.host.clone(), proxy.port).await?;
+            tunnel(stream, &target, proxy).await?
+        }
+    };
+    if target.secure { dial.secure(target.host, stream).await } else { Ok(stream) }
+}
+
+async fn tunnel(stream: Box<dyn Stream>, target: &Target, proxy: Proxy) -> io::Result<Box<dyn Stream>> {
+    let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
+    let authority = format!("{host}:{}", target.port);
+    let uri = Uri::builder().authority(&*authority).build().map_err(io::Error::other)?;
+    let mut request =
+        Request::builder().method(Method::CONNECT).uri(uri).header(http::header::HOST, &*authority);
+    if let Some(authorization) = proxy.authorization {
+        request = request.header(http::header::PROXY_AUTHORIZATION, authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+    let mut connection = Some(Box::pin(connection.with_upgrades()));
+    let tunnelled = async {
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
+        if !response.status().is_success() {
+            return Err(io::Error::other(format!("the proxy answered with status {}", response.status())));
+        }
+        hyper::upgrade::on(response).await.map_err(io::Error::other)
+    };
+    let upgraded = over(&mut connection, tunnelled).await?;
+    // A server speaks only after it was spoken to, so nothing was read ahead.
+    match upgraded.downcast::<Box<dyn Stream>>() {
+        Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io),
+        Ok(_) => Err(io::Error::other("the proxy sent more than its answer")),
+        Err(_) => Err(io::Error::other("the proxy's connection was lost")),
+    }
+}

@@ -1,0 +1,6 @@
+//! A client's network: addresses, connections, HTTP requests and cookies.
+
+pub(crate) mod addresses;
+pub(crate) mod cookies;
+pub mod dial;
+pub(crate) mod http;

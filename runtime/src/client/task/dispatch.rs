@@ -1,0 +1,360 @@
+//! The application's side of a client's task: events go to handlers, and those who wait for a connection are told.
+
+use crate::base::error::HandlerError;
+use crate::base::trace::debug;
+use crate::client::engine;
+use crate::client::error::ConnectError;
+use crate::client::handlers;
+use crate::client::handlers::Job;
+use crate::client::socket::ClientSocket;
+use crate::client::state::ConnectionEvent;
+use crate::client::task::Driver;
+use crate::client::task::handle::Key;
+use crate::client::task::shared::Attempt;
+use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
+use sansocket_protocol::error::{Closed, PeerError};
+use sansocket_protocol::socket::client::{ClientSocketEvent, SocketKey};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::{Context, Poll};
+
+/// How many events are handled between two writes.
+const EVENTS_PER_ROUND: usize = 1024;
+
+impl Driver {
+    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
+        for _ in 0..EVENTS_PER_ROUND {
+            let mut inner = self.shared.cell.lock();
+            let Some(event) = inner.machine.poll_event() else {
+                drop(inner);
+                self.tell_failure();
+                break;
+            };
+            match event {
+                ClientEvent::Socket(ClientSocketEvent::Ack { socket, id, outcome }) => {
+                    let sink = inner.acks.remove(&(socket, id));
+                    drop(inner);
+                    if let Some(sink) = sink {
+                        sink(outcome);
+                    }
+                }
+                ClientEvent::Socket(event) => {
+                    let connection = match &event {
+                        ClientSocketEvent::Event { socket, ack: Some(_), .. } => {
+                            inner.machine.connection(*socket)
+                        }
+                        _ => 0,
+                    };
+                    drop(inner);
+                    self.socket_event(event, connection, context);
+                }
+                ClientEvent::Session(event) => {
+                    drop(inner);
+                    self.session_event(event, context);
+                }
+                event => {
+                    drop(inner);
+                    self.connection_event(event, context);
+                }
+            }
+        }
+    }
+
+    fn socket_event(&mut self, event: ClientSocketEvent, connection: u64, context: &mut Context<'_>) {
+        let (ClientSocketEvent::Auth { socket: key }
+        | ClientSocketEvent::Connected { socket: key, .. }
+        | ClientSocketEvent::Refused { socket: key, .. }
+        | ClientSocketEvent::Event { socket: key, .. }
+        | ClientSocketEvent::Disconnected { socket: key, .. }) = event
+        else {
+            return;
+        };
+        let Some(socket) = self.socket(key) else { return };
+        let job = match event {
+            ClientSocketEvent::Event { args, ack, .. } => {
+                // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
+                let begun =
+                    catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack, connection)));
+                begun.unwrap_or_else(|panic| {
+                    self.shared.report(&socket, &HandlerError::panic(&*panic));
+                    None
+                })
+            }
+            ClientSocketEvent::Connected { connection, .. } => {
+                self.tell_waiters(Some(key), connection, &Ok(()));
+                handlers::connected(socket)
+            }
+            ClientSocketEvent::Refused { connection, error, .. } => {
+                let error = ConnectError::from(error);
+                return self.not_connected(key, connection, &error, context);
+            }
+            ClientSocketEvent::Disconnected { reason, .. } => {
+                debug!(namespace = socket.name(), %reason, "disconnected");
+                handlers::disconnected(socket, reason)
+            }
+            ClientSocketEvent::Auth { .. } => {
+                let ask = socket.namespace_inner().ask.lock();
+                let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+                if let Some(ask) = ask {
+                    let asked = catch_unwind(AssertUnwindSafe(|| ask()));
+                    let future = asked.unwrap_or_else(|panic| {
+                        let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+                        Box::pin(std::future::ready(Err(error)))
+                    });
+                    self.auths.retain(|(asked, _)| *asked != key);
+                    self.auths.push((key, future));
+                    // It may be ready at once.
+                    self.poll_asked(context);
+                }
+                None
+            }
+            // The core may learn to say more; this crate is of its own version.
+            _ => None,
+        };
+        if let Some(job) = job {
+            self.begin(job, context);
+        }
+    }
+
+    /// The handle of a socket, for its handlers.
+    fn socket(&mut self, key: SocketKey) -> Option<ClientSocket> {
+        let known = self.namespaces.iter().find(|found| found.key == Some(key)).cloned();
+        let namespace = known.or_else(|| {
+            let found = self.shared.find(key)?;
+            self.namespaces.push(found.clone());
+            Some(found)
+        })?;
+        Some(ClientSocket::new(self.shared.clone(), namespace, self.shared.alive()))
+    }
+
+    fn session_event(&mut self, event: SessionEvent, context: &mut Context<'_>) {
+        // Handlers begin before they are futures.
+        match catch_unwind(AssertUnwindSafe(|| engine::begin(&self.shared, event))) {
+            Ok(Some(job)) => self.begin(job, context),
+            Ok(None) => {}
+            Err(panic) => self.panicked(None, &*panic),
+        }
+    }
+
+    fn connection_event(&mut self, event: ClientEvent, context: &mut Context<'_>) {
+        let state = match event {
+            ClientEvent::Dialing { attempt } => {
+                // A new server, or a new address of it: nothing of the last try is of use.
+                self.last_error = None;
+                self.asked_in_vain = None;
+                self.kept.clear();
+                self.begin_dial(attempt, context);
+                ConnectionEvent::Dialing { attempt }
+            }
+            ClientEvent::DialFailed { closed, retry_in } => {
+                let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
+                debug!(%error, "no session with the server");
+                self.no_session(error.clone(), retry_in.is_none(), true, context);
+                ConnectionEvent::Failed { error, retry_in }
+            }
+            ClientEvent::GaveUp => {
+                self.gave_up();
+                ConnectionEvent::GaveUp
+            }
+            ClientEvent::Opened { attempt } => {
+                self.tell_waiters(None, self.ends, &Ok(()));
+                ConnectionEvent::Open { attempt }
+            }
+            ClientEvent::Upgraded => {
+                self.kept.clear();
+                ConnectionEvent::Upgraded
+            }
+            ClientEvent::UpgradeFailed(error) => {
+                debug!(%error, "the session stays on long-polling");
+                ConnectionEvent::UpgradeFailed(error)
+            }
+            ClientEvent::Closed { closed, retry_in } => {
+                let Closed { reason, detail } = closed.clone();
+                debug!(%reason, "the session was closed");
+                // Sockets that were connected are told by an event of their own.
+                let error = self.explain(closed);
+                self.no_session(error, retry_in.is_none(), false, context);
+                ConnectionEvent::Closed { reason, detail, retry_in }
+            }
+            // The core may learn to say more; this crate is of its own version.
+            _ => return,
+        };
+        if let Some(hook) = &self.shared.settings.on_connection_event {
+            // A hook that panics must not take the client along.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&state)));
+        }
+    }
+
+    fn explain(&self, closed: Closed) -> ConnectError {
+        let error = match closed.detail {
+            Some(PeerError::RequestFailed) => self.last_error.clone(),
+            _ => None,
+        };
+        ConnectError::Session { closed, error }
+    }
+
+    fn begin_dial(&mut self, attempt: u32, context: &mut Context<'_>) {
+        let settings = &self.shared.settings;
+        let Some(before_dial) = &settings.before_dial else {
+            if self.route.is_none() {
+                self.route = Some(self.route_to(&settings.url, settings.headers.clone()));
+            }
+            return;
+        };
+        let attempt =
+            Attempt { number: attempt, url: settings.address.clone(), headers: settings.headers.clone() };
+        let asked = catch_unwind(AssertUnwindSafe(|| before_dial(attempt)));
+        self.asking = Some(asked.unwrap_or_else(|panic| {
+            let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+            Box::pin(std::future::ready(Err(error)))
+        }));
+        self.poll_asked(context);
+    }
+
+    /// There is no session: those who wait for the server are told, and those that wanted to join.
+    fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
+        let keys = self.shared.keys();
+        self.ends += 1;
+        self.failure = Some(error.clone());
+        let wanting = {
+            let mut inner = self.shared.cell.lock();
+            if last && inner.machine.status() != ClientState::Idle {
+                // That was the end, but somebody has asked for a new beginning since: he waits for that.
+                return;
+            }
+            let wanting: Vec<_> = keys.into_iter().filter(|who| inner.is_wanted(*who)).collect();
+            if last {
+                // The patient ones are told once all is dealt with.
+                wanting.iter().for_each(|who| inner.failed(*who, &error));
+            }
+            wanting
+        };
+        if !sockets {
+            return;
+        }
+        for key in wanting.into_iter().flatten() {
+            let job = self.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
+            if let Some(job) = job {
+                self.begin(job, context);
+            }
+        }
+    }
+
+    /// Those who wait for a first connection learn that there is none, after those were told whose sockets had
+    /// been connected meanwhile.
+    fn tell_failure(&mut self) {
+        let Some(error) = self.failure.take() else { return };
+        // Those who came later wait for the next try.
+        let waiters = self.shared.cell.lock().take_disappointed(self.now, self.ends);
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Err(error.clone()));
+        }
+    }
+
+    fn gave_up(&self) {
+        let keys = self.shared.keys();
+        let mut inner = self.cell().lock();
+        if inner.machine.status() == ClientState::Idle {
+            for who in keys {
+                if inner.is_wanted(who) {
+                    inner.failed(who, &ConnectError::GaveUp);
+                }
+            }
+        }
+    }
+
+    /// A socket could not join. Who has asked for another connection than that one waits for what comes of it.
+    pub(super) fn not_connected(
+        &mut self,
+        key: SocketKey,
+        connection: u64,
+        error: &ConnectError,
+        context: &mut Context<'_>,
+    ) {
+        {
+            let mut inner = self.cell().lock();
+            if !inner.is_wanted(Some(key)) {
+                inner.failed(Some(key), error);
+            }
+        }
+        self.tell_waiters(Some(key), connection, &Err(error.clone()));
+        if let Some(socket) = self.socket(key) {
+            debug!(namespace = socket.name(), %error, "not connected");
+            if let Some(job) = handlers::not_connected(socket, error.clone()) {
+                self.begin(job, context);
+            }
+        }
+    }
+
+    /// Those who wait for what is connected now. A handler may be among them, for whose end the event of
+    /// the connection itself waits.
+    pub(super) fn tell_connected(&self) {
+        let waiters = self.cell().lock().take_connected();
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(Ok(()));
+        }
+    }
+
+    /// Tells those who wait for that connection: not those who came when it had ended.
+    fn tell_waiters(&self, who: Key, connection: u64, outcome: &Result<(), ConnectError>) {
+        let waiters = {
+            let mut inner = self.cell().lock();
+            if outcome.is_ok() {
+                inner.settled(who, connection);
+            }
+            inner.take_waiters(|waiter| waiter.who == who && waiter.before.connections <= connection)
+        };
+        for waiter in waiters {
+            // Nobody listens if the future was dropped.
+            let _ = waiter.sender.send(outcome.clone());
+        }
+    }
+
+    fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
+        match job.poll_caught(context) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => {
+                self.shared.cell.lock().machine.hold(job.who);
+                self.jobs.push(job);
+            }
+            Err(panic) => self.panicked(job.who, &*panic),
+        }
+    }
+
+    /// Goes on with the jobs that were not done at once.
+    pub(super) fn poll_jobs(&mut self, context: &mut Context<'_>) {
+        let mut at = 0;
+        while let Some(job) = self.jobs.get_mut(at) {
+            let done = match job.poll_caught(context) {
+                Ok(Poll::Pending) => {
+                    at += 1;
+                    continue;
+                }
+                Ok(Poll::Ready(())) => None,
+                Err(panic) => Some(panic),
+            };
+            let who = self.jobs.remove(at).who;
+            if let Some(panic) = done {
+                self.panicked(who, &*panic);
+            }
+            // Another one of the same socket may be at work yet: those of failures do not wait for each other.
+            if !self.jobs.iter().any(|other| other.who == who) {
+                self.shared.cell.lock().machine.release(who);
+            }
+        }
+    }
+
+    fn panicked(&mut self, who: Key, panic: &(dyn Any + Send)) {
+        let error = HandlerError::panic(panic);
+        match who {
+            Some(key) => {
+                if let Some(socket) = self.socket(key) {
+                    self.shared.report(&socket, &error);
+                }
+            }
+            None => self.shared.report_session(&error),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What a client is made of, for its handles and its task.
+
+use crate::base::error::HandlerError;
+use crate::base::runtime::{BoxFuture, Runtime};
+use crate::base::typemap::TypeMap;
+use crate::client::engine::Session;
+use crate::client::error::ConnectError;
+use crate::client::handlers::Namespace;
+use crate::client::net::dial::{Dial, Proxy};
+use crate::client::socket::ClientSocket;
+use crate::client::state::ConnectionEvent;
+use crate::client::task::Driver;
+use crate::client::task::handle::ClientHandle;
+use crate::client::task::handle::{Key, Waiter};
+use crate::handler::unheard::Unheard;
+use futures_channel::oneshot;
+use http::HeaderMap;
+use sansocket_protocol::client::ServerAddr;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::client::{AuthSource, SocketKey};
+use std::future::Future;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::task::Waker;
+
+/// A try to reach the server, for [`before_dial`](crate::client::ClientOptions::before_dial) to look at and to change.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// 0 for the first try, then how many came before it in a row.
+    pub number: u32,
+    /// The address. Its path is not looked at: the namespace stays.
+    pub url: String,
+    /// The headers of all requests.
+    pub headers: HeaderMap,
+}
+
+pub(crate) type BeforeDial = Box<dyn Fn(Attempt) -> BoxFuture<Result<Attempt, ConnectError>> + Send + Sync>;
+pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerError) + Send + Sync>;
+pub(crate) type StateHook = Box<dyn Fn(&ConnectionEvent) + Send + Sync>;
+
+/// What was set when the client was built.
+pub(crate) struct Settings {
+    pub(crate) url: ServerAddr,
+    /// The address as it was given.
+    pub(crate) address: String,
+    pub(crate) path: String,
+    /// The application's parameters, beside those of the address.
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) before_dial: Option<BeforeDial>,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) cookies: bool,
+    pub(crate) reliable: bool,
+    pub(crate) max_message: usize,
+    pub(crate) on_error: Option<ErrorHook>,
+    pub(crate) on_connection_event: Option<StateHook>,
+    pub(crate) state: TypeMap,
+    /// What is done with the messages of plain Engine.IO; `None` for Socket.IO.
+    pub(crate) session: Option<Session>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) cell: ClientHandle,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) settings: Settings,
+    pub(crate) unheard: Unheard,
+    namespaces: RwLock<Vec<Arc<Namespace>>>,
+    /// What the task begins with; taken when it is spawned.
+    random: Mutex<Option<Random>>,
+    alive: OnceLock<Weak<Alive>>,
+}
+
+/// Held by every handle of the application: with the last one the client ends.
+pub(crate) struct Alive(Arc<Shared>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        let shared = self.0.clone();
+        let now = shared.cell.now();
+        shared.cell.with(|inner| {
+            inner.abandoned = true;
+            inner.machine.close(now);
+        });
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        cell: ClientHandle,
+        runtime: Arc<dyn Runtime>,
+        dial: Arc<dyn Dial>,
+        settings: Settings,
+        random: Random,
+    ) -> (Arc<Self>, Arc<Alive>) {
+        let shared = Arc::new(Self {
+            cell,
+            runtime,
+            dial,
+            settings,
+            unheard: Unheard::default(),
+            namespaces: RwLock::default(),
+            random: Mutex::new(Some(random)),
+            alive: OnceLock::new(),
+        });
+        let alive = Arc::new(Alive(shared.clone()));
+        // It is set here only.
+        let _ = shared.alive.set(Arc::downgrade(&alive));
+        (shared, alive)
+    }
+
+    /// Spawns the task, if it does not run yet.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let random = self.random.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(random) = random {
+            self.runtime.spawn(Box::pin(Driver::new(self.clone(), random)));
+        }
+    }
+
+    /// The namespace of that name, which is made if it is new. A missing slash is added.
+    pub(crate) fn namespace(&self, name: &str) -> Arc<Namespace> {
+        let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
+        let find = |all: &[Arc<Namespace>]| all.iter().find(|found| *found.name == *name).cloned();
+        let found = find(&self.namespaces.read().unwrap_or_else(PoisonError::into_inner));
+        if let Some(found) = found {
+            return found;
+        }
+        let key = {
+            let mut inner = self.cell.lock();
+            let known = inner.machine.sockets().and_then(|sockets| sockets.find(&name));
+            known.or_else(|| inner.machine.add(&name, AuthSource::None).ok())
+        };
+        let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        find(&all).unwrap_or_else(|| {
+            let made = Arc::new(Namespace::new(name.as_str().into(), key));
+            all.push(made.clone());
+            made
+        })
+    }
+
+    pub(crate) fn find(&self, socket: SocketKey) -> Option<Arc<Namespace>> {
+        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        namespaces.iter().find(|found| found.key == Some(socket)).cloned()
+    }
+
+    /// Keeps the client going while a handler runs. Without one, the application has let go of the client: these are
+    /// its last words.
+    pub(crate) fn alive(&self) -> Option<Arc<Alive>> {
+        self.alive.get().and_then(Weak::upgrade)
+    }
+
+    /// All that may be connected.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        if self.settings.session.is_some() {
+            return vec![None];
+        }
+        let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
+        namespaces.iter().filter(|namespace| namespace.key.is_some()).map(|namespace| namespace.key).collect()
+    }
+
+    // --- connecting -------------------------------------------------------------------------------------------
+
+    /// Connects in the background.
+    pub(crate) fn connect(self: &Arc<Self>, who: Key) {
+        let now = self.cell.now();
+        self.cell.with(|inner| inner.connect(now, who, false));
+        self.start();
+    }
+
+    /// Waits until it is connected: through failures to reach the server if `patient`, and after it was told to
+    /// connect with `connect`.
+    pub(crate) fn wait(
+        &self,
+        who: Key,
+        patient: bool,
+        connect: bool,
+    ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
+        let (sender, receiver) = oneshot::channel();
+        let now = self.cell.now();
+        let outcome = self.cell.with(|inner| {
+            if inner.ended {
+                return Err(ConnectError::Disconnected);
+            }
+            if inner.is_connected(who) {
+                return Ok(true);
+            }
+            if connect {
+                inner.connect(now, who, true);
+            } else if let Some(error) = inner.in_vain(who) {
+                return Err(error);
+            }
+            // Whoever waits again and again, each time for a while, leaves nothing behind.
+            inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
+            let before = inner.before(who);
+            inner.waiters.push(Waiter { who, patient, before, sender });
+            Ok(false)
+        });
+        async move {
+            match outcome {
+                Err(error) => Err(error),
+                Ok(true) => Ok(()),
+                Ok(false) => receiver.await.unwrap_or(Err(ConnectError::Disconnected)),
+            }
+        }
+    }
+
+    /// Leaves the server.
+    pub(crate) fn disconnect(&self, who: Key) {
+        let now = self.cell.now();
+        let (waiters, ready) = self.cell.with(|inner| {
+            inner.disconnect(now, who);
+            (inner.take_waiters(|waiter| waiter.who == who), inner.take_ready())
+        });
+        dismiss(waiters);
+        ready.into_iter().for_each(Waker::wake);
+    }
+
+    /// Throws away what waits to be sent.
+    pub(crate) fn discard(&self, socket: SocketKey) {
+        let now = self.cell.now();
+        let ready = self.cell.with(|inner| {
+            inner.machine.discard(now, socket);
+            inner.take_ready()
+        });
+        ready.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends everything.
+    pub(crate) fn close(&self) {
+        let now = self.cell.now();
+        let (waiters, ready) = self.cell.with(|inner| {
+            inner.machine.close(now);
+            (inner.take_waiters(|_| true), inner.take_ready())
+        });
+        dismiss(waiters);
+        ready.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn dismiss(waiters: Vec<Waiter>) {
+    for waiter in waiters {
+        // Nobody listens if the future was dropped.
+        let _ = waiter.sender.send(Err(ConnectError::Disconnected));
+    }
+}

@@ -1,0 +1,74 @@
+//! Hooks that are shown every event on its way out.
+
+use crate::base::trace::debug;
+use crate::session::stats::{Counters, count};
+use sansocket_protocol::frame::Frame;
+use sansocket_protocol::socket::args::Args;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+type Hook<S> = Arc<dyn Fn(&S, &Args) + Send + Sync>;
+
+/// The hooks of a namespace, on the server or at a client. Without any, an event that leaves costs one look at a flag.
+pub(crate) struct Outgoing<S> {
+    hooks: RwLock<Arc<[Hook<S>]>>,
+    any: AtomicBool,
+}
+
+impl<S> Default for Outgoing<S> {
+    fn default() -> Self {
+        Self { hooks: RwLock::default(), any: AtomicBool::new(false) }
+    }
+}
+
+impl<S> Outgoing<S> {
+    pub(crate) fn add(&self, hook: impl Fn(&S, &Args) + Send + Sync + 'static) {
+        let hook: Hook<S> = Arc::new(hook);
+        self.change(|hooks| hooks.iter().cloned().chain([hook]).collect());
+    }
+
+    pub(crate) fn clear(&self) {
+        self.change(|_| Arc::default());
+    }
+
+    fn change(&self, change: impl FnOnce(&[Hook<S>]) -> Arc<[Hook<S>]>) {
+        let before = {
+            let mut hooks = self.hooks.write().unwrap_or_else(PoisonError::into_inner);
+            let changed = change(&hooks);
+            self.any.store(!changed.is_empty(), Ordering::Release);
+            std::mem::replace(&mut *hooks, changed)
+        };
+        // Hooks are the application's: they are dropped without the lock.
+        drop(before);
+    }
+
+    /// What the hooks are to be shown of this frame, if there are any: once for all who receive it.
+    pub(crate) fn watch(&self, frame: &Frame) -> Option<Watched<S>> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let event = frame.to_event()?;
+        let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(Watched { hooks, event })
+    }
+}
+
+/// An event, and who wants to see it.
+pub(crate) struct Watched<S> {
+    hooks: Arc<[Hook<S>]>,
+    event: Args,
+}
+
+impl<S> Watched<S> {
+    /// Shows it: it was queued for that socket.
+    pub(crate) fn show(&self, socket: &S, counters: Option<&Counters>) {
+        for hook in &*self.hooks {
+            // Whoever emits is not to fail for what the hook does.
+            if catch_unwind(AssertUnwindSafe(|| hook(socket, &self.event))).is_err() {
+                counters.into_iter().for_each(|counters| count(&counters.panics));
+                debug!("a hook for outgoing events panicked");
+            }
+        }
+    }
+}

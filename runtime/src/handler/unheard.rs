@@ -1,0 +1,118 @@
+//! What becomes of the errors of handlers when nobody listens: without `on_error` and without a subscriber of
+//! tracing, an event whose arguments do not fit its handler would vanish without a word.
+
+use crate::base::error::HandlerError;
+use sansocket_protocol::socket::args::{Args, ArgsError};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many errors are shown: a client that sends nonsense all day must not fill a disk.
+const SHOWN: u32 = 100;
+/// What of an event's name is shown: it may be the client's invention.
+const NAME_CHARS: usize = 64;
+
+/// How the message begins of an `auth` that does not fit; what it goes on with quotes the client.
+pub(crate) const AUTH_MISFIT: &str = "the client's auth is no `";
+
+/// Shows errors on stderr, up to a number of them.
+#[derive(Debug, Default)]
+pub(crate) struct Unheard(AtomicU32);
+
+impl Unheard {
+    pub(crate) fn show(&self, namespace: &str, args: Option<&Args>, error: &HandlerError) {
+        self.write("`on_error`", || line(namespace, args, error));
+    }
+
+    /// Of a session of plain Engine.IO.
+    pub(crate) fn show_session(&self, error: &HandlerError) {
+        self.write("the events of `tracing`", || format!("an Engine.IO handler: {error}"));
+    }
+
+    fn write(&self, see: &str, line: impl FnOnce() -> String) {
+        let Ok(before) = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |shown| (shown < SHOWN).then_some(shown + 1))
+        else {
+            return;
+        };
+        let last = if before + 1 == SHOWN { "; no more of these are shown" } else { "" };
+        // A process without a stderr wants none.
+        let _ = writeln!(std::io::stderr(), "sansocket: {}{last} (see {see})", line());
+    }
+}
+
+/// Who did not succeed, and why, without anything that a peer sent but the names.
+fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
+    let place = match args.and_then(Args::event) {
+        Some(event) => format!("event {}", shortened(&event)),
+        None => "a handler".to_owned(),
+    };
+    let reason = match error {
+        HandlerError::Args(misfit) => match &**misfit {
+            ArgsError::Invalid { position, .. } => {
+                format!("args[{position}] is not of the type that the handler asks for")
+            }
+            missing => missing.to_string(),
+        },
+        HandlerError::Missing(text) if text.starts_with(AUTH_MISFIT) => {
+            "the client's auth is not of the type that the handler asks for".to_owned()
+        }
+        other => other.to_string(),
+    };
+    format!("{place} in namespace {}: {reason}", shortened(namespace))
+}
+
+/// In quotes, with escapes, so that it stays on its line.
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(NAME_CHARS) {
+        Some((end, _)) => format!("{:?}...", &name[..end]),
+        None => format!("{name:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sansocket_protocol::socket::packet::Packet;
+
+    fn event(text: &'static str) -> Args {
+        Packet::decode(text.into(), 10).unwrap().into_args()
+    }
+
+    #[test]
+    fn names_are_shown_and_what_a_client_sent_is_not() {
+        let args = event(r#"2["transfer","secret"]"#);
+        let misfit = args.decode::<u32>().unwrap_err().into();
+        let shown = line("/bank", Some(&args), &misfit);
+        assert!(misfit.to_string().contains("secret"));
+        assert_eq!(
+            shown,
+            r#"event "transfer" in namespace "/bank": args[0] is not of the type that the handler asks for"#
+        );
+        let missing = args.decode::<(String, u32)>().unwrap_err().into();
+        let shown = line("/", Some(&args), &missing);
+        assert_eq!(shown, r#"event "transfer" in namespace "/": args[1] is missing, the peer sent 1"#);
+        let auth = HandlerError::Missing(format!("{AUTH_MISFIT}u8`: invalid type: string \"secret\""));
+        let shown = line("/", None, &auth);
+        assert_eq!(
+            shown,
+            r#"a handler in namespace "/": the client's auth is not of the type that the handler asks for"#
+        );
+    }
+
+    #[test]
+    fn a_clients_invention_of_a_name_stays_on_its_line() {
+        let args = event(r#"2["a\nb"]"#);
+        let shown = line(&"/x".repeat(1000), Some(&args), &HandlerError::Failed("no".into()));
+        assert!(shown.starts_with(r#"event "a\nb" in namespace "/x/x"#) && shown.len() < 120, "{shown}");
+    }
+
+    #[test]
+    fn no_more_than_a_hundred_are_shown() {
+        let unheard = Unheard(AtomicU32::new(SHOWN - 1));
+        for _ in 0..3 {
+            unheard.show("/", None, &HandlerError::Failed("the last one".into()));
+        }
+        assert_eq!(unheard.0.into_inner(), SHOWN);
+    }
+}

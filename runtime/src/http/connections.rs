@@ -1,0 +1,254 @@
+//! How many TCP connections a listener serves: those that are no WebSocket of a session, which `max_sessions` bounds.
+
+use crate::base::runtime;
+use crate::base::runtime::{Runtime, Stream};
+use sansocket_protocol::server::Source;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many connections are told at once that they are too many; more are closed without a word.
+const MAX_TOLD: usize = 64;
+/// How long telling one may take.
+const TELLING: Duration = Duration::from_secs(1);
+
+/// The settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// In all.
+    pub(crate) in_all: usize,
+    /// Of one address.
+    pub(crate) per_address: Option<usize>,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { in_all: 1_000_000, per_address: None }
+    }
+}
+
+/// What a connection is one too many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    InAll,
+    FromAddress,
+}
+
+impl TooMany {
+    /// The answer, in the form of Engine.IO's refusals.
+    pub(crate) const fn response(self) -> &'static [u8] {
+        match self {
+            Self::InAll => {
+                b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 43\r\n\
+                  connection: close\r\n\r\n{\"code\":4,\"message\":\"Too many connections\"}"
+            }
+            Self::FromAddress => {
+                b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 61\r\n\
+                  connection: close\r\n\r\n{\"code\":4,\"message\":\"Too many connections from this address\"}"
+            }
+        }
+    }
+}
+
+/// How often the limits refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RefusedConnections {
+    pub(crate) in_all: u64,
+    pub(crate) from_address: u64,
+}
+
+/// The connections that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    limits: ConnectionLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: usize,
+    /// Counted only if there is a limit for each of them.
+    by_address: BTreeMap<Source, usize>,
+    told: usize,
+    refused: RefusedConnections,
+}
+
+/// A place that is taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    of: Arc<Connections>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Served(Option<Source>),
+    Told,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.of.state();
+        match self.kind {
+            Kind::Told => state.told -= 1,
+            Kind::Served(source) => {
+                state.open -= 1;
+                let Some(source) = source else { return };
+                match state.by_address.get_mut(&source) {
+                    Some(count) if *count > 1 => *count -= 1,
+                    _ => drop(state.by_address.remove(&source)),
+                }
+            }
+        }
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
+        Self { limits, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn refused(&self) -> RefusedConnections {
+        self.state().refused
+    }
+
+    /// Takes a place for a new connection.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Place, TooMany> {
+        let mut state = self.state();
+        let source = self.limits.per_address.map(|limit| (Source::from(peer), limit));
+        if state.open >= self.limits.in_all {
+            state.refused.in_all += 1;
+            return Err(TooMany::InAll);
+        }
+        if let Some((source, limit)) = source {
+            let count = state.by_address.get(&source).copied().unwrap_or(0);
+            if count >= limit {
+                state.refused.from_address += 1;
+                return Err(TooMany::FromAddress);
+            }
+            state.by_address.insert(source, count + 1);
+        }
+        state.open += 1;
+        drop(state);
+        Ok(Place { of: self.clone(), kind: Kind::Served(source.map(|(source, _)| source)) })
+    }
+
+    /// Takes a place for telling a connection that it is one too many; `None` if enough of them are being told.
+    pub(crate) fn may_tell(self: &Arc<Self>) -> Option<Place> {
+        let mut state = self.state();
+        if state.told >= MAX_TOLD {
+            return None;
+        }
+        state.told += 1;
+        drop(state);
+        Some(Place { of: self.clone(), kind: Kind::Told })
+    }
+}
+
+/// Answers whatever request comes, and closes.
+pub(crate) async fn tell(mut io: impl Stream, runtime: &Arc<dyn Runtime>, too_many: TooMany) {
+    runtime::timeout(runtime, TELLING, async {
+        let _ = say(&mut io, too_many.response()).await;
+        // A close with something unread is a reset, which may overtake the answer.
+        while matches!(read(&mut io).await, Ok(true)) {}
+    })
+    .await;
+}
+
+async fn say(io: &mut impl Stream, mut response: &[u8]) -> io::Result<()> {
+    while !response.is_empty() {
+        let written = poll_fn(|context| Pin::new(&mut *io).poll_write(context, response)).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        response = &response[written..];
+    }
+    poll_fn(|context| Pin::new(&mut *io).poll_flush(context)).await?;
+    poll_fn(|context| Pin::new(&mut *io).poll_shutdown(context)).await
+}
+
+/// Reads something, and forgets it. False at the end.
+async fn read(io: &mut impl Stream) -> io::Result<bool> {
+    let mut memory = [0; 1024];
+    let mut buffer = hyper::rt::ReadBuf::new(&mut memory);
+    poll_fn(|context| Pin::new(&mut *io).poll_read(context, buffer.unfilled())).await?;
+    Ok(!buffer.filled().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    const A: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const B: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+    fn connections(in_all: usize, per_address: Option<usize>) -> Arc<Connections> {
+        Arc::new(Connections::new(ConnectionLimits { in_all, per_address }))
+    }
+
+    #[test]
+    fn a_place_is_free_again_once_its_connection_is_gone() {
+        let connections = connections(2, None);
+        let first = connections.admit(A).unwrap();
+        let _second = connections.admit(A).unwrap();
+        assert_eq!(connections.admit(B).unwrap_err(), TooMany::InAll);
+        drop(first);
+        let _third = connections.admit(B).unwrap();
+        assert_eq!(connections.refused(), RefusedConnections { in_all: 1, from_address: 0 });
+        assert!(connections.state().by_address.is_empty(), "nobody asked for them");
+    }
+
+    #[test]
+    fn each_address_has_its_own_count_and_none_is_remembered() {
+        let connections = connections(100, Some(2));
+        let places: Vec<_> = [A, A, B].map(|address| connections.admit(address).unwrap()).into();
+        assert_eq!(connections.admit(A).unwrap_err(), TooMany::FromAddress);
+        // The same address, as a socket for both families shows it.
+        let mapped = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
+        assert_eq!(connections.admit(mapped).unwrap_err(), TooMany::FromAddress);
+        let _ = connections.admit(B).unwrap();
+        drop(places);
+        assert!(connections.state().by_address.is_empty());
+        assert_eq!(connections.state().open, 0);
+        assert_eq!(connections.refused().from_address, 2);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let connections = connections(100, Some(1));
+        let address = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
+        let _first = connections.admit(address(1)).unwrap();
+        assert_eq!(connections.admit(address(2)).unwrap_err(), TooMany::FromAddress);
+    }
+
+    #[test]
+    fn telling_is_bounded_too() {
+        let connections = connections(0, None);
+        let told: Vec<_> = std::iter::from_fn(|| connections.may_tell()).collect();
+        assert_eq!(told.len(), MAX_TOLD);
+        drop(told);
+        assert!(connections.may_tell().is_some());
+    }
+
+    #[test]
+    fn the_answers_say_how_long_they_are() {
+        for too_many in [TooMany::InAll, TooMany::FromAddress] {
+            let text = std::str::from_utf8(too_many.response()).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
+            assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{body}");
+        }
+    }
+}

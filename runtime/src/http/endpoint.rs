@@ -1,0 +1,167 @@
+//! What adapters mount: the HTTP side of a server, and the connection that serves it.
+
+use crate::base::runtime;
+use crate::base::runtime::{BoxFuture, Runtime, Stream};
+use crate::base::trace::debug;
+use crate::http::connections::Connections;
+use crate::http::gate::Gate;
+use crate::http::handshake::ConnInfo;
+use crate::http::timer::HttpTimer;
+use crate::http::types::{ResponseBody, target};
+use crate::http::write_deadline::WriteDeadline;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use std::any::Any;
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+/// The HTTP side of a server: what an adapter listens for, or mounts into a host.
+///
+/// It keeps its server alive: an application that has mounted one may let go of its own.
+#[derive(Clone)]
+pub struct Endpoint {
+    host: Arc<Gate>,
+    /// What the host knows only weakly: it is never looked at.
+    _server: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(host: Arc<Gate>, server: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self { host, _server: server }
+    }
+
+    /// Whether a request of that target (path and query) is for this server.
+    pub fn matches(&self, target: &str) -> bool {
+        self.host.config.matches(target)
+    }
+
+    /// Answers a request, whatever its path. The connection must be served with upgrades, or no WebSocket
+    /// comes to be.
+    pub async fn respond<B>(&self, request: Request<B>, peer: ConnInfo) -> Response<ResponseBody>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
+    {
+        self.host.clone().respond(request, peer).await
+    }
+
+    /// Ready once the server is shutting down: a connection ends with the answer to its next request then.
+    pub async fn closing(&self) {
+        self.host.closing.wait().await;
+    }
+
+    /// Ready once the server has shut down: a listener stops accepting then, and not before, because clients that poll
+    /// fetch what is left for them by new connections.
+    pub async fn closed(&self) {
+        self.host.closed.wait().await;
+    }
+
+    /// The runtime of its server.
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        self.host.runtime()
+    }
+
+    /// The connections of a listener whose first server is this one.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.host.connections
+    }
+
+    /// How long a TLS handshake may take.
+    pub fn tls_deadline(&self) -> Duration {
+        self.host.deadlines.tls
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&self.host.config.path).finish()
+    }
+}
+
+/// Answers what is for none of a listener's servers.
+pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<ResponseBody>> + Send + Sync>;
+
+/// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
+///
+/// For [`Runtime::stream`](crate::Runtime::stream) to have the stream itself again, it asks
+/// [`raw_stream`](crate::raw_stream).
+pub async fn serve_connection<IO>(
+    io: IO,
+    endpoints: Arc<[Endpoint]>,
+    fallback: Option<Fallback>,
+    peer: ConnInfo,
+) where
+    IO: Stream + 'static,
+{
+    let Some(first) = endpoints.first().cloned() else { return };
+    let head_seen = Arc::new(AtomicBool::new(false));
+    let seen = head_seen.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        seen.store(true, Ordering::Release);
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
+        let fallback = fallback.clone();
+        async move {
+            Ok::<_, Infallible>(match (endpoint, fallback) {
+                (Some(endpoint), _) => endpoint.respond(request, peer).await,
+                (None, Some(fallback)) => fallback(request).await,
+                (None, None) => {
+                    let mut response = Response::new(Full::new(Bytes::from_static(b"not found")));
+                    *response.status_mut() = StatusCode::NOT_FOUND;
+                    response
+                }
+            })
+        }
+    });
+    let deadlines = first.host.deadlines;
+    let io = WriteDeadline::new(io, deadlines.write, first.host.runtime().clone());
+    let connection = http1::Builder::new()
+        .timer(HttpTimer(first.runtime().clone()))
+        // This is also how long a connection may idle between two polls.
+        .header_read_timeout(deadlines.head)
+        .max_buf_size(64 << 10)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // hyper has one timeout for all heads; the first one gets a shorter one of its own, against slow clients.
+    let first_head = runtime::timeout(
+        first.host.runtime(),
+        deadlines.first_head,
+        std::future::poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Pending if head_seen.load(Ordering::Acquire) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }),
+    );
+    let result = match first_head.await {
+        None => {
+            debug!("a connection sent no request in time");
+            return;
+        }
+        Some(Some(result)) => result,
+        Some(None) => {
+            let mut closing = pin!(first.closing());
+            let mut draining = false;
+            std::future::poll_fn(|context| {
+                if !draining && closing.as_mut().poll(context).is_ready() {
+                    draining = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                connection.as_mut().poll(context)
+            })
+            .await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection failed");
+    }
+}

@@ -1,0 +1,130 @@
+//! The request that opened a session, as the application sees it.
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
+use sansocket_protocol::engine::request::pairs;
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The request that opened a session: its headers, its query, who sent it, and when. Cheap to clone.
+///
+/// It is kept as long as the session lives. As an extractor it is available in every handler.
+#[derive(Clone)]
+pub struct Handshake(Arc<Inner>);
+
+struct Inner {
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+    peer: Option<SocketAddr>,
+    secure: bool,
+    time: SystemTime,
+}
+
+impl Handshake {
+    pub(crate) fn new<B>(request: &Request<B>, connection: ConnInfo) -> Self {
+        let mut extensions = request.extensions().clone();
+        // hyper's own: it would keep the connection's parts alive.
+        extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let (uri, headers) = own(request.uri(), request.headers());
+        let peer = connection.peer.or_else(|| extensions.get::<SocketAddr>().copied());
+        Self(Arc::new(Inner {
+            uri,
+            headers,
+            extensions,
+            peer,
+            secure: connection.secure,
+            time: SystemTime::now(),
+        }))
+    }
+
+    /// The headers, without those of the WebSocket handshake.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The target of the request.
+    pub fn uri(&self) -> &Uri {
+        &self.0.uri
+    }
+
+    /// The pairs of the query, decoded, Engine.IO's own among them.
+    pub fn query(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        pairs(self.0.uri.query().unwrap_or(""))
+    }
+
+    /// The first value of that name in the query.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The address at the other end of the TCP connection, which may be a proxy's. A host framework tells it by
+    /// a `SocketAddr` among the request's extensions.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// Whether the connection came over TLS that this server ended. Behind a proxy, see its headers instead.
+    pub fn is_secure(&self) -> bool {
+        self.0.secure
+    }
+
+    /// When the request arrived.
+    pub fn time(&self) -> SystemTime {
+        self.0.time
+    }
+
+    /// What a host framework's middleware put on the request.
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.extensions.get()
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers and query may hold secrets.
+        f.debug_struct("Handshake").field("path", &self.0.uri.path()).field("peer", &self.0.peer).finish()
+    }
+}
+
+/// What concerns only the WebSocket handshake is not worth its memory for the life of a session.
+const LEFT_OUT: [&str; 5] =
+    ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
+
+/// A copy of the request's head in one piece of memory: hyper's own are slices of the connection's read buffer and
+/// would keep all of that alive.
+fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
+    let kept = || headers.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()));
+    let mut text = uri.to_string().into_bytes();
+    let uri_end = text.len();
+    let mut count = 0;
+    for (_, value) in kept() {
+        text.extend_from_slice(value.as_bytes());
+        count += 1;
+    }
+    let text = Bytes::from(text);
+    let owned_uri = Uri::from_maybe_shared(text.slice(..uri_end)).unwrap_or_default();
+    let mut owned = HeaderMap::with_capacity(count);
+    let mut at = uri_end;
+    for (name, value) in kept() {
+        let end = at + value.len();
+        // It was valid where it came from.
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(at..end)) {
+            owned.append(name.clone(), value);
+        }
+        at = end;
+    }
+    (owned_uri, owned)
+}
+
+/// What a listener knows about a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnInfo {
+    /// The address at its other end.
+    pub peer: Option<SocketAddr>,
+    /// Whether it is encrypted.
+    pub secure: bool,
+}

@@ -1,0 +1,215 @@
+//! Accepting connections, whatever the runtime: what is mounted, the loop, and the handle of it.
+
+use crate::base::runtime;
+use crate::base::runtime::Stream;
+use crate::base::signal::Signal;
+use crate::engine::server::EngineServer;
+use crate::http::connections::tell;
+use crate::http::endpoint::{Endpoint, Fallback, serve_connection};
+use crate::http::handshake::ConnInfo;
+use crate::server::server::Server;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use std::fmt;
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long accepting rests when the process has run out of file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// What a listener can serve.
+pub trait Mount {
+    /// Its HTTP side.
+    fn mount_point(&self) -> Endpoint;
+}
+
+impl Mount for Server {
+    fn mount_point(&self) -> Endpoint {
+        self.endpoint()
+    }
+}
+
+impl Mount for EngineServer {
+    fn mount_point(&self) -> Endpoint {
+        self.endpoint()
+    }
+}
+
+/// What a listener serves: its servers, and a fallback.
+#[derive(Default)]
+pub struct Mounted {
+    endpoints: Vec<Endpoint>,
+    fallback: Option<Fallback>,
+}
+
+impl Mounted {
+    /// Adds a server. Of several that match, the first one answers.
+    pub fn add(&mut self, server: &impl Mount) {
+        self.endpoints.push(server.mount_point());
+    }
+
+    /// Sets what answers the requests that are for none of the servers.
+    pub fn fallback<F, Fut>(&mut self, answer: F)
+    where
+        F: Fn(Request<Incoming>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Response<Bytes>> + Send + 'static,
+    {
+        let answer = Arc::new(answer);
+        self.fallback = Some(Arc::new(move |request| {
+            let answer = answer.clone();
+            Box::pin(async move { answer(request).await.map(Full::new) })
+        }));
+    }
+
+    /// Accepts connections and serves them, each in a task of the first server's runtime, until that server has
+    /// shut down.
+    ///
+    /// `open` makes of an accepted socket what hyper reads and writes: with a TLS handshake, if `secure` says so.
+    /// It runs in the connection's task, for as long as the server allows TLS handshakes to take.
+    pub async fn serve<Socket, IO, Opening>(
+        self,
+        mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
+        secure: bool,
+        open: impl Fn(Socket) -> Opening,
+    ) where
+        Opening: Future<Output = io::Result<IO>> + Send + 'static,
+        IO: Stream + 'static,
+    {
+        let Some(first) = self.endpoints.first().cloned() else { return };
+        let runtime = first.runtime();
+        let endpoints: Arc<[Endpoint]> = self.endpoints.into();
+        let mut closed = pin!(first.closed());
+        loop {
+            let accepted = poll_fn(|context| match closed.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => poll_accept(context).map(Some),
+            });
+            let (socket, peer) = match accepted.await {
+                None => return,
+                Some(Ok(accepted)) => accepted,
+                Some(Err(_)) => {
+                    // One connection's failure comes at once; a lack of descriptors stays for a while.
+                    runtime::timeout(runtime, ACCEPT_REST, pending::<()>()).await;
+                    continue;
+                }
+            };
+            let opening = open(socket);
+            let place = match first.connections().admit(peer.ip()) {
+                Ok(place) => place,
+                Err(too_many) => {
+                    // A TLS handshake is too much for an answer.
+                    if let Some(place) = first.connections().may_tell().filter(|_| !secure) {
+                        let runtime = runtime.clone();
+                        runtime.clone().spawn(Box::pin(async move {
+                            if let Ok(io) = opening.await {
+                                tell(io, &runtime, too_many).await;
+                            }
+                            drop(place);
+                        }));
+                    }
+                    continue;
+                }
+            };
+            let (endpoints, fallback) = (endpoints.clone(), self.fallback.clone());
+            let peer = ConnInfo { peer: Some(peer), secure };
+            // Two kinds of tasks, because a task is as large as the largest thing it ever waits for.
+            if secure {
+                let (runtime, deadline) = (runtime.clone(), first.tls_deadline());
+                runtime.clone().spawn(Box::pin(async move {
+                    // Here and not in the accept loop: a slow or failed handshake delays nobody else.
+                    if let Some(Ok(io)) = runtime::timeout(&runtime, deadline, opening).await {
+                        serve_connection(io, endpoints, fallback, peer).await;
+                    }
+                    drop(place);
+                }));
+                continue;
+            }
+            runtime.spawn(Box::pin(async move {
+                if let Ok(io) = opening.await {
+                    serve_connection(io, endpoints, fallback, peer).await;
+                }
+                drop(place);
+            }));
+        }
+    }
+
+    /// Runs an accept loop in the background. `serve` is the adapter's listener, which ends in
+    /// [`serve`](Self::serve); without a server nothing is run.
+    pub fn spawn<Serving>(self, local_addr: SocketAddr, serve: impl FnOnce(Self) -> Serving) -> Listening
+    where
+        Serving: Future<Output = ()> + Send + 'static,
+    {
+        let state = Arc::new(Running::default());
+        let Some(runtime) = self.endpoints.first().map(|first| first.runtime().clone()) else {
+            state.done.give();
+            return Listening { local_addr, state };
+        };
+        let guard = Guard(state.clone());
+        let serving = serve(self);
+        runtime.spawn(Box::pin(async move {
+            // The future goes first: when somebody hears of the end, the port is free.
+            let guard = guard;
+            let mut serving = pin!(serving);
+            let mut stop = pin!(guard.0.stop.wait());
+            poll_fn(|context| match stop.as_mut().poll(context) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => serving.as_mut().poll(context),
+            })
+            .await;
+        }));
+        Listening { local_addr, state }
+    }
+}
+
+impl fmt::Debug for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.endpoints).finish()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    stop: Signal,
+    done: Signal,
+}
+
+/// Tells of the end however it comes: also when the runtime drops the task.
+struct Guard(Arc<Running>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.done.give();
+    }
+}
+
+/// A listener at work in the background. Letting go of it does not stop it.
+#[derive(Debug)]
+pub struct Listening {
+    local_addr: SocketAddr,
+    state: Arc<Running>,
+}
+
+impl Listening {
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Waits until its first server has shut down.
+    pub async fn wait(self) {
+        self.state.done.wait().await;
+    }
+
+    /// Stops accepting connections; those that are there go on. A shutdown does the same at its end; call this before
+    /// one if the port is to be free at once, and clients that poll need not get their rest.
+    pub fn stop(&self) {
+        self.state.stop.give();
+    }
+}

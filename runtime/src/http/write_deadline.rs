@@ -1,0 +1,124 @@
+//! A deadline for what HTTP writes. hyper has none: the answer to a poll of a client that reads nothing would stay in
+//! memory for as long as the client likes.
+
+use crate::base::runtime::{Runtime, Stream, Timer};
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::upgrade::Upgraded;
+use std::fmt;
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The I/O of an HTTP connection, whose writes fail with [`io::ErrorKind::TimedOut`] once the peer has taken nothing
+/// for a while. [`serve_connection`](crate::serve_connection) puts it around what it is given; after an upgrade
+/// [`raw_stream`] takes it off, since sessions have deadlines of their own.
+pub struct WriteDeadline<IO> {
+    io: IO,
+    limit: Duration,
+    runtime: Arc<dyn Runtime>,
+    timer: Option<Box<dyn Timer>>,
+    /// The timer runs: the last attempt moved nothing.
+    is_waiting: bool,
+}
+
+impl<IO> WriteDeadline<IO> {
+    pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>) -> Self {
+        Self { io, limit, runtime, timer: None, is_waiting: false }
+    }
+
+    /// The I/O without the deadline.
+    pub fn into_inner(self) -> IO {
+        self.io
+    }
+
+    /// Passes on what came of an attempt, unless it was in vain for too long.
+    fn judge<T>(&mut self, attempt: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if attempt.is_ready() {
+            self.is_waiting = false;
+            return attempt;
+        }
+        let timer = match &mut self.timer {
+            Some(timer) if self.is_waiting => timer,
+            Some(timer) => {
+                timer.reset(self.runtime.now() + self.limit);
+                timer
+            }
+            none => none.insert(self.runtime.timer(self.runtime.now() + self.limit)),
+        };
+        self.is_waiting = true;
+        match timer.poll_elapsed(context) {
+            Poll::Ready(()) => {
+                let reason = "the client took nothing of the response for too long";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, reason)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<IO: Read + Unpin> Read for WriteDeadline<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(context, buffer)
+    }
+}
+
+impl<IO: Write + Unpin> Write for WriteDeadline<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let attempt = Pin::new(&mut self.io).poll_write(context, data);
+        self.judge(attempt, context)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let attempt = Pin::new(&mut self.io).poll_flush(context);
+        self.judge(attempt, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let attempt = Pin::new(&mut self.io).poll_shutdown(context);
+        self.judge(attempt, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let attempt = Pin::new(&mut self.io).poll_write_vectored(context, data);
+        self.judge(attempt, context)
+    }
+}
+
+impl<IO> fmt::Debug for WriteDeadline<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteDeadline").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// The stream of type `IO` itself, out of hyper's hands and from under the [`WriteDeadline`] that
+/// [`serve_connection`](crate::serve_connection) put around it, with what hyper had read beyond the request. For
+/// [`Runtime::stream`].
+///
+/// # Errors
+/// What was given, if the stream in it is of another type.
+pub fn raw_stream<IO: Stream + 'static>(upgraded: Upgraded) -> Result<(Box<dyn Stream>, Bytes), Upgraded> {
+    match upgraded.downcast::<WriteDeadline<IO>>() {
+        Ok(parts) => Ok((Box::new(parts.io.into_inner()), parts.read_buf)),
+        Err(upgraded) => upgraded.downcast::<IO>().map(|parts| (Box::new(parts.io) as _, parts.read_buf)),
+    }
+}

@@ -1,0 +1,225 @@
+//! Events for many sockets at once.
+
+use crate::base::error::{BroadcastAckError, EmitError};
+use crate::server::namespace::NamespaceInner;
+use crate::server::socket::Socket;
+use futures_channel::oneshot;
+use sansocket_protocol::frame::Frame;
+use sansocket_protocol::hub::{HubError, Target};
+use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::socket::encode::ToArgs;
+use sansocket_protocol::socket::server::AckOutcome;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Some sockets of a namespace: everybody, or those in some rooms, without those in others. Each socket counts once,
+/// in however many of the rooms it is.
+///
+/// An event is encoded once, whatever the number of sockets. One emitter reaches each socket in the order of
+/// its calls; two emitters at the same time may reach two sockets in different orders.
+#[derive(Clone)]
+#[must_use = "a broadcast does nothing until one of its verbs is called"]
+pub struct Broadcast {
+    namespace: Arc<NamespaceInner>,
+    target: Target,
+}
+
+impl Broadcast {
+    pub(crate) fn new(namespace: Arc<NamespaceInner>, target: Target) -> Self {
+        Self { namespace, target }
+    }
+
+    /// Adds the sockets in a room; without any room, the target is everybody.
+    pub fn to(mut self, room: &str) -> Self {
+        self.target = self.target.to(room);
+        self
+    }
+
+    /// Takes the sockets in a room out.
+    pub fn except(mut self, room: &str) -> Self {
+        self.target = self.target.except(room);
+        self
+    }
+
+    /// Only sockets of this process: for now, all there are.
+    pub fn local(mut self) -> Self {
+        self.target = self.target.local();
+        self
+    }
+
+    /// Skips sockets to which the event could not leave at once.
+    pub fn volatile(mut self) -> Self {
+        self.target = self.target.volatile();
+        self
+    }
+
+    /// Whether the event may be compressed. Accepted for later: no transport compresses yet.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.target = self.target.compress(compress);
+        self
+    }
+
+    /// A snapshot, taken under the lock; nothing is sent under it.
+    fn recipients(&self) -> Vec<Socket> {
+        let hub = self.namespace.hub();
+        let mut recipients = Vec::with_capacity(if self.target.rooms.is_empty() { hub.len() } else { 16 });
+        hub.select(&self.target, |_, socket| recipients.push(socket.clone()));
+        recipients
+    }
+
+    /// Emits an event to each socket. One that is gone meanwhile, or too slow, is no error.
+    ///
+    /// # Errors
+    /// [`EmitError::Encode`].
+    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        let frame = Frame::event(&self.namespace.name, event, None, args)?;
+        let volatile = self.target.flags.volatile;
+        let watched = self.namespace.handlers.outgoing.watch(&frame);
+        for socket in self.recipients() {
+            let queued = socket.deliver(&frame, volatile);
+            if let (Some(watched), Ok(true)) = (&watched, queued) {
+                socket.show(watched);
+            }
+        }
+        Ok(())
+    }
+
+    /// Emits an event to each socket and collects the acknowledgements. Resolves once: when all have answered,
+    /// or `timeout` is over. The event is sent by the call, not by the first poll.
+    pub fn emit_with_ack<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
+        let id = self.namespace.next_broadcast_ack();
+        let started = Frame::event(&self.namespace.name, event, Some(id), args).map(|frame| {
+            let recipients: Vec<Socket> =
+                self.recipients().into_iter().filter(Socket::is_connected).collect();
+            let (collector, receiver) = Collector::new(recipients.len());
+            let watched = self.namespace.handlers.outgoing.watch(&frame);
+            for socket in recipients {
+                let sink = Collector::sink(&collector);
+                if socket.send_with_ack(&frame, id, timeout, sink).is_err() {
+                    collector.take(None);
+                } else if let Some(watched) = &watched {
+                    socket.show(watched);
+                }
+            }
+            receiver
+        });
+        async move {
+            let receiver = started.map_err(EmitError::from)?;
+            let (answers, missing) = receiver.await.unwrap_or_default();
+            if missing == 0 { Ok(answers) } else { Err(BroadcastAckError::Incomplete { answers, missing }) }
+        }
+    }
+
+    /// The sockets themselves.
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.recipients().into_iter().filter(Socket::is_joined).collect()
+    }
+
+    /// Lets all of them join a room.
+    ///
+    /// # Errors
+    /// [`HubError`] of the first socket that is in too many rooms, or if the name is too long. The others have
+    /// joined.
+    pub fn join(&self, room: &str) -> Result<(), HubError> {
+        let joined = self.namespace.hub_mut().join_all(&self.target, room);
+        let joined = joined.inspect_err(|_| self.namespace.room_refused())?;
+        if joined.refused > 0 {
+            return Err(HubError::TooManyRooms { limit: self.namespace.hub().limits().rooms_per_socket });
+        }
+        Ok(())
+    }
+
+    /// Lets all of them leave a room.
+    pub fn leave(&self, room: &str) {
+        self.namespace.hub_mut().leave_all_in(&self.target, room);
+    }
+
+    /// Disconnects all of them from the namespace.
+    pub fn disconnect(&self) {
+        for socket in self.recipients() {
+            socket.disconnect();
+        }
+    }
+
+    /// Closes the connections of all of them, whatever other namespaces they are in.
+    pub fn close(&self) {
+        for socket in self.recipients() {
+            socket.close();
+        }
+    }
+}
+
+impl fmt::Debug for Broadcast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("namespace", &self.namespace.name)
+            .field("target", &self.target)
+            .finish()
+    }
+}
+
+type Collected = (Vec<Args>, usize);
+
+/// Counts the answers of a broadcast.
+struct Collector(Mutex<Collecting>);
+
+struct Collecting {
+    answers: Vec<Args>,
+    missing: usize,
+    open: usize,
+    done: Option<oneshot::Sender<Collected>>,
+}
+
+impl Collector {
+    fn new(recipients: usize) -> (Arc<Self>, oneshot::Receiver<Collected>) {
+        let (sender, receiver) = oneshot::channel();
+        let collecting = Collecting { answers: Vec::new(), missing: 0, open: recipients, done: Some(sender) };
+        let collector = Arc::new(Self(Mutex::new(collecting)));
+        if recipients == 0 {
+            collector.finish();
+        }
+        (collector, receiver)
+    }
+
+    fn sink(collector: &Arc<Self>) -> impl FnOnce(AckOutcome) + Send + 'static + use<> {
+        let collector = collector.clone();
+        move |outcome| {
+            collector.take(match outcome {
+                AckOutcome::Answered(args) => Some(args),
+                _ => None,
+            });
+        }
+    }
+
+    fn take(&self, answer: Option<Args>) {
+        let open = {
+            let mut collecting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match answer {
+                Some(args) => collecting.answers.push(args),
+                None => collecting.missing += 1,
+            }
+            collecting.open = collecting.open.saturating_sub(1);
+            collecting.open
+        };
+        if open == 0 {
+            self.finish();
+        }
+    }
+
+    fn finish(&self) {
+        let (done, collected) = {
+            let mut collecting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            (collecting.done.take(), (std::mem::take(&mut collecting.answers), collecting.missing))
+        };
+        if let Some(done) = done {
+            let _ = done.send(collected);
+        }
+    }
+}

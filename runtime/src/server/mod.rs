@@ -1,0 +1,9 @@
+//! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
+
+pub(crate) mod broadcast;
+pub(crate) mod dispatch;
+pub(crate) mod namespace;
+pub(crate) mod options;
+#[allow(clippy::module_inception)]
+pub(crate) mod server;
+pub(crate) mod socket;

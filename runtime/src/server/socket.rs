@@ -1,0 +1,426 @@
+//! One client in one namespace.
+
+use crate::base::error::{AckError, EmitError};
+use crate::base::typemap::TypeMap;
+use crate::handler::outgoing::Watched;
+use crate::http::handshake::Handshake;
+use crate::server::broadcast::Broadcast;
+use crate::server::namespace::{Namespace, NamespaceInner};
+use crate::server::server::Server;
+use crate::session::handle::SessionHandle;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use sansocket_protocol::error::{CloseReason, SendError};
+use sansocket_protocol::frame::Frame;
+use sansocket_protocol::hub::{HubError, MemberKey, Target};
+use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::socket::encode::ToArgs;
+use sansocket_protocol::socket::server::{AckOutcome, SocketKey};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+const CONNECTING: u8 = 0;
+const JOINED: u8 = 1;
+const GONE: u8 = 2;
+/// Disconnected before it had joined.
+const REFUSED: u8 = 3;
+
+/// What a client hears that is refused without a reason.
+pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
+/// What a client hears whose request made the application panic.
+pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
+
+pub(crate) struct SocketInner {
+    id: Arc<str>,
+    key: SocketKey,
+    cell: Arc<SessionHandle>,
+    namespace: Arc<NamespaceInner>,
+    handshake: Handshake,
+    auth: Option<Bytes>,
+    hub_key: OnceLock<MemberKey>,
+    state: AtomicU8,
+    data: Mutex<TypeMap>,
+}
+
+/// The numbers of the `once` listeners that have had their event. Kept beside the application's data, so that sockets
+/// without any carry nothing for it.
+#[derive(Default)]
+struct Heard(Mutex<BTreeSet<u64>>);
+
+/// One client in one namespace. Cheap to clone, and usable anywhere: in handlers, in other tasks, after the client
+/// is gone (then nothing is sent and the methods say so).
+#[derive(Clone)]
+pub struct Socket(Arc<SocketInner>);
+
+impl Socket {
+    /// A socket that asks to join, entered into the hub.
+    pub(crate) fn enter(
+        id: Arc<str>,
+        key: SocketKey,
+        cell: Arc<SessionHandle>,
+        namespace: Arc<NamespaceInner>,
+        handshake: Handshake,
+        auth: Option<Bytes>,
+    ) -> Result<Self, HubError> {
+        let socket = Self(Arc::new(SocketInner {
+            id: id.clone(),
+            key,
+            cell,
+            namespace,
+            handshake,
+            auth,
+            hub_key: OnceLock::new(),
+            state: AtomicU8::new(CONNECTING),
+            data: Mutex::new(TypeMap::default()),
+        }));
+        let mut hub = socket.0.namespace.hub_mut();
+        let hub_key = hub.insert(id, socket.clone())?;
+        // Set under the hub's lock, so whoever finds the socket there finds its key too.
+        let _ = socket.0.hub_key.set(hub_key);
+        drop(hub);
+        Ok(socket)
+    }
+
+    pub(crate) fn key(&self) -> SocketKey {
+        self.0.key
+    }
+
+    pub(crate) fn cell(&self) -> &Arc<SessionHandle> {
+        &self.0.cell
+    }
+
+    pub(crate) fn namespace_inner(&self) -> &Arc<NamespaceInner> {
+        &self.0.namespace
+    }
+
+    /// Answers the client's CONNECT. False if it is gone meanwhile.
+    pub(crate) fn accept(&self) -> bool {
+        let _ = self.0.state.compare_exchange(CONNECTING, JOINED, Ordering::AcqRel, Ordering::Acquire);
+        self.0.cell.with(|machine| machine.accept(self.0.key, &self.0.id)).is_ok()
+    }
+
+    /// Takes it out of the hub, for good.
+    pub(crate) fn forget(&self) {
+        if self.0.state.swap(GONE, Ordering::AcqRel) != GONE {
+            if let Some(key) = self.0.hub_key.get() {
+                let removed = self.0.namespace.hub_mut().remove(*key);
+                drop(removed);
+            }
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == GONE
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == REFUSED
+    }
+
+    pub(crate) fn is_joined(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) == JOINED
+    }
+
+    pub(crate) fn send_ack(&self, frame: Frame) -> Result<(), SendError> {
+        self.0.cell.with(|machine| machine.ack(self.0.key, frame))
+    }
+
+    /// Whether this is the first event for the listener of that number.
+    pub(crate) fn is_first(&self, once: u64) -> bool {
+        let mut data = self.data();
+        let heard = data.get::<Heard>().unwrap_or_else(|| {
+            let heard = Arc::new(Heard::default());
+            data.insert(heard.clone());
+            heard
+        });
+        drop(data);
+        heard.0.lock().unwrap_or_else(PoisonError::into_inner).insert(once)
+    }
+
+    /// Queues an event. False if it was dropped: it was volatile, or the server's `overflow` says so.
+    pub(crate) fn deliver(&self, frame: impl Into<Frame>, volatile: bool) -> Result<bool, SendError> {
+        self.0.cell.with(|machine| {
+            if volatile { machine.emit_volatile(self.0.key, frame) } else { machine.offer(self.0.key, frame) }
+        })
+    }
+
+    fn send(&self, frame: Frame, volatile: bool) -> Result<(), SendError> {
+        let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+        let queued = self.deliver(frame, volatile)?;
+        if let Some(watched) = watched.filter(|_| queued) {
+            self.show(&watched);
+        }
+        Ok(())
+    }
+
+    /// An event was queued that somebody wants to see.
+    pub(crate) fn show(&self, watched: &Watched<Self>) {
+        let server = self.server();
+        watched.show(self, server.as_ref().map(|server| &*server.0.host.counters));
+    }
+
+    /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
+    pub(crate) fn send_with_ack(
+        &self,
+        frame: impl Into<Frame>,
+        id: u64,
+        timeout: Duration,
+        sink: impl FnOnce(AckOutcome) + Send + 'static,
+    ) -> Result<(), SendError> {
+        let deadline = self.0.cell.now() + timeout;
+        let key = self.0.key;
+        self.0.cell.with_inner(|inner| {
+            inner.machine.emit_with_ack(key, frame, id, deadline)?;
+            inner.acks.insert((key, id), Box::new(sink));
+            Ok(())
+        })
+    }
+
+    /// Its public id: 20 random characters that the client knows too. It is not the secret id of the session.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The namespace it is in.
+    pub fn namespace(&self) -> Namespace {
+        Namespace(self.0.namespace.clone())
+    }
+
+    /// The server it belongs to; `None` once that is gone.
+    pub fn server(&self) -> Option<Server> {
+        self.0.namespace.server()
+    }
+
+    /// The request that opened the session.
+    pub fn handshake(&self) -> &Handshake {
+        &self.0.handshake
+    }
+
+    /// The `auth` object that the client sent when it joined; `{}` if it sent none.
+    ///
+    /// # Errors
+    /// If it does not have that type.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(self.0.auth.as_deref().unwrap_or(b"{}"))
+    }
+
+    /// Whether messages to it pass.
+    pub fn is_connected(&self) -> bool {
+        self.0.cell.lock().machine.is_connected(self.0.key)
+    }
+
+    /// The transport that its connection uses at the moment: `polling` or `websocket`.
+    pub fn transport_name(&self) -> &'static str {
+        self.0.cell.lock().machine.transport_name()
+    }
+
+    // --- messages ---------------------------------------------------------------------------------------------
+
+    /// Emits an event to the client. A tuple is several arguments, `&()` none, anything else one; bytes
+    /// (`Bytes`) travel as binary.
+    ///
+    /// It never waits: the event is queued, in the order of the calls, until the client reads it. What happens
+    /// when more than `send_budget` bytes wait is the server's
+    /// `overflow` policy.
+    ///
+    /// # Errors
+    /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
+    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        Ok(self.send(frame, false)?)
+    }
+
+    /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit). That it was dropped is none.
+    pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        Ok(self.send(frame, true)?)
+    }
+
+    /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
+    /// the client reads.
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        self.ready().await;
+        Ok(self.send(frame, false)?)
+    }
+
+    /// Waits until less than half of the send budget is used, or the client is gone.
+    pub async fn ready(&self) {
+        self.0.cell.ready().await;
+    }
+
+    /// Emits an event and awaits the client's acknowledgement. The event is sent by the call, not by the first
+    /// poll; the future may be dropped.
+    ///
+    /// It resolves exactly once: with the answer, or an error when `timeout` is over or the client has gone.
+    /// A handler may await it for the very client that it serves. In `on_connect` it fails at once: the client
+    /// has not joined yet.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{AckError, Socket};
+    /// # use std::time::Duration;
+    /// async fn ask(socket: Socket) -> Result<String, AckError> {
+    ///     let answer = socket.emit_with_ack("name?", &(), Duration::from_secs(5)).await?;
+    ///     Ok(answer.decode().unwrap_or_default())
+    /// }
+    /// ```
+    pub fn emit_with_ack<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
+        let id = self.0.cell.next_ack_id();
+        let (sender, receiver) = oneshot::channel();
+        let sent = Frame::event(&self.0.namespace.name, event, Some(id), args)
+            .map_err(EmitError::from)
+            .and_then(|frame| {
+                let sink = move |outcome| {
+                    // Nobody listens if the future was dropped.
+                    let _ = sender.send(outcome);
+                };
+                let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+                self.send_with_ack(frame, id, timeout, sink)?;
+                if let Some(watched) = watched {
+                    self.show(&watched);
+                }
+                Ok(())
+            });
+        async move {
+            sent?;
+            match receiver.await {
+                Ok(AckOutcome::Answered(args)) => Ok(args),
+                Ok(AckOutcome::Timeout) => Err(AckError::Timeout),
+                _ => Err(AckError::Disconnected),
+            }
+        }
+    }
+
+    // --- rooms ------------------------------------------------------------------------------------------------
+
+    /// Joins a room. Returns whether it was not in it before. After the client has gone this does nothing.
+    ///
+    /// # Errors
+    /// [`HubError`] if the socket is in too many rooms, or the name is too long.
+    pub fn join(&self, room: &str) -> Result<bool, HubError> {
+        match self.0.hub_key.get() {
+            Some(key) => {
+                let joined = self.0.namespace.hub_mut().join(*key, room);
+                joined.inspect_err(|_| self.0.namespace.room_refused())
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Leaves a room. Returns whether it was in it.
+    pub fn leave(&self, room: &str) -> bool {
+        self.0.hub_key.get().is_some_and(|key| self.0.namespace.hub_mut().leave(*key, room))
+    }
+
+    /// Leaves all rooms but its own.
+    pub fn leave_all(&self) {
+        if let Some(key) = self.0.hub_key.get() {
+            self.0.namespace.hub_mut().leave_all(*key);
+        }
+    }
+
+    /// The rooms it is in: its id first.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.0.hub_key.get().map_or_else(Vec::new, |key| self.0.namespace.hub().rooms_of(*key))
+    }
+
+    /// All sockets of the namespace but this one, as the target of a broadcast.
+    pub fn broadcast(&self) -> Broadcast {
+        Broadcast::new(self.0.namespace.clone(), Target::all().except(self.0.id.clone()))
+    }
+
+    /// The sockets in a room but this one, as the target of a broadcast.
+    pub fn to(&self, room: &str) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// All sockets but this one and those in a room, as the target of a broadcast.
+    pub fn except(&self, room: &str) -> Broadcast {
+        self.broadcast().except(room)
+    }
+
+    // --- the application's own data ---------------------------------------------------------------------------
+
+    fn data(&self) -> std::sync::MutexGuard<'_, TypeMap> {
+        self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a value with the socket, one of each type, and returns the one before. What is to change later goes
+    /// inside a `Mutex` or an atomic.
+    ///
+    /// ```
+    /// # use sansocket_runtime::Socket;
+    /// struct Name(String);
+    ///
+    /// async fn greet(socket: Socket) {
+    ///     socket.insert(Name("ada".into()));
+    ///     assert_eq!(socket.get::<Name>().unwrap().0, "ada");
+    /// }
+    /// ```
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        let value = Arc::new(value);
+        self.data().insert(value)
+    }
+
+    /// The value of that type that was kept with the socket.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.data().get()
+    }
+
+    /// Takes the value of that type away.
+    pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.data().remove()
+    }
+
+    // --- the end ----------------------------------------------------------------------------------------------
+
+    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay.
+    ///
+    /// One that has not joined yet is refused, with the message `Connection refused`: in `on_connect` the handlers
+    /// that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an error
+    /// there.
+    pub fn disconnect(&self) {
+        let reason = CloseReason::ServerNamespaceDisconnect;
+        let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
+        // One that is gone already needs no telling.
+        let _ = self.0.cell.with(|machine| {
+            let key = self.0.key;
+            machine.disconnect(key, reason).or_else(|_| machine.reject(key, CONNECTION_REFUSED, None))
+        });
+    }
+
+    /// Takes the client out of all namespaces and closes its connection, after what is queued was written.
+    pub fn close(&self) {
+        self.0.cell.with(|machine| machine.close(CloseReason::ForcedClose));
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", &self.0.id).field("namespace", &self.0.namespace.name).finish()
+    }
+}

@@ -1,0 +1,5 @@
+//! One session at work: its task, the handle by which everything else reaches it, and what it counts.
+
+pub(crate) mod handle;
+pub(crate) mod stats;
+pub(crate) mod task;
