@@ -4,17 +4,17 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::engine::request::{RequestHead, RequestId};
-use sansocket_protocol::engine::server::ServerTransmit;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::engine::ServerTransmit;
+use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
+use sansocket_protocol::engine::{RequestHead, RequestId};
 use sansocket_protocol::hub::{Hub, HubLimits, Target};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet};
-use sansocket_protocol::socket::reassembly::Reassembly;
-use sansocket_protocol::socket::server::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::Reassembly;
+use sansocket_protocol::socket::{DEFAULT_MAX_ATTACHMENTS, Packet};
+use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ const WS: RequestId = RequestId(1);
 
 /// A client on a WebSocket that has joined the main namespace.
 fn joined() -> (Connection, SocketKey) {
-    let config = Arc::new(engine::config::EngineServerConfig::default().path("/socket.io"));
+    let config = Arc::new(engine::EngineServerConfig::default().path("/socket.io"));
     let mut connection = Connection::new(Instant::ZERO, config, "session".into(), Some(Arc::default()));
     let head = RequestHead {
         method: "GET",

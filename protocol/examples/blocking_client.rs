@@ -23,14 +23,14 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig, ServerAddr};
-use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, TransportKind};
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
 use sansocket_protocol::error::PeerError;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::{AckOutcome, AuthSource, ClientSocketEvent};
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent};
 use sansocket_protocol::time::Instant;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};

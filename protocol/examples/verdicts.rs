@@ -13,12 +13,13 @@
 //! Bytes are written in hexadecimal; in what is to be encoded they stand as `{"$bin":"0102"}`.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
-use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::encode::{ArgsEncoder, EncodeError, ToArgs};
-use sansocket_protocol::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType};
-use sansocket_protocol::socket::reassembly::Reassembly;
+use sansocket_protocol::engine::EnginePacket;
+use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::Reassembly;
+use sansocket_protocol::socket::{ArgsEncoder, EncodeError, ToArgs};
+use sansocket_protocol::socket::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -55,8 +55,8 @@
 //!
 //! ## To the application and back
 //!
-//! `poll_event` gives events with their arguments as [`Args`](socket::args::Args), raw and checked, to be decoded into
-//! the types that a handler asks for. Commands take a [`Frame`](frame::Frame), which is encoded once for any number of
+//! `poll_event` gives events with their arguments as [`Args`](socket::Args), raw and checked, to be decoded into
+//! the types that a handler asks for. Commands take a [`Frame`](message::Frame), which is encoded once for any number of
 //! recipients. Acknowledgements that are awaited end exactly once: answered, too late, or disconnected. The events of a
 //! socket whose handler is still busy are kept back by `hold`, and let go on by `release`.
 //!
@@ -81,13 +81,13 @@
 //! # A server, by hand
 //!
 //! ```
-//! use sansocket_protocol::engine::request::{RequestHead, RequestId};
-//! use sansocket_protocol::engine::server::{Body, ServerTransmit, Wants};
-//! use sansocket_protocol::engine::config::EngineServerConfig;
-//! use sansocket_protocol::frame::Frame;
+//! use sansocket_protocol::engine::{RequestHead, RequestId};
+//! use sansocket_protocol::engine::{Body, ServerTransmit, Wants};
+//! use sansocket_protocol::engine::EngineServerConfig;
+//! use sansocket_protocol::message::Frame;
 //! use sansocket_protocol::random::Random;
 //! use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
-//! use sansocket_protocol::socket::server::ServerSocketEvent;
+//! use sansocket_protocol::socket::ServerSocketEvent;
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
@@ -135,7 +135,7 @@
 //! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, heartbeat, a session with polling and upgrade, from either end |
 //! | [`socket`] | Socket.IO: packets, arguments with attachments, namespaces and acknowledgements, from either end |
 //! | [`hub`] | the sockets of one namespace and their rooms; which of them a target stands for |
-//! | [`frame`] | a message, encoded once and shared by all who receive it |
+//! | [`message`] | a message, encoded once and shared by all who receive it |
 //! | [`error`] | why a session ended, what a peer did wrong, why a command failed |
 //! | [`time`], [`random`] | time and randomness as the caller gives them |
 //! | [`rate`] | how often something may happen: token buckets |
@@ -168,7 +168,6 @@ extern crate std;
 pub mod client;
 pub mod engine;
 pub mod error;
-pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 #[allow(
@@ -183,6 +182,7 @@ pub mod frame;
 )]
 pub mod fuzzing;
 pub mod hub;
+pub mod message;
 mod pace;
 pub mod random;
 pub mod rate;

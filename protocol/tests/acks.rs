@@ -2,11 +2,11 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::Overflow;
+use sansocket_protocol::engine::Overflow;
 use sansocket_protocol::error::{CloseReason, SendError};
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::config::SocketServerConfig;
-use sansocket_protocol::socket::server::SocketKey;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::SocketKey;
+use sansocket_protocol::socket::SocketServerConfig;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event_with_id, ms, quick};
 

@@ -3,18 +3,18 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{EngineServerConfig, Origins};
-use sansocket_protocol::engine::request::RequestHead;
+use sansocket_protocol::engine::RequestHead;
+use sansocket_protocol::engine::{EngineServerConfig, Origins};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Route, Router};
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::packet::Packet;
+use sansocket_protocol::socket::Packet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use support::{Server, ms};
 
 fn socketio() -> Server {
-    Server::socketio(EngineServerConfig::default(), socket::config::SocketServerConfig::default()).accepting()
+    Server::socketio(EngineServerConfig::default(), socket::SocketServerConfig::default()).accepting()
 }
 
 /// The client is closed because of that message, both where it is joined and where the client receives it.
@@ -235,7 +235,7 @@ fn cve_2016_10542_the_default_limit_of_a_websocket_message_is_small() {
 
 #[test]
 fn lesson_11_whoever_joins_nothing_is_closed() {
-    let sockets = socket::config::SocketServerConfig::default().connect_timeout(ms(1000));
+    let sockets = socket::SocketServerConfig::default().connect_timeout(ms(1000));
     let t = Server::socketio(EngineServerConfig::default(), sockets);
     let websocket = t.connect();
     websocket.send("3");
@@ -257,8 +257,7 @@ fn lesson_4_a_request_is_answered_once_in_every_path() {
 #[test]
 fn cve_2024_47764_a_cookie_holds_an_id_that_needs_no_quoting() {
     // Whether its own name is one is checked where servers are built.
-    let config =
-        EngineServerConfig::default().cookie(Some(sansocket_protocol::engine::config::Cookie::new("io")));
+    let config = EngineServerConfig::default().cookie(Some(sansocket_protocol::engine::Cookie::new("io")));
     let t = Server::engine(config);
     let response = t.get("?EIO=4&transport=polling");
     response.expect_header("set-cookie", Some("io=SID; Path=/; HttpOnly; SameSite=Lax"));

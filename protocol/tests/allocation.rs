@@ -5,13 +5,13 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use sansocket_protocol::engine::packet::EnginePacket;
-use sansocket_protocol::engine::payload::PayloadDecoder;
-use sansocket_protocol::engine::request::{Query, pairs};
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::packet::Packet;
-use sansocket_protocol::socket::reassembly::Reassembly;
+use sansocket_protocol::engine::EnginePacket;
+use sansocket_protocol::engine::PayloadDecoder;
+use sansocket_protocol::engine::{Query, pairs};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::Packet;
+use sansocket_protocol::socket::Reassembly;
 
 /// For what an error says, and for what is allocated once.
 const CONSTANT: u64 = 1024;

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use sansocket_protocol::engine::config::Overflow;
+use sansocket_protocol::engine::Overflow;
 use sansocket_protocol::fuzzing::server::{LARGEST_FRAME, Op, PACKETS, Run, Seen};
 use std::cell::RefCell;
 

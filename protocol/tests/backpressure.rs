@@ -2,20 +2,17 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{EngineServerConfig, Overflow};
+use sansocket_protocol::engine::{EngineServerConfig, Overflow};
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::server::SocketKey;
+use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event, event_with_id, ms};
 
 fn server(config: EngineServerConfig) -> Server {
-    Server::socketio(
-        config.path("/socket.io").max_payload(1000),
-        socket::config::SocketServerConfig::default(),
-    )
-    .accepting()
+    Server::socketio(config.path("/socket.io").max_payload(1000), socket::SocketServerConfig::default())
+        .accepting()
 }
 
 /// A socket whose client has stopped reading.
@@ -116,7 +113,7 @@ fn many_small_messages_are_not_free() {
 #[test]
 fn frames_behind_a_connect_reply_count() {
     let config = EngineServerConfig::default().max_payload(1000).send_budget(1000).overflow(Overflow::Fail);
-    let t = Server::socketio(config, socket::config::SocketServerConfig::default());
+    let t = Server::socketio(config, socket::SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -131,7 +128,7 @@ fn frames_behind_a_connect_reply_count() {
 #[test]
 fn small_frames_behind_a_connect_reply_are_not_free() {
     let config = EngineServerConfig::default().max_payload(1000).send_budget(2030).overflow(Overflow::Fail);
-    let t = Server::socketio(config, socket::config::SocketServerConfig::default());
+    let t = Server::socketio(config, socket::SocketServerConfig::default());
     let ws = t.connect();
     ws.send("40");
     let socket = t.socket("/");
@@ -206,19 +203,13 @@ fn over_half_the_budget_no_event_is_dispatched_but_answers_are() {
 /// Every event is answered with a hundred bytes.
 fn echo() -> Server {
     use sansocket_protocol::server::ServerEvent;
-    use sansocket_protocol::socket::server::ServerSocketEvent;
+    use sansocket_protocol::socket::ServerSocketEvent;
     let config = EngineServerConfig::default().max_payload(1000).send_budget(2000);
-    Server::socketio(config, socket::config::SocketServerConfig::default()).application(
-        |c, event| match event {
-            ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) => {
-                c.accept(*socket, "S1").unwrap()
-            }
-            ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => {
-                c.emit(*socket, sized(100)).unwrap()
-            }
-            _ => {}
-        },
-    )
+    Server::socketio(config, socket::SocketServerConfig::default()).application(|c, event| match event {
+        ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) => c.accept(*socket, "S1").unwrap(),
+        ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => c.emit(*socket, sized(100)).unwrap(),
+        _ => {}
+    })
 }
 
 #[test]
@@ -266,7 +257,7 @@ fn a_fast_echo_client_paces_itself() {
 // --- reading ------------------------------------------------------------------------------------------------------
 
 fn slow_handlers(receive_budget: usize) -> (Server, WebSocket, SocketKey) {
-    let sockets = socket::config::SocketServerConfig::default().max_attachments(1);
+    let sockets = socket::SocketServerConfig::default().max_attachments(1);
     let config =
         EngineServerConfig::default().max_payload(500).receive_budget(receive_budget).pause_timeout(ms(5000));
     let t = Server::socketio(config, sockets).accepting();
@@ -370,7 +361,7 @@ fn one_legal_packet_alone_does_not_close_it() {
 #[test]
 fn asking_for_an_answer_lets_a_withheld_post_go() {
     let config = EngineServerConfig::default().path("/socket.io").receive_budget(100);
-    let t = Server::socketio(config, socket::config::SocketServerConfig::default()).accepting();
+    let t = Server::socketio(config, socket::SocketServerConfig::default()).accepting();
     t.open();
     t.post("40").expect("200 ok");
     let socket = t.socket("/");

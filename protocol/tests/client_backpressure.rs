@@ -1,13 +1,13 @@
 //! What waits in a client, on its way out and on its way in.
 
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig};
-use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, TransportKind};
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{AuthSource, SocketClientConfig, SocketKey};
+use sansocket_protocol::socket::{AuthSource, SocketClientConfig, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;

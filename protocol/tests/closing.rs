@@ -2,9 +2,9 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::{CloseReason, SendError};
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::message::Frame;
 use support::Server;
 
 const UNKNOWN: &str = r#"400 {"code":1,"message":"Session ID unknown"}"#;

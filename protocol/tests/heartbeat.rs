@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::EngineServerConfig;
 use support::{Server, WebSocket, quick};
 
 fn connected() -> (Server, WebSocket) {

@@ -2,10 +2,10 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::socket::config::SocketServerConfig;
-use sansocket_protocol::socket::server::SocketKey;
+use sansocket_protocol::socket::SocketKey;
+use sansocket_protocol::socket::SocketServerConfig;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event_with_id, quick};
 
@@ -49,7 +49,7 @@ fn events_that_come_later_do_not_overtake_those_that_wait() {
 fn one_event_for_each_release_when_every_handler_takes_its_time() {
     let t = Server::socketio(quick(), SocketServerConfig::default()).application(|c, event| {
         use sansocket_protocol::server::ServerEvent;
-        use sansocket_protocol::socket::server::ServerSocketEvent;
+        use sansocket_protocol::socket::ServerSocketEvent;
         match event {
             ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) => {
                 c.accept(*socket, "S1").unwrap()

@@ -7,22 +7,22 @@ mod support;
 use sansocket_protocol::client;
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager};
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::config::EngineServerConfig;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::hub::Target;
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::sim::{App, ClientId, Cut, Link, SessionId, World};
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::client::{AuthSource, ClientSocketEvent, SocketKey};
-use sansocket_protocol::socket::server::{AckOutcome, ServerSocketEvent};
+use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent};
+use sansocket_protocol::socket::{AuthSource, ClientSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::sync::Arc;
 use std::time::Duration;
 use support::{Server, event, event_with_id, ms, quick};
 
 fn socketio(config: EngineServerConfig) -> Server {
-    Server::socketio(config, socket::config::SocketServerConfig::default()).accepting()
+    Server::socketio(config, socket::SocketServerConfig::default()).accepting()
 }
 
 // --- servers ------------------------------------------------------------------------------------------------------
@@ -220,8 +220,7 @@ fn a_foreign_session_id_is_an_error_and_no_handshake() {
 /// A client that answers heartbeats and never joins a namespace stayed for ever.
 #[test]
 fn a_session_that_joins_nothing_is_closed_though_it_answers() {
-    let t =
-        Server::socketio(quick(), socket::config::SocketServerConfig::default().connect_timeout(ms(1_000)));
+    let t = Server::socketio(quick(), socket::SocketServerConfig::default().connect_timeout(ms(1_000)));
     let ws = t.connect();
     for _ in 0..3 {
         t.advance_ms(300);
@@ -235,7 +234,7 @@ fn a_session_that_joins_nothing_is_closed_though_it_answers() {
 /// A socket that was refused stayed in the tables of its namespace, and could not try again.
 #[test]
 fn a_refused_socket_leaves_nothing_behind_and_may_ask_again() {
-    let t = Server::socketio(EngineServerConfig::default(), socket::config::SocketServerConfig::default());
+    let t = Server::socketio(EngineServerConfig::default(), socket::SocketServerConfig::default());
     let ws = t.connect();
     for _ in 0..300 {
         ws.send("40");
@@ -365,7 +364,7 @@ fn client(reconnection: client::ReconnectConfig) -> (World, Echo, ClientId, Sock
     let config =
         EngineServerConfig::default().path("/socket.io").ping_interval(ms(2_000)).ping_timeout(ms(1_000));
     let mut world = World::new(1, Arc::new(config), Arc::default(), true);
-    let engine = engine::client::EngineClientConfig::default().path("/socket.io").open_timeout(ms(3_000));
+    let engine = engine::EngineClientConfig::default().path("/socket.io").open_timeout(ms(3_000));
     let random = Random::new([3; 32]);
     let mut manager = Manager::new(Arc::new(reconnection), Arc::new(engine), random, Some(Arc::default()));
     let socket = manager.add("/", AuthSource::None).unwrap();

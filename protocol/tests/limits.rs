@@ -4,7 +4,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::socket;
@@ -24,7 +24,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.send_budget, 4 << 20);
     assert_eq!(config.receive_budget, 1 << 20);
     assert_eq!(config.max_sessions, 1_000_000);
-    let sockets = socket::config::SocketServerConfig::default();
+    let sockets = socket::SocketServerConfig::default();
     assert_eq!(sockets.connect_timeout, Duration::from_secs(45));
     assert_eq!(sockets.max_attachments, 10);
     assert_eq!(sockets.max_namespaces, 100);
@@ -66,7 +66,7 @@ fn max_payload_of_a_websocket_message() {
 
 #[test]
 fn max_attachments() {
-    let sockets = socket::config::SocketServerConfig::default().max_attachments(2);
+    let sockets = socket::SocketServerConfig::default().max_attachments(2);
     let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
     let (ws, _) = t.joined();
     ws.send(r#"452-["e"]"#);
@@ -79,7 +79,7 @@ fn max_attachments() {
 
 #[test]
 fn limits_without_bound_do_not_overflow() {
-    let sockets = socket::config::SocketServerConfig::default()
+    let sockets = socket::SocketServerConfig::default()
         .max_attachments(usize::MAX)
         .max_namespaces(usize::MAX)
         .max_pending_acks(usize::MAX)
@@ -103,7 +103,7 @@ fn limits_without_bound_do_not_overflow() {
 
 #[test]
 fn limits_of_nothing_let_nothing_through_and_break_nothing() {
-    let sockets = socket::config::SocketServerConfig::default()
+    let sockets = socket::SocketServerConfig::default()
         .max_attachments(0)
         .max_namespaces(0)
         .max_pending_acks(0)
@@ -130,8 +130,8 @@ fn limits_of_nothing_let_nothing_through_and_break_nothing() {
 
 #[test]
 fn a_small_packet_does_not_keep_a_large_body_alive() {
-    let t = Server::socketio(EngineServerConfig::default(), socket::config::SocketServerConfig::default())
-        .accepting();
+    let t =
+        Server::socketio(EngineServerConfig::default(), socket::SocketServerConfig::default()).accepting();
     t.open();
     t.post("40").expect("200 ok");
     let socket = t.socket("/");
@@ -147,7 +147,7 @@ fn a_small_packet_does_not_keep_a_large_body_alive() {
 
 #[test]
 fn max_pending_acks_is_told_in_acks() {
-    let sockets = socket::config::SocketServerConfig::default().max_pending_acks(0);
+    let sockets = socket::SocketServerConfig::default().max_pending_acks(0);
     let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
     let (_ws, socket) = t.joined();
     let ask = event_with_id("/", r#"["ask"]"#, Some(0));

@@ -3,7 +3,7 @@
 mod support;
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::config::SocketServerConfig;
+use sansocket_protocol::socket::SocketServerConfig;
 use support::{Server, event, quick};
 
 fn server(config: SocketServerConfig) -> Server {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{Cookie, EngineServerConfig};
+use sansocket_protocol::engine::{Cookie, EngineServerConfig};
 use support::{Server, quick};
 
 const UNKNOWN: &str = r#"400 {"code":1,"message":"Session ID unknown"}"#;
@@ -80,7 +80,7 @@ fn a_poll_takes_all_that_waits() {
     let t = opened();
     t.send("a");
     t.send("b");
-    t.with(|c| c.send(sansocket_protocol::frame::Frame::binary_message(vec![1, 2, 3, 4].into()))).unwrap();
+    t.with(|c| c.send(sansocket_protocol::message::Frame::binary_message(vec![1, 2, 3, 4].into()))).unwrap();
     t.poll().expect_body("4a\x1e4b\x1ebAQIDBA==");
     t.poll().expect_pending();
 }

@@ -2,15 +2,15 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::rate::Rate;
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::config::EventExcess;
+use sansocket_protocol::socket::EventExcess;
 use support::{Server, WebSocket};
 
 fn server(rate: Rate, excess: EventExcess) -> Server {
-    let sockets = socket::config::SocketServerConfig::default().event_rate(Some(rate)).event_excess(excess);
+    let sockets = socket::SocketServerConfig::default().event_rate(Some(rate)).event_excess(excess);
     Server::socketio(EngineServerConfig::default().receive_budget(4096), sockets).accepting()
 }
 

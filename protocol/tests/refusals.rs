@@ -1,7 +1,7 @@
 //! What a client is told that is not let in, and what stands on every response.
 
-use sansocket_protocol::engine::config::{Cors, EngineServerConfig};
-use sansocket_protocol::engine::request::{RequestHead, Response};
+use sansocket_protocol::engine::{Cors, EngineServerConfig};
+use sansocket_protocol::engine::{RequestHead, Response};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, RegisterError, Route, Router};
 use std::sync::Arc;

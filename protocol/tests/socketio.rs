@@ -3,10 +3,10 @@
 mod support;
 
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::config::SocketServerConfig;
-use sansocket_protocol::socket::server::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::SocketServerConfig;
+use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -133,7 +133,7 @@ fn without_a_connect_the_connection_is_closed() {
 #[test]
 fn a_refused_connect_does_not_stop_the_clock() {
     let t = Server::socketio(
-        sansocket_protocol::engine::config::EngineServerConfig::default(),
+        sansocket_protocol::engine::EngineServerConfig::default(),
         SocketServerConfig::default(),
     )
     .application(|connection, event| {

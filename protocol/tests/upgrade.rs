@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::{EngineServerConfig, Transports};
+use sansocket_protocol::engine::{EngineServerConfig, Transports};
 use support::{Server, quick};
 
 fn opened() -> Server {

@@ -1,11 +1,12 @@
 //! The vectors that other implementations may use, on ours. See `vectors/README.md`.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
-use sansocket_protocol::engine::payload::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::packet::{Packet, PacketType};
-use sansocket_protocol::socket::reassembly::Reassembly;
+use sansocket_protocol::engine::{EnginePacket, EnginePacketError};
+use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
+use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::Reassembly;
+use sansocket_protocol::socket::{Packet, PacketType};
 use serde_json::{Map, Value};
 
 fn vectors(json: &str) -> Vec<Value> {

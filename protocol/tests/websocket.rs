@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::config::EngineServerConfig;
+use sansocket_protocol::engine::EngineServerConfig;
 use support::{Server, WebSocket, quick};
 
 fn connected() -> (Server, WebSocket) {
@@ -44,7 +44,7 @@ fn messages_pass_both_ways() {
         "message a\x1e4b",
     ]);
     t.send("down");
-    t.with(|c| c.send(sansocket_protocol::frame::Frame::binary_message(vec![4, 5].into()))).unwrap();
+    t.with(|c| c.send(sansocket_protocol::message::Frame::binary_message(vec![4, 5].into()))).unwrap();
     ws.expect("4down");
     ws.expect("<0405>");
 }

@@ -140,8 +140,10 @@ fn both_adapters_make_their_types_from_the_same_parts() {
 fn no_adapter_adds_methods_to_the_types_that_all_have() {
     // What an application calls on a builder, a server or a client of one adapter is there in the other, because
     // the same macros make it; a method that one of them wrote by itself would not be.
-    let made: BTreeSet<String> =
-        ["src/adapter.rs", "src/server/options.rs", "src/client/methods.rs"].into_iter().flat_map(made).collect();
+    let made: BTreeSet<String> = ["src/adapter.rs", "src/server/options.rs", "src/client/methods.rs"]
+        .into_iter()
+        .flat_map(made)
+        .collect();
     for method in
         ["builder", "connect_to", "dial", "tls", "runtime", "build", "listen", "mount", "reconnection"]
     {

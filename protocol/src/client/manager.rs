@@ -21,10 +21,10 @@ use super::backoff::Backoff;
 use crate::client::config::ReconnectConfig;
 use crate::engine;
 use crate::engine::client::{ClientSession, ClientTransmit, TransportKind};
-use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError, SendError};
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
 use crate::random::Random;
 use crate::socket;
 use crate::socket::client::{ClientSockets, SocketKey};
@@ -98,11 +98,11 @@ enum Layer {
 /// ```
 /// use std::sync::Arc;
 /// use sansocket_protocol::client::{ClientEvent, Manager, ReconnectConfig};
-/// use sansocket_protocol::engine::client::{ClientTransmit, EngineClientConfig, TransportKind};
-/// use sansocket_protocol::engine::packet::WireMessage;
-/// use sansocket_protocol::frame::Frame;
+/// use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
+/// use sansocket_protocol::message::WireMessage;
+/// use sansocket_protocol::message::Frame;
 /// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::socket::client::{AuthSource, ClientSocketEvent};
+/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent};
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;

@@ -29,9 +29,10 @@ pub use crate::engine::client::transmit::ClientTransmit;
 use self::upgrade::{Stage, Upgrade};
 use super::payload;
 use super::request::RequestId;
-use crate::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
+use crate::engine::packet::{EnginePacket, EnginePacketError};
 use crate::error::{CloseReason, Closed, PeerError};
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
 use crate::random::Random;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -75,9 +76,9 @@ enum Outgoing {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine::client::{ClientSession, ClientTransmit, EngineClientConfig, TransportKind};
-/// use sansocket_protocol::engine::packet::WireMessage;
-/// use sansocket_protocol::frame::Frame;
+/// use sansocket_protocol::engine::{ClientSession, ClientTransmit, EngineClientConfig, TransportKind};
+/// use sansocket_protocol::message::WireMessage;
+/// use sansocket_protocol::message::Frame;
 /// use sansocket_protocol::random::Random;
 /// use sansocket_protocol::time::Instant;
 ///

@@ -144,7 +144,7 @@ pub enum Overflow {
 ///
 /// ```
 /// use core::time::Duration;
-/// use sansocket_protocol::engine::config::EngineServerConfig;
+/// use sansocket_protocol::engine::EngineServerConfig;
 ///
 /// let config = EngineServerConfig::default().ping_interval(Duration::from_secs(10)).max_payload(100_000);
 /// assert_eq!(config.ping_timeout, Duration::from_secs(20));

@@ -12,3 +12,12 @@ pub mod packet;
 pub mod payload;
 pub mod request;
 pub mod server;
+
+pub use client::ClientSession;
+pub use client::{ClientTransmit, ConfigError, EngineClientConfig, Method, OpenPacket, TransportKind};
+pub use config::{Cookie, Cors, EngineServerConfig, Origins, Overflow, Transports};
+pub use handshake::open_packet;
+pub use packet::{EnginePacket, EnginePacketError};
+pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
+pub use request::{Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, pairs};
+pub use server::{Body, ServerSession, ServerTransmit, Wants};

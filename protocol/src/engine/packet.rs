@@ -1,5 +1,6 @@
 //! Engine.IO packets: one digit of type, then data (protocol v4, "Packet encoding").
 
+use crate::message::WireMessage;
 use alloc::vec::Vec;
 use base64::Engine as _;
 use base64::alphabet;
@@ -15,18 +16,6 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
-
-/// What one Engine.IO message carries.
-///
-/// Text is kept as bytes: WebSocket text has not been checked for UTF-8 yet when it arrives here, so that it is
-/// checked once, by whoever reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WireMessage {
-    /// A text message, without its type digit.
-    Text(Bytes),
-    /// A binary message.
-    Binary(Bytes),
-}
 
 /// One Engine.IO packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +63,8 @@ impl EnginePacket {
     /// padding is accepted.
     ///
     /// ```
-    /// use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
+    /// use sansocket_protocol::engine::EnginePacket;
+    /// use sansocket_protocol::message::WireMessage;
     ///
     /// let packet = EnginePacket::decode("4hello".into()).unwrap();
     /// assert_eq!(packet, EnginePacket::Message(WireMessage::Text("hello".into())));

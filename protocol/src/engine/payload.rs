@@ -13,7 +13,7 @@ pub const SEPARATOR: u8 = 0x1e;
 /// Collects packets into the body of a poll's response, or of a client's POST.
 ///
 /// ```
-/// use sansocket_protocol::engine::payload::PayloadEncoder;
+/// use sansocket_protocol::engine::PayloadEncoder;
 ///
 /// let mut payload = PayloadEncoder::default();
 /// payload.text(b"4hello");
@@ -81,7 +81,7 @@ fn base64_len(data: &[u8]) -> usize {
 /// been handed out by then, as the reference does.
 ///
 /// ```
-/// use sansocket_protocol::engine::payload::PayloadDecoder;
+/// use sansocket_protocol::engine::PayloadDecoder;
 ///
 /// let packets: Vec<_> = PayloadDecoder::new("4a\x1e4b".into()).collect::<Result<_, _>>().unwrap();
 /// assert_eq!(packets.len(), 2);
@@ -130,8 +130,8 @@ impl Iterator for PayloadDecoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::WireMessage;
     use super::*;
+    use crate::message::WireMessage;
     use alloc::vec;
 
     fn decode(body: &'static str) -> Vec<Result<EnginePacket, EnginePacketError>> {

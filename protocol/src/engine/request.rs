@@ -107,7 +107,7 @@ impl<'a> Query<'a> {
 /// The pairs of a query string, percent-decoded, in order.
 ///
 /// ```
-/// use sansocket_protocol::engine::request::pairs;
+/// use sansocket_protocol::engine::pairs;
 ///
 /// let pairs: Vec<_> = pairs("a=1&b=x%20y+z&c").collect();
 /// assert_eq!(pairs, [("a".into(), "1".into()), ("b".into(), "x y z".into()), ("c".into(), "".into())]);

@@ -5,10 +5,10 @@
 use super::input::Input;
 use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
 use crate::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
-use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, PeerError};
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
 use crate::random::Random;
 use crate::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
 use crate::time::Instant;

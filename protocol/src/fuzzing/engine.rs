@@ -1,7 +1,8 @@
 //! Engine.IO packets and polling payloads, against an oracle that splits, compares and decodes by hand.
 
-use crate::engine::packet::{EnginePacket, EnginePacketError, WireMessage};
+use crate::engine::packet::{EnginePacket, EnginePacketError};
 use crate::engine::payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
+use crate::message::WireMessage;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;

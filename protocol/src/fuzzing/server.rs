@@ -4,11 +4,11 @@
 
 use super::input::Input;
 use crate::engine::config::{EngineServerConfig, Overflow};
-use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, ServerTransmit};
 use crate::error::CloseReason;
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
 use crate::rate::Rate;
 use crate::server::{Connection, ServerEvent};
 use crate::socket;

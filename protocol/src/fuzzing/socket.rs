@@ -2,10 +2,10 @@
 //! `str`'s methods and reads JSON with serde_json alone.
 
 use super::input::Input;
-use crate::frame::Frame;
-use crate::socket::args::Args;
+use crate::message::Frame;
+use crate::socket::json::args::Args;
+use crate::socket::json::reassembly::Reassembly;
 use crate::socket::packet::{Packet, PacketError, PacketType, RESERVED_EVENTS};
-use crate::socket::reassembly::Reassembly;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;

@@ -19,11 +19,11 @@ use super::counts::{Counts, Limit};
 use super::messages::Messages;
 use crate::engine;
 use crate::engine::config::Overflow;
-use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, Closed, ServerSession, ServerTransmit, Wants};
 use crate::error::{CloseReason, SendError};
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
 use crate::socket;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
@@ -58,12 +58,12 @@ enum Layer {
 /// ```
 /// use std::sync::Arc;
 /// use sansocket_protocol::engine;
-/// use sansocket_protocol::engine::packet::WireMessage;
-/// use sansocket_protocol::engine::request::{RequestHead, RequestId};
-/// use sansocket_protocol::engine::server::ServerTransmit;
+/// use sansocket_protocol::message::WireMessage;
+/// use sansocket_protocol::engine::{RequestHead, RequestId};
+/// use sansocket_protocol::engine::ServerTransmit;
 /// use sansocket_protocol::server::{Connection, ServerEvent};
 /// use sansocket_protocol::socket;
-/// use sansocket_protocol::socket::server::ServerSocketEvent;
+/// use sansocket_protocol::socket::ServerSocketEvent;
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;

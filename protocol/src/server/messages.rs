@@ -1,8 +1,8 @@
 //! What waits for the application of a plain Engine.IO session.
 
 use crate::engine::config::EngineServerConfig;
-use crate::engine::packet::WireMessage;
 use crate::error::PeerError;
+use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
 use crate::socket::packet::PacketError;
 use crate::socket::server::PER_EVENT;

@@ -126,8 +126,8 @@ impl RegisterError {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine::config::EngineServerConfig;
-/// use sansocket_protocol::engine::request::RequestHead;
+/// use sansocket_protocol::engine::EngineServerConfig;
+/// use sansocket_protocol::engine::RequestHead;
 /// use sansocket_protocol::random::Random;
 /// use sansocket_protocol::server::{Route, Router};
 ///

@@ -7,7 +7,7 @@ use super::play::{Later, Play, ROOM, SLACK, socket_is_even};
 use super::scenario::Act;
 use super::world::World;
 use crate::error::CloseReason;
-use crate::frame::Frame;
+use crate::message::Frame;
 use crate::socket::server::SocketKey;
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -1,8 +1,8 @@
 //! What is on its way between a client and the server.
 
 use super::{ClientId, SessionId};
-use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
+use crate::message::WireMessage;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::string::String;

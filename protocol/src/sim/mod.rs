@@ -41,12 +41,12 @@
 //! use core::time::Duration;
 //! use sansocket_protocol::client::{self, Manager};
 //! use sansocket_protocol::engine;
-//! use sansocket_protocol::frame::Frame;
+//! use sansocket_protocol::message::Frame;
 //! use sansocket_protocol::random::Random;
 //! use sansocket_protocol::server::ServerEvent;
 //! use sansocket_protocol::sim::{App, ClientId, Cut, Link, SessionId, World};
-//! use sansocket_protocol::socket::client::AuthSource;
-//! use sansocket_protocol::socket::server::ServerSocketEvent;
+//! use sansocket_protocol::socket::AuthSource;
+//! use sansocket_protocol::socket::ServerSocketEvent;
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!

@@ -3,8 +3,8 @@
 use super::{ClientId, SessionId};
 use crate::engine::config::EngineServerConfig;
 use crate::error::SendError;
-use crate::frame::Frame;
 use crate::hub::{Hub, HubLimits, MemberKey, Target};
+use crate::message::Frame;
 use crate::random::Random;
 use crate::server::{Connection, Router};
 use crate::socket::config::SocketServerConfig;

@@ -28,11 +28,11 @@ pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 
 use self::queue::Reliable;
 use super::packet::{Packet, PacketType, is_namespace};
-use super::reassembly::Reassembly;
 use crate::engine::client::ClientSession;
-use crate::engine::packet::WireMessage;
 use crate::error::{CloseReason, PeerError, SendError};
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
+use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;

@@ -12,14 +12,14 @@
 //! ```
 //!
 //! In: [`packet::Packet::decode`] reads the header and checks the JSON once, without building anything from it.
-//! [`reassembly::Reassembly`] adds the binary frames that belong to it. What the application sees is
-//! [`args::Args`], which turns into the application's own types on demand.
+//! [`Reassembly`] adds the binary frames that belong to it. What the application sees is
+//! [`Args`], which turns into the application's own types on demand.
 //!
-//! Out: [`crate::frame::Frame`] is made once per message from anything that is [`encode::ToArgs`].
+//! Out: [`crate::message::Frame`] is made once per message from anything that is [`ToArgs`].
 //!
 //! ```
-//! use sansocket_protocol::frame::Frame;
-//! use sansocket_protocol::socket::packet::Packet;
+//! use sansocket_protocol::message::Frame;
+//! use sansocket_protocol::socket::Packet;
 //!
 //! let frame = Frame::event("/chat", "said", Some(7), &("ada", 3)).unwrap();
 //! assert_eq!(frame.text().unwrap(), r#"42/chat,7["said","ada",3]"#);
@@ -32,20 +32,18 @@
 //! assert_eq!(args.decode::<(String, u32)>().unwrap(), ("ada".to_string(), 3));
 //! ```
 
-pub mod args;
 pub mod client;
-#[cfg(test)]
-mod codec_tests;
 pub mod config;
-mod decode;
-pub mod encode;
+pub mod json;
 pub mod packet;
-mod placeholder;
-pub mod reassembly;
-mod resolve;
-mod scan;
-mod serialize;
 pub mod server;
-mod spread;
-mod validate;
-pub(crate) mod write;
+
+pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
+pub use config::{EventExcess, SocketServerConfig};
+pub use json::args::{Args, ArgsError};
+pub use json::encode::{ArgsEncoder, EncodeError, ToArgs};
+pub use json::reassembly::Reassembly;
+pub use packet::{
+    DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType, RESERVED_EVENTS, is_namespace, is_reserved,
+};
+pub use server::{AckOutcome, ServerSocketEvent, SocketKey};

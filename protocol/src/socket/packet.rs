@@ -1,9 +1,9 @@
 //! Socket.IO packets, as they come in.
 
-use super::args::{Args, Shape};
-use super::placeholder;
-use super::scan::{js_number, skip_blanks, skip_scalar, skip_string, unescape};
-use super::validate;
+use crate::socket::json::args::{Args, Shape};
+use crate::socket::json::placeholder;
+use crate::socket::json::scan::{js_number, skip_blanks, skip_scalar, skip_string, unescape};
+use crate::socket::json::validate;
 use alloc::string::{String, ToString};
 use bytes::Bytes;
 use core::fmt;
@@ -124,7 +124,7 @@ pub enum PacketError {
     /// The attachments of one packet are together larger than is allowed.
     #[error("the packet's attachments are together larger than the {max} bytes that are allowed")]
     AttachmentsTooLarge {
-        /// The limit in bytes that was given to [`Reassembly::start`](super::reassembly::Reassembly::start).
+        /// The limit in bytes that was given to [`Reassembly::start`](crate::socket::json::reassembly::Reassembly::start).
         max: usize,
     },
 }
@@ -149,7 +149,7 @@ pub fn is_reserved(event: &str) -> bool {
 /// blanks and `?` included, is a character of the name.
 ///
 /// ```
-/// use sansocket_protocol::socket::packet::is_namespace;
+/// use sansocket_protocol::socket::is_namespace;
 ///
 /// assert!(is_namespace("/") && is_namespace("/admin?x=1"));
 /// assert!(!is_namespace("admin") && !is_namespace("/a,b") && !is_namespace(""));
@@ -188,7 +188,7 @@ impl Packet {
     ///
     /// ```
     /// use bytes::Bytes;
-    /// use sansocket_protocol::socket::packet::{Packet, PacketError, PacketType};
+    /// use sansocket_protocol::socket::{Packet, PacketError, PacketType};
     ///
     /// let packet = Packet::decode(Bytes::from_static(b"2/chat,12[\"said\",\"hi\"]"), 10)?;
     /// assert_eq!(packet.kind(), PacketType::Event);
@@ -294,7 +294,7 @@ impl Packet {
 
     /// The arguments of an event or an answer. Empty for other types.
     ///
-    /// A binary packet must have been through [`Reassembly`](super::reassembly::Reassembly), else its
+    /// A binary packet must have been through [`Reassembly`](crate::socket::json::reassembly::Reassembly), else its
     /// placeholders stand for nothing.
     pub fn into_args(self) -> Args {
         self.args

@@ -26,13 +26,13 @@ pub use crate::socket::server::event::ServerSocketEvent;
 pub(crate) use self::event::PER_EVENT;
 
 use super::packet::{Packet, PacketType};
-use super::reassembly::Reassembly;
-use crate::engine::packet::WireMessage;
 use crate::engine::server::{Closed, ServerSession};
 use crate::error::{CloseReason, PeerError, SendError};
-use crate::frame::Frame;
+use crate::message::Frame;
+use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
 use crate::socket::config::SocketServerConfig;
+use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};

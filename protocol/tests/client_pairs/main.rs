@@ -7,7 +7,8 @@ mod pair;
 mod wire;
 
 use pair::{Cut, Pair, Plan};
-use sansocket_protocol::engine::client::TransportKind::{self, Polling, WebSocket};
+use sansocket_protocol::engine::TransportKind;
+use sansocket_protocol::engine::TransportKind::{Polling, WebSocket};
 
 const TRANSPORTS: [&[TransportKind]; 3] = [&[Polling], &[WebSocket], &[Polling, WebSocket]];
 

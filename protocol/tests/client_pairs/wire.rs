@@ -1,8 +1,8 @@
 //! What is on its way between the two, one channel for each request and WebSocket. Channels overtake each other.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::message::WireMessage;
 
 #[derive(Debug)]
 pub(crate) enum Item {

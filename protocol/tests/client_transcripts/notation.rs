@@ -1,8 +1,8 @@
 //! How transcripts write bytes, times and arguments.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 

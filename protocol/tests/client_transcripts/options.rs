@@ -2,9 +2,9 @@
 
 use crate::notation::duration;
 use sansocket_protocol::client::{Manager, ReconnectConfig};
-use sansocket_protocol::engine::client::{EngineClientConfig, TransportKind};
+use sansocket_protocol::engine::{EngineClientConfig, TransportKind};
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::SocketClientConfig;
+use sansocket_protocol::socket::SocketClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 

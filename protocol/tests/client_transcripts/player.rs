@@ -4,12 +4,12 @@ use crate::notation::{ack, duration, event, expand, hex, message, show, show_dur
 use crate::options::{Options, matches};
 use bytes::Bytes;
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, SessionEvent};
-use sansocket_protocol::engine::client::{ClientTransmit, Method};
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{ClientTransmit, Method};
 use sansocket_protocol::error::{CloseReason, Closed, PeerError, SendError};
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, JoinError, SocketKey};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent, JoinError, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::collections::VecDeque;
 use std::fmt;

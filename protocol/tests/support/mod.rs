@@ -15,14 +15,14 @@ pub use notation::{event, event_with_id, ms, quick};
 
 use bytes::Bytes;
 use notation::{hex, message, show};
-use sansocket_protocol::engine::config::EngineServerConfig;
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::{RequestHead, RequestId, Response};
-use sansocket_protocol::engine::server::{Body, ServerTransmit, Wants};
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::engine::EngineServerConfig;
+use sansocket_protocol::engine::{Body, ServerTransmit, Wants};
+use sansocket_protocol::engine::{RequestHead, RequestId, Response};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
-use sansocket_protocol::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ enum Answer {
 struct World {
     now: Instant,
     config: Arc<EngineServerConfig>,
-    sockets: Option<Arc<sansocket_protocol::socket::config::SocketServerConfig>>,
+    sockets: Option<Arc<sansocket_protocol::socket::SocketServerConfig>>,
     router: Router<usize>,
     connections: Vec<Option<Connection>>,
     ids: Vec<Arc<str>>,
@@ -88,14 +88,14 @@ impl Server {
     /// Socket.IO.
     pub fn socketio(
         config: EngineServerConfig,
-        sockets: sansocket_protocol::socket::config::SocketServerConfig,
+        sockets: sansocket_protocol::socket::SocketServerConfig,
     ) -> Self {
         Self::make(config, Some(Arc::new(sockets)))
     }
 
     fn make(
         config: EngineServerConfig,
-        sockets: Option<Arc<sansocket_protocol::socket::config::SocketServerConfig>>,
+        sockets: Option<Arc<sansocket_protocol::socket::SocketServerConfig>>,
     ) -> Self {
         let config = Arc::new(config);
         Self(Rc::new(RefCell::new(World {

@@ -1,9 +1,9 @@
 //! How tests write what they send and see.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::config::EngineServerConfig;
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::frame::Frame;
+use sansocket_protocol::engine::EngineServerConfig;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::message::WireMessage;
 use std::time::Duration;
 
 pub fn ms(ms: u64) -> Duration {

@@ -1,8 +1,8 @@
 //! What can go wrong on the application's side.
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::args::{Args, ArgsError};
-use sansocket_protocol::socket::encode::EncodeError;
+use sansocket_protocol::socket::EncodeError;
+use sansocket_protocol::socket::{Args, ArgsError};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;

@@ -37,6 +37,6 @@ pub(crate) fn is_heard() -> bool {
     false
 }
 
+pub(crate) use debug;
 #[cfg(not(feature = "tracing"))]
 pub(crate) use see;
-pub(crate) use debug;

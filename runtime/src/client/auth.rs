@@ -1,6 +1,6 @@
 //! What a client shows when it joins a namespace.
 
-use sansocket_protocol::socket::client::AuthSource;
+use sansocket_protocol::socket::AuthSource;
 use serde::Serialize;
 use serde::ser::Error as _;
 

@@ -1,7 +1,7 @@
 //! Why a client is not connected.
 
 use sansocket_protocol::error::{CloseReason, Closed, PeerError};
-use sansocket_protocol::socket::client as socket;
+use sansocket_protocol::socket;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use crate::handler::ack::Ack;
 use crate::handler::extract::EventName;
 use crate::handler::{OnClientEvent, SharedHandler, erase};
 use futures_core::Stream;
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::encode::ToArgs;
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::ToArgs;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ impl Received {
     /// If they do not fit.
     pub fn decode<'de, T: serde::Deserialize<'de>>(
         &'de self,
-    ) -> Result<T, sansocket_protocol::socket::args::ArgsError> {
+    ) -> Result<T, sansocket_protocol::socket::ArgsError> {
         self.args.decode()
     }
 

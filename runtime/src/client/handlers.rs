@@ -14,9 +14,9 @@ use crate::handler::{
     SharedHandler,
 };
 use sansocket_protocol::error::{CloseReason, SendError};
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::{AuthSource, SocketKey};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::{AuthSource, SocketKey};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -25,7 +25,7 @@ pub use net::dial;
 pub use net::dial::Dial;
 pub use options::{ClientBuildError, ClientOptions};
 pub use sansocket_protocol::client::{ServerAddr, ServerAddrError};
-pub use sansocket_protocol::engine::client::TransportKind;
+pub use sansocket_protocol::engine::TransportKind;
 pub use socket::ClientSocket;
 pub use state::ConnectionEvent;
 pub use task::shared::Attempt;

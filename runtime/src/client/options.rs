@@ -16,7 +16,7 @@ use crate::engine::server::EngineHandlers;
 use crate::session::handle::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Manager, ReconnectConfig};
-use sansocket_protocol::engine::client::ConfigError;
+use sansocket_protocol::engine::ConfigError;
 use sansocket_protocol::{engine, socket};
 use std::fmt;
 use std::future::Future;
@@ -59,9 +59,9 @@ pub struct ClientOptions {
     /// When it dials again.
     pub manager: ReconnectConfig,
     /// Engine.IO's part.
-    pub engine: engine::client::EngineClientConfig,
+    pub engine: engine::EngineClientConfig,
     /// Socket.IO's part.
-    pub sockets: socket::client::SocketClientConfig,
+    pub sockets: socket::SocketClientConfig,
     path: String,
     query: Vec<(String, String)>,
     headers: HeaderMap,
@@ -72,7 +72,7 @@ pub struct ClientOptions {
     on_error: Option<ErrorHook>,
     on_connection_event: Option<StateHook>,
     state: TypeMap,
-    auth: Option<Result<socket::client::AuthSource, String>>,
+    auth: Option<Result<socket::AuthSource, String>>,
     wrong_header: Option<String>,
 }
 
@@ -82,8 +82,8 @@ impl ClientOptions {
         Self {
             address: address.to_owned(),
             manager: ReconnectConfig::default(),
-            engine: engine::client::EngineClientConfig::default(),
-            sockets: socket::client::SocketClientConfig::default(),
+            engine: engine::EngineClientConfig::default(),
+            sockets: socket::SocketClientConfig::default(),
             path: "/socket.io/".to_owned(),
             query: Vec::new(),
             headers: HeaderMap::new(),
@@ -188,13 +188,13 @@ impl ClientOptions {
         dial: Arc<dyn Dial>,
     ) -> Result<Client, ClientBuildError> {
         let auth = match self.auth.take() {
-            None => socket::client::AuthSource::None,
+            None => socket::AuthSource::None,
             Some(Ok(auth)) => auth,
             Some(Err(error)) => return Err(ClientBuildError::Auth(error)),
         };
         let (shared, alive) = self.build_any(None, runtime, dial)?;
         let client = Client::new(shared, alive);
-        if !matches!(auth, socket::client::AuthSource::None) {
+        if !matches!(auth, socket::AuthSource::None) {
             client.socket().set_auth(auth);
         }
         Ok(client)

@@ -13,10 +13,10 @@ use crate::handler::{
 };
 use futures_channel::oneshot;
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::args::Args;
-use sansocket_protocol::socket::client::{AckOutcome, AuthSource, SocketKey};
-use sansocket_protocol::socket::encode::ToArgs;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{AckOutcome, AuthSource, SocketKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;

@@ -13,7 +13,7 @@ use crate::server::namespace::Namespace;
 use crate::server::server::Server;
 use crate::server::socket::Socket;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::socket::args::{Args, ArgsError};
+use sansocket_protocol::socket::{Args, ArgsError};
 use serde::de::DeserializeOwned;
 use std::any::type_name;
 use std::net::SocketAddr;

@@ -13,7 +13,7 @@ use crate::handler::ack::{AckTarget, IntoAck, Reply};
 use crate::handler::extract::FromContext;
 use crate::server::socket::Socket;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::socket::Args;
 use std::future::Future;
 
 /// What a handler is for: it decides what may be extracted and what may be returned.

@@ -2,8 +2,8 @@
 
 use crate::base::trace::debug;
 use crate::session::stats::{Counters, count};
-use sansocket_protocol::frame::Frame;
-use sansocket_protocol::socket::args::Args;
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Args;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -2,7 +2,7 @@
 //! tracing, an event whose arguments do not fit its handler would vanish without a word.
 
 use crate::base::error::HandlerError;
-use sansocket_protocol::socket::args::{Args, ArgsError};
+use sansocket_protocol::socket::{Args, ArgsError};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -73,7 +73,7 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sansocket_protocol::socket::packet::Packet;
+    use sansocket_protocol::socket::Packet;
 
     fn event(text: &'static str) -> Args {
         Packet::decode(text.into(), 10).unwrap().into_args()

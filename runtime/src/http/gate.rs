@@ -23,8 +23,8 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::request::{RefusalCode, RequestId, Response as CoreResponse};
-use sansocket_protocol::engine::server::{Body, Wants};
+use sansocket_protocol::engine::{Body, Wants};
+use sansocket_protocol::engine::{RefusalCode, RequestId, Response as CoreResponse};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Grant, Route, Router};
@@ -85,8 +85,8 @@ pub(crate) struct Deadlines {
 
 /// The sessions of a server, and its HTTP.
 pub(crate) struct Gate {
-    pub(crate) config: Arc<engine::config::EngineServerConfig>,
-    pub(crate) sockets: Option<Arc<socket::config::SocketServerConfig>>,
+    pub(crate) config: Arc<engine::EngineServerConfig>,
+    pub(crate) sockets: Option<Arc<socket::SocketServerConfig>>,
     pub(crate) clock: Clock,
     pub(crate) hooks: Hooks,
     pub(crate) files: Files,
@@ -112,8 +112,8 @@ impl Gate {
     pub(crate) fn new(
         runtime: Arc<dyn Runtime>,
         random: Random,
-        config: Arc<engine::config::EngineServerConfig>,
-        sockets: Option<Arc<socket::config::SocketServerConfig>>,
+        config: Arc<engine::EngineServerConfig>,
+        sockets: Option<Arc<socket::SocketServerConfig>>,
         hooks: Hooks,
         files: Files,
         deadlines: Deadlines,
@@ -488,7 +488,7 @@ impl Gate {
     ) -> Response<ResponseBody> {
         if let Some(initial) = &self.hooks.initial_headers {
             let query = parts.uri.query().unwrap_or("");
-            if engine::request::Query::parse(query).session.is_none() {
+            if engine::Query::parse(query).session.is_none() {
                 // A panic must not cost the client its answer: of the session that is in it, it would never learn.
                 let _ = self.caught(|| initial(parts, response.headers_mut()));
             }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
-use sansocket_protocol::engine::request::pairs;
+use sansocket_protocol::engine::pairs;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;

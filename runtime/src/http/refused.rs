@@ -3,8 +3,8 @@
 use crate::http::handshake::ConnInfo;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
-use sansocket_protocol::engine::config::EngineServerConfig;
-use sansocket_protocol::engine::request::{HttpRefusal, RefusalCode, pairs};
+use sansocket_protocol::engine::EngineServerConfig;
+use sansocket_protocol::engine::{HttpRefusal, RefusalCode, pairs};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -121,8 +121,8 @@ fn leave_cookie_out(headers: &mut HeaderMap, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sansocket_protocol::engine::config::Cookie;
-    use sansocket_protocol::engine::request::Response;
+    use sansocket_protocol::engine::Cookie;
+    use sansocket_protocol::engine::Response;
 
     #[test]
     fn neither_the_query_nor_the_cookie_of_a_refused_request_shows_the_session() {

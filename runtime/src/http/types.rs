@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use sansocket_protocol::engine::request::{Headers, RequestHead, Response};
+use sansocket_protocol::engine::{Headers, RequestHead, Response};
 use std::borrow::Cow;
 
 /// The body of a response.

@@ -44,9 +44,9 @@ pub enum BuildError {
 /// The options of a server: an adapter's builder holds them, and has a method for each.
 pub struct Options {
     /// Engine.IO's part.
-    pub engine: engine::config::EngineServerConfig,
+    pub engine: engine::EngineServerConfig,
     /// Socket.IO's part.
-    pub sockets: socket::config::SocketServerConfig,
+    pub sockets: socket::SocketServerConfig,
     limits: hub::HubLimits,
     state: TypeMap,
     hooks: Hooks,
@@ -62,8 +62,8 @@ impl Options {
     /// The reference's defaults, under that path.
     pub fn new(path: &str) -> Self {
         Self {
-            engine: engine::config::EngineServerConfig::default().path(path),
-            sockets: socket::config::SocketServerConfig::default(),
+            engine: engine::EngineServerConfig::default().path(path),
+            sockets: socket::SocketServerConfig::default(),
             limits: hub::HubLimits::default(),
             state: TypeMap::default(),
             hooks: Hooks::default(),

@@ -17,12 +17,12 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use hyper::rt::ReadBuf;
 use hyper::upgrade::OnUpgrade;
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::RequestId;
-use sansocket_protocol::engine::server::ServerTransmit;
+use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::ServerTransmit;
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::ServerEvent;
-use sansocket_protocol::socket::server::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::any::Any;
 use std::future::Future;
@@ -555,7 +555,7 @@ impl Drop for Session {
         drop((left.requests, left.upgrades));
         // Whatever of the application's own runs here and panics: the session is counted, and forgotten.
         for sink in left.acks {
-            let outcome = sansocket_protocol::socket::server::AckOutcome::Disconnected;
+            let outcome = sansocket_protocol::socket::AckOutcome::Disconnected;
             let _ = catch_unwind(AssertUnwindSafe(|| sink(outcome)));
         }
         for waker in left.ready {

@@ -2,7 +2,7 @@
 
 use super::{Layer, Manager, State};
 use crate::error::SendError;
-use crate::frame::Frame;
+use crate::message::Frame;
 use crate::socket::client::{AuthSource, SocketKey};
 use crate::time::Instant;
 

@@ -1,7 +1,7 @@
 //! What a client tells.
 
-use crate::engine::packet::WireMessage;
 use crate::error::{Closed, PeerError};
+use crate::message::WireMessage;
 use crate::socket::client::ClientSocketEvent;
 use core::time::Duration;
 

@@ -3,8 +3,8 @@
 use super::{IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
 use crate::client::manager::ClientEvent;
 use crate::engine::client::{ClientSession, TransportKind};
-use crate::engine::packet::WireMessage;
 use crate::error::{CloseReason, Closed, PeerError};
+use crate::message::WireMessage;
 use crate::socket;
 use crate::socket::server::PER_EVENT;
 use crate::time::Instant;

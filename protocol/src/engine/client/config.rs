@@ -45,7 +45,7 @@ const OWN_PARAMETERS: [&str; 3] = ["EIO", "transport", "sid"];
 /// The settings of a client's Engine.IO sessions.
 ///
 /// ```
-/// use sansocket_protocol::engine::client::{EngineClientConfig, TransportKind};
+/// use sansocket_protocol::engine::{EngineClientConfig, TransportKind};
 ///
 /// let config = EngineClientConfig::default().path("/chat/socket.io").transports([TransportKind::WebSocket]);
 /// assert_eq!(config.path, "/chat/socket.io/");
@@ -183,7 +183,7 @@ impl EngineClientConfig {
     /// [`ConfigError`].
     ///
     /// ```
-    /// use sansocket_protocol::engine::client::{ConfigError, EngineClientConfig};
+    /// use sansocket_protocol::engine::{ConfigError, EngineClientConfig};
     ///
     /// assert!(EngineClientConfig::default().path("/a b").check().is_err());
     /// let pasted = EngineClientConfig::default().query([("EIO", "4")]);

@@ -46,7 +46,7 @@ impl OpenPacket {
     /// [`PeerError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
     ///
     /// ```
-    /// use sansocket_protocol::engine::client::OpenPacket;
+    /// use sansocket_protocol::engine::OpenPacket;
     ///
     /// let json = br#"{"sid":"abc","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
     /// let handshake = OpenPacket::parse(json).unwrap();

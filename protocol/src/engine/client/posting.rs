@@ -2,8 +2,8 @@
 
 use super::{Method, Outgoing, PER_MESSAGE, SHRINK_ABOVE, State};
 use crate::engine::client::{ClientSession, ClientTransmit};
-use crate::engine::packet::WireMessage;
 use crate::engine::payload;
+use crate::message::WireMessage;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
 //! What a session wants done outside, as plain data.
 
-use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
+use crate::message::WireMessage;
 use alloc::string::String;
 use bytes::Bytes;
 

@@ -11,9 +11,9 @@
 use super::config::TransportKind;
 use super::{Transport, open};
 use crate::engine::client::{ClientSession, ClientTransmit};
-use crate::engine::packet::WireMessage;
 use crate::engine::request::RequestId;
 use crate::error::PeerError;
+use crate::message::WireMessage;
 use crate::time::Instant;
 use bytes::Bytes;
 

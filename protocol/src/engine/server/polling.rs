@@ -2,11 +2,11 @@
 
 use super::{Body, Outgoing, SHRINK_ABOVE, State, Wants};
 use crate::engine::handshake::{open_packet, set_cookie};
-use crate::engine::packet::WireMessage;
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::error::{CloseReason, PeerError};
+use crate::message::WireMessage;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;

@@ -1,10 +1,10 @@
 //! What passes between a session and its owner, as plain data.
 
 use super::{Outgoing, SHRINK_ABOVE, State, Transport, WRITE_AHEAD};
-use crate::engine::packet::WireMessage;
 use crate::engine::request::{RequestId, Response};
 use crate::engine::server::ServerSession;
-use crate::frame::PER_MESSAGE;
+use crate::message::PER_MESSAGE;
+use crate::message::WireMessage;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;

@@ -1,9 +1,10 @@
 //! Moving from long-polling to a WebSocket (protocol v4, "Upgrade").
 
 use super::{NOOP, NOOP_INTERVAL, State, Transport};
-use crate::engine::packet::{EnginePacket, WireMessage};
+use crate::engine::packet::EnginePacket;
 use crate::engine::request::{RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
+use crate::message::WireMessage;
 use crate::time::Instant;
 use bytes::Bytes;
 

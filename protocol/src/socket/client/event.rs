@@ -1,6 +1,6 @@
 //! What the application should know about its sockets.
 
-use crate::socket::args::Args;
+use crate::socket::json::args::Args;
 use crate::socket::packet::Packet;
 use crate::socket::server::{AckOutcome, PER_EVENT, SocketKey};
 use alloc::borrow::Cow;

@@ -3,7 +3,7 @@
 use super::{AckOutcome, State, weight};
 use crate::engine::client::ClientSession;
 use crate::error::CloseReason;
-use crate::frame::Frame;
+use crate::message::Frame;
 use crate::socket::client::{AuthSource, ClientSocketEvent, ClientSockets, JoinError};
 use crate::time::Instant;
 use alloc::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use super::Socket;
 use crate::engine::client::ClientSession;
-use crate::frame::Frame;
+use crate::message::Frame;
 use crate::socket::server::AckOutcome;
 use crate::time::Instant;
 use core::time::Duration;

@@ -3,7 +3,7 @@
 use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
 use crate::engine::client::ClientSession;
 use crate::error::SendError;
-use crate::frame::Frame;
+use crate::message::Frame;
 use crate::socket::client::{ClientSocketEvent, ClientSockets};
 use crate::time::Instant;
 use core::mem;

@@ -2,7 +2,7 @@
 
 use super::SocketKey;
 use crate::error::CloseReason;
-use crate::socket::args::Args;
+use crate::socket::json::args::Args;
 use alloc::sync::Arc;
 use bytes::Bytes;
 

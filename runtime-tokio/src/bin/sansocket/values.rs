@@ -1,7 +1,7 @@
 //! Arguments of events as they are typed: JSON, strings, and binary from files.
 
 use bytes::Bytes;
-use sansocket_protocol::socket::encode::ArgsEncoder;
+use sansocket_protocol::socket::ArgsEncoder;
 use sansocket_tokio::{EncodeError, ToArgs};
 use serde_json::value::RawValue;
 

@@ -13,7 +13,7 @@ use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::error::{Closed, PeerError};
-use sansocket_protocol::socket::client::{ClientSocketEvent, SocketKey};
+use sansocket_protocol::socket::{ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};

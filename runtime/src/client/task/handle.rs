@@ -7,7 +7,7 @@ use crate::client::error::ConnectError;
 use crate::session::handle::{AckSink, Clock};
 use futures_channel::oneshot;
 use sansocket_protocol::client::{ClientState, Manager};
-use sansocket_protocol::socket::client::SocketKey;
+use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
 use std::fmt;

@@ -29,12 +29,12 @@ use ::http::HeaderMap;
 use sansocket_protocol::client::Manager;
 use sansocket_protocol::client::ServerAddr;
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::client::{ClientTransmit, Method};
-use sansocket_protocol::engine::packet::WireMessage;
-use sansocket_protocol::engine::request::RequestId;
+use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{ClientTransmit, Method};
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{AckOutcome, AuthSource, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, AuthSource, SocketKey};
 use sansocket_protocol::time;
 use std::future::Future;
 use std::io;
@@ -288,7 +288,7 @@ impl Driver {
             self.shared.dial.check_secure().map_err(ClientBuildError::Tls)?;
         }
         let query: Parameters = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
-        engine::client::EngineClientConfig::default()
+        engine::EngineClientConfig::default()
             .path(&self.shared.settings.path)
             .query(query.clone())
             .check()?;

@@ -17,7 +17,7 @@ use futures_channel::oneshot;
 use http::HeaderMap;
 use sansocket_protocol::client::ServerAddr;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::client::{AuthSource, SocketKey};
+use sansocket_protocol::socket::{AuthSource, SocketKey};
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::task::Waker;

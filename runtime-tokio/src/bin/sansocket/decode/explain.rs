@@ -2,10 +2,11 @@
 
 use super::locate::{self, Break};
 use bytes::Bytes;
-use sansocket_protocol::engine::client::OpenPacket;
-use sansocket_protocol::engine::packet::{EnginePacket, WireMessage};
-use sansocket_protocol::socket::packet::{Packet, PacketError, PacketType};
-use sansocket_protocol::socket::reassembly::Reassembly;
+use sansocket_protocol::engine::EnginePacket;
+use sansocket_protocol::engine::OpenPacket;
+use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::Reassembly;
+use sansocket_protocol::socket::{Packet, PacketError, PacketType};
 
 /// What is known about one packet.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Where a malformed packet breaks, and what belongs there.
 
-use sansocket_protocol::engine::packet::EnginePacketError;
-use sansocket_protocol::socket::packet::PacketError;
+use sansocket_protocol::engine::EnginePacketError;
+use sansocket_protocol::socket::PacketError;
 use serde_json::Value;
 
 /// A place in a packet.

@@ -1,22 +1,22 @@
 //! Finding the objects that stand for attachments: `{"_placeholder":true,"num":0}`.
 
-use super::scan::{skip_blanks, skip_scalar, skip_string, skip_value, unescape};
-use super::write::push_u64;
+use crate::socket::json::scan::{skip_blanks, skip_scalar, skip_string, skip_value, unescape};
+use crate::socket::json::write::push_u64;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 use core::ops::Range;
 
 /// An object whose `_placeholder` is `true`.
-pub(super) struct Placeholder {
+pub(in crate::socket) struct Placeholder {
     /// Which attachment it stands for, if its `num` is a whole number.
-    pub(super) num: Option<usize>,
+    pub(in crate::socket) num: Option<usize>,
     /// Where the object is.
-    pub(super) span: Range<usize>,
+    pub(in crate::socket) span: Range<usize>,
 }
 
 impl Placeholder {
     /// Whether `json` already has it in the one form that [`push`] writes.
-    pub(super) fn is_canonical(&self, json: &[u8]) -> bool {
+    pub(in crate::socket) fn is_canonical(&self, json: &[u8]) -> bool {
         let digits =
             json.get(self.span.clone()).and_then(|object| object.strip_prefix(HEAD)?.strip_suffix(b"}"));
         // Valid JSON has no leading zeros, so one number is always the same digits.
@@ -39,7 +39,7 @@ const HEAD: &[u8] = b"{\"_placeholder\":true,\"num\":";
     clippy::arithmetic_side_effects,
     reason = "proof: `at` and `start` are positions of bytes, `after` is where a colon was found"
 )]
-pub(super) fn placeholders<E>(
+pub(in crate::socket) fn placeholders<E>(
     json: &[u8],
     mut each: impl FnMut(Placeholder) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -114,7 +114,7 @@ fn pop_at(nums: &mut Vec<(usize, Range<usize>)>, depth: usize) -> Option<Range<u
 
 /// The placeholders that a reader of `json` replaces, in the order in which they stand: one inside of another is
 /// gone with the other.
-pub(super) fn outermost(json: &[u8]) -> Vec<Placeholder> {
+pub(in crate::socket) fn outermost(json: &[u8]) -> Vec<Placeholder> {
     let mut outermost: Vec<Placeholder> = Vec::new();
     let collected = placeholders(json, |placeholder| {
         while outermost.last().is_some_and(|inner| inner.span.start > placeholder.span.start) {
@@ -128,7 +128,7 @@ pub(super) fn outermost(json: &[u8]) -> Vec<Placeholder> {
 }
 
 /// Writes the placeholder for attachment `num`, in the one form that the reference writes.
-pub(super) fn push(out: &mut Vec<u8>, num: usize) {
+pub(in crate::socket) fn push(out: &mut Vec<u8>, num: usize) {
     out.extend_from_slice(HEAD);
     push_u64(out, num as u64);
     out.push(b'}');
@@ -139,7 +139,7 @@ pub(super) fn push(out: &mut Vec<u8>, num: usize) {
 const MAX_REFERENCES: usize = 16;
 
 /// Whether every placeholder in `json` stands for one of `count` attachments, and there are not too many.
-pub(super) fn are_legal(json: &[u8], count: usize) -> bool {
+pub(in crate::socket) fn are_legal(json: &[u8], count: usize) -> bool {
     let mut references = 0usize;
     let check = |found: Placeholder| match found.num {
         Some(num) if num < count && references < count.saturating_mul(MAX_REFERENCES) => {
@@ -152,7 +152,7 @@ pub(super) fn are_legal(json: &[u8], count: usize) -> bool {
 }
 
 /// The value of `num`. A whole number may be written `1.0`, as JavaScript sees no difference.
-pub(super) fn number(text: &[u8]) -> Option<usize> {
+pub(in crate::socket) fn number(text: &[u8]) -> Option<usize> {
     let text = core::str::from_utf8(text).ok()?;
     text.parse().ok().or_else(|| {
         let value: f64 = text.parse().ok()?;
@@ -164,7 +164,7 @@ pub(super) fn number(text: &[u8]) -> Option<usize> {
 
 /// What a member of an object is to us.
 #[derive(PartialEq, Eq)]
-pub(super) enum Key {
+pub(in crate::socket) enum Key {
     Placeholder,
     Num,
     Other,
@@ -185,7 +185,7 @@ impl Key {
         }
     }
 
-    pub(super) fn of_str(key: &str) -> Self {
+    pub(in crate::socket) fn of_str(key: &str) -> Self {
         match key {
             "_placeholder" => Self::Placeholder,
             "num" => Self::Num,

@@ -1,25 +1,26 @@
 //! Encoding arguments: serde_json's output, with two additions. A tuple becomes several arguments, and bytes
 //! become placeholders and attachments.
 
-use super::args::Args;
-use super::placeholder;
-use super::serialize::Json;
-use super::spread::Spread;
+use crate::socket::json::args::Args;
+use crate::socket::json::placeholder;
+use crate::socket::json::serialize::Json;
+use crate::socket::json::spread::Spread;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
-use serde::ser::{self, Serialize};
+use serde::ser;
+use serde::ser::Serialize;
 
 /// Why a message cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The name is one of the [`RESERVED_EVENTS`](super::packet::RESERVED_EVENTS): the peer would refuse it, and
+    /// The name is one of the [`RESERVED_EVENTS`](crate::socket::packet::RESERVED_EVENTS): the peer would refuse it, and
     /// close the connection.
     #[error("the event name {0:?} is reserved, choose another")]
     ReservedEvent(String),
-    /// The name of the namespace cannot be written: see [`is_namespace`](super::packet::is_namespace).
+    /// The name of the namespace cannot be written: see [`is_namespace`](crate::socket::packet::is_namespace).
     #[error("the namespace {0:?} must begin with '/' and have no ','")]
     Namespace(String),
     /// A value has no JSON form, or its `Serialize` implementation refused.
@@ -53,7 +54,7 @@ impl ser::Error for EncodeError {
 ///
 /// ```
 /// use bytes::Bytes;
-/// use sansocket_protocol::frame::Frame;
+/// use sansocket_protocol::message::Frame;
 ///
 /// let text = |frame: Frame| String::from_utf8(frame.text().unwrap().to_vec()).unwrap();
 /// assert_eq!(text(Frame::ack("/", 1, &("a", 2))?), r#"431["a",2]"#);
@@ -63,7 +64,7 @@ impl ser::Error for EncodeError {
 /// let frame = Frame::ack("/", 1, &("pic", Bytes::from_static(&[1, 2, 3])))?;
 /// assert_eq!(frame.attachments(), [&[1, 2, 3][..]]);
 /// assert_eq!(text(frame), r#"461-1["pic",{"_placeholder":true,"num":0}]"#);
-/// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
+/// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as the arguments of an event or acknowledgement",

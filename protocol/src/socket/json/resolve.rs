@@ -1,6 +1,6 @@
 //! Making bytes out of placeholders while serde_json decodes.
 
-use super::placeholder::{Key, number};
+use crate::socket::json::placeholder::{Key, number};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;

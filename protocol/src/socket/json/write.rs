@@ -2,7 +2,8 @@
 //! std only.
 
 use alloc::vec::Vec;
-use core::fmt::{self, Display, Write as _};
+use core::fmt;
+use core::fmt::{Display, Write as _};
 
 /// A string in quotes.
 pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {

@@ -1,6 +1,6 @@
 //! Whatever comes in, and whatever goes out.
 
-use super::*;
+use crate::socket::json::codec_tests::*;
 use crate::socket::packet::is_reserved;
 use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 //! The expected texts are what the JavaScript parser sends when it decodes and encodes the same packet, except that
 //! blanks and the digits of numbers stay as they came.
 
-use super::*;
+use crate::socket::json::codec_tests::*;
 
 /// `P0`, `P1`, ... as the reference writes them.
 fn expand(short: &str) -> String {

@@ -7,15 +7,15 @@
 //! A position is at most the length of the slice, and no function looks further than 6 bytes ahead. A slice has at
 //! most `isize::MAX` bytes, so that none of these sums overflows.
 
-use super::scan::{find_special, skip_blanks};
+use crate::socket::json::scan::{find_special, skip_blanks};
 use alloc::vec::Vec;
 use core::fmt;
 
 /// What is wrong with a text, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Invalid {
+pub(in crate::socket) struct Invalid {
     expected: &'static str,
-    pub(super) at: usize,
+    pub(in crate::socket) at: usize,
 }
 
 impl fmt::Display for Invalid {
@@ -32,7 +32,7 @@ impl fmt::Display for Invalid {
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most 6 behind the end of a slice, and each element has a byte at least"
 )]
-pub(super) fn check(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
+pub(in crate::socket) fn check(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
     let mut open = Nesting::default();
     let mut count = 0;
     loop {

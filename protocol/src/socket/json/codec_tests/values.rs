@@ -1,6 +1,6 @@
 //! What goes out.
 
-use super::*;
+use crate::socket::json::codec_tests::*;
 
 #[test]
 fn frames_are_written_as_the_reference_writes_them() {

@@ -1,7 +1,7 @@
 //! Decoding arguments: serde_json's deserializer, but a tuple is made out of several arguments.
 
-use super::args::{Args, next};
-use super::resolve::{Resolve, each_plain_method};
+use crate::socket::json::args::{Args, next};
+use crate::socket::json::resolve::{Resolve, each_plain_method};
 use core::cell::Cell;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};

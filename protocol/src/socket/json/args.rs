@@ -1,11 +1,11 @@
 //! The arguments of a received event or acknowledgement.
 
-use super::decode::{Missing, Progress, Whole};
-use super::packet::{PacketError, PacketType, event_name};
-use super::placeholder;
-use super::resolve::Resolve;
-use super::scan::{skip_blanks, skip_value};
-use super::validate;
+use crate::socket::json::decode::{Missing, Progress, Whole};
+use crate::socket::json::placeholder;
+use crate::socket::json::resolve::Resolve;
+use crate::socket::json::scan::{skip_blanks, skip_value};
+use crate::socket::json::validate;
+use crate::socket::packet::{PacketError, PacketType, event_name};
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -19,7 +19,7 @@ use serde::Deserialize;
 ///
 /// The JSON was checked when the packet came in, and is decoded when the application asks, into the types that
 /// it asks for. A clone shares the bytes. To pass arguments on without decoding them, send the `Args`
-/// themselves: they are [`ToArgs`](super::encode::ToArgs).
+/// themselves: they are [`ToArgs`](crate::socket::json::encode::ToArgs).
 ///
 /// Bytes (`bytes::Bytes`, `&[u8]`, the wrappers of serde_bytes) decode from attachments wherever they stand,
 /// inside of structs and lists too. `&[u8]` borrows and the owning types copy; [`attachment`](Self::attachment)
@@ -27,7 +27,7 @@ use serde::Deserialize;
 /// enums and behind `#[serde(flatten)]`, the placeholder stays the object it is on the wire.
 ///
 /// ```
-/// use sansocket_protocol::socket::args::Args;
+/// use sansocket_protocol::socket::Args;
 ///
 /// let args = Args::from_json(r#"["ada",36,{"admin":true}]"#, vec![])?;
 /// assert_eq!(args.len(), 3);
@@ -49,7 +49,7 @@ pub struct Args {
 
 /// Where the parts of the array are in the text. All zero if there is none.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Shape {
+pub(in crate::socket) struct Shape {
     name: (usize, usize),
     first: usize,
     count: usize,
@@ -62,7 +62,7 @@ impl Shape {
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(super) fn event(json: &[u8], name: Range<usize>, count: usize) -> Self {
+    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, count: usize) -> Self {
         // Behind the name stands a comma, if anything.
         let comma = skip_blanks(json, name.end);
         Self { name: (name.start, name.end), first: skip_blanks(json, comma + 1), count }
@@ -74,7 +74,7 @@ impl Shape {
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(super) fn list(json: &[u8], array: usize, count: usize) -> Self {
+    pub(in crate::socket) fn list(json: &[u8], array: usize, count: usize) -> Self {
         Self { name: (0, 0), first: skip_blanks(json, array + 1), count }
     }
 
@@ -109,7 +109,7 @@ pub enum ArgsError {
 }
 
 impl Args {
-    pub(super) fn new(text: Bytes, shape: Shape) -> Self {
+    pub(in crate::socket) fn new(text: Bytes, shape: Shape) -> Self {
         Self { text, shape, attachments: None }
     }
 
@@ -159,7 +159,7 @@ impl Args {
     }
 
     /// Whether they came with an event's name. Cheaper than to look at it.
-    pub(super) fn has_event(&self) -> bool {
+    pub(in crate::socket) fn has_event(&self) -> bool {
         !self.shape.name().is_empty()
     }
 
@@ -221,8 +221,8 @@ impl Args {
     /// that it refers to.
     ///
     /// ```
-    /// use sansocket_protocol::frame::Frame;
-    /// use sansocket_protocol::socket::args::Args;
+    /// use sansocket_protocol::message::Frame;
+    /// use sansocket_protocol::socket::Args;
     ///
     /// let args = Args::from_json(r#"["lobby","hello",3]"#, vec![])?;
     /// let room: String = args.get(0)?;
@@ -249,7 +249,7 @@ impl Args {
     ///
     /// ```
     /// use bytes::Bytes;
-    /// use sansocket_protocol::socket::args::Args;
+    /// use sansocket_protocol::socket::Args;
     ///
     /// let picture = Bytes::from_static(&[1, 2, 3]);
     /// let args = Args::from_json(r#"["x",{"_placeholder":true,"num":0}]"#, vec![picture.clone()])?;
@@ -275,16 +275,16 @@ impl Args {
         self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
-    pub(super) fn text(&self) -> &Bytes {
+    pub(in crate::socket) fn text(&self) -> &Bytes {
         &self.text
     }
 
-    pub(super) fn attach(&mut self, attachments: Vec<Bytes>) {
+    pub(in crate::socket) fn attach(&mut self, attachments: Vec<Bytes>) {
         self.attachments = if attachments.is_empty() { None } else { Some(attachments.into()) };
     }
 
     /// The JSON from the beginning of argument `position` on.
-    pub(super) fn argument(&self, position: usize) -> Option<&[u8]> {
+    pub(in crate::socket) fn argument(&self, position: usize) -> Option<&[u8]> {
         if position >= self.shape.count {
             return None;
         }
@@ -293,7 +293,7 @@ impl Args {
     }
 
     /// The JSON of all arguments, commas between them, without brackets.
-    pub(super) fn list(&self) -> &[u8] {
+    pub(in crate::socket) fn list(&self) -> &[u8] {
         if self.shape.count == 0 {
             return &[];
         }
@@ -322,7 +322,7 @@ impl Args {
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most one byte behind the end of a slice"
 )]
-pub(super) fn next(json: &[u8]) -> Option<&[u8]> {
+pub(in crate::socket) fn next(json: &[u8]) -> Option<&[u8]> {
     let comma = skip_blanks(json, skip_value(json, 0));
     json.get(skip_blanks(json, comma + 1)..)
 }

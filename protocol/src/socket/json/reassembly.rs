@@ -1,6 +1,6 @@
 //! Putting binary packets together: the text that announces attachments, then the attachments.
 
-use super::packet::{Packet, PacketError};
+use crate::socket::packet::{Packet, PacketError};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -11,8 +11,8 @@ use bytes::Bytes;
 ///
 /// ```
 /// use bytes::Bytes;
-/// use sansocket_protocol::socket::packet::Packet;
-/// use sansocket_protocol::socket::reassembly::Reassembly;
+/// use sansocket_protocol::socket::Packet;
+/// use sansocket_protocol::socket::Reassembly;
 ///
 /// let text = Bytes::from_static(br#"51-["pic",{"_placeholder":true,"num":0}]"#);
 /// let mut reassembly = Reassembly::new();

@@ -1,6 +1,6 @@
 //! What is a packet and what is not.
 
-use super::*;
+use crate::socket::json::codec_tests::*;
 
 /// A packet in words: `TYPE namespace id=.. attachments event(argument, ..)` or the data.
 fn words(text: &str) -> String {

@@ -1,6 +1,6 @@
 //! What comes in becomes the application's types.
 
-use super::*;
+use crate::socket::json::codec_tests::*;
 
 #[test]
 fn bytes_come_back_wherever_they_stand() {

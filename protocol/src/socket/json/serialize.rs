@@ -1,14 +1,17 @@
 //! Writing values as serde_json writes them, but bytes as placeholders and attachments.
 
-use super::encode::EncodeError;
-use super::placeholder;
-use super::write::{push_displayed, push_f32, push_f64, push_i64, push_plain, push_string, push_u64};
-use crate::socket::encode::Draft;
+use crate::socket::json::encode::Draft;
+use crate::socket::json::encode::EncodeError;
+use crate::socket::json::placeholder;
+use crate::socket::json::write::{
+    push_displayed, push_f32, push_f64, push_i64, push_plain, push_string, push_u64,
+};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
-use serde::ser::{self, Impossible, Serialize, Serializer};
+use serde::ser;
+use serde::ser::{Impossible, Serialize, Serializer};
 
 macro_rules! scalars {
     ($($method:ident: $type:ty = $push:ident)*) => {$(

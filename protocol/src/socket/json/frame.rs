@@ -1,52 +1,17 @@
-//! A message, encoded once and shared by all who receive it.
+//! Socket.IO packets as frames: header, JSON and attachments.
 
-use crate::socket::args::Args;
-use crate::socket::encode::{ArgsEncoder, Draft, EncodeError, ToArgs};
+use super::args::Args;
+use super::encode::{ArgsEncoder, Draft, EncodeError, ToArgs};
+use super::reassembly::Reassembly;
+use super::write::{push_string, push_u64};
+use crate::message::Frame;
 use crate::socket::packet::{Packet, is_namespace, is_reserved};
-use crate::socket::reassembly::Reassembly;
-use crate::socket::write::{push_string, push_u64};
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use serde_json::value::RawValue;
-
-/// A message that is ready to be sent: to one peer, or to all members of a room. A clone shares the bytes.
-///
-/// It is what a WebSocket sends as one text message, with the Engine.IO type `4` in front, and a binary message
-/// for each attachment. Made before any lock is taken, because making it runs the application's `Serialize`.
-///
-/// Namespaces are what [`is_namespace`] says; the namespace `/` is not written (the empty name means it, too).
-///
-/// ```
-/// use sansocket_protocol::frame::Frame;
-///
-/// let frame = Frame::event("/chat", "said", None, &("ada", "hello"))?;
-/// assert_eq!(frame.text().unwrap(), r#"42/chat,["said","ada","hello"]"#);
-/// assert!(frame.attachments().is_empty());
-/// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Empty for a raw binary message: any other text begins with `4`.
-    text: Bytes,
-    attachments: Option<Arc<[Bytes]>>,
-}
 
 /// Room for the arguments of an ordinary event.
 const INITIAL_CAPACITY: usize = 124;
-/// What a queued message counts for beside its bytes, so that a million empty ones are not free: about what it costs.
-pub(crate) const PER_MESSAGE: usize = 192;
-/// Less than this is not worth an allocation of another size: [`PER_MESSAGE`] covers it.
-const MOST_SPARE: usize = 128;
-
-impl From<&Frame> for Frame {
-    /// Shares it.
-    fn from(frame: &Frame) -> Self {
-        frame.clone()
-    }
-}
-
 impl Frame {
     /// An event: `42["name",arguments...]`, with attachments `45N-[...]`.
     ///
@@ -118,69 +83,27 @@ impl Frame {
         Self::from_text(header(b'1', namespace, 0))
     }
 
-    /// A text message of plain Engine.IO, without Socket.IO: `4` and the text.
-    pub fn text_message(text: &str) -> Self {
-        let mut message = Vec::with_capacity(text.len().saturating_add(1));
-        message.push(b'4');
-        message.extend_from_slice(text.as_bytes());
-        Self::from_text(message)
-    }
-
-    /// A binary message of plain Engine.IO.
-    pub fn binary_message(data: Bytes) -> Self {
-        Self { text: Bytes::new(), attachments: Some(Arc::from([data])) }
-    }
-
-    /// The text, which begins with the Engine.IO type `4`. `None` for a binary message of plain Engine.IO.
-    pub fn text(&self) -> Option<&Bytes> {
-        if self.text.is_empty() { None } else { Some(&self.text) }
-    }
-
-    /// What is to be sent as binary messages, directly behind the text.
-    pub fn attachments(&self) -> &[Bytes] {
-        self.attachments.as_deref().unwrap_or_default()
-    }
-
-    /// The bytes that it counts for in a budget: text and attachments, without what a transport adds.
-    pub fn wire_len(&self) -> usize {
-        self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
-    }
-
-    /// The same, with what a queue counts for each of its messages.
-    pub(crate) fn queued_len(&self) -> usize {
-        let messages = self.attachments().len().saturating_add(usize::from(!self.text.is_empty()));
-        self.wire_len().saturating_add(messages.saturating_mul(PER_MESSAGE))
-    }
-
     /// The event that it is, as its receiver gets it: for who wants to see what leaves. `None` for anything else.
     ///
     /// ```
-    /// use sansocket_protocol::frame::Frame;
+    /// use sansocket_protocol::message::Frame;
     ///
     /// let event = Frame::event("/chat", "said", Some(4), &("ada", "hello"))?.to_event().unwrap();
     /// assert_eq!(event.event().unwrap(), "said");
     /// assert_eq!(event.decode::<(String, String)>().unwrap().1, "hello");
-    /// # Ok::<(), sansocket_protocol::socket::encode::EncodeError>(())
+    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
     /// ```
     pub fn to_event(&self) -> Option<Args> {
-        let (b"4", b'2' | b'5') = (self.text.get(..1)?, self.text.get(1)?) else { return None };
+        let text = self.text()?;
+        let (b"4", b'2' | b'5') = (text.get(..1)?, text.get(1)?) else { return None };
         // It was written here, so no limit for what comes from outside is meant for it.
-        let packet = Packet::decode(self.text.slice(1..), usize::MAX).ok()?;
+        let packet = Packet::decode(text.slice(1..), usize::MAX).ok()?;
         let mut reassembly = Reassembly::new();
         let mut whole = reassembly.start(packet, usize::MAX).ok()?;
         for attachment in self.attachments() {
             whole = reassembly.push(attachment.clone()).ok()?;
         }
         whole.map(Packet::into_args)
-    }
-
-    /// What it consists of, without a copy: one who owns it alone need not share it.
-    pub(crate) fn into_parts(self) -> (Bytes, Option<Arc<[Bytes]>>) {
-        (self.text, self.attachments)
-    }
-
-    fn from_text(text: Vec<u8>) -> Self {
-        Self { text: kept(text), attachments: None }
     }
 
     fn with_args<T: ToArgs + ?Sized>(
@@ -225,16 +148,8 @@ impl Frame {
         // Only now is it known to be a binary packet: 2 becomes 5, 3 becomes 6, and the count comes in between.
         let count = attachments.len().to_string();
         text.splice(1..2, [digit.saturating_add(3)].into_iter().chain(count.bytes()).chain([b'-']));
-        Ok(Self { text: kept(text), attachments: Some(attachments.into()) })
+        Ok(Self::from_parts(text, attachments))
     }
-}
-
-/// The text as it waits in queues, which count its length: much more than that it must not hold.
-fn kept(mut text: Vec<u8>) -> Bytes {
-    if text.capacity().saturating_sub(text.len()) > MOST_SPARE {
-        text.shrink_to_fit();
-    }
-    Bytes::from(text)
 }
 
 /// The engine's digit, the packet's digit and the namespace, with room for what comes behind.
@@ -253,6 +168,8 @@ fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::MOST_SPARE;
+    use bytes::Bytes;
 
     #[test]
     fn an_event_is_seen_as_its_receiver_gets_it() {

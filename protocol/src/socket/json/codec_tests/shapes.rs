@@ -1,7 +1,8 @@
 //! Every shape that serde knows, with serde_json as the oracle: as an argument, as a key, with bytes beside it.
 
-use super::*;
-use core::fmt::{self, Debug, Display};
+use crate::socket::json::codec_tests::*;
+use core::fmt;
+use core::fmt::{Debug, Display};
 use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Deserializer, Serializer};

@@ -1,9 +1,10 @@
 //! Making several arguments out of a tuple.
 
-use super::encode::{ArgsEncoder, EncodeError};
-use super::serialize::Compound;
+use crate::socket::json::encode::{ArgsEncoder, EncodeError};
+use crate::socket::json::serialize::Compound;
 use core::fmt::Display;
-use serde::ser::{self, Serialize, Serializer};
+use serde::ser;
+use serde::ser::{Serialize, Serializer};
 
 /// Spreads a tuple into arguments; `()` into none; anything else is one.
 pub(super) struct Spread<'a, 'm>(pub(super) &'a mut ArgsEncoder<'m>);
