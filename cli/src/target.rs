@@ -8,6 +8,7 @@ use sansocket_tokio::{Client, ClientSocket, ClientState, TransportKind};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+#[cfg(feature = "tls")]
 use tokio_rustls::rustls;
 
 /// The options of all subcommands that connect.
@@ -34,6 +35,7 @@ pub(crate) struct Target {
     #[arg(long = "transport", value_name = "NAME")]
     transports: Vec<Transport>,
     /// Certificates (PEM) to trust instead of the system's, for https and wss
+    #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
     /// Do not connect again when the connection is lost
@@ -103,6 +105,7 @@ impl Target {
         for (key, value) in &self.queries {
             builder = builder.query(key, value);
         }
+        #[cfg(feature = "tls")]
         if let Some(path) = &self.ca {
             builder = builder.tls(trusting(path)?);
         }
@@ -156,6 +159,7 @@ pub(crate) async fn leave(client: &Client, limit: Duration) -> Result<(), Failur
     closed.map_err(|_| Failure::failed("the server did not take in time what was to be sent"))
 }
 
+#[cfg(feature = "tls")]
 fn trusting(path: &str) -> Result<Arc<rustls::ClientConfig>, Failure> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
