@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// What is each adapter's own: its runtimes.
 const OWN: &[&str] = &["Tokio", "AsyncStd", "Smol"];
-/// The features that are about one runtime: who spawns here, and the hosts there are on tokio; or about no application.
-const OWN_FEATURES: &[&str] = &["async-std", "smol", "mount", "cli", "test-clock"];
+/// The features that are about one runtime: who spawns here, and the hosts there are on tokio.
+const OWN_FEATURES: &[&str] = &["async-std", "smol", "mount"];
 
 fn adapter(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder)

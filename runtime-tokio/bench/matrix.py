@@ -12,7 +12,7 @@ from harness import BASE, OURS, RESULTS, Server, available_cores, load, raise_op
 
 # name: (sioload arguments, gate: the most that ours/socketioxide may be in server CPU per message)
 SCENARIOS = {
-    "rtt1": ("--mode echo --conns 1 --depth 1 --size 64", 0.95),
+    "rtt1": ("--mode echo --conns 1 --depth 1 --size 64", 0.96),
     "echo50": ("--mode echo --conns 50 --depth 1 --size 64", 0.90),
     "echo50x16": ("--mode echo --conns 50 --depth 16 --size 64", 0.30),
     "echo4k": ("--mode echo --conns 50 --depth 4 --size 4096", 0.70),

@@ -28,7 +28,6 @@ mod dial;
 mod listener;
 mod runtime;
 mod server;
-mod timer;
 
 pub use runtime::Tokio;
 pub use server::{

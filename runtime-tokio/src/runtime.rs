@@ -1,17 +1,32 @@
 //! What tokio gives: its clock, its timers, its tasks, and its sockets.
 
-use crate::timer::TokioTimer;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use sansocket_runtime::raw_stream;
 use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
 
 /// The tokio runtime that the caller is in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokio;
+
+struct TokioTimer(Pin<Box<Sleep>>);
+
+impl Timer for TokioTimer {
+    fn reset(&mut self, deadline: Instant) {
+        self.0.as_mut().reset(deadline.into());
+    }
+
+    fn poll_elapsed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
 
 impl Runtime for Tokio {
     fn now(&self) -> Instant {
@@ -19,7 +34,7 @@ impl Runtime for Tokio {
     }
 
     fn timer(&self, deadline: Instant) -> Box<dyn Timer> {
-        Box::new(TokioTimer::new(deadline))
+        Box::new(TokioTimer(Box::pin(sleep_until(deadline.into()))))
     }
 
     fn spawn(&self, task: BoxFuture<()>) {

@@ -38,8 +38,6 @@ const ROUNDS_PER_POLL: usize = 8;
 const EVENTS_PER_ROUND: usize = 1024;
 /// WebSocket pings are answered while less than this waits to be written.
 const PONGS_BELOW: usize = 16 << 10;
-/// A timer that is armed for less than this is near.
-const SOON: Duration = Duration::from_secs(1);
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -465,21 +463,18 @@ impl Session {
             State::Open | State::Dead => None,
         });
         let Some(deadline) = linger.chain(deadline).min() else { return false };
-        // It would go off soon and in vain. Until then a runtime may set a timer of the kernel's for each message.
-        let now = self.now;
-        let is_vain = |armed: time::Instant| armed - now < SOON && deadline - armed >= SOON;
-        let waits = |armed: time::Instant| armed <= deadline && now < armed && !is_vain(armed);
+        let waits = |armed: time::Instant| armed <= deadline && self.now < armed;
         let same_task = self.armed_for.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
         if same_task && self.armed.is_some_and(waits) {
             return false;
         }
         self.armed_for = Some(context.waker().clone());
         let at = self.cell.clock().instant(deadline);
-        // One timer, hardly ever moved to a later time: one that fires too early costs less than moving it for
+        // One timer, moved only to an earlier time: one that fires too early costs less than moving it for
         // every message.
         let timer = match &mut self.timer {
             Some(timer) => {
-                if self.armed.is_none_or(|armed| deadline < armed || is_vain(armed)) {
+                if self.armed.is_none_or(|armed| deadline < armed) {
                     timer.reset(at);
                     self.armed = Some(deadline);
                 }

@@ -5,19 +5,19 @@ use crate::values::{self, Value, Values};
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// What `help` says.
+/// The text of `help`.
 pub(super) const HELP: &str = "\
 emit EVENT [ARG]...       emit an event
 call EVENT [ARG]...       emit an event, and show its acknowledgement
-ack NUMBER [ARG]...       acknowledge an event that wants it
-join NAMESPACE [AUTH]     join a namespace too, and use it; AUTH is a JSON object, or @FILE
-use NAMESPACE             emit into that namespace from now on
-leave [NAMESPACE]         leave the one in use, or another
+ack NUMBER [ARG]...       acknowledge an event that asks for it
+join NAMESPACE [AUTH]     join another namespace, and use it; AUTH is a JSON object, or @FILE
+use NAMESPACE             emit in that namespace from now on
+leave [NAMESPACE]         leave that namespace, or the one in use
 status                    show the namespaces, and whether they are connected
-wait EVENT                wait until that event comes, or has come and was not waited for
+wait EVENT                wait for that event, or take one that came before
 sleep SECS                wait
-quit                      leave all, and exit; so does Ctrl-D
-An ARG is JSON, or else a word that is taken as a string: 1  {\"a\": [true]}  \"two words\"  hello
+quit                      leave all namespaces, and exit; Ctrl-D does the same
+An ARG is JSON, or else a word that is sent as a string: 1  {\"a\": [true]}  \"two words\"  hello
 @FILE is a file as binary, @@text the string @text. Lines that begin with # are skipped.";
 
 /// The names of the commands.
@@ -40,7 +40,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// `None` if the line says nothing. With `raw`, all arguments are strings.
+    /// Reads a line. `None` if there is no command in it. With `raw`, all arguments are strings.
     pub(super) fn parse(line: &str, raw: bool) -> Result<Option<Self>, String> {
         let mut words = Words(line.trim());
         if words.0.is_empty() || words.0.starts_with('#') {
@@ -92,7 +92,7 @@ impl<'a> Words<'a> {
         (end > 0).then(|| self.take(end))
     }
 
-    /// JSON that has blanks in it, perhaps.
+    /// JSON, which may have blanks in it.
     fn json(&mut self) -> Result<&'a str, String> {
         let mut values = serde_json::Deserializer::from_str(self.0).into_iter::<&'a RawValue>();
         match values.next() {

@@ -20,31 +20,32 @@ use tokio::task::JoinSet;
 
 /// Measures round trips: emits an event again and again, and awaits each answer.
 ///
-/// The answer is the acknowledgement, or with --reply an event that the server emits back. With --rate, a round trip
-/// begins when it was due, also if the one before took too long. By websocket, unless --transport says otherwise.
+/// The answer is the acknowledgement, or with --reply an event that the server emits back. With --rate, a round trip is
+/// timed from when it was due, even if the one before took too long. The transport is websocket, unless --transport
+/// says otherwise.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
-    /// How many connections
+    /// Number of connections
     #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
-    /// How many round trips each connection has under way at once
+    /// Number of round trips that each connection has in flight at once
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     in_flight: u32,
-    /// Round trips per second, of all connections together [default: as many as there can be]
+    /// Round trips per second, of all connections together [default: as many as possible]
     #[arg(short, long, value_name = "N", value_parser = rate)]
     rate: Option<f64>,
-    /// How long to measure
+    /// Duration of the measurement
     #[arg(short, long, value_name = "SECS", default_value = "10", value_parser = seconds)]
     duration: Duration,
     /// Event to emit, which the server acknowledges
     #[arg(short, long, value_name = "NAME", default_value = "echo")]
     event: String,
-    /// Event by which the server answers, instead of acknowledging
+    /// Event with which the server answers, instead of an acknowledgement
     #[arg(long, value_name = "NAME")]
     reply: Option<String>,
-    /// How many bytes of argument each event has
+    /// Size of each event's argument
     #[arg(short, long, value_name = "BYTES", default_value_t = 32)]
     size: usize,
     /// Send the argument as binary
@@ -55,7 +56,7 @@ pub(crate) struct Options {
 fn rate(typed: &str) -> Result<f64, String> {
     match typed.parse() {
         Ok(rate) if (0.001..=1e9).contains(&rate) => Ok(rate),
-        _ => Err("must be a number of round trips per second, from 0.001".to_owned()),
+        _ => Err("must be a number of round trips per second, at least 0.001".to_owned()),
     }
 }
 
@@ -64,12 +65,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     block_on(&output, true, bench(options, &output))
 }
 
-/// One connection, and what it has seen.
+/// A connection with its measurements.
 struct Connection {
     client: Client,
     socket: ClientSocket,
     tally: Mutex<Tally>,
-    /// Those who wait for the server's event, in order.
+    /// The round trips that wait for the server's event, in order.
     waiting: Mutex<VecDeque<oneshot::Sender<()>>>,
     reply: bool,
 }
@@ -79,7 +80,7 @@ struct Tally {
     latencies: Histogram,
     last: Option<Instant>,
     failed: u64,
-    /// Why the first one failed.
+    /// The error of the first round trip that failed.
     error: Option<Failure>,
 }
 
@@ -107,7 +108,7 @@ async fn bench(options: &Options, output: &Arc<Output>) -> Result<(), Failure> {
     let interval = options.rate.map(|rate| Duration::from_secs_f64(lane_count as f64 / rate));
     for number in 0..lane_count {
         let at = number as usize % connections.len();
-        // Lanes take turns, so that the events are spread over the time.
+        // Lanes begin one after the other, so that the events are spread over the time.
         let first =
             interval.map_or(begun, |interval| begun + interval.mul_f64(number as f64 / lane_count as f64));
         let lane = Lane {
@@ -159,7 +160,7 @@ async fn bench(options: &Options, output: &Arc<Output>) -> Result<(), Failure> {
         connection.client.close();
     }
     for connection in &connections {
-        // Whether the server hears it is of no concern any more.
+        // All is measured: whether the server learns of the end does not matter.
         let _ = leave(&connection.client, Duration::from_secs(2)).await;
     }
     outcome?;
@@ -177,13 +178,13 @@ async fn bench(options: &Options, output: &Arc<Output>) -> Result<(), Failure> {
     }
 }
 
-/// Makes all connections, some at a time.
+/// Makes all connections, a limited number at a time.
 async fn connect(
     options: &Options,
     output: &Arc<Output>,
     connects: &mut Histogram,
 ) -> Result<Vec<Arc<Connection>>, Failure> {
-    /// More at once would measure the server's queue of connections.
+    /// With more, the server's queue of connections would be measured.
     const AT_ONCE: usize = 32;
     let websocket = [TransportKind::WebSocket];
     let mut connections = Vec::new();
@@ -209,7 +210,7 @@ async fn connect(
                 connection.socket.on(reply, move || {
                     let first =
                         answered.upgrade().and_then(|connection| lock(&connection.waiting).pop_front());
-                    // Nobody waits for one that came too late.
+                    // For an event that comes too late, no round trip is waiting.
                     let _ = first.map(|sender| sender.send(()));
                     std::future::ready(())
                 });
@@ -240,7 +241,7 @@ fn progress(output: &Output, duration: Duration) -> ProgressBar {
     }
 }
 
-/// One round trip after the other.
+/// A sequence of round trips, one after the other.
 struct Lane {
     connection: Arc<Connection>,
     payload: Arc<Payload>,
@@ -276,7 +277,7 @@ impl Lane {
                 Err(failure) => {
                     tally.failed += 1;
                     tally.error.get_or_insert(failure);
-                    // A connection that is lost is not measured any more, nor one whose answers stay away.
+                    // The connection is lost, or its server does not answer: there is nothing more to measure.
                     return;
                 }
             }
@@ -311,7 +312,7 @@ impl Lane {
     }
 }
 
-/// The table.
+/// Prints the table, or its JSON line.
 fn report(options: &Options, output: &Output, connects: &Histogram, total: &Tally, elapsed: Duration) {
     let seconds = elapsed.as_secs_f64();
     let per_second = if seconds > 0.0 { total.latencies.len() as f64 / seconds } else { 0.0 };

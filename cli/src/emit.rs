@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Emits one event, and exits when the server has it.
+/// Emits one event, and exits once the server has it.
 ///
 /// Each ARG is JSON, or else a string: `1`, `true`, `{"a":[1]}`, `hello`. `@FILE` sends the file as binary, and `@@text`
-/// the string `@text`. Options that look like arguments go behind `--`.
+/// the string `@text`. Arguments that look like options go after `--`.
 ///
-/// With --ack it awaits the acknowledgement, and prints each of its arguments as a line of JSON, binary as
+/// With --ack, awaits the acknowledgement and prints each of its arguments as a line of JSON, binary as
 /// `{"base64":"..."}`. Exits with 1 if the server refuses, cannot be reached, or does not acknowledge in time.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -23,13 +23,13 @@ pub(crate) struct Options {
     target: Target,
     /// Name of the event
     event: String,
-    /// Its arguments
+    /// Arguments of the event
     #[arg(value_name = "ARG", allow_negative_numbers = true)]
     args: Vec<String>,
-    /// Await the acknowledgement, and print it
+    /// Await the acknowledgement and print it
     #[arg(long)]
     ack: bool,
-    /// Take all arguments as strings
+    /// Send all arguments as strings
     #[arg(long)]
     raw: bool,
 }

@@ -1,8 +1,8 @@
 //! The command-line tool `sansocket`: see `sansocket help`.
 //!
-//! One file for each subcommand. It has a type `Options` (its arguments, by clap's derive) and a function `run` that
-//! takes them and says how it went by an [`ExitCode`]: 0, or 1 if what was asked for did not work. Wrong usage is 2,
-//! which clap sees to; an interrupt is 130.
+//! Each subcommand has a file of its own, with a type `Options` (its arguments, by clap's derive) and a function `run`
+//! that takes them and returns an [`ExitCode`]: 0, 1 if the work failed, 2 for wrong usage (most of which clap finds
+//! before), 130 after an interrupt.
 #![forbid(unsafe_code)]
 
 mod bench;

@@ -1,4 +1,4 @@
-//! Received values as text. What a server sends never reaches the terminal as control characters, nor breaks a line.
+//! Received values as text. Nothing that a server sends reaches the terminal as a control character, or breaks a line.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sansocket_tokio::Args;
 use std::fmt::Write as _;
 
-/// How many bytes of binary are shown.
+/// The number of bytes of binary data that are shown.
 const SHOWN: usize = 16;
 
 /// Arguments for people: JSON, binary as `<3 bytes: 010203>`.
@@ -51,7 +51,7 @@ pub(crate) fn compact(json: &str) -> String {
     let mut string = InString::default();
     for char in json.chars() {
         if is_control(char) && string.is_inside {
-            // Below U+0020 none can be in a string, and all that JSON escapes so is of four digits.
+            // No string of JSON has those below U+0020, and for the others four digits are enough.
             let _ = write!(out, "\\u{:04x}", u32::from(char));
         } else if string.is_inside || !char.is_whitespace() {
             out.push(char);
@@ -62,7 +62,7 @@ pub(crate) fn compact(json: &str) -> String {
 }
 
 fn is_control(char: char) -> bool {
-    // Also those that turn the direction of a line around, or end it.
+    // Characters that reverse the direction of a line, or end it, count as well.
     char.is_control() || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -102,7 +102,7 @@ fn one(args: &Args, position: usize, binary: Binary<'_>) -> String {
     out
 }
 
-/// The attachment whose placeholder the compact JSON begins with, and what is behind it.
+/// The attachment whose placeholder stands at the beginning of the compact JSON, and the rest after it.
 fn placeholder<'a, 'b>(json: &'a str, attachments: &'b [Bytes]) -> Option<(&'b Bytes, &'a str)> {
     const ORDERS: [(&str, &str); 2] =
         [(r#"{"_placeholder":true,"num":"#, "}"), (r#"{"num":"#, r#","_placeholder":true}"#)];
@@ -114,7 +114,7 @@ fn placeholder<'a, 'b>(json: &'a str, attachments: &'b [Bytes]) -> Option<(&'b B
     })
 }
 
-/// Whether a place in JSON text is inside of a string.
+/// A scanner of JSON that knows whether it is inside a string.
 #[derive(Default)]
 struct InString {
     is_inside: bool,

@@ -25,24 +25,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How many events that want an acknowledgement can be answered; older ones are let go.
+/// The largest number of events whose acknowledgement can still be sent; older ones are forgotten.
 const MAX_UNANSWERED: usize = 64;
-/// How many names of events are counted for `wait`.
+/// The largest number of event names that are counted for `wait`.
 const MAX_COUNTED: usize = 1000;
 
-/// Opens a session: prints events, takes commands.
+/// Opens a session: prints events and takes commands.
 ///
-/// On a terminal, commands are edited, with history and completion; `help` lists them. From a pipe they are run one
-/// after the other, each `call` until it is answered, up to the end of the pipe. Then the exit code is 1 if any of them
+/// On a terminal, commands are edited with history and completion; `help` lists them. From a pipe they run one after
+/// the other, each `call` until it is answered, up to the end of the pipe. The exit code is then 1 if any of them
 /// failed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
-    /// Take all arguments of events as strings
+    /// Send all arguments of events as strings
     #[arg(long)]
     raw: bool,
-    /// File of the history [default: sansocket/history in $XDG_STATE_HOME or ~/.local/state]
+    /// History file [default: sansocket/history in $XDG_STATE_HOME or ~/.local/state]
     #[arg(long, value_name = "FILE", conflicts_with = "no_history")]
     history: Option<PathBuf>,
     /// Keep no history. A line that begins with a blank is never kept
@@ -67,8 +67,8 @@ async fn connect(options: &Options, output: &Arc<Output>) -> Result<(), Failure>
     for socket in &sockets.all {
         desk.watch(socket);
     }
-    // Before the first await, that is, before anything listens for Ctrl-C: the editor puts itself in the place of
-    // whoever takes the signal, and who comes later takes it besides.
+    // Before the first await, and so before anything listens for Ctrl-C: the editor's signal handler replaces earlier
+    // ones, while a later one is called in addition.
     let is_edited = io::stdin().is_terminal() && io::stdout().is_terminal();
     let input = if is_edited {
         let history = if options.no_history { None } else { options.history.clone().or_else(history) };
@@ -76,7 +76,7 @@ async fn connect(options: &Options, output: &Arc<Output>) -> Result<(), Failure>
     } else {
         Input::pipe()
     };
-    // Refusals are told by what this returns.
+    // A refusal is reported through the error that this returns.
     or_interrupt(sockets.connect()).await?;
     desk.settle();
 
@@ -105,28 +105,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the handlers of events share with the commands.
+/// The state that event handlers share with commands.
 struct Desk {
     output: Arc<Output>,
     known: Arc<Known>,
     seen: Mutex<Seen>,
-    /// Something was added to `seen`.
+    /// Notified when something is added to `seen`.
     news: Notify,
 }
 
+/// The events that have come.
 #[derive(Default)]
 struct Seen {
-    /// How many events of a name came that nobody waited for yet.
+    /// For each name, the number of events that no `wait` has taken.
     events: BTreeMap<String, u64>,
-    /// Those that want an acknowledgement, by number.
+    /// The events that ask for an acknowledgement, by number.
     unanswered: VecDeque<(u64, Ack)>,
     last_number: u64,
-    /// The first connections are made, and failures of others are told here.
+    /// Whether failures to connect are printed: while a command connects, it reports its own.
     settled: bool,
 }
 
 impl Desk {
-    /// Prints what comes in a namespace.
+    /// Prints the events and the changes of a namespace.
     fn watch(self: &Arc<Self>, socket: &ClientSocket) {
         Known::learn(&self.known.namespaces, socket.name());
         let desk = self.clone();
@@ -196,7 +197,7 @@ impl Desk {
         );
     }
 
-    /// Takes one event of that name, once there is one.
+    /// Waits for an event of that name, and takes it.
     async fn wait(&self, event: &str) {
         loop {
             if let Some(count) = lock(&self.seen).events.get_mut(event).filter(|count| **count > 0) {
@@ -227,7 +228,7 @@ impl Desk {
     }
 }
 
-/// The session: the commands, one after the other.
+/// The session, which runs the commands one after the other.
 struct Session<'a> {
     options: &'a Options,
     client: Client,
@@ -249,7 +250,7 @@ impl Session<'_> {
                     Typed::Interrupt => return Err(Failure::Interrupted),
                     Typed::Failed(message) => return Err(Failure::failed(message)),
                 },
-                // The one who edits is told of it by the editor, once the terminal is as it was.
+                // On a terminal the editor reports it, once it has restored the terminal.
                 failure = interrupt(), if !self.is_edited => return Err(failure),
             };
             let command = match Command::parse(&line, self.options.raw) {
@@ -324,12 +325,12 @@ impl Session<'_> {
                 self.desk.output.line(command::HELP.to_owned());
                 Ok(())
             }
-            // The loop has seen to it.
+            // `run` handles it.
             Command::Quit => Ok(()),
         }
     }
 
-    /// Whoever edits goes on at once; a script waits for the answer.
+    /// On a terminal the next command can be typed at once; a script waits for the answer.
     async fn call(&self, event: String, args: &Values) -> Result<(), Failure> {
         let begun = Instant::now();
         let answer = self.current.emit_with_ack(&event, args, self.options.target.timeout);
@@ -362,7 +363,7 @@ impl Session<'_> {
         if let Some(auth) = auth {
             socket.auth(auth).map_err(Failure::failed)?;
         }
-        // Whether it is refused is told once, here.
+        // A refusal is reported once, through the error that this returns.
         lock(&self.desk.seen).settled = false;
         let joined = socket.connect().await;
         self.desk.settle();

@@ -1,4 +1,4 @@
-//! Where the commands of a session come from: a line that is edited on the terminal, or a pipe.
+//! The source of a session's commands: a line that is edited on the terminal, or a pipe.
 
 use super::command;
 use crate::output::Output;
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc as blocking};
 use tokio::sync::mpsc;
 
-/// How many names are kept for completion: a server that makes up ever new ones does not fill the memory.
+/// The largest number of names that are kept for completion: a server that makes up ever new ones does not fill the memory.
 const MAX_NAMES: usize = 1000;
 
-/// What the user did.
+/// An action of the user.
 #[derive(Debug)]
 pub(super) enum Typed {
     Line(String),
@@ -30,7 +30,7 @@ pub(super) enum Typed {
     Failed(String),
 }
 
-/// The names that are completed, and the prompt: what the session tells the one who edits.
+/// The names for completion, and the prompt: the session sets them, the editor uses them.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) events: Mutex<BTreeSet<String>>,
@@ -51,7 +51,7 @@ impl Known {
     }
 }
 
-/// Lines, one at a time: the next is read once [`Input::next`] is called again.
+/// The lines of a session, one at a time: the next is read once [`Input::next`] is called again.
 pub(super) struct Input {
     typed: mpsc::Receiver<Typed>,
     ask: blocking::Sender<()>,
@@ -59,7 +59,7 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// From stdin as it is.
+    /// Lines from stdin as it is.
     pub(super) fn pipe() -> Self {
         Self::spawn(|typed, asked| {
             let mut stdin = io::stdin().lock();
@@ -77,7 +77,7 @@ impl Input {
         })
     }
 
-    /// From a line that is edited. What is printed meanwhile goes above it.
+    /// Lines that are edited on the terminal. Whatever is printed meanwhile goes above them.
     pub(super) fn edited(
         output: Arc<Output>,
         known: Arc<Known>,
@@ -95,7 +95,7 @@ impl Input {
             files: FilenameCompleter::new(),
         }));
         if let Some(history) = &history {
-            // There is none at the first time.
+            // The first time there is no such file.
             let _ = editor.load_history(history);
         }
         Ok(Self::spawn(move |typed, asked| {
@@ -127,12 +127,13 @@ impl Input {
     fn spawn(read: impl FnOnce(mpsc::Sender<Typed>, blocking::Receiver<()>) + Send + 'static) -> Self {
         let (sender, typed) = mpsc::channel(1);
         let (ask, asked) = blocking::channel();
-        // No task of the runtime: nothing waits for it at the end.
+        // Not a task of the runtime, which would wait for it at the end.
         std::thread::spawn(move || read(sender, asked));
         Self { typed, ask, asked: false }
     }
 
-    /// The next line. The terminal is as it was whenever no line is read. May be dropped and called again.
+    /// Reads the next line. Between two lines the terminal is as it was. The future may be dropped, and this be called
+    /// again.
     pub(super) async fn next(&mut self) -> Typed {
         if !self.asked {
             // If the thread is gone, so is the other channel.
@@ -145,7 +146,7 @@ impl Input {
     }
 }
 
-/// Writes the history down. One that cannot be kept is no reason to stop.
+/// Saves the history. A failure to do so is no reason to stop.
 fn keep(editor: &mut Editor<Assistant, FileHistory>, history: &Path) {
     if let Some(folder) = history.parent() {
         let _ = std::fs::create_dir_all(folder);
@@ -153,7 +154,7 @@ fn keep(editor: &mut Editor<Assistant, FileHistory>, history: &Path) {
     let _ = editor.append_history(history);
 }
 
-/// Completes what is typed.
+/// The completion of names and files.
 struct Assistant {
     known: Arc<Known>,
     output: Arc<Output>,
@@ -196,7 +197,7 @@ impl Hinter for Assistant {
 }
 
 impl Highlighter for Assistant {
-    /// It colours nothing, but learns what is on the terminal.
+    /// Colours nothing, but passes on the edited line.
     fn highlight<'l>(&self, line: &'l str, at: usize) -> Cow<'l, str> {
         self.output.edit_on(line, at);
         Cow::Borrowed(line)

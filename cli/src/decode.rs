@@ -12,24 +12,24 @@ use std::process::ExitCode;
 
 /// Explains packets read from stdin, and says where a malformed one breaks.
 ///
-/// Each line is an Engine.IO packet as WebSocket messages and polling bodies have it: `42["hi"]`, or `b` and base64 for
-/// a binary one. Empty lines are skipped. Exits with 1 if any packet was malformed.
+/// Each line is an Engine.IO packet as it stands in a WebSocket message or in a polling body: `42["hi"]`, or `b` and
+/// base64 for a binary one. Empty lines are skipped. Exits with 1 if any packet was malformed.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Stdin is one body of long-polling: packets with the byte 0x1E between them
+    /// Read stdin as one body of long-polling: packets with the byte 0x1E between them
     #[arg(long, conflicts_with = "hex")]
     body: bool,
-    /// Each line is a WebSocket message in hexadecimal: of text, or of an attachment where one is due. `text:` or
-    /// `binary:` before it says which. Blanks are ignored
+    /// Read each line as a WebSocket message in hexadecimal: binary where an attachment is due, and text elsewhere,
+    /// unless `text:` or `binary:` before it says otherwise. Blanks are ignored
     #[arg(long)]
     hex: bool,
-    /// Plain Engine.IO: do not look for Socket.IO packets in the messages
+    /// Plain Engine.IO: do not read messages as Socket.IO packets
     #[arg(long)]
     engine: bool,
-    /// How many attachments a packet may announce
+    /// Largest number of attachments that a packet may announce
     #[arg(long, value_name = "N", default_value_t = 10)]
     max_attachments: usize,
-    /// One JSON object a line, for scripts
+    /// Print one JSON object a line, for scripts
     #[arg(long)]
     json: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     match decode(options, io::stdin().lock(), BufWriter::new(io::stdout().lock())) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        // Who reads has seen enough, as `head` has.
+        // The reader wants no more, as `head` does after its lines.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sansocket decode: {error}");
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Explains all packets. Whether all of them were well-formed.
+/// Explains all packets. Returns whether all of them were well-formed.
 fn decode(options: &Options, input: impl Read, mut output: impl Write) -> io::Result<bool> {
     let mut explainer = Explainer::new(options.max_attachments, options.engine);
     let mut well = true;
@@ -62,7 +62,7 @@ fn decode(options: &Options, input: impl Read, mut output: impl Write) -> io::Re
     if options.body {
         let mut body = Vec::new();
         BufReader::new(input).read_to_end(&mut body)?;
-        // `echo` and editors end a file by a line feed, which no body ends with.
+        // `echo` and editors end a file with a line feed, and no body ends with one.
         let body = body.strip_suffix(b"\n").unwrap_or(&body);
         for (i, packet) in body.split(|byte| *byte == 0x1e).enumerate() {
             write(explainer.text(i + 1, Bytes::copy_from_slice(packet)))?;

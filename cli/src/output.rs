@@ -1,4 +1,4 @@
-//! What the tool prints: lines for people, in colour on a terminal, or JSON lines for scripts.
+//! The tool's output: lines for people, in colour on a terminal, or JSON lines for scripts.
 
 use jiff::{Timestamp, ZonedDateTime};
 use std::fmt::{Display, Write as _};
@@ -7,9 +7,9 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use unicode_width::UnicodeWidthStr as _;
 
-/// Where lines go. Shared by handlers and commands: each line is written whole.
+/// The printer of all lines, shared by handlers and commands: each line is written whole.
 pub(crate) struct Output {
-    /// How the subcommand is called.
+    /// The name of the subcommand.
     name: &'static str,
     json: bool,
     colour: bool,
@@ -23,13 +23,13 @@ pub(crate) struct Output {
 struct Edited {
     prompt: String,
     line: String,
-    /// Where the cursor is, in bytes of the line.
+    /// The place of the cursor, in bytes of the line.
     at: usize,
     columns: usize,
 }
 
 impl Edited {
-    /// What prints text above the line, and shows the line again.
+    /// The characters that print text above the line, and show the line again.
     fn above(&self, text: &str) -> String {
         let cursor = self.prompt.width() + self.line.get(..self.at).unwrap_or(&self.line).width();
         let end = self.prompt.width() + self.line.width();
@@ -53,7 +53,7 @@ impl Edited {
     }
 }
 
-/// How something is coloured on a terminal.
+/// A colour or weight of text on a terminal.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Colour {
     Dim,
@@ -76,13 +76,13 @@ impl Output {
         self.json
     }
 
-    /// A line is being edited from now on, on a terminal of that width.
+    /// Notes that a line is being edited from now on, on a terminal of that width.
     pub(crate) fn edit(&self, prompt: &str, columns: usize) {
         let prompt = prompt.to_owned();
         *self.lock() = Some(Edited { prompt, line: String::new(), at: 0, columns: columns.max(1) });
     }
 
-    /// What the line is that is edited, and where the cursor.
+    /// Notes the line that is being edited, and the place of the cursor.
     pub(crate) fn edit_on(&self, line: &str, at: usize) {
         if let Some(edited) = &mut *self.lock() {
             line.clone_into(&mut edited.line);
@@ -90,7 +90,7 @@ impl Output {
         }
     }
 
-    /// No line is edited any more.
+    /// Notes that no line is being edited any more.
     pub(crate) fn edit_over(&self) {
         *self.lock() = None;
     }
@@ -99,7 +99,7 @@ impl Output {
         self.edited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a line that was asked for.
+    /// Prints a line of results.
     pub(crate) fn line(&self, mut line: String) {
         // Held until it is printed, so that lines do not overtake each other.
         let edited = self.lock();
@@ -109,7 +109,7 @@ impl Output {
         }
         let mut stdout = io::stdout().lock();
         if let Err(error) = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
-            // Who reads has seen enough, as `head` has; and where nothing can be written nothing can be said.
+            // The reader wants no more, as `head` does after its lines. Any other error cannot be reported anywhere.
             process::exit(i32::from(error.kind() != ErrorKind::BrokenPipe));
         }
     }
@@ -126,11 +126,11 @@ impl Output {
         if is_edited {
             return self.line(line);
         }
-        // Nobody can be told that stderr is gone.
+        // There is no place to report that stderr is gone.
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
-    /// Prints what went wrong, on stderr.
+    /// Prints an error, on stderr.
     pub(crate) fn complain(&self, message: &str) {
         let message = format!("sansocket {}: {}", self.name, crate::show::printable(message));
         let is_edited = self.lock().is_some();
@@ -156,7 +156,7 @@ impl Output {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// The time of day and the namespace, with which lines for people begin.
+    /// The beginning of lines for people: the time of day and the namespace.
     pub(crate) fn head(&self, namespace: &str) -> String {
         let time = ZonedDateTime::now().strftime("%H:%M:%S%.3f").to_string();
         let namespace = self.paint(Colour::Cyan, crate::show::printable(namespace));
@@ -168,7 +168,7 @@ impl Output {
 pub(crate) struct Line(String);
 
 impl Line {
-    /// A line of that type, with the time of now (UTC).
+    /// Begins a line of that type, with the current time (UTC).
     pub(crate) fn new(kind: &str) -> Self {
         let time = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
         Self("{".to_owned()).string("type", kind).string("time", &time)
@@ -177,11 +177,11 @@ impl Line {
     /// Adds a string.
     pub(crate) fn string(self, key: &str, value: &str) -> Self {
         let json = serde_json::Value::from(value).to_string();
-        // U+0085 and its like are legal in JSON, and end a line for some.
+        // U+0085 and its like are legal in JSON, but some programs end a line there.
         self.raw(key, crate::show::compact(&json))
     }
 
-    /// Adds anything whose JSON is how it prints.
+    /// Adds a value that prints as JSON.
     pub(crate) fn raw(mut self, key: &str, json: impl Display) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');
@@ -191,6 +191,7 @@ impl Line {
         self
     }
 
+    /// Ends the line.
     pub(crate) fn end(mut self) -> String {
         self.0.push('}');
         self.0

@@ -12,24 +12,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Prints the events of the server until it is interrupted.
+/// Prints the server's events until it is interrupted.
 ///
-/// Binary is printed as `<12 bytes: 0102…>`, and with --json as `{"base64":"..."}`. When the connection is lost it
-/// connects again.
+/// Binary is printed as `<12 bytes: 0102…>`, and with --json as `{"base64":"..."}`. When the connection is lost,
+/// it reconnects.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
-    /// Exit after so many events
+    /// Exit after this number of events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// Exit after so long: with 0, or with 1 if --count were not reached
+    /// Exit after this time: with 0, or with 1 if there is a --count and it was not reached
     #[arg(long = "for", value_name = "SECS", value_parser = seconds)]
     duration: Option<Duration>,
-    /// Print this event only; may be given several times
+    /// Print only events of this name; may be given several times
     #[arg(short, long = "event", value_name = "NAME")]
     events: Vec<String>,
-    /// Acknowledge events that want it, with this argument; may be given several times
+    /// Argument with which to acknowledge events that ask for it; may be given several times
     #[arg(long = "answer", value_name = "ARG", allow_negative_numbers = true)]
     answers: Vec<String>,
 }
@@ -44,7 +44,7 @@ async fn listen(options: &Options, output: &Arc<Output>) -> Result<(), Failure> 
     let answer = (!options.answers.is_empty()).then_some(answer);
     let sockets = options.target.client(output)?;
     let client = &sockets.client;
-    // What comes before all of them are connected waits in there.
+    // These queues keep the events that come before all sockets are connected.
     let each: Vec<_> = sockets.all.iter().map(|socket| (socket.clone(), socket.events())).collect();
     or_interrupt(sockets.connect()).await?;
     let (sender, mut events) = mpsc::channel(1);
@@ -95,7 +95,7 @@ async fn listen(options: &Options, output: &Arc<Output>) -> Result<(), Failure> 
             break Ok(());
         }
     };
-    // Whether the server hears it is of no concern any more.
+    // All is printed: whether the server learns of the end does not matter.
     let _ = leave(client, Duration::from_secs(2)).await;
     outcome
 }

@@ -1,16 +1,20 @@
 //! The command-line tool, run as scripts run it, against our own server.
 
 use bytes::Bytes;
-use sansocket_tokio::{Ack, Args, Auth, Data, Handshake, Listener, Refusal, Server, Socket};
+use sansocket_tokio::{Ack, Args, Auth, Data, Handshake, Refusal, Server, Socket};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+#[cfg(feature = "tls")]
+use {
+    sansocket_tokio::Listener,
+    std::sync::Arc,
+    tokio_rustls::rustls::ServerConfig,
+    tokio_rustls::rustls::crypto::ring::default_provider,
+    tokio_rustls::rustls::pki_types::pem::PemObject as _,
+    tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer},
+};
 
 /// What the tool said, and how it ended.
 #[derive(Debug)]
@@ -387,6 +391,7 @@ async fn an_interrupt_is_exit_code_130() {
     }
 }
 
+#[cfg(feature = "tls")]
 #[tokio::test]
 async fn https_is_trusted_by_the_given_certificates_and_not_without_them() {
     let (io, _) = serve().await;

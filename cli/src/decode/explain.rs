@@ -1,4 +1,4 @@
-//! What a packet says, as data. Knows nothing of files and terminals.
+//! The explanation of a packet, as data: nothing here touches files or terminals.
 
 use super::locate::{self, Break};
 use bytes::Bytes;
@@ -8,26 +8,26 @@ use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::socket::Reassembly;
 use sansocket_protocol::socket::{Packet, PacketError, PacketType};
 
-/// What is known about one packet.
+/// The explanation of one packet.
 #[derive(Debug)]
 pub(crate) struct Explanation {
     /// The line, or the place in the body, counted from 1.
     pub(crate) number: usize,
-    /// The packet as it was read; of one in hexadecimal, what that stands for.
+    /// The packet as it was read, or the bytes for which its hexadecimal digits stand.
     pub(crate) packet: Bytes,
     /// The Engine.IO type, if that much could be read.
     pub(crate) engine: Option<&'static str>,
-    /// What follows an Engine.IO type other than a message, `probe` for example.
+    /// The data of an Engine.IO packet that is no message, `probe` for example.
     pub(crate) data: Option<String>,
     /// The Socket.IO packet in it.
     pub(crate) socket: Option<SocketPart>,
     /// The bytes of a binary message.
     pub(crate) binary: Option<Bytes>,
-    /// What it is one of, if it is an attachment.
+    /// Its place among the attachments of a packet, if it is one.
     pub(crate) attachment: Option<Attachment>,
-    /// What else there is to say.
+    /// The meaning of the packet, in words.
     pub(crate) note: Option<String>,
-    /// Where it breaks, if it is malformed.
+    /// The error, if it is malformed.
     pub(crate) error: Option<Malformed>,
 }
 
@@ -43,31 +43,31 @@ pub(crate) struct SocketPart {
     pub(crate) args: Vec<String>,
     /// The payload of another packet, as JSON.
     pub(crate) data: Option<String>,
-    /// How many attachments follow.
+    /// The number of attachments that follow.
     pub(crate) attachments: usize,
 }
 
-/// Which attachment of which packet.
+/// The place of an attachment among those of its packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attachment {
     /// The number of the packet that announced it.
     pub(crate) of: usize,
-    /// Which one, counted from 1.
+    /// Its place, counted from 1.
     pub(crate) index: usize,
-    /// How many that packet announced.
+    /// The number of attachments that the packet announced.
     pub(crate) announced: usize,
 }
 
-/// How a packet is malformed.
+/// The error in a malformed packet.
 #[derive(Debug)]
 pub(crate) struct Malformed {
-    /// What is wrong.
+    /// The error in words.
     pub(crate) message: String,
-    /// Where in the packet, if it is about a place in it, and what belongs there.
+    /// The place of the error, if it has one in the packet, and what belongs there.
     pub(crate) at: Option<Break>,
 }
 
-/// Explains the packets of one side of a connection, one after the other.
+/// An explainer of the packets that one side of a connection sends, one after the other.
 #[derive(Debug)]
 pub(crate) struct Explainer {
     max_attachments: usize,
@@ -82,7 +82,7 @@ impl Explainer {
         Self { max_attachments, engine_only, reassembly: Reassembly::new(), due: None }
     }
 
-    /// A packet as text, binary ones in base64.
+    /// Explains a packet given as text; a binary one is in base64.
     pub(crate) fn text(&mut self, number: usize, packet: Bytes) -> Explanation {
         let mut explanation = Explanation::new(number, packet.clone());
         if let Err(error) = std::str::from_utf8(&packet) {
@@ -97,16 +97,18 @@ impl Explainer {
             Ok(EnginePacket::Open(json)) => explanation.open(&json),
             Ok(EnginePacket::Close) => explanation.control("close", &packet, "ends the session"),
             Ok(EnginePacket::Ping(data)) if data == "probe" => {
-                explanation.control("ping", &packet, "the client tries a WebSocket for its session");
+                explanation.control("ping", &packet, "the client probes a WebSocket for its session");
             }
             Ok(EnginePacket::Ping(_)) => explanation.control("ping", &packet, "the server's heartbeat"),
             Ok(EnginePacket::Pong(data)) if data == "probe" => {
-                explanation.control("pong", &packet, "the WebSocket works, the client may move there");
+                explanation.control("pong", &packet, "the WebSocket works: the client may upgrade to it");
             }
             Ok(EnginePacket::Pong(_)) => {
                 explanation.control("pong", &packet, "the client's answer to a ping")
             }
-            Ok(EnginePacket::Upgrade) => explanation.control("upgrade", &packet, "the client has moved here"),
+            Ok(EnginePacket::Upgrade) => {
+                explanation.control("upgrade", &packet, "the client has upgraded to this WebSocket")
+            }
             Ok(EnginePacket::Message(WireMessage::Binary(data))) => self.attach(&mut explanation, data),
             Ok(EnginePacket::Message(WireMessage::Text(text))) => {
                 explanation.engine = Some("message");
@@ -117,12 +119,12 @@ impl Explainer {
                 }
             }
             // `Noop`, and there are no others.
-            Ok(_) => explanation.control("noop", &packet, "releases a poll, and says nothing"),
+            Ok(_) => explanation.control("noop", &packet, "ends a poll, and carries no message"),
         }
         explanation
     }
 
-    /// A packet in hexadecimal.
+    /// Explains a packet given in hexadecimal.
     pub(crate) fn hex(&mut self, number: usize, line: &[u8]) -> Explanation {
         let (digits, is_binary) = if let Some(rest) = line.strip_prefix(b"text:") {
             (rest, false)
@@ -140,7 +142,7 @@ impl Explainer {
                 None => {
                     let mut explanation = Explanation::new(number, Bytes::copy_from_slice(line));
                     let at = line.len() - digits.len() + i;
-                    explanation.malformed("that is not hexadecimal", at, "a digit, 0 to 9 or a to f");
+                    explanation.malformed("not a hexadecimal digit", at, "a digit, 0 to 9 or a to f");
                     return explanation;
                 }
             };
@@ -164,7 +166,7 @@ impl Explainer {
         }
     }
 
-    /// What is still missing at the end.
+    /// The error at the end of the packets, if attachments are still missing.
     pub(crate) fn finish(&mut self) -> Option<Explanation> {
         let due = self.due.take()?;
         let mut explanation = Explanation::new(due.of, Bytes::new());
@@ -175,7 +177,7 @@ impl Explainer {
     }
 
     fn socket(&mut self, explanation: &mut Explanation, text: Bytes) {
-        // Behind the Engine.IO type.
+        // The Engine.IO type stands before it.
         let offset = explanation.packet.len() - text.len();
         let packet = match Packet::decode(text.clone(), self.max_attachments) {
             Ok(packet) => packet,
@@ -183,12 +185,12 @@ impl Explainer {
                 let mut at = locate::socket(&text, &error);
                 at.offset += offset;
                 let message = match &error {
-                    // The place and what belongs there are told anyway.
+                    // The place, and what belongs there, are shown beside it.
                     PacketError::InvalidPayload { kind, .. } => format!("invalid {kind} payload"),
                     error => error.to_string(),
                 };
                 explanation.error = Some(Malformed { message, at: Some(at) });
-                // A connection would end here, and with it what it waited for.
+                // A connection would end here, so no attachment is due any more.
                 self.reassembly = Reassembly::new();
                 self.due = None;
                 return;
@@ -215,7 +217,7 @@ impl Explainer {
         explanation.note = part.note();
         explanation.socket = Some(part);
         self.due = None;
-        // Attachments are counted, not kept: any size will do.
+        // Attachments are counted and not kept, so any size will do.
         if let Err(error) = self.reassembly.start(packet, usize::MAX) {
             explanation.error = Some(Malformed { message: error.to_string(), at: None });
         } else if announced > 0 {
@@ -275,7 +277,7 @@ impl Explanation {
         match OpenPacket::parse(json) {
             Ok(handshake) => {
                 self.note = Some(format!(
-                    "the server opens session {}: a ping each {:?}, given up {:?} later{}",
+                    "the server opens session {}: a ping every {:?}, {:?} to answer it{}",
                     handshake.sid,
                     handshake.ping_interval,
                     handshake.ping_timeout,
@@ -295,13 +297,13 @@ impl SocketPart {
     fn note(&self) -> Option<String> {
         let note = match (self.kind, self.id) {
             (PacketType::Connect, _) if self.data.as_deref().is_some_and(|data| data.contains("\"sid\"")) => {
-                "the server lets the client in".to_owned()
+                "the server accepts the client".to_owned()
             }
-            (PacketType::Connect, _) => "the client asks to join".to_owned(),
-            (PacketType::Disconnect, _) => "one side leaves the namespace, and the session stays".to_owned(),
-            (PacketType::ConnectError, _) => "the server does not let the client in".to_owned(),
+            (PacketType::Connect, _) => "the client asks to join the namespace".to_owned(),
+            (PacketType::Disconnect, _) => "one side leaves the namespace; the session goes on".to_owned(),
+            (PacketType::ConnectError, _) => "the server refuses the client".to_owned(),
             (PacketType::Event | PacketType::BinaryEvent, _) if self.event.is_none() => {
-                "legal, but without a name it reaches nobody".to_owned()
+                "legal, but without a name it reaches no handler".to_owned()
             }
             (PacketType::Event | PacketType::BinaryEvent, Some(id)) => {
                 format!("wants the acknowledgement {id}")
@@ -309,7 +311,7 @@ impl SocketPart {
             (PacketType::Event | PacketType::BinaryEvent, None) => return None,
             (PacketType::Ack | PacketType::BinaryAck, Some(id)) => format!("answers the event with id {id}"),
             (PacketType::Ack | PacketType::BinaryAck, None) => {
-                "has no id, so it answers nothing and is ignored".to_owned()
+                "has no id: it answers no event and is ignored".to_owned()
             }
             _ => return None,
         };

@@ -1,4 +1,4 @@
-//! `sansocket decode`, the program: `cargo test -p sansocket-tokio --features cli --test decode`.
+//! `sansocket decode`, run as scripts run it.
 
 use serde_json::{Value, json};
 use std::io::Write;

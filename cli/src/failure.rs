@@ -1,4 +1,4 @@
-//! What goes wrong, as scripts see it: an exit code, and one line.
+//! Failures as scripts see them: an exit code and one line.
 
 use crate::output::{Line, Output};
 use sansocket_tokio::{AckError, ClientBuildError, ConnectError, EmitError};
@@ -7,15 +7,15 @@ use std::future::Future;
 use std::process::ExitCode;
 use tokio::sync::Notify;
 
-/// Why the tool ends without having done what it was asked for.
+/// The reason why the tool, or a command of a session, did not do its work.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The arguments make no sense: exit code 2.
+    /// Wrong usage: exit code 2.
     Usage(String),
     /// The server refused, could not be reached, or did not answer in time: exit code 1.
     Failed {
         message: String,
-        /// What the server sent beside its refusal, as JSON.
+        /// The data of the server's refusal, as JSON.
         data: Option<Box<RawValue>>,
     },
     /// Ctrl-C: exit code 130, as shells have it.
@@ -24,7 +24,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) fn failed(message: impl ToString) -> Self {
-        // It is one line, whatever is quoted in it.
+        // One line, whatever is quoted in it.
         let message = message.to_string().split(['\r', '\n']).collect::<Vec<_>>().join(" ");
         Self::Failed { message, data: None }
     }
@@ -43,7 +43,7 @@ impl Failure {
         failure
     }
 
-    /// Tells it: to people on stderr, and with `--json` also as a line on stdout.
+    /// Reports it on stderr, and with `--json` also as a line on stdout.
     pub(crate) fn tell(&self, output: &Output) {
         let (message, data) = match self {
             Self::Usage(message) => (message, None),
@@ -96,7 +96,7 @@ impl From<AckError> for Failure {
     }
 }
 
-/// Runs a subcommand to its exit code. With `parallel` on all cores.
+/// Runs a subcommand and returns its exit code. With `parallel`, on all cores.
 pub(crate) fn block_on(
     output: &Output,
     parallel: bool,
@@ -109,7 +109,7 @@ pub(crate) fn block_on(
     };
     let outcome = match builder.enable_all().build() {
         Ok(runtime) => runtime.block_on(async {
-            // One task from the beginning to the end: between two waits for it no signal is lost.
+            // One task listens from beginning to end, so no signal between two calls of `interrupt` is lost.
             tokio::spawn(async {
                 if tokio::signal::ctrl_c().await.is_ok() {
                     PRESSED.notify_one();
@@ -128,10 +128,10 @@ pub(crate) fn block_on(
     }
 }
 
-/// Whether the user has pressed Ctrl-C; once and for all.
+/// Notified when the user presses Ctrl-C, and from then on.
 static PRESSED: Notify = Notify::const_new();
 
-/// Comes when the user presses Ctrl-C, or has pressed it.
+/// Returns once the user presses Ctrl-C, and at once if that has happened.
 pub(crate) async fn interrupt() -> Failure {
     PRESSED.notified().await;
     PRESSED.notify_one();

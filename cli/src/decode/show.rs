@@ -1,16 +1,16 @@
-//! Explanations for people, and for scripts.
+//! Explanations as text for people, and as JSON for scripts.
 
 use super::explain::{Explanation, Malformed};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
-/// Characters of a malformed packet that are shown before the place where it breaks, and behind it.
+/// The number of characters that are shown before and after the place where a packet breaks.
 const CONTEXT: usize = 60;
-/// Bytes of a binary message that are shown.
+/// The number of bytes of a binary message that are shown.
 const PREVIEW: usize = 24;
 
-/// For people: a few lines a packet.
+/// Writes a few lines for each packet, for people.
 pub(crate) fn text(output: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     let margin = format!("{:>4}  ", explanation.number);
     let indent = " ".repeat(margin.len());
@@ -68,7 +68,7 @@ pub(crate) fn text(output: &mut impl Write, explanation: &Explanation) -> io::Re
     }
 }
 
-/// The packet, and a caret under the place where it breaks.
+/// Writes the packet, and a caret under the place where it breaks.
 fn broken(
     output: &mut impl Write,
     indent: &str,
@@ -97,7 +97,7 @@ fn broken(
     )
 }
 
-/// For scripts: one JSON object on a line. Absent members say nothing.
+/// Writes one JSON object on a line, for scripts. Members without a value are left out.
 pub(crate) fn json(output: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     // Arguments are written as they came: not every JSON text survives being read into a number and back.
     let mut members: Vec<(&str, String)> = Vec::new();
@@ -159,7 +159,7 @@ fn hex(data: &[u8]) -> String {
     data.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What a packet says must not give orders to a terminal.
+/// Replaces control characters: no packet may give orders to a terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|char| match char {

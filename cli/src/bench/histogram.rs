@@ -1,11 +1,11 @@
-//! Latencies, counted in little memory.
+//! A histogram of latencies that takes little memory.
 
 use std::time::Duration;
 
-/// Each power of two has so many steps: what is read out is at most 1/64 too large.
+/// The number of steps in each power of two: a value that is read out is at most 1/64 too large.
 const STEPS: u32 = 64;
 
-/// How often each latency was seen, in nanoseconds.
+/// A histogram of latencies, in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Histogram {
     counts: Vec<u64>,
@@ -35,17 +35,17 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// How many there are.
+    /// The number of latencies.
     pub(super) fn len(&self) -> u64 {
         self.total
     }
 
-    /// The largest one, exactly.
+    /// The largest latency, exactly.
     pub(super) fn max(&self) -> Duration {
         self.max
     }
 
-    /// What so many percent of them do not exceed.
+    /// The latency that this percentage of them does not exceed.
     pub(super) fn percentile(&self, percent: u64) -> Duration {
         let rank = (self.total * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -60,7 +60,7 @@ impl Histogram {
 }
 
 fn slot(nanos: u64) -> usize {
-    // Below STEPS each value has a slot of its own; above, the bits behind the first seven are left out.
+    // Below STEPS each value has a slot of its own; above, only the highest seven bits count.
     let shift = (u64::BITS - nanos.leading_zeros()).saturating_sub(STEPS.ilog2() + 1);
     // At most 58 * 64 + 127.
     (u64::from(shift * STEPS) + (nanos >> shift)) as usize

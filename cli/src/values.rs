@@ -15,8 +15,8 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// JSON, or else a string. `@file` is binary from a file, `@@text` the string `@text`. With `raw`, all is
-    /// a string.
+    /// Reads an argument: JSON, or else a string. `@file` is binary from a file, `@@text` the string `@text`. With
+    /// `raw`, everything is a string.
     pub(crate) fn parse(typed: &str, raw: bool) -> Result<Self, String> {
         if raw {
             return Ok(Self::Text(typed.to_owned()));
@@ -44,6 +44,7 @@ impl Value {
 pub(crate) struct Values(pub(crate) Vec<Value>);
 
 impl Values {
+    /// Reads all arguments, each as [`Value::parse`] does.
     pub(crate) fn parse(typed: &[String], raw: bool) -> Result<Self, String> {
         typed.iter().map(|typed| Value::parse(typed, raw)).collect::<Result<_, _>>().map(Self)
     }
@@ -59,7 +60,7 @@ impl ToArgs for Values {
     }
 }
 
-/// The `auth` of a namespace: a JSON object, or `@file` with one in it.
+/// Reads the `auth` of a namespace: a JSON object, or `@file` with one in it.
 pub(crate) fn auth(typed: &str) -> Result<Box<RawValue>, String> {
     let json = match typed.strip_prefix('@') {
         Some(path) => {

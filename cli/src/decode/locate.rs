@@ -1,4 +1,4 @@
-//! Where a malformed packet breaks, and what belongs there.
+//! The place where a malformed packet breaks, and what belongs there.
 
 use sansocket_protocol::engine::EnginePacketError;
 use sansocket_protocol::socket::PacketError;
@@ -7,9 +7,9 @@ use serde_json::Value;
 /// A place in a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Break {
-    /// In bytes from its beginning. It may be the end.
+    /// Bytes from the packet's beginning. May be its length.
     pub(crate) offset: usize,
-    /// What belongs there.
+    /// The words for what belongs there.
     pub(crate) expected: String,
 }
 
@@ -17,14 +17,14 @@ fn at(offset: usize, expected: impl Into<String>) -> Break {
     Break { offset, expected: expected.into() }
 }
 
-/// Where the Engine.IO layer of a packet breaks.
+/// Finds the place where the Engine.IO layer of a packet breaks.
 pub(crate) fn engine(packet: &[u8], error: EnginePacketError) -> Break {
     match error {
         EnginePacketError::Base64 => {
             let data = packet.get(1..).unwrap_or_default();
             let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
             let good = data.iter().take_while(|byte| is_base64(byte)).count();
-            // Padding may follow, and nothing behind it. Of a group of four, one alone is no byte.
+            // Padding may follow, and nothing after it. A last group of a single character is no byte.
             let padding = data[good..].iter().take_while(|byte| **byte == b'=').count();
             let end = good + padding;
             if end < data.len() {
@@ -37,14 +37,14 @@ pub(crate) fn engine(packet: &[u8], error: EnginePacketError) -> Break {
     }
 }
 
-/// Where a handshake breaks.
+/// Finds the place where a handshake breaks.
 pub(crate) fn handshake(json: &[u8]) -> Break {
     match serde_json::from_slice::<Value>(json) {
         Err(error) => {
             let line = json.split(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
             let start: usize = line.map(|line| line.len() + 1).sum();
             let offset = (start + error.column().saturating_sub(1)).min(json.len());
-            // Its words end with the place, which is told already.
+            // Its words end with the place, which is shown anyway.
             let words = error.to_string();
             let words = words.split(" at line ").next().unwrap_or_default();
             at(if error.is_eof() { json.len() } else { offset }, format!("JSON: {words}"))
@@ -53,7 +53,7 @@ pub(crate) fn handshake(json: &[u8]) -> Break {
     }
 }
 
-/// Where the text of a Socket.IO packet breaks.
+/// Finds the place where the text of a Socket.IO packet breaks.
 pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
     let header = Header::of(text);
     match error {
@@ -72,7 +72,7 @@ pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
         PacketError::TooManyAttachments { max } => at(1, format!("at most {max} attachments")),
         PacketError::IdOverflow => at(header.id, "an id that fits 64 bits"),
         PacketError::InvalidPayload { at: offset, reason, .. } => {
-            // All reasons but that of a name begin so.
+            // All reasons begin with this, except the one about the event's name.
             at(*offset, reason.strip_prefix("expected ").unwrap_or("the event's name, a string or a number"))
         }
         PacketError::ReservedEvent(_) => {
@@ -88,7 +88,7 @@ pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
     }
 }
 
-/// Where the parts of a packet begin that get as far.
+/// The offsets at which id and payload begin, in a packet that may be too short for them.
 struct Header {
     id: usize,
     data: usize,
@@ -112,7 +112,7 @@ fn count(text: &[u8], from: usize, is: impl Fn(&u8) -> bool) -> usize {
     text.get(from..).unwrap_or_default().iter().take_while(|byte| is(byte)).count()
 }
 
-/// The first placeholder that names no attachment. One whose key is written with escapes is not found.
+/// Finds the first placeholder that names no attachment. One whose key is written with escapes is not found.
 fn bad_placeholder(text: &[u8], announced: usize) -> Option<usize> {
     let text = std::str::from_utf8(text).ok()?;
     text.match_indices("\"_placeholder\"")

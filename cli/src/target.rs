@@ -1,4 +1,4 @@
-//! Which server, and how to reach it: what the subcommands that connect have in common.
+//! The server and the way to reach it: what all subcommands that connect have in common.
 
 use crate::failure::Failure;
 use crate::output::{Line, Output};
@@ -8,44 +8,46 @@ use sansocket_tokio::{Client, ClientSocket, ConnectionEvent, TransportKind};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Duration;
+#[cfg(feature = "tls")]
 use tokio_rustls::rustls;
 
 /// The options of all subcommands that connect.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// Address of the server: http, https, ws or wss (http if it has none). Its path names a namespace
+    /// Address of the server: http, https, ws or wss (http if it names none). Its path names a namespace
     pub(crate) url: String,
-    /// Namespace to join instead of the address's
+    /// Namespace to join, instead of the address's; `connect` and `listen` take several
     #[arg(short, long = "namespace", value_name = "NAME")]
     namespaces: Vec<String>,
-    /// JSON object to show the server when joining, or @FILE with one
+    /// Auth to send when joining: a JSON object, or @FILE with one
     #[arg(long, value_name = "JSON", value_parser = values::auth)]
     pub(crate) auth: Option<Box<RawValue>>,
-    /// Header of all requests; may be given several times
+    /// Header to add to each request; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Parameter of the URL of all requests; may be given several times
+    /// Query parameter to add to each request; may be given several times
     #[arg(long = "query", value_name = "KEY=VALUE", value_parser = parameter)]
     queries: Vec<(String, String)>,
-    /// Path of the server
+    /// Path of Socket.IO on the server
     #[arg(long, default_value = "/socket.io/")]
     path: String,
-    /// Transport; given twice, the first one opens the session [default: polling, then websocket]
+    /// Transport to use; if given twice, the first one opens the session [default: polling, then websocket]
     #[arg(long = "transport", value_name = "NAME")]
     transports: Vec<Transport>,
     /// Certificates (PEM) to trust instead of the system's, for https and wss
+    #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
-    /// Do not connect again when the connection is lost
+    /// Do not reconnect when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
-    /// How long connecting, joining and each acknowledgement may take
+    /// Time limit for connecting, for joining and for each acknowledgement
     #[arg(long, value_name = "SECS", default_value = "20", value_parser = seconds)]
     pub(crate) timeout: Duration,
     /// Print JSON lines, for scripts
     #[arg(long)]
     pub(crate) json: bool,
-    /// Say on stderr what becomes of the connection
+    /// Report changes of the connection on stderr
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -56,14 +58,14 @@ enum Transport {
     Websocket,
 }
 
-/// A client that is not connected yet, and its sockets in the namespaces that were asked for.
+/// A client that is still to be connected, and its sockets in the namespaces of the options.
 pub(crate) struct Sockets {
     pub(crate) client: Client,
     pub(crate) all: Vec<ClientSocket>,
 }
 
 impl Target {
-    /// Whether the user leaves it to us which transport it is.
+    /// Whether the user has chosen no transport.
     pub(crate) fn any_transport(&self) -> bool {
         self.transports.is_empty()
     }
@@ -91,6 +93,11 @@ impl Target {
         output: &Arc<Output>,
     ) -> Result<Sockets, Failure> {
         let url = if self.url.contains("://") { self.url.clone() } else { format!("http://{}", self.url) };
+        #[cfg(not(feature = "tls"))]
+        if ["https:", "wss:"].iter().any(|scheme| url.starts_with(scheme)) {
+            let message = "this build has no TLS: install sansocket-cli with its feature `tls`";
+            return Err(Failure::Usage(message.to_owned()));
+        }
         let mut builder = Client::builder(&url)
             .path(&self.path)
             .transports(transports.iter().copied())
@@ -103,6 +110,7 @@ impl Target {
         for (key, value) in &self.queries {
             builder = builder.query(key, value);
         }
+        #[cfg(feature = "tls")]
         if let Some(path) = &self.ca {
             builder = builder.tls(trusting(path)?);
         }
@@ -134,13 +142,13 @@ impl Target {
         let Sockets { client, mut all } = sockets;
         match (all.pop(), all.pop()) {
             (Some(socket), None) => Ok((client, socket)),
-            _ => Err(Failure::Usage("this takes one --namespace".to_owned())),
+            _ => Err(Failure::Usage("only one --namespace is allowed here".to_owned())),
         }
     }
 }
 
 impl Sockets {
-    /// Connects all of them.
+    /// Connects all sockets.
     pub(crate) async fn connect(&self) -> Result<(), Failure> {
         for socket in &self.all {
             socket.connect().await.map_err(|error| Failure::connect(socket.name(), &error))?;
@@ -149,13 +157,14 @@ impl Sockets {
     }
 }
 
-/// Takes leave, so that the server need not find out by itself, and all that was emitted arrives.
+/// Closes the session in order: everything that was emitted arrives, and the server learns of the end.
 pub(crate) async fn leave(client: &Client, limit: Duration) -> Result<(), Failure> {
     client.close();
     let closed = tokio::time::timeout(limit, client.closed()).await;
-    closed.map_err(|_| Failure::failed("the server did not take in time what was to be sent"))
+    closed.map_err(|_| Failure::failed("the server did not take everything in time"))
 }
 
+#[cfg(feature = "tls")]
 fn trusting(path: &str) -> Result<Arc<rustls::ClientConfig>, Failure> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
@@ -177,7 +186,7 @@ fn trusting(path: &str) -> Result<Arc<rustls::ClientConfig>, Failure> {
     Ok(Arc::new(config))
 }
 
-/// What becomes of the connection.
+/// Reports a change of the connection.
 fn tell(state: &ConnectionEvent, output: &Output) {
     let again = |retry: &Option<Duration>| match retry {
         Some(delay) => format!(", again in {:.1} s", delay.as_secs_f64()),
@@ -188,13 +197,13 @@ fn tell(state: &ConnectionEvent, output: &Output) {
         ConnectionEvent::Dialing { attempt } => ("dialing", format!("dialing, attempt {attempt}")),
         ConnectionEvent::Failed { error, retry_in } => ("failed", format!("{error}{}", again(retry_in))),
         ConnectionEvent::Open { .. } => ("open", "a session is open".to_owned()),
-        ConnectionEvent::Upgraded => ("upgraded", "moved to WebSocket".to_owned()),
+        ConnectionEvent::Upgraded => ("upgraded", "upgraded to WebSocket".to_owned()),
         ConnectionEvent::UpgradeFailed(error) => ("upgrade failed", format!("stays on polling: {error}")),
         ConnectionEvent::Closed { reason, retry_in, .. } => {
             ("closed", format!("the session ended: {reason}{}", again(retry_in)))
         }
         ConnectionEvent::GaveUp => ("gave up", "gave up".to_owned()),
-        // The client may learn to say more; the tool is of its own version.
+        // The client may have further states in a later version.
         _ => return,
     };
     let words = crate::show::printable(&words);
@@ -204,9 +213,10 @@ fn tell(state: &ConnectionEvent, output: &Output) {
     );
 }
 
+/// Reads a number of seconds.
 pub(crate) fn seconds(typed: &str) -> Result<Duration, String> {
     let seconds: f64 = typed.parse().map_err(|_| "must be a number of seconds".to_owned())?;
-    // A year is longer than anybody waits, and short enough for every clock.
+    // Longer than anybody waits, and short enough for every clock.
     if !(seconds > 0.0 && seconds <= 31_536_000.0) {
         return Err("must be more than 0 seconds, and at most a year".to_owned());
     }
