@@ -186,6 +186,7 @@ pub mod message;
 mod pace;
 pub mod random;
 pub mod rate;
+mod reason;
 pub mod server;
 #[cfg(feature = "sim")]
 #[allow(

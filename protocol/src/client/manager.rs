@@ -21,6 +21,7 @@ use super::backoff::Backoff;
 use crate::client::config::ReconnectConfig;
 use crate::engine;
 use crate::engine::client::{ClientSession, ClientTransmit, TransportKind};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::Frame;
@@ -155,6 +156,8 @@ pub struct Manager {
     /// Sessions that were lost or could not be opened.
     ends: u64,
     websocket_worked: bool,
+    /// The server's mistake for which the session was closed.
+    mistake: Option<Box<PeerError>>,
     events: VecDeque<ClientEvent>,
 }
 
@@ -188,6 +191,7 @@ impl Manager {
             sessions: 0,
             ends: 0,
             websocket_worked: false,
+            mistake: None,
             events: VecDeque::new(),
         }
     }
@@ -325,7 +329,7 @@ impl Manager {
 
     /// A request failed, or a WebSocket could not be opened: see
     /// [`ClientSession::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(request) {
             engine.handle_request_failed(now, request, error);
@@ -458,9 +462,8 @@ impl Manager {
     pub fn dial_failed(&mut self, now: Instant) {
         let now = self.tick(now);
         if matches!(self.state, State::Asking) {
-            let closed =
-                Closed { reason: CloseReason::TransportError, detail: Some(PeerError::RequestFailed) };
-            self.failed(now, closed);
+            let ended = Ended::by(CloseReason::TransportError, EngineError::RequestFailed);
+            self.failed(now, Closed::new(ended, None));
         }
     }
 
@@ -479,7 +482,7 @@ impl Manager {
     pub fn abort(&mut self, now: Instant, reason: CloseReason) {
         let now = self.tick(now);
         if let State::Active { engine, .. } = &mut self.state {
-            engine.abort(reason, None);
+            engine.abort(Ended::plain(reason));
         }
         self.settle(now);
     }

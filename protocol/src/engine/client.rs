@@ -29,11 +29,12 @@ pub use crate::engine::client::transmit::ClientTransmit;
 use self::upgrade::{Stage, Upgrade};
 use super::payload;
 use super::request::RequestId;
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::{EnginePacket, EnginePacketError};
-use crate::error::{CloseReason, Closed, PeerError};
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::random::Random;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -131,10 +132,10 @@ pub struct ClientSession {
     /// How many messages were queued so far.
     last: u64,
     unwritten: usize,
-    closed: Option<Closed>,
+    closed: Option<Ended>,
     opened: bool,
     upgraded: bool,
-    upgrade_failed: Option<PeerError>,
+    upgrade_failed: Option<EngineError>,
 }
 
 impl ClientSession {
@@ -257,17 +258,17 @@ impl ClientSession {
         if self.opening == Some(request) && self.transport == Transport::Polling {
             self.opening = None;
             if status != 200 {
-                self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
                 return None;
             }
             if body.first() != Some(&b'0') {
-                self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&body)));
+                self.fail(Ended::by(CloseReason::TransportError, open::not_a_handshake(&body)));
                 return None;
             }
         } else if self.poll == Some(request) {
             self.poll = None;
             if status != 200 {
-                self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
                 return None;
             }
         } else {
@@ -278,7 +279,7 @@ impl ClientSession {
                 } else if status == 200 {
                     self.move_on();
                 } else {
-                    self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                    self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
                 }
             }
             return None;
@@ -305,7 +306,9 @@ impl ClientSession {
         match (self.state, packet) {
             (State::Closed, _) => {}
             (State::Opening { .. }, Ok(EnginePacket::Open(json))) => self.open(now, &json),
-            (State::Opening { .. }, _) => self.fail(CloseReason::TransportError, Some(PeerError::Handshake)),
+            (State::Opening { .. }, _) => {
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake))
+            }
             // It has to know whom to close.
             (State::Closing { .. }, Ok(EnginePacket::Open(json))) if self.handshake.is_none() => {
                 self.handshake = OpenPacket::parse(&json).ok();
@@ -323,9 +326,9 @@ impl ClientSession {
                     self.out.push_back(Outgoing::Pong);
                 }
             }
-            (State::Open, Ok(EnginePacket::Close)) => self.fail(CloseReason::TransportClose, None),
+            (State::Open, Ok(EnginePacket::Close)) => self.fail(Ended::plain(CloseReason::TransportClose)),
             (State::Open, Ok(_)) => {}
-            (State::Open, Err(error)) => self.fail(CloseReason::TransportError, Some(error.into())),
+            (State::Open, Err(error)) => self.fail(Ended::by(CloseReason::TransportError, error.into())),
         }
         None
     }
@@ -334,32 +337,32 @@ impl ClientSession {
     pub fn end_response(&mut self, now: Instant) {
         self.reading = false;
         if self.is_opening() && self.opening.is_none() && self.transport == Transport::Polling {
-            self.fail(CloseReason::TransportError, Some(PeerError::Handshake));
+            self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake));
         }
         self.move_on();
         self.fire(now, false);
     }
 
-    /// A request, or a WebSocket's handshake, came to nothing: for example [`PeerError::RequestFailed`] if the
-    /// connection broke or could not be made, [`PeerError::TooLarge`] if the body passed its limit.
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+    /// A request, or a WebSocket's handshake, came to nothing: for example [`EngineError::RequestFailed`] if the
+    /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
+    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
         self.fire(now, false);
         self.forget(request);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
             self.lose_upgrade(error);
         } else if self.is_on(request) {
             self.lose_websocket();
-            self.fail(CloseReason::TransportError, Some(error));
+            self.fail(Ended::by(CloseReason::TransportError, error));
         } else if self.opening == Some(request) || self.poll == Some(request) {
             self.opening = None;
             self.poll = None;
-            self.fail(CloseReason::TransportError, Some(error));
+            self.fail(Ended::by(CloseReason::TransportError, error));
         } else if self.post.is_some_and(|(post, _)| post == request) {
             self.post = None;
             if self.close_posted {
                 self.finish();
             } else {
-                self.fail(CloseReason::TransportError, Some(error));
+                self.fail(Ended::by(CloseReason::TransportError, error));
             }
         }
     }
@@ -395,20 +398,20 @@ impl ClientSession {
         }
         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
         if bytes.len() > self.config.max_message && self.is_open() {
-            let error = PeerError::TooLarge { limit: self.config.max_message };
-            self.fail_with_code(CloseReason::TransportError, Some(error), Some(TOO_BIG));
+            let error = EngineError::TooLarge { limit: self.config.max_message };
+            self.fail_with_code(Ended::by(CloseReason::TransportError, error), Some(TOO_BIG));
             return None;
         }
         match message {
             WireMessage::Binary(_) if self.is_open() => Some(message),
             WireMessage::Binary(_) if self.is_opening() => {
-                self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::NotEngineIo));
                 None
             }
             WireMessage::Binary(_) => None,
             WireMessage::Text(text) => {
                 if self.is_opening() && text.first() != Some(&b'0') {
-                    self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&text)));
+                    self.fail(Ended::by(CloseReason::TransportError, open::not_a_handshake(&text)));
                     return None;
                 }
                 self.packet(now, EnginePacket::decode(text))
@@ -422,15 +425,15 @@ impl ClientSession {
         self.fire(now, false);
         self.forget(websocket);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
-            self.lose_upgrade(error.map_or(PeerError::Probe, PeerError::WebSocket));
+            self.lose_upgrade(error.map_or(EngineError::Probe, EngineError::WebSocket));
         } else if self.is_on(websocket) {
             self.lose_websocket();
             match error {
-                Some(code) => self.fail(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
+                Some(code) => self.fail(Ended::by(CloseReason::TransportError, EngineError::WebSocket(code))),
                 None if self.is_opening() => {
-                    self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
+                    self.fail(Ended::by(CloseReason::TransportError, EngineError::NotEngineIo));
                 }
-                None => self.fail(CloseReason::TransportClose, None),
+                None => self.fail(Ended::plain(CloseReason::TransportClose)),
             }
         }
     }
@@ -489,35 +492,35 @@ impl ClientSession {
     }
 
     /// Closes the session, after what is queued was written. The application is told at once.
-    pub fn close(&mut self, now: Instant, reason: CloseReason, detail: Option<PeerError>) {
+    pub fn close(&mut self, now: Instant, ended: Ended) {
         let deadline = now + self.config.close_timeout;
         match (self.state, self.transport) {
             (State::Closing { .. } | State::Closed, _) => return,
             (State::Opening { .. }, Transport::WebSocket(_)) => {
                 self.order.clear();
-                return self.fail(reason, detail);
+                return self.fail(ended);
             }
             // The server has a session for it perhaps, which is to be closed, too.
             (State::Opening { .. }, Transport::Polling) | (State::Open, _) => {
                 self.state = State::Closing { deadline };
             }
         }
-        self.closed = Some(Closed { reason, detail });
+        self.closed = Some(ended);
         self.give_upgrade_up(None);
         self.out.retain(|item| !matches!(item, Outgoing::Pong));
     }
 
     /// Ends the session now; what is queued is thrown away.
-    pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
+    pub fn abort(&mut self, ended: Ended) {
         self.order.clear();
-        self.fail(reason, detail);
+        self.fail(ended);
     }
 
     /// Judges the server's silence: a machine that has slept learns so before it sends.
     pub(crate) fn check(&mut self, now: Instant) {
         self.tick(now);
         if self.state == State::Open && !self.paused && now >= self.watchdog {
-            self.fail(CloseReason::PingTimeout, None);
+            self.fail(Ended::plain(CloseReason::PingTimeout));
         }
     }
 
@@ -595,7 +598,7 @@ impl ClientSession {
     }
 
     /// That the session ended, once.
-    pub fn poll_closed(&mut self) -> Option<Closed> {
+    pub fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
@@ -605,7 +608,7 @@ impl ClientSession {
     }
 
     /// That a try to move to WebSocket failed, once. The session stays where it is.
-    pub fn take_upgrade_failed(&mut self) -> Option<PeerError> {
+    pub fn take_upgrade_failed(&mut self) -> Option<EngineError> {
         self.upgrade_failed.take()
     }
 
@@ -644,15 +647,15 @@ impl ClientSession {
         match self.state {
             State::Opening { deadline } if judge && now >= deadline => {
                 self.order.clear();
-                self.fail(CloseReason::TransportError, Some(PeerError::OpenTimeout));
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::OpenTimeout));
             }
             State::Closing { deadline } if now >= deadline => self.finish(),
             State::Open => {
                 if self.upgrade.as_ref().is_some_and(|upgrade| now >= upgrade.deadline) {
-                    self.give_upgrade_up(Some(PeerError::OpenTimeout));
+                    self.give_upgrade_up(Some(EngineError::OpenTimeout));
                 }
                 if judge && self.post.is_some_and(|(_, deadline)| now >= deadline) {
-                    return self.fail(CloseReason::TransportError, Some(PeerError::RequestTimeout));
+                    return self.fail(Ended::by(CloseReason::TransportError, EngineError::RequestTimeout));
                 }
                 if judge {
                     self.check(now);

@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod config;
+pub(crate) mod error;
 pub mod handshake;
 pub mod heartbeat;
 pub mod packet;
@@ -16,6 +17,7 @@ pub mod server;
 pub use client::ClientSession;
 pub use client::{ClientTransmit, ConfigError, EngineClientConfig, Method, OpenPacket, TransportKind};
 pub use config::{Cookie, Cors, EngineServerConfig, Origins, Overflow, Transports};
+pub use error::EngineError;
 pub use handshake::open_packet;
 pub use packet::{EnginePacket, EnginePacketError};
 pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};

@@ -20,7 +20,6 @@ mod upgrade;
 
 pub use self::transmit::{Body, Wants};
 pub use crate::engine::server::transmit::ServerTransmit;
-pub use crate::error::Closed;
 
 use self::clocks::Undated;
 use self::ending::Ending;
@@ -30,10 +29,11 @@ use super::handshake::open_packet;
 use super::heartbeat::{Due, Heartbeat};
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
 use crate::engine::config::EngineServerConfig;
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::{EnginePacket, EnginePacketError};
-use crate::error::{CloseReason, PeerError};
 use crate::message::WireMessage;
 use crate::message::{Frame, PER_MESSAGE};
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -97,7 +97,7 @@ pub struct ServerSession {
     behind: bool,
     ending: Option<Ending>,
     close_code: Option<u16>,
-    closed: Option<Closed>,
+    closed: Option<Ended>,
     upgraded: bool,
     has_opened: bool,
     undated: Undated,
@@ -253,7 +253,7 @@ impl ServerSession {
         if !self.takes_input() {
             // It does not want what is left.
             if matches!((&self.state, &packet), (State::Closing { .. }, Ok(EnginePacket::Close))) {
-                self.end(CloseReason::TransportClose, None, NOOP);
+                self.end(Ended::plain(CloseReason::TransportClose), NOOP);
             }
             return None;
         }
@@ -265,7 +265,7 @@ impl ServerSession {
                 {
                     post.progress = PostProgress::Malformed;
                 }
-                self.end_after_events(CloseReason::ParseError, Some(error.into()), CLOSE);
+                self.end_after_events(Ended::by(CloseReason::ParseError, error.into()), CLOSE);
                 None
             }
         }
@@ -286,7 +286,7 @@ impl ServerSession {
             self.upgrade = None;
         }
         if is_poll || is_post || self.transport == Transport::WebSocket(request) {
-            self.abort(CloseReason::TransportError, Some(PeerError::RequestAborted));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::RequestAborted));
         }
     }
 
@@ -319,8 +319,7 @@ impl ServerSession {
             if self.takes_input() && bytes.len() > self.config.max_payload {
                 self.close_code = Some(TOO_BIG);
                 self.end_after_events(
-                    CloseReason::TransportError,
-                    Some(PeerError::WebSocket(TOO_BIG)),
+                    Ended::by(CloseReason::TransportError, EngineError::WebSocket(TOO_BIG)),
                     CLOSE,
                 );
                 return None;
@@ -352,8 +351,10 @@ impl ServerSession {
         }
         if self.transport == Transport::WebSocket(websocket) {
             match error {
-                Some(code) => self.abort(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
-                None => self.abort(CloseReason::TransportClose, None),
+                Some(code) => {
+                    self.abort(Ended::by(CloseReason::TransportError, EngineError::WebSocket(code)))
+                }
+                None => self.abort(Ended::plain(CloseReason::TransportClose)),
             }
         }
     }
@@ -415,7 +416,7 @@ impl ServerSession {
     }
 
     /// That the session ended, once.
-    pub fn poll_closed(&mut self) -> Option<Closed> {
+    pub fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
@@ -450,10 +451,10 @@ impl ServerSession {
             }
             EnginePacket::Pong(_) => self.heartbeat.pong(now),
             EnginePacket::Ping(_) => {
-                let detail = Some(PeerError::HeartbeatDirection);
-                self.end_after_events(CloseReason::TransportError, detail, CLOSE);
+                let ended = Ended::by(CloseReason::TransportError, EngineError::HeartbeatDirection);
+                self.end_after_events(ended, CLOSE);
             }
-            EnginePacket::Close => self.end_after_events(CloseReason::TransportClose, None, NOOP),
+            EnginePacket::Close => self.end_after_events(Ended::plain(CloseReason::TransportClose), NOOP),
             EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
                 self.heartbeat.activity(now)
             }
@@ -474,12 +475,14 @@ impl ServerSession {
     fn fire(&mut self, now: Instant, judge: bool) {
         match self.state {
             State::Opening { deadline } if judge && now >= deadline => {
-                self.abort(CloseReason::TransportError, Some(PeerError::NeverOpened));
+                self.abort(Ended::by(CloseReason::TransportError, EngineError::NeverOpened));
             }
-            State::Closing { deadline } if now >= deadline => self.end(CloseReason::ForcedClose, None, CLOSE),
+            State::Closing { deadline } if now >= deadline => {
+                self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)
+            }
             State::Open => {
                 if self.paused_at.is_some_and(|paused| now >= paused + self.config.pause_timeout) {
-                    return self.abort(CloseReason::Stalled, None);
+                    return self.abort(Ended::plain(CloseReason::Stalled));
                 }
                 if let Some(upgrade) = &mut self.upgrade {
                     if now >= upgrade.deadline {
@@ -499,7 +502,7 @@ impl ServerSession {
                         // them up.
                         Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
                         Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
-                        Some(Due::Timeout) => self.abort(CloseReason::PingTimeout, None),
+                        Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
                         None => {}
                     }
                 }

@@ -4,9 +4,10 @@
 
 use super::input::Input;
 use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
+use crate::engine::EngineError;
 use crate::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
 use crate::engine::request::RequestId;
-use crate::error::{CloseReason, PeerError};
+use crate::error::CloseReason;
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::random::Random;
@@ -309,7 +310,7 @@ impl Run {
             }
             Op::Fail { id, too_large } => {
                 let error =
-                    if *too_large { PeerError::TooLarge { limit: 9 } } else { PeerError::RequestFailed };
+                    if *too_large { EngineError::TooLarge { limit: 9 } } else { EngineError::RequestFailed };
                 self.client.handle_request_failed(now, self.pick(*id), error);
             }
             Op::Refuse { id } => self.client.handle_websocket_refused(now, self.pick(*id), 400, b"no"),
@@ -396,7 +397,7 @@ impl Run {
         for id in get.into_iter().chain(websocket) {
             self.asked.insert(id, Asked::Over);
             if Some(id) == get || self.client.engine().is_none_or(|engine| !engine.is_open()) {
-                self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
+                self.client.handle_request_failed(self.now, id, EngineError::RequestFailed);
             } else {
                 self.client.handle_websocket_closed(self.now, id, None);
             }

@@ -19,14 +19,16 @@ use super::counts::{Counts, Limit};
 use super::messages::Messages;
 use crate::engine;
 use crate::engine::config::Overflow;
+use crate::engine::error::Ended;
 use crate::engine::request::{RequestHead, RequestId};
-use crate::engine::server::{Body, Closed, ServerSession, ServerTransmit, Wants};
-use crate::error::{CloseReason, SendError};
+use crate::engine::server::{Body, ServerSession, ServerTransmit, Wants};
+use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::socket;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 /// What the application should know about a connection.
@@ -96,6 +98,8 @@ pub struct Connection {
     now: Instant,
     upgraded: bool,
     closed: Option<Closed>,
+    /// The peer's mistake for which the engine was told to give it up.
+    mistake: Option<Box<PeerError>>,
     counts: Counts,
     ended: Option<(CloseReason, Option<Limit>)>,
 }
@@ -115,7 +119,7 @@ impl Connection {
         };
         let engine = ServerSession::new(now, engine, id);
         let counts = Counts::default();
-        Self { engine, layer, now, upgraded: false, closed: None, counts, ended: None }
+        Self { engine, layer, now, upgraded: false, closed: None, mistake: None, counts, ended: None }
     }
 
     // --- getters ----------------------------------------------------------------------------------------------
@@ -294,7 +298,10 @@ impl Connection {
         let now = self.tick(now);
         self.engine.handle_timeout(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.handle_timeout(now, &mut self.engine);
+            if let Err(error) = sockets.handle_timeout(now) {
+                self.mistake = Some(Box::new(error.into()));
+                self.engine.close_because_of_above(now, CloseReason::ForcedClose);
+            }
         }
         self.next_turn(now);
         self.settle_dated();
@@ -453,7 +460,7 @@ impl Connection {
 
     /// Ends the connection now; what is queued is thrown away.
     pub fn abort(&mut self, reason: CloseReason) {
-        self.engine.abort(reason, None);
+        self.engine.abort(Ended::plain(reason));
         self.settle();
     }
 
@@ -591,14 +598,27 @@ impl Connection {
     }
 
     fn handle_message(&mut self, message: WireMessage) {
-        match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.handle_message(&mut self.engine, message),
-            Layer::Messages(messages) => {
-                if let Err(error) = messages.push(self.now, message) {
-                    // That of a text that is no UTF-8 is the engine's to know.
-                    self.engine.give_up(CloseReason::ForcedClose, error);
-                }
+        let taken = match &mut self.layer {
+            Layer::Sockets(sockets) => {
+                let max_payload = self.engine.config().max_payload;
+                sockets.handle_message(message, max_payload).map_err(PeerError::from)
             }
+            Layer::Messages(messages) => messages.push(self.now, message).map_err(PeerError::from),
+        };
+        if let Err(error) = taken {
+            self.give_up(error);
+        }
+    }
+
+    /// Ends the connection for a mistake of the peer, once what came before was handled.
+    fn give_up(&mut self, error: PeerError) {
+        let is_new = if error.is_not_utf8() {
+            self.engine.give_up_not_utf8()
+        } else {
+            self.engine.give_up(CloseReason::ForcedClose)
+        };
+        if is_new {
+            self.mistake = Some(Box::new(error));
         }
     }
 
@@ -655,7 +675,8 @@ impl Connection {
     /// Carries what happened in one layer over to the others. Cheap when nothing did.
     fn settle(&mut self) {
         self.upgraded |= self.engine.poll_upgraded();
-        if let Some(closed) = self.engine.poll_closed() {
+        if let Some(ended) = self.engine.poll_closed() {
+            let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
             match &mut self.layer {
                 Layer::Sockets(sockets) => sockets.handle_closed(closed.reason),
                 Layer::Messages(messages) => messages.end_turns(),
@@ -677,7 +698,7 @@ impl Connection {
         // A handler may await this very client, whose answer lies behind what it has sent before: reading goes
         // on for a second budget, and no further.
         if awaits && inbound >= twice && self.engine.is_open() {
-            self.engine.abort(CloseReason::Stalled, None);
+            self.engine.abort(Ended::plain(CloseReason::Stalled));
             return self.settle();
         }
         self.engine.pause(self.now, inbound >= budget && !awaits);

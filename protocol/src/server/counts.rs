@@ -1,6 +1,8 @@
 //! What a connection counts: for figures, not for decisions.
 
+use crate::engine::EngineError;
 use crate::error::PeerError;
+use crate::socket::SocketError;
 
 /// What passed through a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,11 +37,11 @@ pub enum Limit {
 impl Limit {
     pub(super) fn of(error: &PeerError) -> Option<Self> {
         match error {
-            PeerError::TooManyNamespaces => Some(Self::Namespaces),
-            PeerError::NamespaceTooLong => Some(Self::NamespaceName),
-            PeerError::TooManyEvents => Some(Self::Events),
-            PeerError::TooManyMessages => Some(Self::Messages),
-            PeerError::ConnectTimeout => Some(Self::ConnectTimeout),
+            PeerError::Socket(SocketError::TooManyNamespaces) => Some(Self::Namespaces),
+            PeerError::Socket(SocketError::NamespaceTooLong) => Some(Self::NamespaceName),
+            PeerError::Socket(SocketError::TooManyEvents) => Some(Self::Events),
+            PeerError::Engine(EngineError::TooManyMessages) => Some(Self::Messages),
+            PeerError::Socket(SocketError::ConnectTimeout) => Some(Self::ConnectTimeout),
             _ => None,
         }
     }

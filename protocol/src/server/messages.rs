@@ -1,10 +1,9 @@
 //! What waits for the application of a plain Engine.IO session.
 
 use crate::engine::config::EngineServerConfig;
-use crate::error::PeerError;
+use crate::engine::error::EngineError;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
-use crate::socket::packet::PacketError;
 use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -48,12 +47,12 @@ impl Messages {
     }
 
     /// One has arrived.
-    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), PeerError> {
+    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), EngineError> {
         if matches!(&message, WireMessage::Text(text) if core::str::from_utf8(text).is_err()) {
-            return Err(PeerError::Socket(PacketError::InvalidUtf8));
+            return Err(EngineError::NotUtf8);
         }
         if self.pace.as_mut().is_some_and(|pace| !pace.admits(now)) {
-            return Err(PeerError::TooManyMessages);
+            return Err(EngineError::TooManyMessages);
         }
         self.inbound = self.inbound.saturating_add(weight(&message));
         self.queue.push_back(message);

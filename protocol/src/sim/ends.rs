@@ -5,10 +5,10 @@ use super::link::{Channel, Cut, Item, Lane, When};
 use super::server::Session;
 use super::world::{Happening, Heard, Machine, World};
 use super::{App, ClientId, SessionId};
+use crate::engine::EngineError;
 use crate::engine::client::{ClientTransmit, Method, TransportKind};
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{Body, ServerTransmit, Wants};
-use crate::error::PeerError;
 use crate::message::WireMessage;
 use crate::server::{Connection, Route, ServerEvent};
 use crate::socket::server::ServerSocketEvent;
@@ -191,7 +191,7 @@ impl World {
             (Machine::Manager(manager), Item::Message(message)) => manager.handle_websocket(now, id, message),
             (Machine::Manager(manager), _) if opened => manager.handle_websocket_closed(now, id, None),
             (Machine::Manager(manager), _) => {
-                manager.handle_request_failed(now, id, PeerError::RequestFailed)
+                manager.handle_request_failed(now, id, EngineError::RequestFailed)
             }
             (Machine::Raw { heard, .. }, item) => heard.push((
                 id,
@@ -385,7 +385,7 @@ impl World {
                     manager.handle_websocket_closed(local, id, Some(BROKEN))
                 }
                 Machine::Manager(manager) => {
-                    manager.handle_request_failed(local, id, PeerError::RequestFailed)
+                    manager.handle_request_failed(local, id, EngineError::RequestFailed)
                 }
                 Machine::Raw { heard, .. } => heard.push((id, Heard::Ended)),
             }

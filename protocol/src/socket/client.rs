@@ -27,11 +27,12 @@ pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 
 use self::queue::Reliable;
+use super::error::SocketError;
 use super::packet::{Packet, PacketType, is_namespace};
 use crate::engine::client::ClientSession;
-use crate::error::{CloseReason, PeerError, SendError};
 use crate::message::Frame;
 use crate::message::WireMessage;
+use crate::reason::{CloseReason, SendError};
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -213,19 +214,26 @@ impl ClientSockets {
         }
     }
 
-    /// A message of the session. What the server does wrong ends it.
-    pub fn handle_message(&mut self, now: Instant, engine: &mut ClientSession, message: WireMessage) {
+    /// A message of the session.
+    ///
+    /// # Errors
+    /// [`SocketError`]: a mistake of the server, for which the session is to be closed.
+    pub fn handle_message(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        message: WireMessage,
+    ) -> Result<(), SocketError> {
         let max_bytes = engine.config().max_message;
         let packet = match message {
             WireMessage::Text(text) => Packet::decode(text, self.config.max_attachments)
                 .and_then(|packet| self.reassembly.start(packet, max_bytes)),
             WireMessage::Binary(data) => self.reassembly.push(data),
         };
-        match packet {
-            Ok(Some(packet)) => self.handle_packet(now, engine, packet),
-            Ok(None) => {}
-            Err(error) => engine.close(now, CloseReason::ParseError, Some(PeerError::Socket(error))),
+        if let Some(packet) = packet? {
+            self.handle_packet(now, engine, packet);
         }
+        Ok(())
     }
 
     /// The session ended.

@@ -34,12 +34,14 @@
 
 pub mod client;
 pub mod config;
+pub(crate) mod error;
 pub mod json;
 pub mod packet;
 pub mod server;
 
 pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
 pub use config::{EventExcess, SocketServerConfig};
+pub use error::SocketError;
 pub use json::args::{Args, ArgsError};
 pub use json::encode::{ArgsEncoder, EncodeError, ToArgs};
 pub use json::reassembly::Reassembly;

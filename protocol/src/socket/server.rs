@@ -25,12 +25,13 @@ pub use crate::socket::server::event::ServerSocketEvent;
 
 pub(crate) use self::event::PER_EVENT;
 
+use super::error::SocketError;
 use super::packet::{Packet, PacketType};
-use crate::engine::server::{Closed, ServerSession};
-use crate::error::{CloseReason, PeerError, SendError};
+use crate::engine::server::ServerSession;
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
+use crate::reason::{CloseReason, SendError};
 use crate::socket::config::SocketServerConfig;
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
@@ -182,14 +183,11 @@ impl ServerSockets {
 
     // --- what happened outside ------------------------------------------------------------------------------
 
-    /// A message of the Engine.IO session. What the peer does wrong ends the connection.
-    pub fn handle_message(&mut self, engine: &mut ServerSession, message: WireMessage) {
-        if let Err(error) = self.take_message(engine, message) {
-            engine.give_up(CloseReason::ForcedClose, error);
-        }
-    }
-
-    fn take_message(&mut self, engine: &ServerSession, message: WireMessage) -> Result<(), PeerError> {
+    /// A message of the Engine.IO session, whose largest payload is `max_payload`.
+    ///
+    /// # Errors
+    /// [`SocketError`]: a mistake of the peer, for which the connection is to be given up.
+    pub fn handle_message(&mut self, message: WireMessage, max_payload: usize) -> Result<(), SocketError> {
         let packet = match message {
             WireMessage::Text(text) => {
                 let packet = Packet::decode(text, self.config.max_attachments)?;
@@ -201,9 +199,9 @@ impl ServerSockets {
                 if !self.sockets.iter().any(|socket| {
                     socket.state == State::Connected && *socket.namespace == *packet.namespace()
                 }) {
-                    return Err(PeerError::NotJoined);
+                    return Err(SocketError::NotJoined);
                 }
-                let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
+                let max_bytes = self.config.max_attachments.saturating_mul(max_payload);
                 self.reassembly.start(packet, max_bytes)?
             }
             WireMessage::Binary(data) => self.reassembly.push(data)?,
@@ -222,14 +220,16 @@ impl ServerSockets {
     }
 
     /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
-    pub fn handle_timeout(&mut self, now: Instant, engine: &mut ServerSession) {
-        if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
-            self.connect_deadline = None;
-            let detail = Some(PeerError::ConnectTimeout);
-            engine.close_with(now, Closed { reason: CloseReason::ForcedClose, detail });
-        }
+    ///
+    /// # Errors
+    /// [`SocketError::ConnectTimeout`], once: the connection is to be closed.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SocketError> {
         self.expire_acks(now);
         self.next_turns(now);
+        match self.connect_deadline.take_if(|deadline| now >= *deadline) {
+            Some(_) => Err(SocketError::ConnectTimeout),
+            None => Ok(()),
+        }
     }
 
     /// Judges the awaited acknowledgements alone.
@@ -260,7 +260,7 @@ impl ServerSockets {
         clippy::indexing_slicing,
         reason = "proof: `at` is the position of a socket, and none is taken out here"
     )]
-    fn handle_packet(&mut self, packet: Packet) -> Result<(), PeerError> {
+    fn handle_packet(&mut self, packet: Packet) -> Result<(), SocketError> {
         let at = self
             .sockets
             .iter()
@@ -268,18 +268,18 @@ impl ServerSockets {
         if packet.kind() == PacketType::Connect {
             return match at {
                 // One that is still being decided counts as joined.
-                Some(_) => Err(PeerError::AlreadyJoined),
+                Some(_) => Err(SocketError::AlreadyJoined),
                 None => self.handle_connect(packet),
             };
         }
         let connected = |at: &usize| self.sockets[*at].state == State::Connected;
-        let at = at.filter(connected).ok_or(PeerError::NotJoined)?;
+        let at = at.filter(connected).ok_or(SocketError::NotJoined)?;
         let socket = self.sockets[at].key;
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
                 if let Some(pace) = &mut self.sockets[at].pace {
                     if !pace.admits(self.now) {
-                        return Err(PeerError::TooManyEvents);
+                        return Err(SocketError::TooManyEvents);
                     }
                 }
                 let ack = packet.id();
@@ -304,22 +304,22 @@ impl ServerSockets {
                 self.leave(at, CloseReason::ClientNamespaceDisconnect);
                 Ok(())
             }
-            _ => Err(PeerError::Direction),
+            _ => Err(SocketError::Direction),
         }
     }
 
-    fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+    fn handle_connect(&mut self, packet: Packet) -> Result<(), SocketError> {
         if packet.namespace().len() > self.config.max_namespace_name {
-            return Err(PeerError::NamespaceTooLong);
+            return Err(SocketError::NamespaceTooLong);
         }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
         let in_all = self.config.max_namespaces.saturating_mul(2);
         if alive >= self.config.max_namespaces || self.sockets.len() >= in_all {
-            return Err(PeerError::TooManyNamespaces);
+            return Err(SocketError::TooManyNamespaces);
         }
-        self.last_key = self.last_key.checked_add(1).ok_or(PeerError::TooManyNamespaces)?;
+        self.last_key = self.last_key.checked_add(1).ok_or(SocketError::TooManyNamespaces)?;
         let socket = SocketKey(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
         // Most connections have one socket: no room for four.

@@ -3,9 +3,9 @@
 use super::{IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
 use crate::client::manager::ClientEvent;
 use crate::engine::client::{ClientSession, TransportKind};
-use crate::error::{CloseReason, Closed, PeerError};
+use crate::engine::error::{Ended, EngineError};
+use crate::error::{CloseReason, Closed};
 use crate::message::WireMessage;
-use crate::socket;
 use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -40,17 +40,19 @@ impl Manager {
         match &mut self.layer {
             Layer::Sockets(sockets) => {
                 let (before, most) = (sockets.inbound(), self.engine_config.most_inbound());
-                sockets.handle_message(now, engine, message);
+                if let Err(error) = sockets.handle_message(now, engine, message) {
+                    self.mistake = Some(Box::new(error.into()));
+                    engine.close(now, Ended::above(CloseReason::ParseError));
+                }
                 // What an earlier session has brought says nothing against this one.
                 if before < most && sockets.inbound() >= most {
-                    engine.abort(CloseReason::Stalled, None);
+                    engine.abort(Ended::plain(CloseReason::Stalled));
                 }
             }
             Layer::Messages { inbound, events, .. } => {
                 let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                 if matches!(message, WireMessage::Text(_)) && core::str::from_utf8(bytes).is_err() {
-                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
-                    return engine.abort(CloseReason::TransportError, Some(detail));
+                    return engine.abort(Ended::by(CloseReason::TransportError, EngineError::NotUtf8));
                 }
                 *inbound = inbound.saturating_add(bytes.len().saturating_add(PER_EVENT));
                 events.push_back(SessionEvent::Message(message));
@@ -92,12 +94,13 @@ impl Manager {
             self.events.push_back(ClientEvent::Upgraded);
         }
         if let Some(error) = engine.take_upgrade_failed() {
-            self.events.push_back(ClientEvent::UpgradeFailed(error));
+            self.events.push_back(ClientEvent::UpgradeFailed(error.into()));
         }
         if !wants_session {
-            engine.close(now, CloseReason::ForcedClose, None);
+            engine.close(now, Ended::plain(CloseReason::ForcedClose));
         }
-        if let Some(closed) = engine.poll_closed() {
+        if let Some(ended) = engine.poll_closed() {
+            let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
             let opened = *opened;
             self.linger();
             if opened {
@@ -125,7 +128,7 @@ impl Manager {
         }
         if self.lingering.len() > MAX_LINGERING {
             if let Some((_, oldest)) = self.lingering.first_mut() {
-                oldest.abort(CloseReason::ForcedClose, None);
+                oldest.abort(Ended::plain(CloseReason::ForcedClose));
             }
         }
     }

@@ -4,9 +4,10 @@ use super::config::TransportKind;
 use super::{Method, State, Transport};
 use crate::engine::client::config::EngineClientConfig;
 use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RefusalCode;
-use crate::error::{CloseReason, PeerError};
 use crate::random::Random;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl OpenPacket {
     /// Reads the JSON of an open packet. Members may come in any order, and unknown ones are ignored.
     ///
     /// # Errors
-    /// [`PeerError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
+    /// [`EngineError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
     ///
     /// ```
     /// use sansocket_protocol::engine::OpenPacket;
@@ -53,17 +54,17 @@ impl OpenPacket {
     /// assert_eq!(&*handshake.sid, "abc");
     /// assert!(handshake.offers_websocket && handshake.max_payload.is_none());
     /// ```
-    pub fn parse(json: &[u8]) -> Result<Self, PeerError> {
+    pub fn parse(json: &[u8]) -> Result<Self, EngineError> {
         let members: BTreeMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_slice(json).map_err(|_| PeerError::Handshake)?;
+            serde_json::from_slice(json).map_err(|_| EngineError::Handshake)?;
         let get = |name: &str| members.get(name).map(|value| value.get());
         let sid: String = get("sid")
             .and_then(|value| serde_json::from_str(value).ok())
             .filter(|sid: &String| !sid.is_empty())
-            .ok_or(PeerError::Handshake)?;
+            .ok_or(EngineError::Handshake)?;
         let upgrades: Vec<Cow<'_, str>> =
             get("upgrades").and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default();
-        let interval = |name| get(name).and_then(millis).ok_or(PeerError::Handshake);
+        let interval = |name| get(name).and_then(millis).ok_or(EngineError::Handshake);
         Ok(Self {
             sid: sid.into(),
             offers_websocket: upgrades.iter().any(|name| name == TransportKind::WebSocket.as_str()),
@@ -101,7 +102,7 @@ impl ClientSession {
     pub(super) fn open(&mut self, now: Instant, json: &[u8]) {
         let handshake = match OpenPacket::parse(json) {
             Ok(handshake) => handshake,
-            Err(error) => return self.fail(CloseReason::TransportError, Some(error)),
+            Err(error) => return self.fail(Ended::by(CloseReason::TransportError, error)),
         };
         self.state = State::Open;
         self.opening = None;
@@ -177,7 +178,7 @@ fn escape(target: &mut String, text: &str) {
 }
 
 /// What an HTTP status other than 200 says.
-pub(super) fn refusal(status: u16, body: &[u8]) -> PeerError {
+pub(super) fn refusal(status: u16, body: &[u8]) -> EngineError {
     #[derive(Default)]
     struct Words {
         code: Option<u64>,
@@ -194,21 +195,21 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> PeerError {
         words.message = Some(message);
     }
     if words.code == Some(RefusalCode::UnsupportedRevision as u64) {
-        return PeerError::UnsupportedRevision;
+        return EngineError::UnsupportedRevision;
     }
     let message = words.message.map(|message| message.chars().take(MAX_WORDS).collect::<String>());
-    PeerError::Status { status, message }
+    EngineError::Status { status, message }
 }
 
 /// What the first body of a session is, if it does not begin with an open packet.
-pub(super) fn not_a_handshake(body: &[u8]) -> PeerError {
+pub(super) fn not_a_handshake(body: &[u8]) -> EngineError {
     // Revision 3 puts a length before each packet: `96:0{"sid":...`.
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = body.get(digits..).unwrap_or_default();
     if digits > 0 && rest.starts_with(b":0{") {
-        return PeerError::UnsupportedRevision;
+        return EngineError::UnsupportedRevision;
     }
-    PeerError::NotEngineIo
+    EngineError::NotEngineIo
 }
 
 #[cfg(test)]
@@ -238,7 +239,7 @@ mod tests {
             r#"{"sid":"a","pingInterval":1e999,"pingTimeout":1}"#,
             r#"{"sid":"a","pingInterval":1}"#,
         ] {
-            assert_eq!(OpenPacket::parse(json.as_bytes()), Err(PeerError::Handshake), "{json}");
+            assert_eq!(OpenPacket::parse(json.as_bytes()), Err(EngineError::Handshake), "{json}");
         }
         let json = r#"{"sid":"a","pingInterval":1e300,"pingTimeout":1e15}"#;
         assert!(OpenPacket::parse(json.as_bytes()).is_err());
@@ -271,12 +272,12 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_the_servers_words() {
-        let status = |status, message: Option<&str>| PeerError::Status {
+        let status = |status, message: Option<&str>| EngineError::Status {
             status,
             message: message.map(ToString::to_string),
         };
-        assert_eq!(refusal(400, br#"{"code":5,"message":"x"}"#), PeerError::UnsupportedRevision);
-        assert_eq!(refusal(400, br#"{"code":"5","message":"x"}"#), PeerError::UnsupportedRevision);
+        assert_eq!(refusal(400, br#"{"code":5,"message":"x"}"#), EngineError::UnsupportedRevision);
+        assert_eq!(refusal(400, br#"{"code":"5","message":"x"}"#), EngineError::UnsupportedRevision);
         assert_eq!(refusal(403, br#"{"code":4,"message":"No"}"#), status(403, Some("No")));
         assert_eq!(refusal(400, br#""Invalid session""#), status(400, Some("Invalid session")));
         assert_eq!(refusal(502, b"<html>"), status(502, None));
@@ -284,8 +285,8 @@ mod tests {
 
     #[test]
     fn a_server_of_the_older_revision_is_told_apart_from_no_server() {
-        assert_eq!(not_a_handshake(br#"96:0{"sid":"a"}2:40"#), PeerError::UnsupportedRevision);
-        assert_eq!(not_a_handshake(b"<!doctype html>"), PeerError::NotEngineIo);
-        assert_eq!(not_a_handshake(b""), PeerError::NotEngineIo);
+        assert_eq!(not_a_handshake(br#"96:0{"sid":"a"}2:40"#), EngineError::UnsupportedRevision);
+        assert_eq!(not_a_handshake(b"<!doctype html>"), EngineError::NotEngineIo);
+        assert_eq!(not_a_handshake(b""), EngineError::NotEngineIo);
     }
 }

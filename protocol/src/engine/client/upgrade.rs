@@ -11,8 +11,8 @@
 use super::config::TransportKind;
 use super::{Transport, open};
 use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::error::EngineError;
 use crate::engine::request::RequestId;
-use crate::error::PeerError;
 use crate::message::WireMessage;
 use crate::time::Instant;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl ClientSession {
             upgrade.stage = Stage::Pausing;
             self.move_on();
         } else if !answered {
-            self.give_upgrade_up(Some(PeerError::Probe));
+            self.give_upgrade_up(Some(EngineError::Probe));
         }
     }
 
@@ -89,13 +89,13 @@ impl ClientSession {
     }
 
     /// The WebSocket is gone: there is nothing to close. The session stays where it is.
-    pub(super) fn lose_upgrade(&mut self, error: PeerError) {
+    pub(super) fn lose_upgrade(&mut self, error: EngineError) {
         self.upgrade = None;
         self.upgrade_failed = Some(error);
     }
 
     /// The session stays where it is.
-    pub(super) fn give_upgrade_up(&mut self, error: Option<PeerError>) {
+    pub(super) fn give_upgrade_up(&mut self, error: Option<EngineError>) {
         if let Some(Upgrade { websocket, stage, .. }) = self.upgrade.take() {
             self.control.push_back(if stage == Stage::Dialing {
                 ClientTransmit::Abort { request: websocket }

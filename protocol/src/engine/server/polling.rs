@@ -1,12 +1,13 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
 use super::{Body, Outgoing, SHRINK_ABOVE, State, Wants};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
-use crate::error::{CloseReason, PeerError};
 use crate::message::WireMessage;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -85,7 +86,7 @@ impl ServerSession {
     pub(super) fn handle_poll(&mut self, request: RequestId) {
         if self.poll.is_some() {
             self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPolls));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPolls));
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
             self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
             self.finish();
@@ -99,11 +100,11 @@ impl ServerSession {
         if let Some(post) = self.post.take() {
             self.respond(request, Response::new(400));
             self.control.push_back(ServerTransmit::Abort { request: post.request });
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPosts));
         } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
             // Binary bodies belong to protocol v3.
             self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, None);
+            self.abort(Ended::plain(CloseReason::TransportError));
         } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
             self.respond(request, Response::new(413));
         } else {

@@ -85,13 +85,13 @@ pub enum ClientSocketEvent {
         outcome: AckOutcome,
     },
     /// A connected socket is not connected any more. It joins again with the next session, unless the reason is
-    /// [`IoServerDisconnect`](crate::error::CloseReason::IoServerDisconnect) or
-    /// [`IoClientDisconnect`](crate::error::CloseReason::IoClientDisconnect).
+    /// [`IoServerDisconnect`](crate::reason::CloseReason::IoServerDisconnect) or
+    /// [`IoClientDisconnect`](crate::reason::CloseReason::IoClientDisconnect).
     Disconnected {
         /// Which one.
         socket: SocketKey,
         /// Why.
-        reason: crate::error::CloseReason,
+        reason: crate::reason::CloseReason,
     },
 }
 

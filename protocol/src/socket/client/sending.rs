@@ -2,8 +2,8 @@
 
 use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
 use crate::engine::client::ClientSession;
-use crate::error::SendError;
 use crate::message::Frame;
+use crate::reason::SendError;
 use crate::socket::client::{ClientSocketEvent, ClientSockets};
 use crate::time::Instant;
 use core::mem;

@@ -1,7 +1,7 @@
 //! What the application should know of a server's sockets.
 
 use super::SocketKey;
-use crate::error::CloseReason;
+use crate::reason::CloseReason;
 use crate::socket::json::args::Args;
 use alloc::sync::Arc;
 use bytes::Bytes;
