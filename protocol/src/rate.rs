@@ -54,26 +54,15 @@ impl Rate {
 ///
 /// The rate is passed in rather than kept, so that a table of many buckets does not repeat it. Time that runs backwards
 /// stands still.
-///
-/// ```
-/// use core::time::Duration;
-/// use sansocket_protocol::rate::{Bucket, Rate};
-/// use sansocket_protocol::time::Instant;
-///
-/// let rate = Rate::per_second(10).burst(1);
-/// let mut bucket = Bucket::full(Instant::ZERO, rate);
-/// assert_eq!(bucket.take(Instant::ZERO, rate), Ok(()));
-/// assert_eq!(bucket.take(Instant::ZERO, rate), Err(Duration::from_millis(100))); // so long until the next one
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     level: u64,
     at: Instant,
 }
 
 impl Bucket {
     /// A full one.
-    pub const fn full(now: Instant, rate: Rate) -> Self {
+    pub(crate) const fn full(now: Instant, rate: Rate) -> Self {
         Self { level: rate.full(), at: now }
     }
 
@@ -81,7 +70,7 @@ impl Bucket {
     ///
     /// # Errors
     /// If there is none: how long it takes until there is one. Nothing changes then.
-    pub fn take(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
         self.wait(now, rate)?;
         self.level = self.level.saturating_sub(TOKEN);
         Ok(())
@@ -91,7 +80,7 @@ impl Bucket {
     ///
     /// # Errors
     /// If there is none: how long it takes until there is one.
-    pub fn wait(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
+    pub(crate) fn wait(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
         self.fill(now, rate);
         match TOKEN.saturating_sub(self.level) {
             0 => Ok(()),
@@ -100,7 +89,7 @@ impl Bucket {
     }
 
     /// Whether it is full: forgetting it and making a new one later comes to the same.
-    pub fn is_full(&mut self, now: Instant, rate: Rate) -> bool {
+    pub(crate) fn is_full(&mut self, now: Instant, rate: Rate) -> bool {
         self.fill(now, rate);
         self.level == rate.full()
     }

@@ -20,7 +20,7 @@ pub use event::SessionEvent;
 use super::backoff::Backoff;
 use crate::client::config::ReconnectConfig;
 use crate::engine;
-use crate::engine::client::{ClientSession, ClientTransmit, TransportKind};
+use crate::engine::client::{ClientSession, ClientTransmit, OpenPacket, TransportKind};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError, SendError};
@@ -208,8 +208,18 @@ impl Manager {
         }
     }
 
+    /// Whether a session is open or being opened.
+    pub fn has_session(&self) -> bool {
+        self.engine().is_some()
+    }
+
+    /// The server's first packet in the session that is open: its id, its intervals and its limits.
+    pub fn open_packet(&self) -> Option<&OpenPacket> {
+        self.engine().filter(|engine| engine.is_open()).and_then(ClientSession::handshake)
+    }
+
     /// The session that is open or being opened.
-    pub fn engine(&self) -> Option<&ClientSession> {
+    pub(crate) fn engine(&self) -> Option<&ClientSession> {
         match &self.state {
             State::Active { engine, .. } => Some(engine),
             State::Idle | State::Asking | State::Waiting { .. } => None,
@@ -217,7 +227,7 @@ impl Manager {
     }
 
     /// The sockets; `None` for plain Engine.IO.
-    pub fn sockets(&self) -> Option<&ClientSockets> {
+    pub(crate) fn sockets(&self) -> Option<&ClientSockets> {
         match &self.layer {
             Layer::Sockets(sockets) => Some(sockets),
             Layer::Messages { .. } => None,
@@ -234,10 +244,30 @@ impl Manager {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
 
-    /// Which connection of the socket this is, to be kept with an event that wants an answer: see
-    /// [`ClientSockets::connection`].
+    /// The number of the socket's connection, to be kept with an event that wants an answer: it counts up whenever one
+    /// ends. An event that [`poll_event`](Self::poll_event) has just given is of this one.
     pub fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
+    }
+
+    /// The socket of a namespace, if it was added.
+    pub fn find(&self, namespace: &str) -> Option<SocketKey> {
+        self.sockets().and_then(|sockets| sockets.find(namespace))
+    }
+
+    /// The public id of a connected socket.
+    pub fn socket_id(&self, socket: SocketKey) -> Option<&Arc<str>> {
+        self.sockets().and_then(|sockets| sockets.id(socket))
+    }
+
+    /// Whether a socket was told to connect, and has not been told to leave, refused or disconnected by the server since.
+    pub fn is_socket_wanted(&self, socket: SocketKey) -> bool {
+        self.sockets().is_some_and(|sockets| sockets.is_wanted(socket))
+    }
+
+    /// Whether any acknowledgement is awaited.
+    pub fn awaits_ack(&self) -> bool {
+        self.sockets().is_some_and(ClientSockets::awaits_ack)
     }
 
     /// How many sessions were lost or could not be opened so far. Each is told by [`ClientEvent::Closed`] or
@@ -267,11 +297,17 @@ impl Manager {
         kept.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
+    /// Bytes of a socket's own frames that wait until it is connected, or until they are acknowledged, with 64 more for
+    /// each.
+    pub fn buffered_by(&self, socket: SocketKey) -> usize {
+        self.sockets().map_or(0, |sockets| sockets.buffered_by(socket))
+    }
+
     /// What the next event of a socket would wait behind: bytes that are queued on the connection, and its own that
     /// wait until it is connected or until they are acknowledged. What other sockets keep back is not counted, so one
     /// that the server does not let in takes no room from the others.
     pub fn buffered_before(&self, socket: Option<SocketKey>) -> usize {
-        let own = self.sockets().zip(socket).map_or(0, |(sockets, socket)| sockets.buffered_by(socket));
+        let own = socket.map_or(0, |socket| self.buffered_by(socket));
         own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
@@ -327,8 +363,8 @@ impl Manager {
         self.settle(now);
     }
 
-    /// A request failed, or a WebSocket could not be opened: see
-    /// [`ClientSession::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
+    /// A request failed, or a WebSocket could not be opened: for example [`EngineError::RequestFailed`] if the connection
+    /// broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
     pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(request) {

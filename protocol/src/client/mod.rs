@@ -10,5 +10,4 @@ mod url;
 pub use crate::client::config::ReconnectConfig;
 pub use crate::client::manager::{ClientEvent, ClientState};
 pub use crate::client::url::{ServerAddr, ServerAddrError};
-pub use backoff::Backoff;
 pub use manager::{Manager, SessionEvent};

@@ -74,36 +74,8 @@ enum Outgoing {
 }
 
 /// One Engine.IO session, seen from the client. See the [module](self).
-///
-/// ```
-/// use std::sync::Arc;
-/// use sansocket_protocol::engine::{ClientSession, ClientTransmit, EngineClientConfig, TransportKind};
-/// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::message::Frame;
-/// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::time::Instant;
-///
-/// let now = Instant::ZERO;
-/// let config = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
-/// let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, false);
-/// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else { panic!() };
-/// assert_eq!(target, "/engine.io/?EIO=4&transport=websocket");
-///
-/// session.handle_websocket_opened(now, websocket);
-/// let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
-/// session.handle_websocket(now, websocket, WireMessage::Text(open.into()));
-/// assert!(session.is_open());
-/// let message = session.handle_websocket(now, websocket, WireMessage::Text("4hello".into()));
-/// assert_eq!(message, Some(WireMessage::Text("hello".into())));
-///
-/// session.send(&Frame::text_message("hi"));
-/// assert!(matches!(
-///     session.poll_transmit(),
-///     Some(ClientTransmit::Write { message: WireMessage::Text(text), .. }) if text == "4hi"
-/// ));
-/// ```
 #[derive(Debug)]
-pub struct ClientSession {
+pub(crate) struct ClientSession {
     config: Arc<EngineClientConfig>,
     random: Random,
     /// The latest time that was seen.
@@ -142,7 +114,7 @@ impl ClientSession {
     /// A session that begins to open. Its requests and WebSockets are numbered from `first_id` on; at most 2^32 of
     /// them. With `websocket_first` it begins with a WebSocket if it may use one
     /// ([`EngineClientConfig::remember_upgrade`] after a success).
-    pub fn new(
+    pub(crate) fn new(
         now: Instant,
         config: Arc<EngineClientConfig>,
         random: Random,
@@ -190,32 +162,32 @@ impl ClientSession {
     // --- getters ----------------------------------------------------------------------------------------------
 
     /// The settings.
-    pub fn config(&self) -> &Arc<EngineClientConfig> {
+    pub(crate) fn config(&self) -> &Arc<EngineClientConfig> {
         &self.config
     }
 
     /// What the server said when the session opened.
-    pub fn handshake(&self) -> Option<&OpenPacket> {
+    pub(crate) fn handshake(&self) -> Option<&OpenPacket> {
         self.handshake.as_ref()
     }
 
     /// Whether messages pass: neither opening, nor closing, nor closed.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
     /// Whether the session is on its way to open.
-    pub fn is_opening(&self) -> bool {
+    pub(crate) fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening { .. })
     }
 
     /// Whether the session is over and all about it was told: it can be forgotten.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Closed && self.control.is_empty() && self.closed.is_none()
     }
 
     /// The transport in use.
-    pub fn transport(&self) -> TransportKind {
+    pub(crate) fn transport(&self) -> TransportKind {
         match self.transport {
             Transport::Polling => TransportKind::Polling,
             Transport::WebSocket(_) => TransportKind::WebSocket,
@@ -223,18 +195,18 @@ impl ClientSession {
     }
 
     /// Whether that WebSocket is the transport in use.
-    pub fn is_on(&self, websocket: RequestId) -> bool {
+    pub(crate) fn is_on(&self, websocket: RequestId) -> bool {
         self.transport == Transport::WebSocket(websocket)
     }
 
     /// Bytes that wait for the server: queued here (with 32 more for each message), and not yet written by the
     /// owner.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
     }
 
     /// Whether a volatile message would leave at once.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.is_open()
             && match self.transport {
                 Transport::Polling => self.post.is_none() && self.out.is_empty() && !self.is_moving(),
@@ -246,7 +218,7 @@ impl ClientSession {
 
     /// A request was answered, with the whole of the body. What comes back is to be given to
     /// [`ClientSession::handle_packet`] packet by packet, and then [`ClientSession::end_response`] is to be called.
-    pub fn begin_response(
+    pub(crate) fn begin_response(
         &mut self,
         now: Instant,
         request: RequestId,
@@ -289,7 +261,7 @@ impl ClientSession {
     }
 
     /// One packet of a response. What comes back is a message for the layer above.
-    pub fn handle_packet(
+    pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
         packet: Result<EnginePacket, EnginePacketError>,
@@ -334,7 +306,7 @@ impl ClientSession {
     }
 
     /// All packets of the response were handled: the next poll may go out.
-    pub fn end_response(&mut self, now: Instant) {
+    pub(crate) fn end_response(&mut self, now: Instant) {
         self.reading = false;
         if self.is_opening() && self.opening.is_none() && self.transport == Transport::Polling {
             self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake));
@@ -345,7 +317,7 @@ impl ClientSession {
 
     /// A request, or a WebSocket's handshake, came to nothing: for example [`EngineError::RequestFailed`] if the
     /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
+    pub(crate) fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
         self.fire(now, false);
         self.forget(request);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
@@ -368,12 +340,18 @@ impl ClientSession {
     }
 
     /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
-    pub fn handle_websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
+    pub(crate) fn handle_websocket_refused(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        status: u16,
+        body: &[u8],
+    ) {
         self.handle_request_failed(now, websocket, open::refusal(status, body));
     }
 
     /// The WebSocket is there.
-    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+    pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now, false);
         // It was given up just now, while it was being opened: it is to be closed, and not given up as well.
         self.forget(websocket);
@@ -385,7 +363,7 @@ impl ClientSession {
     }
 
     /// A message arrived on a WebSocket. What comes back is a message for the layer above.
-    pub fn handle_websocket(
+    pub(crate) fn handle_websocket(
         &mut self,
         now: Instant,
         websocket: RequestId,
@@ -421,7 +399,7 @@ impl ClientSession {
 
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
-    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+    pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         self.fire(now, false);
         self.forget(websocket);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
@@ -440,12 +418,12 @@ impl ClientSession {
 
     /// How many of the bytes it was given the owner has not been able to write to the WebSocket yet. It is given
     /// no more while there are 64 KiB or more, so it has to say 0 when all is written.
-    pub fn handle_unwritten(&mut self, bytes: usize) {
+    pub(crate) fn handle_unwritten(&mut self, bytes: usize) {
         self.unwritten = bytes;
     }
 
     /// A deadline has passed, perhaps. Calling it early or often does no harm.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.fire(now, true);
     }
 
@@ -453,7 +431,7 @@ impl ClientSession {
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ClientSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
-    pub fn send(&mut self, frame: &Frame) -> bool {
+    pub(crate) fn send(&mut self, frame: &Frame) -> bool {
         if !self.is_open() {
             return false;
         }
@@ -483,7 +461,7 @@ impl ClientSession {
 
     /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's
     /// silence is not held against it. Without a time, the next call that brings one says when it went on.
-    pub fn pause(&mut self, now: Option<Instant>, pause: bool) {
+    pub(crate) fn pause(&mut self, now: Option<Instant>, pause: bool) {
         self.resumed |= self.paused && !pause;
         self.paused = pause;
         if let Some(now) = now {
@@ -492,7 +470,7 @@ impl ClientSession {
     }
 
     /// Closes the session, after what is queued was written. The application is told at once.
-    pub fn close(&mut self, now: Instant, ended: Ended) {
+    pub(crate) fn close(&mut self, now: Instant, ended: Ended) {
         let deadline = now + self.config.close_timeout;
         match (self.state, self.transport) {
             (State::Closing { .. } | State::Closed, _) => return,
@@ -511,7 +489,7 @@ impl ClientSession {
     }
 
     /// Ends the session now; what is queued is thrown away.
-    pub fn abort(&mut self, ended: Ended) {
+    pub(crate) fn abort(&mut self, ended: Ended) {
         self.order.clear();
         self.fail(ended);
     }
@@ -527,7 +505,7 @@ impl ClientSession {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next thing to do outside.
-    pub fn poll_transmit(&mut self) -> Option<ClientTransmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<ClientTransmit> {
         if let Some(control) = self.control.pop_front() {
             return Some(control);
         }
@@ -565,7 +543,7 @@ impl ClientSession {
     }
 
     /// Whether [`ClientSession::poll_transmit`] has something.
-    pub fn has_transmit(&self) -> bool {
+    pub(crate) fn has_transmit(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         !self.control.is_empty()
             || (closing || self.is_open())
@@ -578,7 +556,7 @@ impl ClientSession {
     }
 
     /// By when [`ClientSession::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Opening { deadline } | State::Closing { deadline } => Some(deadline),
             State::Closed => None,
@@ -593,22 +571,22 @@ impl ClientSession {
     }
 
     /// That the session opened, once.
-    pub fn take_opened(&mut self) -> bool {
+    pub(crate) fn take_opened(&mut self) -> bool {
         core::mem::take(&mut self.opened)
     }
 
     /// That the session ended, once.
-    pub fn poll_closed(&mut self) -> Option<Ended> {
+    pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
     /// That the session moved to WebSocket, once.
-    pub fn poll_upgraded(&mut self) -> bool {
+    pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
     /// That a try to move to WebSocket failed, once. The session stays where it is.
-    pub fn take_upgrade_failed(&mut self) -> Option<EngineError> {
+    pub(crate) fn take_upgrade_failed(&mut self) -> Option<EngineError> {
         self.upgrade_failed.take()
     }
 
@@ -669,5 +647,34 @@ impl ClientSession {
 impl Upgrade {
     fn is_moving(&self) -> bool {
         self.stage == Stage::Pausing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_over_a_websocket_opens_and_carries_messages_both_ways() {
+        let now = Instant::ZERO;
+        let config = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
+        let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, false);
+        let Some(ClientTransmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else {
+            panic!("no WebSocket is asked for")
+        };
+        assert_eq!(target, "/engine.io/?EIO=4&transport=websocket");
+
+        session.handle_websocket_opened(now, websocket);
+        let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
+        session.handle_websocket(now, websocket, WireMessage::Text(open.into()));
+        assert!(session.is_open());
+        let message = session.handle_websocket(now, websocket, WireMessage::Text("4hello".into()));
+        assert_eq!(message, Some(WireMessage::Text("hello".into())));
+
+        session.send(&Frame::text_message("hi"));
+        assert!(matches!(
+            session.poll_transmit(),
+            Some(ClientTransmit::Write { message: WireMessage::Text(text), .. }) if text == "4hi"
+        ));
     }
 }

@@ -79,7 +79,7 @@ enum Outgoing {
 
 /// One Engine.IO session, seen from the server. See the [module](self).
 #[derive(Debug)]
-pub struct ServerSession {
+pub(crate) struct ServerSession {
     config: Arc<EngineServerConfig>,
     id: Arc<str>,
     state: State,
@@ -105,7 +105,7 @@ pub struct ServerSession {
 
 impl ServerSession {
     /// A session that waits for its first request to be handed to [`ServerSession::handle_request`].
-    pub fn new(now: Instant, config: Arc<EngineServerConfig>, id: Arc<str>) -> Self {
+    pub(crate) fn new(now: Instant, config: Arc<EngineServerConfig>, id: Arc<str>) -> Self {
         let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
         let deadline = now + config.upgrade_timeout;
         Self {
@@ -133,32 +133,32 @@ impl ServerSession {
     }
 
     /// The session id: a secret between this server and its client.
-    pub fn id(&self) -> &Arc<str> {
+    pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
     }
 
     /// The settings.
-    pub fn config(&self) -> &Arc<EngineServerConfig> {
+    pub(crate) fn config(&self) -> &Arc<EngineServerConfig> {
         &self.config
     }
 
     /// Whether messages pass: neither opening, nor closing, nor closed.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
     /// Whether the session is over and all about it was told: it can be forgotten.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Closed && self.control.is_empty() && self.post.is_none() && self.closed.is_none()
     }
 
     /// Whether new requests still belong to this session. A closing one answers its last polls.
-    pub fn is_listed(&self) -> bool {
+    pub(crate) fn is_listed(&self) -> bool {
         self.state != State::Closed
     }
 
     /// The transport in use: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
+    pub(crate) fn transport_name(&self) -> &'static str {
         match self.transport {
             Transport::Polling => "polling",
             Transport::WebSocket(_) => "websocket",
@@ -166,24 +166,24 @@ impl ServerSession {
     }
 
     /// Whether the session ever opened: one whose first WebSocket never came to be did not.
-    pub fn has_opened(&self) -> bool {
+    pub(crate) fn has_opened(&self) -> bool {
         self.has_opened
     }
 
     /// Whether that WebSocket is the transport in use.
-    pub fn is_on(&self, websocket: RequestId) -> bool {
+    pub(crate) fn is_on(&self, websocket: RequestId) -> bool {
         self.transport == Transport::WebSocket(websocket)
     }
 
     /// Bytes that wait for the peer: queued here (with 192 more for each message), and not yet written by the
     /// owner.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
     }
 
     /// Whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
     /// WebSocket is not behind.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.is_open()
             && match self.transport {
                 Transport::Polling => self.poll.is_some() && self.out.is_empty(),
@@ -197,7 +197,12 @@ impl ServerSession {
     // --- what happened outside ------------------------------------------------------------------------------
 
     /// A request for this session arrived: its first one, or one that names its id.
-    pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
+    pub(crate) fn handle_request(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        head: &RequestHead<'_>,
+    ) -> Wants {
         self.fire(now, false);
         let query = head.query();
         if head.is_websocket_upgrade() {
@@ -245,7 +250,7 @@ impl ServerSession {
     }
 
     /// One packet of a polling body. What comes back is a message for the layer above.
-    pub fn handle_packet(
+    pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
         packet: Result<EnginePacket, EnginePacketError>,
@@ -272,7 +277,7 @@ impl ServerSession {
     }
 
     /// The client ended a request before it was answered, or its WebSocket never came to be.
-    pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
+    pub(crate) fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
         self.fire(now, false);
         let is_poll = self.poll == Some(request);
         let is_post = self.post.is_some_and(|post| post.request == request);
@@ -291,7 +296,7 @@ impl ServerSession {
     }
 
     /// The WebSocket of an accepted request is there.
-    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+    pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now, false);
         if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
             self.open(now);
@@ -307,7 +312,7 @@ impl ServerSession {
     }
 
     /// A message arrived on a WebSocket. What comes back is a message for the layer above.
-    pub fn handle_websocket(
+    pub(crate) fn handle_websocket(
         &mut self,
         now: Instant,
         websocket: RequestId,
@@ -344,7 +349,7 @@ impl ServerSession {
 
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
-    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+    pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         self.fire(now, false);
         if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
             self.upgrade = None;
@@ -361,7 +366,7 @@ impl ServerSession {
 
     /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
     /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
-    pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
+    pub(crate) fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         if bytes < self.unwritten && self.paused_at.is_some() {
             self.paused_at = Some(now);
         }
@@ -370,7 +375,7 @@ impl ServerSession {
     }
 
     /// A deadline has passed, perhaps. Calling it early or often does no harm.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.fire(now, true);
     }
 
@@ -378,7 +383,7 @@ impl ServerSession {
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ServerSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
-    pub fn send(&mut self, frame: Frame) -> bool {
+    pub(crate) fn send(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
         }
@@ -397,7 +402,7 @@ impl ServerSession {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// By when [`ServerSession::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = match self.state {
             State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
             State::Closed => return None,
@@ -416,12 +421,12 @@ impl ServerSession {
     }
 
     /// That the session ended, once.
-    pub fn poll_closed(&mut self) -> Option<Ended> {
+    pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
     /// That the session moved to WebSocket, once.
-    pub fn poll_upgraded(&mut self) -> bool {
+    pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 

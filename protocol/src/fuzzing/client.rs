@@ -525,7 +525,7 @@ impl Run {
         let budgets = SEND_BUDGET * self.keys.len().max(1);
         assert!(buffered <= budgets + 2 * LARGEST_FRAME + 200_000, "{buffered} bytes wait");
         for key in &self.keys {
-            let own = self.client.sockets().map_or(0, |sockets| sockets.buffered_by(*key));
+            let own = self.client.buffered_by(*key);
             assert!(own <= SEND_BUDGET + LARGEST_FRAME, "{own} bytes wait for {key:?}");
         }
         if !self.client.has_output() {

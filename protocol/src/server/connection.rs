@@ -1,19 +1,4 @@
-//! One client, whole: an Engine.IO session with Socket.IO, or the application's own messages, on top.
-//!
-//! # The run loop
-//!
-//! 1. Something happened (a request, a body, a WebSocket message, the time): call the `handle_*` for it.
-//! 2. The application wants something: call a command.
-//! 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing, and tell
-//!    [`handle_unwritten`](Connection::handle_unwritten) how much of it is not written yet. What is not pulled
-//!    stays inside, counted and bounded.
-//! 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
-//! 5. Read on only while [`wants_read`](Connection::wants_read) says so.
-//! 6. Wait for the next happening, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
-//!    [`handle_timeout`](Connection::handle_timeout).
-//! 7. Forget it when [`is_finished`](Connection::is_finished).
-//!
-//! Any order of these calls is legal, and a spurious one does nothing.
+//! One client of a server: an Engine.IO session with Socket.IO, or the application's own messages, on top.
 
 use super::counts::{Counts, Limit};
 use super::messages::Messages;
@@ -31,11 +16,11 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-/// What the application should know about a connection.
+/// An event for the application about one connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerEvent {
-    /// Of one of its sockets.
+    /// An event about one of its sockets.
     Socket(ServerSocketEvent),
     /// A message of a plain Engine.IO session.
     Message(WireMessage),
@@ -55,21 +40,35 @@ enum Layer {
     Messages(Messages),
 }
 
-/// One client, whole. See the [module](self).
+/// One client of a server: an Engine.IO session with Socket.IO, or the application's own messages, on top.
+///
+/// # The run loop
+///
+/// 1. Something happened (a request, a body, a WebSocket message): call the `handle_*` for it.
+/// 2. The application wants something: call a command.
+/// 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing, and tell
+///    [`handle_unwritten`](Connection::handle_unwritten) how much of it is not written yet. What is not pulled
+///    stays inside, counted and bounded.
+/// 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
+/// 5. Read on only while [`wants_read`](Connection::wants_read) says so.
+/// 6. Wait for the next input, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
+///    [`handle_timeout`](Connection::handle_timeout).
+/// 7. Forget the connection when [`is_finished`](Connection::is_finished).
+///
+/// Any order of these calls is legal, and a spurious one does nothing.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine;
+/// use sansocket_protocol::engine::EngineServerConfig;
 /// use sansocket_protocol::message::WireMessage;
 /// use sansocket_protocol::engine::{RequestHead, RequestId};
 /// use sansocket_protocol::engine::ServerTransmit;
 /// use sansocket_protocol::server::{Connection, ServerEvent};
-/// use sansocket_protocol::socket;
 /// use sansocket_protocol::socket::ServerSocketEvent;
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
-/// let config = Arc::new(engine::config::EngineServerConfig::default().path("/socket.io"));
+/// let config = Arc::new(EngineServerConfig::default().path("/socket.io"));
 /// let mut connection = Connection::new(now, config, "session-id".into(), Some(Arc::default()));
 ///
 /// // The client opens a WebSocket ...
@@ -309,18 +308,20 @@ impl Connection {
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
 
-    /// Lets a client into the namespace it asked for. See [`ServerSockets::accept`].
+    /// Lets a client into the namespace that it asked for: writes the CONNECT reply with the public id `sid`, then what was
+    /// emitted to the socket meanwhile.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`].
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn accept(&mut self, socket: SocketKey, sid: &str) -> Result<(), SendError> {
         self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid))
     }
 
-    /// Refuses a client that asked for a namespace. See [`ServerSockets::reject`].
+    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and with `data`, which must be
+    /// JSON, if given. What was emitted to the socket meanwhile is dropped. The connection stays.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`].
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn reject(&mut self, socket: SocketKey, message: &str, data: Option<&str>) -> Result<(), SendError> {
         self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
     }

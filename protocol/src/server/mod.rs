@@ -1,10 +1,10 @@
 //! The server's end of a connection: which session a request belongs to, and one session with Socket.IO on top.
 
 mod admission;
-pub mod connection;
+mod connection;
 mod counts;
 mod messages;
-pub mod router;
+mod router;
 
 pub use crate::server::admission::RefusedHandshakes;
 pub use crate::server::connection::ServerEvent;

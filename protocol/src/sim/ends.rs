@@ -319,10 +319,9 @@ impl World {
             node.down = Some((now + cut.down, cut.refuses));
         }
         let (polling, awaits) = match &node.machine {
-            Machine::Manager(manager) => (
-                manager.transport() == Some(TransportKind::Polling),
-                manager.sockets().is_some_and(crate::socket::client::ClientSockets::awaits_ack),
-            ),
+            Machine::Manager(manager) => {
+                (manager.transport() == Some(TransportKind::Polling), manager.awaits_ack())
+            }
             Machine::Raw { .. } => (false, false),
         };
         let mut mine: Vec<u64> =

@@ -93,7 +93,7 @@ impl Socket {
 
 /// The Socket.IO layer of one connection. See the [module](self).
 #[derive(Debug)]
-pub struct ServerSockets {
+pub(crate) struct ServerSockets {
     config: Arc<SocketServerConfig>,
     sockets: Vec<Socket>,
     last_key: u32,
@@ -115,7 +115,7 @@ pub struct ServerSockets {
 
 impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
-    pub fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
+    pub(crate) fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
         Self {
             config,
@@ -152,22 +152,22 @@ impl ServerSockets {
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub fn inbound(&self) -> usize {
+    pub(crate) fn inbound(&self) -> usize {
         self.inbound
     }
 
     /// Bytes of frames that wait behind a CONNECT reply, with 192 more for each of their messages.
-    pub fn behind(&self) -> usize {
+    pub(crate) fn behind(&self) -> usize {
         self.behind
     }
 
     /// Whether a packet waits for its attachments.
-    pub fn is_reassembling(&self) -> bool {
+    pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
     /// Whether no socket is left about which anything is to be told, and none is held.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.answers.is_empty() && self.sockets.iter().all(Socket::is_done)
     }
 
@@ -177,7 +177,7 @@ impl ServerSockets {
     }
 
     /// Whether any acknowledgement is awaited from this client.
-    pub fn awaits_ack(&self) -> bool {
+    pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty())
     }
 
@@ -187,7 +187,11 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SocketError`]: a mistake of the peer, for which the connection is to be given up.
-    pub fn handle_message(&mut self, message: WireMessage, max_payload: usize) -> Result<(), SocketError> {
+    pub(crate) fn handle_message(
+        &mut self,
+        message: WireMessage,
+        max_payload: usize,
+    ) -> Result<(), SocketError> {
         let packet = match message {
             WireMessage::Text(text) => {
                 let packet = Packet::decode(text, self.config.max_attachments)?;
@@ -210,7 +214,7 @@ impl ServerSockets {
     }
 
     /// The connection ended: so do all sockets.
-    pub fn handle_closed(&mut self, reason: CloseReason) {
+    pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.connect_deadline = None;
         self.reassembly = Reassembly::default();
         for at in 0..self.sockets.len() {
@@ -223,7 +227,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SocketError::ConnectTimeout`], once: the connection is to be closed.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), SocketError> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), SocketError> {
         self.expire_acks(now);
         self.next_turns(now);
         match self.connect_deadline.take_if(|deadline| now >= *deadline) {
@@ -349,7 +353,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn accept(
+    pub(crate) fn accept(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -372,7 +376,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn reject(
+    pub(crate) fn reject(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -391,7 +395,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit(
+    pub(crate) fn emit(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -413,7 +417,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError`]. A socket that is still connecting cannot answer, so it counts as disconnected.
-    pub fn emit_with_ack(
+    pub(crate) fn emit_with_ack(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -453,7 +457,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn ack(
+    pub(crate) fn ack(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -467,7 +471,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if it is not connected.
-    pub fn disconnect(
+    pub(crate) fn disconnect(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -480,7 +484,7 @@ impl ServerSockets {
     }
 
     /// Takes all sockets out of their namespaces.
-    pub fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
+    pub(crate) fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
         let keys: Vec<SocketKey> = self.sockets.iter().map(|socket| socket.key).collect();
         for key in keys {
             // Those that are not connected have nothing to leave.
@@ -489,14 +493,14 @@ impl ServerSockets {
     }
 
     /// Whether a socket is connected, that is, messages to it pass.
-    pub fn is_connected(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connected).is_ok()
     }
 
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// By when [`ServerSockets::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Instant {
+    pub(crate) fn poll_timeout(&self) -> Instant {
         self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Undated {
 impl ServerSession {
     /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
     /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
-    pub fn pause(&mut self, now: Instant, pause: bool) {
+    pub(crate) fn pause(&mut self, now: Instant, pause: bool) {
         match (pause, self.paused_at) {
             (true, None) => {
                 self.paused_at = Some(now);
@@ -34,7 +34,7 @@ impl ServerSession {
     }
 
     /// Something moved: a pause counts from here.
-    pub fn progress(&mut self, now: Instant) {
+    pub(crate) fn progress(&mut self, now: Instant) {
         if self.paused_at.is_some() {
             self.paused_at = Some(now);
             self.undated.pause = true;

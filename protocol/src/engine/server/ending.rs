@@ -22,12 +22,12 @@ pub(super) enum Ending {
 
 impl ServerSession {
     /// Closes the session after what is queued was written. The application is told at once.
-    pub fn close(&mut self, now: Instant, reason: CloseReason) {
+    pub(crate) fn close(&mut self, now: Instant, reason: CloseReason) {
         self.close_with(now, Ended::plain(reason));
     }
 
     /// As [`ServerSession::close`], because of a mistake of the peer that the layer above knows of.
-    pub fn close_because_of_above(&mut self, now: Instant, reason: CloseReason) {
+    pub(crate) fn close_because_of_above(&mut self, now: Instant, reason: CloseReason) {
         self.close_with(now, Ended::above(reason));
     }
 
@@ -54,13 +54,13 @@ impl ServerSession {
     }
 
     /// Ends the session now; what is queued is thrown away.
-    pub fn abort(&mut self, ended: Ended) {
+    pub(crate) fn abort(&mut self, ended: Ended) {
         self.end(ended, CLOSE);
     }
 
     /// Ends the session because of something that the layer above cannot accept from the peer, once what came
     /// before was handled: see [`ServerSession::finish_ending`]. False, having done nothing, if it is ending already.
-    pub fn give_up(&mut self, reason: CloseReason) -> bool {
+    pub(crate) fn give_up(&mut self, reason: CloseReason) -> bool {
         let takes_input = self.takes_input();
         if takes_input {
             self.ending = Some(Ending::Session { ended: Ended::above(reason) });
@@ -70,7 +70,7 @@ impl ServerSession {
 
     /// As [`ServerSession::give_up`], because of a text that is not UTF-8: that is the transport's error (RFC 6455,
     /// section 7.4.1), only found above.
-    pub fn give_up_not_utf8(&mut self) -> bool {
+    pub(crate) fn give_up_not_utf8(&mut self) -> bool {
         self.close_code = Some(NOT_UTF8);
         let takes_input = self.takes_input();
         self.end_after_events(Ended::above(CloseReason::TransportError), CLOSE);
@@ -78,12 +78,12 @@ impl ServerSession {
     }
 
     /// Whether the peer has brought about the end of the session, and [`ServerSession::finish_ending`] is owed.
-    pub fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
 
     /// What the peer had sent before it brought about the end was handled: now the session ends.
-    pub fn finish_ending(&mut self, now: Instant) {
+    pub(crate) fn finish_ending(&mut self, now: Instant) {
         match self.ending.take() {
             Some(Ending::Session { ended }) => self.close_with(now, ended),
             Some(Ending::Transport { ended, to_poll }) => match self.transport {

@@ -33,7 +33,7 @@ pub(super) enum PostProgress {
 impl ServerSession {
     /// The body of a POST ended. What comes back is to be read packet by packet, each given to
     /// [`ServerSession::handle_packet`], and then [`ServerSession::end_body`] called. `None`: there is nothing to read.
-    pub fn begin_body(
+    pub(crate) fn begin_body(
         &mut self,
         now: Instant,
         request: RequestId,
@@ -57,7 +57,7 @@ impl ServerSession {
     }
 
     /// All packets of a body were read: the POST is answered, once reading goes on.
-    pub fn end_body(&mut self, request: RequestId) {
+    pub(crate) fn end_body(&mut self, request: RequestId) {
         let Some(post) = self.post.as_mut().filter(|post| post.request == request) else { return };
         if post.progress == PostProgress::Malformed {
             self.post = None;

@@ -1,4 +1,4 @@
-//! What passes between a session and its owner, as plain data.
+//! The data that passes between a session and its owner.
 
 use super::{Outgoing, SHRINK_ABOVE, State, Transport, WRITE_AHEAD};
 use crate::engine::request::{RequestId, Response};
@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// What is to be written, and where.
+/// Something that a server wants written, with its place: an answer to a request, or a message on a WebSocket.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerTransmit {
@@ -17,7 +17,8 @@ pub enum ServerTransmit {
     Respond {
         /// Which one.
         request: RequestId,
-        /// With what. [`Config::decorate`](crate::engine::config::EngineServerConfig::decorate) is to be applied.
+        /// The answer. Apply
+        /// [`EngineServerConfig::decorate`](crate::engine::EngineServerConfig::decorate) to it.
         response: Box<Response>,
     },
     /// End the connection of that request without an answer.
@@ -25,8 +26,9 @@ pub enum ServerTransmit {
         /// Which one.
         request: RequestId,
     },
-    /// Answer that request with 101 and tell [`ServerSession::handle_websocket_opened`] once its WebSocket is there. From then
-    /// on the request's id names the WebSocket.
+    /// Answer that request with 101, and call
+    /// [`Connection::handle_websocket_opened`](crate::server::Connection::handle_websocket_opened)
+    /// once its WebSocket is there. From then on the request's id names the WebSocket.
     AcceptWebSocket {
         /// Which one.
         request: RequestId,
@@ -47,32 +49,33 @@ pub enum ServerTransmit {
     },
 }
 
-/// What a request waits for.
+/// The thing that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Wants {
     /// A [`ServerTransmit`] about it.
     Answer,
-    /// Its body, up to that many bytes: see [`ServerSession::begin_body`].
+    /// Its body, up to that many bytes: it goes to
+    /// [`Connection::handle_body`](crate::server::Connection::handle_body).
     Body {
         /// In bytes.
         limit: usize,
     },
 }
 
-/// How the body of a POST ended.
+/// The body of a POST.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Body {
-    /// It is here.
+    /// The whole body.
     Complete(Bytes),
-    /// It is larger than the limit; what came of it was thrown away.
+    /// A body that is larger than the limit. What came of it was thrown away.
     TooLarge,
 }
 
 impl ServerSession {
     /// The next thing to write.
-    pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
             if self.control.is_empty() && self.control.capacity() > 4 {
                 self.control = VecDeque::new();
@@ -114,7 +117,7 @@ impl ServerSession {
     }
 
     /// Whether [`ServerSession::poll_transmit`] has something.
-    pub fn has_transmit(&self) -> bool {
+    pub(crate) fn has_transmit(&self) -> bool {
         !self.control.is_empty()
             || match self.transport {
                 Transport::Polling => self.poll.is_some() && !self.out.is_empty(),

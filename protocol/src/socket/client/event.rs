@@ -38,10 +38,10 @@ pub enum JoinError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientSocketEvent {
-    /// The socket is about to join, and its auth is to be given anew: [`Client::authenticate`] it. Only for
+    /// The socket is about to join, and its auth is to be given anew: [`Manager::authenticate`] it. Only for
     /// sockets with [`Auth::Ask`](crate::socket::client::AuthSource::Ask).
     ///
-    /// [`Client::authenticate`]: crate::socket::client::ClientSockets::authenticate
+    /// [`Manager::authenticate`]: crate::client::Manager::authenticate
     Auth {
         /// Which one.
         socket: SocketKey,
@@ -50,7 +50,7 @@ pub enum ClientSocketEvent {
     Connected {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections this is: see [`Client::connection`](crate::socket::client::ClientSockets::connection). It may have ended
+        /// Which of its connections this is: see [`Manager::connection`](crate::client::Manager::connection). It may have ended
         /// by now, and another one be asked for.
         connection: u64,
         /// Its public id, for as long as it is connected.
@@ -60,7 +60,7 @@ pub enum ClientSocketEvent {
     Refused {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Client::connection`](crate::socket::client::ClientSockets::connection). Who
+        /// Which of its connections that would have been: see [`Manager::connection`](crate::client::Manager::connection). Who
         /// has asked for another one since need not take it for an answer.
         connection: u64,
         /// Why.

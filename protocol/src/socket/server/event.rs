@@ -22,8 +22,9 @@ pub enum AckOutcome {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerSocketEvent {
-    /// A client asks to join a namespace: [`Server::accept`](crate::socket::server::ServerSockets::accept) or [`Server::reject`](crate::socket::server::ServerSockets::reject) it. Nothing else happens on
-    /// this socket meanwhile.
+    /// A client asks to join a namespace: answer with
+    /// [`Connection::accept`](crate::server::Connection::accept) or
+    /// [`Connection::reject`](crate::server::Connection::reject). Nothing else happens on this socket meanwhile.
     Connect {
         /// The socket to be.
         socket: SocketKey,
@@ -38,14 +39,14 @@ pub enum ServerSocketEvent {
         socket: SocketKey,
         /// Its name and arguments.
         args: Args,
-        /// The id to acknowledge with [`Server::ack`](crate::socket::server::ServerSockets::ack), if the client wants that.
+        /// The id to acknowledge with [`Connection::ack`](crate::server::Connection::ack), if the client wants that.
         ack: Option<u64>,
     },
     /// An acknowledgement that was awaited is decided: once for each.
     Ack {
         /// Of which socket.
         socket: SocketKey,
-        /// The id that was given to [`Server::emit_with_ack`](crate::socket::server::ServerSockets::emit_with_ack).
+        /// The id that was given to [`Connection::emit_with_ack`](crate::server::Connection::emit_with_ack).
         id: u64,
         /// How it ended.
         outcome: AckOutcome,

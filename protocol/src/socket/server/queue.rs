@@ -9,14 +9,14 @@ use core::mem;
 
 impl ServerSockets {
     /// Keeps the next events of a socket back until [`ServerSockets::release`].
-    pub fn hold(&mut self, socket: SocketKey) {
+    pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
             found.held = true;
         }
     }
 
     /// Lets the events of a held socket go on.
-    pub fn release(&mut self, socket: SocketKey) {
+    pub(crate) fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
             let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
             if waits && !self.released.contains(&socket) {
@@ -48,7 +48,7 @@ impl ServerSockets {
     }
 
     /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
-    pub fn poll_event(&mut self, answers_only: bool) -> Option<ServerSocketEvent> {
+    pub(crate) fn poll_event(&mut self, answers_only: bool) -> Option<ServerSocketEvent> {
         if mem::take(&mut self.told_over) {
             // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
             // counts against `max_namespaces` until they are done.
@@ -70,7 +70,7 @@ impl ServerSockets {
     }
 
     /// Whether [`ServerSockets::poll_event`] may have something.
-    pub fn has_event(&self, answers_only: bool) -> bool {
+    pub(crate) fn has_event(&self, answers_only: bool) -> bool {
         !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
     }
 
