@@ -102,9 +102,9 @@
 //!
 //! // A client opens a session by long-polling.
 //! let target = "/socket.io/?EIO=4&transport=polling";
-//! let Route::Open(_) = router.route(&head("GET", target)) else { panic!() };
+//! let Route::Open(grant) = router.route(&head("GET", target)) else { panic!() };
 //! let id = router.register(None, |_id| ()).unwrap();
-//! let mut connection = Connection::new(now, config, id.clone(), Some(Arc::default()));
+//! let mut connection = Connection::new(now, grant.revision, config, id.clone(), Some(Arc::default()));
 //! let _ = connection.handle_request(now, RequestId(1), &head("GET", target));
 //! assert!(body(connection.poll_transmit()).starts_with("0{\"sid\":"));
 //!
@@ -166,6 +166,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod client;
+mod cost;
 pub mod engine;
 pub mod error;
 #[cfg(feature = "fuzzing")]

@@ -1,5 +1,5 @@
 //! What a transport carries, whatever layer wrote it: [`WireMessage`] in, [`Frame`] out.
-
+use crate::cost;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -37,11 +37,6 @@ pub struct Frame {
     text: Bytes,
     attachments: Option<Arc<[Bytes]>>,
 }
-
-/// What a queued message counts for beside its bytes, so that a million empty ones are not free: about what it costs.
-pub(crate) const PER_MESSAGE: usize = 192;
-/// Less than this is not worth an allocation of another size: [`PER_MESSAGE`] covers it.
-pub(crate) const MOST_SPARE: usize = 128;
 
 impl From<&Frame> for Frame {
     /// Shares it.
@@ -82,7 +77,7 @@ impl Frame {
     /// The same, with what a queue counts for each of its messages.
     pub(crate) fn queued_len(&self) -> usize {
         let messages = self.attachments().len().saturating_add(usize::from(!self.text.is_empty()));
-        self.wire_len().saturating_add(messages.saturating_mul(PER_MESSAGE))
+        self.wire_len().saturating_add(messages.saturating_mul(cost::SERVER_MESSAGE))
     }
 
     /// What it consists of, without a copy: one who owns it alone need not share it.
@@ -102,7 +97,7 @@ impl Frame {
 
 /// The text as it waits in queues, which count its length: much more than that it must not hold.
 fn kept(mut text: Vec<u8>) -> Bytes {
-    if text.capacity().saturating_sub(text.len()) > MOST_SPARE {
+    if text.capacity().saturating_sub(text.len()) > cost::MOST_SPARE {
         text.shrink_to_fit();
     }
     Bytes::from(text)

@@ -19,8 +19,10 @@ pub use event::SessionEvent;
 
 use super::backoff::Backoff;
 use crate::client::config::ReconnectConfig;
+use crate::cost;
 use crate::engine;
-use crate::engine::client::{ClientSession, ClientTransmit, OpenPacket, TransportKind};
+use crate::engine::TransportKind;
+use crate::engine::client::{ClientSession, ClientTransmit, OpenPacket};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError, SendError};
@@ -29,7 +31,6 @@ use crate::message::WireMessage;
 use crate::random::Random;
 use crate::socket;
 use crate::socket::client::{ClientSockets, SocketKey};
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -548,7 +549,7 @@ impl Manager {
             Layer::Messages { inbound, events, .. } => {
                 let event = events.pop_front()?;
                 if let SessionEvent::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &event {
-                    *inbound = inbound.saturating_sub(bytes.len().saturating_add(PER_EVENT));
+                    *inbound = inbound.saturating_sub(bytes.len().saturating_add(cost::EVENT));
                 }
                 Some(ClientEvent::Session(event))
             }

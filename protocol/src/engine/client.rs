@@ -20,7 +20,7 @@ mod posting;
 mod transmit;
 mod upgrade;
 
-pub use self::config::{ConfigError, TransportKind};
+pub use self::config::ConfigError;
 pub use self::transmit::Method;
 pub use crate::engine::client::config::EngineClientConfig;
 pub use crate::engine::client::open::OpenPacket;
@@ -29,8 +29,10 @@ pub use crate::engine::client::transmit::ClientTransmit;
 use self::upgrade::{Stage, Upgrade};
 use super::payload;
 use super::request::RequestId;
+use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE, WRITABLE_BELOW, WRITE_AHEAD};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::{EnginePacket, EnginePacketError};
+use crate::engine::transport::TransportKind;
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::random::Random;
@@ -41,15 +43,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// A WebSocket takes volatile messages while less than this is queued for it.
-const WRITABLE_BELOW: usize = 64 << 10;
-/// The owner is given no more than this before it has said that it was written; but all at once when the session
-/// closes, because then it is the owner's to write and to forget.
-const WRITE_AHEAD: usize = 64 << 10;
-/// Queues are given back to the allocator when they are empty and were this long.
-const SHRINK_ABOVE: usize = 32;
-/// What a queued message counts for beside its bytes.
-const PER_MESSAGE: usize = 32;
 /// Close code of a message that is too big (RFC 6455, section 7.4.1).
 const TOO_BIG: u16 = 1009;
 
@@ -81,7 +74,7 @@ pub(crate) struct ClientSession {
     /// The latest time that was seen.
     now: Instant,
     state: State,
-    /// What is tried yet to open the session, the present one first.
+    /// The transports that are left to open the session with, the present one first.
     order: Vec<TransportKind>,
     transport: Transport,
     upgrade: Option<Upgrade>,
@@ -112,19 +105,19 @@ pub(crate) struct ClientSession {
 
 impl ClientSession {
     /// A session that begins to open. Its requests and WebSockets are numbered from `first_id` on; at most 2^32 of
-    /// them. With `websocket_first` it begins with a WebSocket if it may use one
-    /// ([`EngineClientConfig::remember_upgrade`] after a success).
+    /// them. It begins with the transport `first`, if it may use that one
+    /// ([`EngineClientConfig::remember_upgrade`] after a success), or else with the first of its settings.
     pub(crate) fn new(
         now: Instant,
         config: Arc<EngineClientConfig>,
         random: Random,
         first_id: u64,
-        websocket_first: bool,
+        first: Option<TransportKind>,
     ) -> Self {
         let mut order = config.order().to_vec();
-        if websocket_first && config.has(TransportKind::WebSocket) {
-            order.retain(|kind| *kind != TransportKind::WebSocket);
-            order.insert(0, TransportKind::WebSocket);
+        if let Some(first) = first.filter(|first| config.has(*first)) {
+            order.retain(|kind| *kind != first);
+            order.insert(0, first);
         }
         let deadline = now + config.open_timeout;
         let mut client = Self {
@@ -225,7 +218,7 @@ impl ClientSession {
         status: u16,
         body: Bytes,
     ) -> Option<payload::PayloadDecoder> {
-        self.fire(now, false);
+        self.fire(now);
         self.forget(request);
         if self.opening == Some(request) && self.transport == Transport::Polling {
             self.opening = None;
@@ -312,13 +305,13 @@ impl ClientSession {
             self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake));
         }
         self.move_on();
-        self.fire(now, false);
+        self.fire(now);
     }
 
     /// A request, or a WebSocket's handshake, came to nothing: for example [`EngineError::RequestFailed`] if the
     /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
     pub(crate) fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
-        self.fire(now, false);
+        self.fire(now);
         self.forget(request);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
             self.lose_upgrade(error);
@@ -352,7 +345,7 @@ impl ClientSession {
 
     /// The WebSocket is there.
     pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        self.fire(now, false);
+        self.fire(now);
         // It was given up just now, while it was being opened: it is to be closed, and not given up as well.
         self.forget(websocket);
         if self.opening == Some(websocket) && self.is_opening() {
@@ -369,7 +362,7 @@ impl ClientSession {
         websocket: RequestId,
         message: WireMessage,
     ) -> Option<WireMessage> {
-        self.fire(now, false);
+        self.fire(now);
         if !self.is_on(websocket) {
             self.handle_probe(websocket, &message);
             return None;
@@ -400,7 +393,7 @@ impl ClientSession {
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
     pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        self.fire(now, false);
+        self.fire(now);
         self.forget(websocket);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
             self.lose_upgrade(error.map_or(EngineError::Probe, EngineError::WebSocket));
@@ -424,7 +417,8 @@ impl ClientSession {
 
     /// A deadline has passed, perhaps. Calling it early or often does no harm.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.fire(now, true);
+        self.fire(now);
+        self.judge(now);
     }
 
     // --- commands ---------------------------------------------------------------------------------------------
@@ -436,12 +430,12 @@ impl ClientSession {
             return false;
         }
         if let Some(text) = frame.text() {
-            self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_add(text.len().saturating_add(CLIENT_MESSAGE));
             self.last = self.last.wrapping_add(1);
             self.out.push_back(Outgoing::Message(WireMessage::Text(text.clone())));
         }
         for attachment in frame.attachments() {
-            self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_add(attachment.len().saturating_add(CLIENT_MESSAGE));
             self.last = self.last.wrapping_add(1);
             self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
         }
@@ -459,14 +453,16 @@ impl ClientSession {
         number > self.last.saturating_sub(waiting as u64)
     }
 
-    /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's
-    /// silence is not held against it. Without a time, the next call that brings one says when it went on.
-    pub(crate) fn pause(&mut self, now: Option<Instant>, pause: bool) {
-        self.resumed |= self.paused && !pause;
-        self.paused = pause;
-        if let Some(now) = now {
-            self.tick(now);
-        }
+    /// Reading pauses: the application is behind. Meanwhile no poll is made, and the server's silence is not held against
+    /// it.
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Reading goes on. The next [`ClientSession::tick`] says when it did.
+    pub(crate) fn resume(&mut self) {
+        self.resumed |= self.paused;
+        self.paused = false;
     }
 
     /// Closes the session, after what is queued was written. The application is told at once.
@@ -514,6 +510,7 @@ impl ClientSession {
             return None;
         }
         match self.transport {
+            // All at once when the session closes, because then it is the owner's to write and to forget.
             Transport::WebSocket(websocket) if closing || self.unwritten < WRITE_AHEAD => {
                 let Some(item) = self.out.pop_front() else {
                     if closing {
@@ -528,7 +525,7 @@ impl ClientSession {
                     Outgoing::Pong => WireMessage::Text(Bytes::from_static(b"3")),
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(CLIENT_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
@@ -604,7 +601,8 @@ impl ClientSession {
         ClientTransmit::Request { request, method, target, body, limit: self.config.max_message }
     }
 
-    fn tick(&mut self, now: Instant) {
+    /// The time goes on.
+    pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if core::mem::take(&mut self.resumed) {
             self.wind_up(self.now);
@@ -618,28 +616,33 @@ impl ClientSession {
         }
     }
 
-    /// Fires the deadlines that are over. An input is handled before the server's silence is judged: a ping that
-    /// lay unread must not kill the session after a stall of our own.
-    fn fire(&mut self, now: Instant, judge: bool) {
+    /// Fires the deadlines that are over, but for those that judge the server's silence.
+    fn fire(&mut self, now: Instant) {
         self.tick(now);
         match self.state {
-            State::Opening { deadline } if judge && now >= deadline => {
-                self.order.clear();
-                self.fail(Ended::by(CloseReason::TransportError, EngineError::OpenTimeout));
-            }
             State::Closing { deadline } if now >= deadline => self.finish(),
             State::Open => {
                 if self.upgrade.as_ref().is_some_and(|upgrade| now >= upgrade.deadline) {
                     self.give_upgrade_up(Some(EngineError::OpenTimeout));
                 }
-                if judge && self.post.is_some_and(|(_, deadline)| now >= deadline) {
-                    return self.fail(Ended::by(CloseReason::TransportError, EngineError::RequestTimeout));
-                }
-                if judge {
-                    self.check(now);
-                }
             }
-            _ => {}
+            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    /// Judges the server's silence. Not before an input: a ping that lay unread must not kill the session after a stall of
+    /// our own.
+    fn judge(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { deadline } if now >= deadline => {
+                self.order.clear();
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::OpenTimeout));
+            }
+            State::Open if self.post.is_some_and(|(_, deadline)| now >= deadline) => {
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::RequestTimeout));
+            }
+            State::Open => self.check(now),
+            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
         }
     }
 }
@@ -658,7 +661,7 @@ mod tests {
     fn a_session_over_a_websocket_opens_and_carries_messages_both_ways() {
         let now = Instant::ZERO;
         let config = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
-        let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, false);
+        let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, None);
         let Some(ClientTransmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else {
             panic!("no WebSocket is asked for")
         };

@@ -1,29 +1,12 @@
 //! The settings of an Engine.IO server, with the reference's defaults.
 
 use super::request::{RequestHead, Response};
+use super::transport::Transports;
 use crate::rate::{EventExcess, Rate};
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
-
-/// Which transports a server takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transports {
-    /// HTTP long-polling.
-    pub polling: bool,
-    /// WebSocket.
-    pub websocket: bool,
-}
-
-impl Transports {
-    /// Both: the default.
-    pub const ALL: Self = Self { polling: true, websocket: true };
-    /// Long-polling alone.
-    pub const POLLING: Self = Self { polling: true, websocket: false };
-    /// WebSocket alone.
-    pub const WEBSOCKET: Self = Self { polling: false, websocket: true };
-}
 
 /// The cookie that the first response of a polling session sets to the session id. The server never reads it;
 /// it is for load balancers.

@@ -1,5 +1,7 @@
 //! HTTP as data: the head of a request and the response to it, without any HTTP library.
 
+use super::revision::Revision;
+use super::transport::TransportKind;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -89,6 +91,16 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
+    /// The revision, if it is one that is spoken here.
+    pub fn revision(&self) -> Option<Revision> {
+        self.revision.as_deref().and_then(Revision::parse)
+    }
+
+    /// The transport, if it is one that is known here.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.transport.as_deref().and_then(TransportKind::parse)
+    }
+
     /// Reads the part after `?`.
     pub fn parse(query: &'a str) -> Self {
         let mut parsed = Self::default();

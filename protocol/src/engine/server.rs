@@ -12,6 +12,7 @@
 //! `close`), `poll_*` (what is to be written, and by when to call again), and getters. Any order of calls is
 //! legal. [`crate::server::Connection`] puts Socket.IO on top and is what adapters drive.
 
+mod channel;
 mod clocks;
 mod ending;
 mod polling;
@@ -21,6 +22,7 @@ mod upgrade;
 pub use self::transmit::{Body, Wants};
 pub use crate::engine::server::transmit::ServerTransmit;
 
+use self::channel::Channel;
 use self::clocks::Undated;
 use self::ending::Ending;
 use self::polling::{Post, PostProgress};
@@ -28,11 +30,14 @@ use self::upgrade::Upgrade;
 use super::handshake::open_packet;
 use super::heartbeat::{Due, Heartbeat};
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
+use super::revision::Revision;
+use super::transport::TransportKind;
+use crate::cost::{SERVER_MESSAGE, WRITABLE_BELOW};
 use crate::engine::config::EngineServerConfig;
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::{EnginePacket, EnginePacketError};
+use crate::message::Frame;
 use crate::message::WireMessage;
-use crate::message::{Frame, PER_MESSAGE};
 use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -41,14 +46,8 @@ use alloc::sync::Arc;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// How often a poll that is pending during an upgrade is released, so that the client can stop polling.
+/// The time between two releases of a poll that is pending during an upgrade, so that the client can stop polling.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
-/// A WebSocket takes volatile messages while less than this is queued for it.
-const WRITABLE_BELOW: usize = 64 << 10;
-/// The owner is given no more than this before it has said that it was written.
-const WRITE_AHEAD: usize = 64 << 10;
-/// Queues are given back to the allocator when they are empty and were this long.
-const SHRINK_ABOVE: usize = 32;
 
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
@@ -68,7 +67,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
     Polling,
-    WebSocket(RequestId),
+    Channel(Channel),
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +81,7 @@ enum Outgoing {
 pub(crate) struct ServerSession {
     config: Arc<EngineServerConfig>,
     id: Arc<str>,
+    revision: Revision,
     state: State,
     transport: Transport,
     upgrade: Option<Upgrade>,
@@ -105,12 +105,18 @@ pub(crate) struct ServerSession {
 
 impl ServerSession {
     /// A session that waits for its first request to be handed to [`ServerSession::handle_request`].
-    pub(crate) fn new(now: Instant, config: Arc<EngineServerConfig>, id: Arc<str>) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        revision: Revision,
+        config: Arc<EngineServerConfig>,
+        id: Arc<str>,
+    ) -> Self {
         let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
         let deadline = now + config.upgrade_timeout;
         Self {
             config,
             id,
+            revision,
             state: State::Opening { deadline },
             transport: Transport::Polling,
             upgrade: None,
@@ -157,11 +163,11 @@ impl ServerSession {
         self.state != State::Closed
     }
 
-    /// The transport in use: `polling` or `websocket`.
-    pub(crate) fn transport_name(&self) -> &'static str {
+    /// The transport in use.
+    pub(crate) fn transport(&self) -> TransportKind {
         match self.transport {
-            Transport::Polling => "polling",
-            Transport::WebSocket(_) => "websocket",
+            Transport::Polling => TransportKind::Polling,
+            Transport::Channel(channel) => channel.kind(),
         }
     }
 
@@ -170,9 +176,14 @@ impl ServerSession {
         self.has_opened
     }
 
-    /// Whether that WebSocket is the transport in use.
-    pub(crate) fn is_on(&self, websocket: RequestId) -> bool {
-        self.transport == Transport::WebSocket(websocket)
+    /// Whether the channel of that id is the transport in use.
+    pub(crate) fn is_on(&self, channel: RequestId) -> bool {
+        matches!(self.transport, Transport::Channel(used) if used.id() == channel)
+    }
+
+    /// Whether the session is moving to the channel of that id.
+    fn moves_to(&self, channel: RequestId) -> bool {
+        self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
     }
 
     /// Bytes that wait for the peer: queued here (with 192 more for each message), and not yet written by the
@@ -188,7 +199,7 @@ impl ServerSession {
             && match self.transport {
                 Transport::Polling => self.poll.is_some() && self.out.is_empty(),
                 // What the owner has in hands just now is as good as written.
-                Transport::WebSocket(_) => {
+                Transport::Channel(_) => {
                     !self.behind && self.queued.saturating_add(self.unwritten) < WRITABLE_BELOW
                 }
             }
@@ -203,26 +214,23 @@ impl ServerSession {
         request: RequestId,
         head: &RequestHead<'_>,
     ) -> Wants {
-        self.fire(now, false);
+        self.fire(now);
         let query = head.query();
         if head.is_websocket_upgrade() {
-            if matches!(self.state, State::Opening { .. })
-                && self.transport == Transport::Polling
-                && query.transport.as_deref() == Some("websocket")
-            {
-                self.transport = Transport::WebSocket(request);
-                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
-            } else if self.may_upgrade()
-                && query.transport.as_deref() == Some("websocket")
-                && query.revision.as_deref() == Some("4")
-            {
+            let channel = Channel::WebSocket(request);
+            if query.transport() != Some(channel.kind()) {
+                self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
+            } else if matches!(self.state, State::Opening { .. }) && self.transport == Transport::Polling {
+                self.transport = Transport::Channel(channel);
+                self.control.push_back(channel.accept());
+            } else if self.may_upgrade() && query.revision() == Some(self.revision) {
                 self.upgrade = Some(Upgrade {
-                    websocket: request,
+                    channel,
                     probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                 });
-                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
+                self.control.push_back(channel.accept());
             } else {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             }
@@ -232,10 +240,10 @@ impl ServerSession {
             self.refuse(request, RefusalCode::UnknownSession);
             return Wants::Answer;
         }
-        // A session on a WebSocket has no use for plain requests, whatever transport they name.
+        // A session on a channel has no use for plain requests, whatever transport they name.
         if self.transport != Transport::Polling
-            || query.transport.as_deref() != Some("polling")
-            || query.revision.as_deref() != Some("4")
+            || query.transport() != Some(TransportKind::Polling)
+            || query.revision() != Some(self.revision)
         {
             self.refuse(request, RefusalCode::BadRequest);
             return Wants::Answer;
@@ -278,7 +286,7 @@ impl ServerSession {
 
     /// The client ended a request before it was answered, or its WebSocket never came to be.
     pub(crate) fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
-        self.fire(now, false);
+        self.fire(now);
         let is_poll = self.poll == Some(request);
         let is_post = self.post.is_some_and(|post| post.request == request);
         if is_poll {
@@ -287,27 +295,25 @@ impl ServerSession {
         if is_post {
             self.post = None;
         }
-        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == request) {
+        if self.moves_to(request) {
             self.upgrade = None;
         }
-        if is_poll || is_post || self.transport == Transport::WebSocket(request) {
+        if is_poll || is_post || self.is_on(request) {
             self.abort(Ended::by(CloseReason::TransportError, EngineError::RequestAborted));
         }
     }
 
     /// The WebSocket of an accepted request is there.
     pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        self.fire(now, false);
-        if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
+        self.fire(now);
+        if matches!(self.state, State::Opening { .. }) && self.is_on(websocket) {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
-            self.queued = self.queued.saturating_add(open.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_add(open.len().saturating_add(SERVER_MESSAGE));
             self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
-        } else if self.upgrade.is_none_or(|upgrade| upgrade.websocket != websocket)
-            && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
-        {
+        } else if !self.moves_to(websocket) && (!self.is_on(websocket) || self.state == State::Closed) {
             // Its upgrade, or the session, was given up meanwhile.
-            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code: None });
+            self.control.push_back(Channel::WebSocket(websocket).close(None));
         }
     }
 
@@ -318,8 +324,8 @@ impl ServerSession {
         websocket: RequestId,
         message: WireMessage,
     ) -> Option<WireMessage> {
-        self.fire(now, false);
-        if self.transport == Transport::WebSocket(websocket) {
+        self.fire(now);
+        if self.is_on(websocket) {
             let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
             if self.takes_input() && bytes.len() > self.config.max_payload {
                 self.close_code = Some(TOO_BIG);
@@ -341,7 +347,7 @@ impl ServerSession {
                 }
             };
         }
-        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
+        if self.moves_to(websocket) {
             self.handle_probe(now, message);
         }
         None
@@ -350,11 +356,11 @@ impl ServerSession {
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
     pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        self.fire(now, false);
-        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
+        self.fire(now);
+        if self.moves_to(websocket) {
             self.upgrade = None;
         }
-        if self.transport == Transport::WebSocket(websocket) {
+        if self.is_on(websocket) {
             match error {
                 Some(code) => {
                     self.abort(Ended::by(CloseReason::TransportError, EngineError::WebSocket(code)))
@@ -376,7 +382,8 @@ impl ServerSession {
 
     /// A deadline has passed, perhaps. Calling it early or often does no harm.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.fire(now, true);
+        self.fire(now);
+        self.judge(now);
     }
 
     // --- commands ---------------------------------------------------------------------------------------------
@@ -475,13 +482,9 @@ impl ServerSession {
         self.respond(request, Response::refusal(code));
     }
 
-    /// Fires the deadlines that are over. An input is handled before the peer's silence is judged: a pong, or the
-    /// opening itself, that lay unread must not kill its sender after a stall of our own.
-    fn fire(&mut self, now: Instant, judge: bool) {
+    /// Fires the deadlines that are over, but for those that judge the peer's silence.
+    fn fire(&mut self, now: Instant) {
         match self.state {
-            State::Opening { deadline } if judge && now >= deadline => {
-                self.abort(Ended::by(CloseReason::TransportError, EngineError::NeverOpened));
-            }
             State::Closing { deadline } if now >= deadline => {
                 self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)
             }
@@ -501,18 +504,26 @@ impl ServerSession {
                         }
                     }
                 }
-                if judge {
-                    match self.heartbeat.due(now) {
-                        // A client that answers without having been asked, and never polls, must not pile
-                        // them up.
-                        Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
-                        Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
-                        Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
-                        None => {}
-                    }
-                }
             }
-            _ => {}
+            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    /// Judges the peer's silence. Not before an input: a pong, or the opening itself, that lay unread must not kill its
+    /// sender after a stall of our own.
+    fn judge(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { deadline } if now >= deadline => {
+                self.abort(Ended::by(CloseReason::TransportError, EngineError::NeverOpened));
+            }
+            State::Open => match self.heartbeat.due(now) {
+                // A client that answers without having been asked, and never polls, must not pile them up.
+                Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
+                Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
+                Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
+                None => {}
+            },
+            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
         }
     }
 }

@@ -5,7 +5,8 @@
 use super::input::Input;
 use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
 use crate::engine::EngineError;
-use crate::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
+use crate::engine::TransportKind;
+use crate::engine::client::{ClientTransmit, EngineClientConfig, Method};
 use crate::engine::request::RequestId;
 use crate::error::CloseReason;
 use crate::message::Frame;

@@ -2,11 +2,11 @@
 
 use super::counts::{Counts, Limit};
 use super::messages::Messages;
-use crate::engine;
-use crate::engine::config::Overflow;
+use crate::engine::config::{EngineServerConfig, Overflow};
 use crate::engine::error::Ended;
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, ServerSession, ServerTransmit, Wants};
+use crate::engine::{Revision, TransportKind};
 use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::Frame;
 use crate::message::WireMessage;
@@ -61,7 +61,7 @@ enum Layer {
 /// use std::sync::Arc;
 /// use sansocket_protocol::engine::EngineServerConfig;
 /// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::engine::{RequestHead, RequestId};
+/// use sansocket_protocol::engine::{RequestHead, RequestId, Revision};
 /// use sansocket_protocol::engine::ServerTransmit;
 /// use sansocket_protocol::server::{Connection, ServerEvent};
 /// use sansocket_protocol::socket::ServerSocketEvent;
@@ -69,7 +69,7 @@ enum Layer {
 ///
 /// let now = Instant::ZERO;
 /// let config = Arc::new(EngineServerConfig::default().path("/socket.io"));
-/// let mut connection = Connection::new(now, config, "session-id".into(), Some(Arc::default()));
+/// let mut connection = Connection::new(now, Revision::V4, config, "session-id".into(), Some(Arc::default()));
 ///
 /// // The client opens a WebSocket ...
 /// let head = RequestHead {
@@ -104,11 +104,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection under a session id from [`Router::register`](super::Router::register), which waits for its
-    /// first request to be handed to [`Connection::handle_request`]. Without `sockets` it is plain Engine.IO.
+    /// A connection with the revision of its [`Grant`](super::Grant) and the session id from
+    /// [`Router::register`](super::Router::register), which waits for its first request to be handed to
+    /// [`Connection::handle_request`]. Without `sockets` it is plain Engine.IO.
     pub fn new(
         now: Instant,
-        engine: Arc<engine::config::EngineServerConfig>,
+        revision: Revision,
+        engine: Arc<EngineServerConfig>,
         id: Arc<str>,
         sockets: Option<Arc<socket::config::SocketServerConfig>>,
     ) -> Self {
@@ -116,7 +118,7 @@ impl Connection {
             Some(config) => Layer::Sockets(ServerSockets::new(now, config)),
             None => Layer::Messages(Messages::new(now, &engine)),
         };
-        let engine = ServerSession::new(now, engine, id);
+        let engine = ServerSession::new(now, revision, engine, id);
         let counts = Counts::default();
         Self { engine, layer, now, upgraded: false, closed: None, mistake: None, counts, ended: None }
     }
@@ -170,9 +172,9 @@ impl Connection {
         self.ended
     }
 
-    /// The transport in use: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
-        self.engine.transport_name()
+    /// The transport in use.
+    pub fn transport(&self) -> TransportKind {
+        self.engine.transport()
     }
 
     /// Whether the session ever opened: one whose first WebSocket never came to be did not.
@@ -509,10 +511,11 @@ impl Connection {
     }
 
     fn next_event(&mut self) -> Option<ServerEvent> {
-        let answers_only = self.is_paced();
+        let is_paced = self.is_paced();
         match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(ServerEvent::Socket),
-            Layer::Messages(_) if answers_only => None,
+            Layer::Sockets(sockets) if is_paced => sockets.poll_answer().map(ServerEvent::Socket),
+            Layer::Sockets(sockets) => sockets.poll_event().map(ServerEvent::Socket),
+            Layer::Messages(_) if is_paced => None,
             Layer::Messages(messages) => {
                 messages.next(self.now, self.ended.is_some()).map(ServerEvent::Message)
             }
@@ -590,11 +593,12 @@ impl Connection {
     }
 
     fn has_layer_event(&self) -> bool {
-        let answers_only = self.is_paced();
+        let is_paced = self.is_paced();
         self.upgraded
             || match &self.layer {
-                Layer::Sockets(sockets) => sockets.has_event(answers_only),
-                Layer::Messages(messages) => messages.has_next() && !answers_only,
+                Layer::Sockets(sockets) if is_paced => sockets.has_answer(),
+                Layer::Sockets(sockets) => sockets.has_event(),
+                Layer::Messages(messages) => messages.has_next() && !is_paced,
             }
     }
 
@@ -702,6 +706,10 @@ impl Connection {
             self.engine.abort(Ended::plain(CloseReason::Stalled));
             return self.settle();
         }
-        self.engine.pause(self.now, inbound >= budget && !awaits);
+        if inbound >= budget && !awaits {
+            self.engine.pause(self.now);
+        } else {
+            self.engine.resume(self.now);
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! What waits for the application of a plain Engine.IO session.
 
+use crate::cost;
 use crate::engine::config::EngineServerConfig;
 use crate::engine::error::EngineError;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -31,7 +31,7 @@ impl Messages {
         self.queue.is_empty()
     }
 
-    /// Bytes that wait, with [`PER_EVENT`] more for each message.
+    /// Bytes that wait, with [`cost::EVENT`] more for each message.
     pub(super) fn inbound(&self) -> usize {
         self.inbound
     }
@@ -109,5 +109,5 @@ impl Messages {
 
 fn weight(message: &WireMessage) -> usize {
     let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = message;
-    bytes.len().saturating_add(PER_EVENT)
+    bytes.len().saturating_add(cost::EVENT)
 }

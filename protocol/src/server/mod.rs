@@ -8,7 +8,7 @@ mod router;
 
 pub use crate::server::admission::RefusedHandshakes;
 pub use crate::server::connection::ServerEvent;
-pub use admission::Source;
+pub use admission::{Grant, RegisterError, Source};
 pub use connection::Connection;
 pub use counts::{Counts, Limit};
-pub use router::{Grant, RegisterError, Route, Router};
+pub use router::{Route, Router};

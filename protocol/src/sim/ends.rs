@@ -6,7 +6,8 @@ use super::server::Session;
 use super::world::{Happening, Heard, Machine, World};
 use super::{App, ClientId, SessionId};
 use crate::engine::EngineError;
-use crate::engine::client::{ClientTransmit, Method, TransportKind};
+use crate::engine::TransportKind;
+use crate::engine::client::{ClientTransmit, Method};
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{Body, ServerTransmit, Wants};
 use crate::message::WireMessage;
@@ -464,7 +465,7 @@ impl World {
                 };
                 self.server.last_session = id.0;
                 let (config, sockets) = (self.server.config.clone(), self.server.sockets.clone());
-                let connection = Connection::new(now, config, sid, Some(sockets));
+                let connection = Connection::new(now, grant.revision, config, sid, Some(sockets));
                 let session = Session { connection, heard: now, orphan: None, client };
                 self.server.sessions.insert(id, session);
                 let situation = if websocket { Situation::WebSocket } else { Situation::Polling };

@@ -29,6 +29,7 @@ pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 use self::queue::Reliable;
 use super::error::SocketError;
 use super::packet::{Packet, PacketType, is_namespace};
+use crate::cost;
 use crate::engine::client::ClientSession;
 use crate::message::Frame;
 use crate::message::WireMessage;
@@ -40,12 +41,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// What a buffered frame counts for beside its bytes.
-const PER_FRAME: usize = 64;
-
 /// What a buffered frame counts for.
 fn weight(frame: &Frame) -> usize {
-    frame.wire_len().saturating_add(PER_FRAME)
+    frame.wire_len().saturating_add(cost::CLIENT_FRAME)
 }
 
 /// What a socket shows when it joins.
@@ -101,7 +99,7 @@ struct Socket {
     acks: BTreeMap<u64, Instant>,
     /// Events that are sent until they are acknowledged.
     queue: VecDeque<Reliable>,
-    /// Bytes of both, with [`PER_FRAME`] for each.
+    /// Bytes of both, with [`cost::CLIENT_FRAME`] for each.
     buffered: usize,
 }
 
@@ -499,7 +497,7 @@ impl ClientSockets {
             self.turn = at.saturating_add(1);
             let Some(socket) = self.sockets.get_mut(at).filter(|socket| !socket.held) else { continue };
             if let Some(event) = socket.inbox.pop_front() {
-                if socket.inbox.is_empty() && socket.inbox.capacity() > 32 {
+                if socket.inbox.is_empty() && socket.inbox.capacity() > cost::SHRINK_ABOVE {
                     socket.inbox = VecDeque::new();
                 }
                 return Some(event);

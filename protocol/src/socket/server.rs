@@ -23,8 +23,6 @@ mod queue;
 pub use self::event::AckOutcome;
 pub use crate::socket::server::event::ServerSocketEvent;
 
-pub(crate) use self::event::PER_EVENT;
-
 use super::error::SocketError;
 use super::packet::{Packet, PacketType};
 use crate::engine::server::ServerSession;

@@ -397,10 +397,16 @@ impl Pair {
             Route::Reply(response) => {
                 return self.send(id, false, Item::Response { status: response.status, body: response.body });
             }
-            Route::Open(_) => {
+            Route::Open(grant) => {
                 let key = self.connections.len();
                 let sid = self.router.register(None, |_| key).unwrap();
-                let connection = Connection::new(now, self.config.clone(), sid.clone(), Some(Arc::default()));
+                let connection = Connection::new(
+                    now,
+                    grant.revision,
+                    self.config.clone(),
+                    sid.clone(),
+                    Some(Arc::default()),
+                );
                 self.connections.push(Some(connection));
                 self.ids.push(sid);
                 key

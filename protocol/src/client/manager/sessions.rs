@@ -2,11 +2,12 @@
 
 use super::{IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
 use crate::client::manager::ClientEvent;
-use crate::engine::client::{ClientSession, TransportKind};
+use crate::cost;
+use crate::engine::TransportKind;
+use crate::engine::client::ClientSession;
 use crate::engine::error::{Ended, EngineError};
 use crate::error::{CloseReason, Closed};
 use crate::message::WireMessage;
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -24,13 +25,13 @@ impl Manager {
 
     pub(super) fn start(&mut self, now: Instant) {
         self.sessions = self.sessions.saturating_add(1);
-        let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
+        let remembered = self.engine_config.remember_upgrade && self.websocket_worked;
         let engine = ClientSession::new(
             now,
             self.engine_config.clone(),
             self.random.fork(),
             self.sessions << IDS_PER_SESSION,
-            websocket_first,
+            remembered.then_some(TransportKind::WebSocket),
         );
         self.state = State::Active { engine: Box::new(engine), opened: false };
     }
@@ -54,7 +55,7 @@ impl Manager {
                 if matches!(message, WireMessage::Text(_)) && core::str::from_utf8(bytes).is_err() {
                     return engine.abort(Ended::by(CloseReason::TransportError, EngineError::NotUtf8));
                 }
-                *inbound = inbound.saturating_add(bytes.len().saturating_add(PER_EVENT));
+                *inbound = inbound.saturating_add(bytes.len().saturating_add(cost::EVENT));
                 events.push_back(SessionEvent::Message(message));
             }
         }
@@ -117,7 +118,14 @@ impl Manager {
     pub(super) fn settle_pause(&mut self, now: Option<Instant>) {
         let wants_read = self.wants_read();
         let State::Active { engine, .. } = &mut self.state else { return };
-        engine.pause(now, !wants_read);
+        if wants_read {
+            engine.resume();
+        } else {
+            engine.pause();
+        }
+        if let Some(now) = now {
+            engine.tick(now);
+        }
     }
 
     /// The session is over for the application; it may have last words to write.

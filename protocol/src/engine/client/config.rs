@@ -1,29 +1,10 @@
 //! The settings of a client's sessions, with the reference's defaults where it has them.
 
+use crate::engine::transport::TransportKind;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 use thiserror::Error;
-
-/// A way to carry a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransportKind {
-    /// HTTP long-polling: works wherever HTTP does.
-    Polling,
-    /// One WebSocket.
-    WebSocket,
-}
-
-impl TransportKind {
-    /// Its name in URLs and handshakes: `polling` or `websocket`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Polling => "polling",
-            Self::WebSocket => "websocket",
-        }
-    }
-}
 
 /// Why settings are of no use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -1,11 +1,12 @@
 //! How a session opens: URLs, the server's handshake, and what an answer that is none of it means.
 
-use super::config::TransportKind;
 use super::{Method, State, Transport};
 use crate::engine::client::config::EngineClientConfig;
 use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RefusalCode;
+use crate::engine::revision::Revision;
+use crate::engine::transport::TransportKind;
 use crate::random::Random;
 use crate::reason::CloseReason;
 use crate::time::Instant;
@@ -146,7 +147,7 @@ pub(super) fn target(
     for (key, value) in &config.query {
         add(key, value);
     }
-    add("EIO", "4");
+    add("EIO", Revision::V4.as_str());
     add("transport", kind.as_str());
     if config.timestamp_requests && kind == TransportKind::Polling {
         let bits = random.u64();

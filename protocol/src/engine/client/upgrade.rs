@@ -8,11 +8,11 @@
 //! What goes wrong on the way leaves the session where it is. While it pauses, nothing is sent or polled, so no
 //! message overtakes another.
 
-use super::config::TransportKind;
 use super::{Transport, open};
 use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::error::EngineError;
 use crate::engine::request::RequestId;
+use crate::engine::transport::TransportKind;
 use crate::message::WireMessage;
 use crate::time::Instant;
 use bytes::Bytes;

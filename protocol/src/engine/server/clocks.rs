@@ -14,22 +14,22 @@ pub(super) struct Undated {
 }
 
 impl ServerSession {
-    /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
-    /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
-    pub(crate) fn pause(&mut self, now: Instant, pause: bool) {
-        match (pause, self.paused_at) {
-            (true, None) => {
-                self.paused_at = Some(now);
-                self.undated.pause = true;
-                self.heartbeat.suspend();
-            }
-            (false, Some(_)) => {
-                self.paused_at = None;
-                self.undated.resume = true;
-                self.heartbeat.resume(now);
-                self.answer_post();
-            }
-            _ => {}
+    /// Reading pauses: the application is behind. Meanwhile the answer to a POST is withheld and no pong is missed; after
+    /// `pause_timeout` without progress the session ends.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        if self.paused_at.is_none() {
+            self.paused_at = Some(now);
+            self.undated.pause = true;
+            self.heartbeat.suspend();
+        }
+    }
+
+    /// Reading goes on.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if self.paused_at.take().is_some() {
+            self.undated.resume = true;
+            self.heartbeat.resume(now);
+            self.answer_post();
         }
     }
 

@@ -1,10 +1,10 @@
-//! How a session ends: by either side, at once or when all is written.
+//! The end of a session: by either side, at once or when all is written.
 
 use super::polling::PostProgress;
 use super::{CLOSE, NOT_UTF8, Outgoing, State, Transport};
 use crate::engine::error::Ended;
 use crate::engine::request::{RefusalCode, Response};
-use crate::engine::server::{ServerSession, ServerTransmit};
+use crate::engine::server::ServerSession;
 use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -87,7 +87,7 @@ impl ServerSession {
         match self.ending.take() {
             Some(Ending::Session { ended }) => self.close_with(now, ended),
             Some(Ending::Transport { ended, to_poll }) => match self.transport {
-                Transport::WebSocket(_) if !self.out.is_empty() => self.close_with(now, ended),
+                Transport::Channel(_) if !self.out.is_empty() => self.close_with(now, ended),
                 Transport::Polling if self.poll.is_some() && !self.out.is_empty() => {
                     if let Some(poll) = self.poll.take() {
                         let payload = self.payload();
@@ -125,8 +125,8 @@ impl ServerSession {
             self.respond(poll, Response::poll(Bytes::from_static(to_poll)));
         }
         self.answer_post();
-        if let Transport::WebSocket(websocket) = self.transport {
-            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code });
+        if let Transport::Channel(channel) = self.transport {
+            self.control.push_back(channel.close(code));
         }
         self.finish();
     }

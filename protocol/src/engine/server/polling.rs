@@ -1,6 +1,7 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
-use super::{Body, Outgoing, SHRINK_ABOVE, State, Wants};
+use super::{Body, Outgoing, State, Wants};
+use crate::cost::SHRINK_ABOVE;
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
 use crate::engine::payload;
@@ -39,7 +40,7 @@ impl ServerSession {
         request: RequestId,
         body: Body,
     ) -> Option<payload::PayloadDecoder> {
-        self.fire(now, false);
+        self.fire(now);
         if self.post.is_none_or(|post| post.request != request) {
             return None;
         }

@@ -1,9 +1,9 @@
 //! The data that passes between a session and its owner.
 
-use super::{Outgoing, SHRINK_ABOVE, State, Transport, WRITE_AHEAD};
+use super::{Outgoing, State, Transport};
+use crate::cost::{SERVER_MESSAGE, SHRINK_ABOVE, WRITE_AHEAD};
 use crate::engine::request::{RequestId, Response};
 use crate::engine::server::ServerSession;
-use crate::message::PER_MESSAGE;
 use crate::message::WireMessage;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -83,13 +83,13 @@ impl ServerSession {
             return Some(control);
         }
         match self.transport {
-            Transport::WebSocket(websocket)
+            Transport::Channel(channel)
                 if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
             {
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
-                        return Some(ServerTransmit::CloseWebSocket { websocket, code: self.close_code });
+                        return Some(channel.close(self.close_code));
                     }
                     return None;
                 };
@@ -100,12 +100,12 @@ impl ServerSession {
                     Outgoing::Ping => WireMessage::Text(Bytes::from_static(b"2")),
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
                 };
-                Some(ServerTransmit::Write { websocket, message })
+                Some(channel.write(message))
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;
@@ -121,8 +121,8 @@ impl ServerSession {
         !self.control.is_empty()
             || match self.transport {
                 Transport::Polling => self.poll.is_some() && !self.out.is_empty(),
-                Transport::WebSocket(_) if self.unwritten >= WRITE_AHEAD => false,
-                Transport::WebSocket(_) => match self.state {
+                Transport::Channel(_) if self.unwritten >= WRITE_AHEAD => false,
+                Transport::Channel(_) => match self.state {
                     State::Opening { .. } => false,
                     State::Closing { .. } => true,
                     State::Open | State::Closed => !self.out.is_empty(),

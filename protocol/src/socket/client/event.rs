@@ -1,8 +1,9 @@
 //! What the application should know about its sockets.
 
+use crate::cost;
 use crate::socket::json::args::Args;
 use crate::socket::packet::Packet;
-use crate::socket::server::{AckOutcome, PER_EVENT, SocketKey};
+use crate::socket::server::{AckOutcome, SocketKey};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -100,13 +101,13 @@ impl ClientSocketEvent {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len().saturating_add(PER_EVENT)
+                args.wire_len().saturating_add(cost::EVENT)
             }
             Self::Refused { error: JoinError::Refused { message, data }, .. } => {
                 let data = data.as_ref().map_or(0, Bytes::len);
-                message.len().saturating_add(data).saturating_add(PER_EVENT)
+                message.len().saturating_add(data).saturating_add(cost::EVENT)
             }
-            Self::Connected { id, .. } => id.len().saturating_add(PER_EVENT),
+            Self::Connected { id, .. } => id.len().saturating_add(cost::EVENT),
             Self::Auth { .. } | Self::Refused { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }

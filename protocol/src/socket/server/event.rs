@@ -1,6 +1,7 @@
 //! What the application should know of a server's sockets.
 
 use super::SocketKey;
+use crate::cost;
 use crate::reason::CloseReason;
 use crate::socket::json::args::Args;
 use alloc::sync::Arc;
@@ -60,17 +61,14 @@ pub enum ServerSocketEvent {
     },
 }
 
-/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
-pub(crate) const PER_EVENT: usize = 128;
-
 impl ServerSocketEvent {
     /// Bytes that the peer makes it hold while it waits.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len().saturating_add(PER_EVENT)
+                args.wire_len().saturating_add(cost::EVENT)
             }
-            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(PER_EVENT),
+            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(cost::EVENT),
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }
