@@ -125,32 +125,7 @@ impl<'a> Query<'a> {
 /// assert_eq!(pairs, [("a".into(), "1".into()), ("b".into(), "x y z".into()), ("c".into(), "".into())]);
 /// ```
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split('&').filter(|part| !part.is_empty()).map(|part| {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        (percent_decode(key), percent_decode(value))
-    })
-}
-
-fn percent_decode(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let hex = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut rest = text.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let [first, behind @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, behind @ ..] => {
-                hex(*high).zip(hex(*low)).map(|(high, low)| (high << 4 | low, behind))
-            }
-            _ => None,
-        };
-        let plain = if *first == b'+' { b' ' } else { *first };
-        let (byte, behind) = escaped.unwrap_or((plain, behind));
-        decoded.push(byte);
-        rest = behind;
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+    form_urlencoded::parse(query.as_bytes())
 }
 
 /// Why a request was refused before it reached a session (protocol v4; the reference's numbers and words).
@@ -313,10 +288,9 @@ mod tests {
 
     #[test]
     fn broken_percent_escapes_stay_as_they_are() {
-        assert_eq!(percent_decode("%"), "%");
-        assert_eq!(percent_decode("%4"), "%4");
-        assert_eq!(percent_decode("%zz%41"), "%zzA");
-        assert_eq!(percent_decode("%ff"), "\u{fffd}");
+        for (written, read) in [("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%ff", "\u{fffd}")] {
+            assert_eq!(pairs(written).map(|(key, _)| key).collect::<Vec<_>>(), [read]);
+        }
     }
 
     #[test]

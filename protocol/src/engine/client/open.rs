@@ -16,10 +16,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt::Write as _;
 use core::time::Duration;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
+/// All that has a meaning in a URL, or none there (RFC 3986, section 2.3): a server chooses its ids, and must not be able
+/// to choose our requests.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any sensible heartbeat; it keeps sums within bounds.
 const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// As much of a server's own words as an error repeats.
@@ -140,9 +143,9 @@ pub(super) fn target(
     let mut add = |key: &str, value: &str| {
         target.push(separator);
         separator = '&';
-        escape(&mut target, key);
+        target.extend(utf8_percent_encode(key, RESERVED));
         target.push('=');
-        escape(&mut target, value);
+        target.extend(utf8_percent_encode(value, RESERVED));
     };
     for (key, value) in &config.query {
         add(key, value);
@@ -164,18 +167,6 @@ fn base36(bits: u64) -> char {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let at = usize::try_from(bits % 36).unwrap_or(0);
     char::from(DIGITS.get(at).copied().unwrap_or(b'0'))
-}
-
-/// Percent-encodes what has a meaning in a URL, or none: a server chooses its ids, and must not be able to choose
-/// our requests.
-fn escape(target: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            target.push(char::from(byte));
-        } else {
-            let _ = write!(target, "%{byte:02X}");
-        }
-    }
 }
 
 /// What an HTTP status other than 200 says.
