@@ -1,9 +1,9 @@
-//! How long to wait before the next try.
+//! The delays between tries to connect.
 
 use crate::random::Random;
 use core::time::Duration;
 
-/// However short the settings are: a server that is away must not keep a processor busy.
+/// The shortest delay, whatever the settings are: a server that is away must not keep a processor busy.
 const MIN: Duration = Duration::from_millis(10);
 
 /// The reference's schedule: the delay doubles with each try, is moved up or down by a random part of itself, and
@@ -24,7 +24,7 @@ impl Backoff {
         Self { delay, max, jitter, attempts: 0 }
     }
 
-    /// How many delays were given since the last reset.
+    /// The number of delays that were given since the last reset.
     pub(super) fn attempts(&self) -> u32 {
         self.attempts
     }

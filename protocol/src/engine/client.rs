@@ -8,8 +8,8 @@
 //!      +--------------------------+----------------------------------------------> Closing ---+ queued is written
 //! ```
 //!
-//! HTTP and WebSockets are data here: [`ClientSession::poll_transmit`] says which request is to be made or which WebSocket
-//! opened, under an id that the session chose; what becomes of it goes back in by `handle_*`. Any order of calls is
+//! HTTP and WebSockets are data here: [`ClientSession::poll_transmit`] asks for a request or a WebSocket under an id that the
+//! session chose, and the outcome goes back in by `handle_*`. Any order of calls is
 //! legal, and a spurious one does nothing. [`crate::client::Manager`] puts Socket.IO and reconnection on top and
 //! is what adapters drive.
 
@@ -80,7 +80,7 @@ pub(crate) struct ClientSession {
     upgrade: Option<Upgrade>,
     handshake: Option<OpenPacket>,
     next_id: u64,
-    /// The first GET, or the first WebSocket until it is there.
+    /// The first GET, or the first WebSocket until it has opened.
     opening: Option<RequestId>,
     poll: Option<RequestId>,
     /// A poll's answer is being handled: the next poll waits for that.
@@ -89,12 +89,12 @@ pub(crate) struct ClientSession {
     close_posted: bool,
     watchdog: Instant,
     paused: bool,
-    /// It paused until now. How late it is, the next call that brings the time will say.
+    /// Reading has just gone on. The next call that brings the time dates it.
     resumed: bool,
     control: VecDeque<ClientTransmit>,
     out: VecDeque<Outgoing>,
     queued: usize,
-    /// How many messages were queued so far.
+    /// The number of messages that were queued so far.
     last: u64,
     unwritten: usize,
     closed: Option<Ended>,
@@ -159,7 +159,7 @@ impl ClientSession {
         &self.config
     }
 
-    /// What the server said when the session opened.
+    /// The server's open packet.
     pub(crate) fn handshake(&self) -> Option<&OpenPacket> {
         self.handshake.as_ref()
     }
@@ -207,10 +207,10 @@ impl ClientSession {
             }
     }
 
-    // --- what happened outside --------------------------------------------------------------------------------
+    // --- inputs -----------------------------------------------------------------------------------------------
 
-    /// A request was answered, with the whole of the body. What comes back is to be given to
-    /// [`ClientSession::handle_packet`] packet by packet, and then [`ClientSession::end_response`] is to be called.
+    /// A request was answered, with this whole body. Give the packets that come back to
+    /// [`ClientSession::handle_packet`] one by one, and then call [`ClientSession::end_response`].
     pub(crate) fn begin_response(
         &mut self,
         now: Instant,
@@ -253,7 +253,7 @@ impl ClientSession {
         Some(payload::PayloadDecoder::new(body))
     }
 
-    /// One packet of a response. What comes back is a message for the layer above.
+    /// One packet of a response. Returns a message for the layer above.
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
@@ -274,7 +274,7 @@ impl ClientSession {
             (State::Opening { .. }, _) => {
                 self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake))
             }
-            // It has to know whom to close.
+            // Its id is needed to close it.
             (State::Closing { .. }, Ok(EnginePacket::Open(json))) if self.handshake.is_none() => {
                 self.handshake = OpenPacket::parse(&json).ok();
                 if self.handshake.is_none() {
@@ -343,10 +343,10 @@ impl ClientSession {
         self.handle_request_failed(now, websocket, open::refusal(status, body));
     }
 
-    /// The WebSocket is there.
+    /// A WebSocket has opened.
     pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now);
-        // It was given up just now, while it was being opened: it is to be closed, and not given up as well.
+        // If it was given up while it was being opened, it is closed below: the order to give it up is taken back.
         self.forget(websocket);
         if self.opening == Some(websocket) && self.is_opening() {
             self.opening = None;
@@ -355,7 +355,7 @@ impl ClientSession {
         }
     }
 
-    /// A message arrived on a WebSocket. What comes back is a message for the layer above.
+    /// A message arrived on a WebSocket. Returns a message for the layer above.
     pub(crate) fn handle_websocket(
         &mut self,
         now: Instant,
@@ -409,13 +409,13 @@ impl ClientSession {
         }
     }
 
-    /// How many of the bytes it was given the owner has not been able to write to the WebSocket yet. It is given
-    /// no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// The owner has not yet written that many of the bytes that it was given for the WebSocket. It is given no more while
+    /// there are 64 KiB or more, so it has to say 0 when all is written.
     pub(crate) fn handle_unwritten(&mut self, bytes: usize) {
         self.unwritten = bytes;
     }
 
-    /// A deadline has passed, perhaps. Calling it early or often does no harm.
+    /// A deadline may have passed. Calling it early or often does no harm.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.fire(now);
         self.judge(now);
@@ -474,7 +474,7 @@ impl ClientSession {
                 self.order.clear();
                 return self.fail(ended);
             }
-            // The server has a session for it perhaps, which is to be closed, too.
+            // The server may have opened a session for it, which has to be closed as well.
             (State::Opening { .. }, Transport::Polling) | (State::Open, _) => {
                 self.state = State::Closing { deadline };
             }
@@ -498,7 +498,7 @@ impl ClientSession {
         }
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to do outside.
     pub(crate) fn poll_transmit(&mut self) -> Option<ClientTransmit> {
@@ -552,7 +552,7 @@ impl ClientSession {
                 }
     }
 
-    /// By when [`ClientSession::handle_timeout`] is to be called.
+    /// The time at which to call [`ClientSession::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Opening { deadline } | State::Closing { deadline } => Some(deadline),
@@ -567,22 +567,22 @@ impl ClientSession {
         }
     }
 
-    /// That the session opened, once.
+    /// Whether the session has opened since the last call.
     pub(crate) fn take_opened(&mut self) -> bool {
         core::mem::take(&mut self.opened)
     }
 
-    /// That the session ended, once.
+    /// The end of the session, once.
     pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
-    /// That the session moved to WebSocket, once.
+    /// Whether the session has moved to WebSocket since the last call.
     pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
-    /// That a try to move to WebSocket failed, once. The session stays where it is.
+    /// The failure of an upgrade, once. The session stays where it is.
     pub(crate) fn take_upgrade_failed(&mut self) -> Option<EngineError> {
         self.upgrade_failed.take()
     }

@@ -25,7 +25,7 @@ enum State {
     Pinged { deadline: Instant, refreshed: bool },
 }
 
-/// What a heartbeat asks for.
+/// An action that a heartbeat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// Send a ping.
@@ -37,12 +37,12 @@ pub(crate) enum Due {
 impl Heartbeat {
     /// A heartbeat whose first ping is one interval away.
     pub(crate) fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
-        // An answer takes some time even if none is granted.
+        // An answer takes some time, even if the settings grant it no time.
         let timeout = timeout.max(Duration::from_millis(1));
         Self { interval, timeout, state: State::Waiting { ping_at: now + interval }, suspended: false }
     }
 
-    /// When [`Heartbeat::due`] has something to say.
+    /// The time at which the next action is due.
     pub(crate) fn deadline(&self) -> Instant {
         match self.state {
             State::Waiting { ping_at } => ping_at,
@@ -51,7 +51,7 @@ impl Heartbeat {
         }
     }
 
-    /// What is to be done at `now`, if anything. Having asked for a ping, it awaits the answer.
+    /// The action that is due at `now`, if any. After a ping it awaits the answer.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
         if now < self.deadline() {
             return None;

@@ -1,8 +1,8 @@
 //! Engine.IO, protocol revision 4: packets, payloads, the handshake, heartbeats, long-polling, and the upgrade to
 //! WebSocket.
 //!
-//! HTTP and WebSockets are data here: a [`RequestHead`] and a [`Body`] go in, a [`Response`] comes out, and what is to be
-//! done is a [`ServerTransmit`] or a [`ClientTransmit`]. The two machines that decide, one session of a server and one of a
+//! HTTP and WebSockets are data here: a [`RequestHead`] and a [`Body`] go in, a [`Response`] comes out, and things to
+//! do outside are a [`ServerTransmit`] or a [`ClientTransmit`]. The two machines that decide, one session of a server and one of a
 //! client, are inside [`server::Connection`](crate::server::Connection) and [`client::Manager`](crate::client::Manager). This
 //! module knows nothing of Socket.IO.
 //!

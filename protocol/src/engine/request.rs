@@ -14,9 +14,9 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// Looks up request headers. Implemented for slices of pairs, and by adapters for their library's map.
+/// A look-up of request headers: implemented for slices of pairs, and by adapters for the map of their library.
 pub trait Headers: Sync {
-    /// The first value under `name`, which is given in lower case; `None` if there is none or it is no text.
+    /// The first value under `name`, which is given in lower case; `None` if there is no such header, or if it is not text.
     fn header(&self, name: &str) -> Option<&str>;
 }
 
@@ -79,7 +79,7 @@ impl RequestHead<'_> {
 }
 
 /// The query parameters of Engine.IO (protocol v4, "URL"). Of duplicate keys the last one counts; an empty `sid`
-/// counts as none.
+/// counts as a missing one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a> {
     /// `EIO`: the protocol revision.
@@ -128,7 +128,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> 
     form_urlencoded::parse(query.as_bytes())
 }
 
-/// Why a request was refused before it reached a session (protocol v4; the reference's numbers and words).
+/// The reason why a request was refused before it reached a session (protocol v4; the reference's numbers and words).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalCode {
@@ -147,7 +147,7 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
-    /// The reference's words for it.
+    /// The reference's words.
     pub const fn message(self) -> &'static str {
         match self {
             Self::UnknownTransport => "Transport unknown",
@@ -164,7 +164,7 @@ impl RefusalCode {
     }
 }
 
-/// That a response refuses the request, as the reference counts it: for whoever keeps an account of refusals.
+/// A refusal of a request, as the reference counts it: for an account of refusals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRefusal {
     /// The reference's number.
@@ -180,9 +180,9 @@ pub struct Response {
     pub status: u16,
     /// Names in lower case, with their values.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    /// The body. `content-length` is the adapter's to add.
+    /// The body. The adapter adds `content-length`.
     pub body: Bytes,
-    /// In a box: hardly any response has one.
+    /// In a box, because hardly any response is a refusal.
     refusal: Option<Box<HttpRefusal>>,
 }
 
@@ -247,7 +247,7 @@ impl Response {
         self
     }
 
-    /// Which refusal it is, if it is one of those that have a [`RefusalCode`].
+    /// The refusal, if this is one of those that have a [`RefusalCode`].
     pub fn refused(&self) -> Option<&HttpRefusal> {
         self.refusal.as_deref()
     }

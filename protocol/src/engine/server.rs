@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Its methods are of four kinds: `handle_*` (something happened outside; never fails), commands (`send`,
-//! `close`), `poll_*` (what is to be written, and by when to call again), and getters. Any order of calls is
+//! `close`), `poll_*` (things to write, the end, the next deadline), and getters. Any order of calls is
 //! legal. [`crate::server::Connection`] puts Socket.IO on top and is what adapters drive.
 
 mod channel;
@@ -186,7 +186,7 @@ impl ServerSession {
         self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
     }
 
-    /// Bytes that wait for the peer: queued here (with 192 more for each message), and not yet written by the
+    /// Bytes that wait for the peer: queued here (with [`SERVER_MESSAGE`] more for each message), and not yet written by the
     /// owner.
     pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
@@ -198,14 +198,14 @@ impl ServerSession {
         self.is_open()
             && match self.transport {
                 Transport::Polling => self.poll.is_some() && self.out.is_empty(),
-                // What the owner has in hands just now is as good as written.
+                // The bytes that the owner is about to write count as written.
                 Transport::Channel(_) => {
                     !self.behind && self.queued.saturating_add(self.unwritten) < WRITABLE_BELOW
                 }
             }
     }
 
-    // --- what happened outside ------------------------------------------------------------------------------
+    // --- inputs ---------------------------------------------------------------------------------------------
 
     /// A request for this session arrived: its first one, or one that names its id.
     pub(crate) fn handle_request(
@@ -257,14 +257,14 @@ impl ServerSession {
         Wants::Answer
     }
 
-    /// One packet of a polling body. What comes back is a message for the layer above.
+    /// One packet of a polling body. Returns a message for the layer above.
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
         packet: Result<EnginePacket, EnginePacketError>,
     ) -> Option<WireMessage> {
         if !self.takes_input() {
-            // It does not want what is left.
+            // The rest of the input counts no more, but for the peer's own end.
             if matches!((&self.state, &packet), (State::Closing { .. }, Ok(EnginePacket::Close))) {
                 self.end(Ended::plain(CloseReason::TransportClose), NOOP);
             }
@@ -303,7 +303,7 @@ impl ServerSession {
         }
     }
 
-    /// The WebSocket of an accepted request is there.
+    /// The WebSocket of an accepted request has opened.
     pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         self.fire(now);
         if matches!(self.state, State::Opening { .. }) && self.is_on(websocket) {
@@ -317,7 +317,7 @@ impl ServerSession {
         }
     }
 
-    /// A message arrived on a WebSocket. What comes back is a message for the layer above.
+    /// A message arrived on a WebSocket. Returns a message for the layer above.
     pub(crate) fn handle_websocket(
         &mut self,
         now: Instant,
@@ -370,8 +370,8 @@ impl ServerSession {
         }
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
-    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a WebSocket it
+    /// is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub(crate) fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         if bytes < self.unwritten && self.paused_at.is_some() {
             self.paused_at = Some(now);
@@ -380,7 +380,7 @@ impl ServerSession {
         self.behind = bytes > 0;
     }
 
-    /// A deadline has passed, perhaps. Calling it early or often does no harm.
+    /// A deadline may have passed. Calling it early or often does no harm.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.fire(now);
         self.judge(now);
@@ -396,7 +396,7 @@ impl ServerSession {
         }
         self.queued = self.queued.saturating_add(frame.queued_len());
         let (text, attachments) = frame.into_parts();
-        // Only a raw binary message has none.
+        // Only a raw binary message has no text.
         if !text.is_empty() {
             self.out.push_back(Outgoing::Message(WireMessage::Text(text)));
         }
@@ -406,9 +406,9 @@ impl ServerSession {
         true
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
-    /// By when [`ServerSession::handle_timeout`] is to be called.
+    /// The time at which to call [`ServerSession::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = match self.state {
             State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
@@ -427,12 +427,12 @@ impl ServerSession {
         Some(deadline)
     }
 
-    /// That the session ended, once.
+    /// The end of the session, once.
     pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
-    /// That the session moved to WebSocket, once.
+    /// Whether the session has moved to WebSocket since the last call.
     pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }

@@ -12,7 +12,7 @@ use core::net::{IpAddr, Ipv6Addr};
 use core::time::Duration;
 use thiserror::Error;
 
-/// How many addresses without a session are remembered for their rate.
+/// The most addresses without a session that are remembered for their rate.
 const REMEMBERED: usize = 8192;
 
 /// The permission to open a session, if the application agrees.
@@ -136,7 +136,7 @@ impl RefusedHandshakes {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer usually
+/// The unit that counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer usually
 /// has all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -171,7 +171,7 @@ struct Known {
 pub(super) struct Admission {
     handshakes: Option<Bucket>,
     known: BTreeMap<Source, Known>,
-    /// How many of them have no session.
+    /// The number of those that have no session.
     idle: usize,
     /// The latest time told.
     now: Instant,
@@ -233,7 +233,7 @@ impl Admission {
         }
     }
 
-    /// It has one less.
+    /// The address has one session less.
     pub(super) fn closed(&mut self, config: &EngineServerConfig, source: Source) {
         let Some(known) = self.known.get_mut(&source) else { return };
         known.sessions = known.sessions.saturating_sub(1);
@@ -247,20 +247,20 @@ impl Admission {
         }
     }
 
-    /// How many addresses are remembered.
+    /// The number of addresses that are remembered.
     #[cfg(test)]
     fn remembered(&self) -> usize {
         self.known.len()
     }
 
-    /// What is known of an address. What is not worth knowing goes when it becomes much.
+    /// The entry of an address. When there are many, those that are as good as new go.
     fn entry(&mut self, config: &EngineServerConfig, source: Source) -> &mut Known {
         if !self.known.contains_key(&source) {
             if self.idle >= REMEMBERED {
                 let now = self.now;
                 self.known.retain(|_, known| known.sessions > 0 || !known.is_as_new(config, now));
                 self.idle = self.known.values().filter(|known| known.sessions == 0).count();
-                // Whoever has so many addresses is held by the rate for all: the others start anew.
+                // A flood from so many addresses is held by the rate for all: the others start anew.
                 if self.idle >= REMEMBERED / 2 {
                     self.known.retain(|_, known| known.sessions > 0);
                     self.idle = 0;
@@ -342,7 +342,7 @@ mod tests {
         admission.opened(&config, one);
         assert_eq!(admission.session(&config, Some(one)), Err(RegisterError::TooManySessionsFromAddress));
         assert_eq!(admission.session(&config, v4(1)), Ok(()));
-        // Whoever has no address cannot be counted.
+        // A client without an address cannot be counted.
         assert_eq!(admission.session(&config, None), Ok(()));
         admission.closed(&config, one);
         assert_eq!(admission.session(&config, Some(one)), Ok(()));

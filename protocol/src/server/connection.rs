@@ -26,7 +26,7 @@ pub enum ServerEvent {
     Message(WireMessage),
     /// The session moved from long-polling to WebSocket.
     Upgraded,
-    /// The session ended. Events of sockets that are held may still follow.
+    /// The session ended. Events of held sockets may still follow.
     Closed(Closed),
 }
 
@@ -47,8 +47,8 @@ enum Layer {
 /// 1. Something happened (a request, a body, a WebSocket message): call the `handle_*` for it.
 /// 2. The application wants something: call a command.
 /// 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing, and tell
-///    [`handle_unwritten`](Connection::handle_unwritten) how much of it is not written yet. What is not pulled
-///    stays inside, counted and bounded.
+///    [`handle_unwritten`](Connection::handle_unwritten) how many bytes of it are not yet written. Messages that
+///    are not pulled stay inside, counted and bounded.
 /// 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
 /// 5. Read on only while [`wants_read`](Connection::wants_read) says so.
 /// 6. Wait for the next input, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
@@ -158,7 +158,7 @@ impl Connection {
         self.engine.is_listed()
     }
 
-    /// What has passed through it so far.
+    /// The counts of what has passed through it so far.
     pub fn counts(&self) -> Counts {
         let events_paced = match &self.layer {
             Layer::Sockets(sockets) => sockets.paced(),
@@ -167,7 +167,7 @@ impl Connection {
         Counts { events_paced, ..self.counts }
     }
 
-    /// Why it ended, and because of which limit, once it has.
+    /// The reason of its end, once it has ended, and the limit that was passed, if that was it.
     pub fn ended(&self) -> Option<(CloseReason, Option<Limit>)> {
         self.ended
     }
@@ -192,7 +192,7 @@ impl Connection {
         self.engine.config().max_payload
     }
 
-    /// Bytes that wait for the client, with 192 more for each message that is not given out yet.
+    /// Bytes that wait for the client, with 192 more for each message that is not yet given out.
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
             Layer::Sockets(sockets) => sockets.behind(),
@@ -201,7 +201,7 @@ impl Connection {
         self.engine.buffered().saturating_add(behind)
     }
 
-    /// Whether less than half of the send budget is used: room for whoever waits before sending more.
+    /// Whether less than half of the send budget is used: the time to send more, for a sender that waits.
     pub fn has_capacity(&self) -> bool {
         self.buffered() <= self.engine.config().effective_send_budget() / 2
     }
@@ -229,7 +229,7 @@ impl Connection {
         }
     }
 
-    // --- what happened outside --------------------------------------------------------------------------------
+    // --- inputs -----------------------------------------------------------------------------------------------
 
     /// A request arrived for which the router said [`Open`](super::Route::Open) (the first one) or
     /// [`Session`](super::Route::Session).
@@ -262,7 +262,7 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// The WebSocket of an accepted request is there.
+    /// The WebSocket of an accepted request has opened.
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_opened(now, websocket);
@@ -286,15 +286,15 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
-    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a WebSocket it
+    /// is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);
         self.engine.dated();
     }
 
-    /// A deadline has passed, perhaps.
+    /// A deadline may have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         self.engine.handle_timeout(now);
@@ -320,7 +320,7 @@ impl Connection {
     }
 
     /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and with `data`, which must be
-    /// JSON, if given. What was emitted to the socket meanwhile is dropped. The connection stays.
+    /// JSON, if given. Frames that were emitted to the socket meanwhile are dropped. The connection stays.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
@@ -365,8 +365,8 @@ impl Connection {
     }
 
     /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from
-    /// this socket: even ones for single events, odd ones for broadcasts, say. What becomes of it is told by
-    /// [`ServerSocketEvent::Ack`], once.
+    /// this socket: for example even ones for single events and odd ones for broadcasts. [`ServerSocketEvent::Ack`] tells the
+    /// outcome, once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
@@ -450,7 +450,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes the connection: every socket is told, what is queued is written first.
+    /// Closes the connection: every socket is told, and the queue is written first.
     pub fn close(&mut self, reason: CloseReason) {
         if reason != CloseReason::ServerShuttingDown {
             if let Layer::Sockets(sockets) = &mut self.layer {
@@ -461,20 +461,20 @@ impl Connection {
         self.settle();
     }
 
-    /// Ends the connection now; what is queued is thrown away.
+    /// Ends the connection now; its queue is thrown away.
     pub fn abort(&mut self, reason: CloseReason) {
         self.engine.abort(Ended::plain(reason));
         self.settle();
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to write.
     pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         self.engine.poll_transmit()
     }
 
-    /// The next thing that the application should know. While more than half of the send budget is used, events
+    /// The next event for the application. While more than half of the send budget is used, events
     /// of this client wait, unless it has brought about the end: a fast client that is answered paces itself.
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
         if core::mem::take(&mut self.upgraded) {
@@ -537,7 +537,7 @@ impl Connection {
         self.has_transmit() || self.has_event()
     }
 
-    /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over. A command that
+    /// The time at which to call [`Connection::handle_timeout`]; `None` once the session is over. A command that
     /// starts a clock makes it due at once: commands carry no time.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.engine.poll_timeout()?;

@@ -1,4 +1,4 @@
-//! What waits for the application of a plain Engine.IO session.
+//! The messages of a plain Engine.IO session that wait for the application.
 
 use crate::cost;
 use crate::engine::config::EngineServerConfig;
@@ -36,7 +36,7 @@ impl Messages {
         self.inbound
     }
 
-    /// How often a message had to wait for its turn.
+    /// The times that a message had to wait for its turn.
     pub(super) fn paced(&self) -> u64 {
         self.paced
     }
@@ -64,7 +64,7 @@ impl Messages {
         !self.queue.is_empty() && !self.held && self.until().is_none()
     }
 
-    /// The next one whose turn it is. Once the session `is_over`, nobody waits for the turns of what is left.
+    /// The next one whose turn it is. Once the session `is_over`, the rest waits for no turn.
     pub(super) fn next(&mut self, now: Instant, is_over: bool) -> Option<WireMessage> {
         if !self.has_next() {
             return None;

@@ -1,5 +1,4 @@
-//! Which session is this request for, and may it open one? (protocol v4, "HTTP", and the reference's order of
-//! checks)
+//! The router of requests: to a session, or to a refusal (protocol v4, "HTTP", and the reference's order of checks).
 
 use super::admission::{Admission, Grant, RegisterError, Source};
 use crate::engine::TransportKind;
@@ -13,13 +12,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::net::IpAddr;
 
-/// Where a request goes.
+/// The way of a request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Route<K> {
     /// It is not for this server: its path is another one.
     Pass,
-    /// It is answered already. [`EngineServerConfig::decorate`] is to be applied.
+    /// It is answered already. Apply [`EngineServerConfig::decorate`] to the answer.
     Reply(Response),
     /// It may open a session. The application may still refuse it; [`Router::register`] commits.
     Open(Grant),
@@ -194,17 +193,17 @@ impl<K: Clone> Router<K> {
         Some(entry.session)
     }
 
-    /// How many sessions were ever registered.
+    /// The number of sessions that were ever registered.
     pub fn opened(&self) -> u64 {
         self.opened
     }
 
-    /// How many handshakes the limits refused.
+    /// The numbers of handshakes that the limits refused.
     pub fn refused(&self) -> RefusedHandshakes {
         self.refused
     }
 
-    /// From here on no session is registered.
+    /// Stops registering sessions, for a shutdown.
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -214,12 +213,12 @@ impl<K: Clone> Router<K> {
         self.sessions.values().map(|entry| &entry.session)
     }
 
-    /// How many there are.
+    /// The number of sessions.
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }

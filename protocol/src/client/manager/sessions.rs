@@ -1,4 +1,4 @@
-//! Sessions begin, open, end and are followed by the next; what happens in one layer is carried over to the others.
+//! The sessions of a client, one after the other, and the transfer of what happens from one layer to the others.
 
 use super::{IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
 use crate::client::manager::ClientEvent;
@@ -45,7 +45,7 @@ impl Manager {
                     self.mistake = Some(Box::new(error.into()));
                     engine.close(now, Ended::above(CloseReason::ParseError));
                 }
-                // What an earlier session has brought says nothing against this one.
+                // The events of an earlier session say nothing against this one.
                 if before < most && sockets.inbound() >= most {
                     engine.abort(Ended::plain(CloseReason::Stalled));
                 }

@@ -1,4 +1,4 @@
-//! How a session ends, and what is given up with it.
+//! The end of a session, and the requests and WebSockets that are given up with it.
 
 use super::{State, Transport};
 use crate::engine::client::{ClientSession, ClientTransmit};
@@ -8,7 +8,7 @@ use crate::reason::CloseReason;
 use alloc::collections::VecDeque;
 
 impl ClientSession {
-    /// The session fails, now. What is queued is thrown away.
+    /// The session fails, now. Its queue is thrown away.
     pub(super) fn fail(&mut self, ended: Ended) {
         self.fail_with_code(ended, None);
     }
@@ -60,7 +60,7 @@ impl ClientSession {
         self.opening = None;
     }
 
-    /// A request or a WebSocket is gone: nothing is to be done about it any more.
+    /// A request or a WebSocket is gone: nothing is left to do about it.
     pub(super) fn forget(&mut self, gone: RequestId) {
         self.control.retain(|transmit| match transmit {
             ClientTransmit::Request { .. } | ClientTransmit::OpenWebSocket { .. } => true,

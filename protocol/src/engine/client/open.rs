@@ -1,4 +1,4 @@
-//! How a session opens: URLs, the server's handshake, and what an answer that is none of it means.
+//! The opening of a session: URLs, the server's handshake, and the meaning of answers that are no handshake.
 
 use super::{Method, State, Transport};
 use crate::engine::client::config::EngineClientConfig;
@@ -20,15 +20,15 @@ use core::time::Duration;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
-/// All that has a meaning in a URL, or none there (RFC 3986, section 2.3): a server chooses its ids, and must not be able
-/// to choose our requests.
+/// All bytes but the unreserved ones (RFC 3986, section 2.3): a server chooses its ids, and must not be able to choose our
+/// requests.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any sensible heartbeat; it keeps sums within bounds.
 const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-/// As much of a server's own words as an error repeats.
+/// The most characters of a server's own words that an error repeats.
 const MAX_WORDS: usize = 200;
 
-/// What the server said when the session opened (protocol v4, "Handshake").
+/// The open packet of a server: the first packet of a session (protocol v4, "Handshake").
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenPacket {
@@ -36,9 +36,9 @@ pub struct OpenPacket {
     pub sid: Arc<str>,
     /// Whether the server offers an upgrade to WebSocket.
     pub offers_websocket: bool,
-    /// How often the server pings.
+    /// The time between two pings of the server.
     pub ping_interval: Duration,
-    /// How much longer than that a ping may take.
+    /// The time that a ping may be late.
     pub ping_timeout: Duration,
     /// The largest body that the server takes, in bytes; servers of old do not say.
     pub max_payload: Option<usize>,
@@ -78,7 +78,7 @@ impl OpenPacket {
         })
     }
 
-    /// How long the server may be silent.
+    /// The time for which the server may be silent.
     pub(crate) fn patience(&self) -> Duration {
         self.ping_interval.saturating_add(self.ping_timeout)
     }
@@ -169,7 +169,7 @@ fn base36(bits: u64) -> char {
     char::from(DIGITS.get(at).copied().unwrap_or(b'0'))
 }
 
-/// What an HTTP status other than 200 says.
+/// The error in an HTTP response with another status than 200.
 pub(super) fn refusal(status: u16, body: &[u8]) -> EngineError {
     #[derive(Default)]
     struct Words {
@@ -193,7 +193,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> EngineError {
     EngineError::Status { status, message }
 }
 
-/// What the first body of a session is, if it does not begin with an open packet.
+/// The error in the first body of a session that does not begin with an open packet.
 pub(super) fn not_a_handshake(body: &[u8]) -> EngineError {
     // Revision 3 puts a length before each packet: `96:0{"sid":...`.
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();

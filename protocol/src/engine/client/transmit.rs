@@ -35,7 +35,7 @@ pub enum ClientTransmit {
     },
     /// Forget that request, or the WebSocket that is being opened: nobody waits for it.
     Abort {
-        /// Which one.
+        /// The id of the request or the WebSocket.
         request: RequestId,
     },
     /// Open a WebSocket, and call
@@ -50,14 +50,14 @@ pub enum ClientTransmit {
     },
     /// Write one message to that WebSocket.
     Write {
-        /// Which one.
+        /// The id of the request or the WebSocket.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
     /// Close that WebSocket, after what was given before is written. It may be gone already.
     CloseWebSocket {
-        /// Which one.
+        /// The id of the request or the WebSocket.
         websocket: RequestId,
         /// The code of the close frame; without one, the frame is empty.
         code: Option<u16>,

@@ -5,7 +5,7 @@
 //!                                                                               flight any more: `5` ---> moved
 //! ```
 //!
-//! What goes wrong on the way leaves the session where it is. While it pauses, nothing is sent or polled, so no
+//! A failure on the way leaves the session where it is. While it pauses, nothing is sent or polled, so no
 //! message overtakes another.
 
 use super::{Transport, open};
@@ -46,7 +46,7 @@ impl ClientSession {
         self.upgrade.as_ref().is_some_and(Upgrade::is_moving)
     }
 
-    /// The WebSocket is there. False if it is none that this session moves to.
+    /// A WebSocket has opened. False if it is not the one that this session moves to.
     pub(super) fn begin_probe(&mut self, websocket: RequestId) -> bool {
         let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.websocket == websocket) else {
             return false;

@@ -41,7 +41,7 @@ impl ServerSession {
         }
     }
 
-    /// What commands started since the last input counts from here.
+    /// Dates the clocks that commands started since the last input: they count from here.
     pub(crate) fn date(&mut self, now: Instant) {
         let undated = core::mem::take(&mut self.undated);
         if let (true, State::Closing { deadline }) = (undated.close, &mut self.state) {
@@ -55,12 +55,12 @@ impl ServerSession {
         }
     }
 
-    /// What was started since [`ServerSession::date`] was given its time.
+    /// The clocks that were started since [`ServerSession::date`] have the right time.
     pub(crate) fn dated(&mut self) {
         self.undated = Undated::default();
     }
 
-    /// Whether [`ServerSession::date`] is to be called soon.
+    /// Whether [`ServerSession::date`] should be called soon.
     pub(crate) fn is_undated(&self) -> bool {
         self.undated != Undated::default()
     }

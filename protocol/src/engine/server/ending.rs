@@ -10,8 +10,8 @@ use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// An end that the peer brought about in the middle of its messages. What it had sent before is handled first,
-/// and what that gave is written.
+/// An end that the peer brought about in the middle of its messages. Its earlier messages are handled
+/// first, and the answers to them are written.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
     /// The transport's rules were broken, or it was closed: a pending poll gets this, or what is queued.
@@ -21,7 +21,7 @@ pub(super) enum Ending {
 }
 
 impl ServerSession {
-    /// Closes the session after what is queued was written. The application is told at once.
+    /// Closes the session after its queue was written. The application is told at once.
     pub(crate) fn close(&mut self, now: Instant, reason: CloseReason) {
         self.close_with(now, Ended::plain(reason));
     }
@@ -53,7 +53,7 @@ impl ServerSession {
         }
     }
 
-    /// Ends the session now; what is queued is thrown away.
+    /// Ends the session now; its queue is thrown away.
     pub(crate) fn abort(&mut self, ended: Ended) {
         self.end(ended, CLOSE);
     }
@@ -82,7 +82,7 @@ impl ServerSession {
         self.ending.is_some()
     }
 
-    /// What the peer had sent before it brought about the end was handled: now the session ends.
+    /// The messages that the peer had sent before it brought about the end were handled: now the session ends.
     pub(crate) fn finish_ending(&mut self, now: Instant) {
         match self.ending.take() {
             Some(Ending::Session { ended }) => self.close_with(now, ended),
@@ -111,7 +111,7 @@ impl ServerSession {
         if self.state == State::Closed {
             return;
         }
-        // What the peer did first is the reason, whatever came of it meanwhile.
+        // The peer's first mistake is the reason, whatever happened meanwhile.
         let ended = match self.ending.take() {
             Some(Ending::Transport { ended: first, .. } | Ending::Session { ended: first }) => first,
             None => ended,
