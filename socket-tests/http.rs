@@ -352,7 +352,7 @@ async fn other_origins_than_those_allowed_are_refused() {
 
 #[tokio::test]
 async fn a_transport_that_is_off_is_unknown() {
-    let transports = Transports { polling: false, websocket: true };
+    let transports = Transports::WEBSOCKET;
     let io = crate::server().transports(transports).build().expect("a server");
     let addr = serve(&io).await;
     assert_eq!(get(addr, OPEN).await.status, 400);

@@ -6,7 +6,7 @@ use criterion::{BatchSize, Criterion, Throughput};
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::ServerTransmit;
 use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::engine::{RequestHead, RequestId};
+use sansocket_protocol::engine::{RequestHead, RequestId, Revision};
 use sansocket_protocol::hub::{Hub, HubLimits, Target};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
@@ -141,7 +141,8 @@ const WS: RequestId = RequestId(1);
 /// A client on a WebSocket that has joined the main namespace.
 fn joined() -> (Connection, SocketKey) {
     let config = Arc::new(engine::EngineServerConfig::default().path("/socket.io"));
-    let mut connection = Connection::new(Instant::ZERO, config, "session".into(), Some(Arc::default()));
+    let mut connection =
+        Connection::new(Instant::ZERO, Revision::V4, config, "session".into(), Some(Arc::default()));
     let head = RequestHead {
         method: "GET",
         target: "/socket.io/?EIO=4&transport=websocket",

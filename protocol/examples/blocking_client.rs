@@ -23,9 +23,8 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig, ServerAddr};
-use sansocket_protocol::engine::RequestId;
 use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
-use sansocket_protocol::error::PeerError;
+use sansocket_protocol::engine::{EngineError, RequestId};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
@@ -172,7 +171,7 @@ impl Client {
                         body.unwrap_or_default(),
                     );
                 }
-                Err(_) => self.core.handle_request_failed(self.now(), websocket, PeerError::RequestFailed),
+                Err(_) => self.core.handle_request_failed(self.now(), websocket, EngineError::RequestFailed),
             },
             ClientTransmit::Write { websocket, message } => {
                 let Some((_, stream)) = self.websocket.as_mut().filter(|(id, _)| *id == websocket) else {

@@ -9,7 +9,7 @@ use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::engine::open_packet;
 use sansocket_protocol::engine::{Body, ServerTransmit};
 use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder, SEPARATOR};
-use sansocket_protocol::engine::{Query, RequestHead, RequestId, pairs};
+use sansocket_protocol::engine::{Query, RequestHead, RequestId, Revision, pairs};
 use sansocket_protocol::fuzzing;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
@@ -209,7 +209,8 @@ struct Told {
 impl Told {
     fn begin(transport: &str) -> Self {
         let config = Arc::new(EngineServerConfig::default());
-        let connection = Connection::new(Instant::ZERO, config, "sid".into(), Some(Arc::default()));
+        let connection =
+            Connection::new(Instant::ZERO, Revision::V4, config, "sid".into(), Some(Arc::default()));
         let mut told = Self { connection, requests: 0, events: vec![] };
         if transport == "polling" {
             told.request("GET", TARGET, &[]);

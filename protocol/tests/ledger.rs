@@ -459,7 +459,7 @@ fn an_ack_of_a_client_is_told_too_late_or_lost() {
     world.run_until(Instant::from_millis(1_201), &mut echo);
     let acks: Vec<_> = echo.log.iter().filter(|line| line.starts_with("ack")).collect();
     assert_eq!(acks, ["ack 0 timeout", "ack 1 disconnected"]);
-    assert!(!world.client(ada).unwrap().sockets().unwrap().awaits_ack());
+    assert!(!world.client(ada).unwrap().awaits_ack());
 }
 
 /// What had timed out while a machine slept was sent all the same, because the connection that it had waited for was

@@ -2,7 +2,7 @@
 
 mod support;
 
-use sansocket_protocol::engine::{EngineServerConfig, Transports};
+use sansocket_protocol::engine::{EngineServerConfig, TransportKind, Transports};
 use support::{Server, quick};
 
 fn opened() -> Server {
@@ -27,7 +27,7 @@ fn the_whole_upgrade() {
     t.expect_events(&["message hello"]);
     t.send("hello");
     ws.expect("4hello");
-    assert_eq!(t.with(|c| c.transport_name()), "websocket");
+    assert_eq!(t.with(|c| c.transport()), TransportKind::WebSocket);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn the_session_goes_on_by_polling_until_then() {
     t.poll().expect_body("4down");
     t.expect_events(&["message up"]);
     ws.expect_nothing();
-    assert_eq!(t.with(|c| c.transport_name()), "polling");
+    assert_eq!(t.with(|c| c.transport()), TransportKind::Polling);
 }
 
 #[test]

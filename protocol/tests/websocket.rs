@@ -96,7 +96,7 @@ fn text_that_is_no_utf8_has_a_close_code_of_its_own() {
     let (t, ws) = connected();
     ws.send_text(b"4\xff");
     ws.expect_closed(Some(1007));
-    t.expect_events(&["closed transport error | malformed Socket.IO packet: the packet's text is not UTF-8"]);
+    t.expect_events(&["closed transport error | a text message is not UTF-8"]);
 }
 
 #[test]

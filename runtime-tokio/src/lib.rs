@@ -43,11 +43,11 @@ pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,
     Dial, DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, EngineClientSocket,
-    EventExcess, EventName, Events, Extension, Handler, HandlerError, Handshake, HubError, IntoAck,
-    LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate,
-    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError, ServerAddrError,
-    ServerLayer, ServerRefusal, ServerService, Socket, State, Stats, ToArgs, TransportKind, Transports,
-    TryData, ack, extract, handler,
+    EngineError, EventExcess, EventName, Events, Extension, Handler, HandlerError, Handshake, HubError,
+    IntoAck, LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow, PeerAddr, PeerError,
+    Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError,
+    ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError, State, Stats, ToArgs,
+    TransportKind, Transports, TryData, ack, extract, handler,
 };
 
 /// The code of the README compiles.

@@ -45,14 +45,14 @@ pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use http::types::ResponseBody;
 pub use http::write_deadline::{WriteDeadline, raw_stream};
 pub use sansocket_protocol::client::ClientState;
-pub use sansocket_protocol::engine::RefusalCode;
 pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, Transports};
+pub use sansocket_protocol::engine::{EngineError, RefusalCode};
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::rate::Rate;
-pub use sansocket_protocol::socket::EventExcess;
 pub use sansocket_protocol::socket::{Args, ArgsError};
 pub use sansocket_protocol::socket::{EncodeError, ToArgs};
+pub use sansocket_protocol::socket::{EventExcess, SocketError};
 #[doc(hidden)]
 pub use serde::Serialize;
 pub use server::broadcast::Broadcast;

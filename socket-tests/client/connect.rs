@@ -6,6 +6,7 @@ use crate::sansocket::{
 };
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::PeerError;
 use sansocket_runtime::websocket::{write_close, write_text};
 use serde_json::{Value, json};
@@ -158,7 +159,7 @@ async fn connecting_in_vain_leaves_nothing_behind() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = quick(nobody, UPGRADE).build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
-    assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed));
+    assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)));
     assert!(error.to_string().contains("refused"), "{error}");
 }
 

@@ -7,6 +7,7 @@ use crate::sansocket::{
 use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET};
 use crate::suite::support::{Lines, Log, log, soon, until};
 use bytes::Bytes;
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::PeerError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -188,14 +189,14 @@ async fn nobody_there_and_nothing_of_engine_io_are_told_apart() {
     for transports in TRANSPORTS {
         let client = builder(nobody, transports).build().unwrap();
         let error = soon(client.connect()).await.unwrap_err();
-        assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed));
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)));
         assert!(error.to_string().contains("refused"), "{error}");
         soon(client.closed()).await;
 
         let client = builder(page, transports).build().unwrap();
         let error = soon(client.connect()).await.unwrap_err();
         assert!(matches!(&error, ConnectError::Session { .. }), "{error:?}");
-        assert_ne!(error.peer_error(), Some(&PeerError::RequestFailed), "{error}");
+        assert_ne!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)), "{error}");
         assert_eq!(client.status(), ClientState::Idle);
 
         // Another path than the server's.

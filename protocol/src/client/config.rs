@@ -1,14 +1,14 @@
-//! When a client dials again, with the reference's defaults.
+//! The settings of reconnection, with the reference's defaults.
 
 use core::time::Duration;
 
-/// When a client dials again.
+/// The settings of reconnection: whether and when a client dials again after a failure or a loss.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReconnectConfig {
     /// Whether it dials again after a failure or a loss. Default true.
     pub reconnection: bool,
-    /// How often in a row, after the first try; `None` for ever. Default `None`.
+    /// The most tries in a row after the first; `None` for any number. Default `None`.
     pub reconnection_attempts: Option<u32>,
     /// The delay before the first of these tries. It doubles with each. Default 1 s.
     pub reconnection_delay: Duration,

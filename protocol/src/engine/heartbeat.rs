@@ -12,7 +12,7 @@ use core::time::Duration;
 
 /// The server's side of the heartbeat of one session.
 #[derive(Clone, Debug)]
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     interval: Duration,
     timeout: Duration,
     state: State,
@@ -25,9 +25,9 @@ enum State {
     Pinged { deadline: Instant, refreshed: bool },
 }
 
-/// What a heartbeat asks for.
+/// An action that a heartbeat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// Send a ping.
     Ping,
     /// Give the peer up.
@@ -36,14 +36,14 @@ pub enum Due {
 
 impl Heartbeat {
     /// A heartbeat whose first ping is one interval away.
-    pub fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
-        // An answer takes some time even if none is granted.
+    pub(crate) fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
+        // An answer takes some time, even if the settings grant it no time.
         let timeout = timeout.max(Duration::from_millis(1));
         Self { interval, timeout, state: State::Waiting { ping_at: now + interval }, suspended: false }
     }
 
-    /// When [`Heartbeat::due`] has something to say.
-    pub fn deadline(&self) -> Instant {
+    /// The time at which the next action is due.
+    pub(crate) fn deadline(&self) -> Instant {
         match self.state {
             State::Waiting { ping_at } => ping_at,
             State::Pinged { .. } if self.suspended => Instant::FAR_FUTURE,
@@ -51,8 +51,8 @@ impl Heartbeat {
         }
     }
 
-    /// What is to be done at `now`, if anything. Having asked for a ping, it awaits the answer.
-    pub fn due(&mut self, now: Instant) -> Option<Due> {
+    /// The action that is due at `now`, if any. After a ping it awaits the answer.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
         if now < self.deadline() {
             return None;
         }
@@ -66,13 +66,13 @@ impl Heartbeat {
     }
 
     /// A pong came. An unsolicited one puts the next ping off, as in the reference.
-    pub fn pong(&mut self, now: Instant) {
+    pub(crate) fn pong(&mut self, now: Instant) {
         self.state = State::Waiting { ping_at: now + self.interval };
     }
 
     /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
     /// a client busy sending is alive, but one that never answers is still given up.
-    pub fn activity(&mut self, now: Instant) {
+    pub(crate) fn activity(&mut self, now: Instant) {
         if let State::Pinged { deadline, refreshed } = &mut self.state {
             if !*refreshed {
                 *deadline = now + self.timeout;
@@ -82,12 +82,12 @@ impl Heartbeat {
     }
 
     /// Reading paused: a pong may lie unread, so its absence proves nothing.
-    pub fn suspend(&mut self) {
+    pub(crate) fn suspend(&mut self) {
         self.suspended = true;
     }
 
     /// Reading goes on: the awaited pong has a whole timeout from here.
-    pub fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         if core::mem::take(&mut self.suspended) {
             self.restart(now);
         }

@@ -4,9 +4,11 @@
 
 use super::input::Input;
 use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
-use crate::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
+use crate::engine::EngineError;
+use crate::engine::TransportKind;
+use crate::engine::client::{ClientTransmit, EngineClientConfig, Method};
 use crate::engine::request::RequestId;
-use crate::error::{CloseReason, PeerError};
+use crate::error::CloseReason;
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::random::Random;
@@ -309,7 +311,7 @@ impl Run {
             }
             Op::Fail { id, too_large } => {
                 let error =
-                    if *too_large { PeerError::TooLarge { limit: 9 } } else { PeerError::RequestFailed };
+                    if *too_large { EngineError::TooLarge { limit: 9 } } else { EngineError::RequestFailed };
                 self.client.handle_request_failed(now, self.pick(*id), error);
             }
             Op::Refuse { id } => self.client.handle_websocket_refused(now, self.pick(*id), 400, b"no"),
@@ -396,7 +398,7 @@ impl Run {
         for id in get.into_iter().chain(websocket) {
             self.asked.insert(id, Asked::Over);
             if Some(id) == get || self.client.engine().is_none_or(|engine| !engine.is_open()) {
-                self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
+                self.client.handle_request_failed(self.now, id, EngineError::RequestFailed);
             } else {
                 self.client.handle_websocket_closed(self.now, id, None);
             }
@@ -524,7 +526,7 @@ impl Run {
         let budgets = SEND_BUDGET * self.keys.len().max(1);
         assert!(buffered <= budgets + 2 * LARGEST_FRAME + 200_000, "{buffered} bytes wait");
         for key in &self.keys {
-            let own = self.client.sockets().map_or(0, |sockets| sockets.buffered_by(*key));
+            let own = self.client.buffered_by(*key);
             assert!(own <= SEND_BUDGET + LARGEST_FRAME, "{own} bytes wait for {key:?}");
         }
         if !self.client.has_output() {

@@ -6,6 +6,7 @@ use super::input::Input;
 use crate::engine::config::{EngineServerConfig, Overflow};
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, ServerTransmit};
+use crate::engine::{Revision, TransportKind};
 use crate::error::CloseReason;
 use crate::message::Frame;
 use crate::message::WireMessage;
@@ -256,8 +257,13 @@ impl Run {
             .connect_timeout(Duration::from_millis(900))
             .event_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)));
         let now = Instant::ZERO;
-        let connection =
-            Connection::new(now, Arc::new(config), "sid".into(), sockets.then(|| Arc::new(layer)));
+        let connection = Connection::new(
+            now,
+            Revision::V4,
+            Arc::new(config),
+            "sid".into(),
+            sockets.then(|| Arc::new(layer)),
+        );
         let mut run = Self {
             connection,
             now,
@@ -368,7 +374,7 @@ impl Run {
 
     /// What an honest client may do next.
     fn client(&mut self, choice: u8, number: usize) {
-        let polling = self.connection.transport_name() == "polling";
+        let polling = self.connection.transport() == TransportKind::Polling;
         let joined: Vec<_> = self.sockets.iter().filter(|key| self.connection.is_connected(**key)).collect();
         let socket = joined.get(number % joined.len().max(1)).map(|key| **key);
         let namespace = socket.map_or("", |key| match &*self.namespaces[&key] {

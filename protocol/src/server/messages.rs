@@ -1,11 +1,10 @@
-//! What waits for the application of a plain Engine.IO session.
+//! The messages of a plain Engine.IO session that wait for the application.
 
+use crate::cost;
 use crate::engine::config::EngineServerConfig;
-use crate::error::PeerError;
+use crate::engine::error::EngineError;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
-use crate::socket::packet::PacketError;
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -32,12 +31,12 @@ impl Messages {
         self.queue.is_empty()
     }
 
-    /// Bytes that wait, with [`PER_EVENT`] more for each message.
+    /// Bytes that wait, with [`cost::EVENT`] more for each message.
     pub(super) fn inbound(&self) -> usize {
         self.inbound
     }
 
-    /// How often a message had to wait for its turn.
+    /// The times that a message had to wait for its turn.
     pub(super) fn paced(&self) -> u64 {
         self.paced
     }
@@ -48,12 +47,12 @@ impl Messages {
     }
 
     /// One has arrived.
-    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), PeerError> {
+    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), EngineError> {
         if matches!(&message, WireMessage::Text(text) if core::str::from_utf8(text).is_err()) {
-            return Err(PeerError::Socket(PacketError::InvalidUtf8));
+            return Err(EngineError::NotUtf8);
         }
         if self.pace.as_mut().is_some_and(|pace| !pace.admits(now)) {
-            return Err(PeerError::TooManyMessages);
+            return Err(EngineError::TooManyMessages);
         }
         self.inbound = self.inbound.saturating_add(weight(&message));
         self.queue.push_back(message);
@@ -65,7 +64,7 @@ impl Messages {
         !self.queue.is_empty() && !self.held && self.until().is_none()
     }
 
-    /// The next one whose turn it is. Once the session `is_over`, nobody waits for the turns of what is left.
+    /// The next one whose turn it is. Once the session `is_over`, the rest waits for no turn.
     pub(super) fn next(&mut self, now: Instant, is_over: bool) -> Option<WireMessage> {
         if !self.has_next() {
             return None;
@@ -110,5 +109,5 @@ impl Messages {
 
 fn weight(message: &WireMessage) -> usize {
     let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = message;
-    bytes.len().saturating_add(PER_EVENT)
+    bytes.len().saturating_add(cost::EVENT)
 }

@@ -5,8 +5,10 @@ use super::play::{Later, Play};
 use super::world::World;
 use super::{App, ClientId, SessionId};
 use crate::client::ClientEvent;
-use crate::error::CloseReason;
+use crate::engine::EngineError;
+use crate::error::{CloseReason, PeerError};
 use crate::server::ServerEvent;
+use crate::socket::SocketError;
 use crate::socket::client::ClientSocketEvent;
 use crate::socket::json::args::Args;
 use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -174,7 +176,7 @@ impl App for Play<'_> {
                 return world.coverage().note(Situation::ClientPingTimeout);
             }
             ClientEvent::DialFailed { closed, .. }
-                if closed.detail == Some(crate::error::PeerError::OpenTimeout) =>
+                if closed.detail == Some(PeerError::Engine(EngineError::OpenTimeout)) =>
             {
                 return world.coverage().note(Situation::OpenTimeout);
             }
@@ -226,13 +228,13 @@ impl App for Play<'_> {
             ServerEvent::Closed(closed) => {
                 match (closed.reason, closed.detail) {
                     (CloseReason::PingTimeout, _) => world.coverage().note(Situation::ServerPingTimeout),
-                    (_, Some(crate::error::PeerError::OverlappingPolls)) => {
+                    (_, Some(PeerError::Engine(EngineError::OverlappingPolls))) => {
                         world.coverage().note(Situation::OverlappingPolls);
                     }
-                    (_, Some(crate::error::PeerError::OverlappingPosts)) => {
+                    (_, Some(PeerError::Engine(EngineError::OverlappingPosts))) => {
                         world.coverage().note(Situation::OverlappingPosts);
                     }
-                    (_, Some(crate::error::PeerError::ConnectTimeout)) => {
+                    (_, Some(PeerError::Socket(SocketError::ConnectTimeout))) => {
                         world.coverage().note(Situation::NeverJoined);
                     }
                     _ => {}

@@ -68,9 +68,9 @@
 //!     }
 //! }
 //!
-//! let server = engine::config::EngineServerConfig::default().path("/socket.io");
+//! let server = engine::EngineServerConfig::default().path("/socket.io");
 //! let mut world = World::new(7, Arc::new(server), Arc::default(), true);
-//! let engine = engine::client::EngineClientConfig::default().path("/socket.io");
+//! let engine = engine::EngineClientConfig::default().path("/socket.io");
 //! let random = Random::new([1; 32]);
 //! let mut manager = Manager::new(Arc::default(), Arc::new(engine), random, Some(Arc::default()));
 //! let socket = manager.add("/", AuthSource::None).unwrap();

@@ -281,7 +281,7 @@ impl Play<'_> {
             None => return,
         };
         for key in keys {
-            let id = world.client(client).and_then(|manager| manager.sockets()?.id(key).cloned());
+            let id = world.client(client).and_then(|manager| manager.socket_id(key).cloned());
             if let Err(detail) = self.model.sync(client, key, id.as_ref()) {
                 return world.fail("a public id is the server's", detail);
             }

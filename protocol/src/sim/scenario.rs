@@ -3,7 +3,7 @@
 use super::ClientId;
 use super::dice::Dice;
 use super::link::{Cut, Link, When};
-use crate::engine::client::TransportKind;
+use crate::engine::TransportKind;
 use crate::engine::config::Overflow;
 use crate::rate::Rate;
 use alloc::vec::Vec;

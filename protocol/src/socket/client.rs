@@ -22,16 +22,18 @@ mod join;
 mod queue;
 mod sending;
 
-pub use super::server::{AckOutcome, SocketKey};
+pub(crate) use super::server::{AckOutcome, SocketKey};
 pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 
 use self::queue::Reliable;
+use super::error::SocketError;
 use super::packet::{Packet, PacketType, is_namespace};
+use crate::cost;
 use crate::engine::client::ClientSession;
-use crate::error::{CloseReason, PeerError, SendError};
 use crate::message::Frame;
 use crate::message::WireMessage;
+use crate::reason::{CloseReason, SendError};
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -39,12 +41,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// What a buffered frame counts for beside its bytes.
-const PER_FRAME: usize = 64;
-
 /// What a buffered frame counts for.
 fn weight(frame: &Frame) -> usize {
-    frame.wire_len().saturating_add(PER_FRAME)
+    frame.wire_len().saturating_add(cost::CLIENT_FRAME)
 }
 
 /// What a socket shows when it joins.
@@ -100,13 +99,13 @@ struct Socket {
     acks: BTreeMap<u64, Instant>,
     /// Events that are sent until they are acknowledged.
     queue: VecDeque<Reliable>,
-    /// Bytes of both, with [`PER_FRAME`] for each.
+    /// Bytes of both, with [`cost::CLIENT_FRAME`] for each.
     buffered: usize,
 }
 
 /// The Socket.IO layer of a client. See the [module](self).
 #[derive(Debug)]
-pub struct ClientSockets {
+pub(crate) struct ClientSockets {
     config: Arc<SocketClientConfig>,
     sockets: Vec<Socket>,
     reassembly: Reassembly,
@@ -121,7 +120,7 @@ pub struct ClientSockets {
 
 impl ClientSockets {
     /// A layer without sockets.
-    pub fn new(config: Arc<SocketClientConfig>) -> Self {
+    pub(crate) fn new(config: Arc<SocketClientConfig>) -> Self {
         Self {
             config,
             sockets: Vec::new(),
@@ -135,77 +134,67 @@ impl ClientSockets {
 
     // --- getters ----------------------------------------------------------------------------------------------
 
-    /// The settings.
-    pub fn config(&self) -> &Arc<SocketClientConfig> {
-        &self.config
-    }
-
-    /// The namespace of a socket.
-    pub fn namespace(&self, socket: SocketKey) -> Option<&Arc<str>> {
-        self.sockets.iter().find(|found| found.key == socket).map(|found| &found.namespace)
-    }
-
     /// The socket of a namespace.
-    pub fn find(&self, namespace: &str) -> Option<SocketKey> {
+    pub(crate) fn find(&self, namespace: &str) -> Option<SocketKey> {
         let namespace = if namespace.is_empty() { "/" } else { namespace };
         self.sockets.iter().find(|socket| *socket.namespace == *namespace).map(|socket| socket.key)
     }
 
     /// The public id of a connected socket.
-    pub fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
+    pub(crate) fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
         self.sockets.iter().find(|found| found.key == socket).and_then(|found| found.id.as_ref())
     }
 
     /// Which connection of the socket this is: it counts up whenever one ends. An event that
     /// [`poll_event`](Self::poll_event) has just given, and that wants an answer, is of this one.
-    pub fn connection(&self, socket: SocketKey) -> u64 {
+    pub(crate) fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.ended)
     }
 
     /// Whether a socket is connected, that is, messages to it pass.
-    pub fn is_connected(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.state == State::Joined)
     }
 
     /// Whether a socket joins when a session opens.
-    pub fn is_wanted(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_wanted(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.wanted)
     }
 
     /// Whether any socket does.
-    pub fn has_wanted(&self) -> bool {
+    pub(crate) fn has_wanted(&self) -> bool {
         self.sockets.iter().any(|socket| socket.wanted)
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub fn inbound(&self) -> usize {
+    pub(crate) fn inbound(&self) -> usize {
         self.inbound
     }
 
     /// Bytes of frames that wait for a connection, or for their acknowledgement, with 64 more for each.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.sockets.iter().fold(0, |sum, socket| sum.saturating_add(socket.buffered))
     }
 
     /// The same, of one socket.
-    pub fn buffered_by(&self, socket: SocketKey) -> usize {
+    pub(crate) fn buffered_by(&self, socket: SocketKey) -> usize {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.buffered)
     }
 
     /// Whether a packet waits for its attachments.
-    pub fn is_reassembling(&self) -> bool {
+    pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
     /// Whether any acknowledgement is awaited.
-    pub fn awaits_ack(&self) -> bool {
+    pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty() || !socket.queue.is_empty())
     }
 
     // --- what happened outside --------------------------------------------------------------------------------
 
     /// A session opened: all wanted sockets join.
-    pub fn handle_opened(&mut self, now: Instant, engine: &mut ClientSession) {
+    pub(crate) fn handle_opened(&mut self, now: Instant, engine: &mut ClientSession) {
         for at in 0..self.sockets.len() {
             if self.sockets.get(at).is_some_and(|socket| socket.wanted && socket.state == State::Away) {
                 self.join(now, engine, at);
@@ -213,23 +202,30 @@ impl ClientSockets {
         }
     }
 
-    /// A message of the session. What the server does wrong ends it.
-    pub fn handle_message(&mut self, now: Instant, engine: &mut ClientSession, message: WireMessage) {
+    /// A message of the session.
+    ///
+    /// # Errors
+    /// [`SocketError`]: a mistake of the server, for which the session is to be closed.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        message: WireMessage,
+    ) -> Result<(), SocketError> {
         let max_bytes = engine.config().max_message;
         let packet = match message {
             WireMessage::Text(text) => Packet::decode(text, self.config.max_attachments)
                 .and_then(|packet| self.reassembly.start(packet, max_bytes)),
             WireMessage::Binary(data) => self.reassembly.push(data),
         };
-        match packet {
-            Ok(Some(packet)) => self.handle_packet(now, engine, packet),
-            Ok(None) => {}
-            Err(error) => engine.close(now, CloseReason::ParseError, Some(PeerError::Socket(error))),
+        if let Some(packet) = packet? {
+            self.handle_packet(now, engine, packet);
         }
+        Ok(())
     }
 
     /// The session ended.
-    pub fn handle_closed(&mut self, reason: CloseReason) {
+    pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.reassembly = Reassembly::default();
         for at in 0..self.sockets.len() {
             self.leave(at, reason);
@@ -237,7 +233,7 @@ impl ClientSockets {
     }
 
     /// Judges the deadlines. `engine` is the session that is open, if one is.
-    pub fn handle_timeout(&mut self, now: Instant, mut engine: Option<&mut ClientSession>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, mut engine: Option<&mut ClientSession>) {
         if now < self.deadline {
             return;
         }
@@ -357,7 +353,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Namespace`] if the name does not begin with a slash, or has a comma in it.
-    pub fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
+    pub(crate) fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
         let namespace = if namespace.is_empty() { "/" } else { namespace };
         if !is_namespace(namespace) {
             return Err(SendError::Namespace);
@@ -387,7 +383,7 @@ impl ClientSockets {
     }
 
     /// Wants a socket, and joins at once if a session is open.
-    pub fn connect(&mut self, now: Instant, engine: Option<&mut ClientSession>, socket: SocketKey) {
+    pub(crate) fn connect(&mut self, now: Instant, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = true;
@@ -404,7 +400,7 @@ impl ClientSockets {
     }
 
     /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, the JSON of an object.
-    pub fn authenticate(
+    pub(crate) fn authenticate(
         &mut self,
         now: Instant,
         engine: Option<&mut ClientSession>,
@@ -420,7 +416,7 @@ impl ClientSockets {
 
     /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
     /// if it is not asked any more.
-    pub fn auth_failed(&mut self, socket: SocketKey) -> bool {
+    pub(crate) fn auth_failed(&mut self, socket: SocketKey) -> bool {
         let Some(at) = self.at(socket) else { return false };
         let Some(found) = self.sockets.get_mut(at).filter(|found| found.state == State::Asking) else {
             return false;
@@ -432,7 +428,7 @@ impl ClientSockets {
 
     /// Takes a socket out of its namespace, and does not want it any more. What waits to be sent stays, for the
     /// next time.
-    pub fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
+    pub(crate) fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
@@ -447,7 +443,7 @@ impl ClientSockets {
     }
 
     /// Ends all: no socket is wanted, nothing waits to be sent, every awaited acknowledgement is decided.
-    pub fn shut(&mut self, mut engine: Option<&mut ClientSession>) {
+    pub(crate) fn shut(&mut self, mut engine: Option<&mut ClientSession>) {
         for at in 0..self.sockets.len() {
             let Some(key) = self.sockets.get(at).map(|socket| socket.key) else { continue };
             self.disconnect(engine.as_deref_mut(), key);
@@ -456,14 +452,14 @@ impl ClientSockets {
     }
 
     /// Keeps the next events of a socket back until [`ClientSockets::release`].
-    pub fn hold(&mut self, socket: SocketKey) {
+    pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
             found.held = true;
         }
     }
 
     /// Lets the events of a held socket go on.
-    pub fn release(&mut self, socket: SocketKey) {
+    pub(crate) fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
             found.held = false;
         }
@@ -472,19 +468,19 @@ impl ClientSockets {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next event. Those of held sockets are passed over; answers never are.
-    pub fn poll_event(&mut self) -> Option<ClientSocketEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<ClientSocketEvent> {
         let event = self.answers.pop_front().or_else(|| self.next_event())?;
         self.inbound = self.inbound.saturating_sub(event.weight());
         Some(event)
     }
 
     /// Whether [`ClientSockets::poll_event`] has something.
-    pub fn has_event(&self) -> bool {
+    pub(crate) fn has_event(&self) -> bool {
         !self.answers.is_empty() || self.sockets.iter().any(|socket| !socket.held && !socket.inbox.is_empty())
     }
 
     /// By when [`ClientSockets::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Instant {
+    pub(crate) fn poll_timeout(&self) -> Instant {
         self.deadline
     }
 
@@ -501,7 +497,7 @@ impl ClientSockets {
             self.turn = at.saturating_add(1);
             let Some(socket) = self.sockets.get_mut(at).filter(|socket| !socket.held) else { continue };
             if let Some(event) = socket.inbox.pop_front() {
-                if socket.inbox.is_empty() && socket.inbox.capacity() > 32 {
+                if socket.inbox.is_empty() && socket.inbox.capacity() > cost::SHRINK_ABOVE {
                     socket.inbox = VecDeque::new();
                 }
                 return Some(event);

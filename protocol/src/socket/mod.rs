@@ -32,14 +32,16 @@
 //! assert_eq!(args.decode::<(String, u32)>().unwrap(), ("ada".to_string(), 3));
 //! ```
 
-pub mod client;
+pub(crate) mod client;
 pub mod config;
+pub(crate) mod error;
 pub mod json;
 pub mod packet;
-pub mod server;
+pub(crate) mod server;
 
 pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
 pub use config::{EventExcess, SocketServerConfig};
+pub use error::SocketError;
 pub use json::args::{Args, ArgsError};
 pub use json::encode::{ArgsEncoder, EncodeError, ToArgs};
 pub use json::reassembly::Reassembly;

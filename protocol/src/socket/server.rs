@@ -23,14 +23,13 @@ mod queue;
 pub use self::event::AckOutcome;
 pub use crate::socket::server::event::ServerSocketEvent;
 
-pub(crate) use self::event::PER_EVENT;
-
+use super::error::SocketError;
 use super::packet::{Packet, PacketType};
-use crate::engine::server::{Closed, ServerSession};
-use crate::error::{CloseReason, PeerError, SendError};
+use crate::engine::server::ServerSession;
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
+use crate::reason::{CloseReason, SendError};
 use crate::socket::config::SocketServerConfig;
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
@@ -92,7 +91,7 @@ impl Socket {
 
 /// The Socket.IO layer of one connection. See the [module](self).
 #[derive(Debug)]
-pub struct ServerSockets {
+pub(crate) struct ServerSockets {
     config: Arc<SocketServerConfig>,
     sockets: Vec<Socket>,
     last_key: u32,
@@ -114,7 +113,7 @@ pub struct ServerSockets {
 
 impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
-    pub fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
+    pub(crate) fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
         Self {
             config,
@@ -151,22 +150,22 @@ impl ServerSockets {
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub fn inbound(&self) -> usize {
+    pub(crate) fn inbound(&self) -> usize {
         self.inbound
     }
 
     /// Bytes of frames that wait behind a CONNECT reply, with 192 more for each of their messages.
-    pub fn behind(&self) -> usize {
+    pub(crate) fn behind(&self) -> usize {
         self.behind
     }
 
     /// Whether a packet waits for its attachments.
-    pub fn is_reassembling(&self) -> bool {
+    pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
     /// Whether no socket is left about which anything is to be told, and none is held.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.answers.is_empty() && self.sockets.iter().all(Socket::is_done)
     }
 
@@ -176,20 +175,21 @@ impl ServerSockets {
     }
 
     /// Whether any acknowledgement is awaited from this client.
-    pub fn awaits_ack(&self) -> bool {
+    pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty())
     }
 
     // --- what happened outside ------------------------------------------------------------------------------
 
-    /// A message of the Engine.IO session. What the peer does wrong ends the connection.
-    pub fn handle_message(&mut self, engine: &mut ServerSession, message: WireMessage) {
-        if let Err(error) = self.take_message(engine, message) {
-            engine.give_up(CloseReason::ForcedClose, error);
-        }
-    }
-
-    fn take_message(&mut self, engine: &ServerSession, message: WireMessage) -> Result<(), PeerError> {
+    /// A message of the Engine.IO session, whose largest payload is `max_payload`.
+    ///
+    /// # Errors
+    /// [`SocketError`]: a mistake of the peer, for which the connection is to be given up.
+    pub(crate) fn handle_message(
+        &mut self,
+        message: WireMessage,
+        max_payload: usize,
+    ) -> Result<(), SocketError> {
         let packet = match message {
             WireMessage::Text(text) => {
                 let packet = Packet::decode(text, self.config.max_attachments)?;
@@ -201,9 +201,9 @@ impl ServerSockets {
                 if !self.sockets.iter().any(|socket| {
                     socket.state == State::Connected && *socket.namespace == *packet.namespace()
                 }) {
-                    return Err(PeerError::NotJoined);
+                    return Err(SocketError::NotJoined);
                 }
-                let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
+                let max_bytes = self.config.max_attachments.saturating_mul(max_payload);
                 self.reassembly.start(packet, max_bytes)?
             }
             WireMessage::Binary(data) => self.reassembly.push(data)?,
@@ -212,7 +212,7 @@ impl ServerSockets {
     }
 
     /// The connection ended: so do all sockets.
-    pub fn handle_closed(&mut self, reason: CloseReason) {
+    pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.connect_deadline = None;
         self.reassembly = Reassembly::default();
         for at in 0..self.sockets.len() {
@@ -222,14 +222,16 @@ impl ServerSockets {
     }
 
     /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
-    pub fn handle_timeout(&mut self, now: Instant, engine: &mut ServerSession) {
-        if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
-            self.connect_deadline = None;
-            let detail = Some(PeerError::ConnectTimeout);
-            engine.close_with(now, Closed { reason: CloseReason::ForcedClose, detail });
-        }
+    ///
+    /// # Errors
+    /// [`SocketError::ConnectTimeout`], once: the connection is to be closed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), SocketError> {
         self.expire_acks(now);
         self.next_turns(now);
+        match self.connect_deadline.take_if(|deadline| now >= *deadline) {
+            Some(_) => Err(SocketError::ConnectTimeout),
+            None => Ok(()),
+        }
     }
 
     /// Judges the awaited acknowledgements alone.
@@ -260,7 +262,7 @@ impl ServerSockets {
         clippy::indexing_slicing,
         reason = "proof: `at` is the position of a socket, and none is taken out here"
     )]
-    fn handle_packet(&mut self, packet: Packet) -> Result<(), PeerError> {
+    fn handle_packet(&mut self, packet: Packet) -> Result<(), SocketError> {
         let at = self
             .sockets
             .iter()
@@ -268,18 +270,18 @@ impl ServerSockets {
         if packet.kind() == PacketType::Connect {
             return match at {
                 // One that is still being decided counts as joined.
-                Some(_) => Err(PeerError::AlreadyJoined),
+                Some(_) => Err(SocketError::AlreadyJoined),
                 None => self.handle_connect(packet),
             };
         }
         let connected = |at: &usize| self.sockets[*at].state == State::Connected;
-        let at = at.filter(connected).ok_or(PeerError::NotJoined)?;
+        let at = at.filter(connected).ok_or(SocketError::NotJoined)?;
         let socket = self.sockets[at].key;
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
                 if let Some(pace) = &mut self.sockets[at].pace {
                     if !pace.admits(self.now) {
-                        return Err(PeerError::TooManyEvents);
+                        return Err(SocketError::TooManyEvents);
                     }
                 }
                 let ack = packet.id();
@@ -304,22 +306,22 @@ impl ServerSockets {
                 self.leave(at, CloseReason::ClientNamespaceDisconnect);
                 Ok(())
             }
-            _ => Err(PeerError::Direction),
+            _ => Err(SocketError::Direction),
         }
     }
 
-    fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+    fn handle_connect(&mut self, packet: Packet) -> Result<(), SocketError> {
         if packet.namespace().len() > self.config.max_namespace_name {
-            return Err(PeerError::NamespaceTooLong);
+            return Err(SocketError::NamespaceTooLong);
         }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
         let in_all = self.config.max_namespaces.saturating_mul(2);
         if alive >= self.config.max_namespaces || self.sockets.len() >= in_all {
-            return Err(PeerError::TooManyNamespaces);
+            return Err(SocketError::TooManyNamespaces);
         }
-        self.last_key = self.last_key.checked_add(1).ok_or(PeerError::TooManyNamespaces)?;
+        self.last_key = self.last_key.checked_add(1).ok_or(SocketError::TooManyNamespaces)?;
         let socket = SocketKey(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
         // Most connections have one socket: no room for four.
@@ -349,7 +351,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn accept(
+    pub(crate) fn accept(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -372,7 +374,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn reject(
+    pub(crate) fn reject(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -391,7 +393,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit(
+    pub(crate) fn emit(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -413,7 +415,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError`]. A socket that is still connecting cannot answer, so it counts as disconnected.
-    pub fn emit_with_ack(
+    pub(crate) fn emit_with_ack(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -453,7 +455,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn ack(
+    pub(crate) fn ack(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -467,7 +469,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if it is not connected.
-    pub fn disconnect(
+    pub(crate) fn disconnect(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -480,7 +482,7 @@ impl ServerSockets {
     }
 
     /// Takes all sockets out of their namespaces.
-    pub fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
+    pub(crate) fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
         let keys: Vec<SocketKey> = self.sockets.iter().map(|socket| socket.key).collect();
         for key in keys {
             // Those that are not connected have nothing to leave.
@@ -489,14 +491,14 @@ impl ServerSockets {
     }
 
     /// Whether a socket is connected, that is, messages to it pass.
-    pub fn is_connected(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connected).is_ok()
     }
 
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// By when [`ServerSockets::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Instant {
+    pub(crate) fn poll_timeout(&self) -> Instant {
         self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
     }
 

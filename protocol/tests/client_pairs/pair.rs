@@ -4,11 +4,11 @@ use crate::wire::{Flight, Item, Wire};
 use bytes::Bytes;
 use sansocket_protocol::client;
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::engine::{Body, ServerTransmit, Wants};
 use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, Method, TransportKind};
 use sansocket_protocol::engine::{RequestHead, RequestId};
-use sansocket_protocol::error::PeerError;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
@@ -330,7 +330,7 @@ impl Pair {
                 if websocket {
                     self.client.handle_websocket_closed(self.now, id, Some(1006));
                 } else {
-                    self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
+                    self.client.handle_request_failed(self.now, id, EngineError::RequestFailed);
                 }
                 self.pump();
             }
@@ -384,7 +384,7 @@ impl Pair {
                     Item::Opened => self.client.handle_websocket_opened(now, id),
                     Item::Message(message) => self.client.handle_websocket(now, id, message),
                     Item::Close => self.client.handle_websocket_closed(now, id, None),
-                    _ => self.client.handle_request_failed(now, id, PeerError::RequestFailed),
+                    _ => self.client.handle_request_failed(now, id, EngineError::RequestFailed),
                 }
             }
         }
@@ -397,10 +397,16 @@ impl Pair {
             Route::Reply(response) => {
                 return self.send(id, false, Item::Response { status: response.status, body: response.body });
             }
-            Route::Open(_) => {
+            Route::Open(grant) => {
                 let key = self.connections.len();
                 let sid = self.router.register(None, |_| key).unwrap();
-                let connection = Connection::new(now, self.config.clone(), sid.clone(), Some(Arc::default()));
+                let connection = Connection::new(
+                    now,
+                    grant.revision,
+                    self.config.clone(),
+                    sid.clone(),
+                    Some(Arc::default()),
+                );
                 self.connections.push(Some(connection));
                 self.ids.push(sid);
                 key

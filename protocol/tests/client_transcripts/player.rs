@@ -4,9 +4,10 @@ use crate::notation::{ack, duration, event, expand, hex, message, show, show_dur
 use crate::options::{Options, matches};
 use bytes::Bytes;
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, SessionEvent};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::engine::RequestId;
 use sansocket_protocol::engine::{ClientTransmit, Method};
-use sansocket_protocol::error::{CloseReason, Closed, PeerError, SendError};
+use sansocket_protocol::error::{CloseReason, Closed, SendError};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent, JoinError, SocketKey};
@@ -152,7 +153,7 @@ impl Player {
         if self.spurious && self.client.poll_timeout().is_none_or(|at| at > self.now) {
             self.client.handle_timeout(self.now);
             self.client.handle_response(self.now, RequestId(1), 200, "4x".into());
-            self.client.handle_request_failed(self.now, RequestId(u64::MAX), PeerError::RequestFailed);
+            self.client.handle_request_failed(self.now, RequestId(u64::MAX), EngineError::RequestFailed);
             self.client.handle_websocket_closed(self.now, RequestId(0), None);
             self.pump();
         }
@@ -229,9 +230,9 @@ impl Player {
         let status = || word.parse::<u16>().ok();
         flight.over = true;
         match (kind, word) {
-            (_, "fails") => client.handle_request_failed(now, id, PeerError::RequestFailed),
+            (_, "fails") => client.handle_request_failed(now, id, EngineError::RequestFailed),
             (_, "too-large") => {
-                client.handle_request_failed(now, id, PeerError::TooLarge { limit: 64 << 20 })
+                client.handle_request_failed(now, id, EngineError::TooLarge { limit: 64 << 20 })
             }
             (Kind::Get | Kind::Post, _) => {
                 client.handle_response(now, id, status()?, Bytes::copy_from_slice(after.as_bytes()));

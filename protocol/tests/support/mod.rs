@@ -160,6 +160,7 @@ impl Server {
                     Ok(sid) => {
                         let connection = Connection::new(
                             world.now,
+                            grant.revision,
                             world.config.clone(),
                             sid.clone(),
                             world.sockets.clone(),

@@ -90,8 +90,7 @@ impl EngineClientSocket {
     /// it to anybody else.
     pub fn id(&self) -> Option<Arc<str>> {
         let inner = self.shared.cell.lock();
-        let engine = inner.machine.engine().filter(|engine| engine.is_open())?;
-        engine.handshake().map(|handshake| handshake.sid.clone())
+        inner.machine.open_packet().map(|packet| packet.sid.clone())
     }
 
     /// Whether a session is open.

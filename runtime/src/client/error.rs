@@ -1,5 +1,6 @@
 //! Why a client is not connected.
 
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{CloseReason, Closed, PeerError};
 use sansocket_protocol::socket;
 use serde::de::DeserializeOwned;
@@ -120,7 +121,7 @@ impl From<socket::JoinError> for ConnectError {
 
 fn describe(closed: &Closed, error: Option<&io::Error>) -> String {
     match (&closed.detail, error) {
-        (Some(PeerError::RequestFailed) | None, Some(error)) => error.to_string(),
+        (Some(PeerError::Engine(EngineError::RequestFailed)) | None, Some(error)) => error.to_string(),
         (Some(detail), _) => detail.to_string(),
         (None, None) if closed.reason == CloseReason::TransportClose => "the server closed it".to_owned(),
         (None, None) => closed.reason.to_string(),

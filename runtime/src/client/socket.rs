@@ -74,7 +74,7 @@ impl ClientSocket {
     /// The public id that the server gave it; `None` while it is not connected.
     pub fn id(&self) -> Option<Arc<str>> {
         let key = self.namespace.key?;
-        self.shared.cell.lock().machine.sockets()?.id(key).cloned()
+        self.shared.cell.lock().machine.socket_id(key).cloned()
     }
 
     /// Whether it is connected.
@@ -350,7 +350,7 @@ impl ClientSocket {
     /// with 64 more for each.
     pub fn unsent(&self) -> usize {
         let Some(key) = self.namespace.key else { return 0 };
-        self.shared.cell.lock().machine.sockets().map_or(0, |sockets| sockets.buffered_by(key))
+        self.shared.cell.lock().machine.buffered_by(key)
     }
 
     /// Throws away what is [unsent](Self::unsent). Acknowledgements that are awaited for it fail as disconnected.

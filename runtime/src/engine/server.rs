@@ -224,7 +224,7 @@ impl EngineSocket {
 
     /// The transport in use at the moment: `polling` or `websocket`.
     pub fn transport_name(&self) -> &'static str {
-        self.cell.lock().machine.transport_name()
+        self.cell.lock().machine.transport().as_str()
     }
 
     /// Queues a message. It never waits.

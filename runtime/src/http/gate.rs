@@ -24,7 +24,7 @@ use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::{Body, Wants};
-use sansocket_protocol::engine::{RefusalCode, RequestId, Response as CoreResponse};
+use sansocket_protocol::engine::{RefusalCode, RequestId, Response as CoreResponse, TransportKind};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Grant, Route, Router};
@@ -428,8 +428,13 @@ impl Gate {
         self.task_begun();
         let mut entered = None;
         let registered = self.router().register_from(address, id, |id| {
-            let machine =
-                Connection::new(self.clock.now(), self.config.clone(), id.clone(), self.sockets.clone());
+            let machine = Connection::new(
+                self.clock.now(),
+                grant.revision,
+                self.config.clone(),
+                id.clone(),
+                self.sockets.clone(),
+            );
             let cell = SessionHandle::new(machine, self.clock.clone());
             entered = Some(cell.clone());
             cell
@@ -504,7 +509,11 @@ impl Gate {
 fn internal_error(grant: &Grant) -> CoreResponse {
     let mut response = CoreResponse::refusal_with(RefusalCode::Forbidden, INTERNAL_ERROR);
     response.status = 500;
-    if grant.websocket { response.header("connection", "close") } else { response }
+    if grant.transport == TransportKind::WebSocket {
+        response.header("connection", "close")
+    } else {
+        response
+    }
 }
 
 /// Tells the session when its request goes away without an answer.

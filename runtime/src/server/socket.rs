@@ -216,7 +216,7 @@ impl Socket {
 
     /// The transport that its connection uses at the moment: `polling` or `websocket`.
     pub fn transport_name(&self) -> &'static str {
-        self.0.cell.lock().machine.transport_name()
+        self.0.cell.lock().machine.transport().as_str()
     }
 
     // --- messages ---------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! Long-polling: what goes into a POST, and when to poll (protocol v4, "HTTP long-polling").
 
-use super::{Method, Outgoing, PER_MESSAGE, SHRINK_ABOVE, State};
+use super::{Method, Outgoing, State};
+use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE};
 use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::payload;
 use crate::message::WireMessage;
@@ -51,7 +52,7 @@ impl ClientSession {
                 body.text(b"3");
                 continue;
             };
-            self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_sub(bytes.len().saturating_add(CLIENT_MESSAGE));
             match &item {
                 Outgoing::Message(WireMessage::Binary(data)) => body.binary(data),
                 _ => body.text(bytes),

@@ -1,12 +1,14 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
-use super::{Body, Outgoing, SHRINK_ABOVE, State, Wants};
+use super::{Body, Outgoing, State, Wants};
+use crate::cost::SHRINK_ABOVE;
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
-use crate::error::{CloseReason, PeerError};
 use crate::message::WireMessage;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -30,15 +32,15 @@ pub(super) enum PostProgress {
 }
 
 impl ServerSession {
-    /// The body of a POST ended. What comes back is to be read packet by packet, each given to
-    /// [`ServerSession::handle_packet`], and then [`ServerSession::end_body`] called. `None`: there is nothing to read.
-    pub fn begin_body(
+    /// The body of a POST ended. Give the packets that come back to [`ServerSession::handle_packet`] one by one, and then call
+    /// [`ServerSession::end_body`]. `None`: there is nothing to read.
+    pub(crate) fn begin_body(
         &mut self,
         now: Instant,
         request: RequestId,
         body: Body,
     ) -> Option<payload::PayloadDecoder> {
-        self.fire(now, false);
+        self.fire(now);
         if self.post.is_none_or(|post| post.request != request) {
             return None;
         }
@@ -56,7 +58,7 @@ impl ServerSession {
     }
 
     /// All packets of a body were read: the POST is answered, once reading goes on.
-    pub fn end_body(&mut self, request: RequestId) {
+    pub(crate) fn end_body(&mut self, request: RequestId) {
         let Some(post) = self.post.as_mut().filter(|post| post.request == request) else { return };
         if post.progress == PostProgress::Malformed {
             self.post = None;
@@ -85,7 +87,7 @@ impl ServerSession {
     pub(super) fn handle_poll(&mut self, request: RequestId) {
         if self.poll.is_some() {
             self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPolls));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPolls));
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
             self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
             self.finish();
@@ -99,11 +101,11 @@ impl ServerSession {
         if let Some(post) = self.post.take() {
             self.respond(request, Response::new(400));
             self.control.push_back(ServerTransmit::Abort { request: post.request });
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPosts));
         } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
             // Binary bodies belong to protocol v3.
             self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, None);
+            self.abort(Ended::plain(CloseReason::TransportError));
         } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
             self.respond(request, Response::new(413));
         } else {

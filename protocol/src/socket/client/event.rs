@@ -1,8 +1,9 @@
 //! What the application should know about its sockets.
 
+use crate::cost;
 use crate::socket::json::args::Args;
 use crate::socket::packet::Packet;
-use crate::socket::server::{AckOutcome, PER_EVENT, SocketKey};
+use crate::socket::server::{AckOutcome, SocketKey};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -38,10 +39,10 @@ pub enum JoinError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientSocketEvent {
-    /// The socket is about to join, and its auth is to be given anew: [`Client::authenticate`] it. Only for
+    /// The socket is about to join, and its auth is to be given anew: [`Manager::authenticate`] it. Only for
     /// sockets with [`Auth::Ask`](crate::socket::client::AuthSource::Ask).
     ///
-    /// [`Client::authenticate`]: crate::socket::client::ClientSockets::authenticate
+    /// [`Manager::authenticate`]: crate::client::Manager::authenticate
     Auth {
         /// Which one.
         socket: SocketKey,
@@ -50,7 +51,7 @@ pub enum ClientSocketEvent {
     Connected {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections this is: see [`Client::connection`](crate::socket::client::ClientSockets::connection). It may have ended
+        /// Which of its connections this is: see [`Manager::connection`](crate::client::Manager::connection). It may have ended
         /// by now, and another one be asked for.
         connection: u64,
         /// Its public id, for as long as it is connected.
@@ -60,7 +61,7 @@ pub enum ClientSocketEvent {
     Refused {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Client::connection`](crate::socket::client::ClientSockets::connection). Who
+        /// Which of its connections that would have been: see [`Manager::connection`](crate::client::Manager::connection). Who
         /// has asked for another one since need not take it for an answer.
         connection: u64,
         /// Why.
@@ -85,13 +86,13 @@ pub enum ClientSocketEvent {
         outcome: AckOutcome,
     },
     /// A connected socket is not connected any more. It joins again with the next session, unless the reason is
-    /// [`IoServerDisconnect`](crate::error::CloseReason::IoServerDisconnect) or
-    /// [`IoClientDisconnect`](crate::error::CloseReason::IoClientDisconnect).
+    /// [`IoServerDisconnect`](crate::reason::CloseReason::IoServerDisconnect) or
+    /// [`IoClientDisconnect`](crate::reason::CloseReason::IoClientDisconnect).
     Disconnected {
         /// Which one.
         socket: SocketKey,
         /// Why.
-        reason: crate::error::CloseReason,
+        reason: crate::reason::CloseReason,
     },
 }
 
@@ -100,13 +101,13 @@ impl ClientSocketEvent {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len().saturating_add(PER_EVENT)
+                args.wire_len().saturating_add(cost::EVENT)
             }
             Self::Refused { error: JoinError::Refused { message, data }, .. } => {
                 let data = data.as_ref().map_or(0, Bytes::len);
-                message.len().saturating_add(data).saturating_add(PER_EVENT)
+                message.len().saturating_add(data).saturating_add(cost::EVENT)
             }
-            Self::Connected { id, .. } => id.len().saturating_add(PER_EVENT),
+            Self::Connected { id, .. } => id.len().saturating_add(cost::EVENT),
             Self::Auth { .. } | Self::Refused { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }

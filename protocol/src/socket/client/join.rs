@@ -2,8 +2,8 @@
 
 use super::{AckOutcome, State, weight};
 use crate::engine::client::ClientSession;
-use crate::error::CloseReason;
 use crate::message::Frame;
+use crate::reason::CloseReason;
 use crate::socket::client::{AuthSource, ClientSocketEvent, ClientSockets, JoinError};
 use crate::time::Instant;
 use alloc::collections::BTreeSet;

@@ -2,8 +2,8 @@
 
 use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
 use crate::engine::client::ClientSession;
-use crate::error::SendError;
 use crate::message::Frame;
+use crate::reason::SendError;
 use crate::socket::client::{ClientSocketEvent, ClientSockets};
 use crate::time::Instant;
 use core::mem;
@@ -11,7 +11,7 @@ use core::mem;
 impl ClientSockets {
     /// Throws away what waits to be sent on a socket, and what is sent until it is acknowledged. The
     /// acknowledgements that were awaited for it are decided.
-    pub fn discard(&mut self, socket: SocketKey) {
+    pub(crate) fn discard(&mut self, socket: SocketKey) {
         let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) else { return };
         found.buffered = 0;
         let unsent = mem::take(&mut found.buffer).into_iter().filter_map(|waiting| waiting.ack);
@@ -31,7 +31,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit(
+    pub(crate) fn emit(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
@@ -45,7 +45,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit_volatile(
+    pub(crate) fn emit_volatile(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
@@ -63,7 +63,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
-    pub fn emit_with_ack(
+    pub(crate) fn emit_with_ack(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
@@ -86,7 +86,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
-    pub fn emit_reliably(
+    pub(crate) fn emit_reliably(
         &mut self,
         now: Instant,
         engine: Option<&mut ClientSession>,
@@ -111,7 +111,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if that has ended.
-    pub fn ack(
+    pub(crate) fn ack(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,

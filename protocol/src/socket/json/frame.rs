@@ -168,7 +168,7 @@ fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::MOST_SPARE;
+    use crate::cost::MOST_SPARE;
     use bytes::Bytes;
 
     #[test]

@@ -1,6 +1,7 @@
 //! The events that wait: for their sockets to be released, and for their turn where there is a rate.
 
 use super::SocketKey;
+use crate::cost;
 use crate::pace::Turn;
 use crate::socket::server::{ServerSocketEvent, ServerSockets};
 use crate::time::Instant;
@@ -9,14 +10,14 @@ use core::mem;
 
 impl ServerSockets {
     /// Keeps the next events of a socket back until [`ServerSockets::release`].
-    pub fn hold(&mut self, socket: SocketKey) {
+    pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
             found.held = true;
         }
     }
 
     /// Lets the events of a held socket go on.
-    pub fn release(&mut self, socket: SocketKey) {
+    pub(crate) fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
             let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
             if waits && !self.released.contains(&socket) {
@@ -47,18 +48,24 @@ impl ServerSockets {
         }
     }
 
-    /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
-    pub fn poll_event(&mut self, answers_only: bool) -> Option<ServerSocketEvent> {
+    /// The next outcome of an awaited acknowledgement. These are never held back.
+    pub(crate) fn poll_answer(&mut self) -> Option<ServerSocketEvent> {
         if mem::take(&mut self.told_over) {
             // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
             // counts against `max_namespaces` until they are done.
             self.sweep();
         }
-        let event = match self.answers.pop_front() {
-            Some(answer) => answer,
-            None if answers_only => return None,
-            None => self.next_released().or_else(|| self.next_event())?,
-        };
+        let answer = self.answers.pop_front()?;
+        self.inbound = self.inbound.saturating_sub(answer.weight());
+        Some(answer)
+    }
+
+    /// The next event: answers first. Those of held sockets are passed over.
+    pub(crate) fn poll_event(&mut self) -> Option<ServerSocketEvent> {
+        if let Some(answer) = self.poll_answer() {
+            return Some(answer);
+        }
+        let event = self.next_released().or_else(|| self.next_event())?;
         self.inbound = self.inbound.saturating_sub(event.weight());
         if let ServerSocketEvent::Disconnected { socket, .. } = event {
             if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
@@ -69,9 +76,14 @@ impl ServerSockets {
         Some(event)
     }
 
+    /// Whether [`ServerSockets::poll_answer`] has something.
+    pub(crate) fn has_answer(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Whether [`ServerSockets::poll_event`] may have something.
-    pub fn has_event(&self, answers_only: bool) -> bool {
-        !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
+    pub(crate) fn has_event(&self) -> bool {
+        self.has_answer() || !self.events.is_empty() || !self.released.is_empty()
     }
 
     fn next_released(&mut self) -> Option<ServerSocketEvent> {
@@ -102,7 +114,7 @@ impl ServerSockets {
 
     fn next_event(&mut self) -> Option<ServerSocketEvent> {
         while let Some(event) = self.events.pop_front() {
-            if self.events.is_empty() && self.events.capacity() > 32 {
+            if self.events.is_empty() && self.events.capacity() > cost::SHRINK_ABOVE {
                 self.events = VecDeque::new();
             }
             let key = event.socket();

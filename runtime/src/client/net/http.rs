@@ -18,7 +18,7 @@ use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use sansocket_protocol::error::PeerError;
+use sansocket_protocol::engine::EngineError;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -59,13 +59,13 @@ impl Kept {
 
 /// Why a request failed: for the machine, and for people.
 pub(crate) struct Failure {
-    pub(crate) peer: PeerError,
+    pub(crate) peer: EngineError,
     pub(crate) error: io::Error,
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { peer: PeerError::RequestFailed, error }
+        Self { peer: EngineError::RequestFailed, error }
     }
 }
 
@@ -75,11 +75,11 @@ fn broken(error: hyper::Error) -> Failure {
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             let error = io::Error::new(io.kind(), io.to_string());
-            return Failure { peer: PeerError::RequestFailed, error };
+            return Failure { peer: EngineError::RequestFailed, error };
         }
         source = inner.source();
     }
-    Failure { peer: PeerError::RequestFailed, error: io::Error::other(error) }
+    Failure { peer: EngineError::RequestFailed, error: io::Error::other(error) }
 }
 
 /// An answered request.
@@ -171,7 +171,7 @@ async fn send(
 
 async fn collect(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
     let too_large = || Failure {
-        peer: PeerError::TooLarge { limit },
+        peer: EngineError::TooLarge { limit },
         error: io::Error::new(io::ErrorKind::InvalidData, "the response's body is too large"),
     };
     if body.size_hint().lower() > limit as u64 {
@@ -236,7 +236,7 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         if accept.map(str::trim) != Some(&*accept_key(&key)) {
             let error =
                 io::Error::new(io::ErrorKind::InvalidData, "the server's Sec-WebSocket-Accept is wrong");
-            return Err(Failure { peer: PeerError::NotEngineIo, error });
+            return Err(Failure { peer: EngineError::NotEngineIo, error });
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
         match upgraded.downcast::<Box<dyn Stream>>() {

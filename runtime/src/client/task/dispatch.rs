@@ -12,6 +12,7 @@ use crate::client::task::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{Closed, PeerError};
 use sansocket_protocol::socket::{ClientSocketEvent, SocketKey};
 use std::any::Any;
@@ -169,7 +170,7 @@ impl Driver {
                 ConnectionEvent::UpgradeFailed(error)
             }
             ClientEvent::Closed { closed, retry_in } => {
-                let Closed { reason, detail } = closed.clone();
+                let Closed { reason, detail, .. } = closed.clone();
                 debug!(%reason, "the session was closed");
                 // Sockets that were connected are told by an event of their own.
                 let error = self.explain(closed);
@@ -187,7 +188,7 @@ impl Driver {
 
     fn explain(&self, closed: Closed) -> ConnectError {
         let error = match closed.detail {
-            Some(PeerError::RequestFailed) => self.last_error.clone(),
+            Some(PeerError::Engine(EngineError::RequestFailed)) => self.last_error.clone(),
             _ => None,
         };
         ConnectError::Session { closed, error }

@@ -245,7 +245,7 @@ impl Inner {
     /// Whether it was told to connect, and not to leave since.
     pub(crate) fn is_wanted(&self, who: Key) -> bool {
         match who {
-            Some(socket) => self.machine.sockets().is_some_and(|sockets| sockets.is_wanted(socket)),
+            Some(socket) => self.machine.is_socket_wanted(socket),
             None => self.machine.is_wanted(),
         }
     }

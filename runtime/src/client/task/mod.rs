@@ -256,7 +256,7 @@ impl Driver {
     fn dial(&mut self, attempt: Result<Attempt, ConnectError>) {
         let now = self.now;
         let attempt = attempt.and_then(|attempt| self.judge(attempt).map_err(ConnectError::from));
-        if self.cell().lock().machine.engine().is_some() {
+        if self.cell().lock().machine.has_session() {
             // It was asked for a try that is over.
             return;
         }

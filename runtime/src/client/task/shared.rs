@@ -127,7 +127,7 @@ impl Shared {
         }
         let key = {
             let mut inner = self.cell.lock();
-            let known = inner.machine.sockets().and_then(|sockets| sockets.find(&name));
+            let known = inner.machine.find(&name);
             known.or_else(|| inner.machine.add(&name, AuthSource::None).ok())
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
