@@ -313,7 +313,7 @@ async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
 struct Both(Args, EventName);
 
 impl<K: HasArgs> FromContext<K> for Both {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(Self(FromContext::<K>::from_context(context)?, FromContext::<K>::from_context(context)?))
     }
 }

@@ -18,7 +18,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ),
     (
         "ack_at_disconnect",
-        &["is not a handler here", "`Event`, `Ack` for events; `DisconnectReason` for disconnects"],
+        &["is not a handler here", "`EventName`, `Ack` for events; `DisconnectReason` for disconnects"],
     ),
     ("connect_returns_a_value", &["is not a handler here", "it must return what is possible here"]),
     // The compiler's own words are better than ours here: they point at the value and at the await. They are its

@@ -24,7 +24,7 @@ pub mod websocket;
 pub use base::runtime;
 pub use handler::{ack, extract};
 
-pub use base::error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
+pub use base::error::{AckError, BoxError, BroadcastAckError, EmitError, HandlerError, Refusal};
 pub use base::runtime::Runtime;
 pub use client::client::Client;
 pub use client::{

@@ -3,15 +3,16 @@
 use super::error::ConnectError;
 use super::events::Events;
 use super::handlers::Namespace;
-use crate::base::error::{AckError, EmitError};
+use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::shared::{Alive, Shared};
-use crate::handler::ack::AckTarget;
 use crate::handler::outgoing::Watched;
+use crate::handler::table::Listener;
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
 };
 use futures_channel::oneshot;
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
@@ -51,6 +52,10 @@ impl ClientSocket {
         &self.shared
     }
 
+    pub(crate) fn alive(&self) -> Option<&Arc<Alive>> {
+        self.alive.as_ref()
+    }
+
     pub(crate) fn namespace_inner(&self) -> &Arc<Namespace> {
         &self.namespace
     }
@@ -82,14 +87,9 @@ impl ClientSocket {
         self.namespace.key.is_some_and(|key| self.shared.cell.lock().machine.is_connected(key))
     }
 
-    /// The transport of the connection: `polling` or `websocket`; `None` while there is none.
-    pub fn transport_name(&self) -> Option<&'static str> {
-        self.shared.cell.lock().machine.transport().map(|transport| transport.as_str())
-    }
-
-    /// The value of that type that was given to the builder.
-    pub(crate) fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.shared.settings.state.get::<T>().map(|value| T::clone(&value))
+    /// The transport of the connection; `None` while there is none.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.shared.cell.lock().machine.transport()
     }
 
     // --- connecting -------------------------------------------------------------------------------------------
@@ -111,16 +111,16 @@ impl ClientSocket {
     pub fn auth_with<T, E, F, Fut>(&self, auth: F) -> &Self
     where
         T: Serialize,
-        E: fmt::Display,
+        E: Into<BoxError>,
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let ask = move || -> BoxFuture<Result<AuthSource, ConnectError>> {
             let future = auth();
             Box::pin(async move {
-                let auth = future.await.map_err(|error| ConnectError::Application(error.to_string()))?;
+                let auth = future.await.map_err(ConnectError::application)?;
                 let auth = super::auth::encode(&auth);
-                auth.map_err(|error| ConnectError::Application(error.to_string()))
+                auth.map_err(ConnectError::application)
             })
         };
         let before = self.namespace.ask.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(ask));
@@ -201,7 +201,7 @@ impl ClientSocket {
     /// wait. It may await an answer of the server.
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
-        self.change(|table| table.add(event, handler))
+        self.change(|table| table.events.add(event, Listener::in_line(handler)))
     }
 
     /// As [`on`](Self::on), for the next `event` only: then the handler is gone.
@@ -212,24 +212,24 @@ impl ClientSocket {
 
     /// Removes all handlers of `event`.
     pub fn off(&self, event: &str) -> &Self {
-        self.change(|table| table.remove(event))
+        self.change(|table| table.events.remove(event))
     }
 
     /// Runs for every event, before its handlers. What it returns is no acknowledgement.
     pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
-        self.change(|table| table.any.push(handler))
+        self.change(|table| table.events.any.push(handler))
     }
 
     /// Removes all handlers of [`on_any`](Self::on_any).
     pub fn off_any(&self) -> &Self {
-        self.change(|table| table.any.clear())
+        self.change(|table| table.events.any.clear())
     }
 
     /// Runs for events that have no handler of their own.
     pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
-        self.change(|table| table.fallback.push(handler))
+        self.change(|table| table.events.fallback.push(Listener::in_line(handler)))
     }
 
     /// Removes all handlers of [`on_fallback`](Self::on_fallback). A loop over the [`events`](Self::events) stays.
@@ -458,12 +458,6 @@ impl ClientSocket {
         })?;
         self.show(watched);
         Ok(())
-    }
-
-    pub(crate) fn send_ack(&self, target: &AckTarget, frame: &Frame) -> Result<(), SendError> {
-        let key = self.key()?;
-        let now = self.shared.cell.now();
-        self.shared.cell.with(|inner| inner.machine.ack_on(now, key, target.connection, frame))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Acknowledgements: what a handler returns, and what it may send by itself.
 
-use crate::base::error::{EmitError, HandlerError};
-use crate::handler::Peer;
+use crate::base::error::{BoxError, EmitError, HandlerError};
 use crate::handler::extract::Data;
+use crate::handler::peer::Peer;
+use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Args, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -18,7 +18,9 @@ use std::sync::Arc;
 pub struct AckTarget {
     pub(crate) namespace: Arc<str>,
     pub(crate) id: u64,
-    /// At a client: which connection asked. On another one the id may stand for another event.
+    /// The socket that was asked.
+    pub(crate) socket: SocketKey,
+    /// The connection, at a client: on another one the id may stand for another event.
     pub(crate) connection: u64,
 }
 
@@ -83,11 +85,11 @@ impl IntoAck for () {
     }
 }
 
-impl<T: IntoAck, E: fmt::Display> IntoAck for Result<T, E> {
+impl<T: IntoAck, E: Into<BoxError>> IntoAck for Result<T, E> {
     fn into_ack(self, target: Option<&AckTarget>) -> Result<Reply, HandlerError> {
         match self {
             Ok(value) => value.into_ack(target),
-            Err(error) => Err(HandlerError::Failed(error.to_string())),
+            Err(error) => Err(HandlerError::failed(error)),
         }
     }
 }
@@ -138,16 +140,16 @@ impl<T: Serialize, S> IntoAck for HashSet<T, S> {
 
 /// The acknowledgement of an event, in the handler's own hands: extracting it takes it over from the return
 /// value, so that it can be sent earlier, later, from another task, or not at all.
-#[derive(Debug)]
-pub struct Ack {
-    pub(crate) peer: Peer,
-    pub(crate) target: Option<AckTarget>,
-}
+pub struct Ack(Option<(AckTarget, Arc<dyn SendAck>)>);
 
 impl Ack {
+    pub(crate) fn new(target: Option<AckTarget>, peer: &impl Peer) -> Self {
+        Self(target.map(|target| (target, peer.ack_sender())))
+    }
+
     /// Whether the peer asked for it. If not, sending does nothing.
     pub fn is_wanted(&self) -> bool {
-        self.target.is_some()
+        self.0.is_some()
     }
 
     /// Sends it. After the socket has left its namespace it is dropped.
@@ -155,12 +157,14 @@ impl Ack {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, or nothing can be sent any more.
     pub fn send<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), EmitError> {
-        let Some(target) = self.target else { return Ok(()) };
+        let Some((target, sender)) = self.0 else { return Ok(()) };
         let frame = Frame::ack(&target.namespace, target.id, args)?;
-        match &self.peer {
-            Peer::Server(socket) => socket.send_ack(frame)?,
-            Peer::Client(socket) => socket.send_ack(&target, &frame)?,
-        }
-        Ok(())
+        Ok(sender.send_ack(&target, frame)?)
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ack").field(&self.0.as_ref().map(|(target, _)| target)).finish()
     }
 }

@@ -1,17 +1,9 @@
 //! Extractors: what a handler's parameters may be.
 
 use crate::base::error::HandlerError;
-use crate::client::{ClientSocket, ConnectError};
 use crate::handler::ack::Ack;
-use crate::handler::unheard::AUTH_MISFIT;
-use crate::handler::{
-    ClientKind, Context, Kind, OnClientConnectError, OnClientDisconnect, OnClientEvent, OnDisconnect,
-    OnEvent, OnFilter, Peer, ServerKind,
-};
-use crate::http::handshake::Handshake;
-use crate::server::namespace::Namespace;
-use crate::server::server::Server;
-use crate::server::socket::Socket;
+use crate::handler::kind::{Context, Kind};
+use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{Args, ArgsError};
 use serde::de::DeserializeOwned;
@@ -36,30 +28,19 @@ pub trait FromContext<K: Kind>: Sized {
     ///
     /// # Errors
     /// [`HandlerError`] if it is not there; then the handler is not called.
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError>;
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError>;
 
     /// The same for the last parameter of a handler: nothing is extracted after it, so that it may take what
     /// [`from_context`](Self::from_context) has to copy.
     ///
     /// # Errors
     /// As for [`from_context`](Self::from_context).
-    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Self::from_context(context)
     }
 }
 
-/// The kinds of handlers that see an event's arguments.
-pub trait HasArgs: Kind {}
-
-impl HasArgs for OnEvent {}
-impl HasArgs for OnFilter {}
-impl HasArgs for OnClientEvent {}
-
-/// The kinds of handlers that may acknowledge.
-pub trait Acks: Kind {}
-
-impl Acks for OnEvent {}
-impl Acks for OnClientEvent {}
+pub use crate::handler::kind::{Acks, HasArgs};
 
 macro_rules! wrapper {
     ($name:ident) => {
@@ -123,155 +104,65 @@ wrapper!(Auth);
 wrapper!(State);
 wrapper!(Extension);
 
-fn args(context: &Context) -> Result<&Args, HandlerError> {
-    context
-        .args
-        .as_ref()
-        .ok_or_else(|| HandlerError::Missing("this handler was called without an event".into()))
-}
-
-impl<K: ServerKind> FromContext<K> for Socket {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket().cloned()
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for Namespace {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket()?.namespace())
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for Server {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.server().ok_or_else(|| HandlerError::Missing("the server is gone".into()))
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for Handshake {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket()?.handshake().clone())
-    }
-}
-
-impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context
-            .socket()?
-            .auth()
-            .map(Self)
-            .map_err(|error| HandlerError::Missing(format!("{AUTH_MISFIT}{}`: {error}", type_name::<T>())))
-    }
-}
-
 impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for State<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let state = match &context.peer {
-            Peer::Server(socket) => socket.server().and_then(|server| server.state::<T>()),
-            Peer::Client(socket) => socket.state::<T>(),
-        };
-        state.map(Self).ok_or_else(|| {
-            HandlerError::Missing(format!(
-                "there is no state of type `{0}`: give it to the builder with `.state({0} ..)`",
-                type_name::<T>()
-            ))
-        })
-    }
-}
-
-impl<K: ServerKind, T: Clone + Send + Sync + 'static> FromContext<K> for Extension<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.handshake().extension::<T>().cloned().map(Self).ok_or_else(|| {
-            HandlerError::Missing(format!(
-                "the request carried no extension of type `{}`: a middleware of the host has to add it",
-                type_name::<T>()
-            ))
-        })
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for PeerAddr {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.handshake().peer_addr().map(Self).ok_or_else(|| {
-            HandlerError::Missing(
-                "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions (with axum: \
-                 see the documentation of `PeerAddr`)"
-                    .into(),
-            )
-        })
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        context.peer.state::<T>().map(Self).ok_or(HandlerError::NoState(type_name::<T>()))
     }
 }
 
 /// `None` where the extraction fails.
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(T::from_context(context).ok())
     }
 
-    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(T::from_context_at_last(context).ok())
     }
 }
 
 impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for Data<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(Self(args(context)?.decode::<T>()?))
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self(context.input.args.decode::<T>()?))
     }
 }
 
 impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for TryData<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(Self(args(context)?.decode::<T>()))
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self(context.input.args.decode::<T>()))
     }
 }
 
 impl<K: HasArgs> FromContext<K> for Args {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        args(context).cloned()
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(context.input.args.clone())
     }
 
-    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         // Other handlers of the same event may still want them.
-        let taken = if context.is_sole { context.args.take() } else { None };
-        taken.map_or_else(|| args(context).cloned(), Ok)
+        if context.input.is_sole {
+            Ok(std::mem::take(&mut context.input.args))
+        } else {
+            Self::from_context(context)
+        }
     }
 }
 
 impl<K: HasArgs> FromContext<K> for EventName {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let name = args(context)?.event().map(|name| name.into_owned());
-        name.map(Self).ok_or_else(|| HandlerError::Missing("the event has no name".into()))
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        // An event without a name comes to no handler.
+        Ok(Self(context.input.args.event().unwrap_or_default().into_owned()))
     }
 }
 
 impl<K: Acks> FromContext<K> for Ack {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.ack_taken = true;
-        Ok(Self { peer: context.peer.clone(), target: context.ack.take() })
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self::new(context.input.ack.take(), &context.peer))
     }
 }
 
-impl<K: ClientKind> FromContext<K> for ClientSocket {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.client().cloned()
-    }
-}
-
-impl FromContext<OnClientConnectError> for ConnectError {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let error = context.connect_error.clone();
-        error.ok_or_else(|| HandlerError::Missing("there is no error".into()))
-    }
-}
-
-impl FromContext<OnClientDisconnect> for CloseReason {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.reason.ok_or_else(|| HandlerError::Missing("there is no reason yet".into()))
-    }
-}
-
-impl FromContext<OnDisconnect> for CloseReason {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.reason.ok_or_else(|| HandlerError::Missing("there is no reason yet".into()))
+impl<K: Kind<Input = CloseReason>> FromContext<K> for CloseReason {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(context.input)
     }
 }

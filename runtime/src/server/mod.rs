@@ -2,8 +2,10 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod dispatch;
+mod extract;
 pub(crate) mod namespace;
 pub(crate) mod options;
+mod peer;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 pub(crate) mod socket;

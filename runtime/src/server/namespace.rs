@@ -2,6 +2,7 @@
 
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::handler::outgoing::Outgoing;
+use crate::handler::table::{EventTable, Listener, Runs};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, SharedHandler, erase,
 };
@@ -26,54 +27,13 @@ pub(crate) struct Table {
     pub(crate) connected: Vec<SharedHandler<OnConnected>>,
     pub(crate) disconnect: Vec<SharedHandler<OnDisconnect>>,
     pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
-    pub(crate) any: Vec<SharedHandler<OnEvent>>,
-    pub(crate) fallback: Vec<SharedHandler<OnEvent>>,
-    /// In the order of their names' lengths, then of the names: most comparisons are then of two numbers.
-    events: Vec<(Box<str>, Vec<Listener>)>,
-}
-
-#[derive(Clone)]
-pub(crate) struct Listener {
-    pub(crate) handler: SharedHandler<OnEvent>,
-    pub(crate) runs: Runs,
-}
-
-/// How a listener runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Runs {
-    /// In the session's task; the socket's next events wait for it.
-    InLine,
-    /// In a task of its own.
-    Concurrent,
-    /// In line, for the first such event of each socket. Sockets remember the number.
-    Once(u64),
+    pub(crate) events: EventTable<OnEvent>,
 }
 
 impl Table {
-    /// The listeners of an event, in the order of their registration.
-    pub(crate) fn listeners(&self, event: &[u8]) -> &[Listener] {
-        match self.find(event) {
-            Ok(at) => &self.events[at].1,
-            Err(_) => &[],
-        }
-    }
-
-    fn find(&self, event: &[u8]) -> Result<usize, usize> {
-        self.events.binary_search_by(|(name, _)| {
-            name.len().cmp(&event.len()).then_with(|| name.as_bytes().cmp(event))
-        })
-    }
-
     /// Whether an event goes straight to its listeners.
     pub(crate) fn is_plain(&self) -> bool {
-        self.event_middleware.is_empty() && self.any.is_empty()
-    }
-
-    fn add(&mut self, event: &str, listener: Listener) {
-        match self.find(event.as_bytes()) {
-            Ok(at) => self.events[at].1.push(listener),
-            Err(at) => self.events.insert(at, (event.into(), vec![listener])),
-        }
+        self.event_middleware.is_empty() && self.events.any.is_empty()
     }
 }
 
@@ -198,12 +158,20 @@ macro_rules! handler_methods {
             /// Runs before the handlers of every event. An error goes to the error hook, and the event no
             /// further.
             event_middleware -> event_middleware: OnFilter;
+        }
 
-            /// Runs for every event, before its handlers. What it returns is no acknowledgement.
-            on_any -> any: OnEvent;
+        /// Runs for every event, before its handlers. What it returns is no acknowledgement.
+        pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let handler = erase(handler);
+            self.handlers().change(|table| table.events.any.push(handler));
+            self
+        }
 
-            /// Runs for events that have no handler of their own.
-            on_fallback -> fallback: OnEvent;
+        /// Runs for events that have no handler of their own.
+        pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let listener = Listener::in_line(erase(handler));
+            self.handlers().change(|table| table.events.fallback.push(listener));
+            self
         }
 
         /// Runs when the client emits `event`. Its return value is the acknowledgement. Several handlers of one
@@ -212,8 +180,8 @@ macro_rules! handler_methods {
         /// The events of one socket are handled one after the other: while this handler awaits, the next ones
         /// of the same client in this namespace wait.
         pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
-            let listener = Listener { handler: erase(handler), runs: Runs::InLine };
-            self.handlers().change(|table| table.add(event, listener));
+            let listener = Listener::in_line(erase(handler));
+            self.handlers().change(|table| table.events.add(event, listener));
             self
         }
 
@@ -226,7 +194,7 @@ macro_rules! handler_methods {
             handler: impl Handler<OnEvent, Params>,
         ) -> &Self {
             let listener = Listener { handler: erase(handler), runs: Runs::Concurrent };
-            self.handlers().change(|table| table.add(event, listener));
+            self.handlers().change(|table| table.events.add(event, listener));
             self
         }
 
@@ -236,25 +204,25 @@ macro_rules! handler_methods {
         pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
             let number = self.handlers().next_once.fetch_add(1, Ordering::Relaxed);
             let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
-            self.handlers().change(|table| table.add(event, listener));
+            self.handlers().change(|table| table.events.add(event, listener));
             self
         }
 
         /// Removes all handlers of `event`.
         pub fn off(&self, event: &str) -> &Self {
-            self.handlers().change(|table| table.events.retain(|(name, _)| **name != *event));
+            self.handlers().change(|table| table.events.remove(event));
             self
         }
 
         /// Removes all handlers registered with [`on_any`](Self::on_any).
         pub fn off_any(&self) -> &Self {
-            self.handlers().change(|table| table.any.clear());
+            self.handlers().change(|table| table.events.any.clear());
             self
         }
 
         /// Removes all handlers registered with [`on_fallback`](Self::on_fallback).
         pub fn off_fallback(&self) -> &Self {
-            self.handlers().change(|table| table.fallback.clear());
+            self.handlers().change(|table| table.events.fallback.clear());
             self
         }
 

@@ -10,6 +10,7 @@ use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
 use bytes::Bytes;
 use futures_channel::oneshot;
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::hub::{HubError, MemberKey, Target};
 use sansocket_protocol::message::Frame;
@@ -37,8 +38,8 @@ pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
 pub(crate) struct SocketInner {
     id: Arc<str>,
-    key: SocketKey,
-    cell: Arc<SessionHandle>,
+    pub(super) key: SocketKey,
+    pub(super) cell: Arc<SessionHandle>,
     namespace: Arc<NamespaceInner>,
     handshake: Handshake,
     auth: Option<Bytes>,
@@ -55,7 +56,7 @@ struct Heard(Mutex<BTreeSet<u64>>);
 /// One client in one namespace. Cheap to clone, and usable anywhere: in handlers, in other tasks, after the client
 /// is gone (then nothing is sent and the methods say so).
 #[derive(Clone)]
-pub struct Socket(Arc<SocketInner>);
+pub struct Socket(pub(super) Arc<SocketInner>);
 
 impl Socket {
     /// A socket that asks to join, entered into the hub.
@@ -126,10 +127,6 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    pub(crate) fn send_ack(&self, frame: Frame) -> Result<(), SendError> {
-        self.0.cell.with(|machine| machine.ack(self.0.key, frame))
-    }
-
     /// Whether this is the first event for the listener of that number.
     pub(crate) fn is_first(&self, once: u64) -> bool {
         let mut data = self.data();
@@ -161,7 +158,7 @@ impl Socket {
     /// An event was queued that somebody wants to see.
     pub(crate) fn show(&self, watched: &Watched<Self>) {
         let server = self.server();
-        watched.show(self, server.as_ref().map(|server| &*server.0.host.counters));
+        watched.show(self, server.as_ref().map(|server| &server.0.host.counters.panics));
     }
 
     /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
@@ -214,9 +211,9 @@ impl Socket {
         self.0.cell.lock().machine.is_connected(self.0.key)
     }
 
-    /// The transport that its connection uses at the moment: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
-        self.0.cell.lock().machine.transport_name()
+    /// The transport that its connection uses at the moment.
+    pub fn transport(&self) -> TransportKind {
+        self.0.cell.transport()
     }
 
     // --- messages ---------------------------------------------------------------------------------------------

@@ -74,6 +74,12 @@ pub(crate) struct Shared {
 /// Held by every handle of the application: with the last one the client ends.
 pub(crate) struct Alive(Arc<Shared>);
 
+impl Alive {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl Drop for Alive {
     fn drop(&mut self) {
         let shared = self.0.clone();
