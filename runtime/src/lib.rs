@@ -56,7 +56,8 @@ pub use sansocket_protocol::socket::{EncodeError, ToArgs};
 #[doc(hidden)]
 pub use serde::Serialize;
 pub use server::broadcast::Broadcast;
-pub use server::namespace::{DynamicNamespace, Namespace};
+pub use server::dynamic::DynamicNamespace;
+pub use server::namespace::Namespace;
 pub use server::options::{BuildError, Options};
 pub use server::server::Server;
 pub use server::socket::Socket;

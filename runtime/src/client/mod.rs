@@ -9,12 +9,14 @@ mod error;
 mod events;
 pub(crate) mod handlers;
 mod methods;
+pub(crate) mod namespace;
 mod net;
 mod options;
 mod peer;
 mod queue;
 mod socket;
 mod state;
+mod table;
 pub(crate) mod task;
 
 pub use client::Client;

@@ -2,7 +2,8 @@
 
 use super::error::ConnectError;
 use super::events::Events;
-use super::handlers::Namespace;
+use super::namespace::ClientNamespace;
+use super::table::ClientTable;
 use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::shared::{Alive, Shared};
@@ -38,13 +39,17 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct ClientSocket {
     shared: Arc<Shared>,
-    namespace: Arc<Namespace>,
+    namespace: Arc<ClientNamespace>,
     /// Keeps the client going.
     alive: Option<Arc<Alive>>,
 }
 
 impl ClientSocket {
-    pub(crate) fn new(shared: Arc<Shared>, namespace: Arc<Namespace>, alive: Option<Arc<Alive>>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        namespace: Arc<ClientNamespace>,
+        alive: Option<Arc<Alive>>,
+    ) -> Self {
         Self { shared, namespace, alive }
     }
 
@@ -56,7 +61,7 @@ impl ClientSocket {
         self.alive.as_ref()
     }
 
-    pub(crate) fn namespace_inner(&self) -> &Arc<Namespace> {
+    pub(crate) fn namespace_inner(&self) -> &Arc<ClientNamespace> {
         &self.namespace
     }
 
@@ -189,7 +194,7 @@ impl ClientSocket {
 
     // --- handlers ---------------------------------------------------------------------------------------------
 
-    fn change(&self, change: impl FnOnce(&mut super::handlers::Table)) -> &Self {
+    fn change(&self, change: impl FnOnce(&mut ClientTable)) -> &Self {
         self.namespace.change(change);
         self
     }
@@ -234,7 +239,7 @@ impl ClientSocket {
 
     /// Removes all handlers of [`on_fallback`](Self::on_fallback). A loop over the [`events`](Self::events) stays.
     pub fn off_fallback(&self) -> &Self {
-        self.change(super::handlers::Table::remove_fallback)
+        self.change(ClientTable::remove_fallback)
     }
 
     /// Shows every event that is emitted in this namespace, once it is queued, connected or not: for logs and counts.

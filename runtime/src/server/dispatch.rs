@@ -7,9 +7,9 @@ use crate::handler::job::{begin_sole, run, run_any, run_each, run_listeners, run
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{Context, EventInput, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::http::handshake::Handshake;
-use crate::server::namespace::Table;
 use crate::server::server::ServerInner;
 use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
+use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::{Application, Job};
 use bytes::Bytes;
@@ -24,19 +24,19 @@ use std::sync::Arc;
 pub(crate) struct SocketDispatch {
     server: Arc<ServerInner>,
     handshake: Handshake,
-    live: Vec<Live>,
+    live: Vec<LiveSocket>,
 }
 
-struct Live {
+struct LiveSocket {
     socket: Socket,
-    table: Arc<Table>,
+    table: Arc<ServerTable>,
     version: u64,
     /// Its end was told.
     over: bool,
 }
 
-impl Live {
-    fn table(&mut self) -> &Arc<Table> {
+impl LiveSocket {
+    fn table(&mut self) -> &Arc<ServerTable> {
         let handlers = &self.socket.namespace_inner().handlers;
         let version = handlers.version();
         if version != self.version {
@@ -52,7 +52,7 @@ impl SocketDispatch {
         Self { server, handshake, live: Vec::new() }
     }
 
-    fn find(&mut self, key: SocketKey) -> Option<&mut Live> {
+    fn find(&mut self, key: SocketKey) -> Option<&mut LiveSocket> {
         self.live.iter_mut().find(|live| live.socket.key() == key)
     }
 
@@ -82,7 +82,7 @@ impl SocketDispatch {
                 return None;
             }
         };
-        self.live.push(Live { socket: socket.clone(), table: table.clone(), version, over: false });
+        self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         if table.connect_middleware.is_empty() && table.connect.is_empty() {
             if !socket.accept() {
                 forget(&self.server, &socket);
@@ -206,7 +206,7 @@ fn forget(server: &ServerInner, socket: &Socket) {
     server.namespace_left(socket.namespace_inner());
 }
 
-async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
+async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>) {
     let mut context = Context::<OnConnect>::new(socket.clone(), ());
     for handler in table.connect_middleware.iter().chain(&table.connect) {
         let refusal = match run(&mut context, &**handler).await {
@@ -230,12 +230,17 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
     connected(socket, table).await;
 }
 
-async fn connected(socket: Socket, table: Arc<Table>) {
+async fn connected(socket: Socket, table: Arc<ServerTable>) {
     run_each(&mut Context::<OnConnected>::new(socket, ()), &table.connected).await;
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.
-async fn event(socket: Socket, input: EventInput, table: Arc<Table>, mut listeners: Vec<Listener<OnEvent>>) {
+async fn event(
+    socket: Socket,
+    input: EventInput,
+    table: Arc<ServerTable>,
+    mut listeners: Vec<Listener<OnEvent>>,
+) {
     let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
         if run_reported(&mut context, &**filter).await.is_none() {

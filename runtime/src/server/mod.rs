@@ -2,6 +2,7 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod dispatch;
+pub(crate) mod dynamic;
 mod extract;
 pub(crate) mod namespace;
 pub(crate) mod options;
@@ -9,3 +10,4 @@ mod peer;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 pub(crate) mod socket;
+mod table;

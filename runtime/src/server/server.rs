@@ -9,8 +9,10 @@ use crate::handler::unheard::Unheard;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::http::gate::Gate;
 use crate::server::broadcast::Broadcast;
-use crate::server::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
+use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
+use crate::server::namespace::{Namespace, NamespaceInner};
 use crate::server::socket::Socket;
+use crate::server::table::NamespaceHandlers;
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
@@ -241,7 +243,7 @@ impl Server {
         let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
             namespace: NamespaceInner::new(
                 name,
-                Arc::new(Handlers::default()),
+                Arc::new(NamespaceHandlers::default()),
                 self.0.limits,
                 Arc::downgrade(&self.0),
             ),
@@ -268,8 +270,10 @@ impl Server {
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> DynamicNamespace {
-        let dynamic =
-            Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(Handlers::default()) });
+        let dynamic = Arc::new(Dynamic {
+            matches: Box::new(matches),
+            handlers: Arc::new(NamespaceHandlers::default()),
+        });
         self.0.dynamic.write().unwrap_or_else(PoisonError::into_inner).push(dynamic.clone());
         DynamicNamespace(dynamic)
     }

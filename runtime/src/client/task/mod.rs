@@ -13,7 +13,8 @@ use crate::base::runtime::{BoxFuture, Timer};
 use crate::base::trace::debug;
 use crate::client::error::ClientBuildError;
 use crate::client::error::ConnectError;
-use crate::client::handlers::{ClientJob, Namespace};
+use crate::client::handlers::ClientJob;
+use crate::client::namespace::ClientNamespace;
 use crate::client::net::cookies;
 use crate::client::net::cookies::Cookies;
 use crate::client::net::dial::Target;
@@ -79,7 +80,7 @@ pub(crate) struct Driver {
     websockets: Vec<WebSocket>,
     jobs: Vec<ClientJob>,
     /// Those that had events, so that no lock is needed to find them again.
-    namespaces: Vec<Arc<Namespace>>,
+    namespaces: Vec<Arc<ClientNamespace>>,
     /// The application is asked where to dial.
     asking: Option<BoxFuture<Result<Attempt, ConnectError>>>,
     /// The application is asked for auth.

@@ -1,0 +1,186 @@
+//! The handlers of a server's namespaces, and the methods that register them.
+
+use crate::handler::outgoing::Outgoing;
+use crate::handler::table::EventTable;
+use crate::handler::{OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, SharedHandler};
+use crate::server::socket::Socket;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The handlers of a namespace. They belong to it and not to its sockets, so that a socket carries none.
+#[derive(Clone, Default)]
+pub(crate) struct ServerTable {
+    pub(crate) connect_middleware: Vec<SharedHandler<OnConnect>>,
+    pub(crate) connect: Vec<SharedHandler<OnConnect>>,
+    pub(crate) connected: Vec<SharedHandler<OnConnected>>,
+    pub(crate) disconnect: Vec<SharedHandler<OnDisconnect>>,
+    pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
+    pub(crate) events: EventTable<OnEvent>,
+}
+
+impl ServerTable {
+    /// Whether an event goes straight to its listeners.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.event_middleware.is_empty() && self.events.any.is_empty()
+    }
+}
+
+/// A table that can be changed while sockets use it; children of a dynamic namespace share one.
+#[derive(Default)]
+pub(crate) struct NamespaceHandlers {
+    table: RwLock<Arc<ServerTable>>,
+    version: AtomicU64,
+    next_once: AtomicU64,
+    pub(crate) outgoing: Outgoing<Socket>,
+}
+
+impl NamespaceHandlers {
+    /// The number of the present table: it changes with each registration.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn table(&self) -> Arc<ServerTable> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of a new listener that runs once.
+    pub(crate) fn next_once(&self) -> u64 {
+        self.next_once.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
+        let before = {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = ServerTable::clone(&table);
+            change(&mut changed);
+            std::mem::replace(&mut *table, Arc::new(changed))
+        };
+        self.version.fetch_add(1, Ordering::Release);
+        // Handlers are the application's: they are dropped without the lock.
+        drop(before);
+    }
+}
+
+macro_rules! registrations {
+    ($($(#[$doc:meta])* $name:ident -> $field:ident: $kind:ty;)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $name<Params: 'static>(&self, handler: impl Handler<$kind, Params>) -> &Self {
+                let handler = erase(handler);
+                self.handlers().change(|table| table.$field.push(handler));
+                self
+            }
+        )*
+    };
+}
+
+macro_rules! handler_methods {
+    () => {
+        registrations! {
+            /// Runs when a client asks to join, before `on_connect`, in the order of registration. An error
+            /// refuses the client, and what follows does not run.
+            middleware -> connect_middleware: OnConnect;
+
+            /// Runs when a client asks to join, before it gets its answer. An error refuses it: the client's
+            /// `connect_error` has the message, and data if given. What is emitted to the socket here follows
+            /// the answer, or is dropped with the refusal.
+            on_connect -> connect: OnConnect;
+
+            /// Runs when a client has joined and was told so.
+            on_connected -> connected: OnConnected;
+
+            /// Runs when a client has left, after all its events; its rooms are still there to be seen.
+            on_disconnect -> disconnect: OnDisconnect;
+
+            /// Runs before the handlers of every event. An error goes to the error hook, and the event no
+            /// further.
+            event_middleware -> event_middleware: OnFilter;
+        }
+
+        /// Runs for every event, before its handlers. What it returns is no acknowledgement.
+        pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let handler = erase(handler);
+            self.handlers().change(|table| table.events.any.push(handler));
+            self
+        }
+
+        /// Runs for events that have no handler of their own.
+        pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let listener = Listener::in_line(erase(handler));
+            self.handlers().change(|table| table.events.fallback.push(listener));
+            self
+        }
+
+        /// Runs when the client emits `event`. Its return value is the acknowledgement. Several handlers of one
+        /// event run in the order of registration, and the first value acknowledges.
+        ///
+        /// The events of one socket are handled one after the other: while this handler awaits, the next ones
+        /// of the same client in this namespace wait.
+        pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let listener = Listener::in_line(erase(handler));
+            self.handlers().change(|table| table.events.add(event, listener));
+            self
+        }
+
+        /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
+        /// wait for it. At most the builder's `max_concurrent` run at once; beyond
+        /// that it runs in line.
+        pub fn on_concurrent<Params: 'static>(
+            &self,
+            event: &str,
+            handler: impl Handler<OnEvent, Params>,
+        ) -> &Self {
+            let listener = Listener { handler: erase(handler), runs: Runs::Concurrent };
+            self.handlers().change(|table| table.events.add(event, listener));
+            self
+        }
+
+        /// As [`on`](Self::on), but only for the first `event` of each socket: each client that joins has its own
+        /// first one. Its later ones are as if this handler were not there. Whatever became of the first one counts,
+        /// also arguments that did not fit; an event that middleware stopped never came here.
+        pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let number = self.handlers().next_once();
+            let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
+            self.handlers().change(|table| table.events.add(event, listener));
+            self
+        }
+
+        /// Removes all handlers of `event`.
+        pub fn off(&self, event: &str) -> &Self {
+            self.handlers().change(|table| table.events.remove(event));
+            self
+        }
+
+        /// Removes all handlers registered with [`on_any`](Self::on_any).
+        pub fn off_any(&self) -> &Self {
+            self.handlers().change(|table| table.events.any.clear());
+            self
+        }
+
+        /// Removes all handlers registered with [`on_fallback`](Self::on_fallback).
+        pub fn off_fallback(&self) -> &Self {
+            self.handlers().change(|table| table.events.fallback.clear());
+            self
+        }
+
+        /// Shows every event that is emitted to a socket here, once it is queued, whoever emits it: for logs and
+        /// counts. The arguments are as the client gets them; `args.event()` is the name. A broadcast is shown once
+        /// for each socket, but is encoded once all the same. Acknowledgements are no events.
+        ///
+        /// It runs where the event is emitted, so it must not block. What it emits itself is shown to it, too. While
+        /// there is no such hook, this costs nothing.
+        pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
+            self.handlers().outgoing.add(hook);
+            self
+        }
+
+        /// Removes all hooks registered with [`on_any_outgoing`](Self::on_any_outgoing).
+        pub fn off_any_outgoing(&self) -> &Self {
+            self.handlers().outgoing.clear();
+            self
+        }
+    };
+}
+
+pub(crate) use {handler_methods, registrations};
