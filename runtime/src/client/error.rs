@@ -41,11 +41,24 @@ pub enum ClientBuildError {
     Entropy(#[source] BoxError),
 }
 
-/// The error of a socket that is not connected.
+/// The error of a client's socket that is not connected.
+///
+/// ```
+/// use sansocket_runtime::{Client, ConnectError};
+///
+/// async fn connect(client: &Client) -> String {
+///     match client.connect().await {
+///         Ok(()) => "connected".into(),
+///         Err(ConnectError::Refused(refusal)) => format!("not allowed: {}", refusal.message()),
+///         Err(ConnectError::Application(error)) => format!("no token: {error}"),
+///         Err(error) => error.to_string(),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// No session with the server: it cannot be reached, is no Socket.IO server, or refused.
+    /// There is no session with the server: it cannot be reached, is not a Socket.IO server, or refused.
     #[error("no session with the server: {}", describe(.closed, .error.as_deref()))]
     Session {
         /// The reason, in the protocol's words.
@@ -66,16 +79,16 @@ pub enum ConnectError {
     /// The server disconnected the socket in place of an answer whether it lets it in.
     #[error("the server disconnected the namespace before it had let this client in")]
     Dismissed,
-    /// It is not connected and will not be by itself: this side or the server has disconnected it, or nobody told it
-    /// to connect.
+    /// The socket is not connected and will not be by itself: this side or the server has disconnected it, or it was
+    /// never told to connect.
     #[error("the client was disconnected")]
     Disconnected,
-    /// It was tried as often as `reconnection_attempts` allows.
+    /// The client has tried as often as `reconnection_attempts` allows.
     #[error(
         "the server could not be reached, and the client gave up: raise `reconnection_attempts`, or connect again"
     )]
     GaveUp,
-    /// The name of the namespace has a comma in it.
+    /// The namespace's name has a comma in it.
     #[error("the name of a namespace must have no comma in it")]
     Namespace,
     /// The application's own error: of a callback that gives the address, the headers or the auth, or of options that

@@ -1,4 +1,4 @@
-//! Acknowledgements: what a handler returns, and what it may send by itself.
+//! Acknowledgements: the values that handlers return, and those that they send by themselves.
 
 use crate::base::error::{BoxError, EmitError, HandlerError};
 use crate::handler::extract::Data;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-/// Which acknowledgement is asked for.
+/// The acknowledgement that a peer asks for.
 #[derive(Clone, Debug)]
 pub struct AckTarget {
     pub(crate) namespace: Arc<str>,
@@ -24,7 +24,7 @@ pub struct AckTarget {
     pub(crate) connection: u64,
 }
 
-/// What a handler made of an event.
+/// The outcome of an event's handler.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reply {
@@ -34,11 +34,22 @@ pub enum Reply {
     Value(Frame),
 }
 
-/// What an event handler may return: its acknowledgement.
+/// A value that an event handler may return: its acknowledgement.
 ///
 /// `()` acknowledges without arguments, a tuple or an array with several, anything else with one. `Ok` stands
 /// for its value; `Err` goes to the error hook, and nothing is acknowledged. Nothing is sent if the client did
 /// not ask, or the handler took the [`Ack`] over.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server};
+///
+/// fn register(io: &Server) {
+///     io.on("seen", async || ())
+///         .on("length", async |Data(text): Data<String>| text.len())
+///         .on("swap", async |Data((a, b)): Data<(i64, i64)>| (b, a))
+///         .on("parse", async |Data(text): Data<String>| text.parse::<u32>());
+/// }
+/// ```
 ///
 /// A type of your own goes inside [`Data`], or gets an implementation:
 ///
@@ -58,7 +69,7 @@ pub enum Reply {
     message = "`{Self}` cannot be returned from an event handler",
     label = "not an acknowledgement",
     note = "return `()`, a value of a standard type, a tuple (several arguments), `Data(value)` for a type of \
-            your own that is `Serialize`, or a `Result` of one of these with an error that is `Display`"
+            your own that is `Serialize`, or a `Result` of one of these with an error type"
 )]
 pub trait IntoAck {
     /// Encodes the value if an acknowledgement is asked for.
@@ -138,8 +149,20 @@ impl<T: Serialize, S> IntoAck for HashSet<T, S> {
     }
 }
 
-/// The acknowledgement of an event, in the handler's own hands: extracting it takes it over from the return
-/// value, so that it can be sent earlier, later, from another task, or not at all.
+/// The acknowledgement of an event, to be sent by hand: extracting it takes it over from the return value, so that it
+/// can be sent earlier, later, from another task, or not at all.
+///
+/// ```
+/// use sansocket_runtime::{Ack, Data, Server};
+///
+/// fn register(io: &Server) {
+///     io.on("transfer", async |Data(amount): Data<u32>, ack: Ack| {
+///         // Acknowledged at once; the work goes on.
+///         let _ = ack.send(&"accepted");
+///         println!("moving {amount}");
+///     });
+/// }
+/// ```
 pub struct Ack(Option<(AckTarget, Arc<dyn SendAck>)>);
 
 impl Ack {

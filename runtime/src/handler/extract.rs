@@ -1,7 +1,92 @@
-//! Extractors: what a handler's parameters may be.
+//! Extractors: the types that a handler's parameters may have.
+//!
+//! | extractor | value | where |
+//! |---|---|---|
+//! | [`Socket`](crate::Socket) | the client | a server's handlers |
+//! | [`Namespace`](crate::Namespace), [`Server`](crate::Server) | where the client is connected | a server's handlers |
+//! | [`Handshake`](crate::Handshake) | the request that opened the session: headers, query, address | a server's handlers |
+//! | [`Auth<T>`] | the `auth` object that the client joined with | a server's handlers |
+//! | [`Extension<T>`] | a value that the host's middleware put on the request | a server's handlers |
+//! | [`PeerAddr`] | the address of the client | a server's handlers |
+//! | [`ClientSocket`](crate::ClientSocket) | the client itself | a client's handlers |
+//! | [`State<T>`] | a value that the builder was given | everywhere |
+//! | [`Data<T>`] | the arguments, as a type of the application | events, event middleware |
+//! | [`TryData<T>`] | the arguments, or the error if they do not fit | events, event middleware |
+//! | [`Args`] | the arguments as they came | events, event middleware |
+//! | [`EventName`] | the name of the event | events, event middleware |
+//! | [`Ack`] | the acknowledgement, to be sent by hand | events |
+//! | [`DisconnectReason`] | the reason of the end | `on_disconnect` |
+//! | [`ConnectError`](crate::ConnectError) | the error of a failed connection | a client's `on_connect_error` |
+//! | `Option<T>` of any of these | `None` if the extraction fails | where `T` may stand |
+//!
+//! Parameters are extracted from left to right. If one fails, the handler is not called and the error hook is told;
+//! before a client has joined, it is refused.
+//!
+//! ```
+//! use sansocket_runtime::{Auth, Data, EventName, PeerAddr, Server, Socket, State, TryData};
+//! use serde::Deserialize;
+//!
+//! #[derive(Clone)]
+//! struct Motd(&'static str);
+//!
+//! #[derive(Deserialize)]
+//! struct Login {
+//!     token: String,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Move {
+//!     x: i32,
+//!     y: i32,
+//! }
+//!
+//! fn register(io: &Server) {
+//!     io.on_connect(async |socket: Socket, Auth(login): Auth<Login>, address: Option<PeerAddr>| {
+//!         println!("{} with {} from {address:?}", socket.id(), login.token);
+//!     })
+//!     // One argument: socket.emit("move", { x: 1, y: 2 }).
+//!     .on("move", async |Data(to): Data<Move>| println!("to {}, {}", to.x, to.y))
+//!     // Several: socket.emit("say", "lobby", "hello").
+//!     .on("say", async |socket: Socket, Data((room, text)): Data<(String, String)>| {
+//!         let _ = socket.to(&room).emit("said", &text);
+//!     })
+//!     .on("motd", async |State(Motd(text)): State<Motd>| text)
+//!     .on_fallback(async |EventName(name): EventName, TryData(number): TryData<u32>| match number {
+//!         Ok(number) => println!("{name}: {number}"),
+//!         Err(error) => println!("{name}: {error}"),
+//!     });
+//! }
+//! ```
+//!
+//! # Extractors of your own
+//!
+//! A type becomes an extractor by [`FromContext`], for the [kinds](crate::handler::Kind) of handlers that it names in
+//! the bound: `Kind<Peer = Socket>` for a server's, [`HasArgs`] for those of events.
+//!
+//! ```
+//! use sansocket_runtime::extract::FromContext;
+//! use sansocket_runtime::handler::{Context, Kind};
+//! use sansocket_runtime::{HandlerError, Server, Socket};
+//!
+//! /// The user that `on_connect` has put into the socket.
+//! #[derive(Clone)]
+//! struct User(String);
+//!
+//! impl<K: Kind<Peer = Socket>> FromContext<K> for User {
+//!     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+//!         let user = context.peer().get::<User>();
+//!         user.map(|user| User::clone(&user)).ok_or_else(|| HandlerError::failed("nobody is logged in"))
+//!     }
+//! }
+//!
+//! fn register(io: &Server) {
+//!     io.on("who", async |User(name): User| name);
+//! }
+//! ```
 
 use crate::base::error::HandlerError;
 use crate::handler::ack::Ack;
+pub use crate::handler::kind::{Acks, HasArgs};
 use crate::handler::kind::{Context, Kind};
 use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
@@ -11,7 +96,7 @@ use std::any::type_name;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
-/// Something that can be a parameter of a handler of kind `K`.
+/// A type that a handler of kind `K` may have as a parameter.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be extracted in this kind of handler",
     label = "not an extractor here",
@@ -24,14 +109,14 @@ use std::ops::{Deref, DerefMut};
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`"
 )]
 pub trait FromContext<K: Kind>: Sized {
-    /// Extracts it.
+    /// Extracts the value.
     ///
     /// # Errors
-    /// [`HandlerError`] if it is not there; then the handler is not called.
+    /// [`HandlerError`] if there is no such value; the handler is then not called.
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError>;
 
-    /// The same for the last parameter of a handler: nothing is extracted after it, so that it may take what
-    /// [`from_context`](Self::from_context) has to copy.
+    /// Extracts the last parameter of a handler: it may take a value that [`from_context`](Self::from_context) has to
+    /// copy for the parameters behind it.
     ///
     /// # Errors
     /// As for [`from_context`](Self::from_context).
@@ -39,8 +124,6 @@ pub trait FromContext<K: Kind>: Sized {
         Self::from_context(context)
     }
 }
-
-pub use crate::handler::kind::{Acks, HasArgs};
 
 macro_rules! wrapper {
     ($name:ident) => {
@@ -61,42 +144,140 @@ macro_rules! wrapper {
 }
 
 /// The arguments of an event as a type of the application: a tuple takes several, any other type the first.
-/// Binary arrives wherever the type asks for bytes (`Bytes`). If they do not fit, the handler is not called and
-/// the error hook is told.
+/// Binary arrives wherever the type asks for bytes (`Bytes`). If the arguments do not fit, the handler is not called
+/// and the error hook is told.
 ///
 /// As a return value, it acknowledges with any type that is `Serialize`.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize)]
+/// struct Order {
+///     item: String,
+///     count: u32,
+/// }
+///
+/// #[derive(Serialize)]
+/// struct Receipt {
+///     total: u32,
+/// }
+///
+/// fn register(io: &Server) {
+///     io.on("order", async |Data(order): Data<Order>| Data(Receipt { total: order.count * 5 }));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Data<T>(pub T);
 
-/// As [`Data`], but the handler is called even if the arguments do not fit.
+/// The arguments of an event as [`Data`] gives them, or the error if they do not fit: the handler runs either way.
+///
+/// ```
+/// use sansocket_runtime::{Server, TryData};
+///
+/// fn register(io: &Server) {
+///     io.on("age", async |TryData(age): TryData<u8>| match age {
+///         Ok(age) => format!("{age} years"),
+///         Err(error) => format!("not an age: {error}"),
+///     });
+/// }
+/// ```
 #[derive(Debug)]
 pub struct TryData<T>(pub Result<T, ArgsError>);
 
-/// The `auth` object of the client's CONNECT; `{}` if there was none.
+/// The `auth` object that the client joined the namespace with; `{}` if it sent none.
+///
+/// ```
+/// use sansocket_runtime::{Auth, Refusal, Server};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Login {
+///     token: Option<String>,
+/// }
+///
+/// fn register(io: &Server) {
+///     // In JavaScript: io("/", { auth: { token: "abc" } })
+///     io.on_connect(async |Auth(login): Auth<Login>| match login.token.as_deref() {
+///         Some("abc") => Ok(()),
+///         _ => Err(Refusal::new("not authorized")),
+///     });
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
 
-/// What the application gave to the builder's `state`, cloned.
+/// A clone of the value of that type that was given to the builder's `state`: a pool, a sender, an `Arc` of anything.
+///
+/// ```
+/// use sansocket_runtime::{Server, State};
+/// use std::sync::{Arc, Mutex};
+///
+/// type Scores = Arc<Mutex<Vec<u32>>>;
+///
+/// // With an adapter: Server::builder().state(Scores::default()).build()
+/// fn register(io: &Server) {
+///     io.on("best", async |State(scores): State<Scores>| scores.lock().unwrap().iter().copied().max());
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<T>(pub T);
 
-/// What a host framework's middleware put on the request that opened the session, cloned.
+/// A clone of the extension of that type on the request that opened the session: the host framework's middleware put
+/// it there.
+///
+/// ```
+/// use sansocket_runtime::{Extension, Server, Socket};
+///
+/// #[derive(Clone)]
+/// struct User {
+///     name: String,
+/// }
+///
+/// // With axum: a middleware that calls `request.extensions_mut().insert(User { .. })`.
+/// fn register(io: &Server) {
+///     io.on_connect(async |socket: Socket, Extension(user): Extension<User>| {
+///         let _ = socket.join(&format!("user:{}", user.name));
+///     });
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extension<T>(pub T);
 
-/// The name of the event.
+/// The name of the event: for handlers that get more than one, such as `on_any`.
+///
+/// ```
+/// use sansocket_runtime::{EventName, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     io.on_any(async |socket: Socket, EventName(name): EventName| println!("{}: {name}", socket.id()));
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName(pub String);
 
-/// The address at the other end of the connection: see [`Handshake::peer_addr`].
+/// The address at the other end of the connection: see [`Handshake::peer_addr`](crate::Handshake::peer_addr).
 ///
-/// The own listener knows it. A host tells it by a `SocketAddr` among the request's extensions; axum has it in a type
-/// of its own, so there one line hands it on, which the example `axum` of `sansocket-tokio` shows:
+/// An adapter's own listener knows the address. A host framework tells it by a `SocketAddr` among the request's
+/// extensions. axum has the address in a type of its own, so one line has to hand it on (see the example `axum` of
+/// `sansocket-tokio`):
 /// `map_request(async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request| { .. })`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// Why a socket ended.
+/// The reason for which a socket ended.
+///
+/// ```
+/// use sansocket_runtime::{DisconnectReason, Server};
+///
+/// fn register(io: &Server) {
+///     io.on_disconnect(async |reason: DisconnectReason| match reason {
+///         DisconnectReason::ClientNamespaceDisconnect => println!("the client said goodbye"),
+///         reason => println!("the connection ended: {reason}"),
+///     });
+/// }
+/// ```
 pub type DisconnectReason = CloseReason;
 
 wrapper!(Data);

@@ -1,5 +1,55 @@
-//! Handlers: async functions whose parameters are extracted from what happened, and whose return value is the
+//! Handlers: async functions whose parameters are extracted from an event, and whose return value is its
 //! acknowledgement.
+//!
+//! Any async function or closure is a handler if each of its parameters is an [extractor](crate::extract), at most
+//! eight of them, in any order. A server's handlers are registered on a [`Namespace`](crate::Namespace), or on the
+//! [`Server`](crate::Server) for the main one; a client's on its [`ClientSocket`](crate::ClientSocket).
+//!
+//! ```
+//! use sansocket_runtime::{Ack, Data, DisconnectReason, Refusal, Server, Socket, State};
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! type Sold = State<Arc<AtomicUsize>>;
+//!
+//! // A function: the value is the acknowledgement, an error goes to the error hook.
+//! async fn buy(State(sold): Sold, Data((item, count)): Data<(String, usize)>) -> Result<String, std::io::Error> {
+//!     let receipt = format!("{count} x {item}");
+//!     sold.fetch_add(count, Ordering::Relaxed);
+//!     Ok(receipt)
+//! }
+//!
+//! fn register(io: &Server) {
+//!     io.on_connect(async |socket: Socket| -> Result<(), Refusal> {
+//!         let key = socket.handshake().query_value("key");
+//!         if key.is_some() { Ok(()) } else { Err("bring a key".into()) }
+//!     })
+//!     .on("buy", buy)
+//!     // `Ack` takes the acknowledgement over, to be sent at any time.
+//!     .on("status", async |State(sold): Sold, ack: Ack| {
+//!         let _ = ack.send(&sold.load(Ordering::Relaxed));
+//!     })
+//!     .on_disconnect(async |socket: Socket, reason: DisconnectReason| {
+//!         println!("{} has left: {reason}", socket.id());
+//!     });
+//! }
+//! ```
+//!
+//! The events of one socket are handled one after the other: while a handler awaits, the next events of the same
+//! client in the same namespace wait, and those of everybody else do not.
+//!
+//! | kind of handler | registered with | may return |
+//! |---|---|---|
+//! | [`OnConnect`] | `middleware`, `on_connect` | `()`, or `Result<(), E>` with `E: Into<Refusal>` |
+//! | [`OnConnected`] | `on_connected` | `()`, or a `Result` of it |
+//! | [`OnFilter`] | `event_middleware` | `()`, or a `Result` of it: an error stops the event |
+//! | [`OnEvent`] | `on`, `on_concurrent`, `once`, `on_any`, `on_fallback` | whatever is [`IntoAck`](crate::IntoAck) |
+//! | [`OnDisconnect`] | `on_disconnect` | `()`, or a `Result` of it |
+//! | [`OnClientConnect`], [`OnClientConnectError`], [`OnClientDisconnect`] | `on_connect`, `on_connect_error`, `on_disconnect` of a client | `()`, or a `Result` of it |
+//! | [`OnClientEvent`] | `on`, `once`, `on_any`, `on_fallback` of a client | whatever is [`IntoAck`](crate::IntoAck) |
+//!
+//! A `Result` may have any error that `?` turns into a `Box<dyn Error + Send + Sync>`: an error type, `String`, `&str`,
+//! `anyhow::Error`. The error hook gets it as a [`HandlerError`], with its type and its sources.
 
 pub mod ack;
 mod erased;
@@ -24,7 +74,7 @@ use crate::base::runtime::BoxFuture;
 use crate::handler::extract::FromContext;
 use std::future::Future;
 
-/// An async function that can handle something of kind `K`; `Params` are its parameters.
+/// An async function that is a handler of kind `K`; `Params` are its parameters.
 ///
 /// Implemented for every `Fn` of up to eight parameters that are extractors, whose future is `Send` and returns
 /// what the kind allows.

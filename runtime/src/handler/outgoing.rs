@@ -1,4 +1,4 @@
-//! Hooks that are shown every event on its way out.
+//! The hooks that see every event on its way out.
 
 use crate::base::trace::debug;
 use sansocket_protocol::message::Frame;

@@ -8,8 +8,18 @@ use sansocket_protocol::socket::Args;
 use std::fmt;
 use std::sync::Arc;
 
-/// Namespaces that come to be when a client asks for one whose name matches. They share their handlers, which
+/// The namespaces whose names match a pattern: each is made when a client asks for it. They share their handlers, which
 /// are registered here; each has its own sockets and rooms.
+///
+/// ```
+/// use sansocket_runtime::{Namespace, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     io.dynamic_namespace("/game-*").on_connected(async |socket: Socket, game: Namespace| {
+///         let _ = game.emit("joined", &(game.name(), socket.id()));
+///     });
+/// }
+/// ```
 #[derive(Clone)]
 pub struct DynamicNamespace(pub(crate) Arc<Dynamic>);
 

@@ -49,7 +49,7 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An id for a broadcast's acknowledgements: odd, where those of single events are even.
+    /// An id for a broadcast's acknowledgements: odd, as those of single events are even.
     pub(crate) fn next_broadcast_ack(&self) -> u64 {
         self.broadcast_ack.fetch_add(2, Ordering::Relaxed)
     }
@@ -66,9 +66,25 @@ impl NamespaceInner {
     }
 }
 
-/// A namespace: its handlers, its sockets and its rooms. Cheap to clone.
+/// A namespace of a server: its handlers, its sockets and its rooms. Cheap to clone.
 ///
-/// Handlers may be registered at any time; what is registered later is in force for events that arrive later.
+/// Handlers may be registered at any time; a later one is in force for events that arrive later.
+///
+/// ```
+/// use sansocket_runtime::{Data, EmitError, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     let chat = io.namespace("/chat");
+///     chat.on_connected(async |socket: Socket| socket.join("lobby").map(drop))
+///         .on("say", async |socket: Socket, Data(text): Data<String>| -> Result<(), EmitError> {
+///             socket.to("lobby").emit("said", &(socket.id(), text))
+///         });
+///
+///     // Outside of handlers, too: a timer, an HTTP route.
+///     println!("{} clients in {:?}", chat.len(), chat.rooms());
+///     let _ = chat.emit("news", &"the server has started");
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Namespace(pub(crate) Arc<NamespaceInner>);
 
@@ -79,17 +95,17 @@ impl Namespace {
         &self.0.handlers
     }
 
-    /// Its name: `/`, or `/chat`.
+    /// The name: `/`, or `/chat`.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The server it belongs to; `None` once that is gone.
+    /// The server that the namespace belongs to; `None` once that is gone.
     pub fn server(&self) -> Option<Server> {
         self.0.server()
     }
 
-    /// All its sockets, as the target of a broadcast.
+    /// All sockets, as the target of a broadcast.
     pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.0.clone(), Target::all())
     }
@@ -128,27 +144,27 @@ impl Namespace {
         socket.filter(Socket::is_joined)
     }
 
-    /// All its sockets.
+    /// All sockets.
     pub fn sockets(&self) -> Vec<Socket> {
         self.broadcast().sockets()
     }
 
-    /// How many clients are connected to it, those included that are just joining.
+    /// The number of clients that are connected, including those that are just joining.
     pub fn len(&self) -> usize {
         self.0.hub().len()
     }
 
-    /// Whether nobody is connected to it.
+    /// Whether no client is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Its rooms, without those that are only a socket's id.
+    /// The rooms, without those that are only a socket's id.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         self.0.hub().rooms().cloned().collect()
     }
 
-    /// Takes everybody out of a room.
+    /// Makes all sockets leave a room.
     pub fn close_room(&self, room: &str) {
         self.0.hub_mut().close_room(room);
     }

@@ -100,7 +100,7 @@ impl ServerInner {
         }
     }
 
-    /// A public id for a socket.
+    /// A new public id for a socket.
     pub(crate) fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
     }
@@ -213,7 +213,31 @@ impl ServerInner {
 
 /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
 ///
-/// An adapter makes it (`Server::builder()` there) and lets it listen.
+/// An adapter builds it (`Server::builder()` there) and lets it listen. Its methods for events, rooms and handlers are
+/// those of the main [`Namespace`], `/`.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server, Socket};
+/// use std::time::Duration;
+///
+/// fn register(io: &Server) {
+///     io.on("say", async |io: Server, Data(text): Data<String>| {
+///         let _ = io.emit("said", &text);
+///     });
+///     io.namespace("/admin").on("kick", async |io: Server, Data(id): Data<String>| {
+///         io.socket(&id).is_some_and(|socket| {
+///             socket.close();
+///             true
+///         })
+///     });
+///     io.on_error(|socket, error| eprintln!("{}: {error}", socket.id()));
+/// }
+///
+/// async fn stop(io: Server) {
+///     println!("{} clients are told", io.clients_count());
+///     io.shutdown(Duration::from_secs(10)).await;
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
 
@@ -230,13 +254,13 @@ macro_rules! shorthands {
 }
 
 impl Server {
-    /// The HTTP side, for adapters to mount.
+    /// The HTTP side of the server, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::new(self.0.host.clone(), Some(self.0.clone()))
     }
 
-    /// The namespace of that name, which is made if there is none: handlers are registered on it. A slash is put
-    /// before a name without one; `""` is `/`.
+    /// The namespace of that name, on which handlers are registered. It is made if it does not exist. A missing slash
+    /// is added to the name; `""` is `/`.
     pub fn namespace(&self, name: &str) -> Namespace {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
         let mut namespaces = self.0.namespaces.write().unwrap_or_else(PoisonError::into_inner);
@@ -257,15 +281,15 @@ impl Server {
         self.namespace("/")
     }
 
-    /// Namespaces that come to be when a client asks for one whose name fits `pattern`, in which `*` stands for
-    /// any number of characters: `/room-*`, or `*` for all.
+    /// The namespaces whose names fit `pattern`, each of which is made when a client asks for it. In the pattern, `*`
+    /// stands for any number of characters: `/room-*`, or `*` for all.
     pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
         let pattern = pattern.to_owned();
         self.dynamic_namespace_if(move |name| fits(&pattern, name))
     }
 
-    /// Namespaces that come to be when a client asks for one whose name `matches`. It is asked for every client
-    /// that joins, but it sees only the name: who may join is for `middleware` or `on_connect` to decide.
+    /// The namespaces whose names match, each of which is made when a client asks for it. `matches` is called for every
+    /// client that joins, but sees only the name: `middleware` and `on_connect` decide whether the client may join.
     pub fn dynamic_namespace_if(
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
@@ -357,36 +381,47 @@ impl Server {
         self
     }
 
-    /// All namespaces that exist, in the order of their names.
+    /// The namespaces that exist, in the order of their names.
     pub fn namespaces(&self) -> Vec<Namespace> {
         let namespaces = self.0.namespaces.read().unwrap_or_else(PoisonError::into_inner);
         namespaces.values().map(|child| Namespace(child.namespace.clone())).collect()
     }
 
-    /// Sets what hears of errors in handlers: arguments that do not fit, returned errors, panics. The first one
-    /// set stays.
+    /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
+    /// It gets a returned error as it is: see [`HandlerError::downcast_ref`].
     ///
-    /// Without one, and without a subscriber of tracing that hears this library's debug messages, each error is one
-    /// line on stderr, up to 100 of them. A line names the event, the namespace and what is wrong, and shows no ids
-    /// and nothing of what the client sent; the words of returned errors and panics are the application's own.
-    /// Setting a hook replaces that: one that does nothing silences it.
+    /// Without a hook, and without a subscriber of tracing that hears this library's debug messages, each error is one
+    /// line on stderr, up to 100 of them. A line names the event, the namespace and the mistake, and shows no ids
+    /// and nothing that the client sent; the words of returned errors and panics are the application's own.
+    /// A hook replaces those lines, even one that does nothing.
+    ///
+    /// ```
+    /// use sansocket_runtime::{HandlerError, Server};
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_error(|socket, error| match error.downcast_ref::<std::io::Error>() {
+    ///         Some(io) if io.kind() == std::io::ErrorKind::StorageFull => eprintln!("buy a disk"),
+    ///         _ => eprintln!("{}: {error}", socket.namespace().name()),
+    ///     });
+    /// }
+    /// ```
     pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));
         self
     }
 
-    /// What was given to the builder's `state` with that type.
+    /// The value of that type that was given to the builder's `state`.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.0.state.get::<T>().map(|state| T::clone(&state))
     }
 
-    /// How many clients are connected: sessions, whatever namespaces they are in.
+    /// The number of clients that are connected: sessions, whatever namespaces they are in.
     pub fn clients_count(&self) -> usize {
         self.0.host.sessions()
     }
 
-    /// What the server has done so far: sessions, events, what the limits refused. It visits every session.
+    /// The numbers of the server so far: sessions, events, refusals by limits. It visits every session.
     pub fn stats(&self) -> Stats {
         self.0.host.stats()
     }
@@ -424,12 +459,12 @@ impl Server {
         self.root().emit_with_ack(event, args, timeout)
     }
 
-    /// Shuts down in good order: no session is opened, every client is told, what is queued is written, answers to polls
-    /// included, handlers finish, those registered with `on_concurrent` too. After `timeout` what is left is cut off,
-    /// handlers that still wait included. Listeners accept connections until then, because clients that poll fetch the
-    /// rest by them; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
+    /// Shuts down in good order: no session is opened, every client is told, queued events and answers to polls are
+    /// written, handlers finish, including those of `on_concurrent`. After `timeout` the rest is cut off, including
+    /// handlers that still wait. Listeners accept connections until then, because clients that poll need them to fetch
+    /// their last events; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
     ///
-    /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
+    /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.host.shutdown(timeout).await;
     }

@@ -79,26 +79,26 @@ macro_rules! handler_methods {
     () => {
         registrations! {
             /// Runs when a client asks to join, before `on_connect`, in the order of registration. An error
-            /// refuses the client, and what follows does not run.
+            /// refuses the client, and the handlers that follow do not run.
             middleware -> connect_middleware: OnConnect;
 
-            /// Runs when a client asks to join, before it gets its answer. An error refuses it: the client's
-            /// `connect_error` has the message, and data if given. What is emitted to the socket here follows
-            /// the answer, or is dropped with the refusal.
+            /// Runs when a client asks to join, before it gets its answer. An error refuses the client: its
+            /// `connect_error` has the message, and data if given. Events that are emitted to the socket here
+            /// follow the answer, or are dropped with the refusal.
             on_connect -> connect: OnConnect;
 
-            /// Runs when a client has joined and was told so.
+            /// Runs when a client has joined and been told so.
             on_connected -> connected: OnConnected;
 
-            /// Runs when a client has left, after all its events; its rooms are still there to be seen.
+            /// Runs when a client has left, after all its events. The rooms that it was in can still be seen.
             on_disconnect -> disconnect: OnDisconnect;
 
-            /// Runs before the handlers of every event. An error goes to the error hook, and the event no
-            /// further.
+            /// Runs before the handlers of every event. An error goes to the error hook, and the event goes to no
+            /// handler.
             event_middleware -> event_middleware: OnFilter;
         }
 
-        /// Runs for every event, before its handlers. What it returns is no acknowledgement.
+        /// Runs for every event, before its handlers. Its return value is not an acknowledgement.
         pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
             let handler = erase(handler);
             self.handlers().change(|table| table.events.any.push(handler));
@@ -124,8 +124,7 @@ macro_rules! handler_methods {
         }
 
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
-        /// wait for it. At most the builder's `max_concurrent` run at once; beyond
-        /// that it runs in line.
+        /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
         pub fn on_concurrent<Params: 'static>(
             &self,
             event: &str,
@@ -137,8 +136,8 @@ macro_rules! handler_methods {
         }
 
         /// As [`on`](Self::on), but only for the first `event` of each socket: each client that joins has its own
-        /// first one. Its later ones are as if this handler were not there. Whatever became of the first one counts,
-        /// also arguments that did not fit; an event that middleware stopped never came here.
+        /// first one. Later ones are handled as if this handler were not there. The first event counts whatever
+        /// became of it, even if its arguments did not fit; one that middleware stopped does not count.
         pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
             let number = self.handlers().next_once();
             let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
@@ -164,12 +163,12 @@ macro_rules! handler_methods {
             self
         }
 
-        /// Shows every event that is emitted to a socket here, once it is queued, whoever emits it: for logs and
-        /// counts. The arguments are as the client gets them; `args.event()` is the name. A broadcast is shown once
-        /// for each socket, but is encoded once all the same. Acknowledgements are no events.
+        /// Adds a hook that sees every event that is emitted to a socket here, once it is queued: for logs and counts.
+        /// The arguments are as the client gets them; `args.event()` is the name. A broadcast is shown once for each
+        /// socket, but encoded once all the same. Acknowledgements are not events.
         ///
-        /// It runs where the event is emitted, so it must not block. What it emits itself is shown to it, too. While
-        /// there is no such hook, this costs nothing.
+        /// The hook runs where the event is emitted, so it must not block. It also sees the events that it emits
+        /// itself. Without a hook, this costs nothing.
         pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
             self.handlers().outgoing.add(hook);
             self
