@@ -5,20 +5,21 @@ use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
 use crate::handler::outgoing::Outgoing;
+use crate::handler::table::SharedTable;
 use sansocket_protocol::socket::{AuthSource, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 
-/// Gives the auth for a namespace, each time it is joined.
+/// The callback that gives the auth for a namespace each time it is joined.
 pub(crate) type AskAuth =
     Arc<dyn Fn() -> BoxFuture<Result<AuthSource, ConnectError>> + Send + Sync + 'static>;
 
-/// A namespace of a client.
+/// A namespace of a client: its handlers, and its key in the machine.
 pub(crate) struct ClientNamespace {
     pub(crate) name: Arc<str>,
-    /// `None` if the name is none.
+    /// `None` if no namespace can have that name.
     pub(crate) key: Option<SocketKey>,
-    table: RwLock<Arc<ClientTable>>,
+    table: SharedTable<ClientTable>,
     pub(crate) outgoing: Outgoing<ClientSocket>,
     next_ack: AtomicU64,
     pub(crate) ask: Mutex<Option<AskAuth>>,
@@ -29,7 +30,7 @@ impl ClientNamespace {
         Self {
             name,
             key,
-            table: RwLock::default(),
+            table: SharedTable::default(),
             outgoing: Outgoing::default(),
             next_ack: AtomicU64::new(0),
             ask: Mutex::default(),
@@ -37,23 +38,19 @@ impl ClientNamespace {
     }
 
     pub(crate) fn table(&self) -> Arc<ClientTable> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.table.get()
     }
 
-    /// Changes the table, and returns the one before. Its handlers are the application's: they are dropped by the
-    /// caller, without the lock.
+    /// Changes the table, and returns the one before, whose handlers the caller drops.
     pub(crate) fn change(&self, change: impl FnOnce(&mut ClientTable)) -> Arc<ClientTable> {
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = ClientTable::clone(&table);
-        change(&mut changed);
-        std::mem::replace(&mut *table, Arc::new(changed))
+        self.table.change(change)
     }
 
-    /// The handlers for an event that is handled now. Those among them that run once are taken out, before they run:
-    /// what they make the server send is not for them.
+    /// The handlers for an event that is handled now. Those that run once are removed before they run: the events that
+    /// they make the server send are not for them.
     pub(crate) fn begin_event(&self, event: &[u8]) -> Arc<ClientTable> {
         let table = self.table();
-        // The handlers are those that were there when that was done: one that was added meanwhile is taken out, too.
+        // The handlers are those of the table that was changed: one that was added meanwhile is removed, and runs, too.
         if table.events.has_once(event) {
             self.change(|table| table.events.remove_once(event))
         } else {

@@ -1,4 +1,4 @@
-//! The client's side of the handlers: its kinds and extractors, and what they ask of a socket.
+//! The client's side of the handlers: its kinds and extractors, and the part of its socket that they need.
 
 use crate::base::error::HandlerError;
 use crate::client::error::ConnectError;

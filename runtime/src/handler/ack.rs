@@ -24,13 +24,13 @@ pub struct AckTarget {
     pub(crate) connection: u64,
 }
 
-/// The outcome of an event's handler.
+/// The outcome of an event's handler: the acknowledgement that is sent if the peer asked for one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reply {
-    /// Nothing to say: an acknowledgement without arguments, if one is asked for.
-    Done,
-    /// An acknowledgement with arguments.
+    /// An acknowledgement without arguments.
+    Empty,
+    /// An acknowledgement with arguments, encoded.
     Value(Frame),
 }
 
@@ -86,13 +86,13 @@ pub trait IntoAck {
 pub fn reply<T: ToArgs + ?Sized>(target: Option<&AckTarget>, args: &T) -> Result<Reply, HandlerError> {
     Ok(match target {
         Some(target) => Reply::Value(Frame::ack(&target.namespace, target.id, args)?),
-        None => Reply::Done,
+        None => Reply::Empty,
     })
 }
 
 impl IntoAck for () {
     fn into_ack(self, _: Option<&AckTarget>) -> Result<Reply, HandlerError> {
-        Ok(Reply::Done)
+        Ok(Reply::Empty)
     }
 }
 

@@ -91,7 +91,7 @@ impl<P: Peer> Answering<P> {
         let Some(target) = &self.ack else { return };
         let frame = match reply {
             Reply::Value(frame) => Ok(frame),
-            Reply::Done => Frame::ack(&target.namespace, target.id, &()),
+            Reply::Empty => Frame::ack(&target.namespace, target.id, &()),
         };
         match frame {
             Ok(frame) => self.peer.acknowledge(target, frame),
@@ -142,7 +142,7 @@ pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &
         }
         match run_reported(&mut context, &**handler).await {
             Some(value @ Reply::Value(_)) if !is_answered => reply = Some(value),
-            Some(_) => reply = reply.or(Some(Reply::Done)),
+            Some(_) => reply = reply.or(Some(Reply::Empty)),
             None => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The kinds of handlers: for each, the socket it runs for, what it is given, and what becomes of its return value.
+//! The kinds of handlers: for each, the type of its socket, of its input and of its outcome.
 
 use crate::base::error::{BoxError, HandlerError, Refusal};
 use crate::handler::ack::{AckTarget, IntoAck, Reply};
@@ -27,9 +27,9 @@ use std::fmt;
 pub trait Kind: Send + Sync + 'static {
     /// The socket that the handler runs for.
     type Peer: Peer;
-    /// What the handler is told, beside its socket.
+    /// The input of the handler, beside its socket: an event, a reason, an error, or nothing.
     type Input: Send + 'static;
-    /// What becomes of the handler's return value.
+    /// The type that the handler's return value is turned into.
     type Outcome: Send;
 
     /// The event that the handler is told of.
@@ -112,7 +112,7 @@ impl fmt::Debug for EventInput {
     }
 }
 
-/// An event or a step in a socket's life, as extractors see it.
+/// An event or a step in a socket's life, as extractors see it: the socket and the input of a handler.
 pub struct Context<K: Kind> {
     pub(crate) peer: K::Peer,
     pub(crate) input: K::Input,
@@ -128,7 +128,7 @@ impl<K: Kind> Context<K> {
         &self.peer
     }
 
-    /// What the handler is told, beside its socket: an event, the reason of a disconnect, an error.
+    /// The input of the handler, beside its socket: an event, the reason of a disconnect, an error.
     pub fn input(&self) -> &K::Input {
         &self.input
     }

@@ -90,7 +90,7 @@ use std::future::Future;
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`",
     note = "it must return what is possible here: in event handlers `()`, a value of a standard type, a tuple \
             (several arguments), or `Data(value)` for a type of your own that is `Serialize`; elsewhere `()`; or a \
-            `Result` of these",
+            `Result` of these, with an error type, `String` or `&str` (in connect handlers: with a `Refusal`)",
     note = "its future must be `Send`: hold no `Rc`, `RefCell` borrow or `std::sync::MutexGuard` across an `.await`",
     note = "closures must be `'static`, `Send` and `Sync`: capture by `move` and share by `Arc` or `State<T>`"
 )]

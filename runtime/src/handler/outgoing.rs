@@ -63,7 +63,7 @@ impl<S> Watched<S> {
     /// Shows it: it was queued for that socket. The panics of hooks are counted.
     pub(crate) fn show(&self, socket: &S, panics: Option<&AtomicU64>) {
         for hook in &*self.hooks {
-            // Whoever emits is not to fail for what the hook does.
+            // The emit must not fail because a hook does.
             if catch_unwind(AssertUnwindSafe(|| hook(socket, &self.event))).is_err() {
                 if let Some(panics) = panics {
                     panics.fetch_add(1, Ordering::Relaxed);

@@ -18,7 +18,7 @@ pub(crate) mod sealed {
     use sansocket_protocol::socket::Args;
     use std::sync::Arc;
 
-    /// What handlers, extractors and jobs ask of a socket.
+    /// The part of a socket that handlers, extractors and jobs need.
     pub trait HandlerPeer: Clone + Send + Sync + Unpin + 'static {
         /// The value of that type that was given to the builder.
         fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;

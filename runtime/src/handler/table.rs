@@ -1,7 +1,41 @@
-//! The listeners of a namespace's events, by name: the same for both ends.
+//! The tables of handlers, the same for both ends: a namespace's listeners by the names of their events, and a table
+//! that changes while it is in use.
 
 use crate::handler::SharedHandler;
 use crate::handler::kind::Kind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A table that can be changed while it is in use: whoever has it keeps the one that it was.
+#[derive(Default)]
+pub(crate) struct SharedTable<T> {
+    table: RwLock<Arc<T>>,
+    version: AtomicU64,
+}
+
+impl<T: Clone> SharedTable<T> {
+    /// The number of the present table: each change makes another one.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn get(&self) -> Arc<T> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the table, and returns the one before. Its handlers are the application's: the caller drops them,
+    /// without the lock.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut T)) -> Arc<T> {
+        let before = {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = T::clone(&table);
+            change(&mut changed);
+            std::mem::replace(&mut *table, Arc::new(changed))
+        };
+        self.version.fetch_add(1, Ordering::Release);
+        before
+    }
+}
 
 /// The listeners of a namespace's events.
 pub(crate) struct EventTable<K> {

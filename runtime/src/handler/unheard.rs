@@ -33,7 +33,7 @@ impl Unheard {
             return;
         };
         let last = if before + 1 == SHOWN { "; no more of these are shown" } else { "" };
-        // A process without a stderr wants none.
+        // A process may have no stderr.
         let _ = writeln!(std::io::stderr(), "sansocket: {}{last} (see {see})", line());
     }
 }

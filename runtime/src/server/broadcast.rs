@@ -2,7 +2,7 @@
 
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
-use crate::server::socket::Socket;
+use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
 use sansocket_protocol::hub::{HubError, Target};
 use sansocket_protocol::message::Frame;
@@ -98,10 +98,10 @@ impl Broadcast {
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
-        let volatile = self.target.flags.volatile;
+        let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
         let watched = self.namespace.handlers.outgoing.watch(&frame);
         for socket in self.recipients() {
-            let queued = socket.deliver(&frame, volatile);
+            let queued = socket.deliver(&frame, delivery);
             if let (Some(watched), Ok(true)) = (&watched, queued) {
                 socket.show(watched);
             }

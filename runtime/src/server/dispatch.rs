@@ -37,10 +37,10 @@ struct LiveSocket {
 
 impl LiveSocket {
     fn table(&mut self) -> &Arc<ServerTable> {
-        let handlers = &self.socket.namespace_inner().handlers;
+        let handlers = &self.socket.namespace_inner().handlers.table;
         let version = handlers.version();
         if version != self.version {
-            self.table = handlers.table();
+            self.table = handlers.get();
             self.version = version;
         }
         &self.table
@@ -70,8 +70,8 @@ impl SocketDispatch {
             return None;
         };
         let id = self.server.fresh_id();
-        let version = namespace.handlers.version();
-        let table = namespace.handlers.table();
+        let version = namespace.handlers.table.version();
+        let table = namespace.handlers.table.get();
         let entered = Socket::enter(id, key, cell.clone(), namespace.clone(), self.handshake.clone(), auth);
         let socket = match entered {
             Ok(socket) => socket,
@@ -183,8 +183,8 @@ impl Application for SocketDispatch {
                 let _ = machine.reject(key, INTERNAL_ERROR, None);
             }
         });
-        // One that has joined gets its disconnect handlers yet, if it has not: it may have left by itself meanwhile.
-        // One that was connecting is refused.
+        // A socket that has joined still gets its disconnect handlers, unless it has left by itself meanwhile. One that
+        // was connecting is refused.
         if over || !socket.is_joined() {
             forget(&server, &socket);
         }
@@ -215,7 +215,7 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTabl
             Ok(Err(refusal)) => refusal,
             Err(error) => {
                 server.report(&socket, &error);
-                // What did not fit is the server's business; the client hears that it is refused.
+                // The error is the server's business; the client hears that it is refused.
                 Refusal::new(CONNECTION_REFUSED)
             }
         };

@@ -1,4 +1,4 @@
-//! The server's side of the handlers: its kinds, and what they ask of a socket.
+//! The server's side of the handlers: its kinds, and the part of its socket that they need.
 
 use crate::base::error::{HandlerError, Refusal};
 use crate::handler::ack::{AckTarget, Reply};
@@ -119,7 +119,7 @@ impl HandlerPeer for Socket {
                 let end = CloseReason::HandlerPanic;
                 let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), end));
             }
-            // What the handler had captured goes before the shutdown hears that it is done.
+            // The handler's captured values are dropped before the shutdown hears that it is done.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
             drop(cut);
             drop(permit);

@@ -36,6 +36,15 @@ pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
 /// The message for a client whose request made the application panic.
 pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
+/// The way of an event to a client that cannot take it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It waits.
+    Queue,
+    /// It is dropped.
+    Volatile,
+}
+
 pub(crate) struct SocketInner {
     id: Arc<str>,
     pub(super) key: SocketKey,
@@ -161,16 +170,17 @@ impl Socket {
         heard.0.lock().unwrap_or_else(PoisonError::into_inner).insert(once)
     }
 
-    /// Queues an event. False if it was dropped: it was volatile, or the server's `overflow` says so.
-    pub(crate) fn deliver(&self, frame: impl Into<Frame>, volatile: bool) -> Result<bool, SendError> {
-        self.0.cell.with(|machine| {
-            if volatile { machine.emit_volatile(self.0.key, frame) } else { machine.offer(self.0.key, frame) }
+    /// Queues an event. False if it was dropped: because of the `delivery`, or of the server's `overflow`.
+    pub(crate) fn deliver(&self, frame: impl Into<Frame>, delivery: Delivery) -> Result<bool, SendError> {
+        self.0.cell.with(|machine| match delivery {
+            Delivery::Queue => machine.offer(self.0.key, frame),
+            Delivery::Volatile => machine.emit_volatile(self.0.key, frame),
         })
     }
 
-    fn send(&self, frame: Frame, volatile: bool) -> Result<(), SendError> {
+    fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
         let watched = self.0.namespace.handlers.outgoing.watch(&frame);
-        let queued = self.deliver(frame, volatile)?;
+        let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
         }
@@ -250,7 +260,7 @@ impl Socket {
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(frame, false)?)
+        Ok(self.send(frame, Delivery::Queue)?)
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
@@ -259,7 +269,7 @@ impl Socket {
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(frame, true)?)
+        Ok(self.send(frame, Delivery::Volatile)?)
     }
 
     /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
@@ -270,7 +280,7 @@ impl Socket {
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
         self.ready().await;
-        Ok(self.send(frame, false)?)
+        Ok(self.send(frame, Delivery::Queue)?)
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.

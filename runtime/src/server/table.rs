@@ -1,13 +1,12 @@
 //! The handlers of a server's namespaces, and the methods that register them.
 
 use crate::handler::outgoing::Outgoing;
-use crate::handler::table::EventTable;
+use crate::handler::table::{EventTable, SharedTable};
 use crate::handler::{OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, SharedHandler};
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
-/// The handlers of a namespace. They belong to it and not to its sockets, so that a socket carries none.
+/// The handlers of a namespace by kind. They belong to it and not to its sockets, which carry no handlers.
 #[derive(Clone, Default)]
 pub(crate) struct ServerTable {
     pub(crate) connect_middleware: Vec<SharedHandler<OnConnect>>,
@@ -25,40 +24,22 @@ impl ServerTable {
     }
 }
 
-/// A table that can be changed while sockets use it; children of a dynamic namespace share one.
+/// The handlers of a namespace, or of all children of a dynamic one.
 #[derive(Default)]
 pub(crate) struct NamespaceHandlers {
-    table: RwLock<Arc<ServerTable>>,
-    version: AtomicU64,
+    pub(crate) table: SharedTable<ServerTable>,
     next_once: AtomicU64,
     pub(crate) outgoing: Outgoing<Socket>,
 }
 
 impl NamespaceHandlers {
-    /// The number of the present table: it changes with each registration.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn table(&self) -> Arc<ServerTable> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// The number of a new listener that runs once.
     pub(crate) fn next_once(&self) -> u64 {
         self.next_once.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
-        let before = {
-            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-            let mut changed = ServerTable::clone(&table);
-            change(&mut changed);
-            std::mem::replace(&mut *table, Arc::new(changed))
-        };
-        self.version.fetch_add(1, Ordering::Release);
-        // Handlers are the application's: they are dropped without the lock.
-        drop(before);
+        drop(self.table.change(change));
     }
 }
 
