@@ -104,6 +104,17 @@ impl From<ClientBuildError> for ConnectError {
 }
 
 /// The refusal of a server: its message, and data if it sent any.
+///
+/// ```
+/// use sansocket_runtime::ConnectError;
+///
+/// fn retry_after(error: &ConnectError) -> Option<u64> {
+///     let ConnectError::Refused(refusal) = error else { return None };
+///     // In JavaScript's server: err.data = { retryAfter: 5 }
+///     let data: serde_json::Value = refusal.data().ok()?;
+///     data["retryAfter"].as_u64()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRefusal {
     message: String,
@@ -126,6 +137,21 @@ impl ServerRefusal {
 }
 
 /// The error of a loop that has nothing to take.
+///
+/// ```
+/// use sansocket_runtime::{Events, ReceiveError};
+/// use std::time::Duration;
+///
+/// async fn watch(mut events: Events) {
+///     loop {
+///         match events.next_within(Duration::from_secs(30)).await {
+///             Ok(received) => println!("{}", received.event),
+///             Err(ReceiveError::Timeout) => println!("silence"),
+///             Err(_) => break,
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReceiveError {

@@ -7,6 +7,7 @@ mod extract;
 pub(crate) mod namespace;
 pub(crate) mod options;
 mod peer;
+mod registry;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 pub(crate) mod socket;

@@ -11,6 +11,7 @@ use crate::http::gate::Gate;
 use crate::server::broadcast::Broadcast;
 use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
 use crate::server::namespace::{Namespace, NamespaceInner};
+use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::NamespaceHandlers;
 use crate::session::stats::{Stats, count};
@@ -18,20 +19,18 @@ use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::ToArgs;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) host: Arc<Gate>,
-    namespaces: RwLock<BTreeMap<Arc<str>, Child>>,
-    dynamic: RwLock<Vec<Arc<Dynamic>>>,
+    namespaces: Namespaces,
     state: TypeMap,
     random: Mutex<Random>,
     limits: hub::HubLimits,
@@ -42,13 +41,6 @@ pub(crate) struct ServerInner {
     on_error: OnceLock<ErrorHook>,
     unheard: Unheard,
     this: Weak<ServerInner>,
-}
-
-#[derive(Clone)]
-struct Child {
-    namespace: Arc<NamespaceInner>,
-    /// The dynamic namespace that it came from: asked again for each client.
-    parent: Option<Arc<Dynamic>>,
 }
 
 /// One of the handlers that may run concurrently. A shutdown waits for it.
@@ -85,8 +77,7 @@ impl ServerInner {
     pub(crate) fn new(parts: Parts, this: Weak<Self>) -> Self {
         Self {
             host: parts.host,
-            namespaces: RwLock::default(),
-            dynamic: RwLock::default(),
+            namespaces: Namespaces::default(),
             state: parts.state,
             random: Mutex::new(parts.random),
             limits: parts.limits,
@@ -107,71 +98,18 @@ impl ServerInner {
 
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
-        let found = self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        match found {
-            Some(Child { namespace, parent: None }) => return Some(namespace),
-            // A matcher that has changed its mind is heard, even if the namespace exists.
-            Some(Child { namespace, parent: Some(parent) }) if (parent.matches)(name) => {
-                return Some(namespace);
-            }
-            _ => {}
+        let make = |handlers| NamespaceInner::new(name.clone(), handlers, self.limits, self.this.clone());
+        let found = self.namespaces.find_or_make(name, self.max_dynamic, make);
+        if let Err(NoNamespace::TooMany) = found {
+            count(&self.host.counters.dynamic_namespaces);
         }
-        let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name))?;
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let mut removed = Vec::new();
-        if !namespaces.contains_key(name) {
-            let children = |child: &Child| child.parent.is_some();
-            // Counted only where it may matter: there are never more children than namespaces.
-            if namespaces.len() >= self.max_dynamic
-                && namespaces.values().filter(|child| children(child)).count() >= self.max_dynamic
-            {
-                // Clients name them, so they must not pile up. One that nobody but this table holds has no sockets,
-                // nobody is just entering it, and it comes again when somebody asks for it.
-                let is_idle = |child: &Child| children(child) && Arc::strong_count(&child.namespace) == 1;
-                let idle: Vec<Arc<str>> = namespaces
-                    .iter()
-                    .filter(|(_, child)| is_idle(child))
-                    .map(|(name, _)| name.clone())
-                    .collect();
-                removed.extend(idle.iter().filter_map(|name| namespaces.remove(name)));
-                if removed.is_empty() {
-                    count(&self.host.counters.dynamic_namespaces);
-                    return None;
-                }
-            }
-        }
-        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
-            namespace: NamespaceInner::new(
-                name.clone(),
-                parent.handlers.clone(),
-                self.limits,
-                self.this.clone(),
-            ),
-            parent: Some(parent),
-        });
-        let found = child.namespace.clone();
-        drop(namespaces);
-        drop(removed);
-        Some(found)
+        found.ok()
     }
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if !self.cleanup_empty || !namespace.hub().is_empty() {
-            return;
-        }
-        let removed = {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-            let is_child = namespaces
-                .get(&namespace.name)
-                .is_some_and(|child| child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace));
-            if is_child { namespaces.remove(&namespace.name) } else { None }
-        };
-        // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
-        if let Some(child) = removed.filter(|_| !namespace.hub().is_empty()) {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-            namespaces.entry(namespace.name.clone()).or_insert(child);
+        if self.cleanup_empty && namespace.hub().is_empty() {
+            self.namespaces.remove_if_empty(namespace);
         }
     }
 
@@ -263,17 +201,12 @@ impl Server {
     /// is added to the name; `""` is `/`.
     pub fn namespace(&self, name: &str) -> Namespace {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
-        let mut namespaces = self.0.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
-            namespace: NamespaceInner::new(
-                name,
-                Arc::new(NamespaceHandlers::default()),
-                self.0.limits,
-                Arc::downgrade(&self.0),
-            ),
-            parent: None,
-        });
-        Namespace(child.namespace.clone())
+        let inner = &self.0;
+        let made = || {
+            let handlers = Arc::new(NamespaceHandlers::default());
+            NamespaceInner::new(name.clone(), handlers, inner.limits, inner.this.clone())
+        };
+        Namespace(inner.namespaces.named(&name, made))
     }
 
     /// The main namespace, `/`.
@@ -298,7 +231,7 @@ impl Server {
             matches: Box::new(matches),
             handlers: Arc::new(NamespaceHandlers::default()),
         });
-        self.0.dynamic.write().unwrap_or_else(PoisonError::into_inner).push(dynamic.clone());
+        self.0.namespaces.add_dynamic(dynamic.clone());
         DynamicNamespace(dynamic)
     }
 
@@ -383,8 +316,7 @@ impl Server {
 
     /// The namespaces that exist, in the order of their names.
     pub fn namespaces(&self) -> Vec<Namespace> {
-        let namespaces = self.0.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.values().map(|child| Namespace(child.namespace.clone())).collect()
+        self.0.namespaces.all().into_iter().map(Namespace).collect()
     }
 
     /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
