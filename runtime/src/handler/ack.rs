@@ -6,7 +6,7 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{Args, SocketKey, ToArgs};
+use sansocket_protocol::socket::{Args, EncodeError, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -22,6 +22,13 @@ pub struct AckTarget {
     pub(crate) socket: SocketKey,
     /// The connection, at a client: on another one the id may stand for another event.
     pub(crate) connection: u64,
+}
+
+impl AckTarget {
+    /// Encodes `args` as this acknowledgement.
+    pub(crate) fn encode<T: ToArgs + ?Sized>(&self, args: &T) -> Result<Frame, EncodeError> {
+        Frame::ack(&self.namespace, self.id, args)
+    }
 }
 
 /// The outcome of an event's handler: the acknowledgement that is sent if the peer asked for one.
@@ -85,7 +92,7 @@ pub trait IntoAck {
 /// [`HandlerError::Encode`].
 pub fn reply<T: ToArgs + ?Sized>(target: Option<&AckTarget>, args: &T) -> Result<Reply, HandlerError> {
     Ok(match target {
-        Some(target) => Reply::Value(Frame::ack(&target.namespace, target.id, args)?),
+        Some(target) => Reply::Value(target.encode(args)?),
         None => Reply::Empty,
     })
 }
@@ -181,7 +188,7 @@ impl Ack {
     /// [`EmitError`] if the value cannot be encoded, or nothing can be sent any more.
     pub fn send<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), EmitError> {
         let Some((target, sender)) = self.0 else { return Ok(()) };
-        let frame = Frame::ack(&target.namespace, target.id, args)?;
+        let frame = target.encode(args)?;
         Ok(sender.send_ack(&target, frame)?)
     }
 }

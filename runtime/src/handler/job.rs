@@ -8,7 +8,6 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{AnyHandler, SharedHandler};
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::any::Any;
 use std::future::Future;
@@ -91,7 +90,7 @@ impl<P: Peer> Answering<P> {
         let Some(target) = &self.ack else { return };
         let frame = match reply {
             Reply::Value(frame) => Ok(frame),
-            Reply::Empty => Frame::ack(&target.namespace, target.id, &()),
+            Reply::Empty => target.encode(&()),
         };
         match frame {
             Ok(frame) => self.peer.acknowledge(target, frame),

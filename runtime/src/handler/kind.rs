@@ -39,7 +39,22 @@ pub trait Kind: Send + Sync + 'static {
     }
 }
 
-/// The kinds of handlers that see an event's arguments.
+/// The kinds of handlers that see an event's arguments, at either end.
+///
+/// ```
+/// use sansocket_runtime::HandlerError;
+/// use sansocket_runtime::extract::{FromContext, HasArgs};
+/// use sansocket_runtime::handler::Context;
+///
+/// /// The size of an event in bytes.
+/// struct Size(usize);
+///
+/// impl<K: HasArgs> FromContext<K> for Size {
+///     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+///         Ok(Self(context.input().args().wire_len()))
+///     }
+/// }
+/// ```
 pub trait HasArgs: Kind<Input = EventInput> {}
 
 impl<K: Kind<Input = EventInput>> HasArgs for K {}
