@@ -4,7 +4,7 @@ use crate::sansocket::{
     Ack, AckError, Args, Auth, Data, DisconnectReason, EventName, Extension, Handshake, PeerAddr, Refusal,
     Server, Socket, State, TryData,
 };
-use crate::suite::support::{Client, Log, logged, serve};
+use crate::suite::support::{Client, Log, log, logged, serve};
 use bytes::Bytes;
 use sansocket_runtime::HandlerError;
 use sansocket_runtime::extract::{FromContext, HasArgs};
@@ -313,7 +313,7 @@ async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
 struct Both(Args, EventName);
 
 impl<K: HasArgs> FromContext<K> for Both {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(Self(FromContext::<K>::from_context(context)?, FromContext::<K>::from_context(context)?))
     }
 }
@@ -442,4 +442,58 @@ async fn values_are_kept_with_the_socket() {
     assert_eq!(client.ask(r#"["name"]"#).await, r#"["ada"]"#);
     assert_eq!(client.ask(r#"["forget"]"#).await, "[true]");
     assert_eq!(client.ask(r#"["name"]"#).await, "[null]");
+}
+
+/// An error of an application, with a cause.
+#[derive(Debug)]
+struct NotANumber(std::num::ParseIntError);
+
+impl std::fmt::Display for NotANumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not a number")
+    }
+}
+
+impl std::error::Error for NotANumber {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test]
+async fn the_error_hook_gets_the_error_that_a_handler_returned_with_its_type_and_its_cause() {
+    let (log, mut lines) = log();
+    let io = crate::server().build().expect("a server");
+    io.on_error(move |_, error| {
+        let is_ours = error.downcast_ref::<NotANumber>().is_some();
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        log.note(format_args!("{is_ours} | {error} | {cause}"));
+    });
+    io.event_middleware(async |event: EventName| match &*event.0 {
+        "stopped" => Err("".parse::<u32>().map_err(NotANumber).unwrap_err()),
+        _ => Ok(()),
+    })
+    .on("returned", async |Data(text): Data<String>| text.parse::<u32>().map_err(NotANumber))
+    .on("boxed", async || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        "x".parse::<u32>().map_err(NotANumber)?;
+        Ok(())
+    })
+    .on("again", async || Err::<(), _>(HandlerError::failed(NotANumber("y".parse::<u32>().unwrap_err()))))
+    .on("text", async || Err::<(), _>("only a text"))
+    .on("number", async |_: Data<u32>| {});
+    let mut client = Client::joined(serve(&io).await).await;
+    let digit = "invalid digit found in string";
+    for (event, line) in [
+        (r#"["stopped"]"#, "true | not a number | cannot parse integer from empty string".to_owned()),
+        (r#"["returned","x"]"#, format!("true | not a number | {digit}")),
+        (r#"["boxed"]"#, format!("true | not a number | {digit}")),
+        (r#"["again"]"#, format!("true | not a number | {digit}")),
+        (r#"["text"]"#, "false | only a text | ".to_owned()),
+    ] {
+        client.emit(event).await;
+        lines.expect(&line).await;
+    }
+    client.emit(r#"["number"]"#).await;
+    let misfit = "args[0] is missing, the peer sent 0";
+    lines.expect(&format!("false | the arguments do not fit the handler: {misfit} | {misfit}")).await;
 }

@@ -362,7 +362,7 @@ async fn a_transport_that_is_off_is_unknown() {
 #[tokio::test]
 async fn a_polling_session_moves_to_a_websocket() {
     let (io, _lines) = logged(crate::server());
-    io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport_name());
+    io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport().as_str());
     let addr = serve(&io).await;
     let poller = Poller::joined(addr).await;
     poller.post(r#"421["transport"]"#).await;

@@ -1,6 +1,6 @@
 //! Limits on sessions, handshakes and events, and what `stats` tells of them.
 
-use crate::sansocket::{EngineSocket, EventExcess, Handshake, Message, Rate, Socket};
+use crate::sansocket::{DisconnectReason, EngineSocket, EventExcess, Handshake, Message, Rate, Socket};
 use crate::suite::support::{Client, Poller, Response, get, request, serve, soon, until};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -260,7 +260,7 @@ async fn stats_tell_what_happened_and_to_whom() {
     assert_eq!((after.sessions, after.opened, after.events_in, after.events_out), (0, 3, 2, 2));
     assert_eq!(after.refused.namespaces, 1);
     let closed: Vec<_> = after.closed.into_iter().collect();
-    assert_eq!(closed, [("forced close", 1), ("transport close", 2)]);
+    assert_eq!(closed, [(DisconnectReason::TransportClose, 2), (DisconnectReason::ForcedClose, 1)]);
     assert!(after.websocket_bytes_in > stats.websocket_bytes_in);
 }
 

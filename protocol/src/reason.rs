@@ -5,7 +5,7 @@ use thiserror::Error;
 
 /// The reason why a session, or one socket of it, ended. [`as_str`](Self::as_str) gives the reference's words, where it
 /// has any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The transport failed, or the peer broke its rules: an aborted or overlapping request, a WebSocket error, a

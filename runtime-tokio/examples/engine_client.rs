@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = EngineClient::builder(&address)
         .transports(transports.iter().copied())
         .on_open(async |client: EngineClientSocket| {
-            println!("open by {}", client.transport_name().unwrap_or("nothing"));
+            println!("open by {}", client.transport().map_or("nothing", |transport| transport.as_str()));
         })
         .on_close(move |_, reason| {
             let _ = ended.set(reason);

@@ -61,9 +61,9 @@ macro_rules! adapter {
             }
         }
 
-        impl<K: $crate::handler::ServerKind> $crate::extract::FromContext<K> for Server {
+        impl<K: $crate::handler::Kind<Peer = $crate::Socket>> $crate::extract::FromContext<K> for Server {
             fn from_context(
-                context: &mut $crate::handler::Context,
+                context: &mut $crate::handler::Context<K>,
             ) -> ::std::result::Result<Self, $crate::HandlerError> {
                 <$crate::Server as $crate::extract::FromContext<K>>::from_context(context).map(Self)
             }

@@ -24,7 +24,7 @@ pub mod websocket;
 pub use base::runtime;
 pub use handler::{ack, extract};
 
-pub use base::error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
+pub use base::error::{AckError, BoxError, BroadcastAckError, EmitError, HandlerError, Refusal};
 pub use base::runtime::Runtime;
 pub use client::client::Client;
 pub use client::{
@@ -56,7 +56,8 @@ pub use sansocket_protocol::socket::{EventExcess, SocketError};
 #[doc(hidden)]
 pub use serde::Serialize;
 pub use server::broadcast::Broadcast;
-pub use server::namespace::{DynamicNamespace, Namespace};
+pub use server::dynamic::DynamicNamespace;
+pub use server::namespace::Namespace;
 pub use server::options::{BuildError, Options};
 pub use server::server::Server;
 pub use server::socket::Socket;

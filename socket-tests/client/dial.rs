@@ -2,7 +2,7 @@
 
 use crate::sansocket::{
     Args, BoxFuture, Client, ClientBuildError, ConnectError, Cookie, Data, Dial, Handshake, Server, Socket,
-    Stream,
+    Stream, TransportKind,
 };
 use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
@@ -24,7 +24,7 @@ async fn server() -> (Server, SocketAddr) {
         .on("query", async |handshake: Handshake, Data(name): Data<String>| {
             handshake.query_value(&name).map(|value| value.into_owned())
         })
-        .on("transport", async |socket: Socket| socket.transport_name());
+        .on("transport", async |socket: Socket| socket.transport().as_str());
     let addr = serve(&io).await;
     (io, addr)
 }
@@ -98,7 +98,10 @@ async fn each_try_may_have_an_address_and_headers_of_its_own() {
         client.disconnect();
         // There is no place any more.
         let error = soon(client.connect()).await.unwrap_err();
-        assert!(matches!(&error, ConnectError::Application(text) if text == "nowhere"), "{error:?}");
+        assert!(
+            matches!(&error, ConnectError::Application(error) if error.to_string() == "nowhere"),
+            "{error:?}"
+        );
         lines.expect("0").await;
         soon(client.closed()).await;
     }
@@ -115,7 +118,10 @@ async fn a_panic_of_who_is_asked_is_a_try_that_failed() {
         .build()
         .unwrap();
     let error = soon(client.connect()).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Application(text) if text.contains("not yet")), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Application(error) if error.to_string().contains("not yet")),
+        "{error:?}"
+    );
     client.start();
     soon(client.connected()).await.unwrap();
 }
@@ -177,7 +183,7 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
         .build()
         .unwrap();
     soon(client.connect()).await.unwrap();
-    until("it has moved", || client.transport_name() == Some("websocket")).await;
+    until("it has moved", || client.transport() == Some(TransportKind::WebSocket)).await;
     let seen = lines.drain();
     assert_eq!(seen[0], "polling mine=1; also=2");
     let websocket = seen.iter().find(|line| line.starts_with("websocket")).unwrap();
@@ -398,7 +404,10 @@ async fn what_cannot_work_is_said_before_it_is_tried() {
     assert!(client.auth(&1).is_err());
     client.auth_with(async || Ok::<_, String>("token"));
     let error = soon(client.connect()).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Application(text) if text.contains("object")), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Application(error) if error.to_string().contains("object")),
+        "{error:?}"
+    );
 }
 
 /// Has no TLS, and says so.

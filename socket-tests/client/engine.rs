@@ -78,16 +78,16 @@ async fn a_session_opens_exchanges_messages_and_is_closed_by_the_client() {
     for transports in TRANSPORTS {
         let (log, mut lines) = log();
         let client = told(builder(addr, transports), &log).build().unwrap();
-        assert!(!client.is_open() && client.id().is_none() && client.transport_name().is_none());
+        assert!(!client.is_open() && client.id().is_none() && client.transport().is_none());
         assert!(matches!(client.send("early"), Err(SendError::Disconnected)));
         soon(client.connect()).await.unwrap();
         lines.expect("open true").await;
         assert_eq!(client.status(), ClientState::Open);
         assert!(client.id().is_some());
         if transports == UPGRADE {
-            until("it upgrades", || client.transport_name() == Some("websocket")).await;
+            until("it upgrades", || client.transport() == Some(TransportKind::WebSocket)).await;
         } else {
-            assert_eq!(client.transport_name(), Some(transports[0].as_str()));
+            assert_eq!(client.transport(), Some(transports[0]));
         }
 
         client.send("hello").unwrap();

@@ -636,7 +636,7 @@ async fn an_upgrade_that_goes_wrong_leaves_the_session_where_it_is() {
             .unwrap();
         soon(client.connect()).await.unwrap();
         lines.expect("stays").await;
-        assert_eq!(client.transport_name(), Some("polling"));
+        assert_eq!(client.transport(), Some(TransportKind::Polling));
         assert!(client.is_connected() && lines.drain().is_empty());
     }
 }

@@ -394,7 +394,7 @@ async fn heartbeats_keep_a_client_and_silence_is_left_after_the_servers_patience
         told(&client, &log);
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
-        until("it has moved", || client.transport_name() == Some(transports.last().unwrap().as_str())).await;
+        until("it has moved", || client.transport() == transports.last().copied()).await;
         clients.push(client);
     }
     // For longer than the heartbeat grants without a ping, they stay.

@@ -1,4 +1,4 @@
-//! What can go wrong on the application's side.
+//! The errors of emitting, acknowledging and handling.
 
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::socket::EncodeError;
@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// Why an event was not sent.
+/// The error of an event that was not sent.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EmitError {
@@ -20,7 +20,21 @@ pub enum EmitError {
     Send(#[from] SendError),
 }
 
-/// Why there is no answer to an event. Exactly one of an answer or this comes, once.
+/// The error of an awaited acknowledgement. An acknowledgement resolves exactly once, with the answer or with this.
+///
+/// ```
+/// use sansocket_runtime::{AckError, Socket};
+/// use std::time::Duration;
+///
+/// async fn ask(socket: Socket) -> String {
+///     match socket.emit_with_ack("name?", &(), Duration::from_secs(5)).await {
+///         Ok(answer) => answer.decode().unwrap_or_default(),
+///         Err(AckError::Timeout) => "too shy to say".into(),
+///         Err(AckError::Disconnected) => "gone".into(),
+///         Err(error) => error.to_string(),
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AckError {
@@ -38,24 +52,40 @@ pub enum AckError {
     Answer(#[from] ArgsError),
 }
 
-/// Why not all recipients of a broadcast answered.
+/// The error of a broadcast that not all recipients acknowledged, with the answers that did come.
+///
+/// ```
+/// use sansocket_runtime::{Args, BroadcastAckError, Namespace};
+/// use std::time::Duration;
+///
+/// async fn poll(lobby: Namespace) -> Vec<Args> {
+///     match lobby.to("voters").emit_with_ack("vote", &(), Duration::from_secs(10)).await {
+///         Ok(votes) => votes,
+///         Err(BroadcastAckError::Incomplete { answers, missing }) => {
+///             println!("{missing} did not vote");
+///             answers
+///         }
+///         Err(_) => Vec::new(),
+///     }
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BroadcastAckError {
     /// The event was not sent to anybody.
     #[error(transparent)]
     Emit(#[from] EmitError),
-    /// Some clients did not answer in time, or went away.
+    /// Some clients did not answer in time, or left.
     #[error("{missing} of {} clients did not acknowledge the event", .answers.len() + .missing)]
     Incomplete {
         /// The answers that came.
         answers: Vec<Args>,
-        /// How many did not.
+        /// The number of clients that did not answer.
         missing: usize,
     },
 }
 
-/// Why a client is not let into a namespace: it gets a `connect_error` with this message, and data if given.
+/// A refusal to let a client into a namespace: the client gets a `connect_error` with this message, and data if given.
 ///
 /// ```
 /// use sansocket_runtime::Refusal;
@@ -115,25 +145,59 @@ impl From<String> for Refusal {
     }
 }
 
-/// What went wrong in a handler: it is told to the error hook, and never to the client.
+/// Any error, as [`HandlerError::failed`] takes it: what `?` makes of one, also `&str`, `String` and `anyhow::Error`.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The error of a handler. The error hook is told of it, and the client never.
+///
+/// ```
+/// use sansocket_runtime::HandlerError;
+///
+/// let error = HandlerError::failed(std::io::Error::other("the disk is full"));
+/// assert_eq!(error.to_string(), "the disk is full");
+/// assert!(error.downcast_ref::<std::io::Error>().is_some());
+/// ```
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HandlerError {
     /// The arguments do not have the type that the handler asks for.
     #[error("the arguments do not fit the handler: {0}")]
-    Args(Arc<ArgsError>),
-    /// Something that the handler asks for is not there.
+    Args(#[source] Arc<ArgsError>),
+    /// The client's `auth` does not have the type that the handler asks for. The source quotes what the client sent.
+    #[error("the client's auth is no `{expected}`: {source}")]
+    Auth {
+        /// The name of the type.
+        expected: &'static str,
+        /// The place where it differs.
+        source: Arc<serde_json::Error>,
+    },
+    /// The builder was given no state of that type.
+    #[error("there is no state of type `{0}`: give it to the builder with `.state({0} ..)`")]
+    NoState(&'static str),
+    /// The request that opened the session carries no extension of that type.
+    #[error("the request carried no extension of type `{0}`: a middleware of the host has to add it")]
+    NoExtension(&'static str),
+    /// The host does not tell the peer's address.
+    #[error(
+        "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions (with axum: see \
+         the documentation of `PeerAddr`)"
+    )]
+    NoPeerAddr,
+    /// The server has been dropped.
+    #[error("the server is gone")]
+    NoServer,
+    /// The application's own extractor did not find its value.
     #[error("{0}")]
     Missing(String),
-    /// The handler returned an error.
-    #[error("{0}")]
-    Failed(String),
+    /// The handler returned an error. See [`downcast_ref`](Self::downcast_ref).
+    #[error(transparent)]
+    Failed(Arc<dyn std::error::Error + Send + Sync>),
     /// The handler's acknowledgement could not be encoded.
     #[error("the acknowledgement could not be encoded: {0}")]
-    Encode(Arc<EncodeError>),
+    Encode(#[source] Arc<EncodeError>),
     /// The handler's acknowledgement could not be queued: the peer waits for it in vain.
     #[error("the acknowledgement could not be sent: {0}")]
-    Unsent(SendError),
+    Unsent(#[source] SendError),
     /// The handler panicked. On a server its socket is closed; a client goes on.
     #[error("the handler panicked: {0}")]
     Panic(String),
@@ -152,6 +216,22 @@ impl From<EncodeError> for HandlerError {
 }
 
 impl HandlerError {
+    /// An error of the application. A `HandlerError` stays what it is.
+    pub fn failed(error: impl Into<BoxError>) -> Self {
+        match error.into().downcast::<Self>() {
+            Ok(error) => *error,
+            Err(error) => Self::Failed(error.into()),
+        }
+    }
+
+    /// The error that a handler returned, if it is of that type.
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Failed(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn panic(panic: &(dyn std::any::Any + Send)) -> Self {
         let message = panic
             .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! What a client shows when it joins a namespace.
+//! The auth object that a client shows when it joins a namespace.
 
 use sansocket_protocol::socket::AuthSource;
 use serde::Serialize;
@@ -10,7 +10,7 @@ pub(super) fn encode<T: Serialize + ?Sized>(auth: &T) -> Result<AuthSource, serd
     match json.first() {
         Some(b'{') => Ok(AuthSource::Fixed(json.into())),
         _ if json == b"null" => Ok(AuthSource::None),
-        _ => Err(serde_json::Error::custom("servers take an object, and nothing else")),
+        _ => Err(serde_json::Error::custom("servers take an object and nothing else")),
     }
 }
 

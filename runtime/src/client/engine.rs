@@ -1,7 +1,7 @@
 //! The client of plain Engine.IO: a session that opens, exchanges messages, and closes, without Socket.IO on top.
 
 use super::error::{ConnectError, ReceiveError};
-use super::handlers::Job;
+use super::handlers::ClientJob;
 use super::queue::{Queue, Taking, queue};
 use crate::base::error::HandlerError;
 use crate::base::runtime;
@@ -10,8 +10,10 @@ use crate::base::trace::{debug, is_heard};
 use crate::client::task::handle::Key;
 use crate::client::task::shared::{Alive, Shared};
 use crate::engine::server::{EngineHandlers, Message};
+use crate::handler::job::Work;
 use futures_core::Stream;
 use sansocket_protocol::client::{ClientState, SessionEvent};
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::SendError;
 use std::fmt;
 use std::future::poll_fn;
@@ -42,7 +44,7 @@ impl Session {
 }
 
 /// Begins the handler of what a session has brought.
-pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<Job> {
+pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJob> {
     let session = shared.settings.session.as_ref()?;
     let socket = || EngineClientSocket::new(shared.clone(), shared.alive());
     let future: BoxFuture<()> = match event {
@@ -59,7 +61,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<Job> {
         // The core may learn to say more; this crate is of its own version.
         _ => return None,
     };
-    Some(Job::new(SESSION, future))
+    Some(ClientJob { socket: SESSION, work: Work::General(future) })
 }
 
 impl Shared {
@@ -103,9 +105,9 @@ impl EngineClientSocket {
         self.shared.cell.lock().machine.status()
     }
 
-    /// The transport of the session: `polling` or `websocket`; `None` while there is none.
-    pub fn transport_name(&self) -> Option<&'static str> {
-        self.shared.cell.lock().machine.transport().map(|transport| transport.as_str())
+    /// The transport of the session; `None` while there is none.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.shared.cell.lock().machine.transport()
     }
 
     /// Bytes that wait for the server.

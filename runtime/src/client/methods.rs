@@ -28,7 +28,7 @@ macro_rules! engine_client_builder_methods {
         /// that move, and tokens that expire. An error counts as a try that failed.
         pub fn before_dial<E, F, Fut>(mut self, before_dial: F) -> Self
         where
-            E: ::std::fmt::Display,
+            E: ::std::convert::Into<$crate::BoxError>,
             F: Fn($crate::Attempt) -> Fut + Send + Sync + 'static,
             Fut: ::std::future::Future<Output = ::std::result::Result<$crate::Attempt, E>> + Send + 'static,
         {

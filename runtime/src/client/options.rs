@@ -1,57 +1,25 @@
 //! The options of a client, and the methods that set them on an adapter's builder.
 
 use super::engine::{EngineClientSocket, Session};
-use super::error::ConnectError;
+use super::error::{ClientBuildError, ConnectError};
 use super::socket::ClientSocket;
-use crate::base::error::HandlerError;
+use crate::base::error::{BoxError, HandlerError};
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
+use crate::client::ServerAddr;
 use crate::client::client::Client;
 use crate::client::net::dial::{Dial, Proxy};
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Alive, Attempt, ErrorHook, Settings, Shared, StateHook};
-use crate::client::{ServerAddr, ServerAddrError};
 use crate::engine::server::EngineHandlers;
 use crate::session::handle::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Manager, ReconnectConfig};
-use sansocket_protocol::engine::ConfigError;
 use sansocket_protocol::{engine, socket};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use thiserror::Error;
-
-/// Why a client could not be built.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ClientBuildError {
-    /// The address is none.
-    #[error(transparent)]
-    Url(#[from] ServerAddrError),
-    /// The address of the proxy is none, or asks for TLS to the proxy.
-    #[error("the address of the proxy must be `http://host:port`")]
-    Proxy,
-    /// The path or the parameters of the requests are none.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The address asks for TLS, and there is none.
-    #[error("no TLS: {0}")]
-    Tls(std::io::Error),
-    /// A header that the client sets itself.
-    #[error("the header `{0}` is the client's own: leave it out")]
-    OwnHeader(HeaderName),
-    /// A header's name or value has characters that no header has.
-    #[error("the header `{0}` cannot be sent: its name or value has characters that no header has")]
-    Header(String),
-    /// The auth cannot be written as JSON, or is no object.
-    #[error("the auth cannot be written as the JSON of an object: {0}")]
-    Auth(String),
-    /// The system gave no random bytes.
-    #[error("the system's random number generator failed: {0}")]
-    Entropy(String),
-}
 
 /// The options of a client: an adapter's builder holds them, and has a method for each.
 pub struct ClientOptions {
@@ -72,7 +40,7 @@ pub struct ClientOptions {
     on_error: Option<ErrorHook>,
     on_connection_event: Option<StateHook>,
     state: TypeMap,
-    auth: Option<Result<socket::AuthSource, String>>,
+    auth: Option<Result<socket::AuthSource, serde_json::Error>>,
     wrong_header: Option<String>,
 }
 
@@ -130,15 +98,13 @@ impl ClientOptions {
     /// Sets what is asked before each try.
     pub fn before_dial<E, F, Fut>(&mut self, before_dial: F)
     where
-        E: fmt::Display,
+        E: Into<BoxError>,
         F: Fn(Attempt) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Attempt, E>> + Send + 'static,
     {
         self.before_dial = Some(Box::new(move |attempt| {
             let future = before_dial(attempt);
-            Box::pin(
-                async move { future.await.map_err(|error| ConnectError::Application(error.to_string())) },
-            )
+            Box::pin(async move { future.await.map_err(ConnectError::application) })
         }));
     }
 
@@ -175,7 +141,7 @@ impl ClientOptions {
 
     /// Sets what is shown to the server when the namespace of the address is joined.
     pub fn auth<T: serde::Serialize + ?Sized>(&mut self, auth: &T) {
-        self.auth = Some(super::auth::encode(auth).map_err(|error| error.to_string()));
+        self.auth = Some(super::auth::encode(auth));
     }
 
     /// Builds the client, on a runtime and a way to dial. It does nothing until it is told to connect.
@@ -247,7 +213,7 @@ impl ClientOptions {
         };
         let mut random = match crate::server::options::random() {
             Ok(random) => random,
-            Err(error) => return Err(ClientBuildError::Entropy(error.to_string())),
+            Err(error) => return Err(ClientBuildError::Entropy(error.into())),
         };
         self.manager.ask = self.before_dial.is_some();
         let query = url.query.iter().chain(&self.query).cloned();

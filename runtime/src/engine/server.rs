@@ -2,14 +2,16 @@
 
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::trace::debug;
+use crate::handler::job::Work;
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::{Gate, MakeApplication};
 use crate::http::handshake::Handshake;
 use crate::server::options::{BuildError, Options, random};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::Stats;
-use crate::session::task::{Application, Job, Work};
+use crate::session::task::{Application, Job};
 use bytes::Bytes;
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
@@ -222,9 +224,9 @@ impl EngineSocket {
         &self.handshake
     }
 
-    /// The transport in use at the moment: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
-        self.cell.lock().machine.transport().as_str()
+    /// The transport in use at the moment.
+    pub fn transport(&self) -> TransportKind {
+        self.cell.transport()
     }
 
     /// Queues a message. It never waits.
@@ -267,7 +269,7 @@ impl Messages {
 }
 
 fn job(future: BoxFuture<()>) -> Job {
-    Job { socket: None, work: Work::Plain(future) }
+    Job { socket: None, work: Work::General(future) }
 }
 
 impl Application for Messages {

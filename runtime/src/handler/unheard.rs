@@ -1,18 +1,15 @@
-//! What becomes of the errors of handlers when nobody listens: without `on_error` and without a subscriber of
-//! tracing, an event whose arguments do not fit its handler would vanish without a word.
+//! The errors of handlers that nobody listens to: without `on_error` and without a subscriber of tracing, an event
+//! whose arguments do not fit its handler would vanish without a word.
 
 use crate::base::error::HandlerError;
 use sansocket_protocol::socket::{Args, ArgsError};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many errors are shown: a client that sends nonsense all day must not fill a disk.
+/// The number of errors that are shown: a client that sends nonsense all day must not fill a disk.
 const SHOWN: u32 = 100;
-/// What of an event's name is shown: it may be the client's invention.
+/// The characters of an event's name that are shown: it may be the client's invention.
 const NAME_CHARS: usize = 64;
-
-/// How the message begins of an `auth` that does not fit; what it goes on with quotes the client.
-pub(crate) const AUTH_MISFIT: &str = "the client's auth is no `";
 
 /// Shows errors on stderr, up to a number of them.
 #[derive(Debug, Default)]
@@ -36,12 +33,12 @@ impl Unheard {
             return;
         };
         let last = if before + 1 == SHOWN { "; no more of these are shown" } else { "" };
-        // A process without a stderr wants none.
+        // A process may have no stderr.
         let _ = writeln!(std::io::stderr(), "sansocket: {}{last} (see {see})", line());
     }
 }
 
-/// Who did not succeed, and why, without anything that a peer sent but the names.
+/// The place and the reason of an error, with nothing that a peer sent except names.
 fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
     let place = match args.and_then(Args::event) {
         Some(event) => format!("event {}", shortened(&event)),
@@ -54,7 +51,7 @@ fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
             }
             missing => missing.to_string(),
         },
-        HandlerError::Missing(text) if text.starts_with(AUTH_MISFIT) => {
+        HandlerError::Auth { .. } => {
             "the client's auth is not of the type that the handler asks for".to_owned()
         }
         other => other.to_string(),
@@ -92,7 +89,9 @@ mod tests {
         let missing = args.decode::<(String, u32)>().unwrap_err().into();
         let shown = line("/", Some(&args), &missing);
         assert_eq!(shown, r#"event "transfer" in namespace "/": args[1] is missing, the peer sent 1"#);
-        let auth = HandlerError::Missing(format!("{AUTH_MISFIT}u8`: invalid type: string \"secret\""));
+        let source = serde_json::from_str::<u8>(r#""secret""#).unwrap_err();
+        let auth = HandlerError::Auth { expected: "u8", source: source.into() };
+        assert!(auth.to_string().contains("secret"));
         let shown = line("/", None, &auth);
         assert_eq!(
             shown,
@@ -103,7 +102,7 @@ mod tests {
     #[test]
     fn a_clients_invention_of_a_name_stays_on_its_line() {
         let args = event(r#"2["a\nb"]"#);
-        let shown = line(&"/x".repeat(1000), Some(&args), &HandlerError::Failed("no".into()));
+        let shown = line(&"/x".repeat(1000), Some(&args), &HandlerError::failed("no"));
         assert!(shown.starts_with(r#"event "a\nb" in namespace "/x/x"#) && shown.len() < 120, "{shown}");
     }
 
@@ -111,7 +110,7 @@ mod tests {
     fn no_more_than_a_hundred_are_shown() {
         let unheard = Unheard(AtomicU32::new(SHOWN - 1));
         for _ in 0..3 {
-            unheard.show("/", None, &HandlerError::Failed("the last one".into()));
+            unheard.show("/", None, &HandlerError::failed("the last one"));
         }
         assert_eq!(unheard.0.into_inner(), SHOWN);
     }

@@ -1,8 +1,8 @@
-//! Events for many sockets at once.
+//! Broadcasts: events for many sockets at once.
 
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
-use crate::server::socket::Socket;
+use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
 use sansocket_protocol::hub::{HubError, Target};
 use sansocket_protocol::message::Frame;
@@ -14,11 +14,34 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Some sockets of a namespace: everybody, or those in some rooms, without those in others. Each socket counts once,
-/// in however many of the rooms it is.
+/// A selection of a namespace's sockets to broadcast to: all, or those in some rooms, minus those in others. A socket
+/// that is in several of the rooms counts once.
 ///
 /// An event is encoded once, whatever the number of sockets. One emitter reaches each socket in the order of
 /// its calls; two emitters at the same time may reach two sockets in different orders.
+///
+/// ```
+/// use sansocket_runtime::{BroadcastAckError, EmitError, Server, Socket};
+/// use std::time::Duration;
+///
+/// // From a handler: everybody in the room but the sender.
+/// async fn typing(socket: Socket) -> Result<(), EmitError> {
+///     socket.to("lobby").except("muted").volatile().emit("typing", socket.id())
+/// }
+///
+/// // From anywhere: everybody in one of two rooms, with their answers.
+/// async fn poll(io: &Server) -> Result<usize, BroadcastAckError> {
+///     let answers = io.to("red").to("blue").emit_with_ack("ready?", &(), Duration::from_secs(5)).await?;
+///     Ok(answers.iter().filter(|answer| answer.get::<bool>(0) == Ok(true)).count())
+/// }
+///
+/// // The sockets themselves: moved, counted, sent away.
+/// fn close(io: &Server) {
+///     let _ = io.to("lobby").join("closing");
+///     println!("{} have to go", io.to("closing").sockets().len());
+///     io.to("closing").disconnect();
+/// }
+/// ```
 #[derive(Clone)]
 #[must_use = "a broadcast does nothing until one of its verbs is called"]
 pub struct Broadcast {
@@ -31,19 +54,19 @@ impl Broadcast {
         Self { namespace, target }
     }
 
-    /// Adds the sockets in a room; without any room, the target is everybody.
+    /// Adds the sockets in a room. Without any room, all sockets are selected.
     pub fn to(mut self, room: &str) -> Self {
         self.target = self.target.to(room);
         self
     }
 
-    /// Takes the sockets in a room out.
+    /// Leaves the sockets in a room out.
     pub fn except(mut self, room: &str) -> Self {
         self.target = self.target.except(room);
         self
     }
 
-    /// Only sockets of this process: for now, all there are.
+    /// Selects sockets of this process only: for now, all there are.
     pub fn local(mut self) -> Self {
         self.target = self.target.local();
         self
@@ -55,7 +78,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether the event may be compressed. Accepted for later: no transport compresses yet.
+    /// Whether the event may be compressed. It is accepted for later: no transport compresses for now.
     pub fn compress(mut self, compress: bool) -> Self {
         self.target = self.target.compress(compress);
         self
@@ -69,16 +92,16 @@ impl Broadcast {
         recipients
     }
 
-    /// Emits an event to each socket. One that is gone meanwhile, or too slow, is no error.
+    /// Emits an event to each socket. A socket that is gone meanwhile, or too slow, is not an error.
     ///
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = Frame::event(&self.namespace.name, event, None, args)?;
-        let volatile = self.target.flags.volatile;
+        let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
         let watched = self.namespace.handlers.outgoing.watch(&frame);
         for socket in self.recipients() {
-            let queued = socket.deliver(&frame, volatile);
+            let queued = socket.deliver(&frame, delivery);
             if let (Some(watched), Ok(true)) = (&watched, queued) {
                 socket.show(watched);
             }
@@ -117,16 +140,15 @@ impl Broadcast {
         }
     }
 
-    /// The sockets themselves.
+    /// The selected sockets.
     pub fn sockets(&self) -> Vec<Socket> {
         self.recipients().into_iter().filter(Socket::is_joined).collect()
     }
 
-    /// Lets all of them join a room.
+    /// Makes all of them join a room.
     ///
     /// # Errors
-    /// [`HubError`] of the first socket that is in too many rooms, or if the name is too long. The others have
-    /// joined.
+    /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
     pub fn join(&self, room: &str) -> Result<(), HubError> {
         let joined = self.namespace.hub_mut().join_all(&self.target, room);
         let joined = joined.inspect_err(|_| self.namespace.room_refused())?;
@@ -136,7 +158,7 @@ impl Broadcast {
         Ok(())
     }
 
-    /// Lets all of them leave a room.
+    /// Makes all of them leave a room.
     pub fn leave(&self, room: &str) {
         self.namespace.hub_mut().leave_all_in(&self.target, room);
     }
@@ -167,7 +189,7 @@ impl fmt::Debug for Broadcast {
 
 type Collected = (Vec<Args>, usize);
 
-/// Counts the answers of a broadcast.
+/// The answers of a broadcast as they come.
 struct Collector(Mutex<Collecting>);
 
 struct Collecting {

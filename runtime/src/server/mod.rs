@@ -2,8 +2,13 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod dispatch;
+pub(crate) mod dynamic;
+mod extract;
 pub(crate) mod namespace;
 pub(crate) mod options;
+mod peer;
+mod registry;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 pub(crate) mod socket;
+mod table;

@@ -9,27 +9,28 @@ use crate::handler::unheard::Unheard;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::http::gate::Gate;
 use crate::server::broadcast::Broadcast;
-use crate::server::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
+use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
+use crate::server::namespace::{Namespace, NamespaceInner};
+use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
+use crate::server::table::NamespaceHandlers;
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::ToArgs;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) host: Arc<Gate>,
-    namespaces: RwLock<BTreeMap<Arc<str>, Child>>,
-    dynamic: RwLock<Vec<Arc<Dynamic>>>,
+    namespaces: Namespaces,
     state: TypeMap,
     random: Mutex<Random>,
     limits: hub::HubLimits,
@@ -40,13 +41,6 @@ pub(crate) struct ServerInner {
     on_error: OnceLock<ErrorHook>,
     unheard: Unheard,
     this: Weak<ServerInner>,
-}
-
-#[derive(Clone)]
-struct Child {
-    namespace: Arc<NamespaceInner>,
-    /// The dynamic namespace that it came from: asked again for each client.
-    parent: Option<Arc<Dynamic>>,
 }
 
 /// One of the handlers that may run concurrently. A shutdown waits for it.
@@ -83,8 +77,7 @@ impl ServerInner {
     pub(crate) fn new(parts: Parts, this: Weak<Self>) -> Self {
         Self {
             host: parts.host,
-            namespaces: RwLock::default(),
-            dynamic: RwLock::default(),
+            namespaces: Namespaces::default(),
             state: parts.state,
             random: Mutex::new(parts.random),
             limits: parts.limits,
@@ -98,78 +91,25 @@ impl ServerInner {
         }
     }
 
-    /// A public id for a socket.
+    /// A new public id for a socket.
     pub(crate) fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
     }
 
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
-        let found = self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        match found {
-            Some(Child { namespace, parent: None }) => return Some(namespace),
-            // A matcher that has changed its mind is heard, even if the namespace exists.
-            Some(Child { namespace, parent: Some(parent) }) if (parent.matches)(name) => {
-                return Some(namespace);
-            }
-            _ => {}
+        let make = |handlers| NamespaceInner::new(name.clone(), handlers, self.limits, self.this.clone());
+        let found = self.namespaces.find_or_make(name, self.max_dynamic, make);
+        if let Err(NoNamespace::TooMany) = found {
+            count(&self.host.counters.dynamic_namespaces);
         }
-        let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name))?;
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let mut removed = Vec::new();
-        if !namespaces.contains_key(name) {
-            let children = |child: &Child| child.parent.is_some();
-            // Counted only where it may matter: there are never more children than namespaces.
-            if namespaces.len() >= self.max_dynamic
-                && namespaces.values().filter(|child| children(child)).count() >= self.max_dynamic
-            {
-                // Clients name them, so they must not pile up. One that nobody but this table holds has no sockets,
-                // nobody is just entering it, and it comes again when somebody asks for it.
-                let is_idle = |child: &Child| children(child) && Arc::strong_count(&child.namespace) == 1;
-                let idle: Vec<Arc<str>> = namespaces
-                    .iter()
-                    .filter(|(_, child)| is_idle(child))
-                    .map(|(name, _)| name.clone())
-                    .collect();
-                removed.extend(idle.iter().filter_map(|name| namespaces.remove(name)));
-                if removed.is_empty() {
-                    count(&self.host.counters.dynamic_namespaces);
-                    return None;
-                }
-            }
-        }
-        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
-            namespace: NamespaceInner::new(
-                name.clone(),
-                parent.handlers.clone(),
-                self.limits,
-                self.this.clone(),
-            ),
-            parent: Some(parent),
-        });
-        let found = child.namespace.clone();
-        drop(namespaces);
-        drop(removed);
-        Some(found)
+        found.ok()
     }
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if !self.cleanup_empty || !namespace.hub().is_empty() {
-            return;
-        }
-        let removed = {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-            let is_child = namespaces
-                .get(&namespace.name)
-                .is_some_and(|child| child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace));
-            if is_child { namespaces.remove(&namespace.name) } else { None }
-        };
-        // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
-        if let Some(child) = removed.filter(|_| !namespace.hub().is_empty()) {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-            namespaces.entry(namespace.name.clone()).or_insert(child);
+        if self.cleanup_empty && namespace.hub().is_empty() {
+            self.namespaces.remove_if_empty(namespace);
         }
     }
 
@@ -211,7 +151,31 @@ impl ServerInner {
 
 /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
 ///
-/// An adapter makes it (`Server::builder()` there) and lets it listen.
+/// An adapter builds it (`Server::builder()` there) and lets it listen. Its methods for events, rooms and handlers are
+/// those of the main [`Namespace`], `/`.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server, Socket};
+/// use std::time::Duration;
+///
+/// fn register(io: &Server) {
+///     io.on("say", async |io: Server, Data(text): Data<String>| {
+///         let _ = io.emit("said", &text);
+///     });
+///     io.namespace("/admin").on("kick", async |io: Server, Data(id): Data<String>| {
+///         io.socket(&id).is_some_and(|socket| {
+///             socket.close();
+///             true
+///         })
+///     });
+///     io.on_error(|socket, error| eprintln!("{}: {error}", socket.id()));
+/// }
+///
+/// async fn stop(io: Server) {
+///     println!("{} clients are told", io.clients_count());
+///     io.shutdown(Duration::from_secs(10)).await;
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
 
@@ -228,26 +192,21 @@ macro_rules! shorthands {
 }
 
 impl Server {
-    /// The HTTP side, for adapters to mount.
+    /// The HTTP side of the server, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
         Endpoint::new(self.0.host.clone(), Some(self.0.clone()))
     }
 
-    /// The namespace of that name, which is made if there is none: handlers are registered on it. A slash is put
-    /// before a name without one; `""` is `/`.
+    /// The namespace of that name, on which handlers are registered. It is made if it does not exist. A missing slash
+    /// is added to the name; `""` is `/`.
     pub fn namespace(&self, name: &str) -> Namespace {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
-        let mut namespaces = self.0.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
-            namespace: NamespaceInner::new(
-                name,
-                Arc::new(Handlers::default()),
-                self.0.limits,
-                Arc::downgrade(&self.0),
-            ),
-            parent: None,
-        });
-        Namespace(child.namespace.clone())
+        let inner = &self.0;
+        let made = || {
+            let handlers = Arc::new(NamespaceHandlers::default());
+            NamespaceInner::new(name.clone(), handlers, inner.limits, inner.this.clone())
+        };
+        Namespace(inner.namespaces.named(&name, made))
     }
 
     /// The main namespace, `/`.
@@ -255,22 +214,24 @@ impl Server {
         self.namespace("/")
     }
 
-    /// Namespaces that come to be when a client asks for one whose name fits `pattern`, in which `*` stands for
-    /// any number of characters: `/room-*`, or `*` for all.
+    /// The namespaces whose names fit `pattern`, each of which is made when a client asks for it. In the pattern, `*`
+    /// stands for any number of characters: `/room-*`, or `*` for all.
     pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
         let pattern = pattern.to_owned();
         self.dynamic_namespace_if(move |name| fits(&pattern, name))
     }
 
-    /// Namespaces that come to be when a client asks for one whose name `matches`. It is asked for every client
-    /// that joins, but it sees only the name: who may join is for `middleware` or `on_connect` to decide.
+    /// The namespaces whose names match, each of which is made when a client asks for it. `matches` is called for every
+    /// client that joins, but sees only the name: `middleware` and `on_connect` decide whether the client may join.
     pub fn dynamic_namespace_if(
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> DynamicNamespace {
-        let dynamic =
-            Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(Handlers::default()) });
-        self.0.dynamic.write().unwrap_or_else(PoisonError::into_inner).push(dynamic.clone());
+        let dynamic = Arc::new(Dynamic {
+            matches: Box::new(matches),
+            handlers: Arc::new(NamespaceHandlers::default()),
+        });
+        self.0.namespaces.add_dynamic(dynamic.clone());
         DynamicNamespace(dynamic)
     }
 
@@ -353,36 +314,46 @@ impl Server {
         self
     }
 
-    /// All namespaces that exist, in the order of their names.
+    /// The namespaces that exist, in the order of their names.
     pub fn namespaces(&self) -> Vec<Namespace> {
-        let namespaces = self.0.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.values().map(|child| Namespace(child.namespace.clone())).collect()
+        self.0.namespaces.all().into_iter().map(Namespace).collect()
     }
 
-    /// Sets what hears of errors in handlers: arguments that do not fit, returned errors, panics. The first one
-    /// set stays.
+    /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
+    /// It gets a returned error as it is: see [`HandlerError::downcast_ref`].
     ///
-    /// Without one, and without a subscriber of tracing that hears this library's debug messages, each error is one
-    /// line on stderr, up to 100 of them. A line names the event, the namespace and what is wrong, and shows no ids
-    /// and nothing of what the client sent; the words of returned errors and panics are the application's own.
-    /// Setting a hook replaces that: one that does nothing silences it.
+    /// Without a hook, and without a subscriber of tracing that hears this library's debug messages, each error is one
+    /// line on stderr, up to 100 of them. A line names the event, the namespace and the mistake, and shows no ids
+    /// and nothing that the client sent; the words of returned errors and panics are the application's own.
+    /// A hook replaces those lines, even one that does nothing.
+    ///
+    /// ```
+    /// use sansocket_runtime::{HandlerError, Server};
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_error(|socket, error| match error.downcast_ref::<std::io::Error>() {
+    ///         Some(io) if io.kind() == std::io::ErrorKind::StorageFull => eprintln!("buy a disk"),
+    ///         _ => eprintln!("{}: {error}", socket.namespace().name()),
+    ///     });
+    /// }
+    /// ```
     pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));
         self
     }
 
-    /// What was given to the builder's `state` with that type.
+    /// The value of that type that was given to the builder's `state`.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.0.state.get::<T>().map(|state| T::clone(&state))
     }
 
-    /// How many clients are connected: sessions, whatever namespaces they are in.
+    /// The number of clients that are connected: sessions, whatever namespaces they are in.
     pub fn clients_count(&self) -> usize {
         self.0.host.sessions()
     }
 
-    /// What the server has done so far: sessions, events, what the limits refused. It visits every session.
+    /// The numbers of the server so far: sessions, events, refusals by limits. It visits every session.
     pub fn stats(&self) -> Stats {
         self.0.host.stats()
     }
@@ -420,12 +391,12 @@ impl Server {
         self.root().emit_with_ack(event, args, timeout)
     }
 
-    /// Shuts down in good order: no session is opened, every client is told, what is queued is written, answers to polls
-    /// included, handlers finish, those registered with `on_concurrent` too. After `timeout` what is left is cut off,
-    /// handlers that still wait included. Listeners accept connections until then, because clients that poll fetch the
-    /// rest by them; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
+    /// Shuts down in good order: no session is opened, every client is told, queued events and answers to polls are
+    /// written, handlers finish, including those of `on_concurrent`. After `timeout` the rest is cut off, including
+    /// handlers that still wait. Listeners accept connections until then, because clients that poll need them to fetch
+    /// their last events; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
     ///
-    /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
+    /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.host.shutdown(timeout).await;
     }

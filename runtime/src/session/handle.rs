@@ -9,7 +9,7 @@ use crate::base::runtime::{LONGEST, Runtime};
 use crate::session::stats::{Bytes, Passed};
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use sansocket_protocol::engine::{RequestId, Response};
+use sansocket_protocol::engine::{RequestId, Response, TransportKind};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -100,6 +100,11 @@ pub(crate) struct Inner {
 }
 
 impl SessionHandle {
+    /// The transport in use.
+    pub(crate) fn transport(&self) -> TransportKind {
+        self.lock().machine.transport()
+    }
+
     pub(crate) fn new(machine: Connection, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             inner: Mutex::new(Inner {

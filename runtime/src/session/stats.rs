@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 /// println!("{} sessions, {} events received", stats.sessions, stats.events_in);
 /// println!("{} handshakes refused: too many", stats.refused.handshakes);
 /// for (reason, sessions) in &stats.closed {
-///     println!("{sessions} ended with {reason:?}");
+///     println!("{sessions} ended with {reason}");
 /// }
 /// # }
 /// ```
@@ -29,8 +29,8 @@ pub struct Stats {
     pub sessions: u64,
     /// Sessions that were ever opened.
     pub opened: u64,
-    /// Sessions that ended, by the reason in the protocol's words (`transport close`, `ping timeout` ...).
-    pub closed: BTreeMap<&'static str, u64>,
+    /// Sessions that ended, by the reason. In the protocol's words: [`CloseReason::as_str`].
+    pub closed: BTreeMap<CloseReason, u64>,
     /// What the limits refused.
     pub refused: LimitCounts,
     /// Events that the handlers were given, or messages of a plain Engine.IO server.
@@ -145,7 +145,7 @@ impl Counters {
         passed.add_to(&mut ended);
         // One whose task was dropped with its runtime has no reason.
         let (reason, limit) = passed.ended.unwrap_or((CloseReason::TransportError, None));
-        *ended.closed.entry(reason.as_str()).or_default() += 1;
+        *ended.closed.entry(reason).or_default() += 1;
         let refused = &mut ended.refused;
         match limit {
             Some(Limit::Namespaces) => refused.namespaces += 1,

@@ -4,11 +4,8 @@
 //! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
 //! handlers run, and writes once for all that they sent.
 
-use crate::base::error::HandlerError;
-use crate::base::runtime::{BoxFuture, Stream, Timer};
+use crate::base::runtime::{Stream, Timer};
 use crate::base::trace::debug;
-use crate::handler::ack::Reply;
-use crate::server::dispatch::Done;
 use crate::session::handle::{Answer, Inner, Pulled, Rest, Round, SessionHandle};
 use crate::session::stats::{Counters, count};
 use crate::websocket::buffers::with_buffers;
@@ -56,41 +53,8 @@ pub(crate) trait Application: Send + 'static {
     fn ended(&mut self, cell: &Arc<SessionHandle>);
 }
 
-/// Handlers at work on one event. Until it is done, the later events of the same socket wait.
-pub(crate) struct Job {
-    pub(crate) socket: Option<SocketKey>,
-    pub(crate) work: Work,
-}
-
-/// What a job does.
-pub(crate) enum Work {
-    Plain(BoxFuture<()>),
-    /// The only listener of an event: the usual case, with one allocation less.
-    Event {
-        future: BoxFuture<Result<Reply, HandlerError>>,
-        done: Done,
-    },
-}
-
-impl Job {
-    pub(crate) fn plain(socket: SocketKey, future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket: Some(socket), work: Work::Plain(Box::pin(future)) }
-    }
-}
-
-impl Work {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Plain(future) => future.as_mut().poll(context),
-            Self::Event { future, done } => future.as_mut().poll(context).map(|outcome| done.finish(outcome)),
-        }
-    }
-
-    /// Polls it; a panic of user code comes back as an error.
-    pub(crate) fn poll_caught(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, Box<dyn Any + Send>> {
-        catch_unwind(AssertUnwindSafe(|| self.poll(context)))
-    }
-}
+/// The jobs of a session.
+pub(crate) type Job = crate::handler::job::Job<crate::handler::job::Work<crate::Socket>>;
 
 /// A WebSocket of the session: the one in use, or the one it is moving to.
 struct WebSocket {
@@ -291,7 +255,7 @@ impl Session {
             // Most handlers finish at the first poll.
             let begun = catch_unwind(AssertUnwindSafe(|| {
                 let mut job = self.application.handle(event, &self.cell)?;
-                job.work.poll(context).is_pending().then_some(job)
+                job.poll(context).is_pending().then_some(job)
             }));
             match begun {
                 Ok(Some(job)) => self.keep(job),
@@ -302,7 +266,7 @@ impl Session {
     }
 
     fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
-        match job.work.poll_caught(context) {
+        match job.poll_caught(context) {
             Ok(Poll::Ready(())) => self.let_go(job),
             Ok(Poll::Pending) => self.keep(job),
             Err(panic) => {
@@ -322,7 +286,7 @@ impl Session {
     fn poll_jobs(&mut self, context: &mut Context<'_>) {
         let mut at = 0;
         while let Some(job) = self.jobs.get_mut(at) {
-            let done = match job.work.poll_caught(context) {
+            let done = match job.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;
                     continue;

@@ -40,7 +40,7 @@ use serde::Deserialize;
 /// assert_eq!(error.to_string(), "args[1]: invalid type: integer `36`, expected a string");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Args {
     text: Bytes,
     shape: Shape,

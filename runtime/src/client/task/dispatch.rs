@@ -5,7 +5,7 @@ use crate::base::trace::debug;
 use crate::client::engine;
 use crate::client::error::ConnectError;
 use crate::client::handlers;
-use crate::client::handlers::Job;
+use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::Driver;
@@ -74,8 +74,9 @@ impl Driver {
         let job = match event {
             ClientSocketEvent::Event { args, ack, .. } => {
                 // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
-                let begun =
-                    catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack, connection)));
+                let begun = catch_unwind(AssertUnwindSafe(|| {
+                    handlers::event(key, socket.clone(), args, ack, connection)
+                }));
                 begun.unwrap_or_else(|panic| {
                     self.shared.report(&socket, &HandlerError::panic(&*panic));
                     None
@@ -99,7 +100,7 @@ impl Driver {
                 if let Some(ask) = ask {
                     let asked = catch_unwind(AssertUnwindSafe(|| ask()));
                     let future = asked.unwrap_or_else(|panic| {
-                        let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+                        let error = ConnectError::application(HandlerError::panic(&*panic));
                         Box::pin(std::future::ready(Err(error)))
                     });
                     self.auths.retain(|(asked, _)| *asked != key);
@@ -206,7 +207,7 @@ impl Driver {
             Attempt { number: attempt, url: settings.address.clone(), headers: settings.headers.clone() };
         let asked = catch_unwind(AssertUnwindSafe(|| before_dial(attempt)));
         self.asking = Some(asked.unwrap_or_else(|panic| {
-            let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+            let error = ConnectError::application(HandlerError::panic(&*panic));
             Box::pin(std::future::ready(Err(error)))
         }));
         self.poll_asked(context);
@@ -313,14 +314,14 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
+    fn begin(&mut self, mut job: ClientJob, context: &mut Context<'_>) {
         match job.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {
-                self.shared.cell.lock().machine.hold(job.who);
+                self.shared.cell.lock().machine.hold(job.socket);
                 self.jobs.push(job);
             }
-            Err(panic) => self.panicked(job.who, &*panic),
+            Err(panic) => self.panicked(job.socket, &*panic),
         }
     }
 
@@ -336,12 +337,12 @@ impl Driver {
                 Ok(Poll::Ready(())) => None,
                 Err(panic) => Some(panic),
             };
-            let who = self.jobs.remove(at).who;
+            let who = self.jobs.remove(at).socket;
             if let Some(panic) = done {
                 self.panicked(who, &*panic);
             }
             // Another one of the same socket may be at work yet: those of failures do not wait for each other.
-            if !self.jobs.iter().any(|other| other.who == who) {
+            if !self.jobs.iter().any(|other| other.socket == who) {
                 self.shared.cell.lock().machine.release(who);
             }
         }

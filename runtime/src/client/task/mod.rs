@@ -11,14 +11,16 @@ pub(crate) mod websocket;
 use crate::base::error::HandlerError;
 use crate::base::runtime::{BoxFuture, Timer};
 use crate::base::trace::debug;
+use crate::client::error::ClientBuildError;
 use crate::client::error::ConnectError;
-use crate::client::handlers::{Job, Namespace};
+use crate::client::handlers::ClientJob;
+use crate::client::namespace::ClientNamespace;
 use crate::client::net::cookies;
 use crate::client::net::cookies::Cookies;
 use crate::client::net::dial::Target;
 use crate::client::net::http;
 use crate::client::net::http::{Answered, Failure, Handshake, Kept, Route};
-use crate::client::options::{ClientBuildError, own_header};
+use crate::client::options::own_header;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::handle::Rest;
 use crate::client::task::shared::{Attempt, Shared};
@@ -76,9 +78,9 @@ pub(crate) struct Driver {
     /// Connections for the next requests: since when they are idle, and to which server.
     kept: Vec<(time::Instant, Target, Kept)>,
     websockets: Vec<WebSocket>,
-    jobs: Vec<Job>,
+    jobs: Vec<ClientJob>,
     /// Those that had events, so that no lock is needed to find them again.
-    namespaces: Vec<Arc<Namespace>>,
+    namespaces: Vec<Arc<ClientNamespace>>,
     /// The application is asked where to dial.
     asking: Option<BoxFuture<Result<Attempt, ConnectError>>>,
     /// The application is asked for auth.
@@ -206,7 +208,7 @@ impl Driver {
             let answer = catch_unwind(AssertUnwindSafe(|| asking.as_mut().poll(context)));
             let answer = answer.unwrap_or_else(|panic| {
                 let error = HandlerError::panic(&*panic);
-                Poll::Ready(Err(ConnectError::Application(error.to_string())))
+                Poll::Ready(Err(ConnectError::application(error)))
             });
             if let Poll::Ready(answer) = answer {
                 self.asking = None;
@@ -220,7 +222,7 @@ impl Driver {
             let answer = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
             let answer = answer.unwrap_or_else(|panic| {
                 let error = HandlerError::panic(&*panic);
-                Poll::Ready(Err(ConnectError::Application(error.to_string())))
+                Poll::Ready(Err(ConnectError::application(error)))
             });
             let Poll::Ready(answer) = answer else {
                 at += 1;

@@ -5,7 +5,7 @@ use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
 use crate::client::error::ConnectError;
-use crate::client::handlers::Namespace;
+use crate::client::namespace::ClientNamespace;
 use crate::client::net::dial::{Dial, Proxy};
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) settings: Settings,
     pub(crate) unheard: Unheard,
-    namespaces: RwLock<Vec<Arc<Namespace>>>,
+    namespaces: RwLock<Vec<Arc<ClientNamespace>>>,
     /// What the task begins with; taken when it is spawned.
     random: Mutex<Option<Random>>,
     alive: OnceLock<Weak<Alive>>,
@@ -73,6 +73,12 @@ pub(crate) struct Shared {
 
 /// Held by every handle of the application: with the last one the client ends.
 pub(crate) struct Alive(Arc<Shared>);
+
+impl Alive {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
 
 impl Drop for Alive {
     fn drop(&mut self) {
@@ -118,9 +124,9 @@ impl Shared {
     }
 
     /// The namespace of that name, which is made if it is new. A missing slash is added.
-    pub(crate) fn namespace(&self, name: &str) -> Arc<Namespace> {
+    pub(crate) fn namespace(&self, name: &str) -> Arc<ClientNamespace> {
         let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
-        let find = |all: &[Arc<Namespace>]| all.iter().find(|found| *found.name == *name).cloned();
+        let find = |all: &[Arc<ClientNamespace>]| all.iter().find(|found| *found.name == *name).cloned();
         let found = find(&self.namespaces.read().unwrap_or_else(PoisonError::into_inner));
         if let Some(found) = found {
             return found;
@@ -132,13 +138,13 @@ impl Shared {
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         find(&all).unwrap_or_else(|| {
-            let made = Arc::new(Namespace::new(name.as_str().into(), key));
+            let made = Arc::new(ClientNamespace::new(name.as_str().into(), key));
             all.push(made.clone());
             made
         })
     }
 
-    pub(crate) fn find(&self, socket: SocketKey) -> Option<Arc<Namespace>> {
+    pub(crate) fn find(&self, socket: SocketKey) -> Option<Arc<ClientNamespace>> {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
         namespaces.iter().find(|found| found.key == Some(socket)).cloned()
     }
