@@ -1,17 +1,18 @@
 //! HTTP for sessions: each request is handed to the session it belongs to, and gets the answer that this gives.
 
+use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::signal::Signal;
 use crate::base::trace::debug;
-use crate::http::connections::Connections;
+use crate::http::connections::{Connections, Place};
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
 use crate::http::refused::RefusedRequest;
 use crate::http::served::Served;
 use crate::http::types::{HeaderView, ResponseBody, head, response, target};
 use crate::server::socket::INTERNAL_ERROR;
-use crate::session::handle::{Answer, Clock, SessionHandle};
+use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
 use crate::session::task;
 use crate::session::task::{Application, Session};
@@ -225,7 +226,9 @@ impl Gate {
         if let Some(file) = self.files.respond(&parts) {
             return self.finish(&parts, file);
         }
-        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let stream = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let place = parts.extensions.remove::<Arc<Place>>();
+        let upgrade = stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _) });
         let request = Request::from_parts(parts, ());
         let response = self.respond_to(&request, upgrade, body, peer).await;
         let (parts, ()) = request.into_parts();
@@ -235,7 +238,7 @@ impl Gate {
     async fn respond_to<B>(
         self: &Arc<Self>,
         request: &Request<()>,
-        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        upgrade: Option<Upgrade>,
         body: B,
         peer: ConnInfo,
     ) -> Response<ResponseBody>

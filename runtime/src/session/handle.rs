@@ -5,7 +5,7 @@
 //! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
 //! code runs: values are encoded before, wakers are called after.
 
-use crate::base::runtime::{LONGEST, Runtime};
+use crate::base::clock::Clock;
 use crate::session::stats::{Bytes, Passed};
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
@@ -14,6 +14,7 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -21,39 +22,9 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 /// A smaller answer to a poll is not worth counting: the connection that it is for costs as much.
 const COUNTED_ABOVE: usize = 4096;
-
-/// Turns the runtime's clock into the machines' time.
-#[derive(Clone)]
-pub(crate) struct Clock {
-    runtime: Arc<dyn Runtime>,
-    epoch: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
-        let epoch = runtime.now();
-        Self { runtime, epoch }
-    }
-
-    pub(crate) fn now(&self) -> time::Instant {
-        let elapsed = self.runtime.now().saturating_duration_since(self.epoch);
-        // Not `as_micros`: that reckons with 128 bits, and this is asked for each message.
-        let micros = elapsed.as_secs().saturating_mul(1_000_000);
-        time::Instant::from_micros(micros.saturating_add(u64::from(elapsed.subsec_micros())))
-    }
-
-    pub(crate) fn instant(&self, at: time::Instant) -> Instant {
-        self.epoch + (at - time::Instant::ZERO).min(LONGEST)
-    }
-
-    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.runtime
-    }
-}
 
 /// The answer to an HTTP request that waits for its session.
 pub(crate) enum Answer {
@@ -62,6 +33,16 @@ pub(crate) enum Answer {
     Switch,
     /// End the connection.
     Abort,
+}
+
+/// A place of a connection among those that its listener may serve, until this is dropped.
+pub(crate) type ConnectionPlace = Arc<dyn Any + Send + Sync>;
+
+/// The stream of a request for a WebSocket, once HTTP lets go of it.
+pub(crate) struct Upgrade {
+    pub(crate) stream: OnUpgrade,
+    /// Kept until the session uses the WebSocket: from then on `max_sessions` bounds it.
+    pub(crate) place: Option<ConnectionPlace>,
 }
 
 /// Who is told what became of an acknowledgement. Called without any lock.
@@ -87,7 +68,7 @@ pub(crate) struct Inner {
     /// What the owner's timer is armed for.
     armed: time::Instant,
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
-    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     /// Those who wait for room in the send buffer, by number.
     ready: BTreeMap<u64, Waker>,
@@ -253,7 +234,7 @@ pub(crate) enum Rest {
 pub(crate) struct Leftovers {
     /// Dropping them answers.
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
-    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: Vec<AckSink>,
     pub(crate) ready: Vec<Waker>,
 }
@@ -266,7 +247,7 @@ pub(crate) struct Round {
     /// The session is to end now, whatever is left.
     pub(crate) cut: bool,
     /// Upgrades that were accepted meanwhile.
-    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     /// An event that was pulled together with what brought it.
     pub(crate) pulled: Option<Pulled>,
 }

@@ -3,3 +3,5 @@
 pub(crate) mod handle;
 pub(crate) mod stats;
 pub(crate) mod task;
+#[cfg(test)]
+mod tests;

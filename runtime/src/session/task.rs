@@ -4,19 +4,19 @@
 //! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
 //! handlers run, and writes once for all that they sent.
 
+use crate::base::clock::Turn;
 use crate::base::error::HandlerError;
 use crate::base::runtime::{BoxFuture, Stream, Timer};
 use crate::base::trace::debug;
 use crate::handler::ack::Reply;
 use crate::server::dispatch::Done;
-use crate::session::handle::{Answer, Inner, Pulled, Rest, Round, SessionHandle};
+use crate::session::handle::{Answer, ConnectionPlace, Inner, Pulled, Rest, Round, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, count};
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::{self, Incoming, ReadError, Reader, Role};
 use bytes::Bytes;
 use futures_channel::oneshot;
 use hyper::rt::ReadBuf;
-use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::RequestId;
 use sansocket_protocol::engine::ServerTransmit;
 use sansocket_protocol::error::CloseReason;
@@ -32,10 +32,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How often a pass may go round before other sessions have their turn.
+/// How often a pass may go round, however little time that takes.
 const ROUNDS_PER_POLL: usize = 8;
 /// How many events are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
+/// The one in use, or one that the session is moving to, and one that is closing.
+const MAX_WEBSOCKETS: usize = 2;
 /// WebSocket pings are answered while less than this waits to be written.
 const PONGS_BELOW: usize = 16 << 10;
 /// A timer that is armed for less than this is near.
@@ -111,6 +113,8 @@ struct WebSocket {
     flushing: bool,
     /// Bytes written since they were counted.
     uncounted: u64,
+    /// Held by one that the session does not use.
+    place: Option<ConnectionPlace>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,7 +131,7 @@ pub(crate) struct Session {
     cell: Arc<SessionHandle>,
     application: Box<dyn Application>,
     websockets: Vec<WebSocket>,
-    upgrading: Vec<(RequestId, OnUpgrade)>,
+    upgrading: Vec<(RequestId, Upgrade)>,
     jobs: Vec<Job>,
     timer: Option<Box<dyn Timer>>,
     armed: Option<time::Instant>,
@@ -203,47 +207,61 @@ impl Session {
         let mut at = 0;
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
-            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(context) else {
+            let Poll::Ready(upgraded) = Pin::new(&mut upgrade.stream).poll(context) else {
                 at += 1;
                 continue;
             };
-            drop(self.upgrading.swap_remove(at));
+            let (_, Upgrade { place, .. }) = self.upgrading.swap_remove(at);
             if self.upgrading.is_empty() {
                 self.upgrading = Vec::new();
             }
-            let now = self.now;
             match upgraded {
                 Ok(upgraded) => {
                     let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
-                    let mut inner = self.cell.lock();
-                    inner.machine.handle_websocket_opened(now, id);
-                    let reader = Reader::new(Role::Server, inner.machine.max_payload());
-                    drop(inner);
-                    let state = State::Open;
-                    let unwritten = Vec::new();
-                    // An empty slice would keep the buffer that it is a slice of.
-                    let ahead = if ahead.is_empty() { Bytes::new() } else { ahead };
-                    // There is one, and for the moment of an upgrade none: no room for four.
-                    self.websockets.reserve_exact(1);
-                    self.websockets.push(WebSocket {
-                        id,
-                        stream,
-                        reader,
-                        ahead,
-                        unwritten,
-                        written: 0,
-                        state,
-                        paused: false,
-                        flushing: false,
-                        uncounted: 0,
-                    });
+                    self.add_websocket(id, stream, ahead, place);
                 }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
-                    self.cell.lock().machine.handle_request_aborted(now, id);
+                    self.cell.lock().machine.handle_request_aborted(self.now, id);
                 }
             }
         }
+    }
+
+    /// Begins with a WebSocket. A client that opens one after the other, each to be refused, has the last ones cut off:
+    /// they would linger at no limit.
+    pub(super) fn add_websocket(
+        &mut self,
+        id: RequestId,
+        stream: Box<dyn Stream>,
+        ahead: Bytes,
+        place: Option<ConnectionPlace>,
+    ) {
+        let mut inner = self.cell.lock();
+        inner.machine.handle_websocket_opened(self.now, id);
+        let reader = Reader::new(Role::Server, inner.machine.max_payload());
+        drop(inner);
+        if self.websockets.len() >= MAX_WEBSOCKETS {
+            if let Some(at) = self.websockets.iter().position(|websocket| websocket.state != State::Open) {
+                drop(self.websockets.remove(at));
+            }
+        }
+        // There is one, and for the moment of an upgrade none: no room for four.
+        self.websockets.reserve_exact(1);
+        self.websockets.push(WebSocket {
+            id,
+            stream,
+            reader,
+            // An empty slice would keep the buffer that it is a slice of.
+            ahead: if ahead.is_empty() { Bytes::new() } else { ahead },
+            unwritten: Vec::new(),
+            written: 0,
+            state: State::Open,
+            paused: false,
+            flushing: false,
+            uncounted: 0,
+            place,
+        });
     }
 
     /// Reads one batch from each WebSocket. Returns whether anything came.
@@ -259,47 +277,51 @@ impl Session {
         progress
     }
 
-    /// Hands events to the application and begins its jobs.
-    fn dispatch(&mut self, round: &mut Round, context: &mut Context<'_>) {
+    /// Hands events to the application and begins its jobs, until the turn is over.
+    fn dispatch(&mut self, round: &mut Round, turn: &mut Turn, context: &mut Context<'_>) {
         let mut more = true;
         for _ in 0..EVENTS_PER_ROUND {
             // What a handler brings about after the last look is found before the session falls asleep.
             let pulled = match round.pulled.take() {
                 Some(pulled) => pulled,
-                None if !more => break,
+                None if !more || turn.is_over(self.cell.clock()) => break,
                 None => match self.cell.lock().pull() {
                     Some(pulled) => pulled,
                     None => break,
                 },
             };
             more = pulled.more;
-            let Pulled { event, sink, .. } = pulled;
-            if let Some(sink) = sink {
-                if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
-                        self.panicked(Some(socket), panic);
-                    }
+            self.handle(pulled, context);
+        }
+    }
+
+    /// Hands one event to whom it concerns.
+    fn handle(&mut self, Pulled { event, sink, .. }: Pulled, context: &mut Context<'_>) {
+        if let Some(sink) = sink {
+            if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
+                    self.panicked(Some(socket), panic);
                 }
-                continue;
             }
-            let socket = match &event {
-                ServerEvent::Socket(
-                    ServerSocketEvent::Connect { socket, .. }
-                    | ServerSocketEvent::Event { socket, .. }
-                    | ServerSocketEvent::Disconnected { socket, .. },
-                ) => Some(*socket),
-                _ => None,
-            };
-            // Most handlers finish at the first poll.
-            let begun = catch_unwind(AssertUnwindSafe(|| {
-                let mut job = self.application.handle(event, &self.cell)?;
-                job.work.poll(context).is_pending().then_some(job)
-            }));
-            match begun {
-                Ok(Some(job)) => self.keep(job),
-                Ok(None) => {}
-                Err(panic) => self.panicked(socket, panic),
-            }
+            return;
+        }
+        let socket = match &event {
+            ServerEvent::Socket(
+                ServerSocketEvent::Connect { socket, .. }
+                | ServerSocketEvent::Event { socket, .. }
+                | ServerSocketEvent::Disconnected { socket, .. },
+            ) => Some(*socket),
+            _ => None,
+        };
+        // Most handlers finish at the first poll.
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let mut job = self.application.handle(event, &self.cell)?;
+            job.work.poll(context).is_pending().then_some(job)
+        }));
+        match begun {
+            Ok(Some(job)) => self.keep(job),
+            Ok(None) => {}
+            Err(panic) => self.panicked(socket, panic),
         }
     }
 
@@ -320,10 +342,15 @@ impl Session {
         self.jobs.push(job);
     }
 
-    /// Goes on with the jobs that were not done at once.
-    fn poll_jobs(&mut self, context: &mut Context<'_>) {
+    /// Goes on with the jobs that were not done at once, until the turn is over.
+    fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
         let mut at = 0;
-        while let Some(job) = self.jobs.get_mut(at) {
+        for _ in 0..self.jobs.len() {
+            if turn.is_over(self.cell.clock()) {
+                // The next turn begins with those that had none in this one.
+                return self.jobs.rotate_left(at);
+            }
+            let Some(job) = self.jobs.get_mut(at) else { return };
             let done = match job.work.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;
@@ -365,6 +392,11 @@ impl Session {
         let mut inner = self.cell.lock();
         if std::mem::take(&mut self.untold) {
             tell(&mut inner, &mut self.websockets, self.now);
+        }
+        for websocket in &mut self.websockets {
+            if websocket.place.is_some() && inner.machine.is_on(websocket.id) {
+                websocket.place = None;
+            }
         }
         let ready = inner.take_ready();
         let is_behind = |websocket: &WebSocket| websocket.flushing || !websocket.unwritten.is_empty();
@@ -494,15 +526,31 @@ impl Session {
             return false;
         }
         self.armed = None;
-        let now = self.cell.now();
-        self.now = now;
-        self.cell.lock().machine.handle_timeout(now);
+        self.now = self.cell.now();
+        self.cell.lock().machine.handle_timeout(self.now);
+        self.end_lingering();
+        true
+    }
+
+    /// Judges the deadlines by the clock, because the timer is looked at only when a session falls asleep, and one whose
+    /// socket is always readable never does.
+    fn judge_deadlines(&mut self) {
+        self.now = self.cell.now();
+        let mut inner = self.cell.lock();
+        if inner.machine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+            inner.machine.handle_timeout(self.now);
+        }
+        drop(inner);
+        self.end_lingering();
+    }
+
+    /// Ends the WebSockets that we have closed and whose clients have had their time to close them, too.
+    fn end_lingering(&mut self) {
         for websocket in &mut self.websockets {
-            if matches!(websocket.state, State::Closing(deadline) if deadline <= now) {
+            if matches!(websocket.state, State::Closing(deadline) if deadline <= self.now) {
                 websocket.state = State::Dead;
             }
         }
-        true
     }
 }
 
@@ -513,11 +561,12 @@ impl Future for Session {
         let this = &mut *self;
         let round = &mut Round::default();
         this.wake_up(round, context);
+        let turn = &mut Turn::begin(this.now);
         for _ in 0..ROUNDS_PER_POLL {
             // What has arrived is handled, then all that this gave is written at once.
             this.open(context);
-            this.dispatch(round, context);
-            this.poll_jobs(context);
+            this.dispatch(round, turn, context);
+            this.poll_jobs(turn, context);
             this.transmit(context);
             if this.websockets.iter().any(|websocket| websocket.state == State::Dead) {
                 tell(&mut this.cell.lock(), &mut this.websockets, this.now);
@@ -526,7 +575,14 @@ impl Future for Session {
             if round.cut {
                 return Poll::Ready(());
             }
+            if turn.has_ended() {
+                break;
+            }
             if this.poll_read(round, context) {
+                this.now = this.cell.now();
+                if turn.has_ended_at(this.now) {
+                    break;
+                }
                 continue;
             }
             let may_end = this.jobs.is_empty() && this.websockets.is_empty();
@@ -536,10 +592,11 @@ impl Future for Session {
                 Rest::Asleep(_) | Rest::Awake => this.wake_up(round, context),
             }
         }
-        if round.pulled.is_some() {
-            // It was pulled already, so it cannot wait for the next round.
-            this.dispatch(round, context);
+        if let Some(pulled) = round.pulled.take() {
+            // It was pulled already, so it cannot wait for the next turn.
+            this.handle(pulled, context);
         }
+        this.judge_deadlines();
         context.waker().wake_by_ref();
         Poll::Pending
     }

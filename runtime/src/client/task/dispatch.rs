@@ -1,5 +1,6 @@
 //! The application's side of a client's task: events go to handlers, and those who wait for a connection are told.
 
+use crate::base::clock::Turn;
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
 use crate::client::engine;
@@ -22,8 +23,12 @@ use std::task::{Context, Poll};
 const EVENTS_PER_ROUND: usize = 1024;
 
 impl Driver {
-    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
-        for _ in 0..EVENTS_PER_ROUND {
+    /// Hands events to the handlers, until the turn is over.
+    pub(super) fn dispatch(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
+        for handled in 0..EVENTS_PER_ROUND {
+            if handled > 0 && turn.is_over(self.cell().clock()) {
+                break;
+            }
             let mut inner = self.shared.cell.lock();
             let Some(event) = inner.machine.poll_event() else {
                 drop(inner);
@@ -323,10 +328,15 @@ impl Driver {
         }
     }
 
-    /// Goes on with the jobs that were not done at once.
-    pub(super) fn poll_jobs(&mut self, context: &mut Context<'_>) {
+    /// Goes on with the jobs that were not done at once, until the turn is over.
+    pub(super) fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
         let mut at = 0;
-        while let Some(job) = self.jobs.get_mut(at) {
+        for _ in 0..self.jobs.len() {
+            if turn.is_over(self.shared.cell.clock()) {
+                // The next turn begins with those that had none in this one.
+                return self.jobs.rotate_left(at);
+            }
+            let Some(job) = self.jobs.get_mut(at) else { return };
             let done = match job.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;

@@ -3,8 +3,9 @@
 //! As on the server, nobody holds the lock while user code runs, and the task is rung only if there is something new
 //! for it to do.
 
+use crate::base::clock::Clock;
 use crate::client::error::ConnectError;
-use crate::session::handle::{AckSink, Clock};
+use crate::session::handle::AckSink;
 use futures_channel::oneshot;
 use sansocket_protocol::client::{ClientState, Manager};
 use sansocket_protocol::socket::SocketKey;

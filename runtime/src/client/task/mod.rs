@@ -6,8 +6,11 @@
 mod dispatch;
 pub(crate) mod handle;
 pub(crate) mod shared;
+#[cfg(test)]
+mod tests;
 pub(crate) mod websocket;
 
+use crate::base::clock::Turn;
 use crate::base::error::HandlerError;
 use crate::base::runtime::{BoxFuture, Timer};
 use crate::base::trace::debug;
@@ -44,7 +47,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How often a pass may go round before others have their turn.
+/// How often a pass may go round, however little time that takes.
 const ROUNDS_PER_POLL: usize = 8;
 /// How long a WebSocket that we have closed may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
@@ -482,15 +485,19 @@ impl Driver {
             return false;
         }
         self.armed = None;
-        let now = self.cell().now();
-        self.now = now;
-        self.cell().lock().machine.handle_timeout(now);
+        self.judge_deadlines();
+        true
+    }
+
+    /// Judges the deadlines by the clock: a server that never stops sending must not stop it.
+    fn judge_deadlines(&mut self) {
+        self.now = self.cell().now();
+        self.cell().lock().machine.handle_timeout(self.now);
         for websocket in &mut self.websockets {
-            if matches!(websocket.state, State::Closing(deadline) if deadline <= now) {
+            if matches!(websocket.state, State::Closing(deadline) if deadline <= self.now) {
                 websocket.state = State::Dead;
             }
         }
-        true
     }
 }
 
@@ -516,14 +523,22 @@ impl Future for Driver {
         this.poll_exchanges(context);
         this.poll_asked(context);
         this.poll_read(context);
+        let turn = &mut Turn::begin(this.now);
         for _ in 0..ROUNDS_PER_POLL {
             // What has arrived is handled, then all that this gave is written at once.
-            this.dispatch(context);
-            this.poll_jobs(context);
+            this.dispatch(turn, context);
+            this.poll_jobs(turn, context);
             this.tell_connected();
             let begun = this.transmit(context);
+            if turn.has_ended() {
+                break;
+            }
             let progress = begun | this.poll_exchanges(context) | this.poll_read(context);
             if progress {
+                this.now = this.cell().now();
+                if turn.has_ended_at(this.now) {
+                    break;
+                }
                 continue;
             }
             let busy = !this.jobs.is_empty();
@@ -539,9 +554,7 @@ impl Future for Driver {
                 }
             }
         }
-        // A server that never stops sending must not stop the clock.
-        this.now = this.cell().now();
-        this.cell().lock().machine.handle_timeout(this.now);
+        this.judge_deadlines();
         context.waker().wake_by_ref();
         Poll::Pending
     }
