@@ -49,14 +49,16 @@ impl InMemory {
         due.into_values().for_each(|(_, waker)| waker.wake());
     }
 
+    /// How long it is to the next deadline that is awaited.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let world = self.world();
+        let next = world.timers.values().map(|(deadline, _)| *deadline).min();
+        next.map(|deadline| deadline.saturating_duration_since(world.now))
+    }
+
     /// Moves the clock to the next deadline that is awaited. Returns whether there is one.
     pub(crate) fn advance_to_next_deadline(&self) -> bool {
-        let next = {
-            let world = self.world();
-            let next = world.timers.values().map(|(deadline, _)| *deadline).min();
-            next.map(|deadline| deadline.saturating_duration_since(world.now))
-        };
-        next.map(|time| self.advance(time)).is_some()
+        self.next_deadline().map(|time| self.advance(time)).is_some()
     }
 
     /// The tasks that were spawned since the last call.

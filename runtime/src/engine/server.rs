@@ -8,7 +8,7 @@ use crate::http::handshake::Handshake;
 use crate::server::options::{BuildError, Options, random};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::Stats;
-use crate::session::task::{Application, Job, Work};
+use crate::session::task::{Application, Job, Session, Work};
 use bytes::Bytes;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
@@ -166,7 +166,7 @@ impl EngineServer {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, BuildError> {
         let application: MakeApplication = Box::new(move |handshake| {
-            Some(Box::new(Messages {
+            Some(Session::make_task(Messages {
                 handlers: handlers.clone(),
                 handshake: handshake.clone(),
                 opened: false,

@@ -15,7 +15,7 @@ use crate::server::socket::INTERNAL_ERROR;
 use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
 use crate::session::task;
-use crate::session::task::{Application, Session};
+use crate::session::task::MakeTask;
 use crate::websocket::accept_upgrade;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_channel::oneshot;
@@ -55,8 +55,8 @@ pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send 
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
 /// Hears of requests that were refused.
 pub(crate) type OnRefused = Box<dyn Fn(&RefusedRequest) + Send + Sync>;
-/// Makes the application of a session.
-pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Application>> + Send + Sync>;
+/// Makes the task of a session, with its application.
+pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<MakeTask> + Send + Sync>;
 
 /// What the application has to say about HTTP.
 #[derive(Default)]
@@ -424,7 +424,7 @@ impl Gate {
             None => None,
             Some(make) => Some(self.caught(|| make(&handshake)).ok_or_else(|| internal_error(grant))?),
         };
-        let Some(application) = (self.application)(&handshake) else {
+        let Some(make_task) = (self.application)(&handshake) else {
             return Err(grant.refuse(None));
         };
         // Counted before it can be found, so that a shutdown does not end without it.
@@ -454,8 +454,7 @@ impl Gate {
             drop(host.router().remove(&id));
             host.task_ended();
         };
-        let session = Session::new(cell.clone(), application, self.counters.clone(), Box::new(on_end));
-        self.runtime().spawn(Box::pin(session));
+        self.runtime().spawn(make_task(cell.clone(), self.counters.clone(), Box::new(on_end)));
         Ok(cell)
     }
 
@@ -523,8 +522,7 @@ impl Drop for Pending<'_> {
             let now = self.cell.now();
             let sender = self.cell.with_inner(|inner| {
                 inner.machine.handle_request_aborted(now, self.id);
-                let at = inner.requests.iter().position(|(id, _)| *id == self.id);
-                at.map(|at| inner.requests.swap_remove(at).1)
+                inner.take_request(self.id)
             });
             drop(sender);
         }

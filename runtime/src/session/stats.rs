@@ -1,5 +1,6 @@
 //! What a server has done so far, as numbers.
 
+use crate::websocket::wire::Traffic;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, Counts, Limit};
 use std::collections::BTreeMap;
@@ -113,19 +114,12 @@ pub(crate) fn count(counter: &AtomicU64) {
 pub(crate) struct Passed {
     counts: Counts,
     ended: Option<(CloseReason, Option<Limit>)>,
-    bytes: Bytes,
-}
-
-/// What its WebSockets moved.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bytes {
-    pub(crate) read: u64,
-    pub(crate) written: u64,
+    traffic: Traffic,
 }
 
 impl Passed {
-    pub(crate) fn new(machine: &Connection, bytes: Bytes) -> Self {
-        Self { counts: machine.counts(), ended: machine.ended(), bytes }
+    pub(crate) fn new(machine: &Connection, traffic: Traffic) -> Self {
+        Self { counts: machine.counts(), ended: machine.ended(), traffic }
     }
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
@@ -133,8 +127,8 @@ impl Passed {
         stats.events_out += self.counts.events_out;
         stats.events_paced += self.counts.events_paced;
         stats.refused.pending_acks += self.counts.acks_refused;
-        stats.websocket_bytes_in += self.bytes.read;
-        stats.websocket_bytes_out += self.bytes.written;
+        stats.websocket_bytes_in += self.traffic.read;
+        stats.websocket_bytes_out += self.traffic.written;
     }
 }
 

@@ -51,7 +51,7 @@ struct Story {
     runtime: InMemory,
     began: Instant,
     cell: Arc<SessionHandle>,
-    task: Task<Session>,
+    task: Task<Session<Counting>>,
     handled: Arc<AtomicUsize>,
     next_request: u64,
 }
@@ -68,8 +68,7 @@ impl Story {
         let cell = SessionHandle::new(machine, clock);
         let handled = Arc::default();
         let application = Counting { runtime: runtime.clone(), takes, handled: Arc::clone(&handled) };
-        let session =
-            Session::new(cell.clone(), Box::new(application), Arc::new(Counters::default()), Box::new(|| {}));
+        let session = Session::new(cell.clone(), application, Arc::new(Counters::default()), Box::new(|| {}));
         let began = crate::Runtime::now(&runtime);
         Self { runtime, began, cell, task: Task::new(session), handled, next_request: 0 }
     }

@@ -1,6 +1,6 @@
 //! The large buffers of a worker thread, lent to one session at a time, so that an idle connection owns none.
 
-use crate::websocket::Incoming;
+use sansocket_protocol::message::WireMessage;
 use std::cell::Cell;
 
 /// How much one read may bring.
@@ -13,7 +13,7 @@ const KEEP_WRITE_BYTES: usize = 256 << 10;
 pub(crate) struct Buffers {
     pub(crate) read: Vec<u8>,
     pub(crate) write: Vec<u8>,
-    pub(crate) inbox: Vec<Incoming>,
+    pub(crate) inbox: Vec<WireMessage>,
 }
 
 thread_local! {

@@ -29,6 +29,7 @@ mod header;
 mod read;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 mod write;
 
 pub use handshake::{HandshakeError, accept_key, accept_upgrade};

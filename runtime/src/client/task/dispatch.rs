@@ -1,8 +1,8 @@
 //! The application's side of a client's task: events go to handlers, and those who wait for a connection are told.
 
-use crate::base::clock::Turn;
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
+use crate::base::turn::Turn;
 use crate::client::engine;
 use crate::client::error::ConnectError;
 use crate::client::handlers;

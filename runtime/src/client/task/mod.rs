@@ -8,12 +8,12 @@ pub(crate) mod handle;
 pub(crate) mod shared;
 #[cfg(test)]
 mod tests;
-pub(crate) mod websocket;
 
-use crate::base::clock::Turn;
+use crate::base::alarm::Alarm;
 use crate::base::error::HandlerError;
-use crate::base::runtime::{BoxFuture, Timer};
+use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
+use crate::base::turn::{NextStep, Turn};
 use crate::client::error::ConnectError;
 use crate::client::handlers::{Job, Namespace};
 use crate::client::net::cookies;
@@ -23,11 +23,10 @@ use crate::client::net::http;
 use crate::client::net::http::{Answered, Failure, Handshake, Kept, Route};
 use crate::client::options::{ClientBuildError, own_header};
 use crate::client::task::handle::ClientHandle;
-use crate::client::task::handle::Rest;
 use crate::client::task::shared::{Attempt, Shared};
-use crate::client::task::websocket::{Read, State, WebSocket};
-use crate::websocket::Incoming;
+use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
+use crate::websocket::wire::{Wire, WireLost, WireRead};
 use ::http::HeaderMap;
 use sansocket_protocol::client::Manager;
 use sansocket_protocol::client::ServerAddr;
@@ -35,7 +34,6 @@ use sansocket_protocol::engine;
 use sansocket_protocol::engine::RequestId;
 use sansocket_protocol::engine::{ClientTransmit, Method};
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{AckOutcome, AuthSource, SocketKey};
 use sansocket_protocol::time;
@@ -48,9 +46,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// How often a pass may go round, however little time that takes.
-const ROUNDS_PER_POLL: usize = 8;
-/// How long a WebSocket that we have closed may take to close its side.
-const LINGER: Duration = Duration::from_secs(2);
+const ROUNDS_PER_PASS: usize = 8;
 /// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
 /// Polling needs one connection for GET and one for POST.
@@ -78,7 +74,7 @@ pub(crate) struct Driver {
     routes: Vec<(u64, Route)>,
     /// Connections for the next requests: since when they are idle, and to which server.
     kept: Vec<(time::Instant, Target, Kept)>,
-    websockets: Vec<WebSocket>,
+    websockets: Vec<(RequestId, Wire)>,
     jobs: Vec<Job>,
     /// Those that had events, so that no lock is needed to find them again.
     namespaces: Vec<Arc<Namespace>>,
@@ -93,9 +89,7 @@ pub(crate) struct Driver {
     ends: u64,
     /// Why there is no session, for those who await one and are not told yet.
     failure: Option<ConnectError>,
-    timer: Option<Box<dyn Timer>>,
-    armed: Option<time::Instant>,
-    armed_for: Option<Waker>,
+    alarm: Alarm,
     now: time::Instant,
     /// It has let other tasks go first.
     yielded: bool,
@@ -120,9 +114,7 @@ impl Driver {
             asked_in_vain: None,
             ends: 0,
             failure: None,
-            timer: None,
-            armed: None,
-            armed_for: None,
+            alarm: Alarm::default(),
             now: time::Instant::ZERO,
             yielded: false,
         }
@@ -180,7 +172,7 @@ impl Driver {
                 let max_message = self.shared.settings.max_message;
                 // There is one, and for the moment of an upgrade none: no room for four.
                 self.websockets.reserve_exact(1);
-                self.websockets.push(WebSocket::new(id, stream, ahead, max_message));
+                self.websockets.push((id, Wire::new(Role::Client, stream, ahead, max_message)));
                 return self.shared.cell.lock().machine.handle_websocket_opened(now, id);
             }
             Done::WebSocket(Ok(Handshake::Refused { status, body, headers })) => {
@@ -312,34 +304,27 @@ impl Driver {
     fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         let Self { websockets, shared, random, now, .. } = self;
-        for websocket in websockets.iter_mut().filter(|websocket| websocket.state != State::Dead) {
+        let (cell, now) = (&shared.cell, *now);
+        for (id, wire) in websockets.iter_mut().filter(|(_, wire)| !wire.is_dead()) {
             {
-                let inner = shared.cell.lock();
-                if inner.machine.is_on(websocket.id) && !inner.machine.wants_read() {
+                let inner = cell.lock();
+                if wire.is_open() && inner.machine.is_on(*id) && !inner.machine.wants_read() {
                     continue;
                 }
             }
             progress |= with_buffers(|buffers| {
-                let inbox = &mut buffers.inbox;
-                let read = websocket.poll_read(&mut buffers.read, inbox, *now, random, context);
-                if matches!(read, Read::Nothing) {
+                let read = wire.poll_read(buffers, now, Some(random), context);
+                if read == WireRead::Nothing {
                     return false;
                 }
-                let mut inner = shared.cell.lock();
-                for item in inbox.drain(..) {
-                    let message = match item {
-                        Incoming::Text(text) => WireMessage::Text(text),
-                        Incoming::Binary(data) => WireMessage::Binary(data),
-                        Incoming::Ping(_) | Incoming::Pong | Incoming::Close(_) => continue,
-                    };
-                    inner.machine.handle_websocket(*now, websocket.id, message);
+                let mut inner = cell.lock();
+                for message in buffers.inbox.drain(..) {
+                    inner.machine.handle_websocket(now, *id, message);
                 }
                 match read {
-                    Read::Closed => inner.machine.handle_websocket_closed(*now, websocket.id, None),
-                    Read::Failed(code) => {
-                        inner.machine.handle_websocket_closed(*now, websocket.id, Some(code))
-                    }
-                    Read::Nothing | Read::Some => {}
+                    WireRead::Nothing | WireRead::Received => {}
+                    WireRead::Closed => inner.machine.handle_websocket_closed(now, *id, None),
+                    WireRead::Failed(code) => inner.machine.handle_websocket_closed(now, *id, Some(code)),
                 }
                 true
             });
@@ -351,76 +336,90 @@ impl Driver {
 
     /// Does what the machine wants done. Returns whether there was anything new to wait for.
     fn transmit(&mut self, context: &mut Context<'_>) -> bool {
-        let mut begun = false;
+        let has_begun = with_buffers(|buffers| {
+            // The first WebSocket writes from the thread's buffer, and takes over only what is left.
+            if let Some((_, first)) = self.websockets.first_mut() {
+                first.lend(&mut buffers.write);
+            }
+            let has_begun = self.take_transmits();
+            for (id, wire) in self.websockets.iter_mut() {
+                if let Err(WireLost) = wire.poll_write(context) {
+                    self.shared.cell.lock().machine.handle_websocket_closed(self.now, *id, Some(1006));
+                }
+                wire.give_back(&mut buffers.write);
+            }
+            has_begun
+        });
+        self.websockets.retain(|(_, wire)| !wire.is_dead());
+        let ready = {
+            let mut inner = self.shared.cell.lock();
+            for (id, wire) in &self.websockets {
+                inner.machine.handle_unwritten_on(*id, wire.unwritten());
+            }
+            inner.quiet = self.websockets.is_empty() && self.exchanges.is_empty();
+            inner.take_ready()
+        };
+        ready.into_iter().for_each(Waker::wake);
+        has_begun
+    }
+
+    /// Takes all that the machine gives out. Returns whether there is something new to wait for.
+    fn take_transmits(&mut self) -> bool {
+        let mut has_begun = false;
         loop {
             let mut inner = self.shared.cell.lock();
             let other = loop {
                 match inner.machine.poll_transmit() {
                     Some(ClientTransmit::Write { websocket, message }) => {
-                        if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
-                            if found.state == State::Open {
-                                found.write(&message, &mut self.random);
-                            }
+                        if let Some(wire) = find_open(&mut self.websockets, websocket) {
+                            wire.write(&message, Some(&mut self.random));
                         }
                     }
                     other => break other,
                 }
             };
             drop(inner);
-            let Some(transmit) = other else { break };
-            match transmit {
-                ClientTransmit::CloseWebSocket { websocket, code } => {
-                    let until = self.now + LINGER;
-                    if let Some(found) = self.websockets.iter_mut().find(|found| found.id == websocket) {
-                        found.close(code, until, &mut self.random);
-                    }
-                }
-                ClientTransmit::Abort { request } => {
-                    self.exchanges.retain(|(id, _)| *id != request);
-                }
-                ClientTransmit::Request { request, method, target, body, limit } => {
-                    let method = match method {
-                        Method::Get => ::http::Method::GET,
-                        Method::Post => ::http::Method::POST,
-                    };
-                    let Some(route) = self.dressed_route(request) else { continue };
-                    let kept = self.kept(&route.target);
-                    let future = http::request(route, kept, method, target, body, limit);
-                    self.exchanges.push((request, Exchange::Request(Box::pin(future))));
-                    begun = true;
-                }
-                ClientTransmit::OpenWebSocket { websocket, target } => {
-                    let Some(route) = self.dressed_route(websocket) else { continue };
-                    let mut nonce = [0; 16];
-                    nonce[..8].copy_from_slice(&self.random.u64().to_le_bytes());
-                    nonce[8..].copy_from_slice(&self.random.u64().to_le_bytes());
-                    let future = http::websocket(route, target, nonce);
-                    self.exchanges.push((websocket, Exchange::WebSocket(Box::pin(future))));
-                    begun = true;
-                }
-                // The core may learn to say more; this crate is of its own version.
-                _ => {}
-            }
+            let Some(transmit) = other else { return has_begun };
+            has_begun |= self.begin_exchange(transmit);
         }
-        let now = self.now;
-        for websocket in &mut self.websockets {
-            if websocket.is_behind() {
-                if let Read::Closed | Read::Failed(_) = websocket.poll_write(context) {
-                    self.shared.cell.lock().machine.handle_websocket_closed(now, websocket.id, Some(1006));
+    }
+
+    /// Begins a request or a handshake, or ends one. Returns whether there is something new to wait for.
+    fn begin_exchange(&mut self, transmit: ClientTransmit) -> bool {
+        match transmit {
+            ClientTransmit::Request { request, method, target, body, limit } => {
+                let method = match method {
+                    Method::Get => ::http::Method::GET,
+                    Method::Post => ::http::Method::POST,
+                };
+                let Some(route) = self.dressed_route(request) else { return false };
+                let kept = self.kept(&route.target);
+                let future = http::request(route, kept, method, target, body, limit);
+                self.exchanges.push((request, Exchange::Request(Box::pin(future))));
+                true
+            }
+            ClientTransmit::OpenWebSocket { websocket, target } => {
+                let Some(route) = self.dressed_route(websocket) else { return false };
+                let mut nonce = [0; 16];
+                nonce[..8].copy_from_slice(&self.random.u64().to_le_bytes());
+                nonce[8..].copy_from_slice(&self.random.u64().to_le_bytes());
+                let future = http::websocket(route, target, nonce);
+                self.exchanges.push((websocket, Exchange::WebSocket(Box::pin(future))));
+                true
+            }
+            ClientTransmit::CloseWebSocket { websocket, code } => {
+                if let Some(wire) = find_open(&mut self.websockets, websocket) {
+                    wire.close(code, self.now, Some(&mut self.random));
                 }
+                false
             }
+            ClientTransmit::Abort { request } => {
+                self.exchanges.retain(|(id, _)| *id != request);
+                false
+            }
+            // The core may learn to say more; this crate is of its own version.
+            _ => false,
         }
-        self.websockets.retain(|websocket| websocket.state != State::Dead);
-        let ready = {
-            let mut inner = self.shared.cell.lock();
-            for websocket in &self.websockets {
-                inner.machine.handle_unwritten_on(websocket.id, websocket.unwritten());
-            }
-            inner.quiet = self.websockets.is_empty() && self.exchanges.is_empty();
-            inner.take_ready()
-        };
-        ready.into_iter().for_each(Waker::wake);
-        begun
     }
 
     /// A connection to that server that waits for a request. Those that wait for long the server may be closing just
@@ -454,49 +453,29 @@ impl Driver {
         Some(route)
     }
 
-    /// Arms the timer. Returns whether a deadline is over already.
-    fn poll_timer(&mut self, deadline: Option<time::Instant>, context: &mut Context<'_>) -> bool {
-        let linger = self.websockets.iter().filter_map(|websocket| match websocket.state {
-            State::Closing(deadline) => Some(deadline),
-            State::Open | State::Dead => None,
-        });
-        let Some(deadline) = linger.chain(deadline).min() else { return false };
-        let waits = |armed: time::Instant| armed <= deadline && self.now < armed;
-        let same_task = self.armed_for.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
-        if same_task && self.armed.is_some_and(waits) {
-            return false;
+    /// Sleeps until something wakes it, if there is nothing to do.
+    fn fall_asleep(&mut self, context: &mut Context<'_>) -> NextStep {
+        let is_busy = !self.jobs.is_empty();
+        let may_end = !is_busy && self.websockets.is_empty() && self.exchanges.is_empty();
+        let next = self.cell().fall_asleep(context.waker(), may_end, is_busy);
+        let NextStep::Sleep(deadline) = next else { return next };
+        let lingering = self.websockets.iter().filter_map(|(_, wire)| wire.lingers_until());
+        let deadline = lingering.chain(deadline).min();
+        let clock = self.shared.cell.clock();
+        let is_over = |deadline| self.alarm.poll(deadline, self.now, clock, context).is_ready();
+        if !deadline.is_some_and(is_over) {
+            return NextStep::Sleep(deadline);
         }
-        self.armed_for = Some(context.waker().clone());
-        let at = self.shared.cell.clock().instant(deadline);
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if self.armed.is_none_or(|armed| deadline < armed) {
-                    timer.reset(at);
-                    self.armed = Some(deadline);
-                }
-                timer
-            }
-            none => {
-                self.armed = Some(deadline);
-                none.insert(self.shared.cell.clock().runtime().timer(at))
-            }
-        };
-        if timer.poll_elapsed(context).is_pending() {
-            return false;
-        }
-        self.armed = None;
         self.judge_deadlines();
-        true
+        NextStep::GoOn
     }
 
     /// Judges the deadlines by the clock: a server that never stops sending must not stop it.
     fn judge_deadlines(&mut self) {
         self.now = self.cell().now();
         self.cell().lock().machine.handle_timeout(self.now);
-        for websocket in &mut self.websockets {
-            if matches!(websocket.state, State::Closing(deadline) if deadline <= self.now) {
-                websocket.state = State::Dead;
-            }
+        for (_, wire) in &mut self.websockets {
+            wire.end_lingering(self.now);
         }
     }
 }
@@ -504,6 +483,11 @@ impl Driver {
 enum Done {
     Request(Result<Answered, Failure>),
     WebSocket(Result<Handshake, Failure>),
+}
+
+fn find_open(websockets: &mut [(RequestId, Wire)], id: RequestId) -> Option<&mut Wire> {
+    let found = websockets.iter_mut().find(|(found, wire)| *found == id && wire.is_open());
+    found.map(|(_, wire)| wire)
 }
 
 impl Future for Driver {
@@ -524,16 +508,16 @@ impl Future for Driver {
         this.poll_asked(context);
         this.poll_read(context);
         let turn = &mut Turn::begin(this.now);
-        for _ in 0..ROUNDS_PER_POLL {
+        for _ in 0..ROUNDS_PER_PASS {
             // What has arrived is handled, then all that this gave is written at once.
             this.dispatch(turn, context);
             this.poll_jobs(turn, context);
             this.tell_connected();
-            let begun = this.transmit(context);
+            let has_begun = this.transmit(context);
             if turn.has_ended() {
                 break;
             }
-            let progress = begun | this.poll_exchanges(context) | this.poll_read(context);
+            let progress = has_begun | this.poll_exchanges(context) | this.poll_read(context);
             if progress {
                 this.now = this.cell().now();
                 if turn.has_ended_at(this.now) {
@@ -541,12 +525,10 @@ impl Future for Driver {
                 }
                 continue;
             }
-            let busy = !this.jobs.is_empty();
-            let may_end = this.jobs.is_empty() && this.websockets.is_empty() && this.exchanges.is_empty();
-            match this.cell().fall_asleep(context.waker(), may_end, busy) {
-                Rest::Over => return Poll::Ready(()),
-                Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
-                Rest::Asleep(_) | Rest::Awake => {
+            match this.fall_asleep(context) {
+                NextStep::End => return Poll::Ready(()),
+                NextStep::Sleep(_) => return Poll::Pending,
+                NextStep::GoOn => {
                     let _ = this.cell().wake_up();
                     this.now = this.cell().now();
                     this.poll_exchanges(context);
