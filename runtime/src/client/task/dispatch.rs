@@ -9,7 +9,7 @@ use crate::client::handlers;
 use crate::client::handlers::Job;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::Driver;
+use crate::client::task::driver::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};

@@ -9,7 +9,7 @@ use crate::client::handlers::Namespace;
 use crate::client::net::dial::{Dial, Proxy};
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::Driver;
+use crate::client::task::driver::Driver;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::handle::{Key, Waiter};
 use crate::handler::unheard::Unheard;
