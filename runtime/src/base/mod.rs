@@ -1,5 +1,5 @@
-//! The ground that everything else stands on: what an async runtime gives, signals, errors, logging. It imports nothing
-//! else of this crate.
+//! The ground that everything else stands on: the async runtime's interface, clocks and timers, turns of tasks, waiting,
+//! errors, logging. It imports nothing else of this crate.
 
 pub(crate) mod alarm;
 pub(crate) mod clock;

@@ -58,12 +58,23 @@ impl Turn {
     }
 }
 
-/// What a task does that has nothing to do that it knows of.
+/// The work that a task waits for, and that keeps it from ending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeptBy {
+    /// Handlers are at work, and perhaps connections are open.
+    Handlers,
+    /// Connections are open.
+    Connections,
+    /// There is neither.
+    Nothing,
+}
+
+/// The next step of a task that knows of nothing to do.
 pub(crate) enum NextStep {
-    /// It goes on: there is something to do after all.
+    /// Go on: there is something to do after all.
     GoOn,
-    /// It sleeps, until that deadline at the latest.
+    /// Sleep, until that deadline at the latest.
     Sleep(Option<Instant>),
-    /// It ends.
+    /// End.
     End,
 }

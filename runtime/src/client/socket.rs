@@ -5,6 +5,7 @@ use super::events::Events;
 use super::handlers::Namespace;
 use crate::base::error::{AckError, EmitError};
 use crate::base::runtime::BoxFuture;
+use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
 use crate::handler::ack::AckTarget;
 use crate::handler::outgoing::Watched;
@@ -143,7 +144,7 @@ impl ClientSocket {
     /// # Errors
     /// [`ConnectError`] says who said no.
     pub async fn connect(&self) -> Result<(), ConnectError> {
-        let connected = self.wait(false, true);
+        let connected = self.wait(Patience::NextTry);
         self.shared.start();
         connected.await
     }
@@ -163,17 +164,16 @@ impl ClientSocket {
     /// [`ConnectError`] if it is, or was, refused or disconnected, or the client gives up; at once
     /// [`ConnectError::Disconnected`] if nobody has told it to connect.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        self.wait(true, false).await
+        self.wait(Patience::AnyTry).await
     }
 
     fn wait(
         &self,
-        patient: bool,
-        connect: bool,
+        patience: Patience,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
         // `None` would be plain Engine.IO.
         let key = self.namespace.key.ok_or(ConnectError::Namespace);
-        let waiting = key.map(|key| self.shared.wait(Some(key), patient, connect));
+        let waiting = key.map(|key| self.shared.wait(Some(key), patience));
         async move { waiting?.await }
     }
 

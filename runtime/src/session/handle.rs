@@ -6,7 +6,7 @@
 //! code runs: values are encoded before, wakers are called after.
 
 use crate::base::clock::Clock;
-use crate::base::turn::NextStep;
+use crate::base::turn::{KeptBy, NextStep};
 use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::session::stats::Passed;
 use crate::websocket::wire::Traffic;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// A smaller answer to a poll is not worth counting: the connection that it is for costs as much.
+/// Smaller answers to polls are not counted: their connections cost as much.
 const COUNTED_ABOVE: usize = 4096;
 
 /// The answer to an HTTP request that waits for its session.
@@ -46,7 +46,7 @@ pub(crate) struct Upgrade {
     pub(crate) place: Option<ConnectionPlace>,
 }
 
-/// Who is told what became of an acknowledgement. Called without any lock.
+/// The receiver of an acknowledgement's outcome. It is called without any lock.
 pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 
 /// The handle of a session, shared between its owner and everybody else.
@@ -64,19 +64,19 @@ pub(crate) struct SessionInner {
     awake: bool,
     /// The owner is gone: nobody will pull any more.
     ended: bool,
-    /// The owner is to go now, whatever is left.
+    /// The owner must end now, whatever is left.
     cut: bool,
-    /// What the owner's timer is armed for.
+    /// The deadline that the owner's timer is armed for.
     armed: time::Instant,
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
-    /// Those who wait for room in the send buffer.
+    /// The tasks that wait for room in the send buffer.
     ready: Wakers,
     pub(crate) traffic: Traffic,
-    /// What the owner has not written yet to its WebSocket.
+    /// Bytes that the owner has not written to its WebSocket yet.
     pub(crate) unwritten: usize,
-    /// What HTTP has not written yet of answers to polls.
+    /// Bytes of answers to polls that HTTP has not written yet.
     unread: usize,
 }
 
@@ -127,7 +127,7 @@ impl SessionHandle {
         self.with_inner(|inner| change(&mut inner.machine))
     }
 
-    /// As [`SessionHandle::with`], with what lies beside the machine.
+    /// As [`SessionHandle::with`], with the fields beside the machine.
     pub(crate) fn with_inner<T>(&self, change: impl FnOnce(&mut SessionInner) -> T) -> T {
         let mut inner = self.lock();
         let result = change(&mut inner);
@@ -149,7 +149,7 @@ impl SessionHandle {
         let requests = std::mem::take(&mut inner.requests);
         let upgrades = std::mem::take(&mut inner.upgrades);
         let ready = inner.ready.take();
-        // Who still holds a socket of it finds it disconnected.
+        // Handles of its sockets find them disconnected.
         inner.machine.abort(CloseReason::TransportError);
         StillWaiting { requests, upgrades, acks, ready }
     }
@@ -208,7 +208,7 @@ pub(crate) struct StillWaiting {
 pub(crate) struct OwnerPass {
     /// It has said that it is awake.
     pub(crate) awake: bool,
-    /// The session is to end now, whatever is left.
+    /// The session must end now, whatever is left.
     pub(crate) cut: bool,
     /// Upgrades that were accepted meanwhile.
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
@@ -221,7 +221,7 @@ pub(crate) struct OwnerPass {
 /// An event, pulled out of the machine.
 pub(crate) struct PulledEvent {
     pub(crate) event: ServerEvent,
-    /// Whom it concerns, if it is an acknowledgement.
+    /// The receiver, if it is an acknowledgement.
     pub(crate) sink: Option<AckSink>,
     /// There may be another one.
     pub(crate) more: bool,
@@ -253,14 +253,13 @@ impl SessionInner {
         Some(PulledEvent { event, sink, more: self.machine.has_event() })
     }
 
-    /// The owner has nothing to do that it knows of: it may sleep until `waker` is called. With `may_end`, nothing
-    /// but the machine keeps the session alive.
-    pub(crate) fn fall_asleep(&mut self, waker: &Waker, may_end: bool) -> NextStep {
+    /// The owner knows of nothing to do: it may sleep until `waker` is called.
+    pub(crate) fn fall_asleep(&mut self, waker: &Waker, kept_by: KeptBy) -> NextStep {
         if self.machine.has_output() || !self.upgrades.is_empty() || self.cut {
             return NextStep::GoOn;
         }
-        // One whose answers are not written yet counts on: a new session for each of them would have a budget of its own.
-        if may_end && self.unread == 0 && self.machine.is_finished() {
+        // A session whose answers are not written yet lives on: the next session of that client would have a new budget.
+        if kept_by == KeptBy::Nothing && self.unread == 0 && self.machine.is_finished() {
             self.ended = true;
             return NextStep::End;
         }
@@ -280,11 +279,11 @@ impl SessionInner {
         Some(self.requests.swap_remove(at).1)
     }
 
-    /// An answer, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing makes the
-    /// server hold no more than one who reads no WebSocket. From here on and not from when HTTP takes it over: meanwhile
-    /// others would find room that there is not.
+    /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server hold
+    /// no more than one that does not read its WebSocket. It counts from here on, because emitters would find room that
+    /// does not exist if it counted only once HTTP had taken it over.
     ///
-    /// It must not be dropped under the lock.
+    /// The answer must not be dropped under the lock.
     pub(crate) fn count_unread(
         &mut self,
         cell: &Arc<SessionHandle>,
@@ -299,12 +298,12 @@ impl SessionInner {
         *body = bytes::Bytes::from_owner(Unread { cell: cell.clone(), body: std::mem::take(body) });
     }
 
-    /// Tells the machine what was not written yet.
+    /// Tells the machine how many bytes are not written yet.
     pub(crate) fn tell_unwritten(&mut self, now: time::Instant) {
         self.machine.handle_unwritten(now, self.unwritten.saturating_add(self.unread));
     }
 
-    /// What has passed through the session so far.
+    /// The traffic of the session so far.
     pub(crate) fn passed(&self) -> Passed {
         Passed::new(&self.machine, self.traffic)
     }
@@ -317,7 +316,7 @@ impl SessionInner {
         self.cut = true;
     }
 
-    /// Those who wait for room in the send buffer, if there is room now, or never will be.
+    /// Takes out the tasks that wait for room in the send buffer, if there is room now, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
         if self.ready.is_empty() || !self.has_capacity_or_never_will() {
             return Vec::new();

@@ -1,4 +1,4 @@
-//! What a server has done so far, as numbers.
+//! The counters of a server.
 
 use crate::websocket::wire::Traffic;
 use sansocket_protocol::error::CloseReason;
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What a server has done since it was built, as plain numbers: for a metrics endpoint, or an alarm.
+/// The counters of a server since it was built, for a metrics endpoint or an alarm.
 ///
 /// Sessions count for themselves and are added up at their end, so counting costs no session anything; instead
 /// [`Server::stats`](crate::Server::stats) visits every session that lives. That takes some milliseconds for a hundred
@@ -32,7 +32,7 @@ pub struct Stats {
     pub opened: u64,
     /// Sessions that ended, by the reason in the protocol's words (`transport close`, `ping timeout` ...).
     pub closed: BTreeMap<&'static str, u64>,
-    /// What the limits refused.
+    /// The refusals, by limit.
     pub refused: LimitCounts,
     /// Events that the handlers were given, or messages of a plain Engine.IO server.
     pub events_in: u64,
@@ -92,7 +92,7 @@ pub struct LimitCounts {
     pub concurrent: u64,
 }
 
-/// The sums over the sessions that have ended, and what belongs to no session.
+/// The sums over the sessions that have ended, and the counts that belong to no session.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     ended: Mutex<Stats>,
@@ -104,12 +104,12 @@ pub(crate) struct Counters {
     pub(crate) panics: AtomicU64,
 }
 
-/// Counts one of what seldom happens.
+/// Counts something rare.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What passed through one session, copied out of its cell.
+/// The counters of one session, copied out of its handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passed {
     counts: Counts,
@@ -133,7 +133,7 @@ impl Passed {
 }
 
 impl Counters {
-    /// A session is over.
+    /// Adds the counters of a session that has ended.
     pub(crate) fn session_ended(&self, passed: &Passed) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         passed.add_to(&mut ended);

@@ -8,7 +8,7 @@ use crate::base::alarm::Alarm;
 use crate::base::error::HandlerError;
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::trace::debug;
-use crate::base::turn::{NextStep, Turn};
+use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::handler::ack::Reply;
 use crate::server::dispatch::Done;
 use crate::session::handle::{ConnectionPlace, OwnerPass, PulledEvent, SessionHandle, SessionInner, Upgrade};
@@ -30,11 +30,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-/// How often a pass may go round, however little time that takes.
+/// The most rounds of one pass, however little time they take.
 const ROUNDS_PER_PASS: usize = 8;
-/// How many events are handled between two writes.
+/// The most events that are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
-/// The one in use, or one that the session is moving to, and one that is closing.
+/// The most WebSockets of a session: the one in use or the one it is moving to, and one that is closing.
 const MAX_WEBSOCKETS: usize = 2;
 
 /// What a session does with its events: the Socket.IO application, or the plain Engine.IO one.
@@ -211,7 +211,7 @@ impl<A: Application> Session<A> {
                 drop(self.websockets.remove(at));
             }
         }
-        // There is one, and for the moment of an upgrade none: no room for four.
+        // Mostly there is one WebSocket: a vector's first growth would make room for four.
         self.websockets.reserve_exact(1);
         self.websockets.push(SessionWebSocket { id, wire, is_paused: false, place });
     }
@@ -247,7 +247,7 @@ impl<A: Application> Session<A> {
     fn dispatch(&mut self, pass: &mut OwnerPass, turn: &mut Turn, context: &mut Context<'_>) {
         let mut more = true;
         for _ in 0..EVENTS_PER_ROUND {
-            // What a handler brings about after the last look is found before the session falls asleep.
+            // Events that a handler causes after the last look are found before the session falls asleep.
             let pulled = match pass.pulled.take() {
                 Some(pulled) => pulled,
                 None if !more || turn.is_over(self.cell.clock()) => break,
@@ -261,7 +261,7 @@ impl<A: Application> Session<A> {
         }
     }
 
-    /// Hands one event to whom it concerns.
+    /// Hands one event to the application, or an acknowledgement to those who await it.
     fn handle(&mut self, PulledEvent { event, sink, .. }: PulledEvent, context: &mut Context<'_>) {
         if let Some(sink) = sink {
             if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
@@ -335,7 +335,7 @@ impl<A: Application> Session<A> {
         }
     }
 
-    /// Drops a job that is done. What it had captured is the application's, and so is the code that drops it.
+    /// Drops a job that is done: its captured values are the application's, and so is the code that drops them.
     fn let_go(&mut self, job: Job) {
         let socket = job.socket;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(job))) {
@@ -343,12 +343,12 @@ impl<A: Application> Session<A> {
         }
     }
 
-    /// The application's code panicked.
+    /// Reports a panic of the application's code.
     fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>) {
         count(&self.counters.panics);
         let told = catch_unwind(AssertUnwindSafe(|| self.application.panicked(socket, panic, &self.cell)));
         if let Err(again) = told {
-            // Somebody's panic has a payload whose own drop panics: it is let go of without that.
+            // The payload of this panic may panic in its own drop: it is never dropped.
             std::mem::forget(again);
         }
     }
@@ -407,13 +407,17 @@ impl<A: Application> Session<A> {
 
     /// Sleeps until something wakes it, if there is nothing to do.
     fn fall_asleep(&mut self, context: &mut Context<'_>) -> NextStep {
-        let may_end = self.jobs.is_empty() && self.websockets.is_empty();
+        let kept_by = match (self.jobs.is_empty(), self.websockets.is_empty()) {
+            (false, _) => KeptBy::Handlers,
+            (true, false) => KeptBy::Connections,
+            (true, true) => KeptBy::Nothing,
+        };
         let mut inner = self.cell.lock();
         if std::mem::take(&mut self.untold) {
             tell_unwritten(&mut inner, &mut self.websockets, self.now);
         }
         let ready = inner.take_ready();
-        let next = inner.fall_asleep(context.waker(), may_end);
+        let next = inner.fall_asleep(context.waker(), kept_by);
         drop(inner);
         ready.into_iter().for_each(Waker::wake);
         let NextStep::Sleep(deadline) = next else { return next };
@@ -494,7 +498,7 @@ impl<A: Application> Drop for Session<A> {
         }
         let waiting = self.cell.force_end();
         drop((waiting.requests, waiting.upgrades));
-        // Whatever of the application's own runs here and panics: the session is counted, and forgotten.
+        // Whichever code of the application panics here, the session is counted and forgotten.
         for sink in waiting.acks {
             let _ = catch_unwind(AssertUnwindSafe(|| sink(AckOutcome::Disconnected)));
         }
@@ -560,7 +564,7 @@ impl SessionWebSocket {
     }
 }
 
-/// Ends a session that is left at the end of a drain, with whatever its handlers wait for.
+/// Ends a session that is left at the end of a drain, together with its handlers.
 pub(crate) fn abort(cell: &SessionHandle, reason: CloseReason) {
     cell.with_inner(|inner| {
         inner.machine.abort(reason);

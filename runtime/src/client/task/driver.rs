@@ -7,7 +7,7 @@ use crate::base::alarm::Alarm;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
-use crate::base::turn::{NextStep, Turn};
+use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::client::error::ConnectError;
 use crate::client::handlers::{Job, Namespace};
 use crate::client::net::cookies;
@@ -39,7 +39,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How often a pass may go round, however little time that takes.
+/// The most rounds of one pass, however little time they take.
 const ROUNDS_PER_PASS: usize = 8;
 /// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
@@ -77,12 +77,13 @@ pub(crate) struct Driver {
     pub(super) asking: Option<BoxFuture<Result<Attempt, ConnectError>>>,
     /// The application is asked for auth.
     pub(super) auths: Vec<(SocketKey, AskedAuth)>,
-    /// What the network, or the application, said last: the core knows only that it failed.
+    /// The last error of the network. The core knows only that something failed.
     pub(super) last_error: Option<Arc<io::Error>>,
+    /// The last error of the application's hook that is asked where to dial.
     pub(super) asked_in_vain: Option<ConnectError>,
-    /// How many ends of sessions were told.
+    /// The number of ends of sessions that were told.
     pub(super) ends: u64,
-    /// Why there is no session, for those who await one and are not told yet.
+    /// The reason why there is no session, for those who await one and are not told yet.
     pub(super) failure: Option<ConnectError>,
     alarm: Alarm,
     pub(super) now: time::Instant,
@@ -127,7 +128,7 @@ impl Driver {
         let mut at = 0;
         while let Some((id, exchange)) = self.exchanges.get_mut(at) {
             let id = *id;
-            // It may be the application that dials.
+            // Dialling may run code of the application, which may panic.
             let polled = catch_unwind(AssertUnwindSafe(|| match exchange {
                 Exchange::Request(future) => future.as_mut().poll(context).map(ExchangeOutcome::Request),
                 Exchange::WebSocket(future) => future.as_mut().poll(context).map(ExchangeOutcome::WebSocket),
@@ -144,7 +145,7 @@ impl Driver {
             progress = true;
             self.exchanged(id, done);
         }
-        // The other side may have ended those that wait: they must not be used, nor kept.
+        // Connections that their server has ended must not be used, nor kept.
         self.kept.retain_mut(|(_, _, kept)| !kept.poll_ended(context));
         progress
     }
@@ -165,7 +166,7 @@ impl Driver {
             ExchangeOutcome::WebSocket(Ok(Handshake::Opened { stream, ahead, headers })) => {
                 self.take_cookies(&headers, target.as_ref());
                 let max_message = self.shared.settings.max_message;
-                // There is one, and for the moment of an upgrade none: no room for four.
+                // Mostly there is one WebSocket: a vector's first growth would make room for four.
                 self.websockets.reserve_exact(1);
                 self.websockets.push((id, Wire::new(Role::Client, stream, ahead, max_message)));
                 return self.shared.cell.lock().machine.handle_websocket_opened(now, id);
@@ -181,7 +182,7 @@ impl Driver {
         self.shared.cell.lock().machine.handle_request_failed(now, id, failure.peer);
     }
 
-    /// What a response sets counts if it comes from the server that is dialled now.
+    /// Takes the cookies of a response, if it comes from the server that is dialled now.
     fn take_cookies(&mut self, headers: &HeaderMap, from: Option<&Target>) {
         let current = self.route.as_ref().map(|route| &route.target);
         if let (true, Some(target)) = (self.shared.settings.cookies && from == current, from) {
@@ -189,7 +190,7 @@ impl Driver {
         }
     }
 
-    /// What the application was asked.
+    /// Takes the application's answers to what it was asked.
     pub(super) fn poll_asked(&mut self, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         if let Some(asking) = &mut self.asking {
@@ -228,7 +229,7 @@ impl Driver {
                     self.shared.cell.lock().machine.authenticate(now, key, auth);
                 }
                 Err(error) => {
-                    // One that was asked for a connection that is lost by now says nothing about the next.
+                    // An answer that was asked for a connection which is lost by now does not count for the next.
                     let (connection, asked) = {
                         let mut inner = self.shared.cell.lock();
                         (inner.machine.connection(key), inner.machine.auth_failed(now, key))
@@ -247,14 +248,14 @@ impl Driver {
         let now = self.now;
         let attempt = attempt.and_then(|attempt| self.judge(attempt).map_err(ConnectError::from));
         if self.cell().lock().machine.engine().is_some() {
-            // It was asked for a try that is over.
+            // The answer is for a try that is over.
             return;
         }
         match attempt {
             Ok((url, headers, query)) => {
                 let route = self.route_to(&url, headers);
                 if self.route.as_ref().is_some_and(|before| before.target != route.target) {
-                    // They are the other server's.
+                    // The cookies are those of the other server.
                     self.cookies = Cookies::default();
                 }
                 self.route = Some(route);
@@ -268,7 +269,7 @@ impl Driver {
         }
     }
 
-    /// What the application said, if it can be dialled: as the options are judged before the first try.
+    /// Judges the application's address, as the options are judged before the first try.
     fn judge(&self, attempt: Attempt) -> Result<(ServerAddr, HeaderMap, Parameters), ClientBuildError> {
         let url = ServerAddr::parse(&attempt.url)?;
         if let Some(name) = own_header(&attempt.headers) {
@@ -417,8 +418,8 @@ impl Driver {
         }
     }
 
-    /// A connection to that server that waits for a request. Those that wait for long the server may be closing just
-    /// now: what is sent on them may be lost, and must not be sent twice.
+    /// A connection to that server that waits for a request. One that has waited for long may be closed by the server at
+    /// this moment: a request on it may be lost, and must not be sent twice.
     fn kept(&mut self, target: &Target) -> Option<Kept> {
         let fresh = |since: time::Instant| self.now < since + KEEP_IDLE;
         self.kept.retain(|(since, _, _)| fresh(*since));
@@ -450,9 +451,13 @@ impl Driver {
 
     /// Sleeps until something wakes it, if there is nothing to do.
     fn fall_asleep(&mut self, context: &mut Context<'_>) -> NextStep {
-        let is_busy = !self.jobs.is_empty();
-        let may_end = !is_busy && self.websockets.is_empty() && self.exchanges.is_empty();
-        let next = self.cell().fall_asleep(context.waker(), may_end, is_busy);
+        let is_connected = !self.websockets.is_empty() || !self.exchanges.is_empty();
+        let kept_by = match (self.jobs.is_empty(), is_connected) {
+            (false, _) => KeptBy::Handlers,
+            (true, true) => KeptBy::Connections,
+            (true, false) => KeptBy::Nothing,
+        };
+        let next = self.cell().fall_asleep(context.waker(), kept_by);
         let NextStep::Sleep(deadline) = next else { return next };
         let lingering = self.websockets.iter().filter_map(|(_, wire)| wire.lingers_until());
         let deadline = lingering.chain(deadline).min();
@@ -540,7 +545,7 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // With the runtime, or because all is over: whoever waits for anything is told.
+        // With the runtime, or because all is over: everybody who waits is told.
         for job in self.jobs.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
         }

@@ -1,10 +1,10 @@
-//! What a client's task shares with everybody else: its machine behind a lock, and its bell.
+//! The handle of a client: its machine behind a lock, and the bell of its task.
 //!
 //! As on the server, nobody holds the lock while user code runs, and the task is rung only if there is something new
 //! for it to do.
 
 use crate::base::clock::Clock;
-use crate::base::turn::NextStep;
+use crate::base::turn::{KeptBy, NextStep};
 use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::client::error::ConnectError;
 use crate::session::handle::AckSink;
@@ -17,20 +17,28 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// Who connects: a socket, or with `None` the session of plain Engine.IO.
+/// A thing that connects: a socket, or with `None` the session of plain Engine.IO.
 pub(crate) type Key = Option<SocketKey>;
 
-/// Who waits until somebody is connected.
+/// The patience of one who waits for a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It has asked for the next try, whose failure is its answer.
+    NextTry,
+    /// It waits through any number of tries that others have asked for.
+    AnyTry,
+}
+
+/// One who waits until a socket, or the session, is connected.
 pub(crate) struct Waiter {
     pub(crate) who: Key,
-    /// Whether a failure to reach the server is not the end of it.
-    pub(crate) patient: bool,
-    /// What was over before it began to wait, told or not.
+    pub(crate) patience: Patience,
+    /// The ends that came before it began to wait, told or not.
     pub(crate) before: Before,
     pub(crate) sender: oneshot::Sender<Result<(), ConnectError>>,
 }
 
-/// What is over at some moment: what is told later, but was before that, is no answer to what is asked then.
+/// The ends that came before some moment. They may be told later, but do not answer what is asked at that moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
     /// How many sessions were lost or could not be opened.
@@ -57,16 +65,16 @@ pub(crate) struct ClientInner {
     armed: time::Instant,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
-    /// Those who are wanted only as long as somebody awaits it: nobody has told them to start, and they were not
-    /// connected yet. With how many connections of theirs had ended before.
+    /// Those that connect only as long as somebody awaits it: nobody has called `start`, and they were not connected
+    /// yet. Each with the number of its connections that had ended before.
     tentative: BTreeMap<Key, u64>,
-    /// Why those could not connect that are not tried any more.
+    /// The reasons why those that are not tried any more could not connect.
     failures: BTreeMap<Key, ConnectError>,
-    /// Those who wait for room in the send buffer, with who is to send.
+    /// The tasks that wait for room in the send buffer, each with its sender.
     ready: Wakers<Key>,
-    /// Those who wait for the final end.
+    /// The tasks that wait for the final end.
     finals: Wakers<FinalEnd>,
-    /// No request is on its way, and no WebSocket is open: so says the task.
+    /// No request is on its way, and no WebSocket is open, as the task has told.
     pub(crate) quiet: bool,
 }
 
@@ -127,14 +135,13 @@ impl ClientHandle {
         inner.acks.len() > 1 && inner.machine.has_transmit()
     }
 
-    /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive; `busy`
-    /// says whether handlers are at work.
-    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool, busy: bool) -> NextStep {
+    /// The task knows of nothing to do: it may sleep until `waker` is called.
+    pub(crate) fn fall_asleep(&self, waker: &Waker, kept_by: KeptBy) -> NextStep {
         let mut inner = self.lock();
         if inner.machine.has_output() {
             return NextStep::GoOn;
         }
-        if may_end && inner.abandoned && inner.machine.is_finished() {
+        if kept_by == KeptBy::Nothing && inner.abandoned && inner.machine.is_finished() {
             return NextStep::End;
         }
         let deadline = inner.machine.poll_timeout();
@@ -144,7 +151,7 @@ impl ClientHandle {
             none => *none = Some(waker.clone()),
         }
         inner.awake = false;
-        inner.busy = busy;
+        inner.busy = kept_by == KeptBy::Handlers;
         // Whatever was to be told is told by now.
         let finals = inner.take_finals();
         let failed = inner.take_vain();
@@ -178,7 +185,7 @@ pub(crate) enum FinalEnd {
 }
 
 impl ClientInner {
-    /// Those who wait for room in the send buffer, if there is room now, or never will be.
+    /// Takes out the tasks that wait for room in the send buffer, if there is room now, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
         if self.ready.is_empty() {
             return Vec::new();
@@ -243,15 +250,22 @@ impl ClientInner {
         }
     }
 
-    /// Connects from now on, whatever became of it before. `awaited` says that the caller wants no more than the next
-    /// try: what goes on already goes on.
-    pub(crate) fn connect(&mut self, now: time::Instant, who: Key, awaited: bool) {
-        self.failures.remove(&who);
-        if !awaited {
-            self.tentative.remove(&who);
-        } else if !self.is_expected(who) {
+    /// Connects from now on, whatever became of it before.
+    pub(crate) fn connect(&mut self, now: time::Instant, who: Key) {
+        self.tentative.remove(&who);
+        self.want(now, who);
+    }
+
+    /// Connects by the next try. Tries that are under way, or were asked for, go on after that.
+    pub(crate) fn try_to_connect(&mut self, now: time::Instant, who: Key) {
+        if !self.is_expected(who) {
             self.tentative.insert(who, self.before(who).connections);
         }
+        self.want(now, who);
+    }
+
+    fn want(&mut self, now: time::Instant, who: Key) {
+        self.failures.remove(&who);
         match who {
             Some(socket) => self.machine.connect(now, socket),
             None => self.machine.open(now),
@@ -265,18 +279,20 @@ impl ClientInner {
         }
     }
 
-    /// Takes out those who await a try that has failed, the session's end number `ends`. Whoever gets an error does
-    /// not expect it to connect later, so it is wanted no more, unless others want it.
+    /// Takes out those who await a try that has failed, the session's end number `ends`. One that gets an error does not
+    /// expect a connection later, so none is tried for it, unless others want it.
     pub(crate) fn take_disappointed(&mut self, now: time::Instant, ends: u64) -> Vec<Waiter> {
-        let told = |waiter: &Waiter| !waiter.patient && waiter.before.ends < ends;
+        let told = |waiter: &Waiter| waiter.patience == Patience::NextTry && waiter.before.ends < ends;
         let (told, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiters)
             .into_iter()
-            // Of the others, what is told to their sockets says why.
+            // Of the others, the events of their sockets say why.
             .partition(|waiter| told(waiter) && self.is_wanted(waiter.who));
         self.waiters = left;
         for who in told.iter().map(|waiter| waiter.who) {
-            let awaits =
-                |waiter: &Waiter| waiter.who == who && !waiter.patient && !waiter.sender.is_canceled();
+            let awaits = |waiter: &Waiter| {
+                let is_for = waiter.who == who && waiter.patience == Patience::NextTry;
+                is_for && !waiter.sender.is_canceled()
+            };
             if self.tentative.contains_key(&who) && !self.waiters.iter().any(awaits) {
                 self.tentative.remove(&who);
                 self.disconnect(now, who);
@@ -285,7 +301,7 @@ impl ClientInner {
         told
     }
 
-    /// What is over by now, for that one.
+    /// The ends that have come for that one.
     pub(crate) fn before(&self, who: Key) -> Before {
         let ends = self.machine.ends();
         Before { ends, connections: who.map_or(ends, |socket| self.machine.connection(socket)) }
