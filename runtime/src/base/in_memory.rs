@@ -185,7 +185,12 @@ struct Pipe {
     to_near: Vec<u8>,
     to_far: Vec<u8>,
     flood: Option<Flood>,
+    /// Nothing comes any more.
+    is_at_end: bool,
+    /// Nothing is taken any more.
+    is_full: bool,
     reader: Option<Waker>,
+    writer: Option<Waker>,
     near_is_dropped: bool,
 }
 
@@ -222,6 +227,31 @@ impl FarEnd {
         self.send(&[]);
     }
 
+    /// The flood is over.
+    pub(crate) fn stop_flood(&self) {
+        self.pipe().flood = None;
+    }
+
+    /// Nothing comes any more.
+    pub(crate) fn end(&self) {
+        self.pipe().is_at_end = true;
+        self.send(&[]);
+    }
+
+    /// Takes nothing until [`read_on`](Self::read_on).
+    pub(crate) fn stop_reading(&self) {
+        self.pipe().is_full = true;
+    }
+
+    /// Takes everything again.
+    pub(crate) fn read_on(&self) {
+        let mut pipe = self.pipe();
+        pipe.is_full = false;
+        let writer = pipe.writer.take();
+        drop(pipe);
+        writer.into_iter().for_each(Waker::wake);
+    }
+
     /// What was written since the last call.
     pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.pipe().to_far)
@@ -247,6 +277,9 @@ impl Read for NearEnd {
     ) -> Poll<io::Result<()>> {
         let mut pipe = self.0.lock().unwrap();
         if pipe.to_near.is_empty() {
+            if pipe.is_at_end {
+                return Poll::Ready(Ok(()));
+            }
             let Some(flood) = &pipe.flood else {
                 pipe.reader = Some(context.waker().clone());
                 return Poll::Pending;
@@ -265,8 +298,13 @@ impl Read for NearEnd {
 }
 
 impl Write for NearEnd {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().unwrap().to_far.extend_from_slice(data);
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = self.0.lock().unwrap();
+        if pipe.is_full {
+            pipe.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        pipe.to_far.extend_from_slice(data);
         Poll::Ready(Ok(data.len()))
     }
 

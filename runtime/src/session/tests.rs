@@ -6,11 +6,14 @@ use crate::base::in_memory::{self, FarEnd, InMemory, Task};
 use crate::session::handle::{ConnectionPlace, SessionHandle};
 use crate::session::stats::Counters;
 use crate::session::task::{Application, Job, Session};
-use crate::websocket::{Incoming, Reader, Role, write_ping, write_text};
+use crate::websocket::{Incoming, Reader, Role, write_close, write_ping, write_text};
 use bytes::Bytes;
 use futures_channel::oneshot;
+use proptest::prelude::*;
+use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use sansocket_protocol::engine::{EngineServerConfig, RequestHead, RequestId};
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::SocketKey;
 use std::any::Any;
@@ -63,7 +66,8 @@ impl Story {
         let clock = Clock::new(Arc::new(runtime.clone()));
         let config = EngineServerConfig::default()
             .ping_interval(Duration::from_millis(300))
-            .ping_timeout(Duration::from_millis(200));
+            .ping_timeout(Duration::from_millis(200))
+            .close_timeout(Duration::from_secs(1));
         let machine = Connection::new(clock.now(), Arc::new(config), "an id".into(), None);
         let cell = SessionHandle::new(machine, clock);
         let handled = Arc::default();
@@ -145,6 +149,13 @@ fn text(content: &str) -> Vec<u8> {
     out
 }
 
+/// An empty WebSocket ping, as a client sends it.
+fn ping() -> Vec<u8> {
+    let mut out = Vec::new();
+    write_ping(&mut out, Some([1, 2, 3, 4]), b"");
+    out
+}
+
 /// What the server has sent since the last call; the close frame is `close`.
 fn texts(far: &FarEnd) -> Vec<String> {
     let mut seen = Vec::new();
@@ -186,9 +197,7 @@ fn many_short_handlers_run_in_one_turn() {
 #[test]
 fn reading_what_asks_for_nothing_ends_the_turn_too() {
     let (mut story, far) = Story::on_websocket(Duration::ZERO);
-    let mut ping = Vec::new();
-    write_ping(&mut ping, Some([1, 2, 3, 4]), b"");
-    far.flood(ping, MILLISECOND / 4, &story.runtime);
+    far.flood(ping(), MILLISECOND / 4, &story.runtime);
     let before = story.elapsed();
     assert!(story.task.turn());
     assert!(story.elapsed() - before <= MILLISECOND * 2, "{:?}", story.elapsed() - before);
@@ -213,11 +222,7 @@ fn a_client_that_is_always_readable_gets_its_heartbeats() {
 
 #[test]
 fn a_flood_without_a_pong_is_closed_in_time() {
-    for piece in [text("4hello"), text("4"), {
-        let mut ping = Vec::new();
-        write_ping(&mut ping, Some([1, 2, 3, 4]), b"");
-        ping
-    }] {
+    for piece in [text("4hello"), text("4"), ping()] {
         let (mut story, far) = Story::on_websocket(Duration::ZERO);
         far.flood(piece, MILLISECOND / 10, &story.runtime);
         let mut seen = Vec::new();
@@ -281,4 +286,100 @@ fn a_candidate_keeps_its_place_until_the_session_uses_it() {
     // The one that was refused gives its place back at its end.
     story.run_for(LINGER + MILLISECOND, || ());
     assert_eq!(Arc::strong_count(&place), 1);
+}
+
+#[test]
+fn requests_that_were_answered_are_forgotten() {
+    let mut story = Story::on_polling();
+    let waiting = |story: &Story| story.cell.lock().requests.len();
+    assert_eq!(waiting(&story), 1, "the poll that waits");
+    story.cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+    story.task.settle();
+    assert_eq!(waiting(&story), 0);
+}
+
+/// Something that happens to a session.
+#[derive(Clone, Debug)]
+enum Incident {
+    Arrives(Vec<u8>),
+    Floods(Vec<u8>),
+    StopsFlooding,
+    StopsReading,
+    ReadsOn,
+    Ends,
+    TimePasses(u64),
+    IsSent(usize),
+    IsClosed,
+}
+
+fn incident() -> impl Strategy<Value = Incident> {
+    let mut close = Vec::new();
+    write_close(&mut close, Some([1, 2, 3, 4]), Some(1000), "");
+    let bytes = prop::sample::select(vec![
+        text("4hello"),
+        text("4hello").repeat(30),
+        text("3"),
+        text("1"),
+        text("nonsense"),
+        ping(),
+        ping().repeat(100),
+        close,
+        // Half a frame, and a broken one.
+        text("4hello")[..5].to_vec(),
+        vec![0xff; 10],
+    ]);
+    prop_oneof![
+        6 => bytes.clone().prop_map(Incident::Arrives),
+        2 => bytes.prop_map(Incident::Floods),
+        1 => Just(Incident::StopsFlooding),
+        1 => Just(Incident::StopsReading),
+        2 => Just(Incident::ReadsOn),
+        1 => Just(Incident::Ends),
+        3 => (1..600u64).prop_map(Incident::TimePasses),
+        2 => (1..100_000usize).prop_map(Incident::IsSent),
+        1 => Just(Incident::IsClosed),
+    ]
+}
+
+#[test]
+fn whatever_happens_turns_are_short_and_a_session_that_is_closed_ends() {
+    const TAKES: Duration = Duration::from_micros(50);
+    let incidents = prop::collection::vec(incident(), 1..20);
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::with_cases(32), random);
+    let told = runner.run(&incidents, |incidents| {
+        let (mut story, far) = Story::on_websocket(TAKES);
+        for incident in incidents {
+            match incident {
+                Incident::Arrives(bytes) => far.send(&bytes),
+                Incident::Floods(bytes) => far.flood(bytes, MILLISECOND / 2, &story.runtime),
+                Incident::StopsFlooding => far.stop_flood(),
+                Incident::StopsReading => far.stop_reading(),
+                Incident::ReadsOn => far.read_on(),
+                Incident::Ends => far.end(),
+                Incident::TimePasses(time) => story.runtime.advance(MILLISECOND * time as u32),
+                Incident::IsSent(bytes) => {
+                    let frame = Frame::binary_message(vec![0; bytes].into());
+                    // It may be closed, or full.
+                    let _ = story.cell.with(|machine| machine.send(frame));
+                }
+                Incident::IsClosed => story.cell.with(|machine| machine.close(CloseReason::ForcedClose)),
+            }
+            for _ in 0..100 {
+                let before = story.elapsed();
+                if !story.task.turn() {
+                    break;
+                }
+                let took = story.elapsed() - before;
+                prop_assert!(took <= MILLISECOND * 2, "a turn took {:?}", took);
+            }
+        }
+        story.cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+        // Its own time to write all that is left, and then the client's to close.
+        story.run_for(Duration::from_secs(1) + LINGER + MILLISECOND * 5, || ());
+        prop_assert!(story.task.is_over(), "it goes on after {:?}", story.elapsed());
+        prop_assert!(far.is_closed());
+        Ok(())
+    });
+    told.unwrap();
 }
