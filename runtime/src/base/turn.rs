@@ -1,4 +1,4 @@
-//! A task's turn on its thread, and what follows it.
+//! The turn of a task on its thread, and the step that follows it.
 
 use crate::base::clock::Clock;
 use sansocket_protocol::time::Instant;

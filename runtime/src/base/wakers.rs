@@ -1,11 +1,11 @@
-//! Tasks that wait for something, and leave nothing behind when they stop waiting: a waker keeps its task's memory.
+//! Waiting tasks, which leave nothing behind when they stop waiting: a waker would keep their memory.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// The wakers of those who wait, by number, each with what it has said about itself.
+/// A table of wakers by number, each with a word about who waits.
 #[derive(Debug)]
 pub(crate) struct Wakers<W = ()> {
     waiting: BTreeMap<u64, (W, Waker)>,
@@ -54,14 +54,14 @@ impl<W> Wakers<W> {
 
 /// Something that tasks wait for, behind a lock.
 pub(crate) trait Awaited {
-    /// What one who waits says about itself.
+    /// A word about who waits.
     type Who: Copy + Unpin;
 
-    /// Looks, under the lock, whether one need wait no more, and hands out those who wait.
+    /// Calls `then` under the lock: with whether `who` need not wait, and with the table of those who do.
     fn look<T>(&self, who: Self::Who, then: impl FnOnce(bool, &mut Wakers<Self::Who>) -> T) -> T;
 }
 
-/// A future that is ready once what it waits for is there. Dropped, it leaves nothing behind.
+/// A future that waits for something. Dropped, it leaves nothing behind.
 pub(crate) struct Wait<A: Awaited> {
     awaited: A,
     who: A::Who,

@@ -92,16 +92,16 @@ impl Work {
 pub(super) struct SessionWebSocket {
     pub(super) id: RequestId,
     pub(super) wire: Wire,
-    /// The machine did not want more at the last look.
+    /// The machine wanted no more of it at the last look.
     is_paused: bool,
-    /// Held by one that the session does not use.
+    /// Held as long as the session does not use this WebSocket.
     place: Option<ConnectionPlace>,
 }
 
-/// Is called when a session is over.
+/// A function to call at the end of a session.
 pub(crate) type OnEnd = Box<dyn FnOnce() + Send>;
 
-/// Makes the task of a session, once that has a handle.
+/// A function that makes the task of a session, once the session has a handle.
 pub(crate) type MakeTask = Box<dyn FnOnce(Arc<SessionHandle>, Arc<Counters>, OnEnd) -> BoxFuture<()> + Send>;
 
 /// The task of a session.
