@@ -206,6 +206,30 @@ async fn a_websocket_takes_the_place_of_a_connection_only_until_it_is_one() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_no_session_uses_counts_as_a_connection() {
+    let io = crate::server().max_connections(2).build().expect("a server");
+    let addr = serve(&io).await;
+    // The first place is that of a connection which opens a session, and stays.
+    let mut poller = silent(addr).await;
+    let open = format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n");
+    poller.write_all(open.as_bytes()).await.expect("it is taken");
+    let opened = soon(Response::read(&mut poller)).await.expect("a response");
+    let sid = opened.body.split('"').nth(3).expect("a session");
+    // The second one is that of the WebSocket which the session could move to.
+    let target = format!("/socket.io/?EIO=4&transport=websocket&sid={sid}");
+    let mut candidate = Client::upgraded(silent(addr).await, &target, "").await;
+    candidate.raw("2probe").await.expect("it is taken");
+    assert_eq!(candidate.packet().await, "3probe");
+    for _ in 0..3 {
+        assert_eq!(get(addr, OPEN).await.status, 503);
+    }
+    // It moves.
+    candidate.raw("5").await.expect("it is taken");
+    candidate.join("/", "").await;
+    until_let_in(addr).await;
+}
+
+#[tokio::test]
 async fn an_address_with_too_many_connections_gets_429() {
     let io = crate::server().max_connections_per_address(2).build().expect("a server");
     let addr = serve(&io).await;

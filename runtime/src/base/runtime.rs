@@ -1,4 +1,4 @@
-//! What an async runtime must give: a clock, timers, tasks, and its sockets back after an HTTP upgrade.
+//! The interface of an async runtime: a clock, timers, tasks, and the sockets of HTTP upgrades.
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// The longest that anything is waited for, which is as good as for ever: adding more to the time could overflow.
+/// The longest wait, which is as good as for ever: adding more to the time could overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// A future on the heap that may be sent to another thread.
@@ -24,16 +24,15 @@ pub trait Timer: Send {
     /// Arms it, or moves it.
     fn reset(&mut self, deadline: Instant);
 
-    /// Ready once the deadline is over, and again at each call until it is reset.
+    /// Ready once the deadline is over, and then at each call until the timer is reset.
     fn poll_elapsed(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }
 
-/// An async runtime, as sansocket needs it.
+/// An async runtime.
 ///
-/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface carries it as a
-/// parameter. None of its methods is called per message.
+/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface has it as a parameter. None of its methods is called per message.
 pub trait Runtime: Send + Sync + 'static {
-    /// The present time. A runtime whose tests stop the clock answers with that clock.
+    /// The present time. If tests can stop the runtime's clock, it is the time of that clock.
     fn now(&self) -> Instant;
 
     /// A timer armed for `deadline`.
@@ -42,12 +41,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs a task to its end.
     fn spawn(&self, task: BoxFuture<()>);
 
-    /// Takes the stream out of hyper's hands after an upgrade, with the bytes that hyper had read beyond the
-    /// request. The raw socket, where it can be had, saves a layer and its buffers.
+    /// The stream of an upgraded connection, with the bytes that hyper had read beyond the request. The raw socket,
+    /// where it can be had, saves a layer and its buffers.
     fn stream(&self, upgraded: Upgraded) -> (Box<dyn Stream>, Bytes);
 }
 
-/// Runs a future for at most that long. Its timer exists only once the future has to wait.
+/// Runs a future for at most that long. There is no timer until the future has to wait.
 pub(crate) async fn timeout<T>(
     runtime: &Arc<dyn Runtime>,
     limit: Duration,

@@ -6,7 +6,7 @@ macro_rules! debug {
     ($($message:tt)*) => { tracing::debug!($($message)*) };
 }
 
-// Nothing is said, but what would be is still seen by the compiler: what only serves a message is not unused.
+// Nothing is logged, but the compiler sees the values, so that a variable which only a message uses is not unused.
 #[cfg(not(feature = "tracing"))]
 macro_rules! debug {
     ($($message:tt)*) => { if false { $crate::base::trace::see!($($message)*); } };
@@ -26,7 +26,7 @@ macro_rules! see {
     }};
 }
 
-/// Whether somebody hears what is said.
+/// Whether debug messages are recorded.
 #[cfg(feature = "tracing")]
 pub(crate) fn is_heard() -> bool {
     tracing::enabled!(tracing::Level::DEBUG)

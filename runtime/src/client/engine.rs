@@ -7,7 +7,7 @@ use crate::base::error::HandlerError;
 use crate::base::runtime;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
-use crate::client::task::handle::Key;
+use crate::client::task::handle::{Key, Patience};
 use crate::client::task::shared::{Alive, Shared};
 use crate::engine::server::{EngineHandlers, Message};
 use crate::handler::job::Work;
@@ -123,7 +123,7 @@ impl EngineClientSocket {
     /// # Errors
     /// [`ConnectError`]: mostly [`ConnectError::Session`], which says what the server or the network did.
     pub async fn connect(&self) -> Result<(), ConnectError> {
-        let connected = self.shared.wait(SESSION, false, true);
+        let connected = self.shared.wait(SESSION, Patience::NextTry);
         self.shared.start();
         connected.await
     }
@@ -141,7 +141,7 @@ impl EngineClientSocket {
     /// [`ConnectError`] if it gives up, or was closed; at once [`ConnectError::Disconnected`] if nobody has told it to
     /// connect.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        self.shared.wait(SESSION, true, false).await
+        self.shared.wait(SESSION, Patience::AnyTry).await
     }
 
     /// Sends a message. It never waits.

@@ -3,6 +3,7 @@
 use super::engine::{EngineClientSocket, Session};
 use super::error::{ClientBuildError, ConnectError};
 use super::socket::ClientSocket;
+use crate::base::clock::Clock;
 use crate::base::error::{BoxError, HandlerError};
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
@@ -13,7 +14,6 @@ use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Alive, Attempt, ErrorHook, Settings, Shared, StateHook};
 use crate::engine::server::EngineHandlers;
-use crate::session::handle::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Manager, ReconnectConfig};
 use sansocket_protocol::{engine, socket};

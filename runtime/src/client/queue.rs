@@ -105,7 +105,7 @@ impl<T> Taking<T> {
             let mut inner = cell.lock();
             let is_over = inner.is_over();
             if !is_over {
-                before = inner.wait_for_final(&mut self.number, false, context.waker());
+                before = inner.wait_for_final(&mut self.number, context.waker());
             }
             is_over
         };

@@ -6,6 +6,7 @@ use super::namespace::ClientNamespace;
 use super::table::ClientTable;
 use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
+use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
 use crate::handler::outgoing::Watched;
 use crate::handler::table::Listener;
@@ -170,7 +171,7 @@ impl ClientSocket {
     /// # Errors
     /// [`ConnectError`], which tells a refusal from a failure to reach the server.
     pub async fn connect(&self) -> Result<(), ConnectError> {
-        let connected = self.wait(false, true);
+        let connected = self.wait(Patience::NextTry);
         self.shared.start();
         connected.await
     }
@@ -190,17 +191,16 @@ impl ClientSocket {
     /// [`ConnectError`] if the namespace is, or was, refused or disconnected, or the client gives up; at once
     /// [`ConnectError::Disconnected`] if it was never told to connect.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        self.wait(true, false).await
+        self.wait(Patience::AnyTry).await
     }
 
     fn wait(
         &self,
-        patient: bool,
-        connect: bool,
+        patience: Patience,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
         // `None` would be plain Engine.IO.
         let key = self.namespace.key.ok_or(ConnectError::Namespace);
-        let waiting = key.map(|key| self.shared.wait(Some(key), patient, connect));
+        let waiting = key.map(|key| self.shared.wait(Some(key), patience));
         async move { waiting?.await }
     }
 

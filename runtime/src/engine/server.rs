@@ -2,14 +2,14 @@
 
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::trace::debug;
-use crate::handler::job::Work;
+use crate::handler::job::Job;
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::{Gate, MakeApplication};
 use crate::http::handshake::Handshake;
 use crate::server::options::{BuildError, Options, random};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::Stats;
-use crate::session::task::{Application, Job};
+use crate::session::task::{Application, Session};
 use bytes::Bytes;
 use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
@@ -168,7 +168,7 @@ impl EngineServer {
         runtime: Arc<dyn Runtime>,
     ) -> Result<Self, BuildError> {
         let application: MakeApplication = Box::new(move |handshake| {
-            Some(Box::new(Messages {
+            Some(Session::make_task(Messages {
                 handlers: handlers.clone(),
                 handshake: handshake.clone(),
                 opened: false,
@@ -268,17 +268,19 @@ impl Messages {
     }
 }
 
-fn job(future: BoxFuture<()>) -> Job {
-    Job { socket: None, work: Work::General(future) }
+fn job(future: BoxFuture<()>) -> Job<BoxFuture<()>> {
+    Job { socket: None, work: future }
 }
 
 impl Application for Messages {
-    fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job> {
+    type Work = BoxFuture<()>;
+
+    fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
         self.opened = true;
         self.handlers.opened(|| self.socket(cell)).map(job)
     }
 
-    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job> {
+    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
         match event {
             ServerEvent::Message(message) => self.handlers.message(|| self.socket(cell), message).map(job),
             ServerEvent::Closed(closed) => {

@@ -1,4 +1,4 @@
-//! How many TCP connections a listener serves: those that are no WebSocket of a session, which `max_sessions` bounds.
+//! How many TCP connections a listener serves: all but the WebSockets that sessions use, which `max_sessions` bounds.
 
 use crate::base::runtime;
 use crate::base::runtime::{Runtime, Stream};

@@ -3,7 +3,7 @@
 use crate::base::runtime;
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::base::trace::debug;
-use crate::http::connections::Connections;
+use crate::http::connections::{Connections, Place};
 use crate::http::gate::Gate;
 use crate::http::handshake::ConnInfo;
 use crate::http::timer::HttpTimer;
@@ -103,11 +103,29 @@ pub async fn serve_connection<IO>(
 ) where
     IO: Stream + 'static,
 {
+    serve_admitted(io, endpoints, fallback, peer, None).await;
+}
+
+/// As [`serve_connection`], for a connection that has a place among those of its listener. A request for a WebSocket
+/// carries it along: the connection goes on to be one until a session uses it.
+pub(crate) async fn serve_admitted<IO>(
+    io: IO,
+    endpoints: Arc<[Endpoint]>,
+    fallback: Option<Fallback>,
+    peer: ConnInfo,
+    place: Option<Arc<Place>>,
+) where
+    IO: Stream + 'static,
+{
     let Some(first) = endpoints.first().cloned() else { return };
     let head_seen = Arc::new(AtomicBool::new(false));
     let seen = head_seen.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         seen.store(true, Ordering::Release);
+        if let (Some(place), Some(_)) = (&place, request.extensions().get::<hyper::upgrade::OnUpgrade>()) {
+            let place = place.clone();
+            request.extensions_mut().insert(place);
+        }
         let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
         let fallback = fallback.clone();
         async move {

@@ -1,20 +1,21 @@
 //! HTTP for sessions: each request is handed to the session it belongs to, and gets the answer that this gives.
 
+use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::signal::Signal;
 use crate::base::trace::debug;
-use crate::http::connections::Connections;
+use crate::http::connections::{Connections, Place};
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
 use crate::http::refused::RefusedRequest;
 use crate::http::served::Served;
 use crate::http::types::{HeaderView, ResponseBody, head, response, target};
 use crate::server::socket::INTERNAL_ERROR;
-use crate::session::handle::{Answer, Clock, SessionHandle};
+use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
 use crate::session::task;
-use crate::session::task::{Application, Session};
+use crate::session::task::MakeTask;
 use crate::websocket::accept_upgrade;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_channel::oneshot;
@@ -54,8 +55,8 @@ pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send 
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
 /// Hears of requests that were refused.
 pub(crate) type OnRefused = Box<dyn Fn(&RefusedRequest) + Send + Sync>;
-/// Makes the application of a session.
-pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Application>> + Send + Sync>;
+/// Makes the task of a session, with its application.
+pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<MakeTask> + Send + Sync>;
 
 /// What the application has to say about HTTP.
 #[derive(Default)]
@@ -225,7 +226,9 @@ impl Gate {
         if let Some(file) = self.files.respond(&parts) {
             return self.finish(&parts, file);
         }
-        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let stream = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let place = parts.extensions.remove::<Arc<Place>>();
+        let upgrade = stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _) });
         let request = Request::from_parts(parts, ());
         let response = self.respond_to(&request, upgrade, body, peer).await;
         let (parts, ()) = request.into_parts();
@@ -235,7 +238,7 @@ impl Gate {
     async fn respond_to<B>(
         self: &Arc<Self>,
         request: &Request<()>,
-        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        upgrade: Option<Upgrade>,
         body: B,
         peer: ConnInfo,
     ) -> Response<ResponseBody>
@@ -421,7 +424,7 @@ impl Gate {
             None => None,
             Some(make) => Some(self.caught(|| make(&handshake)).ok_or_else(|| internal_error(grant))?),
         };
-        let Some(application) = (self.application)(&handshake) else {
+        let Some(make_task) = (self.application)(&handshake) else {
             return Err(grant.refuse(None));
         };
         // Counted before it can be found, so that a shutdown does not end without it.
@@ -456,8 +459,7 @@ impl Gate {
             drop(host.router().remove(&id));
             host.task_ended();
         };
-        let session = Session::new(cell.clone(), application, self.counters.clone(), Box::new(on_end));
-        self.runtime().spawn(Box::pin(session));
+        self.runtime().spawn(make_task(cell.clone(), self.counters.clone(), Box::new(on_end)));
         Ok(cell)
     }
 
@@ -529,8 +531,7 @@ impl Drop for Pending<'_> {
             let now = self.cell.now();
             let sender = self.cell.with_inner(|inner| {
                 inner.machine.handle_request_aborted(now, self.id);
-                let at = inner.requests.iter().position(|(id, _)| *id == self.id);
-                at.map(|at| inner.requests.swap_remove(at).1)
+                inner.take_request(self.id)
             });
             drop(sender);
         }

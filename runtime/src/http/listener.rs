@@ -5,7 +5,7 @@ use crate::base::runtime::Stream;
 use crate::base::signal::Signal;
 use crate::engine::server::EngineServer;
 use crate::http::connections::tell;
-use crate::http::endpoint::{Endpoint, Fallback, serve_connection};
+use crate::http::endpoint::{Endpoint, Fallback, serve_admitted};
 use crate::http::handshake::ConnInfo;
 use crate::server::server::Server;
 use bytes::Bytes;
@@ -102,7 +102,7 @@ impl Mounted {
             };
             let opening = open(socket);
             let place = match first.connections().admit(peer.ip()) {
-                Ok(place) => place,
+                Ok(place) => Some(Arc::new(place)),
                 Err(too_many) => {
                     // A TLS handshake is too much for an answer.
                     if let Some(place) = first.connections().may_tell().filter(|_| !secure) {
@@ -125,17 +125,15 @@ impl Mounted {
                 runtime.clone().spawn(Box::pin(async move {
                     // Here and not in the accept loop: a slow or failed handshake delays nobody else.
                     if let Some(Ok(io)) = runtime::timeout(&runtime, deadline, opening).await {
-                        serve_connection(io, endpoints, fallback, peer).await;
+                        serve_admitted(io, endpoints, fallback, peer, place).await;
                     }
-                    drop(place);
                 }));
                 continue;
             }
             runtime.spawn(Box::pin(async move {
                 if let Ok(io) = opening.await {
-                    serve_connection(io, endpoints, fallback, peer).await;
+                    serve_admitted(io, endpoints, fallback, peer, place).await;
                 }
-                drop(place);
             }));
         }
     }

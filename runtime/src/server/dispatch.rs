@@ -3,7 +3,9 @@
 use crate::base::error::{HandlerError, Refusal};
 use crate::base::trace::debug;
 use crate::handler::ack::AckTarget;
-use crate::handler::job::{begin_sole, run, run_any, run_each, run_listeners, run_reported};
+use crate::handler::job::{
+    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_listeners, run_reported,
+};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{Context, EventInput, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::http::handshake::Handshake;
@@ -11,7 +13,7 @@ use crate::server::server::ServerInner;
 use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
-use crate::session::task::{Application, Job};
+use crate::session::task::Application;
 use bytes::Bytes;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::ServerEvent;
@@ -137,7 +139,12 @@ impl SocketDispatch {
     }
 }
 
+/// The jobs of a session with sockets.
+type Job = AnyJob<Work<Socket>>;
+
 impl Application for SocketDispatch {
+    type Work = Work<Socket>;
+
     fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job> {
         None
     }

@@ -10,6 +10,7 @@ use crate::http::handshake::Handshake;
 use crate::http::refused::RefusedRequest;
 use crate::server::dispatch::SocketDispatch;
 use crate::server::server::{Parts, Server, ServerInner};
+use crate::session::task::Session;
 use http::HeaderMap;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::{engine, hub, socket};
@@ -257,7 +258,7 @@ impl Options {
         let server = this.clone();
         let application: MakeApplication = Box::new(move |handshake| {
             let server = server.get()?.upgrade()?;
-            Some(Box::new(SocketDispatch::new(server, handshake.clone())))
+            Some(Session::make_task(SocketDispatch::new(server, handshake.clone())))
         });
         let (host, rest) = self.into_host(runtime, true, random.fork(), application)?;
         let host = Arc::new(host);

@@ -1,12 +1,13 @@
-//! What a server has done so far, as numbers.
+//! The counters of a server.
 
+use crate::websocket::wire::Traffic;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, Counts, Limit};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What a server has done since it was built, as plain numbers: for a metrics endpoint, or an alarm.
+/// The counters of a server since it was built, for a metrics endpoint or an alarm.
 ///
 /// Sessions count for themselves and are added up at their end, so counting costs no session anything; instead
 /// [`Server::stats`](crate::Server::stats) visits every session that lives. That takes some milliseconds for a hundred
@@ -31,7 +32,7 @@ pub struct Stats {
     pub opened: u64,
     /// Sessions that ended, by the reason. In the protocol's words: [`CloseReason::as_str`].
     pub closed: BTreeMap<CloseReason, u64>,
-    /// What the limits refused.
+    /// The refusals, by limit.
     pub refused: LimitCounts,
     /// Events that the handlers were given, or messages of a plain Engine.IO server.
     pub events_in: u64,
@@ -91,7 +92,7 @@ pub struct LimitCounts {
     pub concurrent: u64,
 }
 
-/// The sums over the sessions that have ended, and what belongs to no session.
+/// The sums over the sessions that have ended, and the counts that belong to no session.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     ended: Mutex<Stats>,
@@ -103,29 +104,22 @@ pub(crate) struct Counters {
     pub(crate) panics: AtomicU64,
 }
 
-/// Counts one of what seldom happens.
+/// Counts something rare.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What passed through one session, copied out of its cell.
+/// The counters of one session, copied out of its handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passed {
     counts: Counts,
     ended: Option<(CloseReason, Option<Limit>)>,
-    bytes: Bytes,
-}
-
-/// What its WebSockets moved.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bytes {
-    pub(crate) read: u64,
-    pub(crate) written: u64,
+    traffic: Traffic,
 }
 
 impl Passed {
-    pub(crate) fn new(machine: &Connection, bytes: Bytes) -> Self {
-        Self { counts: machine.counts(), ended: machine.ended(), bytes }
+    pub(crate) fn new(machine: &Connection, traffic: Traffic) -> Self {
+        Self { counts: machine.counts(), ended: machine.ended(), traffic }
     }
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
@@ -133,13 +127,13 @@ impl Passed {
         stats.events_out += self.counts.events_out;
         stats.events_paced += self.counts.events_paced;
         stats.refused.pending_acks += self.counts.acks_refused;
-        stats.websocket_bytes_in += self.bytes.read;
-        stats.websocket_bytes_out += self.bytes.written;
+        stats.websocket_bytes_in += self.traffic.read;
+        stats.websocket_bytes_out += self.traffic.written;
     }
 }
 
 impl Counters {
-    /// A session is over.
+    /// Adds the counters of a session that has ended.
     pub(crate) fn session_ended(&self, passed: &Passed) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         passed.add_to(&mut ended);

@@ -5,14 +5,14 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use thiserror::Error;
 use tungstenite::handshake::derive_accept_key;
 
-/// Why a request is no WebSocket handshake. Answer it with [`status`](Self::status).
+/// The reason why a request is not a WebSocket handshake. Answer it with [`status`](Self::status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The method is not GET.
     #[error("a WebSocket handshake must be a GET request")]
     Method,
-    /// `Connection` does not list `upgrade`: often a proxy that was not told to pass it on.
+    /// `Connection` does not list `upgrade`, often because a proxy was not told to pass it on.
     #[error("the Connection header does not ask for an upgrade: is a proxy in between set up for WebSocket?")]
     Connection,
     /// `Upgrade` does not list `websocket`.
@@ -40,10 +40,10 @@ impl HandshakeError {
 
 /// Checks a request to upgrade (4.2.1) and returns the value of `Sec-WebSocket-Accept` for the answer 101.
 ///
-/// Extensions and subprotocols the client offers are left aside: none is agreed on by not naming it.
+/// Extensions and subprotocols that the client offers are not agreed on: the answer does not name them.
 ///
 /// # Errors
-/// What is missing or wrong, in the order of [`HandshakeError`].
+/// The first part that is missing or wrong, in the order of [`HandshakeError`].
 pub fn accept_upgrade(method: &Method, headers: &HeaderMap) -> Result<String, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::Method);
@@ -88,8 +88,8 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     }
 }
 
-/// 16 bytes are 22 digits and two signs of padding. That the last digit's spare bits be zero is not asked for:
-/// nobody decodes the key.
+/// 16 bytes are 22 digits and two signs of padding. The spare bits of the last digit need not be zero, because nobody
+/// decodes the key.
 fn is_key(key: &str) -> bool {
     let Some(digits) = key.strip_suffix("==") else { return false };
     digits.len() == 22 && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')

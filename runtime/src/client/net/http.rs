@@ -1,7 +1,6 @@
 //! The HTTP of a client: requests over connections that are kept, and WebSocket handshakes.
 //!
-//! Everything is polled inside the client's own task: a future per request carries its connection with it and
-//! gives it back.
+//! All of it is polled inside the client's own task: the future of a request owns its connection, and gives it back.
 
 use crate::base::runtime::Stream;
 use crate::client::net::dial::{Dial, Proxy, Target, connect};
@@ -25,12 +24,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Context;
 
-/// As much of a refusal's body as is read.
+/// The most of a refusal's body that is read.
 const MAX_REFUSAL: usize = 16 << 10;
 /// The largest head of a response.
 const MAX_HEAD: usize = 64 << 10;
 
-/// What is the same for all requests of a try.
+/// The parts that all requests of a try have in common.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) dial: Arc<dyn Dial>,
@@ -51,13 +50,13 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Whether the server has ended it meanwhile. Also lets it be woken when that happens.
+    /// Whether the server has ended it meanwhile. If not, the task is woken when that happens.
     pub(crate) fn poll_ended(&mut self, context: &mut Context<'_>) -> bool {
         self.connection.as_mut().poll(context).is_ready() || self.sender.is_closed()
     }
 }
 
-/// Why a request failed: for the machine, and for people.
+/// The reason why a request failed: for the machine, and for people.
 pub(crate) struct Failure {
     pub(crate) peer: EngineError,
     pub(crate) error: io::Error,
@@ -70,7 +69,7 @@ impl From<io::Error> for Failure {
 }
 
 fn broken(error: hyper::Error) -> Failure {
-    // hyper hides what the socket said behind its own words.
+    // hyper hides the socket's error behind its own.
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
@@ -111,7 +110,7 @@ pub(crate) async fn request(
     if let Some(kept) = kept {
         match send(kept, request, limit).await {
             Ok(answered) => return Ok(answered),
-            // The server had ended it before it saw anything of the request.
+            // The server had ended the connection before it saw anything of the request.
             Err((_, Some(unsent))) => request = unsent,
             Err((failure, None)) => return Err(failure),
         }
@@ -123,8 +122,8 @@ pub(crate) async fn request(
     send(kept, request, limit).await.map_err(|(failure, _)| failure)
 }
 
-/// Awaits what goes over a connection, which is polled along with it: it does the reading and writing. One that has
-/// ended is dropped, because only by that do those who wait for it learn that it is gone.
+/// Awaits an exchange over a connection. The connection is polled along with it, because it does the reading and writing.
+/// One that has ended is dropped: only then does the exchange learn that it is gone.
 pub(crate) async fn over<C: Future, T>(
     connection: &mut Option<Pin<Box<C>>>,
     exchange: impl Future<Output = T>,
@@ -194,7 +193,7 @@ async fn collect(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
             }
         }
     }
-    // One chunk is a slice of the connection's buffer, which is much larger: what is kept is a copy.
+    // A single chunk is a slice of the connection's buffer, which is much larger: a copy is kept instead.
     Ok(match first {
         Some(data) => Bytes::copy_from_slice(&data),
         None => collected.freeze(),
@@ -228,7 +227,7 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         let status = response.status();
         let headers = response.headers().clone();
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            // What it says is worth something only if it is short.
+            // Only a short body can be an Engine.IO refusal.
             let body = collect(response.into_body(), MAX_REFUSAL).await.unwrap_or_default();
             return Ok(Handshake::Refused { status: status.as_u16(), body, headers });
         }

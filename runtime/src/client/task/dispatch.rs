@@ -2,13 +2,14 @@
 
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
+use crate::base::turn::Turn;
 use crate::client::engine;
 use crate::client::error::ConnectError;
 use crate::client::handlers;
 use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::Driver;
+use crate::client::task::driver::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
@@ -18,13 +19,18 @@ use sansocket_protocol::socket::{ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-/// How many events are handled between two writes.
+/// The most events that are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
 
 impl Driver {
-    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
-        for _ in 0..EVENTS_PER_ROUND {
+    /// Hands events to the handlers, until the turn is over.
+    pub(super) fn dispatch(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
+        for handled in 0..EVENTS_PER_ROUND {
+            if handled > 0 && turn.is_over(self.cell().clock()) {
+                break;
+            }
             let mut inner = self.shared.cell.lock();
             let Some(event) = inner.machine.poll_event() else {
                 drop(inner);
@@ -151,7 +157,13 @@ impl Driver {
             ClientEvent::DialFailed { closed, retry_in } => {
                 let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
                 debug!(%error, "no session with the server");
-                self.no_session(error.clone(), retry_in.is_none(), true, context);
+                for key in self.no_session(&error, retry_in) {
+                    let job =
+                        self.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
+                    if let Some(job) = job {
+                        self.begin(job, context);
+                    }
+                }
                 ConnectionEvent::Failed { error, retry_in }
             }
             ClientEvent::GaveUp => {
@@ -175,7 +187,7 @@ impl Driver {
                 debug!(%reason, "the session was closed");
                 // Sockets that were connected are told by an event of their own.
                 let error = self.explain(closed);
-                self.no_session(error, retry_in.is_none(), false, context);
+                self.no_session(&error, retry_in);
                 ConnectionEvent::Closed { reason, detail, retry_in }
             }
             // The core may learn to say more; this crate is of its own version.
@@ -213,37 +225,28 @@ impl Driver {
         self.poll_asked(context);
     }
 
-    /// There is no session: those who wait for the server are told, and those that wanted to join.
-    fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
+    /// There is no session, and without `retry_in` there will be none: those who wait for the server will be told.
+    /// Returns the sockets that wanted to join.
+    fn no_session(&mut self, error: &ConnectError, retry_in: Option<Duration>) -> Vec<SocketKey> {
         let keys = self.shared.keys();
         self.ends += 1;
         self.failure = Some(error.clone());
-        let wanting = {
-            let mut inner = self.shared.cell.lock();
-            if last && inner.machine.status() != ClientState::Idle {
-                // That was the end, but somebody has asked for a new beginning since: he waits for that.
-                return;
-            }
-            let wanting: Vec<_> = keys.into_iter().filter(|who| inner.is_wanted(*who)).collect();
-            if last {
-                // The patient ones are told once all is dealt with.
-                wanting.iter().for_each(|who| inner.failed(*who, &error));
-            }
-            wanting
-        };
-        if !sockets {
-            return;
+        let mut inner = self.shared.cell.lock();
+        let is_last = retry_in.is_none();
+        if is_last && inner.machine.status() != ClientState::Idle {
+            // That was the end, but the application has asked for a new beginning since, and waits for that.
+            return Vec::new();
         }
-        for key in wanting.into_iter().flatten() {
-            let job = self.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
-            if let Some(job) = job {
-                self.begin(job, context);
-            }
+        let wanting: Vec<_> = keys.into_iter().filter(|who| inner.is_wanted(*who)).collect();
+        if is_last {
+            // The patient ones are told once all is dealt with.
+            wanting.iter().for_each(|who| inner.failed(*who, error));
         }
+        wanting.into_iter().flatten().collect()
     }
 
-    /// Those who wait for a first connection learn that there is none, after those were told whose sockets had
-    /// been connected meanwhile.
+    /// Tells those who wait for a first connection that there is none, after those whose sockets had been connected
+    /// meanwhile.
     fn tell_failure(&mut self) {
         let Some(error) = self.failure.take() else { return };
         // Those who came later wait for the next try.
@@ -266,7 +269,7 @@ impl Driver {
         }
     }
 
-    /// A socket could not join. Who has asked for another connection than that one waits for what comes of it.
+    /// A socket could not join. Those who have asked for a later connection than that one wait on.
     pub(super) fn not_connected(
         &mut self,
         key: SocketKey,
@@ -289,8 +292,8 @@ impl Driver {
         }
     }
 
-    /// Those who wait for what is connected now. A handler may be among them, for whose end the event of
-    /// the connection itself waits.
+    /// Tells those who wait for a connection that there is one. A handler may be among them, and the event of the
+    /// connection waits for that handler's end.
     pub(super) fn tell_connected(&self) {
         let waiters = self.cell().lock().take_connected();
         for waiter in waiters {
@@ -325,10 +328,15 @@ impl Driver {
         }
     }
 
-    /// Goes on with the jobs that were not done at once.
-    pub(super) fn poll_jobs(&mut self, context: &mut Context<'_>) {
+    /// Goes on with the jobs that were not done at once, until the turn is over.
+    pub(super) fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
         let mut at = 0;
-        while let Some(job) = self.jobs.get_mut(at) {
+        for _ in 0..self.jobs.len() {
+            if turn.is_over(self.shared.cell.clock()) {
+                // The next turn begins with those that had none in this one.
+                return self.jobs.rotate_left(at);
+            }
+            let Some(job) = self.jobs.get_mut(at) else { return };
             let done = match job.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;
@@ -341,7 +349,7 @@ impl Driver {
             if let Some(panic) = done {
                 self.panicked(who, &*panic);
             }
-            // Another one of the same socket may be at work yet: those of failures do not wait for each other.
+            // Another job of the same socket may still be at work: jobs of failures do not wait for each other.
             if !self.jobs.iter().any(|other| other.socket == who) {
                 self.shared.cell.lock().machine.release(who);
             }

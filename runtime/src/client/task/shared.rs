@@ -1,4 +1,4 @@
-//! What a client is made of, for its handles and its task.
+//! The parts of a client that its handles and its task share.
 
 use crate::base::error::HandlerError;
 use crate::base::runtime::{BoxFuture, Runtime};
@@ -9,9 +9,9 @@ use crate::client::namespace::ClientNamespace;
 use crate::client::net::dial::{Dial, Proxy};
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::Driver;
+use crate::client::task::driver::Driver;
 use crate::client::task::handle::ClientHandle;
-use crate::client::task::handle::{Key, Waiter};
+use crate::client::task::handle::{Key, Patience, Waiter};
 use crate::handler::unheard::Unheard;
 use futures_channel::oneshot;
 use http::HeaderMap;
@@ -38,7 +38,7 @@ pub(crate) type BeforeDial = Box<dyn Fn(Attempt) -> BoxFuture<Result<Attempt, Co
 pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerError) + Send + Sync>;
 pub(crate) type StateHook = Box<dyn Fn(&ConnectionEvent) + Send + Sync>;
 
-/// What was set when the client was built.
+/// The settings of a client.
 pub(crate) struct Settings {
     pub(crate) url: ServerAddr,
     /// The address as it was given.
@@ -55,7 +55,7 @@ pub(crate) struct Settings {
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) on_connection_event: Option<StateHook>,
     pub(crate) state: TypeMap,
-    /// What is done with the messages of plain Engine.IO; `None` for Socket.IO.
+    /// The handlers of plain Engine.IO; `None` for Socket.IO.
     pub(crate) session: Option<Session>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) unheard: Unheard,
     namespaces: RwLock<Vec<Arc<ClientNamespace>>>,
-    /// What the task begins with; taken when it is spawned.
+    /// The random numbers of the task; taken when it is spawned.
     random: Mutex<Option<Random>>,
     alive: OnceLock<Weak<Alive>>,
 }
@@ -110,7 +110,7 @@ impl Shared {
             alive: OnceLock::new(),
         });
         let alive = Arc::new(Alive(shared.clone()));
-        // It is set here only.
+        // It was not set before: the client is new.
         let _ = shared.alive.set(Arc::downgrade(&alive));
         (shared, alive)
     }
@@ -169,17 +169,15 @@ impl Shared {
     /// Connects in the background.
     pub(crate) fn connect(self: &Arc<Self>, who: Key) {
         let now = self.cell.now();
-        self.cell.with(|inner| inner.connect(now, who, false));
+        self.cell.with(|inner| inner.connect(now, who));
         self.start();
     }
 
-    /// Waits until it is connected: through failures to reach the server if `patient`, and after it was told to
-    /// connect with `connect`.
+    /// Waits until it is connected. With [`Patience::NextTry`] it is told to connect.
     pub(crate) fn wait(
         &self,
         who: Key,
-        patient: bool,
-        connect: bool,
+        patience: Patience,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
         let (sender, receiver) = oneshot::channel();
         let now = self.cell.now();
@@ -190,15 +188,20 @@ impl Shared {
             if inner.is_connected(who) {
                 return Ok(true);
             }
-            if connect {
-                inner.connect(now, who, true);
-            } else if let Some(error) = inner.in_vain(who) {
-                return Err(error);
+            match patience {
+                Patience::NextTry => inner.try_to_connect(now, who),
+                Patience::AnyTry => {
+                    if let Some(error) = inner.in_vain(who) {
+                        return Err(error);
+                    }
+                }
             }
-            // Whoever waits again and again, each time for a while, leaves nothing behind.
-            inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
+            // An application that waits again and again, each time for a while, leaves nothing behind.
+            inner
+                .waiters
+                .retain(|waiter| waiter.patience == Patience::NextTry || !waiter.sender.is_canceled());
             let before = inner.before(who);
-            inner.waiters.push(Waiter { who, patient, before, sender });
+            inner.waiters.push(Waiter { who, patience, before, sender });
             Ok(false)
         });
         async move {

@@ -1,0 +1,318 @@
+//! A runtime in memory, for tests of tasks: a clock that stands still until it is moved, timers on that clock, a stream
+//! whose far end the test holds, and a task that is polled only when something has woken it.
+
+use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::upgrade::Upgraded;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+/// A runtime whose clock the test moves.
+#[derive(Clone)]
+pub(crate) struct InMemory(Arc<Mutex<World>>);
+
+struct World {
+    now: Instant,
+    /// The deadlines of those timers that are awaited.
+    timers: BTreeMap<u64, (Instant, Waker)>,
+    next_timer: u64,
+    spawned: Vec<BoxFuture<()>>,
+}
+
+impl InMemory {
+    pub(crate) fn new() -> Self {
+        let (timers, spawned) = (BTreeMap::new(), Vec::new());
+        Self(Arc::new(Mutex::new(World { now: Instant::now(), timers, next_timer: 0, spawned })))
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+
+    /// Moves the clock, and wakes those whose deadlines are over.
+    pub(crate) fn advance(&self, time: Duration) {
+        let mut world = self.world();
+        world.now += time;
+        let now = world.now;
+        let (due, waiting) =
+            std::mem::take(&mut world.timers).into_iter().partition(|(_, (deadline, _))| *deadline <= now);
+        world.timers = waiting;
+        drop(world);
+        let due: BTreeMap<u64, (Instant, Waker)> = due;
+        due.into_values().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// How long it is to the next deadline that is awaited.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let world = self.world();
+        let next = world.timers.values().map(|(deadline, _)| *deadline).min();
+        next.map(|deadline| deadline.saturating_duration_since(world.now))
+    }
+
+    /// Moves the clock to the next deadline that is awaited. Returns whether there is one.
+    pub(crate) fn advance_to_next_deadline(&self) -> bool {
+        self.next_deadline().map(|time| self.advance(time)).is_some()
+    }
+
+    /// The tasks that were spawned since the last call.
+    pub(crate) fn spawned(&self) -> Vec<BoxFuture<()>> {
+        std::mem::take(&mut self.world().spawned)
+    }
+}
+
+impl Runtime for InMemory {
+    fn now(&self) -> Instant {
+        self.world().now
+    }
+
+    fn timer(&self, deadline: Instant) -> Box<dyn Timer> {
+        let mut world = self.world();
+        world.next_timer += 1;
+        Box::new(InMemoryTimer { runtime: self.clone(), number: world.next_timer, deadline })
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.world().spawned.push(task);
+    }
+
+    fn stream(&self, _: Upgraded) -> (Box<dyn Stream>, Bytes) {
+        panic!("hyper serves nothing here")
+    }
+}
+
+struct InMemoryTimer {
+    runtime: InMemory,
+    number: u64,
+    deadline: Instant,
+}
+
+impl Timer for InMemoryTimer {
+    fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        self.runtime.world().timers.remove(&self.number);
+    }
+
+    fn poll_elapsed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut world = self.runtime.world();
+        if world.now >= self.deadline {
+            return Poll::Ready(());
+        }
+        world.timers.insert(self.number, (self.deadline, context.waker().clone()));
+        Poll::Pending
+    }
+}
+
+impl Drop for InMemoryTimer {
+    fn drop(&mut self) {
+        self.runtime.world().timers.remove(&self.number);
+    }
+}
+
+/// A task with its waker.
+pub(crate) struct Task<F> {
+    future: Option<Pin<Box<F>>>,
+    bell: Arc<Bell>,
+}
+
+struct Bell(AtomicBool);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl<F: Future<Output = ()>> Task<F> {
+    /// A task that has not run.
+    pub(crate) fn new(future: F) -> Self {
+        Self { future: Some(Box::pin(future)), bell: Arc::new(Bell(AtomicBool::new(true))) }
+    }
+
+    /// Wakes it.
+    pub(crate) fn wake(&self) {
+        self.bell.clone().wake();
+    }
+
+    /// Polls it once if it was woken. Returns whether it was.
+    pub(crate) fn turn(&mut self) -> bool {
+        let Some(future) = &mut self.future else { return false };
+        if !self.bell.0.swap(false, Ordering::AcqRel) {
+            return false;
+        }
+        let waker = Waker::from(self.bell.clone());
+        if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            self.future = None;
+        }
+        true
+    }
+
+    /// Polls it until nothing wakes it any more.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..100_000 {
+            if !self.turn() {
+                return;
+            }
+        }
+        panic!("the task wakes itself for ever");
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.future.is_none()
+    }
+
+    /// The future, which has not ended.
+    pub(crate) fn future(&mut self) -> Pin<&mut F> {
+        self.future.as_mut().expect("it has ended").as_mut()
+    }
+}
+
+/// The near end of a stream.
+pub(crate) struct NearEnd(Arc<Mutex<Pipe>>);
+
+/// The far end of a stream, which the test holds.
+#[derive(Clone)]
+pub(crate) struct FarEnd(Arc<Mutex<Pipe>>);
+
+#[derive(Default)]
+struct Pipe {
+    to_near: Vec<u8>,
+    to_far: Vec<u8>,
+    flood: Option<Flood>,
+    /// Nothing comes any more.
+    is_at_end: bool,
+    /// Nothing is taken any more.
+    is_full: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    near_is_dropped: bool,
+}
+
+/// What comes without end, a piece at each read.
+struct Flood {
+    piece: Vec<u8>,
+    /// How long a read takes: without it, time would stand still.
+    takes: Duration,
+    runtime: InMemory,
+}
+
+/// A stream in memory.
+pub(crate) fn stream() -> (NearEnd, FarEnd) {
+    let pipe = Arc::new(Mutex::new(Pipe::default()));
+    (NearEnd(pipe.clone()), FarEnd(pipe))
+}
+
+impl FarEnd {
+    fn pipe(&self) -> MutexGuard<'_, Pipe> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let mut pipe = self.pipe();
+        pipe.to_near.extend_from_slice(bytes);
+        let reader = pipe.reader.take();
+        drop(pipe);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// From now on there is always something to read.
+    pub(crate) fn flood(&self, piece: Vec<u8>, takes: Duration, runtime: &InMemory) {
+        self.pipe().flood = Some(Flood { piece, takes, runtime: runtime.clone() });
+        self.send(&[]);
+    }
+
+    /// The flood is over.
+    pub(crate) fn stop_flood(&self) {
+        self.pipe().flood = None;
+    }
+
+    /// Nothing comes any more.
+    pub(crate) fn end(&self) {
+        self.pipe().is_at_end = true;
+        self.send(&[]);
+    }
+
+    /// Takes nothing until [`read_on`](Self::read_on).
+    pub(crate) fn stop_reading(&self) {
+        self.pipe().is_full = true;
+    }
+
+    /// Takes everything again.
+    pub(crate) fn read_on(&self) {
+        let mut pipe = self.pipe();
+        pipe.is_full = false;
+        let writer = pipe.writer.take();
+        drop(pipe);
+        writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// What was written since the last call.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.pipe().to_far)
+    }
+
+    /// Whether the near end is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.pipe().near_is_dropped
+    }
+}
+
+impl Drop for NearEnd {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().near_is_dropped = true;
+    }
+}
+
+impl Read for NearEnd {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut pipe = self.0.lock().unwrap();
+        if pipe.to_near.is_empty() {
+            if pipe.is_at_end {
+                return Poll::Ready(Ok(()));
+            }
+            let Some(flood) = &pipe.flood else {
+                pipe.reader = Some(context.waker().clone());
+                return Poll::Pending;
+            };
+            let (piece, takes, runtime) = (flood.piece.clone(), flood.takes, flood.runtime.clone());
+            drop(pipe);
+            runtime.advance(takes);
+            into.put_slice(&piece);
+            return Poll::Ready(Ok(()));
+        }
+        let bytes = pipe.to_near.len().min(into.remaining());
+        into.put_slice(&pipe.to_near[..bytes]);
+        pipe.to_near.drain(..bytes);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for NearEnd {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = self.0.lock().unwrap();
+        if pipe.is_full {
+            pipe.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        pipe.to_far.extend_from_slice(data);
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,137 @@
+//! The task of a client in memory: a server that the test plays, on a stream and a clock that it holds.
+
+use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
+use crate::base::runtime::{BoxFuture, Stream};
+use crate::client::{ClientOptions, Dial};
+use crate::websocket::{accept_key, write_text};
+use crate::{Client, Runtime};
+use sansocket_protocol::engine::TransportKind;
+use std::future::ready;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A network of one server, whose end of the only connection the test holds.
+struct Network(Mutex<Option<NearEnd>>);
+
+impl Dial for Network {
+    fn dial(&self, _: String, _: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        let near = self.0.lock().unwrap().take();
+        let dialled = near.ok_or_else(|| io::Error::other("there is one connection"));
+        Box::pin(ready(dialled.map(|near| Box::new(near) as Box<dyn Stream>)))
+    }
+
+    fn secure(&self, _: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(ready(Ok(stream)))
+    }
+}
+
+/// A message as a server sends it.
+fn text(content: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_text(&mut out, None, content.as_bytes());
+    out
+}
+
+/// A client that has joined the main namespace over a WebSocket.
+struct Story {
+    runtime: InMemory,
+    client: Client,
+    task: Task<BoxFuture<()>>,
+    far: FarEnd,
+    handled: Arc<AtomicUsize>,
+}
+
+impl Story {
+    /// A client whose handlers take that long.
+    fn joined(takes: Duration) -> Self {
+        let runtime = InMemory::new();
+        let (near, far) = in_memory::stream();
+        let mut options = ClientOptions::new("http://server");
+        options.engine = options.engine.transports([TransportKind::WebSocket]);
+        let network = Arc::new(Network(Mutex::new(Some(near))));
+        let client = options.build(Arc::new(runtime.clone()), network).expect("a client");
+        let handled = Arc::new(AtomicUsize::new(0));
+        let (clock, count) = (runtime.clone(), handled.clone());
+        client.on("work", move || {
+            clock.advance(takes);
+            count.fetch_add(1, Ordering::Relaxed);
+            ready(())
+        });
+        client.start();
+        let task = runtime.spawned().pop().expect("its task");
+        let mut story = Self { runtime, client, task: Task::new(task), far, handled };
+        story.task.settle();
+        let request = String::from_utf8(story.far.take()).expect("a request");
+        let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("a key");
+        let accept = accept_key(key);
+        story.far.send(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: {accept}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let open =
+            r#"0{"sid":"an id","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}"#;
+        story.far.send(&text(open));
+        story.task.settle();
+        story.far.send(&text(r#"40{"sid":"public"}"#));
+        story.task.settle();
+        assert!(story.client.is_connected());
+        story
+    }
+
+    fn handled(&self) -> usize {
+        self.handled.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_turn_ends_after_about_a_millisecond_of_handlers() {
+    for (takes, most) in [(10, 130), (100, 12), (5000, 3)] {
+        let mut story = Story::joined(Duration::from_micros(takes));
+        story.far.send(&text(r#"42["work"]"#).repeat(1000));
+        while story.handled() < 1000 {
+            let before = story.handled();
+            assert!(story.task.turn(), "it wakes itself while there is more to do");
+            let handled = story.handled() - before;
+            assert!(handled <= most, "{handled} events of {takes} us in one turn");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_floods_does_not_stop_the_clock() {
+    let mut story = Story::joined(Duration::ZERO);
+    let before = story.runtime.now();
+    // No heartbeat is among it.
+    story.far.flood(text(r#"42["work"]"#), MILLISECOND / 10, &story.runtime);
+    while story.client.is_connected() {
+        assert!(story.task.turn());
+    }
+    let silent = story.runtime.now() - before;
+    let limit = Duration::from_millis(500);
+    assert!((limit..limit + MILLISECOND * 5).contains(&silent), "{silent:?}");
+}
+
+#[test]
+fn a_client_that_is_closed_ends_although_its_server_floods() {
+    let mut story = Story::joined(Duration::ZERO);
+    // Engine.IO's packets for nothing.
+    story.far.flood(text("6").repeat(1000), MILLISECOND / 10, &story.runtime);
+    assert!(story.task.turn());
+    story.client.close();
+    let before = story.runtime.now();
+    let mut closed = Task::new(async { story.client.closed().await });
+    while !closed.is_over() {
+        assert!(story.task.turn() | closed.turn(), "it has not ended");
+        let lingers = story.runtime.now() - before;
+        assert!(lingers < LINGER + MILLISECOND * 5, "{lingers:?}");
+    }
+    assert!(story.far.is_closed());
+}
