@@ -10,7 +10,7 @@
 //! | [`CLIENT_FRAME`] | a frame that a client keeps until it is connected, or until it is acknowledged | the same |
 //! | [`EVENT`] | an event, or a message of plain Engine.IO, that waits for the application | `receive_budget`, either end |
 //!
-//! The bounds on what waits outside the budgets, or is kept for later, stand here as well.
+//! The bounds on things outside the budgets stand here as well.
 
 /// A message that a server has queued.
 pub(crate) const SERVER_MESSAGE: usize = 192;

@@ -4,9 +4,7 @@
 pub use crate::reason::{CloseReason, SendError};
 
 use crate::engine::error::{Cause, Ended, EngineError};
-use crate::engine::packet::EnginePacketError;
 use crate::socket::error::SocketError;
-use crate::socket::packet::PacketError;
 use thiserror::Error;
 
 /// The end of a session.
@@ -41,18 +39,6 @@ pub enum PeerError {
     /// A mistake in Socket.IO.
     #[error(transparent)]
     Socket(#[from] SocketError),
-}
-
-impl From<EnginePacketError> for PeerError {
-    fn from(error: EnginePacketError) -> Self {
-        Self::Engine(error.into())
-    }
-}
-
-impl From<PacketError> for PeerError {
-    fn from(error: PacketError) -> Self {
-        Self::Socket(error.into())
-    }
 }
 
 impl PeerError {

@@ -3,7 +3,7 @@
 //! This crate decides everything about the two protocols (Engine.IO 4 and Socket.IO 5, server and client) and does
 //! nothing: it has no I/O, no clock, no entropy, no threads and no futures, and it needs no `std`. To write an
 //! application, use an adapter such as `sansocket-tokio`. Use this crate to write an adapter, to embed the protocols
-//! somewhere else, or to test what is built on them.
+//! somewhere else, or to test programs that are built on them.
 //!
 //! ```text
 //!                     bytes                                            events
@@ -25,7 +25,7 @@
 //! A client is one [`client::Manager`]. A server is one [`server::Router`], and one [`server::Connection`] for each of its
 //! clients. All of them are driven in the same way:
 //!
-//! 1. Do what `poll_transmit` says, until it says nothing, and report by `handle_unwritten` what is not written yet.
+//! 1. Do what `poll_transmit` says, until it says nothing, and report by `handle_unwritten` how many bytes are not yet written.
 //! 2. Tell the application what `poll_event` gives. It answers by commands.
 //! 3. Wait for the next input, at most until `poll_timeout`, and read from the network only if `wants_read` says so: that
 //!    is backpressure.
@@ -276,16 +276,16 @@
 //! | [`hub`] | the sockets of one namespace and their rooms, and the selection of recipients |
 //! | [`socket`] | Socket.IO: packets, arguments with attachments, the events and settings of sockets |
 //! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, settings, the data of `poll_transmit` |
-//! | [`message`] | a message, encoded once and shared by all who receive it |
+//! | [`message`] | a message, encoded once and shared by all its receivers |
 //! | [`error`] | reasons of closing, mistakes of a peer, errors of commands |
 //! | [`time`], [`random`], [`rate`] | time and randomness as the caller passes them in; rate limits |
 #![cfg_attr(
     feature = "sim",
-    doc = "| [`sim`] | clients, a server and faulty links in virtual time, to test what is built on this crate |"
+    doc = "| [`sim`] | clients, a server and faulty links in virtual time, to test programs that are built on this crate |"
 )]
 #![cfg_attr(
     not(feature = "sim"),
-    doc = "| `sim` (feature `sim`) | clients, a server and faulty links in virtual time, to test what is built on this crate |"
+    doc = "| `sim` (feature `sim`) | clients, a server and faulty links in virtual time, to test programs that are built on this crate |"
 )]
 //!
 //! The parsers and both machines are fuzzed: `fuzz/README.md` of the repository lists the targets, their oracles, and what
@@ -300,7 +300,7 @@
 //! | `sim` | no | adds the module `sim` |
 #![no_std]
 #![forbid(unsafe_code)]
-// Bad input never panics. What looks as if it might is written so that it cannot, or carries its proof.
+// Bad input never panics: an expression that looks as if it might is written in another way, or carries its proof.
 #![cfg_attr(
     not(test),
     warn(

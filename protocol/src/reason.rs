@@ -25,7 +25,7 @@ pub enum CloseReason {
     ServerNamespaceDisconnect,
     /// The client left the namespace.
     ClientNamespaceDisconnect,
-    /// The peer reads too slowly: what waits for it passed `send_budget`. The reference has no such bound.
+    /// The peer reads too slowly: the bytes that wait for it passed `send_budget`. The reference has no such bound.
     SlowConsumer,
     /// The peer sent more than the application handles, and nothing moved for `pause_timeout`.
     Stalled,

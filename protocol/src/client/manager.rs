@@ -48,7 +48,7 @@ const IDS_PER_SESSION: u32 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientState {
-    /// There is no session and none is wanted: the client was not told to connect, was told to stop, or gave up.
+    /// There is no session, and no session is wanted: the client was not told to connect, was told to stop, or gave up.
     Idle,
     /// A session is being opened.
     Opening,
@@ -246,7 +246,7 @@ impl Manager {
     }
 
     /// The number of the socket's connection, to be kept with an event that wants an answer: it counts up whenever one
-    /// ends. An event that [`poll_event`](Self::poll_event) has just given is of this one.
+    /// ends. An event that [`poll_event`](Self::poll_event) has just given belongs to this one.
     pub fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
     }
@@ -318,7 +318,7 @@ impl Manager {
         self.buffered_before(socket) <= self.engine_config.send_budget / 2
     }
 
-    /// Whether the owner should read on from the WebSocket in use. Others are always to be read.
+    /// Whether the owner should read on from the WebSocket in use. Read from the others at any time.
     pub fn wants_read(&self) -> bool {
         let limit = self.engine_config.receive_budget;
         match &self.layer {
@@ -504,7 +504,7 @@ impl Manager {
         }
     }
 
-    /// Ends everything: no socket is wanted, nothing is sent any more but what is queued on the session, and every
+    /// Ends everything: no socket is wanted, nothing is sent any more but the queue of the session, and every
     /// acknowledgement that is awaited is decided. The application is told at once.
     pub fn close(&mut self, now: Instant) {
         let now = self.tick(now);

@@ -3,7 +3,7 @@
 //! * [`Manager`] is the machine to drive. Its methods are of four kinds: `handle_*` (something came from outside; never
 //!   fails), commands (`connect`, `emit`, `close`), `poll_*` (things to do outside, events to tell, the next deadline), and
 //!   getters. Any order of calls is legal. The run loop is on the [front page](crate).
-//! * [`ClientEvent`] is what it tells; for plain Engine.IO, without Socket.IO on top, [`SessionEvent`] is part of that.
+//! * [`ClientEvent`] is an event that it tells; for plain Engine.IO, without Socket.IO on top, with a [`SessionEvent`] inside.
 //! * [`ReconnectConfig`] says when it dials again. The settings of its sessions and sockets are
 //!   [`EngineClientConfig`](crate::engine::EngineClientConfig) and
 //!   [`SocketClientConfig`](crate::socket::SocketClientConfig).

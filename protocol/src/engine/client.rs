@@ -447,7 +447,7 @@ impl ClientSession {
         self.last
     }
 
-    /// Whether the message of that number was not given out yet.
+    /// Whether the message of that number still waits to be given out.
     pub(crate) fn is_queued(&self, number: u64) -> bool {
         let waiting = self.out.iter().filter(|item| matches!(item, Outgoing::Message(_))).count();
         number > self.last.saturating_sub(waiting as u64)
@@ -465,7 +465,7 @@ impl ClientSession {
         self.paused = false;
     }
 
-    /// Closes the session, after what is queued was written. The application is told at once.
+    /// Closes the session, after its queue was written. The application is told at once.
     pub(crate) fn close(&mut self, now: Instant, ended: Ended) {
         let deadline = now + self.config.close_timeout;
         match (self.state, self.transport) {
@@ -484,7 +484,7 @@ impl ClientSession {
         self.out.retain(|item| !matches!(item, Outgoing::Pong));
     }
 
-    /// Ends the session now; what is queued is thrown away.
+    /// Ends the session now; its queue is thrown away.
     pub(crate) fn abort(&mut self, ended: Ended) {
         self.order.clear();
         self.fail(ended);

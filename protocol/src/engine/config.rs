@@ -11,6 +11,7 @@ use core::time::Duration;
 /// The cookie that the first response of a polling session sets to the session id. The server never reads it;
 /// it is for load balancers.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cookie {
     /// Its name; the reference's default is `io`.
     pub name: String,
@@ -48,6 +49,7 @@ impl Origins {
 /// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
 /// to browsers and keeps nobody out; that is what [`EngineServerConfig::allowed_origins`] does.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cors {
     /// The origins that may read.
     pub origins: Origins,

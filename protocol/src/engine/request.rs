@@ -166,6 +166,7 @@ impl RefusalCode {
 
 /// A refusal of a request, as the reference counts it: for an account of refusals.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpRefusal {
     /// The reference's number.
     pub code: RefusalCode,

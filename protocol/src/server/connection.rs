@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// Whether the owner should read on from that WebSocket: see [`Connection::wants_read`]. One that the session
-    /// is moving to is always to be read: it carries no messages, and the upgrade has its own deadline.
+    /// is moving to should always be read: it carries no messages, and the upgrade has its own deadline.
     pub fn wants_read_from(&self, websocket: RequestId) -> bool {
         !self.engine.is_on(websocket) || self.wants_read()
     }
@@ -310,8 +310,8 @@ impl Connection {
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
 
-    /// Lets a client into the namespace that it asked for: writes the CONNECT reply with the public id `sid`, then what was
-    /// emitted to the socket meanwhile.
+    /// Lets a client into the namespace that it asked for: writes the CONNECT reply with the public id `sid`, then the
+    /// frames that were emitted to the socket meanwhile.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
@@ -586,8 +586,8 @@ impl Connection {
         matches!(&self.layer, Layer::Messages(messages) if messages.held)
     }
 
-    /// Whether events wait until the client has read more of what it was sent. Not those that it sent before it brought
-    /// about the end: no more can follow them, and they are handled first.
+    /// Whether events wait until the client has read more. Not those that it sent before it brought about the end: no more
+    /// can follow them, and they are handled first.
     fn is_paced(&self) -> bool {
         self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
     }
@@ -615,7 +615,7 @@ impl Connection {
         }
     }
 
-    /// Ends the connection for a mistake of the peer, once what came before was handled.
+    /// Ends the connection for a mistake of the peer, once the messages before it were handled.
     fn give_up(&mut self, error: PeerError) {
         let is_new = if error.is_not_utf8() {
             self.engine.give_up_not_utf8()
@@ -671,7 +671,7 @@ impl Connection {
         }
     }
 
-    /// Ends an input: what it started counts from its time.
+    /// Ends an input: the clocks that it started count from its time.
     fn settle_dated(&mut self) {
         self.settle();
         self.engine.dated();

@@ -17,7 +17,7 @@ impl Manager {
         self.with_sockets(|sockets, _| sockets.add(namespace, auth)).unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Connects a socket: it joins at once if a session is open, and a session is opened if none is. A client that waits
+    /// Connects a socket: it joins at once if a session is open; otherwise a session is opened. A client that waits
     /// before it dials again goes on waiting.
     pub fn connect(&mut self, now: Instant, socket: SocketKey) {
         let now = self.tick(now);
@@ -53,8 +53,8 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Throws away what waits to be sent on a socket, and what is sent until it is acknowledged. The acknowledgements
-    /// that were awaited for it are decided.
+    /// Throws away the frames of a socket that wait to be sent, or that are sent until they are acknowledged. The
+    /// acknowledgements that were awaited for them are decided.
     pub fn discard(&mut self, now: Instant, socket: SocketKey) {
         self.tick(now);
         self.with_sockets(|sockets, _| sockets.discard(socket));
@@ -63,7 +63,7 @@ impl Manager {
     /// Sends an event, or keeps it until the socket is connected.
     ///
     /// # Errors
-    /// [`SendError::Full`] if [`send_budget`](crate::engine::EngineClientConfig::send_budget) is used up by what is
+    /// [`SendError::Full`] if [`send_budget`](crate::engine::EngineClientConfig::send_budget) is used up by the bytes
     /// [before it](Self::buffered_before);
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {

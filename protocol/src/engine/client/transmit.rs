@@ -55,7 +55,7 @@ pub enum ClientTransmit {
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
-    /// Close that WebSocket, after what was given before is written. It may be gone already.
+    /// Close that WebSocket, after the messages that were given before are written. It may be gone already.
     CloseWebSocket {
         /// The id of the request or the WebSocket.
         websocket: RequestId,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 /// first, and the answers to them are written.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// The transport's rules were broken, or it was closed: a pending poll gets this, or what is queued.
+    /// The transport's rules were broken, or it was closed: a pending poll gets `to_poll`, or the queue.
     Transport { ended: Ended, to_poll: &'static [u8] },
     /// The layer above gave the peer up: the session closes as if the application had closed it.
     Session { ended: Ended },
@@ -58,8 +58,8 @@ impl ServerSession {
         self.end(ended, CLOSE);
     }
 
-    /// Ends the session because of something that the layer above cannot accept from the peer, once what came
-    /// before was handled: see [`ServerSession::finish_ending`]. False, having done nothing, if it is ending already.
+    /// Ends the session because of a mistake of the peer that the layer above found, once the messages
+    /// before it were handled: see [`ServerSession::finish_ending`]. False, having done nothing, if it is ending already.
     pub(crate) fn give_up(&mut self, reason: CloseReason) -> bool {
         let takes_input = self.takes_input();
         if takes_input {
