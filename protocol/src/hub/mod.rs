@@ -1,4 +1,4 @@
-//! Who is in which room. The hub knows neither frames nor connections.
+//! The rooms of a namespace and the sockets in them. The hub holds no connections.
 //!
 //! A [`Hub`] holds the sockets of one namespace. Beside each it keeps an opaque handle of the caller's, and it
 //! answers one question: which handles does a [`Target`] stand for?
@@ -31,12 +31,14 @@
 //! # Ok::<(), sansocket_protocol::hub::HubError>(())
 //! ```
 
+mod command;
 mod rooms;
 mod select;
 mod target;
 #[cfg(test)]
 mod tests;
 
+pub use command::{Command, Effect};
 pub use target::{Flags, Target};
 
 use alloc::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Who a message is for, and how: plain data that the application builds and [`Hub::select`](super::Hub::select)
-//! resolves.
+//! The sockets that a message is for, and how it is to be sent: plain data that the application builds and
+//! [`Hub::select`](super::Hub::select) resolves.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
