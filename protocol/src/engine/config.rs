@@ -162,6 +162,9 @@ pub struct EngineServerConfig {
     pub upgrade_timeout: Duration,
     /// The largest POST body and the largest WebSocket message, in bytes. Default 1,000,000.
     pub max_payload: usize,
+    /// How many packets the answer to a poll may have; the others wait for the next one. Default 16: python-socketio ends
+    /// the session for more.
+    pub max_poll_packets: usize,
     /// The transports served. Default both.
     pub transports: Transports,
     /// Whether a polling session may move to WebSocket. Default yes.
@@ -176,7 +179,9 @@ pub struct EngineServerConfig {
     pub allowed_origins: Origins,
     /// The text of a message that follows the handshake of each session at once. Default none.
     pub initial_packet: Option<String>,
-    /// How many bytes may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB.
+    /// How many bytes may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB. One
+    /// larger message passes if nothing else waits and it is no larger than a message from a client may be, with all its
+    /// attachments; what is larger than that is refused and closes nothing.
     pub send_budget: usize,
     /// What happens when they are more.
     pub overflow: Overflow,
@@ -214,6 +219,7 @@ impl Default for EngineServerConfig {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             max_payload: 1_000_000,
+            max_poll_packets: 16,
             transports: Transports::ALL,
             allow_upgrades: true,
             cookie: None,
@@ -254,6 +260,7 @@ impl EngineServerConfig {
         ping_timeout: Duration,
         upgrade_timeout: Duration,
         max_payload: usize,
+        max_poll_packets: usize,
         transports: Transports,
         allow_upgrades: bool,
         cookie: Option<Cookie>,

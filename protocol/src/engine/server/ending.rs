@@ -82,7 +82,12 @@ impl ServerSession {
                         let payload = self.payload();
                         self.respond(poll, Response::poll(payload));
                     }
-                    self.end(closed.reason, closed.detail, to_poll);
+                    if self.out.is_empty() {
+                        self.end(closed.reason, closed.detail, to_poll);
+                    } else {
+                        // It was more than one answer may have.
+                        self.close_with(now, closed);
+                    }
                 }
                 _ => self.end(closed.reason, closed.detail, to_poll),
             },
