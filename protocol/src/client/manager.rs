@@ -28,7 +28,7 @@ use crate::message::WireMessage;
 use crate::random::Random;
 use crate::socket;
 use crate::socket::client::{ClientSockets, SocketKey};
-use crate::socket::server::PER_EVENT;
+use crate::socket::ids::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -100,9 +100,8 @@ enum Layer {
 /// use sansocket_protocol::client::{ClientEvent, Manager, ReconnectConfig};
 /// use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
 /// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::message::Frame;
 /// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent};
+/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent, Parser};
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
@@ -111,7 +110,7 @@ enum Layer {
 /// let mut client = Manager::new(Arc::new(ReconnectConfig::default()), Arc::new(engine), random, Some(Arc::default()));
 /// let socket = client.add("/", AuthSource::None).unwrap();
 /// client.connect(now, socket);
-/// client.emit(now, socket, &Frame::event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
+/// client.emit(now, socket, &Parser::json().event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
 ///
 /// // The owner opens the WebSocket that is asked for, and the server speaks.
 /// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };

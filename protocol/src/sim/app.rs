@@ -7,6 +7,7 @@ use super::{App, ClientId, SessionId};
 use crate::client::ClientEvent;
 use crate::error::CloseReason;
 use crate::server::ServerEvent;
+use crate::socket::PacketData;
 use crate::socket::client::ClientSocketEvent;
 use crate::socket::json::args::Args;
 use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -243,7 +244,7 @@ impl App for Play<'_> {
         };
         match event {
             ServerSocketEvent::Connect { socket, namespace, auth } => {
-                let who = auth.as_deref().and_then(who);
+                let who = auth.as_ref().and_then(|auth| who(auth.json()));
                 let client = world.client_of(session);
                 let raw = client.is_some_and(|client| self.raws.contains_key(&client));
                 let known = client.map(|client| client.0 as u64) == who.map(|(client, _)| client);
@@ -258,7 +259,11 @@ impl App for Play<'_> {
                         self.waiting.remove(&(session, socket));
                         world.coverage().note(Situation::Rejected);
                         if let Some(connection) = world.server().connection(session) {
-                            let _ = connection.reject(socket, "not now", Some("{\"why\":1}"));
+                            let _ = connection.reject(
+                                socket,
+                                "not now",
+                                PacketData::from_json("{\"why\":1}").ok().as_ref(),
+                            );
                         }
                     }
                     1..=3 if !self.healed => {
@@ -350,8 +355,7 @@ impl App for Play<'_> {
 }
 
 /// Who a client says it is.
-fn who(auth: &[u8]) -> Option<(u64, u64)> {
-    let text = core::str::from_utf8(auth).ok()?;
+fn who(text: &str) -> Option<(u64, u64)> {
     let inner = text.strip_prefix("{\"who\":[")?.strip_suffix("]}")?;
     let (client, life) = inner.split_once(',')?;
     Some((client.parse().ok()?, life.parse().ok()?))

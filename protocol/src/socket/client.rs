@@ -22,12 +22,14 @@ mod join;
 mod queue;
 mod sending;
 
-pub use super::server::{AckOutcome, SocketKey};
 pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
+pub use crate::socket::ids::{AckOutcome, SocketKey};
 
 use self::queue::Reliable;
+use super::json::data::PacketData;
 use super::packet::{Packet, PacketType, is_namespace};
+use super::parser::Part;
 use crate::engine::client::ClientSession;
 use crate::error::{CloseReason, PeerError, SendError};
 use crate::message::Frame;
@@ -37,7 +39,6 @@ use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// What a buffered frame counts for beside its bytes.
 const PER_FRAME: usize = 64;
@@ -53,8 +54,8 @@ pub enum AuthSource {
     /// Nothing.
     #[default]
     None,
-    /// Always this: the JSON of an object.
-    Fixed(Bytes),
+    /// Always this, which must be an object.
+    Fixed(PacketData),
     /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
     Ask,
 }
@@ -216,10 +217,12 @@ impl ClientSockets {
     /// A message of the session. What the server does wrong ends it.
     pub fn handle_message(&mut self, now: Instant, engine: &mut ClientSession, message: WireMessage) {
         let max_bytes = engine.config().max_message;
-        let packet = match message {
-            WireMessage::Text(text) => Packet::decode(text, self.config.max_attachments)
-                .and_then(|packet| self.reassembly.start(packet, max_bytes)),
-            WireMessage::Binary(data) => self.reassembly.push(data),
+        let parser = &self.config.parser;
+        let packet = match parser.part(message) {
+            Part::Packet(packet) => {
+                parser.decode(packet).and_then(|packet| self.reassembly.start(packet, max_bytes, max_bytes))
+            }
+            Part::Attachment(data) => self.reassembly.push(data),
         };
         match packet {
             Ok(Some(packet)) => self.handle_packet(now, engine, packet),
@@ -302,17 +305,20 @@ impl ClientSockets {
             // An answer that comes too late: both sides are to say the same.
             (PacketType::Connect, State::Away | State::Leaving) => {
                 socket.state = State::Away;
-                if event::sid(&packet).is_some() {
-                    engine.send(&Frame::disconnect(&socket.namespace));
+                if packet.sid().is_some() {
+                    engine.send(&self.config.parser.disconnect(&socket.namespace));
                 }
             }
             (PacketType::ConnectError | PacketType::Disconnect, State::Leaving) => socket.state = State::Away,
             (_, State::Away | State::Asking | State::Leaving) => {}
-            (PacketType::Connect, _) => match event::sid(&packet) {
+            (PacketType::Connect, _) => match packet.sid() {
                 Some(id) => self.joined(now, engine, at, id),
                 None => self.refuse(at, JoinError::OldServer),
             },
-            (PacketType::ConnectError, _) => self.refuse(at, event::refusal(&packet)),
+            (PacketType::ConnectError, _) => {
+                let (message, data) = packet.refusal();
+                self.refuse(at, JoinError::Refused { message, data });
+            }
             (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, JoinError::Disconnected),
             (PacketType::Disconnect, State::Joined) => {
                 socket.wanted = false;
@@ -403,13 +409,13 @@ impl ClientSockets {
         }
     }
 
-    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, the JSON of an object.
+    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, which must be an object.
     pub fn authenticate(
         &mut self,
         now: Instant,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        auth: Option<&[u8]>,
+        auth: Option<&PacketData>,
     ) {
         let Some(engine) = engine else { return };
         let Some(at) = self.at(socket) else { return };
@@ -437,7 +443,7 @@ impl ClientSockets {
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
         if let (Some(engine), State::Joined) = (engine, found.state) {
-            engine.send(&Frame::disconnect(&found.namespace));
+            engine.send(&self.config.parser.disconnect(&found.namespace));
         }
         let joins = matches!(found.state, State::Joining { .. } | State::Leaving);
         self.leave(at, CloseReason::IoClientDisconnect);

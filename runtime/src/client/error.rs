@@ -1,7 +1,7 @@
 //! Why a client is not connected.
 
 use sansocket_protocol::error::{CloseReason, Closed, PeerError};
-use sansocket_protocol::socket;
+use sansocket_protocol::socket::{self, DataError};
 use serde::de::DeserializeOwned;
 use std::io;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl From<super::ClientBuildError> for ConnectError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRefusal {
     message: String,
-    data: Option<bytes::Bytes>,
+    data: Option<socket::PacketData>,
 }
 
 impl ServerRefusal {
@@ -71,9 +71,9 @@ impl ServerRefusal {
     /// What it sent beside the message (`err.data` in JavaScript).
     ///
     /// # Errors
-    /// If it sent nothing, or something else than the type says.
-    pub fn data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(self.data.as_deref().unwrap_or_default())
+    /// [`DataError`] if it sent nothing, or something else than the type says.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        self.data.as_ref().ok_or_else(|| DataError::new("the server sent no data"))?.decode()
     }
 }
 

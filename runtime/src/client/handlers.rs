@@ -14,9 +14,8 @@ use crate::handler::{
     SharedHandler,
 };
 use sansocket_protocol::error::{CloseReason, SendError};
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::{AuthSource, SocketKey};
+use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,6 +126,7 @@ pub(crate) type AskAuth =
 /// A namespace of a client.
 pub(crate) struct Namespace {
     pub(crate) name: Arc<str>,
+    pub(crate) parser: Parser,
     /// `None` if the name is none.
     pub(crate) key: Option<SocketKey>,
     table: RwLock<Arc<Table>>,
@@ -136,9 +136,10 @@ pub(crate) struct Namespace {
 }
 
 impl Namespace {
-    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>) -> Self {
+    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>, parser: Parser) -> Self {
         Self {
             name,
+            parser,
             key,
             table: RwLock::default(),
             outgoing: Outgoing::default(),
@@ -221,7 +222,10 @@ impl Job {
 ///
 /// `connection` is the one that it came on.
 pub(crate) fn event(socket: ClientSocket, args: Args, ack: Option<u64>, connection: u64) -> Option<Job> {
-    let ack = ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection });
+    let ack = ack.map(|id| {
+        let namespace = socket.namespace_inner();
+        AckTarget { parser: namespace.parser, namespace: namespace.name.clone(), id, connection }
+    });
     let name = args.event()?;
     let table = socket.namespace_inner().begin_event(&name);
     let listeners = table.listeners(&name);
@@ -316,7 +320,7 @@ fn answer(socket: &ClientSocket, target: Option<&AckTarget>, reply: Reply) {
     let Some(target) = target else { return };
     let frame = match reply {
         Reply::Value(frame) => Ok(frame),
-        Reply::Done => Frame::ack(&target.namespace, target.id, &()),
+        Reply::Done => target.parser.ack(&target.namespace, target.id, &()),
     };
     match frame {
         Ok(frame) => match socket.send_ack(target, &frame) {
@@ -355,7 +359,7 @@ mod tests {
     #[test]
     fn a_handler_that_runs_once_is_taken_out_by_the_event_that_it_runs_for() {
         const HANDLERS: usize = 5_000;
-        let namespace = Namespace::new("/".into(), None);
+        let namespace = Namespace::new("/".into(), None, Parser::json());
         let taken = thread::scope(|scope| {
             let adding = scope.spawn(|| {
                 for _ in 0..HANDLERS {

@@ -6,7 +6,7 @@ use crate::handler::extract::Data;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Parser, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 /// Which acknowledgement is asked for.
 #[derive(Clone, Debug)]
 pub struct AckTarget {
+    pub(crate) parser: Parser,
     pub(crate) namespace: Arc<str>,
     pub(crate) id: u64,
     /// At a client: which connection asked. On another one the id may stand for another event.
@@ -72,7 +73,7 @@ pub trait IntoAck {
 /// [`HandlerError::Encode`].
 pub fn reply<T: ToArgs + ?Sized>(target: Option<&AckTarget>, args: &T) -> Result<Reply, HandlerError> {
     Ok(match target {
-        Some(target) => Reply::Value(Frame::ack(&target.namespace, target.id, args)?),
+        Some(target) => Reply::Value(target.parser.ack(&target.namespace, target.id, args)?),
         None => Reply::Done,
     })
 }
@@ -156,7 +157,7 @@ impl Ack {
     /// [`EmitError`] if the value cannot be encoded, or nothing can be sent any more.
     pub fn send<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), EmitError> {
         let Some(target) = self.target else { return Ok(()) };
-        let frame = Frame::ack(&target.namespace, target.id, args)?;
+        let frame = target.parser.ack(&target.namespace, target.id, args)?;
         match &self.peer {
             Peer::Server(socket) => socket.send_ack(frame)?,
             Peer::Client(socket) => socket.send_ack(&target, &frame)?,

@@ -3,7 +3,7 @@
 use crate::base::trace::debug;
 use crate::session::stats::{Counters, count};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::{Args, Parser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -44,11 +44,11 @@ impl<S> Outgoing<S> {
     }
 
     /// What the hooks are to be shown of this frame, if there are any: once for all who receive it.
-    pub(crate) fn watch(&self, frame: &Frame) -> Option<Watched<S>> {
+    pub(crate) fn watch(&self, parser: &Parser, frame: &Frame) -> Option<Watched<S>> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let event = frame.to_event()?;
+        let event = parser.event_of(frame)?;
         let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
         Some(Watched { hooks, event })
     }

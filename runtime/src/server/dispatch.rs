@@ -12,12 +12,10 @@ use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::count;
 use crate::session::task::{Application, Job, Work};
-use bytes::Bytes;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{PacketData, ServerSocketEvent, SocketKey};
 use std::any::Any;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,7 +62,7 @@ impl SocketDispatch {
         &mut self,
         key: SocketKey,
         name: &Arc<str>,
-        auth: Option<Bytes>,
+        auth: Option<PacketData>,
         cell: &Arc<SessionHandle>,
     ) -> Option<Job> {
         self.live.retain(|live| !live.socket.is_gone());
@@ -104,8 +102,10 @@ impl SocketDispatch {
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
-        let ack =
-            ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection: 0 });
+        let ack = ack.map(|id| {
+            let namespace = socket.namespace_inner();
+            AckTarget { parser: namespace.parser, namespace: namespace.name.clone(), id, connection: 0 }
+        });
         let table = live.table();
         let name = args.event_bytes()?;
         let listeners = table.listeners(&name);
@@ -244,7 +244,7 @@ impl Done {
         let Some(target) = &self.ack else { return };
         let frame = match reply {
             Reply::Value(frame) => Ok(frame),
-            Reply::Done => Frame::ack(&target.namespace, target.id, &()),
+            Reply::Done => target.parser.ack(&target.namespace, target.id, &()),
         };
         match frame {
             // The client may be gone meanwhile; nobody is left to be told.
@@ -296,7 +296,7 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
             }
         };
         debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
-        let (message, data) = (refusal.message(), refusal.raw_data());
+        let (message, data) = (refusal.message(), refusal.packet_data());
         let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
         return forget(&server, &socket);
     }

@@ -11,7 +11,7 @@ use crate::server::socket::Socket;
 use crate::session::stats::count;
 use sansocket_protocol::hub::{Hub, Target};
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,6 +111,7 @@ impl Handlers {
 
 pub(crate) struct NamespaceInner {
     pub(crate) name: Arc<str>,
+    pub(crate) parser: Parser,
     pub(crate) handlers: Arc<Handlers>,
     hub: RwLock<Hub<Socket>>,
     broadcast_ack: AtomicU64,
@@ -120,12 +121,14 @@ pub(crate) struct NamespaceInner {
 impl NamespaceInner {
     pub(crate) fn new(
         name: Arc<str>,
+        parser: Parser,
         handlers: Arc<Handlers>,
         limits: sansocket_protocol::hub::HubLimits,
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
+            parser,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
             broadcast_ack: AtomicU64::new(1),

@@ -15,7 +15,7 @@ use crate::session::stats::{Stats, count};
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Parser, ToArgs};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -98,6 +98,10 @@ impl ServerInner {
         }
     }
 
+    fn parser(&self) -> Parser {
+        self.host.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
+    }
+
     /// A public id for a socket.
     pub(crate) fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
@@ -142,6 +146,7 @@ impl ServerInner {
         let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
             namespace: NamespaceInner::new(
                 name.clone(),
+                self.parser(),
                 parent.handlers.clone(),
                 self.limits,
                 self.this.clone(),
@@ -241,6 +246,7 @@ impl Server {
         let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
             namespace: NamespaceInner::new(
                 name,
+                self.0.parser(),
                 Arc::new(Handlers::default()),
                 self.0.limits,
                 Arc::downgrade(&self.0),

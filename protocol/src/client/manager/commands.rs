@@ -3,6 +3,7 @@
 use super::{Layer, Manager, State};
 use crate::error::SendError;
 use crate::message::Frame;
+use crate::socket::PacketData;
 use crate::socket::client::{AuthSource, SocketKey};
 use crate::time::Instant;
 
@@ -29,7 +30,7 @@ impl Manager {
 
     /// Answers [`SocketEvent::Auth`](crate::socket::client::ClientSocketEvent::Auth): see
     /// [`Sockets::authenticate`](crate::socket::client::ClientSockets::authenticate).
-    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&[u8]>) {
+    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&PacketData>) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
     }

@@ -6,7 +6,7 @@ use crate::engine::client::{ClientSession, TransportKind};
 use crate::error::{CloseReason, Closed, PeerError};
 use crate::message::WireMessage;
 use crate::socket;
-use crate::socket::server::PER_EVENT;
+use crate::socket::ids::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use core::time::Duration;

@@ -1,36 +1,25 @@
 //! What the application should know of a server's sockets.
 
-use super::SocketKey;
 use crate::error::CloseReason;
+use crate::socket::ids::{AckOutcome, PER_EVENT, SocketKey};
 use crate::socket::json::args::Args;
+use crate::socket::json::data::PacketData;
 use alloc::sync::Arc;
-use bytes::Bytes;
-
-/// What became of an acknowledgement that was awaited.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum AckOutcome {
-    /// The client answered.
-    Answered(Args),
-    /// It did not, in time.
-    Timeout,
-    /// The socket ended first.
-    Disconnected,
-}
 
 /// What the application should know.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerSocketEvent {
-    /// A client asks to join a namespace: [`Server::accept`](crate::socket::server::ServerSockets::accept) or [`Server::reject`](crate::socket::server::ServerSockets::reject) it. Nothing else happens on
-    /// this socket meanwhile.
+    /// A client asks to join a namespace: [`ServerSockets::accept`](crate::socket::ServerSockets::accept) or
+    /// [`ServerSockets::reject`](crate::socket::ServerSockets::reject) it. Nothing else happens on this socket
+    /// meanwhile.
     Connect {
         /// The socket to be.
         socket: SocketKey,
         /// The namespace's name.
         namespace: Arc<str>,
-        /// The `auth` object as JSON, if the client sent one.
-        auth: Option<Bytes>,
+        /// The `auth` object, if the client sent one.
+        auth: Option<PacketData>,
     },
     /// An event arrived.
     Event {
@@ -38,14 +27,15 @@ pub enum ServerSocketEvent {
         socket: SocketKey,
         /// Its name and arguments.
         args: Args,
-        /// The id to acknowledge with [`Server::ack`](crate::socket::server::ServerSockets::ack), if the client wants that.
+        /// The id to acknowledge with [`ServerSockets::ack`](crate::socket::ServerSockets::ack), if the client wants
+        /// that.
         ack: Option<u64>,
     },
     /// An acknowledgement that was awaited is decided: once for each.
     Ack {
         /// Of which socket.
         socket: SocketKey,
-        /// The id that was given to [`Server::emit_with_ack`](crate::socket::server::ServerSockets::emit_with_ack).
+        /// The id that was given to [`ServerSockets::emit_with_ack`](crate::socket::ServerSockets::emit_with_ack).
         id: u64,
         /// How it ended.
         outcome: AckOutcome,
@@ -59,9 +49,6 @@ pub enum ServerSocketEvent {
     },
 }
 
-/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
-pub(crate) const PER_EVENT: usize = 128;
-
 impl ServerSocketEvent {
     /// Bytes that the peer makes it hold while it waits.
     pub(super) fn weight(&self) -> usize {
@@ -69,7 +56,9 @@ impl ServerSocketEvent {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
                 args.wire_len().saturating_add(PER_EVENT)
             }
-            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(PER_EVENT),
+            Self::Connect { auth, .. } => {
+                auth.as_ref().map_or(0, PacketData::wire_len).saturating_add(PER_EVENT)
+            }
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }

@@ -125,14 +125,15 @@ impl Shared {
         if let Some(found) = found {
             return found;
         }
-        let key = {
+        let (key, parser) = {
             let mut inner = self.cell.lock();
+            let parser = inner.machine.sockets().map(|sockets| sockets.config().parser).unwrap_or_default();
             let known = inner.machine.sockets().and_then(|sockets| sockets.find(&name));
-            known.or_else(|| inner.machine.add(&name, AuthSource::None).ok())
+            (known.or_else(|| inner.machine.add(&name, AuthSource::None).ok()), parser)
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         find(&all).unwrap_or_else(|| {
-            let made = Arc::new(Namespace::new(name.as_str().into(), key));
+            let made = Arc::new(Namespace::new(name.as_str().into(), key, parser));
             all.push(made.clone());
             made
         })

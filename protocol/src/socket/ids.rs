@@ -1,0 +1,28 @@
+//! What both ends of a connection have in common: the names of their sockets, and what becomes of acknowledgements.
+
+use crate::socket::json::args::Args;
+
+/// The name of one socket of a connection. Never reused within the connection, so a late command does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketKey(u32);
+
+impl SocketKey {
+    pub(crate) const fn new(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// What became of an acknowledgement that was awaited.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum AckOutcome {
+    /// The peer answered.
+    Answered(Args),
+    /// It did not, in time.
+    Timeout,
+    /// The socket ended first.
+    Disconnected,
+}
+
+/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
+pub(crate) const PER_EVENT: usize = 128;
