@@ -181,7 +181,7 @@ pub struct EngineServerConfig {
     pub initial_packet: Option<String>,
     /// How many bytes may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB. One
     /// larger message passes if nothing else waits and it is no larger than a message from a client may be, with all its
-    /// attachments; what is larger than that is refused and closes nothing.
+    /// attachments, or than 11 MB if that is more; what is larger than that is refused and closes nothing.
     pub send_budget: usize,
     /// What happens when they are more.
     pub overflow: Overflow,

@@ -223,8 +223,7 @@ fn mended(json: &str) -> String {
             (Some(_), Some(Ok(char))) => 6 * char.len_utf16(),
             (Some(_), _) => 6,
         };
-        let is_half =
-            units.first().is_some() && char::decode_utf16(units).next().is_some_and(|char| char.is_err());
+        let is_half = !units.is_empty() && char::decode_utf16(units).next().is_some_and(|char| char.is_err());
         out.push_str(if is_half { "\\ufffd" } else { &escape[..len] });
         rest = &escape[len..];
     }
@@ -415,7 +414,7 @@ fn obvious(text: &str) -> Verdict<'_> {
     }
     if matches!(digit, b'2' | b'5') {
         let Some(name) = expected.elements.first() else { return Verdict::Refused };
-        let is_number = name.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        let is_number = name.chars().all(|c: char| c == '-' || c.is_ascii_digit());
         match serde_json::from_str::<String>(&mended(name)) {
             Ok(name) if RESERVED_EVENTS.contains(&&*name) => return Verdict::Refused,
             Err(_) if !is_number && !name.starts_with('"') => return Verdict::Refused,

@@ -53,6 +53,10 @@ enum Layer {
     Messages(Messages),
 }
 
+/// What one message may have when nothing else waits, however little clients may send: as much as a packet of theirs by
+/// default, text and 10 attachments of 1 MB each.
+const LARGEST_MESSAGE: usize = 11_000_000;
+
 /// One client, whole. See the [module](self).
 ///
 /// ```
@@ -622,7 +626,7 @@ impl Connection {
                 Layer::Sockets(sockets) => sockets.max_packet(config.max_payload),
                 Layer::Messages(_) => config.max_payload,
             };
-            if frame.wire_len() <= largest {
+            if frame.wire_len() <= largest.max(LARGEST_MESSAGE) {
                 return Ok(true);
             }
             return if config.overflow == Overflow::Drop { Ok(false) } else { Err(SendError::Full) };

@@ -169,8 +169,8 @@ impl Args {
     /// The event's name; `None` for an acknowledgement, and for an event that came without any payload, which
     /// is legal and fires nothing.
     ///
-    /// Does not allocate unless the name was sent with escapes. A number that is sent as a name is its
-    /// JavaScript text: `[1.0]` is the event `1`.
+    /// Does not allocate unless the name was sent with escapes. An integer that is sent as a name is its digits:
+    /// `[1]` is the event `1`.
     pub fn event(&self) -> Option<Cow<'_, str>> {
         event_name(self.text.get(self.shape.name())?)
     }

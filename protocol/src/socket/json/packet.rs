@@ -2,16 +2,20 @@
 
 use super::args::{Args, Shape};
 use super::placeholder;
-use super::scan::{js_number, skip_blanks, skip_scalar, skip_string, unescape};
+use super::scan::{skip_blanks, skip_scalar, skip_string, unescape};
 use super::validate::{self, Checked};
 use crate::socket::packet::{Packet, PacketError, PacketType, is_reserved};
 use crate::socket::parser::Parser;
 use alloc::borrow::Cow;
 use alloc::string::ToString;
 use bytes::Bytes;
+use core::ops::Range;
 
 /// The bytes of `"connect"`.
 const SHORTEST_RESERVED: usize = 9;
+
+/// What is wrong with an event that begins with something else than its name.
+const NO_NAME: &str = "the event's name must be a string or an integer";
 
 /// Reads the text of an Engine.IO message (without the engine's `4`).
 #[allow(
@@ -109,8 +113,10 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
             let start = skip_blanks(bytes, data + 1);
             let name = match bytes.get(start) {
                 Some(b'"') => start..skip_string(bytes, start),
-                Some(b'-' | b'0'..=b'9') => start..skip_scalar(bytes, start),
-                _ => return Err(invalid(start, "the event's name must be a string or a number")),
+                Some(b'-' | b'0'..=b'9') if is_integer(bytes, start..skip_scalar(bytes, start)) => {
+                    start..skip_scalar(bytes, start)
+                }
+                _ => return Err(invalid(start, NO_NAME)),
             };
             let shape = Shape::event(bytes, name.clone(), checked);
             // A shorter one is none of them, however it is written.
@@ -145,6 +151,15 @@ pub(super) fn event_name(raw: &[u8]) -> Option<Cow<'_, str>> {
     Some(match raw {
         [b'"', name @ .., b'"'] => unescape(core::str::from_utf8(name).ok()?),
         [] => return None,
-        number => js_number(core::str::from_utf8(number).ok()?),
+        // As JavaScript writes it.
+        b"-0" => Cow::Borrowed("0"),
+        number => Cow::Borrowed(core::str::from_utf8(number).ok()?),
     })
+}
+
+/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in every
+/// language.
+fn is_integer(json: &[u8], number: Range<usize>) -> bool {
+    let number = json.get(number).unwrap_or_default();
+    number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)
 }

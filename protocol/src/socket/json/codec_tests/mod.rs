@@ -18,6 +18,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 mod arguments;
+mod limits;
 mod packets;
 mod random;
 mod relay;

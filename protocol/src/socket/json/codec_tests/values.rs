@@ -43,6 +43,8 @@ fn frames_are_written_as_the_reference_writes_them() {
     assert_eq!(frame.wire_len(), text(&frame).len() + 6);
 }
 
+const UNIT: &&() = &&();
+
 #[test]
 fn a_tuple_is_several_arguments_and_all_else_is_one() {
     for (frame, expected) in [
@@ -56,7 +58,7 @@ fn a_tuple_is_several_arguments_and_all_else_is_one() {
         (emit(((1, 2),)), r#"42["e",[1,2]]"#),
         (emit(None::<u8>), r#"42["e",null]"#),
         (emit(Value::Null), r#"42["e",null]"#),
-        (emit(&&()), r#"42["e"]"#),
+        (emit(UNIT), r#"42["e"]"#),
         (emit(&Value::Null), r#"42["e",null]"#),
         (emit((Value::Null,)), r#"42["e",null]"#),
         (emit(Transparent(())), r#"42["e",null]"#),

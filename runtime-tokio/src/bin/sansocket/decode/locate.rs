@@ -76,7 +76,10 @@ pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
         PacketError::IdOverflow => at(header.id, "an id that fits 64 bits"),
         PacketError::InvalidPayload { at: offset, reason, .. } => {
             // All reasons but that of a name begin so.
-            at(*offset, reason.strip_prefix("expected ").unwrap_or("the event's name, a string or a number"))
+            at(
+                *offset,
+                reason.strip_prefix("expected ").unwrap_or("the event's name, a string or an integer"),
+            )
         }
         PacketError::ReservedEvent(_) => {
             let blanks = |at| count(text, at, u8::is_ascii_whitespace);
