@@ -162,8 +162,8 @@ pub struct EngineServerConfig {
     pub upgrade_timeout: Duration,
     /// The largest POST body and the largest WebSocket message, in bytes. Default 1,000,000.
     pub max_payload: usize,
-    /// How many packets the answer to a poll may have; the others wait for the next one. Default 16: python-socketio ends
-    /// the session for more.
+    /// How many packets the answer to a poll may have; the others wait for the next one. Default 16: python-socketio
+    /// ends the session for more.
     pub max_poll_packets: usize,
     /// The transports served. Default both.
     pub transports: Transports,
@@ -180,8 +180,8 @@ pub struct EngineServerConfig {
     /// The text of a message that follows the handshake of each session at once. Default none.
     pub initial_packet: Option<String>,
     /// How many bytes may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB. One
-    /// larger message passes if nothing else waits and it is no larger than a message from a client may be, with all its
-    /// attachments, or than 11 MB if that is more; what is larger than that is refused and closes nothing.
+    /// larger message passes if nothing else waits and it is no larger than a message from a client may be, with all
+    /// its attachments, or than 11 MB if that is more; what is larger than that is refused and closes nothing.
     pub send_budget: usize,
     /// What happens when they are more.
     pub overflow: Overflow,

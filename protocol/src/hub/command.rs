@@ -1,4 +1,4 @@
-//! What is done to the sockets of a target, as data: the verbs of a broadcast.
+//! The verbs of a broadcast as data: operations on the sockets of a target.
 //!
 //! A command is a value, so that the node of a cluster that makes it can carry it out on its own hub and send it to the
 //! others, which do the same.
@@ -8,7 +8,7 @@ use crate::message::Frame;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// What is done to every socket of a [`Target`].
+/// An operation on every socket of a [`Target`].
 ///
 /// ```
 /// use sansocket_protocol::hub::{Command, Effect, Hub, HubLimits, Target};
@@ -62,7 +62,7 @@ impl Command {
     }
 }
 
-/// What a command did, or has yet to do.
+/// The result of [`Hub::apply`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect<H> {

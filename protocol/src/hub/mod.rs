@@ -59,7 +59,7 @@ pub struct MemberKey {
     generation: u32,
 }
 
-/// What a hub accepts. What an application lets its clients name, clients can make it store.
+/// The limits of a hub. They bound what clients can make it store where the application lets them name rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubLimits {
@@ -93,7 +93,7 @@ impl HubLimits {
     }
 }
 
-/// Why the hub refused; nothing was changed.
+/// The reason why a hub refused. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -117,7 +117,7 @@ pub enum HubError {
     Full,
 }
 
-/// What [`Hub::join_all`] did.
+/// The result of [`Hub::join_all`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Joined {

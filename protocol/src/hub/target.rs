@@ -71,7 +71,7 @@ impl Target {
     }
 }
 
-/// How a message is to be sent; the broadcast flags of the reference's server.
+/// The flags of a broadcast, as in the reference: how its message is to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flags {

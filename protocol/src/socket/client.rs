@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A socket that is *wanted* joins whenever a session opens. A refusal, or an end that either side brought about on
-//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is volatile
-//! is dropped.
+//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is
+//! volatile is dropped.
 //!
 //! It writes through the [`engine`](crate::engine::client::ClientSession) that is passed to its commands.
 //! [`crate::client::Manager`] holds both.
@@ -40,15 +40,15 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// What a buffered frame counts for beside its bytes.
+/// The price of a buffered frame beside its bytes.
 const PER_FRAME: usize = 64;
 
-/// What a buffered frame counts for.
+/// The bytes that a buffered frame counts for.
 fn weight(frame: &Frame) -> usize {
     frame.wire_len().saturating_add(PER_FRAME)
 }
 
-/// What a socket shows when it joins.
+/// The source of the auth that a socket shows when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuthSource {
     /// Nothing.
@@ -424,8 +424,8 @@ impl ClientSockets {
         }
     }
 
-    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
-    /// if it is not asked any more.
+    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done
+    /// nothing, if it is not asked any more.
     pub fn auth_failed(&mut self, socket: SocketKey) -> bool {
         let Some(at) = self.at(socket) else { return false };
         let Some(found) = self.sockets.get_mut(at).filter(|found| found.state == State::Asking) else {

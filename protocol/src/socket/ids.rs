@@ -1,4 +1,4 @@
-//! What both ends of a connection have in common: the names of their sockets, and what becomes of acknowledgements.
+//! The words that both ends of a connection share: names of sockets, and outcomes of acknowledgements.
 
 use crate::socket::json::args::Args;
 
@@ -12,7 +12,7 @@ impl SocketKey {
     }
 }
 
-/// What became of an acknowledgement that was awaited.
+/// The outcome of an awaited acknowledgement.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum AckOutcome {
@@ -24,5 +24,5 @@ pub enum AckOutcome {
     Disconnected,
 }
 
-/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
+/// The price of an event that waits, beside its bytes: many small ones cost memory, too.
 pub(crate) const PER_EVENT: usize = 128;

@@ -12,7 +12,7 @@ use core::ops::Range;
 /// How many attachments a packet may announce, unless the application says otherwise: the reference's limit.
 pub const DEFAULT_MAX_ATTACHMENTS: usize = 10;
 
-/// What a packet is for. The order is that of the protocol's text; the numbers are those on the wire.
+/// The type of a packet. The order is that of the protocol's text; the numbers are those on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PacketType {
@@ -66,7 +66,7 @@ impl fmt::Display for PacketType {
     }
 }
 
-/// Why what the peer sent is not Socket.IO. Each of these ends the connection.
+/// The reason why what a peer sent is not Socket.IO. Each of these ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
@@ -195,7 +195,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// What the packet is for.
+    /// The type of the packet.
     pub fn kind(&self) -> PacketType {
         self.kind
     }
@@ -229,8 +229,8 @@ impl Packet {
         self.args.wire_len()
     }
 
-    /// The data behind the header, if there is any: the auth of a CONNECT, the reason of a CONNECT_ERROR, the list of an
-    /// event's name and arguments. The bytes are shared.
+    /// The data behind the header, if there is any: the auth of a CONNECT, the reason of a CONNECT_ERROR, the list of
+    /// an event's name and arguments. The bytes are shared.
     pub fn data(&self) -> Option<PacketData> {
         self.args.data(self.data)
     }

@@ -17,7 +17,7 @@ pub const DEFAULT_MAX_NUMBER: usize = 400;
 /// How many arguments an event or an acknowledgement may have, unless the application says otherwise.
 pub const DEFAULT_MAX_ARGUMENTS: usize = 1000;
 
-/// How packets are written, and what they may hold. Both ends of a connection use the same.
+/// A parser of packets, and the limits of what they may hold. Both ends of a connection use the same.
 ///
 /// The limits hold for what is received and for what is sent: what a server passes on from one client must not make
 /// another one disconnect, and some peers end without a word for what is too deep or too long for them.
@@ -56,13 +56,13 @@ pub struct Parser {
     pub max_arguments: usize,
 }
 
-/// The formats that there are.
+/// The format of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Json,
 }
 
-/// What one message of an Engine.IO session is.
+/// One message of an Engine.IO session, by the part that it has in a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Part {
@@ -129,7 +129,7 @@ impl Parser {
 
     // --- reading ----------------------------------------------------------------------------------------------
 
-    /// What a message of the session is.
+    /// The part that a message of the session has in a packet.
     #[inline]
     pub fn part(&self, message: WireMessage) -> Part {
         match (self.format, message) {

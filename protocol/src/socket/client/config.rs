@@ -14,7 +14,7 @@ pub struct SocketClientConfig {
     /// How many acknowledgements may be awaited at once, in each namespace. Default 10,000.
     pub max_pending_acks: usize,
     /// How often an event is sent again that was not acknowledged: see
-    /// [`Client::emit_reliably`](crate::socket::client::ClientSockets::emit_reliably). Default 0.
+    /// [`ClientSockets::emit_reliably`](crate::socket::ClientSockets::emit_reliably). Default 0.
     pub retries: u32,
     /// How long each of those tries may take. Default 10 s.
     pub ack_timeout: Duration,

@@ -1,4 +1,4 @@
-//! What the application should know about its sockets.
+//! The events of a client's sockets.
 
 use crate::socket::ids::{AckOutcome, PER_EVENT, SocketKey};
 use crate::socket::json::args::Args;
@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use thiserror::Error;
 
-/// Why a server did not let a socket into its namespace. It is not asked again by itself.
+/// The reason why a server did not let a socket into its namespace. The client does not ask again by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -30,14 +30,13 @@ pub enum JoinError {
     Timeout,
 }
 
-/// What the application should know.
+/// An event of a client's sockets, for the application.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientSocketEvent {
-    /// The socket is about to join, and its auth is to be given anew: [`Client::authenticate`] it. Only for
-    /// sockets with [`Auth::Ask`](crate::socket::client::AuthSource::Ask).
-    ///
-    /// [`Client::authenticate`]: crate::socket::client::ClientSockets::authenticate
+    /// The socket is about to join, and its auth is to be given anew by
+    /// [`ClientSockets::authenticate`](crate::socket::ClientSockets::authenticate). Only for sockets with
+    /// [`AuthSource::Ask`](crate::socket::AuthSource::Ask).
     Auth {
         /// Which one.
         socket: SocketKey,
@@ -46,8 +45,9 @@ pub enum ClientSocketEvent {
     Connected {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections this is: see [`Client::connection`](crate::socket::client::ClientSockets::connection). It may have ended
-        /// by now, and another one be asked for.
+        /// Which of its connections this is: see
+        /// [`ClientSockets::connection`](crate::socket::ClientSockets::connection). It may have ended by now, and
+        /// another one be asked for.
         connection: u64,
         /// Its public id, for as long as it is connected.
         id: Arc<str>,
@@ -56,8 +56,9 @@ pub enum ClientSocketEvent {
     Refused {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Client::connection`](crate::socket::client::ClientSockets::connection). Who
-        /// has asked for another one since need not take it for an answer.
+        /// Which of its connections that would have been: see
+        /// [`ClientSockets::connection`](crate::socket::ClientSockets::connection). It does not answer for another
+        /// one that was asked for since.
         connection: u64,
         /// Why.
         error: JoinError,

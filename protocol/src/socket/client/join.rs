@@ -1,4 +1,4 @@
-//! How a socket comes into its namespace, and out of it.
+//! Joining a namespace, and leaving it.
 
 use super::{AckOutcome, State, weight};
 use crate::engine::client::ClientSession;

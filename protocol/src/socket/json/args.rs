@@ -24,10 +24,11 @@ use serde::Deserialize;
 /// it asks for. A clone shares the bytes. To pass arguments on without decoding them, send the `Args`
 /// themselves: they are [`ToArgs`](crate::socket::ToArgs).
 ///
-/// Bytes (`bytes::Bytes`, `&[u8]`, the wrappers of serde_bytes) decode from attachments wherever they stand,
-/// inside of structs and lists too. `&[u8]` borrows and the owning types copy; [`attachment`](Self::attachment)
-/// does neither. Half a surrogate pair, which JavaScript can hold and Rust cannot, decodes as U+FFFD. Where the type asks for no bytes, in a `serde_json::Value`, in untagged
-/// enums and behind `#[serde(flatten)]`, the placeholder stays the object it is on the wire.
+/// Bytes (`bytes::Bytes`, `&[u8]`, the wrappers of serde_bytes) decode from attachments wherever they stand, inside of
+/// structs and lists too. `&[u8]` borrows and the owning types copy; [`attachment`](Self::attachment) does neither.
+/// Half a surrogate pair, which JavaScript can hold and Rust cannot, decodes as U+FFFD. Where the type asks for no
+/// bytes, in a `serde_json::Value`, in untagged enums and behind `#[serde(flatten)]`, the placeholder stays the object
+/// it is on the wire.
 ///
 /// ```
 /// use sansocket_protocol::socket::Args;
@@ -101,8 +102,8 @@ impl Shape {
     }
 }
 
-/// Why arguments are not what the application asked for. The connection is well; the handler's author, or the
-/// peer's, is to look at it.
+/// The reason why arguments are not what the application asked for. The connection is well: the mistake is in the
+/// handler or in what the peer sent.
 ///
 /// Positions count from 0 and leave out the event's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -188,7 +189,7 @@ impl Args {
         !self.shape.name().is_empty()
     }
 
-    /// How many arguments there are. The event's name is none.
+    /// The number of arguments, without the event's name.
     pub fn len(&self) -> usize {
         self.shape.count
     }
@@ -219,8 +220,8 @@ impl Args {
 
     /// Decodes argument `position`, counted from 0. An `Option` may be missing.
     ///
-    /// The arguments before it are skipped over, which costs a look at each of their bytes: to take one after the other,
-    /// [`iter`](Self::iter) and tuples are better.
+    /// The arguments before it are skipped over, which costs a look at each of their bytes: to take one after the
+    /// other, [`iter`](Self::iter) and tuples are better.
     ///
     /// # Errors
     ///
@@ -302,8 +303,8 @@ impl Args {
         self.attachments().iter().fold(text, |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
-    /// How deep the lists and objects stand inside each other, and how long the longest number is: at most what is
-    /// told, for arguments that others were skipped of.
+    /// How deep lists and objects stand inside each other, and how long the longest number is. Where arguments were
+    /// skipped, they count too.
     pub(super) fn extent(&self) -> (usize, usize) {
         (self.shape.depth as usize, self.shape.longest_number as usize)
     }

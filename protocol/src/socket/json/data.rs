@@ -18,7 +18,7 @@ use thiserror::Error;
 
 /// The data of a CONNECT or a CONNECT_ERROR: one value, such as the `auth` object that a client shows.
 ///
-/// It is kept as its parser wrote it, and decoded when the application asks. A clone shares the bytes.
+/// It is kept as JSON, whatever parser brings it, and decoded when the application asks. A clone shares the bytes.
 ///
 /// ```
 /// use sansocket_protocol::socket::PacketData;
@@ -31,7 +31,7 @@ use thiserror::Error;
 #[derive(Clone, PartialEq, Eq)]
 pub struct PacketData(Bytes);
 
-/// Why the data of a packet is not what the application asked for.
+/// The reason why the data of a packet is not what the application asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
 #[non_exhaustive]
@@ -61,7 +61,7 @@ impl PacketData {
     ///
     /// # Errors
     ///
-    /// [`PacketError::InvalidPayload`] if it is none, and the errors of the limits on depth and numbers.
+    /// [`PacketError::InvalidPayload`] if it is not JSON, and the errors of the limits on depth and numbers.
     pub fn from_json(json: &str) -> Result<Self, PacketError> {
         let checked = validate::check(json.as_bytes(), 0, DEFAULT_MAX_DEPTH.saturating_sub(1))
             .map_err(|error| error.refuse(PacketType::Connect))?;

@@ -16,7 +16,7 @@ use core::fmt::Display;
 use serde::ser;
 use serde::ser::Serialize;
 
-/// Why a message cannot be made.
+/// The reason why a message cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -69,10 +69,10 @@ impl ser::Error for EncodeError {
     }
 }
 
-/// What can be sent as the arguments of an event or an acknowledgement.
+/// A value that can be sent as the arguments of an event or an acknowledgement.
 ///
-/// Everything that is `Serialize` is: a tuple (or an array `[T; N]`) becomes one argument for each element, `()`
-/// none, and anything else one: a `Vec`, a struct, a tuple struct, `None` and serde_json's `Null` (which are `null`). To
+/// Everything that is `Serialize` is: a tuple (or an array `[T; N]`) becomes one argument for each element, `()` none,
+/// and anything else one: a `Vec`, a struct, a tuple struct, `None` and serde_json's `Null` (which are `null`). To
 /// send a tuple as one argument, put it into another: `((1, 2),)`.
 ///
 /// Bytes (what serializes as bytes: `bytes::Bytes`, the wrappers of serde_bytes) become attachments, wherever

@@ -157,8 +157,8 @@ pub(super) fn event_name(raw: &[u8]) -> Option<Cow<'_, str>> {
     })
 }
 
-/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in every
-/// language.
+/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in
+/// every language.
 fn is_integer(json: &[u8], number: Range<usize>) -> bool {
     let number = json.get(number).unwrap_or_default();
     number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)

@@ -1,8 +1,8 @@
 //! Checking JSON without building anything from it.
 //!
 //! This takes what JavaScript takes, and serde_json's ignoring parser, which is its test oracle: any depth that is
-//! allowed, halves of surrogate pairs, numbers beyond a double. It is there because it sees every byte of every message:
-//! it takes strings eight bytes at a time, and does not allocate up to 64 levels of nesting.
+//! allowed, halves of surrogate pairs, numbers beyond a double. It is there because it sees every byte of every
+//! message: it takes strings eight bytes at a time, and does not allocate up to 64 levels of nesting.
 //!
 //! A position is at most the length of the slice, and no function looks further than 6 bytes ahead. A slice has at
 //! most `isize::MAX` bytes, so that none of these sums overflows.

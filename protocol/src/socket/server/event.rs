@@ -1,4 +1,4 @@
-//! What the application should know of a server's sockets.
+//! The events of a server's sockets.
 
 use crate::error::CloseReason;
 use crate::socket::ids::{AckOutcome, PER_EVENT, SocketKey};
@@ -6,7 +6,7 @@ use crate::socket::json::args::Args;
 use crate::socket::json::data::PacketData;
 use alloc::sync::Arc;
 
-/// What the application should know.
+/// An event of a server's sockets, for the application.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerSocketEvent {
