@@ -3,8 +3,10 @@
 mod support;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 use sansocket_protocol::engine::{EngineServerConfig, Overflow};
 use sansocket_protocol::error::SendError;
+use sansocket_protocol::fuzzing;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{Parser, ServerSocketEvent, SocketKey, SocketServerConfig};
@@ -146,5 +148,25 @@ fn a_message_larger_than_any_packet_is_refused_and_closes_nothing() {
         ws.expect_nothing();
         assert_eq!(t.with(|c| c.emit(socket, frame(11_000_000))), Ok(()));
         assert!(ws.next().is_some());
+    }
+}
+
+proptest! {
+    /// The fuzz body takes the packet in by one look, and judges it and what is sent on by another: npm's and Python's
+    /// parsers take all that leaves.
+    #[test]
+    fn what_is_relayed_is_within_what_all_peers_take(
+        depth in prop_oneof![0..10usize, 490..510usize],
+        digits in prop_oneof![1..10usize, 395..405usize],
+        numbers in prop_oneof![0..5usize, 990..1005usize],
+        announced in 0..12usize,
+        placeholders in prop::collection::vec(0..12usize, 0..20),
+    ) {
+        let placeholder = |num: &usize| format!(r#"{{"_placeholder":true,"num":{num}}}"#);
+        let mut arguments: Vec<String> = placeholders.iter().map(placeholder).collect();
+        arguments.push(format!("{}{}{}", "[".repeat(depth), "7".repeat(digits), "]".repeat(depth)));
+        arguments.extend((0..numbers).map(|number| number.to_string()));
+        let kind = if announced > 0 { format!("5{announced}-") } else { "2".to_owned() };
+        fuzzing::socket::packet(format!(r#"{kind}["e",{}]"#, arguments.join(",")).as_bytes());
     }
 }
