@@ -60,10 +60,12 @@ async fn a_body_that_is_slow_is_cut() {
     lines.expect("gone").await;
 }
 
+/// What the answer to a poll has in the tests of slow readers: more than a server sends in one message by default.
+const LARGE: usize = 32 << 20;
+
 /// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
 /// it, and how much arrives when the client does read after all, `wait` later?
 async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
-    const LARGE: usize = 32 << 20;
     let addr = serve(io).await;
     let poller = Poller::joined(addr).await;
     io.emit("large", &"x".repeat(LARGE)).expect("encoded");
@@ -87,15 +89,15 @@ async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
 
 #[tokio::test]
 async fn a_response_that_is_not_read_is_cut() {
-    let io = crate::server().write_timeout(SHORT).build().expect("a server");
+    let io = crate::server().write_timeout(SHORT).send_budget(LARGE * 2).build().expect("a server");
     // Nothing can be seen of it before the client reads: time for a busy machine.
-    assert!(unread_answer(&io, SHORT * 60).await < 32 << 20);
+    assert!(unread_answer(&io, SHORT * 60).await < LARGE);
 }
 
 #[tokio::test]
 async fn a_response_that_is_read_late_is_whole() {
-    let io = crate::server().build().expect("a server");
-    assert!(unread_answer(&io, SHORT * 6).await > 32 << 20);
+    let io = crate::server().send_budget(LARGE * 2).build().expect("a server");
+    assert!(unread_answer(&io, SHORT * 6).await > LARGE);
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ fn list(args: &Args, between: &str, binary: Binary<'_>) -> String {
 }
 
 fn one(args: &Args, position: usize, binary: Binary<'_>) -> String {
-    let json = compact(args.raw(position).unwrap_or("null"));
+    let json = compact(args.json(position).unwrap_or("null"));
     if args.attachments().is_empty() {
         return json;
     }

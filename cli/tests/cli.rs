@@ -105,7 +105,7 @@ async fn emit_without_ack_arrives_before_the_tool_exits() {
     let (io, url) = serve().await;
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     io.namespace("/").on("say", move |args: Args| {
-        let text = (0..args.len()).map(|at| args.raw(at).unwrap().to_owned()).collect::<Vec<_>>();
+        let text = (0..args.len()).map(|at| args.json(at).unwrap().to_owned()).collect::<Vec<_>>();
         assert!(sender.send(text).is_ok());
         std::future::ready(())
     });

@@ -228,7 +228,7 @@
 //! use sansocket_protocol::message::Frame;
 //! use sansocket_protocol::random::Random;
 //! use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
-//! use sansocket_protocol::socket::ServerSocketEvent;
+//! use sansocket_protocol::socket::{Parser, ServerSocketEvent};
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
@@ -259,7 +259,7 @@
 //! // The application lets it in and greets it; both go out with the next poll.
 //! let Some(ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
 //! connection.accept(socket, "public-id").unwrap();
-//! connection.emit(socket, &Frame::event("/", "welcome", None, &("ada", 1)).unwrap()).unwrap();
+//! connection.emit(socket, &Parser::json().event("/", "welcome", None, &("ada", 1)).unwrap()).unwrap();
 //! let _ = connection.handle_request(now, RequestId(3), &head("GET", &target));
 //! assert_eq!(
 //!     body(connection.poll_transmit()),

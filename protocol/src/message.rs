@@ -23,9 +23,9 @@ pub enum WireMessage {
 /// Namespaces are what [`is_namespace`](crate::socket::is_namespace) says; the namespace `/` is not written (the empty name means it, too).
 ///
 /// ```
-/// use sansocket_protocol::message::Frame;
+/// use sansocket_protocol::socket::Parser;
 ///
-/// let frame = Frame::event("/chat", "said", None, &("ada", "hello"))?;
+/// let frame = Parser::json().event("/chat", "said", None, &("ada", "hello"))?;
 /// assert_eq!(frame.text().unwrap(), r#"42/chat,["said","ada","hello"]"#);
 /// assert!(frame.attachments().is_empty());
 /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())

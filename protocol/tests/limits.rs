@@ -8,6 +8,7 @@ use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::socket;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::time::Instant;
 use std::time::Duration;
 use support::{Server, event_with_id};
@@ -26,7 +27,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.max_sessions, 1_000_000);
     let sockets = socket::SocketServerConfig::default();
     assert_eq!(sockets.connect_timeout, Duration::from_secs(45));
-    assert_eq!(sockets.max_attachments, 10);
+    assert_eq!(sockets.parser.max_attachments, 10);
     assert_eq!(sockets.max_namespaces, 100);
     assert_eq!(sockets.max_namespace_name, 512);
     assert_eq!(sockets.max_pending_acks, 10_000);
@@ -66,7 +67,7 @@ fn max_payload_of_a_websocket_message() {
 
 #[test]
 fn max_attachments() {
-    let sockets = socket::SocketServerConfig::default().max_attachments(2);
+    let sockets = socket::SocketServerConfig::default().parser(Parser::json().max_attachments(2));
     let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
     let (ws, _) = t.joined();
     ws.send(r#"452-["e"]"#);
@@ -80,7 +81,7 @@ fn max_attachments() {
 #[test]
 fn limits_without_bound_do_not_overflow() {
     let sockets = socket::SocketServerConfig::default()
-        .max_attachments(usize::MAX)
+        .parser(Parser::json().max_attachments(usize::MAX))
         .max_namespaces(usize::MAX)
         .max_pending_acks(usize::MAX)
         .connect_timeout(Duration::MAX);
@@ -104,7 +105,7 @@ fn limits_without_bound_do_not_overflow() {
 #[test]
 fn limits_of_nothing_let_nothing_through_and_break_nothing() {
     let sockets = socket::SocketServerConfig::default()
-        .max_attachments(0)
+        .parser(Parser::json().max_attachments(0))
         .max_namespaces(0)
         .max_pending_acks(0)
         .connect_timeout(Duration::ZERO);

@@ -64,10 +64,10 @@ pub use sansocket_runtime::runtime::{BoxFuture, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,
-    Dial, DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, EngineClientSocket,
-    EngineError, EventExcess, EventName, Events, Extension, Handler, HandlerError, Handshake, HubError,
-    IntoAck, LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow, PeerAddr, PeerError,
-    Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError,
-    ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError, State, Stats, ToArgs,
-    TransportKind, Transports, TryData, ack, extract, handler,
+    DataError, Dial, DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint,
+    EngineClientSocket, EngineError, EventExcess, EventName, Events, Extension, Handler, HandlerError,
+    Handshake, HubError, IntoAck, LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow,
+    Parser, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest,
+    ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError,
+    State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
 };

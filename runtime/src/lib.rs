@@ -50,7 +50,7 @@ pub use sansocket_protocol::engine::{EngineError, RefusalCode};
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::rate::Rate;
-pub use sansocket_protocol::socket::{Args, ArgsError};
+pub use sansocket_protocol::socket::{Args, ArgsError, DataError, PacketData, Parser};
 pub use sansocket_protocol::socket::{EncodeError, ToArgs};
 pub use sansocket_protocol::socket::{EventExcess, SocketError};
 #[doc(hidden)]

@@ -162,7 +162,7 @@ async fn every_event_that_leaves_is_shown_once() {
     let (log, mut seen) = log();
     other.on_any_outgoing(move |socket, args: &Args| {
         let name = args.event().unwrap_or_default().into_owned();
-        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
+        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.json(at)).collect();
         log.note(format_args!("{} {name} {} {}", socket.name(), raw.join(","), args.attachments().len()));
     });
 

@@ -102,9 +102,8 @@ enum Layer {
 /// use sansocket_protocol::client::{ClientEvent, Manager, ReconnectConfig};
 /// use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
 /// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::message::Frame;
 /// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent};
+/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent, Parser};
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
@@ -113,7 +112,7 @@ enum Layer {
 /// let mut client = Manager::new(Arc::new(ReconnectConfig::default()), Arc::new(engine), random, Some(Arc::default()));
 /// let socket = client.add("/", AuthSource::None).unwrap();
 /// client.connect(now, socket);
-/// client.emit(now, socket, &Frame::event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
+/// client.emit(now, socket, &Parser::json().event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
 ///
 /// // The owner opens the WebSocket that is asked for, and the server speaks.
 /// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };
@@ -249,6 +248,11 @@ impl Manager {
     /// ends. An event that [`poll_event`](Self::poll_event) has just given belongs to this one.
     pub fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
+    }
+
+    /// The parser of its packets: the default one for plain Engine.IO.
+    pub fn parser(&self) -> crate::socket::Parser {
+        self.sockets().map(crate::socket::client::ClientSockets::parser).unwrap_or_default()
     }
 
     /// The socket of a namespace, if it was added.

@@ -147,6 +147,9 @@ pub struct EngineServerConfig {
     pub upgrade_timeout: Duration,
     /// The largest POST body and the largest WebSocket message, in bytes. Default 1,000,000.
     pub max_payload: usize,
+    /// How many packets the answer to a poll may have; the others wait for the next one. Default 16: python-socketio
+    /// ends the session for more.
+    pub max_poll_packets: usize,
     /// The transports served. Default both.
     pub transports: Transports,
     /// Whether a polling session may move to WebSocket. Default yes.
@@ -161,7 +164,9 @@ pub struct EngineServerConfig {
     pub allowed_origins: Origins,
     /// The text of a message that follows the handshake of each session at once. By default there is no such message.
     pub initial_packet: Option<String>,
-    /// The bytes that may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB.
+    /// The bytes that may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB. One
+    /// larger message passes if nothing else waits and it is no larger than a message from a client may be, with all
+    /// its attachments, or than 11 MB if that is more; what is larger than that is refused and closes nothing.
     pub send_budget: usize,
     /// The fate of a message when there are more.
     pub overflow: Overflow,
@@ -200,6 +205,7 @@ impl Default for EngineServerConfig {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             max_payload: 1_000_000,
+            max_poll_packets: 16,
             transports: Transports::ALL,
             allow_upgrades: true,
             cookie: None,
@@ -240,6 +246,7 @@ impl EngineServerConfig {
         ping_timeout: Duration,
         upgrade_timeout: Duration,
         max_payload: usize,
+        max_poll_packets: usize,
         transports: Transports,
         allow_upgrades: bool,
         cookie: Option<Cookie>,

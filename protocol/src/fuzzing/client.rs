@@ -13,6 +13,7 @@ use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::random::Random;
 use crate::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
+use crate::socket::{PacketData, Parser};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -254,7 +255,7 @@ impl Run {
         let layer = SocketClientConfig::default()
             .join_timeout(millis(500))
             .ack_timeout(millis(300))
-            .max_attachments(1)
+            .parser(Parser::json().max_attachments(1))
             .max_pending_acks(4)
             .retries(1);
         let config = ReconnectConfig::default()
@@ -430,23 +431,23 @@ impl Run {
         };
         match command {
             0 | 1 => client.connect(now, key),
-            2 => client.authenticate(now, key, Some(b"{}")),
-            3 => drop(client.emit(now, key, &Frame::event("/", "e", None, &text).unwrap())),
-            4 => drop(client.emit_volatile(now, key, &Frame::event("/", "e", None, &text).unwrap())),
+            2 => client.authenticate(now, key, Some(&PacketData::from_json("{}").unwrap())),
+            3 => drop(client.emit(now, key, &Parser::json().event("/", "e", None, &text).unwrap())),
+            4 => drop(client.emit_volatile(now, key, &Parser::json().event("/", "e", None, &text).unwrap())),
             5 | 6 => {
-                let frame = Frame::event("/", "e", Some(id), &()).unwrap();
+                let frame = Parser::json().event("/", "e", Some(id), &()).unwrap();
                 let deadline = now + Duration::from_millis(number as u64 / 2);
                 if client.emit_with_ack(now, key, &frame, id, deadline).is_ok() {
                     *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
             7 => {
-                let frame = Frame::event("/", "e", Some(id), &Bytes::from(text)).unwrap();
+                let frame = Parser::json().event("/", "e", Some(id), &Bytes::from(text)).unwrap();
                 if client.emit_reliably(now, key, frame, id).is_ok() {
                     *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
-            8 => drop(client.ack(now, key, &Frame::ack("/", id, &text).unwrap())),
+            8 => drop(client.ack(now, key, &Parser::json().ack("/", id, &text).unwrap())),
             9 if number % 8 == 0 => client.disconnect(now, key),
             10 if number % 4 == 0 => client.hold(Some(key)),
             10 => client.release(Some(key)),

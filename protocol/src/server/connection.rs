@@ -40,6 +40,10 @@ enum Layer {
     Messages(Messages),
 }
 
+/// What one message may have when nothing else waits, however little clients may send: as much as a packet of theirs by
+/// default, text and 10 attachments of 1 MB each.
+const LARGEST_MESSAGE: usize = 11_000_000;
+
 /// One client of a server: an Engine.IO session with Socket.IO, or the application's own messages, on top.
 ///
 /// # The run loop
@@ -324,7 +328,12 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn reject(&mut self, socket: SocketKey, message: &str, data: Option<&str>) -> Result<(), SendError> {
+    pub fn reject(
+        &mut self,
+        socket: SocketKey,
+        message: &str,
+        data: Option<&socket::PacketData>,
+    ) -> Result<(), SendError> {
         self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
     }
 
@@ -631,9 +640,21 @@ impl Connection {
     fn admit(&mut self, frame: &Frame) -> Result<bool, SendError> {
         let buffered = self.buffered();
         let config = self.engine.config();
-        // A single message of any size passes when nothing waits: it has to be sent somehow.
-        if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= config.effective_send_budget() {
+        let budget = config.effective_send_budget();
+        if buffered.saturating_add(frame.wire_len()) <= budget {
             return Ok(true);
+        }
+        if buffered == 0 {
+            // A message that is as large as one from a client may be passes when nothing waits: it has to be sent
+            // somehow. For a larger one it is not the client who is to blame.
+            let largest = match &self.layer {
+                Layer::Sockets(sockets) => sockets.max_packet(config.max_payload),
+                Layer::Messages(_) => config.max_payload,
+            };
+            if frame.wire_len() <= largest.max(LARGEST_MESSAGE) {
+                return Ok(true);
+            }
+            return if config.overflow == Overflow::Drop { Ok(false) } else { Err(SendError::Full) };
         }
         match config.overflow {
             Overflow::Drop => Ok(false),

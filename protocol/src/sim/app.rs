@@ -8,10 +8,10 @@ use crate::client::ClientEvent;
 use crate::engine::EngineError;
 use crate::error::{CloseReason, PeerError};
 use crate::server::ServerEvent;
-use crate::socket::SocketError;
 use crate::socket::client::ClientSocketEvent;
 use crate::socket::json::args::Args;
 use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
+use crate::socket::{PacketData, SocketError};
 use crate::time::Instant;
 use alloc::format;
 use core::time::Duration;
@@ -245,7 +245,7 @@ impl App for Play<'_> {
         };
         match event {
             ServerSocketEvent::Connect { socket, namespace, auth } => {
-                let who = auth.as_deref().and_then(who);
+                let who = auth.as_ref().and_then(|auth| who(auth.json()));
                 let client = world.client_of(session);
                 let raw = client.is_some_and(|client| self.raws.contains_key(&client));
                 let known = client.map(|client| client.0 as u64) == who.map(|(client, _)| client);
@@ -260,7 +260,11 @@ impl App for Play<'_> {
                         self.waiting.remove(&(session, socket));
                         world.coverage().note(Situation::Rejected);
                         if let Some(connection) = world.server().connection(session) {
-                            let _ = connection.reject(socket, "not now", Some("{\"why\":1}"));
+                            let _ = connection.reject(
+                                socket,
+                                "not now",
+                                PacketData::from_json("{\"why\":1}").ok().as_ref(),
+                            );
                         }
                     }
                     1..=3 if !self.healed => {
@@ -352,8 +356,7 @@ impl App for Play<'_> {
 }
 
 /// Who a client says it is.
-fn who(auth: &[u8]) -> Option<(u64, u64)> {
-    let text = core::str::from_utf8(auth).ok()?;
+fn who(text: &str) -> Option<(u64, u64)> {
     let inner = text.strip_prefix("{\"who\":[")?.strip_suffix("]}")?;
     let (client, life) = inner.split_once(',')?;
     Some((client.parse().ok()?, life.parse().ok()?))

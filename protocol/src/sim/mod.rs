@@ -41,12 +41,11 @@
 //! use core::time::Duration;
 //! use sansocket_protocol::client::{self, Manager};
 //! use sansocket_protocol::engine;
-//! use sansocket_protocol::message::Frame;
 //! use sansocket_protocol::random::Random;
 //! use sansocket_protocol::server::ServerEvent;
 //! use sansocket_protocol::sim::{App, ClientId, Cut, Link, SessionId, World};
 //! use sansocket_protocol::socket::AuthSource;
-//! use sansocket_protocol::socket::ServerSocketEvent;
+//! use sansocket_protocol::socket::{Parser, ServerSocketEvent};
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
@@ -79,7 +78,7 @@
 //!
 //! let mut say = |world: &mut World, number: u32| {
 //!     let now = world.local(ada);
-//!     let frame = Frame::event("/", "say", None, &number).unwrap();
+//!     let frame = Parser::json().event("/", "say", None, &number).unwrap();
 //!     world.client(ada).unwrap().emit(now, socket, &frame).unwrap();
 //! };
 //! world.client(ada).unwrap().connect(Instant::ZERO, socket);

@@ -17,6 +17,7 @@ use crate::random::Random;
 use crate::socket;
 use crate::socket::client::{AuthSource, SocketClientConfig};
 use crate::socket::server::SocketKey;
+use crate::socket::{PacketData, Parser};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -173,10 +174,11 @@ impl Play<'_> {
         let random = Random::new(self.dice.key());
         let mut manager =
             Manager::new(Arc::new(reconnection), Arc::new(engine), random, Some(Arc::new(sockets)));
-        let auth = Bytes::from(format!("{{\"who\":[{},{life}]}}", client.0));
+        let auth = format!("{{\"who\":[{},{life}]}}", client.0);
+        let auth = PacketData::from_json(&auth).map_or(AuthSource::None, AuthSource::Fixed);
         let mut namespaces = Vec::new();
         for name in NAMESPACES.into_iter().take(player.namespaces) {
-            if let Ok(key) = manager.add(name, AuthSource::Fixed(auth.clone())) {
+            if let Ok(key) = manager.add(name, auth.clone()) {
                 namespaces.push(Joined {
                     key,
                     name: name.into(),
@@ -259,9 +261,9 @@ impl Play<'_> {
         let number = self.next;
         self.next += 1;
         let frame = if binary {
-            Frame::event(namespace, name, ack, &(number, Self::data(number, size)))
+            Parser::json().event(namespace, name, ack, &(number, Self::data(number, size)))
         } else {
-            Frame::event(namespace, name, ack, &(number, "x".repeat(size)))
+            Parser::json().event(namespace, name, ack, &(number, "x".repeat(size)))
         };
         let Ok(frame) = frame else { unreachable!("numbers and text have a JSON form") };
         self.largest = self.largest.max(frame.wire_len());

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A socket that is *wanted* joins whenever a session opens. A refusal, or an end that either side brought about on
-//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is volatile
-//! is dropped.
+//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is
+//! volatile is dropped.
 //!
 //! It writes through the [`engine`](crate::engine::client::ClientSession) that is passed to its commands.
 //! [`crate::client::Manager`] holds both.
@@ -22,13 +22,15 @@ mod join;
 mod queue;
 mod sending;
 
-pub(crate) use super::server::{AckOutcome, SocketKey};
 pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
+pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 
 use self::queue::Reliable;
 use super::error::SocketError;
+use super::json::data::PacketData;
 use super::packet::{Packet, PacketType, is_namespace};
+use super::parser::Part;
 use crate::cost;
 use crate::engine::client::ClientSession;
 use crate::message::Frame;
@@ -39,21 +41,20 @@ use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
-/// What a buffered frame counts for.
+/// The bytes that a buffered frame counts for.
 fn weight(frame: &Frame) -> usize {
     frame.wire_len().saturating_add(cost::CLIENT_FRAME)
 }
 
-/// What a socket shows when it joins.
+/// The source of the auth that a socket shows when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuthSource {
     /// Nothing.
     #[default]
     None,
-    /// Always this: the JSON of an object.
-    Fixed(Bytes),
+    /// Always this, which must be an object.
+    Fixed(PacketData),
     /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
     Ask,
 }
@@ -134,6 +135,11 @@ impl ClientSockets {
 
     // --- getters ----------------------------------------------------------------------------------------------
 
+    /// The parser of its packets.
+    pub(crate) fn parser(&self) -> crate::socket::Parser {
+        self.config.parser
+    }
+
     /// The socket of a namespace.
     pub(crate) fn find(&self, namespace: &str) -> Option<SocketKey> {
         let namespace = if namespace.is_empty() { "/" } else { namespace };
@@ -213,10 +219,12 @@ impl ClientSockets {
         message: WireMessage,
     ) -> Result<(), SocketError> {
         let max_bytes = engine.config().max_message;
-        let packet = match message {
-            WireMessage::Text(text) => Packet::decode(text, self.config.max_attachments)
-                .and_then(|packet| self.reassembly.start(packet, max_bytes)),
-            WireMessage::Binary(data) => self.reassembly.push(data),
+        let parser = &self.config.parser;
+        let packet = match parser.part(message) {
+            Part::Packet(packet) => {
+                parser.decode(packet).and_then(|packet| self.reassembly.start(packet, max_bytes, max_bytes))
+            }
+            Part::Attachment(data) => self.reassembly.push(data),
         };
         if let Some(packet) = packet? {
             self.handle_packet(now, engine, packet);
@@ -298,17 +306,20 @@ impl ClientSockets {
             // An answer that comes too late: both sides are to say the same.
             (PacketType::Connect, State::Away | State::Leaving) => {
                 socket.state = State::Away;
-                if event::sid(&packet).is_some() {
-                    engine.send(&Frame::disconnect(&socket.namespace));
+                if packet.sid().is_some() {
+                    engine.send(&self.config.parser.disconnect(&socket.namespace));
                 }
             }
             (PacketType::ConnectError | PacketType::Disconnect, State::Leaving) => socket.state = State::Away,
             (_, State::Away | State::Asking | State::Leaving) => {}
-            (PacketType::Connect, _) => match event::sid(&packet) {
+            (PacketType::Connect, _) => match packet.sid() {
                 Some(id) => self.joined(now, engine, at, id),
                 None => self.refuse(at, JoinError::OldServer),
             },
-            (PacketType::ConnectError, _) => self.refuse(at, event::refusal(&packet)),
+            (PacketType::ConnectError, _) => {
+                let (message, data) = packet.refusal();
+                self.refuse(at, JoinError::Refused { message, data });
+            }
             (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, JoinError::Disconnected),
             (PacketType::Disconnect, State::Joined) => {
                 socket.wanted = false;
@@ -399,13 +410,13 @@ impl ClientSockets {
         }
     }
 
-    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, the JSON of an object.
+    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, which must be an object.
     pub(crate) fn authenticate(
         &mut self,
         now: Instant,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        auth: Option<&[u8]>,
+        auth: Option<&PacketData>,
     ) {
         let Some(engine) = engine else { return };
         let Some(at) = self.at(socket) else { return };
@@ -414,8 +425,8 @@ impl ClientSockets {
         }
     }
 
-    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
-    /// if it is not asked any more.
+    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done
+    /// nothing, if it is not asked any more.
     pub(crate) fn auth_failed(&mut self, socket: SocketKey) -> bool {
         let Some(at) = self.at(socket) else { return false };
         let Some(found) = self.sockets.get_mut(at).filter(|found| found.state == State::Asking) else {
@@ -433,7 +444,7 @@ impl ClientSockets {
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
         if let (Some(engine), State::Joined) = (engine, found.state) {
-            engine.send(&Frame::disconnect(&found.namespace));
+            engine.send(&self.config.parser.disconnect(&found.namespace));
         }
         let joins = matches!(found.state, State::Joining { .. } | State::Leaving);
         self.leave(at, CloseReason::IoClientDisconnect);

@@ -2,6 +2,7 @@
 
 pub use crate::rate::EventExcess;
 use crate::rate::Rate;
+use crate::socket::parser::Parser;
 use core::time::Duration;
 
 /// The settings of the Socket.IO layer.
@@ -10,9 +11,8 @@ use core::time::Duration;
 pub struct SocketServerConfig {
     /// How long a connection may take to join its first namespace. Default 45 s.
     pub connect_timeout: Duration,
-    /// How many attachments a received packet may have. Default 10, as in the reference: each costs up to
-    /// `max_payload` of memory until the packet is whole.
-    pub max_attachments: usize,
+    /// The parser of packets, and what they may hold. Default [`Parser::json`].
+    pub parser: Parser,
     /// How many namespaces one connection may be in. Default 100: each costs memory here, and an honest client
     /// joins a handful.
     pub max_namespaces: usize,
@@ -33,7 +33,7 @@ impl Default for SocketServerConfig {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(45),
-            max_attachments: 10,
+            parser: Parser::json(),
             max_namespaces: 100,
             max_namespace_name: 512,
             max_pending_acks: 10_000,
@@ -51,10 +51,10 @@ impl SocketServerConfig {
         self
     }
 
-    /// Sets [`SocketServerConfig::max_attachments`].
+    /// Sets [`SocketServerConfig::parser`].
     #[must_use]
-    pub fn max_attachments(mut self, max_attachments: usize) -> Self {
-        self.max_attachments = max_attachments;
+    pub fn parser(mut self, parser: Parser) -> Self {
+        self.parser = parser;
         self
     }
 

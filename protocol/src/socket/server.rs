@@ -20,11 +20,13 @@
 mod event;
 mod queue;
 
-pub use self::event::AckOutcome;
+pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 pub use crate::socket::server::event::ServerSocketEvent;
 
 use super::error::SocketError;
+use super::json::data::PacketData;
 use super::packet::{Packet, PacketType};
+use super::parser::Part;
 use crate::engine::server::ServerSession;
 use crate::message::Frame;
 use crate::message::WireMessage;
@@ -38,16 +40,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-
-/// Names one socket of a connection. Never reused within the connection, so a late command does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketKey(u32);
-
-impl SocketKey {
-    pub(crate) const fn new(number: u32) -> Self {
-        Self(number)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -171,7 +163,7 @@ impl ServerSockets {
 
     /// The bytes of the largest packet that the client may send, with all its attachments.
     pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
-        max_payload.saturating_mul(self.config.max_attachments.saturating_add(1))
+        max_payload.saturating_mul(self.config.parser.max_attachments.saturating_add(1))
     }
 
     /// Whether any acknowledgement is awaited from this client.
@@ -190,9 +182,10 @@ impl ServerSockets {
         message: WireMessage,
         max_payload: usize,
     ) -> Result<(), SocketError> {
-        let packet = match message {
-            WireMessage::Text(text) => {
-                let packet = Packet::decode(text, self.config.max_attachments)?;
+        let parser = &self.config.parser;
+        let packet = match parser.part(message) {
+            Part::Packet(packet) => {
+                let packet = parser.decode(packet)?;
                 // Mostly it is whole, and not passed through hands that it does not need.
                 if packet.attachments() == 0 && !self.reassembly.is_waiting() {
                     return self.handle_packet(packet);
@@ -203,10 +196,10 @@ impl ServerSockets {
                 }) {
                     return Err(SocketError::NotJoined);
                 }
-                let max_bytes = self.config.max_attachments.saturating_mul(max_payload);
-                self.reassembly.start(packet, max_bytes)?
+                let max_bytes = parser.max_attachments.saturating_mul(max_payload);
+                self.reassembly.start(packet, max_bytes, max_payload)?
             }
-            WireMessage::Binary(data) => self.reassembly.push(data)?,
+            Part::Attachment(data) => self.reassembly.push(data)?,
         };
         packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
@@ -322,7 +315,7 @@ impl ServerSockets {
             return Err(SocketError::TooManyNamespaces);
         }
         self.last_key = self.last_key.checked_add(1).ok_or(SocketError::TooManyNamespaces)?;
-        let socket = SocketKey(self.last_key);
+        let socket = SocketKey::new(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
         // Most connections have one socket: no room for four.
         self.sockets.reserve_exact(1);
@@ -340,7 +333,7 @@ impl ServerSockets {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
-        self.push(ServerSocketEvent::Connect { socket, namespace, auth: packet.into_data() });
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth: packet.data() });
         Ok(())
     }
 
@@ -357,10 +350,11 @@ impl ServerSockets {
         socket: SocketKey,
         sid: &str,
     ) -> Result<(), SendError> {
+        let parser = self.config.parser;
         let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
-        engine.send(Frame::connect(&joined.namespace, sid));
+        engine.send(parser.connect(&joined.namespace, sid));
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.queued_len());
             engine.send(frame);
@@ -369,8 +363,8 @@ impl ServerSockets {
         Ok(())
     }
 
-    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if given (it
-    /// must be JSON). What was emitted to the socket meanwhile is dropped. The connection stays.
+    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if
+    /// given. What was emitted to the socket meanwhile is dropped. The connection stays.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
@@ -379,10 +373,10 @@ impl ServerSockets {
         engine: &mut ServerSession,
         socket: SocketKey,
         message: &str,
-        data: Option<&str>,
+        data: Option<&PacketData>,
     ) -> Result<(), SendError> {
         let (at, refused) = self.find(socket, State::Connecting)?;
-        engine.send(Frame::connect_error(&refused.namespace, message, data));
+        engine.send(self.config.parser.connect_error(&refused.namespace, message, data));
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())
@@ -476,7 +470,7 @@ impl ServerSockets {
         reason: CloseReason,
     ) -> Result<(), SendError> {
         let (at, leaving) = self.find(socket, State::Connected)?;
-        engine.send(Frame::disconnect(&leaving.namespace));
+        engine.send(self.config.parser.disconnect(&leaving.namespace));
         self.leave(at, reason);
         Ok(())
     }

@@ -10,6 +10,7 @@ use sansocket_protocol::engine::{ClientTransmit, Method};
 use sansocket_protocol::error::{CloseReason, Closed, SendError};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::PacketData;
 use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent, JoinError, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::collections::VecDeque;
@@ -353,7 +354,7 @@ impl Player {
                 let auth = match rest_of_rest.strip_prefix("auth=") {
                     None => AuthSource::None,
                     Some("ask") => AuthSource::Ask,
-                    Some(auth) => AuthSource::Fixed(Bytes::copy_from_slice(auth.as_bytes())),
+                    Some(auth) => AuthSource::Fixed(PacketData::from_json(auth).unwrap()),
                 };
                 match self.client.add(first, auth) {
                     Ok(key) => {
@@ -367,8 +368,9 @@ impl Player {
             }
             "auth" => {
                 let key = self.key(first)?;
-                let auth = Some(rest_of_rest.as_bytes()).filter(|auth| !auth.is_empty());
-                self.client.authenticate(now, key, auth);
+                let auth = Some(rest_of_rest).filter(|auth| !auth.is_empty());
+                let auth = auth.map(|auth| PacketData::from_json(auth).unwrap());
+                self.client.authenticate(now, key, auth.as_ref());
             }
             "no-auth" => {
                 let key = self.key(first)?;
@@ -510,7 +512,7 @@ impl Player {
             ClientSocketEvent::Connected { socket, id, .. } => format!("connect {} {id}", name(socket)),
             ClientSocketEvent::Refused { socket, error, .. } => match error {
                 JoinError::Refused { message, data: Some(data) } => {
-                    format!("connect_error {} {message} data={}", name(socket), show(data))
+                    format!("connect_error {} {message} data={}", name(socket), data.json())
                 }
                 JoinError::Refused { message, data: None } => {
                     format!("connect_error {} {message}", name(socket))
@@ -521,7 +523,7 @@ impl Player {
                 let mut line = format!("event {} [\"{}\"", name(socket), args.event().unwrap_or_default());
                 for at in 0..args.len() {
                     line.push(',');
-                    line.push_str(args.raw(at).unwrap_or_default());
+                    line.push_str(args.json(at).unwrap_or_default());
                 }
                 line.push(']');
                 for attachment in args.attachments() {
@@ -536,7 +538,7 @@ impl Player {
             ClientSocketEvent::Ack { socket, id, outcome } => {
                 let outcome = match outcome {
                     AckOutcome::Answered(args) => {
-                        let values: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
+                        let values: Vec<_> = (0..args.len()).filter_map(|at| args.json(at)).collect();
                         let attachments: String =
                             args.attachments().iter().map(|data| format!(" {}", hex(data))).collect();
                         format!("[{}]{attachments}", values.join(","))

@@ -1,8 +1,8 @@
 //! The errors of emitting, acknowledging and handling.
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::EncodeError;
 use sansocket_protocol::socket::{Args, ArgsError};
+use sansocket_protocol::socket::{EncodeError, PacketData};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ pub enum BroadcastAckError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     message: String,
-    data: Option<String>,
+    data: Option<PacketData>,
 }
 
 impl Refusal {
@@ -109,9 +109,9 @@ impl Refusal {
     /// Adds data for the client (`err.data` in JavaScript).
     ///
     /// # Errors
-    /// If the value cannot be written as JSON.
-    pub fn data<T: Serialize + ?Sized>(mut self, data: &T) -> Result<Self, serde_json::Error> {
-        self.data = Some(serde_json::to_string(data)?);
+    /// [`EncodeError`] if the value cannot be encoded.
+    pub fn data<T: Serialize + ?Sized>(mut self, data: &T) -> Result<Self, EncodeError> {
+        self.data = Some(PacketData::encode(data)?);
         Ok(self)
     }
 
@@ -120,8 +120,8 @@ impl Refusal {
         &self.message
     }
 
-    pub(crate) fn raw_data(&self) -> Option<&str> {
-        self.data.as_deref()
+    pub(crate) fn packet_data(&self) -> Option<&PacketData> {
+        self.data.as_ref()
     }
 }
 
@@ -169,7 +169,7 @@ pub enum HandlerError {
         /// The name of the type.
         expected: &'static str,
         /// The place where it differs.
-        source: Arc<serde_json::Error>,
+        source: Arc<sansocket_protocol::socket::DataError>,
     },
     /// The builder was given no state of that type.
     #[error("there is no state of type `{0}`: give it to the builder with `.state({0} ..)`")]

@@ -6,7 +6,7 @@ use sansocket_protocol::client::ServerAddrError;
 use sansocket_protocol::engine::ConfigError;
 use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{CloseReason, Closed, PeerError};
-use sansocket_protocol::socket;
+use sansocket_protocol::socket::{self, DataError};
 use serde::de::DeserializeOwned;
 use std::io;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub enum ClientBuildError {
     Header(String),
     /// The auth cannot be written as JSON, or is not an object.
     #[error("the auth cannot be written as the JSON of an object: {0}")]
-    Auth(#[source] serde_json::Error),
+    Auth(#[source] sansocket_protocol::socket::EncodeError),
     /// The system gave no random bytes.
     #[error("the system's random number generator failed: {0}")]
     Entropy(#[source] BoxError),
@@ -119,7 +119,7 @@ impl From<ClientBuildError> for ConnectError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerRefusal {
     message: String,
-    data: Option<bytes::Bytes>,
+    data: Option<socket::PacketData>,
 }
 
 impl ServerRefusal {
@@ -131,9 +131,9 @@ impl ServerRefusal {
     /// The data beside the message (`err.data` in JavaScript).
     ///
     /// # Errors
-    /// If there is none, or it does not have that type.
-    pub fn data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(self.data.as_deref().unwrap_or_default())
+    /// [`DataError`] if there is no data, or it does not have that type.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        self.data.as_ref().ok_or_else(|| DataError::new("the server sent no data"))?.decode()
     }
 }
 

@@ -6,7 +6,7 @@ use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
 use crate::handler::outgoing::Outgoing;
 use crate::handler::table::SharedTable;
-use sansocket_protocol::socket::{AuthSource, SocketKey};
+use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +17,7 @@ pub(crate) type AskAuth =
 /// A namespace of a client: its handlers, and its key in the machine.
 pub(crate) struct ClientNamespace {
     pub(crate) name: Arc<str>,
+    pub(crate) parser: Parser,
     /// `None` if no namespace can have that name.
     pub(crate) key: Option<SocketKey>,
     table: SharedTable<ClientTable>,
@@ -26,9 +27,10 @@ pub(crate) struct ClientNamespace {
 }
 
 impl ClientNamespace {
-    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>) -> Self {
+    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>, parser: Parser) -> Self {
         Self {
             name,
+            parser,
             key,
             table: SharedTable::default(),
             outgoing: Outgoing::default(),
@@ -73,7 +75,7 @@ mod tests {
     #[test]
     fn a_handler_that_runs_once_is_taken_out_by_the_event_that_it_runs_for() {
         const HANDLERS: usize = 5_000;
-        let namespace = ClientNamespace::new("/".into(), None);
+        let namespace = ClientNamespace::new("/".into(), None, Parser::json());
         let taken = thread::scope(|scope| {
             let adding = scope.spawn(|| {
                 for _ in 0..HANDLERS {

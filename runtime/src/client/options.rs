@@ -40,7 +40,7 @@ pub struct ClientOptions {
     on_error: Option<ErrorHook>,
     on_connection_event: Option<StateHook>,
     state: TypeMap,
-    auth: Option<Result<socket::AuthSource, serde_json::Error>>,
+    auth: Option<Result<socket::AuthSource, socket::EncodeError>>,
     wrong_header: Option<String>,
 }
 

@@ -19,7 +19,7 @@ use sansocket_protocol::error::SendError;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::ToArgs;
-use sansocket_protocol::socket::{AckOutcome, AuthSource, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, AuthSource, EncodeError, SocketKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -125,8 +125,8 @@ impl ClientSocket {
     /// object, or `null` for nothing.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON, or is not an object.
-    pub fn auth<T: Serialize + ?Sized>(&self, auth: &T) -> Result<&Self, serde_json::Error> {
+    /// [`EncodeError`] if the value cannot be encoded, or is not an object.
+    pub fn auth<T: Serialize + ?Sized>(&self, auth: &T) -> Result<&Self, EncodeError> {
         self.set_auth(super::auth::encode(auth)?);
         Ok(self)
     }
@@ -324,12 +324,12 @@ impl ClientSocket {
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
-            let frame = Frame::event(&self.namespace.name, event, Some(id), args)?;
+            let frame = self.namespace.parser.event(&self.namespace.name, event, Some(id), args)?;
             return Ok(self.send_reliably(frame, id, None)?);
         }
-        let frame = Frame::event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&frame);
+        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
         let now = self.shared.cell.now();
         self.shared.cell.with(|inner| {
             if inner.ended {
@@ -353,9 +353,9 @@ impl ClientSocket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&frame);
+        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
         let now = self.shared.cell.now();
         if self.shared.cell.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
             self.show(watched);
@@ -426,7 +426,10 @@ impl ClientSocket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = Frame::event(&self.namespace.name, event, Some(id), args)
+        let sent = self
+            .namespace
+            .parser
+            .event(&self.namespace.name, event, Some(id), args)
             .map_err(EmitError::from)
             .and_then(|frame| {
                 let sink = move |outcome| {
@@ -437,7 +440,7 @@ impl ClientSocket {
                     return Ok(self.send_reliably(frame, id, Some(Box::new(sink)))?);
                 }
                 let key = self.key()?;
-                let watched = self.namespace.outgoing.watch(&frame);
+                let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
                 let now = self.shared.cell.now();
                 self.shared.cell.with(|inner| {
                     if inner.ended {
@@ -471,7 +474,7 @@ impl ClientSocket {
         sink: Option<crate::session::handle::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&frame);
+        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
         let now = self.shared.cell.now();
         self.shared.cell.with(|inner| {
             if inner.ended {

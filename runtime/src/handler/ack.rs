@@ -6,7 +6,7 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{Args, EncodeError, SocketKey, ToArgs};
+use sansocket_protocol::socket::{Args, EncodeError, Parser, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 /// The acknowledgement that a peer asks for.
 #[derive(Clone, Debug)]
 pub struct AckTarget {
+    pub(crate) parser: Parser,
     pub(crate) namespace: Arc<str>,
     pub(crate) id: u64,
     /// The socket that was asked.
@@ -27,7 +28,7 @@ pub struct AckTarget {
 impl AckTarget {
     /// Encodes `args` as this acknowledgement.
     pub(crate) fn encode<T: ToArgs + ?Sized>(&self, args: &T) -> Result<Frame, EncodeError> {
-        Frame::ack(&self.namespace, self.id, args)
+        self.parser.ack(&self.namespace, self.id, args)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::base::trace::debug;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::{Args, Parser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -43,11 +43,11 @@ impl<S> Outgoing<S> {
     }
 
     /// The event in this frame, decoded for the hooks if there are any: once for all receivers.
-    pub(crate) fn watch(&self, frame: &Frame) -> Option<Watched<S>> {
+    pub(crate) fn watch(&self, parser: &Parser, frame: &Frame) -> Option<Watched<S>> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let event = frame.to_event()?;
+        let event = parser.event_of(frame)?;
         let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
         Some(Watched { hooks, event })
     }

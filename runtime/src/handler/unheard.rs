@@ -70,10 +70,10 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sansocket_protocol::socket::Packet;
+    use sansocket_protocol::socket::Parser;
 
     fn event(text: &'static str) -> Args {
-        Packet::decode(text.into(), 10).unwrap().into_args()
+        Parser::json().decode(text.into()).unwrap().into_args()
     }
 
     #[test]

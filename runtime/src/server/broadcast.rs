@@ -4,8 +4,7 @@ use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
 use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
-use sansocket_protocol::hub::{HubError, Target};
-use sansocket_protocol::message::Frame;
+use sansocket_protocol::hub::{Command, Effect, HubError, Target};
 use sansocket_protocol::socket::AckOutcome;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::ToArgs;
@@ -86,10 +85,44 @@ impl Broadcast {
 
     /// A snapshot, taken under the lock; nothing is sent under it.
     fn recipients(&self) -> Vec<Socket> {
-        let hub = self.namespace.hub();
-        let mut recipients = Vec::with_capacity(if self.target.rooms.is_empty() { hub.len() } else { 16 });
-        hub.select(&self.target, |_, socket| recipients.push(socket.clone()));
-        recipients
+        self.namespace.hub().reached(&self.target)
+    }
+
+    /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
+    /// asked for.
+    fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
+        if command.changes_rooms() {
+            let effect = self.namespace.hub_mut().apply(&self.target, command);
+            if let Effect::Joined(joined) = effect.inspect_err(|_| self.namespace.room_refused())? {
+                if joined.refused > 0 {
+                    let limit = self.namespace.hub().limits().rooms_per_socket;
+                    return Err(HubError::TooManyRooms { limit });
+                }
+            }
+            return Ok(Vec::new());
+        }
+        let mut recipients = self.recipients();
+        match command {
+            Command::Emit { frame, .. } => {
+                let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
+                let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, frame);
+                for socket in &recipients {
+                    let queued = socket.deliver(frame, delivery);
+                    if let (Some(watched), Ok(true)) = (&watched, queued) {
+                        socket.show(watched);
+                    }
+                }
+            }
+            Command::Disconnect => recipients.iter().for_each(Socket::disconnect),
+            Command::Close => recipients.iter().for_each(Socket::close),
+            Command::Fetch => {
+                recipients.retain(Socket::is_joined);
+                return Ok(recipients);
+            }
+            // The core may learn more of them; this crate is of its own version.
+            _ => {}
+        }
+        Ok(Vec::new())
     }
 
     /// Emits an event to each socket. A socket that is gone meanwhile, or too slow, is not an error.
@@ -97,15 +130,9 @@ impl Broadcast {
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.namespace.name, event, None, args)?;
-        let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
-        let watched = self.namespace.handlers.outgoing.watch(&frame);
-        for socket in self.recipients() {
-            let queued = socket.deliver(&frame, delivery);
-            if let (Some(watched), Ok(true)) = (&watched, queued) {
-                socket.show(watched);
-            }
-        }
+        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        // Only rooms can refuse.
+        let _ = self.apply(&Command::Emit { frame, ack: None });
         Ok(())
     }
 
@@ -118,11 +145,11 @@ impl Broadcast {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
-        let started = Frame::event(&self.namespace.name, event, Some(id), args).map(|frame| {
+        let started = self.namespace.parser.event(&self.namespace.name, event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
-            let watched = self.namespace.handlers.outgoing.watch(&frame);
+            let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
                 if socket.send_with_ack(&frame, id, timeout, sink).is_err() {
@@ -142,7 +169,7 @@ impl Broadcast {
 
     /// The selected sockets.
     pub fn sockets(&self) -> Vec<Socket> {
-        self.recipients().into_iter().filter(Socket::is_joined).collect()
+        self.apply(&Command::Fetch).unwrap_or_default()
     }
 
     /// Makes all of them join a room.
@@ -150,31 +177,22 @@ impl Broadcast {
     /// # Errors
     /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
     pub fn join(&self, room: &str) -> Result<(), HubError> {
-        let joined = self.namespace.hub_mut().join_all(&self.target, room);
-        let joined = joined.inspect_err(|_| self.namespace.room_refused())?;
-        if joined.refused > 0 {
-            return Err(HubError::TooManyRooms { limit: self.namespace.hub().limits().rooms_per_socket });
-        }
-        Ok(())
+        self.apply(&Command::Join { room: room.into() }).map(drop)
     }
 
     /// Makes all of them leave a room.
     pub fn leave(&self, room: &str) {
-        self.namespace.hub_mut().leave_all_in(&self.target, room);
+        let _ = self.apply(&Command::Leave { room: room.into() });
     }
 
     /// Disconnects all of them from the namespace.
     pub fn disconnect(&self) {
-        for socket in self.recipients() {
-            socket.disconnect();
-        }
+        let _ = self.apply(&Command::Disconnect);
     }
 
     /// Closes the connections of all of them, whatever other namespaces they are in.
     pub fn close(&self) {
-        for socket in self.recipients() {
-            socket.close();
-        }
+        let _ = self.apply(&Command::Close);
     }
 }
 

@@ -14,10 +14,9 @@ use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;
-use bytes::Bytes;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::ServerEvent;
-use sansocket_protocol::socket::{Args, ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{Args, PacketData, ServerSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -62,7 +61,7 @@ impl SocketDispatch {
         &mut self,
         key: SocketKey,
         name: &Arc<str>,
-        auth: Option<Bytes>,
+        auth: Option<PacketData>,
         cell: &Arc<SessionHandle>,
     ) -> Option<Job> {
         self.live.retain(|live| !live.socket.is_gone());
@@ -102,8 +101,11 @@ impl SocketDispatch {
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
-        let namespace = || socket.namespace_inner().name.clone();
-        let ack = ack.map(|id| AckTarget { namespace: namespace(), id, socket: key, connection: 0 });
+        let ack = ack.map(|id| {
+            let namespace = socket.namespace_inner();
+            let (parser, namespace) = (namespace.parser, namespace.name.clone());
+            AckTarget { parser, namespace, id, socket: key, connection: 0 }
+        });
         let table = live.table();
         let name = args.event_bytes()?;
         let listeners = table.events.listeners(&name);
@@ -227,7 +229,7 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTabl
             }
         };
         debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
-        let (message, data) = (refusal.message(), refusal.raw_data());
+        let (message, data) = (refusal.message(), refusal.packet_data());
         let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
         return forget(&server, &socket);
     }

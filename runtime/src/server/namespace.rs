@@ -10,7 +10,7 @@ use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::count;
 use sansocket_protocol::hub::{Hub, HubLimits, Target};
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub(crate) struct NamespaceInner {
     pub(crate) name: Arc<str>,
+    pub(crate) parser: Parser,
     pub(crate) handlers: Arc<NamespaceHandlers>,
     hub: RwLock<Hub<Socket>>,
     broadcast_ack: AtomicU64,
@@ -28,12 +29,14 @@ pub(crate) struct NamespaceInner {
 impl NamespaceInner {
     pub(crate) fn new(
         name: Arc<str>,
+        parser: Parser,
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
+            parser,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
             broadcast_ack: AtomicU64::new(1),

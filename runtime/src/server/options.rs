@@ -618,9 +618,16 @@ macro_rules! server_builder_methods {
             self
         }
 
+        /// The parser of packets, and what they may hold. It replaces what
+        /// [`max_attachments`](Self::max_attachments) has set. Default JSON.
+        pub fn parser(mut self, parser: $crate::Parser) -> Self {
+            self.options.sockets.parser = parser;
+            self
+        }
+
         /// How many attachments a received packet may have. Default 10.
         pub fn max_attachments(mut self, attachments: usize) -> Self {
-            self.options.sockets.max_attachments = attachments;
+            self.options.sockets.parser.max_attachments = attachments;
             self
         }
 

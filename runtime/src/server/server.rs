@@ -18,7 +18,7 @@ use crate::session::stats::{Stats, count};
 use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -91,6 +91,10 @@ impl ServerInner {
         }
     }
 
+    fn parser(&self) -> Parser {
+        self.host.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
+    }
+
     /// A new public id for a socket.
     pub(crate) fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
@@ -98,7 +102,9 @@ impl ServerInner {
 
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
-        let make = |handlers| NamespaceInner::new(name.clone(), handlers, self.limits, self.this.clone());
+        let make = |handlers| {
+            NamespaceInner::new(name.clone(), self.parser(), handlers, self.limits, self.this.clone())
+        };
         let found = self.namespaces.find_or_make(name, self.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
             count(&self.host.counters.dynamic_namespaces);
@@ -204,7 +210,7 @@ impl Server {
         let inner = &self.0;
         let made = || {
             let handlers = Arc::new(NamespaceHandlers::default());
-            NamespaceInner::new(name.clone(), handlers, inner.limits, inner.this.clone())
+            NamespaceInner::new(name.clone(), inner.parser(), handlers, inner.limits, inner.this.clone())
         };
         Namespace(inner.namespaces.named(&name, made))
     }

@@ -8,7 +8,6 @@ use crate::server::broadcast::Broadcast;
 use crate::server::namespace::{Namespace, NamespaceInner};
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
-use bytes::Bytes;
 use futures_channel::oneshot;
 use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
@@ -16,7 +15,7 @@ use sansocket_protocol::hub::{HubError, MemberKey, Target};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::ToArgs;
-use sansocket_protocol::socket::{AckOutcome, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, DataError, PacketData, SocketKey};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -51,7 +50,7 @@ pub(crate) struct SocketInner {
     pub(super) cell: Arc<SessionHandle>,
     namespace: Arc<NamespaceInner>,
     handshake: Handshake,
-    auth: Option<Bytes>,
+    auth: Option<PacketData>,
     hub_key: OnceLock<MemberKey>,
     state: AtomicU8,
     data: Mutex<TypeMap>,
@@ -97,7 +96,7 @@ impl Socket {
         cell: Arc<SessionHandle>,
         namespace: Arc<NamespaceInner>,
         handshake: Handshake,
-        auth: Option<Bytes>,
+        auth: Option<PacketData>,
     ) -> Result<Self, HubError> {
         let socket = Self(Arc::new(SocketInner {
             id: id.clone(),
@@ -179,7 +178,7 @@ impl Socket {
     }
 
     fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
-        let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+        let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
         let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
@@ -233,9 +232,9 @@ impl Socket {
     /// The `auth` object that the client sent when it joined; `{}` if it sent none.
     ///
     /// # Errors
-    /// If the object does not have that type.
-    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(self.0.auth.as_deref().unwrap_or(b"{}"))
+    /// [`DataError`] if it does not have that type.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        self.0.auth.as_ref().unwrap_or(&PacketData::EMPTY).decode()
     }
 
     /// Whether the client is connected: events to it are sent.
@@ -259,7 +258,7 @@ impl Socket {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
@@ -268,7 +267,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
         Ok(self.send(frame, Delivery::Volatile)?)
     }
 
@@ -278,7 +277,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
         self.ready().await;
         Ok(self.send(frame, Delivery::Queue)?)
     }
@@ -311,14 +310,18 @@ impl Socket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.0.cell.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = Frame::event(&self.0.namespace.name, event, Some(id), args)
+        let sent = self
+            .0
+            .namespace
+            .parser
+            .event(&self.0.namespace.name, event, Some(id), args)
             .map_err(EmitError::from)
             .and_then(|frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+                let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
                 self.send_with_ack(frame, id, timeout, sink)?;
                 if let Some(watched) = watched {
                     self.show(&watched);

@@ -3,6 +3,7 @@
 use super::{Layer, Manager, State};
 use crate::error::SendError;
 use crate::message::Frame;
+use crate::socket::PacketData;
 use crate::socket::client::{AuthSource, SocketKey};
 use crate::time::Instant;
 
@@ -29,9 +30,9 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): the socket joins with that auth, the JSON of
-    /// an object.
-    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&[u8]>) {
+    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): the socket joins with that auth, which must
+    /// be an object.
+    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&PacketData>) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
     }

@@ -93,7 +93,12 @@ impl ServerSession {
                         let payload = self.payload();
                         self.respond(poll, Response::poll(payload));
                     }
-                    self.end(ended, to_poll);
+                    if self.out.is_empty() {
+                        self.end(ended, to_poll);
+                    } else {
+                        // It was more than one answer may have.
+                        self.close_with(now, ended);
+                    }
                 }
                 _ => self.end(ended, to_poll),
             },

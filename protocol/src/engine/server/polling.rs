@@ -1,7 +1,7 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
 use super::{Body, Outgoing, State, Wants};
-use crate::cost::SHRINK_ABOVE;
+use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
 use crate::engine::payload;
@@ -76,6 +76,7 @@ impl ServerSession {
         self.open(now);
         let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
         let open = open_packet(&self.config, &self.id, may_upgrade);
+        self.queued = self.queued.saturating_add(open.len().saturating_add(cost::SERVER_MESSAGE));
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         let mut response = Response::poll(self.payload());
         if let Some(cookie) = &self.config.cookie {
@@ -122,28 +123,38 @@ impl ServerSession {
         }
     }
 
-    /// Everything queued, as one polling body.
+    /// What is queued, as one polling body: as many packets as fit into about `max_payload`, and no more than
+    /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
     pub(super) fn payload(&mut self) -> Bytes {
+        let (mut packets, mut bytes) = (0usize, 0usize);
+        for item in self.out.iter().take(self.config.max_poll_packets.max(1)) {
+            let len = match item {
+                Outgoing::Ping => payload::text_len(b"2"),
+                Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
+                Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
+            };
+            let sum = bytes.saturating_add(len);
+            if packets > 0 && sum > self.config.max_payload {
+                break;
+            }
+            (packets, bytes) = (packets.saturating_add(1), sum);
+        }
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
-        let bytes = self.out.iter().map(|item| match item {
-            Outgoing::Ping => payload::text_len(b"2"),
-            Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
-            Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
-        });
         // No separator stands in front of the first.
-        let bytes = bytes.fold(0, usize::saturating_add).saturating_sub(1);
-        let mut payload = payload::PayloadEncoder::with_capacity(bytes);
-        for item in self.out.drain(..) {
+        let mut payload = payload::PayloadEncoder::with_capacity(bytes.saturating_sub(1));
+        for item in self.out.drain(..packets) {
+            if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
+                self.queued = self.queued.saturating_sub(data.len().saturating_add(cost::SERVER_MESSAGE));
+            }
             match item {
                 Outgoing::Ping => payload.text(b"2"),
                 Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
                 Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
             }
         }
-        if self.out.capacity() > SHRINK_ABOVE {
+        if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();
         }
-        self.queued = 0;
         payload.finish()
     }
 }

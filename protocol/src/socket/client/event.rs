@@ -1,18 +1,14 @@
-//! What the application should know about its sockets.
+//! The events of a client's sockets.
 
 use crate::cost;
+use crate::socket::ids::{AckOutcome, SocketKey};
 use crate::socket::json::args::Args;
-use crate::socket::packet::Packet;
-use crate::socket::server::{AckOutcome, SocketKey};
-use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use crate::socket::json::data::PacketData;
+use alloc::string::String;
 use alloc::sync::Arc;
-use bytes::Bytes;
-use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// Why a server did not let a socket into its namespace. It is not asked again by itself.
+/// The reason why a server did not let a socket into its namespace. The client does not ask again by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -21,8 +17,8 @@ pub enum JoinError {
     Refused {
         /// Why, in its own words.
         message: String,
-        /// What else it said, as JSON.
-        data: Option<Bytes>,
+        /// What else it said.
+        data: Option<PacketData>,
     },
     /// It answered like a server of the 2.x line, without an id.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
@@ -35,7 +31,7 @@ pub enum JoinError {
     Timeout,
 }
 
-/// What the application should know.
+/// An event of a client's sockets, for the application.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientSocketEvent {
@@ -61,8 +57,8 @@ pub enum ClientSocketEvent {
     Refused {
         /// Which one.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Manager::connection`](crate::client::Manager::connection). Who
-        /// has asked for another one since need not take it for an answer.
+        /// Which of its connections that would have been: see [`Manager::connection`](crate::client::Manager::connection). It
+        /// does not answer for another one that was asked for since.
         connection: u64,
         /// Why.
         error: JoinError,
@@ -104,32 +100,11 @@ impl ClientSocketEvent {
                 args.wire_len().saturating_add(cost::EVENT)
             }
             Self::Refused { error: JoinError::Refused { message, data }, .. } => {
-                let data = data.as_ref().map_or(0, Bytes::len);
+                let data = data.as_ref().map_or(0, PacketData::wire_len);
                 message.len().saturating_add(data).saturating_add(cost::EVENT)
             }
             Self::Connected { id, .. } => id.len().saturating_add(cost::EVENT),
             Self::Auth { .. } | Self::Refused { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }
-}
-
-/// The id in a server's CONNECT.
-pub(super) fn sid(packet: &Packet) -> Option<Arc<str>> {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(packet.data()?).ok()?;
-    let sid: String = serde_json::from_str(members.get("sid")?.get()).ok()?;
-    Some(sid.into())
-}
-
-/// What a CONNECT_ERROR says. Servers send `{"message","data"}`; Python's and old ones a string, too.
-pub(super) fn refusal(packet: &Packet) -> JoinError {
-    let json = packet.data().unwrap_or_default();
-    let as_text = |json: &str| serde_json::from_str::<String>(json).ok();
-    if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(json) {
-        let message = members.get("message").map(|value| value.get());
-        let message = message.map(|json| as_text(json).unwrap_or_else(|| json.to_string()));
-        let data = members.get("data").map(|value| Bytes::copy_from_slice(value.get().as_bytes()));
-        return JoinError::Refused { message: message.unwrap_or_default(), data };
-    }
-    let text = core::str::from_utf8(json).unwrap_or_default();
-    JoinError::Refused { message: as_text(text).unwrap_or_else(|| text.to_string()), data: None }
 }

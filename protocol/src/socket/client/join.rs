@@ -1,10 +1,10 @@
-//! How a socket comes into its namespace, and out of it.
+//! Joining a namespace, and leaving it.
 
 use super::{AckOutcome, State, weight};
 use crate::engine::client::ClientSession;
-use crate::message::Frame;
 use crate::reason::CloseReason;
 use crate::socket::client::{AuthSource, ClientSocketEvent, ClientSockets, JoinError};
+use crate::socket::json::data::PacketData;
 use crate::time::Instant;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -29,11 +29,11 @@ impl ClientSockets {
         now: Instant,
         engine: &mut ClientSession,
         at: usize,
-        auth: Option<&[u8]>,
+        auth: Option<&PacketData>,
     ) {
         let deadline = now + self.config.join_timeout;
         let Some(socket) = self.sockets.get_mut(at) else { return };
-        if engine.send(&Frame::join(&socket.namespace, auth)) {
+        if engine.send(&self.config.parser.join(&socket.namespace, auth)) {
             socket.state = State::Joining { deadline };
             self.deadline = self.deadline.min(deadline);
         }

@@ -3,7 +3,7 @@
 use super::Socket;
 use crate::engine::client::ClientSession;
 use crate::message::Frame;
-use crate::socket::server::AckOutcome;
+use crate::socket::ids::AckOutcome;
 use crate::time::Instant;
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a client sends: events, with and without an answer, and answers; and what waits until it is connected.
+//! Sending as a client: events, with and without an answer, and answers. They wait here until it is connected.
 
 use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
 use crate::engine::client::ClientSession;
@@ -80,9 +80,10 @@ impl ClientSockets {
         Ok(())
     }
 
-    /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted
-    /// so before, again after [`ack_timeout`](crate::socket::client::SocketClientConfig::ack_timeout) and with each new connection, at most
-    /// [`retries`](crate::socket::client::SocketClientConfig::retries) times after the first. The server may see it more than once.
+    /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted so
+    /// before, again after [`ack_timeout`](crate::socket::client::SocketClientConfig::ack_timeout) and with each new
+    /// connection, at most [`retries`](crate::socket::client::SocketClientConfig::retries) times after the first. The
+    /// server may see it more than once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.

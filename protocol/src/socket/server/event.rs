@@ -1,25 +1,13 @@
-//! What the application should know of a server's sockets.
+//! The events of a server's sockets.
 
-use super::SocketKey;
 use crate::cost;
 use crate::reason::CloseReason;
+use crate::socket::ids::{AckOutcome, SocketKey};
 use crate::socket::json::args::Args;
+use crate::socket::json::data::PacketData;
 use alloc::sync::Arc;
-use bytes::Bytes;
 
-/// What became of an acknowledgement that was awaited.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum AckOutcome {
-    /// The client answered.
-    Answered(Args),
-    /// It did not, in time.
-    Timeout,
-    /// The socket ended first.
-    Disconnected,
-}
-
-/// What the application should know.
+/// An event of a server's sockets, for the application.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerSocketEvent {
@@ -31,8 +19,8 @@ pub enum ServerSocketEvent {
         socket: SocketKey,
         /// The namespace's name.
         namespace: Arc<str>,
-        /// The `auth` object as JSON, if the client sent one.
-        auth: Option<Bytes>,
+        /// The `auth` object, if the client sent one.
+        auth: Option<PacketData>,
     },
     /// An event arrived.
     Event {
@@ -68,7 +56,9 @@ impl ServerSocketEvent {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
                 args.wire_len().saturating_add(cost::EVENT)
             }
-            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(cost::EVENT),
+            Self::Connect { auth, .. } => {
+                auth.as_ref().map_or(0, PacketData::wire_len).saturating_add(cost::EVENT)
+            }
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }

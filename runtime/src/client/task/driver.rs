@@ -225,7 +225,7 @@ impl Driver {
             match answer {
                 Ok(auth) => {
                     let auth = match &auth {
-                        AuthSource::Fixed(json) => Some(&**json),
+                        AuthSource::Fixed(auth) => Some(auth),
                         AuthSource::None | AuthSource::Ask => None,
                     };
                     self.shared.cell.lock().machine.authenticate(now, key, auth);

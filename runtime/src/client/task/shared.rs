@@ -131,14 +131,15 @@ impl Shared {
         if let Some(found) = found {
             return found;
         }
-        let key = {
+        let (key, parser) = {
             let mut inner = self.cell.lock();
             let known = inner.machine.find(&name);
-            known.or_else(|| inner.machine.add(&name, AuthSource::None).ok())
+            let parser = inner.machine.parser();
+            (known.or_else(|| inner.machine.add(&name, AuthSource::None).ok()), parser)
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         find(&all).unwrap_or_else(|| {
-            let made = Arc::new(ClientNamespace::new(name.as_str().into(), key));
+            let made = Arc::new(ClientNamespace::new(name.as_str().into(), key, parser));
             all.push(made.clone());
             made
         })
