@@ -38,14 +38,13 @@ pub use server::{
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
-pub use sansocket_runtime::engine::{EngineSocket, Message};
-pub use sansocket_runtime::runtime::{BoxFuture, Stream};
+pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,
-    Dial, DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, EngineClientSocket,
+    DisconnectReason, DynamicNamespace, EmitError, EncodeError, EngineClientSocket, EngineSocket,
     EventExcess, EventName, Events, Extension, Handler, HandlerError, Handshake, HubError, IntoAck,
-    LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate,
+    LimitCounts, Listening, Message, Messages, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate,
     ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError, ServerAddrError,
     ServerLayer, ServerRefusal, ServerService, Socket, State, Stats, ToArgs, TransportKind, Transports,
     TryData, ack, extract, handler,

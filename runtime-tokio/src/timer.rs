@@ -7,7 +7,7 @@
 //!
 //! A clock that tests have stopped is tokio's alone: then all timers are.
 
-use sansocket_runtime::runtime::Timer;
+use sansocket_runtime::adapter::Timer;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;

@@ -9,7 +9,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
 use crate::client::task::handle::Key;
 use crate::client::task::shared::{Alive, Shared};
-use crate::engine::server::{EngineHandlers, Message};
+use crate::handler::message::{EngineHandlers, Message};
 use futures_core::Stream;
 use sansocket_protocol::client::{ClientState, SessionEvent};
 use sansocket_protocol::error::SendError;

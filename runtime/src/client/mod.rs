@@ -2,13 +2,13 @@
 //! Engine.IO, which is the same without them.
 
 mod auth;
+mod builder;
 #[allow(clippy::module_inception)]
 pub(crate) mod client;
 mod engine;
 mod error;
 mod events;
 pub(crate) mod handlers;
-mod methods;
 mod net;
 mod options;
 mod queue;
@@ -16,13 +16,14 @@ mod socket;
 mod state;
 pub(crate) mod task;
 
+pub use builder::ClientBuilder;
 pub use client::Client;
 pub use engine::{EngineClientSocket, Messages};
 pub use error::{ConnectError, ReceiveError, ServerRefusal};
 pub use events::{Events, Received};
 pub use net::addresses::connect_to_any;
-pub use net::dial;
 pub use net::dial::Dial;
+pub use net::tls::ClientTls;
 pub use options::{ClientBuildError, ClientOptions};
 pub use sansocket_protocol::client::{ServerAddr, ServerAddrError};
 pub use sansocket_protocol::engine::TransportKind;

@@ -3,6 +3,7 @@
 
 pub mod ack;
 pub mod extract;
+pub(crate) mod message;
 pub(crate) mod outgoing;
 pub(crate) mod unheard;
 

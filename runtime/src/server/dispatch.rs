@@ -1,6 +1,6 @@
 //! What a Socket.IO session does with its events: it finds the handlers and runs them.
 
-use crate::base::error::{HandlerError, Refusal};
+use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
 use crate::handler::ack::{AckTarget, Reply};
@@ -8,7 +8,7 @@ use crate::handler::{AnyHandler, Context, Kind, Peer, SharedHandler};
 use crate::http::handshake::Handshake;
 use crate::server::namespace::{Listener, Runs, Table};
 use crate::server::server::ServerInner;
-use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
+use crate::server::socket::{CONNECTION_REFUSED, Socket};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::count;
 use crate::session::task::{Application, Job, Work};

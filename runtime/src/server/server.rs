@@ -1,18 +1,19 @@
 //! The Socket.IO server, as the application holds it.
 
-use crate::Endpoint;
 use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
-use crate::base::typemap::TypeMap;
 use crate::handler::unheard::Unheard;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
+use crate::http::listener::Mount;
+use crate::http::shutdown::Running;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
+use crate::server::options::ServerOptions;
 use crate::server::socket::Socket;
 use crate::session::stats::{Stats, count};
-use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::ToArgs;
@@ -30,13 +31,9 @@ pub(crate) struct ServerInner {
     pub(crate) host: Arc<Gate>,
     namespaces: RwLock<BTreeMap<Arc<str>, Child>>,
     dynamic: RwLock<Vec<Arc<Dynamic>>>,
-    state: TypeMap,
+    options: ServerOptions,
     random: Mutex<Random>,
-    limits: hub::HubLimits,
-    cleanup_empty: bool,
-    max_dynamic: usize,
     concurrent: Arc<AtomicUsize>,
-    max_concurrent: usize,
     on_error: OnceLock<ErrorHook>,
     unheard: Unheard,
     this: Weak<ServerInner>,
@@ -51,47 +48,32 @@ struct Child {
 
 /// One of the handlers that may run concurrently. A shutdown waits for it.
 pub(crate) struct Permit {
-    running: Arc<AtomicUsize>,
-    host: Arc<Gate>,
+    concurrent: Arc<AtomicUsize>,
+    running: Running,
 }
 
 impl Permit {
     /// Ready once a shutdown waits no longer.
     pub(crate) async fn cut(&self) {
-        self.host.cut.wait().await;
+        self.running.cut().await;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.running.fetch_sub(1, Ordering::AcqRel);
-        self.host.task_ended();
+        self.concurrent.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-pub(crate) struct Parts {
-    pub(crate) host: Arc<Gate>,
-    pub(crate) state: TypeMap,
-    pub(crate) random: Random,
-    pub(crate) limits: hub::HubLimits,
-    pub(crate) cleanup_empty: bool,
-    pub(crate) max_dynamic: usize,
-    pub(crate) max_concurrent: usize,
-}
-
 impl ServerInner {
-    pub(crate) fn new(parts: Parts, this: Weak<Self>) -> Self {
+    pub(crate) fn new(host: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
         Self {
-            host: parts.host,
+            host,
             namespaces: RwLock::default(),
             dynamic: RwLock::default(),
-            state: parts.state,
-            random: Mutex::new(parts.random),
-            limits: parts.limits,
-            cleanup_empty: parts.cleanup_empty,
-            max_dynamic: parts.max_dynamic,
+            options,
+            random: Mutex::new(random),
             concurrent: Arc::default(),
-            max_concurrent: parts.max_concurrent,
             on_error: OnceLock::new(),
             unheard: Unheard::default(),
             this,
@@ -121,8 +103,8 @@ impl ServerInner {
         if !namespaces.contains_key(name) {
             let children = |child: &Child| child.parent.is_some();
             // Counted only where it may matter: there are never more children than namespaces.
-            if namespaces.len() >= self.max_dynamic
-                && namespaces.values().filter(|child| children(child)).count() >= self.max_dynamic
+            if namespaces.len() >= self.options.max_dynamic
+                && namespaces.values().filter(|child| children(child)).count() >= self.options.max_dynamic
             {
                 // Clients name them, so they must not pile up. One that nobody but this table holds has no sockets,
                 // nobody is just entering it, and it comes again when somebody asks for it.
@@ -143,7 +125,7 @@ impl ServerInner {
             namespace: NamespaceInner::new(
                 name.clone(),
                 parent.handlers.clone(),
-                self.limits,
+                self.options.limits,
                 self.this.clone(),
             ),
             parent: Some(parent),
@@ -156,7 +138,7 @@ impl ServerInner {
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if !self.cleanup_empty || !namespace.hub().is_empty() {
+        if !self.options.cleanup_empty || !namespace.hub().is_empty() {
             return;
         }
         let removed = {
@@ -194,14 +176,13 @@ impl ServerInner {
     }
 
     pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
-        let limit = self.max_concurrent;
+        let limit = self.options.max_concurrent;
         let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
             (running < limit).then(|| running + 1)
         });
-        taken.ok().map(|_| {
-            self.host.task_begun();
-            Permit { running: self.concurrent.clone(), host: self.host.clone() }
-        })
+        taken
+            .ok()
+            .map(|_| Permit { concurrent: self.concurrent.clone(), running: self.host.shutdown.start() })
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
@@ -242,7 +223,7 @@ impl Server {
             namespace: NamespaceInner::new(
                 name,
                 Arc::new(Handlers::default()),
-                self.0.limits,
+                self.0.options.limits,
                 Arc::downgrade(&self.0),
             ),
             parent: None,
@@ -374,7 +355,7 @@ impl Server {
 
     /// What was given to the builder's `state` with that type.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.0.state.get::<T>().map(|state| T::clone(&state))
+        self.0.options.state.get::<T>().map(|state| T::clone(&state))
     }
 
     /// How many clients are connected: sessions, whatever namespaces they are in.
@@ -428,6 +409,12 @@ impl Server {
     /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.host.shutdown(timeout).await;
+    }
+}
+
+impl Mount for Server {
+    fn mount_point(&self) -> Endpoint {
+        self.endpoint()
     }
 }
 

@@ -32,8 +32,6 @@ const REFUSED: u8 = 3;
 
 /// What a client hears that is refused without a reason.
 pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
-/// What a client hears whose request made the application panic.
-pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
 pub(crate) struct SocketInner {
     id: Arc<str>,

@@ -1,0 +1,185 @@
+//! The HTTP part of a server's options, and why a server could not be built.
+
+use crate::base::error::Refusal;
+use crate::base::runtime::{BoxFuture, LONGEST, Runtime};
+use crate::http::connections::{ConnectionLimits, Connections};
+use crate::http::files::Files;
+use crate::http::gate::{Gate, MakeApplication};
+use crate::http::handshake::Handshake;
+use crate::http::refused::RefusedRequest;
+use http::header::HeaderMap;
+use sansocket_protocol::engine::EngineServerConfig;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::SocketServerConfig;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a server could not be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The system gave no random bytes, without which session ids are no secrets.
+    #[error("the system's random number generator failed: {0}")]
+    Entropy(#[source] io::Error),
+    /// The directory given to `serve_client` cannot be read, or holds no client.
+    #[error("cannot serve the client from {}: {error}", .directory.display())]
+    Client {
+        /// The directory.
+        directory: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: io::Error,
+    },
+    /// The option `transports` has neither of them.
+    #[error("`transports` names none: enable polling, websocket, or both")]
+    NoTransport,
+    /// The option `max_payload` is 0.
+    #[error("`max_payload` is 0: no message could be received")]
+    NoPayload,
+    /// The option `ping_timeout` is 0.
+    #[error("`ping_timeout` is 0: every client would be given up at once")]
+    NoPingTimeout,
+    /// The name of the cookie has characters that end it, or none at all.
+    #[error("`{0}` cannot be a cookie's name: letters, digits, - and _ are safe")]
+    CookieName(String),
+    /// The attributes of the cookie have characters that a header cannot hold.
+    #[error("the cookie's attributes have characters that a header cannot hold")]
+    CookieAttributes,
+}
+
+/// A decision of the application about a request that would open a session.
+pub(crate) type AllowRequest = Box<dyn Fn(Handshake) -> BoxFuture<Result<(), Refusal>> + Send + Sync>;
+/// A maker of session ids.
+pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
+/// The address of the client of a handshake.
+pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send + Sync>;
+/// A change of the headers of responses.
+pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
+/// A listener for requests that were refused.
+pub(crate) type OnRefused = Box<dyn Fn(&RefusedRequest) + Send + Sync>;
+
+/// The application's hooks into HTTP.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) allow_request: Option<AllowRequest>,
+    pub(crate) make_id: Option<MakeId>,
+    pub(crate) client_address: Option<ClientAddress>,
+    pub(crate) initial_headers: Option<ChangeHeaders>,
+    pub(crate) headers: Option<ChangeHeaders>,
+    pub(crate) refused: Option<OnRefused>,
+}
+
+/// Deadlines against peers that are slow on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// How long the first head of a connection may take.
+    pub(crate) first_head: Duration,
+    /// How long a later head may take, idle time included; zero means that it follows from the heartbeat.
+    pub(crate) head: Duration,
+    /// How long the body of a POST may take.
+    pub(crate) body: Duration,
+    /// How long a TLS handshake may take.
+    pub(crate) tls: Duration,
+    /// How long a client may take nothing of a response.
+    pub(crate) write: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            first_head: Duration::from_secs(10),
+            head: Duration::ZERO,
+            body: Duration::from_secs(30),
+            tls: Duration::from_secs(10),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The options of a server that concern Engine.IO and HTTP.
+pub(crate) struct HttpOptions {
+    pub(crate) engine: EngineServerConfig,
+    pub(crate) hooks: Hooks,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) connections: ConnectionLimits,
+    /// The directory of the browser's client.
+    pub(crate) client: Option<PathBuf>,
+}
+
+impl HttpOptions {
+    /// The reference's defaults, under that path.
+    pub(crate) fn new(path: &str) -> Self {
+        Self {
+            engine: EngineServerConfig::default().path(path),
+            hooks: Hooks::default(),
+            deadlines: Deadlines::default(),
+            connections: ConnectionLimits::default(),
+            client: None,
+        }
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        if !self.engine.transports.polling && !self.engine.transports.websocket {
+            return Err(BuildError::NoTransport);
+        }
+        if self.engine.max_payload == 0 {
+            return Err(BuildError::NoPayload);
+        }
+        if let Some(cookie) = &self.engine.cookie {
+            // RFC 6265, 4.1.1: anything else could end the value, and add attributes or headers.
+            let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+            if cookie.name.is_empty() || !cookie.name.bytes().all(is_token) {
+                return Err(BuildError::CookieName(cookie.name.clone()));
+            }
+            if !cookie.attributes.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                return Err(BuildError::CookieAttributes);
+            }
+        }
+        if self.engine.ping_timeout.is_zero() {
+            return Err(BuildError::NoPingTimeout);
+        }
+        Ok(())
+    }
+
+    fn deadlines(&self) -> Deadlines {
+        let mut deadlines = self.deadlines;
+        if deadlines.head.is_zero() {
+            // It is hyper's idle limit of a connection too, so it outlasts the pause between two polls.
+            let heartbeat = self.engine.ping_interval.saturating_add(self.engine.ping_timeout);
+            deadlines.head = heartbeat.saturating_add(Duration::from_secs(5));
+        }
+        // hyper adds it to the time, as `WriteDeadline` does.
+        deadlines.head = deadlines.head.min(LONGEST);
+        deadlines.write = deadlines.write.min(LONGEST);
+        deadlines
+    }
+
+    /// The gate of a server; with `sockets` its sessions speak Socket.IO.
+    pub(crate) fn build(
+        self,
+        runtime: Arc<dyn Runtime>,
+        sockets: Option<SocketServerConfig>,
+        random: Random,
+        application: MakeApplication,
+    ) -> Result<Gate, BuildError> {
+        self.check()?;
+        let files = match &self.client {
+            Some(directory) => Files::read(directory)
+                .map_err(|error| BuildError::Client { directory: directory.clone(), error })?,
+            None => Files::default(),
+        };
+        let deadlines = self.deadlines();
+        let connections = Arc::new(Connections::new(self.connections));
+        let mut gate = Gate::new(runtime, random, Arc::new(self.engine), application);
+        gate.sockets = sockets.map(Arc::new);
+        gate.hooks = self.hooks;
+        gate.files = files;
+        gate.deadlines = deadlines;
+        gate.connections = connections;
+        Ok(gate)
+    }
+}
