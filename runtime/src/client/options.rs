@@ -13,7 +13,7 @@ use crate::client::net::dial::Dial;
 use crate::client::net::tls::ClientTls;
 use crate::client::task::shared::ErrorHook;
 use crate::handler::message::{EngineHandlers, Message};
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 use sansocket_protocol::engine::ConfigError;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{AuthSource, SocketClientConfig};
@@ -206,26 +206,4 @@ impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSo
         })?;
         Ok(EngineClientSocket::new(shared, Some(alive)).into())
     }
-}
-
-/// A header that only the client itself can set, because it says how the request is sent.
-pub(super) fn own_header(headers: &HeaderMap) -> Option<&HeaderName> {
-    use http::header::{
-        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE,
-    };
-    headers.keys().find(|name| {
-        matches!(
-            **name,
-            CONNECTION
-                | CONTENT_LENGTH
-                | SEC_WEBSOCKET_EXTENSIONS
-                | SEC_WEBSOCKET_KEY
-                | SEC_WEBSOCKET_VERSION
-                | TE
-                | TRAILER
-                | TRANSFER_ENCODING
-                | UPGRADE
-        )
-    })
 }

@@ -5,7 +5,7 @@ use crate::base::runtime::Runtime;
 use crate::engine::server::{EngineServer, EngineSocket, Messages};
 use crate::handler::message::{EngineHandlers, Message};
 use crate::http::builder::ServerBuilder;
-use crate::http::gate::MakeApplication;
+use crate::http::gate::{Gate, MakeApplication};
 use crate::http::options::BuildError;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::rate::Rate;
@@ -74,7 +74,7 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
         let random = entropy::random().map_err(BuildError::Entropy)?;
         let application: MakeApplication =
             Box::new(move |handshake| Some(Box::new(Messages::new(handlers.clone(), handshake.clone()))));
-        let gate = http.build(runtime, None, random, application)?;
+        let gate = Gate::new(http, runtime, None, random, application)?;
         Ok(EngineServer::new(gate).into())
     }
 }

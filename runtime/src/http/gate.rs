@@ -7,7 +7,7 @@ use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::connections::Connections;
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
-use crate::http::options::{Deadlines, Hooks};
+use crate::http::options::{BuildError, Deadlines, Hooks, HttpOptions};
 use crate::http::refused::RefusedRequest;
 use crate::http::shutdown::{Running, Shutdown};
 use crate::http::types::{HeaderView, ResponseBody, head, response, target};
@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Makes the application of a session.
+/// A maker of the applications of sessions.
 pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<Box<dyn Application>> + Send + Sync>;
 
 /// The sessions of a server, and its HTTP.
@@ -53,27 +53,31 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A gate without Socket.IO, hooks and files.
+    /// The gate of a server; with `sockets` its sessions speak Socket.IO.
     pub(crate) fn new(
+        options: HttpOptions,
         runtime: Arc<dyn Runtime>,
+        sockets: Option<socket::SocketServerConfig>,
         random: Random,
-        config: Arc<engine::EngineServerConfig>,
         application: MakeApplication,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, BuildError> {
+        options.check()?;
+        let (files, deadlines) = (options.files()?, options.deadlines());
+        let config = Arc::new(options.engine);
+        Ok(Self {
             router: Mutex::new(Router::new(config.clone(), random)),
             config,
-            sockets: None,
+            sockets: sockets.map(Arc::new),
             clock: Clock::new(runtime),
-            hooks: Hooks::default(),
-            files: Files::default(),
-            deadlines: Deadlines::default(),
+            hooks: options.hooks,
+            files,
+            deadlines,
             counters: Arc::default(),
-            connections: Arc::default(),
+            connections: Arc::new(Connections::new(options.connections)),
             shutdown: Arc::default(),
             application,
             next_request: AtomicU64::new(0),
-        }
+        })
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {

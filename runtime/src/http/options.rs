@@ -1,20 +1,16 @@
 //! The HTTP part of a server's options, and why a server could not be built.
 
 use crate::base::error::Refusal;
-use crate::base::runtime::{BoxFuture, LONGEST, Runtime};
-use crate::http::connections::{ConnectionLimits, Connections};
+use crate::base::runtime::{BoxFuture, LONGEST};
+use crate::http::connections::ConnectionLimits;
 use crate::http::files::Files;
-use crate::http::gate::{Gate, MakeApplication};
 use crate::http::handshake::Handshake;
 use crate::http::refused::RefusedRequest;
 use http::header::HeaderMap;
 use sansocket_protocol::engine::EngineServerConfig;
-use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::SocketServerConfig;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -34,8 +30,8 @@ pub enum BuildError {
         #[source]
         error: io::Error,
     },
-    /// The option `transports` has neither of them.
-    #[error("`transports` names none: enable polling, websocket, or both")]
+    /// The option `transports` enables neither of them.
+    #[error("`transports` is empty: enable polling, websocket, or both")]
     NoTransport,
     /// The option `max_payload` is 0.
     #[error("`max_payload` is 0: no message could be received")]
@@ -43,7 +39,7 @@ pub enum BuildError {
     /// The option `ping_timeout` is 0.
     #[error("`ping_timeout` is 0: every client would be given up at once")]
     NoPingTimeout,
-    /// The name of the cookie has characters that end it, or none at all.
+    /// The name of the cookie is empty, or has characters that would end it.
     #[error("`{0}` cannot be a cookie's name: letters, digits, - and _ are safe")]
     CookieName(String),
     /// The attributes of the cookie have characters that a header cannot hold.
@@ -122,7 +118,8 @@ impl HttpOptions {
         }
     }
 
-    fn check(&self) -> Result<(), BuildError> {
+    /// Refuses values that cannot work.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
         if !self.engine.transports.polling && !self.engine.transports.websocket {
             return Err(BuildError::NoTransport);
         }
@@ -145,7 +142,8 @@ impl HttpOptions {
         Ok(())
     }
 
-    fn deadlines(&self) -> Deadlines {
+    /// The deadlines, with those that follow from others.
+    pub(super) fn deadlines(&self) -> Deadlines {
         let mut deadlines = self.deadlines;
         if deadlines.head.is_zero() {
             // It is hyper's idle limit of a connection too, so it outlasts the pause between two polls.
@@ -158,28 +156,12 @@ impl HttpOptions {
         deadlines
     }
 
-    /// The gate of a server; with `sockets` its sessions speak Socket.IO.
-    pub(crate) fn build(
-        self,
-        runtime: Arc<dyn Runtime>,
-        sockets: Option<SocketServerConfig>,
-        random: Random,
-        application: MakeApplication,
-    ) -> Result<Gate, BuildError> {
-        self.check()?;
-        let files = match &self.client {
+    /// The files of the browser's client, if they are served.
+    pub(super) fn files(&self) -> Result<Files, BuildError> {
+        match &self.client {
             Some(directory) => Files::read(directory)
-                .map_err(|error| BuildError::Client { directory: directory.clone(), error })?,
-            None => Files::default(),
-        };
-        let deadlines = self.deadlines();
-        let connections = Arc::new(Connections::new(self.connections));
-        let mut gate = Gate::new(runtime, random, Arc::new(self.engine), application);
-        gate.sockets = sockets.map(Arc::new);
-        gate.hooks = self.hooks;
-        gate.files = files;
-        gate.deadlines = deadlines;
-        gate.connections = connections;
-        Ok(gate)
+                .map_err(|error| BuildError::Client { directory: directory.clone(), error }),
+            None => Ok(Files::default()),
+        }
     }
 }

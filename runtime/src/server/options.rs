@@ -4,7 +4,7 @@ use crate::base::entropy;
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
 use crate::http::builder::ServerBuilder;
-use crate::http::gate::MakeApplication;
+use crate::http::gate::{Gate, MakeApplication};
 use crate::http::options::BuildError;
 use crate::server::dispatch::SocketDispatch;
 use crate::server::server::{Server, ServerInner};
@@ -155,7 +155,7 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
             Some(Box::new(SocketDispatch::new(server, handshake.clone())))
         });
         let sockets = std::mem::take(&mut layer.sockets);
-        let gate = Arc::new(http.build(runtime, Some(sockets), random.fork(), application)?);
+        let gate = Arc::new(Gate::new(http, runtime, Some(sockets), random.fork(), application)?);
         let server = Arc::new_cyclic(|weak| ServerInner::new(gate, layer, random, weak.clone()));
         // Just made, so nobody has set it.
         let _ = this.set(Arc::downgrade(&server));
