@@ -19,5 +19,7 @@ pub use config::{Cookie, Cors, EngineServerConfig, Origins, Overflow, Transports
 pub use handshake::open_packet;
 pub use packet::{EnginePacket, EnginePacketError};
 pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
-pub use request::{Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, pairs};
+pub use request::{
+    Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, join_lines, pairs,
+};
 pub use server::{Body, ServerSession, ServerTransmit, Wants};

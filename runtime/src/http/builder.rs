@@ -274,10 +274,17 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// How long a connection may take to send a later request head, the time between two requests included.
-    /// Default `ping_interval + ping_timeout + 5 s`; much less would cut idle pollers. Stand-alone only.
+    /// How long a connection may take to send a later request head, from its first byte on. Default 10 s. Stand-alone
+    /// only.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.head = timeout;
+        self
+    }
+
+    /// How long a connection may be idle between two requests. Default 75 s: more than the 60 s of common load balancers,
+    /// which must be the first to close. Stand-alone only.
+    pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
+        self.http.deadlines.keep_alive = timeout;
         self
     }
 

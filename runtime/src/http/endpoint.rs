@@ -1,12 +1,11 @@
 //! The HTTP side of a server, which adapters mount, and the HTTP of a connection.
 
-use crate::base::runtime;
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::base::trace::debug;
 use crate::http::connections::Connections;
 use crate::http::gate::Gate;
 use crate::http::handshake::ConnInfo;
-use crate::http::timer::HttpTimer;
+use crate::http::timer::HeadTimer;
 use crate::http::types::{ResponseBody, target};
 use crate::http::write_deadline::WriteDeadline;
 use bytes::Bytes;
@@ -21,8 +20,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The HTTP side of a server, which an adapter listens for, or mounts into a host.
@@ -105,52 +103,31 @@ pub async fn serve_connection<IO>(
     IO: Stream + 'static,
 {
     let Some(first) = endpoints.first().cloned() else { return };
-    let deadlines = first.gate.deadlines;
-    let head_seen = Arc::new(AtomicBool::new(false));
-    let seen = head_seen.clone();
+    let deadlines = first.gate.deadlines.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.store(true, Ordering::Release);
         let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
         answer(request, endpoint, fallback.clone(), peer)
     });
-    let io = WriteDeadline::new(io, deadlines.write, first.runtime().clone());
+    let read = Arc::new(AtomicBool::new(false));
+    let timer = HeadTimer::new(first.runtime().clone(), deadlines.clone(), read.clone());
+    let io = WriteDeadline::new(io, deadlines.write, first.runtime().clone(), read);
     let connection = http1::Builder::new()
-        .timer(HttpTimer(first.runtime().clone()))
-        // This is also how long a connection may idle between two polls.
+        .timer(timer)
         .header_read_timeout(deadlines.head)
         .max_buf_size(64 << 10)
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    // hyper has one timeout for all heads; the first one gets a shorter one of its own, against slow clients.
-    let first_head = runtime::timeout(
-        first.runtime(),
-        deadlines.first_head,
-        poll_fn(|context| match connection.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending if head_seen.load(Ordering::Acquire) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }),
-    );
-    let result = match first_head.await {
-        None => {
-            debug!("a connection sent no request in time");
-            return;
+    let mut closing = pin!(first.closing());
+    let mut draining = false;
+    let result = poll_fn(|context| {
+        if !draining && closing.as_mut().poll(context).is_ready() {
+            draining = true;
+            connection.as_mut().graceful_shutdown();
         }
-        Some(Some(result)) => result,
-        Some(None) => {
-            let mut closing = pin!(first.closing());
-            let mut draining = false;
-            poll_fn(|context| {
-                if !draining && closing.as_mut().poll(context).is_ready() {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                connection.as_mut().poll(context)
-            })
-            .await
-        }
-    };
+        connection.as_mut().poll(context)
+    })
+    .await;
     if let Err(error) = result {
         debug!(%error, "a connection failed");
     }

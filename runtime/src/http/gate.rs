@@ -42,7 +42,7 @@ pub(crate) struct Gate {
     pub(crate) clock: Clock,
     pub(crate) hooks: Hooks,
     pub(crate) files: Files,
-    pub(crate) deadlines: Deadlines,
+    pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Arc<Counters>,
     /// The connections of its listener.
     pub(crate) connections: Arc<Connections>,
@@ -71,7 +71,7 @@ impl Gate {
             clock: Clock::new(runtime),
             hooks: options.hooks,
             files,
-            deadlines,
+            deadlines: Arc::new(deadlines),
             counters: Arc::default(),
             connections: Arc::new(Connections::new(options.connections)),
             shutdown: Arc::default(),

@@ -74,8 +74,10 @@ pub(crate) struct Hooks {
 pub(crate) struct Deadlines {
     /// How long the first head of a connection may take.
     pub(crate) first_head: Duration,
-    /// How long a later head may take, idle time included; zero means that it follows from the heartbeat.
+    /// How long a later head may take from its first byte on.
     pub(crate) head: Duration,
+    /// How long a connection may be idle between two requests.
+    pub(crate) keep_alive: Duration,
     /// How long the body of a POST may take.
     pub(crate) body: Duration,
     /// How long a TLS handshake may take.
@@ -88,7 +90,9 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             first_head: Duration::from_secs(10),
-            head: Duration::ZERO,
+            head: Duration::from_secs(10),
+            // More than the 60 s of common load balancers: the end that closes first loses no request.
+            keep_alive: Duration::from_secs(75),
             body: Duration::from_secs(30),
             tls: Duration::from_secs(10),
             write: Duration::from_secs(30),
@@ -142,17 +146,15 @@ impl HttpOptions {
         Ok(())
     }
 
-    /// The deadlines, with those that follow from others.
+    /// The deadlines, none of them beyond what can be added to the time.
     pub(super) fn deadlines(&self) -> Deadlines {
         let mut deadlines = self.deadlines;
-        if deadlines.head.is_zero() {
-            // It is hyper's idle limit of a connection too, so it outlasts the pause between two polls.
-            let heartbeat = self.engine.ping_interval.saturating_add(self.engine.ping_timeout);
-            deadlines.head = heartbeat.saturating_add(Duration::from_secs(5));
+        // They are added to the time.
+        for deadline in
+            [&mut deadlines.first_head, &mut deadlines.head, &mut deadlines.keep_alive, &mut deadlines.write]
+        {
+            *deadline = (*deadline).min(LONGEST);
         }
-        // hyper adds it to the time, as `WriteDeadline` does.
-        deadlines.head = deadlines.head.min(LONGEST);
-        deadlines.write = deadlines.write.min(LONGEST);
         deadlines
     }
 

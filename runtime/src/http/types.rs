@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use sansocket_protocol::engine::{Headers, RequestHead, Response};
+use sansocket_protocol::engine::{Headers, RequestHead, Response, join_lines};
 use std::borrow::Cow;
 
 /// The body of a response.
@@ -14,8 +14,8 @@ pub type ResponseBody = Full<Bytes>;
 pub(crate) struct HeaderView<'a>(pub(crate) &'a HeaderMap);
 
 impl Headers for HeaderView<'_> {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(|value| value.to_str().ok())
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        join_lines(self.0.get_all(name).iter().filter_map(|value| value.to_str().ok()))
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,13 +22,15 @@ pub struct WriteDeadline<IO> {
     limit: Duration,
     runtime: Arc<dyn Runtime>,
     timer: Option<Box<dyn Timer>>,
+    /// Set by each read: see [`HeadTimer`](crate::http::timer::HeadTimer).
+    read: Arc<AtomicBool>,
     /// The timer runs: the last attempt moved nothing.
     is_waiting: bool,
 }
 
 impl<IO> WriteDeadline<IO> {
-    pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>) -> Self {
-        Self { io, limit, runtime, timer: None, is_waiting: false }
+    pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>, read: Arc<AtomicBool>) -> Self {
+        Self { io, limit, runtime, timer: None, read, is_waiting: false }
     }
 
     /// The I/O without the deadline.
@@ -66,7 +69,11 @@ impl<IO: Read + Unpin> Read for WriteDeadline<IO> {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
+        let attempt = Pin::new(&mut self.io).poll_read(context, buffer);
+        if attempt.is_ready() {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        attempt
     }
 }
 
