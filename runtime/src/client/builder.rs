@@ -29,6 +29,20 @@ use std::time::Duration;
 /// Engine.IO: [`ClientOptions`](crate::adapter::ClientOptions) for a Socket.IO client,
 /// [`EngineHandlers`](crate::adapter::EngineHandlers) for a client of plain Engine.IO. Applications know it by the names
 /// that their adapter gives it, `ClientBuilder` and `EngineClientBuilder`.
+///
+/// ```
+/// # use sansocket_runtime::{ClientBuildError, adapter};
+/// # use std::time::Duration;
+/// # type Client = sansocket_runtime::Client;
+/// # type ClientBuilder = sansocket_runtime::ClientBuilder<Client, adapter::ClientOptions>;
+/// # fn run(builder: ClientBuilder) -> Result<Client, ClientBuildError> {
+/// let client = builder // Client::builder("https://example.com")
+///     .header("authorization", "Bearer ...")
+///     .reconnection_delay_max(Duration::from_secs(30))
+///     .on_connection_event(|event| println!("{event:?}"))
+///     .build()?;
+/// # Ok(client) }
+/// ```
 #[must_use]
 pub struct ClientBuilder<C, L> {
     address: String,
@@ -50,7 +64,7 @@ pub struct ClientBuilder<C, L> {
     client: PhantomData<fn() -> C>,
 }
 
-/// What the client's layer adds to its [`Settings`].
+/// The settings that the layer above Engine.IO adds to [`Settings`].
 pub(super) struct LayerSettings {
     /// `None` for plain Engine.IO.
     pub(super) sockets: Option<SocketClientConfig>,
@@ -96,13 +110,13 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Makes connections in a way of the application's own: over Unix sockets, a test network, another TLS.
+    /// Sets a way of your own to make connections: over Unix sockets, a test network, another TLS.
     pub fn dial(mut self, dial: impl Dial) -> Self {
         self.dial = Some(Arc::new(dial));
         self
     }
 
-    /// The TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols must not offer
+    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols must not offer
     /// `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature `platform-verifier` trusts what the system
     /// trusts; without that feature, such addresses cannot be reached.
     #[cfg(feature = "tls")]
@@ -111,7 +125,7 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// The path of the server. Default `/socket.io/`, of plain Engine.IO `/engine.io/`.
+    /// Sets the path of the server. Default `/socket.io/`, of plain Engine.IO `/engine.io/`.
     pub fn path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
         self
@@ -134,7 +148,7 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Is asked before each try to reach the server, and may change the address and the headers: for addresses
+    /// Sets the hook that is asked before each try to reach the server, and may change the address and the headers: for addresses
     /// that move, and tokens that expire. An error counts as a try that failed.
     pub fn before_dial<E, F, Fut>(mut self, before_dial: F) -> Self
     where
@@ -151,108 +165,107 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// The transports, in order: the first one opens the session. Default polling, then WebSocket.
+    /// Sets the transports, in order: the first one opens the session. Default polling, then WebSocket.
     pub fn transports(mut self, transports: impl IntoIterator<Item = TransportKind>) -> Self {
         self.engine = self.engine.transports(transports);
         self
     }
 
-    /// Whether a session that opened by polling moves to WebSocket. Default yes.
+    /// Sets whether a session that opened by polling moves to WebSocket. Default yes.
     pub fn upgrade(mut self, upgrade: bool) -> Self {
         self.engine.upgrade = upgrade;
         self
     }
 
-    /// Whether the next session begins with a WebSocket once one has worked. Default no.
+    /// Sets whether the next session begins with a WebSocket once one has worked. Default no.
     pub fn remember_upgrade(mut self, remember: bool) -> Self {
         self.engine.remember_upgrade = remember;
         self
     }
 
-    /// Whether the next transport is tried if a session cannot be opened with the first. Default no.
+    /// Sets whether the next transport is tried if a session cannot be opened with the first. Default no.
     pub fn try_all_transports(mut self, try_all: bool) -> Self {
         self.engine.try_all_transports = try_all;
         self
     }
 
-    /// Whether polling requests carry a parameter that never repeats, against caches. Default yes, as `t`.
+    /// Sets whether polling requests carry a parameter that never repeats, against caches. Default yes, as `t`.
     pub fn timestamp_requests(mut self, stamp: bool) -> Self {
         self.engine.timestamp_requests = stamp;
         self
     }
 
-    /// The name of that parameter.
+    /// Sets the name of the parameter of `timestamp_requests`. Default `t`.
     pub fn timestamp_param(mut self, name: impl Into<String>) -> Self {
         self.engine.timestamp_param = name.into();
         self
     }
 
-    /// Whether a lost connection is made again, and `start` goes on trying. Default yes, with plain Engine.IO
+    /// Sets whether a lost connection is made again, and `start` goes on trying. Default yes, with plain Engine.IO
     /// no.
     pub fn reconnection(mut self, reconnection: bool) -> Self {
         self.manager.reconnection = reconnection;
         self
     }
 
-    /// How often in a row. Default for ever.
+    /// Sets how many times in a row a lost connection is tried again. Default: for ever.
     pub fn reconnection_attempts(mut self, attempts: u32) -> Self {
         self.manager.reconnection_attempts = Some(attempts);
         self
     }
 
-    /// The delay before the first of these tries; it doubles with each. Default 1 s.
+    /// Sets the delay before the first try to reconnect; it doubles with each try. Default 1 s.
     pub fn reconnection_delay(mut self, delay: Duration) -> Self {
         self.manager.reconnection_delay = delay;
         self
     }
 
-    /// The longest delay. Default 5 s.
+    /// Sets the longest delay between tries to reconnect. Default 5 s.
     pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
         self.manager.reconnection_delay_max = delay;
         self
     }
 
-    /// The part (0 to 1) by which a delay is moved up or down at random. Default 0.5.
+    /// Sets the part (0 to 1) by which a delay is moved up or down at random. Default 0.5.
     pub fn randomization_factor(mut self, factor: f64) -> Self {
         self.manager.randomization_factor = factor;
         self
     }
 
-    /// How long a session may take to open: the reference's `timeout`. Default 20 s.
+    /// Sets how long a session may take to open: the reference's `timeout`. Default 20 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.engine.open_timeout = timeout;
         self
     }
 
-    /// How long a POST may go unanswered. Default 60 s.
+    /// Sets how long a POST may go unanswered. Default 60 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.engine.request_timeout = timeout;
         self
     }
 
-    /// How long writing what is queued may take once the client is closed or its last handle is gone; what is not
+    /// Sets how long writing what is queued may take once the client is closed or its last handle is gone; what is not
     /// written by then is lost. Default 2 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.engine.close_timeout = timeout;
         self
     }
 
-    /// The largest message, the largest body of a response, and the most that the attachments of a packet may be
-    /// together, that is taken from the server, in bytes.
-    /// Default 64 MiB.
+    /// Sets the largest message that is taken from the server, in bytes: also the largest body of a response, and the
+    /// largest sum of the attachments of a packet. Default 64 MiB.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.engine.max_message = bytes;
         self
     }
 
-    /// Bytes that may wait for the server: those queued on the connection, and for each namespace by itself those
+    /// Sets how many bytes may wait for the server: those queued on the connection, and for each namespace by itself those
     /// that wait until it is connected. Default 16 MiB; above it, sending fails.
     pub fn send_budget(mut self, bytes: usize) -> Self {
         self.engine.send_budget = bytes;
         self
     }
 
-    /// Bytes of received events or messages that may wait for their handlers. Default 16 MiB; above it, reading
+    /// Sets how many bytes of received events or messages may wait for their handlers. Default 16 MiB; above it, reading
     /// pauses, unless an acknowledgement is awaited, which may lie behind them: then it goes on up to twice as
     /// much, or twice `max_message`, if that is more.
     pub fn receive_budget(mut self, bytes: usize) -> Self {
@@ -260,21 +273,20 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Whether cookies that the server sets are sent back, as load balancers with sticky sessions want it.
+    /// Sets whether cookies that the server sets are sent back, as load balancers with sticky sessions want it.
     /// Default yes.
     pub fn cookies(mut self, cookies: bool) -> Self {
         self.cookies = cookies;
         self
     }
 
-    /// A proxy that tunnels by CONNECT, as `http://host:port`, and what it is shown as
-    /// `Proxy-Authorization`, if it wants that.
+    /// Sets a proxy that tunnels by CONNECT, as `http://host:port`, and the value of `Proxy-Authorization`, if it wants one.
     pub fn proxy(mut self, address: &str, authorization: Option<&str>) -> Self {
         self.proxy = Some((address.to_owned(), authorization.map(str::to_owned)));
         self
     }
 
-    /// Is told what becomes of the connection: dialling, open, upgraded, lost, given up. It runs in the client's
+    /// Sets the hook that is told what becomes of the connection: dialling, open, upgraded, lost, given up. It runs in the client's
     /// task, so it must not block.
     pub fn on_connection_event(mut self, hook: impl Fn(&ConnectionEvent) + Send + Sync + 'static) -> Self {
         self.on_connection_event = Some(Box::new(hook));

@@ -77,14 +77,14 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         Self::at(address, "/socket.io/", ClientOptions::default(), Arc::new(runtime), dialer)
     }
 
-    /// What the server is shown when the client joins: anything that serializes to an object. For one that
+    /// Sets the auth that the server is shown when the client joins: anything that serializes to an object. For one that
     /// changes, see [`auth_with`](ClientSocket::auth_with).
     pub fn auth<T: Serialize + ?Sized>(mut self, auth: &T) -> Self {
         self.layer.auth = Some(super::auth::encode(auth).map_err(|error| error.to_string()));
         self
     }
 
-    /// How long the server may take to let the client into a namespace. Default 20 s.
+    /// Sets how long the server may take to let the client into a namespace. Default 20 s.
     pub fn join_timeout(mut self, timeout: Duration) -> Self {
         self.layer.sockets.join_timeout = timeout;
         self
@@ -99,32 +99,32 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
-    /// How long each try of `retries` may take. Default 10 s.
+    /// Sets how long each try of `retries` may take. Default 10 s.
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.layer.sockets.ack_timeout = timeout;
         self
     }
 
-    /// How many acknowledgements may be awaited at once, in each namespace. Default 10,000.
+    /// Sets how many acknowledgements may be awaited at once, in each namespace. Default 10,000.
     pub fn max_pending_acks(mut self, acks: usize) -> Self {
         self.layer.sockets.max_pending_acks = acks;
         self
     }
 
-    /// How many attachments a received packet may have. Default 10.
+    /// Sets how many attachments a received packet may have. Default 10.
     pub fn max_attachments(mut self, attachments: usize) -> Self {
         self.layer.sockets.max_attachments = attachments;
         self
     }
 
-    /// A value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
+    /// Adds a value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.layer.state.insert(Arc::new(state));
         self
     }
 
-    /// Is told what goes wrong in handlers: arguments that do not fit, errors they return, panics. Without it,
-    /// and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to 100.
+    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
+    /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to 100.
     pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerError) + Send + Sync + 'static) -> Self {
         self.layer.on_error = Some(Box::new(hook));
         self

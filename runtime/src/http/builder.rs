@@ -21,6 +21,20 @@ use std::time::Duration;
 /// Engine.IO: [`ServerOptions`](crate::adapter::ServerOptions) for a Socket.IO server,
 /// [`EngineHandlers`](crate::adapter::EngineHandlers) for a server of plain Engine.IO. Applications know it by the names
 /// that their adapter gives it, `ServerBuilder` and `EngineServerBuilder`.
+///
+/// ```
+/// # use sansocket_runtime::{BuildError, adapter};
+/// # use std::time::Duration;
+/// # type Server = sansocket_runtime::Server;
+/// # type ServerBuilder = sansocket_runtime::ServerBuilder<Server, adapter::ServerOptions>;
+/// # fn run(builder: ServerBuilder) -> Result<Server, BuildError> {
+/// let io = builder // Server::builder()
+///     .max_payload(100_000)
+///     .ping_interval(Duration::from_secs(10))
+///     .on_connection_error(|refused| eprintln!("refused: {}", refused.message()))
+///     .build()?;
+/// # Ok(io) }
+/// ```
 #[must_use]
 pub struct ServerBuilder<S, L> {
     pub(crate) http: HttpOptions,
@@ -41,129 +55,129 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// The path that requests begin with. A slash is put before and behind it where there is none.
+    /// Sets the path that requests begin with. A slash is put before and behind it where one is missing.
     pub fn path(mut self, path: &str) -> Self {
         self.http.engine = self.http.engine.path(path);
         self
     }
 
-    /// The path without a slash behind it: the reference's `addTrailingSlash: false`.
+    /// Sets the path without a slash behind it: the reference's `addTrailingSlash: false`.
     pub fn exact_path(mut self, path: &str) -> Self {
         self.http.engine = self.http.engine.exact_path(path);
         self
     }
 
-    /// How long after the answer to a heartbeat the next one is sent. Default 25 s.
+    /// Sets how long after the answer to a heartbeat the next one is sent. Default 25 s.
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.http.engine.ping_interval = interval;
         self
     }
 
-    /// How long the answer to a heartbeat may take. Default 20 s.
+    /// Sets how long the answer to a heartbeat may take. Default 20 s.
     pub fn ping_timeout(mut self, timeout: Duration) -> Self {
         self.http.engine.ping_timeout = timeout;
         self
     }
 
-    /// How long an upgrade to WebSocket may take. Default 10 s.
+    /// Sets how long an upgrade to WebSocket may take. Default 10 s.
     pub fn upgrade_timeout(mut self, timeout: Duration) -> Self {
         self.http.engine.upgrade_timeout = timeout;
         self
     }
 
-    /// The largest POST body and the largest WebSocket message, in bytes: the reference's
+    /// Sets the largest POST body and the largest WebSocket message, in bytes: the reference's
     /// `maxHttpBufferSize`. Default 1,000,000.
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.http.engine.max_payload = bytes;
         self
     }
 
-    /// The transports served. Default both.
+    /// Sets the transports served. Default both.
     pub fn transports(mut self, transports: Transports) -> Self {
         self.http.engine.transports = transports;
         self
     }
 
-    /// Whether a polling session may move to WebSocket. Default yes.
+    /// Sets whether a polling session may move to WebSocket. Default yes.
     pub fn allow_upgrades(mut self, allow: bool) -> Self {
         self.http.engine.allow_upgrades = allow;
         self
     }
 
-    /// The cookie that the polling handshake sets to the session id, for load balancers. Default none.
+    /// Sets the cookie that the polling handshake sets to the session id, for load balancers. Default: no cookie.
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.http.engine.cookie = Some(cookie);
         self
     }
 
-    /// Cross-origin resource sharing: the pages of which other origins a browser lets talk to this server.
-    /// Default none.
+    /// Sets cross-origin resource sharing: the other origins whose pages a browser lets talk to this server. Default: no
+    /// other origin.
     pub fn cors(mut self, cors: Cors) -> Self {
         self.http.engine.cors = Some(cors);
         self
     }
 
     /// Refuses requests with any other `Origin`, WebSockets included. CORS does not protect WebSockets, so
-    /// set this where cookies say who somebody is. Default all are accepted.
+    /// set this where a cookie is what identifies a user. Default: all origins are accepted.
     pub fn allowed_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
         let origins = origins.into_iter().map(Into::into).collect();
         self.http.engine.allowed_origins = Origins::List(origins);
         self
     }
 
-    /// The text of an Engine.IO message that follows each handshake at once. Default none.
+    /// Sets the text of an Engine.IO message that follows each handshake at once. Default: no message.
     pub fn initial_packet(mut self, text: impl Into<String>) -> Self {
         self.http.engine.initial_packet = Some(text.into());
         self
     }
 
-    /// How many bytes may wait for one client that does not read. Default 4 MiB, never less than
+    /// Sets how many bytes may wait for one client that does not read. Default 4 MiB, never less than
     /// `max_payload`. A single larger message passes if nothing else waits.
     pub fn send_budget(mut self, bytes: usize) -> Self {
         self.http.engine.send_budget = bytes;
         self
     }
 
-    /// What happens to what exceeds the send budget. Default: the slow client is closed.
+    /// Sets what happens to a message that exceeds the send budget. Default: the slow client is closed.
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.http.engine.overflow = overflow;
         self
     }
 
-    /// How many received bytes may wait for a client's handlers before reading from it pauses. Default 1 MiB.
+    /// Sets how many received bytes may wait for a client's handlers before reading from it pauses. Default 1 MiB.
     pub fn receive_budget(mut self, bytes: usize) -> Self {
         self.http.engine.receive_budget = bytes;
         self
     }
 
-    /// How long reading from a client may pause without any of its handlers finishing, or a byte written to
+    /// Sets how long reading from a client may pause without any of its handlers finishing, or a byte written to
     /// it, before it is closed. Default 60 s.
     pub fn pause_timeout(mut self, timeout: Duration) -> Self {
         self.http.engine.pause_timeout = timeout;
         self
     }
 
-    /// How long a session that this side closes waits for its client to fetch the rest. Default 30 s.
+    /// Sets how long a session that this side closes waits for its client to fetch the rest. Default 30 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.http.engine.close_timeout = timeout;
         self
     }
 
-    /// How many sessions there may be at once; more get 503. Default 1,000,000.
+    /// Sets how many sessions there may be at once; more get 503. Default 1,000,000.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
         self.http.engine.max_sessions = sessions;
         self
     }
 
-    /// How many sessions one address may hold at once; more get 429. An IPv6 address counts as its /64 network.
-    /// Default no limit: behind a proxy all clients have one address (see [`client_address`](Self::client_address)),
+    /// Sets how many sessions one address may hold at once; more get 429. An IPv6 address counts as its /64 network.
+    /// Default: no limit: behind a proxy all clients have one address (see [`client_address`](Self::client_address)),
     /// and behind the routers of companies, schools and mobile networks thousands share one.
     pub fn max_sessions_per_address(mut self, sessions: usize) -> Self {
         self.http.engine.max_sessions_per_address = Some(sessions);
         self
     }
 
-    /// How many TCP connections the listener serves at once, but for WebSockets, which `max_sessions` bounds: those
+    /// Sets how many TCP connections the listener serves at once, but for WebSockets, which `max_sessions` bounds: those
     /// that have sent nothing yet, and those that carry requests, of which a polling client has up to two. More get
     /// 503, or with TLS are closed. Default 1,000,000. Stand-alone only; of several servers the first one's counts.
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -171,31 +185,31 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// How many of those one address may have; more get 429, or with TLS are closed. An IPv6 address counts as its /64
+    /// Sets how many of these connections one address may have; more get 429, or with TLS are closed. An IPv6 address counts as its /64
     /// network, and it is the other end of the TCP connection, whatever [`client_address`](Self::client_address) says.
-    /// Default no limit, for the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
+    /// Default: no limit, for the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
         self.http.connections.per_address = Some(connections);
         self
     }
 
-    /// How often sessions may be opened, in all; what comes faster gets 503 and `retry-after`, before
-    /// `allow_request` is asked. Default no limit: after a restart all clients come back at once, and what the
-    /// application can take is known to it alone.
+    /// Sets how often sessions may be opened, in all; what comes faster gets 503 and `retry-after`, before
+    /// `allow_request` is asked. Default: no limit: after a restart all clients come back at once, and what the
+    /// application can take, only you know.
     pub fn handshake_rate(mut self, rate: Rate) -> Self {
         self.http.engine.handshake_rate = Some(rate);
         self
     }
 
-    /// How often one address may open sessions; what comes faster gets 429 and `retry-after`. Default no limit, for
+    /// Sets how often one address may open sessions; what comes faster gets 429 and `retry-after`. Default: no limit, for
     /// the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
     pub fn handshake_rate_per_address(mut self, rate: Rate) -> Self {
         self.http.engine.handshake_rate_per_address = Some(rate);
         self
     }
 
-    /// Tells at which address a client is, for the limits that count by address. Default the other end of the TCP
-    /// connection; also where this returns `None`.
+    /// Sets the hook that tells a client's address, for the limits that count by address. Default: the other end of the
+    /// TCP connection, also where the hook returns `None`.
     ///
     /// Behind a proxy of your own, take what that proxy says. Anybody can send such a header, so trust it only if
     /// every connection comes through the proxy, and only the entry that the proxy itself has added: of
@@ -217,8 +231,8 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Asked before a session is opened: an error refuses the client with 403 and the error's message (a
-    /// WebSocket handshake with 400). Nothing is kept for a client until this has answered.
+    /// Sets the hook that is asked before a session is opened: an error refuses the client with 403 and the error's
+    /// message (a WebSocket handshake with 400). Nothing is kept for a client until the hook has answered.
     pub fn allow_request<F, Fut>(mut self, allow: F) -> Self
     where
         F: Fn(Handshake) -> Fut + Send + Sync + 'static,
@@ -228,14 +242,14 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Makes the session ids. They are bearer secrets, so they must not be guessable; one that is in use
-    /// refuses the client. Default 20 characters with 120 random bits.
+    /// Sets the hook that makes the session ids. They are bearer secrets, so they must not be guessable; one that is in use
+    /// refuses the client. Default: 20 characters with 120 random bits.
     pub fn generate_id(mut self, make: impl Fn(&Handshake) -> String + Send + Sync + 'static) -> Self {
         self.http.hooks.make_id = Some(Box::new(make));
         self
     }
 
-    /// Changes the headers of the first response of each session.
+    /// Sets the hook that changes the headers of the first response of each session.
     pub fn initial_headers(
         mut self,
         change: impl Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync + 'static,
@@ -244,7 +258,7 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Changes the headers of all responses.
+    /// Sets the hook that changes the headers of all responses.
     pub fn headers(
         mut self,
         change: impl Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync + 'static,
@@ -253,7 +267,7 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Is told of each request that is refused with one of Engine.IO's codes: an unknown transport or session, a
+    /// Sets the hook that is told of each request that is refused with one of Engine.IO's codes: an unknown transport or session, a
     /// handshake that the limits or `allow_request` refuse, and so on. It is the reference's `connection_error`.
     /// It runs before the answer is sent, so it must not block.
     ///
@@ -268,33 +282,33 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// How long a new connection may take to send its first request head. Default 10 s. Stand-alone only.
+    /// Sets how long a new connection may take to send its first request head. Default 10 s. Stand-alone only.
     pub fn first_head_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.first_head = timeout;
         self
     }
 
-    /// How long a connection may take to send a later request head, from its first byte on. Default 10 s. Stand-alone
+    /// Sets how long a connection may take to send a later request head, from its first byte on. Default 10 s. Stand-alone
     /// only.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.head = timeout;
         self
     }
 
-    /// How long a connection may be idle between two requests. Default 75 s: more than the 60 s of common load balancers,
-    /// which must be the first to close. Stand-alone only.
+    /// Sets how long a connection may be idle between two requests. Default 75 s: more than the 60 s of common load balancers,
+    /// which must be the ones that close first. Stand-alone only.
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.keep_alive = timeout;
         self
     }
 
-    /// How long the body of a POST may take. Default 30 s.
+    /// Sets how long the body of a POST may take. Default 30 s.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.body = timeout;
         self
     }
 
-    /// How long a client may take nothing of a response that waits to be written; then its connection is cut.
+    /// Sets how long a client may take nothing of a response that waits to be written; then its connection is cut.
     /// Default 30 s. It does not concern WebSockets, which have `close_timeout`, `send_budget` and the
     /// heartbeat. Stand-alone only.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
@@ -302,7 +316,7 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// How long a TLS handshake may take. Default 10 s. Stand-alone only.
+    /// Sets how long a TLS handshake may take. Default 10 s. Stand-alone only.
     pub fn tls_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.tls = timeout;
         self

@@ -92,8 +92,8 @@ pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<Response
 
 /// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
 ///
-/// For [`Runtime::stream`](crate::Runtime::stream) to have the stream itself again, it asks
-/// [`raw_stream`](crate::raw_stream).
+/// For [`Runtime::stream`](crate::adapter::Runtime::stream) to have the stream itself again, it asks
+/// [`raw_stream`](crate::adapter::raw_stream).
 pub async fn serve_connection<IO>(
     io: IO,
     endpoints: Arc<[Endpoint]>,

@@ -52,83 +52,83 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         Self::under("/socket.io", ServerOptions::default(), Arc::new(runtime))
     }
 
-    /// How long a connection may take to join its first namespace. Default 45 s.
+    /// Sets how long a connection may take to join its first namespace. Default 45 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.layer.sockets.connect_timeout = timeout;
         self
     }
 
-    /// How many attachments a received packet may have. Default 10.
+    /// Sets how many attachments a received packet may have. Default 10.
     pub fn max_attachments(mut self, attachments: usize) -> Self {
         self.layer.sockets.max_attachments = attachments;
         self
     }
 
-    /// How many namespaces one connection may be in. Default 100.
+    /// Sets how many namespaces one connection may be in. Default 100.
     pub fn max_namespaces(mut self, namespaces: usize) -> Self {
         self.layer.sockets.max_namespaces = namespaces;
         self
     }
 
-    /// How long the name of a namespace may be that a client asks for, in bytes. Default 512.
+    /// Sets the longest name of a namespace that a client may ask for, in bytes. Default 512.
     pub fn max_namespace_name(mut self, bytes: usize) -> Self {
         self.layer.sockets.max_namespace_name = bytes;
         self
     }
 
-    /// How many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
-    /// [`event_excess`](Self::event_excess). Default no limit: `receive_budget` bounds what waits, and what an event
-    /// costs is known to the application alone. Acknowledgements and heartbeats are not counted.
+    /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
+    /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only you
+    /// know what an event costs. Acknowledgements and heartbeats are not counted.
     pub fn event_rate(mut self, rate: Rate) -> Self {
         self.layer.sockets.event_rate = Some(rate);
         self
     }
 
-    /// What happens to events beyond `event_rate`. Default: they wait for their turn, and reading from the client
+    /// Sets what happens to events beyond `event_rate`. Default: they wait for their turn, and reading from the client
     /// pauses once `receive_budget` is used up.
     pub fn event_excess(mut self, excess: EventExcess) -> Self {
         self.layer.sockets.event_excess = excess;
         self
     }
 
-    /// How many acknowledgements may be awaited from one client. Default 10,000.
+    /// Sets how many acknowledgements may be awaited from one client. Default 10,000.
     pub fn max_pending_acks(mut self, acks: usize) -> Self {
         self.layer.sockets.max_pending_acks = acks;
         self
     }
 
-    /// How many rooms one socket may be in. Default 1000.
+    /// Sets how many rooms one socket may be in. Default 1000.
     pub fn max_rooms(mut self, rooms: usize) -> Self {
         self.layer.limits = self.layer.limits.with_rooms_per_socket(rooms);
         self
     }
 
-    /// How long the name of a room may be, in bytes. Default 512.
+    /// Sets the longest name of a room, in bytes. Default 512.
     pub fn max_room_name(mut self, bytes: usize) -> Self {
         self.layer.limits = self.layer.limits.with_room_name_bytes(bytes);
         self
     }
 
-    /// How many handlers registered with `on_concurrent` may run at once on this server. Default 1000.
+    /// Sets how many handlers registered with `on_concurrent` may run at once on this server. Default 1000.
     pub fn max_concurrent(mut self, handlers: usize) -> Self {
         self.layer.max_concurrent = handlers;
         self
     }
 
-    /// Whether a dynamic namespace goes when its last client leaves. Default no.
+    /// Sets whether a dynamic namespace goes when its last client leaves. Default no.
     pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
         self.layer.cleanup_empty = cleanup;
         self
     }
 
-    /// How many dynamic namespaces there may be at once. Clients name them, so beyond this those that are empty go,
-    /// and if none is, the client that asks for one more is refused. Default 100,000.
+    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number the empty ones go,
+    /// and without an empty one the client that asks for one more is refused. Default 100,000.
     pub fn max_dynamic_namespaces(mut self, namespaces: usize) -> Self {
         self.layer.max_dynamic = namespaces;
         self
     }
 
-    /// A value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
+    /// Adds a value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.layer.state.insert(Arc::new(state));
         self

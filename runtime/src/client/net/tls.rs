@@ -6,7 +6,7 @@ use {
     std::sync::{Arc, OnceLock},
 };
 
-/// The TLS of a client, as an adapter's [`Dial`](crate::Dial) gets it.
+/// The TLS of a client, as an adapter's [`Dial`](crate::adapter::Dial) gets it.
 #[derive(Debug, Default)]
 pub struct ClientTls {
     /// Made at the first need, unless the application gave one: to read what the system trusts takes a while, and blocks
