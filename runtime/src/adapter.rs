@@ -1,5 +1,5 @@
-//! For authors of adapters: what an adapter implements, mounts and calls, and the macro that makes the types which every
-//! adapter offers under its own name.
+//! For authors of adapters: what an adapter implements, mounts and calls, and the macro that makes the types which
+//! every adapter offers under its own name.
 
 pub use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
 pub use crate::client::{ClientOptions, ClientTls, Dial, connect_to_any};
@@ -86,8 +86,8 @@ macro_rules! adapter {
         #[derive(Clone, Debug)]
         pub struct EngineServer($crate::EngineServer);
 
-        /// A builder of an [`EngineServer`]. Its methods are those of [`sansocket_runtime::ServerBuilder`]. The defaults
-        /// are those of the JavaScript server.
+        /// A builder of an [`EngineServer`]. Its methods are those of [`sansocket_runtime::ServerBuilder`]. The
+        /// defaults are those of the JavaScript server.
         pub type EngineServerBuilder =
             $crate::ServerBuilder<EngineServer, $crate::adapter::EngineHandlers<$crate::EngineSocket>>;
 
@@ -157,8 +157,8 @@ macro_rules! adapter {
         #[derive(Clone, Debug)]
         pub struct EngineClient($crate::EngineClientSocket);
 
-        /// A builder of an [`EngineClient`]. Its methods are those of [`sansocket_runtime::ClientBuilder`]. The defaults
-        /// are those of the JavaScript client.
+        /// A builder of an [`EngineClient`]. Its methods are those of [`sansocket_runtime::ClientBuilder`]. The
+        /// defaults are those of the JavaScript client.
         pub type EngineClientBuilder =
             $crate::ClientBuilder<EngineClient, $crate::adapter::EngineHandlers<$crate::EngineClientSocket>>;
 

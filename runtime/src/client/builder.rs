@@ -25,10 +25,10 @@ use std::time::Duration;
 
 /// A builder of clients. The defaults are those of the JavaScript client.
 ///
-/// `C` is the client that [`build`](Self::build) makes: an adapter's own type. `L` holds the options of the layer above
-/// Engine.IO: [`ClientOptions`](crate::adapter::ClientOptions) for a Socket.IO client,
-/// [`EngineHandlers`](crate::adapter::EngineHandlers) for a client of plain Engine.IO. Applications know it by the names
-/// that their adapter gives it, `ClientBuilder` and `EngineClientBuilder`.
+/// `C` is the client that [`build`](Self::build) makes: an adapter's own type. `L` holds the options of the layer
+/// above Engine.IO: [`ClientOptions`](crate::adapter::ClientOptions) for a Socket.IO client,
+/// [`EngineHandlers`](crate::adapter::EngineHandlers) for a client of plain Engine.IO. Applications know it by the
+/// names that their adapter gives it, `ClientBuilder` and `EngineClientBuilder`.
 ///
 /// ```
 /// # use sansocket_runtime::{ClientBuildError, adapter};
@@ -116,9 +116,9 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols must not offer
-    /// `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature `platform-verifier` trusts what the system
-    /// trusts; without that feature, such addresses cannot be reached.
+    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols must not
+    /// offer `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature `platform-verifier` trusts what the
+    /// system trusts; without that feature, such addresses cannot be reached.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = ClientTls::new(config);
@@ -148,8 +148,8 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets the hook that is asked before each try to reach the server, and may change the address and the headers: for addresses
-    /// that move, and tokens that expire. An error counts as a try that failed.
+    /// Sets the hook that is asked before each try to reach the server, and may change the address and the headers:
+    /// for addresses that move, and tokens that expire. An error counts as a try that failed.
     pub fn before_dial<E, F, Fut>(mut self, before_dial: F) -> Self
     where
         E: fmt::Display,
@@ -258,15 +258,15 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets how many bytes may wait for the server: those queued on the connection, and for each namespace by itself those
-    /// that wait until it is connected. Default 16 MiB; above it, sending fails.
+    /// Sets how many bytes may wait for the server: those queued on the connection, and for each namespace by itself
+    /// those that wait until it is connected. Default 16 MiB; above it, sending fails.
     pub fn send_budget(mut self, bytes: usize) -> Self {
         self.engine.send_budget = bytes;
         self
     }
 
-    /// Sets how many bytes of received events or messages may wait for their handlers. Default 16 MiB; above it, reading
-    /// pauses, unless an acknowledgement is awaited, which may lie behind them: then it goes on up to twice as
+    /// Sets how many bytes of received events or messages may wait for their handlers. Default 16 MiB; above it,
+    /// reading pauses, unless an acknowledgement is awaited, which may lie behind them: then it goes on up to twice as
     /// much, or twice `max_message`, if that is more.
     pub fn receive_budget(mut self, bytes: usize) -> Self {
         self.engine.receive_budget = bytes;
@@ -280,14 +280,15 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets a proxy that tunnels by CONNECT, as `http://host:port`, and the value of `Proxy-Authorization`, if it wants one.
+    /// Sets a proxy that tunnels by CONNECT, as `http://host:port`, and the value of `Proxy-Authorization`, if it
+    /// wants one.
     pub fn proxy(mut self, address: &str, authorization: Option<&str>) -> Self {
         self.proxy = Some((address.to_owned(), authorization.map(str::to_owned)));
         self
     }
 
-    /// Sets the hook that is told what becomes of the connection: dialling, open, upgraded, lost, given up. It runs in the client's
-    /// task, so it must not block.
+    /// Sets the hook that is told what becomes of the connection: dialling, open, upgraded, lost, given up. It runs in
+    /// the client's task, so it must not block.
     pub fn on_connection_event(mut self, hook: impl Fn(&ConnectionEvent) + Send + Sync + 'static) -> Self {
         self.on_connection_event = Some(Box::new(hook));
         self

@@ -1,5 +1,5 @@
-//! The options of a client that concern Socket.IO, the handlers of one of plain Engine.IO, and the clients that are built
-//! with them.
+//! The options of a client that concern Socket.IO, the handlers of one of plain Engine.IO, and the clients that are
+//! built with them.
 
 use super::engine::{EngineClientSocket, Session};
 use super::socket::ClientSocket;
@@ -77,8 +77,8 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         Self::at(address, "/socket.io/", ClientOptions::default(), Arc::new(runtime), dialer)
     }
 
-    /// Sets the auth that the server is shown when the client joins: anything that serializes to an object. For one that
-    /// changes, see [`auth_with`](ClientSocket::auth_with).
+    /// Sets the auth that the server is shown when the client joins: anything that serializes to an object. For one
+    /// that changes, see [`auth_with`](ClientSocket::auth_with).
     pub fn auth<T: Serialize + ?Sized>(mut self, auth: &T) -> Self {
         self.layer.auth = Some(super::auth::encode(auth).map_err(|error| error.to_string()));
         self
@@ -124,7 +124,8 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
     }
 
     /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
-    /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to 100.
+    /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to
+    /// 100.
     pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerError) + Send + Sync + 'static) -> Self {
         self.layer.on_error = Some(Box::new(hook));
         self
@@ -153,8 +154,8 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
 
 /// The options of plain Engine.IO.
 impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSocket>> {
-    /// A builder with the defaults, for a client of the server at that address: its path is `/engine.io/`, and a session
-    /// that is lost stays lost. `dialer` makes the adapter's [`Dial`].
+    /// A builder with the defaults, for a client of the server at that address: its path is `/engine.io/`, and a
+    /// session that is lost stays lost. `dialer` makes the adapter's [`Dial`].
     pub fn new(address: &str, runtime: impl Runtime, dialer: fn(ClientTls) -> Arc<dyn Dial>) -> Self {
         let mut builder =
             Self::at(address, "/engine.io/", EngineHandlers::default(), Arc::new(runtime), dialer);

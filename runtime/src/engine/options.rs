@@ -21,15 +21,15 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
     }
 
     /// Sets how many messages one client may send. What comes faster waits, or ends the session: see
-    /// [`message_excess`](Self::message_excess). Default: no limit, because `receive_budget` bounds what waits, and only
-    /// you know what a message costs. Heartbeats are not counted.
+    /// [`message_excess`](Self::message_excess). Default: no limit, because `receive_budget` bounds what waits, and
+    /// only you know what a message costs. Heartbeats are not counted.
     pub fn message_rate(mut self, rate: Rate) -> Self {
         self.http.engine.message_rate = Some(rate);
         self
     }
 
-    /// Sets what happens to messages beyond `message_rate`. Default: they wait for their turn, and reading from the client
-    /// pauses once `receive_budget` is used up.
+    /// Sets what happens to messages beyond `message_rate`. Default: they wait for their turn, and reading from the
+    /// client pauses once `receive_budget` is used up.
     pub fn message_excess(mut self, excess: EventExcess) -> Self {
         self.http.engine.message_excess = excess;
         self

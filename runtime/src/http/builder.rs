@@ -17,10 +17,10 @@ use std::time::Duration;
 
 /// A builder of servers. The defaults are those of the JavaScript server.
 ///
-/// `S` is the server that [`build`](Self::build) makes: an adapter's own type. `L` holds the options of the layer above
-/// Engine.IO: [`ServerOptions`](crate::adapter::ServerOptions) for a Socket.IO server,
-/// [`EngineHandlers`](crate::adapter::EngineHandlers) for a server of plain Engine.IO. Applications know it by the names
-/// that their adapter gives it, `ServerBuilder` and `EngineServerBuilder`.
+/// `S` is the server that [`build`](Self::build) makes: an adapter's own type. `L` holds the options of the layer
+/// above Engine.IO: [`ServerOptions`](crate::adapter::ServerOptions) for a Socket.IO server,
+/// [`EngineHandlers`](crate::adapter::EngineHandlers) for a server of plain Engine.IO. Applications know it by the
+/// names that their adapter gives it, `ServerBuilder` and `EngineServerBuilder`.
 ///
 /// ```
 /// # use sansocket_runtime::{BuildError, adapter};
@@ -110,8 +110,8 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets cross-origin resource sharing: the other origins whose pages a browser lets talk to this server. Default: no
-    /// other origin.
+    /// Sets cross-origin resource sharing: the other origins whose pages a browser lets talk to this server. Default:
+    /// no other origin.
     pub fn cors(mut self, cors: Cors) -> Self {
         self.http.engine.cors = Some(cors);
         self
@@ -177,17 +177,19 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets how many TCP connections the listener serves at once, but for WebSockets, which `max_sessions` bounds: those
-    /// that have sent nothing yet, and those that carry requests, of which a polling client has up to two. More get
-    /// 503, or with TLS are closed. Default 1,000,000. Stand-alone only; of several servers the first one's counts.
+    /// Sets how many TCP connections the listener serves at once, but for WebSockets, which `max_sessions` bounds:
+    /// those that have sent nothing yet, and those that carry requests, of which a polling client has up to two. More
+    /// get 503, or with TLS are closed. Default 1,000,000. Stand-alone only; of several servers the first one's
+    /// counts.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.http.connections.in_all = connections;
         self
     }
 
-    /// Sets how many of these connections one address may have; more get 429, or with TLS are closed. An IPv6 address counts as its /64
-    /// network, and it is the other end of the TCP connection, whatever [`client_address`](Self::client_address) says.
-    /// Default: no limit, for the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
+    /// Sets how many of these connections one address may have; more get 429, or with TLS are closed. An IPv6 address
+    /// counts as its /64 network, and it is the other end of the TCP connection, whatever
+    /// [`client_address`](Self::client_address) says. Default: no limit, for the reasons of
+    /// [`max_sessions_per_address`](Self::max_sessions_per_address).
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
         self.http.connections.per_address = Some(connections);
         self
@@ -201,8 +203,8 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets how often one address may open sessions; what comes faster gets 429 and `retry-after`. Default: no limit, for
-    /// the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
+    /// Sets how often one address may open sessions; what comes faster gets 429 and `retry-after`. Default: no limit,
+    /// for the reasons of [`max_sessions_per_address`](Self::max_sessions_per_address).
     pub fn handshake_rate_per_address(mut self, rate: Rate) -> Self {
         self.http.engine.handshake_rate_per_address = Some(rate);
         self
@@ -242,8 +244,8 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets the hook that makes the session ids. They are bearer secrets, so they must not be guessable; one that is in use
-    /// refuses the client. Default: 20 characters with 120 random bits.
+    /// Sets the hook that makes the session ids. They are bearer secrets, so they must not be guessable; one that is
+    /// in use refuses the client. Default: 20 characters with 120 random bits.
     pub fn generate_id(mut self, make: impl Fn(&Handshake) -> String + Send + Sync + 'static) -> Self {
         self.http.hooks.make_id = Some(Box::new(make));
         self
@@ -267,9 +269,9 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets the hook that is told of each request that is refused with one of Engine.IO's codes: an unknown transport or session, a
-    /// handshake that the limits or `allow_request` refuse, and so on. It is the reference's `connection_error`.
-    /// It runs before the answer is sent, so it must not block.
+    /// Sets the hook that is told of each request that is refused with one of Engine.IO's codes: an unknown transport
+    /// or session, a handshake that the limits or `allow_request` refuse, and so on. It is the reference's
+    /// `connection_error`. It runs before the answer is sent, so it must not block.
     ///
     /// ```
     /// # fn log(refused: &sansocket_runtime::RefusedRequest) {
@@ -288,15 +290,15 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets how long a connection may take to send a later request head, from its first byte on. Default 10 s. Stand-alone
-    /// only.
+    /// Sets how long a connection may take to send a later request head, from its first byte on. Default 10 s.
+    /// Stand-alone only.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.head = timeout;
         self
     }
 
-    /// Sets how long a connection may be idle between two requests. Default 75 s: more than the 60 s of common load balancers,
-    /// which must be the ones that close first. Stand-alone only.
+    /// Sets how long a connection may be idle between two requests. Default 75 s: more than the 60 s of common load
+    /// balancers, which must be the ones that close first. Stand-alone only.
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
         self.http.deadlines.keep_alive = timeout;
         self

@@ -15,8 +15,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// The I/O of an HTTP connection, whose writes fail with [`io::ErrorKind::TimedOut`] once the peer has taken nothing
-/// for a while. [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an upgrade
-/// [`raw_stream`] takes it off, since sessions have deadlines of their own.
+/// for a while. [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an
+/// upgrade [`raw_stream`] takes it off, since sessions have deadlines of their own.
 pub struct WriteDeadline<IO> {
     io: IO,
     limit: Duration,
@@ -118,8 +118,8 @@ impl<IO> fmt::Debug for WriteDeadline<IO> {
 }
 
 /// The stream of type `IO` itself, out of hyper's hands and from under the [`WriteDeadline`] that
-/// [`serve_connection`](crate::adapter::serve_connection) put around it, with what hyper had read beyond the request. For
-/// [`Runtime::stream`].
+/// [`serve_connection`](crate::adapter::serve_connection) put around it, with what hyper had read beyond the request.
+/// For [`Runtime::stream`].
 ///
 /// # Errors
 /// What was given, if the stream in it is of another type.

@@ -77,8 +77,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
     }
 
     /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
-    /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only you
-    /// know what an event costs. Acknowledgements and heartbeats are not counted.
+    /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only
+    /// you know what an event costs. Acknowledgements and heartbeats are not counted.
     pub fn event_rate(mut self, rate: Rate) -> Self {
         self.layer.sockets.event_rate = Some(rate);
         self
@@ -121,8 +121,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number the empty ones go,
-    /// and without an empty one the client that asks for one more is refused. Default 100,000.
+    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number the empty ones
+    /// go, and without an empty one the client that asks for one more is refused. Default 100,000.
     pub fn max_dynamic_namespaces(mut self, namespaces: usize) -> Self {
         self.layer.max_dynamic = namespaces;
         self
