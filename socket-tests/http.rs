@@ -423,6 +423,23 @@ async fn a_transport_that_is_off_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_second_websocket_of_a_session_is_opened_and_closed() {
+    let io = crate::server().build().expect("a server");
+    io.namespace("/other");
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let target = poller.target.replace("polling", "websocket");
+    let connect = async || soon(TcpStream::connect(addr)).await.expect("a connection");
+    let mut first = Client::upgraded(connect().await, &target, "").await;
+    Client::upgraded(connect().await, &target, "").await.gone().await;
+    first.raw("2probe").await.expect("it is taken");
+    assert_eq!(first.packet().await, "3probe");
+    first.raw("5").await.expect("it is taken");
+    Client::upgraded(connect().await, &target, "").await.gone().await;
+    first.join("/other", "").await;
+}
+
+#[tokio::test]
 async fn a_polling_session_moves_to_a_websocket() {
     let (io, _lines) = logged(crate::server());
     io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport_name());

@@ -201,22 +201,21 @@ impl ServerSession {
         self.fire(now, false);
         let query = head.query();
         if head.is_websocket_upgrade() {
-            if matches!(self.state, State::Opening { .. })
-                && self.transport == Transport::Polling
-                && query.transport.as_deref() == Some("websocket")
-            {
+            if query.transport.as_deref() != Some("websocket") {
+                self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
+            } else if matches!(self.state, State::Opening { .. }) && self.transport == Transport::Polling {
                 self.transport = Transport::WebSocket(request);
                 self.control.push_back(ServerTransmit::AcceptWebSocket { request });
-            } else if self.may_upgrade()
-                && query.transport.as_deref() == Some("websocket")
-                && query.revision.as_deref() == Some("4")
-            {
+            } else if query.revision.as_deref() == Some("4") && self.may_upgrade() {
                 self.upgrade = Some(Upgrade {
                     websocket: request,
                     probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                 });
+                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
+            } else if query.revision.as_deref() == Some("4") && self.has_websocket() {
+                // As in the reference, it is closed once it is there: clients expect no refusal for such a request.
                 self.control.push_back(ServerTransmit::AcceptWebSocket { request });
             } else {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
@@ -301,7 +300,7 @@ impl ServerSession {
         } else if self.upgrade.is_none_or(|upgrade| upgrade.websocket != websocket)
             && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
         {
-            // Its upgrade, or the session, was given up meanwhile.
+            // Its upgrade, or the session, was given up meanwhile, or the session has another one.
             self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code: None });
         }
     }
