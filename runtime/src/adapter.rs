@@ -7,6 +7,8 @@ pub use crate::handler::message::EngineHandlers;
 pub use crate::http::endpoint::{Endpoint, Fallback, serve_connection};
 pub use crate::http::handshake::ConnInfo;
 pub use crate::http::listener::{Mount, Mounted};
+#[cfg(feature = "tls")]
+pub use crate::http::tls::listener_tls;
 pub use crate::http::write_deadline::{WriteDeadline, raw_stream};
 pub use crate::server::options::ServerOptions;
 
@@ -25,8 +27,8 @@ pub use crate::server::options::ServerOptions;
 ///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`.
 /// * `dialer`: what makes a client's connections: it implements [`Dial`](crate::adapter::Dial), and has
 ///   `fn new(ClientTls) -> Self`.
-/// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`. An adapter without such a
-///   feature leaves it out.
+/// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`, which turns on that of this
+///   crate. An adapter without such a feature leaves it out.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! adapter {
@@ -254,11 +256,11 @@ macro_rules! adapter {
             }
 
             $(
-                /// Serves TLS. The configuration's ALPN protocols must not offer `h2`: WebSockets upgrade from
-                /// HTTP/1.1.
+                /// Serves TLS. `h2` among the configuration's ALPN protocols is replaced by `http/1.1`, from which
+                /// WebSockets upgrade.
                 #[cfg(feature = "tls")]
                 pub fn tls(mut self, config: ::std::sync::Arc<$tls>) -> Self {
-                    self.tls = Some(config);
+                    self.tls = Some($crate::adapter::listener_tls(config));
                     self
                 }
             )?

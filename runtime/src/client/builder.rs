@@ -116,9 +116,9 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols must not
-    /// offer `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature `platform-verifier` trusts what the
-    /// system trusts; without that feature, such addresses cannot be reached.
+    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. `h2` among its ALPN protocols is
+    /// replaced by `http/1.1`, from which WebSockets upgrade. Without a configuration, the feature `platform-verifier`
+    /// trusts what the system trusts; without that feature, such addresses cannot be reached.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = ClientTls::new(config);

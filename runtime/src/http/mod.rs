@@ -13,6 +13,8 @@ pub(crate) mod options;
 pub(crate) mod refused;
 pub(crate) mod shutdown;
 pub(crate) mod timer;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod tower;
 pub(crate) mod types;
 pub(crate) mod write_deadline;

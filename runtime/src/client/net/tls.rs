@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tls")]
 use {
+    crate::base::alpn::{leave_http2_out, offers_http2},
     std::io,
     std::sync::{Arc, OnceLock},
 };
@@ -18,7 +19,12 @@ pub struct ClientTls {
 #[cfg(feature = "tls")]
 impl ClientTls {
     pub(crate) fn new(config: Arc<rustls::ClientConfig>) -> Self {
-        Self { config: config.into() }
+        if !offers_http2(&config.alpn_protocols) {
+            return Self { config: config.into() };
+        }
+        let mut config = Arc::unwrap_or_clone(config);
+        leave_http2_out(&mut config.alpn_protocols);
+        Self { config: Arc::new(config).into() }
     }
 
     /// The configuration that the application gave to its builder. Without one, the feature `platform-verifier` makes one
