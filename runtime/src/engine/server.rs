@@ -33,18 +33,18 @@ impl EngineServer {
         Endpoint::new(self.0.clone(), None)
     }
 
-    /// What the server has done so far: sessions, messages, what the limits refused. It visits every session.
+    /// The figures of the server so far: sessions, messages, refusals by the limits. This visits every session.
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
 
-    /// How many sessions there are.
+    /// The number of open sessions.
     pub fn clients_count(&self) -> usize {
         self.0.sessions()
     }
 
-    /// Shuts down in good order: no session is opened any more, what is queued is written, handlers finish.
-    /// What is left after `timeout` is cut off, handlers that still wait included.
+    /// Shuts down in good order: no session is opened any more, queued messages are written, handlers finish. Anything
+    /// left after `timeout` is cut off, handlers that still wait included.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.shutdown(timeout).await;
     }
@@ -99,7 +99,7 @@ impl EngineSocket {
         self.cell.ready().await;
     }
 
-    /// Closes the session after what is queued was written.
+    /// Closes the session after the queued messages were written.
     pub fn close(&self) {
         self.cell.with(|machine| machine.close(CloseReason::ForcedClose));
     }

@@ -20,7 +20,8 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 /// The HTTP side of a server, which an adapter listens for, or mounts into a host.
@@ -104,7 +105,10 @@ pub async fn serve_connection<IO>(
 {
     let Some(first) = endpoints.first().cloned() else { return };
     let deadlines = first.gate.deadlines.clone();
+    let head_seen = Arc::new(AtomicBool::new(false));
+    let seen = head_seen.clone();
     let service = service_fn(move |request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
         let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
         answer(request, endpoint, fallback.clone(), peer)
     });
@@ -121,11 +125,18 @@ pub async fn serve_connection<IO>(
     let mut closing = pin!(first.closing());
     let mut draining = false;
     let result = poll_fn(|context| {
-        if !draining && closing.as_mut().poll(context).is_ready() {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            // During a shutdown clients that poll come by new connections: hyper would close one without a request.
+            let may_drain = !draining && head_seen.load(Ordering::Relaxed);
+            if !may_drain || closing.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
             draining = true;
             connection.as_mut().graceful_shutdown();
         }
-        connection.as_mut().poll(context)
     })
     .await;
     if let Err(error) = result {

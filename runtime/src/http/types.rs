@@ -33,8 +33,8 @@ pub(crate) fn head<'a, B>(
     RequestHead { method: request.method().as_str(), target, headers }
 }
 
-/// A response of the core in the `http` crate's type. What is no valid header is left out: only the
-/// application's own settings could bring it here.
+/// A response of the core in the `http` crate's type. Headers that are not valid are left out: only
+/// the application's own settings could bring one here.
 pub(crate) fn response(response: Response) -> http::Response<ResponseBody> {
     let mut converted = http::Response::new(Full::new(response.body));
     *converted.status_mut() =
