@@ -48,6 +48,28 @@ async fn a_later_head_that_is_slow_is_cut() {
 }
 
 #[tokio::test]
+async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let io = crate::server().head_timeout(SHORT).build().expect("a server");
+    let mut stream = TcpStream::connect(serve(&io).await).await.expect("a connection");
+    let request = format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n");
+    for _ in 0..2 {
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        assert_eq!(soon(Response::read(&mut stream)).await.expect("a response").status, 200);
+        tokio::time::sleep(SHORT * 4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_for_too_long_is_closed() {
+    let io = crate::server().keep_alive_timeout(SHORT).build().expect("a server");
+    let mut stream = TcpStream::connect(serve(&io).await).await.expect("a connection");
+    let request = format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is taken");
+    assert_eq!(soon(Response::read(&mut stream)).await.expect("a response").status, 200);
+    assert_eq!(end(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn a_body_that_is_slow_is_cut() {
     let (io, mut lines) = logged(crate::server().body_timeout(SHORT));
     io.namespace("/").on_disconnect(async |State(log): State<Log>| log.note("gone"));
@@ -336,6 +358,47 @@ async fn cors_allows_pages_of_the_listed_origins() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_is_refused_has_cors_headers_too() {
+    let io = crate::server().cors(Cors::list(["https://good.example"])).build().expect("a server");
+    let addr = serve(&io).await;
+    for (target, headers) in [
+        ("/socket.io/?EIO=4&transport=websocket", UPGRADE.replace("13", "12")),
+        ("/socket.io/?EIO=3&transport=websocket", UPGRADE.to_owned()),
+        ("/socket.io/?EIO=4&transport=websocket&sid=unknown", UPGRADE.to_owned()),
+    ] {
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head =
+            format!("GET {target} HTTP/1.1\r\nhost: test\r\norigin: https://good.example\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let response = soon(Response::read(&mut stream)).await.expect("a response");
+        assert_eq!(response.status, 400);
+        assert_eq!(response.header("access-control-allow-origin"), Some("https://good.example"));
+    }
+}
+
+#[tokio::test]
+async fn a_header_in_several_lines_is_one_list() {
+    let io = crate::server().cors(Cors::any()).build().expect("a server");
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    for target in
+        ["/socket.io/?EIO=4&transport=websocket".to_owned(), poller.target.replace("polling", "websocket")]
+    {
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nhost: test\r\nConnection: keep-alive\r\nupgrade: h2c\r\n{UPGRADE}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let response = soon(Response::read(&mut stream)).await.expect("a response");
+        assert_eq!(response.status, 101, "{target}");
+    }
+    let asked = "origin: https://any.example\r\naccess-control-request-headers: x-a\r\n\
+                 access-control-request-headers: x-b\r\n";
+    let preflight = request(addr, "OPTIONS", OPEN, asked, "").await;
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("x-a, x-b"));
+}
+
+#[tokio::test]
 async fn other_origins_than_those_allowed_are_refused() {
     let io = crate::server().allowed_origins(["https://good.example"]).build().expect("a server");
     let addr = serve(&io).await;
@@ -359,6 +422,23 @@ async fn a_transport_that_is_off_is_unknown() {
     let addr = serve(&io).await;
     assert_eq!(get(addr, OPEN).await.status, 400);
     let _client = Client::joined(addr).await;
+}
+
+#[tokio::test]
+async fn a_second_websocket_of_a_session_is_opened_and_closed() {
+    let io = crate::server().build().expect("a server");
+    io.namespace("/other");
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let target = poller.target.replace("polling", "websocket");
+    let connect = async || soon(TcpStream::connect(addr)).await.expect("a connection");
+    let mut first = Client::upgraded(connect().await, &target, "").await;
+    Client::upgraded(connect().await, &target, "").await.gone().await;
+    first.raw("2probe").await.expect("it is taken");
+    assert_eq!(first.packet().await, "3probe");
+    first.raw("5").await.expect("it is taken");
+    Client::upgraded(connect().await, &target, "").await.gone().await;
+    first.join("/other", "").await;
 }
 
 #[tokio::test]

@@ -237,14 +237,18 @@ fn a_candidate_that_opens_too_late_is_closed() {
 }
 
 #[test]
-fn a_second_candidate_is_refused_and_the_first_goes_on() {
+fn a_second_candidate_is_closed_and_the_first_goes_on() {
     let t = opened();
     let ws = t.candidate();
-    t.begin_upgrade("?EIO=4&transport=websocket&sid=SID").expect("400 Bad request");
+    let second = t.begin_upgrade("?EIO=4&transport=websocket&sid=SID");
+    second.opened();
+    second.websocket().expect_closed(None);
     ws.send("2probe");
     ws.expect("3probe");
     ws.send("5");
-    t.begin_upgrade("?EIO=4&transport=websocket&sid=SID").expect("400 Bad request");
+    let third = t.begin_upgrade("?EIO=4&transport=websocket&sid=SID");
+    third.opened();
+    third.websocket().expect_closed(None);
     t.expect_events(&["upgraded"]);
 }
 

@@ -37,17 +37,16 @@ pub use server::{
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
-pub use sansocket_runtime::engine::{EngineSocket, Message};
-pub use sansocket_runtime::runtime::{BoxFuture, Stream};
+pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,
-    DataError, Dial, DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint,
-    EngineClientSocket, EngineError, EventExcess, EventName, Events, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow,
-    Parser, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest,
-    ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError,
-    State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
+    DataError, DisconnectReason, DynamicNamespace, EmitError, EncodeError, EngineClientSocket, EngineError,
+    EngineSocket, EventExcess, EventName, Events, Extension, Handler, HandlerError, Handshake, HubError,
+    IntoAck, LimitCounts, Listening, Message, Messages, Namespace, Origins, Overflow, Parser, PeerAddr,
+    PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError,
+    ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError, State, Stats, ToArgs,
+    TransportKind, Transports, TryData, ack, extract, handler,
 };
 
 /// The code of the README compiles.

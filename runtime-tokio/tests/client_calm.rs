@@ -2,8 +2,7 @@
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use sansocket_runtime::ClientOptions;
-use sansocket_runtime::runtime::{Runtime, Timer};
+use sansocket_runtime::adapter::{Runtime, Timer};
 use sansocket_tokio as sansocket;
 use sansocket_tokio::{BoxFuture, Dial, Stream, Tokio, TransportKind};
 use std::io;
@@ -67,19 +66,22 @@ impl Dial for Dials {
 }
 
 struct Counted {
-    client: sansocket_runtime::Client,
+    client: sansocket::Client,
     polls: Arc<AtomicUsize>,
     dials: Arc<AtomicUsize>,
 }
 
 fn counted(addr: SocketAddr, transports: &[TransportKind]) -> Counted {
-    let mut options = ClientOptions::new(&format!("http://{addr}"));
-    options.engine = options.engine.transports(transports.iter().copied());
-    options.manager.reconnection_delay = Duration::from_millis(5);
-    options.manager.reconnection_delay_max = Duration::from_millis(10);
     let (runtime, dial) = (Counting::default(), Dials::default());
     let (polls, dials) = (runtime.polls.clone(), dial.0.clone());
-    let client = options.build(Arc::new(runtime), Arc::new(dial)).expect("a client");
+    let client = sansocket::Client::builder(&format!("http://{addr}"))
+        .transports(transports.iter().copied())
+        .reconnection_delay(Duration::from_millis(5))
+        .reconnection_delay_max(Duration::from_millis(10))
+        .runtime(runtime)
+        .dial(dial)
+        .build()
+        .expect("a client");
     Counted { client, polls, dials }
 }
 

@@ -292,7 +292,7 @@ impl EngineServerConfig {
     /// Adds what belongs on every response to `head`: the CORS headers, and for old browsers of one make a word
     /// that keeps them from taking a body for a script.
     pub fn decorate(&self, head: &RequestHead<'_>, response: &mut Response) {
-        let agent = head.headers.header("user-agent").unwrap_or("");
+        let agent = head.headers.header("user-agent").unwrap_or_default();
         if response.status == 200 && (agent.contains(";MSIE") || agent.contains("Trident/")) {
             response.headers.push((Cow::Borrowed("x-xss-protection"), Cow::Borrowed("0")));
         }

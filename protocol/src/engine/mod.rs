@@ -32,7 +32,9 @@ pub use error::EngineError;
 pub use handshake::open_packet;
 pub use packet::{EnginePacket, EnginePacketError};
 pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
-pub use request::{Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, pairs};
+pub use request::{
+    Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, join_lines, pairs,
+};
 pub use revision::Revision;
 pub use server::{Body, ServerTransmit, Wants};
 pub use transport::{TransportKind, Transports};

@@ -16,24 +16,38 @@ pub struct RequestId(pub u64);
 
 /// A look-up of request headers: implemented for slices of pairs, and by adapters for the map of their library.
 pub trait Headers: Sync {
-    /// The first value under `name`, which is given in lower case; `None` if there is no such header, or if it is not text.
-    fn header(&self, name: &str) -> Option<&str>;
+    /// The value under `name`, which is given in lower case: that of all its lines (see [`join_lines`]). `None` without a
+    /// line that is text.
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
 impl Headers for [(&str, &str)] {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let lines = self.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        join_lines(lines.map(|(_, value)| *value))
     }
 }
 
+/// The value of a header that came in these lines: one list, whose parts are separated by commas (RFC 9110, section 5.3).
+/// `None` if there is no line.
+pub fn join_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Cow<'a, str>> {
+    let mut whole = Cow::Borrowed(lines.next()?);
+    for line in lines {
+        let whole = whole.to_mut();
+        whole.push_str(", ");
+        whole.push_str(line);
+    }
+    Some(whole)
+}
+
 impl<T: Headers + ?Sized> Headers for &T {
-    fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         (**self).header(name)
     }
 }
 
 impl<const N: usize> Headers for [(&str, &str); N] {
-    fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.as_slice().header(name)
     }
 }
@@ -274,6 +288,16 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_in_several_lines_is_one_list() {
+        let headers = [("Connection", "keep-alive"), ("Upgrade", "websocket"), ("connection", "Upgrade")];
+        assert_eq!(headers.header("connection").as_deref(), Some("keep-alive, Upgrade"));
+        assert_eq!(headers.header("upgrade").as_deref(), Some("websocket"));
+        assert_eq!(headers.header("origin"), None);
+        let head = RequestHead { method: "GET", target: "/socket.io/", headers: &headers };
+        assert!(head.is_websocket_upgrade());
+    }
 
     #[test]
     fn the_last_of_duplicate_keys_counts() {

@@ -231,6 +231,9 @@ impl ServerSession {
                     noop_at: Instant::FAR_FUTURE,
                 });
                 self.control.push_back(channel.accept());
+            } else if query.revision() == Some(self.revision) && self.has_channel() {
+                // As in the reference, it is closed once it is there: clients expect no refusal for such a request.
+                self.control.push_back(channel.accept());
             } else {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             }
@@ -312,7 +315,7 @@ impl ServerSession {
             self.queued = self.queued.saturating_add(open.len().saturating_add(SERVER_MESSAGE));
             self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         } else if !self.moves_to(websocket) && (!self.is_on(websocket) || self.state == State::Closed) {
-            // Its upgrade, or the session, was given up meanwhile.
+            // Its upgrade, or the session, was given up meanwhile, or the session has another one.
             self.control.push_back(Channel::WebSocket(websocket).close(None));
         }
     }

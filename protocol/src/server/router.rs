@@ -89,7 +89,7 @@ impl<K: Clone> Router<K> {
         let refuse = |code: RefusalCode| {
             Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
-        if head.headers.header("origin").is_some_and(|origin| !self.config.allowed_origins.contain(origin)) {
+        if head.headers.header("origin").is_some_and(|origin| !self.config.allowed_origins.contain(&origin)) {
             return refuse(RefusalCode::Forbidden);
         }
         let query = head.query();

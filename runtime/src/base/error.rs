@@ -8,6 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use thiserror::Error;
 
+/// The message of a peer whose request ended in a panic of the application.
+pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
+
 /// The error of an event that was not sent.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -2,11 +2,14 @@
 //! errors, logging. It imports nothing else of this crate.
 
 pub(crate) mod alarm;
+#[cfg(feature = "tls")]
+pub(crate) mod alpn;
 pub(crate) mod clock;
+pub(crate) mod entropy;
 pub(crate) mod error;
 #[cfg(test)]
 pub(crate) mod in_memory;
-pub mod runtime;
+pub(crate) mod runtime;
 pub(crate) mod signal;
 pub(crate) mod trace;
 pub(crate) mod turn;

@@ -9,8 +9,8 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
 use crate::client::task::handle::{Key, Patience};
 use crate::client::task::shared::{Alive, Shared};
-use crate::engine::server::{EngineHandlers, Message};
 use crate::handler::job::Work;
+use crate::handler::message::{EngineHandlers, Message};
 use futures_core::Stream;
 use sansocket_protocol::client::{ClientState, SessionEvent};
 use sansocket_protocol::engine::TransportKind;
@@ -25,7 +25,7 @@ use std::time::Duration;
 /// There is one session, and no sockets.
 const SESSION: Key = None;
 
-/// What is done with what a session brings.
+/// The handlers of a session, and the loop that takes its messages.
 pub(crate) struct Session {
     handlers: EngineHandlers<EngineClientSocket>,
     /// A loop that takes the messages.
@@ -100,7 +100,7 @@ impl EngineClientSocket {
         self.status() == ClientState::Open
     }
 
-    /// What the client is about: idle, opening a session, open, or waiting to dial again.
+    /// The state of the client: idle, opening a session, open, or waiting to dial again.
     pub fn status(&self) -> ClientState {
         self.shared.cell.lock().machine.status()
     }
@@ -160,12 +160,11 @@ impl EngineClientSocket {
         self.shared.cell.ready(SESSION).await;
     }
 
-    /// The messages as they come, for those who want a loop instead of a handler: while there is one, `on_message` gets
-    /// none.
+    /// The messages as they come, in a loop instead of a handler: while there is one, `on_message` gets no messages.
     ///
-    /// While 256 of them wait to be taken, the next ones wait for these, and in the end the server does. What comes
-    /// while nobody takes it is not kept, so take it before connecting. `on_close` runs ahead of the loop, which may have
-    /// messages to take yet; its end is `None`.
+    /// While 256 of them wait to be taken, the next ones wait for these, and in the end the server does. Messages that
+    /// come while there is no loop are not kept, so call this before connecting. `on_close` may run before the loop has
+    /// taken the last messages; the end of the loop is `None`.
     pub fn messages(&self) -> Messages {
         let (giving, taking) = queue();
         if let Some(session) = &self.shared.settings.session {

@@ -4,7 +4,7 @@ use super::error::ConnectError;
 use sansocket_protocol::error::{CloseReason, PeerError};
 use std::time::Duration;
 
-/// A step in the life of a client's connection, for [`on_connection_event`](super::ClientOptions::on_connection_event).
+/// A step in the life of a client's connection, for [`on_connection_event`](super::ClientBuilder::on_connection_event).
 ///
 /// ```
 /// use sansocket_runtime::ConnectionEvent;

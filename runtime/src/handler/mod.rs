@@ -56,6 +56,7 @@ mod erased;
 pub mod extract;
 pub(crate) mod job;
 mod kind;
+pub(crate) mod message;
 pub(crate) mod outgoing;
 pub(crate) mod peer;
 pub(crate) mod table;

@@ -70,6 +70,7 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sansocket_protocol::socket::PacketData;
     use sansocket_protocol::socket::Parser;
 
     fn event(text: &'static str) -> Args {
@@ -89,7 +90,7 @@ mod tests {
         let missing = args.decode::<(String, u32)>().unwrap_err().into();
         let shown = line("/", Some(&args), &missing);
         assert_eq!(shown, r#"event "transfer" in namespace "/": args[1] is missing, the peer sent 1"#);
-        let source = serde_json::from_str::<u8>(r#""secret""#).unwrap_err();
+        let source = PacketData::encode("secret").unwrap().decode::<u8>().unwrap_err();
         let auth = HandlerError::Auth { expected: "u8", source: source.into() };
         assert!(auth.to_string().contains("secret"));
         let shown = line("/", None, &auth);

@@ -1,6 +1,6 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
-use crate::base::error::{HandlerError, Refusal};
+use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
 use crate::base::trace::debug;
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
@@ -10,7 +10,7 @@ use crate::handler::table::{Listener, Runs};
 use crate::handler::{Context, EventInput, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::http::handshake::Handshake;
 use crate::server::server::ServerInner;
-use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
+use crate::server::socket::{CONNECTION_REFUSED, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;

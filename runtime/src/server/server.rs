@@ -1,21 +1,22 @@
 //! The Socket.IO server, as the application holds it.
 
-use crate::Endpoint;
 use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
-use crate::base::typemap::TypeMap;
 use crate::handler::unheard::Unheard;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
+use crate::http::listener::Mount;
+use crate::http::shutdown::Running;
 use crate::server::broadcast::Broadcast;
 use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
 use crate::server::namespace::{Namespace, NamespaceInner};
+use crate::server::options::ServerOptions;
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::NamespaceHandlers;
 use crate::session::stats::{Stats, count};
-use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::{Parser, ToArgs};
@@ -31,13 +32,9 @@ type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
 pub(crate) struct ServerInner {
     pub(crate) host: Arc<Gate>,
     namespaces: Namespaces,
-    state: TypeMap,
+    options: ServerOptions,
     random: Mutex<Random>,
-    limits: hub::HubLimits,
-    cleanup_empty: bool,
-    max_dynamic: usize,
     concurrent: Arc<AtomicUsize>,
-    max_concurrent: usize,
     on_error: OnceLock<ErrorHook>,
     unheard: Unheard,
     this: Weak<ServerInner>,
@@ -45,46 +42,31 @@ pub(crate) struct ServerInner {
 
 /// One of the handlers that may run concurrently. A shutdown waits for it.
 pub(crate) struct Permit {
-    running: Arc<AtomicUsize>,
-    host: Arc<Gate>,
+    concurrent: Arc<AtomicUsize>,
+    running: Running,
 }
 
 impl Permit {
     /// Ready once a shutdown waits no longer.
     pub(crate) async fn cut(&self) {
-        self.host.cut.wait().await;
+        self.running.cut().await;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.running.fetch_sub(1, Ordering::AcqRel);
-        self.host.task_ended();
+        self.concurrent.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-pub(crate) struct Parts {
-    pub(crate) host: Arc<Gate>,
-    pub(crate) state: TypeMap,
-    pub(crate) random: Random,
-    pub(crate) limits: hub::HubLimits,
-    pub(crate) cleanup_empty: bool,
-    pub(crate) max_dynamic: usize,
-    pub(crate) max_concurrent: usize,
-}
-
 impl ServerInner {
-    pub(crate) fn new(parts: Parts, this: Weak<Self>) -> Self {
+    pub(crate) fn new(host: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
         Self {
-            host: parts.host,
+            host,
             namespaces: Namespaces::default(),
-            state: parts.state,
-            random: Mutex::new(parts.random),
-            limits: parts.limits,
-            cleanup_empty: parts.cleanup_empty,
-            max_dynamic: parts.max_dynamic,
+            options,
+            random: Mutex::new(random),
             concurrent: Arc::default(),
-            max_concurrent: parts.max_concurrent,
             on_error: OnceLock::new(),
             unheard: Unheard::default(),
             this,
@@ -103,9 +85,9 @@ impl ServerInner {
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
         let make = |handlers| {
-            NamespaceInner::new(name.clone(), self.parser(), handlers, self.limits, self.this.clone())
+            NamespaceInner::new(name.clone(), self.parser(), handlers, self.options.limits, self.this.clone())
         };
-        let found = self.namespaces.find_or_make(name, self.max_dynamic, make);
+        let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
             count(&self.host.counters.dynamic_namespaces);
         }
@@ -114,7 +96,7 @@ impl ServerInner {
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if self.cleanup_empty && namespace.hub().is_empty() {
+        if self.options.cleanup_empty && namespace.hub().is_empty() {
             self.namespaces.remove_if_empty(namespace);
         }
     }
@@ -140,14 +122,13 @@ impl ServerInner {
     }
 
     pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
-        let limit = self.max_concurrent;
+        let limit = self.options.max_concurrent;
         let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
             (running < limit).then(|| running + 1)
         });
-        taken.ok().map(|_| {
-            self.host.task_begun();
-            Permit { running: self.concurrent.clone(), host: self.host.clone() }
-        })
+        taken
+            .ok()
+            .map(|_| Permit { concurrent: self.concurrent.clone(), running: self.host.shutdown.start() })
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
@@ -210,7 +191,13 @@ impl Server {
         let inner = &self.0;
         let made = || {
             let handlers = Arc::new(NamespaceHandlers::default());
-            NamespaceInner::new(name.clone(), inner.parser(), handlers, inner.limits, inner.this.clone())
+            NamespaceInner::new(
+                name.clone(),
+                inner.parser(),
+                handlers,
+                inner.options.limits,
+                inner.this.clone(),
+            )
         };
         Namespace(inner.namespaces.named(&name, made))
     }
@@ -351,7 +338,7 @@ impl Server {
 
     /// The value of that type that was given to the builder's `state`.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.0.state.get::<T>().map(|state| T::clone(&state))
+        self.0.options.state.get::<T>().map(|state| T::clone(&state))
     }
 
     /// The number of clients that are connected: sessions, whatever namespaces they are in.
@@ -405,6 +392,12 @@ impl Server {
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.host.shutdown(timeout).await;
+    }
+}
+
+impl Mount for Server {
+    fn mount_point(&self) -> Endpoint {
+        self.endpoint()
     }
 }
 

@@ -32,8 +32,6 @@ const REFUSED: u8 = 3;
 
 /// The message for a client that is refused without a reason.
 pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
-/// The message for a client whose request made the application panic.
-pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
 /// The way of an event to a client that cannot take it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

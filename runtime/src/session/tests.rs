@@ -82,7 +82,7 @@ impl Story {
         let handled = Arc::default();
         let application = Counting { runtime: runtime.clone(), takes, handled: Arc::clone(&handled) };
         let session = Session::new(cell.clone(), application, Arc::new(Counters::default()), Box::new(|| {}));
-        let began = crate::Runtime::now(&runtime);
+        let began = crate::base::runtime::Runtime::now(&runtime);
         Self { runtime, began, cell, task: Task::new(session), handled, next_request: 0 }
     }
 
@@ -105,7 +105,7 @@ impl Story {
     }
 
     fn elapsed(&self) -> Duration {
-        crate::Runtime::now(&self.runtime) - self.began
+        crate::base::runtime::Runtime::now(&self.runtime) - self.began
     }
 
     fn handled(&self) -> usize {

@@ -30,6 +30,11 @@ impl ServerSession {
             && self.config.transports.websocket
     }
 
+    /// Whether a session that goes on is on a channel, or is moving to one.
+    pub(super) fn has_channel(&self) -> bool {
+        self.state != State::Closed && (self.transport != Transport::Polling || self.upgrade.is_some())
+    }
+
     /// A packet on the channel that the session is moving to (protocol v4, "Upgrade").
     pub(super) fn handle_probe(&mut self, now: Instant, message: WireMessage) {
         let packet = match message {

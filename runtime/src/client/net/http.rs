@@ -273,6 +273,28 @@ fn standard(headers: &mut HeaderMap, route: &Route) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A header that only the client itself can set, because it says how the request is sent.
+pub(crate) fn own_header(headers: &HeaderMap) -> Option<&HeaderName> {
+    use http::header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
+    };
+    headers.keys().find(|name| {
+        matches!(
+            **name,
+            CONNECTION
+                | CONTENT_LENGTH
+                | SEC_WEBSOCKET_EXTENSIONS
+                | SEC_WEBSOCKET_KEY
+                | SEC_WEBSOCKET_VERSION
+                | TE
+                | TRAILER
+                | TRANSFER_ENCODING
+                | UPGRADE
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

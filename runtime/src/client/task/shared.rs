@@ -22,7 +22,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::task::Waker;
 
-/// A try to reach the server, for [`before_dial`](crate::client::ClientOptions::before_dial) to look at and to change.
+/// A try to reach the server, for [`before_dial`](crate::client::ClientBuilder::before_dial) to look at and to change.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {

@@ -1,10 +1,10 @@
 //! The task of a client in memory: a server that the test plays, on a stream and a clock that it holds.
 
 use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
-use crate::base::runtime::{BoxFuture, Stream};
-use crate::client::{ClientOptions, Dial};
+use crate::base::runtime::{BoxFuture, Runtime, Stream};
+use crate::client::net::dial::Dial;
+use crate::client::{Client, ClientBuilder, ClientOptions};
 use crate::websocket::{accept_key, write_text};
-use crate::{Client, Runtime};
 use sansocket_protocol::engine::TransportKind;
 use std::future::ready;
 use std::io;
@@ -51,10 +51,12 @@ impl Story {
     fn joined(takes: Duration) -> Self {
         let runtime = InMemory::new();
         let (near, far) = in_memory::stream();
-        let mut options = ClientOptions::new("http://server");
-        options.engine = options.engine.transports([TransportKind::WebSocket]);
-        let network = Arc::new(Network(Mutex::new(Some(near))));
-        let client = options.build(Arc::new(runtime.clone()), network).expect("a client");
+        let no_dialer = |_| -> Arc<dyn Dial> { Arc::new(Network(Mutex::new(None))) };
+        let client = ClientBuilder::<Client, ClientOptions>::new("http://server", runtime.clone(), no_dialer)
+            .transports([TransportKind::WebSocket])
+            .dial(Network(Mutex::new(Some(near))))
+            .build()
+            .expect("a client");
         let handled = Arc::new(AtomicUsize::new(0));
         let (clock, count) = (runtime.clone(), handled.clone());
         client.on("work", move || {
