@@ -130,6 +130,7 @@
 //! The limits on what a peer may do, with their defaults, are in the project's
 //! [SECURITY.md](https://github.com/sansocket/sansocket/blob/main/SECURITY.md); the differences from the JavaScript
 //! server in [deviations.md](https://github.com/sansocket/sansocket/blob/main/docs/deviations.md).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod dial;

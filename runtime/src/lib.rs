@@ -1,14 +1,29 @@
-//! What every sansocket adapter shares: handlers, sessions, HTTP and WebSocket glue, for any async runtime.
+//! Socket.IO and Engine.IO for any async runtime: handlers, sessions, HTTP, WebSocket frames, and the client.
 //!
-//! Applications do not use this crate: they take an adapter, such as `sansocket-tokio`, which offers all of it
-//! under its own name. Whoever writes an adapter implements [`Runtime`] and mounts an [`Endpoint`].
+//! **Applications do not use this crate.** They take an adapter, which offers all of it under its own name:
+//! [`sansocket-tokio`](https://docs.rs/sansocket-tokio) for tokio and axum, or
+//! [`sansocket-async-std`](https://docs.rs/sansocket-async-std) for smol and async-std. This page is for authors of
+//! adapters.
+//!
+//! ```text
+//!   your adapter           an impl of Runtime, a stream, a listening socket, an impl of Dial
+//!   sansocket-runtime      handlers, one task per session or client, HTTP, tower, WebSocket frames
+//!   sansocket-protocol     pure state machines: no I/O, no clock, no futures
+//! ```
 //!
 //! | for | see |
 //! |---|---|
-//! | handlers and what they may take and return | [`handler`], [`extract`], [`ack`] |
-//! | one client, many clients | [`Socket`], [`Namespace`], [`Broadcast`] |
-//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`Mounted`], [`serve_connection`] |
-//! | the WebSocket frames | [`websocket`] |
+//! | what an async runtime must give | [`Runtime`], [`runtime`] |
+//! | accepting connections | [`Mounted`], [`Listening`], [`Mount`]; below them [`Endpoint`] and [`serve_connection`] |
+//! | a stream after its upgrade to WebSocket | [`raw_stream`] |
+//! | connections that a client makes | [`Dial`], [`connect_to_any`] |
+//! | hosts made of tower services | [`ServerService`], [`ServerLayer`] |
+//! | handlers, and what they may take and return | [`handler`], [`extract`], [`ack`] |
+//! | what an application holds | [`Server`], [`Namespace`], [`Socket`], [`Broadcast`]; [`Client`], [`ClientSocket`] |
+//! | WebSocket frames as pure state | [`websocket`] |
+//!
+#![doc = include_str!("../docs/writing-an-adapter.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod adapter;

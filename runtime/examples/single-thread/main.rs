@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The flags are those of the `conformance` example of the adapters. How to write an adapter for a runtime of your own
-//! is told in `docs/writing-an-adapter.md`.
+//! is told in `runtime/docs/writing-an-adapter.md`.
 
 #[path = "adapter.rs"]
 mod sansocket;
