@@ -106,7 +106,7 @@
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
 //! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!
-//! `test-tls` and `test-clock` serve this crate's own tests.
+//! Features whose names begin with `test-` serve the tests of this crate.
 #![doc = include_str!("../docs/handlers.md")]
 #![doc = include_str!("../docs/extractors.md")]
 #![doc = include_str!("../docs/from-javascript.md")]
