@@ -1,10 +1,10 @@
-//! What the codecs say about vectors: JSON lines in, JSON lines out. `interop/parsers.test.mjs` compares it with what
-//! the reference's parsers say.
+//! The codecs' verdicts on vectors: JSON lines in, JSON lines out. `interop/parsers.test.mjs` compares them with those of
+//! the reference's parsers.
 //!
 //! ```text
 //! {"kind":"packet","text":"4hi"}                             {"type":"message","data":"hi"}
 //! {"kind":"payload","text":"4a\u001eb"}                      {"packets":[..],"error":"Base64"?}
-//! {"kind":"payload","hex":"34ff"}                            the same for a body that may be no UTF-8
+//! {"kind":"payload","hex":"34ff"}                            the same for a body that may not be UTF-8
 //! {"kind":"socket","text":"51-[..]","attachments":["01"]}    {"type":5,"nsp":"/","args":[..],..} or {"error":".."}
 //! {"kind":"encode","type":2,"nsp":"/","id":1,"data":[..]}    {"text":"..","attachments":[".."]}
 //! {"kind":"encode-payload","packets":[..]}                   {"text":".."}

@@ -1,10 +1,10 @@
-//! The server that clients are tested against: ours of the four peer servers in `interop/README.md`.
+//! The server that clients are tested against: our own among the four peer servers in `interop/README.md`.
 //!
 //! ```text
 //! cargo run -p sansocket-tokio --example peer -- --port 3000 --ticks
 //! ```
 //!
-//! It prints `listening PORT`. Flags: `--port` (0, which is any), `--transports` (`polling,websocket`),
+//! It prints `listening PORT`. Flags: `--port` (0, for any port), `--transports` (`polling,websocket`),
 //! `--ping-interval` and `--ping-timeout` in milliseconds (25000 and 20000), `--path` (`/socket.io`), `--record`
 //! FILE, `--ticks`.
 
@@ -52,7 +52,7 @@ fn register(namespace: &Namespace, record: Option<String>) {
 
 fn append(record: Option<&str>, uid: &RawValue, payload: &RawValue) -> std::io::Result<()> {
     let Some(record) = record else { return Ok(()) };
-    // In one write, for who reads the file meanwhile.
+    // In one write, for programs that read the file meanwhile.
     let line = format!("{{\"uid\":{uid},\"payload\":{payload}}}\n");
     OpenOptions::new().create(true).append(true).open(record)?.write_all(line.as_bytes())
 }

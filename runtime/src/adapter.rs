@@ -1,5 +1,14 @@
-//! For authors of adapters: what an adapter implements, mounts and calls, and the macro that makes the types which
-//! every adapter offers under its own name.
+//! Everything that an adapter implements, mounts and calls, and the macro that makes the types which every adapter offers
+//! under its own name.
+//!
+//! | for | see |
+//! |---|---|
+//! | an async runtime | [`Runtime`], [`Timer`] |
+//! | accepting connections | [`Mounted`], [`Mount`]; below them [`Endpoint`] and [`serve_connection`] |
+//! | a stream after its upgrade to WebSocket | [`raw_stream`] |
+//! | connections that a client makes | [`Dial`], [`connect_to_any`], [`ClientTls`] |
+//!
+#![doc = include_str!("../docs/writing-an-adapter.md")]
 
 pub use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
 pub use crate::client::{ClientOptions, ClientTls, Dial, connect_to_any};

@@ -1,14 +1,27 @@
-//! The part of sansocket that all adapters share: handlers, sessions, HTTP and WebSocket glue, for any async runtime.
+//! Socket.IO and Engine.IO for any async runtime: handlers, sessions, HTTP, WebSocket frames, and the client.
 //!
-//! Applications do not use this crate: they take an adapter, such as `sansocket-tokio`, which offers all of it
-//! under its own name. To write an adapter, see [`adapter`](mod@adapter).
+//! **Applications do not use this crate.** They take an adapter, which offers all of it under its own name:
+//! [`sansocket-tokio`](https://docs.rs/sansocket-tokio) for tokio and axum, or
+//! [`sansocket-async-std`](https://docs.rs/sansocket-async-std) for smol and async-std.
+//!
+//! **Authors of adapters** find everything that an adapter implements and calls in [`adapter`](mod@adapter), with a guide.
+//!
+//! ```text
+//!   your adapter           an impl of Runtime, a stream, a listening socket, an impl of Dial
+//!   sansocket-runtime      handlers, one task per session or client, HTTP, tower, WebSocket frames
+//!   sansocket-protocol     pure state machines: no I/O, no clock, no futures
+//! ```
 //!
 //! | for | see |
 //! |---|---|
-//! | handlers and what they may take and return | [`handler`], [`extract`], [`ack`] |
-//! | one client, many clients | [`Socket`], [`Namespace`], [`Broadcast`] |
-//! | a runtime of your own | [`adapter`](mod@adapter) |
-//! | the WebSocket frames | [`websocket`] |
+//! | an adapter of your own | [`adapter`](mod@adapter) |
+//! | handlers, and what they may take and return | [`handler`], [`extract`], [`ack`] |
+//! | a server as its application holds it | [`ServerBuilder`], [`Server`], [`Namespace`], [`Socket`], [`Broadcast`] |
+//! | a client as its application holds it | [`ClientBuilder`], [`Client`], [`ClientSocket`], [`Events`] |
+//! | plain Engine.IO | [`EngineServer`], [`EngineSocket`], [`EngineClientSocket`] |
+//! | hosts made of tower services | [`ServerService`], [`ServerLayer`] |
+//! | WebSocket frames as pure state | [`websocket`] |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod adapter;

@@ -1,4 +1,4 @@
-//! A complete adapter for a runtime of one's own: the page that explains it is `docs/writing-an-adapter.md`.
+//! A complete adapter for an executor on one thread. `runtime/docs/writing-an-adapter.md` explains it.
 #![allow(dead_code, unused_imports, unreachable_pub)] // each program that includes it takes what it needs
 
 mod executor;
