@@ -471,7 +471,7 @@ impl ClientSocket {
         &self,
         frame: Frame,
         id: u64,
-        sink: Option<crate::session::handle::AckSink>,
+        sink: Option<crate::handler::ack::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);

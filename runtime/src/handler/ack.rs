@@ -6,7 +6,7 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{Args, EncodeError, Parser, SocketKey, ToArgs};
+use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, Parser, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -31,6 +31,9 @@ impl AckTarget {
         self.parser.ack(&self.namespace, self.id, args)
     }
 }
+
+/// The receiver of an acknowledgement's outcome. It is called without any lock.
+pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 
 /// The outcome of an event's handler: the acknowledgement that is sent if the peer asked for one.
 #[derive(Debug)]

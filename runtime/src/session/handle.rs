@@ -8,6 +8,7 @@
 use crate::base::clock::Clock;
 use crate::base::turn::{KeptBy, NextStep};
 use crate::base::wakers::{Awaited, Wait, Wakers};
+use crate::handler::ack::AckSink;
 use crate::session::stats::Passed;
 use crate::websocket::wire::Traffic;
 use futures_channel::oneshot;
@@ -15,7 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::{RequestId, Response, TransportKind};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -45,9 +46,6 @@ pub(crate) struct Upgrade {
     /// Kept until the session uses the WebSocket: from then on `max_sessions` bounds it.
     pub(crate) place: Option<ConnectionPlace>,
 }
-
-/// The receiver of an acknowledgement's outcome. It is called without any lock.
-pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 
 /// The handle of a session, shared between its owner and everybody else.
 pub(crate) struct SessionHandle {
