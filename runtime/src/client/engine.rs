@@ -69,7 +69,7 @@ impl Shared {
     pub(crate) fn report_session(&self, error: &HandlerError) {
         debug!(%error, "a handler failed");
         if !is_heard() {
-            self.unheard.show_session(error);
+            self.default_error_hook.show_session(error);
         }
     }
 }

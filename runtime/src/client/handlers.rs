@@ -102,7 +102,7 @@ impl Shared {
             // A hook that panics must not take the client along.
             Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| hook(socket, error)))),
             None if is_heard() => {}
-            None => self.unheard.show(socket.name(), args, error),
+            None => self.default_error_hook.show(socket.name(), args, error),
         }
     }
 }

@@ -53,6 +53,7 @@
 
 pub mod ack;
 mod erased;
+pub(crate) mod error_hook;
 pub mod extract;
 pub(crate) mod job;
 mod kind;
@@ -60,7 +61,6 @@ pub(crate) mod message;
 pub(crate) mod outgoing;
 pub(crate) mod peer;
 pub(crate) mod table;
-pub(crate) mod unheard;
 
 pub use kind::{
     Acks, Context, EventInput, HasArgs, IntoOutcome, Kind, OnClientConnect, OnClientConnectError,

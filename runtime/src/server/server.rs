@@ -3,7 +3,7 @@
 use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
-use crate::handler::unheard::Unheard;
+use crate::handler::error_hook::DefaultErrorHook;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
@@ -36,7 +36,7 @@ pub(crate) struct ServerInner {
     random: Mutex<Random>,
     concurrent: Arc<AtomicUsize>,
     on_error: OnceLock<ErrorHook>,
-    unheard: Unheard,
+    default_error_hook: DefaultErrorHook,
     this: Weak<ServerInner>,
 }
 
@@ -68,7 +68,7 @@ impl ServerInner {
             random: Mutex::new(random),
             concurrent: Arc::default(),
             on_error: OnceLock::new(),
-            unheard: Unheard::default(),
+            default_error_hook: DefaultErrorHook::default(),
             this,
         }
     }
@@ -117,7 +117,7 @@ impl ServerInner {
                 }
             }
             None if is_heard() => {}
-            None => self.unheard.show(&socket.namespace_inner().name, args, error),
+            None => self.default_error_hook.show(&socket.namespace_inner().name, args, error),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::client::state::ConnectionEvent;
 use crate::client::task::driver::Driver;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::handle::{Key, Patience, Waiter};
-use crate::handler::unheard::Unheard;
+use crate::handler::error_hook::DefaultErrorHook;
 use futures_channel::oneshot;
 use http::HeaderMap;
 use sansocket_protocol::client::ServerAddr;
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) settings: Settings,
-    pub(crate) unheard: Unheard,
+    pub(crate) default_error_hook: DefaultErrorHook,
     namespaces: RwLock<Vec<Arc<ClientNamespace>>>,
     /// The random numbers of the task; taken when it is spawned.
     random: Mutex<Option<Random>>,
@@ -104,7 +104,7 @@ impl Shared {
             runtime,
             dial,
             settings,
-            unheard: Unheard::default(),
+            default_error_hook: DefaultErrorHook::default(),
             namespaces: RwLock::default(),
             random: Mutex::new(Some(random)),
             alive: OnceLock::new(),

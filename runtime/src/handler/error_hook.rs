@@ -1,5 +1,5 @@
-//! The errors of handlers that nobody listens to: without `on_error` and without a subscriber of tracing, an event
-//! whose arguments do not fit its handler would vanish without a word.
+//! The error hook's default: what happens to errors of handlers without `on_error` and without a subscriber of tracing.
+//! Otherwise an event whose arguments do not fit its handler would vanish without a word.
 
 use crate::base::error::HandlerError;
 use sansocket_protocol::socket::{Args, ArgsError};
@@ -11,11 +11,11 @@ const SHOWN: u32 = 100;
 /// The characters of an event's name that are shown: it may be the client's invention.
 const NAME_CHARS: usize = 64;
 
-/// Shows errors on stderr, up to a number of them.
+/// The error hook of an application that has set none: it shows errors on stderr, up to a number of them.
 #[derive(Debug, Default)]
-pub(crate) struct Unheard(AtomicU32);
+pub(crate) struct DefaultErrorHook(AtomicU32);
 
-impl Unheard {
+impl DefaultErrorHook {
     pub(crate) fn show(&self, namespace: &str, args: Option<&Args>, error: &HandlerError) {
         self.write("`on_error`", || line(namespace, args, error));
     }
@@ -109,10 +109,10 @@ mod tests {
 
     #[test]
     fn no_more_than_a_hundred_are_shown() {
-        let unheard = Unheard(AtomicU32::new(SHOWN - 1));
+        let hook = DefaultErrorHook(AtomicU32::new(SHOWN - 1));
         for _ in 0..3 {
-            unheard.show("/", None, &HandlerError::failed("the last one"));
+            hook.show("/", None, &HandlerError::failed("the last one"));
         }
-        assert_eq!(unheard.0.into_inner(), SHOWN);
+        assert_eq!(hook.0.into_inner(), SHOWN);
     }
 }
