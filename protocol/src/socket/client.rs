@@ -19,14 +19,14 @@
 mod config;
 mod event;
 mod join;
-mod queue;
+mod retries;
 mod sending;
 
 pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 
-use self::queue::Reliable;
+use self::retries::Reliable;
 use super::error::SocketError;
 use super::json::data::PacketData;
 use super::packet::{Packet, PacketType, is_namespace};

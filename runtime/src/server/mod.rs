@@ -1,6 +1,7 @@
 //! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
 
 pub(crate) mod broadcast;
+mod concurrent;
 pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 mod extract;

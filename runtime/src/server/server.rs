@@ -8,8 +8,8 @@ use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnF
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
-use crate::http::shutdown::Running;
 use crate::server::broadcast::Broadcast;
+use crate::server::concurrent::{Concurrent, Permit};
 use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
 use crate::server::namespace::{Namespace, NamespaceInner};
 use crate::server::options::ServerOptions;
@@ -23,7 +23,6 @@ use sansocket_protocol::socket::{Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -34,29 +33,10 @@ pub(crate) struct ServerInner {
     namespaces: Namespaces,
     options: ServerOptions,
     random: Mutex<Random>,
-    concurrent: Arc<AtomicUsize>,
+    concurrent: Concurrent,
     on_error: OnceLock<ErrorHook>,
     default_error_hook: DefaultErrorHook,
     this: Weak<ServerInner>,
-}
-
-/// One of the handlers that may run concurrently. A shutdown waits for it.
-pub(crate) struct Permit {
-    concurrent: Arc<AtomicUsize>,
-    running: Running,
-}
-
-impl Permit {
-    /// Ready once a shutdown waits no longer.
-    pub(crate) async fn cut(&self) {
-        self.running.cut().await;
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.concurrent.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 impl ServerInner {
@@ -66,7 +46,7 @@ impl ServerInner {
             namespaces: Namespaces::default(),
             options,
             random: Mutex::new(random),
-            concurrent: Arc::default(),
+            concurrent: Concurrent::default(),
             on_error: OnceLock::new(),
             default_error_hook: DefaultErrorHook::default(),
             this,
@@ -121,14 +101,9 @@ impl ServerInner {
         }
     }
 
+    /// A place for a handler of `on_concurrent`, if one is free.
     pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
-        let limit = self.options.max_concurrent;
-        let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
-            (running < limit).then(|| running + 1)
-        });
-        taken
-            .ok()
-            .map(|_| Permit { concurrent: self.concurrent.clone(), running: self.host.shutdown.start() })
+        self.concurrent.permit(self.options.max_concurrent, || self.host.shutdown.start())
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {

@@ -1,4 +1,5 @@
-//! Sending as a client: events, with and without an answer, and answers. They wait here until it is connected.
+//! Sending as a client, and its offline buffer: events with and without an acknowledgement, and acknowledgements, wait
+//! here until the socket has joined.
 
 use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
 use crate::engine::client::ClientSession;

@@ -1,4 +1,4 @@
-//! Events that are sent until they are acknowledged: in order, at least once (the reference's `retries`).
+//! Retries: events that are sent until they are acknowledged, in order, at least once (the reference's `retries`).
 
 use super::Socket;
 use crate::engine::client::ClientSession;
