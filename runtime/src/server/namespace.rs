@@ -60,7 +60,7 @@ impl NamespaceInner {
     /// A socket was not let into a room.
     pub(crate) fn room_refused(&self) {
         if let Some(server) = self.server.upgrade() {
-            count(&server.host.counters.rooms);
+            count(&server.gate.counters.rooms);
         }
     }
 

@@ -89,7 +89,7 @@ impl HandlerPeer for Socket {
     ) -> bool {
         let Some(server) = context.peer.server() else { return false };
         let Some(permit) = server.0.concurrent_permit() else {
-            count(&server.0.host.counters.concurrent);
+            count(&server.0.gate.counters.concurrent);
             return false;
         };
         let future = match handler.call(context) {
@@ -102,7 +102,7 @@ impl HandlerPeer for Socket {
         // The first value acknowledges, and there was one already.
         let ack = if answered { None } else { context.input.ack.take() };
         let answering = Answering { peer: context.peer.clone(), ack };
-        let counters = server.0.host.counters.clone();
+        let counters = server.0.gate.counters.clone();
         server.0.spawn(Box::pin(async move {
             let mut work = Work::SoleListener { future, answering };
             let mut cut = Box::pin(permit.cut());

@@ -29,7 +29,7 @@ use std::time::Duration;
 type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
 
 pub(crate) struct ServerInner {
-    pub(crate) host: Arc<Gate>,
+    pub(crate) gate: Arc<Gate>,
     namespaces: Namespaces,
     options: ServerOptions,
     random: Mutex<Random>,
@@ -40,9 +40,9 @@ pub(crate) struct ServerInner {
 }
 
 impl ServerInner {
-    pub(crate) fn new(host: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
         Self {
-            host,
+            gate,
             namespaces: Namespaces::default(),
             options,
             random: Mutex::new(random),
@@ -54,7 +54,7 @@ impl ServerInner {
     }
 
     fn parser(&self) -> Parser {
-        self.host.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
+        self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
     }
 
     /// A new public id for a socket.
@@ -69,7 +69,7 @@ impl ServerInner {
         };
         let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
-            count(&self.host.counters.dynamic_namespaces);
+            count(&self.gate.counters.dynamic_namespaces);
         }
         found.ok()
     }
@@ -92,7 +92,7 @@ impl ServerInner {
         match self.on_error.get() {
             Some(hook) => {
                 if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
-                    count(&self.host.counters.panics);
+                    count(&self.gate.counters.panics);
                     debug!("the error hook panicked");
                 }
             }
@@ -103,11 +103,11 @@ impl ServerInner {
 
     /// A place for a handler of `on_concurrent`, if one is free.
     pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
-        self.concurrent.permit(self.options.max_concurrent, || self.host.shutdown.start())
+        self.concurrent.permit(self.options.max_concurrent, || self.gate.shutdown.start())
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
-        self.host.runtime().spawn(task);
+        self.gate.runtime().spawn(task);
     }
 }
 
@@ -156,7 +156,7 @@ macro_rules! shorthands {
 impl Server {
     /// The HTTP side of the server, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::new(self.0.host.clone(), Some(self.0.clone()))
+        Endpoint::new(self.0.gate.clone(), Some(self.0.clone()))
     }
 
     /// The namespace of that name, on which handlers are registered. It is made if it does not exist. A missing slash
@@ -318,12 +318,12 @@ impl Server {
 
     /// The number of clients that are connected: sessions, whatever namespaces they are in.
     pub fn clients_count(&self) -> usize {
-        self.0.host.sessions()
+        self.0.gate.sessions()
     }
 
     /// The numbers of the server so far: sessions, events, refusals by limits. It visits every session.
     pub fn stats(&self) -> Stats {
-        self.0.host.stats()
+        self.0.gate.stats()
     }
 
     /// The socket of that id, in any namespace.
@@ -366,7 +366,7 @@ impl Server {
     ///
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
-        self.0.host.shutdown(timeout).await;
+        self.0.gate.shutdown(timeout).await;
     }
 }
 
@@ -378,6 +378,6 @@ impl Mount for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("path", &self.0.host.config.path).finish_non_exhaustive()
+        f.debug_struct("Server").field("path", &self.0.gate.config.path).finish_non_exhaustive()
     }
 }

@@ -187,7 +187,7 @@ impl Socket {
     /// Shows the hooks an event that was queued.
     pub(crate) fn show(&self, watched: &Watched<Self>) {
         let server = self.server();
-        watched.show(self, server.as_ref().map(|server| &server.0.host.counters.panics));
+        watched.show(self, server.as_ref().map(|server| &server.0.gate.counters.panics));
     }
 
     /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
