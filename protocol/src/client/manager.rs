@@ -162,7 +162,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// A client that does nothing yet. Without `sockets` it is plain Engine.IO.
+    /// A client that does nothing until [`connect`](Self::connect). Without `sockets` it is plain Engine.IO.
     pub fn new(
         config: Arc<ReconnectConfig>,
         engine: Arc<engine::client::EngineClientConfig>,
@@ -265,7 +265,8 @@ impl Manager {
         self.sockets().and_then(|sockets| sockets.id(socket))
     }
 
-    /// Whether a socket was told to connect, and has not been told to leave, refused or disconnected by the server since.
+    /// Whether a socket was told to connect, and has not been told to leave, refused or disconnected by the server
+    /// since.
     pub fn is_socket_wanted(&self, socket: SocketKey) -> bool {
         self.sockets().is_some_and(|sockets| sockets.is_wanted(socket))
     }
@@ -276,8 +277,8 @@ impl Manager {
     }
 
     /// The number of sessions that were lost or could not be opened so far. Each is told by [`ClientEvent::Closed`] or
-    /// [`ClientEvent::DialFailed`], perhaps later than the next command comes. To know which of these events were before a
-    /// command, keep this number with the command and count them.
+    /// [`ClientEvent::DialFailed`], perhaps later than the next command comes. To know which of these events were
+    /// before a command, keep this number with the command and count them.
     pub fn ends(&self) -> u64 {
         self.ends
     }
@@ -308,9 +309,9 @@ impl Manager {
         self.sockets().map_or(0, |sockets| sockets.buffered_by(socket))
     }
 
-    /// Bytes that the next event of a socket would wait behind: those that are queued on the connection, and those of its
-    /// own that wait until it is connected or until they are acknowledged. Frames that other sockets keep are not counted,
-    /// so that one which the server does not let in takes no room from the others.
+    /// Bytes that the next event of a socket would wait behind: those that are queued on the connection, and those of
+    /// its own that wait until it is connected or until they are acknowledged. Frames that other sockets keep are not
+    /// counted, so that one which the server does not let in takes no room from the others.
     pub fn buffered_before(&self, socket: Option<SocketKey>) -> usize {
         let own = socket.map_or(0, |socket| self.buffered_by(socket));
         own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
@@ -341,7 +342,8 @@ impl Manager {
         self.engine().is_some_and(|engine| engine.is_on(websocket))
     }
 
-    /// The number of the session that a request or a WebSocket belongs to: sessions count up, and each has ids of its own.
+    /// The number of the session that a request or a WebSocket belongs to: sessions count up, and each has ids of its
+    /// own.
     pub const fn session(id: RequestId) -> u64 {
         id.0 >> IDS_PER_SESSION
     }
@@ -368,8 +370,8 @@ impl Manager {
         self.settle(now);
     }
 
-    /// A request failed, or a WebSocket could not be opened: for example [`EngineError::RequestFailed`] if the connection
-    /// broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
+    /// A request failed, or a WebSocket could not be opened: for example [`EngineError::RequestFailed`] if the
+    /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
     pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(request) {
@@ -418,9 +420,9 @@ impl Manager {
         }
     }
 
-    /// The owner has not yet written that many of the bytes that it was given for the WebSocket in use. It is given no more
-    /// while there are 64 KiB or more, so it has to say 0 when all is written. While no session is active this is about the
-    /// last one, whose WebSocket is closed only after its queue was written.
+    /// The owner has not yet written that many of the bytes that it was given for the WebSocket in use. It is given no
+    /// more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is active this is
+    /// about the last one, whose WebSocket is closed only after its queue was written.
     pub fn handle_unwritten(&mut self, bytes: usize) {
         let engine = match &mut self.state {
             State::Active { engine, .. } => Some(&mut **engine),
@@ -485,8 +487,8 @@ impl Manager {
         }
     }
 
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: dials, from now on with that path and query if they
-    /// are given.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: dials, from now on with that path and
+    /// query if they are given.
     pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
         let now = self.tick(now);
         if let Some((path, query)) = address {
@@ -499,7 +501,8 @@ impl Manager {
         }
     }
 
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: there is no address. It counts as a try that failed.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: there is no address. It counts as a try
+    /// that failed.
     pub fn dial_failed(&mut self, now: Instant) {
         let now = self.tick(now);
         if matches!(self.state, State::Asking) {
@@ -590,8 +593,8 @@ impl Manager {
 
     // --- inside -----------------------------------------------------------------------------------------------
 
-    /// The time of a message. Acknowledgements that were awaited for too long are decided first, so that nothing of them is
-    /// sent any more. The server's silence is not judged: this input may end it.
+    /// The time of a message. Acknowledgements that were awaited for too long are decided first, so that nothing of
+    /// them is sent any more. The server's silence is not judged: this input may end it.
     fn tick_input(&mut self, now: Instant) -> Instant {
         let now = self.tick(now);
         if let Layer::Sockets(sockets) = &mut self.layer {

@@ -147,7 +147,7 @@ pub struct EngineServerConfig {
     pub upgrade_timeout: Duration,
     /// The largest POST body and the largest WebSocket message, in bytes. Default 1,000,000.
     pub max_payload: usize,
-    /// How many packets the answer to a poll may have; the others wait for the next one. Default 16: python-socketio
+    /// The most packets in the answer to a poll; the others wait for the next one. Default 16: python-socketio
     /// ends the session for more.
     pub max_poll_packets: usize,
     /// The transports served. Default both.
@@ -182,16 +182,16 @@ pub struct EngineServerConfig {
     /// routers of schools, companies and mobile networks, one address stands for thousands. An IPv6 address counts as
     /// its /64 network.
     pub max_sessions_per_address: Option<usize>,
-    /// The rate at which sessions may be opened, in all; a further handshake gets 503 and `retry-after`. Default no limit:
-    /// the right one depends on the cost of a new session to the application, and all clients come back at once after a
-    /// restart.
+    /// The rate at which sessions may be opened, in all; a further handshake gets 503 and `retry-after`. Default no
+    /// limit: the right one depends on the cost of a new session to the application, and all clients come back at once
+    /// after a restart.
     pub handshake_rate: Option<Rate>,
-    /// The rate at which one address may open sessions; a further handshake gets 429 and `retry-after`. Default no limit, for the
-    /// reason of [`EngineServerConfig::max_sessions_per_address`].
+    /// The rate at which one address may open sessions; a further handshake gets 429 and `retry-after`. Default no
+    /// limit, for the reason of [`EngineServerConfig::max_sessions_per_address`].
     pub handshake_rate_per_address: Option<Rate>,
     /// The rate at which one client may send messages in a plain Engine.IO session; with Socket.IO on top, its
-    /// `event_rate` counts. Default no limit: only the application knows the cost of a message, and `receive_budget` bounds
-    /// those that wait. Heartbeats are not counted.
+    /// `event_rate` counts. Default no limit: only the application knows the cost of a message, and `receive_budget`
+    /// bounds those that wait. Heartbeats are not counted.
     pub message_rate: Option<Rate>,
     /// The fate of messages that come faster.
     pub message_excess: EventExcess,

@@ -251,7 +251,7 @@ impl Run {
             // In one of the three ways to go: messages, or events, that wait for their turn.
             .message_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)))
             .overflow(overflow);
-        let layer = socket::config::SocketServerConfig::default()
+        let layer = socket::SocketServerConfig::default()
             .max_namespaces(2)
             .parser(Parser::json().max_attachments(1))
             .max_pending_acks(3)

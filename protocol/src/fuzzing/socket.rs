@@ -5,7 +5,7 @@ use super::input::Input;
 use crate::message::Frame;
 use crate::socket::json::args::Args;
 use crate::socket::json::reassembly::Reassembly;
-use crate::socket::packet::{Packet, PacketError, PacketType, RESERVED_EVENTS};
+use crate::socket::{Packet, PacketError, PacketType, RESERVED_EVENTS};
 use crate::socket::{PacketData, Parser};
 use alloc::format;
 use alloc::string::String;

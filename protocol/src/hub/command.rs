@@ -36,12 +36,12 @@ pub enum Command {
     },
     /// It joins a room.
     Join {
-        /// Which one.
+        /// The room.
         room: Arc<str>,
     },
     /// It leaves a room.
     Leave {
-        /// Which one.
+        /// The room.
         room: Arc<str>,
     },
     /// It is disconnected from the namespace.

@@ -222,7 +222,7 @@ impl<H: Clone> Hub<H> {
         self.at(*self.by_id.get(id)?)
     }
 
-    /// How many sockets are present.
+    /// The number of sockets that are present.
     pub fn len(&self) -> usize {
         self.by_id.len()
     }

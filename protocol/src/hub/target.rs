@@ -25,7 +25,7 @@ pub struct Target {
     pub rooms: Vec<Arc<str>>,
     /// Rooms or socket ids to leave out, even where `rooms` names them.
     pub except: Vec<Arc<str>>,
-    /// How the message is to be sent. Selecting does not look at them.
+    /// The way in which the message is to be sent. Selecting does not look at it.
     pub flags: Flags,
 }
 

@@ -116,7 +116,7 @@ impl Connection {
         revision: Revision,
         engine: Arc<EngineServerConfig>,
         id: Arc<str>,
-        sockets: Option<Arc<socket::config::SocketServerConfig>>,
+        sockets: Option<Arc<socket::SocketServerConfig>>,
     ) -> Self {
         let layer = match sockets {
             Some(config) => Layer::Sockets(ServerSockets::new(now, config)),
@@ -290,8 +290,8 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a WebSocket it
-    /// is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
+    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);
@@ -373,12 +373,11 @@ impl Connection {
         self.offer(socket, frame)
     }
 
-    /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from
-    /// this socket: for example even ones for single events and odd ones for broadcasts. [`ServerSocketEvent::Ack`] tells the
-    /// outcome, once.
+    /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from this
+    /// socket: for example even ones for single events and odd ones for broadcasts. [`ServerSocketEvent::Ack`] tells
+    /// the outcome, once.
     ///
-    /// # Errors
-    /// [`SendError`]; then nothing is awaited.
+    /// # Errors [`SendError`]; then nothing is awaited.
     pub fn emit_with_ack(
         &mut self,
         socket: SocketKey,
@@ -595,8 +594,8 @@ impl Connection {
         matches!(&self.layer, Layer::Messages(messages) if messages.held)
     }
 
-    /// Whether events wait until the client has read more. Not those that it sent before it brought about the end: no more
-    /// can follow them, and they are handled first.
+    /// Whether events wait until the client has read more. Not those that it sent before it brought about the end: no
+    /// more can follow them, and they are handled first.
     fn is_paced(&self) -> bool {
         self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
     }

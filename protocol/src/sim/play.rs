@@ -100,9 +100,8 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         .receive_budget(settings.receive_budget)
         .overflow(settings.overflow)
         .max_payload(settings.max_payload);
-    let sockets = socket::config::SocketServerConfig::default()
-        .connect_timeout(CONNECT)
-        .event_rate(settings.event_rate);
+    let sockets =
+        socket::SocketServerConfig::default().connect_timeout(CONNECT).event_rate(settings.event_rate);
     let chance = Dice::fed(scenario.seed, scenario.chance.clone());
     let own = chance.reseeded(scenario.seed ^ 0xa99);
     let mut world = World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript);

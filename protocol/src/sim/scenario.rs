@@ -48,7 +48,7 @@ pub struct Settings {
     pub receive_budget: usize,
     /// How often an event that must arrive is sent again.
     pub retries: u32,
-    /// The server's [`event_rate`](crate::socket::config::SocketServerConfig::event_rate).
+    /// The server's [`event_rate`](crate::socket::SocketServerConfig::event_rate).
     pub event_rate: Option<Rate>,
 }
 

@@ -9,23 +9,23 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SocketServerConfig {
-    /// How long a connection may take to join its first namespace. Default 45 s.
+    /// The time that a connection may take to join its first namespace. Default 45 s.
     pub connect_timeout: Duration,
     /// The parser of packets, and what they may hold. Default [`Parser::json`].
     pub parser: Parser,
-    /// How many namespaces one connection may be in. Default 100: each costs memory here, and an honest client
+    /// The most namespaces that one connection may be in. Default 100: each costs memory here, and an honest client
     /// joins a handful.
     pub max_namespaces: usize,
-    /// How long the name of a namespace may be that a client asks for, in bytes. Default 512: a dynamic namespace
+    /// The most bytes in the name of a namespace that a client asks for. Default 512: a dynamic namespace
     /// keeps the name, and the answer repeats it. A client that asks for more is disconnected.
     pub max_namespace_name: usize,
-    /// How many acknowledgements may be awaited from one client. Default 10,000: a client that never answers
-    /// must not fill the table.
+    /// The most acknowledgements that may be awaited from one client in a namespace. Default 10,000: a client that
+    /// never answers must not fill the table.
     pub max_pending_acks: usize,
-    /// How many events one client may emit in one namespace. Default no limit: what an event costs is known to the
-    /// application alone, and `receive_budget` bounds what waits. Acknowledgements and heartbeats are not counted.
+    /// The rate at which one client may emit events in one namespace. Default no limit: only the application knows the
+    /// cost of an event, and `receive_budget` bounds what waits. Acknowledgements and heartbeats are not counted.
     pub event_rate: Option<Rate>,
-    /// What happens to more.
+    /// The fate of events that come faster.
     pub event_excess: EventExcess,
 }
 

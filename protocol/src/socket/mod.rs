@@ -19,11 +19,11 @@
 //! [`Parser::event`] and its sisters.
 
 pub(crate) mod client;
-pub mod config;
+pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod ids;
 pub(crate) mod json;
-pub mod packet;
+pub(crate) mod packet;
 mod parser;
 pub(crate) mod server;
 

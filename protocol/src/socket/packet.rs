@@ -9,7 +9,7 @@ use bytes::Bytes;
 use core::fmt;
 use core::ops::Range;
 
-/// How many attachments a packet may announce, unless the application says otherwise: the reference's limit.
+/// The most attachments that a packet may announce, unless the application says otherwise: the reference's limit.
 pub const DEFAULT_MAX_ATTACHMENTS: usize = 10;
 
 /// The type of a packet. The order is that of the protocol's text; the numbers are those on the wire.
@@ -109,14 +109,14 @@ pub enum PacketError {
     /// The acknowledgement id does not fit 64 bits.
     #[error("the acknowledgement id is above 18446744073709551615")]
     IdOverflow,
-    /// What follows the header is not JSON, or not the JSON that this type of packet carries.
+    /// The text behind the header is not JSON, or not the JSON that this type of packet carries.
     #[error("invalid {kind} payload: {reason} at byte {at}")]
     InvalidPayload {
-        /// What kind of packet it was.
+        /// The type of the packet.
         kind: PacketType,
         /// Where, in bytes from the beginning of the packet's text.
         at: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The event has one of the [`RESERVED_EVENTS`]: a peer could call the handlers of life cycle events.
@@ -125,13 +125,13 @@ pub enum PacketError {
     /// A placeholder's `num` is not the number of one of the announced attachments.
     #[error("illegal attachments: a placeholder names none of the {announced} announced attachments")]
     IllegalPlaceholder {
-        /// How many attachments the packet announced.
+        /// The attachments that the packet announced.
         announced: usize,
     },
     /// A text packet came where an attachment of the packet before it was due.
     #[error("a text packet came while {missing} attachments of a binary packet were missing")]
     TextWhileWaiting {
-        /// How many attachments were still to come.
+        /// The attachments that were still to come.
         missing: usize,
     },
     /// A binary frame that no packet announced.
@@ -214,7 +214,7 @@ impl Packet {
         self.id
     }
 
-    /// How many attachments the packet announced.
+    /// The attachments that the packet announced.
     pub fn attachments(&self) -> usize {
         self.attachments
     }
@@ -240,7 +240,7 @@ impl Packet {
         data::sid(&self.data()?)
     }
 
-    /// What a CONNECT_ERROR says: the message, and data beside it.
+    /// The content of a CONNECT_ERROR: the message, and data beside it.
     pub fn refusal(&self) -> (String, Option<PacketData>) {
         self.data().map_or_else(Default::default, |data| data::refusal(&data))
     }

@@ -8,13 +8,13 @@ use crate::socket::json::encode::{EncodeError, ToArgs};
 use crate::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError};
 use bytes::Bytes;
 
-/// How deep lists and objects may stand inside each other, unless the application says otherwise. Python's parser ends
+/// The most levels of lists and objects inside each other, unless the application says otherwise. Python's parser ends
 /// the connection at about 990, the reference's client between 4,000 and 6,000.
 pub const DEFAULT_MAX_DEPTH: usize = 500;
-/// How many characters a number may have, unless the application says otherwise. The longest double that is written
+/// The most characters of a number, unless the application says otherwise. The longest double that is written
 /// out has 326; Python refuses an integer of more than 4,300.
 pub const DEFAULT_MAX_NUMBER: usize = 400;
-/// How many arguments an event or an acknowledgement may have, unless the application says otherwise.
+/// The most arguments of an event or an acknowledgement, unless the application says otherwise.
 pub const DEFAULT_MAX_ARGUMENTS: usize = 1000;
 
 /// A parser of packets, and the limits of what they may hold. Both ends of a connection use the same.
@@ -41,18 +41,18 @@ pub const DEFAULT_MAX_ARGUMENTS: usize = 1000;
 #[non_exhaustive]
 pub struct Parser {
     format: Format,
-    /// How many attachments a received packet may have. Default 10, as in the reference: each costs up to
+    /// The most attachments of a received packet. Default 10, as in the reference: each costs up to
     /// `max_payload` of memory until the packet is whole.
     pub max_attachments: usize,
-    /// How many attachments a packet may have that is sent. Default 10, because the peers take no more. Raise it where
+    /// The most attachments of a packet that is sent. Default 10, because the peers take no more. Raise it where
     /// all of them do.
     pub max_sent_attachments: usize,
-    /// How deep lists and objects may stand inside each other, the list of the arguments included. Default
+    /// The most levels of lists and objects inside each other, the list of the arguments included. Default
     /// [`DEFAULT_MAX_DEPTH`].
     pub max_depth: usize,
-    /// How many characters a number may have. Default [`DEFAULT_MAX_NUMBER`].
+    /// The most characters of a number. Default [`DEFAULT_MAX_NUMBER`].
     pub max_number: usize,
-    /// How many arguments an event or an acknowledgement may have. Default [`DEFAULT_MAX_ARGUMENTS`].
+    /// The most arguments of an event or an acknowledgement. Default [`DEFAULT_MAX_ARGUMENTS`].
     pub max_arguments: usize,
 }
 

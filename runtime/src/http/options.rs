@@ -26,7 +26,7 @@ pub enum BuildError {
     Client {
         /// The directory.
         directory: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         error: io::Error,
     },

@@ -38,7 +38,8 @@ pub struct Stats {
     pub events_in: u64,
     /// Events and acknowledgements, or messages, that were queued for clients. A broadcast counts once for each client.
     pub events_out: u64,
-    /// How often a client's events had to wait because of `event_rate`, or its messages because of `message_rate`.
+    /// The number of times that a client's events had to wait because of `event_rate`, or its messages because of
+    /// `message_rate`.
     pub events_paced: u64,
     /// Bytes that WebSockets brought, frame headers included.
     pub websocket_bytes_in: u64,
@@ -48,7 +49,7 @@ pub struct Stats {
     pub panics: u64,
 }
 
-/// How often each limit refused something, or closed a session.
+/// Counts of the limits: the number of times that each refused something, or closed a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitCounts {

@@ -50,14 +50,14 @@ pub enum ClientTransmit {
     },
     /// Write one message to that WebSocket.
     Write {
-        /// The id of the request or the WebSocket.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
     /// Close that WebSocket, after the messages that were given before are written. It may be gone already.
     CloseWebSocket {
-        /// The id of the request or the WebSocket.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// The code of the close frame; without one, the frame is empty.
         code: Option<u16>,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 pub enum ServerTransmit {
     /// Answer that request.
     Respond {
-        /// The id of the request or the WebSocket.
+        /// The id of the request.
         request: RequestId,
         /// The answer. Apply
         /// [`EngineServerConfig::decorate`](crate::engine::EngineServerConfig::decorate) to it.
@@ -23,26 +23,26 @@ pub enum ServerTransmit {
     },
     /// End the connection of that request without an answer.
     Abort {
-        /// The id of the request or the WebSocket.
+        /// The id of the request.
         request: RequestId,
     },
     /// Answer that request with 101, and call
     /// [`Connection::handle_websocket_opened`](crate::server::Connection::handle_websocket_opened)
     /// once its WebSocket is there. From then on the request's id names the WebSocket.
     AcceptWebSocket {
-        /// The id of the request or the WebSocket.
+        /// The id of the request.
         request: RequestId,
     },
     /// Write one message to that WebSocket.
     Write {
-        /// The id of the request or the WebSocket.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
-        /// The id of the request or the WebSocket.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// The code of the close frame; without one, the frame is empty.
         code: Option<u16>,

@@ -7,16 +7,16 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SocketClientConfig {
-    /// How long a server may take to answer a CONNECT. Default 20 s; the reference waits for ever.
+    /// The time that a server may take to answer a CONNECT. Default 20 s; the reference waits for ever.
     pub join_timeout: Duration,
     /// The parser of packets, and what they may hold. Default [`Parser::json`].
     pub parser: Parser,
-    /// How many acknowledgements may be awaited at once, in each namespace. Default 10,000.
+    /// The most acknowledgements that may be awaited at once, in each namespace. Default 10,000.
     pub max_pending_acks: usize,
-    /// How often an event is sent again that was not acknowledged: see
+    /// The number of times that an event without an acknowledgement is sent again: see
     /// [`Manager::emit_reliably`](crate::client::Manager::emit_reliably). Default 0.
     pub retries: u32,
-    /// How long each of those tries may take. Default 10 s.
+    /// The time that each of those tries may take. Default 10 s.
     pub ack_timeout: Duration,
 }
 

@@ -17,7 +17,7 @@ pub enum JoinError {
     Refused {
         /// Why, in its own words.
         message: String,
-        /// What else it said.
+        /// The data beside the message.
         data: Option<PacketData>,
     },
     /// It answered like a server of the 2.x line, without an id.
@@ -40,25 +40,27 @@ pub enum ClientSocketEvent {
     ///
     /// [`Manager::authenticate`]: crate::client::Manager::authenticate
     Auth {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
     },
     /// The server let the socket in.
     Connected {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
-        /// Which of its connections this is: see [`Manager::connection`](crate::client::Manager::connection). It may have ended
-        /// by now, and another one be asked for.
+        /// The number of this one among its connections: see
+        /// [`Manager::connection`](crate::client::Manager::connection). It may have ended by now, and another one be
+        /// asked for.
         connection: u64,
         /// Its public id, for as long as it is connected.
         id: Arc<str>,
     },
     /// The server did not let the socket in (`connect_error`).
     Refused {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Manager::connection`](crate::client::Manager::connection). It
-        /// does not answer for another one that was asked for since.
+        /// The number that this connection would have had: see
+        /// [`Manager::connection`](crate::client::Manager::connection). It does not answer for another one that was
+        /// asked for since.
         connection: u64,
         /// Why.
         error: JoinError,
@@ -78,14 +80,14 @@ pub enum ClientSocketEvent {
         socket: SocketKey,
         /// The id that it was awaited under.
         id: u64,
-        /// How it ended.
+        /// The reason of its end.
         outcome: AckOutcome,
     },
     /// A connected socket is not connected any more. It joins again with the next session, unless the reason is
     /// [`IoServerDisconnect`](crate::reason::CloseReason::IoServerDisconnect) or
     /// [`IoClientDisconnect`](crate::reason::CloseReason::IoClientDisconnect).
     Disconnected {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
         /// Why.
         reason: crate::reason::CloseReason,

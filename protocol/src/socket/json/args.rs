@@ -112,17 +112,17 @@ pub enum ArgsError {
     /// The peer sent fewer arguments. Ask for an `Option` if it may.
     #[error("args[{position}] is missing, the peer sent {count}")]
     Missing {
-        /// Which argument.
+        /// The place of the argument, from 0.
         position: usize,
-        /// How many there are.
+        /// The number of arguments.
         count: usize,
     },
     /// The argument is there, but is something else.
     #[error("args[{position}]: {reason}")]
     Invalid {
-        /// Which argument.
+        /// The place of the argument, from 0.
         position: usize,
-        /// What was there and what was expected instead. Control characters, which a peer may have sent, are
+        /// The value found, and the one expected. Control characters, which a peer may have sent, are
         /// escaped.
         reason: String,
     },

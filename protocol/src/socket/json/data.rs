@@ -36,7 +36,7 @@ pub struct PacketData(Bytes);
 #[error("{reason}")]
 #[non_exhaustive]
 pub struct DataError {
-    /// What was there and what was expected instead. Control characters are escaped.
+    /// The value found, and the one expected. Control characters are escaped.
     pub reason: String,
 }
 
@@ -100,7 +100,7 @@ impl PacketData {
         self.0.len()
     }
 
-    /// What came in a packet, which was checked and has no halves of surrogate pairs any more.
+    /// The data of a packet that has come, which was checked and has no halves of surrogate pairs any more.
     pub(super) fn received(json: Bytes) -> Self {
         Self(json)
     }

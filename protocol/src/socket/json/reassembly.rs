@@ -1,6 +1,6 @@
 //! Putting binary packets together: the text that announces attachments, then the attachments.
 
-use crate::socket::packet::{Packet, PacketError};
+use crate::socket::{Packet, PacketError};
 use alloc::vec::Vec;
 use bytes::Bytes;
 

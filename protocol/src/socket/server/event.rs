@@ -37,12 +37,12 @@ pub enum ServerSocketEvent {
         socket: SocketKey,
         /// The id that was given to [`Connection::emit_with_ack`](crate::server::Connection::emit_with_ack).
         id: u64,
-        /// How it ended.
+        /// The reason of its end.
         outcome: AckOutcome,
     },
     /// A connected socket ended: the last event about it.
     Disconnected {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
         /// Why.
         reason: CloseReason,

@@ -5,7 +5,7 @@ use crate::socket::Parser;
 use crate::socket::json::args::{Args, ArgsError};
 use crate::socket::json::encode::{ArgsEncoder, EncodeError, ToArgs};
 use crate::socket::json::reassembly::Reassembly;
-use crate::socket::packet::{Packet, PacketError, PacketType};
+use crate::socket::{Packet, PacketError, PacketType};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
