@@ -1,4 +1,4 @@
-//! How a client reaches its server on async-io's reactor: TCP, with TLS if wanted.
+//! A client's connections on async-io's reactor: TCP, with TLS if wanted.
 
 use crate::io::{HyperIo, Tcp};
 use crate::runtime::Standard;

@@ -70,6 +70,9 @@
 //! * smol runs tasks on one thread unless the environment variable `SMOL_THREADS` says how many.
 //!
 //! A program moves over by changing the crate's name and the attribute of `main`.
+//!
+//! The examples of items that come from `sansocket-runtime` and `sansocket-protocol` name those crates. An application
+//! imports the same items from `sansocket_async_std`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

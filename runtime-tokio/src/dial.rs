@@ -1,4 +1,4 @@
-//! How a client reaches its server on tokio: TCP, with TLS if wanted.
+//! A client's connections on tokio: TCP, with TLS if wanted.
 
 use crate::runtime::Tokio;
 use hyper_util::rt::TokioIo;

@@ -127,6 +127,9 @@
 //! | another async runtime | the crate `sansocket-runtime` |
 //! | the protocols without any I/O | the crate `sansocket-protocol` |
 //!
+//! The examples of items that come from `sansocket-runtime` and `sansocket-protocol` name those crates. An application
+//! imports the same items from `sansocket_tokio`.
+//!
 //! The limits on what a peer may do, with their defaults, are in the project's
 //! [SECURITY.md](https://github.com/sansocket/sansocket/blob/main/SECURITY.md); the differences from the JavaScript
 //! server in [deviations.md](https://github.com/sansocket/sansocket/blob/main/docs/deviations.md).

@@ -1,4 +1,4 @@
-//! What tokio gives: its clock, its timers, its tasks, and its sockets.
+//! Tokio as a runtime: its clock, its timers, its tasks, and its streams.
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;

@@ -10,6 +10,12 @@ use core::time::Duration;
 
 /// The cookie that the first response of a polling session sets to the session id. The server never reads it;
 /// it is for load balancers.
+///
+/// ```
+/// use sansocket_protocol::engine::{Cookie, EngineServerConfig};
+///
+/// let config = EngineServerConfig::default().cookie(Some(Cookie::new("io")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cookie {
@@ -48,6 +54,12 @@ impl Origins {
 
 /// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
 /// to browsers and keeps nobody out; that is what [`EngineServerConfig::allowed_origins`] does.
+///
+/// ```
+/// use sansocket_protocol::engine::{Cors, EngineServerConfig};
+///
+/// let config = EngineServerConfig::default().cors(Some(Cors::list(["https://example.com"]).credentials(true)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cors {

@@ -96,7 +96,7 @@ use std::any::type_name;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
-/// A type that a handler of kind `K` may have as a parameter.
+/// A type that a handler of kind `K` may have as a parameter. The [module](self#extractors-of-your-own) has an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be extracted in this kind of handler",
     label = "not an extractor here",

@@ -76,7 +76,7 @@ impl Endpoint {
         &self.gate.connections
     }
 
-    /// How long a TLS handshake may take.
+    /// The time that a TLS handshake may take.
     pub fn tls_deadline(&self) -> Duration {
         self.gate.deadlines.tls
     }

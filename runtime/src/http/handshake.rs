@@ -12,6 +12,18 @@ use std::time::SystemTime;
 /// The request that opened a session: its headers, its query, who sent it, and when. Cheap to clone.
 ///
 /// It is kept as long as the session lives. Every handler can take it as a parameter.
+///
+/// ```
+/// use sansocket_runtime::{Handshake, Server};
+///
+/// fn register(io: &Server) {
+///     io.on_connected(async |handshake: Handshake| {
+///         let agent = handshake.headers().get("user-agent");
+///         let room = handshake.query_value("room");
+///         println!("{agent:?} from {:?} asks for {room:?}", handshake.peer_addr());
+///     });
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Handshake(Arc<Inner>);
 

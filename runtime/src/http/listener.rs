@@ -200,6 +200,15 @@ impl Drop for Guard {
 }
 
 /// A listener at work in the background. Letting go of it does not stop it.
+///
+/// ```
+/// # use sansocket_runtime::Listening;
+/// # async fn run(listening: Listening) {
+/// // What `listen(..)` of an adapter's server returns.
+/// println!("at http://{}", listening.local_addr());
+/// listening.wait().await; // until its servers have shut down, or `stop` is called
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Listening {
     local_addr: SocketAddr,

@@ -122,7 +122,7 @@ impl<IO> fmt::Debug for WriteDeadline<IO> {
 /// For [`Runtime::stream`].
 ///
 /// # Errors
-/// What was given, if the stream in it is of another type.
+/// The connection as it was given, if the stream in it is of another type.
 pub fn raw_stream<IO: Stream + 'static>(upgraded: Upgraded) -> Result<(Box<dyn Stream>, Bytes), Upgraded> {
     match upgraded.downcast::<WriteDeadline<IO>>() {
         Ok(parts) => Ok((Box::new(parts.io.into_inner()), parts.read_buf)),

@@ -159,7 +159,7 @@ impl ArgsEncoder<'_> {
         value.serialize(self.next())
     }
 
-    /// How many attachments there are so far.
+    /// The number of attachments so far.
     pub fn attachments(&self) -> usize {
         self.0.attachments.len()
     }
