@@ -19,7 +19,7 @@ pub struct ReconnectConfig {
     pub randomization_factor: f64,
     /// Whether the owner is asked before each try ([`Manager::dial`](super::Manager::dial)), for a fresh address.
     /// Default false.
-    pub ask: bool,
+    pub ask_before_dial: bool,
 }
 
 impl Default for ReconnectConfig {
@@ -30,7 +30,7 @@ impl Default for ReconnectConfig {
             reconnection_delay: Duration::from_secs(1),
             reconnection_delay_max: Duration::from_secs(5),
             randomization_factor: 0.5,
-            ask: false,
+            ask_before_dial: false,
         }
     }
 }
@@ -55,6 +55,6 @@ impl ReconnectConfig {
         reconnection_delay: Duration,
         reconnection_delay_max: Duration,
         randomization_factor: f64,
-        ask: bool,
+        ask_before_dial: bool,
     }
 }

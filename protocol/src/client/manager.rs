@@ -311,7 +311,7 @@ impl Manager {
 
     /// Bytes that the next event of a socket would wait behind: those that are queued on the connection, and those of
     /// its own that wait until it is connected or until they are acknowledged. Frames that other sockets keep are not
-    /// counted, so that one which the server does not let in takes no room from the others.
+    /// counted, so that one which the server does not let in takes no capacity from the others.
     pub fn buffered_before(&self, socket: Option<SocketKey>) -> usize {
         let own = socket.map_or(0, |socket| self.buffered_by(socket));
         own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
@@ -487,8 +487,8 @@ impl Manager {
         }
     }
 
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: dials, from now on with that path and
-    /// query if they are given.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: dials, from now on with that
+    /// path and query if they are given.
     pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
         let now = self.tick(now);
         if let Some((path, query)) = address {
@@ -501,8 +501,8 @@ impl Manager {
         }
     }
 
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: there is no address. It counts as a try
-    /// that failed.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: there is no address. It
+    /// counts as a try that failed.
     pub fn dial_failed(&mut self, now: Instant) {
         let now = self.tick(now);
         if matches!(self.state, State::Asking) {

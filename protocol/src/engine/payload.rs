@@ -27,7 +27,7 @@ pub struct PayloadEncoder {
 }
 
 impl PayloadEncoder {
-    /// An encoder with room for that many bytes.
+    /// An encoder with capacity for that many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { body: Vec::with_capacity(bytes), started: false }
     }

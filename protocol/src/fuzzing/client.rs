@@ -228,7 +228,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A client with or without Socket.IO; `transports` chooses the list; `ask` is `ReconnectConfig::ask`.
+    /// A client with or without Socket.IO; `transports` chooses the list; `ask` is `ReconnectConfig::ask_before_dial`.
     ///
     /// # Panics
     /// Never.
@@ -262,7 +262,7 @@ impl Run {
             .reconnection_delay(millis(50))
             .reconnection_delay_max(millis(200))
             .reconnection_attempts(Some(3))
-            .ask(ask);
+            .ask_before_dial(ask);
         let random = Random::new([5; 32]);
         let mut client =
             Manager::new(Arc::new(config), Arc::new(engine), random, sockets.then(|| Arc::new(layer)));

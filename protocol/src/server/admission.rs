@@ -58,13 +58,13 @@ pub enum RegisterError {
     /// Sessions are being opened faster than `handshake_rate`.
     #[error("more handshakes than `handshake_rate` allows")]
     TooManyHandshakes {
-        /// The time until there is room for one.
+        /// The time until one is allowed.
         retry_after: Duration,
     },
     /// This address opens sessions faster than `handshake_rate_per_address`.
     #[error("more handshakes from this address than `handshake_rate_per_address` allows")]
     TooManyHandshakesFromAddress {
-        /// The time until there is room for one.
+        /// The time until one is allowed.
         retry_after: Duration,
     },
     /// The server is shutting down.
@@ -73,8 +73,8 @@ pub enum RegisterError {
 }
 
 impl RegisterError {
-    /// The answer to the client: 503 if the server is full or shutting down, 429 if this client asks too often. Both carry
-    /// Engine.IO's JSON on either transport; 400 is kept for handshakes that can never succeed.
+    /// The answer to the client: 503 if the server is full or shutting down, 429 if this client asks too often. Both
+    /// carry Engine.IO's JSON on either transport; 400 is kept for handshakes that can never succeed.
     pub fn response(self, grant: &Grant) -> Response {
         let is_websocket = grant.transport == TransportKind::WebSocket;
         let (status, message, retry_after) = match self {
@@ -136,8 +136,8 @@ impl RefusedHandshakes {
     }
 }
 
-/// The unit that counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer usually
-/// has all addresses.
+/// The unit that counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer
+/// usually has all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// An IPv4 address, also one that an IPv6 socket shows as mapped.

@@ -317,7 +317,7 @@ impl ServerSockets {
         self.last_key = self.last_key.checked_add(1).ok_or(SocketError::TooManyNamespaces)?;
         let socket = SocketKey::new(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
-        // Most connections have one socket: no room for four.
+        // Most connections have one socket: no allocation for four.
         self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
             key: socket,

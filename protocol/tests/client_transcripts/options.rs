@@ -65,8 +65,8 @@ impl Options {
             "delay_max" => manager.reconnection_delay_max = time()?,
             "randomization" => manager.randomization_factor = value.parse().ok()?,
             "ask" => {
-                manager.ask = yes()?;
-                self.asks = manager.ask;
+                manager.ask_before_dial = yes()?;
+                self.asks = manager.ask_before_dial;
             }
             "join_timeout" => self.sockets.as_mut()?.join_timeout = time()?,
             "ack_timeout" => self.sockets.as_mut()?.ack_timeout = time()?,

@@ -46,7 +46,7 @@ use std::time::Duration;
 #[must_use]
 pub struct ClientBuilder<C, L> {
     address: String,
-    pub(super) manager: ReconnectConfig,
+    pub(super) reconnect: ReconnectConfig,
     engine: EngineClientConfig,
     path: String,
     query: Vec<(String, String)>,
@@ -84,7 +84,7 @@ impl<C, L> ClientBuilder<C, L> {
     ) -> Self {
         Self {
             address: address.to_owned(),
-            manager: ReconnectConfig::default(),
+            reconnect: ReconnectConfig::default(),
             engine: EngineClientConfig::default(),
             path: path.to_owned(),
             query: Vec::new(),
@@ -116,9 +116,9 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. `h2` among its ALPN protocols is
-    /// replaced by `http/1.1`, from which WebSockets upgrade. Without a configuration, the feature `platform-verifier`
-    /// trusts what the system trusts; without that feature, such addresses cannot be reached.
+    /// Sets the TLS of `https` and `wss`: roots, certificates of the client, and so on. `h2` among its ALPN protocols
+    /// is replaced by `http/1.1`, from which WebSockets upgrade. Without a configuration, the feature
+    /// `platform-verifier` trusts what the system trusts; without that feature, such addresses cannot be reached.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls = ClientTls::new(config);
@@ -202,31 +202,31 @@ impl<C, L> ClientBuilder<C, L> {
     /// Sets whether a lost connection is made again, and `start` goes on trying. Default yes, with plain Engine.IO
     /// no.
     pub fn reconnection(mut self, reconnection: bool) -> Self {
-        self.manager.reconnection = reconnection;
+        self.reconnect.reconnection = reconnection;
         self
     }
 
     /// Sets how many times in a row a lost connection is tried again. Default: for ever.
     pub fn reconnection_attempts(mut self, attempts: u32) -> Self {
-        self.manager.reconnection_attempts = Some(attempts);
+        self.reconnect.reconnection_attempts = Some(attempts);
         self
     }
 
     /// Sets the delay before the first try to reconnect; it doubles with each try. Default 1 s.
     pub fn reconnection_delay(mut self, delay: Duration) -> Self {
-        self.manager.reconnection_delay = delay;
+        self.reconnect.reconnection_delay = delay;
         self
     }
 
     /// Sets the longest delay between tries to reconnect. Default 5 s.
     pub fn reconnection_delay_max(mut self, delay: Duration) -> Self {
-        self.manager.reconnection_delay_max = delay;
+        self.reconnect.reconnection_delay_max = delay;
         self
     }
 
     /// Sets the part (0 to 1) by which a delay is moved up or down at random. Default 0.5.
     pub fn randomization_factor(mut self, factor: f64) -> Self {
-        self.manager.randomization_factor = factor;
+        self.reconnect.randomization_factor = factor;
         self
     }
 
@@ -331,14 +331,14 @@ impl<C, L> ClientBuilder<C, L> {
             dial.check_secure().map_err(ClientBuildError::Tls)?;
         }
         let mut random = entropy::random().map_err(|error| ClientBuildError::Entropy(error.into()))?;
-        self.manager.ask = self.before_dial.is_some();
+        self.reconnect.ask_before_dial = self.before_dial.is_some();
         let query = url.query.iter().chain(&self.query).cloned();
         let engine = self.engine.path(&self.path).query(query);
         engine.check()?;
         let max_message = engine.max_message;
         let layer = layer(self.layer);
         let sockets = layer.sockets.map(Arc::new);
-        let machine = Manager::new(Arc::new(self.manager), Arc::new(engine), random.fork(), sockets);
+        let machine = Manager::new(Arc::new(self.reconnect), Arc::new(engine), random.fork(), sockets);
         let cell = ClientHandle::new(machine, Clock::new(self.runtime.clone()));
         let settings = Settings {
             url,
@@ -363,7 +363,7 @@ impl<C, L> ClientBuilder<C, L> {
 impl<C, L> fmt::Debug for ClientBuilder<C, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
-            .field("manager", &self.manager)
+            .field("reconnect", &self.reconnect)
             .field("engine", &self.engine)
             .finish_non_exhaustive()
     }

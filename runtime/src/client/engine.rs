@@ -52,7 +52,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJ
         SessionEvent::Message(message) => match session.taker() {
             None => session.handlers.message(socket, message)?,
             Some(taker) => {
-                // The usual case: there is room, and nothing to wait for.
+                // The usual case: there is capacity, and nothing to wait for.
                 let message = taker.try_give(Message::received(message)?).err()?;
                 Box::pin(taker.give(message))
             }

@@ -78,8 +78,8 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
-    /// Sets the parser of packets, and what they may hold. It replaces what [`max_attachments`](Self::max_attachments) has
-    /// set. Default JSON.
+    /// Sets the parser of packets, and what they may hold. It replaces what [`max_attachments`](Self::max_attachments)
+    /// has set. Default JSON.
     pub fn parser(mut self, parser: Parser) -> Self {
         self.layer.sockets.parser = parser;
         self
@@ -133,7 +133,7 @@ impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSo
     pub fn new(address: &str, runtime: impl Runtime, dialer: fn(ClientTls) -> Arc<dyn Dial>) -> Self {
         let mut builder =
             Self::at(address, "/engine.io/", EngineHandlers::default(), Arc::new(runtime), dialer);
-        builder.manager.reconnection = false;
+        builder.reconnect.reconnection = false;
         builder
     }
 

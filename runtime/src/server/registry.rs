@@ -115,7 +115,7 @@ impl Namespaces {
     }
 }
 
-/// Makes room for one more child of a dynamic namespace, and returns those that had to go. Clients name them, so they
+/// Makes space for one more child of a dynamic namespace, and returns those that had to go. Clients name them, so they
 /// must not pile up; an idle one is made again when a client asks for it.
 fn make_room(by_name: &mut BTreeMap<Arc<str>, Entry>, max_dynamic: usize) -> Result<Vec<Entry>, NoNamespace> {
     // Counted only where it may matter: there are never more children than namespaces.

@@ -69,7 +69,7 @@ pub(crate) struct SessionInner {
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
-    /// The tasks that wait for room in the send buffer.
+    /// The tasks that wait for capacity in the send buffer.
     ready: Wakers,
     pub(crate) traffic: Traffic,
     /// Bytes that the owner has not written to its WebSocket yet.
@@ -157,7 +157,7 @@ impl SessionHandle {
         StillWaiting { requests, upgrades, acks, ready }
     }
 
-    /// Waits until the send buffer has room, or never will.
+    /// Waits until the send buffer has capacity, or never will.
     pub(crate) fn ready(&self) -> Wait<&Self> {
         Wait::new(self, ())
     }
@@ -282,9 +282,9 @@ impl SessionInner {
         Some(self.requests.swap_remove(at).1)
     }
 
-    /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server hold
-    /// no more than one that does not read its WebSocket. It counts from here on, because emitters would find room that
-    /// does not exist if it counted only once HTTP had taken it over.
+    /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server
+    /// hold no more than one that does not read its WebSocket. It counts from here on, because emitters would find room
+    /// that does not exist if it counted only once HTTP had taken it over.
     ///
     /// The answer must not be dropped under the lock.
     pub(crate) fn count_unread(
@@ -319,7 +319,7 @@ impl SessionInner {
         self.cut = true;
     }
 
-    /// Takes out the tasks that wait for room in the send buffer, if there is room now, or never will be.
+    /// Takes out the tasks that wait for capacity in the send buffer, if there is some now, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
         if self.ready.is_empty() || !self.has_capacity_or_never_will() {
             return Vec::new();

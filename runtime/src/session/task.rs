@@ -176,7 +176,7 @@ impl<A: Application> Session<A> {
                 drop(self.websockets.remove(at));
             }
         }
-        // Mostly there is one WebSocket: a vector's first growth would make room for four.
+        // Mostly there is one WebSocket: a vector's first growth would allocate four.
         self.websockets.reserve_exact(1);
         self.websockets.push(SessionWebSocket { id, wire, is_paused: false, place });
     }
@@ -396,8 +396,8 @@ impl<A: Application> Session<A> {
         NextStep::GoOn
     }
 
-    /// Judges the deadlines by the clock. At the end of each turn, too: the timer is looked at only when a session falls
-    /// asleep, and one whose socket is always readable never does.
+    /// Judges the deadlines by the clock. At the end of each turn, too: the timer is looked at only when a session
+    /// falls asleep, and one whose socket is always readable never does.
     fn judge_deadlines(&mut self) {
         self.now = self.cell.now();
         let mut inner = self.cell.lock();

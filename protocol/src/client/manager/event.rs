@@ -10,7 +10,8 @@ use core::time::Duration;
 #[non_exhaustive]
 pub enum ClientEvent {
     /// A session is being opened: for the first time (0), or for so many times in a row after a failure. With
-    /// [`ReconnectConfig::ask`](crate::client::ReconnectConfig::ask), nothing happens until [`Manager::dial`](super::Manager::dial).
+    /// [`ReconnectConfig::ask_before_dial`](crate::client::ReconnectConfig::ask_before_dial), nothing happens until
+    /// [`Manager::dial`](super::Manager::dial).
     Dialing {
         /// The number of tries that came before it.
         attempt: u32,
@@ -22,7 +23,9 @@ pub enum ClientEvent {
         /// The delay before the next try; `None` if there is no next try.
         retry_in: Option<Duration>,
     },
-    /// It was tried as often as [`ReconnectConfig::reconnection_attempts`](crate::client::ReconnectConfig::reconnection_attempts) allows. The client is idle.
+    /// It was tried as often as
+    /// [`ReconnectConfig::reconnection_attempts`](crate::client::ReconnectConfig::reconnection_attempts) allows. The
+    /// client is idle.
     GaveUp,
     /// A session is open. Sockets join next.
     Opened {
@@ -46,8 +49,8 @@ pub enum ClientEvent {
     Session(SessionEvent),
 }
 
-/// An event of a plain Engine.IO session, in order. [`Manager::hold`](super::Manager::hold) keeps these back, while those
-/// about the connection ([`ClientEvent::Closed`] and so on) are told at once.
+/// An event of a plain Engine.IO session, in order. [`Manager::hold`](super::Manager::hold) keeps these back, while
+/// those about the connection ([`ClientEvent::Closed`] and so on) are told at once.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionEvent {
@@ -55,7 +58,7 @@ pub enum SessionEvent {
     Opened,
     /// A message of the server. Text is UTF-8.
     Message(WireMessage),
-    /// The session has ended, and all its messages were told. A session that opens and closes before the application has
-    /// been told the end of the previous one is not reported at all.
+    /// The session has ended, and all its messages were told. A session that opens and closes before the application
+    /// has been told the end of the previous one is not reported at all.
     Closed(Closed),
 }

@@ -16,7 +16,7 @@ impl Manager {
     /// Begins a try.
     pub(super) fn begin(&mut self, now: Instant) {
         self.events.push_back(ClientEvent::Dialing { attempt: self.attempt });
-        if self.config.ask {
+        if self.config.ask_before_dial {
             self.state = State::Asking;
         } else {
             self.start(now);

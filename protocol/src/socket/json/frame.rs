@@ -134,7 +134,7 @@ fn with_args<T: ToArgs + ?Sized>(
     Ok(Frame::from_parts(text, attachments))
 }
 
-/// The engine's digit, the packet's digit and the namespace, with room for what comes behind.
+/// The engine's digit, the packet's digit and the namespace, with capacity for what comes behind.
 fn header(digit: u8, namespace: &str, behind: usize) -> Vec<u8> {
     let named = !matches!(namespace, "" | "/");
     let mut text =

@@ -168,7 +168,7 @@ impl Driver {
             ExchangeOutcome::WebSocket(Ok(Handshake::Opened { stream, ahead, headers })) => {
                 self.take_cookies(&headers, target.as_ref());
                 let max_message = self.shared.settings.max_message;
-                // Mostly there is one WebSocket: a vector's first growth would make room for four.
+                // Mostly there is one WebSocket: a vector's first growth would allocate four.
                 self.websockets.reserve_exact(1);
                 self.websockets.push((id, Wire::new(Role::Client, stream, ahead, max_message)));
                 return self.shared.cell.lock().machine.handle_websocket_opened(now, id);
@@ -420,8 +420,8 @@ impl Driver {
         }
     }
 
-    /// A connection to that server that waits for a request. One that has waited for long may be closed by the server at
-    /// this moment: a request on it may be lost, and must not be sent twice.
+    /// A connection to that server that waits for a request. One that has waited for long may be closed by the server
+    /// at this moment: a request on it may be lost, and must not be sent twice.
     fn kept(&mut self, target: &Target) -> Option<Kept> {
         let fresh = |since: time::Instant| self.now < since + KEEP_IDLE;
         self.kept.retain(|(since, _, _)| fresh(*since));

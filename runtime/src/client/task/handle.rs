@@ -70,7 +70,7 @@ pub(crate) struct ClientInner {
     tentative: BTreeMap<Key, u64>,
     /// The reasons why those that are not tried any more could not connect.
     failures: BTreeMap<Key, ConnectError>,
-    /// The tasks that wait for room in the send buffer, each with its sender.
+    /// The tasks that wait for capacity in the send buffer, each with its sender.
     ready: Wakers<Key>,
     /// The tasks that wait for the final end.
     finals: Wakers<FinalEnd>,
@@ -164,7 +164,7 @@ impl ClientHandle {
         NextStep::Sleep(deadline)
     }
 
-    /// Waits until the send buffer has room for what that one sends, or never will.
+    /// Waits until the send buffer has capacity for what that one sends, or never will.
     pub(crate) fn ready(&self, who: Key) -> Wait<Capacity<'_>> {
         Wait::new(Capacity(self), who)
     }
@@ -185,7 +185,7 @@ pub(crate) enum FinalEnd {
 }
 
 impl ClientInner {
-    /// Takes out the tasks that wait for room in the send buffer, if there is room now, or never will be.
+    /// Takes out the tasks that wait for capacity in the send buffer, if there is some now, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
         if self.ready.is_empty() {
             return Vec::new();
@@ -196,7 +196,7 @@ impl ClientInner {
         ready
     }
 
-    /// Whether there is room for what that one sends, or none will be made by waiting: it is not connected, and will
+    /// Whether there is capacity for what that one sends, or waiting will not make any: it is not connected, and will
     /// not be by itself.
     fn has_capacity(&self, who: Key) -> bool {
         self.is_final() || who.is_some() && !self.is_wanted(who) || self.machine.has_capacity(who)
@@ -279,8 +279,8 @@ impl ClientInner {
         }
     }
 
-    /// Takes out those who await a try that has failed, the session's end number `ends`. One that gets an error does not
-    /// expect a connection later, so none is tried for it, unless others want it.
+    /// Takes out those who await a try that has failed, the session's end number `ends`. One that gets an error does
+    /// not expect a connection later, so none is tried for it, unless others want it.
     pub(crate) fn take_disappointed(&mut self, now: time::Instant, ends: u64) -> Vec<Waiter> {
         let told = |waiter: &Waiter| waiter.patience == Patience::NextTry && waiter.before.ends < ends;
         let (told, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiters)
