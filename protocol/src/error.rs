@@ -29,7 +29,8 @@ impl Closed {
     }
 }
 
-/// A mistake of the peer, by the layer that found it: for logs. It explains a [`CloseReason`] and never reaches the wire.
+/// A mistake of the peer, by the layer that found it: for logs. It explains a [`CloseReason`] and never reaches the
+/// wire.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PeerError {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 /// One Engine.IO message, text or binary, as it arrived.
 ///
-/// Text is kept as bytes: it arrives here before it was checked for UTF-8, so that it is checked only once, by its reader.
+/// Text is kept as bytes: it arrives here before it was checked for UTF-8, so that it is checked only once, by its
+/// reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireMessage {
     /// A text message, without its type digit.

@@ -21,8 +21,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// A limit of `times` per second on average, and as many at once. 0 counts as 1: a rate that never lets anything pass
-    /// would be no rate.
+    /// A limit of `times` per second on average, and as many at once. 0 counts as 1: a rate that never lets anything
+    /// pass would be no rate.
     #[must_use]
     pub const fn per_second(times: u32) -> Self {
         let times = if times == 0 { 1 } else { times };
@@ -105,14 +105,14 @@ impl Bucket {
     }
 }
 
-/// The fate of events that come faster than [`event_rate`](crate::socket::SocketServerConfig::event_rate), or of messages
-/// that come faster than [`message_rate`](crate::engine::EngineServerConfig::message_rate).
+/// The fate of events that come faster than [`event_rate`](crate::socket::SocketServerConfig::event_rate), or of
+/// messages that come faster than [`message_rate`](crate::engine::EngineServerConfig::message_rate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EventExcess {
     /// They wait for their turn, and once `receive_budget` is used up, reading from the client pauses: TCP tells it to
-    /// wait. Nothing is lost, except that what still waits for its turn when the socket, or the session, ends is dropped: a client that
-    /// leaves is not waited for. The default.
+    /// wait. Nothing is lost, except that what still waits for its turn when the socket, or the session, ends is
+    /// dropped: a client that leaves is not waited for. The default.
     #[default]
     Pace,
     /// The connection is closed.

@@ -409,8 +409,8 @@ impl ClientSession {
         }
     }
 
-    /// The owner has not yet written that many of the bytes that it was given for the WebSocket. It is given no more while
-    /// there are 64 KiB or more, so it has to say 0 when all is written.
+    /// The owner has not yet written that many of the bytes that it was given for the WebSocket. It is given no more
+    /// while there are 64 KiB or more, so it has to say 0 when all is written.
     pub(crate) fn handle_unwritten(&mut self, bytes: usize) {
         self.unwritten = bytes;
     }
@@ -453,8 +453,8 @@ impl ClientSession {
         number > self.last.saturating_sub(waiting as u64)
     }
 
-    /// Reading pauses: the application is behind. Meanwhile no poll is made, and the server's silence is not held against
-    /// it.
+    /// Reading pauses: the application is behind. Meanwhile no poll is made, and the server's silence is not held
+    /// against it.
     pub(crate) fn pause(&mut self) {
         self.paused = true;
     }
@@ -630,8 +630,8 @@ impl ClientSession {
         }
     }
 
-    /// Judges the server's silence. Not before an input: a ping that lay unread must not kill the session after a stall of
-    /// our own.
+    /// Judges the server's silence. Not before an input: a ping that lay unread must not kill the session after a stall
+    /// of our own.
     fn judge(&mut self, now: Instant) {
         match self.state {
             State::Opening { deadline } if now >= deadline => {

@@ -16,8 +16,8 @@ pub struct RequestId(pub u64);
 
 /// A look-up of request headers: implemented for slices of pairs, and by adapters for the map of their library.
 pub trait Headers: Sync {
-    /// The value under `name`, which is given in lower case: that of all its lines (see [`join_lines`]). `None` without a
-    /// line that is text.
+    /// The value under `name`, which is given in lower case: that of all its lines (see [`join_lines`]). `None` without
+    /// a line that is text.
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
@@ -28,8 +28,8 @@ impl Headers for [(&str, &str)] {
     }
 }
 
-/// The value of a header that came in these lines: one list, whose parts are separated by commas (RFC 9110, section 5.3).
-/// `None` if there is no line.
+/// The value of a header that came in these lines: one list, whose parts are separated by commas (RFC 9110, section
+/// 5.3). `None` if there is no line.
 pub fn join_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Cow<'a, str>> {
     let mut whole = Cow::Borrowed(lines.next()?);
     for line in lines {

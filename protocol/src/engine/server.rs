@@ -186,8 +186,8 @@ impl ServerSession {
         self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
     }
 
-    /// Bytes that wait for the peer: queued here (with [`SERVER_MESSAGE`] more for each message), and not yet written by the
-    /// owner.
+    /// Bytes that wait for the peer: queued here (with [`SERVER_MESSAGE`] more for each message), and not yet written
+    /// by the owner.
     pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
     }
@@ -373,8 +373,8 @@ impl ServerSession {
         }
     }
 
-    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a WebSocket it
-    /// is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
+    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
+    /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub(crate) fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         if bytes < self.unwritten && self.paused_at.is_some() {
             self.paused_at = Some(now);

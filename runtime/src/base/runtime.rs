@@ -30,7 +30,8 @@ pub trait Timer: Send {
 
 /// An async runtime.
 ///
-/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface has it as a parameter. None of its methods is called per message.
+/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface has it as a parameter. None of
+/// its methods is called per message.
 pub trait Runtime: Send + Sync + 'static {
     /// The present time. If tests can stop the runtime's clock, it is the time of that clock.
     fn now(&self) -> Instant;

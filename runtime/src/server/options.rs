@@ -59,8 +59,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets the parser of packets, and what they may hold. It replaces what [`max_attachments`](Self::max_attachments) has
-    /// set. Default JSON.
+    /// Sets the parser of packets, and what they may hold. It replaces what [`max_attachments`](Self::max_attachments)
+    /// has set. Default JSON.
     pub fn parser(mut self, parser: Parser) -> Self {
         self.layer.sockets.parser = parser;
         self

@@ -37,8 +37,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The header at the start of `bytes` and its own length; `None` while it is incomplete. It is checked as far as that
-    /// needs no knowledge of earlier frames.
+    /// The header at the start of `bytes` and its own length; `None` while it is incomplete. It is checked as far as
+    /// that needs no knowledge of earlier frames.
     pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<(Self, usize)>, ReadError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         if first & 0x70 != 0 {

@@ -12,7 +12,8 @@ use thiserror::Error;
 /// without meeting the limit of its size. Senders that split do so by kilobytes.
 pub const MAX_FRAGMENTS: u32 = 16_384;
 
-/// A message or control frame that a [`Reader`] has taken out of the bytes. Each `Bytes` owns its memory, at most twice its length.
+/// A message or control frame that a [`Reader`] has taken out of the bytes. Each `Bytes` owns its memory, at most twice
+/// its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A text message, its fragments joined. **Not** checked to be UTF-8: the protocol core does that once, and

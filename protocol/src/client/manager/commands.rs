@@ -30,16 +30,16 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): the socket joins with that auth, which must
-    /// be an object.
+    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): the socket joins with that auth,
+    /// which must be an object.
     pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&PacketData>) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
     }
 
-    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): there is no auth, and the socket is given up.
-    /// False, having done nothing, if the question is out of date: the connection that it was asked for is lost, and the
-    /// next one asks again.
+    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): there is no auth, and the socket is
+    /// given up. False, having done nothing, if the question is out of date: the connection that it was asked for is
+    /// lost, and the next one asks again.
     pub fn auth_failed(&mut self, now: Instant, socket: SocketKey) -> bool {
         let now = self.tick(now);
         let asked = self.with_sockets(|sockets, _| sockets.auth_failed(socket)).unwrap_or(false);

@@ -14,8 +14,8 @@ pub(super) struct Undated {
 }
 
 impl ServerSession {
-    /// Reading pauses: the application is behind. Meanwhile the answer to a POST is withheld and no pong is missed; after
-    /// `pause_timeout` without progress the session ends.
+    /// Reading pauses: the application is behind. Meanwhile the answer to a POST is withheld and no pong is missed;
+    /// after `pause_timeout` without progress the session ends.
     pub(crate) fn pause(&mut self, now: Instant) {
         if self.paused_at.is_none() {
             self.paused_at = Some(now);

@@ -58,8 +58,8 @@ impl ServerSession {
         self.end(ended, CLOSE);
     }
 
-    /// Ends the session because of a mistake of the peer that the layer above found, once the messages
-    /// before it were handled: see [`ServerSession::finish_ending`]. False, having done nothing, if it is ending already.
+    /// Ends the session because of a mistake of the peer that the layer above found, once the messages before it were
+    /// handled: see [`ServerSession::finish_ending`]. False, having done nothing, if it is ending already.
     pub(crate) fn give_up(&mut self, reason: CloseReason) -> bool {
         let takes_input = self.takes_input();
         if takes_input {

@@ -32,8 +32,8 @@ pub(super) enum PostProgress {
 }
 
 impl ServerSession {
-    /// The body of a POST ended. Give the packets that come back to [`ServerSession::handle_packet`] one by one, and then call
-    /// [`ServerSession::end_body`]. `None`: there is nothing to read.
+    /// The body of a POST ended. Give the packets that come back to [`ServerSession::handle_packet`] one by one, and
+    /// then call [`ServerSession::end_body`]. `None`: there is nothing to read.
     pub(crate) fn begin_body(
         &mut self,
         now: Instant,

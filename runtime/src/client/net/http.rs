@@ -122,8 +122,8 @@ pub(crate) async fn request(
     send(kept, request, limit).await.map_err(|(failure, _)| failure)
 }
 
-/// Awaits an exchange over a connection. The connection is polled along with it, because it does the reading and writing.
-/// One that has ended is dropped: only then does the exchange learn that it is gone.
+/// Awaits an exchange over a connection. The connection is polled along with it, because it does the reading and
+/// writing. One that has ended is dropped: only then does the exchange learn that it is gone.
 pub(crate) async fn over<C: Future, T>(
     connection: &mut Option<Pin<Box<C>>>,
     exchange: impl Future<Output = T>,

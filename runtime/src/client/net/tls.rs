@@ -10,8 +10,8 @@ use {
 /// The TLS of a client, as an adapter's [`Dial`](crate::adapter::Dial) gets it.
 #[derive(Debug, Default)]
 pub struct ClientTls {
-    /// Made at the first need, unless the application gave one: to read what the system trusts takes a while, and blocks
-    /// the thread.
+    /// Made at the first need, unless the application gave one: to read what the system trusts takes a while, and
+    /// blocks the thread.
     #[cfg(feature = "tls")]
     config: OnceLock<Arc<rustls::ClientConfig>>,
 }
