@@ -20,7 +20,7 @@ use bytes::Bytes;
 /// let packet = reassembly.push(Bytes::from_static(&[1, 2, 3]))?.expect("that was the last attachment");
 /// let (picture,): (Bytes,) = packet.into_args().decode().unwrap();
 /// assert_eq!(picture, [1, 2, 3][..]);
-/// # Ok::<(), sansocket_protocol::socket::packet::PacketError>(())
+/// # Ok::<(), sansocket_protocol::socket::PacketError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Reassembly {
