@@ -4,17 +4,13 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::ServerTransmit;
-use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::engine::{RequestHead, RequestId, Revision};
+use sansocket_protocol::engine::{
+    PayloadDecoder, PayloadEncoder, RequestHead, RequestId, Revision, ServerTransmit,
+};
 use sansocket_protocol::hub::{Hub, HubLimits, Target};
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::Packet;
-use sansocket_protocol::socket::Parser;
-use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{Args, Packet, Parser, Reassembly, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::hint::black_box;
 use std::sync::Arc;

@@ -23,14 +23,10 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig, ServerAddr};
-use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
-use sansocket_protocol::engine::{EngineError, RequestId};
-use sansocket_protocol::message::Frame;
-use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, EngineError, RequestId, TransportKind};
+use sansocket_protocol::message::{Frame, WireMessage};
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::Parser;
-use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent};
+use sansocket_protocol::socket::{AckOutcome, Args, AuthSource, ClientSocketEvent, Parser};
 use sansocket_protocol::time::Instant;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};

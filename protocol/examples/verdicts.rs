@@ -13,14 +13,11 @@
 //! Bytes are written in hexadecimal; in what is to be encoded they stand as `{"$bin":"0102"}`.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::EnginePacket;
-use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::message::Frame;
-use sansocket_protocol::message::WireMessage;
-use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{ArgsEncoder, EncodeError, ToArgs};
-use sansocket_protocol::socket::{PacketData, Parser};
-use sansocket_protocol::socket::{PacketError, PacketType};
+use sansocket_protocol::engine::{EnginePacket, PayloadDecoder, PayloadEncoder};
+use sansocket_protocol::message::{Frame, WireMessage};
+use sansocket_protocol::socket::{
+    ArgsEncoder, EncodeError, PacketData, PacketError, PacketType, Parser, Reassembly, ToArgs,
+};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -2,11 +2,9 @@
 
 use super::locate::{self, Break};
 use bytes::Bytes;
-use sansocket_protocol::engine::EnginePacket;
-use sansocket_protocol::engine::OpenPacket;
+use sansocket_protocol::engine::{EnginePacket, OpenPacket};
 use sansocket_protocol::message::WireMessage;
-use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{PacketError, PacketType, Parser};
+use sansocket_protocol::socket::{PacketError, PacketType, Parser, Reassembly};
 
 /// The explanation of one packet.
 #[derive(Debug)]

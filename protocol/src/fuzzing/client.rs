@@ -4,13 +4,11 @@
 
 use super::input::Input;
 use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
-use crate::engine::EngineError;
-use crate::engine::TransportKind;
 use crate::engine::client::{ClientTransmit, EngineClientConfig, Method};
 use crate::engine::request::RequestId;
+use crate::engine::{EngineError, TransportKind};
 use crate::error::CloseReason;
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::message::{Frame, WireMessage};
 use crate::random::Random;
 use crate::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
 use crate::socket::{PacketData, Parser};

@@ -1,8 +1,7 @@
 //! The errors of emitting, acknowledging and handling.
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::{Args, ArgsError};
-use sansocket_protocol::socket::{EncodeError, PacketData};
+use sansocket_protocol::socket::{Args, ArgsError, EncodeError, PacketData};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;

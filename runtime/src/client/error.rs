@@ -3,8 +3,7 @@
 use crate::base::error::BoxError;
 use http::HeaderName;
 use sansocket_protocol::client::ServerAddrError;
-use sansocket_protocol::engine::ConfigError;
-use sansocket_protocol::engine::EngineError;
+use sansocket_protocol::engine::{ConfigError, EngineError};
 use sansocket_protocol::error::{CloseReason, Closed, PeerError};
 use sansocket_protocol::socket::{self, DataError};
 use serde::de::DeserializeOwned;

@@ -3,8 +3,7 @@
 use crate::http::handshake::ConnInfo;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
-use sansocket_protocol::engine::EngineServerConfig;
-use sansocket_protocol::engine::{HttpRefusal, RefusalCode, pairs};
+use sansocket_protocol::engine::{EngineServerConfig, HttpRefusal, RefusalCode, pairs};
 use std::fmt;
 use std::net::SocketAddr;
 

@@ -1,7 +1,6 @@
 //! Writing values as serde_json writes them, but bytes as placeholders and attachments.
 
-use crate::socket::json::encode::Draft;
-use crate::socket::json::encode::EncodeError;
+use crate::socket::json::encode::{Draft, EncodeError};
 use crate::socket::json::placeholder;
 use crate::socket::json::write::{
     push_displayed, push_f32, push_f64, push_i64, push_plain, push_string, push_u64,

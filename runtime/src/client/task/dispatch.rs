@@ -3,15 +3,14 @@
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
 use crate::base::turn::Turn;
-use crate::client::engine;
 use crate::client::error::ConnectError;
-use crate::client::handlers;
 use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::driver::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
+use crate::client::{engine, handlers};
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{Closed, PeerError};

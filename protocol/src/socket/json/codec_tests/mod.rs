@@ -1,11 +1,10 @@
 //! The codec as a whole: what is accepted, what is refused, and that what goes out comes back in.
 
 use crate::message::Frame;
-use crate::socket::Parser;
 use crate::socket::json::args::{Args, ArgsError};
 use crate::socket::json::encode::{ArgsEncoder, EncodeError, ToArgs};
 use crate::socket::json::reassembly::Reassembly;
-use crate::socket::{Packet, PacketError, PacketType};
+use crate::socket::{Packet, PacketError, PacketType, Parser};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
