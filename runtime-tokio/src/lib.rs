@@ -110,6 +110,7 @@
 //! Features whose names begin with `test-` serve the tests of this crate.
 #![doc = include_str!("../docs/handlers.md")]
 #![doc = include_str!("../docs/extractors.md")]
+#![doc = include_str!("../docs/testing.md")]
 #![doc = include_str!("../docs/from-javascript.md")]
 #![doc = include_str!("../docs/from-python.md")]
 //!

@@ -86,7 +86,7 @@ async fn a_cut_and_a_stall_are_survived() {
     let seen = lost.clone();
     let ada = client(&loopback)
         .on_connection_event(move |event| {
-            if let ConnectionEvent::Lost { .. } = event {
+            if let ConnectionEvent::Closed { .. } = event {
                 seen.lock().expect("not poisoned").push(format!("{event:?}"));
             }
         })

@@ -4,9 +4,10 @@ use super::loopback::Loopback;
 use super::world::World;
 use crate::adapter::{ClientOptions, Dial};
 use crate::{
-    Ack, AckError, Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, EventName,
-    Received, ToArgs, TransportKind,
+    Ack, AckError, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, EventName, Received,
+    TransportKind,
 };
+use sansocket_protocol::socket::{Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
 use std::fmt;
