@@ -88,7 +88,8 @@ impl<S: Mount> TestServer<S> {
     ///
     /// ```
     /// # use sansocket_runtime::{BuildError, Server, ServerBuilder, adapter::ServerOptions, testing::TestRuntime};
-    /// # fn builder(runtime: TestRuntime) -> ServerBuilder<Server, ServerOptions> { ServerBuilder::new(runtime) }
+    /// # type Builder = ServerBuilder<Server, ServerOptions>;
+    /// # fn builder(runtime: TestRuntime) -> Builder { Builder::new(runtime) }
     /// use sansocket_runtime::testing::TestServer;
     /// use std::time::Duration;
     ///

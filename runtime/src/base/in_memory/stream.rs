@@ -1,7 +1,6 @@
 //! A stream in memory, whose far end the test holds.
 
 use super::InMemory;
-use crate::base::runtime::Runtime;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::io;
 use std::pin::Pin;
