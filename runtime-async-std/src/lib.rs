@@ -52,6 +52,7 @@
 //! | `async-std` | yes | the runtime `AsyncStd`, which servers and clients use unless told otherwise |
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
 //! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!
@@ -99,6 +100,8 @@ pub use server::{
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+#[cfg(feature = "testing")]
+pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,

@@ -103,12 +103,14 @@
 //! |---|---|---|
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
 //! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!
 //! Features whose names begin with `test-` serve the tests of this crate.
 #![doc = include_str!("../docs/handlers.md")]
 #![doc = include_str!("../docs/extractors.md")]
+#![doc = include_str!("../docs/testing.md")]
 #![doc = include_str!("../docs/from-javascript.md")]
 #![doc = include_str!("../docs/from-python.md")]
 //!
@@ -150,6 +152,8 @@ pub use server::{
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+#[cfg(feature = "testing")]
+pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,

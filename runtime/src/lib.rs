@@ -19,6 +19,7 @@
 //! | a server as its application holds it | [`ServerBuilder`], [`Server`], [`Namespace`], [`Socket`], [`Broadcast`] |
 //! | a client as its application holds it | [`ClientBuilder`], [`Client`], [`ClientSocket`], [`Events`] |
 //! | plain Engine.IO | [`EngineServer`], [`EngineSocket`], [`EngineClientSocket`] |
+//! | tests of applications, without a network and in virtual time | `testing`, with the feature of that name |
 //! | hosts made of tower services | [`ServerService`], [`ServerLayer`] |
 //! | WebSocket frames as pure state | [`websocket`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -32,6 +33,8 @@ pub mod handler;
 mod http;
 mod server;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod websocket;
 
 // For applications, which see them through their adapter: servers.

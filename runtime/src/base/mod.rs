@@ -7,7 +7,7 @@ pub(crate) mod alpn;
 pub(crate) mod clock;
 pub(crate) mod entropy;
 pub(crate) mod error;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) mod in_memory;
 pub(crate) mod runtime;
 pub(crate) mod signal;
