@@ -1,8 +1,8 @@
 //! What handlers may take and return, and when they run.
 
 use crate::sansocket::{
-    Ack, AckError, Args, Auth, Data, DisconnectReason, EventName, Extension, Handshake, PeerAddr, Refusal,
-    Server, Socket, State, TryData,
+    Ack, AckError, Args, Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, Handshake,
+    PeerAddr, Refusal, Server, Socket, State, TryData,
 };
 use crate::suite::support::{Client, Log, log, logged, serve};
 use bytes::Bytes;
@@ -369,7 +369,7 @@ async fn emit_with_ack_in_on_connect_fails_at_once() {
 }
 
 #[tokio::test]
-async fn on_disconnect_sees_the_rooms_and_the_reason() {
+async fn on_disconnecting_sees_the_rooms_and_the_reason() {
     let (io, mut lines) = logged(crate::server());
     let rooms = async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
         log.note(format_args!("{} {} {}", reason, socket.rooms().len(), socket.is_connected()));
@@ -380,7 +380,7 @@ async fn on_disconnect_sees_the_rooms_and_the_reason() {
         })
         .on("kick", async |socket: Socket| socket.disconnect())
         .on("close", async |socket: Socket| socket.close())
-        .on_disconnect(rooms);
+        .on_disconnecting(rooms);
     let addr = serve(&io).await;
     let mut client = Client::joined(addr).await;
     client.send("1").await;
@@ -405,6 +405,45 @@ async fn on_disconnect_sees_the_rooms_and_the_reason() {
     })
     .await;
     assert!(io.namespace("/").rooms().is_empty());
+}
+
+#[tokio::test]
+async fn on_disconnect_finds_the_socket_gone_and_hears_which_rooms_ended_with_it() {
+    let (io, mut lines) = logged(crate::server());
+    io.on_connect(async |socket: Socket, Auth(rooms): Auth<Rooms>| {
+        for room in rooms.rooms {
+            socket.join(&room).expect("room");
+        }
+    })
+    .on_disconnecting(async |socket: Socket, State(log): State<Log>| {
+        log.note(format_args!("{} of {}", socket.rooms().len(), socket.namespace().len()));
+    })
+    .on_disconnect(
+        async |socket: Socket,
+               EmptiedRooms(rooms): EmptiedRooms,
+               reason: DisconnectReason,
+               State(log): State<Log>| {
+            let is_listed = socket.namespace().sockets().contains(&socket);
+            let of = (socket.rooms().len(), socket.namespace().len());
+            log.note(format_args!("{of:?} {is_listed} {rooms:?} {reason}"));
+        },
+    );
+    let addr = serve(&io).await;
+    let mut first = Client::connect(addr).await;
+    first.join("/", r#"{"rooms":["ada","lobby"]}"#).await;
+    let mut second = Client::connect(addr).await;
+    second.join("/", r#"{"rooms":["lobby","bob"]}"#).await;
+    first.send("1").await;
+    lines.expect("3 of 2").await;
+    lines.expect(r#"(0, 1) false ["ada"] client namespace disconnect"#).await;
+    second.send("1").await;
+    lines.expect("3 of 1").await;
+    lines.expect(r#"(0, 0) false ["lobby", "bob"] client namespace disconnect"#).await;
+}
+
+#[derive(serde::Deserialize)]
+struct Rooms {
+    rooms: Vec<String>,
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn a_panic_after_the_client_has_left_takes_nothing_from_the_disconnect_han
         go.notified().await;
         fail("too late");
     });
-    io.on_disconnect(async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
+    io.on_disconnecting(async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
         log.note(format_args!("{} {reason}", socket.rooms().join(" in ").len()));
         assert!(socket.rooms().iter().any(|room| **room == *"kitchen"), "{:?}", socket.rooms());
         fail("once more");

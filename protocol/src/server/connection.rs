@@ -139,6 +139,14 @@ impl Connection {
         self.engine.is_open()
     }
 
+    /// Whether a client that asked to join a namespace is still there, and neither accepted nor rejected.
+    pub fn is_connecting(&self, socket: SocketKey) -> bool {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.is_connecting(socket),
+            Layer::Messages(_) => false,
+        }
+    }
+
     /// Whether a socket is connected.
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         match &self.layer {

@@ -10,9 +10,9 @@ use crate::handler::table::{Listener, Runs};
 use crate::handler::{AnyHandler, SharedHandler};
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{self, Poll};
 
 /// The handlers of one event, or of one step in a socket's life, at work. Until a job is done, the later events of its
@@ -157,6 +157,28 @@ where
 {
     for handler in handlers {
         let _ = run_reported(context, &**handler).await;
+    }
+}
+
+/// As [`run_each`], and a panic of one does not keep the others from running.
+pub(crate) async fn run_each_caught<K>(
+    context: &mut Context<K>,
+    handlers: &[SharedHandler<K>],
+    panicked: impl Fn(&HandlerError),
+) where
+    K: Kind<Outcome = Result<(), HandlerError>>,
+{
+    for handler in handlers {
+        let mut run = pin!(run_reported(context, &**handler));
+        let finished = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(task))) {
+            Ok(polled) => polled.map(|_| Ok(())),
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        if let Err(panic) = finished.await {
+            panicked(&HandlerError::panic(&*panic));
+            // Its payload may panic as it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        }
     }
 }
 

@@ -4,8 +4,10 @@ use crate::base::error::{BoxError, HandlerError, Refusal};
 use crate::handler::ack::{AckTarget, IntoAck, Reply};
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
+use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::Args;
 use std::fmt;
+use std::sync::Arc;
 
 /// The kind of a handler: it decides what may be extracted and what may be returned.
 ///
@@ -80,6 +82,10 @@ pub enum OnEvent {}
 #[derive(Debug)]
 pub enum OnFilter {}
 
+/// The kind of a server's handlers for a client that is about to leave its rooms.
+#[derive(Debug)]
+pub enum OnDisconnecting {}
+
 /// The kind of a server's handlers for a client that has left.
 #[derive(Debug)]
 pub enum OnDisconnect {}
@@ -124,6 +130,43 @@ impl EventInput {
 impl fmt::Debug for EventInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventInput").field("args", &self.args).field("ack", &self.ack).finish()
+    }
+}
+
+/// The input of [`OnDisconnect`]: the reason, and the rooms that ended with the socket.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    pub(crate) reason: CloseReason,
+    pub(crate) emptied: Vec<Arc<str>>,
+}
+
+impl Departure {
+    /// The reason for which the socket has left.
+    pub fn reason(&self) -> CloseReason {
+        self.reason
+    }
+
+    /// The rooms that the socket was the last to leave: see [`EmptiedRooms`](crate::EmptiedRooms).
+    pub fn emptied_rooms(&self) -> &[Arc<str>] {
+        &self.emptied
+    }
+}
+
+/// The inputs that hold the reason of a socket's end.
+pub trait HasReason {
+    /// The reason.
+    fn reason(&self) -> CloseReason;
+}
+
+impl HasReason for CloseReason {
+    fn reason(&self) -> CloseReason {
+        *self
+    }
+}
+
+impl HasReason for Departure {
+    fn reason(&self) -> CloseReason {
+        self.reason
     }
 }
 

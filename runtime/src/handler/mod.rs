@@ -44,7 +44,7 @@
 //! | [`OnConnected`] | `on_connected` | `()`, or a `Result` of it |
 //! | [`OnFilter`] | `event_middleware` | `()`, or a `Result` of it: an error stops the event |
 //! | [`OnEvent`] | `on`, `on_concurrent`, `once`, `on_any`, `on_fallback` | whatever is [`IntoAck`](crate::IntoAck) |
-//! | [`OnDisconnect`] | `on_disconnect` | `()`, or a `Result` of it |
+//! | [`OnDisconnecting`], [`OnDisconnect`] | `on_disconnecting`, `on_disconnect` | `()`, or a `Result` of it |
 //! | [`OnClientConnect`], [`OnClientConnectError`], [`OnClientDisconnect`] | `on_connect`, `on_connect_error`, `on_disconnect` of a client | `()`, or a `Result` of it |
 //! | [`OnClientEvent`] | `on`, `once`, `on_any`, `on_fallback` of a client | whatever is [`IntoAck`](crate::IntoAck) |
 //!
@@ -63,8 +63,9 @@ pub(crate) mod table;
 pub(crate) mod unheard;
 
 pub use kind::{
-    Acks, Context, EventInput, HasArgs, IntoOutcome, Kind, OnClientConnect, OnClientConnectError,
-    OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter,
+    Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, OnClientConnect,
+    OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
 };
 pub use peer::Peer;
 

@@ -4,13 +4,16 @@ use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
 use crate::base::trace::debug;
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
-    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_listeners, run_reported,
+    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners, run_reported,
 };
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{Context, EventInput, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::handler::{
+    AnyHandler, Context, Departure, EventInput, OnConnect, OnConnected, OnDisconnect, OnDisconnecting,
+    OnEvent, OnFilter,
+};
 use crate::http::handshake::Handshake;
 use crate::server::server::ServerInner;
-use crate::server::socket::{CONNECTION_REFUSED, Socket};
+use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;
@@ -85,7 +88,7 @@ impl SocketDispatch {
         };
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         if table.connect_middleware.is_empty() && table.connect.is_empty() {
-            if !socket.accept() {
+            if socket.accept() != Accepted::Joined {
                 forget(&self.server, &socket);
                 return None;
             }
@@ -128,16 +131,12 @@ impl SocketDispatch {
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
-        if table.disconnect.is_empty() {
+        if table.disconnecting.is_empty() && table.disconnect.is_empty() {
             forget(&server, &socket);
             self.live.retain(|live| live.socket.key() != key);
             return None;
         }
-        Some(Job::new(Some(key), async move {
-            let mut context = Context::<OnDisconnect>::new(socket.clone(), reason);
-            run_each(&mut context, &table.disconnect).await;
-            forget(&server, &socket);
-        }))
+        Some(Job::new(Some(key), leave(server, socket, table, reason)))
     }
 }
 
@@ -217,30 +216,68 @@ fn forget(server: &ServerInner, socket: &Socket) {
 
 async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>) {
     let mut context = Context::<OnConnect>::new(socket.clone(), ());
-    for handler in table.connect_middleware.iter().chain(&table.connect) {
-        let refusal = match run(&mut context, &**handler).await {
-            Ok(Ok(())) if socket.is_refused() => return forget(&server, &socket),
-            Ok(Ok(())) => continue,
-            Ok(Err(refusal)) => refusal,
-            Err(error) => {
-                server.report(&socket, &error);
-                // The error is the server's business; the client hears that it is refused.
-                Refusal::new(CONNECTION_REFUSED)
-            }
-        };
-        debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
-        let (message, data) = (refusal.message(), refusal.packet_data());
-        let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
-        return forget(&server, &socket);
+    for handler in &table.connect_middleware {
+        if !let_in(&server, &mut context, &**handler).await {
+            return forget(&server, &socket);
+        }
+        // Nobody is there to be let in.
+        if !socket.is_connecting() {
+            return forget(&server, &socket);
+        }
     }
-    if !socket.accept() {
-        return forget(&server, &socket);
+    // From here on they all run, whatever the client does: `on_disconnect` makes up for them.
+    for handler in &table.connect {
+        if !let_in(&server, &mut context, &**handler).await {
+            return forget(&server, &socket);
+        }
     }
-    connected(socket, table).await;
+    match socket.accept() {
+        Accepted::Joined => connected(socket, table).await,
+        Accepted::Gone(reason) if !table.connect.is_empty() => {
+            let panicked = |error: &HandlerError| server.report_panic(&socket, error);
+            let mut context = Context::<OnConnected>::new(socket.clone(), ());
+            run_each_caught(&mut context, &table.connected, panicked).await;
+            leave(server.clone(), socket.clone(), table, reason).await;
+        }
+        Accepted::Gone(_) | Accepted::Refused => forget(&server, &socket),
+    }
+}
+
+/// Asks one handler whether a client may join. If not, the client is told.
+async fn let_in(
+    server: &ServerInner,
+    context: &mut Context<OnConnect>,
+    handler: &dyn AnyHandler<OnConnect>,
+) -> bool {
+    let socket = context.peer.clone();
+    let refusal = match run(context, handler).await {
+        Ok(Ok(())) => return !socket.is_refused(),
+        Ok(Err(refusal)) => refusal,
+        Err(error) => {
+            server.report(&socket, &error);
+            // The error is the server's business; the client hears that it is refused.
+            Refusal::new(CONNECTION_REFUSED)
+        }
+    };
+    debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
+    let (message, data) = (refusal.message(), refusal.packet_data());
+    let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
+    false
 }
 
 async fn connected(socket: Socket, table: Arc<ServerTable>) {
     run_each(&mut Context::<OnConnected>::new(socket, ()), &table.connected).await;
+}
+
+/// The end of a socket: its handlers see it first in its rooms, and then gone from all of them.
+async fn leave(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>, reason: CloseReason) {
+    let panicked = |error: &HandlerError| server.report_panic(&socket, error);
+    let mut context = Context::<OnDisconnecting>::new(socket.clone(), reason);
+    run_each_caught(&mut context, &table.disconnecting, panicked).await;
+    let departure = Departure { reason, emptied: socket.begin_leaving() };
+    let mut context = Context::<OnDisconnect>::new(socket.clone(), departure);
+    run_each_caught(&mut context, &table.disconnect, panicked).await;
+    forget(&server, &socket);
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.

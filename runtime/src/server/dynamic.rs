@@ -1,7 +1,9 @@
 //! Dynamic namespaces, which come to be when a client asks for them.
 
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, erase};
+use crate::handler::{
+    Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
+};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use sansocket_protocol::socket::Args;

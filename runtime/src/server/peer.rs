@@ -5,7 +5,8 @@ use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::job::{Answering, Work, poll_caught};
 use crate::handler::peer::sealed::{HandlerPeer, SendAck};
 use crate::handler::{
-    Acks, AnyHandler, Context, EventInput, Kind, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter,
+    Acks, AnyHandler, Context, Departure, EventInput, Kind, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::server::socket::{Socket, SocketInner};
 use crate::session::stats::count;
@@ -49,9 +50,15 @@ impl Kind for OnEvent {
     }
 }
 
-impl Kind for OnDisconnect {
+impl Kind for OnDisconnecting {
     type Peer = Socket;
     type Input = CloseReason;
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl Kind for OnDisconnect {
+    type Peer = Socket;
+    type Input = Departure;
     type Outcome = Result<(), HandlerError>;
 }
 

@@ -4,7 +4,7 @@ use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
 use crate::handler::unheard::Unheard;
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
@@ -96,9 +96,15 @@ impl ServerInner {
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if self.options.cleanup_empty && namespace.hub().is_empty() {
+        if self.options.cleanup_empty && namespace.is_vacant() {
             self.namespaces.remove_if_empty(namespace);
         }
+    }
+
+    /// Counts a panic, and tells the error hook.
+    pub(crate) fn report_panic(&self, socket: &Socket, error: &HandlerError) {
+        count(&self.host.counters.panics);
+        self.report(socket, error);
     }
 
     /// Tells the error hook.
@@ -235,6 +241,8 @@ impl Server {
         on_connect: OnConnect;
         /// [`Namespace::on_connected`] of the main namespace.
         on_connected: OnConnected;
+        /// [`Namespace::on_disconnecting`] of the main namespace.
+        on_disconnecting: OnDisconnecting;
         /// [`Namespace::on_disconnect`] of the main namespace.
         on_disconnect: OnDisconnect;
         /// [`Namespace::event_middleware`] of the main namespace.

@@ -2,7 +2,9 @@
 
 use crate::handler::outgoing::Outgoing;
 use crate::handler::table::{EventTable, SharedTable};
-use crate::handler::{OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, SharedHandler};
+use crate::handler::{
+    OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
+};
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +14,7 @@ pub(crate) struct ServerTable {
     pub(crate) connect_middleware: Vec<SharedHandler<OnConnect>>,
     pub(crate) connect: Vec<SharedHandler<OnConnect>>,
     pub(crate) connected: Vec<SharedHandler<OnConnected>>,
+    pub(crate) disconnecting: Vec<SharedHandler<OnDisconnecting>>,
     pub(crate) disconnect: Vec<SharedHandler<OnDisconnect>>,
     pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
     pub(crate) events: EventTable<OnEvent>,
@@ -66,12 +69,24 @@ macro_rules! handler_methods {
             /// Runs when a client asks to join, before it gets its answer. An error refuses the client: its
             /// `connect_error` has the message, and data if given. Events that are emitted to the socket here
             /// follow the answer, or are dropped with the refusal.
+            ///
+            /// Joining and leaving come in pairs. It does not run for a client that went away while middleware
+            /// awaited. Once it has run and not refused the client, `on_connected`, `on_disconnecting` and
+            /// `on_disconnect` follow, even if the client goes away meanwhile. For a client that is refused (by an
+            /// error, by a panic, or by [`Socket::disconnect`](crate::Socket::disconnect) before it has joined) none
+            /// of them runs. Handlers that the end of a shutdown's patience cuts off are not run either.
             on_connect -> connect: OnConnect;
 
-            /// Runs when a client has joined and been told so.
+            /// Runs when a client has joined and been told so. It may have gone away meanwhile.
             on_connected -> connected: OnConnected;
 
-            /// Runs when a client has left, after all its events. The rooms that it was in can still be seen.
+            /// Runs when a client has gone away, after all its events and before `on_disconnect`, while the socket is
+            /// still in its rooms: [`Socket::rooms`](crate::Socket::rooms) has them.
+            on_disconnecting -> disconnecting: OnDisconnecting;
+
+            /// Runs when a client has left: after all its events, and after `on_disconnecting`. The socket is in no
+            /// room any more, and no list has it. Of several sockets that leave at once, the last one finds nobody
+            /// there: to be told of that exactly once, extract [`EmptiedRooms`](crate::EmptiedRooms).
             on_disconnect -> disconnect: OnDisconnect;
 
             /// Runs before the handlers of every event. An error goes to the error hook, and the event goes to no
