@@ -201,7 +201,7 @@ pub enum HandlerError {
     /// The handler's acknowledgement could not be queued: the peer waits for it in vain.
     #[error("the acknowledgement could not be sent: {0}")]
     Unsent(#[source] SendError),
-    /// The handler panicked. On a server its socket is closed; a client goes on.
+    /// The handler panicked. On a server its connection is closed, and the client connects again; a client goes on.
     #[error("the handler panicked: {0}")]
     Panic(String),
 }

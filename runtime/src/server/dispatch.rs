@@ -186,9 +186,11 @@ impl Application for SocketDispatch {
         let (socket, over) = (live.socket.clone(), live.over);
         server.report(&socket, &error);
         cell.with(|machine| {
-            let key = socket.key();
-            if machine.disconnect(key, CloseReason::HandlerPanic).is_err() {
-                let _ = machine.reject(key, INTERNAL_ERROR, None);
+            // The whole connection ends, as it would if the process had ended: the client connects again by itself.
+            if machine.is_connected(socket.key()) {
+                machine.close(CloseReason::HandlerPanic);
+            } else {
+                let _ = machine.reject(socket.key(), INTERNAL_ERROR, None);
             }
         });
         // A socket that has joined still gets its disconnect handlers, unless it has left by itself meanwhile. One that

@@ -123,8 +123,11 @@ impl HandlerPeer for Socket {
                 count(&counters.panics);
                 let socket = &answering.peer;
                 socket.report(None, &HandlerError::panic(&*panic));
-                let end = CloseReason::HandlerPanic;
-                let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), end));
+                socket.cell().with(|machine| {
+                    if machine.is_connected(socket.key()) {
+                        machine.close(CloseReason::HandlerPanic);
+                    }
+                });
             }
             // The handler's captured values are dropped before the shutdown hears that it is done.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
