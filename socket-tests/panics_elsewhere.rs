@@ -83,7 +83,7 @@ async fn a_panic_on_the_way_into_a_namespace_refuses_the_client() {
 
 struct Fragile2;
 
-impl From<Fragile2> for crate::sansocket::Refusal {
+impl From<Fragile2> for Box<dyn std::error::Error + Send + Sync> {
     fn from(_: Fragile2) -> Self {
         panic!("while it is turned into a refusal")
     }

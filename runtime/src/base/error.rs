@@ -1,8 +1,8 @@
 //! The errors of emitting, acknowledging and handling.
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::{Args, ArgsError};
-use sansocket_protocol::socket::{EncodeError, PacketData};
+use sansocket_protocol::hub::HubError;
+use sansocket_protocol::socket::{Args, ArgsError, DataError, EncodeError, PacketData};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
@@ -90,6 +90,9 @@ pub enum BroadcastAckError {
 
 /// A refusal to let a client into a namespace: the client gets a `connect_error` with this message, and data if given.
 ///
+/// A connect handler may return any error, and each of them refuses the client. Only a `Refusal`, a `String` or a `&str`
+/// is told to it; of all others the error hook is told, and the client hears `Internal server error`.
+///
 /// ```
 /// use sansocket_runtime::Refusal;
 ///
@@ -148,6 +151,70 @@ impl From<String> for Refusal {
     }
 }
 
+/// An error that a handler may meet: `?` turns those of emitting, joining rooms, acknowledgements and decoding into it, and
+/// a [`Refusal`], too.
+///
+/// ```
+/// use sansocket_runtime::{Error, Refusal, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     io.on_connect(async |socket: Socket| -> Result<(), Error> {
+///         let user = socket.handshake().query_value("user").ok_or_else(|| Refusal::new("who are you?"))?;
+///         socket.join(&user)?;
+///         socket.emit("welcome", &*user)?;
+///         Ok(())
+///     });
+/// }
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An event was not sent.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// A socket was not let into a room.
+    #[error(transparent)]
+    Room(#[from] HubError),
+    /// An acknowledgement did not come.
+    #[error(transparent)]
+    Ack(#[from] AckError),
+    /// Not all clients acknowledged a broadcast.
+    #[error(transparent)]
+    BroadcastAck(#[from] BroadcastAckError),
+    /// Arguments do not have the type that was asked for.
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    /// A client's `auth` does not have the type that was asked for.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A value could not be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A message could not be queued.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A client is refused.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+}
+
+impl Error {
+    /// The error itself.
+    fn into_inner(self) -> Arc<dyn std::error::Error + Send + Sync> {
+        match self {
+            Self::Emit(error) => Arc::new(error),
+            Self::Room(error) => Arc::new(error),
+            Self::Ack(error) => Arc::new(error),
+            Self::BroadcastAck(error) => Arc::new(error),
+            Self::Args(error) => Arc::new(error),
+            Self::Data(error) => Arc::new(error),
+            Self::Encode(error) => Arc::new(error),
+            Self::Send(error) => Arc::new(error),
+            Self::Refusal(error) => Arc::new(error),
+        }
+    }
+}
+
 /// Any error, as [`HandlerError::failed`] takes it: what `?` makes of one, also `&str`, `String` and `anyhow::Error`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -172,7 +239,7 @@ pub enum HandlerError {
         /// The name of the type.
         expected: &'static str,
         /// The place where it differs.
-        source: Arc<sansocket_protocol::socket::DataError>,
+        source: Arc<DataError>,
     },
     /// The builder was given no state of that type.
     #[error("there is no state of type `{0}`: give it to the builder with `.state({0} ..)`")]
@@ -219,10 +286,15 @@ impl From<EncodeError> for HandlerError {
 }
 
 impl HandlerError {
-    /// An error of the application. A `HandlerError` stays what it is.
+    /// An error of the application. A `HandlerError` stays what it is, and of an [`Error`](crate::Error) the one inside of
+    /// it is kept.
     pub fn failed(error: impl Into<BoxError>) -> Self {
-        match error.into().downcast::<Self>() {
-            Ok(error) => *error,
+        let error = match error.into().downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        match error.downcast::<self::Error>() {
+            Ok(error) => Self::Failed(error.into_inner()),
             Err(error) => Self::Failed(error.into()),
         }
     }

@@ -6,6 +6,7 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::Args;
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -170,6 +171,30 @@ impl HasReason for Departure {
     }
 }
 
+/// The reason for which a handler does not let a client in.
+#[derive(Debug)]
+pub enum NotLetIn {
+    /// The application has words for the client: it returned a [`Refusal`], or text.
+    Refused(Refusal),
+    /// The handler failed: the error hook is told why, and the client only that it is refused.
+    Failed(HandlerError),
+}
+
+impl NotLetIn {
+    fn new<E: Into<BoxError> + 'static>(error: E) -> Self {
+        let any: &dyn Any = &error;
+        let text = any.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        if let Some(text) = text.or_else(|| any.downcast_ref::<String>().cloned()) {
+            return Self::Refused(Refusal::new(text));
+        }
+        let error = HandlerError::failed(error);
+        match error.downcast_ref::<Refusal>() {
+            Some(refusal) => Self::Refused(refusal.clone()),
+            None => Self::Failed(error),
+        }
+    }
+}
+
 /// An event or a step in a socket's life, as extractors see it: the socket and the input of a handler.
 pub struct Context<K: Kind> {
     pub(crate) peer: K::Peer,
@@ -214,8 +239,8 @@ impl<K: Kind> fmt::Debug for Context<K> {
     note = "an event handler returns what is acknowledged: `()`, a value of a standard type, a tuple (several \
             arguments), `Data(value)` for a type of your own that is `Serialize`, or a `Result` of one of these \
             with an error type (any `std::error::Error`, `String`, `&str`, `anyhow::Error`)",
-    note = "a connect handler returns `()` or `Result<(), Refusal>`; the others return `()` or `Result<(), _>` with \
-            an error type"
+    note = "all others return `()` or `Result<(), _>` with an error type; a connect handler's error refuses the client, \
+            and only a `Refusal`, a `String` or a `&str` is told to it"
 )]
 pub trait IntoOutcome<O> {
     /// Turns the value into what the session does with it.
@@ -234,9 +259,9 @@ impl<E> IntoOutcome<Result<(), E>> for () {
     }
 }
 
-impl<E: Into<Refusal>> IntoOutcome<Result<(), Refusal>> for Result<(), E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), Refusal> {
-        self.map_err(Into::into)
+impl<E: Into<BoxError> + 'static> IntoOutcome<Result<(), NotLetIn>> for Result<(), E> {
+    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), NotLetIn> {
+        self.map_err(NotLetIn::new)
     }
 }
 

@@ -8,8 +8,8 @@ use crate::handler::job::{
 };
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
-    AnyHandler, Context, Departure, EventInput, OnConnect, OnConnected, OnDisconnect, OnDisconnecting,
-    OnEvent, OnFilter,
+    AnyHandler, Context, Departure, EventInput, NotLetIn, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::http::handshake::Handshake;
 use crate::server::server::ServerInner;
@@ -254,7 +254,11 @@ async fn let_in(
     let socket = context.peer.clone();
     let refusal = match run(context, handler).await {
         Ok(Ok(())) => return !socket.is_refused(),
-        Ok(Err(refusal)) => refusal,
+        Ok(Err(NotLetIn::Refused(refusal))) => refusal,
+        Ok(Err(NotLetIn::Failed(error))) => {
+            server.report(&socket, &error);
+            Refusal::new(INTERNAL_ERROR)
+        }
         Err(error) => {
             server.report(&socket, &error);
             // The error is the server's business; the client hears that it is refused.

@@ -1,5 +1,6 @@
 //! Dynamic namespaces, which come to be when a client asks for them.
 
+use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,

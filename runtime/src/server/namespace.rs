@@ -1,6 +1,7 @@
 //! Namespaces: their sockets, rooms and handlers.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,

@@ -1,11 +1,11 @@
 //! The server's side of the handlers: its kinds, and the part of its socket that they need.
 
-use crate::base::error::{HandlerError, Refusal};
+use crate::base::error::HandlerError;
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::job::{Answering, Work, poll_caught};
 use crate::handler::peer::sealed::{HandlerPeer, SendAck};
 use crate::handler::{
-    Acks, AnyHandler, Context, Departure, EventInput, Kind, OnConnect, OnConnected, OnDisconnect,
+    Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,
     OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::server::socket::{Socket, SocketInner};
@@ -21,7 +21,7 @@ use std::task::Poll;
 impl Kind for OnConnect {
     type Peer = Socket;
     type Input = ();
-    type Outcome = Result<(), Refusal>;
+    type Outcome = Result<(), NotLetIn>;
 }
 
 impl Kind for OnConnected {

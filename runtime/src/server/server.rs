@@ -264,12 +264,20 @@ impl Server {
     ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
     /// }
     /// ```
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         self.root().on(event, handler);
         self
     }
 
     /// [`Namespace::on_concurrent`] of the main namespace.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on_concurrent<Params: 'static>(
         &self,
         event: &str,
@@ -280,6 +288,10 @@ impl Server {
     }
 
     /// [`Namespace::once`] of the main namespace.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         self.root().once(event, handler);
         self

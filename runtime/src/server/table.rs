@@ -113,7 +113,13 @@ macro_rules! handler_methods {
         ///
         /// The events of one socket are handled one after the other: while this handler awaits, the next ones
         /// of the same client in this namespace wait.
+        ///
+        /// # Panics
+        /// If `event` is a name that no client may send, such as `connect` or `disconnect`: the message says which
+        /// method to use.
+        #[track_caller]
         pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            check_event(End::Server, event);
             let listener = Listener::in_line(erase(handler));
             self.handlers().change(|table| table.events.add(event, listener));
             self
@@ -121,11 +127,16 @@ macro_rules! handler_methods {
 
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
         /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
         pub fn on_concurrent<Params: 'static>(
             &self,
             event: &str,
             handler: impl Handler<OnEvent, Params>,
         ) -> &Self {
+            check_event(End::Server, event);
             let listener = Listener { handler: erase(handler), runs: Runs::Concurrent };
             self.handlers().change(|table| table.events.add(event, listener));
             self
@@ -134,7 +145,12 @@ macro_rules! handler_methods {
         /// As [`on`](Self::on), but only for the first `event` of each socket: each client that joins has its own
         /// first one. Later ones are handled as if this handler were not there. The first event counts whatever
         /// became of it, even if its arguments did not fit; one that middleware stopped does not count.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
         pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            check_event(End::Server, event);
             let number = self.handlers().next_once();
             let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
             self.handlers().change(|table| table.events.add(event, listener));
