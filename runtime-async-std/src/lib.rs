@@ -101,10 +101,10 @@ pub use sansocket_runtime::{
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,
     DataError, DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
     EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler, HandlerError,
-    Handshake, HubError, IntoAck, LimitCounts, Listening, Message, Messages, Namespace, Origins, Overflow,
-    Parser, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest,
-    ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError,
-    State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
+    HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Listening, Message, Messages, Namespace,
+    Origins, Overflow, Parser, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode,
+    RefusedRequest, ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService,
+    Socket, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
 };
 
 /// The code of this crate's README compiles.

@@ -59,7 +59,9 @@ pub use client::{
 pub use sansocket_protocol::client::ClientState;
 
 // Handlers, and what goes through them.
-pub use base::error::{AckError, BoxError, BroadcastAckError, EmitError, Error, HandlerError, Refusal};
+pub use base::error::{
+    AckError, BoxError, BroadcastAckError, EmitError, Error, HandlerError, HandlerFailure, Refusal,
+};
 pub use handler::ack::{Ack, IntoAck};
 pub use handler::extract::{
     Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, PeerAddr, State, TryData,

@@ -315,3 +315,78 @@ impl HandlerError {
         Self::Panic(message.unwrap_or_else(|| "no message".to_owned()))
     }
 }
+
+/// The failure of a handler, as an error hook is told of it: the error, and the event that was handled.
+///
+/// ```
+/// use sansocket_runtime::Server;
+///
+/// fn register(io: &Server) {
+///     io.on_error(|socket, failure| {
+///         let event = failure.event().unwrap_or("no event");
+///         eprintln!("{} {event} {}: {failure}", socket.namespace().name(), socket.id());
+///     });
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct HandlerFailure {
+    error: HandlerError,
+    event: Option<String>,
+}
+
+impl HandlerFailure {
+    pub(crate) fn new(event: Option<&str>, error: &HandlerError) -> Self {
+        Self { error: error.clone(), event: event.map(str::to_owned) }
+    }
+
+    /// The name of the event; `None` where the handler is of another kind, and for panics.
+    pub fn event(&self) -> Option<&str> {
+        self.event.as_deref()
+    }
+
+    /// The error.
+    pub fn error(&self) -> &HandlerError {
+        &self.error
+    }
+}
+
+impl std::ops::Deref for HandlerFailure {
+    type Target = HandlerError;
+
+    fn deref(&self) -> &HandlerError {
+        &self.error
+    }
+}
+
+impl fmt::Display for HandlerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for HandlerFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// The causes of an error, for logs: each after a colon.
+pub(crate) struct Causes<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            // Many errors show their cause themselves.
+            if !said.ends_with(&words) {
+                write!(f, ": {words}")?;
+                said = words;
+            }
+            next = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -223,7 +223,8 @@ impl<K: Kind> Context<K> {
 
     /// Tells the error hook.
     pub(crate) fn report(&self, error: &HandlerError) {
-        self.peer.report(K::event(&self.input).map(EventInput::args), error);
+        let event = K::event(&self.input).and_then(|input| input.args.event());
+        self.peer.report(event.as_deref(), error);
     }
 }
 

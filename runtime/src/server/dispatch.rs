@@ -1,10 +1,11 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
 use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
-use crate::base::trace::debug;
+use crate::base::trace::{debug, info, warning};
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
-    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners, run_reported,
+    EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
+    run_reported,
 };
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -113,9 +114,19 @@ impl SocketDispatch {
         let name = args.event_bytes()?;
         let listeners = table.events.listeners(&name);
         if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
+            let label = EventLabel::new(&name);
             drop(name);
-            let work = begin_sole(&**handler, socket, args, ack)?;
+            let work = begin_sole(&**handler, socket, label, args, ack)?;
             return Some(Job { socket: Some(key), work });
+        }
+        if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
+            let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));
+            debug!(
+                namespace,
+                ?event,
+                socket = socket.id(),
+                "a client awaits the answer to an event without a handler"
+            );
         }
         let table = table.clone();
         let listeners = listeners.to_vec();
@@ -162,9 +173,24 @@ impl Application for SocketDispatch {
                 self.disconnected(socket, reason)
             }
             ServerEvent::Closed(closed) => {
-                match &closed.detail {
-                    Some(detail) => debug!(reason = %closed.reason, %detail, "a session was closed"),
-                    None => debug!(reason = %closed.reason, "a session was closed"),
+                let socket = self.live.first().map(|live| live.socket.id());
+                match (&closed.detail, closed.reason) {
+                    (Some(detail), reason) => {
+                        info!(socket, %reason, %detail, "a session was closed: the client has made a mistake");
+                    }
+                    (None, CloseReason::SlowConsumer) => {
+                        warning!(
+                            socket,
+                            "a session was closed: its client reads too slowly (see `send_budget`)"
+                        );
+                    }
+                    (None, CloseReason::Stalled) => {
+                        warning!(
+                            socket,
+                            "a session was closed: its handlers are too slow (see `receive_budget`, `pause_timeout`)"
+                        );
+                    }
+                    (None, reason) => debug!(socket, %reason, "a session was closed"),
                 }
                 None
             }

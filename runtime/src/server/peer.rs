@@ -2,7 +2,7 @@
 
 use crate::base::error::HandlerError;
 use crate::handler::ack::{AckTarget, Reply};
-use crate::handler::job::{Answering, Work, poll_caught};
+use crate::handler::job::{Answering, EventLabel, Work, poll_caught};
 use crate::handler::peer::sealed::{HandlerPeer, SendAck};
 use crate::handler::{
     Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,
@@ -12,7 +12,6 @@ use crate::server::socket::{Socket, SocketInner};
 use crate::session::stats::count;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -73,10 +72,10 @@ impl HandlerPeer for Socket {
         self.server()?.state::<T>()
     }
 
-    fn report(&self, args: Option<&Args>, error: &HandlerError) {
+    fn report(&self, event: Option<&str>, error: &HandlerError) {
         // The server is there as long as its sessions are.
         if let Some(server) = self.server() {
-            server.0.report_about(self, args, error);
+            server.0.report_about(self, event, error);
         }
     }
 
@@ -99,6 +98,7 @@ impl HandlerPeer for Socket {
             count(&server.0.host.counters.concurrent);
             return false;
         };
+        let event = EventLabel::of(&context.input.args);
         let future = match handler.call(context) {
             Ok(future) => future,
             Err(error) => {
@@ -108,7 +108,7 @@ impl HandlerPeer for Socket {
         };
         // The first value acknowledges, and there was one already.
         let ack = if answered { None } else { context.input.ack.take() };
-        let answering = Answering { peer: context.peer.clone(), ack };
+        let answering = Answering { peer: context.peer.clone(), event, ack };
         let counters = server.0.host.counters.clone();
         server.0.spawn(Box::pin(async move {
             let mut work = Work::SoleListener { future, answering };
@@ -122,7 +122,7 @@ impl HandlerPeer for Socket {
             if let (Err(panic), Work::SoleListener { answering, .. }) = (result, &work) {
                 count(&counters.panics);
                 let socket = &answering.peer;
-                socket.report(None, &HandlerError::panic(&*panic));
+                socket.report(answering.event.as_str(), &HandlerError::panic(&*panic));
                 socket.cell().with(|machine| {
                     if machine.is_connected(socket.key()) {
                         machine.close(CloseReason::HandlerPanic);

@@ -1,8 +1,8 @@
 //! The Socket.IO server, as the application holds it.
 
-use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
+use crate::base::error::{BroadcastAckError, Causes, EmitError, HandlerError, HandlerFailure};
 use crate::base::runtime::BoxFuture;
-use crate::base::trace::{debug, is_heard};
+use crate::base::trace::{debug, error, is_heard};
 use crate::handler::unheard::Unheard;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
 use crate::http::endpoint::Endpoint;
@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
+type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) host: Arc<Gate>,
@@ -113,17 +113,21 @@ impl ServerInner {
     }
 
     /// The same, with the event that it is about.
-    pub(crate) fn report_about(&self, socket: &Socket, args: Option<&Args>, error: &HandlerError) {
-        debug!(socket = socket.id(), %error, "in a handler");
+    pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
+        let namespace = &*socket.namespace_inner().name;
         match self.on_error.get() {
             Some(hook) => {
-                if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                debug!(namespace, event, socket = socket.id(), %error, "a handler failed");
+                let failure = HandlerFailure::new(event, error);
+                if catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))).is_err() {
                     count(&self.host.counters.panics);
                     debug!("the error hook panicked");
                 }
             }
-            None if is_heard() => {}
-            None => self.unheard.show(&socket.namespace_inner().name, args, error),
+            None if is_heard() => {
+                error!(namespace, event, socket = socket.id(), error = %Causes(error), "a handler failed");
+            }
+            None => self.unheard.show(namespace, event, error),
         }
     }
 
@@ -333,9 +337,10 @@ impl Server {
     }
 
     /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
-    /// It gets a returned error as it is: see [`HandlerError::downcast_ref`].
+    /// It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
     ///
-    /// Without a hook, and without a subscriber of tracing that hears this library's debug messages, each error is one
+    /// Without a hook, each error is told once to `tracing` (feature `tracing`), at the level of errors, with the
+    /// event, the namespace, the socket's public id and all causes. Without a subscriber that hears it, each error is one
     /// line on stderr, up to 100 of them. A line names the event, the namespace and the mistake, and shows no ids
     /// and nothing that the client sent; the words of returned errors and panics are the application's own.
     /// A hook replaces those lines, even one that does nothing.
@@ -350,7 +355,7 @@ impl Server {
     ///     });
     /// }
     /// ```
-    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
+    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerFailure) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));
         self

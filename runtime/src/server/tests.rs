@@ -439,3 +439,125 @@ fn handlers_of_joining_and_leaving_come_in_pairs() {
     assert!(complete > 200, "{complete} sockets joined and left");
     assert!(gone_in_between > 100, "{gone_in_between} clients went away while middleware waited");
 }
+
+// --- logs -----------------------------------------------------------------------------------------------------------
+
+#[cfg(feature = "tracing")]
+mod logs {
+    use super::*;
+    use std::fmt::{self, Write as _};
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    /// Notes the events of a level and above.
+    #[derive(Clone)]
+    struct Notes(Level, Arc<Mutex<Vec<String>>>);
+
+    struct Fields(String);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            if field.name() != "socket" {
+                let _ = write!(self.0, "{}={value:?} ", field.name());
+            }
+        }
+    }
+
+    impl Subscriber for Notes {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target().starts_with("sansocket") && *metadata.level() <= self.0
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut fields = Fields(format!("{} ", event.metadata().level()));
+            event.record(&mut fields);
+            self.1.lock().unwrap().push(fields.0.trim_end().to_owned());
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    /// The messages about a client that sends this.
+    fn told(level: Level, register: impl FnOnce(&Server), packets: &[&str]) -> Vec<String> {
+        let notes = Notes(level, Arc::default());
+        tracing::subscriber::with_default(notes.clone(), || {
+            let (io, runtime) = server();
+            register(&io);
+            let mut client = Client::new(&io, &runtime);
+            // An event before the answer to CONNECT would be a mistake.
+            for packet in packets {
+                client.send(&[packet]);
+                client.task.settle();
+            }
+        });
+        let notes = notes.1.lock().unwrap();
+        notes.clone()
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("nothing was saved")]
+    struct Unsaved(#[source] std::io::Error);
+
+    #[test]
+    fn an_error_without_a_hook_is_told_once_with_its_event_and_its_cause() {
+        let register = |io: &Server| {
+            io.on("save", async || Err::<(), _>(Unsaved(std::io::Error::other("the disk is full"))));
+        };
+        let notes = told(Level::INFO, register, &["40", r#"421["save"]"#]);
+        let line = r#"ERROR message=a handler failed namespace="/" event="save" error=nothing was saved: the disk is full"#;
+        assert_eq!(notes, [line]);
+    }
+
+    #[test]
+    fn an_error_with_a_hook_is_the_hooks_alone() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hook = heard.clone();
+        let register = move |io: &Server| {
+            io.namespace("/shop").on("save", async || Err::<(), _>("no"));
+            io.on_error(move |socket, failure| {
+                let namespace = socket.namespace().name().to_owned();
+                hook.lock().unwrap().push((
+                    namespace,
+                    failure.event().map(str::to_owned),
+                    failure.to_string(),
+                ));
+            });
+        };
+        let long = format!("{}[\"save\"]", "42/shop,");
+        assert_eq!(told(Level::INFO, register, &["40/shop,", &long]), [""; 0]);
+        let expected = ("/shop".to_owned(), Some("save".to_owned()), "no".to_owned());
+        assert_eq!(*heard.lock().unwrap(), [expected]);
+    }
+
+    #[test]
+    fn an_event_that_nobody_answers_is_told_to_those_who_look_for_it() {
+        let packets = ["40", r#"421["unknown\n"]"#, r#"42["unknown"]"#];
+        let register = |io: &Server| {
+            io.on("known", async || ());
+        };
+        assert_eq!(told(Level::INFO, register, &packets), [""; 0]);
+        let line = r#"DEBUG message=a client awaits the answer to an event without a handler namespace="/" event="unknown\n""#;
+        assert_eq!(told(Level::DEBUG, register, &packets), [line]);
+    }
+
+    #[test]
+    fn a_client_that_makes_a_mistake_is_told_of_at_the_level_of_information() {
+        let notes = told(Level::INFO, |_| (), &["40", "4nonsense"]);
+        assert_eq!(notes.len(), 1);
+        assert!(
+            notes[0].starts_with("INFO message=a session was closed: the client has made a mistake"),
+            "{notes:?}"
+        );
+    }
+}
