@@ -29,7 +29,7 @@ pub enum CloseReason {
     SlowConsumer,
     /// The peer sent more than the application handles, and nothing moved for `pause_timeout`.
     Stalled,
-    /// A handler of this socket panicked.
+    /// A handler panicked: the connection ends, and the client connects again by itself.
     HandlerPanic,
     /// Seen from a client: the server took this socket out of its namespace. It does not reconnect by itself.
     IoServerDisconnect,

@@ -24,6 +24,10 @@ const EXPECTED: &[(&str, &[&str])] = &[
         "error_without_type",
         &["is not a handler here", "a `Result` of these, with an error type, `String` or `&str`"],
     ),
+    (
+        "connect_error_without_type",
+        &["is not a handler here", "a `Refusal`, `String` or `&str` is told to it"],
+    ),
     ("connect_returns_a_value", &["is not a handler here", "it must return what is possible here"]),
     // The compiler's own words are better than ours here: they point at the value and at the await. They are its
     // business; that it names the trait and the type, and shows both places, is ours.

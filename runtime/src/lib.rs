@@ -62,9 +62,13 @@ pub use client::{
 pub use sansocket_protocol::client::ClientState;
 
 // Handlers, and what goes through them.
-pub use base::error::{AckError, BoxError, BroadcastAckError, EmitError, HandlerError, Refusal};
+pub use base::error::{
+    AckError, BoxError, BroadcastAckError, EmitError, Error, HandlerError, HandlerFailure, Refusal,
+};
 pub use handler::ack::{Ack, IntoAck};
-pub use handler::extract::{Auth, Data, DisconnectReason, EventName, Extension, PeerAddr, State, TryData};
+pub use handler::extract::{
+    Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, PeerAddr, State, TryData,
+};
 pub use handler::message::Message;
 pub use handler::{Handler, ack, extract};
 pub use sansocket_protocol::engine::EngineError;

@@ -291,6 +291,14 @@ impl<H: Clone> Hub<H> {
         iter::once(&socket.id).chain(joined).cloned().collect()
     }
 
+    /// The rooms that a socket is the only member of, in the order it joined them: they end when it leaves. O(log r) for
+    /// each of its rooms.
+    pub fn rooms_with_only(&self, key: MemberKey) -> Vec<Arc<str>> {
+        let Some(socket) = self.socket(key) else { return Vec::new() };
+        let alone = |number: &&u32| self.rooms.members(**number).is_some_and(|members| members.len() == 1);
+        socket.rooms.iter().filter(alone).filter_map(|&number| self.rooms.name(number)).cloned().collect()
+    }
+
     /// The names of the rooms somebody joined, in their order as text. The rooms that are only a socket's own id
     /// are not among them.
     pub fn rooms(&self) -> impl Iterator<Item = &Arc<str>> {

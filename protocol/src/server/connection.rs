@@ -138,6 +138,14 @@ impl Connection {
         self.engine.is_open()
     }
 
+    /// Whether a client that asked to join a namespace is still there, and neither accepted nor rejected.
+    pub fn is_connecting(&self, socket: SocketKey) -> bool {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.is_connecting(socket),
+            Layer::Messages(_) => false,
+        }
+    }
+
     /// Whether a socket is connected.
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         match &self.layer {
@@ -457,11 +465,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes the connection: every socket is told, and the queue is written first.
+    /// Closes the connection: every socket is told, and the queue is written first. A client that is to come back by
+    /// itself, because the server shuts down or a handler panicked, is not told that its sockets are disconnected.
     pub fn close(&mut self, reason: CloseReason) {
-        if reason != CloseReason::ServerShuttingDown {
-            if let Layer::Sockets(sockets) = &mut self.layer {
-                sockets.disconnect_all(&mut self.engine, CloseReason::ServerNamespaceDisconnect);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            match reason {
+                // A client that is told that it was disconnected does not come back by itself.
+                CloseReason::ServerShuttingDown => {}
+                CloseReason::HandlerPanic => sockets.handle_closed(reason),
+                _ => sockets.disconnect_all(&mut self.engine, CloseReason::ServerNamespaceDisconnect),
             }
         }
         self.engine.close(self.now, reason);

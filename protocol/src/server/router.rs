@@ -7,6 +7,7 @@ use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -78,6 +79,11 @@ impl<K: Clone> Router<K> {
         if self.config.matches(head.target) { self.route_any_path(head) } else { Route::Pass }
     }
 
+    /// The origin of a request, if it is not among `allowed_origins`: the request is refused because of it.
+    pub fn refused_origin<'h>(&self, head: &RequestHead<'h>) -> Option<Cow<'h, str>> {
+        head.headers.header("origin").filter(|origin| !self.config.allowed_origins.contain(origin))
+    }
+
     /// As [`Router::route`], for a host that has matched the path itself, and perhaps cut it.
     pub fn route_any_path(&self, head: &RequestHead<'_>) -> Route<K> {
         if head.method == "OPTIONS" {
@@ -89,7 +95,7 @@ impl<K: Clone> Router<K> {
         let refuse = |code: RefusalCode| {
             Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
-        if head.headers.header("origin").is_some_and(|origin| !self.config.allowed_origins.contain(&origin)) {
+        if self.refused_origin(head).is_some() {
             return refuse(RefusalCode::Forbidden);
         }
         let query = head.query();

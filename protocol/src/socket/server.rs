@@ -483,6 +483,11 @@ impl ServerSockets {
         }
     }
 
+    /// Whether a client that asked to join is still there and not decided about.
+    pub(crate) fn is_connecting(&self, socket: SocketKey) -> bool {
+        self.find(socket, State::Connecting).is_ok()
+    }
+
     /// Whether a socket is connected, that is, messages to it pass.
     pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connected).is_ok()

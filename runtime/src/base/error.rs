@@ -1,7 +1,8 @@
 //! The errors of emitting, acknowledging and handling.
 
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::{Args, ArgsError, EncodeError, PacketData};
+use sansocket_protocol::hub::HubError;
+use sansocket_protocol::socket::{Args, ArgsError, DataError, EncodeError, PacketData};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
@@ -89,6 +90,9 @@ pub enum BroadcastAckError {
 
 /// A refusal to let a client into a namespace: the client gets a `connect_error` with this message, and data if given.
 ///
+/// A connect handler may return any error, and each of them refuses the client. Only a `Refusal`, a `String` or a `&str`
+/// is told to it; of all others the error hook is told, and the client hears `Internal server error`.
+///
 /// ```
 /// use sansocket_runtime::Refusal;
 ///
@@ -147,6 +151,70 @@ impl From<String> for Refusal {
     }
 }
 
+/// An error that a handler may meet: `?` turns those of emitting, joining rooms, acknowledgements and decoding into it, and
+/// a [`Refusal`], too.
+///
+/// ```
+/// use sansocket_runtime::{Error, Refusal, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     io.on_connect(async |socket: Socket| -> Result<(), Error> {
+///         let user = socket.handshake().query_value("user").ok_or_else(|| Refusal::new("who are you?"))?;
+///         socket.join(&user)?;
+///         socket.emit("welcome", &*user)?;
+///         Ok(())
+///     });
+/// }
+/// ```
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An event was not sent.
+    #[error(transparent)]
+    Emit(#[from] EmitError),
+    /// A socket was not let into a room.
+    #[error(transparent)]
+    Room(#[from] HubError),
+    /// An acknowledgement did not come.
+    #[error(transparent)]
+    Ack(#[from] AckError),
+    /// Not all clients acknowledged a broadcast.
+    #[error(transparent)]
+    BroadcastAck(#[from] BroadcastAckError),
+    /// Arguments do not have the type that was asked for.
+    #[error(transparent)]
+    Args(#[from] ArgsError),
+    /// A client's `auth` does not have the type that was asked for.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A value could not be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A message could not be queued.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A client is refused.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+}
+
+impl Error {
+    /// The error itself.
+    fn into_inner(self) -> Arc<dyn std::error::Error + Send + Sync> {
+        match self {
+            Self::Emit(error) => Arc::new(error),
+            Self::Room(error) => Arc::new(error),
+            Self::Ack(error) => Arc::new(error),
+            Self::BroadcastAck(error) => Arc::new(error),
+            Self::Args(error) => Arc::new(error),
+            Self::Data(error) => Arc::new(error),
+            Self::Encode(error) => Arc::new(error),
+            Self::Send(error) => Arc::new(error),
+            Self::Refusal(error) => Arc::new(error),
+        }
+    }
+}
+
 /// Any error, as [`HandlerError::failed`] takes it: what `?` makes of one, also `&str`, `String` and `anyhow::Error`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -171,7 +239,7 @@ pub enum HandlerError {
         /// The name of the type.
         expected: &'static str,
         /// The place where it differs.
-        source: Arc<sansocket_protocol::socket::DataError>,
+        source: Arc<DataError>,
     },
     /// The builder was given no state of that type.
     #[error("there is no state of type `{0}`: give it to the builder with `.state({0} ..)`")]
@@ -200,7 +268,7 @@ pub enum HandlerError {
     /// The handler's acknowledgement could not be queued: the peer waits for it in vain.
     #[error("the acknowledgement could not be sent: {0}")]
     Unsent(#[source] SendError),
-    /// The handler panicked. On a server its socket is closed; a client goes on.
+    /// The handler panicked. On a server its connection is closed, and the client connects again; a client goes on.
     #[error("the handler panicked: {0}")]
     Panic(String),
 }
@@ -218,10 +286,15 @@ impl From<EncodeError> for HandlerError {
 }
 
 impl HandlerError {
-    /// An error of the application. A `HandlerError` stays what it is.
+    /// An error of the application. A `HandlerError` stays what it is, and of an [`Error`](crate::Error) the one inside of
+    /// it is kept.
     pub fn failed(error: impl Into<BoxError>) -> Self {
-        match error.into().downcast::<Self>() {
-            Ok(error) => *error,
+        let error = match error.into().downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(error) => error,
+        };
+        match error.downcast::<self::Error>() {
+            Ok(error) => Self::Failed(error.into_inner()),
             Err(error) => Self::Failed(error.into()),
         }
     }
@@ -240,5 +313,80 @@ impl HandlerError {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned());
         Self::Panic(message.unwrap_or_else(|| "no message".to_owned()))
+    }
+}
+
+/// The failure of a handler, as an error hook is told of it: the error, and the event that was handled.
+///
+/// ```
+/// use sansocket_runtime::Server;
+///
+/// fn register(io: &Server) {
+///     io.on_error(|socket, failure| {
+///         let event = failure.event().unwrap_or("no event");
+///         eprintln!("{} {event} {}: {failure}", socket.namespace().name(), socket.id());
+///     });
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct HandlerFailure {
+    error: HandlerError,
+    event: Option<String>,
+}
+
+impl HandlerFailure {
+    pub(crate) fn new(event: Option<&str>, error: &HandlerError) -> Self {
+        Self { error: error.clone(), event: event.map(str::to_owned) }
+    }
+
+    /// The name of the event; `None` where the handler is of another kind, and for panics.
+    pub fn event(&self) -> Option<&str> {
+        self.event.as_deref()
+    }
+
+    /// The error.
+    pub fn error(&self) -> &HandlerError {
+        &self.error
+    }
+}
+
+impl std::ops::Deref for HandlerFailure {
+    type Target = HandlerError;
+
+    fn deref(&self) -> &HandlerError {
+        &self.error
+    }
+}
+
+impl fmt::Display for HandlerFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for HandlerFailure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// The causes of an error, for logs: each after a colon.
+pub(crate) struct Causes<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut next = self.0.source();
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            // Many errors show their cause themselves.
+            if !said.ends_with(&words) {
+                write!(f, ": {words}")?;
+                said = words;
+            }
+            next = cause.source();
+        }
+        Ok(())
     }
 }

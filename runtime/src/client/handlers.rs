@@ -3,11 +3,11 @@
 use super::error::ConnectError;
 use super::socket::ClientSocket;
 use super::table::ClientTable;
-use crate::base::error::HandlerError;
-use crate::base::trace::{debug, is_heard};
+use crate::base::error::{Causes, HandlerError, HandlerFailure};
+use crate::base::trace::{debug, error, is_heard};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
-use crate::handler::job::{Job, Work, begin_sole, run_any, run_each, run_listeners};
+use crate::handler::job::{EventLabel, Job, Work, begin_sole, run_any, run_each, run_listeners};
 use crate::handler::table::Listener;
 use crate::handler::{
     Context, EventInput, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent,
@@ -42,8 +42,9 @@ pub(crate) fn event(
     let table = namespace.begin_event(&name);
     let listeners = table.listeners(&name);
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
+        let label = EventLabel::new(&name);
         drop(name);
-        return Some(Job { socket: Some(key), work: begin_sole(&**handler, socket, args, ack)? });
+        return Some(Job { socket: Some(key), work: begin_sole(&**handler, socket, label, args, ack)? });
     }
     if listeners.is_empty() && table.events.any.is_empty() {
         return None;
@@ -96,13 +97,18 @@ impl Shared {
     }
 
     /// As [`Shared::report`], with the event that it was about.
-    pub(crate) fn report_about(&self, socket: &ClientSocket, args: Option<&Args>, error: &HandlerError) {
-        debug!(namespace = socket.name(), %error, "a handler failed");
+    pub(crate) fn report_about(&self, socket: &ClientSocket, event: Option<&str>, error: &HandlerError) {
         match &self.settings.on_error {
-            // A hook that panics must not take the client along.
-            Some(hook) => drop(catch_unwind(AssertUnwindSafe(|| hook(socket, error)))),
-            None if is_heard() => {}
-            None => self.default_error_hook.show(socket.name(), args, error),
+            Some(hook) => {
+                debug!(namespace = socket.name(), event, %error, "a handler failed");
+                let failure = HandlerFailure::new(event, error);
+                // A hook that panics must not take the client along.
+                drop(catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))));
+            }
+            None if is_heard() => {
+                error!(namespace = socket.name(), event, error = %Causes(error), "a handler failed");
+            }
+            None => self.default_error_hook.show(socket.name(), event, error),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::engine::{EngineClientSocket, Session};
 use super::socket::ClientSocket;
-use crate::base::error::HandlerError;
+use crate::base::error::HandlerFailure;
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
 use crate::client::builder::{ClientBuilder, LayerSettings};
@@ -100,7 +100,7 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
     /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
     /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to
     /// 100.
-    pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerError) + Send + Sync + 'static) -> Self {
+    pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerFailure) + Send + Sync + 'static) -> Self {
         self.layer.on_error = Some(Box::new(hook));
         self
     }

@@ -12,7 +12,6 @@ use crate::handler::{
 };
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
 use std::sync::Arc;
 
 impl Kind for OnClientConnect {
@@ -74,8 +73,8 @@ impl HandlerPeer for ClientSocket {
         self.shared().settings.state.get::<T>().map(|value| T::clone(&value))
     }
 
-    fn report(&self, args: Option<&Args>, error: &HandlerError) {
-        self.shared().report_about(self, args, error);
+    fn report(&self, event: Option<&str>, error: &HandlerError) {
+        self.shared().report_about(self, event, error);
     }
 
     fn acknowledge(&self, target: &AckTarget, frame: Frame) {

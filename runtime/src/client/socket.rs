@@ -9,6 +9,7 @@ use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
 use crate::handler::outgoing::Watched;
+use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
@@ -224,13 +225,24 @@ impl ClientSocket {
     ///
     /// The events of one namespace are handled one after the other: while this handler awaits, the next ones
     /// wait. It may await an answer of the server.
+    ///
+    /// # Panics
+    /// If `event` is a name that no server may send, such as `connect` or `disconnect`: the message says which method
+    /// to use.
+    #[track_caller]
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        check_event(End::Client, event);
         let handler = erase(handler);
         self.change(|table| table.events.add(event, Listener::in_line(handler)))
     }
 
     /// As [`on`](Self::on), for the next `event` only: the handler is then removed.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
     pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        check_event(End::Client, event);
         let handler = erase(handler);
         self.change(|table| table.add_once(event, handler))
     }

@@ -2,7 +2,7 @@
 //! Otherwise an event whose arguments do not fit its handler would vanish without a word.
 
 use crate::base::error::HandlerError;
-use sansocket_protocol::socket::{Args, ArgsError};
+use sansocket_protocol::socket::ArgsError;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,8 +16,8 @@ const NAME_CHARS: usize = 64;
 pub(crate) struct DefaultErrorHook(AtomicU32);
 
 impl DefaultErrorHook {
-    pub(crate) fn show(&self, namespace: &str, args: Option<&Args>, error: &HandlerError) {
-        self.write("`on_error`", || line(namespace, args, error));
+    pub(crate) fn show(&self, namespace: &str, event: Option<&str>, error: &HandlerError) {
+        self.write("`on_error`", || line(namespace, event, error));
     }
 
     /// Of a session of plain Engine.IO.
@@ -39,9 +39,9 @@ impl DefaultErrorHook {
 }
 
 /// The place and the reason of an error, with nothing that a peer sent except names.
-fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
-    let place = match args.and_then(Args::event) {
-        Some(event) => format!("event {}", shortened(&event)),
+fn line(namespace: &str, event: Option<&str>, error: &HandlerError) -> String {
+    let place = match event {
+        Some(event) => format!("event {}", shortened(event)),
         None => "a handler".to_owned(),
     };
     let reason = match error {
@@ -70,8 +70,8 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sansocket_protocol::socket::PacketData;
     use sansocket_protocol::socket::Parser;
+    use sansocket_protocol::socket::{Args, PacketData};
 
     fn event(text: &'static str) -> Args {
         Parser::json().decode(text.into()).unwrap().into_args()
@@ -81,14 +81,14 @@ mod tests {
     fn names_are_shown_and_what_a_client_sent_is_not() {
         let args = event(r#"2["transfer","secret"]"#);
         let misfit = args.decode::<u32>().unwrap_err().into();
-        let shown = line("/bank", Some(&args), &misfit);
+        let shown = line("/bank", args.event().as_deref(), &misfit);
         assert!(misfit.to_string().contains("secret"));
         assert_eq!(
             shown,
             r#"event "transfer" in namespace "/bank": args[0] is not of the type that the handler asks for"#
         );
         let missing = args.decode::<(String, u32)>().unwrap_err().into();
-        let shown = line("/", Some(&args), &missing);
+        let shown = line("/", args.event().as_deref(), &missing);
         assert_eq!(shown, r#"event "transfer" in namespace "/": args[1] is missing, the peer sent 1"#);
         let source = PacketData::encode("secret").unwrap().decode::<u8>().unwrap_err();
         let auth = HandlerError::Auth { expected: "u8", source: source.into() };
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_clients_invention_of_a_name_stays_on_its_line() {
         let args = event(r#"2["a\nb"]"#);
-        let shown = line(&"/x".repeat(1000), Some(&args), &HandlerError::failed("no"));
+        let shown = line(&"/x".repeat(1000), args.event().as_deref(), &HandlerError::failed("no"));
         assert!(shown.starts_with(r#"event "a\nb" in namespace "/x/x"#) && shown.len() < 120, "{shown}");
     }
 

@@ -15,7 +15,8 @@
 //! | [`Args`] | the arguments as they came | events, event middleware |
 //! | [`EventName`] | the name of the event | events, event middleware |
 //! | [`Ack`] | the acknowledgement, to be sent by hand | events |
-//! | [`DisconnectReason`] | the reason of the end | `on_disconnect` |
+//! | [`DisconnectReason`] | the reason of the end | `on_disconnecting`, `on_disconnect` |
+//! | [`EmptiedRooms`] | the rooms that the socket was the last to leave | `on_disconnect` of a server |
 //! | [`ConnectError`](crate::ConnectError) | the error of a failed connection | a client's `on_connect_error` |
 //! | `Option<T>` of any of these | `None` if the extraction fails | where `T` may stand |
 //!
@@ -87,7 +88,7 @@
 use crate::base::error::HandlerError;
 use crate::handler::ack::Ack;
 pub use crate::handler::kind::{Acks, HasArgs};
-use crate::handler::kind::{Context, Kind};
+use crate::handler::kind::{Context, Departure, HasReason, Kind};
 use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{Args, ArgsError};
@@ -95,6 +96,7 @@ use serde::de::DeserializeOwned;
 use std::any::type_name;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 /// A type that a handler of kind `K` may have as a parameter. The [module](self#extractors-of-your-own) has an example.
 #[diagnostic::on_unimplemented(
@@ -103,7 +105,7 @@ use std::ops::{Deref, DerefMut};
     note = "everywhere: `Socket`, `Server`, `Namespace`, `Handshake`, `Auth<T>`, `State<T>`, `Extension<T>`, \
             `PeerAddr`, and `Option` of each",
     note = "in event handlers and event middleware: `Data<T>`, `TryData<T>`, `Args`, `EventName`; in event handlers \
-            also `Ack`; in disconnect handlers: `DisconnectReason`",
+            also `Ack`; in disconnect handlers: `DisconnectReason`, and in a server's `on_disconnect` `EmptiedRooms`",
     note = "in a client's handlers: `ClientSocket`, `State<T>`, and what is for events; in its handlers of connect \
             errors: `ConnectError`",
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`"
@@ -280,6 +282,25 @@ pub struct PeerAddr(pub SocketAddr);
 /// ```
 pub type DisconnectReason = CloseReason;
 
+/// The rooms that a socket was the last to leave, as it was disconnected: each room that ends by disconnects is told to
+/// exactly one `on_disconnect`, however many sockets leave at the same time. With a room for each user, it tells that a
+/// user is gone.
+///
+/// ```
+/// use sansocket_runtime::{EmptiedRooms, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     // In `on_connect`: socket.join("user:ada")
+///     io.on_disconnect(async |socket: Socket, EmptiedRooms(rooms): EmptiedRooms| {
+///         for user in rooms.iter().filter_map(|room| room.strip_prefix("user:")) {
+///             let _ = socket.broadcast().emit("offline", user);
+///         }
+///     });
+/// }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EmptiedRooms(pub Vec<Arc<str>>);
+
 wrapper!(Data);
 wrapper!(Auth);
 wrapper!(State);
@@ -342,8 +363,14 @@ impl<K: Acks> FromContext<K> for Ack {
     }
 }
 
-impl<K: Kind<Input = CloseReason>> FromContext<K> for CloseReason {
+impl<K: Kind<Input: HasReason>> FromContext<K> for CloseReason {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
-        Ok(context.input)
+        Ok(context.input.reason())
+    }
+}
+
+impl<K: Kind<Input = Departure>> FromContext<K> for EmptiedRooms {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self(context.input.emptied.clone()))
     }
 }

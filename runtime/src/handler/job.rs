@@ -10,9 +10,9 @@ use crate::handler::table::{Listener, Runs};
 use crate::handler::{AnyHandler, SharedHandler};
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{self, Poll};
 
 /// The handlers of one event, or of one step in a socket's life, at work. Until a job is done, the later events of its
@@ -75,14 +75,49 @@ impl<P: Peer> Future for Work<P> {
 /// The answer that an event's handlers are to give.
 pub(crate) struct Answering<P> {
     pub(crate) peer: P,
+    pub(crate) event: EventLabel,
     pub(crate) ack: Option<AckTarget>,
+}
+
+/// The name of the event that is handled, for its errors. Names are short: most of them need no allocation.
+pub(crate) enum EventLabel {
+    Short { bytes: [u8; EventLabel::SHORT], len: u8 },
+    Long(Box<[u8]>),
+}
+
+impl EventLabel {
+    const SHORT: usize = 30;
+
+    pub(crate) fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; Self::SHORT];
+        match (bytes.get_mut(..name.len()), u8::try_from(name.len())) {
+            (Some(short), Ok(len)) => {
+                short.copy_from_slice(name);
+                Self::Short { bytes, len }
+            }
+            _ => Self::Long(name.into()),
+        }
+    }
+
+    /// The name of an event with these arguments.
+    pub(crate) fn of(args: &Args) -> Self {
+        Self::new(args.event_bytes().as_deref().unwrap_or_default())
+    }
+
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        let name = match self {
+            Self::Short { bytes, len } => bytes.get(..usize::from(*len))?,
+            Self::Long(name) => name,
+        };
+        std::str::from_utf8(name).ok()
+    }
 }
 
 impl<P: Peer> Answering<P> {
     fn finish(&self, outcome: Result<Reply, HandlerError>) {
         match outcome {
             Ok(reply) => self.answer(reply),
-            Err(error) => self.peer.report(None, &error),
+            Err(error) => self.peer.report(self.event.as_str(), &error),
         }
     }
 
@@ -94,7 +129,7 @@ impl<P: Peer> Answering<P> {
         };
         match frame {
             Ok(frame) => self.peer.acknowledge(target, frame),
-            Err(error) => self.peer.report(None, &error.into()),
+            Err(error) => self.peer.report(self.event.as_str(), &error.into()),
         }
     }
 }
@@ -103,13 +138,14 @@ impl<P: Peer> Answering<P> {
 pub(crate) fn begin_sole<K: Acks>(
     handler: &dyn AnyHandler<K>,
     peer: K::Peer,
+    event: EventLabel,
     args: Args,
     ack: Option<AckTarget>,
 ) -> Option<Work<K::Peer>> {
     let mut context = Context::<K>::new(peer, EventInput { args, ack, is_sole: true });
     match handler.call(&mut context) {
         Ok(future) => {
-            let answering = Answering { peer: context.peer, ack: context.input.ack };
+            let answering = Answering { peer: context.peer, event, ack: context.input.ack };
             Some(Work::SoleListener { future, answering })
         }
         Err(error) => {
@@ -146,7 +182,8 @@ pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &
         }
     }
     if let Some(reply) = reply {
-        Answering { peer: context.peer, ack: context.input.ack }.answer(reply);
+        let event = EventLabel::of(&context.input.args);
+        Answering { peer: context.peer, event, ack: context.input.ack }.answer(reply);
     }
 }
 
@@ -157,6 +194,28 @@ where
 {
     for handler in handlers {
         let _ = run_reported(context, &**handler).await;
+    }
+}
+
+/// As [`run_each`], and a panic of one does not keep the others from running.
+pub(crate) async fn run_each_caught<K>(
+    context: &mut Context<K>,
+    handlers: &[SharedHandler<K>],
+    panicked: impl Fn(&HandlerError),
+) where
+    K: Kind<Outcome = Result<(), HandlerError>>,
+{
+    for handler in handlers {
+        let mut run = pin!(run_reported(context, &**handler));
+        let finished = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(task))) {
+            Ok(polled) => polled.map(|_| Ok(())),
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        if let Err(panic) = finished.await {
+            panicked(&HandlerError::panic(&*panic));
+            // Its payload may panic as it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        }
     }
 }
 

@@ -4,8 +4,11 @@ use crate::base::error::{BoxError, HandlerError, Refusal};
 use crate::handler::ack::{AckTarget, IntoAck, Reply};
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
+use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::Args;
+use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 /// The kind of a handler: it decides what may be extracted and what may be returned.
 ///
@@ -80,6 +83,10 @@ pub enum OnEvent {}
 #[derive(Debug)]
 pub enum OnFilter {}
 
+/// The kind of a server's handlers for a client that is about to leave its rooms.
+#[derive(Debug)]
+pub enum OnDisconnecting {}
+
 /// The kind of a server's handlers for a client that has left.
 #[derive(Debug)]
 pub enum OnDisconnect {}
@@ -127,6 +134,67 @@ impl fmt::Debug for EventInput {
     }
 }
 
+/// The input of [`OnDisconnect`]: the reason, and the rooms that ended with the socket.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    pub(crate) reason: CloseReason,
+    pub(crate) emptied: Vec<Arc<str>>,
+}
+
+impl Departure {
+    /// The reason for which the socket has left.
+    pub fn reason(&self) -> CloseReason {
+        self.reason
+    }
+
+    /// The rooms that the socket was the last to leave: see [`EmptiedRooms`](crate::EmptiedRooms).
+    pub fn emptied_rooms(&self) -> &[Arc<str>] {
+        &self.emptied
+    }
+}
+
+/// The inputs that hold the reason of a socket's end.
+pub trait HasReason {
+    /// The reason.
+    fn reason(&self) -> CloseReason;
+}
+
+impl HasReason for CloseReason {
+    fn reason(&self) -> CloseReason {
+        *self
+    }
+}
+
+impl HasReason for Departure {
+    fn reason(&self) -> CloseReason {
+        self.reason
+    }
+}
+
+/// The reason for which a handler does not let a client in.
+#[derive(Debug)]
+pub enum NotLetIn {
+    /// The application has words for the client: it returned a [`Refusal`], or text.
+    Refused(Refusal),
+    /// The handler failed: the error hook is told why, and the client only that it is refused.
+    Failed(HandlerError),
+}
+
+impl NotLetIn {
+    fn new<E: Into<BoxError> + 'static>(error: E) -> Self {
+        let any: &dyn Any = &error;
+        let text = any.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        if let Some(text) = text.or_else(|| any.downcast_ref::<String>().cloned()) {
+            return Self::Refused(Refusal::new(text));
+        }
+        let error = HandlerError::failed(error);
+        match error.downcast_ref::<Refusal>() {
+            Some(refusal) => Self::Refused(refusal.clone()),
+            None => Self::Failed(error),
+        }
+    }
+}
+
 /// An event or a step in a socket's life, as extractors see it: the socket and the input of a handler.
 pub struct Context<K: Kind> {
     pub(crate) peer: K::Peer,
@@ -155,7 +223,8 @@ impl<K: Kind> Context<K> {
 
     /// Tells the error hook.
     pub(crate) fn report(&self, error: &HandlerError) {
-        self.peer.report(K::event(&self.input).map(EventInput::args), error);
+        let event = K::event(&self.input).and_then(|input| input.args.event());
+        self.peer.report(event.as_deref(), error);
     }
 }
 
@@ -171,8 +240,8 @@ impl<K: Kind> fmt::Debug for Context<K> {
     note = "an event handler returns what is acknowledged: `()`, a value of a standard type, a tuple (several \
             arguments), `Data(value)` for a type of your own that is `Serialize`, or a `Result` of one of these \
             with an error type (any `std::error::Error`, `String`, `&str`, `anyhow::Error`)",
-    note = "a connect handler returns `()` or `Result<(), Refusal>`; the others return `()` or `Result<(), _>` with \
-            an error type"
+    note = "all others return `()` or `Result<(), _>` with an error type; a connect handler's error refuses the client, \
+            and only a `Refusal`, a `String` or a `&str` is told to it"
 )]
 pub trait IntoOutcome<O> {
     /// Turns the value into what the session does with it.
@@ -191,9 +260,9 @@ impl<E> IntoOutcome<Result<(), E>> for () {
     }
 }
 
-impl<E: Into<Refusal>> IntoOutcome<Result<(), Refusal>> for Result<(), E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), Refusal> {
-        self.map_err(Into::into)
+impl<E: Into<BoxError> + 'static> IntoOutcome<Result<(), NotLetIn>> for Result<(), E> {
+    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), NotLetIn> {
+        self.map_err(NotLetIn::new)
     }
 }
 

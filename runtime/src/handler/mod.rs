@@ -40,11 +40,11 @@
 //!
 //! | kind of handler | registered with | may return |
 //! |---|---|---|
-//! | [`OnConnect`] | `middleware`, `on_connect` | `()`, or `Result<(), E>` with `E: Into<Refusal>` |
+//! | [`OnConnect`] | `middleware`, `on_connect` | `()`, or a `Result` of it: an error refuses the client, and only a [`Refusal`](crate::Refusal) or text is told to it |
 //! | [`OnConnected`] | `on_connected` | `()`, or a `Result` of it |
 //! | [`OnFilter`] | `event_middleware` | `()`, or a `Result` of it: an error stops the event |
 //! | [`OnEvent`] | `on`, `on_concurrent`, `once`, `on_any`, `on_fallback` | whatever is [`IntoAck`](crate::IntoAck) |
-//! | [`OnDisconnect`] | `on_disconnect` | `()`, or a `Result` of it |
+//! | [`OnDisconnecting`], [`OnDisconnect`] | `on_disconnecting`, `on_disconnect` | `()`, or a `Result` of it |
 //! | [`OnClientConnect`], [`OnClientConnectError`], [`OnClientDisconnect`] | `on_connect`, `on_connect_error`, `on_disconnect` of a client | `()`, or a `Result` of it |
 //! | [`OnClientEvent`] | `on`, `once`, `on_any`, `on_fallback` of a client | whatever is [`IntoAck`](crate::IntoAck) |
 //!
@@ -60,11 +60,13 @@ mod kind;
 pub(crate) mod message;
 pub(crate) mod outgoing;
 pub(crate) mod peer;
+pub(crate) mod reserved;
 pub(crate) mod table;
 
 pub use kind::{
-    Acks, Context, EventInput, HasArgs, IntoOutcome, Kind, OnClientConnect, OnClientConnectError,
-    OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter,
+    Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, NotLetIn, OnClientConnect,
+    OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
 };
 pub use peer::Peer;
 
@@ -91,7 +93,8 @@ use std::future::Future;
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`",
     note = "it must return what is possible here: in event handlers `()`, a value of a standard type, a tuple \
             (several arguments), or `Data(value)` for a type of your own that is `Serialize`; elsewhere `()`; or a \
-            `Result` of these, with an error type, `String` or `&str` (in connect handlers: with a `Refusal`)",
+            `Result` of these, with an error type, `String` or `&str` (in connect handlers any of them refuses the \
+            client, and a `Refusal`, `String` or `&str` is told to it)",
     note = "its future must be `Send`: hold no `Rc`, `RefCell` borrow or `std::sync::MutexGuard` across an `.await`",
     note = "closures must be `'static`, `Send` and `Sync`: capture by `move` and share by `Arc` or `State<T>`"
 )]

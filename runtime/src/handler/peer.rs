@@ -15,7 +15,6 @@ pub(crate) mod sealed {
     use crate::handler::kind::{Acks, Context};
     use sansocket_protocol::error::SendError;
     use sansocket_protocol::message::Frame;
-    use sansocket_protocol::socket::Args;
     use std::sync::Arc;
 
     /// The part of a socket that handlers, extractors and jobs need.
@@ -24,7 +23,7 @@ pub(crate) mod sealed {
         fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;
 
         /// Tells the error hook, with the event that the error is about.
-        fn report(&self, args: Option<&Args>, error: &HandlerError);
+        fn report(&self, event: Option<&str>, error: &HandlerError);
 
         /// Sends an acknowledgement that a handler has returned.
         fn acknowledge(&self, target: &AckTarget, frame: Frame);

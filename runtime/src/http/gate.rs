@@ -3,7 +3,7 @@
 use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
-use crate::base::trace::debug;
+use crate::base::trace::{debug, warning};
 use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::connections::{Connections, Place};
 use crate::http::files::Files;
@@ -234,7 +234,15 @@ impl Gate {
 
     /// The session that a request is for, or the leave to open one.
     fn route(&self, head: &RequestHead<'_>) -> Result<Found, CoreResponse> {
-        let route = self.router().route_any_path(head);
+        let router = self.router();
+        let route = router.route_any_path(head);
+        let is_refused = matches!(&route, Route::Reply(reply) if reply.status >= 400);
+        let refused_origin = if is_refused { router.refused_origin(head) } else { None };
+        drop(router);
+        if let Some(origin) = refused_origin {
+            // Escaped: it is the client's invention.
+            warning!(?origin, "a request was refused: its origin is not among `allowed_origins`");
+        }
         match route {
             Route::Session(cell) => Ok(Found::Session(cell)),
             Route::Open(grant) => Ok(Found::Grant(grant)),

@@ -1,16 +1,20 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
 use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
-use crate::base::trace::debug;
+use crate::base::trace::{debug, info, warning};
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
-    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_listeners, run_reported,
+    EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
+    run_reported,
 };
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{Context, EventInput, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::handler::{
+    AnyHandler, Context, Departure, EventInput, NotLetIn, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
+};
 use crate::http::handshake::Handshake;
 use crate::server::server::ServerInner;
-use crate::server::socket::{CONNECTION_REFUSED, Socket};
+use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;
@@ -85,7 +89,7 @@ impl SocketDispatch {
         };
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         if table.connect_middleware.is_empty() && table.connect.is_empty() {
-            if !socket.accept() {
+            if socket.accept() != Accepted::Joined {
                 forget(&self.server, &socket);
                 return None;
             }
@@ -110,9 +114,19 @@ impl SocketDispatch {
         let name = args.event_bytes()?;
         let listeners = table.events.listeners(&name);
         if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
+            let label = EventLabel::new(&name);
             drop(name);
-            let work = begin_sole(&**handler, socket, args, ack)?;
+            let work = begin_sole(&**handler, socket, label, args, ack)?;
             return Some(Job { socket: Some(key), work });
+        }
+        if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
+            let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));
+            debug!(
+                namespace,
+                ?event,
+                socket = socket.id(),
+                "a client awaits the answer to an event without a handler"
+            );
         }
         let table = table.clone();
         let listeners = listeners.to_vec();
@@ -128,16 +142,12 @@ impl SocketDispatch {
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
-        if table.disconnect.is_empty() {
+        if table.disconnecting.is_empty() && table.disconnect.is_empty() {
             forget(&server, &socket);
             self.live.retain(|live| live.socket.key() != key);
             return None;
         }
-        Some(Job::new(Some(key), async move {
-            let mut context = Context::<OnDisconnect>::new(socket.clone(), reason);
-            run_each(&mut context, &table.disconnect).await;
-            forget(&server, &socket);
-        }))
+        Some(Job::new(Some(key), leave(server, socket, table, reason)))
     }
 }
 
@@ -163,9 +173,24 @@ impl Application for SocketDispatch {
                 self.disconnected(socket, reason)
             }
             ServerEvent::Closed(closed) => {
-                match &closed.detail {
-                    Some(detail) => debug!(reason = %closed.reason, %detail, "a session was closed"),
-                    None => debug!(reason = %closed.reason, "a session was closed"),
+                let socket = self.live.first().map(|live| live.socket.id());
+                match (&closed.detail, closed.reason) {
+                    (Some(detail), reason) => {
+                        info!(socket, %reason, %detail, "a session was closed: the client has made a mistake");
+                    }
+                    (None, CloseReason::SlowConsumer) => {
+                        warning!(
+                            socket,
+                            "a session was closed: its client reads too slowly (see `send_budget`)"
+                        );
+                    }
+                    (None, CloseReason::Stalled) => {
+                        warning!(
+                            socket,
+                            "a session was closed: its handlers are too slow (see `receive_budget`, `pause_timeout`)"
+                        );
+                    }
+                    (None, reason) => debug!(socket, %reason, "a session was closed"),
                 }
                 None
             }
@@ -187,9 +212,11 @@ impl Application for SocketDispatch {
         let (socket, over) = (live.socket.clone(), live.over);
         server.report(&socket, &error);
         cell.with(|machine| {
-            let key = socket.key();
-            if machine.disconnect(key, CloseReason::HandlerPanic).is_err() {
-                let _ = machine.reject(key, INTERNAL_ERROR, None);
+            // The whole connection ends, as it would if the process had ended: the client connects again by itself.
+            if machine.is_connected(socket.key()) {
+                machine.close(CloseReason::HandlerPanic);
+            } else {
+                let _ = machine.reject(socket.key(), INTERNAL_ERROR, None);
             }
         });
         // A socket that has joined still gets its disconnect handlers, unless it has left by itself meanwhile. One that
@@ -217,30 +244,72 @@ fn forget(server: &ServerInner, socket: &Socket) {
 
 async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>) {
     let mut context = Context::<OnConnect>::new(socket.clone(), ());
-    for handler in table.connect_middleware.iter().chain(&table.connect) {
-        let refusal = match run(&mut context, &**handler).await {
-            Ok(Ok(())) if socket.is_refused() => return forget(&server, &socket),
-            Ok(Ok(())) => continue,
-            Ok(Err(refusal)) => refusal,
-            Err(error) => {
-                server.report(&socket, &error);
-                // The error is the server's business; the client hears that it is refused.
-                Refusal::new(CONNECTION_REFUSED)
-            }
-        };
-        debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
-        let (message, data) = (refusal.message(), refusal.packet_data());
-        let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
-        return forget(&server, &socket);
+    for handler in &table.connect_middleware {
+        if !let_in(&server, &mut context, &**handler).await {
+            return forget(&server, &socket);
+        }
+        // Nobody is there to be let in.
+        if !socket.is_connecting() {
+            return forget(&server, &socket);
+        }
     }
-    if !socket.accept() {
-        return forget(&server, &socket);
+    // From here on they all run, whatever the client does: `on_disconnect` makes up for them.
+    for handler in &table.connect {
+        if !let_in(&server, &mut context, &**handler).await {
+            return forget(&server, &socket);
+        }
     }
-    connected(socket, table).await;
+    match socket.accept() {
+        Accepted::Joined => connected(socket, table).await,
+        Accepted::Gone(reason) if !table.connect.is_empty() => {
+            let panicked = |error: &HandlerError| server.report_panic(&socket, error);
+            let mut context = Context::<OnConnected>::new(socket.clone(), ());
+            run_each_caught(&mut context, &table.connected, panicked).await;
+            leave(server.clone(), socket.clone(), table, reason).await;
+        }
+        Accepted::Gone(_) | Accepted::Refused => forget(&server, &socket),
+    }
+}
+
+/// Asks one handler whether a client may join. If not, the client is told.
+async fn let_in(
+    server: &ServerInner,
+    context: &mut Context<OnConnect>,
+    handler: &dyn AnyHandler<OnConnect>,
+) -> bool {
+    let socket = context.peer.clone();
+    let refusal = match run(context, handler).await {
+        Ok(Ok(())) => return !socket.is_refused(),
+        Ok(Err(NotLetIn::Refused(refusal))) => refusal,
+        Ok(Err(NotLetIn::Failed(error))) => {
+            server.report(&socket, &error);
+            Refusal::new(INTERNAL_ERROR)
+        }
+        Err(error) => {
+            server.report(&socket, &error);
+            // The error is the server's business; the client hears that it is refused.
+            Refusal::new(CONNECTION_REFUSED)
+        }
+    };
+    debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
+    let (message, data) = (refusal.message(), refusal.packet_data());
+    let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
+    false
 }
 
 async fn connected(socket: Socket, table: Arc<ServerTable>) {
     run_each(&mut Context::<OnConnected>::new(socket, ()), &table.connected).await;
+}
+
+/// The end of a socket: its handlers see it first in its rooms, and then gone from all of them.
+async fn leave(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>, reason: CloseReason) {
+    let panicked = |error: &HandlerError| server.report_panic(&socket, error);
+    let mut context = Context::<OnDisconnecting>::new(socket.clone(), reason);
+    run_each_caught(&mut context, &table.disconnecting, panicked).await;
+    let departure = Departure { reason, emptied: socket.begin_leaving() };
+    let mut context = Context::<OnDisconnect>::new(socket.clone(), departure);
+    run_each_caught(&mut context, &table.disconnect, panicked).await;
+    forget(&server, &socket);
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.

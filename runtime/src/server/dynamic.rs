@@ -1,7 +1,10 @@
 //! Dynamic namespaces, which come to be when a client asks for them.
 
+use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, erase};
+use crate::handler::{
+    Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
+};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use sansocket_protocol::socket::Args;

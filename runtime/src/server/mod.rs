@@ -13,3 +13,5 @@ mod registry;
 pub(crate) mod server;
 pub(crate) mod socket;
 mod table;
+#[cfg(test)]
+mod tests;

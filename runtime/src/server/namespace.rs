@@ -1,18 +1,21 @@
 //! Namespaces: their sockets, rooms and handlers.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, erase};
+use crate::handler::{
+    Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
+};
 use crate::server::broadcast::Broadcast;
 use crate::server::server::{Server, ServerInner};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::count;
-use sansocket_protocol::hub::{Hub, HubLimits, Target};
+use sansocket_protocol::hub::{Hub, HubLimits, MemberKey, Target};
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
@@ -21,6 +24,9 @@ pub(crate) struct NamespaceInner {
     pub(crate) parser: Parser,
     pub(crate) handlers: Arc<NamespaceHandlers>,
     hub: RwLock<Hub<Socket>>,
+    /// The sockets that are out of the hub, and whose disconnect handlers run. Changed under the hub's lock when one
+    /// comes to it.
+    leaving: AtomicUsize,
     broadcast_ack: AtomicU64,
     server: Weak<ServerInner>,
 }
@@ -38,6 +44,7 @@ impl NamespaceInner {
             parser,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
+            leaving: AtomicUsize::new(0),
             broadcast_ack: AtomicU64::new(1),
             server,
         })
@@ -49,6 +56,28 @@ impl NamespaceInner {
 
     pub(crate) fn hub_mut(&self) -> RwLockWriteGuard<'_, Hub<Socket>> {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a socket out of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
+    pub(crate) fn begin_leaving(&self, key: MemberKey) -> Vec<Arc<str>> {
+        let mut hub = self.hub_mut();
+        let emptied = hub.rooms_with_only(key);
+        self.leaving.fetch_add(1, Ordering::AcqRel);
+        let removed = hub.remove(key);
+        drop(hub);
+        drop(removed);
+        emptied
+    }
+
+    /// The disconnect handlers of a socket have run.
+    pub(crate) fn end_leaving(&self) {
+        self.leaving.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether nobody is here, and nobody's disconnect handlers run.
+    pub(crate) fn is_vacant(&self) -> bool {
+        let hub = self.hub();
+        hub.is_empty() && self.leaving.load(Ordering::Acquire) == 0
     }
 
     /// An id for a broadcast's acknowledgements: odd, as those of single events are even.

@@ -1,17 +1,17 @@
 //! The server's side of the handlers: its kinds, and the part of its socket that they need.
 
-use crate::base::error::{HandlerError, Refusal};
+use crate::base::error::HandlerError;
 use crate::handler::ack::{AckTarget, Reply};
-use crate::handler::job::{Answering, Work, poll_caught};
+use crate::handler::job::{Answering, EventLabel, Work, poll_caught};
 use crate::handler::peer::sealed::{HandlerPeer, SendAck};
 use crate::handler::{
-    Acks, AnyHandler, Context, EventInput, Kind, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter,
+    Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::server::socket::{Socket, SocketInner};
 use crate::session::stats::count;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::task::Poll;
 impl Kind for OnConnect {
     type Peer = Socket;
     type Input = ();
-    type Outcome = Result<(), Refusal>;
+    type Outcome = Result<(), NotLetIn>;
 }
 
 impl Kind for OnConnected {
@@ -49,9 +49,15 @@ impl Kind for OnEvent {
     }
 }
 
-impl Kind for OnDisconnect {
+impl Kind for OnDisconnecting {
     type Peer = Socket;
     type Input = CloseReason;
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl Kind for OnDisconnect {
+    type Peer = Socket;
+    type Input = Departure;
     type Outcome = Result<(), HandlerError>;
 }
 
@@ -66,10 +72,10 @@ impl HandlerPeer for Socket {
         self.server()?.state::<T>()
     }
 
-    fn report(&self, args: Option<&Args>, error: &HandlerError) {
+    fn report(&self, event: Option<&str>, error: &HandlerError) {
         // The server is there as long as its sessions are.
         if let Some(server) = self.server() {
-            server.0.report_about(self, args, error);
+            server.0.report_about(self, event, error);
         }
     }
 
@@ -92,6 +98,7 @@ impl HandlerPeer for Socket {
             count(&server.0.gate.counters.concurrent);
             return false;
         };
+        let event = EventLabel::of(&context.input.args);
         let future = match handler.call(context) {
             Ok(future) => future,
             Err(error) => {
@@ -101,7 +108,7 @@ impl HandlerPeer for Socket {
         };
         // The first value acknowledges, and there was one already.
         let ack = if answered { None } else { context.input.ack.take() };
-        let answering = Answering { peer: context.peer.clone(), ack };
+        let answering = Answering { peer: context.peer.clone(), event, ack };
         let counters = server.0.gate.counters.clone();
         server.0.spawn(Box::pin(async move {
             let mut work = Work::SoleListener { future, answering };
@@ -115,9 +122,12 @@ impl HandlerPeer for Socket {
             if let (Err(panic), Work::SoleListener { answering, .. }) = (result, &work) {
                 count(&counters.panics);
                 let socket = &answering.peer;
-                socket.report(None, &HandlerError::panic(&*panic));
-                let end = CloseReason::HandlerPanic;
-                let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), end));
+                socket.report(answering.event.as_str(), &HandlerError::panic(&*panic));
+                socket.cell().with(|machine| {
+                    if machine.is_connected(socket.key()) {
+                        machine.close(CloseReason::HandlerPanic);
+                    }
+                });
             }
             // The handler's captured values are dropped before the shutdown hears that it is done.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));

@@ -109,7 +109,7 @@ impl Namespaces {
             if is_it { by_name.remove(&namespace.name) } else { None }
         };
         // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
-        if let Some(entry) = removed.filter(|_| !namespace.hub().is_empty()) {
+        if let Some(entry) = removed.filter(|_| !namespace.is_vacant()) {
             self.write().entry(namespace.name.clone()).or_insert(entry);
         }
     }

@@ -1,10 +1,10 @@
 //! The Socket.IO server, as the application holds it.
 
-use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
+use crate::base::error::{BroadcastAckError, Causes, EmitError, HandlerError, HandlerFailure};
 use crate::base::runtime::BoxFuture;
-use crate::base::trace::{debug, is_heard};
+use crate::base::trace::{debug, error, is_heard};
 use crate::handler::error_hook::DefaultErrorHook;
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
+type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) gate: Arc<Gate>,
@@ -75,9 +75,15 @@ impl ServerInner {
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if self.options.cleanup_empty && namespace.hub().is_empty() {
+        if self.options.cleanup_empty && namespace.is_vacant() {
             self.namespaces.remove_if_empty(namespace);
         }
+    }
+
+    /// Counts a panic, and tells the error hook.
+    pub(crate) fn report_panic(&self, socket: &Socket, error: &HandlerError) {
+        count(&self.gate.counters.panics);
+        self.report(socket, error);
     }
 
     /// Tells the error hook.
@@ -86,17 +92,21 @@ impl ServerInner {
     }
 
     /// The same, with the event that it is about.
-    pub(crate) fn report_about(&self, socket: &Socket, args: Option<&Args>, error: &HandlerError) {
-        debug!(socket = socket.id(), %error, "in a handler");
+    pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
+        let namespace = &*socket.namespace_inner().name;
         match self.on_error.get() {
             Some(hook) => {
-                if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
+                debug!(namespace, event, socket = socket.id(), %error, "a handler failed");
+                let failure = HandlerFailure::new(event, error);
+                if catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))).is_err() {
                     count(&self.gate.counters.panics);
                     debug!("the error hook panicked");
                 }
             }
-            None if is_heard() => {}
-            None => self.default_error_hook.show(&socket.namespace_inner().name, args, error),
+            None if is_heard() => {
+                error!(namespace, event, socket = socket.id(), error = %Causes(error), "a handler failed");
+            }
+            None => self.default_error_hook.show(namespace, event, error),
         }
     }
 
@@ -209,6 +219,8 @@ impl Server {
         on_connect: OnConnect;
         /// [`Namespace::on_connected`] of the main namespace.
         on_connected: OnConnected;
+        /// [`Namespace::on_disconnecting`] of the main namespace.
+        on_disconnecting: OnDisconnecting;
         /// [`Namespace::on_disconnect`] of the main namespace.
         on_disconnect: OnDisconnect;
         /// [`Namespace::event_middleware`] of the main namespace.
@@ -230,12 +242,20 @@ impl Server {
     ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
     /// }
     /// ```
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         self.root().on(event, handler);
         self
     }
 
     /// [`Namespace::on_concurrent`] of the main namespace.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on_concurrent<Params: 'static>(
         &self,
         event: &str,
@@ -246,6 +266,10 @@ impl Server {
     }
 
     /// [`Namespace::once`] of the main namespace.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         self.root().once(event, handler);
         self
@@ -287,9 +311,10 @@ impl Server {
     }
 
     /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
-    /// It gets a returned error as it is: see [`HandlerError::downcast_ref`].
+    /// It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
     ///
-    /// Without a hook, and without a subscriber of tracing that hears this library's debug messages, each error is one
+    /// Without a hook, each error is told once to `tracing` (feature `tracing`), at the level of errors, with the
+    /// event, the namespace, the socket's public id and all causes. Without a subscriber that hears it, each error is one
     /// line on stderr, up to 100 of them. A line names the event, the namespace and the mistake, and shows no ids
     /// and nothing that the client sent; the words of returned errors and panics are the application's own.
     /// A hook replaces those lines, even one that does nothing.
@@ -304,7 +329,7 @@ impl Server {
     ///     });
     /// }
     /// ```
-    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
+    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerFailure) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));
         self

@@ -27,6 +27,8 @@ const JOINED: u8 = 1;
 const GONE: u8 = 2;
 /// Disconnected before it had joined.
 const REFUSED: u8 = 3;
+/// In no room and no list any more, while its disconnect handlers run.
+const LEFT: u8 = 4;
 
 /// The message for a client that is refused without a reason.
 pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
@@ -38,6 +40,17 @@ pub(crate) enum Delivery {
     Queue,
     /// It is dropped.
     Volatile,
+}
+
+/// The outcome of a client's CONNECT that the handlers did not refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It has joined, and is told so.
+    Joined,
+    /// The application has disconnected it before.
+    Refused,
+    /// It went away meanwhile.
+    Gone(CloseReason),
 }
 
 pub(crate) struct SocketInner {
@@ -125,18 +138,43 @@ impl Socket {
         &self.0.namespace
     }
 
-    /// Answers the client's CONNECT. False if it is gone meanwhile.
-    pub(crate) fn accept(&self) -> bool {
-        let _ = self.0.state.compare_exchange(CONNECTING, JOINED, Ordering::AcqRel, Ordering::Acquire);
-        self.0.cell.with(|machine| machine.accept(self.0.key, &self.0.id)).is_ok()
+    /// Answers the client's CONNECT.
+    pub(crate) fn accept(&self) -> Accepted {
+        let joined = self.0.state.compare_exchange(CONNECTING, JOINED, Ordering::AcqRel, Ordering::Acquire);
+        if joined == Err(REFUSED) {
+            return Accepted::Refused;
+        }
+        self.0.cell.with(|machine| match machine.accept(self.0.key, &self.0.id) {
+            Ok(()) => Accepted::Joined,
+            // If the connection is still there, the application has disconnected it just now.
+            Err(_) => Accepted::Gone(
+                machine.ended().map_or(CloseReason::ServerNamespaceDisconnect, |(reason, _)| reason),
+            ),
+        })
+    }
+
+    /// Whether the client waits for the answer to its CONNECT.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.0.cell.lock().machine.is_connecting(self.0.key)
+    }
+
+    /// Takes it out of its rooms and of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
+    pub(crate) fn begin_leaving(&self) -> Vec<Arc<str>> {
+        let Some(key) = self.0.hub_key.get() else { return Vec::new() };
+        self.0.state.store(LEFT, Ordering::Release);
+        self.0.namespace.begin_leaving(*key)
     }
 
     /// Takes it out of the hub, for good.
     pub(crate) fn forget(&self) {
-        if self.0.state.swap(GONE, Ordering::AcqRel) != GONE {
-            if let Some(key) = self.0.hub_key.get() {
-                let removed = self.0.namespace.hub_mut().remove(*key);
-                drop(removed);
+        match self.0.state.swap(GONE, Ordering::AcqRel) {
+            GONE => {}
+            LEFT => self.0.namespace.end_leaving(),
+            _ => {
+                if let Some(key) = self.0.hub_key.get() {
+                    let removed = self.0.namespace.hub_mut().remove(*key);
+                    drop(removed);
+                }
             }
         }
     }
@@ -362,7 +400,7 @@ impl Socket {
         }
     }
 
-    /// The rooms that the socket is in, beginning with its id.
+    /// The rooms that the socket is in, beginning with its id. In `on_disconnect` it is in none any more.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         self.0.hub_key.get().map_or_else(Vec::new, |key| self.0.namespace.hub().rooms_of(*key))
     }

@@ -2,7 +2,9 @@
 
 use crate::handler::outgoing::Outgoing;
 use crate::handler::table::{EventTable, SharedTable};
-use crate::handler::{OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter, SharedHandler};
+use crate::handler::{
+    OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
+};
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +14,7 @@ pub(crate) struct ServerTable {
     pub(crate) connect_middleware: Vec<SharedHandler<OnConnect>>,
     pub(crate) connect: Vec<SharedHandler<OnConnect>>,
     pub(crate) connected: Vec<SharedHandler<OnConnected>>,
+    pub(crate) disconnecting: Vec<SharedHandler<OnDisconnecting>>,
     pub(crate) disconnect: Vec<SharedHandler<OnDisconnect>>,
     pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
     pub(crate) events: EventTable<OnEvent>,
@@ -66,12 +69,24 @@ macro_rules! handler_methods {
             /// Runs when a client asks to join, before it gets its answer. An error refuses the client: its
             /// `connect_error` has the message, and data if given. Events that are emitted to the socket here
             /// follow the answer, or are dropped with the refusal.
+            ///
+            /// Joining and leaving come in pairs. It does not run for a client that went away while middleware
+            /// awaited. Once it has run and not refused the client, `on_connected`, `on_disconnecting` and
+            /// `on_disconnect` follow, even if the client goes away meanwhile. For a client that is refused (by an
+            /// error, by a panic, or by [`Socket::disconnect`](crate::Socket::disconnect) before it has joined) none
+            /// of them runs. Handlers that the end of a shutdown's patience cuts off are not run either.
             on_connect -> connect: OnConnect;
 
-            /// Runs when a client has joined and been told so.
+            /// Runs when a client has joined and been told so. It may have gone away meanwhile.
             on_connected -> connected: OnConnected;
 
-            /// Runs when a client has left, after all its events. The rooms that it was in can still be seen.
+            /// Runs when a client has gone away, after all its events and before `on_disconnect`, while the socket is
+            /// still in its rooms: [`Socket::rooms`](crate::Socket::rooms) has them.
+            on_disconnecting -> disconnecting: OnDisconnecting;
+
+            /// Runs when a client has left: after all its events, and after `on_disconnecting`. The socket is in no
+            /// room any more, and no list has it. Of several sockets that leave at once, the last one finds nobody
+            /// there: to be told of that exactly once, extract [`EmptiedRooms`](crate::EmptiedRooms).
             on_disconnect -> disconnect: OnDisconnect;
 
             /// Runs before the handlers of every event. An error goes to the error hook, and the event goes to no
@@ -98,7 +113,13 @@ macro_rules! handler_methods {
         ///
         /// The events of one socket are handled one after the other: while this handler awaits, the next ones
         /// of the same client in this namespace wait.
+        ///
+        /// # Panics
+        /// If `event` is a name that no client may send, such as `connect` or `disconnect`: the message says which
+        /// method to use.
+        #[track_caller]
         pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            check_event(End::Server, event);
             let listener = Listener::in_line(erase(handler));
             self.handlers().change(|table| table.events.add(event, listener));
             self
@@ -106,11 +127,16 @@ macro_rules! handler_methods {
 
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
         /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
         pub fn on_concurrent<Params: 'static>(
             &self,
             event: &str,
             handler: impl Handler<OnEvent, Params>,
         ) -> &Self {
+            check_event(End::Server, event);
             let listener = Listener { handler: erase(handler), runs: Runs::Concurrent };
             self.handlers().change(|table| table.events.add(event, listener));
             self
@@ -119,7 +145,12 @@ macro_rules! handler_methods {
         /// As [`on`](Self::on), but only for the first `event` of each socket: each client that joins has its own
         /// first one. Later ones are handled as if this handler were not there. The first event counts whatever
         /// became of it, even if its arguments did not fit; one that middleware stopped does not count.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
         pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            check_event(End::Server, event);
             let number = self.handlers().next_once();
             let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
             self.handlers().change(|table| table.events.add(event, listener));

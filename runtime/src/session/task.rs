@@ -160,7 +160,7 @@ impl<A: Application> Session<A> {
 
     /// Begins with a WebSocket. A client could open one after the other, each to be refused, and all of them would
     /// linger: of those that are closing, the oldest is cut off.
-    pub(super) fn add_websocket(
+    pub(crate) fn add_websocket(
         &mut self,
         id: RequestId,
         stream: Box<dyn Stream>,

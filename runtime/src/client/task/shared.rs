@@ -1,6 +1,6 @@
 //! The parts of a client that its handles and its task share.
 
-use crate::base::error::HandlerError;
+use crate::base::error::HandlerFailure;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
@@ -34,7 +34,7 @@ pub struct Attempt {
 }
 
 pub(crate) type BeforeDial = Box<dyn Fn(Attempt) -> BoxFuture<Result<Attempt, ConnectError>> + Send + Sync>;
-pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerError) + Send + Sync>;
+pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerFailure) + Send + Sync>;
 pub(crate) type StateHook = Box<dyn Fn(&ConnectionEvent) + Send + Sync>;
 
 /// The settings of a client.
