@@ -6,6 +6,9 @@
 //!                                          |                                          ^
 //!                                          | the application closes                   | all that was
 //!                                          +-----------------------------> Closing ---+ queued is written
+//!                                          |                                          |
+//!                                          | a POST closes it and no poll is pending  | a poll, or 100 ms
+//!                                          +-----------------------------> Parting ---+
 //! ```
 //!
 //! Its methods are of four kinds: `handle_*` (something happened outside; never fails), commands (`send`,
@@ -49,6 +52,9 @@ use core::time::Duration;
 /// The time between two releases of a poll that is pending during an upgrade, so that the client can stop polling.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The time for which the POST that closes a session waits for a poll that was sent with it.
+const PARTING_TIME: Duration = Duration::from_millis(100);
+
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
 
@@ -58,9 +64,17 @@ const TOO_BIG: u16 = 1009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Opening { deadline: Instant },
+    Opening {
+        deadline: Instant,
+    },
     Open,
-    Closing { deadline: Instant },
+    Closing {
+        deadline: Instant,
+    },
+    /// The client has closed it by a POST, whose answer waits for a poll that may have been sent with it.
+    Parting {
+        deadline: Instant,
+    },
     Closed,
 }
 
@@ -239,7 +253,8 @@ impl ServerSession {
             }
             return Wants::Answer;
         }
-        if self.state == State::Closed {
+        let is_poll = head.method == "GET" && query.transport() == Some(TransportKind::Polling);
+        if self.state == State::Closed || matches!(self.state, State::Parting { .. }) && !is_poll {
             self.refuse(request, RefusalCode::UnknownSession);
             return Wants::Answer;
         }
@@ -414,7 +429,9 @@ impl ServerSession {
     /// The time at which to call [`ServerSession::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = match self.state {
-            State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
+            State::Opening { deadline } | State::Closing { deadline } | State::Parting { deadline } => {
+                return Some(deadline);
+            }
             State::Closed => return None,
             State::Open => self.heartbeat.deadline(),
         };
@@ -491,6 +508,7 @@ impl ServerSession {
             State::Closing { deadline } if now >= deadline => {
                 self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)
             }
+            State::Parting { deadline } if now >= deadline => self.part(),
             State::Open => {
                 if self.paused_at.is_some_and(|paused| now >= paused + self.config.pause_timeout) {
                     return self.abort(Ended::plain(CloseReason::Stalled));
@@ -508,7 +526,7 @@ impl ServerSession {
                     }
                 }
             }
-            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+            State::Opening { .. } | State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 
@@ -526,7 +544,7 @@ impl ServerSession {
                 Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
                 None => {}
             },
-            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+            State::Opening { .. } | State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 }
