@@ -29,6 +29,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(sockets.connect_timeout, Duration::from_secs(45));
     assert_eq!(sockets.parser.max_attachments, 10);
     assert_eq!(sockets.max_namespaces, 100);
+    assert_eq!(sockets.connect_rate, Some(sansocket_protocol::rate::Rate::per_second(10).burst(100)));
+    assert_eq!(sockets.max_refused_connects, 100);
     assert_eq!(sockets.max_namespace_name, 512);
     assert_eq!(sockets.max_pending_acks, 10_000);
     // The hub's own tests show them at work.

@@ -11,6 +11,7 @@ use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::socket;
+use crate::socket::SocketError;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -334,7 +335,14 @@ impl Connection {
         message: &str,
         data: Option<&socket::PacketData>,
     ) -> Result<(), SendError> {
-        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
+        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))?;
+        let is_last = matches!(&self.layer, Layer::Sockets(sockets) if sockets.is_refused_for_good());
+        if is_last && self.is_open() {
+            self.mistake = Some(Box::new(SocketError::TooManyRefusals.into()));
+            self.engine.close_because_of_above(self.now, CloseReason::ForcedClose);
+            self.settle();
+        }
+        Ok(())
     }
 
     /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.

@@ -19,6 +19,12 @@ pub struct SocketServerConfig {
     /// How long the name of a namespace may be that a client asks for, in bytes. Default 512: a dynamic namespace
     /// keeps the name, and the answer repeats it. A client that asks for more is disconnected.
     pub max_namespace_name: usize,
+    /// The rate at which one client may ask to join namespaces. Default 10 a second, 100 at once, as many as it may be in:
+    /// each CONNECT runs the application's `on_connect`. A client that asks more often is disconnected.
+    pub connect_rate: Option<Rate>,
+    /// How many CONNECTs of one connection may be refused. Default 100; with the last one the connection is closed: who
+    /// guesses passwords must at least begin again.
+    pub max_refused_connects: usize,
     /// How many acknowledgements may be awaited from one client. Default 10,000: a client that never answers
     /// must not fill the table.
     pub max_pending_acks: usize,
@@ -36,6 +42,8 @@ impl Default for SocketServerConfig {
             parser: Parser::json(),
             max_namespaces: 100,
             max_namespace_name: 512,
+            connect_rate: Some(Rate::per_second(10).burst(100)),
+            max_refused_connects: 100,
             max_pending_acks: 10_000,
             event_rate: None,
             event_excess: EventExcess::default(),
@@ -69,6 +77,20 @@ impl SocketServerConfig {
     #[must_use]
     pub fn max_namespace_name(mut self, bytes: usize) -> Self {
         self.max_namespace_name = bytes;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::connect_rate`].
+    #[must_use]
+    pub fn connect_rate(mut self, rate: Option<Rate>) -> Self {
+        self.connect_rate = rate;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::max_refused_connects`].
+    #[must_use]
+    pub fn max_refused_connects(mut self, times: usize) -> Self {
+        self.max_refused_connects = times;
         self
     }
 

@@ -31,6 +31,7 @@ use crate::engine::server::ServerSession;
 use crate::message::Frame;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
+use crate::rate::{Bucket, Rate};
 use crate::reason::{CloseReason, SendError};
 use crate::socket::config::SocketServerConfig;
 use crate::socket::json::reassembly::Reassembly;
@@ -89,6 +90,9 @@ pub(crate) struct ServerSockets {
     last_key: u32,
     reassembly: Reassembly,
     connect_deadline: Option<Instant>,
+    /// The tokens of `connect_rate`.
+    connects: Bucket,
+    refused: usize,
     ack_deadline: Instant,
     answers: VecDeque<ServerSocketEvent>,
     events: VecDeque<ServerSocketEvent>,
@@ -107,12 +111,15 @@ impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
     pub(crate) fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
+        let connects = Bucket::full(now, config.connect_rate.unwrap_or(Rate::per_second(1)));
         Self {
             config,
             sockets: Vec::new(),
             last_key: 0,
             reassembly: Reassembly::default(),
             connect_deadline,
+            connects,
+            refused: 0,
             ack_deadline: Instant::FAR_FUTURE,
             answers: VecDeque::new(),
             events: VecDeque::new(),
@@ -164,6 +171,11 @@ impl ServerSockets {
     /// The bytes of the largest packet that the client may send, with all its attachments.
     pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
         max_payload.saturating_mul(self.config.parser.max_attachments.saturating_add(1))
+    }
+
+    /// Whether its CONNECTs were refused so often that the connection is to be closed.
+    pub(crate) fn is_refused_for_good(&self) -> bool {
+        self.refused >= self.config.max_refused_connects.max(1)
     }
 
     /// Whether any acknowledgement is awaited from this client.
@@ -304,6 +316,9 @@ impl ServerSockets {
     }
 
     fn handle_connect(&mut self, packet: Packet) -> Result<(), SocketError> {
+        if self.config.connect_rate.is_some_and(|rate| self.connects.take(self.now, rate).is_err()) {
+            return Err(SocketError::TooManyConnects);
+        }
         if packet.namespace().len() > self.config.max_namespace_name {
             return Err(SocketError::NamespaceTooLong);
         }
@@ -377,6 +392,7 @@ impl ServerSockets {
     ) -> Result<(), SendError> {
         let (at, refused) = self.find(socket, State::Connecting)?;
         engine.send(self.config.parser.connect_error(&refused.namespace, message, data));
+        self.refused = self.refused.saturating_add(1);
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())

@@ -84,6 +84,19 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Sets the rate at which one client may ask to join namespaces; one that asks more often is disconnected. `None`: no
+    /// limit. Default 10 a second, 100 at once.
+    pub fn connect_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.layer.sockets.connect_rate = rate.into();
+        self
+    }
+
+    /// Sets how many CONNECT packets of one connection may be refused before it is closed. Default 100.
+    pub fn max_refused_connects(mut self, times: usize) -> Self {
+        self.layer.sockets.max_refused_connects = times;
+        self
+    }
+
     /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
     /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only
     /// you know what an event costs. Acknowledgements and heartbeats are not counted.

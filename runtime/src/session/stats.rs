@@ -76,6 +76,10 @@ pub struct LimitCounts {
     pub namespaces: u64,
     /// Sessions that were closed for a name longer than `max_namespace_name`.
     pub namespace_names: u64,
+    /// Sessions that were closed for more CONNECT packets than `connect_rate`.
+    pub connects: u64,
+    /// Sessions that were closed after `max_refused_connects` refused CONNECT packets.
+    pub refused_connects: u64,
     /// Sessions that were closed for more events than `event_rate`.
     pub events: u64,
     /// Sessions of a plain Engine.IO server that were closed for more messages than `message_rate`.
@@ -144,6 +148,8 @@ impl Counters {
         match limit {
             Some(Limit::Namespaces) => refused.namespaces += 1,
             Some(Limit::NamespaceName) => refused.namespace_names += 1,
+            Some(Limit::Connects) => refused.connects += 1,
+            Some(Limit::RefusedConnects) => refused.refused_connects += 1,
             Some(Limit::Events) => refused.events += 1,
             Some(Limit::Messages) => refused.messages += 1,
             Some(Limit::ConnectTimeout) => refused.connect_timeouts += 1,
