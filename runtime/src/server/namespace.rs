@@ -13,7 +13,7 @@ use sansocket_protocol::socket::Args;
 use sansocket_protocol::socket::{Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(crate) struct NamespaceInner {
     pub(crate) handlers: Arc<NamespaceHandlers>,
     hub: RwLock<Hub<Socket>>,
     broadcast_ack: AtomicU64,
+    /// Of a child of a dynamic namespace: whether it is in the registry's list of idle ones.
+    listed_as_idle: Option<AtomicBool>,
     server: Weak<ServerInner>,
 }
 
@@ -32,6 +34,7 @@ impl NamespaceInner {
         parser: Parser,
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
+        is_child: bool,
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -40,6 +43,7 @@ impl NamespaceInner {
             handlers,
             hub: RwLock::new(Hub::new(limits)),
             broadcast_ack: AtomicU64::new(1),
+            listed_as_idle: is_child.then(AtomicBool::default),
             server,
         })
     }
@@ -50,6 +54,23 @@ impl NamespaceInner {
 
     pub(crate) fn hub_mut(&self) -> RwLockWriteGuard<'_, Hub<Socket>> {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was made because a client asked for it.
+    pub(crate) fn is_child(&self) -> bool {
+        self.listed_as_idle.is_some()
+    }
+
+    /// Whether it is to be added to the list of idle ones: a child that is not there already.
+    pub(crate) fn list_as_idle(&self) -> bool {
+        self.listed_as_idle.as_ref().is_some_and(|listed| !listed.swap(true, Ordering::AcqRel))
+    }
+
+    /// It was taken from the list.
+    pub(crate) fn unlist_as_idle(&self) {
+        if let Some(listed) = &self.listed_as_idle {
+            listed.store(false, Ordering::Release);
+        }
     }
 
     /// An id for a broadcast's acknowledgements: odd, as those of single events are even.

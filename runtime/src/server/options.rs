@@ -24,6 +24,7 @@ pub struct ServerOptions {
     pub(crate) state: TypeMap,
     pub(crate) cleanup_empty: bool,
     pub(crate) max_dynamic: usize,
+    pub(crate) max_dynamic_per_session: usize,
     pub(crate) max_concurrent: usize,
 }
 
@@ -35,6 +36,7 @@ impl Default for ServerOptions {
             state: TypeMap::default(),
             cleanup_empty: false,
             max_dynamic: 100_000,
+            max_dynamic_per_session: 100,
             max_concurrent: 1000,
         }
     }
@@ -142,8 +144,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number the empty ones
-    /// go, and without an empty one the client that asks for one more is refused. Default 100,000.
+    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number an empty one
+    /// goes for each new one, and without an empty one the client that asks for one more is refused. Default 100,000.
     pub fn max_dynamic_namespaces(mut self, namespaces: usize) -> Self {
         self.layer.max_dynamic = namespaces;
         self
@@ -161,6 +163,12 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self.http.client = Some(directory.as_ref().to_owned());
         self
     }
+    /// Sets how many dynamic namespaces one session may be in. Default 100.
+    pub fn max_dynamic_namespaces_per_session(mut self, namespaces: usize) -> Self {
+        self.layer.max_dynamic_per_session = namespaces;
+        self
+    }
+
 
     /// Builds the server. It serves nothing until it listens or is mounted.
     ///

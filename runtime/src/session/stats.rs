@@ -86,7 +86,8 @@ pub struct LimitCounts {
     pub messages: u64,
     /// Sessions that joined nothing within `connect_timeout`.
     pub connect_timeouts: u64,
-    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`.
+    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`, or
+    /// `max_dynamic_namespaces_per_session`.
     pub dynamic_namespaces: u64,
     /// Calls of `join` beyond `max_rooms` or `max_room_name`.
     pub rooms: u64,
