@@ -304,7 +304,7 @@ impl Connection {
         let now = self.tick(now);
         self.engine.handle_timeout(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
-            if let Err(error) = sockets.handle_timeout(now) {
+            if let Err(error) = sockets.handle_timeout(now, self.engine.is_paused()) {
                 self.mistake = Some(Box::new(error.into()));
                 self.engine.close_because_of_above(now, CloseReason::ForcedClose);
             }
@@ -572,9 +572,12 @@ impl Connection {
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
-        self.engine.date(self.now);
+        let has_resumed = self.engine.date(self.now);
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.tick(self.now);
+            if has_resumed {
+                sockets.restart_attachment();
+            }
         }
         self.now
     }
@@ -737,8 +740,11 @@ impl Connection {
         }
         if inbound >= budget && !awaits {
             self.engine.pause(self.now);
-        } else {
+        } else if self.engine.is_paused() {
             self.engine.resume(self.now);
+            if let Layer::Sockets(sockets) = &mut self.layer {
+                sockets.restart_attachment();
+            }
         }
     }
 }

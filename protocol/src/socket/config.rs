@@ -25,6 +25,12 @@ pub struct SocketServerConfig {
     /// How many CONNECTs of one connection may be refused. Default 100; with the last one the connection is closed: who
     /// guesses passwords must at least begin again.
     pub max_refused_connects: usize,
+    /// How large the `auth` of a CONNECT may be, in bytes. Default 16 KiB: it is kept as long as its socket. A client that
+    /// sends more is disconnected.
+    pub max_auth: usize,
+    /// How long each attachment of a packet may take. Default 30 s; without it the connection is closed. The time in which
+    /// reading pauses does not count.
+    pub attachment_timeout: Duration,
     /// How many acknowledgements may be awaited from one client. Default 10,000: a client that never answers
     /// must not fill the table.
     pub max_pending_acks: usize,
@@ -44,6 +50,8 @@ impl Default for SocketServerConfig {
             max_namespace_name: 512,
             connect_rate: Some(Rate::per_second(10).burst(100)),
             max_refused_connects: 100,
+            max_auth: 16 << 10,
+            attachment_timeout: Duration::from_secs(30),
             max_pending_acks: 10_000,
             event_rate: None,
             event_excess: EventExcess::default(),
@@ -91,6 +99,20 @@ impl SocketServerConfig {
     #[must_use]
     pub fn max_refused_connects(mut self, times: usize) -> Self {
         self.max_refused_connects = times;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::max_auth`].
+    #[must_use]
+    pub fn max_auth(mut self, bytes: usize) -> Self {
+        self.max_auth = bytes;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::attachment_timeout`].
+    #[must_use]
+    pub fn attachment_timeout(mut self, timeout: Duration) -> Self {
+        self.attachment_timeout = timeout;
         self
     }
 

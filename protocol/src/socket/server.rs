@@ -93,6 +93,8 @@ pub(crate) struct ServerSockets {
     /// The tokens of `connect_rate`.
     connects: Bucket,
     refused: usize,
+    /// When the next attachment of a packet is due.
+    attachment_deadline: Instant,
     ack_deadline: Instant,
     answers: VecDeque<ServerSocketEvent>,
     events: VecDeque<ServerSocketEvent>,
@@ -120,6 +122,7 @@ impl ServerSockets {
             connect_deadline,
             connects,
             refused: 0,
+            attachment_deadline: Instant::FAR_FUTURE,
             ack_deadline: Instant::FAR_FUTURE,
             answers: VecDeque::new(),
             events: VecDeque::new(),
@@ -213,6 +216,11 @@ impl ServerSockets {
             }
             Part::Attachment(data) => self.reassembly.push(data)?,
         };
+        self.attachment_deadline = if self.reassembly.is_waiting() {
+            self.now + self.config.attachment_timeout
+        } else {
+            Instant::FAR_FUTURE
+        };
         packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
 
@@ -220,22 +228,37 @@ impl ServerSockets {
     pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.connect_deadline = None;
         self.reassembly = Reassembly::default();
+        self.attachment_deadline = Instant::FAR_FUTURE;
         for at in 0..self.sockets.len() {
             self.leave(at, reason);
         }
         self.sweep();
     }
 
-    /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
+    /// Judges the deadlines: awaited acknowledgements, the first CONNECT, and attachments, unless reading `is_paused`.
     ///
     /// # Errors
-    /// [`SocketError::ConnectTimeout`], once: the connection is to be closed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), SocketError> {
+    /// [`SocketError::ConnectTimeout`] or [`SocketError::AttachmentTimeout`], once: the connection is to be closed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, is_paused: bool) -> Result<(), SocketError> {
         self.expire_acks(now);
         self.next_turns(now);
+        if now >= self.attachment_deadline {
+            if !is_paused {
+                self.attachment_deadline = Instant::FAR_FUTURE;
+                return Err(SocketError::AttachmentTimeout);
+            }
+            self.attachment_deadline = now + self.config.attachment_timeout;
+        }
         match self.connect_deadline.take_if(|deadline| now >= *deadline) {
             Some(_) => Err(SocketError::ConnectTimeout),
             None => Ok(()),
+        }
+    }
+
+    /// The attachment that is awaited, if one is, has its whole time from here.
+    pub(crate) fn restart_attachment(&mut self) {
+        if self.reassembly.is_waiting() {
+            self.attachment_deadline = self.now + self.config.attachment_timeout;
         }
     }
 
@@ -322,6 +345,10 @@ impl ServerSockets {
         if packet.namespace().len() > self.config.max_namespace_name {
             return Err(SocketError::NamespaceTooLong);
         }
+        let auth = packet.data();
+        if auth.as_ref().is_some_and(|auth| auth.wire_len() > self.config.max_auth) {
+            return Err(SocketError::AuthTooLarge);
+        }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
@@ -348,7 +375,7 @@ impl ServerSockets {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
-        self.push(ServerSocketEvent::Connect { socket, namespace, auth: packet.data() });
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
 
@@ -509,7 +536,8 @@ impl ServerSockets {
 
     /// By when [`ServerSockets::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
+        let connect = self.connect_deadline.unwrap_or(Instant::FAR_FUTURE);
+        connect.min(self.attachment_deadline).min(self.ack_deadline).min(self.pace_deadline)
     }
 
     // --- inside -----------------------------------------------------------------------------------------------

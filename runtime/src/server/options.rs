@@ -86,6 +86,18 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Sets how large the `auth` of a CONNECT may be, in bytes; a client that sends more is disconnected. Default 16 KiB.
+    pub fn max_auth(mut self, bytes: usize) -> Self {
+        self.layer.sockets.max_auth = bytes;
+        self
+    }
+
+    /// Sets how long each attachment of a packet may take; then the connection is closed. Default 30 s.
+    pub fn attachment_timeout(mut self, timeout: Duration) -> Self {
+        self.layer.sockets.attachment_timeout = timeout;
+        self
+    }
+
     /// Sets the rate at which one client may ask to join namespaces; one that asks more often is disconnected. `None`: no
     /// limit. Default 10 a second, 100 at once.
     pub fn connect_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
@@ -151,6 +163,12 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Sets how many dynamic namespaces one session may be in. Default 100.
+    pub fn max_dynamic_namespaces_per_session(mut self, namespaces: usize) -> Self {
+        self.layer.max_dynamic_per_session = namespaces;
+        self
+    }
+
     /// Adds a value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.layer.state.insert(Arc::new(state));
@@ -163,12 +181,6 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self.http.client = Some(directory.as_ref().to_owned());
         self
     }
-    /// Sets how many dynamic namespaces one session may be in. Default 100.
-    pub fn max_dynamic_namespaces_per_session(mut self, namespaces: usize) -> Self {
-        self.layer.max_dynamic_per_session = namespaces;
-        self
-    }
-
 
     /// Builds the server. It serves nothing until it listens or is mounted.
     ///

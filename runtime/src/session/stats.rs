@@ -76,6 +76,10 @@ pub struct LimitCounts {
     pub namespaces: u64,
     /// Sessions that were closed for a name longer than `max_namespace_name`.
     pub namespace_names: u64,
+    /// Sessions that were closed for an `auth` larger than `max_auth`.
+    pub auth: u64,
+    /// Sessions that were closed for an attachment that did not come within `attachment_timeout`.
+    pub attachment_timeouts: u64,
     /// Sessions that were closed for more CONNECT packets than `connect_rate`.
     pub connects: u64,
     /// Sessions that were closed after `max_refused_connects` refused CONNECT packets.
@@ -149,6 +153,8 @@ impl Counters {
         match limit {
             Some(Limit::Namespaces) => refused.namespaces += 1,
             Some(Limit::NamespaceName) => refused.namespace_names += 1,
+            Some(Limit::Auth) => refused.auth += 1,
+            Some(Limit::AttachmentTimeout) => refused.attachment_timeouts += 1,
             Some(Limit::Connects) => refused.connects += 1,
             Some(Limit::RefusedConnects) => refused.refused_connects += 1,
             Some(Limit::Events) => refused.events += 1,
