@@ -55,6 +55,8 @@ struct Socket {
     namespace: Arc<str>,
     state: State,
     held: bool,
+    /// Bytes of the event that was handed out last. They count while it is held.
+    in_hand: usize,
     /// Its last event was handed out.
     over: bool,
     /// Events that came while it was held.
@@ -100,6 +102,8 @@ pub(crate) struct ServerSockets {
     events: VecDeque<ServerSocketEvent>,
     released: VecDeque<SocketKey>,
     inbound: usize,
+    /// Bytes of the events that handlers are at work on.
+    in_hand: usize,
     behind: usize,
     /// An end was told since the last look.
     told_over: bool,
@@ -128,6 +132,7 @@ impl ServerSockets {
             events: VecDeque::new(),
             released: VecDeque::new(),
             inbound: 0,
+            in_hand: 0,
             behind: 0,
             told_over: false,
             now,
@@ -152,8 +157,23 @@ impl ServerSockets {
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub(crate) fn inbound(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.inbound
+    }
+
+    /// The same, with those that handlers are at work on.
+    pub(crate) fn inbound(&self) -> usize {
+        self.inbound.saturating_add(self.in_hand)
+    }
+
+    /// A handler that does not hold its socket begins with an event of that many bytes.
+    pub(crate) fn begin_apart(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_add(bytes);
+    }
+
+    /// Such a handler is done.
+    pub(crate) fn end_apart(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_sub(bytes);
     }
 
     /// Bytes of frames that wait behind a CONNECT reply, with 192 more for each of their messages.
@@ -366,6 +386,7 @@ impl ServerSockets {
             namespace: namespace.clone(),
             state: State::Connecting,
             held: false,
+            in_hand: 0,
             over: false,
             waiting: VecDeque::new(),
             behind: Vec::new(),
