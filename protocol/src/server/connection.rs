@@ -305,8 +305,14 @@ impl Connection {
         self.engine.handle_timeout(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
             if let Err(error) = sockets.handle_timeout(now, self.engine.is_paused()) {
+                let never_joined = error == SocketError::ConnectTimeout;
                 self.mistake = Some(Box::new(error.into()));
-                self.engine.close_because_of_above(now, CloseReason::ForcedClose);
+                if never_joined {
+                    // It has nothing to fetch, and would keep its place for `close_timeout` if it never came back.
+                    self.engine.abort(Ended::above(CloseReason::ForcedClose));
+                } else {
+                    self.engine.close_because_of_above(now, CloseReason::ForcedClose);
+                }
             }
         }
         self.next_turn(now);
