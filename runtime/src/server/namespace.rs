@@ -134,7 +134,8 @@ impl Namespace {
         Broadcast::new(self.0.clone(), Target::all())
     }
 
-    /// The sockets in a room, as the target of a broadcast. A socket's id is the name of a room with it alone.
+    /// The sockets in a room, as the target of a broadcast. A socket's id is the name of a room that it is always in; it is
+    /// there alone unless the application lets another one `join` a room of that name.
     pub fn to(&self, room: &str) -> Broadcast {
         self.broadcast().to(room)
     }
