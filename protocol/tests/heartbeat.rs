@@ -2,8 +2,8 @@
 
 mod support;
 
-use sansocket_protocol::engine::EngineServerConfig;
-use support::{Server, WebSocket, quick};
+use sansocket_protocol::engine::{EngineServerConfig, RequestId};
+use support::{Server, WebSocket, ms, quick};
 
 fn connected() -> (Server, WebSocket) {
     let t = Server::engine(quick());
@@ -188,5 +188,66 @@ fn time_that_runs_backwards_stands_still() {
     t.advance_ms(199);
     t.expect_alive();
     t.advance_ms(1);
+    t.expect_events(&["closed ping timeout"]);
+}
+
+fn bytes(t: &Server, from: RequestId) {
+    let now = t.now();
+    t.with(|c| c.handle_bytes(now, from));
+}
+
+/// A message of 900 KB over three seconds: the pong waits behind it.
+#[test]
+fn bytes_of_an_unfinished_message_are_a_sign_of_life_for_a_while() {
+    let config = || EngineServerConfig::default().ping_interval(ms(500)).ping_timeout(ms(500));
+    let t = Server::engine(config());
+    let ws = t.connect();
+    t.advance_ms(500);
+    ws.expect("2");
+    for _ in 0..25 {
+        t.advance_ms(100);
+        bytes(&t, ws.id());
+    }
+    t.expect_alive();
+    ws.send("3");
+    t.advance_ms(500);
+    ws.expect("2");
+    t.advance_ms(499);
+    t.expect_alive();
+    t.advance_ms(1);
+    t.expect_events(&["closed ping timeout"]);
+
+    let t = Server::engine(config());
+    let ws = t.connect();
+    t.advance_ms(500);
+    ws.expect("2");
+    for _ in 0..39 {
+        t.advance_ms(100);
+        bytes(&t, ws.id());
+    }
+    t.expect_alive();
+    t.advance_ms(100);
+    t.expect_events(&["closed ping timeout"]);
+}
+
+#[test]
+fn bytes_of_a_post_are_a_sign_of_life_and_those_of_others_are_none() {
+    let config = EngineServerConfig::default().ping_interval(ms(500)).ping_timeout(ms(500));
+    let t = Server::engine(config);
+    t.open();
+    let poll = t.poll();
+    t.advance_ms(500);
+    poll.expect_body("2");
+    let post = t.begin_post();
+    t.advance_ms(400);
+    bytes(&t, post.id());
+    t.advance_ms(400);
+    t.expect_alive();
+    post.body("3");
+    post.expect("200 ok");
+    t.poll();
+    t.advance_ms(500);
+    bytes(&t, post.id());
+    t.advance_ms(500);
     t.expect_events(&["closed ping timeout"]);
 }

@@ -22,8 +22,11 @@ pub(crate) struct Heartbeat {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Waiting { ping_at: Instant },
-    Pinged { deadline: Instant, refreshed: bool },
+    Pinged { deadline: Instant, refreshed: bool, last: Instant },
 }
+
+/// The most timeouts that the bytes of an unfinished message grant to an awaited pong, in all.
+const TIMEOUTS_FOR_BYTES: u32 = 8;
 
 /// An action that a heartbeat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +61,8 @@ impl Heartbeat {
         }
         match self.state {
             State::Waiting { .. } => {
-                self.state = State::Pinged { deadline: now + self.timeout, refreshed: false };
+                let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
+                self.state = State::Pinged { deadline: now + self.timeout, refreshed: false, last };
                 Some(Due::Ping)
             }
             State::Pinged { .. } => Some(Due::Timeout),
@@ -73,11 +77,19 @@ impl Heartbeat {
     /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
     /// a client busy sending is alive, but one that never answers is still given up.
     pub(crate) fn activity(&mut self, now: Instant) {
-        if let State::Pinged { deadline, refreshed } = &mut self.state {
+        if let State::Pinged { deadline, refreshed, .. } = &mut self.state {
             if !*refreshed {
                 *deadline = now + self.timeout;
                 *refreshed = true;
             }
+        }
+    }
+
+    /// Bytes of an unfinished message came. A pong may wait behind them, so they grant it a timeout more, again and again,
+    /// but not for ever: a client that trickles bytes is given up.
+    pub(crate) fn bytes(&mut self, now: Instant) {
+        if let State::Pinged { deadline, last, .. } = &mut self.state {
+            *deadline = (*deadline).max((now + self.timeout).min(*last));
         }
     }
 
@@ -139,6 +151,20 @@ mod tests {
         assert_eq!(beat.deadline(), at(600));
         beat.activity(at(500));
         assert_eq!(beat.deadline(), at(600));
+    }
+
+    #[test]
+    fn bytes_of_an_unfinished_message_grant_time_but_not_for_ever() {
+        let mut beat = heartbeat();
+        beat.bytes(at(100));
+        assert_eq!(beat.due(at(300)), Some(Due::Ping));
+        beat.bytes(at(499));
+        assert_eq!(beat.deadline(), at(699));
+        for ms in 500..3_000 {
+            beat.bytes(at(ms));
+        }
+        assert_eq!(beat.deadline(), at(300 + 8 * 200));
+        assert_eq!(beat.due(at(1_900)), Some(Due::Timeout));
     }
 
     #[test]

@@ -371,6 +371,14 @@ impl ServerSession {
         None
     }
 
+    /// Bytes of a message, or of a POST, that is not complete arrived.
+    pub(crate) fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        self.fire(now);
+        if self.is_on(from) || self.post.is_some_and(|post| post.request == from) {
+            self.heartbeat.bytes(now);
+        }
+    }
+
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
     pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {

@@ -283,6 +283,14 @@ impl Connection {
         self.settle_dated();
     }
 
+    /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of life for
+    /// the heartbeat, up to eight times `ping_timeout` for each ping.
+    pub fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        let now = self.tick_input(now);
+        self.engine.handle_bytes(now, from);
+        self.settle_dated();
+    }
+
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
     pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {

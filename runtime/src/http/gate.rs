@@ -283,10 +283,11 @@ impl Gate {
         body: Pin<&mut B>,
     ) -> Result<Result<Answer, oneshot::Canceled>, CoreResponse> {
         if let Wants::Body { limit } = wants {
-            let read = or_answer(&mut handed.answer, read_body(body, limit));
+            let (cell, id) = (handed.cell, handed.id);
+            let alive = || cell.with(|machine| machine.handle_bytes(cell.now(), id));
+            let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
-                    let (cell, id) = (handed.cell, handed.id);
                     cell.with(|machine| machine.handle_body(cell.now(), id, body));
                 }
                 Some(First::Answer(answer)) => return Ok(answer),
