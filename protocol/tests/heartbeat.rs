@@ -251,3 +251,27 @@ fn bytes_of_a_post_are_a_sign_of_life_and_those_of_others_are_none() {
     t.advance_ms(500);
     t.expect_events(&["closed ping timeout"]);
 }
+
+/// A virtual machine that was paused: the timer fires before the requests that lie unread are seen.
+#[test]
+fn a_server_that_stood_still_reads_before_it_judges_clients_that_poll() {
+    let t = Server::engine(quick());
+    t.open();
+    let poll = t.poll();
+    t.advance_ms(300);
+    poll.expect_body("2");
+    t.stall_ms(60_000);
+    t.advance_ms(0);
+    t.expect_alive();
+    t.post("3").expect("200 ok");
+    let poll = t.poll();
+    t.advance_ms(300);
+    poll.expect_body("2");
+    // Nothing lies unread this time.
+    t.stall_ms(60_000);
+    t.advance_ms(0);
+    t.advance_ms(999);
+    t.expect_alive();
+    t.advance_ms(1);
+    t.expect_events(&["closed ping timeout"]);
+}

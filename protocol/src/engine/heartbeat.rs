@@ -22,8 +22,13 @@ pub(crate) struct Heartbeat {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Waiting { ping_at: Instant },
-    Pinged { deadline: Instant, refreshed: bool, last: Instant },
+    Pinged { deadline: Instant, refreshed: bool, last: Instant, excused: bool },
 }
+
+/// A deadline that is judged so much later was slept through.
+const LATE: Duration = Duration::from_millis(100);
+/// The time to read what has arrived meanwhile.
+const TO_READ: Duration = Duration::from_secs(1);
 
 /// The most timeouts that the bytes of an unfinished message grant to an awaited pong, in all.
 const TIMEOUTS_FOR_BYTES: u32 = 8;
@@ -62,7 +67,8 @@ impl Heartbeat {
         match self.state {
             State::Waiting { .. } => {
                 let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
-                self.state = State::Pinged { deadline: now + self.timeout, refreshed: false, last };
+                let deadline = now + self.timeout;
+                self.state = State::Pinged { deadline, refreshed: false, last, excused: false };
                 Some(Due::Ping)
             }
             State::Pinged { .. } => Some(Due::Timeout),
@@ -82,6 +88,19 @@ impl Heartbeat {
                 *deadline = now + self.timeout;
                 *refreshed = true;
             }
+        }
+    }
+
+    /// Puts off a timeout that is judged much too late, once for each ping: this side stood still, as a paused virtual machine
+    /// does, and the pong may have arrived in a request that nobody has read. False: the peer was silent.
+    pub(crate) fn excuse(&mut self, now: Instant) -> bool {
+        match &mut self.state {
+            State::Pinged { deadline, excused, .. } if !*excused && now >= *deadline + LATE => {
+                *deadline = now + TO_READ;
+                *excused = true;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -165,6 +184,20 @@ mod tests {
         }
         assert_eq!(beat.deadline(), at(300 + 8 * 200));
         assert_eq!(beat.due(at(1_900)), Some(Due::Timeout));
+    }
+
+    #[test]
+    fn a_timeout_that_was_slept_through_is_put_off_once() {
+        let mut beat = heartbeat();
+        beat.due(at(300));
+        assert!(!beat.excuse(at(599)));
+        assert!(beat.excuse(at(60_000)));
+        assert_eq!(beat.deadline(), at(61_000));
+        assert_eq!(beat.due(at(90_000)), Some(Due::Timeout));
+        assert!(!beat.excuse(at(90_000)));
+        beat.pong(at(90_000));
+        beat.due(at(90_300));
+        assert!(beat.excuse(at(99_000)));
     }
 
     #[test]

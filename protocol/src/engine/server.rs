@@ -549,6 +549,8 @@ impl ServerSession {
                 // A client that answers without having been asked, and never polls, must not pile them up.
                 Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
                 Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
+                // A WebSocket was read before this is judged. A pong by POST comes on a connection of its own.
+                Some(Due::Timeout) if self.transport == Transport::Polling && self.heartbeat.excuse(now) => {}
                 Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
                 None => {}
             },
