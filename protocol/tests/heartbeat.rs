@@ -245,7 +245,7 @@ fn bytes_of_a_post_are_a_sign_of_life_and_those_of_others_are_none() {
     t.expect_alive();
     post.body("3");
     post.expect("200 ok");
-    t.poll();
+    let _poll = t.poll();
     t.advance_ms(500);
     bytes(&t, post.id());
     t.advance_ms(500);
