@@ -489,3 +489,22 @@ async fn more_sessions_than_allowed_get_503() {
     let _first = Poller::connect(addr).await;
     assert_eq!(get(addr, OPEN).await.status, 503);
 }
+
+/// A session keeps the head that opened it.
+#[tokio::test]
+async fn a_request_head_may_have_16_kib() {
+    let io = crate::server().build().expect("a server");
+    let addr = serve(&io).await;
+    let head = |bytes: usize| {
+        let padding = "x".repeat(bytes);
+        format!(
+            "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: test\r\nx-padding: {padding}\r\n\r\n"
+        )
+    };
+    for (bytes, status) in [(15 << 10, 200), (17 << 10, 431)] {
+        let mut stream = soon(TcpStream::connect(addr)).await.expect("a connection");
+        soon(stream.write_all(head(bytes).as_bytes())).await.expect("it takes the head");
+        assert_eq!(soon(Response::read(&mut stream)).await.expect("an answer").status, status);
+    }
+    assert_eq!(io.stats().opened, 1);
+}

@@ -310,3 +310,43 @@ async fn dynamic_namespaces_that_are_empty_make_room_for_others() {
     assert_eq!(io.namespace("/d-kept").len(), 2);
     assert_eq!(io.stats().refused.dynamic_namespaces, 1);
 }
+
+#[tokio::test]
+async fn of_the_empty_dynamic_namespaces_the_longest_empty_one_makes_room() {
+    let io = crate::server().max_dynamic_namespaces(3).build().expect("a server");
+    io.dynamic_namespace("/d-*");
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    for name in ["/d-a", "/d-b", "/d-c"] {
+        client.join(name, "").await;
+        client.send(&format!("1{name},")).await;
+    }
+    // In use again, though it was the first to be empty.
+    client.join("/d-a", "").await;
+    client.join("/d-d", "").await;
+    let names = || io.namespaces().iter().map(|one| one.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(), ["/", "/d-a", "/d-c", "/d-d"]);
+    client.send("1/d-a,").await;
+    client.join("/d-e", "").await;
+    assert_eq!(names(), ["/", "/d-a", "/d-d", "/d-e"]);
+    client.join("/d-f", "").await;
+    assert_eq!(names(), ["/", "/d-d", "/d-e", "/d-f"]);
+}
+
+#[tokio::test]
+async fn a_session_may_be_in_so_many_dynamic_namespaces() {
+    let io = crate::server().max_dynamic_namespaces_per_session(2).build().expect("a server");
+    io.namespace("/fixed");
+    io.dynamic_namespace("/d-*");
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    client.join("/d-a", "").await;
+    client.join("/d-b", "").await;
+    client.send("0/d-c,").await;
+    client.expect(r#"4/d-c,{"message":"Invalid namespace"}"#).await;
+    client.join("/fixed", "").await;
+    client.send("1/d-a,").await;
+    client.join("/d-c", "").await;
+    assert_eq!(io.stats().refused.dynamic_namespaces, 1);
+    Client::joined(addr).await.join("/d-a", "").await;
+}

@@ -234,7 +234,8 @@ fn a_session_that_joins_nothing_is_closed_though_it_answers() {
 /// A socket that was refused stayed in the tables of its namespace, and could not try again.
 #[test]
 fn a_refused_socket_leaves_nothing_behind_and_may_ask_again() {
-    let t = Server::socketio(EngineServerConfig::default(), socket::SocketServerConfig::default());
+    let sockets = socket::SocketServerConfig::default().connect_rate(None).max_refused_connects(1000);
+    let t = Server::socketio(EngineServerConfig::default(), sockets);
     let ws = t.connect();
     for _ in 0..300 {
         ws.send("40");

@@ -182,9 +182,10 @@ pub struct EngineServerConfig {
     pub send_budget: usize,
     /// The fate of a message when there are more.
     pub overflow: Overflow,
-    /// The bytes received from one client that may wait for its handlers before reading pauses. Default 1 MiB.
+    /// The bytes received from one client that may wait for its handlers, or be in their hands, before reading pauses.
+    /// Default 1 MiB.
     pub receive_budget: usize,
-    /// The time that reading may stay paused without a handler finishing or a byte written. Default 60 s.
+    /// The time that reading may stay paused for what waits without a handler finishing or a byte written. Default 60 s.
     pub pause_timeout: Duration,
     /// The time that a closing session waits for its client to fetch the rest. Default 30 s.
     pub close_timeout: Duration,

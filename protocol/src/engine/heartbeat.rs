@@ -22,8 +22,16 @@ pub(crate) struct Heartbeat {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Waiting { ping_at: Instant },
-    Pinged { deadline: Instant, refreshed: bool },
+    Pinged { deadline: Instant, refreshed: bool, last: Instant, excused: bool },
 }
+
+/// A deadline that is judged so much later was slept through.
+const LATE: Duration = Duration::from_millis(100);
+/// The time to read what has arrived meanwhile.
+const TO_READ: Duration = Duration::from_secs(1);
+
+/// The most timeouts that the bytes of an unfinished message grant to an awaited pong, in all.
+const TIMEOUTS_FOR_BYTES: u32 = 8;
 
 /// An action that a heartbeat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +66,9 @@ impl Heartbeat {
         }
         match self.state {
             State::Waiting { .. } => {
-                self.state = State::Pinged { deadline: now + self.timeout, refreshed: false };
+                let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
+                let deadline = now + self.timeout;
+                self.state = State::Pinged { deadline, refreshed: false, last, excused: false };
                 Some(Due::Ping)
             }
             State::Pinged { .. } => Some(Due::Timeout),
@@ -73,11 +83,32 @@ impl Heartbeat {
     /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
     /// a client busy sending is alive, but one that never answers is still given up.
     pub(crate) fn activity(&mut self, now: Instant) {
-        if let State::Pinged { deadline, refreshed } = &mut self.state {
+        if let State::Pinged { deadline, refreshed, .. } = &mut self.state {
             if !*refreshed {
                 *deadline = now + self.timeout;
                 *refreshed = true;
             }
+        }
+    }
+
+    /// Puts off a timeout that is judged much too late, once for each ping: this side stood still, as a paused virtual machine
+    /// does, and the pong may have arrived in a request that nobody has read. False: the peer was silent.
+    pub(crate) fn excuse(&mut self, now: Instant) -> bool {
+        match &mut self.state {
+            State::Pinged { deadline, excused, .. } if !*excused && now >= *deadline + LATE => {
+                *deadline = now + TO_READ;
+                *excused = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Bytes of an unfinished message came. A pong may wait behind them, so they grant it a timeout more, again and again,
+    /// but not for ever: a client that trickles bytes is given up.
+    pub(crate) fn bytes(&mut self, now: Instant) {
+        if let State::Pinged { deadline, last, .. } = &mut self.state {
+            *deadline = (*deadline).max((now + self.timeout).min(*last));
         }
     }
 
@@ -139,6 +170,34 @@ mod tests {
         assert_eq!(beat.deadline(), at(600));
         beat.activity(at(500));
         assert_eq!(beat.deadline(), at(600));
+    }
+
+    #[test]
+    fn bytes_of_an_unfinished_message_grant_time_but_not_for_ever() {
+        let mut beat = heartbeat();
+        beat.bytes(at(100));
+        assert_eq!(beat.due(at(300)), Some(Due::Ping));
+        beat.bytes(at(499));
+        assert_eq!(beat.deadline(), at(699));
+        for ms in 500..3_000 {
+            beat.bytes(at(ms));
+        }
+        assert_eq!(beat.deadline(), at(300 + 8 * 200));
+        assert_eq!(beat.due(at(1_900)), Some(Due::Timeout));
+    }
+
+    #[test]
+    fn a_timeout_that_was_slept_through_is_put_off_once() {
+        let mut beat = heartbeat();
+        beat.due(at(300));
+        assert!(!beat.excuse(at(599)));
+        assert!(beat.excuse(at(60_000)));
+        assert_eq!(beat.deadline(), at(61_000));
+        assert_eq!(beat.due(at(90_000)), Some(Due::Timeout));
+        assert!(!beat.excuse(at(90_000)));
+        beat.pong(at(90_000));
+        beat.due(at(90_300));
+        assert!(beat.excuse(at(99_000)));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //!                                          |                                          ^
 //!                                          | the application closes                   | all that was
 //!                                          +-----------------------------> Closing ---+ queued is written
+//!                                          |                                          |
+//!                                          | a POST closes it and no poll is pending  | a poll, or 100 ms
+//!                                          +-----------------------------> Parting ---+
 //! ```
 //!
 //! Its methods are of four kinds: `handle_*` (something happened outside; never fails), commands (`send`,
@@ -48,6 +51,9 @@ use core::time::Duration;
 /// The time between two releases of a poll that is pending during an upgrade, so that the client can stop polling.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The time for which the POST that closes a session waits for a poll that was sent with it.
+const PARTING_TIME: Duration = Duration::from_millis(100);
+
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
 
@@ -57,9 +63,17 @@ const TOO_BIG: u16 = 1009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Opening { deadline: Instant },
+    Opening {
+        deadline: Instant,
+    },
     Open,
-    Closing { deadline: Instant },
+    Closing {
+        deadline: Instant,
+    },
+    /// The client has closed it by a POST, whose answer waits for a poll that may have been sent with it.
+    Parting {
+        deadline: Instant,
+    },
     Closed,
 }
 
@@ -238,7 +252,8 @@ impl ServerSession {
             }
             return Wants::Answer;
         }
-        if self.state == State::Closed {
+        let is_poll = head.method == "GET" && query.transport() == Some(TransportKind::Polling);
+        if self.state == State::Closed || matches!(self.state, State::Parting { .. }) && !is_poll {
             self.refuse(request, RefusalCode::UnknownSession);
             return Wants::Answer;
         }
@@ -355,6 +370,14 @@ impl ServerSession {
         None
     }
 
+    /// Bytes of a message, or of a POST, that is not complete arrived.
+    pub(crate) fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        self.fire(now);
+        if self.is_on(from) || self.post.is_some_and(|post| post.request == from) {
+            self.heartbeat.bytes(now);
+        }
+    }
+
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
     pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
@@ -413,7 +436,9 @@ impl ServerSession {
     /// The time at which to call [`ServerSession::handle_timeout`].
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = match self.state {
-            State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
+            State::Opening { deadline } | State::Closing { deadline } | State::Parting { deadline } => {
+                return Some(deadline);
+            }
             State::Closed => return None,
             State::Open => self.heartbeat.deadline(),
         };
@@ -490,6 +515,7 @@ impl ServerSession {
             State::Closing { deadline } if now >= deadline => {
                 self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)
             }
+            State::Parting { deadline } if now >= deadline => self.part(),
             State::Open => {
                 if self.paused_at.is_some_and(|paused| now >= paused + self.config.pause_timeout) {
                     return self.abort(Ended::plain(CloseReason::Stalled));
@@ -507,7 +533,7 @@ impl ServerSession {
                     }
                 }
             }
-            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+            State::Opening { .. } | State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 
@@ -522,10 +548,12 @@ impl ServerSession {
                 // A client that answers without having been asked, and never polls, must not pile them up.
                 Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
                 Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
+                // A WebSocket was read before this is judged. A pong by POST comes on a connection of its own.
+                Some(Due::Timeout) if self.transport == Transport::Polling && self.heartbeat.excuse(now) => {}
                 Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
                 None => {}
             },
-            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+            State::Opening { .. } | State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 }

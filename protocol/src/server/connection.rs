@@ -10,6 +10,7 @@ use crate::engine::{Revision, TransportKind};
 use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::{Frame, WireMessage};
 use crate::socket;
+use crate::socket::SocketError;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -289,6 +290,14 @@ impl Connection {
         self.settle_dated();
     }
 
+    /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of life for
+    /// the heartbeat, up to eight times `ping_timeout` for each ping.
+    pub fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        let now = self.tick_input(now);
+        self.engine.handle_bytes(now, from);
+        self.settle_dated();
+    }
+
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
     pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
@@ -310,9 +319,15 @@ impl Connection {
         let now = self.tick(now);
         self.engine.handle_timeout(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
-            if let Err(error) = sockets.handle_timeout(now) {
+            if let Err(error) = sockets.handle_timeout(now, self.engine.is_paused()) {
+                let never_joined = error == SocketError::ConnectTimeout;
                 self.mistake = Some(Box::new(error.into()));
-                self.engine.close_because_of_above(now, CloseReason::ForcedClose);
+                if never_joined {
+                    // It has nothing to fetch, and would keep its place for `close_timeout` if it never came back.
+                    self.engine.abort(Ended::above(CloseReason::ForcedClose));
+                } else {
+                    self.engine.close_because_of_above(now, CloseReason::ForcedClose);
+                }
             }
         }
         self.next_turn(now);
@@ -341,7 +356,14 @@ impl Connection {
         message: &str,
         data: Option<&socket::PacketData>,
     ) -> Result<(), SendError> {
-        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
+        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))?;
+        let is_last = matches!(&self.layer, Layer::Sockets(sockets) if sockets.is_refused_for_good());
+        if is_last && self.is_open() {
+            self.mistake = Some(Box::new(SocketError::TooManyRefusals.into()));
+            self.engine.close_because_of_above(self.now, CloseReason::ForcedClose);
+            self.settle();
+        }
+        Ok(())
     }
 
     /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.
@@ -432,19 +454,39 @@ impl Connection {
     pub fn hold(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
-            (Layer::Messages(messages), _) => messages.held = true,
+            (Layer::Messages(messages), _) => messages.hold(),
             (Layer::Sockets(_), None) => {}
         }
+        self.settle();
+    }
+
+    /// A handler has begun with an event of that many bytes, and the next ones of its socket do not wait for it. They count in
+    /// `receive_budget` until [`end_apart`](Self::end_apart), which is owed for each.
+    pub fn begin_apart(&mut self, bytes: usize) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.begin_apart(bytes);
+        }
+        self.settle();
+    }
+
+    /// A handler for which [`begin_apart`](Self::begin_apart) was called is done.
+    pub fn end_apart(&mut self, bytes: usize) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.end_apart(bytes);
+        }
+        self.engine.progress(self.now);
+        self.settle();
     }
 
     /// Lets them go on: a handler has finished.
     pub fn release(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
-            (Layer::Messages(messages), _) => messages.held = false,
+            (Layer::Messages(messages), _) => messages.release(),
             (Layer::Sockets(_), None) => {}
         }
         self.engine.progress(self.now);
+        self.settle();
     }
 
     // --- commands of any connection ---------------------------------------------------------------------------
@@ -574,9 +616,16 @@ impl Connection {
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
-        self.engine.date(self.now);
+        let has_resumed = self.engine.date(self.now);
+        if self.engine.is_paused() && self.waiting() < self.engine.config().effective_receive_budget() {
+            // Only for handlers that are at work, however long they take: nothing stalls.
+            self.engine.progress(self.now);
+        }
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.tick(self.now);
+            if has_resumed {
+                sockets.restart_attachment();
+            }
         }
         self.now
     }
@@ -602,13 +651,21 @@ impl Connection {
 
     /// Whether the application is busy with a message of a plain Engine.IO session.
     fn is_held(&self) -> bool {
-        matches!(&self.layer, Layer::Messages(messages) if messages.held)
+        matches!(&self.layer, Layer::Messages(messages) if messages.is_held())
     }
 
     /// Whether events wait until the client has read more. Not those that it sent before it brought about the end: no
     /// more can follow them, and they are handled first.
     fn is_paced(&self) -> bool {
         self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
+    }
+
+    /// Bytes received that no handler has begun with.
+    fn waiting(&self) -> usize {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.waiting(),
+            Layer::Messages(messages) => messages.waiting(),
+        }
     }
 
     fn has_layer_event(&self) -> bool {
@@ -722,25 +779,28 @@ impl Connection {
         }
         let config = self.engine.config();
         let budget = config.effective_receive_budget();
-        let (inbound, awaits, twice) = match &self.layer {
-            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false, 0),
+        let (inbound, awaits, is_twice) = match &self.layer {
+            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false, false),
             Layer::Sockets(sockets) => {
                 // Never below what one legal packet may hold: it alone must not end the connection.
                 let twice = budget.max(sockets.max_packet(config.max_payload)).saturating_mul(2);
-                (sockets.inbound(), sockets.awaits_ack(), twice)
+                (sockets.inbound(), sockets.awaits_ack(), sockets.waiting() >= twice)
             }
-            Layer::Messages(messages) => (messages.inbound(), false, 0),
+            Layer::Messages(messages) => (messages.inbound(), false, false),
         };
         // A handler may await this very client, whose answer lies behind what it has sent before: reading goes
         // on for a second budget, and no further.
-        if awaits && inbound >= twice && self.engine.is_open() {
+        if awaits && is_twice && self.engine.is_open() {
             self.engine.abort(Ended::plain(CloseReason::Stalled));
             return self.settle();
         }
         if inbound >= budget && !awaits {
             self.engine.pause(self.now);
-        } else {
+        } else if self.engine.is_paused() {
             self.engine.resume(self.now);
+            if let Layer::Sockets(sockets) = &mut self.layer {
+                sockets.restart_attachment();
+            }
         }
     }
 }

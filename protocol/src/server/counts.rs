@@ -26,6 +26,14 @@ pub enum Limit {
     Namespaces,
     /// `max_namespace_name`.
     NamespaceName,
+    /// `max_auth`.
+    Auth,
+    /// `attachment_timeout`.
+    AttachmentTimeout,
+    /// `connect_rate`.
+    Connects,
+    /// `max_refused_connects`.
+    RefusedConnects,
     /// `event_rate`.
     Events,
     /// `message_rate`.
@@ -39,6 +47,10 @@ impl Limit {
         match error {
             PeerError::Socket(SocketError::TooManyNamespaces) => Some(Self::Namespaces),
             PeerError::Socket(SocketError::NamespaceTooLong) => Some(Self::NamespaceName),
+            PeerError::Socket(SocketError::AuthTooLarge) => Some(Self::Auth),
+            PeerError::Socket(SocketError::AttachmentTimeout) => Some(Self::AttachmentTimeout),
+            PeerError::Socket(SocketError::TooManyConnects) => Some(Self::Connects),
+            PeerError::Socket(SocketError::TooManyRefusals) => Some(Self::RefusedConnects),
             PeerError::Socket(SocketError::TooManyEvents) => Some(Self::Events),
             PeerError::Engine(EngineError::TooManyMessages) => Some(Self::Messages),
             PeerError::Socket(SocketError::ConnectTimeout) => Some(Self::ConnectTimeout),

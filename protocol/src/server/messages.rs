@@ -15,7 +15,9 @@ pub(super) struct Messages {
     queue: VecDeque<WireMessage>,
     inbound: usize,
     /// The application is busy with the one before.
-    pub(super) held: bool,
+    held: bool,
+    /// Bytes of the one before. They count while it is held.
+    in_hand: usize,
     /// `None` without a `message_rate`: most servers have none.
     pace: Option<Box<Pace>>,
     paced: u64,
@@ -24,7 +26,7 @@ pub(super) struct Messages {
 impl Messages {
     pub(super) fn new(now: Instant, config: &EngineServerConfig) -> Self {
         let pace = config.message_rate.map(|rate| Box::new(Pace::new(now, rate, config.message_excess)));
-        Self { queue: VecDeque::new(), inbound: 0, held: false, pace, paced: 0 }
+        Self { queue: VecDeque::new(), inbound: 0, held: false, in_hand: 0, pace, paced: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -32,8 +34,28 @@ impl Messages {
     }
 
     /// Bytes that wait, with [`cost::EVENT`] more for each message.
-    pub(super) fn inbound(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.inbound
+    }
+
+    /// The same, with those of the message that the application is busy with.
+    pub(super) fn inbound(&self) -> usize {
+        self.inbound.saturating_add(if self.held { self.in_hand } else { 0 })
+    }
+
+    /// The application is busy with the message that it was handed last.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// It is done with it.
+    pub(super) fn release(&mut self) {
+        self.held = false;
+    }
+
+    /// Whether the application is busy with a message.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
     }
 
     /// The times that a message had to wait for its turn.
@@ -72,7 +94,8 @@ impl Messages {
         match self.pace.as_mut().map_or(Turn::Now, |pace| pace.turn(now, is_over)) {
             Turn::Now => {
                 let message = self.queue.pop_front()?;
-                self.inbound = self.inbound.saturating_sub(weight(&message));
+                self.in_hand = weight(&message);
+                self.inbound = self.inbound.saturating_sub(self.in_hand);
                 Some(message)
             }
             Turn::Later => {

@@ -19,6 +19,18 @@ pub struct SocketServerConfig {
     /// The most bytes in the name of a namespace that a client asks for. Default 512: a dynamic namespace
     /// keeps the name, and the answer repeats it. A client that asks for more is disconnected.
     pub max_namespace_name: usize,
+    /// The rate at which one client may ask to join namespaces. Default 10 a second, 100 at once, as many as it may be in:
+    /// each CONNECT runs the application's `on_connect`. A client that asks more often is disconnected.
+    pub connect_rate: Option<Rate>,
+    /// The most refused CONNECTs of one connection. Default 100; with the last one the connection is closed: a guesser of
+    /// passwords must begin again.
+    pub max_refused_connects: usize,
+    /// The most bytes in the `auth` of a CONNECT. Default 16 KiB: it is kept as long as its socket. A client that
+    /// sends more is disconnected.
+    pub max_auth: usize,
+    /// The time that each attachment of a packet may take. Default 30 s; without it the connection is closed. The time in which
+    /// reading pauses does not count.
+    pub attachment_timeout: Duration,
     /// The most acknowledgements that may be awaited from one client in a namespace. Default 10,000: a client that
     /// never answers must not fill the table.
     pub max_pending_acks: usize,
@@ -36,6 +48,10 @@ impl Default for SocketServerConfig {
             parser: Parser::json(),
             max_namespaces: 100,
             max_namespace_name: 512,
+            connect_rate: Some(Rate::per_second(10).burst(100)),
+            max_refused_connects: 100,
+            max_auth: 16 << 10,
+            attachment_timeout: Duration::from_secs(30),
             max_pending_acks: 10_000,
             event_rate: None,
             event_excess: EventExcess::default(),
@@ -69,6 +85,34 @@ impl SocketServerConfig {
     #[must_use]
     pub fn max_namespace_name(mut self, bytes: usize) -> Self {
         self.max_namespace_name = bytes;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::connect_rate`].
+    #[must_use]
+    pub fn connect_rate(mut self, rate: Option<Rate>) -> Self {
+        self.connect_rate = rate;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::max_refused_connects`].
+    #[must_use]
+    pub fn max_refused_connects(mut self, times: usize) -> Self {
+        self.max_refused_connects = times;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::max_auth`].
+    #[must_use]
+    pub fn max_auth(mut self, bytes: usize) -> Self {
+        self.max_auth = bytes;
+        self
+    }
+
+    /// Sets [`SocketServerConfig::attachment_timeout`].
+    #[must_use]
+    pub fn attachment_timeout(mut self, timeout: Duration) -> Self {
+        self.attachment_timeout = timeout;
         self
     }
 

@@ -26,6 +26,18 @@ pub enum SocketError {
     /// A CONNECT for a namespace whose name is longer than `max_namespace_name`.
     #[error("a namespace's name is too long")]
     NamespaceTooLong,
+    /// A CONNECT whose `auth` is larger than `max_auth`.
+    #[error("the `auth` of a CONNECT packet is too large")]
+    AuthTooLarge,
+    /// An attachment that did not come within `attachment_timeout`.
+    #[error("an attachment did not come in time")]
+    AttachmentTimeout,
+    /// More CONNECTs than `connect_rate` allows.
+    #[error("more CONNECT packets than `connect_rate` allows")]
+    TooManyConnects,
+    /// As many refused CONNECTs as `max_refused_connects`.
+    #[error("too many refused CONNECT packets")]
+    TooManyRefusals,
     /// More events than `event_rate` allows, where `event_excess` says to close.
     #[error("more events than `event_rate` allows")]
     TooManyEvents,

@@ -30,6 +30,7 @@ use super::parser::Part;
 use crate::engine::server::ServerSession;
 use crate::message::{Frame, WireMessage};
 use crate::pace::{Pace, Turn};
+use crate::rate::{Bucket, Rate};
 use crate::reason::{CloseReason, SendError};
 use crate::socket::config::SocketServerConfig;
 use crate::socket::json::reassembly::Reassembly;
@@ -53,6 +54,8 @@ struct Socket {
     namespace: Arc<str>,
     state: State,
     held: bool,
+    /// Bytes of the event that was handed out last. They count while it is held.
+    in_hand: usize,
     /// Its last event was handed out.
     over: bool,
     /// Events that came while it was held.
@@ -88,11 +91,18 @@ pub(crate) struct ServerSockets {
     last_key: u32,
     reassembly: Reassembly,
     connect_deadline: Option<Instant>,
+    /// The tokens of `connect_rate`.
+    connects: Bucket,
+    refused: usize,
+    /// When the next attachment of a packet is due.
+    attachment_deadline: Instant,
     ack_deadline: Instant,
     answers: VecDeque<ServerSocketEvent>,
     events: VecDeque<ServerSocketEvent>,
     released: VecDeque<SocketKey>,
     inbound: usize,
+    /// Bytes of the events that handlers are at work on.
+    in_hand: usize,
     behind: usize,
     /// An end was told since the last look.
     told_over: bool,
@@ -106,17 +116,22 @@ impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
     pub(crate) fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
+        let connects = Bucket::full(now, config.connect_rate.unwrap_or(Rate::per_second(1)));
         Self {
             config,
             sockets: Vec::new(),
             last_key: 0,
             reassembly: Reassembly::default(),
             connect_deadline,
+            connects,
+            refused: 0,
+            attachment_deadline: Instant::FAR_FUTURE,
             ack_deadline: Instant::FAR_FUTURE,
             answers: VecDeque::new(),
             events: VecDeque::new(),
             released: VecDeque::new(),
             inbound: 0,
+            in_hand: 0,
             behind: 0,
             told_over: false,
             now,
@@ -141,8 +156,23 @@ impl ServerSockets {
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub(crate) fn inbound(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.inbound
+    }
+
+    /// The same, with those that handlers are at work on.
+    pub(crate) fn inbound(&self) -> usize {
+        self.inbound.saturating_add(self.in_hand)
+    }
+
+    /// A handler that does not hold its socket begins with an event of that many bytes.
+    pub(crate) fn begin_apart(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_add(bytes);
+    }
+
+    /// Such a handler is done.
+    pub(crate) fn end_apart(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_sub(bytes);
     }
 
     /// Bytes of frames that wait behind a CONNECT reply, with 192 more for each of their messages.
@@ -163,6 +193,11 @@ impl ServerSockets {
     /// The bytes of the largest packet that the client may send, with all its attachments.
     pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
         max_payload.saturating_mul(self.config.parser.max_attachments.saturating_add(1))
+    }
+
+    /// Whether its CONNECTs were refused so often that the connection is to be closed.
+    pub(crate) fn is_refused_for_good(&self) -> bool {
+        self.refused >= self.config.max_refused_connects.max(1)
     }
 
     /// Whether any acknowledgement is awaited from this client.
@@ -200,6 +235,11 @@ impl ServerSockets {
             }
             Part::Attachment(data) => self.reassembly.push(data)?,
         };
+        self.attachment_deadline = if self.reassembly.is_waiting() {
+            self.now + self.config.attachment_timeout
+        } else {
+            Instant::FAR_FUTURE
+        };
         packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
 
@@ -207,22 +247,37 @@ impl ServerSockets {
     pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.connect_deadline = None;
         self.reassembly = Reassembly::default();
+        self.attachment_deadline = Instant::FAR_FUTURE;
         for at in 0..self.sockets.len() {
             self.leave(at, reason);
         }
         self.sweep();
     }
 
-    /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
+    /// Judges the deadlines: awaited acknowledgements, the first CONNECT, and attachments, unless reading `is_paused`.
     ///
     /// # Errors
-    /// [`SocketError::ConnectTimeout`], once: the connection is to be closed.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), SocketError> {
+    /// [`SocketError::ConnectTimeout`] or [`SocketError::AttachmentTimeout`], once: the connection is to be closed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, is_paused: bool) -> Result<(), SocketError> {
         self.expire_acks(now);
         self.next_turns(now);
+        if now >= self.attachment_deadline {
+            if !is_paused {
+                self.attachment_deadline = Instant::FAR_FUTURE;
+                return Err(SocketError::AttachmentTimeout);
+            }
+            self.attachment_deadline = now + self.config.attachment_timeout;
+        }
         match self.connect_deadline.take_if(|deadline| now >= *deadline) {
             Some(_) => Err(SocketError::ConnectTimeout),
             None => Ok(()),
+        }
+    }
+
+    /// The attachment that is awaited, if one is, has its whole time from here.
+    pub(crate) fn restart_attachment(&mut self) {
+        if self.reassembly.is_waiting() {
+            self.attachment_deadline = self.now + self.config.attachment_timeout;
         }
     }
 
@@ -303,8 +358,15 @@ impl ServerSockets {
     }
 
     fn handle_connect(&mut self, packet: Packet) -> Result<(), SocketError> {
+        if self.config.connect_rate.is_some_and(|rate| self.connects.take(self.now, rate).is_err()) {
+            return Err(SocketError::TooManyConnects);
+        }
         if packet.namespace().len() > self.config.max_namespace_name {
             return Err(SocketError::NamespaceTooLong);
+        }
+        let auth = packet.data();
+        if auth.as_ref().is_some_and(|auth| auth.wire_len() > self.config.max_auth) {
+            return Err(SocketError::AuthTooLarge);
         }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
@@ -323,6 +385,7 @@ impl ServerSockets {
             namespace: namespace.clone(),
             state: State::Connecting,
             held: false,
+            in_hand: 0,
             over: false,
             waiting: VecDeque::new(),
             behind: Vec::new(),
@@ -332,7 +395,7 @@ impl ServerSockets {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
-        self.push(ServerSocketEvent::Connect { socket, namespace, auth: packet.data() });
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
 
@@ -376,6 +439,7 @@ impl ServerSockets {
     ) -> Result<(), SendError> {
         let (at, refused) = self.find(socket, State::Connecting)?;
         engine.send(self.config.parser.connect_error(&refused.namespace, message, data));
+        self.refused = self.refused.saturating_add(1);
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())
@@ -497,7 +561,8 @@ impl ServerSockets {
 
     /// By when [`ServerSockets::handle_timeout`] is to be called.
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
+        let connect = self.connect_deadline.unwrap_or(Instant::FAR_FUTURE);
+        connect.min(self.attachment_deadline).min(self.ack_deadline).min(self.pace_deadline)
     }
 
     // --- inside -----------------------------------------------------------------------------------------------

@@ -518,6 +518,11 @@ impl Request {
         self.act(|connection, now| connection.handle_request_aborted(now, self.id));
     }
 
+    /// The id of the request.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
     /// The WebSocket that was granted is there.
     pub fn opened(&self) {
         if matches!(self.server.0.borrow().answers[&self.id], Answer::WebSocket { .. }) {

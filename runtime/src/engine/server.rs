@@ -89,6 +89,11 @@ impl EngineSocket {
 
     /// Queues a message. It never waits.
     ///
+    /// A text must not contain U+001E if the client may be polling: that character stands between two packets there, and
+    /// the protocol has no way to escape it. Text of one client that is passed on to another could so forge packets of
+    /// the other's session, and end it. Refuse or replace the character in such text, or send it as JSON, which escapes
+    /// it. Socket.IO always does.
+    ///
     /// # Errors
     /// [`SendError`].
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {

@@ -34,11 +34,15 @@ pub(crate) async fn or_answer(
     .await
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes, and calls `more` for each part of it but the first.
 ///
 /// # Errors
 /// If it breaks off.
-pub(crate) async fn read_body<B: HttpBody>(mut body: Pin<&mut B>, limit: usize) -> Result<Body, ()> {
+pub(crate) async fn read_body<B: HttpBody>(
+    mut body: Pin<&mut B>,
+    limit: usize,
+    more: impl Fn(),
+) -> Result<Body, ()> {
     let mut first = None;
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -47,6 +51,9 @@ pub(crate) async fn read_body<B: HttpBody>(mut body: Pin<&mut B>, limit: usize) 
         let before = first.as_ref().map_or(0, Bytes::len) + whole.len();
         if before + bytes > limit {
             return Ok(Body::TooLarge);
+        }
+        if before > 0 {
+            more();
         }
         let data = data.copy_to_bytes(bytes);
         match first.take() {

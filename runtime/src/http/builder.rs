@@ -290,6 +290,13 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
+    /// Sets how large the head of a request may be, in bytes, and at least 8 KiB; a larger one gets 431. A session keeps the
+    /// head that opened it. Default 16 KiB, as in Node. Stand-alone only.
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.http.max_head = bytes;
+        self
+    }
+
     /// Sets how long a connection may take to send a later request head, from its first byte on. Default 10 s.
     /// Stand-alone only.
     pub fn head_timeout(mut self, timeout: Duration) -> Self {

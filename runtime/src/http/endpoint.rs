@@ -136,7 +136,7 @@ pub(crate) async fn serve_admitted<IO>(
     let connection = http1::Builder::new()
         .timer(timer)
         .header_read_timeout(deadlines.head)
-        .max_buf_size(64 << 10)
+        .max_buf_size(first.gate.max_head)
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);

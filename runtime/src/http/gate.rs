@@ -44,6 +44,8 @@ pub(crate) struct Gate {
     pub(crate) hooks: Hooks,
     pub(crate) files: Files,
     pub(crate) deadlines: Arc<Deadlines>,
+    /// The largest head of a request.
+    pub(crate) max_head: usize,
     pub(crate) counters: Arc<Counters>,
     /// The connections of its listener.
     pub(crate) connections: Arc<Connections>,
@@ -64,6 +66,8 @@ impl Gate {
     ) -> Result<Self, BuildError> {
         options.check()?;
         let (files, deadlines) = (options.files()?, options.deadlines());
+        // No less than hyper needs.
+        let max_head = options.max_head.max(8 << 10);
         let config = Arc::new(options.engine);
         Ok(Self {
             router: Mutex::new(Router::new(config.clone(), random)),
@@ -73,6 +77,7 @@ impl Gate {
             hooks: options.hooks,
             files,
             deadlines: Arc::new(deadlines),
+            max_head,
             counters: Arc::default(),
             connections: Arc::new(Connections::new(options.connections)),
             shutdown: Arc::default(),
@@ -286,10 +291,11 @@ impl Gate {
         body: Pin<&mut B>,
     ) -> Result<Result<Answer, oneshot::Canceled>, CoreResponse> {
         if let Wants::Body { limit } = wants {
-            let read = or_answer(&mut handed.answer, read_body(body, limit));
+            let (cell, id) = (handed.cell, handed.id);
+            let alive = || cell.with(|machine| machine.handle_bytes(cell.now(), id));
+            let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
-                    let (cell, id) = (handed.cell, handed.id);
                     cell.with(|machine| machine.handle_body(cell.now(), id, body));
                 }
                 Some(First::Answer(answer)) => return Ok(answer),

@@ -106,6 +106,8 @@ pub(crate) struct HttpOptions {
     pub(crate) hooks: Hooks,
     pub(crate) deadlines: Deadlines,
     pub(crate) connections: ConnectionLimits,
+    /// The largest head of a request.
+    pub(crate) max_head: usize,
     /// The directory of the browser's client.
     pub(crate) client: Option<PathBuf>,
 }
@@ -118,6 +120,8 @@ impl HttpOptions {
             hooks: Hooks::default(),
             deadlines: Deadlines::default(),
             connections: ConnectionLimits::default(),
+            // As in Node: a session keeps the head that opened it.
+            max_head: 16 << 10,
             client: None,
         }
     }

@@ -74,6 +74,16 @@ impl SocketDispatch {
             let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
             return None;
         };
+        let is_dynamic = |live: &&LiveSocket| live.socket.namespace_inner().is_child();
+        if namespace.is_child()
+            && self.live.iter().filter(is_dynamic).count() >= self.server.max_dynamic_per_session()
+        {
+            debug!(namespace = &**name, "a session is in too many dynamic namespaces");
+            self.server.dynamic_refused();
+            self.server.namespace_left(&namespace);
+            let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
+            return None;
+        }
         let id = self.server.fresh_id();
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();

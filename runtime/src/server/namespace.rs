@@ -15,7 +15,7 @@ use sansocket_protocol::hub::{Hub, HubLimits, MemberKey, Target};
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct NamespaceInner {
     /// comes to it.
     leaving: AtomicUsize,
     broadcast_ack: AtomicU64,
+    /// Of a child of a dynamic namespace: whether it is in the registry's list of idle ones.
+    listed_as_idle: Option<AtomicBool>,
     server: Weak<ServerInner>,
 }
 
@@ -37,6 +39,7 @@ impl NamespaceInner {
         parser: Parser,
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
+        is_child: bool,
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -46,6 +49,7 @@ impl NamespaceInner {
             hub: RwLock::new(Hub::new(limits)),
             leaving: AtomicUsize::new(0),
             broadcast_ack: AtomicU64::new(1),
+            listed_as_idle: is_child.then(AtomicBool::default),
             server,
         })
     }
@@ -78,6 +82,23 @@ impl NamespaceInner {
     pub(crate) fn is_vacant(&self) -> bool {
         let hub = self.hub();
         hub.is_empty() && self.leaving.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether it was made because a client asked for it.
+    pub(crate) fn is_child(&self) -> bool {
+        self.listed_as_idle.is_some()
+    }
+
+    /// Whether it is to be added to the list of idle ones: a child that is not there already.
+    pub(crate) fn list_as_idle(&self) -> bool {
+        self.listed_as_idle.as_ref().is_some_and(|listed| !listed.swap(true, Ordering::AcqRel))
+    }
+
+    /// It was taken from the list.
+    pub(crate) fn unlist_as_idle(&self) {
+        if let Some(listed) = &self.listed_as_idle {
+            listed.store(false, Ordering::Release);
+        }
     }
 
     /// An id for a broadcast's acknowledgements: odd, as those of single events are even.
@@ -141,7 +162,8 @@ impl Namespace {
         Broadcast::new(self.0.clone(), Target::all())
     }
 
-    /// The sockets in a room, as the target of a broadcast. A socket's id is the name of a room with it alone.
+    /// The sockets in a room, as the target of a broadcast. A socket's id is the name of a room that it is always in; it is
+    /// there alone unless the application lets another one `join` a room of that name.
     pub fn to(&self, room: &str) -> Broadcast {
         self.broadcast().to(room)
     }

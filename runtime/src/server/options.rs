@@ -24,6 +24,7 @@ pub struct ServerOptions {
     pub(crate) state: TypeMap,
     pub(crate) cleanup_empty: bool,
     pub(crate) max_dynamic: usize,
+    pub(crate) max_dynamic_per_session: usize,
     pub(crate) max_concurrent: usize,
 }
 
@@ -35,6 +36,7 @@ impl Default for ServerOptions {
             state: TypeMap::default(),
             cleanup_empty: false,
             max_dynamic: 100_000,
+            max_dynamic_per_session: 100,
             max_concurrent: 1000,
         }
     }
@@ -84,6 +86,31 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Sets how large the `auth` of a CONNECT may be, in bytes; a client that sends more is disconnected. Default 16 KiB.
+    pub fn max_auth(mut self, bytes: usize) -> Self {
+        self.layer.sockets.max_auth = bytes;
+        self
+    }
+
+    /// Sets how long each attachment of a packet may take; then the connection is closed. Default 30 s.
+    pub fn attachment_timeout(mut self, timeout: Duration) -> Self {
+        self.layer.sockets.attachment_timeout = timeout;
+        self
+    }
+
+    /// Sets the rate at which one client may ask to join namespaces; one that asks more often is disconnected. `None`: no
+    /// limit. Default 10 a second, 100 at once.
+    pub fn connect_rate(mut self, rate: impl Into<Option<Rate>>) -> Self {
+        self.layer.sockets.connect_rate = rate.into();
+        self
+    }
+
+    /// Sets how many CONNECT packets of one connection may be refused before it is closed. Default 100.
+    pub fn max_refused_connects(mut self, times: usize) -> Self {
+        self.layer.sockets.max_refused_connects = times;
+        self
+    }
+
     /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
     /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only
     /// you know what an event costs. Acknowledgements and heartbeats are not counted.
@@ -129,10 +156,16 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number the empty ones
-    /// go, and without an empty one the client that asks for one more is refused. Default 100,000.
+    /// Sets how many dynamic namespaces there may be at once. Clients name them, so beyond this number an empty one
+    /// goes for each new one, and without an empty one the client that asks for one more is refused. Default 100,000.
     pub fn max_dynamic_namespaces(mut self, namespaces: usize) -> Self {
         self.layer.max_dynamic = namespaces;
+        self
+    }
+
+    /// Sets how many dynamic namespaces one session may be in. Default 100.
+    pub fn max_dynamic_namespaces_per_session(mut self, namespaces: usize) -> Self {
+        self.layer.max_dynamic_per_session = namespaces;
         self
     }
 

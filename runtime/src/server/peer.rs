@@ -12,6 +12,7 @@ use crate::server::socket::{Socket, SocketInner};
 use crate::session::stats::count;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Args;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -67,6 +68,26 @@ impl SendAck for SocketInner {
     }
 }
 
+/// An event in the hands of a handler that runs apart: it counts in `receive_budget` until this is dropped.
+struct InHand {
+    socket: Socket,
+    bytes: usize,
+}
+
+impl InHand {
+    fn new(socket: &Socket, args: &Args) -> Self {
+        let bytes = args.wire_len();
+        socket.cell().with(|machine| machine.begin_apart(bytes));
+        Self { socket: socket.clone(), bytes }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.socket.cell().with(|machine| machine.end_apart(self.bytes));
+    }
+}
+
 impl HandlerPeer for Socket {
     fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.server()?.state::<T>()
@@ -110,6 +131,7 @@ impl HandlerPeer for Socket {
         let ack = if answered { None } else { context.input.ack.take() };
         let answering = Answering { peer: context.peer.clone(), event, ack };
         let counters = server.0.gate.counters.clone();
+        let in_hand = InHand::new(&context.peer, &context.input.args);
         server.0.spawn(Box::pin(async move {
             let mut work = Work::SoleListener { future, answering };
             let mut cut = Box::pin(permit.cut());
@@ -131,6 +153,7 @@ impl HandlerPeer for Socket {
             }
             // The handler's captured values are dropped before the shutdown hears that it is done.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+            drop(in_hand);
             drop(cut);
             drop(permit);
         }));

@@ -3,14 +3,42 @@
 use crate::server::dynamic::Dynamic;
 use crate::server::namespace::NamespaceInner;
 use crate::server::table::NamespaceHandlers;
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The most idle namespaces that are looked at to make room for one: the application may hold on to some of them.
+const LOOKS: usize = 16;
 
 /// The namespaces of a server.
 #[derive(Default)]
 pub(crate) struct Namespaces {
-    by_name: RwLock<BTreeMap<Arc<str>, Entry>>,
+    table: RwLock<Table>,
+    /// The children without sockets, the longest idle first. Some may be in use again, or gone.
+    idle: Mutex<VecDeque<Arc<str>>>,
     dynamic: RwLock<Vec<Arc<Dynamic>>>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_name: BTreeMap<Arc<str>, Entry>,
+    /// How many of them are children of dynamic namespaces.
+    children: usize,
+}
+
+impl Table {
+    fn remove_child(&mut self, name: &str) -> Option<Entry> {
+        let removed = self.by_name.remove(name)?;
+        self.children -= usize::from(removed.is_child());
+        Some(removed)
+    }
+
+    fn add_child(&mut self, name: Arc<str>, make: impl FnOnce() -> Entry) -> &Entry {
+        let children = &mut self.children;
+        self.by_name.entry(name).or_insert_with(|| {
+            *children += 1;
+            make()
+        })
+    }
 }
 
 #[derive(Clone)]
@@ -41,14 +69,21 @@ pub(crate) enum NoNamespace {
 }
 
 impl Namespaces {
-    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Arc<str>, Entry>> {
-        self.by_name.write().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, VecDeque<Arc<str>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All namespaces, in the order of their names.
     pub(crate) fn all(&self) -> Vec<Arc<NamespaceInner>> {
-        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        by_name.values().map(|entry| entry.namespace.clone()).collect()
+        self.read().by_name.values().map(|entry| entry.namespace.clone()).collect()
     }
 
     /// The namespace of that name, which is made if it does not exist.
@@ -57,8 +92,8 @@ impl Namespaces {
         name: &Arc<str>,
         make: impl FnOnce() -> Arc<NamespaceInner>,
     ) -> Arc<NamespaceInner> {
-        let mut by_name = self.write();
-        let entry = by_name.entry(name.clone());
+        let mut table = self.write();
+        let entry = table.by_name.entry(name.clone());
         entry.or_insert_with(|| Entry { namespace: make(), parent: None }).namespace.clone()
     }
 
@@ -75,7 +110,7 @@ impl Namespaces {
         max_dynamic: usize,
         make: impl FnOnce(Arc<NamespaceHandlers>) -> Arc<NamespaceInner>,
     ) -> Result<Arc<NamespaceInner>, NoNamespace> {
-        let found = self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let found = self.read().by_name.get(name).cloned();
         match found {
             Some(Entry { namespace, parent: None }) => return Ok(namespace),
             // A matcher that has changed its mind is heard, even if the namespace exists.
@@ -87,13 +122,12 @@ impl Namespaces {
         let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
         let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name));
         let parent = parent.ok_or(NoNamespace::Unknown)?;
-        let mut by_name = self.write();
+        let mut table = self.write();
         let removed =
-            if by_name.contains_key(name) { Vec::new() } else { make_room(&mut by_name, max_dynamic)? };
-        let entry = by_name.entry(name.clone());
+            if table.by_name.contains_key(name) { None } else { self.make_room(&mut table, max_dynamic)? };
         let make = || Entry { namespace: make(parent.handlers.clone()), parent: Some(parent) };
-        let namespace = entry.or_insert_with(make).namespace.clone();
-        drop(by_name);
+        let namespace = table.add_child(name.clone(), make).namespace.clone();
+        drop(table);
         // Their values may be the application's: dropped without the lock.
         drop(removed);
         Ok(namespace)
@@ -102,29 +136,46 @@ impl Namespaces {
     /// Removes a child of a dynamic namespace whose last socket has left.
     pub(crate) fn remove_if_empty(&self, namespace: &Arc<NamespaceInner>) {
         let removed = {
-            let mut by_name = self.write();
-            let is_it = by_name
+            let mut table = self.write();
+            let is_it = table
+                .by_name
                 .get(&namespace.name)
                 .is_some_and(|entry| entry.is_child() && Arc::ptr_eq(&entry.namespace, namespace));
-            if is_it { by_name.remove(&namespace.name) } else { None }
+            if is_it { table.remove_child(&namespace.name) } else { None }
         };
         // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
         if let Some(entry) = removed.filter(|_| !namespace.is_vacant()) {
-            self.write().entry(namespace.name.clone()).or_insert(entry);
+            self.write().add_child(namespace.name.clone(), || entry);
         }
     }
-}
 
-/// Makes space for one more child of a dynamic namespace, and returns those that had to go. Clients name them, so they
-/// must not pile up; an idle one is made again when a client asks for it.
-fn make_room(by_name: &mut BTreeMap<Arc<str>, Entry>, max_dynamic: usize) -> Result<Vec<Entry>, NoNamespace> {
-    // Counted only where it may matter: there are never more children than namespaces.
-    if by_name.len() < max_dynamic || by_name.values().filter(|entry| entry.is_child()).count() < max_dynamic
-    {
-        return Ok(Vec::new());
+    /// The last socket of a namespace has left: if it is a child of a dynamic one, it can make room for another.
+    pub(crate) fn note_idle(&self, namespace: &NamespaceInner) {
+        if namespace.list_as_idle() {
+            self.idle().push_back(namespace.name.clone());
+        }
     }
-    let idle: Vec<Arc<str>> =
-        by_name.iter().filter(|(_, entry)| entry.is_idle_child()).map(|(name, _)| name.clone()).collect();
-    let removed: Vec<Entry> = idle.iter().filter_map(|name| by_name.remove(name)).collect();
-    if removed.is_empty() { Err(NoNamespace::TooMany) } else { Ok(removed) }
+
+    /// Makes room for one more child of a dynamic namespace, and returns the one that had to go. Clients name them, so they
+    /// must not pile up; an idle one is made again when a client asks for it. However many there are, the work is the same.
+    fn make_room(&self, table: &mut Table, max_dynamic: usize) -> Result<Option<Entry>, NoNamespace> {
+        if table.children < max_dynamic {
+            return Ok(None);
+        }
+        for _ in 0..LOOKS {
+            let Some(name) = self.idle().pop_front() else { break };
+            let Some(entry) = table.by_name.get(&name).filter(|entry| entry.is_child()) else { continue };
+            // Before it is looked at: a socket that leaves from here on lists it again.
+            entry.namespace.unlist_as_idle();
+            if entry.is_idle_child() {
+                return Ok(table.remove_child(&name));
+            }
+            if entry.namespace.is_vacant() {
+                // Somebody holds it, or is just entering.
+                let namespace = entry.namespace.clone();
+                self.note_idle(&namespace);
+            }
+        }
+        Err(NoNamespace::TooMany)
+    }
 }

@@ -64,19 +64,35 @@ impl ServerInner {
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
         let make = |handlers| {
-            NamespaceInner::new(name.clone(), self.parser(), handlers, self.options.limits, self.this.clone())
+            let limits = self.options.limits;
+            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, true, self.this.clone())
         };
         let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
-            count(&self.gate.counters.dynamic_namespaces);
+            self.dynamic_refused();
         }
         found.ok()
     }
 
+    /// A client was not let into a dynamic namespace because there are too many of them.
+    pub(crate) fn dynamic_refused(&self) {
+        count(&self.gate.counters.dynamic_namespaces);
+    }
+
+    /// How many dynamic namespaces one session may be in.
+    pub(crate) fn max_dynamic_per_session(&self) -> usize {
+        self.options.max_dynamic_per_session
+    }
+
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if self.options.cleanup_empty && namespace.is_vacant() {
+        if !namespace.is_child() || !namespace.is_vacant() {
+            return;
+        }
+        if self.options.cleanup_empty {
             self.namespaces.remove_if_empty(namespace);
+        } else {
+            self.namespaces.note_idle(namespace);
         }
     }
 
@@ -180,6 +196,7 @@ impl Server {
                 inner.parser(),
                 handlers,
                 inner.options.limits,
+                false,
                 inner.this.clone(),
             )
         };

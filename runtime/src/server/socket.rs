@@ -376,6 +376,9 @@ impl Socket {
 
     /// Joins a room. Returns false if the socket was in it before. After the client has gone this does nothing.
     ///
+    /// If clients choose the name, put a prefix before it (`format!("chat:{name}")`): a socket in a room that is named
+    /// like another socket's public id is sent what is for that socket.
+    ///
     /// # Errors
     /// [`HubError`] if the socket is in too many rooms, or the name is too long.
     pub fn join(&self, room: &str) -> Result<bool, HubError> {

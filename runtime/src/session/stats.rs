@@ -77,13 +77,22 @@ pub struct LimitCounts {
     pub namespaces: u64,
     /// Sessions that were closed for a name longer than `max_namespace_name`.
     pub namespace_names: u64,
+    /// Sessions that were closed for an `auth` larger than `max_auth`.
+    pub auth: u64,
+    /// Sessions that were closed for an attachment that did not come within `attachment_timeout`.
+    pub attachment_timeouts: u64,
+    /// Sessions that were closed for more CONNECT packets than `connect_rate`.
+    pub connects: u64,
+    /// Sessions that were closed after `max_refused_connects` refused CONNECT packets.
+    pub refused_connects: u64,
     /// Sessions that were closed for more events than `event_rate`.
     pub events: u64,
     /// Sessions of a plain Engine.IO server that were closed for more messages than `message_rate`.
     pub messages: u64,
     /// Sessions that joined nothing within `connect_timeout`.
     pub connect_timeouts: u64,
-    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`.
+    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`, or
+    /// `max_dynamic_namespaces_per_session`.
     pub dynamic_namespaces: u64,
     /// Calls of `join` beyond `max_rooms` or `max_room_name`.
     pub rooms: u64,
@@ -145,6 +154,10 @@ impl Counters {
         match limit {
             Some(Limit::Namespaces) => refused.namespaces += 1,
             Some(Limit::NamespaceName) => refused.namespace_names += 1,
+            Some(Limit::Auth) => refused.auth += 1,
+            Some(Limit::AttachmentTimeout) => refused.attachment_timeouts += 1,
+            Some(Limit::Connects) => refused.connects += 1,
+            Some(Limit::RefusedConnects) => refused.refused_connects += 1,
             Some(Limit::Events) => refused.events += 1,
             Some(Limit::Messages) => refused.messages += 1,
             Some(Limit::ConnectTimeout) => refused.connect_timeouts += 1,

@@ -512,6 +512,9 @@ impl SessionWebSocket {
             let mut inner = cell.lock();
             inner.wake_up(pass);
             inner.traffic.add(self.wire.take_traffic());
+            if buffers.inbox.is_empty() && self.wire.awaits_more() {
+                inner.machine.handle_bytes(now, self.id);
+            }
             for message in buffers.inbox.drain(..) {
                 inner.machine.handle_websocket(now, self.id, message);
             }

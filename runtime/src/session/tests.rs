@@ -262,8 +262,8 @@ fn candidates_that_were_refused_do_not_pile_up() {
     let mut candidates = Vec::new();
     for _ in 0..10 {
         let (_, far) = story.open_websocket("&sid=an+id", None);
-        // An upgrade that was not probed for is refused.
-        far.send(&text("5"));
+        // Only a probe and an upgrade belong on a candidate.
+        far.send(&text("4hello"));
         story.task.settle();
         assert_eq!(texts(&far), ["close"]);
         candidates.push(far);
@@ -280,7 +280,7 @@ fn a_candidate_keeps_its_place_until_the_session_uses_it() {
     let mut story = Story::on_polling();
     let place: ConnectionPlace = Arc::new(());
     let (_, refused) = story.open_websocket("&sid=an+id", Some(place.clone()));
-    refused.send(&text("5"));
+    refused.send(&text("4hello"));
     story.task.settle();
     assert_eq!(Arc::strong_count(&place), 2, "it lingers");
 

@@ -97,6 +97,11 @@ impl Wire {
         self.state == WireState::Open
     }
 
+    /// Whether the input so far ended in the middle of a message.
+    pub(crate) fn awaits_more(&self) -> bool {
+        !self.reader.is_idle()
+    }
+
     /// Whether it is at its end, and may be dropped.
     pub(crate) fn is_dead(&self) -> bool {
         self.state == WireState::Dead

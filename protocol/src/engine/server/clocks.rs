@@ -33,6 +33,11 @@ impl ServerSession {
         }
     }
 
+    /// Whether reading pauses.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+
     /// Something moved: a pause counts from here.
     pub(crate) fn progress(&mut self, now: Instant) {
         if self.paused_at.is_some() {
@@ -41,8 +46,9 @@ impl ServerSession {
         }
     }
 
-    /// Dates the clocks that commands started since the last input: they count from here.
-    pub(crate) fn date(&mut self, now: Instant) {
+    /// Dates the clocks that commands started since the last input: they count from here. Tells whether reading goes on
+    /// since then.
+    pub(crate) fn date(&mut self, now: Instant) -> bool {
         let undated = core::mem::take(&mut self.undated);
         if let (true, State::Closing { deadline }) = (undated.close, &mut self.state) {
             *deadline = now + self.config.close_timeout;
@@ -53,6 +59,7 @@ impl ServerSession {
         if undated.resume {
             self.heartbeat.restart(now);
         }
+        undated.resume
     }
 
     /// The clocks that were started since [`ServerSession::date`] have the right time.

@@ -1,7 +1,7 @@
 //! The end of a session: by either side, at once or when all is written.
 
 use super::polling::PostProgress;
-use super::{CLOSE, NOT_UTF8, Outgoing, State, Transport};
+use super::{CLOSE, NOOP, NOT_UTF8, Outgoing, PARTING_TIME, State, Transport};
 use crate::engine::error::Ended;
 use crate::engine::request::{RefusalCode, Response};
 use crate::engine::server::ServerSession;
@@ -18,6 +18,13 @@ pub(super) enum Ending {
     Transport { ended: Ended, to_poll: &'static [u8] },
     /// The layer above gave the peer up: the session closes as if the application had closed it.
     Session { ended: Ended },
+}
+
+impl Ending {
+    /// Whether the client closed the session, rather than broke a rule.
+    pub(super) fn is_by_client(&self) -> bool {
+        matches!(self, Self::Transport { ended, .. } if ended.reason == CloseReason::TransportClose)
+    }
 }
 
 impl ServerSession {
@@ -49,7 +56,7 @@ impl ServerSession {
                     }
                 }
             }
-            State::Closing { .. } | State::Closed => {}
+            State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 
@@ -100,6 +107,13 @@ impl ServerSession {
                         self.close_with(now, ended);
                     }
                 }
+                Transport::Polling if self.poll.is_none() && self.post.is_some() && to_poll == NOOP => {
+                    self.state = State::Parting { deadline: now + PARTING_TIME };
+                    self.closed = Some(ended);
+                    self.drop_upgrade();
+                    self.out = VecDeque::new();
+                    self.queued = 0;
+                }
                 _ => self.end(ended, to_poll),
             },
             None => {}
@@ -122,7 +136,7 @@ impl ServerSession {
             None => ended,
         };
         let code = self.close_code;
-        if !matches!(self.state, State::Closing { .. }) {
+        if !matches!(self.state, State::Closing { .. } | State::Parting { .. }) {
             self.closed = Some(ended);
         }
         self.drop_upgrade();
@@ -133,6 +147,12 @@ impl ServerSession {
         if let Transport::Channel(channel) = self.transport {
             self.control.push_back(channel.close(code));
         }
+        self.finish();
+    }
+
+    /// The end of a session that its client has closed: nothing more is expected of it.
+    pub(super) fn part(&mut self) {
+        self.answer_post();
         self.finish();
     }
 

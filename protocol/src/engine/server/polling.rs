@@ -1,6 +1,7 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
-use super::{Body, Outgoing, State, Wants};
+use super::ending::Ending;
+use super::{Body, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
@@ -66,7 +67,7 @@ impl ServerSession {
             self.respond(request, Response::new(400));
         } else {
             post.progress = PostProgress::Withheld;
-            if self.paused_at.is_none() || self.state != State::Open {
+            if (self.paused_at.is_none() || self.state != State::Open) && !self.awaits_last_poll() {
                 self.answer_post();
             }
         }
@@ -92,6 +93,9 @@ impl ServerSession {
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
             self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
             self.finish();
+        } else if matches!(self.state, State::Parting { .. }) {
+            self.respond(request, Response::poll(Bytes::from_static(NOOP)));
+            self.part();
         } else {
             self.poll = Some(request);
         }
@@ -114,6 +118,12 @@ impl ServerSession {
             return Wants::Body { limit: self.config.max_payload };
         }
         Wants::Answer
+    }
+
+    /// Whether the client closes the session by the POST in hand and has no poll pending. One that it has sent at the same
+    /// time may be seen later, and would find no session: it was sent before this POST was answered.
+    fn awaits_last_poll(&self) -> bool {
+        self.poll.is_none() && self.ending.as_ref().is_some_and(Ending::is_by_client)
     }
 
     /// Gives the answer that was withheld, if one was.

@@ -125,7 +125,7 @@ impl ServerSession {
                 Transport::Channel(_) => match self.state {
                     State::Opening { .. } => false,
                     State::Closing { .. } => true,
-                    State::Open | State::Closed => !self.out.is_empty(),
+                    State::Open | State::Parting { .. } | State::Closed => !self.out.is_empty(),
                 },
             }
     }

@@ -50,7 +50,8 @@ impl ServerSession {
                 let message = WireMessage::Text(Bytes::from_static(b"3probe"));
                 self.control.push_back(channel.write(message));
             }
-            Some(EnginePacket::Upgrade) if upgrade.probes > 0 => {
+            // With or without a probe before it: that it came shows that the way is open (.NET's client sends none).
+            Some(EnginePacket::Upgrade) => {
                 self.upgrade = None;
                 self.transport = Transport::Channel(channel);
                 self.upgraded = true;

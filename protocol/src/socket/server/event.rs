@@ -63,6 +63,14 @@ impl ServerSocketEvent {
         }
     }
 
+    /// Bytes that it makes its handler hold: an `auth` is bounded by itself.
+    pub(super) fn in_hand(&self) -> usize {
+        match self {
+            Self::Event { .. } => self.weight(),
+            Self::Connect { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
+        }
+    }
+
     pub(super) fn socket(&self) -> SocketKey {
         match self {
             Self::Connect { socket, .. }

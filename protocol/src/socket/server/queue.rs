@@ -12,14 +12,20 @@ impl ServerSockets {
     /// Keeps the next events of a socket back until [`ServerSockets::release`].
     pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            found.held = true;
+            if !mem::replace(&mut found.held, true) {
+                self.in_hand = self.in_hand.saturating_add(found.in_hand);
+            }
         }
     }
 
     /// Lets the events of a held socket go on.
     pub(crate) fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
+            let was_held = mem::take(&mut found.held);
+            if was_held {
+                self.in_hand = self.in_hand.saturating_sub(mem::take(&mut found.in_hand));
+            }
+            let waits = was_held && !found.waiting.is_empty();
             if waits && !self.released.contains(&socket) {
                 self.released.push_back(socket);
             }
@@ -99,6 +105,7 @@ impl ServerSockets {
                     if socket.waiting.is_empty() {
                         self.released.pop_front();
                     }
+                    socket.in_hand = event.in_hand();
                     return Some(event);
                 }
                 Turn::Later => {
@@ -121,7 +128,10 @@ impl ServerSockets {
             match self.sockets.iter_mut().find(|socket| socket.key == key) {
                 Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
                 Some(socket) => match socket.turn(&event, self.now) {
-                    Turn::Now => return Some(event),
+                    Turn::Now => {
+                        socket.in_hand = event.in_hand();
+                        return Some(event);
+                    }
                     Turn::Later => {
                         socket.waiting.push_back(event);
                         self.waits(key);
