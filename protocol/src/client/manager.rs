@@ -473,7 +473,7 @@ impl Manager {
     /// Sends a message of plain Engine.IO.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if no session is open, or [`SendError::Full`].
+    /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
     pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
         self.before_command(now, None, frame)?;
         match (&mut self.state, &self.layer) {
@@ -654,6 +654,9 @@ impl Manager {
         frame: &Frame,
     ) -> Result<(), SendError> {
         self.check(now);
+        if let Some(engine) = self.engine() {
+            engine.check_size(frame)?;
+        }
         let buffered = self.buffered_before(socket);
         // A single message of any size passes when nothing waits: it has to be sent somehow.
         if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= self.engine_config.send_budget {

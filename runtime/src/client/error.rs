@@ -5,7 +5,7 @@ use http::HeaderName;
 use sansocket_protocol::client::ServerAddrError;
 use sansocket_protocol::engine::ConfigError;
 use sansocket_protocol::engine::EngineError;
-use sansocket_protocol::error::{CloseReason, Closed, PeerError};
+use sansocket_protocol::error::{CloseReason, Closed, PeerError, SendError};
 use sansocket_protocol::socket::{self, DataError};
 use serde::de::DeserializeOwned;
 use std::io;
@@ -74,6 +74,9 @@ pub enum ConnectError {
     /// The server is of the 2.x line of Socket.IO.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
     OldServer,
+    /// The auth is larger than any message that the server takes.
+    #[error("the auth is too large: {0}")]
+    AuthTooLarge(#[source] SendError),
     /// The server did not say in time whether it lets the socket in.
     #[error("the server did not answer in time whether it lets this client into the namespace")]
     Timeout,
@@ -194,6 +197,7 @@ impl From<socket::JoinError> for ConnectError {
             socket::JoinError::Refused { message, data } => Self::Refused(ServerRefusal { message, data }),
             socket::JoinError::OldServer => Self::OldServer,
             socket::JoinError::Disconnected => Self::Dismissed,
+            socket::JoinError::Auth(error) => Self::AuthTooLarge(error),
             // The core may learn to say more; this crate is of its own version.
             _ => Self::Timeout,
         }

@@ -14,8 +14,8 @@ use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
-use sansocket_protocol::error::{Closed, PeerError};
-use sansocket_protocol::socket::{ClientSocketEvent, SocketKey};
+use sansocket_protocol::error::{Closed, PeerError, SendError};
+use sansocket_protocol::socket::{AckOutcome, ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
@@ -43,6 +43,8 @@ impl Driver {
                     drop(inner);
                     if let Some(sink) = sink {
                         sink(outcome);
+                    } else if let AckOutcome::Unsent(error) = outcome {
+                        self.unsent(socket, error);
                     }
                 }
                 ClientEvent::Socket(event) => {
@@ -72,6 +74,7 @@ impl Driver {
         | ClientSocketEvent::Connected { socket: key, .. }
         | ClientSocketEvent::Refused { socket: key, .. }
         | ClientSocketEvent::Event { socket: key, .. }
+        | ClientSocketEvent::Unsent { socket: key, .. }
         | ClientSocketEvent::Disconnected { socket: key, .. }) = event
         else {
             return;
@@ -100,6 +103,10 @@ impl Driver {
                 debug!(namespace = socket.name(), %reason, "disconnected");
                 handlers::disconnected(socket, reason)
             }
+            ClientSocketEvent::Unsent { error, .. } => {
+                self.unsent(key, error);
+                None
+            }
             ClientSocketEvent::Auth { .. } => {
                 let ask = socket.namespace_inner().ask.lock();
                 let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -121,6 +128,13 @@ impl Driver {
         };
         if let Some(job) = job {
             self.begin(job, context);
+        }
+    }
+
+    /// An event that nobody awaits an answer of could not be sent.
+    fn unsent(&mut self, key: SocketKey, error: SendError) {
+        if let Some(socket) = self.socket(key) {
+            self.shared.report(&socket, &HandlerError::UnsentEvent(error));
         }
     }
 
