@@ -490,9 +490,9 @@ impl Manager {
     pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
         let now = self.tick(now);
         if let Some((path, query)) = address {
-            self.engine_config = Arc::new(
-                engine::client::EngineClientConfig::clone(&self.engine_config).path(path).query(query),
-            );
+            let config = engine::client::EngineClientConfig::clone(&self.engine_config).query(query);
+            // One without a slash behind it stays as it is.
+            self.engine_config = Arc::new(if path == config.path { config } else { config.path(path) });
         }
         if matches!(self.state, State::Asking) {
             self.start(now);

@@ -49,6 +49,7 @@ pub struct ClientBuilder<C, L> {
     pub(super) manager: ReconnectConfig,
     engine: EngineClientConfig,
     path: String,
+    is_exact_path: bool,
     query: Vec<(String, String)>,
     headers: HeaderMap,
     wrong_header: Option<String>,
@@ -87,6 +88,7 @@ impl<C, L> ClientBuilder<C, L> {
             manager: ReconnectConfig::default(),
             engine: EngineClientConfig::default(),
             path: path.to_owned(),
+            is_exact_path: false,
             query: Vec::new(),
             headers: HeaderMap::new(),
             wrong_header: None,
@@ -128,6 +130,15 @@ impl<C, L> ClientBuilder<C, L> {
     /// Sets the path of the server. Default `/socket.io/`, of plain Engine.IO `/engine.io/`.
     pub fn path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
+        self.is_exact_path = false;
+        self
+    }
+
+    /// Sets the path without a slash behind it: the reference's `addTrailingSlash: false`, for servers and proxies that
+    /// know it without.
+    pub fn exact_path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self.is_exact_path = true;
         self
     }
 
@@ -333,9 +344,11 @@ impl<C, L> ClientBuilder<C, L> {
         let mut random = entropy::random().map_err(|error| ClientBuildError::Entropy(error.into()))?;
         self.manager.ask = self.before_dial.is_some();
         let query = url.query.iter().chain(&self.query).cloned();
-        let engine = self.engine.path(&self.path).query(query);
+        let engine = self.engine.query(query);
+        let engine = if self.is_exact_path { engine.exact_path(&self.path) } else { engine.path(&self.path) };
         engine.check()?;
         let max_message = engine.max_message;
+        let path = engine.path.clone();
         let layer = layer(self.layer);
         let sockets = layer.sockets.map(Arc::new);
         let machine = Manager::new(Arc::new(self.manager), Arc::new(engine), random.fork(), sockets);
@@ -343,7 +356,7 @@ impl<C, L> ClientBuilder<C, L> {
         let settings = Settings {
             url,
             address: self.address,
-            path: self.path,
+            path,
             query: self.query,
             headers: self.headers,
             before_dial: self.before_dial,

@@ -282,7 +282,7 @@ impl Driver {
         }
         let query: Parameters = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
         engine::EngineClientConfig::default()
-            .path(&self.shared.settings.path)
+            .exact_path(&self.shared.settings.path)
             .query(query.clone())
             .check()?;
         Ok((url, attempt.headers, query))
