@@ -352,7 +352,7 @@ impl<C, L> ClientBuilder<C, L> {
         let layer = layer(self.layer);
         let sockets = layer.sockets.map(Arc::new);
         let machine = Manager::new(Arc::new(self.manager), Arc::new(engine), random.fork(), sockets);
-        let cell = ClientHandle::new(machine, Clock::new(self.runtime.clone()));
+        let cell = ClientHandle::new(machine, Clock::awake_in_sleep(self.runtime.clone()));
         let settings = Settings {
             url,
             address: self.address,
