@@ -13,6 +13,8 @@ use crate::client::net::tls::ClientTls;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Alive, Attempt, BeforeDial, ErrorHook, Settings, Shared, StateHook};
+use crate::websocket::offered_subprotocols;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Manager, ReconnectConfig, ServerAddr};
 use sansocket_protocol::engine::{EngineClientConfig, TransportKind};
@@ -55,6 +57,7 @@ pub struct ClientBuilder<C, L> {
     wrong_header: Option<String>,
     before_dial: Option<BeforeDial>,
     proxy: Option<(String, Option<String>)>,
+    subprotocols: Vec<String>,
     cookies: bool,
     on_connection_event: Option<StateHook>,
     pub(super) layer: L,
@@ -94,6 +97,7 @@ impl<C, L> ClientBuilder<C, L> {
             wrong_header: None,
             before_dial: None,
             proxy: None,
+            subprotocols: Vec::new(),
             cookies: true,
             on_connection_event: None,
             layer,
@@ -303,6 +307,27 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
+    /// Sets the subprotocols that WebSocket handshakes offer, the preferred one first (`protocols` in JavaScript). The server
+    /// may choose one of them; another one is an error. Default: none.
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The offered subprotocols as a header.
+    fn checked_subprotocols(&self) -> Result<Option<HeaderValue>, ClientBuildError> {
+        if self.subprotocols.is_empty() {
+            return Ok(None);
+        }
+        let list = self.subprotocols.join(", ");
+        let value = HeaderValue::from_str(&list).ok().filter(|value| {
+            let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, value.clone())]);
+            // As a server reads it: a name with a comma in it would be two.
+            offered_subprotocols(&headers) == self.subprotocols
+        });
+        value.map(Some).ok_or(ClientBuildError::Subprotocols(list))
+    }
+
     /// The checked address of the proxy, if there is one.
     fn checked_proxy(&self) -> Result<Option<Proxy>, ClientBuildError> {
         let Some((address, authorization)) = &self.proxy else { return Ok(None) };
@@ -335,6 +360,7 @@ impl<C, L> ClientBuilder<C, L> {
         let url = ServerAddr::parse(&self.address)?;
         self.check_headers()?;
         let proxy = self.checked_proxy()?;
+        let subprotocols = self.checked_subprotocols()?;
         let (dialer, tls) = (self.dialer, self.tls);
         let dial = self.dial.unwrap_or_else(|| dialer(tls));
         // `before_dial` may name another address.
@@ -361,6 +387,7 @@ impl<C, L> ClientBuilder<C, L> {
             headers: self.headers,
             before_dial: self.before_dial,
             proxy,
+            subprotocols,
             cookies: self.cookies,
             reliable: layer.reliable,
             max_message,

@@ -34,6 +34,11 @@ pub enum ClientBuildError {
     /// The header's name or value has characters that no header has.
     #[error("the header `{0}` cannot be sent: its name or value has characters that no header has")]
     Header(String),
+    /// The names of the subprotocols are not tokens of HTTP, or the list is too long.
+    #[error(
+        "`{0}` cannot be offered as WebSocket subprotocols: at most 32 names of letters, digits and -._~"
+    )]
+    Subprotocols(String),
     /// The auth cannot be written as JSON, or is not an object.
     #[error("the auth cannot be written as the JSON of an object: {0}")]
     Auth(#[source] sansocket_protocol::socket::EncodeError),

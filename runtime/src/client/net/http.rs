@@ -4,13 +4,13 @@
 
 use crate::base::runtime::Stream;
 use crate::client::net::dial::{Dial, Proxy, Target, connect};
-use crate::websocket::accept_key;
+use crate::websocket::{accept_key, offered_subprotocols};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
@@ -37,6 +37,8 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Proxy>,
     /// The host, and the port if it is not the scheme's own.
     pub(crate) authority: String,
+    /// The subprotocols that WebSockets offer, as a header.
+    pub(crate) subprotocols: Option<HeaderValue>,
     /// The application's own headers.
     pub(crate) headers: HeaderMap,
 }
@@ -215,9 +217,18 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        if let Some(subprotocols) = route.subprotocols.clone() {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocols);
+        }
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(io::Error::other)?);
     }
     let request = request.body(Full::new(Bytes::new())).map_err(io::Error::other)?;
+    let offer: HeaderMap = request
+        .headers()
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .map(|value| (SEC_WEBSOCKET_PROTOCOL, value.clone()))
+        .collect();
     let stream = connect(route.dial, route.target, route.proxy).await?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
@@ -235,6 +246,16 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         if accept.map(str::trim) != Some(&*accept_key(&key)) {
             let error =
                 io::Error::new(io::ErrorKind::InvalidData, "the server's Sec-WebSocket-Accept is wrong");
+            return Err(Failure { peer: EngineError::NotEngineIo, error });
+        }
+        // A server that knows nothing of subprotocols names none, and is talked to all the same.
+        let chosen: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect();
+        let offered = offered_subprotocols(&offer);
+        if !chosen.iter().all(|chosen| offered.iter().any(|offered| chosen == offered)) || chosen.len() > 1 {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server chose a WebSocket subprotocol that this client has not offered",
+            );
             return Err(Failure { peer: EngineError::NotEngineIo, error });
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;

@@ -294,6 +294,7 @@ impl Driver {
             target: Target { host: url.host.clone(), port: url.port, secure: url.secure },
             proxy: self.shared.settings.proxy.clone(),
             authority: url.authority(),
+            subprotocols: self.shared.settings.subprotocols.clone(),
             headers,
         }
     }

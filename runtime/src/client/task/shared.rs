@@ -14,7 +14,7 @@ use crate::client::task::handle::ClientHandle;
 use crate::client::task::handle::{Key, Patience, Waiter};
 use crate::handler::unheard::Unheard;
 use futures_channel::oneshot;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sansocket_protocol::client::ServerAddr;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{AuthSource, SocketKey};
@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) headers: HeaderMap,
     pub(crate) before_dial: Option<BeforeDial>,
     pub(crate) proxy: Option<Proxy>,
+    /// The value of `Sec-WebSocket-Protocol`.
+    pub(crate) subprotocols: Option<HeaderValue>,
     pub(crate) cookies: bool,
     pub(crate) reliable: bool,
     pub(crate) max_message: usize,
