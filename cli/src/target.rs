@@ -38,6 +38,10 @@ pub(crate) struct Target {
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
+    /// Forward proxy to use, as http://[USER:PASSWORD@]HOST:PORT, or `none` [default: what HTTP_PROXY, HTTPS_PROXY,
+    /// ALL_PROXY and NO_PROXY say]
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
     /// Do not reconnect when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
@@ -104,6 +108,11 @@ impl Target {
             .reconnection(!self.no_reconnect)
             .timeout(self.timeout)
             .join_timeout(self.timeout);
+        builder = match self.proxy.as_deref() {
+            None => builder.proxy_from_env(),
+            Some("none") => builder,
+            Some(address) => builder.proxy(address, None),
+        };
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }

@@ -7,8 +7,10 @@ use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
 use crate::client::error::{ClientBuildError, ConnectError};
-use crate::client::net::dial::{Dial, Proxy};
+use crate::client::net::dial::Dial;
 use crate::client::net::http::own_header;
+use crate::client::net::proxy;
+use crate::client::net::proxy::Proxies;
 use crate::client::net::tls::ClientTls;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
@@ -56,7 +58,7 @@ pub struct ClientBuilder<C, L> {
     headers: HeaderMap,
     wrong_header: Option<String>,
     before_dial: Option<BeforeDial>,
-    proxy: Option<(String, Option<String>)>,
+    proxy: ProxyOption,
     subprotocols: Vec<String>,
     cookies: bool,
     on_connection_event: Option<StateHook>,
@@ -66,6 +68,15 @@ pub struct ClientBuilder<C, L> {
     dialer: fn(ClientTls) -> Arc<dyn Dial>,
     dial: Option<Arc<dyn Dial>>,
     client: PhantomData<fn() -> C>,
+}
+
+/// The source of the proxies.
+enum ProxyOption {
+    None,
+    /// What the environment names.
+    Environment,
+    /// One for all servers, perhaps with its authorization.
+    Address(String, Option<String>),
 }
 
 /// The settings that the layer above Engine.IO adds to [`Settings`].
@@ -96,7 +107,7 @@ impl<C, L> ClientBuilder<C, L> {
             headers: HeaderMap::new(),
             wrong_header: None,
             before_dial: None,
-            proxy: None,
+            proxy: ProxyOption::None,
             subprotocols: Vec::new(),
             cookies: true,
             on_connection_event: None,
@@ -293,10 +304,19 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets a proxy that tunnels by CONNECT, as `http://host:port`, and the value of `Proxy-Authorization`, if it
-    /// wants one.
+    /// Sets a forward proxy, as `http://host:port`, and the value of `Proxy-Authorization`, if it wants one; the address may
+    /// hold it, too, as `http://user:password@host:port`. Long-polling of `http` asks it in absolute form, all else goes
+    /// through a tunnel that it makes (CONNECT).
     pub fn proxy(mut self, address: &str, authorization: Option<&str>) -> Self {
-        self.proxy = Some((address.to_owned(), authorization.map(str::to_owned)));
+        self.proxy = ProxyOption::Address(address.to_owned(), authorization.map(str::to_owned));
+        self
+    }
+
+    /// Takes the forward proxies that the environment names: `HTTP_PROXY` for `http` and `ws`, `HTTPS_PROXY` for `https`
+    /// and `wss`, `ALL_PROXY` for both where these are missing. Hosts, domains and addresses in `NO_PROXY` are reached
+    /// directly. Names in small letters come first. Default: the environment is not looked at.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.proxy = ProxyOption::Environment;
         self
     }
 
@@ -328,19 +348,15 @@ impl<C, L> ClientBuilder<C, L> {
         value.map(Some).ok_or(ClientBuildError::Subprotocols(list))
     }
 
-    /// The checked address of the proxy, if there is one.
-    fn checked_proxy(&self) -> Result<Option<Proxy>, ClientBuildError> {
-        let Some((address, authorization)) = &self.proxy else { return Ok(None) };
-        let url = ServerAddr::parse(address).map_err(|_| ClientBuildError::Proxy)?;
-        if url.secure {
-            return Err(ClientBuildError::Proxy);
+    /// The checked proxies.
+    fn checked_proxies(&self) -> Result<Proxies, ClientBuildError> {
+        match &self.proxy {
+            ProxyOption::None => Ok(Proxies::default()),
+            ProxyOption::Environment => Ok(Proxies::of_environment(|name| std::env::var(name).ok())?),
+            ProxyOption::Address(address, authorization) => {
+                Ok(Proxies::all(proxy::parse(address, authorization.as_deref())?))
+            }
         }
-        let authorization = authorization
-            .as_ref()
-            .map(|value| HeaderValue::from_str(value))
-            .transpose()
-            .map_err(|_| ClientBuildError::Header("proxy-authorization".to_owned()))?;
-        Ok(Some(Proxy { host: url.host, port: url.port, authorization }))
     }
 
     fn check_headers(&self) -> Result<(), ClientBuildError> {
@@ -359,7 +375,7 @@ impl<C, L> ClientBuilder<C, L> {
     ) -> Result<(Arc<Shared>, Arc<Alive>), ClientBuildError> {
         let url = ServerAddr::parse(&self.address)?;
         self.check_headers()?;
-        let proxy = self.checked_proxy()?;
+        let proxies = self.checked_proxies()?;
         let subprotocols = self.checked_subprotocols()?;
         let (dialer, tls) = (self.dialer, self.tls);
         let dial = self.dial.unwrap_or_else(|| dialer(tls));
@@ -386,7 +402,7 @@ impl<C, L> ClientBuilder<C, L> {
             query: self.query,
             headers: self.headers,
             before_dial: self.before_dial,
-            proxy,
+            proxies,
             subprotocols,
             cookies: self.cookies,
             reliable: layer.reliable,

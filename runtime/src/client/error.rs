@@ -1,6 +1,7 @@
 //! The errors of building a client, of connecting, and of receiving.
 
 use crate::base::error::BoxError;
+use crate::client::net::proxy::ProxyError;
 use http::HeaderName;
 use sansocket_protocol::client::ServerAddrError;
 use sansocket_protocol::engine::ConfigError;
@@ -20,7 +21,9 @@ pub enum ClientBuildError {
     #[error(transparent)]
     Url(#[from] ServerAddrError),
     /// The address of the proxy is not a URL, or asks for TLS to the proxy.
-    #[error("the address of the proxy must be `http://host:port`")]
+    #[error(
+        "the address of the proxy must be `http://host:port`, perhaps with `user:password@` before the host"
+    )]
     Proxy,
     /// The path or a query parameter is not valid.
     #[error(transparent)]
@@ -104,6 +107,15 @@ pub enum ConnectError {
     /// make no client.
     #[error(transparent)]
     Application(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<ProxyError> for ClientBuildError {
+    fn from(error: ProxyError) -> Self {
+        match error {
+            ProxyError::Address => Self::Proxy,
+            ProxyError::Authorization => Self::Header("proxy-authorization".to_owned()),
+        }
+    }
 }
 
 impl From<ClientBuildError> for ConnectError {

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
@@ -100,9 +100,16 @@ pub(crate) async fn request(
     body: Bytes,
     limit: usize,
 ) -> Result<Answered, Failure> {
-    let mut request = Request::builder().method(method.clone()).uri(target);
+    // Many proxies tunnel to ports of TLS only.
+    let asked = route.proxy.clone().filter(|_| !route.target.secure);
+    let is_proxied = asked.is_some();
+    let uri = if is_proxied { format!("http://{}{target}", route.authority) } else { target };
+    let mut request = Request::builder().method(method.clone()).uri(uri);
     if let Some(headers) = request.headers_mut() {
         standard(headers, &route)?;
+        if let Some(authorization) = asked.as_ref().and_then(|proxy| proxy.authorization.clone()) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if method == Method::POST {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
@@ -117,11 +124,20 @@ pub(crate) async fn request(
             Err((failure, None)) => return Err(failure),
         }
     }
-    let stream = connect(route.dial, route.target, route.proxy).await?;
+    let stream = match asked {
+        Some(proxy) => route.dial.dial(proxy.host, proxy.port).await?,
+        None => connect(route.dial, route.target, route.proxy).await?,
+    };
     let (sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
     let kept = Kept { sender, connection: Box::pin(connection) };
-    send(kept, request, limit).await.map_err(|(failure, _)| failure)
+    let answered = send(kept, request, limit).await.map_err(|(failure, _)| failure)?;
+    if is_proxied && answered.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED.as_u16() {
+        // It is not the server's answer.
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        return Err(io::Error::other(format!("the proxy answered with status {status}")).into());
+    }
+    Ok(answered)
 }
 
 /// Awaits an exchange over a connection. The connection is polled along with it, because it does the reading and writing.

@@ -289,10 +289,11 @@ impl Driver {
     }
 
     pub(super) fn route_to(&self, url: &ServerAddr, headers: HeaderMap) -> Route {
+        let target = Target { host: url.host.clone(), port: url.port, secure: url.secure };
         Route {
             dial: self.shared.dial.clone(),
-            target: Target { host: url.host.clone(), port: url.port, secure: url.secure },
-            proxy: self.shared.settings.proxy.clone(),
+            proxy: self.shared.settings.proxies.of(&target).cloned(),
+            target,
             authority: url.authority(),
             subprotocols: self.shared.settings.subprotocols.clone(),
             headers,

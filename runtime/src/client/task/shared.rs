@@ -6,7 +6,8 @@ use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
 use crate::client::error::ConnectError;
 use crate::client::namespace::ClientNamespace;
-use crate::client::net::dial::{Dial, Proxy};
+use crate::client::net::dial::Dial;
+use crate::client::net::proxy::Proxies;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::driver::Driver;
@@ -48,7 +49,7 @@ pub(crate) struct Settings {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) before_dial: Option<BeforeDial>,
-    pub(crate) proxy: Option<Proxy>,
+    pub(crate) proxies: Proxies,
     /// The value of `Sec-WebSocket-Protocol`.
     pub(crate) subprotocols: Option<HeaderValue>,
     pub(crate) cookies: bool,
