@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
+const OPEN_WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 const UPGRADE: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const SHORT: Duration = Duration::from_millis(50);
@@ -507,4 +508,22 @@ async fn a_request_head_may_have_16_kib() {
         assert_eq!(soon(Response::read(&mut stream)).await.expect("an answer").status, status);
     }
     assert_eq!(io.stats().opened, 1);
+}
+
+#[tokio::test]
+async fn the_first_subprotocol_that_is_offered_is_agreed_on() {
+    let io = crate::server().build().unwrap();
+    let addr = serve(&io).await;
+    for (offer, chosen) in [
+        ("", None),
+        ("sec-websocket-protocol: tok\r\n", Some("tok")),
+        ("sec-websocket-protocol: a, b\r\nsec-websocket-protocol: c\r\n", Some("a")),
+        ("sec-websocket-protocol: a b\r\n", None),
+    ] {
+        let client = Client::connect_to(addr, OPEN_WEBSOCKET, offer).await;
+        assert_eq!(client.response.header("sec-websocket-protocol"), chosen, "{offer}");
+    }
+    let io = crate::server().subprotocol(|_, _| None).build().unwrap();
+    let client = Client::connect_to(serve(&io).await, OPEN_WEBSOCKET, "sec-websocket-protocol: a\r\n").await;
+    assert_eq!(client.response.header("sec-websocket-protocol"), None);
 }

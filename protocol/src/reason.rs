@@ -76,6 +76,15 @@ pub enum SendError {
         "the send buffer of this connection is full: wait until the peer has read, send less, or raise `send_budget`"
     )]
     Full,
+    /// The server takes no message of this size: it has said so when the session opened.
+    #[error(
+        "the server takes at most {limit} bytes in one message (an attachment counts a third more on long-polling): \
+         send less at once, or raise the server's `max_payload` (in JavaScript `maxHttpBufferSize`)"
+    )]
+    TooLarge {
+        /// The server's `maxPayload`.
+        limit: usize,
+    },
     /// More acknowledgements are awaited from this peer than `max_pending_acks`.
     #[error(
         "too many acknowledgements are awaited from this peer: raise `max_pending_acks`, or set timeouts"

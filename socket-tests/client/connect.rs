@@ -137,6 +137,20 @@ async fn a_namespace_is_one_of_several_on_one_connection() {
 }
 
 #[tokio::test]
+async fn a_path_without_a_slash_behind_it_is_asked_for_as_it_is() {
+    for transports in TRANSPORTS {
+        // Such a server knows `/rt` alone, as a proxy that rewrites paths may.
+        let io = crate::server().exact_path("/rt?").build().expect("a server");
+        let addr = serve(&io).await;
+        let client = quick(addr, transports).exact_path("/rt").build().unwrap();
+        soon(client.connect()).await.unwrap();
+        client.close();
+        let client = quick(addr, transports).path("/rt").build().unwrap();
+        assert!(soon(client.connect()).await.is_err());
+    }
+}
+
+#[tokio::test]
 async fn the_path_of_the_address_names_the_namespace() {
     let (_io, addr) = server().await;
     let client = Client::connect_to(&format!("http://{addr}/chat?x=1")).await.unwrap();

@@ -474,7 +474,7 @@ impl Manager {
     /// Sends a message of plain Engine.IO.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if no session is open, or [`SendError::Full`].
+    /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
     pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
         self.before_command(now, None, frame)?;
         match (&mut self.state, &self.layer) {
@@ -491,9 +491,9 @@ impl Manager {
     pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
         let now = self.tick(now);
         if let Some((path, query)) = address {
-            self.engine_config = Arc::new(
-                engine::client::EngineClientConfig::clone(&self.engine_config).path(path).query(query),
-            );
+            let config = engine::client::EngineClientConfig::clone(&self.engine_config).query(query);
+            // One without a slash behind it stays as it is.
+            self.engine_config = Arc::new(if path == config.path { config } else { config.path(path) });
         }
         if matches!(self.state, State::Asking) {
             self.start(now);
@@ -656,6 +656,9 @@ impl Manager {
         frame: &Frame,
     ) -> Result<(), SendError> {
         self.check(now);
+        if let Some(engine) = self.engine() {
+            engine.check_size(frame)?;
+        }
         let buffered = self.buffered_before(socket);
         // A single message of any size passes when nothing waits: it has to be sent somehow.
         if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= self.engine_config.send_budget {

@@ -35,7 +35,7 @@ use crate::engine::packet::{EnginePacket, EnginePacketError};
 use crate::engine::transport::TransportKind;
 use crate::message::{Frame, WireMessage};
 use crate::random::Random;
-use crate::reason::CloseReason;
+use crate::reason::{CloseReason, SendError};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -195,6 +195,26 @@ impl ClientSession {
     /// owner.
     pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
+    }
+
+    /// Whether the server takes messages of that size, as far as it has said.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]: sent all the same, the frame would end the session.
+    pub(crate) fn check_size(&self, frame: &Frame) -> Result<(), SendError> {
+        let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload);
+        // The reference takes 0 for a server that does not say.
+        let Some(limit) = limit.filter(|limit| *limit > 0 && self.is_open()) else { return Ok(()) };
+        let attachment = |data: &Bytes| match self.transport {
+            Transport::Polling => payload::binary_len(data).saturating_sub(1),
+            Transport::WebSocket(_) => data.len(),
+        };
+        let text = frame.text().map_or(0, Bytes::len);
+        if frame.attachments().iter().map(attachment).fold(text, usize::max) <= limit {
+            Ok(())
+        } else {
+            Err(SendError::TooLarge { limit })
+        }
     }
 
     /// Whether a volatile message would leave at once.

@@ -104,6 +104,9 @@ impl Play<'_> {
                 }
             }
             AckOutcome::Disconnected => world.coverage().note(Situation::AckDisconnected),
+            AckOutcome::Unsent(error) => {
+                return world.fail("what is sent is small enough", format!("{id}: {error}"));
+            }
         }
         if awaited.deadline.is_none() && !matches!(outcome, AckOutcome::Answered(_)) {
             world.coverage().note(Situation::ReliableGivenUp);
@@ -218,6 +221,9 @@ impl App for Play<'_> {
             }
             ClientSocketEvent::Ack { id, outcome, .. } => self.client_ack(world, client, id, &outcome),
             ClientSocketEvent::Auth { .. } => {}
+            ClientSocketEvent::Unsent { error, .. } => {
+                world.fail("what is sent is small enough", format!("{error}"));
+            }
         }
     }
 
@@ -303,6 +309,9 @@ impl App for Play<'_> {
                         }
                     }
                     AckOutcome::Disconnected => world.coverage().note(Situation::ServerAckDisconnected),
+                    AckOutcome::Unsent(error) => {
+                        world.fail("only clients keep what they cannot send", format!("{id}: {error}"));
+                    }
                 }
             }
             ServerSocketEvent::Disconnected { socket, reason } => {

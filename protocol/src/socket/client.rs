@@ -252,7 +252,7 @@ impl ClientSockets {
             if socket.queue.front().and_then(|first| first.pending).is_some_and(|deadline| deadline <= now) {
                 let given_up = socket.try_failed(retries, AckOutcome::Timeout);
                 if let (Some(engine), State::Joined) = (engine.as_deref_mut(), socket.state) {
-                    socket.send_next(now, engine, self.config.ack_timeout);
+                    self.send_next(now, engine, at);
                 }
                 if let Some((given_up, outcome)) = given_up {
                     self.told(key, &given_up, outcome);
@@ -345,7 +345,7 @@ impl ClientSockets {
                 // Unknown and repeated ids are ignored.
                 let Some(id) = packet.id() else { return };
                 if let Some(done) = socket.take_answered(id) {
-                    socket.send_next(now, engine, self.config.ack_timeout);
+                    self.send_next(now, engine, at);
                     self.told(key, &done, AckOutcome::Answered(packet.into_args()));
                     self.rearm();
                 } else if socket.acks.remove(&id).is_some() {
@@ -519,6 +519,15 @@ impl ClientSockets {
     fn answer(&mut self, event: ClientSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
         self.answers.push_back(event);
+    }
+
+    /// Sends the first event of a socket's queue, if it is not on its way.
+    fn send_next(&mut self, now: Instant, engine: &mut ClientSession, at: usize) {
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        let key = socket.key;
+        for (refused, error) in socket.send_next(now, engine, self.config.ack_timeout) {
+            self.told(key, &refused, AckOutcome::Unsent(error));
+        }
     }
 
     /// An event of the queue is decided.

@@ -1,5 +1,6 @@
 //! The words that both ends of a connection share: names of sockets, and outcomes of acknowledgements.
 
+use crate::reason::SendError;
 use crate::socket::json::args::Args;
 
 /// The name of one socket of a connection. Never reused within the connection, so a late command does nothing.
@@ -22,4 +23,6 @@ pub enum AckOutcome {
     Timeout,
     /// The socket ended first.
     Disconnected,
+    /// The event had waited to be sent, and could not be sent once it was time.
+    Unsent(SendError),
 }

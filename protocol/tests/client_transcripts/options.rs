@@ -42,6 +42,7 @@ impl Options {
         match key {
             "engine" => self.sockets = None,
             "path" => *engine = engine.clone().path(value),
+            "exact_path" => *engine = engine.clone().exact_path(value),
             "query" => {
                 let pairs = value.split('&').map(|pair| pair.split_once(':').expect("key:value"));
                 *engine = engine.clone().query(pairs);

@@ -545,10 +545,12 @@ impl Player {
                     }
                     AckOutcome::Timeout => "timeout".to_string(),
                     AckOutcome::Disconnected => "disconnected".to_string(),
+                    AckOutcome::Unsent(error) => format!("unsent {error:?}"),
                     other => panic!("{other:?}"),
                 };
                 format!("ack {} {id} {outcome}", name(socket))
             }
+            ClientSocketEvent::Unsent { socket, error } => format!("unsent {} {error:?}", name(socket)),
             ClientSocketEvent::Disconnected { socket, reason } => {
                 format!("disconnect {} {reason}", name(socket))
             }

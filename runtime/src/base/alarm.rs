@@ -4,6 +4,7 @@ use crate::base::clock::Clock;
 use crate::base::runtime::Timer;
 use sansocket_protocol::time::Instant;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// The one timer of a task. It is never moved to a later time: a timer that fires too early costs less than one that is
 /// moved for every message.
@@ -11,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Alarm {
     timer: Option<Box<dyn Timer>>,
     armed: Option<Instant>,
+    /// The sleep of the machine that its time is reckoned with.
+    slept: Duration,
     /// The task that the armed timer wakes.
     armed_for: Option<Waker>,
 }
@@ -24,6 +27,12 @@ impl Alarm {
         clock: &Clock,
         context: &mut Context<'_>,
     ) -> Poll<()> {
+        let slept = clock.slept();
+        if slept != self.slept {
+            // The timer would fire too late by the time for which the machine has slept.
+            self.slept = slept;
+            self.armed = None;
+        }
         let waits = |armed: Instant| armed <= deadline && now < armed;
         let same_task = self.armed_for.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
         if same_task && self.armed.is_some_and(waits) {
@@ -57,6 +66,26 @@ mod tests {
     use crate::base::in_memory::InMemory;
     use std::sync::Arc;
     use std::time::Duration;
+
+    #[test]
+    fn a_timer_does_not_wait_for_the_time_that_the_machine_has_slept() {
+        let runtime = InMemory::new();
+        let clock = Clock::awake_in_sleep(Arc::new(runtime.clone()));
+        let mut alarm = Alarm::default();
+        let mut poll = |deadline: u64| {
+            let context = &mut Context::from_waker(Waker::noop());
+            let deadline = Instant::ZERO + Duration::from_secs(deadline);
+            alarm.poll(deadline, clock.now(), &clock, context)
+        };
+        assert!(poll(100).is_pending());
+        runtime.move_wall_clock(Duration::from_secs(60));
+        runtime.advance(Duration::from_secs(1));
+        assert!(poll(100).is_pending());
+        assert_eq!(runtime.next_deadline(), Some(Duration::from_secs(39)));
+        runtime.move_wall_clock(Duration::from_secs(60));
+        runtime.advance(Duration::from_secs(1));
+        assert!(poll(100).is_ready());
+    }
 
     #[test]
     fn a_timer_is_moved_forward_and_left_alone_otherwise() {

@@ -268,6 +268,10 @@ pub enum HandlerError {
     /// The handler's acknowledgement could not be queued: the peer waits for it in vain.
     #[error("the acknowledgement could not be sent: {0}")]
     Unsent(#[source] SendError),
+    /// An event that a client had kept until it was connected could not be sent: the server takes no message of that
+    /// size.
+    #[error("an event that waited for the connection could not be sent: {0}")]
+    UnsentEvent(#[source] SendError),
     /// The handler panicked. On a server its connection is closed, and the client connects again; a client goes on.
     #[error("the handler panicked: {0}")]
     Panic(String),

@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A runtime whose clock the test moves.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub(crate) struct InMemory(Arc<Mutex<World>>);
 
 struct World {
     now: Instant,
+    wall_clock: SystemTime,
+    looks_at_wall_clock: usize,
     /// The deadlines of those timers that are awaited.
     timers: BTreeMap<u64, (Instant, Waker)>,
     next_timer: u64,
@@ -33,8 +35,14 @@ struct World {
 
 impl InMemory {
     pub(crate) fn new() -> Self {
-        let (timers, spawned) = (BTreeMap::new(), Vec::new());
-        Self(Arc::new(Mutex::new(World { now: Instant::now(), timers, next_timer: 0, spawned })))
+        Self(Arc::new(Mutex::new(World {
+            now: Instant::now(),
+            wall_clock: SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30),
+            looks_at_wall_clock: 0,
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            spawned: Vec::new(),
+        })))
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -45,6 +53,7 @@ impl InMemory {
     pub(crate) fn advance(&self, time: Duration) {
         let mut world = self.world();
         world.now += time;
+        world.wall_clock += time;
         let now = world.now;
         let (due, waiting) =
             std::mem::take(&mut world.timers).into_iter().partition(|(_, (deadline, _))| *deadline <= now);
@@ -52,6 +61,21 @@ impl InMemory {
         drop(world);
         let due: BTreeMap<u64, (Instant, Waker)> = due;
         due.into_values().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Moves the time of day alone: the machine sleeps.
+    pub(crate) fn move_wall_clock(&self, time: Duration) {
+        self.world().wall_clock += time;
+    }
+
+    /// Somebody sets the time of day.
+    pub(crate) fn set_wall_clock_back(&self, time: Duration) {
+        self.world().wall_clock -= time;
+    }
+
+    /// How often the time of day was asked for.
+    pub(crate) fn looks_at_wall_clock(&self) -> usize {
+        self.world().looks_at_wall_clock
     }
 
     /// How long it is to the next deadline that is awaited.
@@ -75,6 +99,12 @@ impl InMemory {
 impl Runtime for InMemory {
     fn now(&self) -> Instant {
         self.world().now
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        let mut world = self.world();
+        world.looks_at_wall_clock += 1;
+        world.wall_clock
     }
 
     fn timer(&self, deadline: Instant) -> Box<dyn Timer> {

@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The longest wait, which is as good as for ever: adding more to the time could overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
@@ -30,11 +30,24 @@ pub trait Timer: Send {
 
 /// An async runtime.
 ///
-/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface has it as a parameter. None of
-/// its methods is called per message.
+/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface has it as a parameter. Of its
+/// methods only `now` is called per message.
 pub trait Runtime: Send + Sync + 'static {
     /// The present time. If tests can stop the runtime's clock, it is the time of that clock.
     fn now(&self) -> Instant;
+
+    /// The time of day. It goes on while the machine sleeps, when [`now`](Self::now) may stand still: from the
+    /// difference a client learns that it has slept. By default the system's, ahead of it or behind it by as much as `now`
+    /// is, so that a test's clock is not taken for a sleep.
+    fn wall_clock(&self) -> SystemTime {
+        let (now, real) = (self.now(), Instant::now());
+        let wall = SystemTime::now();
+        let moved = match now.checked_duration_since(real) {
+            Some(ahead) => wall.checked_add(ahead),
+            None => wall.checked_sub(real.duration_since(now)),
+        };
+        moved.unwrap_or(wall)
+    }
 
     /// A timer armed for `deadline`.
     fn timer(&self, deadline: Instant) -> Box<dyn Timer>;

@@ -7,12 +7,16 @@ use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
 use crate::client::error::{ClientBuildError, ConnectError};
-use crate::client::net::dial::{Dial, Proxy};
+use crate::client::net::dial::Dial;
 use crate::client::net::http::own_header;
+use crate::client::net::proxy;
+use crate::client::net::proxy::Proxies;
 use crate::client::net::tls::ClientTls;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Alive, Attempt, BeforeDial, ErrorHook, Settings, Shared, StateHook};
+use crate::websocket::offered_subprotocols;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Manager, ReconnectConfig, ServerAddr};
 use sansocket_protocol::engine::{EngineClientConfig, TransportKind};
@@ -49,11 +53,13 @@ pub struct ClientBuilder<C, L> {
     pub(super) reconnect: ReconnectConfig,
     engine: EngineClientConfig,
     path: String,
+    is_exact_path: bool,
     query: Vec<(String, String)>,
     headers: HeaderMap,
     wrong_header: Option<String>,
     before_dial: Option<BeforeDial>,
-    proxy: Option<(String, Option<String>)>,
+    proxy: ProxyOption,
+    subprotocols: Vec<String>,
     cookies: bool,
     on_connection_event: Option<StateHook>,
     pub(super) layer: L,
@@ -62,6 +68,15 @@ pub struct ClientBuilder<C, L> {
     dialer: fn(ClientTls) -> Arc<dyn Dial>,
     dial: Option<Arc<dyn Dial>>,
     client: PhantomData<fn() -> C>,
+}
+
+/// The source of the proxies.
+enum ProxyOption {
+    None,
+    /// What the environment names.
+    Environment,
+    /// One for all servers, perhaps with its authorization.
+    Address(String, Option<String>),
 }
 
 /// The settings that the layer above Engine.IO adds to [`Settings`].
@@ -87,11 +102,13 @@ impl<C, L> ClientBuilder<C, L> {
             reconnect: ReconnectConfig::default(),
             engine: EngineClientConfig::default(),
             path: path.to_owned(),
+            is_exact_path: false,
             query: Vec::new(),
             headers: HeaderMap::new(),
             wrong_header: None,
             before_dial: None,
-            proxy: None,
+            proxy: ProxyOption::None,
+            subprotocols: Vec::new(),
             cookies: true,
             on_connection_event: None,
             layer,
@@ -128,6 +145,15 @@ impl<C, L> ClientBuilder<C, L> {
     /// Sets the path of the server. Default `/socket.io/`, of plain Engine.IO `/engine.io/`.
     pub fn path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
+        self.is_exact_path = false;
+        self
+    }
+
+    /// Sets the path without a slash behind it: the reference's `addTrailingSlash: false`, for servers and proxies that
+    /// know it without.
+    pub fn exact_path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self.is_exact_path = true;
         self
     }
 
@@ -278,10 +304,19 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets a proxy that tunnels by CONNECT, as `http://host:port`, and the value of `Proxy-Authorization`, if it
-    /// wants one.
+    /// Sets a forward proxy, as `http://host:port`, and the value of `Proxy-Authorization`, if it wants one; the address may
+    /// hold it, too, as `http://user:password@host:port`. Long-polling of `http` asks it in absolute form, all else goes
+    /// through a tunnel that it makes (CONNECT).
     pub fn proxy(mut self, address: &str, authorization: Option<&str>) -> Self {
-        self.proxy = Some((address.to_owned(), authorization.map(str::to_owned)));
+        self.proxy = ProxyOption::Address(address.to_owned(), authorization.map(str::to_owned));
+        self
+    }
+
+    /// Takes the forward proxies that the environment names: `HTTP_PROXY` for `http` and `ws`, `HTTPS_PROXY` for `https`
+    /// and `wss`, `ALL_PROXY` for both where these are missing. Hosts, domains and addresses in `NO_PROXY` are reached
+    /// directly. Names in small letters come first. Default: the environment is not looked at.
+    pub fn proxy_from_env(mut self) -> Self {
+        self.proxy = ProxyOption::Environment;
         self
     }
 
@@ -292,19 +327,36 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// The checked address of the proxy, if there is one.
-    fn checked_proxy(&self) -> Result<Option<Proxy>, ClientBuildError> {
-        let Some((address, authorization)) = &self.proxy else { return Ok(None) };
-        let url = ServerAddr::parse(address).map_err(|_| ClientBuildError::Proxy)?;
-        if url.secure {
-            return Err(ClientBuildError::Proxy);
+    /// Sets the subprotocols that WebSocket handshakes offer, the preferred one first (`protocols` in JavaScript). The server
+    /// may choose one of them; another one is an error. Default: none.
+    pub fn subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The offered subprotocols as a header.
+    fn checked_subprotocols(&self) -> Result<Option<HeaderValue>, ClientBuildError> {
+        if self.subprotocols.is_empty() {
+            return Ok(None);
         }
-        let authorization = authorization
-            .as_ref()
-            .map(|value| HeaderValue::from_str(value))
-            .transpose()
-            .map_err(|_| ClientBuildError::Header("proxy-authorization".to_owned()))?;
-        Ok(Some(Proxy { host: url.host, port: url.port, authorization }))
+        let list = self.subprotocols.join(", ");
+        let value = HeaderValue::from_str(&list).ok().filter(|value| {
+            let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, value.clone())]);
+            // As a server reads it: a name with a comma in it would be two.
+            offered_subprotocols(&headers) == self.subprotocols
+        });
+        value.map(Some).ok_or(ClientBuildError::Subprotocols(list))
+    }
+
+    /// The checked proxies.
+    fn checked_proxies(&self) -> Result<Proxies, ClientBuildError> {
+        match &self.proxy {
+            ProxyOption::None => Ok(Proxies::default()),
+            ProxyOption::Environment => Ok(Proxies::of_environment(|name| std::env::var(name).ok())?),
+            ProxyOption::Address(address, authorization) => {
+                Ok(Proxies::all(proxy::parse(address, authorization.as_deref())?))
+            }
+        }
     }
 
     fn check_headers(&self) -> Result<(), ClientBuildError> {
@@ -323,7 +375,8 @@ impl<C, L> ClientBuilder<C, L> {
     ) -> Result<(Arc<Shared>, Arc<Alive>), ClientBuildError> {
         let url = ServerAddr::parse(&self.address)?;
         self.check_headers()?;
-        let proxy = self.checked_proxy()?;
+        let proxies = self.checked_proxies()?;
+        let subprotocols = self.checked_subprotocols()?;
         let (dialer, tls) = (self.dialer, self.tls);
         let dial = self.dial.unwrap_or_else(|| dialer(tls));
         // `before_dial` may name another address.
@@ -333,21 +386,24 @@ impl<C, L> ClientBuilder<C, L> {
         let mut random = entropy::random().map_err(|error| ClientBuildError::Entropy(error.into()))?;
         self.reconnect.ask_before_dial = self.before_dial.is_some();
         let query = url.query.iter().chain(&self.query).cloned();
-        let engine = self.engine.path(&self.path).query(query);
+        let engine = self.engine.query(query);
+        let engine = if self.is_exact_path { engine.exact_path(&self.path) } else { engine.path(&self.path) };
         engine.check()?;
         let max_message = engine.max_message;
+        let path = engine.path.clone();
         let layer = layer(self.layer);
         let sockets = layer.sockets.map(Arc::new);
         let machine = Manager::new(Arc::new(self.reconnect), Arc::new(engine), random.fork(), sockets);
-        let cell = ClientHandle::new(machine, Clock::new(self.runtime.clone()));
+        let cell = ClientHandle::new(machine, Clock::awake_in_sleep(self.runtime.clone()));
         let settings = Settings {
             url,
             address: self.address,
-            path: self.path,
+            path,
             query: self.query,
             headers: self.headers,
             before_dial: self.before_dial,
-            proxy,
+            proxies,
+            subprotocols,
             cookies: self.cookies,
             reliable: layer.reliable,
             max_message,

@@ -1,10 +1,11 @@
 //! The errors of building a client, of connecting, and of receiving.
 
 use crate::base::error::BoxError;
+use crate::client::net::proxy::ProxyError;
 use http::HeaderName;
 use sansocket_protocol::client::ServerAddrError;
 use sansocket_protocol::engine::{ConfigError, EngineError};
-use sansocket_protocol::error::{CloseReason, Closed, PeerError};
+use sansocket_protocol::error::{CloseReason, Closed, PeerError, SendError};
 use sansocket_protocol::socket::{self, DataError};
 use serde::de::DeserializeOwned;
 use std::io;
@@ -19,7 +20,9 @@ pub enum ClientBuildError {
     #[error(transparent)]
     Url(#[from] ServerAddrError),
     /// The address of the proxy is not a URL, or asks for TLS to the proxy.
-    #[error("the address of the proxy must be `http://host:port`")]
+    #[error(
+        "the address of the proxy must be `http://host:port`, perhaps with `user:password@` before the host"
+    )]
     Proxy,
     /// The path or a query parameter is not valid.
     #[error(transparent)]
@@ -33,6 +36,11 @@ pub enum ClientBuildError {
     /// The header's name or value has characters that no header has.
     #[error("the header `{0}` cannot be sent: its name or value has characters that no header has")]
     Header(String),
+    /// The names of the subprotocols are not tokens of HTTP, or the list is too long.
+    #[error(
+        "`{0}` cannot be offered as WebSocket subprotocols: at most 32 names of letters, digits and -._~"
+    )]
+    Subprotocols(String),
     /// The auth cannot be written as JSON, or is not an object.
     #[error("the auth cannot be written as the JSON of an object: {0}")]
     Auth(#[source] sansocket_protocol::socket::EncodeError),
@@ -73,6 +81,9 @@ pub enum ConnectError {
     /// The server is of the 2.x line of Socket.IO.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
     OldServer,
+    /// The auth is larger than any message that the server takes.
+    #[error("the auth is too large: {0}")]
+    AuthTooLarge(#[source] SendError),
     /// The server did not say in time whether it lets the socket in.
     #[error("the server did not answer in time whether it lets this client into the namespace")]
     Timeout,
@@ -95,6 +106,15 @@ pub enum ConnectError {
     /// make no client.
     #[error(transparent)]
     Application(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<ProxyError> for ClientBuildError {
+    fn from(error: ProxyError) -> Self {
+        match error {
+            ProxyError::Address => Self::Proxy,
+            ProxyError::Authorization => Self::Header("proxy-authorization".to_owned()),
+        }
+    }
 }
 
 impl From<ClientBuildError> for ConnectError {
@@ -193,6 +213,7 @@ impl From<socket::JoinError> for ConnectError {
             socket::JoinError::Refused { message, data } => Self::Refused(ServerRefusal { message, data }),
             socket::JoinError::OldServer => Self::OldServer,
             socket::JoinError::Disconnected => Self::Dismissed,
+            socket::JoinError::Auth(error) => Self::AuthTooLarge(error),
             // The core may learn to say more; this crate is of its own version.
             _ => Self::Timeout,
         }

@@ -329,8 +329,10 @@ impl ClientSocket {
     /// It never waits: an event that cannot be sent now is kept, and sent in order.
     ///
     /// # Errors
-    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, or the
-    /// async runtime that the client ran on is gone.
+    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, the
+    /// server takes no message of that size, or the async runtime that the client ran on is gone. If the server's limit
+    /// is not known before the socket is connected, the hook `on_error` is told of an event that is too large
+    /// ([`HandlerError::UnsentEvent`](crate::HandlerError::UnsentEvent)).
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
@@ -472,6 +474,7 @@ impl ClientSocket {
             match receiver.await {
                 Ok(AckOutcome::Answered(args)) => Ok(args),
                 Ok(AckOutcome::Timeout) => Err(AckError::Timeout),
+                Ok(AckOutcome::Unsent(error)) => Err(AckError::Emit(error.into())),
                 Ok(_) | Err(oneshot::Canceled) => Err(AckError::Disconnected),
             }
         }

@@ -251,6 +251,23 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
+    /// Sets the hook that chooses among the WebSocket subprotocols that a client offers, which are one at least. With `None`
+    /// the answer names none, and browsers then close the WebSocket. Default: the first one, as in the reference.
+    ///
+    /// ```
+    /// # use sansocket_runtime::Handshake;
+    /// fn newest<'a>(_: &Handshake, offered: &[&'a str]) -> Option<&'a str> {
+    ///     offered.iter().copied().filter(|name| name.starts_with("chat.v")).max()
+    /// }
+    /// ```
+    pub fn subprotocol(
+        mut self,
+        choose: impl for<'a> Fn(&Handshake, &[&'a str]) -> Option<&'a str> + Send + Sync + 'static,
+    ) -> Self {
+        self.http.hooks.subprotocol = Some(Box::new(choose));
+        self
+    }
+
     /// Sets the hook that changes the headers of the first response of each session.
     pub fn initial_headers(
         mut self,

@@ -16,7 +16,7 @@ use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
 use crate::session::task;
 use crate::session::task::MakeTask;
-use crate::websocket::accept_upgrade;
+use crate::websocket::{accept_upgrade, offered_subprotocols};
 use futures_channel::oneshot;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -217,7 +217,7 @@ impl Gate {
         B::Error: Send,
     {
         let found = self.route(head)?;
-        let switch = switch(request, head, upgrade)?;
+        let switch = self.switch(request, head, upgrade, peer)?;
         let cell = match found {
             Found::Session(cell) => cell,
             // Only now: a handshake that was refused above must leave no session behind.
@@ -235,6 +235,45 @@ impl Gate {
             // The session is gone, or the request overlapped another: its connection ends.
             _ => Err(CoreResponse::new(400).header("connection", "close")),
         }
+    }
+
+    /// Checks a WebSocket handshake; `None` if the request is not one.
+    fn switch(
+        &self,
+        request: &Request<()>,
+        head: &RequestHead<'_>,
+        upgrade: Option<Upgrade>,
+        peer: ConnInfo,
+    ) -> Result<Option<Switch>, CoreResponse> {
+        if !head.is_websocket_upgrade() {
+            return Ok(None);
+        }
+        match (accept_upgrade(request.method(), request.headers()), upgrade) {
+            (Ok(accept), Some(upgrade)) => {
+                let subprotocol = self.subprotocol(request, peer);
+                Ok(Some(Switch { accept, subprotocol, upgrade }))
+            }
+            (Ok(_), None) => {
+                debug!("this host cannot switch protocols: its connections must be served with upgrades");
+                Err(CoreResponse::upgrade_refusal(RefusalCode::BadRequest))
+            }
+            (Err(error), _) => {
+                debug!(%error, "a WebSocket handshake was refused");
+                Err(CoreResponse::upgrade_refusal(RefusalCode::BadRequest))
+            }
+        }
+    }
+
+    /// The subprotocol that the answer to a WebSocket handshake names.
+    fn subprotocol(&self, request: &Request<()>, peer: ConnInfo) -> Option<String> {
+        let offered = offered_subprotocols(request.headers());
+        let first = offered.first()?;
+        let chosen = match &self.hooks.subprotocol {
+            None => Some(*first),
+            Some(choose) => self.caught(|| choose(&Handshake::new(request, peer), &offered))?,
+        };
+        // The hook may give a text of its own: clients refuse what they have not offered.
+        chosen.filter(|chosen| offered.contains(chosen)).map(str::to_owned)
     }
 
     /// The session that a request is for, or the leave to open one.
@@ -371,29 +410,9 @@ enum Found {
 struct Switch {
     /// The value of `sec-websocket-accept`.
     accept: String,
+    /// The value of `sec-websocket-protocol`, if it is to be there.
+    subprotocol: Option<String>,
     upgrade: Upgrade,
-}
-
-/// Checks a WebSocket handshake; `None` if the request is not one.
-fn switch(
-    request: &Request<()>,
-    head: &RequestHead<'_>,
-    upgrade: Option<Upgrade>,
-) -> Result<Option<Switch>, CoreResponse> {
-    if !head.is_websocket_upgrade() {
-        return Ok(None);
-    }
-    match (accept_upgrade(request.method(), request.headers()), upgrade) {
-        (Ok(accept), Some(upgrade)) => Ok(Some(Switch { accept, upgrade })),
-        (Ok(_), None) => {
-            debug!("this host cannot switch protocols: its connections must be served with upgrades");
-            Err(CoreResponse::upgrade_refusal(RefusalCode::BadRequest))
-        }
-        (Err(error), _) => {
-            debug!(%error, "a WebSocket handshake was refused");
-            Err(CoreResponse::upgrade_refusal(RefusalCode::BadRequest))
-        }
-    }
 }
 
 /// A request that its session was handed. The session is told when it goes away without an answer.
@@ -407,7 +426,7 @@ struct Handed<'a> {
 impl Handed<'_> {
     /// Gives the session its WebSocket, unless it has ended meanwhile.
     fn switch(&self, switch: Switch) -> Result<CoreResponse, CoreResponse> {
-        let Switch { accept, upgrade } = switch;
+        let Switch { accept, subprotocol, upgrade } = switch;
         let left = self.cell.with_inner(|inner| {
             if inner.is_ended() {
                 return Some(upgrade);
@@ -418,10 +437,14 @@ impl Handed<'_> {
         if left.is_some() {
             return Err(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession));
         }
-        Ok(CoreResponse::new(101)
+        let response = CoreResponse::new(101)
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
-            .header("sec-websocket-accept", accept))
+            .header("sec-websocket-accept", accept);
+        Ok(match subprotocol {
+            Some(subprotocol) => response.header("sec-websocket-protocol", subprotocol),
+            None => response,
+        })
     }
 }
 

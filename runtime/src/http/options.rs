@@ -53,6 +53,9 @@ pub(crate) type AllowRequest = Box<dyn Fn(Handshake) -> BoxFuture<Result<(), Ref
 pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
 /// The address of the client of a handshake.
 pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send + Sync>;
+/// A choice among the subprotocols that a client offers.
+pub(crate) type ChooseSubprotocol =
+    Box<dyn for<'a> Fn(&Handshake, &[&'a str]) -> Option<&'a str> + Send + Sync>;
 /// A change of the headers of responses.
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
 /// A listener for requests that were refused.
@@ -64,6 +67,7 @@ pub(crate) struct Hooks {
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) make_id: Option<MakeId>,
     pub(crate) client_address: Option<ClientAddress>,
+    pub(crate) subprotocol: Option<ChooseSubprotocol>,
     pub(crate) initial_headers: Option<ChangeHeaders>,
     pub(crate) headers: Option<ChangeHeaders>,
     pub(crate) refused: Option<OnRefused>,

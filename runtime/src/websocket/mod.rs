@@ -32,7 +32,7 @@ mod tests;
 pub(crate) mod wire;
 mod write;
 
-pub use handshake::{HandshakeError, accept_key, accept_upgrade};
+pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
 pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
 

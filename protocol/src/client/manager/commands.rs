@@ -66,6 +66,8 @@ impl Manager {
     /// # Errors
     /// [`SendError::Full`] if [`send_budget`](crate::engine::EngineClientConfig::send_budget) is used up by the bytes
     /// [before it](Self::buffered_before);
+    /// [`SendError::TooLarge`] if the server has said that it takes no message of that size. If it says so only when the
+    /// event has waited, [`ClientSocketEvent::Unsent`](crate::socket::ClientSocketEvent::Unsent) tells;
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
         self.before_command(now, Some(socket), frame)?;
@@ -76,7 +78,7 @@ impl Manager {
     /// Sends an event if it would leave at once; otherwise it is dropped, and false comes back.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if there is no such socket.
+    /// [`SendError::Disconnected`] if there is no such socket; [`SendError::TooLarge`] if the server does not take it.
     pub fn emit_volatile(
         &mut self,
         now: Instant,
@@ -131,7 +133,7 @@ impl Manager {
     /// [`ack_on`](Self::ack_on).
     ///
     /// # Errors
-    /// [`SendError::Disconnected`], [`SendError::Full`].
+    /// [`SendError::Disconnected`], [`SendError::Full`], [`SendError::TooLarge`].
     pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
         self.answer(now, socket, None, frame)
     }
@@ -140,7 +142,7 @@ impl Manager {
     /// another one the same id may stand for another event. (The reference's client answers on any.)
     ///
     /// # Errors
-    /// [`SendError::Disconnected`], [`SendError::Full`].
+    /// [`SendError::Disconnected`], [`SendError::Full`], [`SendError::TooLarge`].
     pub fn ack_on(
         &mut self,
         now: Instant,

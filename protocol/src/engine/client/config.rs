@@ -34,7 +34,8 @@ const OWN_PARAMETERS: [&str; 3] = ["EIO", "transport", "sid"];
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineClientConfig {
-    /// The path of the server, with a slash at its end. Default `/engine.io/`.
+    /// The path of the server, with a slash at its end unless [`exact_path`](Self::exact_path) has set it. Default
+    /// `/engine.io/`.
     pub path: String,
     /// Parameters of the application's own, which come first in every URL. By default there are none.
     pub query: Vec<(String, String)>,
@@ -130,6 +131,20 @@ impl EngineClientConfig {
     pub fn path(mut self, path: &str) -> Self {
         let inner = path.trim_matches('/');
         self.path = if inner.is_empty() { "/".to_string() } else { alloc::format!("/{inner}/") };
+        self
+    }
+
+    /// Sets [`EngineClientConfig::path`] without a slash behind it (the reference's `addTrailingSlash: false`), for servers
+    /// and proxies that know it without.
+    ///
+    /// ```
+    /// use sansocket_protocol::engine::EngineClientConfig;
+    ///
+    /// assert_eq!(EngineClientConfig::default().exact_path("/rt").path, "/rt");
+    /// ```
+    #[must_use]
+    pub fn exact_path(mut self, path: &str) -> Self {
+        self.path = if path.starts_with('/') { path.to_string() } else { alloc::format!("/{path}") };
         self
     }
 

@@ -25,6 +25,12 @@ use serde_json::value::RawValue;
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any sensible heartbeat; it keeps sums within bounds.
 const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+/// The longest open packet, in bytes: several times what any server sends.
+const MAX_OPEN_PACKET: usize = 16 << 10;
+/// The longest session id, in bytes. It stands in the URL of every request.
+const MAX_SID: usize = 1 << 10;
+/// The longest body in which the words of a refusal are looked for.
+const MAX_REFUSAL: usize = 64 << 10;
 /// The most characters of a server's own words that an error repeats.
 const MAX_WORDS: usize = 200;
 
@@ -48,7 +54,8 @@ impl OpenPacket {
     /// Reads the JSON of an open packet. Members may come in any order, and unknown ones are ignored.
     ///
     /// # Errors
-    /// [`EngineError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
+    /// [`EngineError::Handshake`] if it is no object with a `sid` that is a string of at most 1024 bytes, and two
+    /// intervals, or is longer than 16 KiB.
     ///
     /// ```
     /// use sansocket_protocol::engine::OpenPacket;
@@ -59,12 +66,15 @@ impl OpenPacket {
     /// assert!(handshake.offers_websocket && handshake.max_payload.is_none());
     /// ```
     pub fn parse(json: &[u8]) -> Result<Self, EngineError> {
+        if json.len() > MAX_OPEN_PACKET {
+            return Err(EngineError::Handshake);
+        }
         let members: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_slice(json).map_err(|_| EngineError::Handshake)?;
         let get = |name: &str| members.get(name).map(|value| value.get());
         let sid: String = get("sid")
             .and_then(|value| serde_json::from_str(value).ok())
-            .filter(|sid: &String| !sid.is_empty())
+            .filter(|sid: &String| (1..=MAX_SID).contains(&sid.len()))
             .ok_or(EngineError::Handshake)?;
         let upgrades: Vec<Cow<'_, str>> =
             get("upgrades").and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default();
@@ -177,6 +187,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> EngineError {
         message: Option<String>,
     }
     let mut words = Words::default();
+    let body = if body.len() > MAX_REFUSAL { &[] } else { body };
     // The reference answers with an object, Python's servers with a string, a proxy with a page.
     if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body) {
         let get = |name: &str| members.get(name).map(|value| value.get());
@@ -237,6 +248,23 @@ mod tests {
         assert!(OpenPacket::parse(json.as_bytes()).is_err());
         let json = r#"{"sid":"a","pingInterval":1e14,"pingTimeout":1e14}"#;
         assert_eq!(OpenPacket::parse(json.as_bytes()).unwrap().patience(), MAX_INTERVAL * 2);
+    }
+
+    #[test]
+    fn what_a_server_says_when_a_session_opens_is_bounded() {
+        let open = |sid: usize, rest: &str| {
+            let sid = "s".repeat(sid);
+            let json = alloc::format!(r#"{{"sid":"{sid}","pingInterval":1,"pingTimeout":1{rest}}}"#);
+            OpenPacket::parse(json.as_bytes()).map(|handshake| handshake.sid.len())
+        };
+        assert_eq!(open(1024, ""), Ok(1024));
+        assert_eq!(open(1025, ""), Err(EngineError::Handshake));
+        assert_eq!(open(60_000_000, ""), Err(EngineError::Handshake));
+        let upgrades = |count: usize| alloc::format!(r#","upgrades":[{}"x"]"#, r#""x","#.repeat(count));
+        assert_eq!(open(1, &upgrades(1000)), Ok(1));
+        assert_eq!(open(1, &upgrades(5000)), Err(EngineError::Handshake));
+        let words = alloc::format!(r#"{{"code":4,"message":"{}"}}"#, "w".repeat(100_000));
+        assert_eq!(refusal(403, words.as_bytes()), EngineError::Status { status: 403, message: None });
     }
 
     #[test]

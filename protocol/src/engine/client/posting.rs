@@ -25,16 +25,14 @@ impl ClientSession {
         self.is_open() && self.poll.is_none() && !self.reading && !self.paused && !self.is_moving()
     }
 
-    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone; the server
-    /// will say what it thinks of it.
+    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone: the sender has
+    /// [checked](ClientSession::check_size) all but the protocol's own.
     fn payload(&mut self) -> Bytes {
         let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
         let size = |item: &Outgoing| match item {
             Outgoing::Pong => 1,
             Outgoing::Message(WireMessage::Text(text)) => text.len(),
-            Outgoing::Message(WireMessage::Binary(data)) => {
-                data.len().div_ceil(3).saturating_mul(4).saturating_add(1)
-            }
+            Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data).saturating_sub(1),
         };
         let mut bytes = 0_usize;
         let mut count = 0_usize;

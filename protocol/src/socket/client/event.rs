@@ -1,6 +1,7 @@
 //! The events of a client's sockets.
 
 use crate::cost;
+use crate::reason::SendError;
 use crate::socket::ids::{AckOutcome, SocketKey};
 use crate::socket::json::args::Args;
 use crate::socket::json::data::PacketData;
@@ -26,6 +27,9 @@ pub enum JoinError {
     /// It sent DISCONNECT in place of an answer.
     #[error("the server disconnected the namespace before it had let this client in")]
     Disconnected,
+    /// The auth was not sent: the server takes no message of its size.
+    #[error("the auth is too large: {0}")]
+    Auth(SendError),
     /// It did not answer in time.
     #[error("the server did not answer in time whether it lets this client into the namespace")]
     Timeout,
@@ -83,6 +87,13 @@ pub enum ClientSocketEvent {
         /// The reason of its end.
         outcome: AckOutcome,
     },
+    /// An event that had waited until the socket was connected could not be sent. Nobody awaits an acknowledgement of it.
+    Unsent {
+        /// Which socket was to send it.
+        socket: SocketKey,
+        /// Why.
+        error: SendError,
+    },
     /// A connected socket is not connected any more. It joins again with the next session, unless the reason is
     /// [`IoServerDisconnect`](crate::reason::CloseReason::IoServerDisconnect) or
     /// [`IoClientDisconnect`](crate::reason::CloseReason::IoClientDisconnect).
@@ -106,7 +117,11 @@ impl ClientSocketEvent {
                 message.len().saturating_add(data).saturating_add(cost::EVENT)
             }
             Self::Connected { id, .. } => id.len().saturating_add(cost::EVENT),
-            Self::Auth { .. } | Self::Refused { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
+            Self::Auth { .. }
+            | Self::Refused { .. }
+            | Self::Ack { .. }
+            | Self::Unsent { .. }
+            | Self::Disconnected { .. } => 0,
         }
     }
 }

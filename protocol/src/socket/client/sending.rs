@@ -45,7 +45,7 @@ impl ClientSockets {
     /// comes back.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if there is no such socket.
+    /// [`SendError::Disconnected`] if there is no such socket; [`SendError::TooLarge`] if the server would not take it.
     pub(crate) fn emit_volatile(
         &mut self,
         engine: Option<&mut ClientSession>,
@@ -54,7 +54,10 @@ impl ClientSockets {
     ) -> Result<bool, SendError> {
         self.at(socket).ok_or(SendError::Disconnected)?;
         match engine {
-            Some(engine) if self.is_connected(socket) && engine.is_writable() => Ok(engine.send(frame)),
+            Some(engine) if self.is_connected(socket) && engine.is_writable() => {
+                engine.check_size(frame)?;
+                Ok(engine.send(frame))
+            }
             _ => Ok(false),
         }
     }
@@ -102,7 +105,7 @@ impl ClientSockets {
         found.buffered = found.buffered.saturating_add(weight(&frame));
         found.queue.push_back(Reliable { frame, id, tries: 0, copy: None, pending: None });
         if let (Some(engine), State::Joined) = (engine, found.state) {
-            found.send_next(now, engine, self.config.ack_timeout);
+            self.send_next(now, engine, at);
             self.rearm();
         }
         Ok(())

@@ -36,7 +36,8 @@ pub(crate) struct Target {
     pub(crate) secure: bool,
 }
 
-/// A proxy that tunnels by CONNECT (RFC 9110, section 9.3.6).
+/// A forward proxy: it tunnels by CONNECT (RFC 9110, section 9.3.6), or is asked in absolute form (RFC 9112, section
+/// 3.2.2).
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     pub(crate) host: String,

@@ -4,13 +4,13 @@
 
 use crate::base::runtime::Stream;
 use crate::client::net::dial::{Dial, Proxy, Target, connect};
-use crate::websocket::accept_key;
+use crate::websocket::{accept_key, offered_subprotocols};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
@@ -37,6 +37,8 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Proxy>,
     /// The host, and the port if it is not the scheme's own.
     pub(crate) authority: String,
+    /// The subprotocols that WebSockets offer, as a header.
+    pub(crate) subprotocols: Option<HeaderValue>,
     /// The application's own headers.
     pub(crate) headers: HeaderMap,
 }
@@ -98,9 +100,16 @@ pub(crate) async fn request(
     body: Bytes,
     limit: usize,
 ) -> Result<Answered, Failure> {
-    let mut request = Request::builder().method(method.clone()).uri(target);
+    // Many proxies tunnel to ports of TLS only.
+    let asked = route.proxy.clone().filter(|_| !route.target.secure);
+    let is_proxied = asked.is_some();
+    let uri = if is_proxied { format!("http://{}{target}", route.authority) } else { target };
+    let mut request = Request::builder().method(method.clone()).uri(uri);
     if let Some(headers) = request.headers_mut() {
         standard(headers, &route)?;
+        if let Some(authorization) = asked.as_ref().and_then(|proxy| proxy.authorization.clone()) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if method == Method::POST {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
@@ -115,11 +124,20 @@ pub(crate) async fn request(
             Err((failure, None)) => return Err(failure),
         }
     }
-    let stream = connect(route.dial, route.target, route.proxy).await?;
+    let stream = match asked {
+        Some(proxy) => route.dial.dial(proxy.host, proxy.port).await?,
+        None => connect(route.dial, route.target, route.proxy).await?,
+    };
     let (sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
     let kept = Kept { sender, connection: Box::pin(connection) };
-    send(kept, request, limit).await.map_err(|(failure, _)| failure)
+    let answered = send(kept, request, limit).await.map_err(|(failure, _)| failure)?;
+    if is_proxied && answered.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED.as_u16() {
+        // It is not the server's answer.
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        return Err(io::Error::other(format!("the proxy answered with status {status}")).into());
+    }
+    Ok(answered)
 }
 
 /// Awaits an exchange over a connection. The connection is polled along with it, because it does the reading and
@@ -215,9 +233,18 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        if let Some(subprotocols) = route.subprotocols.clone() {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocols);
+        }
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(io::Error::other)?);
     }
     let request = request.body(Full::new(Bytes::new())).map_err(io::Error::other)?;
+    let offer: HeaderMap = request
+        .headers()
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .map(|value| (SEC_WEBSOCKET_PROTOCOL, value.clone()))
+        .collect();
     let stream = connect(route.dial, route.target, route.proxy).await?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
@@ -235,6 +262,16 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         if accept.map(str::trim) != Some(&*accept_key(&key)) {
             let error =
                 io::Error::new(io::ErrorKind::InvalidData, "the server's Sec-WebSocket-Accept is wrong");
+            return Err(Failure { peer: EngineError::NotEngineIo, error });
+        }
+        // A server that knows nothing of subprotocols names none, and is talked to all the same.
+        let chosen: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect();
+        let offered = offered_subprotocols(&offer);
+        if !chosen.iter().all(|chosen| offered.iter().any(|offered| chosen == offered)) || chosen.len() > 1 {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server chose a WebSocket subprotocol that this client has not offered",
+            );
             return Err(Failure { peer: EngineError::NotEngineIo, error });
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;

@@ -4,4 +4,5 @@ pub(crate) mod addresses;
 pub(crate) mod cookies;
 pub(crate) mod dial;
 pub(crate) mod http;
+pub(crate) mod proxy;
 pub(crate) mod tls;

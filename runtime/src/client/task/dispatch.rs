@@ -13,8 +13,8 @@ use crate::client::task::shared::Attempt;
 use crate::client::{engine, handlers};
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
-use sansocket_protocol::error::{Closed, PeerError};
-use sansocket_protocol::socket::{ClientSocketEvent, SocketKey};
+use sansocket_protocol::error::{Closed, PeerError, SendError};
+use sansocket_protocol::socket::{AckOutcome, ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
@@ -42,6 +42,8 @@ impl Driver {
                     drop(inner);
                     if let Some(sink) = sink {
                         sink(outcome);
+                    } else if let AckOutcome::Unsent(error) = outcome {
+                        self.unsent(socket, error);
                     }
                 }
                 ClientEvent::Socket(event) => {
@@ -71,6 +73,7 @@ impl Driver {
         | ClientSocketEvent::Connected { socket: key, .. }
         | ClientSocketEvent::Refused { socket: key, .. }
         | ClientSocketEvent::Event { socket: key, .. }
+        | ClientSocketEvent::Unsent { socket: key, .. }
         | ClientSocketEvent::Disconnected { socket: key, .. }) = event
         else {
             return;
@@ -99,6 +102,10 @@ impl Driver {
                 debug!(namespace = socket.name(), %reason, "disconnected");
                 handlers::disconnected(socket, reason)
             }
+            ClientSocketEvent::Unsent { error, .. } => {
+                self.unsent(key, error);
+                None
+            }
             ClientSocketEvent::Auth { .. } => {
                 let ask = socket.namespace_inner().ask.lock();
                 let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -120,6 +127,13 @@ impl Driver {
         };
         if let Some(job) = job {
             self.begin(job, context);
+        }
+    }
+
+    /// An event that nobody awaits an answer of could not be sent.
+    fn unsent(&mut self, key: SocketKey, error: SendError) {
+        if let Some(socket) = self.socket(key) {
+            self.shared.report(&socket, &HandlerError::UnsentEvent(error));
         }
     }
 

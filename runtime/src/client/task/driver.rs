@@ -277,18 +277,20 @@ impl Driver {
         }
         let query: Parameters = url.query.iter().chain(&self.shared.settings.query).cloned().collect();
         engine::EngineClientConfig::default()
-            .path(&self.shared.settings.path)
+            .exact_path(&self.shared.settings.path)
             .query(query.clone())
             .check()?;
         Ok((url, attempt.headers, query))
     }
 
     pub(super) fn route_to(&self, url: &ServerAddr, headers: HeaderMap) -> Route {
+        let target = Target { host: url.host.clone(), port: url.port, secure: url.secure };
         Route {
             dial: self.shared.dial.clone(),
-            target: Target { host: url.host.clone(), port: url.port, secure: url.secure },
-            proxy: self.shared.settings.proxy.clone(),
+            proxy: self.shared.settings.proxies.of(&target).cloned(),
+            target,
             authority: url.authority(),
+            subprotocols: self.shared.settings.subprotocols.clone(),
             headers,
         }
     }

@@ -6,14 +6,15 @@ use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
 use crate::client::error::ConnectError;
 use crate::client::namespace::ClientNamespace;
-use crate::client::net::dial::{Dial, Proxy};
+use crate::client::net::dial::Dial;
+use crate::client::net::proxy::Proxies;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::driver::Driver;
 use crate::client::task::handle::{ClientHandle, Key, Patience, Waiter};
 use crate::handler::error_hook::DefaultErrorHook;
 use futures_channel::oneshot;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sansocket_protocol::client::ServerAddr;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{AuthSource, SocketKey};
@@ -47,7 +48,9 @@ pub(crate) struct Settings {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) before_dial: Option<BeforeDial>,
-    pub(crate) proxy: Option<Proxy>,
+    pub(crate) proxies: Proxies,
+    /// The value of `Sec-WebSocket-Protocol`.
+    pub(crate) subprotocols: Option<HeaderValue>,
     pub(crate) cookies: bool,
     pub(crate) reliable: bool,
     pub(crate) max_message: usize,

@@ -1,15 +1,17 @@
 //! The task of a client in memory: a server that the test plays, on a stream and a clock that it holds.
 
+use crate::base::error::AckError;
 use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::client::net::dial::Dial;
 use crate::client::{Client, ClientBuilder, ClientOptions};
 use crate::websocket::{accept_key, write_text};
 use sansocket_protocol::engine::TransportKind;
-use std::future::ready;
+use std::future::{Future, ready};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -119,6 +121,30 @@ fn a_server_that_floods_does_not_stop_the_clock() {
     let silent = story.runtime.now() - before;
     let limit = Duration::from_millis(500);
     assert!((limit..limit + MILLISECOND * 5).contains(&silent), "{silent:?}");
+}
+
+#[test]
+fn a_client_that_has_slept_keeps_what_is_emitted_for_the_next_session() {
+    let mut story = Story::joined(Duration::ZERO);
+    story.client.emit("work", &1).unwrap();
+    story.task.settle();
+    assert!(!story.far.take().is_empty());
+    // The connection is a black hole from here on: nothing says that it is gone.
+    story.runtime.move_wall_clock(Duration::from_secs(3600));
+    story.runtime.advance(MILLISECOND * 10);
+    let answer = story.client.emit_with_ack("work", &2, Duration::from_secs(60));
+    story.client.emit("work", &3).unwrap();
+    assert!(!story.client.is_connected());
+    assert!(story.client.unsent() > 0);
+    story.task.settle();
+    let unsent = story.client.unsent();
+    // The time limit of an answer counts the sleep, as well.
+    story.runtime.move_wall_clock(Duration::from_secs(61));
+    assert!(story.runtime.advance_to_next_deadline(), "it is about to dial again");
+    story.task.settle();
+    let outcome = Box::pin(answer).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(outcome, Poll::Ready(Err(AckError::Timeout))), "{outcome:?}");
+    assert!((1..unsent).contains(&story.client.unsent()));
 }
 
 #[test]
