@@ -1,8 +1,8 @@
 //! The events of a client as a loop.
 
 use crate::sansocket::{
-    Ack, AckError, Args, Bytes, ClientSocket, Data, EmitError, HandlerError, ReceiveError, SendError, Server,
-    Socket, State,
+    Ack, AckError, Args, Bytes, ClientSocket, Data, EmitError, HandlerError, HandlerFailure, ReceiveError,
+    SendError, Server, Socket, State,
 };
 use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
 use crate::suite::support::{Log, log, serve, soon, until};
@@ -208,7 +208,8 @@ async fn what_the_server_does_not_take_fails_and_the_connection_lives() {
         let addr = serve(&io).await;
         let (told, mut tells) = log();
         let client = quick(addr, transports)
-            .on_error(move |_: &ClientSocket, error: &HandlerError| {
+            .on_error(move |_: &ClientSocket, failure: &HandlerFailure| {
+                let error = failure.error();
                 assert!(matches!(error, HandlerError::UnsentEvent(_)), "{error}");
                 told.note("unsent");
             })

@@ -64,16 +64,19 @@ impl InMemory {
     }
 
     /// Moves the time of day alone: the machine sleeps.
+    #[cfg(test)]
     pub(crate) fn move_wall_clock(&self, time: Duration) {
         self.world().wall_clock += time;
     }
 
     /// Somebody sets the time of day.
+    #[cfg(test)]
     pub(crate) fn set_wall_clock_back(&self, time: Duration) {
         self.world().wall_clock -= time;
     }
 
     /// How often the time of day was asked for.
+    #[cfg(test)]
     pub(crate) fn looks_at_wall_clock(&self) -> usize {
         self.world().looks_at_wall_clock
     }
