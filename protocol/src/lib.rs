@@ -144,6 +144,8 @@
 //!
 //! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
 //!
+//! `cluster` adds the module of that name: what the nodes of a cluster say to each other, in the formats of the peers.
+//!
 //! `sim` adds the module of that name: clients, a server and links with faults in virtual time, for tests.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -166,6 +168,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod engine;
 pub mod error;
 #[cfg(feature = "fuzzing")]

@@ -1,0 +1,6 @@
+//! The dialects of a cluster, on what real peers said to each other. See `../vectors/cluster/README.md`.
+
+mod meaning;
+mod tolerance;
+mod vectors;
+mod writing;
