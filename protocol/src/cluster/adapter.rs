@@ -137,13 +137,6 @@ fn write_data(draft: &mut Draft<'_>, envelope: &Envelope, undefined_is_null: boo
         draft.key("requestId");
         draft.name(request.as_str());
     };
-    let value = |draft: &mut Draft<'_>, values: &Values| {
-        if values.is_empty() && undefined_is_null {
-            draft.key("packet");
-            draft.raw("null");
-        }
-        draft.first("packet", values);
-    };
     draft.open(b'{');
     match &envelope.message {
         Message::Emit { event, target, ack } => {
@@ -185,10 +178,18 @@ fn write_data(draft: &mut Draft<'_>, envelope: &Envelope, undefined_is_null: boo
             draft.key("packet");
             draft.event(event);
         }
-        Message::ServerSideAnswer { request: id, value: values }
-        | Message::Ack { request: id, args: values } => {
+        Message::ServerSideAnswer { request: id, value } => {
             request(draft, id);
-            value(draft, values);
+            draft.first("packet", value);
+        }
+        Message::Ack { request: id, args } => {
+            request(draft, id);
+            // How @msgpack/msgpack writes what is undefined.
+            if args.is_empty() && undefined_is_null {
+                draft.key("packet");
+                draft.raw("null");
+            }
+            draft.first("packet", args);
         }
         Message::AckCount { request: id, sockets } => {
             request(draft, id);

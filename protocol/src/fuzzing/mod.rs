@@ -9,6 +9,7 @@
 //! list of lists.
 
 pub mod client;
+pub mod cluster;
 pub mod engine;
 pub mod http;
 pub mod hub;
@@ -21,7 +22,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("socket_packet", socket::packet),
@@ -32,4 +33,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("hub", hub::against_the_model),
     ("client", client::any_order),
     ("pair", pair::as_the_network),
+    ("cluster_python", cluster::python),
+    ("cluster_classic", cluster::classic),
+    ("cluster_adapter", cluster::adapter),
 ];
