@@ -434,14 +434,15 @@ impl FromJson<'_> {
             let Ok(_) = encode::write_sint(&mut self.out, value).map_err(never);
             return;
         }
-        /// Up to here a double holds every integer.
-        const EXACT: f64 = 9_007_199_254_740_992.0;
+        /// What is below is a `u64` if it is whole.
+        const U64: f64 = 18_446_744_073_709_551_616.0;
         let value: f64 = raw.parse().unwrap_or(f64::NAN);
-        let whole = value as i64;
         if !value.is_finite() {
             let Ok(()) = encode::write_nil(&mut self.out).map_err(never);
-        } else if value.abs() < EXACT && whole as f64 == value {
-            let Ok(_) = encode::write_sint(&mut self.out, whole).map_err(never);
+        } else if value >= 0.0 && value < U64 && value as u64 as f64 == value {
+            let Ok(_) = encode::write_uint(&mut self.out, value as u64).map_err(never);
+        } else if value < 0.0 && value >= -U64 / 2.0 && value as i64 as f64 == value {
+            let Ok(_) = encode::write_sint(&mut self.out, value as i64).map_err(never);
         } else {
             let Ok(()) = encode::write_f64(&mut self.out, value).map_err(never);
         }
@@ -514,6 +515,9 @@ mod tests {
             ("-0", "0"),
             ("1.0", "1"),
             ("-2e3", "-2000"),
+            ("1e19", "10000000000000000000"),
+            ("18446744073709549568.0", "18446744073709549568"),
+            ("-9223372036854775808.0", "-9223372036854775808"),
             (r#""\u0041\n""#, r#""A\n""#),
             (r#""\ud83d""#, "\"\u{fffd}\""),
             ("1e400", "null"),
@@ -526,6 +530,8 @@ mod tests {
     fn no_number_is_lost() {
         for (text, read) in [
             ("1e300", "1e300"),
+            ("1.8446744073709551616e19", "18446744073709552000"),
+            ("-9.3e18", "-9300000000000000000"),
             ("-1e300", "-1e300"),
             ("18446744073709551616", "18446744073709552000"),
             ("1180591620717411303424", "1.1805916207174113e21"),

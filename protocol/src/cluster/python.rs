@@ -383,7 +383,8 @@ fn callback_parts(token: &str) -> Result<[&str; 3], InexpressibleError> {
 
 /// The ids of a target that names sockets only.
 fn single_sockets(target: &Target) -> Result<&[Arc<str>], InexpressibleError> {
-    if target.rooms.is_empty() || !target.except.is_empty() {
+    let is_named = !target.rooms.is_empty() && target.rooms.iter().all(|sid| !sid.is_empty());
+    if !is_named || !target.except.is_empty() {
         return Err(InexpressibleError::Target);
     }
     Ok(&target.rooms)

@@ -359,10 +359,13 @@ fn all_args(message: &Message) -> Vec<&Args> {
     }
 }
 
-/// Equal, but that a number may have become a double.
+/// Equal, but that a number may have become a double; and serde_json takes long ones for a neighbour.
 fn is_close(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        (Value::Number(left), Value::Number(right)) => {
+            let close = |left: f64, right: f64| (left - right).abs() <= left.abs() * 1e-14;
+            left == right || left.as_f64().zip(right.as_f64()).is_some_and(|(left, right)| close(left, right))
+        }
         (Value::Array(left), Value::Array(right)) => {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| is_close(left, right))
         }

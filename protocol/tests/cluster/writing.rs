@@ -159,7 +159,7 @@ fn what_python_has_no_word_for_is_told() {
         let kind = message.kind();
         assert_eq!(error(message), InexpressibleError::Kind { kind });
     }
-    for target in [Target::all(), Target::all().to("a").except("b")] {
+    for target in [Target::all(), Target::all().to("a").except("b"), Target::all().to("")] {
         assert_eq!(
             error(Message::Join { target: target.clone(), rooms: vec!["r".into()] }),
             InexpressibleError::Target
