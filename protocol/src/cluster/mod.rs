@@ -42,18 +42,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The machine that keeps the requests and the membership of a cluster is not part of this module.
+//! [`node::Node`] is the machine above the dialects: it keeps the requests and the membership of a cluster.
 
 pub mod adapter;
 pub mod classic;
 mod codec;
 pub mod message;
 mod msgpack;
+pub mod node;
 pub mod python;
 
 pub use adapter::{Postgres, Session, Sharded, Streams};
 pub use classic::Classic;
 pub use message::{AckRequest, Envelope, Event, Message, Origin, RemoteSocket, RequestId, Values};
+pub use node::Node;
 pub use python::Python;
 
 use crate::socket::PacketError;

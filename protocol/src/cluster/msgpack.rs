@@ -439,9 +439,9 @@ impl FromJson<'_> {
         let value: f64 = raw.parse().unwrap_or(f64::NAN);
         if !value.is_finite() {
             let Ok(()) = encode::write_nil(&mut self.out).map_err(never);
-        } else if value >= 0.0 && value < U64 && value as u64 as f64 == value {
+        } else if (0.0..U64).contains(&value) && value as u64 as f64 == value {
             let Ok(_) = encode::write_uint(&mut self.out, value as u64).map_err(never);
-        } else if value < 0.0 && value >= -U64 / 2.0 && value as i64 as f64 == value {
+        } else if (-U64 / 2.0..0.0).contains(&value) && value as i64 as f64 == value {
             let Ok(_) = encode::write_sint(&mut self.out, value as i64).map_err(never);
         } else {
             let Ok(()) = encode::write_f64(&mut self.out, value).map_err(never);

@@ -2,6 +2,9 @@
 
 mod fuzzed;
 mod meaning;
+mod nodes;
 mod tolerance;
+mod transcripts;
 mod vectors;
+mod world;
 mod writing;
