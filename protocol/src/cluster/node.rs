@@ -426,6 +426,8 @@ pub struct Node {
     config: NodeConfig,
     dialect: Dialect,
     random: Random,
+    /// The name of this node in all its namespaces, closed ones as well: what it sent there may still come back.
+    name: Arc<str>,
     /// The latest time that was told.
     now: Instant,
     is_up: bool,
@@ -455,8 +457,6 @@ enum Timer {
 /// One namespace.
 #[derive(Debug)]
 struct Space {
-    /// The name of this node in it.
-    node: Arc<str>,
     /// When the others stop to believe that it lives.
     beat_at: Instant,
     /// The peers, and when each is silent for too long.
@@ -512,11 +512,16 @@ struct Serving {
 
 impl Node {
     /// A node without namespaces, whose bus is away.
-    pub fn new(config: NodeConfig, dialect: Dialect, random: Random) -> Self {
+    pub fn new(config: NodeConfig, dialect: Dialect, mut random: Random) -> Self {
+        let name = match dialect {
+            Dialect::Python(_) => format!("{:016x}{:016x}", random.u64(), random.u64()),
+            _ => token(&dialect, &mut random),
+        };
         Self {
             config,
             dialect,
             random,
+            name: name.into(),
             now: Instant::ZERO,
             is_up: false,
             down_since: None,
@@ -551,9 +556,9 @@ impl Node {
         self.is_up
     }
 
-    /// The name of this node in a namespace.
-    pub fn name(&self, namespace: &str) -> Option<&Arc<str>> {
-        self.spaces.get(namespace).map(|space| &space.node)
+    /// The name by which the others know this node.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// What was counted.
@@ -575,15 +580,7 @@ impl Node {
             return;
         }
         let namespace: Arc<str> = namespace.into();
-        let node = match &self.dialect {
-            // One name for the process.
-            Dialect::Python(_) => match self.spaces.values().next() {
-                Some(space) => space.node.clone(),
-                None => format!("{:016x}{:016x}", self.random.u64(), self.random.u64()).into(),
-            },
-            _ => self.token().into(),
-        };
-        let space = Space { node, beat_at: now, peers: BTreeMap::new(), rooms: BTreeSet::new() };
+        let space = Space { beat_at: now, peers: BTreeMap::new(), rooms: BTreeSet::new() };
         self.spaces.insert(namespace.clone(), space);
         if self.is_up {
             self.join_bus(&namespace);
@@ -614,7 +611,7 @@ impl Node {
         if self.is_up && !is_shared {
             let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
             let rooms: Vec<_> = rooms.map(Subscription::Channel).collect();
-            for subscription in self.dialect.subscriptions(namespace, &space.node).into_iter().chain(rooms) {
+            for subscription in self.dialect.subscriptions(namespace, &self.name).into_iter().chain(rooms) {
                 self.transmits.push_back(NodeTransmit::Unsubscribe(subscription));
             }
         }
@@ -684,7 +681,7 @@ impl Node {
         let id = AskId(self.last_ask);
         let token = match (&self.dialect, &ask) {
             (Dialect::Python(_), Ask::Acks { target, .. }) => Python::request(target, &namespace, id.0),
-            _ => RequestId::new(self.token()),
+            _ => RequestId::new(token(&self.dialect, &mut self.random)),
         };
         let (kind, message, is_local) = match ask {
             Ask::Acks { event, target, single } => {
@@ -878,7 +875,7 @@ impl Node {
             Dialect::Postgres(postgres) => match postgres.decode(channel, payload, limits) {
                 Ok(Notification::Message(read)) => Ok(*read),
                 Ok(Notification::Row { origin, id }) => {
-                    let is_own = self.spaces.values().any(|space| origin == Origin::Node(space.node.clone()));
+                    let is_own = origin == Origin::Node(self.name.clone());
                     if !is_own && self.is_up {
                         self.transmits.push_back(NodeTransmit::Select { channel: channel.into(), row: id });
                     }
@@ -984,17 +981,9 @@ impl Node {
         self.now
     }
 
-    /// A name of this node or of a request, as long as the peers' are.
-    fn token(&mut self) -> String {
-        match self.dialect {
-            Dialect::Classic(_) => self.random.id().chars().take(6).collect(),
-            _ => format!("{:016x}", self.random.u64()),
-        }
-    }
-
     fn join_bus(&mut self, namespace: &Arc<str>) {
         let Some(space) = self.spaces.get(namespace) else { return };
-        let mut subscriptions = self.dialect.subscriptions(namespace, &space.node);
+        let mut subscriptions = self.dialect.subscriptions(namespace, &self.name);
         let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
         subscriptions.extend(rooms.map(Subscription::Channel));
         for subscription in subscriptions {
@@ -1019,9 +1008,9 @@ impl Node {
         to: Option<Arc<str>>,
         message: Message,
     ) -> Result<bool, InexpressibleError> {
-        let Some((namespace, space)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
+        let Some((namespace, _)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
         let envelope = Envelope {
-            origin: Origin::Node(space.node.clone()),
+            origin: Origin::Node(self.name.clone()),
             to,
             namespace: namespace.clone(),
             via: None,
@@ -1101,9 +1090,8 @@ impl Node {
             self.counts.malformed = self.counts.malformed.saturating_add(1);
             return;
         };
-        let Some(space) = self.spaces.get(&namespace) else { return };
-        let is_own = origin == Origin::Node(space.node.clone());
-        if is_own || to.is_some_and(|to| to != space.node) {
+        let is_own = origin == Origin::Node(self.name.clone());
+        if is_own || !self.spaces.contains_key(&namespace) || to.is_some_and(|to| to != self.name) {
             return;
         }
         self.counts.received = self.counts.received.saturating_add(1);
@@ -1311,6 +1299,14 @@ impl Node {
         if let Message::Emit { .. } = message {
             self.events.push_back(NodeEvent::Message { namespace, message, serving: None });
         }
+    }
+}
+
+/// A name of a node or of a request, as long as the peers' are.
+fn token(dialect: &Dialect, random: &mut Random) -> String {
+    match dialect {
+        Dialect::Classic(_) => random.id().chars().take(6).collect(),
+        _ => format!("{:016x}", random.u64()),
     }
 }
 

@@ -40,10 +40,20 @@ pub fn python(data: &[u8]) {
     let payload = Bytes::copy_from_slice(data);
     let Ok(read) = Python::default().decode("socketio", &payload, &limits()) else { return };
     check(&read);
+    if is_nothing_to_python(&read.message) {
+        return;
+    }
     check_written(&read, Python::default().encode(&read, &Limits::default()), |one| {
         Python::default().decode(&one.channel, &one.payload, &Limits::default()).ok()
     });
     everywhere(&read);
+}
+
+/// One argument alone that no double can hold goes out as `null`, which is no argument to Python.
+fn is_nothing_to_python(message: &Message) -> bool {
+    let Message::Emit { event, .. } = message else { return false };
+    let only = event.args().raw(0).filter(|_| event.args().len() == 1);
+    only.is_some_and(|only| only.parse::<f64>().is_ok_and(f64::is_infinite))
 }
 
 const CLASSIC: [&str; 7] = [

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod cluster_node;
 pub mod engine;
 pub mod http;
 pub mod hub;
@@ -22,7 +23,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("socket_packet", socket::packet),
@@ -36,4 +37,5 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("cluster_python", cluster::python),
     ("cluster_classic", cluster::classic),
     ("cluster_adapter", cluster::adapter),
+    ("cluster_node", cluster_node::any_order),
 ];

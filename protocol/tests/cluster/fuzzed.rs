@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sansocket_protocol::cluster::{Classic, Limits, Python, Sharded};
-use sansocket_protocol::fuzzing::cluster;
+use sansocket_protocol::fuzzing::{cluster, cluster_node};
 use serde_json::Value;
 
 /// All messages of the vectors, as inputs of the three targets.
@@ -92,6 +92,22 @@ fn damaged_messages_break_nothing() {
                 target(&damaged);
             }
         }
+    }
+}
+
+/// Some hundred short stories of three nodes, in every dialect.
+#[test]
+fn nodes_keep_their_promises_in_any_order_of_calls() {
+    let mut state = 7u64;
+    for story in 0..600u64 {
+        let mut bytes = vec![(story % 6) as u8];
+        for _ in 0..200 + story % 400 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            bytes.push((state >> 24) as u8);
+        }
+        cluster_node::any_order(&bytes);
     }
 }
 

@@ -23,7 +23,7 @@ impl Talk {
         let mut node = Node::new(NodeConfig::default(), dialect, Random::new([3; 32]));
         node.open(now, "/");
         node.handle_bus_up(now);
-        let me = node.name("/").unwrap().to_string();
+        let me = node.name().to_string();
         Self { now, node, me }
     }
 
