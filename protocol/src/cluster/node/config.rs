@@ -75,7 +75,7 @@ pub enum Membership {
     Unknown,
 }
 
-/// The settings of a [`Node`].
+/// The settings of a [`Node`](super::Node).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeConfig {

@@ -53,7 +53,7 @@ pub enum AskError {
     /// The namespace is not open.
     #[error("the namespace is not open")]
     NotOpen,
-    /// There are as many requests as [`NodeConfig::max_asks`] allows.
+    /// There are as many requests as [`NodeConfig::max_asks`](super::NodeConfig::max_asks) allows.
     #[error("{limit} requests to other nodes are open: wait for some, or raise the limit")]
     TooMany {
         /// The limit.
@@ -115,21 +115,21 @@ pub enum NodeTransmit {
     Unsubscribe(Subscription),
     /// Publish.
     Publish(Published),
-    /// Say by [`Node::handle_count`] how many subscribe to a channel.
+    /// Say by [`Node::handle_count`](super::Node::handle_count) how many subscribe to a channel.
     Count {
         /// The channel.
         channel: String,
         /// The request that it is for.
         ask: AskId,
     },
-    /// Insert a row into the table of attachments, and say its id by [`Node::handle_inserted`].
+    /// Insert a row into the table of attachments, and say its id by [`Node::handle_inserted`](super::Node::handle_inserted).
     Insert {
         /// The row's payload.
         payload: Bytes,
         /// The message in it.
         envelope: Box<Envelope>,
     },
-    /// Read a row of the table of attachments, and pass it to [`Node::handle_row`].
+    /// Read a row of the table of attachments, and pass it to [`Node::handle_row`](super::Node::handle_row).
     Select {
         /// The channel that named it.
         channel: String,
