@@ -14,7 +14,7 @@ use core::time::Duration;
 pub struct Envelope {
     /// The sender.
     pub origin: Origin,
-    /// The node that an answer is meant for, where the format names it. `None` for everything that is no answer.
+    /// The node that an answer is meant for, where the format names it. `None` unless the message is an answer.
     pub to: Option<Arc<str>>,
     /// The namespace whose sockets are meant.
     pub namespace: Arc<str>,
@@ -239,7 +239,7 @@ impl Message {
         }
     }
 
-    /// The token of the request that this is an answer to; `None` for everything that is no answer.
+    /// The token of the request that this is an answer to; `None` unless the message is an answer.
     pub fn answers(&self) -> Option<&RequestId> {
         match self {
             Self::AckCount { request, .. }
@@ -316,7 +316,7 @@ impl fmt::Debug for Event {
 pub struct Values(Args);
 
 impl Values {
-    /// Values of the application: a tuple is several, `()` is none, anything else is one.
+    /// Values of the application: a tuple stands for several, `()` for nothing, anything else for one.
     ///
     /// # Errors
     ///
@@ -339,7 +339,7 @@ impl Values {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -13,8 +13,7 @@
 //! ```
 //!
 //! A dialect keeps no state and does no I/O. `decode` takes a channel and the bytes that came from it, `encode` says
-//! which bytes to publish on which channels. What nobody else can hold against one node is checked in both
-//! directions:
+//! which bytes to publish on which channels. Both check what they are given:
 //!
 //! * What comes from the bus is treated as a stranger's. It is bounded by [`Limits`], and whatever it is, the result
 //!   is a message or a [`MalformedError`].
@@ -154,7 +153,7 @@ impl Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum MalformedError {
-    /// The channel is none of the dialect's, or belongs to another namespace than the message.
+    /// The dialect has no such channel, or the channel belongs to another namespace than the message.
     #[error("the message came on a channel that it does not belong to")]
     Channel,
     /// The text is not JSON. Python writes numbers that are not finite as bare words, which are no JSON.
@@ -189,7 +188,7 @@ pub enum MalformedError {
     /// The message's type or method is not known, or cannot come on this channel.
     #[error("the message is of a kind that is not known")]
     Kind,
-    /// The event is none that a client could be sent.
+    /// A client could not be sent the event.
     #[error("the event cannot be sent to a client: {0}")]
     Event(#[from] PacketError),
     /// The event has no name.
@@ -213,7 +212,7 @@ pub enum InexpressibleError {
     /// The dialect cannot name this target. Python's joins, leaves and disconnects are for single sockets, by id.
     #[error("the dialect cannot name this target")]
     Target,
-    /// The dialect has a place for the name of a node here, and there is none.
+    /// The name of a node is missing, which the dialect has a place for.
     #[error("the message needs the name of a node that it does not have")]
     Node,
     /// The token of a request is not of the dialect's form.
@@ -232,7 +231,7 @@ pub enum InexpressibleError {
         limit: usize,
     },
     /// The namespace has no `/` at its beginning, or has a comma.
-    #[error("the namespace is none that the wire can carry")]
+    #[error("the wire cannot carry the name of the namespace")]
     Namespace,
     /// Something is beyond one of the [`Limits`]: peers would have to refuse it.
     #[error("the message is beyond the limit of {limit} {unit}")]

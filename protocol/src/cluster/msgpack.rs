@@ -336,6 +336,7 @@ fn sizes(json: &str, placeholders: &[Placeholder]) -> Vec<u32> {
     sizes
 }
 
+/// Results of `rmp` are not looked at here: writing to memory does not fail.
 struct FromJson<'a> {
     json: &'a str,
     at: usize,
@@ -366,12 +367,11 @@ impl FromJson<'_> {
                     }
                     depth = depth.saturating_add(1);
                     let size = self.sizes.next().unwrap_or(0);
-                    let Ok(_) = if byte == b'[' {
+                    let _ = if byte == b'[' {
                         encode::write_array_len(&mut self.out, size)
                     } else {
                         encode::write_map_len(&mut self.out, size)
-                    }
-                    .map_err(never);
+                    };
                 }
                 b']' | b'}' => depth = depth.saturating_sub(1),
                 b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' => {}
@@ -395,7 +395,7 @@ impl FromJson<'_> {
         self.at = found.span.end;
         let attachment = found.num.and_then(|num| self.attachments.get(num));
         let attachment = attachment.ok_or(InexpressibleError::Placeholder)?;
-        let Ok(()) = encode::write_bin(&mut self.out, attachment).map_err(never);
+        let _ = encode::write_bin(&mut self.out, attachment);
         Ok(true)
     }
 
@@ -406,7 +406,7 @@ impl FromJson<'_> {
     fn string(&mut self) {
         let end = skip_string(self.json.as_bytes(), self.at);
         let body = self.json.get(self.at + 1..end.max(self.at + 2) - 1).unwrap_or_default();
-        let Ok(()) = encode::write_str(&mut self.out, &unescape(body)).map_err(never);
+        let _ = encode::write_str(&mut self.out, &unescape(body));
         self.at = end;
     }
 
@@ -416,10 +416,10 @@ impl FromJson<'_> {
         self.at = end;
         match raw {
             "true" | "false" => {
-                let Ok(()) = encode::write_bool(&mut self.out, raw == "true").map_err(never);
+                let _ = encode::write_bool(&mut self.out, raw == "true");
             }
             "null" => {
-                let Ok(()) = encode::write_nil(&mut self.out).map_err(never);
+                let _ = encode::write_nil(&mut self.out);
             }
             number => self.number(number),
         }
@@ -427,47 +427,24 @@ impl FromJson<'_> {
 
     fn number(&mut self, raw: &str) {
         if let Ok(value) = raw.parse() {
-            let Ok(_) = encode::write_uint(&mut self.out, value).map_err(never);
+            let _ = encode::write_uint(&mut self.out, value);
             return;
         }
         if let Ok(value) = raw.parse() {
-            let Ok(_) = encode::write_sint(&mut self.out, value).map_err(never);
+            let _ = encode::write_sint(&mut self.out, value);
             return;
         }
         /// What is below is a `u64` if it is whole.
         const U64: f64 = 18_446_744_073_709_551_616.0;
         let value: f64 = raw.parse().unwrap_or(f64::NAN);
         if !value.is_finite() {
-            let Ok(()) = encode::write_nil(&mut self.out).map_err(never);
+            let _ = encode::write_nil(&mut self.out);
         } else if (0.0..U64).contains(&value) && value as u64 as f64 == value {
-            let Ok(_) = encode::write_uint(&mut self.out, value as u64).map_err(never);
+            let _ = encode::write_uint(&mut self.out, value as u64);
         } else if (-U64 / 2.0..0.0).contains(&value) && value as i64 as f64 == value {
-            let Ok(_) = encode::write_sint(&mut self.out, value as i64).map_err(never);
+            let _ = encode::write_sint(&mut self.out, value as i64);
         } else {
-            let Ok(()) = encode::write_f64(&mut self.out, value).map_err(never);
-        }
-    }
-}
-
-/// Writing to memory does not fail.
-fn never<E: Into<Impossible>>(error: E) -> Infallible {
-    match error.into() {}
-}
-
-/// What an error of writing to memory turns into.
-enum Impossible {}
-
-impl From<Infallible> for Impossible {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
-impl From<encode::ValueWriteError<Infallible>> for Impossible {
-    fn from(error: encode::ValueWriteError<Infallible>) -> Self {
-        match error {
-            encode::ValueWriteError::InvalidMarkerWrite(never)
-            | encode::ValueWriteError::InvalidDataWrite(never) => match never {},
+            let _ = encode::write_f64(&mut self.out, value);
         }
     }
 }

@@ -325,7 +325,7 @@ pub(in crate::cluster) fn present(json: Option<&str>) -> Option<&str> {
     json.filter(|json| *json != "null")
 }
 
-/// The members of an object that have these names. Of a repeated one the last counts. `None` if it is no object.
+/// The members of an object that have these names. Of a repeated one the last counts. `None` for any other value.
 pub(in crate::cluster) fn fields<'a, const N: usize>(
     json: &'a str,
     names: [&str; N],
@@ -350,7 +350,7 @@ pub(in crate::cluster) fn fields<'a, const N: usize>(
     Some(found)
 }
 
-/// The elements of an array; `None` if it is none.
+/// The elements of an array; `None` for any other value.
 pub(in crate::cluster) fn elements(json: &str) -> Option<impl Iterator<Item = &str>> {
     let bytes = json.as_bytes();
     if bytes.first() != Some(&b'[') {

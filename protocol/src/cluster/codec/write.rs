@@ -142,7 +142,7 @@ impl<'a> Draft<'a> {
         self.close(b']');
     }
 
-    /// The first of the values under a key; no member at all, if there is none.
+    /// The first of the values under a key; without a value, no member at all.
     pub(in crate::cluster) fn first(&mut self, key: &str, values: &Values) {
         if values.is_empty() {
             return;

@@ -83,7 +83,7 @@ pub struct NodeConfig {
     pub limits: Limits,
     /// How long a node is silent before it says that it lives. Default 5 s, as the peers.
     pub heartbeat_interval: Duration,
-    /// How long a peer is silent before it is no member any more. Default 10 s, as the peers.
+    /// How long a peer is silent before it is not a member any more. Default 10 s, as the peers.
     pub heartbeat_timeout: Duration,
     /// How long this node keeps a peer's request that names no time. Default 5 s, as the peers.
     pub answer_timeout: Duration,
@@ -97,7 +97,7 @@ pub struct NodeConfig {
     pub max_servings: usize,
     /// Members of one namespace. Default 1000.
     pub max_peers: usize,
-    /// Bytes of messages that the driver has not taken yet. Default 64 MiB.
+    /// Bytes of messages that wait for the driver. Default 64 MiB.
     pub max_waiting_bytes: usize,
 }
 

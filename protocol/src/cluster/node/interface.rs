@@ -91,7 +91,7 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// How many sockets were sent the event. To be told first, also if it is none.
+    /// How many sockets were sent the event. To be told before any acknowledgement, also if it is 0.
     Count(u32),
     /// What one of them acknowledged.
     Ack(Values),
@@ -189,7 +189,7 @@ pub struct NodeCounts {
     pub published: u64,
     /// Messages that came and were of use.
     pub received: u64,
-    /// Messages that came and were none.
+    /// Payloads that came and could not be read.
     pub malformed: u64,
     /// Messages that were not published, because the bus was away or the driver did not keep up.
     pub dropped: u64,

@@ -16,8 +16,8 @@
 //! * **A request ends once**, at its deadline at the latest, with what came and what is missing.
 //! * **Membership is a value.** By the dialect, the other nodes are [heard](Membership::Heard) (they say that they
 //!   live), [counted](Membership::Counted) (the bus is asked how many subscribe), or [unknown](Membership::Unknown).
-//! * **Everything is bounded** by the [`NodeConfig`]. What does not fit is dropped and counted. Events are to be polled
-//!   until there is none after each call; they are as many as what was passed in.
+//! * **Everything is bounded** by the [`NodeConfig`]. What does not fit is dropped and counted. Poll all
+//!   events after each call: the machine holds as many as the calls since then have caused.
 //!
 //! The formats have limits of their own. Acknowledgements do not say which socket they are of, so a bus that delivers a
 //! message twice may end a request early. Where nodes are counted, one that is dead but still counted is waited for
@@ -315,7 +315,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`AskError`], and then there is no such event.
+    /// [`AskError`]. Then there is no such event.
     pub fn ask(
         &mut self,
         now: Instant,
