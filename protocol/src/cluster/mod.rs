@@ -262,4 +262,6 @@ pub enum Subscription {
     Channel(String),
     /// All channels whose names match a pattern, in which `*` stands for any text.
     Pattern(String),
+    /// The entries of a stream, from its end on.
+    Stream(String),
 }

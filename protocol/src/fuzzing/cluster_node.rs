@@ -6,7 +6,9 @@ use super::input::Input;
 use crate::cluster::node::{
     Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeEvent, NodeTransmit, ServingId,
 };
-use crate::cluster::{Classic, Event, Message, Postgres, Published, Python, Sharded, Subscription, Values};
+use crate::cluster::{
+    Classic, Event, Message, Postgres, Published, Python, Sharded, Streams, Subscription, Values,
+};
 use crate::hub::Target;
 use crate::random::Random;
 use crate::time::Instant;
@@ -31,13 +33,14 @@ const NAMESPACES: [&str; 2] = ["/", "/admin"];
 /// If a node does what it must not.
 pub fn any_order(data: &[u8]) {
     let mut input = Input::new(data);
-    let dialect = match input.below(6) {
+    let dialect = match input.below(7) {
         0 => Dialect::Heartbeats(Sharded::default()),
         1 => Dialect::Postgres(Postgres::default()),
         2 => Dialect::Sharded(Sharded::default()),
         3 => Dialect::Classic(Classic::default()),
         4 => Dialect::Classic(Classic::default().with_specific_answers(true)),
-        _ => Dialect::Python(Python::default()),
+        5 => Dialect::Python(Python::default()),
+        _ => Dialect::Streams(Streams::default()),
     };
     let mut story = Story::new(&dialect);
     for _ in 0..MAX_OPS {
@@ -59,11 +62,17 @@ struct Process {
     counts: Vec<AskId>,
 }
 
+#[derive(Clone)]
+enum Flight {
+    Message(Published),
+    Entry(Vec<(&'static str, String)>),
+}
+
 struct Story {
     now: Instant,
     processes: Vec<Process>,
     /// What is on its way, and to whom.
-    flights: VecDeque<(usize, Published)>,
+    flights: VecDeque<(usize, Flight)>,
     rows: Vec<Bytes>,
     selects: Vec<(usize, String, usize)>,
     inserts: Vec<(usize, Box<crate::cluster::Envelope>, u64)>,
@@ -216,7 +225,14 @@ impl Story {
             return;
         };
         for _ in 0..times {
-            self.processes[at].node.handle_message(self.now, &one.channel, &one.payload);
+            let node = &mut self.processes[at].node;
+            match &one {
+                Flight::Message(one) => node.handle_message(self.now, &one.channel, &one.payload),
+                Flight::Entry(fields) => {
+                    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+                    node.handle_entry(self.now, fields);
+                }
+            }
         }
     }
 
@@ -241,9 +257,25 @@ impl Story {
                             None => *name == one.channel,
                         };
                         if process.subscriptions.iter().any(fits) && self.flights.len() < 500 {
-                            self.flights.push_back((to, one.clone()));
+                            self.flights.push_back((to, Flight::Message(one.clone())));
                         }
                     }
+                }
+                NodeTransmit::Append { stream, fields } => {
+                    assert!(process.node.is_on_bus());
+                    for (to, process) in self.processes.iter().enumerate() {
+                        if process.subscriptions.contains(&format!("stream {stream}"))
+                            && self.flights.len() < 500
+                        {
+                            self.flights.push_back((to, Flight::Entry(fields.clone())));
+                        }
+                    }
+                }
+                NodeTransmit::Subscribe(Subscription::Stream(name)) => {
+                    process.subscriptions.insert(format!("stream {name}"));
+                }
+                NodeTransmit::Unsubscribe(Subscription::Stream(name)) => {
+                    process.subscriptions.remove(&format!("stream {name}"));
                 }
                 NodeTransmit::Count { ask, .. } => process.counts.push(ask),
                 NodeTransmit::Insert { payload, envelope } => {

@@ -303,7 +303,7 @@ fn a_node_that_is_cut_off_is_missed_and_comes_back() {
 #[test]
 fn a_dead_node_that_is_still_counted_is_missing_at_the_deadline() {
     for dialect in dialects() {
-        let is_counted = matches!(dialect, Dialect::Sharded(_) | Dialect::Classic(_));
+        let is_counted = matches!(dialect, Dialect::Sharded(_) | Dialect::Streams(_) | Dialect::Classic(_));
         if !is_counted {
             continue;
         }

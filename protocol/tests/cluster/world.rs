@@ -44,6 +44,7 @@ fn name(id: &str) -> &str {
 enum Flight {
     Message(Published),
     Row(String, Bytes),
+    Entry(Vec<(&'static str, String)>),
     Count(AskId, u32),
     Inserted(Box<Envelope>, u64),
 }
@@ -130,6 +131,10 @@ impl World {
                     }
                 }
                 Flight::Row(channel, payload) => process.node.handle_row(now, &channel, &payload),
+                Flight::Entry(fields) => {
+                    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+                    process.node.handle_entry(now, fields);
+                }
                 Flight::Count(ask, subscribers) => process.node.handle_count(now, ask, Some(subscribers)),
                 Flight::Inserted(envelope, row) => process.node.handle_inserted(now, &envelope, row),
             }
@@ -181,6 +186,14 @@ impl World {
                     let count = self.processes.iter().filter(hears).count() as u32;
                     self.in_flight.push_back((at, Flight::Count(ask, count)));
                 }
+                NodeTransmit::Append { stream, fields } => {
+                    let stream = Subscription::Stream(stream);
+                    for (at, process) in self.processes.iter().enumerate() {
+                        if process.subscriptions.contains(&stream) {
+                            self.in_flight.push_back((at, Flight::Entry(fields.clone())));
+                        }
+                    }
+                }
                 NodeTransmit::Insert { payload, envelope } => {
                     let row = self.rows.len() as u64 + 1;
                     self.rows.insert(row, payload);
@@ -204,6 +217,7 @@ impl World {
                 Subscription::Pattern(pattern) => {
                     published.channel.starts_with(pattern.trim_end_matches('*'))
                 }
+                Subscription::Stream(_) => false,
             };
             for _ in process.subscriptions.iter().filter(fits) {
                 self.in_flight.push_back((at, Flight::Message(published.clone())));
@@ -344,11 +358,12 @@ impl Process {
 
 /// A dialect of each kind.
 pub(crate) fn dialects() -> Vec<Dialect> {
-    use sansocket_protocol::cluster::{Classic, Python, Sharded};
+    use sansocket_protocol::cluster::{Classic, Python, Sharded, Streams};
     vec![
         Dialect::Heartbeats(Sharded::default()),
         Dialect::Postgres(Postgres::default()),
         Dialect::Sharded(Sharded::default()),
+        Dialect::Streams(Streams::default()),
         Dialect::Classic(Classic::default()),
         Dialect::Classic(Classic::default().with_specific_answers(true)),
         Dialect::Python(Python::default()),

@@ -1,6 +1,7 @@
 //! The dialect and the settings of a node.
 
-use crate::cluster::{Classic, Limits, Postgres, Python, Sharded, Subscription};
+use crate::cluster::{Classic, Limits, Postgres, Python, Sharded, Streams, Subscription};
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -15,6 +16,8 @@ pub enum Dialect {
     Classic(Classic),
     /// That of the sharded Redis adapter.
     Sharded(Sharded),
+    /// That of the Redis streams adapter, without recovery of connections.
+    Streams(Streams),
     /// That of the Postgres adapter.
     Postgres(Postgres),
     /// The messages and channels of the sharded adapter with heartbeats, on any bus. For clusters of our own nodes.
@@ -25,7 +28,7 @@ impl Dialect {
     pub(super) fn membership(&self) -> Membership {
         match self {
             Self::Python(_) => Membership::Unknown,
-            Self::Classic(_) | Self::Sharded(_) => Membership::Counted,
+            Self::Classic(_) | Self::Sharded(_) | Self::Streams(_) => Membership::Counted,
             Self::Postgres(_) | Self::Heartbeats(_) => Membership::Heard { nodes: 0 },
         }
     }
@@ -39,15 +42,25 @@ impl Dialect {
             Self::Python(python) => python.subscriptions(),
             Self::Classic(classic) => classic.subscriptions(namespace, node),
             Self::Sharded(sharded) | Self::Heartbeats(sharded) => sharded.subscriptions(namespace, node),
+            Self::Streams(streams) => {
+                let mut subscriptions = streams.subscriptions(namespace, node);
+                subscriptions.push(Subscription::Stream(streams.stream().to_owned()));
+                subscriptions
+            }
             // A name that is too long for the bus is told when something is sent.
             Self::Postgres(postgres) => postgres.subscriptions(namespace).unwrap_or_default(),
         }
     }
 
+    /// Whether a subscription is one for all namespaces together.
+    pub(super) fn is_shared(&self, subscription: &Subscription) -> bool {
+        matches!(self, Self::Python(_)) || matches!(subscription, Subscription::Stream(_))
+    }
+
     pub(super) fn room_channel(&self, namespace: &str, room: &str) -> Option<String> {
         match self {
             Self::Sharded(sharded) | Self::Heartbeats(sharded) => sharded.room_channel(namespace, room),
-            Self::Python(_) | Self::Classic(_) | Self::Postgres(_) => None,
+            Self::Python(_) | Self::Classic(_) | Self::Streams(_) | Self::Postgres(_) => None,
         }
     }
 
@@ -55,6 +68,7 @@ impl Dialect {
         match self {
             Self::Classic(classic) => Some(classic.count_channel(namespace)),
             Self::Sharded(sharded) => Some(sharded.count_channel(namespace)),
+            Self::Streams(streams) => Some(streams.count_channel(namespace)),
             Self::Python(_) | Self::Postgres(_) | Self::Heartbeats(_) => None,
         }
     }

@@ -115,6 +115,13 @@ pub enum NodeTransmit {
     Unsubscribe(Subscription),
     /// Publish.
     Publish(Published),
+    /// Append an entry to a stream. It comes back by [`Node::handle_entry`](super::Node::handle_entry).
+    Append {
+        /// The stream.
+        stream: String,
+        /// The names and values of its fields, in order.
+        fields: Vec<(&'static str, String)>,
+    },
     /// Say by [`Node::handle_count`](super::Node::handle_count) how many subscribe to a channel.
     Count {
         /// The channel.

@@ -265,12 +265,13 @@ impl Node {
             Timer::Beat(of) | Timer::Peer(of, _) => **of != *namespace,
             Timer::Ask(_) | Timer::Serving(_) => true,
         });
-        // Python has one channel for all namespaces.
-        let is_shared = matches!(self.dialect, Dialect::Python(_)) && !self.spaces.is_empty();
-        if self.is_up && !is_shared {
+        if self.is_up {
             let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
             let rooms: Vec<_> = rooms.map(Subscription::Channel).collect();
             for subscription in self.dialect.subscriptions(namespace, &self.name).into_iter().chain(rooms) {
+                if self.dialect.is_shared(&subscription) && !self.spaces.is_empty() {
+                    continue;
+                }
                 self.transmits.push_back(NodeTransmit::Unsubscribe(subscription));
             }
         }
@@ -513,7 +514,10 @@ impl Node {
         self.down_since = Some(now);
         self.events.push_back(NodeEvent::BusDown);
         let lost = |transmit: &NodeTransmit| {
-            matches!(transmit, NodeTransmit::Publish(_) | NodeTransmit::Insert { .. })
+            matches!(
+                transmit,
+                NodeTransmit::Publish(_) | NodeTransmit::Append { .. } | NodeTransmit::Insert { .. }
+            )
         };
         let lost = self.transmits.iter().filter(|transmit| lost(transmit)).count();
         self.counts.dropped = self.counts.dropped.saturating_add(lost as u64);
@@ -531,6 +535,7 @@ impl Node {
             Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
                 sharded.decode(channel, payload, limits)
             }
+            Dialect::Streams(streams) => streams.decode(channel, payload, limits),
             Dialect::Postgres(postgres) => match postgres.decode(channel, payload, limits) {
                 Ok(Notification::Message(read)) => Ok(*read),
                 Ok(Notification::Row { origin, id }) => {
@@ -544,6 +549,15 @@ impl Node {
             },
         };
         self.take(read);
+    }
+
+    /// An entry came on the stream, with its fields in any order.
+    pub fn handle_entry<'a>(&mut self, now: Instant, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
+        self.tick(now);
+        if let Dialect::Streams(streams) = &self.dialect {
+            let read = streams.decode_entry(fields, &self.config.limits);
+            self.take(read);
+        }
     }
 
     /// A row was read that [`NodeTransmit::Select`] asked for.
@@ -616,6 +630,9 @@ impl Node {
         let bytes = match &transmit {
             NodeTransmit::Publish(published) => published.payload.len(),
             NodeTransmit::Insert { payload, .. } => payload.len(),
+            NodeTransmit::Append { fields, .. } => {
+                fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()))
+            }
             _ => 0,
         };
         self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);

@@ -1,7 +1,7 @@
 //! What goes out of a node: messages, subscriptions, heartbeats.
 
 use super::{Dialect, Node, NodeTransmit, Timer};
-use crate::cluster::adapter::Notified;
+use crate::cluster::adapter::{Notified, Streamed};
 use crate::cluster::{Envelope, InexpressibleError, Message, Origin, Published, Subscription};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -21,9 +21,9 @@ impl Node {
         let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
         subscriptions.extend(rooms.map(Subscription::Channel));
         for subscription in subscriptions {
+            let is_shared = self.dialect.is_shared(&subscription);
             let subscribe = NodeTransmit::Subscribe(subscription);
-            // Python's namespaces have one channel.
-            if !self.transmits.contains(&subscribe) || !matches!(self.dialect, Dialect::Python(_)) {
+            if !(is_shared && self.transmits.contains(&subscribe)) {
                 self.transmits.push_back(subscribe);
             }
         }
@@ -58,6 +58,13 @@ impl Node {
             Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
                 transmits = sharded.encode(&envelope, limits)?;
             }
+            Dialect::Streams(streams) => match streams.encode(&envelope, limits)? {
+                Streamed::Published(published) => transmits.push(published),
+                Streamed::Entry { stream, fields } => {
+                    let bytes = fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()));
+                    return Ok(self.push(bytes, move || NodeTransmit::Append { stream, fields }));
+                }
+            },
             Dialect::Postgres(postgres) => match postgres.encode(&envelope, limits)? {
                 Notified::Published(published) => transmits.push(published),
                 Notified::Row { payload } => {
