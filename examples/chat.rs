@@ -1,5 +1,5 @@
-//! The well-known Socket.IO chat, whatever runtime it runs on. Each adapter's example includes this file and gives it
-//! itself as `crate::sansocket`.
+//! The well-known Socket.IO chat, for every runtime: each adapter's example includes this file and provides the adapter as
+//! `crate::sansocket`.
 
 use crate::sansocket::{Data, EmitError, Listener, ServerBuilder, Socket, State};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! The server that test suites and load generators talk to, whatever runtime it runs on. Each adapter's example includes
-//! this file and gives it itself as `crate::sansocket`.
+//! The server that test suites and load generators talk to, for every runtime: each adapter's example includes this file
+//! and provides the adapter as `crate::sansocket`.
 
 use crate::sansocket::{
     Args, Auth, Cors, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,

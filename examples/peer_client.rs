@@ -1,7 +1,7 @@
-//! Our client against one of the peer servers of `interop/README.md`, which it starts, kills and starts again, whatever
-//! runtime the client runs on. Each adapter's example includes this file and gives it itself as `crate::sansocket`.
+//! Our client against one of the peer servers of `interop/README.md`, which it starts, kills and starts again, for every
+//! runtime: each adapter's example includes this file and provides the adapter as `crate::sansocket`.
 //!
-//! The program itself runs on tokio, as the tests of the adapters do: it has a process to look after, and a clock.
+//! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
 use crate::sansocket::{
     Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, TransportKind,

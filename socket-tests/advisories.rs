@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 const WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 
 async fn server() -> (crate::sansocket::Server, SocketAddr) {
-    let io = crate::server().build().expect("a server");
+    // As much as would cost time if a head did.
+    let io = crate::server().max_head(64 << 10).build().expect("a server");
     io.on("fine", async || "fine");
     let addr = serve(&io).await;
     (io, addr)

@@ -12,7 +12,7 @@ fn engine() -> (EngineServer, Lines) {
     let engine = crate::engine_server()
         .on_open(move |socket: EngineSocket| {
             let opened = opened.clone();
-            async move { opened.note(format_args!("open {}", socket.transport_name())) }
+            async move { opened.note(format_args!("open {}", socket.transport().as_str())) }
         })
         .on_message(async |socket: EngineSocket, message: EngineMessage| match message {
             EngineMessage::Text(text) if text == "close" => socket.close(),
@@ -55,7 +55,7 @@ async fn engine_io_alone_opens_exchanges_messages_and_closes() {
 #[tokio::test]
 async fn two_servers_share_a_port() {
     let io = crate::server().build().expect("a server");
-    io.namespace("/").on("transport", async |socket: Socket| socket.transport_name());
+    io.namespace("/").on("transport", async |socket: Socket| socket.transport().as_str());
     let (engine, _lines) = engine();
     let listener = Listener::bind("127.0.0.1:0").await.expect("a port").mount(&io).mount(&engine);
     let addr = listener.spawn().expect("an address").local_addr();

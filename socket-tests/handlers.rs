@@ -1,10 +1,10 @@
 //! What handlers may take and return, and when they run.
 
 use crate::sansocket::{
-    Ack, AckError, Args, Auth, Data, DisconnectReason, EventName, Extension, Handshake, PeerAddr, Refusal,
-    Server, Socket, State, TryData,
+    Ack, AckError, Args, Auth, BoxError, Data, DisconnectReason, EmptiedRooms, Error, EventName, Extension,
+    Handshake, HubError, PeerAddr, Refusal, Server, Socket, State, TryData,
 };
-use crate::suite::support::{Client, Log, logged, serve};
+use crate::suite::support::{Client, Log, log, logged, serve};
 use bytes::Bytes;
 use sansocket_runtime::HandlerError;
 use sansocket_runtime::extract::{FromContext, HasArgs};
@@ -276,6 +276,61 @@ async fn middleware_and_on_connect_refuse_with_message_and_data() {
     assert!(io.namespace("/middle").is_empty() && io.namespace("/connect").is_empty());
 }
 
+#[derive(Debug)]
+struct Forgotten(&'static str);
+
+impl std::fmt::Display for Forgotten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the database has forgotten {}", self.0)
+    }
+}
+
+impl std::error::Error for Forgotten {}
+
+#[tokio::test]
+async fn any_error_refuses_a_client_and_only_a_refusal_is_told_to_it() {
+    let (log, mut lines) = log();
+    let io = crate::server().max_rooms(1).build().expect("a server");
+    io.on_error(move |socket, error| {
+        let namespace = socket.namespace();
+        let is_kept =
+            error.downcast_ref::<Forgotten>().is_some() || error.downcast_ref::<HubError>().is_some();
+        log.note(format_args!("{} {is_kept} {error}", namespace.name()));
+    });
+    io.namespace("/typed").middleware(async || Err::<(), _>(Forgotten("ada")));
+    io.namespace("/boxed").on_connect(async || -> Result<(), BoxError> { Err(Forgotten("bob").into()) });
+    io.namespace("/one").on_connect(async |socket: Socket| -> Result<(), Error> {
+        socket.emit("first", &1)?;
+        socket.join("a")?;
+        socket.join("b")?;
+        Ok(())
+    });
+    io.namespace("/told").on_connect(async || -> Result<(), Error> {
+        let refusal = Refusal::new("no entry").data(&42)?;
+        Err(refusal.into())
+    });
+    io.namespace("/words")
+        .on_connect(async || -> Result<(), BoxError> { Err(Refusal::new("not you").into()) });
+    let mut client = Client::connect(serve(&io).await).await;
+    for (name, told, reported) in [
+        ("/typed", r#"{"message":"Internal server error"}"#, "true the database has forgotten ada"),
+        ("/boxed", r#"{"message":"Internal server error"}"#, "true the database has forgotten bob"),
+        ("/one", r#"{"message":"Internal server error"}"#, "true the socket is already in 1 rooms"),
+        ("/told", r#"{"message":"no entry","data":42}"#, ""),
+        ("/words", r#"{"message":"not you"}"#, ""),
+    ] {
+        client.send(&format!("0{name},")).await;
+        client.expect(&format!("4{name},{told}")).await;
+        if reported.is_empty() {
+            assert_eq!(lines.drain(), [""; 0], "a refusal is no error");
+        } else {
+            let line = lines.next().await;
+            assert!(line.starts_with(&format!("{name} {reported}")), "{line}");
+        }
+        assert!(io.namespace(name).is_empty());
+    }
+}
+
 #[tokio::test]
 async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
     let (io, mut lines) = logged(crate::server());
@@ -313,7 +368,7 @@ async fn a_socket_that_is_disconnected_in_on_connect_is_refused() {
 struct Both(Args, EventName);
 
 impl<K: HasArgs> FromContext<K> for Both {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(Self(FromContext::<K>::from_context(context)?, FromContext::<K>::from_context(context)?))
     }
 }
@@ -369,7 +424,7 @@ async fn emit_with_ack_in_on_connect_fails_at_once() {
 }
 
 #[tokio::test]
-async fn on_disconnect_sees_the_rooms_and_the_reason() {
+async fn on_disconnecting_sees_the_rooms_and_the_reason() {
     let (io, mut lines) = logged(crate::server());
     let rooms = async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
         log.note(format_args!("{} {} {}", reason, socket.rooms().len(), socket.is_connected()));
@@ -380,7 +435,7 @@ async fn on_disconnect_sees_the_rooms_and_the_reason() {
         })
         .on("kick", async |socket: Socket| socket.disconnect())
         .on("close", async |socket: Socket| socket.close())
-        .on_disconnect(rooms);
+        .on_disconnecting(rooms);
     let addr = serve(&io).await;
     let mut client = Client::joined(addr).await;
     client.send("1").await;
@@ -405,6 +460,45 @@ async fn on_disconnect_sees_the_rooms_and_the_reason() {
     })
     .await;
     assert!(io.namespace("/").rooms().is_empty());
+}
+
+#[tokio::test]
+async fn on_disconnect_finds_the_socket_gone_and_hears_which_rooms_ended_with_it() {
+    let (io, mut lines) = logged(crate::server());
+    io.on_connect(async |socket: Socket, Auth(rooms): Auth<Rooms>| {
+        for room in rooms.rooms {
+            socket.join(&room).expect("room");
+        }
+    })
+    .on_disconnecting(async |socket: Socket, State(log): State<Log>| {
+        log.note(format_args!("{} of {}", socket.rooms().len(), socket.namespace().len()));
+    })
+    .on_disconnect(
+        async |socket: Socket,
+               EmptiedRooms(rooms): EmptiedRooms,
+               reason: DisconnectReason,
+               State(log): State<Log>| {
+            let is_listed = socket.namespace().sockets().contains(&socket);
+            let of = (socket.rooms().len(), socket.namespace().len());
+            log.note(format_args!("{of:?} {is_listed} {rooms:?} {reason}"));
+        },
+    );
+    let addr = serve(&io).await;
+    let mut first = Client::connect(addr).await;
+    first.join("/", r#"{"rooms":["ada","lobby"]}"#).await;
+    let mut second = Client::connect(addr).await;
+    second.join("/", r#"{"rooms":["lobby","bob"]}"#).await;
+    first.send("1").await;
+    lines.expect("3 of 2").await;
+    lines.expect(r#"(0, 1) false ["ada"] client namespace disconnect"#).await;
+    second.send("1").await;
+    lines.expect("3 of 1").await;
+    lines.expect(r#"(0, 0) false ["lobby", "bob"] client namespace disconnect"#).await;
+}
+
+#[derive(serde::Deserialize)]
+struct Rooms {
+    rooms: Vec<String>,
 }
 
 #[tokio::test]
@@ -442,4 +536,88 @@ async fn values_are_kept_with_the_socket() {
     assert_eq!(client.ask(r#"["name"]"#).await, r#"["ada"]"#);
     assert_eq!(client.ask(r#"["forget"]"#).await, "[true]");
     assert_eq!(client.ask(r#"["name"]"#).await, "[null]");
+}
+
+/// An error of an application, with a cause.
+#[derive(Debug)]
+struct NotANumber(std::num::ParseIntError);
+
+impl std::fmt::Display for NotANumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not a number")
+    }
+}
+
+impl std::error::Error for NotANumber {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[tokio::test]
+async fn the_error_hook_gets_the_error_that_a_handler_returned_with_its_type_and_its_cause() {
+    let (log, mut lines) = log();
+    let io = crate::server().build().expect("a server");
+    io.on_error(move |_, error| {
+        let is_ours = error.downcast_ref::<NotANumber>().is_some();
+        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        log.note(format_args!("{is_ours} | {error} | {cause}"));
+    });
+    io.event_middleware(async |event: EventName| match &*event.0 {
+        "stopped" => Err("".parse::<u32>().map_err(NotANumber).unwrap_err()),
+        _ => Ok(()),
+    })
+    .on("returned", async |Data(text): Data<String>| text.parse::<u32>().map_err(NotANumber))
+    .on("boxed", async || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        "x".parse::<u32>().map_err(NotANumber)?;
+        Ok(())
+    })
+    .on("again", async || Err::<(), _>(HandlerError::failed(NotANumber("y".parse::<u32>().unwrap_err()))))
+    .on("text", async || Err::<(), _>("only a text"))
+    .on("number", async |_: Data<u32>| {});
+    let mut client = Client::joined(serve(&io).await).await;
+    let digit = "invalid digit found in string";
+    for (event, line) in [
+        (r#"["stopped"]"#, "true | not a number | cannot parse integer from empty string".to_owned()),
+        (r#"["returned","x"]"#, format!("true | not a number | {digit}")),
+        (r#"["boxed"]"#, format!("true | not a number | {digit}")),
+        (r#"["again"]"#, format!("true | not a number | {digit}")),
+        (r#"["text"]"#, "false | only a text | ".to_owned()),
+    ] {
+        client.emit(event).await;
+        lines.expect(&line).await;
+    }
+    client.emit(r#"["number"]"#).await;
+    let misfit = "args[0] is missing, the peer sent 0";
+    lines.expect(&format!("false | the arguments do not fit the handler: {misfit} | {misfit}")).await;
+}
+
+#[tokio::test]
+async fn the_steps_of_a_sockets_life_are_no_events() {
+    fn refused(register: impl FnOnce()) -> String {
+        let panic =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(register)).expect_err("it is refused");
+        *panic.downcast::<String>().expect("a message")
+    }
+    let (io, _lines) = logged(crate::server());
+    for (event, method) in [
+        ("connect", "`on_connect`"),
+        ("connection", "`on_connected`"),
+        ("disconnecting", "`on_disconnecting`"),
+        ("disconnect", "`on_disconnect`"),
+        ("connect_error", "`on_connection_error`"),
+    ] {
+        let nothing = async || {};
+        let messages = [
+            refused(|| _ = io.on(event, nothing)),
+            refused(|| _ = io.namespace("/a").once(event, nothing)),
+            refused(|| _ = io.dynamic_namespace("/b-*").on_concurrent(event, nothing)),
+        ];
+        for message in messages {
+            assert!(
+                message.contains(&format!("`{event}` is not an event")) && message.contains(method),
+                "{message}"
+            );
+        }
+    }
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 const OPEN: &str = "/socket.io/?EIO=4&transport=polling";
+const OPEN_WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 const UPGRADE: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const SHORT: Duration = Duration::from_millis(50);
@@ -48,6 +49,28 @@ async fn a_later_head_that_is_slow_is_cut() {
 }
 
 #[tokio::test]
+async fn a_connection_may_be_idle_for_longer_than_a_head_may_take() {
+    let io = crate::server().head_timeout(SHORT).build().expect("a server");
+    let mut stream = TcpStream::connect(serve(&io).await).await.expect("a connection");
+    let request = format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n");
+    for _ in 0..2 {
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        assert_eq!(soon(Response::read(&mut stream)).await.expect("a response").status, 200);
+        tokio::time::sleep(SHORT * 4).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_for_too_long_is_closed() {
+    let io = crate::server().keep_alive_timeout(SHORT).build().expect("a server");
+    let mut stream = TcpStream::connect(serve(&io).await).await.expect("a connection");
+    let request = format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it is taken");
+    assert_eq!(soon(Response::read(&mut stream)).await.expect("a response").status, 200);
+    assert_eq!(end(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn a_body_that_is_slow_is_cut() {
     let (io, mut lines) = logged(crate::server().body_timeout(SHORT));
     io.namespace("/").on_disconnect(async |State(log): State<Log>| log.note("gone"));
@@ -60,10 +83,12 @@ async fn a_body_that_is_slow_is_cut() {
     lines.expect("gone").await;
 }
 
+/// What the answer to a poll has in the tests of slow readers: more than a server sends in one message by default.
+const LARGE: usize = 32 << 20;
+
 /// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
 /// it, and how much arrives when the client does read after all, `wait` later?
 async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
-    const LARGE: usize = 32 << 20;
     let addr = serve(io).await;
     let poller = Poller::joined(addr).await;
     io.emit("large", &"x".repeat(LARGE)).expect("encoded");
@@ -87,15 +112,15 @@ async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
 
 #[tokio::test]
 async fn a_response_that_is_not_read_is_cut() {
-    let io = crate::server().write_timeout(SHORT).build().expect("a server");
+    let io = crate::server().write_timeout(SHORT).send_budget(LARGE * 2).build().expect("a server");
     // Nothing can be seen of it before the client reads: time for a busy machine.
-    assert!(unread_answer(&io, SHORT * 60).await < 32 << 20);
+    assert!(unread_answer(&io, SHORT * 60).await < LARGE);
 }
 
 #[tokio::test]
 async fn a_response_that_is_read_late_is_whole() {
-    let io = crate::server().build().expect("a server");
-    assert!(unread_answer(&io, SHORT * 6).await > 32 << 20);
+    let io = crate::server().send_budget(LARGE * 2).build().expect("a server");
+    assert!(unread_answer(&io, SHORT * 6).await > LARGE);
 }
 
 #[tokio::test]
@@ -334,6 +359,47 @@ async fn cors_allows_pages_of_the_listed_origins() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_is_refused_has_cors_headers_too() {
+    let io = crate::server().cors(Cors::list(["https://good.example"])).build().expect("a server");
+    let addr = serve(&io).await;
+    for (target, headers) in [
+        ("/socket.io/?EIO=4&transport=websocket", UPGRADE.replace("13", "12")),
+        ("/socket.io/?EIO=3&transport=websocket", UPGRADE.to_owned()),
+        ("/socket.io/?EIO=4&transport=websocket&sid=unknown", UPGRADE.to_owned()),
+    ] {
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head =
+            format!("GET {target} HTTP/1.1\r\nhost: test\r\norigin: https://good.example\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let response = soon(Response::read(&mut stream)).await.expect("a response");
+        assert_eq!(response.status, 400);
+        assert_eq!(response.header("access-control-allow-origin"), Some("https://good.example"));
+    }
+}
+
+#[tokio::test]
+async fn a_header_in_several_lines_is_one_list() {
+    let io = crate::server().cors(Cors::any()).build().expect("a server");
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    for target in
+        ["/socket.io/?EIO=4&transport=websocket".to_owned(), poller.target.replace("polling", "websocket")]
+    {
+        let mut stream = TcpStream::connect(addr).await.expect("a connection");
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nhost: test\r\nConnection: keep-alive\r\nupgrade: h2c\r\n{UPGRADE}\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        let response = soon(Response::read(&mut stream)).await.expect("a response");
+        assert_eq!(response.status, 101, "{target}");
+    }
+    let asked = "origin: https://any.example\r\naccess-control-request-headers: x-a\r\n\
+                 access-control-request-headers: x-b\r\n";
+    let preflight = request(addr, "OPTIONS", OPEN, asked, "").await;
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("x-a, x-b"));
+}
+
+#[tokio::test]
 async fn other_origins_than_those_allowed_are_refused() {
     let io = crate::server().allowed_origins(["https://good.example"]).build().expect("a server");
     let addr = serve(&io).await;
@@ -352,7 +418,7 @@ async fn other_origins_than_those_allowed_are_refused() {
 
 #[tokio::test]
 async fn a_transport_that_is_off_is_unknown() {
-    let transports = Transports { polling: false, websocket: true };
+    let transports = Transports::WEBSOCKET;
     let io = crate::server().transports(transports).build().expect("a server");
     let addr = serve(&io).await;
     assert_eq!(get(addr, OPEN).await.status, 400);
@@ -360,9 +426,26 @@ async fn a_transport_that_is_off_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_second_websocket_of_a_session_is_opened_and_closed() {
+    let io = crate::server().build().expect("a server");
+    io.namespace("/other");
+    let addr = serve(&io).await;
+    let poller = Poller::joined(addr).await;
+    let target = poller.target.replace("polling", "websocket");
+    let connect = async || soon(TcpStream::connect(addr)).await.expect("a connection");
+    let mut first = Client::upgraded(connect().await, &target, "").await;
+    Client::upgraded(connect().await, &target, "").await.gone().await;
+    first.raw("2probe").await.expect("it is taken");
+    assert_eq!(first.packet().await, "3probe");
+    first.raw("5").await.expect("it is taken");
+    Client::upgraded(connect().await, &target, "").await.gone().await;
+    first.join("/other", "").await;
+}
+
+#[tokio::test]
 async fn a_polling_session_moves_to_a_websocket() {
     let (io, _lines) = logged(crate::server());
-    io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport_name());
+    io.namespace("/").on("transport", async |socket: crate::sansocket::Socket| socket.transport().as_str());
     let addr = serve(&io).await;
     let poller = Poller::joined(addr).await;
     poller.post(r#"421["transport"]"#).await;
@@ -406,4 +489,41 @@ async fn more_sessions_than_allowed_get_503() {
     let addr = serve(&io).await;
     let _first = Poller::connect(addr).await;
     assert_eq!(get(addr, OPEN).await.status, 503);
+}
+
+/// A session keeps the head that opened it.
+#[tokio::test]
+async fn a_request_head_may_have_16_kib() {
+    let io = crate::server().build().expect("a server");
+    let addr = serve(&io).await;
+    let head = |bytes: usize| {
+        let padding = "x".repeat(bytes);
+        format!(
+            "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: test\r\nx-padding: {padding}\r\n\r\n"
+        )
+    };
+    for (bytes, status) in [(15 << 10, 200), (17 << 10, 431)] {
+        let mut stream = soon(TcpStream::connect(addr)).await.expect("a connection");
+        soon(stream.write_all(head(bytes).as_bytes())).await.expect("it takes the head");
+        assert_eq!(soon(Response::read(&mut stream)).await.expect("an answer").status, status);
+    }
+    assert_eq!(io.stats().opened, 1);
+}
+
+#[tokio::test]
+async fn the_first_subprotocol_that_is_offered_is_agreed_on() {
+    let io = crate::server().build().unwrap();
+    let addr = serve(&io).await;
+    for (offer, chosen) in [
+        ("", None),
+        ("sec-websocket-protocol: tok\r\n", Some("tok")),
+        ("sec-websocket-protocol: a, b\r\nsec-websocket-protocol: c\r\n", Some("a")),
+        ("sec-websocket-protocol: a b\r\n", None),
+    ] {
+        let client = Client::connect_to(addr, OPEN_WEBSOCKET, offer).await;
+        assert_eq!(client.response.header("sec-websocket-protocol"), chosen, "{offer}");
+    }
+    let io = crate::server().subprotocol(|_, _| None).build().unwrap();
+    let client = Client::connect_to(serve(&io).await, OPEN_WEBSOCKET, "sec-websocket-protocol: a\r\n").await;
+    assert_eq!(client.response.header("sec-websocket-protocol"), None);
 }

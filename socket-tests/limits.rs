@@ -1,6 +1,6 @@
 //! Limits on sessions, handshakes and events, and what `stats` tells of them.
 
-use crate::sansocket::{EngineSocket, EventExcess, Handshake, Message, Rate, Socket};
+use crate::sansocket::{DisconnectReason, EngineSocket, EventExcess, Handshake, Message, Rate, Socket};
 use crate::suite::support::{Client, Poller, Response, get, request, serve, soon, until};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -206,6 +206,30 @@ async fn a_websocket_takes_the_place_of_a_connection_only_until_it_is_one() {
 }
 
 #[tokio::test]
+async fn a_websocket_that_no_session_uses_counts_as_a_connection() {
+    let io = crate::server().max_connections(2).build().expect("a server");
+    let addr = serve(&io).await;
+    // The first place is that of a connection which opens a session, and stays.
+    let mut poller = silent(addr).await;
+    let open = format!("GET {OPEN} HTTP/1.1\r\nhost: test\r\n\r\n");
+    poller.write_all(open.as_bytes()).await.expect("it is taken");
+    let opened = soon(Response::read(&mut poller)).await.expect("a response");
+    let sid = opened.body.split('"').nth(3).expect("a session");
+    // The second one is that of the WebSocket which the session could move to.
+    let target = format!("/socket.io/?EIO=4&transport=websocket&sid={sid}");
+    let mut candidate = Client::upgraded(silent(addr).await, &target, "").await;
+    candidate.raw("2probe").await.expect("it is taken");
+    assert_eq!(candidate.packet().await, "3probe");
+    for _ in 0..3 {
+        assert_eq!(get(addr, OPEN).await.status, 503);
+    }
+    // It moves.
+    candidate.raw("5").await.expect("it is taken");
+    candidate.join("/", "").await;
+    until_let_in(addr).await;
+}
+
+#[tokio::test]
 async fn an_address_with_too_many_connections_gets_429() {
     let io = crate::server().max_connections_per_address(2).build().expect("a server");
     let addr = serve(&io).await;
@@ -260,7 +284,7 @@ async fn stats_tell_what_happened_and_to_whom() {
     assert_eq!((after.sessions, after.opened, after.events_in, after.events_out), (0, 3, 2, 2));
     assert_eq!(after.refused.namespaces, 1);
     let closed: Vec<_> = after.closed.into_iter().collect();
-    assert_eq!(closed, [("forced close", 1), ("transport close", 2)]);
+    assert_eq!(closed, [(DisconnectReason::TransportClose, 2), (DisconnectReason::ForcedClose, 1)]);
     assert!(after.websocket_bytes_in > stats.websocket_bytes_in);
 }
 
@@ -285,4 +309,44 @@ async fn dynamic_namespaces_that_are_empty_make_room_for_others() {
     other.join("/d-kept", "").await;
     assert_eq!(io.namespace("/d-kept").len(), 2);
     assert_eq!(io.stats().refused.dynamic_namespaces, 1);
+}
+
+#[tokio::test]
+async fn of_the_empty_dynamic_namespaces_the_longest_empty_one_makes_room() {
+    let io = crate::server().max_dynamic_namespaces(3).build().expect("a server");
+    io.dynamic_namespace("/d-*");
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    for name in ["/d-a", "/d-b", "/d-c"] {
+        client.join(name, "").await;
+        client.send(&format!("1{name},")).await;
+    }
+    // In use again, though it was the first to be empty.
+    client.join("/d-a", "").await;
+    client.join("/d-d", "").await;
+    let names = || io.namespaces().iter().map(|one| one.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(), ["/", "/d-a", "/d-c", "/d-d"]);
+    client.send("1/d-a,").await;
+    client.join("/d-e", "").await;
+    assert_eq!(names(), ["/", "/d-a", "/d-d", "/d-e"]);
+    client.join("/d-f", "").await;
+    assert_eq!(names(), ["/", "/d-d", "/d-e", "/d-f"]);
+}
+
+#[tokio::test]
+async fn a_session_may_be_in_so_many_dynamic_namespaces() {
+    let io = crate::server().max_dynamic_namespaces_per_session(2).build().expect("a server");
+    io.namespace("/fixed");
+    io.dynamic_namespace("/d-*");
+    let addr = serve(&io).await;
+    let mut client = Client::joined(addr).await;
+    client.join("/d-a", "").await;
+    client.join("/d-b", "").await;
+    client.send("0/d-c,").await;
+    client.expect(r#"4/d-c,{"message":"Invalid namespace"}"#).await;
+    client.join("/fixed", "").await;
+    client.send("1/d-a,").await;
+    client.join("/d-c", "").await;
+    assert_eq!(io.stats().refused.dynamic_namespaces, 1);
+    Client::joined(addr).await.join("/d-a", "").await;
 }

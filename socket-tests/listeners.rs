@@ -94,7 +94,7 @@ async fn those_who_see_everything_can_be_taken_away() {
 fn watched(io: &Server, log: Log) {
     io.on_any_outgoing(move |socket, args: &Args| {
         let name = args.event().unwrap_or_default().into_owned();
-        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
+        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.json(at)).collect();
         log.note(format_args!("{} {name} {} {}", socket.id().len(), raw.join(","), args.attachments().len()));
     });
 }

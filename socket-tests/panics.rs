@@ -50,19 +50,27 @@ async fn all_else_lives_on(client: &mut Client, other: &mut Client) {
     assert_eq!(other.ask(r#"["fine"]"#).await, r#"["fine"]"#);
 }
 
+/// The server ends the connection and disconnects no namespace, so that the official clients connect again by themselves:
+/// this one does so too.
+async fn comes_back(mut client: Client) -> Client {
+    let addr = client.stream.peer_addr().expect("an address");
+    client.gone().await;
+    let mut client = Client::joined(addr).await;
+    client.join("/other", "").await;
+    client
+}
+
 #[tokio::test]
-async fn a_panic_closes_its_own_socket_only() {
+async fn a_panic_closes_its_own_connection_only() {
     for event in ["at once", "before", "later", "apart"] {
         let (io, mut lines, mut client, mut other) = stage().await;
         client.send(&format!(r#"25["{event}"]"#)).await;
-        client.expect("1").await;
         let error = lines.next().await;
         assert!(error.starts_with("error: the handler panicked: "), "{error}");
         lines.expect("handler panic").await;
-        all_else_lives_on(&mut client, &mut other).await;
         until("the hub forgets it", || io.namespace("/").len() == 1).await;
-        // The client may come back.
-        client.join("/", "").await;
+        let mut client = comes_back(client).await;
+        all_else_lives_on(&mut client, &mut other).await;
         assert_eq!(client.ask(r#"["fine"]"#).await, r#"["fine"]"#);
     }
 }
@@ -77,7 +85,7 @@ async fn a_panic_after_the_client_has_left_takes_nothing_from_the_disconnect_han
         go.notified().await;
         fail("too late");
     });
-    io.on_disconnect(async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
+    io.on_disconnecting(async |socket: Socket, reason: DisconnectReason, State(log): State<Log>| {
         log.note(format_args!("{} {reason}", socket.rooms().join(" in ").len()));
         assert!(socket.rooms().iter().any(|room| **room == *"kitchen"), "{:?}", socket.rooms());
         fail("once more");
@@ -102,9 +110,9 @@ async fn events_queued_behind_a_panic_are_not_handled() {
     io.namespace("/").on("note", async |State(log): State<Log>| log.note("handled"));
     // In one write: an event that came only after the disconnect would end the session, as in the reference.
     client.send_all(&[r#"2["later"]"#, r#"2["note"]"#]).await;
-    client.expect("1").await;
-    all_else_lives_on(&mut client, &mut other).await;
     until("the hub forgets it", || io.namespace("/").len() == 1).await;
+    let mut client = comes_back(client).await;
+    all_else_lives_on(&mut client, &mut other).await;
     let lines = lines.drain();
     assert_eq!(lines[0], "error: the handler panicked: later");
     assert_eq!(lines[lines.len() - 1], "handler panic");
@@ -138,7 +146,7 @@ async fn a_panic_in_on_disconnect_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_panic_in_on_connected_or_in_a_conversion_closes_the_socket() {
+async fn a_panic_in_on_connected_or_in_a_conversion_closes_the_connection() {
     #[derive(Clone)]
     struct Fragile;
 
@@ -157,17 +165,17 @@ async fn a_panic_in_on_connected_or_in_a_conversion_closes_the_socket() {
     let (io, mut lines, mut client, mut other) = stage().await;
     io.namespace("/hello").on_connected(async || fail("in on_connected"));
     client.join("/hello", "").await;
-    client.expect("1/hello,").await;
     lines.expect("error: the handler panicked: in on_connected").await;
+    lines.expect("handler panic").await;
+    client = comes_back(client).await;
     io.namespace("/")
         .on("write", async || crate::sansocket::Data(Fragile))
         .on("read", async |_: crate::sansocket::Data<Fragile>| {});
     for (event, error) in [("write", "while it is written"), ("read", "while it is read")] {
         client.send(&format!(r#"25["{event}",1]"#)).await;
-        client.expect("1").await;
         lines.expect(&format!("error: the handler panicked: {error}")).await;
         lines.expect("handler panic").await;
-        client.join("/", "").await;
+        client = comes_back(client).await;
     }
     all_else_lives_on(&mut client, &mut other).await;
 }
@@ -185,7 +193,7 @@ async fn a_panic_of_the_error_hook_harms_nobody() {
     client.emit(r#"["wrong"]"#).await;
     assert_eq!(client.ask(r#"["fine"]"#).await, r#"["fine"]"#);
     client.emit(r#"["worse"]"#).await;
-    client.expect("1").await;
-    client.join("/", "").await;
+    client.gone().await;
+    let mut client = Client::joined(addr).await;
     assert_eq!(client.ask(r#"["fine"]"#).await, r#"["fine"]"#);
 }

@@ -2,7 +2,6 @@
 
 use crate::sansocket::{Auth, DisconnectReason, Handshake, Message, Server, Socket, State};
 use crate::suite::support::{Client, Lines, Log, Response, get, logged, request, send_request, serve, until};
-use std::fmt;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::net::TcpStream;
@@ -35,9 +34,9 @@ impl<'de> serde::Deserialize<'de> for Fragile {
     }
 }
 
-impl fmt::Display for Fragile {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("while it is shown")
+impl From<Fragile> for Box<dyn std::error::Error + Send + Sync> {
+    fn from(_: Fragile) -> Self {
+        panic!("while it is turned into an error")
     }
 }
 
@@ -84,7 +83,7 @@ async fn a_panic_on_the_way_into_a_namespace_refuses_the_client() {
 
 struct Fragile2;
 
-impl From<Fragile2> for crate::sansocket::Refusal {
+impl From<Fragile2> for Box<dyn std::error::Error + Send + Sync> {
     fn from(_: Fragile2) -> Self {
         panic!("while it is turned into a refusal")
     }
@@ -130,7 +129,7 @@ async fn a_panic_around_an_event_closes_its_own_socket_only() {
         ("in on_fallback", |io| {
             io.on_fallback(async || fail("in on_fallback"));
         }),
-        ("while it is shown", |io| {
+        ("while it is turned into an error", |io| {
             io.on("panic", async || -> Result<(), Fragile> { Err(Fragile) });
         }),
         ("while it is dropped", |io| {
@@ -152,9 +151,11 @@ async fn a_panic_around_an_event_closes_its_own_socket_only() {
         let (io, mut lines, addr, mut client, mut other) = stage().await;
         register(&io);
         client.emit(r#"["panic"]"#).await;
-        client.expect("1").await;
+        client.gone().await;
         lines.expect(&format!("error: the handler panicked: {error}")).await;
         lines.expect("handler panic").await;
+        let mut client = Client::joined(addr).await;
+        client.join("/other", "").await;
         assert_eq!(io.stats().panics, 1);
         all_else_lives_on(addr, &mut client, &mut other).await;
     }
@@ -312,7 +313,7 @@ async fn a_panic_in_a_plain_session_closes_it_alone() {
     client.gone().await;
     other.send("fine").await;
     other.expect("fine").await;
-    until("it is counted", || engine.stats().closed.contains_key("handler panic")).await;
+    until("it is counted", || engine.stats().closed.contains_key(&DisconnectReason::HandlerPanic)).await;
     assert_eq!((engine.stats().panics, engine.stats().sessions), (1, 1));
 }
 

@@ -3,11 +3,13 @@
 use crate::sansocket::{
     Data, DisconnectReason, EmitError, Overflow, SendError, Server, ServerBuilder, Socket, State,
 };
-use crate::suite::support::{Client, Lines, Log, Message, logged, serve, soon, until};
+use crate::suite::support::{Client, Lines, Log, Message, Poller, Response, logged, serve, soon, until};
+use sansocket_runtime::websocket::write_text;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 const BUDGET: usize = 64 << 10;
@@ -249,4 +251,37 @@ async fn a_client_with_a_slow_handler_still_gets_its_heartbeats() {
     go.notify_one();
     client.emit(r#"["note",1,""]"#).await;
     lines.expect("1").await;
+}
+
+/// Writes in 30 parts that take 1.5 seconds together.
+async fn trickle(stream: &mut TcpStream, bytes: &[u8]) {
+    for part in bytes.chunks(bytes.len().div_ceil(30)) {
+        soon(stream.write_all(part)).await.expect("it is taken");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn bytes_of_a_message_that_takes_longer_than_a_heartbeat_are_a_sign_of_life() {
+    let builder = crate::server().ping_interval(Duration::from_millis(100));
+    let io = builder.ping_timeout(Duration::from_millis(400)).build().expect("a server");
+    io.on("length", async |Data(text): Data<String>| text.len());
+    let addr = serve(&io).await;
+    let event = format!(r#"420["length","{}"]"#, "x".repeat(300_000));
+
+    let mut client = Client::joined(addr).await;
+    let mut frame = Vec::new();
+    write_text(&mut frame, Some([1, 2, 3, 4]), event.as_bytes());
+    trickle(&mut client.stream, &frame).await;
+    client.expect("30[300000]").await;
+
+    let poller = Poller::joined(addr).await;
+    let mut stream = soon(TcpStream::connect(addr)).await.expect("a connection");
+    let target = &poller.target;
+    let head = format!("POST {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n", event.len());
+    soon(stream.write_all(head.as_bytes())).await.expect("it is taken");
+    trickle(&mut stream, event.as_bytes()).await;
+    assert_eq!(soon(Response::read(&mut stream)).await.expect("an answer").status, 200);
+    let packets = poller.poll().await;
+    assert!(packets.contains(&"430[300000]".to_owned()), "{packets:?}");
 }

@@ -21,36 +21,44 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(include_bytes!("tls_pem/certificate.pem")).expect("a certificate")
 }
 
-fn server_config() -> Arc<ServerConfig> {
+fn server_config() -> ServerConfig {
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls_pem/key.pem")).expect("a key");
-    let config = ServerConfig::builder_with_provider(default_provider().into())
+    ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate()], key)
-        .expect("a key that fits");
-    Arc::new(config)
+        .expect("a key that fits")
 }
 
 async fn secure(addr: SocketAddr) -> TlsStream<TcpStream> {
+    secure_with(addr, &[]).await
+}
+
+async fn secure_with(addr: SocketAddr, protocols: &[&str]) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate()).expect("a root");
-    let config = ClientConfig::builder_with_provider(default_provider().into())
+    let mut config = ClientConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(addr).await.expect("a connection");
     let name = ServerName::try_from("localhost").expect("a name");
     soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.expect("a TLS handshake")
 }
 
 fn serve(io: &Server) -> impl Future<Output = SocketAddr> {
+    serve_with(io, server_config())
+}
+
+fn serve_with(io: &Server, config: ServerConfig) -> impl Future<Output = SocketAddr> {
     io.namespace("/").on("secure", async |handshake: Handshake| handshake.is_secure());
     let io = io.clone();
     async move {
         let listener = Listener::bind("127.0.0.1:0").await.expect("a port");
-        listener.mount(&io).tls(server_config()).spawn().expect("an address").local_addr()
+        listener.mount(&io).tls(Arc::new(config)).spawn().expect("an address").local_addr()
     }
 }
 
@@ -67,6 +75,17 @@ async fn a_websocket_works_over_tls() {
     client.expect(&format!(r#"2["long","{long}"]"#)).await;
     io.namespace("/").broadcast().close();
     client.rest().await;
+}
+
+#[tokio::test]
+async fn http_2_is_not_offered_even_if_the_configuration_has_it() {
+    let io = crate::server().build().expect("a server");
+    let mut config = server_config();
+    config.alpn_protocols = ["h2", "http/1.1"].map(|protocol| protocol.as_bytes().to_vec()).into();
+    let addr = serve_with(&io, config).await;
+    let stream = secure_with(addr, &["h2", "http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    Client::over(stream, TARGET, "").await.join("/", "").await;
 }
 
 #[tokio::test]

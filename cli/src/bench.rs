@@ -51,6 +51,9 @@ pub(crate) struct Options {
     /// Send the argument as binary
     #[arg(long)]
     binary: bool,
+    /// Send no argument
+    #[arg(long, conflicts_with_all = ["size", "binary"])]
+    no_argument: bool,
 }
 
 fn rate(typed: &str) -> Result<f64, String> {
@@ -85,6 +88,7 @@ struct Tally {
 }
 
 enum Payload {
+    Nothing,
     Text(String),
     Binary(Bytes),
 }
@@ -96,9 +100,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn bench(options: &Options, output: &Arc<Output>) -> Result<(), Failure> {
     let mut connects = Histogram::default();
     let connections = or_interrupt(connect(options, output, &mut connects)).await?;
-    let payload = Arc::new(match options.binary {
-        true => Payload::Binary(vec![b'x'; options.size].into()),
-        false => Payload::Text("x".repeat(options.size)),
+    let payload = Arc::new(match (options.no_argument, options.binary) {
+        (true, _) => Payload::Nothing,
+        (false, true) => Payload::Binary(vec![b'x'; options.size].into()),
+        (false, false) => Payload::Text("x".repeat(options.size)),
     });
     let done = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
@@ -290,6 +295,7 @@ impl Lane {
         let Connection { socket, waiting, reply, .. } = &*self.connection;
         if !reply {
             let answer = match &*self.payload {
+                Payload::Nothing => socket.emit_with_ack(&self.event, &(), self.timeout).await,
                 Payload::Text(text) => socket.emit_with_ack(&self.event, text, self.timeout).await,
                 Payload::Binary(data) => socket.emit_with_ack(&self.event, data, self.timeout).await,
             };
@@ -300,6 +306,7 @@ impl Lane {
             let (sender, answer) = oneshot::channel();
             waiting.push_back(sender);
             match &*self.payload {
+                Payload::Nothing => socket.emit(&self.event, &())?,
                 Payload::Text(text) => socket.emit(&self.event, text)?,
                 Payload::Binary(data) => socket.emit(&self.event, data)?,
             }

@@ -382,7 +382,7 @@ impl Session<'_> {
 
     fn status(&self, socket: &ClientSocket) {
         let id = socket.id();
-        let transport = self.client.transport_name().unwrap_or("none");
+        let transport = self.client.transport().map_or("none", |transport| transport.as_str());
         let output = &self.desk.output;
         output.either(
             || match &id {

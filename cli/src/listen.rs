@@ -79,7 +79,7 @@ async fn listen(options: &Options, output: &Arc<Output>) -> Result<(), Failure> 
             },
             received = events.recv() => match received {
                 Some(received) => received,
-                None => break Err(Failure::failed("the server disconnected")),
+                None => break Err(sockets.cause.failure()),
             },
         };
         let Received { event, args, ack, .. } = received;

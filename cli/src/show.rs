@@ -45,11 +45,20 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|char| if is_control(char) { '\u{fffd}' } else { char }).collect()
 }
 
-/// JSON without blanks between its tokens, and with control characters escaped.
+/// JSON without blanks between its tokens, with control characters escaped, and all other characters as they are.
 pub(crate) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let mut string = InString::default();
-    for char in json.chars() {
+    let mut rest = json;
+    while let Some(char) = rest.chars().next() {
+        if string.is_inside && !string.is_escaped {
+            if let Some((char, after)) = escaped(rest) {
+                out.push(char);
+                rest = after;
+                continue;
+            }
+        }
+        rest = &rest[char.len_utf8()..];
         if is_control(char) && string.is_inside {
             // No string of JSON has those below U+0020, and for the others four digits are enough.
             let _ = write!(out, "\\u{:04x}", u32::from(char));
@@ -59,6 +68,21 @@ pub(crate) fn compact(json: &str) -> String {
         string.step(char);
     }
     out
+}
+
+/// The character that the JSON begins with as `\\u00fc`, or as two such halves, and the rest after it; `None` if it has to
+/// stay as it is.
+fn escaped(json: &str) -> Option<(char, &str)> {
+    let unit = |json: &str| {
+        let digits = json.strip_prefix("\\u")?.get(..4).filter(|digits| !digits.starts_with('+'))?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let first = unit(json)?;
+    let second = json.get(6..).and_then(unit);
+    let units = std::iter::once(first).chain(second);
+    let char = char::decode_utf16(units).next()?.ok()?;
+    let is_legal = !is_control(char) && !matches!(char, '"' | '\\');
+    is_legal.then(|| (char, &json[6 * char.len_utf16()..]))
 }
 
 fn is_control(char: char) -> bool {
@@ -80,7 +104,7 @@ fn list(args: &Args, between: &str, binary: Binary<'_>) -> String {
 }
 
 fn one(args: &Args, position: usize, binary: Binary<'_>) -> String {
-    let json = compact(args.raw(position).unwrap_or("null"));
+    let json = compact(args.json(position).unwrap_or("null"));
     if args.attachments().is_empty() {
         return json;
     }
@@ -163,6 +187,17 @@ mod tests {
     #[test]
     fn control_characters_are_escaped_and_blanks_left_out() {
         assert_eq!(compact("[ \"a\u{7f} \u{9b}31m\u{202e}\" ,\n1 ]"), r#"["a\u007f \u009b31m\u202e",1]"#);
+        assert_eq!(compact(r#""b\u00fccher \ud83d\ude00""#), "\"b\u{fc}cher \u{1f600}\"");
+        for kept in [
+            r#""\u001b""#,
+            r#""\u0022 \u005c""#,
+            r#""\ud83d!\ude00\ud83d\u0041""#,
+            r#""\\u00fc""#,
+            r#""\u+0fc""#,
+        ] {
+            let shown = compact(kept);
+            assert_eq!(shown, kept.replace(r"\u0041", "A"));
+        }
         assert_eq!(event("plain"), "plain");
         assert_eq!(event("two words"), r#""two words""#);
         assert_eq!(event("\u{1b}[2J"), r#""\u001b[2J""#);

@@ -6,7 +6,7 @@ use crate::values;
 use clap::{Args, ValueEnum};
 use sansocket_tokio::{Client, ClientSocket, ConnectionEvent, TransportKind};
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 #[cfg(feature = "tls")]
 use tokio_rustls::rustls;
@@ -38,6 +38,10 @@ pub(crate) struct Target {
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
+    /// Forward proxy to use, as http://[USER:PASSWORD@]HOST:PORT, or `none` [default: what HTTP_PROXY, HTTPS_PROXY,
+    /// ALL_PROXY and NO_PROXY say]
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
     /// Do not reconnect when the connection is lost
     #[arg(long)]
     no_reconnect: bool,
@@ -62,6 +66,23 @@ enum Transport {
 pub(crate) struct Sockets {
     pub(crate) client: Client,
     pub(crate) all: Vec<ClientSocket>,
+    pub(crate) cause: Cause,
+}
+
+/// The server's mistake for which the last session was closed, if that was the reason.
+#[derive(Clone, Default)]
+pub(crate) struct Cause(Arc<Mutex<Option<String>>>);
+
+impl Cause {
+    /// The end of the connection, as a failure.
+    pub(crate) fn failure(&self) -> Failure {
+        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(mistake) => {
+                Failure::failed(format_args!("the connection was closed for the server's mistake: {mistake}"))
+            }
+            None => Failure::failed("the server disconnected"),
+        }
+    }
 }
 
 impl Target {
@@ -104,6 +125,11 @@ impl Target {
             .reconnection(!self.no_reconnect)
             .timeout(self.timeout)
             .join_timeout(self.timeout);
+        builder = match self.proxy.as_deref() {
+            None => builder.proxy_from_env(),
+            Some("none") => builder,
+            Some(address) => builder.proxy(address, None),
+        };
         for (name, value) in &self.headers {
             builder = builder.header(name, value);
         }
@@ -114,10 +140,17 @@ impl Target {
         if let Some(path) = &self.ca {
             builder = builder.tls(trusting(path)?);
         }
-        if self.verbose {
-            let output = output.clone();
-            builder = builder.on_connection_event(move |state| tell(state, &output));
-        }
+        let (verbose, told, cause) = (self.verbose, output.clone(), Cause::default());
+        let noted = cause.clone();
+        builder = builder.on_connection_event(move |state| {
+            if let ConnectionEvent::Closed { detail, .. } = state {
+                *noted.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                    detail.as_ref().map(|mistake| crate::show::printable(&mistake.to_string()));
+            }
+            if verbose {
+                tell(state, &told);
+            }
+        });
         let client = builder.build()?;
         let all: Vec<_> = if self.namespaces.is_empty() {
             vec![client.socket().clone()]
@@ -129,7 +162,7 @@ impl Target {
                 socket.auth(auth).map_err(|error| Failure::Usage(error.to_string()))?;
             }
         }
-        Ok(Sockets { client, all })
+        Ok(Sockets { client, all, cause })
     }
 
     /// Makes one client for a subcommand that is about one namespace.
@@ -139,7 +172,7 @@ impl Target {
 
     /// The one socket of a client.
     pub(crate) fn only_of(&self, sockets: Sockets) -> Result<(Client, ClientSocket), Failure> {
-        let Sockets { client, mut all } = sockets;
+        let Sockets { client, mut all, .. } = sockets;
         match (all.pop(), all.pop()) {
             (Some(socket), None) => Ok((client, socket)),
             _ => Err(Failure::Usage("only one --namespace is allowed here".to_owned())),
@@ -199,8 +232,9 @@ fn tell(state: &ConnectionEvent, output: &Output) {
         ConnectionEvent::Open { .. } => ("open", "a session is open".to_owned()),
         ConnectionEvent::Upgraded => ("upgraded", "upgraded to WebSocket".to_owned()),
         ConnectionEvent::UpgradeFailed(error) => ("upgrade failed", format!("stays on polling: {error}")),
-        ConnectionEvent::Closed { reason, retry_in, .. } => {
-            ("closed", format!("the session ended: {reason}{}", again(retry_in)))
+        ConnectionEvent::Closed { reason, detail, retry_in, .. } => {
+            let detail = detail.as_ref().map_or(String::new(), |detail| format!(" ({detail})"));
+            ("closed", format!("the session ended: {reason}{detail}{}", again(retry_in)))
         }
         ConnectionEvent::GaveUp => ("gave up", "gave up".to_owned()),
         // The client may have further states in a later version.

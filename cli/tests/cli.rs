@@ -1,7 +1,9 @@
 //! The command-line tool, run as scripts run it, against our own server.
 
 use bytes::Bytes;
-use sansocket_tokio::{Ack, Args, Auth, Data, Handshake, Refusal, Server, Socket};
+use sansocket_tokio::{
+    Ack, Args, Auth, Data, EngineServer, EngineSocket, Handshake, Refusal, Server, Socket,
+};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -48,7 +50,12 @@ async fn run(args: &[&str]) -> Said {
 /// Runs the tool with something on stdin.
 async fn run_with(args: &[&str], stdin: &str) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sansocket"));
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("no_proxy", "*")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let stdin = stdin.to_owned();
     let running = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
@@ -105,7 +112,7 @@ async fn emit_without_ack_arrives_before_the_tool_exits() {
     let (io, url) = serve().await;
     let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
     io.namespace("/").on("say", move |args: Args| {
-        let text = (0..args.len()).map(|at| args.raw(at).unwrap().to_owned()).collect::<Vec<_>>();
+        let text = (0..args.len()).map(|at| args.json(at).unwrap().to_owned()).collect::<Vec<_>>();
         assert!(sender.send(text).is_ok());
         std::future::ready(())
     });
@@ -345,6 +352,41 @@ async fn bench_measures_acknowledgements_and_events() {
 }
 
 #[tokio::test]
+async fn bench_may_send_no_argument() {
+    let (io, url) = serve().await;
+    io.root().on("nothing", async |args: Args| match args.len() {
+        0 => Ok(()),
+        more => Err(format!("{more} arguments")),
+    });
+    let bench = |rest: &'static [&'static str]| {
+        let args =
+            [&["bench", &url, "-c", "1", "-d", "0.2", "--timeout", "3", "--event", "nothing"], rest].concat();
+        async move { run(&args).await }
+    };
+    assert_eq!(bench(&["--no-argument"]).await.code, Some(0));
+    assert_eq!(bench(&[]).await.code, Some(1));
+    assert_eq!(bench(&["--no-argument", "--binary"]).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn the_cause_is_said_when_a_connection_is_closed_for_the_servers_mistake() {
+    let io = EngineServer::builder()
+        .path("/socket.io")
+        .on_open(async |socket: EngineSocket| {
+            socket.send(r#"0{"sid":"x"}"#).unwrap();
+            // An event whose JSON breaks off.
+            socket.send(r#"2["a"#).unwrap();
+        })
+        .build()
+        .unwrap();
+    let addr = io.listen("127.0.0.1:0").await.unwrap().local_addr();
+    let url = format!("http://{addr}");
+    let said = run(&["listen", &url, "--no-reconnect", "--for", "20", "--count", "1"]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("the connection was closed for the server's mistake: "), "{said:?}");
+}
+
+#[tokio::test]
 async fn bench_of_an_event_that_nobody_answers_fails() {
     let (_io, url) = serve().await;
     let said = run(&["bench", &url, "-c", "2", "-d", "0.2", "--timeout", "3", "--event", "nobody"]).await;
@@ -374,7 +416,7 @@ async fn an_interrupt_is_exit_code_130() {
     for arguments in [&["listen"][..], &["bench", "-c", "1"], &["connect"]] {
         let subcommand = arguments[0];
         let mut command = Command::new(env!("CARGO_BIN_EXE_sansocket"));
-        command.args(arguments).args([&url, "-v"]);
+        command.env("no_proxy", "*").args(arguments).args([&url, "-v"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdin = child.stdin.take();

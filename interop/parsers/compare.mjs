@@ -69,19 +69,27 @@ export const DEVIATIONS = [
       ours.error === "IllegalPlaceholder" && theirs.waiting === true && hasPlaceholder(vector.text),
   },
   {
-    row: "more than 16 placeholders for each attachment",
-    when: (vector, ours, theirs) =>
-      ours.error === "IllegalPlaceholder" && !theirs.error && vector.text.split("_placeholder").length > 17,
-  },
-  {
     row: "a placeholder that names nothing in a place where nobody sees it",
     when: (vector, ours, theirs) =>
       ours.error === "IllegalPlaceholder" && !theirs.error && !seesBadPlaceholder(vector.text, vector.attachments.length),
   },
   {
     row: "half of a surrogate pair in an event's name",
+    when: (vector, ours, theirs) => {
+      if (vector.kind !== "socket" || !theirs.packet) return false;
+      if (typeof theirs.packet.data?.[0] === "string" && ours.event?.includes("\ufffd")) return true;
+      return [0, 4].includes(ours.type) && /\\ufffd|\ufffd/.test(ours.data);
+    },
+  },
+  {
+    row: "a number that is not an integer as an event's name",
     when: (vector, ours, theirs) =>
-      vector.kind === "socket" && typeof theirs.packet?.data?.[0] === "string" && ours.event?.includes("\ufffd"),
+      vector.kind === "socket" && ours.error === "InvalidPayload" && typeof theirs.packet?.data?.[0] === "number",
+  },
+  {
+    row: "an integer above 9007199254740991 as an event's name",
+    when: (vector, ours, theirs) =>
+      typeof theirs.packet?.data?.[0] === "number" && /^-?\d+$/.test(ours.event) && !Number.isSafeInteger(theirs.packet.data[0]),
   },
   {
     row: "sent: an object whose `_placeholder` is `true`, beside attachments",

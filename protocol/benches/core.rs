@@ -4,17 +4,13 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::ServerTransmit;
-use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::engine::{RequestHead, RequestId};
+use sansocket_protocol::engine::{
+    PayloadDecoder, PayloadEncoder, RequestHead, RequestId, Revision, ServerTransmit,
+};
 use sansocket_protocol::hub::{Hub, HubLimits, Target};
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{DEFAULT_MAX_ATTACHMENTS, Packet};
-use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{Args, Packet, Parser, Reassembly, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -40,7 +36,7 @@ fn packets(criterion: &mut Criterion) {
         let text = Bytes::from(text);
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_function(format!("decode {name}"), |bencher| {
-            bencher.iter(|| Packet::decode(black_box(text.clone()), DEFAULT_MAX_ATTACHMENTS));
+            bencher.iter(|| Parser::json().decode(black_box(text.clone())));
         });
     }
     let picture = Bytes::from(vec![7; 1024]);
@@ -48,28 +44,28 @@ fn packets(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes((announced.len() + picture.len()) as u64));
     group.bench_function("decode binary event", |bencher| {
         bencher.iter(|| {
-            let packet =
-                Packet::decode(black_box(announced.clone()), DEFAULT_MAX_ATTACHMENTS).expect("a packet");
+            let packet = Parser::json().decode(black_box(announced.clone())).expect("a packet");
             let mut reassembly = Reassembly::new();
-            reassembly.start(packet, 1 << 20).expect("it waits");
+            reassembly.start(packet, 1 << 20, 1 << 20).expect("it waits");
             let args = reassembly.push(picture.clone()).expect("its attachment").map(Packet::into_args);
             args.expect("it is whole").decode::<(String, Bytes)>()
         });
     });
     group.bench_function("encode binary event", |bencher| {
-        bencher.iter(|| Frame::event("/", "pic", None, &("a.png", black_box(&picture))));
+        bencher.iter(|| Parser::json().event("/", "pic", None, &("a.png", black_box(&picture))));
     });
 
     group.throughput(Throughput::Elements(1));
     group.bench_function("encode event", |bencher| {
-        bencher.iter(|| Frame::event("/chat", "said", None, &(black_box("kitchen"), "tea is ready", 5)));
+        bencher
+            .iter(|| Parser::json().event("/chat", "said", None, &(black_box("kitchen"), "tea is ready", 5)));
     });
     group.bench_function("encode acknowledgement", |bencher| {
-        bencher.iter(|| Frame::ack("/chat", black_box(17), &("ok", 5)));
+        bencher.iter(|| Parser::json().ack("/chat", black_box(17), &("ok", 5)));
     });
     let relayed = Args::from_json(r#"["kitchen",{"text":"tea is ready"}]"#, vec![]).expect("arguments");
     group.bench_function("pass arguments on", |bencher| {
-        bencher.iter(|| Frame::event("/chat", "said", None, black_box(&relayed)));
+        bencher.iter(|| Parser::json().event("/chat", "said", None, black_box(&relayed)));
     });
     group.finish();
 }
@@ -141,7 +137,8 @@ const WS: RequestId = RequestId(1);
 /// A client on a WebSocket that has joined the main namespace.
 fn joined() -> (Connection, SocketKey) {
     let config = Arc::new(engine::EngineServerConfig::default().path("/socket.io"));
-    let mut connection = Connection::new(Instant::ZERO, config, "session".into(), Some(Arc::default()));
+    let mut connection =
+        Connection::new(Instant::ZERO, Revision::V4, config, "session".into(), Some(Arc::default()));
     let head = RequestHead {
         method: "GET",
         target: "/socket.io/?EIO=4&transport=websocket",
@@ -182,13 +179,13 @@ fn connections(criterion: &mut Criterion) {
             else {
                 panic!("an event")
             };
-            let frame = Frame::event("/", "echo", None, &args).expect("encoded");
+            let frame = Parser::json().event("/", "echo", None, &args).expect("encoded");
             connection.emit(socket, frame).expect("it is connected");
             assert_eq!(write_all(&mut connection), 1);
         });
     });
     let (mut connection, socket) = joined();
-    let frame = Frame::event("/", "tick", None, &5).expect("encoded");
+    let frame = Parser::json().event("/", "tick", None, &5).expect("encoded");
     group.bench_function("delivery of a broadcast", |bencher| {
         bencher.iter(|| {
             connection.emit(socket, black_box(&frame)).expect("it is connected");

@@ -23,14 +23,10 @@
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig, ServerAddr};
-use sansocket_protocol::engine::RequestId;
-use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
-use sansocket_protocol::error::PeerError;
-use sansocket_protocol::message::Frame;
-use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, EngineError, RequestId, TransportKind};
+use sansocket_protocol::message::{Frame, WireMessage};
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent};
+use sansocket_protocol::socket::{AckOutcome, Args, AuthSource, ClientSocketEvent, Parser};
 use sansocket_protocol::time::Instant;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -73,7 +69,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let greeting = match words.next() {
         Some(event) => {
             let args = Args::from_json(words.next().as_deref().unwrap_or("[]"), Vec::new())?;
-            Some(Frame::event(&url.namespace, &event, Some(ACK), &args)?)
+            Some(Parser::json().event(&url.namespace, &event, Some(ACK), &args)?)
         }
         None => None,
     };
@@ -128,7 +124,7 @@ impl Client {
             ClientEvent::Socket(ClientSocketEvent::Event { socket, args, ack }) => {
                 println!("event {} {}", args.event().unwrap_or_default(), show(&args));
                 if let Some(id) = ack {
-                    let answer = Frame::ack(&self.url.namespace, id, &args)?;
+                    let answer = Parser::json().ack(&self.url.namespace, id, &args)?;
                     // That the connection is gone meanwhile is no harm: nobody waits for the answer any more.
                     let _ = self.core.ack(self.now(), socket, &answer);
                 }
@@ -172,7 +168,7 @@ impl Client {
                         body.unwrap_or_default(),
                     );
                 }
-                Err(_) => self.core.handle_request_failed(self.now(), websocket, PeerError::RequestFailed),
+                Err(_) => self.core.handle_request_failed(self.now(), websocket, EngineError::RequestFailed),
             },
             ClientTransmit::Write { websocket, message } => {
                 let Some((_, stream)) = self.websocket.as_mut().filter(|(id, _)| *id == websocket) else {
@@ -260,6 +256,6 @@ impl Client {
 }
 
 fn show(args: &Args) -> String {
-    let json: Vec<_> = (0..args.len()).filter_map(|i| args.raw(i)).collect();
+    let json: Vec<_> = (0..args.len()).filter_map(|i| args.json(i)).collect();
     format!("[{}] with {} attachments", json.join(","), args.attachments().len())
 }

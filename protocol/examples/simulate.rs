@@ -1,5 +1,5 @@
-//! Plays the scenarios of many seeds, and says what it met on the way. A failure is made smaller, and shown as a
-//! diagram; `--from` and `--seeds 1` play one seed again.
+//! Plays the scenarios of many seeds, and prints their coverage. A failure is made smaller, and shown as a diagram;
+//! `--from` and `--seeds 1` play one seed again.
 //!
 //!     cargo run --release -p sansocket-protocol --features sim --example simulate -- --seeds 10000
 //!     ... -- --seeds 1 --from 1234 --trace

@@ -1,10 +1,10 @@
-//! What the codecs say about vectors: JSON lines in, JSON lines out. `interop/parsers.test.mjs` compares it with what
-//! the reference's parsers say.
+//! The codecs' verdicts on vectors: JSON lines in, JSON lines out. `interop/parsers.test.mjs` compares them with those of
+//! the reference's parsers.
 //!
 //! ```text
 //! {"kind":"packet","text":"4hi"}                             {"type":"message","data":"hi"}
 //! {"kind":"payload","text":"4a\u001eb"}                      {"packets":[..],"error":"Base64"?}
-//! {"kind":"payload","hex":"34ff"}                            the same for a body that may be no UTF-8
+//! {"kind":"payload","hex":"34ff"}                            the same for a body that may not be UTF-8
 //! {"kind":"socket","text":"51-[..]","attachments":["01"]}    {"type":5,"nsp":"/","args":[..],..} or {"error":".."}
 //! {"kind":"encode","type":2,"nsp":"/","id":1,"data":[..]}    {"text":"..","attachments":[".."]}
 //! {"kind":"encode-payload","packets":[..]}                   {"text":".."}
@@ -13,13 +13,11 @@
 //! Bytes are written in hexadecimal; in what is to be encoded they stand as `{"$bin":"0102"}`.
 
 use bytes::Bytes;
-use sansocket_protocol::engine::EnginePacket;
-use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
-use sansocket_protocol::message::Frame;
-use sansocket_protocol::message::WireMessage;
-use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{ArgsEncoder, EncodeError, ToArgs};
-use sansocket_protocol::socket::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType};
+use sansocket_protocol::engine::{EnginePacket, PayloadDecoder, PayloadEncoder};
+use sansocket_protocol::message::{Frame, WireMessage};
+use sansocket_protocol::socket::{
+    ArgsEncoder, EncodeError, PacketData, PacketError, PacketType, Parser, Reassembly, ToArgs,
+};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -113,9 +111,9 @@ fn payload(vector: &Vector) -> Value {
 
 fn socket(vector: &Vector) -> Result<Value, PacketError> {
     let text = Bytes::from(vector.text.clone().unwrap_or_default());
-    let packet = Packet::decode(text, DEFAULT_MAX_ATTACHMENTS)?;
+    let packet = Parser::json().decode(text)?;
     let mut reassembly = Reassembly::new();
-    let mut complete = reassembly.start(packet, 1 << 20)?;
+    let mut complete = reassembly.start(packet, 1 << 20, 1 << 20)?;
     for (n, attachment) in vector.attachments.iter().enumerate() {
         if complete.is_some() {
             return Err(reassembly.push(Bytes::new()).err().unwrap_or(PacketError::Empty));
@@ -128,14 +126,14 @@ fn socket(vector: &Vector) -> Result<Value, PacketError> {
         "type": packet.kind() as u8,
         "nsp": packet.namespace(),
         "id": packet.id().map(|id| id.to_string()),
-        "data": packet.data().map(|data| String::from_utf8_lossy(data).into_owned()),
+        "data": packet.data().map(|data| data.json().to_owned()),
     });
     let (kind, id) = (packet.kind(), packet.id());
     if !matches!(kind, PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError) {
         let args = packet.into_args();
-        let list: Vec<_> = (0..args.len()).map(|position| args.raw(position)).collect();
+        let list: Vec<_> = (0..args.len()).map(|position| args.json(position)).collect();
         // As a server passes it on: the name stays ours, since one that is no Rust string cannot be given back.
-        let frame = Frame::ack("/", id.unwrap_or(0), &args).expect("what came in can go out");
+        let frame = Parser::json().ack("/", id.unwrap_or(0), &args).expect("what came in can go out");
         verdict["event"] = json!(args.event());
         verdict["args"] = json!(list);
         verdict["relay"] = written(&frame);
@@ -150,19 +148,19 @@ fn encode(vector: &Vector) -> Result<Value, EncodeError> {
         _ => &[],
     };
     let frame = match vector.r#type {
-        0 => Frame::connect(&vector.nsp, data.and_then(|data| data.text("sid")).unwrap_or_default()),
-        1 => Frame::disconnect(&vector.nsp),
+        0 => Parser::json().connect(&vector.nsp, data.and_then(|data| data.text("sid")).unwrap_or_default()),
+        1 => Parser::json().disconnect(&vector.nsp),
         2 => {
             let (event, args) = list.split_first().expect("an event has a name");
             let Json::String(event) = event else { panic!("the name is text") };
-            Frame::event(&vector.nsp, event, vector.id, &List(args))?
+            Parser::json().event(&vector.nsp, event, vector.id, &List(args))?
         }
-        3 => Frame::ack(&vector.nsp, vector.id.unwrap_or(0), &List(list))?,
+        3 => Parser::json().ack(&vector.nsp, vector.id.unwrap_or(0), &List(list))?,
         _ => {
             let message = data.and_then(|data| data.text("message")).unwrap_or_default();
             let more = data.and_then(|data| data.member("data"));
-            let more = more.map(|more| serde_json::to_string(more).expect("it was JSON"));
-            Frame::connect_error(&vector.nsp, message, more.as_deref())
+            let more = more.map(|more| PacketData::encode(more).expect("it was JSON"));
+            Parser::json().connect_error(&vector.nsp, message, more.as_ref())
         }
     };
     Ok(written(&frame))

@@ -1,93 +1,234 @@
-//! Engine.IO and Socket.IO as pure state machines.
+//! Engine.IO and Socket.IO as pure state machines: bytes and times go in, events and bytes come out.
 //!
-//! This crate decides everything about the protocols (Engine.IO 4, Socket.IO 5, both ends of the wire) and does
-//! nothing: no I/O, no clock, no entropy, no threads, no futures, no `std` needed. Bytes and times go in, events and
-//! frames come out. Most people want an adapter, such as `sansocket-tokio`; this is for those who write one, embed
-//! the protocols elsewhere, or test what is built on them.
+//! This crate decides everything about the two protocols (Engine.IO 4 and Socket.IO 5, server and client) and does
+//! nothing: it has no I/O, no clock, no entropy, no threads and no futures, and it needs no `std`. To write an
+//! application, use an adapter such as `sansocket-tokio`. Use this crate to write an adapter, to embed the protocols
+//! somewhere else, or to test programs that are built on them.
+//!
+//! ```text
+//!                     bytes                                            events
+//!    +-----------+             +------------------------------+                +-------------+
+//!    |           |  handle_*   |                              |   poll_event   |             |
+//!    |  network  | ----------> |  server::Connection, one per |  ------------> | application |
+//!    |           |             |  client, with the Router     |                |             |
+//!    |   HTTP,   |             |                              |                |  handlers,  |
+//!    | WebSocket | <---------- |  client::Manager             |  <------------ |    state    |
+//!    |           |  poll_      |                              |    commands    |             |
+//!    +-----------+   transmit  +------------------------------+   (emit, ack)  +-------------+
+//!                                poll_timeout |    ^ handle_timeout
+//!                                             v    |
+//!                                       the clock of the owner
+//! ```
 //!
 //! # The run loop
 //!
-//! The owner of a client has one [`client::Manager`]. The owner of a server has one [`Router`](server::Router), and
-//! for each client a [`Connection`](server::Connection). Both are driven alike:
+//! A client is one [`client::Manager`]. A server is one [`server::Router`], and one [`server::Connection`] for each of its
+//! clients. All of them are driven in the same way:
 //!
-//! 1. Something came from the network: tell the machine by a `handle_*` or its like, with the time.
-//! 2. The application wants something: give a command (`emit`, `ack`, `close`, ..).
-//! 3. Do what `poll_transmit` gives, until it gives nothing, and say by `handle_unwritten` what is not written yet.
-//! 4. Tell the application what `poll_event` gives.
-//! 5. Read on while `wants_read` says so: that is backpressure.
-//! 6. Wait for the next happening, at most until `poll_timeout`, and then call `handle_timeout`.
+//! 1. Do what `poll_transmit` says, until it says nothing, and report by `handle_unwritten` how many bytes are not yet written.
+//! 2. Tell the application what `poll_event` gives. It answers by commands.
+//! 3. Wait for the next input, at most until `poll_timeout`, and read from the network only if `wants_read` says so: that
+//!    is backpressure.
+//! 4. Hand the input to its `handle_*` method, or call `handle_timeout`, with the time.
 //!
-//! Any order of these calls is legal, and a spurious one does nothing. Time that runs backwards stands still. What
-//! waits is counted and bounded by the `EngineServerConfig`s.
+//! Any order of these calls is legal, and a spurious one does nothing. Time that runs backwards stands still. Everything
+//! that waits inside is counted, and bounded by the settings.
+//!
+//! ## One client of a server
+//!
+//! ```
+//! use sansocket_protocol::engine::{RequestId, ServerTransmit};
+//! use sansocket_protocol::message::WireMessage;
+//! use sansocket_protocol::server::{Connection, ServerEvent};
+//! use sansocket_protocol::time::Instant;
+//!
+//! enum Input {
+//!     Message(RequestId, WireMessage),
+//!     Closed(RequestId),
+//! }
+//!
+//! fn run(
+//!     connection: &mut Connection,
+//!     now: impl Fn() -> Instant,                                    // the clock
+//!     mut write: impl FnMut(ServerTransmit) -> usize,               // returns how many bytes did not fit
+//!     mut wait: impl FnMut(Option<Instant>, bool) -> Option<Input>, // until then; the bool: may it read?
+//!     mut tell: impl FnMut(ServerEvent, &mut Connection),           // the application
+//! ) {
+//!     while !connection.is_finished() {
+//!         while let Some(transmit) = connection.poll_transmit() {
+//!             let unwritten = write(transmit);
+//!             connection.handle_unwritten(now(), unwritten);
+//!         }
+//!         while let Some(event) = connection.poll_event() {
+//!             tell(event, connection);
+//!         }
+//!         if connection.has_output() {
+//!             continue; // the application's commands made more to write
+//!         }
+//!         match wait(connection.poll_timeout(), connection.wants_read()) {
+//!             Some(Input::Message(id, message)) => connection.handle_websocket(now(), id, message),
+//!             Some(Input::Closed(id)) => connection.handle_websocket_closed(now(), id, None),
+//!             None => connection.handle_timeout(now()),
+//!         }
+//!     }
+//! }
+//! # use sansocket_protocol::engine::{EngineServerConfig, RequestHead, Revision};
+//! # use sansocket_protocol::socket::ServerSocketEvent;
+//! # use std::sync::Arc;
+//! # let (now, config, id) = (Instant::ZERO, Arc::new(EngineServerConfig::default()), RequestId(1));
+//! # let mut connection = Connection::new(now, Revision::V4, config, "sid".into(), Some(Arc::default()));
+//! # let headers = [("connection", "upgrade"), ("upgrade", "websocket")];
+//! # let target = "/engine.io/?EIO=4&transport=websocket";
+//! # let _ = connection.handle_request(now, id, &RequestHead { method: "GET", target, headers: &headers });
+//! # connection.handle_websocket_opened(now, id);
+//! # let mut inputs = vec![Input::Closed(id), Input::Message(id, WireMessage::Text("40".into()))];
+//! # let (mut written, mut told) = (0, Vec::new());
+//! # let write = |_| { written += 1; 0 };
+//! # run(&mut connection, || now, write, |_, _| inputs.pop(), |event, connection| {
+//! #     if let ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) = &event {
+//! #         connection.accept(*socket, "public-id").unwrap();
+//! #     }
+//! #     told.push(event);
+//! # });
+//! # assert_eq!((written, told.len()), (4, 3));
+//! ```
+//!
+//! ## A client
+//!
+//! ```
+//! use sansocket_protocol::client::{ClientEvent, Manager};
+//! use sansocket_protocol::engine::{ClientTransmit, RequestId};
+//! use sansocket_protocol::message::WireMessage;
+//! use sansocket_protocol::time::Instant;
+//!
+//! enum Input {
+//!     Opened(RequestId),
+//!     Message(RequestId, WireMessage),
+//!     Closed(RequestId),
+//! }
+//!
+//! fn run(
+//!     client: &mut Manager,
+//!     now: impl Fn() -> Instant,
+//!     mut act: impl FnMut(ClientTransmit) -> usize, // opens a WebSocket, writes, closes; returns what did not fit
+//!     mut wait: impl FnMut(Option<Instant>, bool) -> Option<Input>,
+//!     mut tell: impl FnMut(ClientEvent, &mut Manager),
+//! ) {
+//!     while !client.is_finished() {
+//!         while let Some(transmit) = client.poll_transmit() {
+//!             let unwritten = act(transmit);
+//!             client.handle_unwritten(unwritten);
+//!         }
+//!         while let Some(event) = client.poll_event() {
+//!             tell(event, client);
+//!         }
+//!         if client.has_output() || client.is_finished() {
+//!             continue;
+//!         }
+//!         match wait(client.poll_timeout(), client.wants_read()) {
+//!             Some(Input::Opened(id)) => client.handle_websocket_opened(now(), id),
+//!             Some(Input::Message(id, message)) => client.handle_websocket(now(), id, message),
+//!             Some(Input::Closed(id)) => client.handle_websocket_closed(now(), id, None),
+//!             None => client.handle_timeout(now()),
+//!         }
+//!     }
+//! }
+//! # use sansocket_protocol::client::ReconnectConfig;
+//! # use sansocket_protocol::engine::{EngineClientConfig, TransportKind};
+//! # use sansocket_protocol::random::Random;
+//! # use sansocket_protocol::socket::{AuthSource, ClientSocketEvent};
+//! # use std::{cell::RefCell, collections::VecDeque, sync::Arc};
+//! # let engine = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
+//! # let (now, random) = (Instant::ZERO, Random::new([7; 32]));
+//! # let mut client = Manager::new(Arc::new(ReconnectConfig::default()), engine, random, Some(Arc::default()));
+//! # let socket = client.add("/", AuthSource::None).unwrap();
+//! # client.connect(now, socket);
+//! # let inputs = RefCell::new(VecDeque::new());
+//! # let text = |text: &'static str| WireMessage::Text(text.into());
+//! # let act = |transmit| {
+//! #     if let ClientTransmit::OpenWebSocket { websocket, .. } = transmit {
+//! #         inputs.borrow_mut().extend([
+//! #             Input::Opened(websocket),
+//! #             Input::Message(websocket, text(r#"0{"sid":"x","upgrades":[],"pingInterval":1,"pingTimeout":1}"#)),
+//! #             Input::Message(websocket, text(r#"40{"sid":"public-id"}"#)),
+//! #         ]);
+//! #     }
+//! #     0
+//! # };
+//! # let mut connected = false;
+//! # run(&mut client, || now, act, |_, _| inputs.borrow_mut().pop_front(), |event, client| {
+//! #     if let ClientEvent::Socket(ClientSocketEvent::Connected { .. }) = event {
+//! #         connected = true;
+//! #         client.close(now);
+//! #     }
+//! # });
+//! # assert!(connected);
+//! ```
+//!
+//! `examples/blocking_client.rs` of this crate is the same loop on `std::net` and one thread: a whole client that
+//! reconnects, in one file. Read it beside this page.
 //!
 //! # Embedding it, by direction
-//!
-//! What an embedder writes is small: `examples/blocking_client.rs` of this crate is a whole client that reconnects, on
-//! `std::net` and one thread. Read it beside this.
 //!
 //! ## From the network to the core
 //!
 //! A WebSocket's messages go in as they are, text unchecked, by `handle_websocket`. Its opening and its end are told by
-//! `handle_websocket_opened` and `handle_websocket_closed`. Parsing of HTTP and of WebSocket frames is the embedder's, as are TLS,
-//! names and proxies.
+//! `handle_websocket_opened` and `handle_websocket_closed`. Parsing HTTP and WebSocket frames is the embedder's part, as
+//! are TLS, names and proxies.
 //!
 //! * **Client.** A request that the core asked for ends in one of
-//!   [`handle_response`](client::Manager::handle_response) and [`handle_request_failed`](client::Manager::handle_request_failed). A
-//!   WebSocket that could not be opened ends in `handle_request_failed`, or, if the server answered,
-//!   [`handle_websocket_refused`](client::Manager::handle_websocket_refused): the core makes an error of it that explains itself.
-//!   With [`transports`](engine::client::EngineClientConfig::transports) set to WebSocket there are no requests, and nothing but
-//!   the WebSocket is needed.
-//! * **Server.** [`Router::route`](server::Router::route) answers a request, or says whose it is. For a new client,
-//!   [`Router::register`](server::Router::register) gives a session id, and
-//!   [`Connection::new`](server::Connection::new) what goes with it. The request itself is then the connection's:
-//!   [`handle_request`](server::Connection::handle_request), and
+//!   [`handle_response`](client::Manager::handle_response) and
+//!   [`handle_request_failed`](client::Manager::handle_request_failed). A WebSocket that could not be opened ends in
+//!   `handle_request_failed` or, if the server answered,
+//!   [`handle_websocket_refused`](client::Manager::handle_websocket_refused): the core makes an error of it that explains
+//!   itself. With [`transports`](engine::EngineClientConfig::transports) set to WebSocket there are no requests, and
+//!   nothing but the WebSocket is needed.
+//! * **Server.** [`Router::route`](server::Router::route) answers a request, or tells which session it belongs to. For a
+//!   new client, [`Router::register`](server::Router::register) gives a session id, and
+//!   [`Connection::new`](server::Connection::new) the machine that goes with it. The request itself is then the
+//!   connection's: [`handle_request`](server::Connection::handle_request), and
 //!   [`handle_body`](server::Connection::handle_body) if that asks for the body.
 //!
-//! None of these calls fails. What the peer did wrong becomes an event.
+//! None of these calls fails. A mistake of the peer becomes an event.
 //!
 //! ## From the core to the network
 //!
 //! `poll_transmit` gives plain data: requests to make or answers to give, WebSockets to open, messages to write,
-//! WebSockets to close. Each names the [`RequestId`](engine::request::RequestId) by which the core knows it; what
-//! is told of one that is gone does nothing. Who can write at once does so, and reports `handle_unwritten(0)`. Who cannot keeps
-//! what is left and reports its bytes, and is given no more while that is much. What nobody pulls stays inside, counted
+//! WebSockets to close. Each names the [`RequestId`](engine::RequestId) by which the core knows it; a report about one that
+//! is gone does nothing. If a write completes, call `handle_unwritten` with 0. If not, keep the remainder and report its
+//! length; the core hands out nothing more until it is below 64 KiB. Messages that nobody pulls stay inside, counted
 //! against `send_budget`; above it sending fails.
 //!
 //! ## To the application and back
 //!
-//! `poll_event` gives events with their arguments as [`Args`](socket::Args), raw and checked, to be decoded into
-//! the types that a handler asks for. Commands take a [`Frame`](message::Frame), which is encoded once for any number of
-//! recipients. Acknowledgements that are awaited end exactly once: answered, too late, or disconnected. The events of a
-//! socket whose handler is still busy are kept back by `hold`, and let go on by `release`.
+//! `poll_event` gives events with their arguments as [`Args`](socket::Args): checked, and not decoded before a handler asks
+//! for a type. Commands take a [`Frame`](message::Frame), which is encoded once for any number of recipients. An awaited
+//! acknowledgement ends exactly once: answered, too late, or disconnected. `hold` keeps back the events of a socket whose
+//! handler is still busy, and `release` lets them go on.
 //!
 //! ## Time
 //!
-//! An [`Instant`](time::Instant) counts microseconds from whatever moment the caller picks; it never goes back. There
-//! is one deadline for all that a machine waits for, and it may change with every call: ask `poll_timeout` before
-//! each wait. To call `handle_timeout` early or late does no harm; a machine that slept learns it at the next call.
-//! Randomness is passed in as well: a [`Random`](random::Random) of 32 bytes, secret ones for a server.
+//! An [`Instant`](time::Instant) counts microseconds from a moment that the caller picks. There is one deadline for all
+//! that a machine waits for, and every call may change it: ask `poll_timeout` before each wait. Calling `handle_timeout`
+//! early or late does no harm; a machine that slept learns it at the next call. Randomness is passed in as well: a
+//! [`Random`](random::Random) of 32 bytes, which must be secret for a server.
 //!
 //! ## Closing
 //!
-//! * **Client.** [`Manager::close`](client::Manager::close) ends everything that the application waits for at once.
-//!   What is queued is still to be written: go on with `poll_transmit` until
-//!   [`has_output`](client::Manager::has_output) and [`poll_timeout`](client::Manager::poll_timeout) have nothing
-//!   more. A client is done for good when its [`status`](client::Manager::status) is
-//!   [`Idle`](client::ClientState::Idle); after a loss it dials again by itself, and what it wants done then comes out of
-//!   `poll_transmit` when the delay is over.
+//! * **Client.** [`Manager::close`](client::Manager::close) ends everything that the application waits for at once. Queued
+//!   messages are still written: go on until [`is_finished`](client::Manager::is_finished). After a loss a client dials
+//!   again by itself: the next `poll_transmit` after the delay says where.
 //! * **Server.** Once a connection [`is_finished`](server::Connection::is_finished), forget it; once it is no longer
 //!   [`is_listed`](server::Connection::is_listed), take its id out of the router.
 //!
-//! # A server, by hand
+//! # A server over HTTP, step by step
 //!
 //! ```
-//! use sansocket_protocol::engine::{RequestHead, RequestId};
-//! use sansocket_protocol::engine::{Body, ServerTransmit, Wants};
-//! use sansocket_protocol::engine::EngineServerConfig;
+//! use sansocket_protocol::engine::{Body, EngineServerConfig, RequestHead, RequestId, ServerTransmit, Wants};
 //! use sansocket_protocol::message::Frame;
 //! use sansocket_protocol::random::Random;
 //! use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
-//! use sansocket_protocol::socket::ServerSocketEvent;
+//! use sansocket_protocol::socket::{Parser, ServerSocketEvent};
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
@@ -102,9 +243,9 @@
 //!
 //! // A client opens a session by long-polling.
 //! let target = "/socket.io/?EIO=4&transport=polling";
-//! let Route::Open(_) = router.route(&head("GET", target)) else { panic!() };
+//! let Route::Open(grant) = router.route(&head("GET", target)) else { panic!() };
 //! let id = router.register(None, |_id| ()).unwrap();
-//! let mut connection = Connection::new(now, config, id.clone(), Some(Arc::default()));
+//! let mut connection = Connection::new(now, grant.revision, config, id.clone(), Some(Arc::default()));
 //! let _ = connection.handle_request(now, RequestId(1), &head("GET", target));
 //! assert!(body(connection.poll_transmit()).starts_with("0{\"sid\":"));
 //!
@@ -118,7 +259,7 @@
 //! // The application lets it in and greets it; both go out with the next poll.
 //! let Some(ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. })) = connection.poll_event() else { panic!() };
 //! connection.accept(socket, "public-id").unwrap();
-//! connection.emit(socket, &Frame::event("/", "welcome", None, &("ada", 1)).unwrap()).unwrap();
+//! connection.emit(socket, &Parser::json().event("/", "welcome", None, &("ada", 1)).unwrap()).unwrap();
 //! let _ = connection.handle_request(now, RequestId(3), &head("GET", &target));
 //! assert_eq!(
 //!     body(connection.poll_transmit()),
@@ -128,28 +269,47 @@
 //!
 //! # The map
 //!
-//! | module | what is in it |
+//! | module | content |
 //! |---|---|
-//! | [`client`] | the other end: [`Manager`](client::Manager), which dials, keeps one session at a time, and dials again |
-//! | [`server`] | what an adapter drives: [`Router`](server::Router), whose request is this, and [`Connection`](server::Connection), one client |
-//! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, heartbeat, a session with polling and upgrade, from either end |
-//! | [`socket`] | Socket.IO: packets, arguments with attachments, namespaces and acknowledgements, from either end |
-//! | [`hub`] | the sockets of one namespace and their rooms; which of them a target stands for |
-//! | [`message`] | a message, encoded once and shared by all who receive it |
-//! | [`error`] | why a session ended, what a peer did wrong, why a command failed |
-//! | [`time`], [`random`] | time and randomness as the caller gives them |
-//! | [`rate`] | how often something may happen: token buckets |
+//! | [`server`] | [`Router`](server::Router), which finds the session of a request, and [`Connection`](server::Connection), one client |
+//! | [`client`] | [`Manager`](client::Manager), which dials, keeps one session at a time, and dials again |
+//! | [`hub`] | the sockets of one namespace and their rooms, and the selection of recipients |
+//! | [`socket`] | Socket.IO: packets, arguments with attachments, the events and settings of sockets |
+//! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, settings, the data of `poll_transmit` |
+//! | [`message`] | a message, encoded once and shared by all its receivers |
+//! | [`error`] | reasons of closing, mistakes of a peer, errors of commands |
+//! | [`time`], [`random`], [`rate`] | time and randomness as the caller passes them in; rate limits |
+#![cfg_attr(
+    feature = "cluster",
+    doc = "| [`cluster`] | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; no bus yet |"
+)]
+#![cfg_attr(
+    not(feature = "cluster"),
+    doc = "| `cluster` (feature `cluster`) | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; no bus yet |"
+)]
+#![cfg_attr(
+    feature = "sim",
+    doc = "| [`sim`] | clients, a server and faulty links in virtual time, to test programs that are built on this crate |"
+)]
+#![cfg_attr(
+    not(feature = "sim"),
+    doc = "| `sim` (feature `sim`) | clients, a server and faulty links in virtual time, to test programs that are built on this crate |"
+)]
+//!
+//! The parsers and both machines are fuzzed: `fuzz/README.md` of the repository lists the targets, their oracles, and what
+//! to do with a finding. `tests/client/` and `tests/vectors/` hold conversations and packets as data, for other
+//! implementations to use.
 //!
 //! # Features
 //!
-//! `std`, on by default, turns on the `std` features of the dependencies. The machines are the same without it.
-//!
-//! `cluster` adds the module of that name: what the nodes of a cluster say to each other, in the formats of the peers.
-//!
-//! `sim` adds the module of that name: clients, a server and links with faults in virtual time, for tests.
+//! | feature | default | effect |
+//! |---|---|---|
+//! | `std` | yes | turns on the `std` features of the dependencies. The machines are the same without it |
+//! | `cluster` | no | adds the module `cluster`: what the nodes of a cluster say to each other, in the formats of the peers |
+//! | `sim` | no | adds the module `sim` |
 #![no_std]
 #![forbid(unsafe_code)]
-// Bad input never panics. What looks as if it might is written so that it cannot, or carries its proof.
+// Bad input never panics: an expression that looks as if it might is written in another way, or carries its proof.
 #![cfg_attr(
     not(test),
     warn(
@@ -170,6 +330,7 @@ extern crate std;
 pub mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+mod cost;
 pub mod engine;
 pub mod error;
 #[cfg(feature = "fuzzing")]
@@ -190,6 +351,7 @@ pub mod message;
 mod pace;
 pub mod random;
 pub mod rate;
+mod reason;
 pub mod server;
 #[cfg(feature = "sim")]
 #[allow(

@@ -1,13 +1,13 @@
-//! What a transport carries, whatever layer wrote it: [`WireMessage`] in, [`Frame`] out.
-
+//! The messages that a transport carries, whatever layer wrote them: [`WireMessage`] in, [`Frame`] out.
+use crate::cost;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// One Engine.IO message, text or binary, as it arrived.
 ///
-/// Text is kept as bytes: WebSocket text has not been checked for UTF-8 yet when it arrives here, so that it is
-/// checked once, by whoever reads it.
+/// Text is kept as bytes: it arrives here before it was checked for UTF-8, so that it is checked only once, by its
+/// reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireMessage {
     /// A text message, without its type digit.
@@ -18,15 +18,15 @@ pub enum WireMessage {
 
 /// A message that is ready to be sent: to one peer, or to all members of a room. A clone shares the bytes.
 ///
-/// It is what a WebSocket sends as one text message, with the Engine.IO type `4` in front, and a binary message
-/// for each attachment. Made before any lock is taken, because making it runs the application's `Serialize`.
+/// A WebSocket sends it as one text message, with the Engine.IO type `4` in front, and a binary message for each attachment.
+/// Make it before you take a lock, because that runs the application's `Serialize`.
 ///
 /// Namespaces are what [`is_namespace`](crate::socket::is_namespace) says; the namespace `/` is not written (the empty name means it, too).
 ///
 /// ```
-/// use sansocket_protocol::message::Frame;
+/// use sansocket_protocol::socket::Parser;
 ///
-/// let frame = Frame::event("/chat", "said", None, &("ada", "hello"))?;
+/// let frame = Parser::json().event("/chat", "said", None, &("ada", "hello"))?;
 /// assert_eq!(frame.text().unwrap(), r#"42/chat,["said","ada","hello"]"#);
 /// assert!(frame.attachments().is_empty());
 /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
@@ -37,11 +37,6 @@ pub struct Frame {
     text: Bytes,
     attachments: Option<Arc<[Bytes]>>,
 }
-
-/// What a queued message counts for beside its bytes, so that a million empty ones are not free: about what it costs.
-pub(crate) const PER_MESSAGE: usize = 192;
-/// Less than this is not worth an allocation of another size: [`PER_MESSAGE`] covers it.
-pub(crate) const MOST_SPARE: usize = 128;
 
 impl From<&Frame> for Frame {
     /// Shares it.
@@ -69,23 +64,23 @@ impl Frame {
         if self.text.is_empty() { None } else { Some(&self.text) }
     }
 
-    /// What is to be sent as binary messages, directly behind the text.
+    /// The binary messages to send, directly behind the text.
     pub fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
     }
 
-    /// The bytes that it counts for in a budget: text and attachments, without what a transport adds.
+    /// The bytes that it counts for in a budget: text and attachments, without a transport's own bytes.
     pub fn wire_len(&self) -> usize {
         self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
-    /// The same, with what a queue counts for each of its messages.
+    /// The same, with the price of each of its messages in a server's queue.
     pub(crate) fn queued_len(&self) -> usize {
         let messages = self.attachments().len().saturating_add(usize::from(!self.text.is_empty()));
-        self.wire_len().saturating_add(messages.saturating_mul(PER_MESSAGE))
+        self.wire_len().saturating_add(messages.saturating_mul(cost::SERVER_MESSAGE))
     }
 
-    /// What it consists of, without a copy: one who owns it alone need not share it.
+    /// Its parts, without a copy: a sole owner need not share them.
     pub(crate) fn into_parts(self) -> (Bytes, Option<Arc<[Bytes]>>) {
         (self.text, self.attachments)
     }
@@ -102,7 +97,7 @@ impl Frame {
 
 /// The text as it waits in queues, which count its length: much more than that it must not hold.
 fn kept(mut text: Vec<u8>) -> Bytes {
-    if text.capacity().saturating_sub(text.len()) > MOST_SPARE {
+    if text.capacity().saturating_sub(text.len()) > cost::MOST_SPARE {
         text.shrink_to_fit();
     }
     Bytes::from(text)

@@ -1,19 +1,19 @@
-//! How fast the events of one socket, or the messages of one session, may come, or are handed out.
+//! The pace at which the events of one socket, or the messages of one session, may come or are handed out.
 
 use crate::rate::{Bucket, EventExcess, Rate};
 use crate::time::Instant;
 
-/// How many events may still come.
+/// A rate limit on events, with the tokens that are left.
 #[derive(Debug)]
 pub(crate) struct Pace {
     rate: Rate,
     bucket: Bucket,
     excess: EventExcess,
-    /// They wait until then.
+    /// The time until which events wait.
     pub(crate) until: Option<Instant>,
 }
 
-/// What becomes of an event whose turn it is.
+/// The decision about an event whose turn it is.
 pub(crate) enum Turn {
     Now,
     Later,
@@ -33,7 +33,7 @@ impl Pace {
         }
     }
 
-    /// Takes the token of an event that is to be handed out. Nobody waits for a turn once its sender `has_left`.
+    /// Takes the token of an event that is to be handed out. No event waits for a turn once its sender `has_left`.
     pub(crate) fn turn(&mut self, now: Instant, has_left: bool) -> Turn {
         if self.excess == EventExcess::Close {
             // It was judged when it came.

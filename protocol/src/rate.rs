@@ -1,12 +1,12 @@
-//! How often something may happen: token buckets, with time passed in.
+//! Rate limits: token buckets, with time passed in.
 
 use crate::time::Instant;
 use core::time::Duration;
 
-/// What one token is counted as: a bucket fills by whole microseconds.
+/// The worth of one token: a bucket fills by whole microseconds.
 const TOKEN: u64 = 1_000_000;
 
-/// How often something may happen: so often a second on average, and so often at once.
+/// A rate limit: an average per second, and a burst.
 ///
 /// ```
 /// use sansocket_protocol::rate::Rate;
@@ -21,21 +21,22 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So often a second, and as often at once. 0 counts as 1: a rate that never lets anything pass would be no rate.
+    /// A limit of `times` per second on average, and as many at once. 0 counts as 1: a rate that never lets anything
+    /// pass would be no rate.
     #[must_use]
     pub const fn per_second(times: u32) -> Self {
         let times = if times == 0 { 1 } else { times };
         Self { per_second: times, burst: times }
     }
 
-    /// How often it may happen at once, after a time in which it did not. 0 counts as 1.
+    /// Sets the burst: the times that something may happen at once, after a time in which it did not. 0 counts as 1.
     #[must_use]
     pub const fn burst(mut self, times: u32) -> Self {
         self.burst = if times == 0 { 1 } else { times };
         self
     }
 
-    /// The average.
+    /// The average per second.
     pub const fn tokens_per_second(self) -> u32 {
         self.per_second
     }
@@ -54,34 +55,23 @@ impl Rate {
 ///
 /// The rate is passed in rather than kept, so that a table of many buckets does not repeat it. Time that runs backwards
 /// stands still.
-///
-/// ```
-/// use core::time::Duration;
-/// use sansocket_protocol::rate::{Bucket, Rate};
-/// use sansocket_protocol::time::Instant;
-///
-/// let rate = Rate::per_second(10).burst(1);
-/// let mut bucket = Bucket::full(Instant::ZERO, rate);
-/// assert_eq!(bucket.take(Instant::ZERO, rate), Ok(()));
-/// assert_eq!(bucket.take(Instant::ZERO, rate), Err(Duration::from_millis(100))); // so long until the next one
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket {
+pub(crate) struct Bucket {
     level: u64,
     at: Instant,
 }
 
 impl Bucket {
-    /// A full one.
-    pub const fn full(now: Instant, rate: Rate) -> Self {
+    /// A full bucket.
+    pub(crate) const fn full(now: Instant, rate: Rate) -> Self {
         Self { level: rate.full(), at: now }
     }
 
     /// Takes a token.
     ///
     /// # Errors
-    /// If there is none: how long it takes until there is one. Nothing changes then.
-    pub fn take(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
+    /// The time until there is a token, if there is none. Nothing changes then.
+    pub(crate) fn take(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
         self.wait(now, rate)?;
         self.level = self.level.saturating_sub(TOKEN);
         Ok(())
@@ -90,8 +80,8 @@ impl Bucket {
     /// Whether there is a token.
     ///
     /// # Errors
-    /// If there is none: how long it takes until there is one.
-    pub fn wait(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
+    /// The time until there is a token, if there is none.
+    pub(crate) fn wait(&mut self, now: Instant, rate: Rate) -> Result<(), Duration> {
         self.fill(now, rate);
         match TOKEN.saturating_sub(self.level) {
             0 => Ok(()),
@@ -100,7 +90,7 @@ impl Bucket {
     }
 
     /// Whether it is full: forgetting it and making a new one later comes to the same.
-    pub fn is_full(&mut self, now: Instant, rate: Rate) -> bool {
+    pub(crate) fn is_full(&mut self, now: Instant, rate: Rate) -> bool {
         self.fill(now, rate);
         self.level == rate.full()
     }
@@ -115,14 +105,14 @@ impl Bucket {
     }
 }
 
-/// What happens to events that come faster than [`event_rate`](crate::socket::config::SocketServerConfig::event_rate), or to messages
-/// that come faster than [`message_rate`](crate::engine::config::EngineServerConfig::message_rate).
+/// The fate of events that come faster than [`event_rate`](crate::socket::SocketServerConfig::event_rate), or of
+/// messages that come faster than [`message_rate`](crate::engine::EngineServerConfig::message_rate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EventExcess {
     /// They wait for their turn, and once `receive_budget` is used up, reading from the client pauses: TCP tells it to
-    /// wait. Nothing is lost, except that what still waits for its turn when the socket, or the session, ends is dropped: a client that
-    /// leaves is not waited for. The default.
+    /// wait. Nothing is lost, except that what still waits for its turn when the socket, or the session, ends is
+    /// dropped: a client that leaves is not waited for. The default.
     #[default]
     Pace,
     /// The connection is closed.

@@ -1,4 +1,4 @@
-//! Time, as the machines see it: a number that the caller passes in.
+//! Time as the machines see it: a number that the caller passes in.
 
 use core::fmt;
 use core::ops::{Add, Sub};

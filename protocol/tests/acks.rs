@@ -4,7 +4,7 @@ mod support;
 
 use sansocket_protocol::engine::Overflow;
 use sansocket_protocol::error::{CloseReason, SendError};
-use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::socket::SocketServerConfig;
 use sansocket_protocol::time::Instant;
@@ -201,7 +201,7 @@ fn the_server_answers() {
     let (t, ws, socket) = joined();
     ws.send(r#"427["question"]"#);
     t.expect_events(&[r#"event / ["question"] ack=7"#]);
-    t.with(|c| c.ack(socket, Frame::ack("/", 7, &("yes", 1)).unwrap())).unwrap();
+    t.with(|c| c.ack(socket, Parser::json().ack("/", 7, &("yes", 1)).unwrap())).unwrap();
     ws.expect(r#"437["yes",1]"#);
 }
 
@@ -210,7 +210,7 @@ fn an_answer_after_the_socket_has_left_is_dropped() {
     let (t, ws, socket) = joined();
     ws.send(r#"427["question"]"#);
     ws.send("41");
-    let answer = Frame::ack("/", 7, &()).unwrap();
+    let answer = Parser::json().ack("/", 7, &()).unwrap();
     assert_eq!(t.with(|c| c.ack(socket, &answer)), Err(SendError::Disconnected));
     ws.send("40");
     ws.expect(r#"40{"sid":"S2"}"#);

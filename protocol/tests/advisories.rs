@@ -8,7 +8,7 @@ use sansocket_protocol::engine::{EngineServerConfig, Origins};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Route, Router};
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::Packet;
+use sansocket_protocol::socket::Parser;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use support::{Server, ms};
@@ -27,7 +27,7 @@ fn closes_both_ends(message: &str) {
     assert!(events.iter().all(|event| !event.starts_with("event ")), "{message}: {events:?}");
     // The client's decoder is the same.
     let text = message.strip_prefix('4').expect("a message").as_bytes().to_vec();
-    assert!(Packet::decode(text.into(), 10).is_err(), "{message}");
+    assert!(Parser::json().decode(text.into()).is_err(), "{message}");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn cve_2020_36049_long_packets_take_linear_time() {
         ),
     ] {
         // Good or bad, it is decided.
-        let _ = Packet::decode(packet.into_bytes().into(), 10);
+        let _ = Parser::json().decode(packet.into_bytes().into());
     }
 }
 

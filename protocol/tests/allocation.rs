@@ -8,9 +8,8 @@ use proptest::test_runner::TestRunner;
 use sansocket_protocol::engine::EnginePacket;
 use sansocket_protocol::engine::PayloadDecoder;
 use sansocket_protocol::engine::{Query, pairs};
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::Packet;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::socket::Reassembly;
 
 /// For what an error says, and for what is allocated once.
@@ -29,10 +28,10 @@ fn decode_all(input: &str) {
     let given = text();
     // A message becomes a handful of offsets: 1 bit for each level of JSON, and the announced attachments are not
     // believed. Those with placeholders are looked through with a byte for each level and some words for each object.
-    within("Packet::decode", len, 8, || drop(Packet::decode(given, 10)));
+    within("Packet::decode", len, 8, || drop(Parser::json().decode(given)));
     let given = text();
     within("Packet::decode, with any number of attachments", len, 8, || {
-        drop(Packet::decode(given, usize::MAX))
+        drop(Parser::json().max_attachments(usize::MAX).decode(given))
     });
     let given = text();
     within("engine::Packet::decode", len, 1, || drop(EnginePacket::decode(given)));
@@ -45,19 +44,19 @@ fn decode_all(input: &str) {
     });
     within("pairs", len, 4, || pairs(input).for_each(drop));
     within("Query::parse", len, 12, || drop(Query::parse(input)));
-    if let Ok(packet) = Packet::decode(text(), 10) {
+    if let Ok(packet) = Parser::json().decode(text()) {
         let attachments = packet.attachments();
         let mut reassembly = Reassembly::new();
-        let mut complete = reassembly.start(packet, usize::MAX).unwrap();
+        let mut complete = reassembly.start(packet, usize::MAX, usize::MAX).unwrap();
         for _ in 0..attachments {
             complete = reassembly.push(Bytes::from_static(b"0123456789")).unwrap();
         }
         let args = complete.unwrap().into_args();
-        within("raw, skip and attachment", len, 8, || {
-            let _ = (args.event(), args.raw(1), args.attachment(0), args.skip(1));
+        within("json, skip and attachment", len, 8, || {
+            let _ = (args.event(), args.json(1), args.attachment(0), args.skip(1));
         });
         // The text once more while it grows, and a pointer for each placeholder of at least 26 bytes.
-        within("sending on", len, 12, || drop(Frame::ack("/", 1, &args)));
+        within("sending on", len, 12, || drop(Parser::json().ack("/", 1, &args)));
     }
 }
 
@@ -161,17 +160,17 @@ fn random_texts_cost_no_more_than_a_multiple_of_their_length() {
 #[test]
 fn an_event_without_attachments_costs_nothing_to_read() {
     let text = Bytes::from_static(br#"2/chat,7["said",{"who":"ada","what":["x",1,null]}]"#);
-    let measured = measure(|| drop(Packet::decode(text, 10).unwrap()));
+    let measured = measure(|| drop(Parser::json().decode(text).unwrap()));
     assert_eq!(measured.count_total, 0, "{measured:?}");
 }
 
 #[test]
 fn announced_attachments_reserve_nothing() {
     let text = Bytes::from_static(br#"54000000000-["e"]"#);
-    let packet = Packet::decode(text, usize::MAX).unwrap();
+    let packet = Parser::json().max_attachments(usize::MAX).decode(text).unwrap();
     let mut reassembly = Reassembly::new();
     within("Reassembly", 0, 0, || {
-        reassembly.start(packet, usize::MAX).unwrap();
+        reassembly.start(packet, usize::MAX, usize::MAX).unwrap();
         reassembly.push(Bytes::from_static(b"x")).unwrap();
     });
     assert!(reassembly.is_waiting());

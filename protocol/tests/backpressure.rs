@@ -6,6 +6,7 @@ use sansocket_protocol::engine::{EngineServerConfig, Overflow};
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time::Instant;
 use support::{Server, WebSocket, event, event_with_id, ms};
@@ -83,7 +84,7 @@ fn a_stale_socket_does_not_overflow_anything() {
     t.with(|c| c.emit(socket, sized(950))).unwrap();
     ws.send("41");
     assert_eq!(t.with(|c| c.emit(socket, sized(500))), Err(SendError::Disconnected));
-    let ack = Frame::ack("/", 1, &("x".repeat(500),)).unwrap();
+    let ack = Parser::json().ack("/", 1, &("x".repeat(500),)).unwrap();
     assert_eq!(t.with(|c| c.ack(socket, &ack)), Err(SendError::Disconnected));
     t.expect_alive();
 }
@@ -257,7 +258,7 @@ fn a_fast_echo_client_paces_itself() {
 // --- reading ------------------------------------------------------------------------------------------------------
 
 fn slow_handlers(receive_budget: usize) -> (Server, WebSocket, SocketKey) {
-    let sockets = socket::SocketServerConfig::default().max_attachments(1);
+    let sockets = socket::SocketServerConfig::default().parser(Parser::json().max_attachments(1));
     let config =
         EngineServerConfig::default().max_payload(500).receive_budget(receive_budget).pause_timeout(ms(5000));
     let t = Server::socketio(config, sockets).accepting();

@@ -4,9 +4,9 @@ use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectCon
 use sansocket_protocol::engine::RequestId;
 use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::socket::{AuthSource, SocketClientConfig, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn join(client: &mut Manager, now: Instant) -> RequestId {
 
 fn joined(engine: EngineClientConfig) -> (Manager, SocketKey, RequestId) {
     let engine = engine.transports([TransportKind::WebSocket]);
-    let sockets = SocketClientConfig::default().max_attachments(0);
+    let sockets = SocketClientConfig::default().parser(Parser::json().max_attachments(0));
     let (config, random) = (Arc::new(ReconnectConfig::default()), Random::new([1; 32]));
     let mut client = Manager::new(config, Arc::new(engine), random, Some(Arc::new(sockets)));
     let socket = client.add("/", AuthSource::None).unwrap();
@@ -53,7 +53,7 @@ fn written(client: &mut Manager) -> usize {
 #[test]
 fn no_more_is_given_out_than_the_owner_can_write() {
     let (mut client, socket, _) = joined(EngineClientConfig::default());
-    let frame = Frame::event("/", "e", None, &"x".repeat(30_000)).unwrap();
+    let frame = Parser::json().event("/", "e", None, &"x".repeat(30_000)).unwrap();
     for _ in 0..10 {
         client.emit(Instant::ZERO, socket, &frame).unwrap();
     }
@@ -83,7 +83,7 @@ fn an_event_that_waits_to_be_written_is_not_queued_again() {
 
     // The server stands still: nothing more is given out, and three tries leave one copy.
     client.handle_unwritten(100_000);
-    let frame = Frame::event("/", "e", Some(0), &"x".repeat(7000)).unwrap();
+    let frame = Parser::json().event("/", "e", Some(0), &"x".repeat(7000)).unwrap();
     client.emit_reliably(Instant::ZERO, socket, frame.clone(), 0).unwrap();
     let once = client.buffered();
     for second in 1..=2 {
@@ -95,7 +95,9 @@ fn an_event_that_waits_to_be_written_is_not_queued_again() {
     client.handle_unwritten(0);
     assert_eq!(written(&mut client), frame.wire_len());
     client.handle_unwritten(0);
-    client.emit_reliably(Instant::ZERO, socket, Frame::event("/", "e", Some(2), &1).unwrap(), 2).unwrap();
+    client
+        .emit_reliably(Instant::ZERO, socket, Parser::json().event("/", "e", Some(2), &1).unwrap(), 2)
+        .unwrap();
     client.handle_timeout(Instant::ZERO + Duration::from_secs(3));
     let told = std::iter::from_fn(|| client.poll_event()).count();
     assert_eq!(told, 1, "three tries were all");
@@ -109,7 +111,7 @@ fn an_event_that_waits_to_be_written_is_not_queued_again() {
 #[test]
 fn last_words_are_given_out_however_many_they_are() {
     let (mut client, socket, _) = joined(EngineClientConfig::default());
-    let frame = Frame::event("/", "e", None, &"x".repeat(30_000)).unwrap();
+    let frame = Parser::json().event("/", "e", None, &"x".repeat(30_000)).unwrap();
     for _ in 0..10 {
         client.emit(Instant::ZERO, socket, &frame).unwrap();
     }
@@ -126,7 +128,7 @@ fn a_server_that_sends_more_than_is_handled_is_left_and_the_next_session_is_not(
     let (mut client, socket, websocket) =
         joined(EngineClientConfig::default().receive_budget(4_000).max_message(1_000));
     let event = format!(r#"42["e","{}"]"#, "x".repeat(900));
-    let ask = Frame::event("/", "q", Some(0), &()).unwrap();
+    let ask = Parser::json().event("/", "q", Some(0), &()).unwrap();
     let mut now = Instant::ZERO;
     client.emit_with_ack(now, socket, &ask, 0, now + Duration::from_secs(60)).unwrap();
     let mut sent = 0;

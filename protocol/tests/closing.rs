@@ -5,7 +5,7 @@ mod support;
 use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
-use support::Server;
+use support::{Server, ms};
 
 const UNKNOWN: &str = r#"400 {"code":1,"message":"Session ID unknown"}"#;
 
@@ -113,6 +113,30 @@ fn nothing_is_sent_or_heard_once_it_closes() {
     t.post("4late").expect("200 ok");
     t.expect_events(&["closed forced close"]);
     t.poll().expect_body("6\x1e1");
+}
+
+/// It kept its place for `close_timeout` more, 75 s in all, and nobody was there to fetch anything.
+#[test]
+fn a_client_that_never_showed_itself_is_not_waited_for() {
+    let config = EngineServerConfig::default().ping_interval(ms(600_000));
+    let t = Server::socketio(config, Default::default());
+    t.open();
+    t.advance_ms(44_999);
+    t.expect_alive();
+    t.advance_ms(1);
+    t.expect_events(&["closed forced close | no namespace was joined in time"]);
+    t.expect_finished();
+}
+
+#[test]
+fn a_client_that_polls_and_never_joins_is_told() {
+    let config = EngineServerConfig::default().ping_interval(ms(600_000));
+    let t = Server::socketio(config, Default::default());
+    t.open();
+    let poll = t.poll();
+    t.advance_ms(45_000);
+    poll.expect_body("1");
+    t.expect_finished();
 }
 
 #[test]

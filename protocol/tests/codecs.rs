@@ -9,13 +9,14 @@ use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::engine::open_packet;
 use sansocket_protocol::engine::{Body, ServerTransmit};
 use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder, SEPARATOR};
-use sansocket_protocol::engine::{Query, RequestHead, RequestId, pairs};
+use sansocket_protocol::engine::{Query, RequestHead, RequestId, Revision, pairs};
 use sansocket_protocol::fuzzing;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::ServerSocketEvent;
 use sansocket_protocol::socket::{Packet, PacketType};
+use sansocket_protocol::socket::{PacketData, Parser};
 use sansocket_protocol::time::Instant;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,7 +31,7 @@ fn text(message: &WireMessage) -> Option<&Bytes> {
 fn socket_packet(frame: &Frame) -> Packet {
     let packet = EnginePacket::decode(frame.text().unwrap().clone()).unwrap();
     let EnginePacket::Message(message) = packet else { panic!("{packet:?}") };
-    Packet::decode(text(&message).unwrap().clone(), 10).unwrap()
+    Parser::json().decode(text(&message).unwrap().clone()).unwrap()
 }
 
 fn messages() -> impl Strategy<Value = Vec<WireMessage>> {
@@ -84,20 +85,23 @@ proptest! {
         let name = if namespace.is_empty() { "/" } else { &namespace };
         let read = |frame: &Frame| {
             let packet = socket_packet(frame);
-            let data = packet.data().map(|data| serde_json::from_slice::<Value>(data).unwrap());
+            let data = packet.data().map(|data| data.decode::<Value>().unwrap());
             (packet.kind(), packet.namespace().to_string(), packet.id(), data)
         };
         let expected = |kind, data| (kind, name.to_string(), None, data);
-        let connect = read(&Frame::connect(&namespace, &words));
+        let connect = read(&Parser::json().connect(&namespace, &words));
         prop_assert_eq!(connect, expected(PacketType::Connect, Some(json!({ "sid": words }))));
-        let disconnect = read(&Frame::disconnect(&namespace));
+        let disconnect = read(&Parser::json().disconnect(&namespace));
         prop_assert_eq!(disconnect, expected(PacketType::Disconnect, None));
         // Data is JSON; what is none is sent as text.
         let mut reason = json!({ "message": words });
         if let Some(data) = &data {
             reason["data"] = serde_json::from_str(data).unwrap_or(json!(data));
         }
-        let refused = read(&Frame::connect_error(&namespace, &words, data.as_deref()));
+        let data = data.map(|data| {
+            PacketData::from_json(&data).unwrap_or_else(|_| PacketData::encode(&data).unwrap())
+        });
+        let refused = read(&Parser::json().connect_error(&namespace, &words, data.as_ref()));
         prop_assert_eq!(refused, expected(PacketType::ConnectError, Some(reason)));
     }
 
@@ -209,7 +213,8 @@ struct Told {
 impl Told {
     fn begin(transport: &str) -> Self {
         let config = Arc::new(EngineServerConfig::default());
-        let connection = Connection::new(Instant::ZERO, config, "sid".into(), Some(Arc::default()));
+        let connection =
+            Connection::new(Instant::ZERO, Revision::V4, config, "sid".into(), Some(Arc::default()));
         let mut told = Self { connection, requests: 0, events: vec![] };
         if transport == "polling" {
             told.request("GET", TARGET, &[]);

@@ -2,8 +2,8 @@
 
 mod support;
 
-use sansocket_protocol::engine::EngineServerConfig;
-use support::{Server, WebSocket, quick};
+use sansocket_protocol::engine::{EngineServerConfig, RequestId};
+use support::{Server, WebSocket, ms, quick};
 
 fn connected() -> (Server, WebSocket) {
     let t = Server::engine(quick());
@@ -186,6 +186,91 @@ fn time_that_runs_backwards_stands_still() {
     ws.expect("2");
     t.with(|c| c.handle_timeout(Instant::ZERO));
     t.advance_ms(199);
+    t.expect_alive();
+    t.advance_ms(1);
+    t.expect_events(&["closed ping timeout"]);
+}
+
+fn bytes(t: &Server, from: RequestId) {
+    let now = t.now();
+    t.with(|c| c.handle_bytes(now, from));
+}
+
+/// A message of 900 KB over three seconds: the pong waits behind it.
+#[test]
+fn bytes_of_an_unfinished_message_are_a_sign_of_life_for_a_while() {
+    let config = || EngineServerConfig::default().ping_interval(ms(500)).ping_timeout(ms(500));
+    let t = Server::engine(config());
+    let ws = t.connect();
+    t.advance_ms(500);
+    ws.expect("2");
+    for _ in 0..25 {
+        t.advance_ms(100);
+        bytes(&t, ws.id());
+    }
+    t.expect_alive();
+    ws.send("3");
+    t.advance_ms(500);
+    ws.expect("2");
+    t.advance_ms(499);
+    t.expect_alive();
+    t.advance_ms(1);
+    t.expect_events(&["closed ping timeout"]);
+
+    let t = Server::engine(config());
+    let ws = t.connect();
+    t.advance_ms(500);
+    ws.expect("2");
+    for _ in 0..39 {
+        t.advance_ms(100);
+        bytes(&t, ws.id());
+    }
+    t.expect_alive();
+    t.advance_ms(100);
+    t.expect_events(&["closed ping timeout"]);
+}
+
+#[test]
+fn bytes_of_a_post_are_a_sign_of_life_and_those_of_others_are_none() {
+    let config = EngineServerConfig::default().ping_interval(ms(500)).ping_timeout(ms(500));
+    let t = Server::engine(config);
+    t.open();
+    let poll = t.poll();
+    t.advance_ms(500);
+    poll.expect_body("2");
+    let post = t.begin_post();
+    t.advance_ms(400);
+    bytes(&t, post.id());
+    t.advance_ms(400);
+    t.expect_alive();
+    post.body("3");
+    post.expect("200 ok");
+    let _poll = t.poll();
+    t.advance_ms(500);
+    bytes(&t, post.id());
+    t.advance_ms(500);
+    t.expect_events(&["closed ping timeout"]);
+}
+
+/// A virtual machine that was paused: the timer fires before the requests that lie unread are seen.
+#[test]
+fn a_server_that_stood_still_reads_before_it_judges_clients_that_poll() {
+    let t = Server::engine(quick());
+    t.open();
+    let poll = t.poll();
+    t.advance_ms(300);
+    poll.expect_body("2");
+    t.stall_ms(60_000);
+    t.advance_ms(0);
+    t.expect_alive();
+    t.post("3").expect("200 ok");
+    let poll = t.poll();
+    t.advance_ms(300);
+    poll.expect_body("2");
+    // Nothing lies unread this time.
+    t.stall_ms(60_000);
+    t.advance_ms(0);
+    t.advance_ms(999);
     t.expect_alive();
     t.advance_ms(1);
     t.expect_events(&["closed ping timeout"]);

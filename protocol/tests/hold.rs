@@ -190,3 +190,70 @@ fn plain_messages_that_are_held_come_before_the_end() {
     t.expect_events(&["message a", "closed transport close"]);
     t.expect_finished();
 }
+
+/// A hundred sockets of one client could each have an event in hand, as large as events may be.
+#[test]
+fn an_event_in_hand_counts_until_its_handler_is_done() {
+    let t =
+        Server::socketio(EngineServerConfig::default().receive_budget(1000), Default::default()).accepting();
+    let (ws, key) = t.joined();
+    let long = format!(r#"42["{}"]"#, "x".repeat(1000));
+    ws.send(&long);
+    t.events();
+    assert!(t.with(|c| c.wants_read()), "a handler that is done at once holds nothing");
+    ws.send(&long);
+    t.events();
+    t.with(|c| c.hold(Some(key)));
+    assert!(!t.with(|c| c.wants_read()));
+    // However long the handler takes, with a client that reads nothing meanwhile: it is at work.
+    t.advance_ms(10 * 60_000);
+    t.expect_alive();
+    t.with(|c| c.release(Some(key)));
+    assert!(t.with(|c| c.wants_read()));
+    t.expect_events(&[]);
+}
+
+#[test]
+fn what_waits_behind_an_event_in_hand_still_stalls() {
+    let t =
+        Server::socketio(EngineServerConfig::default().receive_budget(1000), Default::default()).accepting();
+    let (ws, key) = t.joined();
+    t.with(|c| c.hold(Some(key)));
+    ws.send(&format!(r#"42["{}"]"#, "x".repeat(1000)));
+    t.advance_ms(59_999);
+    t.expect_alive();
+    t.advance_ms(1);
+    t.with(|c| c.release(Some(key)));
+    assert!(t.events().contains(&"closed stalled".to_string()));
+}
+
+#[test]
+fn events_of_handlers_that_run_apart_count_until_they_are_done() {
+    let t =
+        Server::socketio(EngineServerConfig::default().receive_budget(1000), Default::default()).accepting();
+    let _ws = t.joined();
+    t.with(|c| c.begin_apart(600));
+    assert!(t.with(|c| c.wants_read()));
+    t.with(|c| c.begin_apart(600));
+    assert!(!t.with(|c| c.wants_read()));
+    t.advance_ms(10 * 60_000);
+    t.with(|c| c.end_apart(600));
+    assert!(t.with(|c| c.wants_read()));
+    t.with(|c| c.end_apart(600));
+    t.expect_alive();
+}
+
+/// In a plain Engine.IO session, too.
+#[test]
+fn a_message_in_hand_counts_until_its_handler_is_done() {
+    let t = Server::engine(EngineServerConfig::default().receive_budget(1000));
+    let ws = t.connect();
+    ws.send(&format!("4{}", "x".repeat(1000)));
+    t.events();
+    t.with(|c| c.hold(None));
+    assert!(!t.with(|c| c.wants_read()));
+    t.advance_ms(10 * 60_000);
+    t.with(|c| c.release(None));
+    assert!(t.with(|c| c.wants_read()));
+    t.expect_alive();
+}

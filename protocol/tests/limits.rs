@@ -8,6 +8,7 @@ use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::socket;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::time::Instant;
 use std::time::Duration;
 use support::{Server, event_with_id};
@@ -26,8 +27,12 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.max_sessions, 1_000_000);
     let sockets = socket::SocketServerConfig::default();
     assert_eq!(sockets.connect_timeout, Duration::from_secs(45));
-    assert_eq!(sockets.max_attachments, 10);
+    assert_eq!(sockets.parser.max_attachments, 10);
     assert_eq!(sockets.max_namespaces, 100);
+    assert_eq!(sockets.connect_rate, Some(sansocket_protocol::rate::Rate::per_second(10).burst(100)));
+    assert_eq!(sockets.max_refused_connects, 100);
+    assert_eq!(sockets.max_auth, 16 << 10);
+    assert_eq!(sockets.attachment_timeout, support::ms(30_000));
     assert_eq!(sockets.max_namespace_name, 512);
     assert_eq!(sockets.max_pending_acks, 10_000);
     // The hub's own tests show them at work.
@@ -41,7 +46,10 @@ fn max_sessions() {
     t.open();
     t.get("?EIO=4&transport=polling").expect(r#"503 {"code":4,"message":"Too many sessions"}"#);
     t.begin_upgrade("?EIO=4&transport=websocket").expect(r#"503 {"code":4,"message":"Too many sessions"}"#);
-    t.post("1").expect("200 ok");
+    let post = t.post("1");
+    // It waits for a poll that may have been sent with it.
+    t.advance_ms(100);
+    post.expect("200 ok");
     t.open();
 }
 
@@ -66,7 +74,7 @@ fn max_payload_of_a_websocket_message() {
 
 #[test]
 fn max_attachments() {
-    let sockets = socket::SocketServerConfig::default().max_attachments(2);
+    let sockets = socket::SocketServerConfig::default().parser(Parser::json().max_attachments(2));
     let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
     let (ws, _) = t.joined();
     ws.send(r#"452-["e"]"#);
@@ -80,7 +88,7 @@ fn max_attachments() {
 #[test]
 fn limits_without_bound_do_not_overflow() {
     let sockets = socket::SocketServerConfig::default()
-        .max_attachments(usize::MAX)
+        .parser(Parser::json().max_attachments(usize::MAX))
         .max_namespaces(usize::MAX)
         .max_pending_acks(usize::MAX)
         .connect_timeout(Duration::MAX);
@@ -104,7 +112,7 @@ fn limits_without_bound_do_not_overflow() {
 #[test]
 fn limits_of_nothing_let_nothing_through_and_break_nothing() {
     let sockets = socket::SocketServerConfig::default()
-        .max_attachments(0)
+        .parser(Parser::json().max_attachments(0))
         .max_namespaces(0)
         .max_pending_acks(0)
         .connect_timeout(Duration::ZERO);
@@ -153,4 +161,71 @@ fn max_pending_acks_is_told_in_acks() {
     let ask = event_with_id("/", r#"["ask"]"#, Some(0));
     let refused = t.with(|c| c.emit_with_ack(socket, &ask, 0, Instant::FAR_FUTURE));
     assert_eq!(refused, Err(SendError::TooManyAcks));
+}
+
+#[test]
+fn max_auth() {
+    let sockets = socket::SocketServerConfig::default().max_auth(10);
+    let t = Server::socketio(EngineServerConfig::default(), sockets).accepting();
+    let ws = t.connect();
+    ws.send(r#"40{"t":"123"}"#);
+    ws.expect_closed(None);
+    t.expect_events(&["closed forced close | the `auth` of a CONNECT packet is too large"]);
+    let ws = t.connect();
+    ws.send(r#"40{"t":"12"}"#);
+    ws.expect(r#"40{"sid":"S1"}"#);
+}
+
+#[test]
+fn attachment_timeout() {
+    let patient = EngineServerConfig::default().ping_interval(support::ms(600_000));
+    let t = Server::socketio(patient, socket::SocketServerConfig::default()).accepting();
+    let (ws, _) = t.joined();
+    ws.send(r#"452-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#);
+    t.advance_ms(29_999);
+    ws.send("<01>");
+    t.advance_ms(29_999);
+    t.expect_events(&[]);
+    t.advance_ms(1);
+    t.expect_events(&[
+        "disconnect / forced close",
+        "closed forced close | an attachment did not come in time",
+    ]);
+    ws.expect_closed(None);
+    // One that has come whole owes nothing.
+    let patient = EngineServerConfig::default().ping_interval(support::ms(600_000));
+    let t = Server::socketio(patient, socket::SocketServerConfig::default()).accepting();
+    let (ws, _) = t.joined();
+    ws.send(r#"451-["e",{"_placeholder":true,"num":0}]"#);
+    t.advance_ms(29_999);
+    ws.send("<01>");
+    t.advance_ms(60_000);
+    t.expect_alive();
+}
+
+/// A client that polls cannot send them while its POST is not answered.
+#[test]
+fn while_reading_pauses_no_attachment_is_missed() {
+    let t = Server::socketio(
+        EngineServerConfig::default().ping_interval(support::ms(600_000)).receive_budget(100),
+        socket::SocketServerConfig::default(),
+    )
+    .accepting();
+    t.open();
+    t.post("40").expect("200 ok");
+    t.poll().expect_body(r#"40{"sid":"S1"}"#);
+    t.expect_events(&["connect /"]);
+    let key = t.socket("/");
+    t.with(|connection| connection.hold(Some(key)));
+    let long = "x".repeat(100);
+    let post = t.post(format!("42[\"{long}\"]\x1e451-[\"e\",{{\"_placeholder\":true,\"num\":0}}]"));
+    t.advance_ms(59_000);
+    post.expect_pending();
+    t.with(|connection| connection.release(Some(key)));
+    post.expect("200 ok");
+    t.advance_ms(29_000);
+    t.post("bAQ==").expect("200 ok");
+    t.expect_alive();
+    t.advance_ms(60_000);
+    t.expect_alive();
 }

@@ -122,7 +122,13 @@ fn packets_before_a_malformed_one_are_delivered() {
 
 #[test]
 fn nothing_behind_a_close_packet_is_delivered() {
-    expect_post_closes(b"4a\x1e1\x1e4b", "200 ok", &["message a", "closed transport close"]);
+    let t = opened();
+    let post = t.post("4a\x1e1\x1e4b");
+    t.expect_events(&["message a", "closed transport close"]);
+    t.poll().expect_body("6");
+    post.expect("200 ok");
+    t.poll().expect(UNKNOWN);
+    t.expect_finished();
 }
 
 #[test]
@@ -133,6 +139,42 @@ fn a_close_packet_releases_the_pending_poll_with_a_noop() {
     poll.expect_body("6");
     t.expect_events(&["closed transport close"]);
     t.poll().expect(UNKNOWN);
+}
+
+/// Both requests were sent at once: the one that is seen first must not keep the other from its answer.
+#[test]
+fn a_poll_that_is_seen_after_the_post_that_closes_is_answered_as_one_before_it() {
+    let t = opened();
+    let post = t.post("1");
+    t.expect_events(&["closed transport close"]);
+    t.advance_ms(99);
+    post.expect_pending();
+    t.poll().expect_body("6");
+    post.expect("200 ok");
+    t.expect_finished();
+    t.poll().expect(UNKNOWN);
+}
+
+#[test]
+fn without_a_poll_the_post_that_closes_is_answered_soon() {
+    let t = opened();
+    let post = t.post("4a\x1e1");
+    t.expect_events(&["message a", "closed transport close"]);
+    t.post("4b").expect(UNKNOWN);
+    t.begin_upgrade("?EIO=4&transport=websocket&sid=SID").expect("400 Bad request");
+    t.advance_ms(100);
+    post.expect("200 ok");
+    t.expect_events(&[]);
+    t.expect_finished();
+    t.poll().expect(UNKNOWN);
+}
+
+#[test]
+fn a_client_that_aborts_the_post_that_closes_is_forgotten_at_once() {
+    let t = opened();
+    t.post("1").abort();
+    t.expect_events(&["closed transport close"]);
+    t.expect_finished();
 }
 
 #[test]

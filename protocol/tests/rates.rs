@@ -5,8 +5,9 @@ mod support;
 use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::rate::Rate;
+use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket;
-use sansocket_protocol::socket::EventExcess;
+use sansocket_protocol::socket::{EventExcess, ServerSocketEvent};
 use support::{Server, WebSocket};
 
 fn server(rate: Rate, excess: EventExcess) -> Server {
@@ -263,4 +264,59 @@ fn too_many_messages_close_the_session_where_that_is_set() {
     say(&websocket, 1);
     t.expect_events(&["closed forced close | more messages than `message_rate` allows"]);
     t.expect_finished();
+}
+
+/// A server that refuses every CONNECT.
+fn refusing(sockets: socket::SocketServerConfig) -> Server {
+    Server::socketio(EngineServerConfig::default(), sockets).application(|connection, event| {
+        if let ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) = event {
+            connection.reject(*socket, "no", None).expect("it is connecting");
+        }
+    })
+}
+
+#[test]
+fn more_connects_than_their_rate_close_the_connection() {
+    let config = socket::SocketServerConfig::default().max_refused_connects(1_000_000);
+    let t = refusing(config);
+    let websocket = t.connect();
+    let guess = || {
+        websocket.send(r#"40{"password":"guess"}"#);
+        websocket.next().is_some_and(|answer| answer == r#"44{"message":"no"}"#)
+    };
+    assert!((0..100).all(|_| guess()));
+    t.advance_ms(1000);
+    assert!((0..10).all(|_| guess()));
+    assert!(!guess());
+    let events = t.events();
+    let last = events.last().unwrap();
+    assert_eq!(last, "closed forced close | more CONNECT packets than `connect_rate` allows");
+}
+
+#[test]
+fn a_session_whose_connects_were_refused_too_often_is_closed_with_the_last_answer() {
+    let config = socket::SocketServerConfig::default().max_refused_connects(3);
+    let t = refusing(config);
+    let websocket = t.connect();
+    for _ in 0..3 {
+        websocket.send("40");
+        websocket.expect(r#"44{"message":"no"}"#);
+    }
+    websocket.expect_closed(None);
+    let events = t.events();
+    assert_eq!(events.last().unwrap(), "closed forced close | too many refused CONNECT packets");
+    t.expect_finished();
+}
+
+#[test]
+fn without_a_connect_rate_namespaces_are_joined_and_left_at_will() {
+    let config = socket::SocketServerConfig::default().connect_rate(None);
+    let t = Server::socketio(EngineServerConfig::default(), config).accepting();
+    let websocket = t.connect();
+    for at in 1..=1000 {
+        websocket.send("40");
+        websocket.expect(&format!(r#"40{{"sid":"S{at}"}}"#));
+        websocket.send("41");
+    }
+    t.expect_alive();
 }

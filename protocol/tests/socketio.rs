@@ -3,9 +3,9 @@
 mod support;
 
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::SocketServerConfig;
+use sansocket_protocol::socket::{PacketData, Parser};
 use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -29,19 +29,21 @@ fn suite(
             *joined += 1;
             names.insert(*socket, namespace.to_string());
             connection.accept(*socket, &format!("S{joined}")).unwrap();
-            let auth = auth.as_deref().unwrap_or(b"{}");
-            let auth: serde_json::Value = serde_json::from_slice(auth).unwrap();
-            connection.emit(*socket, Frame::event(namespace, "auth", None, &(auth,)).unwrap()).unwrap();
+            let auth = auth.as_ref().map_or("{}", PacketData::json);
+            let auth: serde_json::Value = serde_json::from_str(auth).unwrap();
+            connection
+                .emit(*socket, Parser::json().event(namespace, "auth", None, &(auth,)).unwrap())
+                .unwrap();
         }
         ServerSocketEvent::Event { socket, args, ack } => {
             let namespace = &names[socket];
             match (args.event().as_deref(), ack) {
                 (Some("message"), _) => {
-                    let frame = Frame::event(namespace, "message-back", None, args).unwrap();
+                    let frame = Parser::json().event(namespace, "message-back", None, args).unwrap();
                     connection.emit(*socket, &frame).unwrap();
                 }
                 (Some("message-with-ack"), Some(id)) => {
-                    connection.ack(*socket, Frame::ack(namespace, *id, args).unwrap()).unwrap();
+                    connection.ack(*socket, Parser::json().ack(namespace, *id, args).unwrap()).unwrap();
                 }
                 _ => {}
             }
@@ -103,7 +105,7 @@ fn a_refusal_may_carry_data() {
     let ws = t.connect();
     ws.send("40/x,");
     let socket = t.socket("/x");
-    t.with(|c| c.reject(socket, "nope", Some(r#"{"code":42}"#))).unwrap();
+    t.with(|c| c.reject(socket, "nope", Some(&PacketData::from_json(r#"{"code":42}"#).unwrap()))).unwrap();
     ws.expect(r#"44/x,{"message":"nope","data":{"code":42}}"#);
     t.expect_events(&["connect /x"]);
     ws.send("40/x,");
@@ -456,12 +458,20 @@ fn heartbeats_go_on_while_attachments_are_missing() {
 }
 
 #[test]
-fn deep_json_breaks_nothing() {
+fn json_may_be_as_deep_as_all_peers_take() {
     let (t, ws) = joined();
-    let deep = format!(r#"42["e",{}{}]"#, "[".repeat(100_000), "]".repeat(100_000));
+    let nested = |levels: usize| format!(r#"42["e",{}{}]"#, "[".repeat(levels), "]".repeat(levels));
+    let deep = nested(499);
     ws.send(&deep);
     t.expect_events(&[&format!("event / {}", &deep[2..])]);
     t.expect_alive();
+    ws.send(&nested(100_000));
+    ws.expect_closed(None);
+    let reason = "the packet's lists and objects nest deeper than the 500 levels that are allowed";
+    t.expect_events(&[
+        "disconnect / forced close",
+        &format!("closed forced close | malformed Socket.IO packet: {reason}"),
+    ]);
 }
 
 #[test]

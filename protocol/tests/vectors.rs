@@ -5,8 +5,9 @@ use sansocket_protocol::engine::{EnginePacket, EnginePacketError};
 use sansocket_protocol::engine::{PayloadDecoder, PayloadEncoder};
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::PacketType;
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{Packet, PacketType};
 use serde_json::{Map, Value};
 
 fn vectors(json: &str) -> Vec<Value> {
@@ -123,8 +124,9 @@ fn socket_packets_are_what_the_vectors_say() {
     let mut values = 0;
     for vector in vectors(include_str!("vectors/socket-packets.json")) {
         let mut reassembly = Reassembly::new();
-        let mut received =
-            Packet::decode(text(&vector["text"]), 10).and_then(|packet| reassembly.start(packet, usize::MAX));
+        let mut received = Parser::json()
+            .decode(text(&vector["text"]))
+            .and_then(|packet| reassembly.start(packet, usize::MAX, usize::MAX));
         for attachment in vector["attachments"].as_array().unwrap() {
             received = received.and_then(|_| reassembly.push(unhex(attachment)));
         }
@@ -143,7 +145,7 @@ fn socket_packets_are_what_the_vectors_say() {
         values += 1;
         let ours = match packet.kind() {
             PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => {
-                serde_json::from_slice(packet.data().unwrap()).unwrap()
+                packet.data().unwrap().decode().unwrap()
             }
             PacketType::Event | PacketType::BinaryEvent => {
                 let args = packet.into_args();

@@ -1,5 +1,5 @@
-//! The server that test suites and load generators talk to: on async-std, or on smol if that
-//! is all there is.
+//! The server that test suites and load generators talk to: on async-std, or on smol if only that
+//! is on.
 //!
 //! ```text
 //! cargo run --release -p sansocket-async-std --example conformance -- --port 3000

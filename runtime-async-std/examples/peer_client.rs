@@ -1,14 +1,14 @@
 //! Our client against one of the peer servers of `interop/README.md`, which it starts, kills and starts again: on async-std,
-//! or on smol if that is all there is.
+//! or on smol if only that is on.
 //!
 //! ```text
 //! cargo run -p sansocket-async-std --example peer_client -- basics upgrade node interop/peers/node.mjs
 //! cargo run -p sansocket-async-std --example peer_client -- restart websocket node interop/peers/node.mjs
 //! ```
 //!
-//! First comes the program (`basics`; `restart`; `retries`, which is `restart` with events that are sent until they
-//! are acknowledged), then the transport (`polling`, `websocket`, `upgrade`), then the server's command. It prints
-//! what it has seen, and fails with status 1 and a reason. The application itself is in `examples/peer_client.rs`, the
+//! The arguments are the program (`basics`; `restart`; `retries`, which is `restart` with events that are sent until they
+//! are acknowledged), the transport (`polling`, `websocket`, `upgrade`), and the server's command. It prints its
+//! observations, and fails with status 1 and a reason. The application itself is in `examples/peer_client.rs`, the
 //! same for every runtime.
 //!
 //! On smol: `cargo run -p sansocket-async-std --no-default-features --features smol --example peer_client`, and so on.

@@ -1,4 +1,4 @@
-//! The well-known Socket.IO chat on smol, and nothing of async-std.
+//! The well-known Socket.IO chat on smol alone, without async-std.
 //!
 //! ```text
 //! cargo run -p sansocket-async-std --no-default-features --features smol --example smol

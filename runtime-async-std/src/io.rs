@@ -74,7 +74,7 @@ impl<T: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<T> {
 
 /// A stream of hyper's traits, for TLS over whatever connection there is.
 #[cfg(feature = "tls")]
-pub(crate) struct FuturesIo(pub(crate) Box<dyn sansocket_runtime::runtime::Stream>);
+pub(crate) struct FuturesIo(pub(crate) Box<dyn sansocket_runtime::adapter::Stream>);
 
 #[cfg(feature = "tls")]
 impl AsyncRead for FuturesIo {

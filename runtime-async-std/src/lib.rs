@@ -1,16 +1,22 @@
-//! Socket.IO and Engine.IO for async-std and smol.
+//! Socket.IO and Engine.IO for smol and async-std: a server for the official JavaScript and Python clients, and a client
+//! for the official servers.
+//!
+//! Everything here has the name that it has in [`sansocket-tokio`](https://docs.rs/sansocket-tokio), whose page explains
+//! handlers, extractors, rooms and acknowledgements, with tables for those who come from JavaScript or Python. This page
+//! has what differs.
+//!
+//! # A server
 //!
 #![cfg_attr(feature = "async-std", doc = "```no_run\nuse async_std::task::block_on;")]
 #![cfg_attr(not(feature = "async-std"), doc = "```no_run\nuse smol::block_on;")]
-//! use sansocket_async_std::{Data, Server, Socket};
+//! use sansocket_async_std::{Data, EmitError, Server, Socket};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let io = Server::builder().build()?;
 //!
-//!     io.namespace("/").on("message", async |socket: Socket, Data(text): Data<String>| {
-//!         // Everybody gets it, and the sender's acknowledgement is the number of its characters.
-//!         socket.namespace().emit("message", &text)?;
-//!         Ok::<_, sansocket_async_std::EmitError>(text.chars().count())
+//!     io.on("message", async |socket: Socket, Data(text): Data<String>| {
+//!         socket.broadcast().emit("message", &text)?; // to everybody else
+//!         Ok::<_, EmitError>(text.len()) // the acknowledgement, if the client asked for one
 //!     });
 //!
 //!     block_on(async {
@@ -20,21 +26,55 @@
 //! }
 //! ```
 //!
-//! What is here has the names that it has in `sansocket-tokio`: a program moves from one to the other by the name of
-//! the crate and the attribute of `main`. [`Server`] speaks Socket.IO; [`EngineServer`] is Engine.IO alone; both
-//! listen by themselves ([`Listener`]).
+//! # A client
 //!
-//! The crate reads and writes by futures-io and async-io, which is the reactor of async-std and of smol. Its features
-//! choose who runs the tasks:
+//! ```no_run
+//! use sansocket_async_std::{Client, Data};
 //!
-//! | feature | runtime | is the default |
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder("http://127.0.0.1:3000").build()?;
+//! client.on("message", async |Data(text): Data<String>| println!("somebody said {text}"));
+//! client.connect().await?;
+//!
+//! let length: usize = client.call("message", &"hello").await?; // its acknowledgement
+//! # Ok(()) }
+//! ```
+//!
+//! It is one task on the chosen executor. Its connections are async-io's, so it may be started from any thread.
+//!
+//! # Features
+//!
+//! The crate reads and writes by futures-io and async-io, the reactor of smol and of async-std. Its features choose the
+//! executor of the tasks:
+//!
+//! | feature | default | what it adds |
 //! |---|---|---|
-//! | `async-std`, on unless turned off | `AsyncStd` | whenever it is on |
-//! | `smol` | `Smol` | if `async-std` is off |
+//! | `async-std` | yes | the runtime `AsyncStd`, which servers and clients use unless told otherwise |
+//! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
+//! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
+//! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
+//! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!
-//! With both on, `Server::builder().runtime(Smol)` makes a server that runs on smol beside others on async-std. With
-//! `default-features = false, features = ["smol"]` there is no async-std among the dependencies. async-std itself is
-//! no longer developed (RUSTSEC-2025-0052): new programs take smol.
+//! async-std is no longer developed ([RUSTSEC-2025-0052](https://rustsec.org/advisories/RUSTSEC-2025-0052)): new
+//! programs take `default-features = false, features = ["smol", "tracing"]`, and have no async-std among their
+//! dependencies. With both executors on, `Server::builder().runtime(Smol)` makes a server that runs on smol beside others
+//! on async-std.
+//!
+//! # Differences from `sansocket-tokio`
+//!
+//! * There is no feature `mount`: the frameworks that a server is mounted into are tokio's. [`Server::service`] and
+//!   [`Server::layer`] exist all the same, for hosts made of tower services.
+//! * `Listener::from` takes async-io's `Async<TcpListener>`.
+//! * Blocking work belongs to `unblock` (of the crate `blocking`, or `smol::unblock`), timers to `async_io::Timer`, tasks
+//!   to the executor.
+//! * smol runs tasks on one thread unless the environment variable `SMOL_THREADS` says how many.
+//!
+//! A program moves over by changing the crate's name and the attribute of `main`.
+//!
+//! The examples of items that come from `sansocket-runtime` and `sansocket-protocol` name those crates. An application
+//! imports the same items from `sansocket_async_std`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(not(any(feature = "async-std", feature = "smol")))]
@@ -59,15 +99,21 @@ pub use server::{
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
-pub use sansocket_runtime::engine::{EngineSocket, Message};
-pub use sansocket_runtime::runtime::{BoxFuture, Stream};
+pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+#[cfg(feature = "testing")]
+pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
-    Ack, AckError, Args, ArgsError, Attempt, Auth, Broadcast, BroadcastAckError, BuildError,
+    Ack, AckError, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors, Data,
-    Dial, DisconnectReason, DynamicNamespace, EmitError, EncodeError, Endpoint, EngineClientSocket,
-    EventExcess, EventName, Events, Extension, Handler, HandlerError, Handshake, HubError, IntoAck,
-    LimitCounts, Listening, Messages, Mount, Namespace, Origins, Overflow, PeerAddr, PeerError, Rate,
-    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError, ServerAddrError,
-    ServerLayer, ServerRefusal, ServerService, Socket, State, Stats, ToArgs, TransportKind, Transports,
-    TryData, ack, extract, handler,
+    DataError, DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
+    EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler, HandlerError,
+    HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Listening, Message, Messages, Namespace,
+    Origins, Overflow, Parser, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode,
+    RefusedRequest, ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService,
+    Socket, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
 };
+
+/// The code of this crate's README compiles.
+#[cfg(all(doctest, feature = "smol"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

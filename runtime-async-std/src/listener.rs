@@ -3,7 +3,7 @@
 use crate::io::{HyperIo, Tcp};
 use async_io::Async;
 use async_net::AsyncToSocketAddrs;
-use sansocket_runtime::Mounted;
+use sansocket_runtime::adapter::Mounted;
 use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -43,7 +43,7 @@ impl Socket {
 
     pub(crate) async fn serve(self, mounted: Mounted) {
         let open = |stream| ready(Ok(HyperIo(stream)));
-        mounted.serve(|context| self.poll_accept(context), false, open).await;
+        mounted.serve(|context| self.poll_accept(context), open).await;
     }
 
     #[cfg(feature = "tls")]
@@ -57,6 +57,6 @@ impl Socket {
             let accepting = acceptor.accept(stream);
             async move { accepting.await.map(HyperIo) }
         };
-        mounted.serve(|context| self.poll_accept(context), true, open).await;
+        mounted.serve_tls(|context| self.poll_accept(context), open).await;
     }
 }

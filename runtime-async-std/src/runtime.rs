@@ -1,5 +1,4 @@
-//! What async-io gives to every executor: timers, and the sockets of this crate's listener. Who spawns is said by a
-//! module for each executor.
+//! Timers of async-io, the same for every executor, and a module for each executor, which spawns.
 
 #[cfg(feature = "async-std")]
 mod async_std;
@@ -11,7 +10,7 @@ pub use async_std::AsyncStd;
 #[cfg(feature = "smol")]
 pub use smol::Smol;
 
-/// What servers run on unless their builder is told otherwise.
+/// The runtime of servers and clients whose builder names no other.
 #[cfg(feature = "async-std")]
 pub(crate) type Standard = AsyncStd;
 #[cfg(not(feature = "async-std"))]
@@ -20,8 +19,7 @@ pub(crate) type Standard = Smol;
 use crate::io::{HyperIo, Tcp};
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use sansocket_runtime::raw_stream;
-use sansocket_runtime::runtime::{Stream, Timer};
+use sansocket_runtime::adapter::{Stream, Timer, raw_stream};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

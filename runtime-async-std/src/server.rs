@@ -13,7 +13,7 @@ sansocket_runtime::adapter! {
     addresses: AsyncToSocketAddrs,
     socket: Socket,
     dialer: Dialer,
-    tls: futures_rustls::rustls::ServerConfig, futures_rustls::rustls::ClientConfig,
+    tls: futures_rustls::rustls::ServerConfig,
 }
 
 impl From<Async<TcpListener>> for Listener {

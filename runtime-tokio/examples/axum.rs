@@ -1,4 +1,4 @@
-//! Socket.IO inside an axum application, beside ordinary routes, with shared state and a check of who comes in.
+//! Socket.IO inside an axum application, beside ordinary routes, with shared state and a login.
 //!
 //! ```text
 //! cargo run -p sansocket-tokio --example axum

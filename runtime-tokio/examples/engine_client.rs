@@ -1,12 +1,12 @@
-//! A client of plain Engine.IO: sends what it is given, and shows what comes, until the server closes the session.
+//! A client of plain Engine.IO: sends its arguments, and prints the messages that come, until the server closes the session.
 //!
 //! ```text
 //! cargo run -p sansocket-tokio --example conformance             # an Engine.IO server that echoes
 //! cargo run -p sansocket-tokio --example engine_client -- http://127.0.0.1:3000 upgrade hello 0x00ff
 //! ```
 //!
-//! After the address comes what it may use: `polling`, `websocket`, or `upgrade` from one to the other. `0x` begins
-//! bytes in hexadecimal; anything else is text. The server above answers with `text hello` and `bytes 00ff`.
+//! The second argument is the transport: `polling`, `websocket`, or `upgrade` from one to the other. `0x` begins bytes in
+//! hexadecimal; anything else is text. The server above answers with `text hello` and `bytes 00ff`.
 
 use sansocket_tokio::{ConnectionEvent, EngineClient, EngineClientSocket, Message, TransportKind};
 use std::error::Error;
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = EngineClient::builder(&address)
         .transports(transports.iter().copied())
         .on_open(async |client: EngineClientSocket| {
-            println!("open by {}", client.transport_name().unwrap_or("nothing"));
+            println!("open by {}", client.transport().map_or("nothing", |transport| transport.as_str()));
         })
         .on_close(move |_, reason| {
             let _ = ended.set(reason);

@@ -1,14 +1,16 @@
-//! The server that clients are tested against: ours of the four peer servers in `interop/README.md`.
+//! The server that clients are tested against: our own among the four peer servers in `interop/README.md`.
 //!
 //! ```text
 //! cargo run -p sansocket-tokio --example peer -- --port 3000 --ticks
 //! ```
 //!
-//! It prints `listening PORT`. Flags: `--port` (0, which is any), `--transports` (`polling,websocket`),
+//! It prints `listening PORT`. Flags: `--port` (0, for any port), `--transports` (`polling,websocket`),
 //! `--ping-interval` and `--ping-timeout` in milliseconds (25000 and 20000), `--path` (`/socket.io`), `--record`
 //! FILE, `--ticks`.
 
-use sansocket_tokio::{Args, Auth, Data, Listener, Namespace, Refusal, Server, Socket, Transports};
+use sansocket_tokio::{
+    Args, Auth, Data, Listener, Namespace, Refusal, Server, Socket, TransportKind, Transports,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::error::Error;
@@ -50,7 +52,7 @@ fn register(namespace: &Namespace, record: Option<String>) {
 
 fn append(record: Option<&str>, uid: &RawValue, payload: &RawValue) -> std::io::Result<()> {
     let Some(record) = record else { return Ok(()) };
-    // In one write, for who reads the file meanwhile.
+    // In one write, for programs that read the file meanwhile.
     let line = format!("{{\"uid\":{uid},\"payload\":{payload}}}\n");
     OpenOptions::new().create(true).append(true).open(record)?.write_all(line.as_bytes())
 }
@@ -67,14 +69,13 @@ fn millis(name: &str, default: u64) -> Result<Duration, Box<dyn Error>> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let port: u16 = option("--port").map_or(Ok(0), |port| port.parse())?;
     let transports = option("--transports").unwrap_or_else(|| "polling,websocket".to_owned());
+    let both = [TransportKind::Polling, TransportKind::WebSocket];
+    let served: Transports = both.into_iter().filter(|kind| transports.contains(kind.as_str())).collect();
     let record = option("--record");
 
     let io = Server::builder()
         .path(&option("--path").unwrap_or_else(|| "/socket.io".to_owned()))
-        .transports(Transports {
-            polling: transports.contains("polling"),
-            websocket: transports.contains("websocket"),
-        })
+        .transports(served)
         .ping_interval(millis("--ping-interval", 25_000)?)
         .ping_timeout(millis("--ping-timeout", 20_000)?)
         .build()?;

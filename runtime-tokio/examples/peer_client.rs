@@ -5,9 +5,9 @@
 //! cargo run -p sansocket-tokio --example peer_client -- restart websocket node interop/peers/node.mjs
 //! ```
 //!
-//! First comes the program (`basics`; `restart`; `retries`, which is `restart` with events that are sent until they
-//! are acknowledged), then the transport (`polling`, `websocket`, `upgrade`), then the server's command. It prints
-//! what it has seen, and fails with status 1 and a reason. The application itself is in `examples/peer_client.rs`, the
+//! The arguments are the program (`basics`; `restart`; `retries`, which is `restart` with events that are sent until they
+//! are acknowledged), the transport (`polling`, `websocket`, `upgrade`), and the server's command. It prints its
+//! observations, and fails with status 1 and a reason. The application itself is in `examples/peer_client.rs`, the
 //! same for every runtime.
 
 use sansocket_tokio as sansocket;

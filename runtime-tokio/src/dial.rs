@@ -1,35 +1,24 @@
-//! How a client reaches its server on tokio: TCP, with TLS if wanted.
+//! A client's connections on tokio: TCP, with TLS if wanted.
 
 use crate::runtime::Tokio;
 use hyper_util::rt::TokioIo;
-use sansocket_runtime::runtime::{BoxFuture, Stream};
-use sansocket_runtime::{Dial, connect_to_any};
+use sansocket_runtime::adapter::{BoxFuture, ClientTls, Dial, Stream, connect_to_any};
 use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
-#[cfg(feature = "tls")]
-use {
-    std::sync::{Arc, OnceLock},
-    tokio_rustls::rustls,
-};
 
-#[derive(Default)]
 pub(crate) struct Dialer {
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
-    /// What the system trusts is read once: that takes a while, and blocks the thread.
-    #[cfg(feature = "tls")]
-    default: OnceLock<Arc<rustls::ClientConfig>>,
+    tls: ClientTls,
 }
 
-#[cfg(feature = "tls")]
 impl Dialer {
-    fn config(&self) -> io::Result<Arc<rustls::ClientConfig>> {
-        if let Some(known) = self.tls.as_ref().or_else(|| self.default.get()) {
-            return Ok(known.clone());
+    #[cfg_attr(not(feature = "tls"), allow(unused_variables))]
+    pub(crate) fn new(tls: ClientTls) -> Self {
+        Self {
+            #[cfg(feature = "tls")]
+            tls,
         }
-        let config = default_tls()?;
-        Ok(self.default.get_or_init(|| config).clone())
     }
 }
 
@@ -46,9 +35,9 @@ impl Dial for Dialer {
 
     #[cfg(feature = "tls")]
     fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
-        let config = self.config();
+        let config = self.tls.config();
         Box::pin(async move {
-            let name = rustls::pki_types::ServerName::try_from(host)
+            let name = tokio_rustls::rustls::pki_types::ServerName::try_from(host)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
             let connector = tokio_rustls::TlsConnector::from(config?);
             let stream = connector.connect(name, TokioIo::new(stream)).await?;
@@ -58,7 +47,7 @@ impl Dial for Dialer {
 
     #[cfg(feature = "tls")]
     fn check_secure(&self) -> io::Result<()> {
-        self.config().map(drop)
+        self.tls.config().map(drop)
     }
 
     #[cfg(not(feature = "tls"))]
@@ -69,45 +58,7 @@ impl Dial for Dialer {
 
     #[cfg(not(feature = "tls"))]
     fn check_secure(&self) -> io::Result<()> {
-        Err(no_tls("turn on the feature `tls` of sansocket-tokio for https and wss"))
-    }
-}
-
-/// What the system trusts.
-#[cfg(feature = "platform-verifier")]
-fn default_tls() -> io::Result<Arc<rustls::ClientConfig>> {
-    use rustls_platform_verifier::BuilderVerifierExt as _;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_platform_verifier()
-        .map_err(io::Error::other)?
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-#[cfg(all(feature = "tls", not(feature = "platform-verifier")))]
-fn default_tls() -> io::Result<Arc<rustls::ClientConfig>> {
-    Err(no_tls(
-        "give the builder a TLS configuration by `tls`, or turn on the feature `platform-verifier` of sansocket-tokio",
-    ))
-}
-
-#[cfg(not(feature = "platform-verifier"))]
-fn no_tls(message: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, message.to_owned())
-}
-
-#[cfg(all(test, feature = "platform-verifier"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_system_trusts_is_read_once() {
-        let dialer = Dialer::default();
-        dialer.check_secure().unwrap();
-        let known = dialer.default.get().unwrap();
-        assert!(Arc::ptr_eq(known, &dialer.config().unwrap()));
+        let missing = "turn on the feature `tls` of sansocket-tokio for https and wss";
+        Err(io::Error::new(io::ErrorKind::Unsupported, missing))
     }
 }

@@ -1,7 +1,7 @@
 //! A listening socket of tokio, with TLS if wanted.
 
 use hyper_util::rt::TokioIo;
-use sansocket_runtime::Mounted;
+use sansocket_runtime::adapter::Mounted;
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ impl Socket {
 
     pub(crate) async fn serve(self, mounted: Mounted) {
         let open = |stream| ready(Ok(TokioIo::new(prompt(stream))));
-        mounted.serve(|context| self.0.poll_accept(context), false, open).await;
+        mounted.serve(|context| self.0.poll_accept(context), open).await;
     }
 
     #[cfg(feature = "tls")]
@@ -35,7 +35,7 @@ impl Socket {
             let accepting = acceptor.accept(prompt(stream));
             async move { accepting.await.map(TokioIo::new) }
         };
-        mounted.serve(|context| self.0.poll_accept(context), true, open).await;
+        mounted.serve_tls(|context| self.0.poll_accept(context), open).await;
     }
 }
 

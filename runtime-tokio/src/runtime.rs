@@ -1,10 +1,9 @@
-//! What tokio gives: its clock, its timers, its tasks, and its sockets.
+//! Tokio as a runtime: its clock, its timers, its tasks, and its streams.
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use sansocket_runtime::raw_stream;
-use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use sansocket_runtime::adapter::{BoxFuture, Runtime, Stream, Timer, raw_stream};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -11,7 +11,7 @@ sansocket_runtime::adapter! {
     addresses: ToSocketAddrs,
     socket: Socket,
     dialer: Dialer,
-    tls: tokio_rustls::rustls::ServerConfig, tokio_rustls::rustls::ClientConfig,
+    tls: tokio_rustls::rustls::ServerConfig,
 }
 
 impl From<TcpListener> for Listener {

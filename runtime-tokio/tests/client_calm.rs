@@ -2,8 +2,7 @@
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use sansocket_runtime::ClientOptions;
-use sansocket_runtime::runtime::{Runtime, Timer};
+use sansocket_runtime::adapter::{Runtime, Timer};
 use sansocket_tokio as sansocket;
 use sansocket_tokio::{BoxFuture, Dial, Stream, Tokio, TransportKind};
 use std::io;
@@ -67,19 +66,22 @@ impl Dial for Dials {
 }
 
 struct Counted {
-    client: sansocket_runtime::Client,
+    client: sansocket::Client,
     polls: Arc<AtomicUsize>,
     dials: Arc<AtomicUsize>,
 }
 
 fn counted(addr: SocketAddr, transports: &[TransportKind]) -> Counted {
-    let mut options = ClientOptions::new(&format!("http://{addr}"));
-    options.engine = options.engine.transports(transports.iter().copied());
-    options.manager.reconnection_delay = Duration::from_millis(5);
-    options.manager.reconnection_delay_max = Duration::from_millis(10);
     let (runtime, dial) = (Counting::default(), Dials::default());
     let (polls, dials) = (runtime.polls.clone(), dial.0.clone());
-    let client = options.build(Arc::new(runtime), Arc::new(dial)).expect("a client");
+    let client = sansocket::Client::builder(&format!("http://{addr}"))
+        .transports(transports.iter().copied())
+        .reconnection_delay(Duration::from_millis(5))
+        .reconnection_delay_max(Duration::from_millis(10))
+        .runtime(runtime)
+        .dial(dial)
+        .build()
+        .expect("a client");
     Counted { client, polls, dials }
 }
 
@@ -91,8 +93,8 @@ async fn the_task_of_an_idle_client_does_not_run() {
     for transports in TRANSPORTS {
         let Counted { client, polls, .. } = counted(addr, transports);
         soon(client.connect()).await.unwrap();
-        let last = transports.last().unwrap().as_str();
-        until("it has moved", || client.transport_name() == Some(last)).await;
+        let last = transports.last().copied();
+        until("it has moved", || client.transport() == last).await;
         assert_eq!(soon(client.call::<_, u32>("add", &(1, 2))).await.unwrap(), 3);
         // What the server says about the end of the upgrade comes first, on a busy machine later.
         let mut before = polls.load(Ordering::Relaxed);

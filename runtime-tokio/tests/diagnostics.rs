@@ -18,7 +18,15 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ),
     (
         "ack_at_disconnect",
-        &["is not a handler here", "`Event`, `Ack` for events; `DisconnectReason` for disconnects"],
+        &["is not a handler here", "`EventName`, `Ack` for events; `DisconnectReason` for disconnects"],
+    ),
+    (
+        "error_without_type",
+        &["is not a handler here", "a `Result` of these, with an error type, `String` or `&str`"],
+    ),
+    (
+        "connect_error_without_type",
+        &["is not a handler here", "a `Refusal`, `String` or `&str` is told to it"],
     ),
     ("connect_returns_a_value", &["is not a handler here", "it must return what is possible here"]),
     // The compiler's own words are better than ours here: they point at the value and at the await. They are its

@@ -37,7 +37,7 @@ fn server() -> Server {
     let io = Server::builder().build().expect("a server");
     io.namespace("/")
         .on("user", async |Extension(user): Extension<User>| user.0)
-        .on("transport", async |socket: Socket| socket.transport_name())
+        .on("transport", async |socket: Socket| socket.transport().as_str())
         .on("peer", async |peer: Option<PeerAddr>| peer.is_some());
     io
 }

@@ -1,29 +1,49 @@
-//! The types that every adapter offers under its own name, written once.
+//! Everything that an adapter implements, mounts and calls, and the macro that makes the types which every adapter offers
+//! under its own name.
 //!
-//! They are newtypes made by a macro, and not types with a parameter for the runtime: so an application writes
-//! `Server` wherever it needs one, and what it sees in the documentation is what it writes.
+//! | for | see |
+//! |---|---|
+//! | an async runtime | [`Runtime`], [`Timer`] |
+//! | accepting connections | [`Mounted`], [`Mount`]; below them [`Endpoint`] and [`serve_connection`] |
+//! | a stream after its upgrade to WebSocket | [`raw_stream`] |
+//! | connections that a client makes | [`Dial`], [`connect_to_any`], [`ClientTls`] |
+//!
+#![doc = include_str!("../docs/writing-an-adapter.md")]
 
-/// Makes an adapter's `Server`, `ServerBuilder`, `EngineServer`, `EngineServerBuilder`, `Listener`, `Client`,
-/// `ClientBuilder`, `EngineClient` and `EngineClientBuilder`.
+pub use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
+pub use crate::client::{ClientOptions, ClientTls, Dial, connect_to_any};
+pub use crate::handler::message::EngineHandlers;
+pub use crate::http::endpoint::{Endpoint, Fallback, serve_connection};
+pub use crate::http::handshake::ConnInfo;
+pub use crate::http::listener::{Mount, Mounted};
+#[cfg(feature = "tls")]
+pub use crate::http::tls::listener_tls;
+pub use crate::http::write_deadline::{WriteDeadline, raw_stream};
+pub use crate::server::options::ServerOptions;
+
+/// Makes an adapter's `Server`, `EngineServer`, `Listener`, `Client` and `EngineClient`, and names for their builders.
+///
+/// They are newtypes made by a macro, and not types with a parameter for the runtime: so an application writes `Server`
+/// wherever it needs one, and what it sees in the documentation is what it writes.
 ///
 /// * `crate`: the adapter's name, for the examples in the documentation.
-/// * `runtime`: what servers run on unless their builder is told otherwise; it implements
-///   [`Runtime`](crate::Runtime).
+/// * `runtime`: what servers and clients run on unless their builder is told otherwise; it implements
+///   [`Runtime`](crate::adapter::Runtime).
 /// * `addresses`: the trait of what can be bound.
-/// * `socket`: a listening socket, with these functions, none of them public:
+/// * `socket`: a listening socket, with these functions, which need not be public:
 ///   `async fn bind(impl addresses) -> io::Result<Self>`, `fn local_addr(&self) -> io::Result<SocketAddr>`,
 ///   `async fn serve(self, Mounted)`, and with the adapter's feature `tls` also
 ///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`.
-/// * `dialer`: what makes a client's connections: it implements [`Dial`](crate::Dial) and `Default`, and with the
-///   adapter's feature `tls` it has a field `tls: Option<Arc<rustls::ClientConfig>>`.
-/// * `tls`: the types `rustls::ServerConfig` and `rustls::ClientConfig`, named only with the adapter's feature `tls`.
-///   An adapter without such a feature leaves them out.
+/// * `dialer`: what makes a client's connections: it implements [`Dial`](crate::adapter::Dial), and has
+///   `fn new(ClientTls) -> Self`.
+/// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`, which turns on that of this
+///   crate. An adapter without such a feature leaves it out.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! adapter {
     (
         crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty,
-        dialer: $dialer:ty $(, tls: $tls:ty, $client_tls:ty)? $(,)?
+        dialer: $dialer:ty $(, tls: $tls:ty)? $(,)?
     ) => {
         /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
         ///
@@ -32,38 +52,29 @@ macro_rules! adapter {
         #[derive(Clone, Debug)]
         pub struct Server($crate::Server);
 
-        /// Builds a [`Server`]. The defaults are those of the JavaScript server.
-        #[must_use]
-        pub struct ServerBuilder {
-            options: $crate::Options,
-            runtime: ::std::sync::Arc<dyn $crate::Runtime>,
-        }
+        /// A builder of a [`Server`]. Its methods are those of [`sansocket_runtime::ServerBuilder`]. The defaults are
+        /// those of the JavaScript server.
+        ///
+        /// ```
+        #[doc = concat!("use ", $name, "::Server;")]
+        /// use std::time::Duration;
+        ///
+        #[doc = concat!("# fn run() -> Result<(), ", $name, "::BuildError> {")]
+        /// let io = Server::builder().max_payload(100_000).ping_interval(Duration::from_secs(10)).build()?;
+        /// # Ok(()) }
+        /// ```
+        pub type ServerBuilder = $crate::ServerBuilder<Server, $crate::adapter::ServerOptions>;
 
         impl Server {
             /// A builder with the defaults, at the path `/socket.io/`.
             pub fn builder() -> ServerBuilder {
-                ServerBuilder {
-                    options: $crate::Options::new("/socket.io"),
-                    runtime: ::std::sync::Arc::new($runtime),
-                }
+                ServerBuilder::new($runtime)
             }
         }
 
-        impl ServerBuilder {
-            $crate::server_builder_methods!();
-
-            /// Builds the server. It serves nothing until it listens or is mounted.
-            ///
-            /// # Errors
-            /// [`BuildError`]($crate::BuildError).
-            pub fn build(self) -> ::std::result::Result<Server, $crate::BuildError> {
-                self.options.build(self.runtime).map(Server)
-            }
-        }
-
-        impl<K: $crate::handler::ServerKind> $crate::extract::FromContext<K> for Server {
+        impl<K: $crate::handler::Kind<Peer = $crate::Socket>> $crate::extract::FromContext<K> for Server {
             fn from_context(
-                context: &mut $crate::handler::Context,
+                context: &mut $crate::handler::Context<K>,
             ) -> ::std::result::Result<Self, $crate::HandlerError> {
                 <$crate::Server as $crate::extract::FromContext<K>>::from_context(context).map(Self)
             }
@@ -84,44 +95,19 @@ macro_rules! adapter {
         /// # Ok(()) }
         /// ```
         #[derive(Clone, Debug)]
-        pub struct EngineServer($crate::engine::EngineServer);
+        pub struct EngineServer($crate::EngineServer);
 
-        /// Builds an [`EngineServer`]. The defaults are those of the JavaScript server.
-        #[must_use]
-        pub struct EngineServerBuilder {
-            options: $crate::Options,
-            handlers: $crate::engine::EngineHandlers,
-            runtime: ::std::sync::Arc<dyn $crate::Runtime>,
-        }
+        /// A builder of an [`EngineServer`]. Its methods are those of [`sansocket_runtime::ServerBuilder`]. The
+        /// defaults are those of the JavaScript server.
+        pub type EngineServerBuilder =
+            $crate::ServerBuilder<EngineServer, $crate::adapter::EngineHandlers<$crate::EngineSocket>>;
 
         impl EngineServer {
             /// A builder with the defaults, at the path `/engine.io/`.
             pub fn builder() -> EngineServerBuilder {
-                EngineServerBuilder {
-                    options: $crate::Options::new("/engine.io"),
-                    handlers: ::std::default::Default::default(),
-                    runtime: ::std::sync::Arc::new($runtime),
-                }
+                EngineServerBuilder::new($runtime)
             }
         }
-
-        impl EngineServerBuilder {
-            $crate::engine_builder_methods!();
-            $crate::message_builder_methods!();
-            $crate::engine_handler_methods!($crate::engine::EngineSocket);
-
-            /// Builds the server. It serves nothing until it listens or is mounted.
-            ///
-            /// # Errors
-            /// [`BuildError`]($crate::BuildError).
-            pub fn build(self) -> ::std::result::Result<EngineServer, $crate::BuildError> {
-                $crate::engine::EngineServer::build(self.options, self.handlers, self.runtime)
-                    .map(EngineServer)
-            }
-        }
-
-        $crate::adapter! { @both $addresses, Server, $crate::Server, ServerBuilder }
-        $crate::adapter! { @both $addresses, EngineServer, $crate::engine::EngineServer, EngineServerBuilder }
 
         /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
         ///
@@ -144,48 +130,23 @@ macro_rules! adapter {
         #[derive(Clone, Debug)]
         pub struct Client($crate::Client);
 
-        /// Builds a [`Client`]. The defaults are those of the JavaScript client.
-        #[must_use]
-        pub struct ClientBuilder {
-            options: $crate::ClientOptions,
-            runtime: ::std::sync::Arc<dyn $crate::Runtime>,
-            dialer: $dialer,
-            dial: ::std::option::Option<::std::sync::Arc<dyn $crate::Dial>>,
-        }
+        /// A builder of a [`Client`]. Its methods are those of [`sansocket_runtime::ClientBuilder`]. The defaults are
+        /// those of the JavaScript client.
+        pub type ClientBuilder = $crate::ClientBuilder<Client, $crate::adapter::ClientOptions>;
 
         impl Client {
             /// A builder for a client of the server at that address: `http://`, `https://`, `ws://` or `wss://`. As
             /// in the reference its path names the namespace, and its query goes into the URL of every request.
             pub fn builder(address: &str) -> ClientBuilder {
-                ClientBuilder {
-                    options: $crate::ClientOptions::new(address),
-                    runtime: ::std::sync::Arc::new($runtime),
-                    dialer: ::std::default::Default::default(),
-                    dial: None,
-                }
-            }
-        }
-
-        impl ClientBuilder {
-            $crate::client_builder_methods!();
-
-            /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
-            ///
-            /// # Errors
-            /// [`ClientBuildError`]($crate::ClientBuildError).
-            pub fn build(self) -> ::std::result::Result<Client, $crate::ClientBuildError> {
-                let dialer = self.dialer;
-                let dial = self.dial.unwrap_or_else(|| ::std::sync::Arc::new(dialer));
-                self.options.build(self.runtime, dial).map(Client)
+                ClientBuilder::new(address, $runtime, |tls| ::std::sync::Arc::new(<$dialer>::new(tls)))
             }
         }
 
         /// A client of plain Engine.IO: a session that opens, exchanges messages, and closes. Cheap to clone; with its
         /// last handle the session is closed.
         ///
-        /// Whatever it does is a method of [`EngineClientSocket`]($crate::EngineClientSocket), to which it
-        /// dereferences. A session that is lost stays lost, unless
-        /// [`reconnection`](EngineClientBuilder::reconnection) is set.
+        /// Everything it does is a method of [`EngineClientSocket`]($crate::EngineClientSocket), to which it
+        /// dereferences. A session that is lost stays lost, unless `reconnection` of its builder is set.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::{EngineClient, Message};")]
@@ -207,52 +168,30 @@ macro_rules! adapter {
         #[derive(Clone, Debug)]
         pub struct EngineClient($crate::EngineClientSocket);
 
-        /// Builds an [`EngineClient`]. The defaults are those of the JavaScript client.
-        #[must_use]
-        pub struct EngineClientBuilder {
-            options: $crate::ClientOptions,
-            handlers: $crate::engine::EngineHandlers<$crate::EngineClientSocket>,
-            runtime: ::std::sync::Arc<dyn $crate::Runtime>,
-            dialer: $dialer,
-            dial: ::std::option::Option<::std::sync::Arc<dyn $crate::Dial>>,
-        }
+        /// A builder of an [`EngineClient`]. Its methods are those of [`sansocket_runtime::ClientBuilder`]. The
+        /// defaults are those of the JavaScript client.
+        pub type EngineClientBuilder =
+            $crate::ClientBuilder<EngineClient, $crate::adapter::EngineHandlers<$crate::EngineClientSocket>>;
 
         impl EngineClient {
             /// A builder for a client of the server at that address: `http://`, `https://`, `ws://` or `wss://`. Its
-            /// query goes into the URL of every request. As in the reference its path does not count: see
-            /// [`path`](EngineClientBuilder::path).
+            /// query goes into the URL of every request. Its path does not count, as in the reference: see `path` of
+            /// the builder.
             pub fn builder(address: &str) -> EngineClientBuilder {
-                EngineClientBuilder {
-                    options: $crate::ClientOptions::engine(address),
-                    handlers: ::std::default::Default::default(),
-                    runtime: ::std::sync::Arc::new($runtime),
-                    dialer: ::std::default::Default::default(),
-                    dial: None,
-                }
+                EngineClientBuilder::new(address, $runtime, |tls| ::std::sync::Arc::new(<$dialer>::new(tls)))
             }
         }
 
-        impl EngineClientBuilder {
-            $crate::engine_client_builder_methods!();
-            $crate::engine_handler_methods!($crate::EngineClientSocket);
+        $crate::adapter! { @newtype Server, $crate::Server }
+        $crate::adapter! { @newtype EngineServer, $crate::EngineServer }
+        $crate::adapter! { @newtype Client, $crate::Client }
+        $crate::adapter! { @newtype EngineClient, $crate::EngineClientSocket }
+        $crate::adapter! { @server $addresses, Server }
+        $crate::adapter! { @server $addresses, EngineServer }
+        $crate::adapter! { @client Client }
+        $crate::adapter! { @client EngineClient }
 
-            /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
-            ///
-            /// # Errors
-            /// [`ClientBuildError`]($crate::ClientBuildError).
-            pub fn build(self) -> ::std::result::Result<EngineClient, $crate::ClientBuildError> {
-                let dialer = self.dialer;
-                let dial = self.dial.unwrap_or_else(|| ::std::sync::Arc::new(dialer));
-                self.options.build_engine(self.handlers, self.runtime, dial).map(EngineClient)
-            }
-        }
-
-        $crate::adapter! { @client Client, $crate::Client, ClientBuilder $(, $client_tls)? }
-        $crate::adapter! {
-            @client EngineClient, $crate::EngineClientSocket, EngineClientBuilder $(, $client_tls)?
-        }
-
-        /// Listens on one address for one or more servers, each under its own path.
+        /// A listener on one address, for one or more servers, each under its own path.
         ///
         /// ```no_run
         #[doc = concat!("use ", $name, "::{EngineServer, Listener, Server};")]
@@ -271,7 +210,7 @@ macro_rules! adapter {
         #[must_use]
         pub struct Listener {
             socket: $socket,
-            mounted: $crate::Mounted,
+            mounted: $crate::adapter::Mounted,
             $(
                 #[cfg(feature = "tls")]
                 tls: Option<::std::sync::Arc<$tls>>,
@@ -307,7 +246,7 @@ macro_rules! adapter {
             }
 
             /// Serves a server under its path. Of several that match, the first mounted answers.
-            pub fn mount(mut self, server: &impl $crate::Mount) -> Self {
+            pub fn mount(mut self, server: &impl $crate::adapter::Mount) -> Self {
                 self.mounted.add(server);
                 self
             }
@@ -326,11 +265,11 @@ macro_rules! adapter {
             }
 
             $(
-                /// Serves TLS. The configuration's ALPN protocols must not offer `h2`: WebSockets upgrade from
-                /// HTTP/1.1.
+                /// Serves TLS. `h2` among the configuration's ALPN protocols is replaced by `http/1.1`, from which
+                /// WebSockets upgrade.
                 #[cfg(feature = "tls")]
                 pub fn tls(mut self, config: ::std::sync::Arc<$tls>) -> Self {
-                    self.tls = Some(config);
+                    self.tls = Some($crate::adapter::listener_tls(config));
                     self
                 }
             )?
@@ -366,7 +305,23 @@ macro_rules! adapter {
         }
     };
 
-    (@client $client:ident, $inner:ty, $builder:ident $(, $client_tls:ty)?) => {
+    (@newtype $name:ident, $inner:ty) => {
+        impl ::std::convert::From<$inner> for $name {
+            fn from(inner: $inner) -> Self {
+                Self(inner)
+            }
+        }
+
+        impl ::std::ops::Deref for $name {
+            type Target = $inner;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+    };
+
+    (@client $client:ident) => {
         impl $client {
             /// A client with all defaults, connected.
             ///
@@ -378,50 +333,9 @@ macro_rules! adapter {
                 Ok(client)
             }
         }
-
-        impl $builder {
-            /// Makes connections in a way of the application's own: over Unix sockets, a test network, another TLS.
-            pub fn dial(mut self, dial: impl $crate::Dial) -> Self {
-                self.dial = Some(::std::sync::Arc::new(dial));
-                self
-            }
-
-            $(
-                /// The TLS of `https` and `wss`: roots, certificates of the client, and so on. Its ALPN protocols
-                /// must not offer `h2`: WebSockets upgrade from HTTP/1.1. Without one, the feature
-                /// `platform-verifier` trusts what the system trusts; without that feature, such addresses cannot
-                /// be reached.
-                #[cfg(feature = "tls")]
-                pub fn tls(mut self, config: ::std::sync::Arc<$client_tls>) -> Self {
-                    self.dialer.tls = Some(config);
-                    self
-                }
-            )?
-
-            /// Runs the client on another runtime than this crate's default: its task and its timers. Its
-            /// connections are this crate's all the same.
-            pub fn runtime(mut self, runtime: impl $crate::Runtime) -> Self {
-                self.runtime = ::std::sync::Arc::new(runtime);
-                self
-            }
-        }
-
-        impl ::std::fmt::Debug for $builder {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.debug_struct(stringify!($builder)).field("options", &self.options).finish_non_exhaustive()
-            }
-        }
-
-        impl ::std::ops::Deref for $client {
-            type Target = $inner;
-
-            fn deref(&self) -> &Self::Target {
-                &self.0
-            }
-        }
     };
 
-    (@both $addresses:path, $server:ident, $inner:ty, $builder:ident) => {
+    (@server $addresses:path, $server:ident) => {
         impl $server {
             /// Listens on an address, port 0 for any, and serves it in the background.
             ///
@@ -445,71 +359,10 @@ macro_rules! adapter {
             }
         }
 
-        impl $builder {
-            /// Runs the server on another runtime than this crate's default: its tasks and its timers. Its
-            /// listener is this crate's all the same.
-            pub fn runtime(mut self, runtime: impl $crate::Runtime) -> Self {
-                self.runtime = ::std::sync::Arc::new(runtime);
-                self
-            }
-        }
-
-        impl ::std::fmt::Debug for $builder {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.debug_struct(stringify!($builder)).field("options", &self.options).finish_non_exhaustive()
-            }
-        }
-
-        impl ::std::ops::Deref for $server {
-            type Target = $inner;
-
-            fn deref(&self) -> &Self::Target {
-                &self.0
-            }
-        }
-
-        impl $crate::Mount for $server {
-            fn mount_point(&self) -> $crate::Endpoint {
+        impl $crate::adapter::Mount for $server {
+            fn mount_point(&self) -> $crate::adapter::Endpoint {
                 self.endpoint()
             }
-        }
-    };
-}
-
-/// The methods of an adapter's Engine.IO builders that take handlers, which get that type; they keep them in
-/// `self.handlers`.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! engine_handler_methods {
-    ($socket:ty) => {
-        /// Runs when a session opens, before its first message is handled.
-        pub fn on_open<F, Fut>(mut self, handler: F) -> Self
-        where
-            F: Fn($socket) -> Fut + Send + Sync + 'static,
-            Fut: ::std::future::Future<Output = ()> + Send + 'static,
-        {
-            self.handlers = self.handlers.on_open(handler);
-            self
-        }
-
-        /// Runs for each message. Those of one session are handled one after the other.
-        pub fn on_message<F, Fut>(mut self, handler: F) -> Self
-        where
-            F: Fn($socket, $crate::engine::Message) -> Fut + Send + Sync + 'static,
-            Fut: ::std::future::Future<Output = ()> + Send + 'static,
-        {
-            self.handlers = self.handlers.on_message(handler);
-            self
-        }
-
-        /// Runs when a session has closed.
-        pub fn on_close<F, Fut>(mut self, handler: F) -> Self
-        where
-            F: Fn($socket, $crate::DisconnectReason) -> Fut + Send + Sync + 'static,
-            Fut: ::std::future::Future<Output = ()> + Send + 'static,
-        {
-            self.handlers = self.handlers.on_close(handler);
-            self
         }
     };
 }

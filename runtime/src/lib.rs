@@ -1,68 +1,89 @@
-//! What every sansocket adapter shares: handlers, sessions, HTTP and WebSocket glue, for any async runtime.
+//! Socket.IO and Engine.IO for any async runtime: handlers, sessions, HTTP, WebSocket frames, and the client.
 //!
-//! Applications do not use this crate: they take an adapter, such as `sansocket-tokio`, which offers all of it
-//! under its own name. Whoever writes an adapter implements [`Runtime`] and mounts an [`Endpoint`].
+//! **Applications do not use this crate.** They take an adapter, which offers all of it under its own name:
+//! [`sansocket-tokio`](https://docs.rs/sansocket-tokio) for tokio and axum, or
+//! [`sansocket-async-std`](https://docs.rs/sansocket-async-std) for smol and async-std.
+//!
+//! **Authors of adapters** find everything that an adapter implements and calls in [`adapter`](mod@adapter), with a guide.
+//!
+//! ```text
+//!   your adapter           an impl of Runtime, a stream, a listening socket, an impl of Dial
+//!   sansocket-runtime      handlers, one task per session or client, HTTP, tower, WebSocket frames
+//!   sansocket-protocol     pure state machines: no I/O, no clock, no futures
+//! ```
 //!
 //! | for | see |
 //! |---|---|
-//! | handlers and what they may take and return | [`handler`], [`extract`], [`ack`] |
-//! | one client, many clients | [`Socket`], [`Namespace`], [`Broadcast`] |
-//! | a runtime of your own | [`runtime`], [`Options`], [`Endpoint`], [`Mounted`], [`serve_connection`] |
-//! | the WebSocket frames | [`websocket`] |
+//! | an adapter of your own | [`adapter`](mod@adapter) |
+//! | handlers, and what they may take and return | [`handler`], [`extract`], [`ack`] |
+//! | a server as its application holds it | [`ServerBuilder`], [`Server`], [`Namespace`], [`Socket`], [`Broadcast`] |
+//! | a client as its application holds it | [`ClientBuilder`], [`Client`], [`ClientSocket`], [`Events`] |
+//! | plain Engine.IO | [`EngineServer`], [`EngineSocket`], [`EngineClientSocket`] |
+//! | tests of applications, without a network and in virtual time | `testing`, with the feature of that name |
+//! | hosts made of tower services | [`ServerService`], [`ServerLayer`] |
+//! | WebSocket frames as pure state | [`websocket`] |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
-mod adapter;
+pub mod adapter;
 mod base;
-pub mod client;
-pub mod engine;
+mod client;
+mod engine;
 pub mod handler;
 mod http;
 mod server;
 mod session;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod websocket;
 
-pub use base::runtime;
-pub use handler::{ack, extract};
-
-pub use base::error::{AckError, BroadcastAckError, EmitError, HandlerError, Refusal};
-pub use base::runtime::Runtime;
-pub use client::client::Client;
-pub use client::{
-    Attempt, ClientBuildError, ClientOptions, ClientSocket, ConnectError, Dial, EngineClientSocket, Events,
-    Messages, ReceiveError, Received, TransportKind, connect_to_any,
-};
-pub use client::{ConnectionEvent, ServerAddr, ServerAddrError, ServerRefusal};
-pub use handler::Handler;
-pub use handler::ack::{Ack, IntoAck};
-pub use handler::extract::EventName;
-pub use handler::extract::{Auth, Data, DisconnectReason, Extension, PeerAddr, State, TryData};
-pub use http::endpoint::{Endpoint, Fallback, serve_connection};
-pub use http::handshake::ConnInfo;
+// For applications, which see them through their adapter: servers.
+pub use engine::server::{EngineServer, EngineSocket};
+pub use http::builder::ServerBuilder;
 pub use http::handshake::Handshake;
-pub use http::listener::{Listening, Mount, Mounted};
+pub use http::listener::Listening;
+pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use http::types::ResponseBody;
-pub use http::write_deadline::{WriteDeadline, raw_stream};
-pub use sansocket_protocol::client::ClientState;
-pub use sansocket_protocol::engine::RefusalCode;
-pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, Transports};
-pub use sansocket_protocol::error::{Closed, PeerError, SendError};
-pub use sansocket_protocol::hub::HubError;
-pub use sansocket_protocol::rate::Rate;
-pub use sansocket_protocol::socket::EventExcess;
-pub use sansocket_protocol::socket::{Args, ArgsError};
-pub use sansocket_protocol::socket::{EncodeError, ToArgs};
-#[doc(hidden)]
-pub use serde::Serialize;
 pub use server::broadcast::Broadcast;
-pub use server::namespace::{DynamicNamespace, Namespace};
-pub use server::options::{BuildError, Options};
+pub use server::dynamic::DynamicNamespace;
+pub use server::namespace::Namespace;
 pub use server::server::Server;
 pub use server::socket::Socket;
-pub use session::stats::LimitCounts;
-pub use session::stats::Stats;
+pub use session::stats::{LimitCounts, Stats};
 
+// Clients.
+pub use client::{
+    Attempt, Client, ClientBuildError, ClientBuilder, ClientSocket, ConnectError, ConnectionEvent,
+    EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr, ServerAddrError, ServerRefusal,
+    TransportKind,
+};
+pub use sansocket_protocol::client::ClientState;
+
+// Handlers, and what goes through them.
+pub use base::error::{
+    AckError, BoxError, BroadcastAckError, EmitError, Error, HandlerError, HandlerFailure, Refusal,
+};
+pub use handler::ack::{Ack, IntoAck};
+pub use handler::extract::{
+    Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, PeerAddr, State, TryData,
+};
+pub use handler::message::Message;
+pub use handler::{Handler, ack, extract};
+pub use sansocket_protocol::engine::EngineError;
+pub use sansocket_protocol::error::{Closed, PeerError, SendError};
+pub use sansocket_protocol::hub::HubError;
+pub use sansocket_protocol::socket::{
+    Args, ArgsError, DataError, EncodeError, PacketData, Parser, SocketError, ToArgs,
+};
+
+// The values of options.
+pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, RefusalCode, Transports};
+pub use sansocket_protocol::rate::Rate;
+pub use sansocket_protocol::socket::EventExcess;
+
+// For the macro of adapters.
 #[doc(hidden)]
 pub use ::bytes::Bytes;
 #[doc(hidden)]

@@ -6,6 +6,7 @@ use crate::sansocket::{
 };
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::PeerError;
 use sansocket_runtime::websocket::{write_close, write_text};
 use serde_json::{Value, json};
@@ -97,10 +98,16 @@ async fn auth_that_cannot_be_had_is_an_error_of_the_application() {
     let client = quick(addr, UPGRADE).build().unwrap();
     client.auth_with(async || Err::<(), _>("no token"));
     let error = soon(client.connect()).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Application(text) if text == "no token"), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Application(error) if error.to_string() == "no token"),
+        "{error:?}"
+    );
     client.auth_with(async || -> Result<(), String> { panic!("oh") });
     let error = soon(client.connect()).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Application(text) if text.contains("oh")), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Application(error) if error.to_string().contains("oh")),
+        "{error:?}"
+    );
     soon(client.closed()).await;
 }
 
@@ -127,6 +134,20 @@ async fn a_namespace_is_one_of_several_on_one_connection() {
     chat.disconnect();
     soon(client.closed()).await;
     until("all is left", || io.clients_count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_path_without_a_slash_behind_it_is_asked_for_as_it_is() {
+    for transports in TRANSPORTS {
+        // Such a server knows `/rt` alone, as a proxy that rewrites paths may.
+        let io = crate::server().exact_path("/rt?").build().expect("a server");
+        let addr = serve(&io).await;
+        let client = quick(addr, transports).exact_path("/rt").build().unwrap();
+        soon(client.connect()).await.unwrap();
+        client.close();
+        let client = quick(addr, transports).path("/rt").build().unwrap();
+        assert!(soon(client.connect()).await.is_err());
+    }
 }
 
 #[tokio::test]
@@ -158,7 +179,7 @@ async fn connecting_in_vain_leaves_nothing_behind() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = quick(nobody, UPGRADE).build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
-    assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed));
+    assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)));
     assert!(error.to_string().contains("refused"), "{error}");
 }
 

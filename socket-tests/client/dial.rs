@@ -2,7 +2,7 @@
 
 use crate::sansocket::{
     Args, BoxFuture, Client, ClientBuildError, ConnectError, Cookie, Data, Dial, Handshake, Server, Socket,
-    Stream,
+    Stream, TransportKind,
 };
 use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
@@ -24,7 +24,7 @@ async fn server() -> (Server, SocketAddr) {
         .on("query", async |handshake: Handshake, Data(name): Data<String>| {
             handshake.query_value(&name).map(|value| value.into_owned())
         })
-        .on("transport", async |socket: Socket| socket.transport_name());
+        .on("transport", async |socket: Socket| socket.transport().as_str());
     let addr = serve(&io).await;
     (io, addr)
 }
@@ -98,7 +98,10 @@ async fn each_try_may_have_an_address_and_headers_of_its_own() {
         client.disconnect();
         // There is no place any more.
         let error = soon(client.connect()).await.unwrap_err();
-        assert!(matches!(&error, ConnectError::Application(text) if text == "nowhere"), "{error:?}");
+        assert!(
+            matches!(&error, ConnectError::Application(error) if error.to_string() == "nowhere"),
+            "{error:?}"
+        );
         lines.expect("0").await;
         soon(client.closed()).await;
     }
@@ -115,7 +118,10 @@ async fn a_panic_of_who_is_asked_is_a_try_that_failed() {
         .build()
         .unwrap();
     let error = soon(client.connect()).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Application(text) if text.contains("not yet")), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Application(error) if error.to_string().contains("not yet")),
+        "{error:?}"
+    );
     client.start();
     soon(client.connected()).await.unwrap();
 }
@@ -177,7 +183,7 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
         .build()
         .unwrap();
     soon(client.connect()).await.unwrap();
-    until("it has moved", || client.transport_name() == Some("websocket")).await;
+    until("it has moved", || client.transport() == Some(TransportKind::WebSocket)).await;
     let seen = lines.drain();
     assert_eq!(seen[0], "polling mine=1; also=2");
     let websocket = seen.iter().find(|line| line.starts_with("websocket")).unwrap();
@@ -194,7 +200,7 @@ async fn cookies_are_kept_between_polling_and_websocket_and_stay_with_their_serv
     assert_eq!(cookie, None);
 }
 
-/// A proxy: each tunnel is written down. Without the password it refuses.
+/// A proxy that knows both forms: what it is asked is written down. Without the password it refuses.
 async fn proxy(log: crate::suite::support::Log) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -213,14 +219,31 @@ async fn proxy(log: crate::suite::support::Log) -> SocketAddr {
                     }
                     head.push(line.trim().to_owned());
                 }
-                let target = head[0].strip_prefix("CONNECT ").unwrap().strip_suffix(" HTTP/1.1").unwrap();
+                let mut words = head[0].split(' ');
+                let (method, target) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
                 if !head.iter().any(|line| line == "proxy-authorization: Basic eDp5") {
                     let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
                     return drop(near.write_all(refusal.as_bytes()).await);
                 }
-                log.note(target);
-                let mut far = TcpStream::connect(target).await.unwrap();
-                near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                let absolute = target.strip_prefix("http://");
+                let authority = absolute.map_or(&*target, |rest| &rest[..rest.find('/').unwrap()]);
+                let form = if absolute.is_some() { "asked" } else { "tunnel" };
+                log.note(format_args!("{form} {authority}"));
+                let mut far = TcpStream::connect(authority).await.unwrap();
+                if absolute.is_some() {
+                    assert!(head.iter().any(|line| *line == format!("host: {authority}")));
+                    // For one request: a real one would look at the next ones, too.
+                    let origin = &target["http://".len() + authority.len()..];
+                    let ours = |line: &&String| !line.starts_with("proxy-");
+                    let rest: Vec<_> = head[1..].iter().filter(ours).cloned().collect();
+                    let head = format!(
+                        "{method} {origin} HTTP/1.1\r\nconnection: close\r\n{}\r\n\r\n",
+                        rest.join("\r\n")
+                    );
+                    far.write_all(head.as_bytes()).await.unwrap();
+                } else {
+                    near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+                }
                 let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
             });
         }
@@ -229,19 +252,23 @@ async fn proxy(log: crate::suite::support::Log) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_proxy_tunnels_all_of_it() {
+async fn a_proxy_is_asked_for_polls_and_tunnels_websockets() {
     let (_io, addr) = server().await;
     let (log, mut lines) = log();
     let proxy = proxy(log).await;
     for transports in TRANSPORTS {
-        let client =
-            quick(addr, transports).proxy(&format!("http://{proxy}"), Some("Basic eDp5")).build().unwrap();
+        let client = quick(addr, transports).proxy(&format!("http://x:y@{proxy}"), None).build().unwrap();
         soon(client.connect()).await.unwrap();
-        lines.expect(&addr.to_string()).await;
+        let form = if transports == WEBSOCKET { "tunnel" } else { "asked" };
+        lines.expect(&format!("{form} {addr}")).await;
+        if transports == UPGRADE {
+            until_line(&mut lines, &format!("tunnel {addr}")).await;
+        }
         assert_eq!(header(&client, "host").await.unwrap(), addr.to_string());
         assert_eq!(header(&client, "proxy-authorization").await, None);
         client.close();
         soon(client.closed()).await;
+        lines.drain();
 
         let client = quick(addr, transports).proxy(&format!("http://{proxy}"), None).build().unwrap();
         let error = soon(client.connect()).await.unwrap_err();
@@ -249,6 +276,10 @@ async fn a_proxy_tunnels_all_of_it() {
     }
     let wrong = quick(addr, WEBSOCKET).proxy("https://proxy", None).build();
     assert!(matches!(wrong, Err(ClientBuildError::Proxy)));
+}
+
+async fn until_line(lines: &mut crate::suite::support::Lines, line: &str) {
+    while lines.next().await != line {}
 }
 
 /// Dials into memory.
@@ -398,7 +429,10 @@ async fn what_cannot_work_is_said_before_it_is_tried() {
     assert!(client.auth(&1).is_err());
     client.auth_with(async || Ok::<_, String>("token"));
     let error = soon(client.connect()).await.unwrap_err();
-    assert!(matches!(&error, ConnectError::Application(text) if text.contains("object")), "{error:?}");
+    assert!(
+        matches!(&error, ConnectError::Application(error) if error.to_string().contains("object")),
+        "{error:?}"
+    );
 }
 
 /// Has no TLS, and says so.

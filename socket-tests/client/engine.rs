@@ -7,6 +7,7 @@ use crate::sansocket::{
 use crate::suite::relay::{POLLING, Relay, TRANSPORTS, UPGRADE, WEBSOCKET};
 use crate::suite::support::{Lines, Log, log, soon, until};
 use bytes::Bytes;
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::PeerError;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,16 +78,16 @@ async fn a_session_opens_exchanges_messages_and_is_closed_by_the_client() {
     for transports in TRANSPORTS {
         let (log, mut lines) = log();
         let client = told(builder(addr, transports), &log).build().unwrap();
-        assert!(!client.is_open() && client.id().is_none() && client.transport_name().is_none());
+        assert!(!client.is_open() && client.id().is_none() && client.transport().is_none());
         assert!(matches!(client.send("early"), Err(SendError::Disconnected)));
         soon(client.connect()).await.unwrap();
         lines.expect("open true").await;
         assert_eq!(client.status(), ClientState::Open);
         assert!(client.id().is_some());
         if transports == UPGRADE {
-            until("it upgrades", || client.transport_name() == Some("websocket")).await;
+            until("it upgrades", || client.transport() == Some(TransportKind::WebSocket)).await;
         } else {
-            assert_eq!(client.transport_name(), Some(transports[0].as_str()));
+            assert_eq!(client.transport(), Some(transports[0]));
         }
 
         client.send("hello").unwrap();
@@ -188,14 +189,14 @@ async fn nobody_there_and_nothing_of_engine_io_are_told_apart() {
     for transports in TRANSPORTS {
         let client = builder(nobody, transports).build().unwrap();
         let error = soon(client.connect()).await.unwrap_err();
-        assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed));
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)));
         assert!(error.to_string().contains("refused"), "{error}");
         soon(client.closed()).await;
 
         let client = builder(page, transports).build().unwrap();
         let error = soon(client.connect()).await.unwrap_err();
         assert!(matches!(&error, ConnectError::Session { .. }), "{error:?}");
-        assert_ne!(error.peer_error(), Some(&PeerError::RequestFailed), "{error}");
+        assert_ne!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)), "{error}");
         assert_eq!(client.status(), ClientState::Idle);
 
         // Another path than the server's.

@@ -1,8 +1,11 @@
 //! The events of a client as a loop.
 
-use crate::sansocket::{Ack, Args, Data, ReceiveError, Server, Socket};
+use crate::sansocket::{
+    Ack, AckError, Args, Bytes, ClientSocket, Data, EmitError, HandlerError, ReceiveError, SendError, Server,
+    Socket, State,
+};
 use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};
-use crate::suite::support::{log, serve, soon, until};
+use crate::suite::support::{Log, log, serve, soon, until};
 use futures_util::StreamExt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -193,5 +196,38 @@ async fn many_tasks_may_take_turns_at_a_loop() {
         })
         .await
         .unwrap_or_else(|error| panic!("{number}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_does_not_take_fails_and_the_connection_lives() {
+    for transports in TRANSPORTS {
+        let (heard, mut hears) = log();
+        let io = crate::server().max_payload(1000).state(heard).build().expect("a server");
+        io.root().on("said", async |State(heard): State<Log>, Data(text): Data<String>| heard.note(text));
+        let addr = serve(&io).await;
+        let (told, mut tells) = log();
+        let client = quick(addr, transports)
+            .on_error(move |_: &ClientSocket, error: &HandlerError| {
+                assert!(matches!(error, HandlerError::UnsentEvent(_)), "{error}");
+                told.note("unsent");
+            })
+            .build()
+            .unwrap();
+        // The server's limit is not known yet.
+        client.emit("said", &"x".repeat(1000)).unwrap();
+        client.emit("said", &"early").unwrap();
+        let early = client.emit_with_ack("said", &Bytes::from(vec![0; 1001]), Duration::from_secs(60));
+        soon(client.connect()).await.unwrap();
+        let too_large =
+            |error: &EmitError| matches!(error, EmitError::Send(SendError::TooLarge { limit: 1000 }));
+        assert!(matches!(soon(early).await, Err(AckError::Emit(error)) if too_large(&error)));
+        assert_eq!(tells.next().await, "unsent");
+        assert!(client.emit("said", &"x".repeat(1000)).is_err_and(|error| too_large(&error)));
+        assert!(client.emit("said", &Bytes::from(vec![0; 1001])).is_err_and(|error| too_large(&error)));
+        client.emit("said", &"late").unwrap();
+        assert_eq!(hears.next().await, "early");
+        assert_eq!(hears.next().await, "late");
+        client.close();
     }
 }

@@ -162,7 +162,7 @@ async fn every_event_that_leaves_is_shown_once() {
     let (log, mut seen) = log();
     other.on_any_outgoing(move |socket, args: &Args| {
         let name = args.event().unwrap_or_default().into_owned();
-        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
+        let raw: Vec<_> = (0..args.len()).filter_map(|at| args.json(at)).collect();
         log.note(format_args!("{} {name} {} {}", socket.name(), raw.join(","), args.attachments().len()));
     });
 
@@ -363,4 +363,30 @@ async fn the_ends_are_told_in_order_and_with_their_reason() {
     client.disconnect();
     lines.expect("disconnected: io client disconnect").await;
     until("the server knows", || io.clients_count() == 0).await;
+}
+
+#[tokio::test]
+async fn the_steps_of_a_sockets_life_are_no_events() {
+    let client = crate::sansocket::Client::builder("http://127.0.0.1:9").build().unwrap();
+    for (event, method) in [
+        ("connect", "`on_connect`"),
+        ("connection", "`on_connect`"),
+        ("connect_error", "`on_connect_error`"),
+        ("disconnect", "`on_disconnect`"),
+    ] {
+        for once in [false, true] {
+            let registered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                if once {
+                    client.once(event, async || {})
+                } else {
+                    client.on(event, async || {})
+                };
+            }));
+            let message = *registered.expect_err("it is refused").downcast::<String>().expect("a message");
+            assert!(
+                message.contains(&format!("`{event}` is not an event")) && message.contains(method),
+                "{message}"
+            );
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::sansocket::{AckError, ClientBuilder, ConnectError, ConnectionEvent, TransportKind};
 use crate::suite::relay::{POLLING, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, soon, until};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::PeerError;
 use sansocket_runtime::websocket::accept_key;
 use std::future::Future;
@@ -113,7 +114,7 @@ async fn silence_is_given_up_in_time() {
     let addr = scripted(|stream, _| forever(stream)).await;
     for transports in TRANSPORTS {
         let error = soon_given_up(addr, transports).await;
-        assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::OpenTimeout)), "{error:?}");
     }
     // After half of a response, too.
     let addr = scripted(|mut stream, _| async move {
@@ -123,7 +124,7 @@ async fn silence_is_given_up_in_time() {
     })
     .await;
     let error = soon_given_up(addr, POLLING).await;
-    assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
+    assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::OpenTimeout)), "{error:?}");
     // A drop now and then does not prolong it.
     let addr = scripted(|mut stream, _| async move {
         head(&mut stream).await;
@@ -137,7 +138,7 @@ async fn silence_is_given_up_in_time() {
     .await;
     for transports in TRANSPORTS {
         let error = soon_given_up(addr, transports).await;
-        assert_eq!(error.peer_error(), Some(&PeerError::OpenTimeout), "{error:?}");
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::OpenTimeout)), "{error:?}");
     }
 }
 
@@ -146,7 +147,7 @@ async fn a_connection_that_is_closed_at_once_has_failed() {
     let addr = scripted(|stream, _| async move { drop(stream) }).await;
     for transports in TRANSPORTS {
         let error = refusal(addr, transports).await;
-        assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed), "{error:?}");
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)), "{error:?}");
     }
 }
 
@@ -163,7 +164,10 @@ async fn garbage_is_no_server() {
         for transports in TRANSPORTS {
             let error = soon_given_up(addr, transports).await;
             assert!(
-                matches!(error.peer_error(), Some(PeerError::RequestFailed | PeerError::OpenTimeout)),
+                matches!(
+                    error.peer_error(),
+                    Some(PeerError::Engine(EngineError::RequestFailed | EngineError::OpenTimeout))
+                ),
                 "{garbage:?} {error:?}"
             );
         }
@@ -172,16 +176,15 @@ async fn garbage_is_no_server() {
 
 #[tokio::test]
 async fn other_servers_are_told_apart() {
-    let of = |status: u16, message: Option<&str>| PeerError::Status {
-        status,
-        message: message.map(str::to_owned),
+    let of = |status: u16, message: Option<&str>| {
+        PeerError::Engine(EngineError::Status { status, message: message.map(str::to_owned) })
     };
     let cases = [
-        ("200 OK", "<!doctype html><html></html>", PeerError::NotEngineIo),
-        ("200 OK", "", PeerError::NotEngineIo),
-        ("200 OK", "0", PeerError::Handshake),
-        ("200 OK", "0{}", PeerError::Handshake),
-        ("200 OK", "2", PeerError::NotEngineIo),
+        ("200 OK", "<!doctype html><html></html>", PeerError::Engine(EngineError::NotEngineIo)),
+        ("200 OK", "", PeerError::Engine(EngineError::NotEngineIo)),
+        ("200 OK", "0", PeerError::Engine(EngineError::Handshake)),
+        ("200 OK", "0{}", PeerError::Engine(EngineError::Handshake)),
+        ("200 OK", "2", PeerError::Engine(EngineError::NotEngineIo)),
         ("502 Bad Gateway", "<html>nginx</html>", of(502, None)),
         ("404 Not Found", "", of(404, None)),
         ("301 Moved", "", of(301, None)),
@@ -189,12 +192,12 @@ async fn other_servers_are_told_apart() {
         (
             "400 Bad Request",
             r#"{"code":5,"message":"Unsupported protocol version"}"#,
-            PeerError::UnsupportedRevision,
+            PeerError::Engine(EngineError::UnsupportedRevision),
         ),
         (
             "200 OK",
             r#"96:0{"sid":"x","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":5000}2:40"#,
-            PeerError::UnsupportedRevision,
+            PeerError::Engine(EngineError::UnsupportedRevision),
         ),
     ];
     for (status, body, expected) in cases {
@@ -286,12 +289,12 @@ async fn an_endless_body_is_cut_off() {
                 let error = soon(client.connect()).await.unwrap_err();
                 if transports == WEBSOCKET {
                     let expected: u16 = status[..3].parse().unwrap();
-                    let found = matches!(error.peer_error(), Some(PeerError::Status { status, .. }) if *status == expected);
+                    let found = matches!(error.peer_error(), Some(PeerError::Engine(EngineError::Status { status, .. })) if *status == expected);
                     assert!(found, "{error:?}");
                 } else {
                     assert_eq!(
                         error.peer_error(),
-                        Some(&PeerError::TooLarge { limit: 100_000 }),
+                        Some(&PeerError::Engine(EngineError::TooLarge { limit: 100_000 })),
                         "{error:?}"
                     );
                 }
@@ -312,7 +315,7 @@ async fn an_endless_head_is_cut_off() {
     .await;
     for transports in TRANSPORTS {
         let error = refusal(addr, transports).await;
-        assert_eq!(error.peer_error(), Some(&PeerError::RequestFailed), "{error:?}");
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestFailed)), "{error:?}");
     }
 }
 
@@ -331,7 +334,7 @@ async fn a_websocket_handshake_must_be_one() {
         })
         .await;
         let error = refusal(addr, WEBSOCKET).await;
-        assert_eq!(error.peer_error(), Some(&PeerError::NotEngineIo), "{error:?}");
+        assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::NotEngineIo)), "{error:?}");
     }
 }
 
@@ -377,7 +380,7 @@ async fn malformed_frames_end_the_session_which_is_made_again() {
             .build()
             .unwrap();
         soon(client.connect()).await.unwrap();
-        lines.expect(&format!("Some(WebSocket({code}))")).await;
+        lines.expect(&format!("Some(Engine(WebSocket({code})))")).await;
         answered.expect(&code.to_string()).await;
         soon(client.connected()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
     }
@@ -550,7 +553,7 @@ async fn a_post_that_is_never_answered_ends_the_session() {
     .await;
     let client = quick(addr, POLLING).request_timeout(Duration::from_secs(1)).build().unwrap();
     let error = soon(client.connect()).await.unwrap_err();
-    assert_eq!(error.peer_error(), Some(&PeerError::RequestTimeout), "{error:?}");
+    assert_eq!(error.peer_error(), Some(&PeerError::Engine(EngineError::RequestTimeout)), "{error:?}");
 }
 
 #[tokio::test]
@@ -633,7 +636,7 @@ async fn an_upgrade_that_goes_wrong_leaves_the_session_where_it_is() {
             .unwrap();
         soon(client.connect()).await.unwrap();
         lines.expect("stays").await;
-        assert_eq!(client.transport_name(), Some("polling"));
+        assert_eq!(client.transport(), Some(TransportKind::Polling));
         assert!(client.is_connected() && lines.drain().is_empty());
     }
 }

@@ -73,6 +73,30 @@ async fn a_servers_word_is_final_and_a_lost_connection_is_not() {
 }
 
 #[tokio::test]
+async fn a_client_comes_back_by_itself_after_a_handlers_panic() {
+    let (io, addr, mut heard) = server().await;
+    io.on("panic", async || {
+        tokio::task::yield_now().await;
+        assert!(std::env::args().count() == 0, "on purpose");
+    });
+    for transports in TRANSPORTS {
+        let (log, mut lines) = log();
+        let client = quick(addr, transports).build().unwrap();
+        told(&client, &log);
+        soon(client.connect()).await.unwrap();
+        lines.expect("connected").await;
+        client.emit("panic", &()).unwrap();
+        heard.expect("error: the handler panicked: on purpose").await;
+        lines.expect("transport close").await;
+        lines.expect("connected").await;
+        client.emit("note", &7).unwrap();
+        heard.expect("7").await;
+        client.close();
+        lines.expect("io client disconnect").await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_emitted_while_away_arrives_in_order_and_what_is_volatile_does_not() {
     let (_io, addr, mut heard) = server().await;
     for transports in TRANSPORTS {
@@ -394,7 +418,7 @@ async fn heartbeats_keep_a_client_and_silence_is_left_after_the_servers_patience
         told(&client, &log);
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
-        until("it has moved", || client.transport_name() == Some(transports.last().unwrap().as_str())).await;
+        until("it has moved", || client.transport() == transports.last().copied()).await;
         clients.push(client);
     }
     // For longer than the heartbeat grants without a ping, they stay.

@@ -19,26 +19,36 @@ fn certificate() -> CertificateDer<'static> {
 }
 
 fn client_config(trusted: bool) -> Arc<ClientConfig> {
+    Arc::new(client_config_with(trusted, &[]))
+}
+
+fn client_config_with(trusted: bool, protocols: &[&str]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     if trusted {
         roots.add(certificate()).expect("a root");
     }
-    let config = ClientConfig::builder_with_provider(default_provider().into())
+    let mut config = ClientConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Arc::new(config)
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    config
 }
 
 async fn server() -> (Server, SocketAddr) {
+    server_with(&[]).await
+}
+
+async fn server_with(protocols: &[&str]) -> (Server, SocketAddr) {
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../tls_pem/key.pem")).expect("a key");
-    let config = ServerConfig::builder_with_provider(default_provider().into())
+    let mut config = ServerConfig::builder_with_provider(default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate()], key)
         .expect("a key that fits");
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let io = crate::server().build().expect("a server");
     io.root()
         .on("secure", async |handshake: Handshake| handshake.is_secure())
@@ -68,6 +78,16 @@ async fn each_transport_works_over_tls() {
             soon(client.closed()).await;
         }
     }
+}
+
+#[tokio::test]
+async fn http_2_is_not_asked_for_even_if_the_configuration_has_it() {
+    let (_io, addr) = server_with(&["http/1.1"]).await;
+    let client = crate::client(&format!("https://localhost:{}", addr.port()))
+        .tls(Arc::new(client_config_with(true, &["h2"])))
+        .build()
+        .unwrap();
+    soon(client.connect()).await.unwrap();
 }
 
 #[tokio::test]

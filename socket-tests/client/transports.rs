@@ -1,6 +1,12 @@
 //! The client, against our own server.
 
-use crate::sansocket::{Args, Data, Refusal, Server, Socket, TransportKind};
+use crate::sansocket::{
+    Args, ClientBuildError, ConnectionEvent, Data, Handshake, Refusal, Server, Socket, TransportKind,
+};
+use crate::suite::relay::{UPGRADE, WEBSOCKET, quick};
+use crate::suite::support::{log, serve, soon};
+use sansocket_protocol::engine::EngineError;
+use sansocket_protocol::error::PeerError;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -56,5 +62,58 @@ async fn events_and_acknowledgements_go_both_ways_over_each_transport() {
         assert_eq!(name, "/chat");
         client.disconnect();
         assert!(!client.is_connected());
+    }
+}
+
+#[tokio::test]
+async fn subprotocols_are_offered_and_one_of_them_is_agreed_on() {
+    for transports in [WEBSOCKET, UPGRADE] {
+        let (asked, mut lines) = log();
+        let io = crate::server()
+            .subprotocol(move |handshake: &Handshake, offered| {
+                let header = handshake.headers().get("sec-websocket-protocol").unwrap();
+                asked.note(header.to_str().unwrap());
+                offered.last().copied()
+            })
+            .build()
+            .unwrap();
+        let addr = serve(&io).await;
+        let (events, mut told) = log();
+        let client = quick(addr, transports)
+            .subprotocols(["chat.v1", "chat.v2"])
+            .on_connection_event(move |event| match event {
+                ConnectionEvent::Upgraded => events.note("upgraded"),
+                ConnectionEvent::UpgradeFailed(error) => events.note(error),
+                _ => {}
+            })
+            .build()
+            .unwrap();
+        soon(client.connect()).await.unwrap();
+        lines.expect("chat.v1, chat.v2").await;
+        if transports == UPGRADE {
+            told.expect("upgraded").await;
+        }
+        client.close();
+    }
+    for wrong in ["", "a b", "a,b", "\u{e9}"] {
+        let client = crate::client("http://localhost").subprotocols([wrong]).build();
+        assert!(matches!(client, Err(ClientBuildError::Subprotocols(_))), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_subprotocol_that_was_not_offered_is_an_error() {
+    for (offered, chosen) in [(&[][..], "a"), (&["a"], "b"), (&["a", "b"], "a, b")] {
+        // The header is put in behind the server's back.
+        let io = crate::server()
+            .headers(move |_, headers| {
+                headers.insert("sec-websocket-protocol", chosen.parse().unwrap());
+            })
+            .build()
+            .unwrap();
+        let addr = serve(&io).await;
+        let client = quick(addr, WEBSOCKET).subprotocols(offered.iter().copied()).build().unwrap();
+        let error = soon(client.connect()).await.unwrap_err();
+        assert!(matches!(error.peer_error(), Some(PeerError::Engine(EngineError::NotEngineIo))), "{error}");
     }
 }

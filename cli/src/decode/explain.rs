@@ -2,11 +2,9 @@
 
 use super::locate::{self, Break};
 use bytes::Bytes;
-use sansocket_protocol::engine::EnginePacket;
-use sansocket_protocol::engine::OpenPacket;
+use sansocket_protocol::engine::{EnginePacket, OpenPacket};
 use sansocket_protocol::message::WireMessage;
-use sansocket_protocol::socket::Reassembly;
-use sansocket_protocol::socket::{Packet, PacketError, PacketType};
+use sansocket_protocol::socket::{PacketError, PacketType, Parser, Reassembly};
 
 /// The explanation of one packet.
 #[derive(Debug)]
@@ -179,7 +177,7 @@ impl Explainer {
     fn socket(&mut self, explanation: &mut Explanation, text: Bytes) {
         // The Engine.IO type stands before it.
         let offset = explanation.packet.len() - text.len();
-        let packet = match Packet::decode(text.clone(), self.max_attachments) {
+        let packet = match Parser::json().max_attachments(self.max_attachments).decode(text.clone()) {
             Ok(packet) => packet,
             Err(error) => {
                 let mut at = locate::socket(&text, &error);
@@ -210,15 +208,15 @@ impl Explainer {
             PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck => {
                 let args = packet.clone().into_args();
                 part.event = args.event().map(std::borrow::Cow::into_owned);
-                part.args = (0..args.len()).filter_map(|i| args.raw(i).map(str::to_owned)).collect();
+                part.args = (0..args.len()).filter_map(|i| args.json(i).map(str::to_owned)).collect();
             }
-            _ => part.data = packet.data().map(|json| String::from_utf8_lossy(json).into_owned()),
+            _ => part.data = packet.data().map(|data| data.json().to_owned()),
         }
         explanation.note = part.note();
         explanation.socket = Some(part);
         self.due = None;
         // Attachments are counted and not kept, so any size will do.
-        if let Err(error) = self.reassembly.start(packet, usize::MAX) {
+        if let Err(error) = self.reassembly.start(packet, usize::MAX, usize::MAX) {
             explanation.error = Some(Malformed { message: error.to_string(), at: None });
         } else if announced > 0 {
             self.due = Some(Attachment { of: explanation.number, index: 1, announced });

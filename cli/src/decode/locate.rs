@@ -70,10 +70,16 @@ pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
             }
         }
         PacketError::TooManyAttachments { max } => at(1, format!("at most {max} attachments")),
+        PacketError::TooDeep { max } => at(header.data, format!("at most {max} levels of lists and objects")),
+        PacketError::NumberTooLong { max } => at(header.data, format!("numbers of at most {max} characters")),
+        PacketError::TooManyArguments { max } => at(header.data, format!("at most {max} arguments")),
         PacketError::IdOverflow => at(header.id, "an id that fits 64 bits"),
         PacketError::InvalidPayload { at: offset, reason, .. } => {
             // All reasons begin with this, except the one about the event's name.
-            at(*offset, reason.strip_prefix("expected ").unwrap_or("the event's name, a string or a number"))
+            at(
+                *offset,
+                reason.strip_prefix("expected ").unwrap_or("the event's name, a string or an integer"),
+            )
         }
         PacketError::ReservedEvent(_) => {
             let blanks = |at| count(text, at, u8::is_ascii_whitespace);
@@ -82,7 +88,7 @@ pub(crate) fn socket(text: &[u8], error: &PacketError) -> Break {
         }
         PacketError::IllegalPlaceholder { announced } => match bad_placeholder(text, *announced) {
             Some(offset) => at(offset, format!("a placeholder with a `num` from 0 to {}", announced - 1)),
-            None => at(header.data, "each attachment to be named a bounded number of times"),
+            None => at(header.data, "placeholders for attachments that were announced"),
         },
         _ => at(0, "something else"),
     }

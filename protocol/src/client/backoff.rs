@@ -1,26 +1,15 @@
-//! How long to wait before the next try.
+//! The delays between tries to connect.
 
 use crate::random::Random;
 use core::time::Duration;
 
-/// However short the settings are: a server that is away must not keep a processor busy.
+/// The shortest delay, whatever the settings are: a server that is away must not keep a processor busy.
 const MIN: Duration = Duration::from_millis(10);
 
 /// The reference's schedule: the delay doubles with each try, is moved up or down by a random part of itself, and
 /// is cut at a maximum.
-///
-/// ```
-/// use core::time::Duration;
-/// use sansocket_protocol::client::Backoff;
-/// use sansocket_protocol::random::Random;
-///
-/// let mut random = Random::new([7; 32]);
-/// let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5), 0.0);
-/// let delays: Vec<_> = (0..4).map(|_| backoff.next(&mut random).as_secs()).collect();
-/// assert_eq!(delays, [1, 2, 4, 5]);
-/// ```
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     delay: Duration,
     max: Duration,
     jitter: f64,
@@ -30,23 +19,23 @@ pub struct Backoff {
 impl Backoff {
     /// A schedule from its first delay, its longest delay, and the part (0 to 1) by which a delay may be moved.
     /// It counts in whole milliseconds.
-    pub fn new(delay: Duration, max: Duration, jitter: f64) -> Self {
+    pub(super) fn new(delay: Duration, max: Duration, jitter: f64) -> Self {
         let jitter = if jitter.is_finite() { jitter.clamp(0.0, 1.0) } else { 0.0 };
         Self { delay, max, jitter, attempts: 0 }
     }
 
-    /// How many delays were given since the last reset.
-    pub fn attempts(&self) -> u32 {
+    /// The number of delays that were given since the last reset.
+    pub(super) fn attempts(&self) -> u32 {
         self.attempts
     }
 
     /// Begins again, after a success.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.attempts = 0;
     }
 
     /// The next delay.
-    pub fn next(&mut self, random: &mut Random) -> Duration {
+    pub(super) fn next(&mut self, random: &mut Random) -> Duration {
         // 53 bits are what a float between 0 and 1 can hold.
         let bits = random.u64() >> 11;
         #[allow(clippy::cast_precision_loss)]

@@ -1,14 +1,14 @@
-//! When a client dials again, with the reference's defaults.
+//! The settings of reconnection, with the reference's defaults.
 
 use core::time::Duration;
 
-/// When a client dials again.
+/// The settings of reconnection: whether and when a client dials again after a failure or a loss.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReconnectConfig {
     /// Whether it dials again after a failure or a loss. Default true.
     pub reconnection: bool,
-    /// How often in a row, after the first try; `None` for ever. Default `None`.
+    /// The most tries in a row after the first; `None` for any number. Default `None`.
     pub reconnection_attempts: Option<u32>,
     /// The delay before the first of these tries. It doubles with each. Default 1 s.
     pub reconnection_delay: Duration,
@@ -19,7 +19,7 @@ pub struct ReconnectConfig {
     pub randomization_factor: f64,
     /// Whether the owner is asked before each try ([`Manager::dial`](super::Manager::dial)), for a fresh address.
     /// Default false.
-    pub ask: bool,
+    pub ask_before_dial: bool,
 }
 
 impl Default for ReconnectConfig {
@@ -30,7 +30,7 @@ impl Default for ReconnectConfig {
             reconnection_delay: Duration::from_secs(1),
             reconnection_delay_max: Duration::from_secs(5),
             randomization_factor: 0.5,
-            ask: false,
+            ask_before_dial: false,
         }
     }
 }
@@ -55,6 +55,6 @@ impl ReconnectConfig {
         reconnection_delay: Duration,
         reconnection_delay_max: Duration,
         randomization_factor: f64,
-        ask: bool,
+        ask_before_dial: bool,
     }
 }

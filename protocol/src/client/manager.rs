@@ -1,4 +1,4 @@
-//! A client, whole: it dials, keeps one session at a time, and dials again when that is lost.
+//! A whole client: it dials, keeps one session at a time, and dials again when that is lost.
 //!
 //! ```text
 //!           connect                    the session opens
@@ -19,16 +19,17 @@ pub use event::SessionEvent;
 
 use super::backoff::Backoff;
 use crate::client::config::ReconnectConfig;
+use crate::cost;
 use crate::engine;
-use crate::engine::client::{ClientSession, ClientTransmit, TransportKind};
+use crate::engine::TransportKind;
+use crate::engine::client::{ClientSession, ClientTransmit, OpenPacket};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RequestId;
 use crate::error::{CloseReason, Closed, PeerError, SendError};
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::message::{Frame, WireMessage};
 use crate::random::Random;
 use crate::socket;
 use crate::socket::client::{ClientSockets, SocketKey};
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -42,17 +43,17 @@ const MAX_LINGERING: usize = 4;
 /// Each session has this many ids for its requests.
 const IDS_PER_SESSION: u32 = 32;
 
-/// What a client is about.
+/// The state of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientState {
-    /// Nothing: it was not asked to connect, was told to stop, or gave up.
+    /// There is no session, and no session is wanted: the client was not told to connect, was told to stop, or gave up.
     Idle,
     /// A session is being opened.
     Opening,
     /// A session is open.
     Open,
-    /// It waits before it dials again.
+    /// The client waits before it dials again.
     Waiting,
 }
 
@@ -80,14 +81,14 @@ enum Layer {
     Messages { wanted: bool, inbound: usize, held: bool, events: VecDeque<SessionEvent> },
 }
 
-/// A client, whole.
+/// A whole client: it dials, keeps one session at a time, dials again when that is lost, and runs its sockets on it.
 ///
 /// # The run loop
 ///
 /// 1. Something happened outside: call the `handle_*` for it.
 /// 2. The application wants something: call a command.
 /// 3. Do what [`poll_transmit`](Manager::poll_transmit) gives, until it gives nothing, and tell
-///    [`handle_unwritten`](Manager::handle_unwritten) how much of what is to be written is not written yet.
+///    [`handle_unwritten`](Manager::handle_unwritten) how many of the bytes to write are not yet written.
 /// 4. Tell the application what [`poll_event`](Manager::poll_event) gives.
 /// 5. Read on only while [`wants_read`](Manager::wants_read) says so.
 /// 6. Wait for the next happening, but not beyond [`poll_timeout`](Manager::poll_timeout); then call
@@ -100,9 +101,8 @@ enum Layer {
 /// use sansocket_protocol::client::{ClientEvent, Manager, ReconnectConfig};
 /// use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, TransportKind};
 /// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::message::Frame;
 /// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent};
+/// use sansocket_protocol::socket::{AuthSource, ClientSocketEvent, Parser};
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
@@ -111,7 +111,7 @@ enum Layer {
 /// let mut client = Manager::new(Arc::new(ReconnectConfig::default()), Arc::new(engine), random, Some(Arc::default()));
 /// let socket = client.add("/", AuthSource::None).unwrap();
 /// client.connect(now, socket);
-/// client.emit(now, socket, &Frame::event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
+/// client.emit(now, socket, &Parser::json().event("/", "early", None, &1).unwrap()).unwrap(); // is sent once it can be
 ///
 /// // The owner opens the WebSocket that is asked for, and the server speaks.
 /// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = client.poll_transmit() else { panic!() };
@@ -155,11 +155,13 @@ pub struct Manager {
     /// Sessions that were lost or could not be opened.
     ends: u64,
     websocket_worked: bool,
+    /// The server's mistake for which the session was closed.
+    mistake: Option<Box<PeerError>>,
     events: VecDeque<ClientEvent>,
 }
 
 impl Manager {
-    /// A client that does nothing yet. Without `sockets` it is plain Engine.IO.
+    /// A client that does nothing until [`connect`](Self::connect). Without `sockets` it is plain Engine.IO.
     pub fn new(
         config: Arc<ReconnectConfig>,
         engine: Arc<engine::client::EngineClientConfig>,
@@ -188,13 +190,14 @@ impl Manager {
             sessions: 0,
             ends: 0,
             websocket_worked: false,
+            mistake: None,
             events: VecDeque::new(),
         }
     }
 
     // --- getters ----------------------------------------------------------------------------------------------
 
-    /// What it is about.
+    /// The state of the connection.
     pub fn status(&self) -> ClientState {
         match &self.state {
             State::Idle => ClientState::Idle,
@@ -204,8 +207,18 @@ impl Manager {
         }
     }
 
+    /// Whether a session is open or being opened.
+    pub fn has_session(&self) -> bool {
+        self.engine().is_some()
+    }
+
+    /// The server's first packet in the session that is open: its id, its intervals and its limits.
+    pub fn open_packet(&self) -> Option<&OpenPacket> {
+        self.engine().filter(|engine| engine.is_open()).and_then(ClientSession::handshake)
+    }
+
     /// The session that is open or being opened.
-    pub fn engine(&self) -> Option<&ClientSession> {
+    pub(crate) fn engine(&self) -> Option<&ClientSession> {
         match &self.state {
             State::Active { engine, .. } => Some(engine),
             State::Idle | State::Asking | State::Waiting { .. } => None,
@@ -213,7 +226,7 @@ impl Manager {
     }
 
     /// The sockets; `None` for plain Engine.IO.
-    pub fn sockets(&self) -> Option<&ClientSockets> {
+    pub(crate) fn sockets(&self) -> Option<&ClientSockets> {
         match &self.layer {
             Layer::Sockets(sockets) => Some(sockets),
             Layer::Messages { .. } => None,
@@ -230,21 +243,47 @@ impl Manager {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
 
-    /// Which connection of the socket this is, to be kept with an event that wants an answer: see
-    /// [`ClientSockets::connection`].
+    /// The number of the socket's connection, to be kept with an event that wants an answer: it counts up whenever one
+    /// ends. An event that [`poll_event`](Self::poll_event) has just given belongs to this one.
     pub fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets().map_or(0, |sockets| sockets.connection(socket))
     }
 
-    /// How many sessions were lost or could not be opened so far. Each is told by [`ClientEvent::Closed`] or
-    /// [`ClientEvent::DialFailed`], perhaps later than the next command comes: who keeps this number with a command, and
-    /// counts those events, knows which of them were before it.
+    /// The parser of its packets: the default one for plain Engine.IO.
+    pub fn parser(&self) -> crate::socket::Parser {
+        self.sockets().map(crate::socket::client::ClientSockets::parser).unwrap_or_default()
+    }
+
+    /// The socket of a namespace, if it was added.
+    pub fn find(&self, namespace: &str) -> Option<SocketKey> {
+        self.sockets().and_then(|sockets| sockets.find(namespace))
+    }
+
+    /// The public id of a connected socket.
+    pub fn socket_id(&self, socket: SocketKey) -> Option<&Arc<str>> {
+        self.sockets().and_then(|sockets| sockets.id(socket))
+    }
+
+    /// Whether a socket was told to connect, and has not been told to leave, refused or disconnected by the server
+    /// since.
+    pub fn is_socket_wanted(&self, socket: SocketKey) -> bool {
+        self.sockets().is_some_and(|sockets| sockets.is_wanted(socket))
+    }
+
+    /// Whether any acknowledgement is awaited.
+    pub fn awaits_ack(&self) -> bool {
+        self.sockets().is_some_and(ClientSockets::awaits_ack)
+    }
+
+    /// The number of sessions that were lost or could not be opened so far. Each is told by [`ClientEvent::Closed`] or
+    /// [`ClientEvent::DialFailed`], perhaps later than the next command comes. To know which of these events were
+    /// before a command, keep this number with the command and count them.
     pub fn ends(&self) -> u64 {
         self.ends
     }
 
     /// Whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was told to
-    /// stop since. It is wanted yet when the client has given up.
+    /// stop since. Still true after the client has given up.
     pub fn is_wanted(&self) -> bool {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.has_wanted(),
@@ -263,21 +302,27 @@ impl Manager {
         kept.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
-    /// What the next event of a socket would wait behind: bytes that are queued on the connection, and its own that
-    /// wait until it is connected or until they are acknowledged. What other sockets keep back is not counted, so one
-    /// that the server does not let in takes no room from the others.
+    /// Bytes of a socket's own frames that wait until it is connected, or until they are acknowledged, with 64 more for
+    /// each.
+    pub fn buffered_by(&self, socket: SocketKey) -> usize {
+        self.sockets().map_or(0, |sockets| sockets.buffered_by(socket))
+    }
+
+    /// Bytes that the next event of a socket would wait behind: those that are queued on the connection, and those of
+    /// its own that wait until it is connected or until they are acknowledged. Frames that other sockets keep are not
+    /// counted, so that one which the server does not let in takes no capacity from the others.
     pub fn buffered_before(&self, socket: Option<SocketKey>) -> usize {
-        let own = self.sockets().zip(socket).map_or(0, |(sockets, socket)| sockets.buffered_by(socket));
+        let own = socket.map_or(0, |socket| self.buffered_by(socket));
         own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
-    /// Whether less than half of the send budget is used by [what is before](Self::buffered_before) a socket, or
-    /// with `None` plain Engine.IO: room for whoever waits before sending more.
+    /// Whether less than half of the send budget is used by the bytes [before](Self::buffered_before) a socket, or with
+    /// `None` before a message of plain Engine.IO: the time to send more, for a sender that waits.
     pub fn has_capacity(&self, socket: Option<SocketKey>) -> bool {
         self.buffered_before(socket) <= self.engine_config.send_budget / 2
     }
 
-    /// Whether the owner should read on from the WebSocket in use. Others are always to be read.
+    /// Whether the owner should read on from the WebSocket in use. Read from the others at any time.
     pub fn wants_read(&self) -> bool {
         let limit = self.engine_config.receive_budget;
         match &self.layer {
@@ -296,12 +341,13 @@ impl Manager {
         self.engine().is_some_and(|engine| engine.is_on(websocket))
     }
 
-    /// Which of a client's sessions a request or a WebSocket belongs to: they count up, and each has ids of its own.
+    /// The number of the session that a request or a WebSocket belongs to: sessions count up, and each has ids of its
+    /// own.
     pub const fn session(id: RequestId) -> u64 {
         id.0 >> IDS_PER_SESSION
     }
 
-    // --- what happened outside --------------------------------------------------------------------------------
+    // --- inputs -----------------------------------------------------------------------------------------------
 
     /// A request was answered, with the whole of the body.
     pub fn handle_response(&mut self, now: Instant, request: RequestId, status: u16, body: Bytes) {
@@ -323,9 +369,9 @@ impl Manager {
         self.settle(now);
     }
 
-    /// A request failed, or a WebSocket could not be opened: see
-    /// [`ClientSession::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
+    /// A request failed, or a WebSocket could not be opened: for example [`EngineError::RequestFailed`] if the
+    /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
+    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(request) {
             engine.handle_request_failed(now, request, error);
@@ -342,7 +388,7 @@ impl Manager {
         }
     }
 
-    /// The WebSocket is there.
+    /// A WebSocket has opened.
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick(now);
         if let Some(engine) = self.owner(websocket) {
@@ -373,9 +419,9 @@ impl Manager {
         }
     }
 
-    /// How many of the bytes it was given for the WebSocket in use the owner has not been able to write yet. It is
-    /// given no more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is
-    /// active it is said of the last one, which is closed only behind what was queued.
+    /// The owner has not yet written that many of the bytes that it was given for the WebSocket in use. It is given no
+    /// more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is active this is
+    /// about the last one, whose WebSocket is closed only after its queue was written.
     pub fn handle_unwritten(&mut self, bytes: usize) {
         let engine = match &mut self.state {
             State::Active { engine, .. } => Some(&mut **engine),
@@ -388,15 +434,15 @@ impl Manager {
         }
     }
 
-    /// As [`handle_unwritten`](Self::handle_unwritten), of that WebSocket, for owners that keep the ones of sessions
-    /// that are over, too, until they are closed.
+    /// As [`handle_unwritten`](Self::handle_unwritten), for one WebSocket: for owners that also keep the WebSockets of
+    /// sessions that are over until they are closed.
     pub fn handle_unwritten_on(&mut self, websocket: RequestId, bytes: usize) {
         if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
             engine.handle_unwritten(bytes);
         }
     }
 
-    /// A deadline has passed, perhaps.
+    /// A deadline may have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         for (_, engine) in &mut self.lingering {
@@ -428,7 +474,7 @@ impl Manager {
     /// Sends a message of plain Engine.IO.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if no session is open, or [`SendError::Full`].
+    /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
     pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
         self.before_command(now, None, frame)?;
         match (&mut self.state, &self.layer) {
@@ -440,31 +486,31 @@ impl Manager {
         }
     }
 
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: dials, from now on with that path and query if they
-    /// are given.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: dials, from now on with that
+    /// path and query if they are given.
     pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
         let now = self.tick(now);
         if let Some((path, query)) = address {
-            self.engine_config = Arc::new(
-                engine::client::EngineClientConfig::clone(&self.engine_config).path(path).query(query),
-            );
+            let config = engine::client::EngineClientConfig::clone(&self.engine_config).query(query);
+            // One without a slash behind it stays as it is.
+            self.engine_config = Arc::new(if path == config.path { config } else { config.path(path) });
         }
         if matches!(self.state, State::Asking) {
             self.start(now);
         }
     }
 
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask`] is set: there is no address. It counts as a try that failed.
+    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: there is no address. It
+    /// counts as a try that failed.
     pub fn dial_failed(&mut self, now: Instant) {
         let now = self.tick(now);
         if matches!(self.state, State::Asking) {
-            let closed =
-                Closed { reason: CloseReason::TransportError, detail: Some(PeerError::RequestFailed) };
-            self.failed(now, closed);
+            let ended = Ended::by(CloseReason::TransportError, EngineError::RequestFailed);
+            self.failed(now, Closed::new(ended, None));
         }
     }
 
-    /// Ends everything: no socket is wanted, nothing is sent any more but what is queued on the session, and every
+    /// Ends everything: no socket is wanted, nothing is sent any more but the queue of the session, and every
     /// acknowledgement that is awaited is decided. The application is told at once.
     pub fn close(&mut self, now: Instant) {
         let now = self.tick(now);
@@ -475,16 +521,16 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Ends the session now, as if the connection had been lost. What is queued on it is thrown away.
+    /// Ends the session now, as if the connection had been lost. Its queue is thrown away.
     pub fn abort(&mut self, now: Instant, reason: CloseReason) {
         let now = self.tick(now);
         if let State::Active { engine, .. } = &mut self.state {
-            engine.abort(reason, None);
+            engine.abort(Ended::plain(reason));
         }
         self.settle(now);
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to do outside.
     pub fn poll_transmit(&mut self) -> Option<ClientTransmit> {
@@ -502,14 +548,14 @@ impl Manager {
         transmit
     }
 
-    /// The next thing that the application should know.
+    /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<ClientEvent> {
         let event = self.events.pop_front().or_else(|| match &mut self.layer {
             Layer::Messages { held: true, .. } => None,
             Layer::Messages { inbound, events, .. } => {
                 let event = events.pop_front()?;
                 if let SessionEvent::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &event {
-                    *inbound = inbound.saturating_sub(bytes.len().saturating_add(PER_EVENT));
+                    *inbound = inbound.saturating_sub(bytes.len().saturating_add(cost::EVENT));
                 }
                 Some(ClientEvent::Session(event))
             }
@@ -532,7 +578,7 @@ impl Manager {
         self.has_transmit() || self.has_event()
     }
 
-    /// By when [`Manager::handle_timeout`] is to be called; `None` if nothing is waited for.
+    /// The time at which to call [`Manager::handle_timeout`]; `None` if nothing is waited for.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let current = match &self.state {
             State::Idle | State::Asking => None,
@@ -546,8 +592,8 @@ impl Manager {
 
     // --- inside -----------------------------------------------------------------------------------------------
 
-    /// Before messages: what was awaited for too long is decided first, so that nothing of it is sent any more. Not
-    /// so what judges the server's silence, which this input may end.
+    /// The time of a message. Acknowledgements that were awaited for too long are decided first, so that nothing of
+    /// them is sent any more. The server's silence is not judged: this input may end it.
     fn tick_input(&mut self, now: Instant) -> Instant {
         let now = self.tick(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
@@ -610,6 +656,9 @@ impl Manager {
         frame: &Frame,
     ) -> Result<(), SendError> {
         self.check(now);
+        if let Some(engine) = self.engine() {
+            engine.check_size(frame)?;
+        }
         let buffered = self.buffered_before(socket);
         // A single message of any size passes when nothing waits: it has to be sent somehow.
         if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= self.engine_config.send_budget {

@@ -1,8 +1,7 @@
 //! What one node says to the others, whatever the format on the bus.
 
 use crate::hub::Target;
-use crate::message::Frame;
-use crate::socket::{Args, EncodeError, ToArgs};
+use crate::socket::{Args, EncodeError, Parser, ToArgs};
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -253,6 +252,9 @@ impl Message {
     }
 }
 
+/// Attachments are counted when a message is written: [`Limits::attachments`](super::Limits::attachments).
+const WRITER: Parser = Parser::json().max_sent_attachments(usize::MAX);
+
 /// An event: its name and its arguments, as JSON with attachments beside it.
 ///
 /// The name is not reserved, and each placeholder stands for an attachment of its own, numbered from 0.
@@ -274,11 +276,11 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], as for [`Frame::event`].
+    /// [`EncodeError`], as for [`Parser::event`].
     pub fn new<T: ToArgs + ?Sized>(name: &str, args: &T) -> Result<Self, EncodeError> {
-        let args = Frame::event("/", name, None, args)?.to_event();
+        let frame = WRITER.event("/", name, None, args)?;
         // A frame of our own making is always read again.
-        args.map(Self).ok_or(EncodeError::Placeholder)
+        WRITER.event_of(&frame).map(Self).ok_or(EncodeError::Placeholder)
     }
 
     /// `args` must have come with a name, and its placeholders be in order.
@@ -291,7 +293,7 @@ impl Event {
         self.0.event().unwrap_or_default()
     }
 
-    /// The arguments, to be sent on by [`Frame::event`].
+    /// The arguments, to be sent on by [`Parser::event`].
     pub fn args(&self) -> &Args {
         &self.0
     }
@@ -320,9 +322,9 @@ impl Values {
     ///
     /// # Errors
     ///
-    /// [`EncodeError`], as for [`Frame::ack`].
+    /// [`EncodeError`], as for [`Parser::ack`].
     pub fn new<T: ToArgs + ?Sized>(values: &T) -> Result<Self, EncodeError> {
-        let frame = Frame::ack("/", 0, values)?;
+        let frame = WRITER.ack("/", 0, values)?;
         let text = frame.text().and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default();
         let json = text.find('[').and_then(|at| text.get(at..)).unwrap_or_default();
         // What was written here is always read again.

@@ -8,8 +8,8 @@
 //!      +--------------------------+----------------------------------------------> Closing ---+ queued is written
 //! ```
 //!
-//! HTTP and WebSockets are data here: [`ClientSession::poll_transmit`] says which request is to be made or which WebSocket
-//! opened, under an id that the session chose; what becomes of it goes back in by `handle_*`. Any order of calls is
+//! HTTP and WebSockets are data here: [`ClientSession::poll_transmit`] asks for a request or a WebSocket under an id that the
+//! session chose, and the outcome goes back in by `handle_*`. Any order of calls is
 //! legal, and a spurious one does nothing. [`crate::client::Manager`] puts Socket.IO and reconnection on top and
 //! is what adapters drive.
 
@@ -20,7 +20,7 @@ mod posting;
 mod transmit;
 mod upgrade;
 
-pub use self::config::{ConfigError, TransportKind};
+pub use self::config::ConfigError;
 pub use self::transmit::Method;
 pub use crate::engine::client::config::EngineClientConfig;
 pub use crate::engine::client::open::OpenPacket;
@@ -29,26 +29,19 @@ pub use crate::engine::client::transmit::ClientTransmit;
 use self::upgrade::{Stage, Upgrade};
 use super::payload;
 use super::request::RequestId;
+use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE, WRITABLE_BELOW, WRITE_AHEAD};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::{EnginePacket, EnginePacketError};
-use crate::error::{CloseReason, Closed, PeerError};
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::engine::transport::TransportKind;
+use crate::message::{Frame, WireMessage};
 use crate::random::Random;
+use crate::reason::{CloseReason, SendError};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// A WebSocket takes volatile messages while less than this is queued for it.
-const WRITABLE_BELOW: usize = 64 << 10;
-/// The owner is given no more than this before it has said that it was written; but all at once when the session
-/// closes, because then it is the owner's to write and to forget.
-const WRITE_AHEAD: usize = 64 << 10;
-/// Queues are given back to the allocator when they are empty and were this long.
-const SHRINK_ABOVE: usize = 32;
-/// What a queued message counts for beside its bytes.
-const PER_MESSAGE: usize = 32;
 /// Close code of a message that is too big (RFC 6455, section 7.4.1).
 const TOO_BIG: u16 = 1009;
 
@@ -73,48 +66,20 @@ enum Outgoing {
 }
 
 /// One Engine.IO session, seen from the client. See the [module](self).
-///
-/// ```
-/// use std::sync::Arc;
-/// use sansocket_protocol::engine::{ClientSession, ClientTransmit, EngineClientConfig, TransportKind};
-/// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::message::Frame;
-/// use sansocket_protocol::random::Random;
-/// use sansocket_protocol::time::Instant;
-///
-/// let now = Instant::ZERO;
-/// let config = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
-/// let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, false);
-/// let Some(ClientTransmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else { panic!() };
-/// assert_eq!(target, "/engine.io/?EIO=4&transport=websocket");
-///
-/// session.handle_websocket_opened(now, websocket);
-/// let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
-/// session.handle_websocket(now, websocket, WireMessage::Text(open.into()));
-/// assert!(session.is_open());
-/// let message = session.handle_websocket(now, websocket, WireMessage::Text("4hello".into()));
-/// assert_eq!(message, Some(WireMessage::Text("hello".into())));
-///
-/// session.send(&Frame::text_message("hi"));
-/// assert!(matches!(
-///     session.poll_transmit(),
-///     Some(ClientTransmit::Write { message: WireMessage::Text(text), .. }) if text == "4hi"
-/// ));
-/// ```
 #[derive(Debug)]
-pub struct ClientSession {
+pub(crate) struct ClientSession {
     config: Arc<EngineClientConfig>,
     random: Random,
     /// The latest time that was seen.
     now: Instant,
     state: State,
-    /// What is tried yet to open the session, the present one first.
+    /// The transports that are left to open the session with, the present one first.
     order: Vec<TransportKind>,
     transport: Transport,
     upgrade: Option<Upgrade>,
     handshake: Option<OpenPacket>,
     next_id: u64,
-    /// The first GET, or the first WebSocket until it is there.
+    /// The first GET, or the first WebSocket until it has opened.
     opening: Option<RequestId>,
     poll: Option<RequestId>,
     /// A poll's answer is being handled: the next poll waits for that.
@@ -123,35 +88,35 @@ pub struct ClientSession {
     close_posted: bool,
     watchdog: Instant,
     paused: bool,
-    /// It paused until now. How late it is, the next call that brings the time will say.
+    /// Reading has just gone on. The next call that brings the time dates it.
     resumed: bool,
     control: VecDeque<ClientTransmit>,
     out: VecDeque<Outgoing>,
     queued: usize,
-    /// How many messages were queued so far.
+    /// The number of messages that were queued so far.
     last: u64,
     unwritten: usize,
-    closed: Option<Closed>,
+    closed: Option<Ended>,
     opened: bool,
     upgraded: bool,
-    upgrade_failed: Option<PeerError>,
+    upgrade_failed: Option<EngineError>,
 }
 
 impl ClientSession {
     /// A session that begins to open. Its requests and WebSockets are numbered from `first_id` on; at most 2^32 of
-    /// them. With `websocket_first` it begins with a WebSocket if it may use one
-    /// ([`EngineClientConfig::remember_upgrade`] after a success).
-    pub fn new(
+    /// them. It begins with the transport `first`, if it may use that one
+    /// ([`EngineClientConfig::remember_upgrade`] after a success), or else with the first of its settings.
+    pub(crate) fn new(
         now: Instant,
         config: Arc<EngineClientConfig>,
         random: Random,
         first_id: u64,
-        websocket_first: bool,
+        first: Option<TransportKind>,
     ) -> Self {
         let mut order = config.order().to_vec();
-        if websocket_first && config.has(TransportKind::WebSocket) {
-            order.retain(|kind| *kind != TransportKind::WebSocket);
-            order.insert(0, TransportKind::WebSocket);
+        if let Some(first) = first.filter(|first| config.has(*first)) {
+            order.retain(|kind| *kind != first);
+            order.insert(0, first);
         }
         let deadline = now + config.open_timeout;
         let mut client = Self {
@@ -189,32 +154,32 @@ impl ClientSession {
     // --- getters ----------------------------------------------------------------------------------------------
 
     /// The settings.
-    pub fn config(&self) -> &Arc<EngineClientConfig> {
+    pub(crate) fn config(&self) -> &Arc<EngineClientConfig> {
         &self.config
     }
 
-    /// What the server said when the session opened.
-    pub fn handshake(&self) -> Option<&OpenPacket> {
+    /// The server's open packet.
+    pub(crate) fn handshake(&self) -> Option<&OpenPacket> {
         self.handshake.as_ref()
     }
 
     /// Whether messages pass: neither opening, nor closing, nor closed.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
     /// Whether the session is on its way to open.
-    pub fn is_opening(&self) -> bool {
+    pub(crate) fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening { .. })
     }
 
     /// Whether the session is over and all about it was told: it can be forgotten.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Closed && self.control.is_empty() && self.closed.is_none()
     }
 
     /// The transport in use.
-    pub fn transport(&self) -> TransportKind {
+    pub(crate) fn transport(&self) -> TransportKind {
         match self.transport {
             Transport::Polling => TransportKind::Polling,
             Transport::WebSocket(_) => TransportKind::WebSocket,
@@ -222,18 +187,38 @@ impl ClientSession {
     }
 
     /// Whether that WebSocket is the transport in use.
-    pub fn is_on(&self, websocket: RequestId) -> bool {
+    pub(crate) fn is_on(&self, websocket: RequestId) -> bool {
         self.transport == Transport::WebSocket(websocket)
     }
 
     /// Bytes that wait for the server: queued here (with 32 more for each message), and not yet written by the
     /// owner.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
     }
 
+    /// Whether the server takes messages of that size, as far as it has said.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`]: sent all the same, the frame would end the session.
+    pub(crate) fn check_size(&self, frame: &Frame) -> Result<(), SendError> {
+        let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload);
+        // The reference takes 0 for a server that does not say.
+        let Some(limit) = limit.filter(|limit| *limit > 0 && self.is_open()) else { return Ok(()) };
+        let attachment = |data: &Bytes| match self.transport {
+            Transport::Polling => payload::binary_len(data).saturating_sub(1),
+            Transport::WebSocket(_) => data.len(),
+        };
+        let text = frame.text().map_or(0, Bytes::len);
+        if frame.attachments().iter().map(attachment).fold(text, usize::max) <= limit {
+            Ok(())
+        } else {
+            Err(SendError::TooLarge { limit })
+        }
+    }
+
     /// Whether a volatile message would leave at once.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.is_open()
             && match self.transport {
                 Transport::Polling => self.post.is_none() && self.out.is_empty() && !self.is_moving(),
@@ -241,33 +226,33 @@ impl ClientSession {
             }
     }
 
-    // --- what happened outside --------------------------------------------------------------------------------
+    // --- inputs -----------------------------------------------------------------------------------------------
 
-    /// A request was answered, with the whole of the body. What comes back is to be given to
-    /// [`ClientSession::handle_packet`] packet by packet, and then [`ClientSession::end_response`] is to be called.
-    pub fn begin_response(
+    /// A request was answered, with this whole body. Give the packets that come back to
+    /// [`ClientSession::handle_packet`] one by one, and then call [`ClientSession::end_response`].
+    pub(crate) fn begin_response(
         &mut self,
         now: Instant,
         request: RequestId,
         status: u16,
         body: Bytes,
     ) -> Option<payload::PayloadDecoder> {
-        self.fire(now, false);
+        self.fire(now);
         self.forget(request);
         if self.opening == Some(request) && self.transport == Transport::Polling {
             self.opening = None;
             if status != 200 {
-                self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
                 return None;
             }
             if body.first() != Some(&b'0') {
-                self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&body)));
+                self.fail(Ended::by(CloseReason::TransportError, open::not_a_handshake(&body)));
                 return None;
             }
         } else if self.poll == Some(request) {
             self.poll = None;
             if status != 200 {
-                self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
                 return None;
             }
         } else {
@@ -278,7 +263,7 @@ impl ClientSession {
                 } else if status == 200 {
                     self.move_on();
                 } else {
-                    self.fail(CloseReason::TransportError, Some(open::refusal(status, &body)));
+                    self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
                 }
             }
             return None;
@@ -287,8 +272,8 @@ impl ClientSession {
         Some(payload::PayloadDecoder::new(body))
     }
 
-    /// One packet of a response. What comes back is a message for the layer above.
-    pub fn handle_packet(
+    /// One packet of a response. Returns a message for the layer above.
+    pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
         packet: Result<EnginePacket, EnginePacketError>,
@@ -305,8 +290,10 @@ impl ClientSession {
         match (self.state, packet) {
             (State::Closed, _) => {}
             (State::Opening { .. }, Ok(EnginePacket::Open(json))) => self.open(now, &json),
-            (State::Opening { .. }, _) => self.fail(CloseReason::TransportError, Some(PeerError::Handshake)),
-            // It has to know whom to close.
+            (State::Opening { .. }, _) => {
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake))
+            }
+            // Its id is needed to close it.
             (State::Closing { .. }, Ok(EnginePacket::Open(json))) if self.handshake.is_none() => {
                 self.handshake = OpenPacket::parse(&json).ok();
                 if self.handshake.is_none() {
@@ -323,56 +310,62 @@ impl ClientSession {
                     self.out.push_back(Outgoing::Pong);
                 }
             }
-            (State::Open, Ok(EnginePacket::Close)) => self.fail(CloseReason::TransportClose, None),
+            (State::Open, Ok(EnginePacket::Close)) => self.fail(Ended::plain(CloseReason::TransportClose)),
             (State::Open, Ok(_)) => {}
-            (State::Open, Err(error)) => self.fail(CloseReason::TransportError, Some(error.into())),
+            (State::Open, Err(error)) => self.fail(Ended::by(CloseReason::TransportError, error.into())),
         }
         None
     }
 
     /// All packets of the response were handled: the next poll may go out.
-    pub fn end_response(&mut self, now: Instant) {
+    pub(crate) fn end_response(&mut self, now: Instant) {
         self.reading = false;
         if self.is_opening() && self.opening.is_none() && self.transport == Transport::Polling {
-            self.fail(CloseReason::TransportError, Some(PeerError::Handshake));
+            self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake));
         }
         self.move_on();
-        self.fire(now, false);
+        self.fire(now);
     }
 
-    /// A request, or a WebSocket's handshake, came to nothing: for example [`PeerError::RequestFailed`] if the
-    /// connection broke or could not be made, [`PeerError::TooLarge`] if the body passed its limit.
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: PeerError) {
-        self.fire(now, false);
+    /// A request, or a WebSocket's handshake, came to nothing: for example [`EngineError::RequestFailed`] if the
+    /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
+    pub(crate) fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
+        self.fire(now);
         self.forget(request);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == request) {
             self.lose_upgrade(error);
         } else if self.is_on(request) {
             self.lose_websocket();
-            self.fail(CloseReason::TransportError, Some(error));
+            self.fail(Ended::by(CloseReason::TransportError, error));
         } else if self.opening == Some(request) || self.poll == Some(request) {
             self.opening = None;
             self.poll = None;
-            self.fail(CloseReason::TransportError, Some(error));
+            self.fail(Ended::by(CloseReason::TransportError, error));
         } else if self.post.is_some_and(|(post, _)| post == request) {
             self.post = None;
             if self.close_posted {
                 self.finish();
             } else {
-                self.fail(CloseReason::TransportError, Some(error));
+                self.fail(Ended::by(CloseReason::TransportError, error));
             }
         }
     }
 
     /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
-    pub fn handle_websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
+    pub(crate) fn handle_websocket_refused(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        status: u16,
+        body: &[u8],
+    ) {
         self.handle_request_failed(now, websocket, open::refusal(status, body));
     }
 
-    /// The WebSocket is there.
-    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        self.fire(now, false);
-        // It was given up just now, while it was being opened: it is to be closed, and not given up as well.
+    /// A WebSocket has opened.
+    pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        self.fire(now);
+        // If it was given up while it was being opened, it is closed below: the order to give it up is taken back.
         self.forget(websocket);
         if self.opening == Some(websocket) && self.is_opening() {
             self.opening = None;
@@ -381,34 +374,34 @@ impl ClientSession {
         }
     }
 
-    /// A message arrived on a WebSocket. What comes back is a message for the layer above.
-    pub fn handle_websocket(
+    /// A message arrived on a WebSocket. Returns a message for the layer above.
+    pub(crate) fn handle_websocket(
         &mut self,
         now: Instant,
         websocket: RequestId,
         message: WireMessage,
     ) -> Option<WireMessage> {
-        self.fire(now, false);
+        self.fire(now);
         if !self.is_on(websocket) {
             self.handle_probe(websocket, &message);
             return None;
         }
         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
         if bytes.len() > self.config.max_message && self.is_open() {
-            let error = PeerError::TooLarge { limit: self.config.max_message };
-            self.fail_with_code(CloseReason::TransportError, Some(error), Some(TOO_BIG));
+            let error = EngineError::TooLarge { limit: self.config.max_message };
+            self.fail_with_code(Ended::by(CloseReason::TransportError, error), Some(TOO_BIG));
             return None;
         }
         match message {
             WireMessage::Binary(_) if self.is_open() => Some(message),
             WireMessage::Binary(_) if self.is_opening() => {
-                self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::NotEngineIo));
                 None
             }
             WireMessage::Binary(_) => None,
             WireMessage::Text(text) => {
                 if self.is_opening() && text.first() != Some(&b'0') {
-                    self.fail(CloseReason::TransportError, Some(open::not_a_handshake(&text)));
+                    self.fail(Ended::by(CloseReason::TransportError, open::not_a_handshake(&text)));
                     return None;
                 }
                 self.packet(now, EnginePacket::decode(text))
@@ -418,49 +411,50 @@ impl ClientSession {
 
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
-    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        self.fire(now, false);
+    pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        self.fire(now);
         self.forget(websocket);
         if self.upgrade.as_ref().is_some_and(|upgrade| upgrade.websocket == websocket) {
-            self.lose_upgrade(error.map_or(PeerError::Probe, PeerError::WebSocket));
+            self.lose_upgrade(error.map_or(EngineError::Probe, EngineError::WebSocket));
         } else if self.is_on(websocket) {
             self.lose_websocket();
             match error {
-                Some(code) => self.fail(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
+                Some(code) => self.fail(Ended::by(CloseReason::TransportError, EngineError::WebSocket(code))),
                 None if self.is_opening() => {
-                    self.fail(CloseReason::TransportError, Some(PeerError::NotEngineIo));
+                    self.fail(Ended::by(CloseReason::TransportError, EngineError::NotEngineIo));
                 }
-                None => self.fail(CloseReason::TransportClose, None),
+                None => self.fail(Ended::plain(CloseReason::TransportClose)),
             }
         }
     }
 
-    /// How many of the bytes it was given the owner has not been able to write to the WebSocket yet. It is given
-    /// no more while there are 64 KiB or more, so it has to say 0 when all is written.
-    pub fn handle_unwritten(&mut self, bytes: usize) {
+    /// The owner has not yet written that many of the bytes that it was given for the WebSocket. It is given no more
+    /// while there are 64 KiB or more, so it has to say 0 when all is written.
+    pub(crate) fn handle_unwritten(&mut self, bytes: usize) {
         self.unwritten = bytes;
     }
 
-    /// A deadline has passed, perhaps. Calling it early or often does no harm.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.fire(now, true);
+    /// A deadline may have passed. Calling it early or often does no harm.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.fire(now);
+        self.judge(now);
     }
 
     // --- commands ---------------------------------------------------------------------------------------------
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ClientSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
-    pub fn send(&mut self, frame: &Frame) -> bool {
+    pub(crate) fn send(&mut self, frame: &Frame) -> bool {
         if !self.is_open() {
             return false;
         }
         if let Some(text) = frame.text() {
-            self.queued = self.queued.saturating_add(text.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_add(text.len().saturating_add(CLIENT_MESSAGE));
             self.last = self.last.wrapping_add(1);
             self.out.push_back(Outgoing::Message(WireMessage::Text(text.clone())));
         }
         for attachment in frame.attachments() {
-            self.queued = self.queued.saturating_add(attachment.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_add(attachment.len().saturating_add(CLIENT_MESSAGE));
             self.last = self.last.wrapping_add(1);
             self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
         }
@@ -472,59 +466,61 @@ impl ClientSession {
         self.last
     }
 
-    /// Whether the message of that number was not given out yet.
+    /// Whether the message of that number still waits to be given out.
     pub(crate) fn is_queued(&self, number: u64) -> bool {
         let waiting = self.out.iter().filter(|item| matches!(item, Outgoing::Message(_))).count();
         number > self.last.saturating_sub(waiting as u64)
     }
 
-    /// Reading pauses (the application is behind), or goes on. While it pauses no poll is made, and the server's
-    /// silence is not held against it. Without a time, the next call that brings one says when it went on.
-    pub fn pause(&mut self, now: Option<Instant>, pause: bool) {
-        self.resumed |= self.paused && !pause;
-        self.paused = pause;
-        if let Some(now) = now {
-            self.tick(now);
-        }
+    /// Reading pauses: the application is behind. Meanwhile no poll is made, and the server's silence is not held
+    /// against it.
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
     }
 
-    /// Closes the session, after what is queued was written. The application is told at once.
-    pub fn close(&mut self, now: Instant, reason: CloseReason, detail: Option<PeerError>) {
+    /// Reading goes on. The next [`ClientSession::tick`] says when it did.
+    pub(crate) fn resume(&mut self) {
+        self.resumed |= self.paused;
+        self.paused = false;
+    }
+
+    /// Closes the session, after its queue was written. The application is told at once.
+    pub(crate) fn close(&mut self, now: Instant, ended: Ended) {
         let deadline = now + self.config.close_timeout;
         match (self.state, self.transport) {
             (State::Closing { .. } | State::Closed, _) => return,
             (State::Opening { .. }, Transport::WebSocket(_)) => {
                 self.order.clear();
-                return self.fail(reason, detail);
+                return self.fail(ended);
             }
-            // The server has a session for it perhaps, which is to be closed, too.
+            // The server may have opened a session for it, which has to be closed as well.
             (State::Opening { .. }, Transport::Polling) | (State::Open, _) => {
                 self.state = State::Closing { deadline };
             }
         }
-        self.closed = Some(Closed { reason, detail });
+        self.closed = Some(ended);
         self.give_upgrade_up(None);
         self.out.retain(|item| !matches!(item, Outgoing::Pong));
     }
 
-    /// Ends the session now; what is queued is thrown away.
-    pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
+    /// Ends the session now; its queue is thrown away.
+    pub(crate) fn abort(&mut self, ended: Ended) {
         self.order.clear();
-        self.fail(reason, detail);
+        self.fail(ended);
     }
 
     /// Judges the server's silence: a machine that has slept learns so before it sends.
     pub(crate) fn check(&mut self, now: Instant) {
         self.tick(now);
         if self.state == State::Open && !self.paused && now >= self.watchdog {
-            self.fail(CloseReason::PingTimeout, None);
+            self.fail(Ended::plain(CloseReason::PingTimeout));
         }
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to do outside.
-    pub fn poll_transmit(&mut self) -> Option<ClientTransmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<ClientTransmit> {
         if let Some(control) = self.control.pop_front() {
             return Some(control);
         }
@@ -533,6 +529,7 @@ impl ClientSession {
             return None;
         }
         match self.transport {
+            // All at once when the session closes, because then it is the owner's to write and to forget.
             Transport::WebSocket(websocket) if closing || self.unwritten < WRITE_AHEAD => {
                 let Some(item) = self.out.pop_front() else {
                     if closing {
@@ -547,7 +544,7 @@ impl ClientSession {
                     Outgoing::Pong => WireMessage::Text(Bytes::from_static(b"3")),
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(CLIENT_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
@@ -562,7 +559,7 @@ impl ClientSession {
     }
 
     /// Whether [`ClientSession::poll_transmit`] has something.
-    pub fn has_transmit(&self) -> bool {
+    pub(crate) fn has_transmit(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         !self.control.is_empty()
             || (closing || self.is_open())
@@ -574,8 +571,8 @@ impl ClientSession {
                 }
     }
 
-    /// By when [`ClientSession::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    /// The time at which to call [`ClientSession::handle_timeout`].
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Opening { deadline } | State::Closing { deadline } => Some(deadline),
             State::Closed => None,
@@ -589,23 +586,23 @@ impl ClientSession {
         }
     }
 
-    /// That the session opened, once.
-    pub fn take_opened(&mut self) -> bool {
+    /// Whether the session has opened since the last call.
+    pub(crate) fn take_opened(&mut self) -> bool {
         core::mem::take(&mut self.opened)
     }
 
-    /// That the session ended, once.
-    pub fn poll_closed(&mut self) -> Option<Closed> {
+    /// The end of the session, once.
+    pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
-    /// That the session moved to WebSocket, once.
-    pub fn poll_upgraded(&mut self) -> bool {
+    /// Whether the session has moved to WebSocket since the last call.
+    pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
-    /// That a try to move to WebSocket failed, once. The session stays where it is.
-    pub fn take_upgrade_failed(&mut self) -> Option<PeerError> {
+    /// The failure of an upgrade, once. The session stays where it is.
+    pub(crate) fn take_upgrade_failed(&mut self) -> Option<EngineError> {
         self.upgrade_failed.take()
     }
 
@@ -623,7 +620,8 @@ impl ClientSession {
         ClientTransmit::Request { request, method, target, body, limit: self.config.max_message }
     }
 
-    fn tick(&mut self, now: Instant) {
+    /// The time goes on.
+    pub(crate) fn tick(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if core::mem::take(&mut self.resumed) {
             self.wind_up(self.now);
@@ -637,28 +635,33 @@ impl ClientSession {
         }
     }
 
-    /// Fires the deadlines that are over. An input is handled before the server's silence is judged: a ping that
-    /// lay unread must not kill the session after a stall of our own.
-    fn fire(&mut self, now: Instant, judge: bool) {
+    /// Fires the deadlines that are over, but for those that judge the server's silence.
+    fn fire(&mut self, now: Instant) {
         self.tick(now);
         match self.state {
-            State::Opening { deadline } if judge && now >= deadline => {
-                self.order.clear();
-                self.fail(CloseReason::TransportError, Some(PeerError::OpenTimeout));
-            }
             State::Closing { deadline } if now >= deadline => self.finish(),
             State::Open => {
                 if self.upgrade.as_ref().is_some_and(|upgrade| now >= upgrade.deadline) {
-                    self.give_upgrade_up(Some(PeerError::OpenTimeout));
-                }
-                if judge && self.post.is_some_and(|(_, deadline)| now >= deadline) {
-                    return self.fail(CloseReason::TransportError, Some(PeerError::RequestTimeout));
-                }
-                if judge {
-                    self.check(now);
+                    self.give_upgrade_up(Some(EngineError::OpenTimeout));
                 }
             }
-            _ => {}
+            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
+        }
+    }
+
+    /// Judges the server's silence. Not before an input: a ping that lay unread must not kill the session after a stall
+    /// of our own.
+    fn judge(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { deadline } if now >= deadline => {
+                self.order.clear();
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::OpenTimeout));
+            }
+            State::Open if self.post.is_some_and(|(_, deadline)| now >= deadline) => {
+                self.fail(Ended::by(CloseReason::TransportError, EngineError::RequestTimeout));
+            }
+            State::Open => self.check(now),
+            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
         }
     }
 }
@@ -666,5 +669,34 @@ impl ClientSession {
 impl Upgrade {
     fn is_moving(&self) -> bool {
         self.stage == Stage::Pausing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_over_a_websocket_opens_and_carries_messages_both_ways() {
+        let now = Instant::ZERO;
+        let config = Arc::new(EngineClientConfig::default().transports([TransportKind::WebSocket]));
+        let mut session = ClientSession::new(now, config, Random::new([7; 32]), 1, None);
+        let Some(ClientTransmit::OpenWebSocket { websocket, target }) = session.poll_transmit() else {
+            panic!("no WebSocket is asked for")
+        };
+        assert_eq!(target, "/engine.io/?EIO=4&transport=websocket");
+
+        session.handle_websocket_opened(now, websocket);
+        let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
+        session.handle_websocket(now, websocket, WireMessage::Text(open.into()));
+        assert!(session.is_open());
+        let message = session.handle_websocket(now, websocket, WireMessage::Text("4hello".into()));
+        assert_eq!(message, Some(WireMessage::Text("hello".into())));
+
+        session.send(&Frame::text_message("hi"));
+        assert!(matches!(
+            session.poll_transmit(),
+            Some(ClientTransmit::Write { message: WireMessage::Text(text), .. }) if text == "4hi"
+        ));
     }
 }

@@ -1,33 +1,23 @@
 //! The settings of an Engine.IO server, with the reference's defaults.
 
 use super::request::{RequestHead, Response};
+use super::transport::Transports;
 use crate::rate::{EventExcess, Rate};
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// Which transports a server takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transports {
-    /// HTTP long-polling.
-    pub polling: bool,
-    /// WebSocket.
-    pub websocket: bool,
-}
-
-impl Transports {
-    /// Both: the default.
-    pub const ALL: Self = Self { polling: true, websocket: true };
-    /// Long-polling alone.
-    pub const POLLING: Self = Self { polling: true, websocket: false };
-    /// WebSocket alone.
-    pub const WEBSOCKET: Self = Self { polling: false, websocket: true };
-}
-
 /// The cookie that the first response of a polling session sets to the session id. The server never reads it;
 /// it is for load balancers.
+///
+/// ```
+/// use sansocket_protocol::engine::{Cookie, EngineServerConfig};
+///
+/// let config = EngineServerConfig::default().cookie(Some(Cookie::new("io")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cookie {
     /// Its name; the reference's default is `io`.
     pub name: String,
@@ -64,7 +54,14 @@ impl Origins {
 
 /// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
 /// to browsers and keeps nobody out; that is what [`EngineServerConfig::allowed_origins`] does.
+///
+/// ```
+/// use sansocket_protocol::engine::{Cors, EngineServerConfig};
+///
+/// let config = EngineServerConfig::default().cors(Some(Cors::list(["https://example.com"]).credentials(true)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cors {
     /// The origins that may read.
     pub origins: Origins,
@@ -127,7 +124,7 @@ impl Cors {
     }
 }
 
-/// What happens to a message that does not fit the send budget any more.
+/// The fate of a message that does not fit the send budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Overflow {
@@ -152,57 +149,64 @@ pub enum Overflow {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineServerConfig {
-    /// What a request's target begins with. Default `/engine.io/`.
+    /// The beginning of a request's target. Default `/engine.io/`.
     pub path: String,
-    /// How long after the last heartbeat the next one is sent. Default 25 s.
+    /// The time between two heartbeats. Default 25 s.
     pub ping_interval: Duration,
-    /// How long the answer to a heartbeat may take. Default 20 s.
+    /// The time that the answer to a heartbeat may take. Default 20 s.
     pub ping_timeout: Duration,
-    /// How long an upgrade, or the first WebSocket of a session, may take. Default 10 s.
+    /// The time that an upgrade, or the first WebSocket of a session, may take. Default 10 s.
     pub upgrade_timeout: Duration,
     /// The largest POST body and the largest WebSocket message, in bytes. Default 1,000,000.
     pub max_payload: usize,
+    /// The most packets in the answer to a poll; the others wait for the next one. Default 16: python-socketio
+    /// ends the session for more.
+    pub max_poll_packets: usize,
     /// The transports served. Default both.
     pub transports: Transports,
     /// Whether a polling session may move to WebSocket. Default yes.
     pub allow_upgrades: bool,
-    /// The cookie set at the polling handshake. Default none.
+    /// The cookie that the polling handshake sets. By default there is no cookie.
     pub cookie: Option<Cookie>,
-    /// Cross-origin resource sharing. Default none.
+    /// Cross-origin resource sharing. By default no header of it is sent.
     pub cors: Option<Cors>,
-    /// Whom requests with an `Origin` header are accepted from, WebSocket included; others get 403. This
+    /// The origins from which requests with an `Origin` header are accepted, WebSocket included; others get 403. This
     /// protects against cross-site WebSocket hijacking, which the reference leaves to the application. Default
     /// all. A request without the header (no browser) passes.
     pub allowed_origins: Origins,
-    /// The text of a message that follows the handshake of each session at once. Default none.
+    /// The text of a message that follows the handshake of each session at once. By default there is no such message.
     pub initial_packet: Option<String>,
-    /// How many bytes may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB.
+    /// The bytes that may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB. One
+    /// larger message passes if nothing else waits and it is no larger than a message from a client may be, with all
+    /// its attachments, or than 11 MB if that is more; what is larger than that is refused and closes nothing.
     pub send_budget: usize,
-    /// What happens when they are more.
+    /// The fate of a message when there are more.
     pub overflow: Overflow,
-    /// How many bytes received from one client may wait for its handlers before reading pauses. Default 1 MiB.
+    /// The bytes received from one client that may wait for its handlers, or be in their hands, before reading pauses.
+    /// Default 1 MiB.
     pub receive_budget: usize,
-    /// How long reading may stay paused without a handler finishing or a byte written. Default 60 s.
+    /// The time that reading may stay paused for what waits without a handler finishing or a byte written. Default 60 s.
     pub pause_timeout: Duration,
-    /// How long a closing session waits for its client to fetch what is left. Default 30 s.
+    /// The time that a closing session waits for its client to fetch the rest. Default 30 s.
     pub close_timeout: Duration,
-    /// How many sessions the server holds at once; a further one gets 503. Default 1,000,000.
+    /// The most sessions at once; a further one gets 503. Default 1,000,000.
     pub max_sessions: usize,
-    /// How many of them one address may hold; a further one gets 429. Default no limit: behind a proxy, and behind the
+    /// The most sessions of one address; a further one gets 429. Default no limit: behind a proxy, and behind the
     /// routers of schools, companies and mobile networks, one address stands for thousands. An IPv6 address counts as
     /// its /64 network.
     pub max_sessions_per_address: Option<usize>,
-    /// How often sessions may be opened, in all; a further handshake gets 503 and `retry-after`. Default no limit: what
-    /// is right depends on what a new session costs the application, and all clients come back at once after a restart.
+    /// The rate at which sessions may be opened, in all; a further handshake gets 503 and `retry-after`. Default no
+    /// limit: the right one depends on the cost of a new session to the application, and all clients come back at once
+    /// after a restart.
     pub handshake_rate: Option<Rate>,
-    /// How often one address may open sessions; a further handshake gets 429 and `retry-after`. Default no limit, for the
-    /// reason of [`EngineServerConfig::max_sessions_per_address`].
+    /// The rate at which one address may open sessions; a further handshake gets 429 and `retry-after`. Default no
+    /// limit, for the reason of [`EngineServerConfig::max_sessions_per_address`].
     pub handshake_rate_per_address: Option<Rate>,
-    /// How many messages one client may send in a plain Engine.IO session; with Socket.IO on top, its `event_rate`
-    /// counts. Default no limit: what a message costs is known to the application alone, and `receive_budget` bounds
-    /// what waits. Heartbeats are not counted.
+    /// The rate at which one client may send messages in a plain Engine.IO session; with Socket.IO on top, its
+    /// `event_rate` counts. Default no limit: only the application knows the cost of a message, and `receive_budget`
+    /// bounds those that wait. Heartbeats are not counted.
     pub message_rate: Option<Rate>,
-    /// What happens to more.
+    /// The fate of messages that come faster.
     pub message_excess: EventExcess,
 }
 
@@ -214,6 +218,7 @@ impl Default for EngineServerConfig {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             max_payload: 1_000_000,
+            max_poll_packets: 16,
             transports: Transports::ALL,
             allow_upgrades: true,
             cookie: None,
@@ -254,6 +259,7 @@ impl EngineServerConfig {
         ping_timeout: Duration,
         upgrade_timeout: Duration,
         max_payload: usize,
+        max_poll_packets: usize,
         transports: Transports,
         allow_upgrades: bool,
         cookie: Option<Cookie>,
@@ -273,7 +279,7 @@ impl EngineServerConfig {
         message_excess: EventExcess,
     }
 
-    /// Sets [`EngineServerConfig::path`]. A slash is put before and behind it where there is none, as the reference does.
+    /// Sets [`EngineServerConfig::path`]. A missing slash before or behind it is added, as the reference does.
     #[must_use]
     pub fn path(self, path: &str) -> Self {
         let mut config = self.exact_path(path);
@@ -299,7 +305,7 @@ impl EngineServerConfig {
     /// Adds what belongs on every response to `head`: the CORS headers, and for old browsers of one make a word
     /// that keeps them from taking a body for a script.
     pub fn decorate(&self, head: &RequestHead<'_>, response: &mut Response) {
-        let agent = head.headers.header("user-agent").unwrap_or("");
+        let agent = head.headers.header("user-agent").unwrap_or_default();
         if response.status == 200 && (agent.contains(";MSIE") || agent.contains("Trident/")) {
             response.headers.push((Cow::Borrowed("x-xss-protection"), Cow::Borrowed("0")));
         }

@@ -12,7 +12,7 @@ use core::time::Duration;
 
 /// The server's side of the heartbeat of one session.
 #[derive(Clone, Debug)]
-pub struct Heartbeat {
+pub(crate) struct Heartbeat {
     interval: Duration,
     timeout: Duration,
     state: State,
@@ -22,12 +22,20 @@ pub struct Heartbeat {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Waiting { ping_at: Instant },
-    Pinged { deadline: Instant, refreshed: bool },
+    Pinged { deadline: Instant, refreshed: bool, last: Instant, excused: bool },
 }
 
-/// What a heartbeat asks for.
+/// A deadline that is judged so much later was slept through.
+const LATE: Duration = Duration::from_millis(100);
+/// The time to read what has arrived meanwhile.
+const TO_READ: Duration = Duration::from_secs(1);
+
+/// The most timeouts that the bytes of an unfinished message grant to an awaited pong, in all.
+const TIMEOUTS_FOR_BYTES: u32 = 8;
+
+/// An action that a heartbeat asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// Send a ping.
     Ping,
     /// Give the peer up.
@@ -36,14 +44,14 @@ pub enum Due {
 
 impl Heartbeat {
     /// A heartbeat whose first ping is one interval away.
-    pub fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
-        // An answer takes some time even if none is granted.
+    pub(crate) fn new(now: Instant, interval: Duration, timeout: Duration) -> Self {
+        // An answer takes some time, even if the settings grant it no time.
         let timeout = timeout.max(Duration::from_millis(1));
         Self { interval, timeout, state: State::Waiting { ping_at: now + interval }, suspended: false }
     }
 
-    /// When [`Heartbeat::due`] has something to say.
-    pub fn deadline(&self) -> Instant {
+    /// The time at which the next action is due.
+    pub(crate) fn deadline(&self) -> Instant {
         match self.state {
             State::Waiting { ping_at } => ping_at,
             State::Pinged { .. } if self.suspended => Instant::FAR_FUTURE,
@@ -51,14 +59,16 @@ impl Heartbeat {
         }
     }
 
-    /// What is to be done at `now`, if anything. Having asked for a ping, it awaits the answer.
-    pub fn due(&mut self, now: Instant) -> Option<Due> {
+    /// The action that is due at `now`, if any. After a ping it awaits the answer.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Due> {
         if now < self.deadline() {
             return None;
         }
         match self.state {
             State::Waiting { .. } => {
-                self.state = State::Pinged { deadline: now + self.timeout, refreshed: false };
+                let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
+                let deadline = now + self.timeout;
+                self.state = State::Pinged { deadline, refreshed: false, last, excused: false };
                 Some(Due::Ping)
             }
             State::Pinged { .. } => Some(Due::Timeout),
@@ -66,14 +76,14 @@ impl Heartbeat {
     }
 
     /// A pong came. An unsolicited one puts the next ping off, as in the reference.
-    pub fn pong(&mut self, now: Instant) {
+    pub(crate) fn pong(&mut self, now: Instant) {
         self.state = State::Waiting { ping_at: now + self.interval };
     }
 
     /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
     /// a client busy sending is alive, but one that never answers is still given up.
-    pub fn activity(&mut self, now: Instant) {
-        if let State::Pinged { deadline, refreshed } = &mut self.state {
+    pub(crate) fn activity(&mut self, now: Instant) {
+        if let State::Pinged { deadline, refreshed, .. } = &mut self.state {
             if !*refreshed {
                 *deadline = now + self.timeout;
                 *refreshed = true;
@@ -81,13 +91,34 @@ impl Heartbeat {
         }
     }
 
+    /// Puts off a timeout that is judged much too late, once for each ping: this side stood still, as a paused virtual machine
+    /// does, and the pong may have arrived in a request that nobody has read. False: the peer was silent.
+    pub(crate) fn excuse(&mut self, now: Instant) -> bool {
+        match &mut self.state {
+            State::Pinged { deadline, excused, .. } if !*excused && now >= *deadline + LATE => {
+                *deadline = now + TO_READ;
+                *excused = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Bytes of an unfinished message came. A pong may wait behind them, so they grant it a timeout more, again and again,
+    /// but not for ever: a client that trickles bytes is given up.
+    pub(crate) fn bytes(&mut self, now: Instant) {
+        if let State::Pinged { deadline, last, .. } = &mut self.state {
+            *deadline = (*deadline).max((now + self.timeout).min(*last));
+        }
+    }
+
     /// Reading paused: a pong may lie unread, so its absence proves nothing.
-    pub fn suspend(&mut self) {
+    pub(crate) fn suspend(&mut self) {
         self.suspended = true;
     }
 
     /// Reading goes on: the awaited pong has a whole timeout from here.
-    pub fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         if core::mem::take(&mut self.suspended) {
             self.restart(now);
         }
@@ -139,6 +170,34 @@ mod tests {
         assert_eq!(beat.deadline(), at(600));
         beat.activity(at(500));
         assert_eq!(beat.deadline(), at(600));
+    }
+
+    #[test]
+    fn bytes_of_an_unfinished_message_grant_time_but_not_for_ever() {
+        let mut beat = heartbeat();
+        beat.bytes(at(100));
+        assert_eq!(beat.due(at(300)), Some(Due::Ping));
+        beat.bytes(at(499));
+        assert_eq!(beat.deadline(), at(699));
+        for ms in 500..3_000 {
+            beat.bytes(at(ms));
+        }
+        assert_eq!(beat.deadline(), at(300 + 8 * 200));
+        assert_eq!(beat.due(at(1_900)), Some(Due::Timeout));
+    }
+
+    #[test]
+    fn a_timeout_that_was_slept_through_is_put_off_once() {
+        let mut beat = heartbeat();
+        beat.due(at(300));
+        assert!(!beat.excuse(at(599)));
+        assert!(beat.excuse(at(60_000)));
+        assert_eq!(beat.deadline(), at(61_000));
+        assert_eq!(beat.due(at(90_000)), Some(Due::Timeout));
+        assert!(!beat.excuse(at(90_000)));
+        beat.pong(at(90_000));
+        beat.due(at(90_300));
+        assert!(beat.excuse(at(99_000)));
     }
 
     #[test]

@@ -1,23 +1,40 @@
-//! Engine.IO: packets, payloads, the handshake, heartbeats, long-polling, and the upgrade to WebSocket
-//! (protocol v4).
+//! Engine.IO, protocol revision 4: packets, payloads, the handshake, heartbeats, long-polling, and the upgrade to
+//! WebSocket.
 //!
-//! [`server::ServerSession`] is one session seen from the server, [`client::ClientSession`] one seen from the client. They decide
-//! about HTTP without speaking it: heads and bodies go in and come out as data.
+//! HTTP and WebSockets are data here: a [`RequestHead`] and a [`Body`] go in, a [`Response`] comes out, and things to
+//! do outside are a [`ServerTransmit`] or a [`ClientTransmit`]. The two machines that decide, one session of a server and one of a
+//! client, are inside [`server::Connection`](crate::server::Connection) and [`client::Manager`](crate::client::Manager). This
+//! module knows nothing of Socket.IO.
+//!
+//! | to | use |
+//! |---|---|
+//! | set a server up | [`EngineServerConfig`], with [`Transports`], [`Cors`], [`Origins`], [`Cookie`] and [`Overflow`] |
+//! | set a client up | [`EngineClientConfig`] |
+//! | hand in a request | [`RequestHead`], [`Headers`], [`RequestId`], [`Body`] |
+//! | send an answer | [`Response`], [`RefusalCode`] |
+//! | read or write packets without a session | [`EnginePacket`], [`PayloadEncoder`], [`PayloadDecoder`], [`OpenPacket`] |
 
-pub mod client;
-pub mod config;
-pub mod handshake;
-pub mod heartbeat;
-pub mod packet;
-pub mod payload;
-pub mod request;
-pub mod server;
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod error;
+mod handshake;
+mod heartbeat;
+pub(crate) mod packet;
+pub(crate) mod payload;
+pub(crate) mod request;
+pub(crate) mod revision;
+pub(crate) mod server;
+pub(crate) mod transport;
 
-pub use client::ClientSession;
-pub use client::{ClientTransmit, ConfigError, EngineClientConfig, Method, OpenPacket, TransportKind};
-pub use config::{Cookie, Cors, EngineServerConfig, Origins, Overflow, Transports};
+pub use client::{ClientTransmit, ConfigError, EngineClientConfig, Method, OpenPacket};
+pub use config::{Cookie, Cors, EngineServerConfig, Origins, Overflow};
+pub use error::EngineError;
 pub use handshake::open_packet;
 pub use packet::{EnginePacket, EnginePacketError};
 pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
-pub use request::{Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, pairs};
-pub use server::{Body, ServerSession, ServerTransmit, Wants};
+pub use request::{
+    Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, join_lines, pairs,
+};
+pub use revision::Revision;
+pub use server::{Body, ServerTransmit, Wants};
+pub use transport::{TransportKind, Transports};

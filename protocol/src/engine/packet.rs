@@ -37,17 +37,17 @@ pub enum EnginePacket {
     Noop,
 }
 
-/// Why bytes are no Engine.IO packet.
+/// The reason why bytes are not an Engine.IO packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EnginePacketError {
-    /// No type digit.
+    /// There is no type digit.
     #[error("the packet is empty")]
     Empty,
     /// The first byte is neither `0` to `6` nor `b`.
     #[error("unknown packet type {0:#04x}")]
     UnknownType(u8),
-    /// What follows `b` is no base64.
+    /// The text behind `b` is not base64.
     #[error("the base64 of a binary message is malformed")]
     Base64,
     /// A polling body is no UTF-8.
@@ -74,7 +74,7 @@ impl EnginePacket {
     /// ```
     pub fn decode(mut text: Bytes) -> Result<Self, EnginePacketError> {
         let Some(&kind) = text.first() else { return Err(EnginePacketError::Empty) };
-        // Not a slice of it, which would make bytes that nobody shares yet shared.
+        // A slice would turn bytes that nobody shares into shared ones.
         text.advance(1);
         Ok(match kind {
             b'4' => Self::Message(WireMessage::Text(text)),

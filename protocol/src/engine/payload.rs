@@ -10,7 +10,7 @@ use bytes::Bytes;
 /// breaks on polling, in every implementation (Socket.IO's JSON escapes it).
 pub const SEPARATOR: u8 = 0x1e;
 
-/// Collects packets into the body of a poll's response, or of a client's POST.
+/// A writer of packets into the body of a poll's response, or of a client's POST.
 ///
 /// ```
 /// use sansocket_protocol::engine::PayloadEncoder;
@@ -27,7 +27,7 @@ pub struct PayloadEncoder {
 }
 
 impl PayloadEncoder {
-    /// An encoder with room for that many bytes.
+    /// An encoder with capacity for that many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self { body: Vec::with_capacity(bytes), started: false }
     }
@@ -63,12 +63,12 @@ impl PayloadEncoder {
     }
 }
 
-/// What [`PayloadEncoder::text`] adds to a body, with the separator in front of it.
+/// The bytes that [`PayloadEncoder::text`] adds to a body, with the separator in front of it.
 pub(super) fn text_len(packet: &[u8]) -> usize {
     packet.len().saturating_add(1)
 }
 
-/// What [`PayloadEncoder::binary`] adds to a body, with the separator in front of it.
+/// The bytes that [`PayloadEncoder::binary`] adds to a body, with the separator in front of it.
 pub(super) fn binary_len(data: &[u8]) -> usize {
     base64_len(data).saturating_add(2)
 }
@@ -77,7 +77,7 @@ fn base64_len(data: &[u8]) -> usize {
     base64::encoded_len(data.len(), true).unwrap_or(0)
 }
 
-/// Reads the packets of a body one by one. It stops for good at the first malformed one; those before it have
+/// A reader of the packets of a body, one by one. It stops for good at the first malformed one; those before it have
 /// been handed out by then, as the reference does.
 ///
 /// ```

@@ -1,5 +1,7 @@
 //! HTTP as data: the head of a request and the response to it, without any HTTP library.
 
+use super::revision::Revision;
+use super::transport::TransportKind;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -12,26 +14,40 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// Looks up request headers. Implemented for slices of pairs, and by adapters for their library's map.
+/// A look-up of request headers: implemented for slices of pairs, and by adapters for the map of their library.
 pub trait Headers: Sync {
-    /// The first value under `name`, which is given in lower case; `None` if there is none or it is no text.
-    fn header(&self, name: &str) -> Option<&str>;
+    /// The value under `name`, which is given in lower case: that of all its lines (see [`join_lines`]). `None` without
+    /// a line that is text.
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
 }
 
 impl Headers for [(&str, &str)] {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        let lines = self.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        join_lines(lines.map(|(_, value)| *value))
     }
 }
 
+/// The value of a header that came in these lines: one list, whose parts are separated by commas (RFC 9110, section
+/// 5.3). `None` if there is no line.
+pub fn join_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Cow<'a, str>> {
+    let mut whole = Cow::Borrowed(lines.next()?);
+    for line in lines {
+        let whole = whole.to_mut();
+        whole.push_str(", ");
+        whole.push_str(line);
+    }
+    Some(whole)
+}
+
 impl<T: Headers + ?Sized> Headers for &T {
-    fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         (**self).header(name)
     }
 }
 
 impl<const N: usize> Headers for [(&str, &str); N] {
-    fn header(&self, name: &str) -> Option<&str> {
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.as_slice().header(name)
     }
 }
@@ -77,7 +93,7 @@ impl RequestHead<'_> {
 }
 
 /// The query parameters of Engine.IO (protocol v4, "URL"). Of duplicate keys the last one counts; an empty `sid`
-/// counts as none.
+/// counts as a missing one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a> {
     /// `EIO`: the protocol revision.
@@ -89,6 +105,16 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
+    /// The revision, if it is one that is spoken here.
+    pub fn revision(&self) -> Option<Revision> {
+        self.revision.as_deref().and_then(Revision::parse)
+    }
+
+    /// The transport, if it is one that is known here.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.transport.as_deref().and_then(TransportKind::parse)
+    }
+
     /// Reads the part after `?`.
     pub fn parse(query: &'a str) -> Self {
         let mut parsed = Self::default();
@@ -113,35 +139,10 @@ impl<'a> Query<'a> {
 /// assert_eq!(pairs, [("a".into(), "1".into()), ("b".into(), "x y z".into()), ("c".into(), "".into())]);
 /// ```
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split('&').filter(|part| !part.is_empty()).map(|part| {
-        let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        (percent_decode(key), percent_decode(value))
-    })
+    form_urlencoded::parse(query.as_bytes())
 }
 
-fn percent_decode(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return Cow::Borrowed(text);
-    }
-    let hex = |byte: u8| (byte as char).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut rest = text.as_bytes();
-    let mut decoded = Vec::with_capacity(rest.len());
-    while let [first, behind @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, behind @ ..] => {
-                hex(*high).zip(hex(*low)).map(|(high, low)| (high << 4 | low, behind))
-            }
-            _ => None,
-        };
-        let plain = if *first == b'+' { b' ' } else { *first };
-        let (byte, behind) = escaped.unwrap_or((plain, behind));
-        decoded.push(byte);
-        rest = behind;
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
-/// Why a request was refused before it reached a session (protocol v4; the reference's numbers and words).
+/// The reason why a request was refused before it reached a session (protocol v4; the reference's numbers and words).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusalCode {
@@ -160,7 +161,7 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
-    /// The reference's words for it.
+    /// The reference's words.
     pub const fn message(self) -> &'static str {
         match self {
             Self::UnknownTransport => "Transport unknown",
@@ -177,8 +178,9 @@ impl RefusalCode {
     }
 }
 
-/// That a response refuses the request, as the reference counts it: for whoever keeps an account of refusals.
+/// A refusal of a request, as the reference counts it: for an account of refusals.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpRefusal {
     /// The reference's number.
     pub code: RefusalCode,
@@ -193,9 +195,9 @@ pub struct Response {
     pub status: u16,
     /// Names in lower case, with their values.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    /// The body. `content-length` is the adapter's to add.
+    /// The body. The adapter adds `content-length`.
     pub body: Bytes,
-    /// In a box: hardly any response has one.
+    /// In a box, because hardly any response is a refusal.
     refusal: Option<Box<HttpRefusal>>,
 }
 
@@ -260,7 +262,7 @@ impl Response {
         self
     }
 
-    /// Which refusal it is, if it is one of those that have a [`RefusalCode`].
+    /// The refusal, if this is one of those that have a [`RefusalCode`].
     pub fn refused(&self) -> Option<&HttpRefusal> {
         self.refusal.as_deref()
     }
@@ -288,6 +290,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_header_in_several_lines_is_one_list() {
+        let headers = [("Connection", "keep-alive"), ("Upgrade", "websocket"), ("connection", "Upgrade")];
+        assert_eq!(headers.header("connection").as_deref(), Some("keep-alive, Upgrade"));
+        assert_eq!(headers.header("upgrade").as_deref(), Some("websocket"));
+        assert_eq!(headers.header("origin"), None);
+        let head = RequestHead { method: "GET", target: "/socket.io/", headers: &headers };
+        assert!(head.is_websocket_upgrade());
+    }
+
+    #[test]
     fn the_last_of_duplicate_keys_counts() {
         let query = Query::parse("EIO=3&EIO=4&transport=polling");
         assert_eq!(query.revision.as_deref(), Some("4"));
@@ -301,10 +313,9 @@ mod tests {
 
     #[test]
     fn broken_percent_escapes_stay_as_they_are() {
-        assert_eq!(percent_decode("%"), "%");
-        assert_eq!(percent_decode("%4"), "%4");
-        assert_eq!(percent_decode("%zz%41"), "%zzA");
-        assert_eq!(percent_decode("%ff"), "\u{fffd}");
+        for (written, read) in [("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%ff", "\u{fffd}")] {
+            assert_eq!(pairs(written).map(|(key, _)| key).collect::<Vec<_>>(), [read]);
+        }
     }
 
     #[test]

@@ -6,12 +6,16 @@
 //!                                          |                                          ^
 //!                                          | the application closes                   | all that was
 //!                                          +-----------------------------> Closing ---+ queued is written
+//!                                          |                                          |
+//!                                          | a POST closes it and no poll is pending  | a poll, or 100 ms
+//!                                          +-----------------------------> Parting ---+
 //! ```
 //!
 //! Its methods are of four kinds: `handle_*` (something happened outside; never fails), commands (`send`,
-//! `close`), `poll_*` (what is to be written, and by when to call again), and getters. Any order of calls is
+//! `close`), `poll_*` (things to write, the end, the next deadline), and getters. Any order of calls is
 //! legal. [`crate::server::Connection`] puts Socket.IO on top and is what adapters drive.
 
+mod channel;
 mod clocks;
 mod ending;
 mod polling;
@@ -20,8 +24,8 @@ mod upgrade;
 
 pub use self::transmit::{Body, Wants};
 pub use crate::engine::server::transmit::ServerTransmit;
-pub use crate::error::Closed;
 
+use self::channel::Channel;
 use self::clocks::Undated;
 use self::ending::Ending;
 use self::polling::{Post, PostProgress};
@@ -29,11 +33,14 @@ use self::upgrade::Upgrade;
 use super::handshake::open_packet;
 use super::heartbeat::{Due, Heartbeat};
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
+use super::revision::Revision;
+use super::transport::TransportKind;
+use crate::cost::{SERVER_MESSAGE, WRITABLE_BELOW};
 use crate::engine::config::EngineServerConfig;
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::packet::{EnginePacket, EnginePacketError};
-use crate::error::{CloseReason, PeerError};
-use crate::message::WireMessage;
-use crate::message::{Frame, PER_MESSAGE};
+use crate::message::{Frame, WireMessage};
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -41,14 +48,11 @@ use alloc::sync::Arc;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// How often a poll that is pending during an upgrade is released, so that the client can stop polling.
+/// The time between two releases of a poll that is pending during an upgrade, so that the client can stop polling.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
-/// A WebSocket takes volatile messages while less than this is queued for it.
-const WRITABLE_BELOW: usize = 64 << 10;
-/// The owner is given no more than this before it has said that it was written.
-const WRITE_AHEAD: usize = 64 << 10;
-/// Queues are given back to the allocator when they are empty and were this long.
-const SHRINK_ABOVE: usize = 32;
+
+/// The time for which the POST that closes a session waits for a poll that was sent with it.
+const PARTING_TIME: Duration = Duration::from_millis(100);
 
 const NOOP: &[u8] = b"6";
 const CLOSE: &[u8] = b"1";
@@ -59,16 +63,24 @@ const TOO_BIG: u16 = 1009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    Opening { deadline: Instant },
+    Opening {
+        deadline: Instant,
+    },
     Open,
-    Closing { deadline: Instant },
+    Closing {
+        deadline: Instant,
+    },
+    /// The client has closed it by a POST, whose answer waits for a poll that may have been sent with it.
+    Parting {
+        deadline: Instant,
+    },
     Closed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
     Polling,
-    WebSocket(RequestId),
+    Channel(Channel),
 }
 
 #[derive(Clone, Debug)]
@@ -79,9 +91,10 @@ enum Outgoing {
 
 /// One Engine.IO session, seen from the server. See the [module](self).
 #[derive(Debug)]
-pub struct ServerSession {
+pub(crate) struct ServerSession {
     config: Arc<EngineServerConfig>,
     id: Arc<str>,
+    revision: Revision,
     state: State,
     transport: Transport,
     upgrade: Option<Upgrade>,
@@ -97,7 +110,7 @@ pub struct ServerSession {
     behind: bool,
     ending: Option<Ending>,
     close_code: Option<u16>,
-    closed: Option<Closed>,
+    closed: Option<Ended>,
     upgraded: bool,
     has_opened: bool,
     undated: Undated,
@@ -105,12 +118,18 @@ pub struct ServerSession {
 
 impl ServerSession {
     /// A session that waits for its first request to be handed to [`ServerSession::handle_request`].
-    pub fn new(now: Instant, config: Arc<EngineServerConfig>, id: Arc<str>) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        revision: Revision,
+        config: Arc<EngineServerConfig>,
+        id: Arc<str>,
+    ) -> Self {
         let heartbeat = Heartbeat::new(now, config.ping_interval, config.ping_timeout);
         let deadline = now + config.upgrade_timeout;
         Self {
             config,
             id,
+            revision,
             state: State::Opening { deadline },
             transport: Transport::Polling,
             upgrade: None,
@@ -133,104 +152,115 @@ impl ServerSession {
     }
 
     /// The session id: a secret between this server and its client.
-    pub fn id(&self) -> &Arc<str> {
+    pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
     }
 
     /// The settings.
-    pub fn config(&self) -> &Arc<EngineServerConfig> {
+    pub(crate) fn config(&self) -> &Arc<EngineServerConfig> {
         &self.config
     }
 
     /// Whether messages pass: neither opening, nor closing, nor closed.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
     /// Whether the session is over and all about it was told: it can be forgotten.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Closed && self.control.is_empty() && self.post.is_none() && self.closed.is_none()
     }
 
     /// Whether new requests still belong to this session. A closing one answers its last polls.
-    pub fn is_listed(&self) -> bool {
+    pub(crate) fn is_listed(&self) -> bool {
         self.state != State::Closed
     }
 
-    /// The transport in use: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
+    /// The transport in use.
+    pub(crate) fn transport(&self) -> TransportKind {
         match self.transport {
-            Transport::Polling => "polling",
-            Transport::WebSocket(_) => "websocket",
+            Transport::Polling => TransportKind::Polling,
+            Transport::Channel(channel) => channel.kind(),
         }
     }
 
     /// Whether the session ever opened: one whose first WebSocket never came to be did not.
-    pub fn has_opened(&self) -> bool {
+    pub(crate) fn has_opened(&self) -> bool {
         self.has_opened
     }
 
-    /// Whether that WebSocket is the transport in use.
-    pub fn is_on(&self, websocket: RequestId) -> bool {
-        self.transport == Transport::WebSocket(websocket)
+    /// Whether the channel of that id is the transport in use.
+    pub(crate) fn is_on(&self, channel: RequestId) -> bool {
+        matches!(self.transport, Transport::Channel(used) if used.id() == channel)
     }
 
-    /// Bytes that wait for the peer: queued here (with 192 more for each message), and not yet written by the
-    /// owner.
-    pub fn buffered(&self) -> usize {
+    /// Whether the session is moving to the channel of that id.
+    fn moves_to(&self, channel: RequestId) -> bool {
+        self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
+    }
+
+    /// Bytes that wait for the peer: queued here (with [`SERVER_MESSAGE`] more for each message), and not yet written
+    /// by the owner.
+    pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
     }
 
     /// Whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
     /// WebSocket is not behind.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         self.is_open()
             && match self.transport {
                 Transport::Polling => self.poll.is_some() && self.out.is_empty(),
-                // What the owner has in hands just now is as good as written.
-                Transport::WebSocket(_) => {
+                // The bytes that the owner is about to write count as written.
+                Transport::Channel(_) => {
                     !self.behind && self.queued.saturating_add(self.unwritten) < WRITABLE_BELOW
                 }
             }
     }
 
-    // --- what happened outside ------------------------------------------------------------------------------
+    // --- inputs ---------------------------------------------------------------------------------------------
 
     /// A request for this session arrived: its first one, or one that names its id.
-    pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
-        self.fire(now, false);
+    pub(crate) fn handle_request(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        head: &RequestHead<'_>,
+    ) -> Wants {
+        self.fire(now);
         let query = head.query();
         if head.is_websocket_upgrade() {
-            if matches!(self.state, State::Opening { .. })
-                && self.transport == Transport::Polling
-                && query.transport.as_deref() == Some("websocket")
-            {
-                self.transport = Transport::WebSocket(request);
-                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
-            } else if self.may_upgrade()
-                && query.transport.as_deref() == Some("websocket")
-                && query.revision.as_deref() == Some("4")
-            {
+            let channel = Channel::WebSocket(request);
+            if query.transport() != Some(channel.kind()) {
+                self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
+            } else if matches!(self.state, State::Opening { .. }) && self.transport == Transport::Polling {
+                self.transport = Transport::Channel(channel);
+                self.control.push_back(channel.accept());
+            } else if self.may_upgrade() && query.revision() == Some(self.revision) {
                 self.upgrade = Some(Upgrade {
-                    websocket: request,
+                    channel,
                     probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                 });
-                self.control.push_back(ServerTransmit::AcceptWebSocket { request });
+                self.control.push_back(channel.accept());
+            } else if query.revision() == Some(self.revision) && self.has_channel() {
+                // As in the reference, it is closed once it is there: clients expect no refusal for such a request.
+                self.control.push_back(channel.accept());
             } else {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             }
             return Wants::Answer;
         }
-        if self.state == State::Closed {
+        let is_poll = head.method == "GET" && query.transport() == Some(TransportKind::Polling);
+        if self.state == State::Closed || matches!(self.state, State::Parting { .. }) && !is_poll {
             self.refuse(request, RefusalCode::UnknownSession);
             return Wants::Answer;
         }
-        // A session on a WebSocket has no use for plain requests, whatever transport they name.
+        // A session on a channel has no use for plain requests, whatever transport they name.
         if self.transport != Transport::Polling
-            || query.transport.as_deref() != Some("polling")
-            || query.revision.as_deref() != Some("4")
+            || query.transport() != Some(TransportKind::Polling)
+            || query.revision() != Some(self.revision)
         {
             self.refuse(request, RefusalCode::BadRequest);
             return Wants::Answer;
@@ -244,16 +274,16 @@ impl ServerSession {
         Wants::Answer
     }
 
-    /// One packet of a polling body. What comes back is a message for the layer above.
-    pub fn handle_packet(
+    /// One packet of a polling body. Returns a message for the layer above.
+    pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
         packet: Result<EnginePacket, EnginePacketError>,
     ) -> Option<WireMessage> {
         if !self.takes_input() {
-            // It does not want what is left.
+            // The rest of the input counts no more, but for the peer's own end.
             if matches!((&self.state, &packet), (State::Closing { .. }, Ok(EnginePacket::Close))) {
-                self.end(CloseReason::TransportClose, None, NOOP);
+                self.end(Ended::plain(CloseReason::TransportClose), NOOP);
             }
             return None;
         }
@@ -265,15 +295,15 @@ impl ServerSession {
                 {
                     post.progress = PostProgress::Malformed;
                 }
-                self.end_after_events(CloseReason::ParseError, Some(error.into()), CLOSE);
+                self.end_after_events(Ended::by(CloseReason::ParseError, error.into()), CLOSE);
                 None
             }
         }
     }
 
     /// The client ended a request before it was answered, or its WebSocket never came to be.
-    pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
-        self.fire(now, false);
+    pub(crate) fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
+        self.fire(now);
         let is_poll = self.poll == Some(request);
         let is_post = self.post.is_some_and(|post| post.request == request);
         if is_poll {
@@ -282,45 +312,42 @@ impl ServerSession {
         if is_post {
             self.post = None;
         }
-        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == request) {
+        if self.moves_to(request) {
             self.upgrade = None;
         }
-        if is_poll || is_post || self.transport == Transport::WebSocket(request) {
-            self.abort(CloseReason::TransportError, Some(PeerError::RequestAborted));
+        if is_poll || is_post || self.is_on(request) {
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::RequestAborted));
         }
     }
 
-    /// The WebSocket of an accepted request is there.
-    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        self.fire(now, false);
-        if matches!(self.state, State::Opening { .. }) && self.transport == Transport::WebSocket(websocket) {
+    /// The WebSocket of an accepted request has opened.
+    pub(crate) fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        self.fire(now);
+        if matches!(self.state, State::Opening { .. }) && self.is_on(websocket) {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
-            self.queued = self.queued.saturating_add(open.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_add(open.len().saturating_add(SERVER_MESSAGE));
             self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
-        } else if self.upgrade.is_none_or(|upgrade| upgrade.websocket != websocket)
-            && (self.transport != Transport::WebSocket(websocket) || self.state == State::Closed)
-        {
-            // Its upgrade, or the session, was given up meanwhile.
-            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code: None });
+        } else if !self.moves_to(websocket) && (!self.is_on(websocket) || self.state == State::Closed) {
+            // Its upgrade, or the session, was given up meanwhile, or the session has another one.
+            self.control.push_back(Channel::WebSocket(websocket).close(None));
         }
     }
 
-    /// A message arrived on a WebSocket. What comes back is a message for the layer above.
-    pub fn handle_websocket(
+    /// A message arrived on a WebSocket. Returns a message for the layer above.
+    pub(crate) fn handle_websocket(
         &mut self,
         now: Instant,
         websocket: RequestId,
         message: WireMessage,
     ) -> Option<WireMessage> {
-        self.fire(now, false);
-        if self.transport == Transport::WebSocket(websocket) {
+        self.fire(now);
+        if self.is_on(websocket) {
             let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
             if self.takes_input() && bytes.len() > self.config.max_payload {
                 self.close_code = Some(TOO_BIG);
                 self.end_after_events(
-                    CloseReason::TransportError,
-                    Some(PeerError::WebSocket(TOO_BIG)),
+                    Ended::by(CloseReason::TransportError, EngineError::WebSocket(TOO_BIG)),
                     CLOSE,
                 );
                 return None;
@@ -337,30 +364,40 @@ impl ServerSession {
                 }
             };
         }
-        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
+        if self.moves_to(websocket) {
             self.handle_probe(now, message);
         }
         None
     }
 
+    /// Bytes of a message, or of a POST, that is not complete arrived.
+    pub(crate) fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        self.fire(now);
+        if self.is_on(from) || self.post.is_some_and(|post| post.request == from) {
+            self.heartbeat.bytes(now);
+        }
+    }
+
     /// A WebSocket ended: by a close frame or the end of the stream (`None`), or by an error, after which the
     /// adapter has sent that close code.
-    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        self.fire(now, false);
-        if self.upgrade.is_some_and(|upgrade| upgrade.websocket == websocket) {
+    pub(crate) fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        self.fire(now);
+        if self.moves_to(websocket) {
             self.upgrade = None;
         }
-        if self.transport == Transport::WebSocket(websocket) {
+        if self.is_on(websocket) {
             match error {
-                Some(code) => self.abort(CloseReason::TransportError, Some(PeerError::WebSocket(code))),
-                None => self.abort(CloseReason::TransportClose, None),
+                Some(code) => {
+                    self.abort(Ended::by(CloseReason::TransportError, EngineError::WebSocket(code)))
+                }
+                None => self.abort(Ended::plain(CloseReason::TransportClose)),
             }
         }
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
+    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
     /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
-    pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
+    pub(crate) fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         if bytes < self.unwritten && self.paused_at.is_some() {
             self.paused_at = Some(now);
         }
@@ -368,22 +405,23 @@ impl ServerSession {
         self.behind = bytes > 0;
     }
 
-    /// A deadline has passed, perhaps. Calling it early or often does no harm.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.fire(now, true);
+    /// A deadline may have passed. Calling it early or often does no harm.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.fire(now);
+        self.judge(now);
     }
 
     // --- commands ---------------------------------------------------------------------------------------------
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ServerSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
-    pub fn send(&mut self, frame: Frame) -> bool {
+    pub(crate) fn send(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
         }
         self.queued = self.queued.saturating_add(frame.queued_len());
         let (text, attachments) = frame.into_parts();
-        // Only a raw binary message has none.
+        // Only a raw binary message has no text.
         if !text.is_empty() {
             self.out.push_back(Outgoing::Message(WireMessage::Text(text)));
         }
@@ -393,12 +431,14 @@ impl ServerSession {
         true
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
-    /// By when [`ServerSession::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    /// The time at which to call [`ServerSession::handle_timeout`].
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let mut deadline = match self.state {
-            State::Opening { deadline } | State::Closing { deadline } => return Some(deadline),
+            State::Opening { deadline } | State::Closing { deadline } | State::Parting { deadline } => {
+                return Some(deadline);
+            }
             State::Closed => return None,
             State::Open => self.heartbeat.deadline(),
         };
@@ -414,13 +454,13 @@ impl ServerSession {
         Some(deadline)
     }
 
-    /// That the session ended, once.
-    pub fn poll_closed(&mut self) -> Option<Closed> {
+    /// The end of the session, once.
+    pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
-    /// That the session moved to WebSocket, once.
-    pub fn poll_upgraded(&mut self) -> bool {
+    /// Whether the session has moved to WebSocket since the last call.
+    pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
@@ -450,10 +490,10 @@ impl ServerSession {
             }
             EnginePacket::Pong(_) => self.heartbeat.pong(now),
             EnginePacket::Ping(_) => {
-                let detail = Some(PeerError::HeartbeatDirection);
-                self.end_after_events(CloseReason::TransportError, detail, CLOSE);
+                let ended = Ended::by(CloseReason::TransportError, EngineError::HeartbeatDirection);
+                self.end_after_events(ended, CLOSE);
             }
-            EnginePacket::Close => self.end_after_events(CloseReason::TransportClose, None, NOOP),
+            EnginePacket::Close => self.end_after_events(Ended::plain(CloseReason::TransportClose), NOOP),
             EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
                 self.heartbeat.activity(now)
             }
@@ -469,17 +509,16 @@ impl ServerSession {
         self.respond(request, Response::refusal(code));
     }
 
-    /// Fires the deadlines that are over. An input is handled before the peer's silence is judged: a pong, or the
-    /// opening itself, that lay unread must not kill its sender after a stall of our own.
-    fn fire(&mut self, now: Instant, judge: bool) {
+    /// Fires the deadlines that are over, but for those that judge the peer's silence.
+    fn fire(&mut self, now: Instant) {
         match self.state {
-            State::Opening { deadline } if judge && now >= deadline => {
-                self.abort(CloseReason::TransportError, Some(PeerError::NeverOpened));
+            State::Closing { deadline } if now >= deadline => {
+                self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)
             }
-            State::Closing { deadline } if now >= deadline => self.end(CloseReason::ForcedClose, None, CLOSE),
+            State::Parting { deadline } if now >= deadline => self.part(),
             State::Open => {
                 if self.paused_at.is_some_and(|paused| now >= paused + self.config.pause_timeout) {
-                    return self.abort(CloseReason::Stalled, None);
+                    return self.abort(Ended::plain(CloseReason::Stalled));
                 }
                 if let Some(upgrade) = &mut self.upgrade {
                     if now >= upgrade.deadline {
@@ -493,18 +532,28 @@ impl ServerSession {
                         }
                     }
                 }
-                if judge {
-                    match self.heartbeat.due(now) {
-                        // A client that answers without having been asked, and never polls, must not pile
-                        // them up.
-                        Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
-                        Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
-                        Some(Due::Timeout) => self.abort(CloseReason::PingTimeout, None),
-                        None => {}
-                    }
-                }
             }
-            _ => {}
+            State::Opening { .. } | State::Closing { .. } | State::Parting { .. } | State::Closed => {}
+        }
+    }
+
+    /// Judges the peer's silence. Not before an input: a pong, or the opening itself, that lay unread must not kill its
+    /// sender after a stall of our own.
+    fn judge(&mut self, now: Instant) {
+        match self.state {
+            State::Opening { deadline } if now >= deadline => {
+                self.abort(Ended::by(CloseReason::TransportError, EngineError::NeverOpened));
+            }
+            State::Open => match self.heartbeat.due(now) {
+                // A client that answers without having been asked, and never polls, must not pile them up.
+                Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
+                Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
+                // A WebSocket was read before this is judged. A pong by POST comes on a connection of its own.
+                Some(Due::Timeout) if self.transport == Transport::Polling && self.heartbeat.excuse(now) => {}
+                Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),
+                None => {}
+            },
+            State::Opening { .. } | State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 }

@@ -4,13 +4,14 @@
 
 use super::input::Input;
 use crate::client::{ClientEvent, ClientState, Manager, ReconnectConfig, SessionEvent};
-use crate::engine::client::{ClientTransmit, EngineClientConfig, Method, TransportKind};
+use crate::engine::client::{ClientTransmit, EngineClientConfig, Method};
 use crate::engine::request::RequestId;
-use crate::error::{CloseReason, PeerError};
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::engine::{EngineError, TransportKind};
+use crate::error::CloseReason;
+use crate::message::{Frame, WireMessage};
 use crate::random::Random;
 use crate::socket::client::{AckOutcome, AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
+use crate::socket::{PacketData, Parser};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -225,7 +226,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A client with or without Socket.IO; `transports` chooses the list; `ask` is `ReconnectConfig::ask`.
+    /// A client with or without Socket.IO; `transports` chooses the list; `ask` is `ReconnectConfig::ask_before_dial`.
     ///
     /// # Panics
     /// Never.
@@ -252,14 +253,14 @@ impl Run {
         let layer = SocketClientConfig::default()
             .join_timeout(millis(500))
             .ack_timeout(millis(300))
-            .max_attachments(1)
+            .parser(Parser::json().max_attachments(1))
             .max_pending_acks(4)
             .retries(1);
         let config = ReconnectConfig::default()
             .reconnection_delay(millis(50))
             .reconnection_delay_max(millis(200))
             .reconnection_attempts(Some(3))
-            .ask(ask);
+            .ask_before_dial(ask);
         let random = Random::new([5; 32]);
         let mut client =
             Manager::new(Arc::new(config), Arc::new(engine), random, sockets.then(|| Arc::new(layer)));
@@ -309,7 +310,7 @@ impl Run {
             }
             Op::Fail { id, too_large } => {
                 let error =
-                    if *too_large { PeerError::TooLarge { limit: 9 } } else { PeerError::RequestFailed };
+                    if *too_large { EngineError::TooLarge { limit: 9 } } else { EngineError::RequestFailed };
                 self.client.handle_request_failed(now, self.pick(*id), error);
             }
             Op::Refuse { id } => self.client.handle_websocket_refused(now, self.pick(*id), 400, b"no"),
@@ -396,7 +397,7 @@ impl Run {
         for id in get.into_iter().chain(websocket) {
             self.asked.insert(id, Asked::Over);
             if Some(id) == get || self.client.engine().is_none_or(|engine| !engine.is_open()) {
-                self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
+                self.client.handle_request_failed(self.now, id, EngineError::RequestFailed);
             } else {
                 self.client.handle_websocket_closed(self.now, id, None);
             }
@@ -428,23 +429,23 @@ impl Run {
         };
         match command {
             0 | 1 => client.connect(now, key),
-            2 => client.authenticate(now, key, Some(b"{}")),
-            3 => drop(client.emit(now, key, &Frame::event("/", "e", None, &text).unwrap())),
-            4 => drop(client.emit_volatile(now, key, &Frame::event("/", "e", None, &text).unwrap())),
+            2 => client.authenticate(now, key, Some(&PacketData::from_json("{}").unwrap())),
+            3 => drop(client.emit(now, key, &Parser::json().event("/", "e", None, &text).unwrap())),
+            4 => drop(client.emit_volatile(now, key, &Parser::json().event("/", "e", None, &text).unwrap())),
             5 | 6 => {
-                let frame = Frame::event("/", "e", Some(id), &()).unwrap();
+                let frame = Parser::json().event("/", "e", Some(id), &()).unwrap();
                 let deadline = now + Duration::from_millis(number as u64 / 2);
                 if client.emit_with_ack(now, key, &frame, id, deadline).is_ok() {
                     *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
             7 => {
-                let frame = Frame::event("/", "e", Some(id), &Bytes::from(text)).unwrap();
+                let frame = Parser::json().event("/", "e", Some(id), &Bytes::from(text)).unwrap();
                 if client.emit_reliably(now, key, frame, id).is_ok() {
                     *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
-            8 => drop(client.ack(now, key, &Frame::ack("/", id, &text).unwrap())),
+            8 => drop(client.ack(now, key, &Parser::json().ack("/", id, &text).unwrap())),
             9 if number % 8 == 0 => client.disconnect(now, key),
             10 if number % 4 == 0 => client.hold(Some(key)),
             10 => client.release(Some(key)),
@@ -524,7 +525,7 @@ impl Run {
         let budgets = SEND_BUDGET * self.keys.len().max(1);
         assert!(buffered <= budgets + 2 * LARGEST_FRAME + 200_000, "{buffered} bytes wait");
         for key in &self.keys {
-            let own = self.client.sockets().map_or(0, |sockets| sockets.buffered_by(*key));
+            let own = self.client.buffered_by(*key);
             assert!(own <= SEND_BUDGET + LARGEST_FRAME, "{own} bytes wait for {key:?}");
         }
         if !self.client.has_output() {

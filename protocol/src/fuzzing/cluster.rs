@@ -12,8 +12,7 @@ use crate::cluster::{
     Sharded, Streams, Values,
 };
 use crate::hub::Target;
-use crate::message::Frame;
-use crate::socket::{Args, Packet};
+use crate::socket::{Args, Parser};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -52,7 +51,7 @@ pub fn python(data: &[u8]) {
 /// One argument alone that no double can hold goes out as `null`, which is no argument to Python.
 fn is_nothing_to_python(message: &Message) -> bool {
     let Message::Emit { event, .. } = message else { return false };
-    let only = event.args().raw(0).filter(|_| event.args().len() == 1);
+    let only = event.args().json(0).filter(|_| event.args().len() == 1);
     only.is_some_and(|only| only.parse::<f64>().is_ok_and(f64::is_infinite))
 }
 
@@ -152,10 +151,12 @@ fn check(read: &Envelope) {
             check_target(target);
             check_args(event.args());
             // A client takes it.
+            let parser =
+                Parser::json().max_attachments(limits.attachments).max_sent_attachments(limits.attachments);
             let frame =
-                Frame::event(&read.namespace, &event.name(), None, event.args()).expect("a legal event");
+                parser.event(&read.namespace, &event.name(), None, event.args()).expect("a legal event");
             let text = frame.text().expect("an event has a text").slice(1..);
-            let packet = Packet::decode(text, limits.attachments).expect("a packet that clients read");
+            let packet = parser.decode(text).expect("a packet that clients read");
             assert_eq!(packet.namespace(), &*read.namespace);
             assert_eq!(packet.attachments(), event.args().attachments().len());
         }
@@ -311,7 +312,7 @@ fn everywhere(read: &Envelope) {
 /// The same, but that JavaScript's peers send one value of an acknowledgement.
 fn assert_same_to_javascript(read: &Message, again: &Message) {
     if let Message::Ack { args, .. } = read {
-        if args.len() > 1 || args.args().raw(0) == Some("null") {
+        if args.len() > 1 || args.args().json(0) == Some("null") {
             return;
         }
     }
@@ -332,7 +333,7 @@ fn assert_same(read: &Message, again: &Message) {
         assert_eq!(read.attachments(), again.attachments());
         assert_eq!(read.len(), again.len());
         for at in 0..read.len() {
-            let value = |args: &Args| serde_json::from_str::<Value>(args.raw(at).unwrap_or_default());
+            let value = |args: &Args| serde_json::from_str::<Value>(args.json(at).unwrap_or_default());
             // serde_json does not take halves of surrogate pairs, nor what no double can hold.
             if let (Ok(read), Ok(again)) = (value(read), value(again)) {
                 assert!(is_close(&read, &again), "{read} {again}");

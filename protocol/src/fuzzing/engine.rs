@@ -111,8 +111,8 @@ fn base64(data: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Padding may be missing in part, but there is none too much, and nothing but the alphabet before it. What the last letter
-/// has beyond the last byte is dropped.
+/// Padding may be missing in part, but there is none too much, and nothing but the alphabet before it. What the last
+/// letter has beyond the last byte is dropped.
 fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let end = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
     let (letters, padding) = text.split_at(end);

@@ -1,8 +1,8 @@
 //! The head of a request: its query, and what the router makes of it.
 
 use super::input::Input;
-use crate::engine::config::{EngineServerConfig, Origins, Transports};
 use crate::engine::request::{Query, RequestHead, pairs};
+use crate::engine::{EngineServerConfig, Origins, TransportKind, Transports};
 use crate::random::Random;
 use crate::server::{Route, Router};
 use alloc::borrow::Cow;
@@ -117,7 +117,7 @@ pub fn admission(data: &[u8]) {
             Expected::Refused(code.unwrap_or(usize::MAX))
         }
         Route::Open(grant) => {
-            assert_eq!(grant.websocket, websocket);
+            assert_eq!(grant.transport == TransportKind::WebSocket, websocket);
             Expected::Open
         }
         Route::Session(key) => {

@@ -6,7 +6,7 @@
 //! changes changes one step or one decision, and leaves the others in their places.
 
 use super::input::Input;
-use crate::engine::client::TransportKind::{self, Polling, WebSocket};
+use crate::engine::TransportKind::{self, Polling, WebSocket};
 use crate::engine::config::Overflow;
 use crate::rate::Rate;
 use crate::sim::{

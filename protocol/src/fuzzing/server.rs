@@ -6,13 +6,14 @@ use super::input::Input;
 use crate::engine::config::{EngineServerConfig, Overflow};
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, ServerTransmit};
+use crate::engine::{Revision, TransportKind};
 use crate::error::CloseReason;
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::message::{Frame, WireMessage};
 use crate::rate::Rate;
 use crate::server::{Connection, ServerEvent};
 use crate::socket;
 use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
+use crate::socket::{PacketData, Parser};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -249,15 +250,20 @@ impl Run {
             // In one of the three ways to go: messages, or events, that wait for their turn.
             .message_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)))
             .overflow(overflow);
-        let layer = socket::config::SocketServerConfig::default()
+        let layer = socket::SocketServerConfig::default()
             .max_namespaces(2)
-            .max_attachments(1)
+            .parser(Parser::json().max_attachments(1))
             .max_pending_acks(3)
             .connect_timeout(Duration::from_millis(900))
             .event_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)));
         let now = Instant::ZERO;
-        let connection =
-            Connection::new(now, Arc::new(config), "sid".into(), sockets.then(|| Arc::new(layer)));
+        let connection = Connection::new(
+            now,
+            Revision::V4,
+            Arc::new(config),
+            "sid".into(),
+            sockets.then(|| Arc::new(layer)),
+        );
         let mut run = Self {
             connection,
             now,
@@ -368,7 +374,7 @@ impl Run {
 
     /// What an honest client may do next.
     fn client(&mut self, choice: u8, number: usize) {
-        let polling = self.connection.transport_name() == "polling";
+        let polling = self.connection.transport() == TransportKind::Polling;
         let joined: Vec<_> = self.sockets.iter().filter(|key| self.connection.is_connected(**key)).collect();
         let socket = joined.get(number % joined.len().max(1)).map(|key| **key);
         let namespace = socket.map_or("", |key| match &*self.namespaces[&key] {
@@ -454,23 +460,23 @@ impl Run {
                 let _ = connection.accept(key, "public");
             }
             5 => {
-                let _ = connection.reject(key, "no", Some("{}"));
+                let _ = connection.reject(key, "no", Some(&PacketData::from_json("{}").unwrap()));
             }
             6 => {
-                let _ = connection.emit(key, Frame::event("/", "e", None, &text).unwrap());
+                let _ = connection.emit(key, Parser::json().event("/", "e", None, &text).unwrap());
             }
             7 => {
-                let _ = connection.emit_volatile(key, Frame::event("/", "e", None, &text).unwrap());
+                let _ = connection.emit_volatile(key, Parser::json().event("/", "e", None, &text).unwrap());
             }
             8 | 13 => {
-                let frame = Frame::event("/", "e", Some(id), &()).unwrap();
+                let frame = Parser::json().event("/", "e", Some(id), &()).unwrap();
                 let deadline = self.now + Duration::from_millis(number as u64 / 8);
                 if connection.emit_with_ack(key, &frame, id, deadline).is_ok() {
                     *self.awaited.entry((key, id)).or_default() += 1;
                 }
             }
             9 => {
-                let _ = connection.ack(key, Frame::ack("/", id, &text).unwrap());
+                let _ = connection.ack(key, Parser::json().ack("/", id, &text).unwrap());
             }
             10 if number % 4 == 0 => {
                 let _ = connection.disconnect(key, CloseReason::ServerNamespaceDisconnect);

@@ -5,7 +5,7 @@ use super::input::Input;
 use crate::message::Frame;
 use crate::socket::json::args::Args;
 use crate::socket::json::reassembly::Reassembly;
-use crate::socket::packet::{Packet, PacketError, PacketType, RESERVED_EVENTS};
+use crate::socket::{Packet, PacketData, PacketError, PacketType, Parser, RESERVED_EVENTS};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -26,7 +26,7 @@ const MAX_DEPTH: usize = 60;
 /// # Panics
 /// If the decoder and the oracle disagree, or if what is passed on arrives as something else.
 pub fn packet(data: &[u8]) {
-    let decoded = Packet::decode(Bytes::copy_from_slice(data), MAX_ATTACHMENTS);
+    let decoded = Parser::json().decode(Bytes::copy_from_slice(data));
     let Ok(text) = core::str::from_utf8(data) else {
         assert_eq!(decoded.err(), Some(PacketError::InvalidUtf8));
         return;
@@ -39,7 +39,7 @@ pub fn packet(data: &[u8]) {
             assert_eq!(packet.namespace(), expected.namespace);
             assert_eq!(packet.id(), expected.id);
             assert_eq!(packet.attachments(), expected.attachments);
-            assert_eq!(packet.data(), expected.json.map(str::as_bytes));
+            assert_eq!(packet.data().as_ref().map(PacketData::json).map(mended), expected.json.map(mended));
             let args = packet.clone().into_args();
             let elements = match expected.digit {
                 b'2' | b'3' | b'5' | b'6' => expected.elements,
@@ -47,14 +47,16 @@ pub fn packet(data: &[u8]) {
             };
             let named = matches!(expected.digit, b'2' | b'5') && !elements.is_empty();
             assert_eq!(args.event().is_some(), named);
-            if let (true, Some(Ok(name))) = (named, elements.first().map(|name| serde_json::from_str(name))) {
+            if let (true, Some(Ok(name))) =
+                (named, elements.first().map(|name| serde_json::from_str(&mended(name))))
+            {
                 let name: String = name;
                 assert_eq!(args.event().as_deref(), Some(&*name));
             }
             let arguments = elements.get(usize::from(named)..).unwrap_or_default();
             assert_eq!(args.len(), arguments.len());
             for (position, argument) in arguments.iter().enumerate() {
-                assert_eq!(args.raw(position), Some(*argument));
+                assert_eq!(args.json(position), Some(*argument));
             }
             pass_on(packet);
         }
@@ -76,21 +78,29 @@ pub fn arguments(data: &[u8]) {
     let args = match (Args::from_json(text, attachments.clone()), elements) {
         (Ok(args), Some(elements)) => {
             let raw: Vec<&str> = elements.iter().map(|element| element.get()).collect();
-            assert_eq!((0..args.len()).filter_map(|n| args.raw(n)).collect::<Vec<_>>(), raw);
+            assert_eq!((0..args.len()).filter_map(|n| args.json(n)).collect::<Vec<_>>(), raw);
             assert_ne!(legal(text, count), Some(false));
+            assert!(is_within_limits(text, elements.len()));
             args
+        }
+        (Err(error), Some(elements)) if is_limit(&error) => {
+            assert!(!is_within_limits(text, elements.len()), "{error}");
+            return;
         }
         (Err(PacketError::IllegalPlaceholder { .. }), Some(_)) => {
             assert!(count > 0);
             assert_ne!(legal(text, count), Some(true));
             return;
         }
-        (Err(PacketError::InvalidPayload { .. }), None) => return,
+        // Where there are too many levels, it says so before it sees that it is no JSON.
+        (Err(PacketError::InvalidPayload { .. } | PacketError::TooDeep { .. }), None) => return,
         (args, elements) => panic!("{args:?} for {elements:?}"),
     };
     for position in 0..args.len() + 1 {
-        let raw = args.raw(position).unwrap_or("");
-        // Where there is nothing to be put in, typed reading is serde_json's.
+        let raw = args.json(position).unwrap_or("");
+        let readable = mended(raw);
+        let raw = &*readable;
+        // Where there is nothing to be put in, typed reading is serde_json's, but that halves of surrogate pairs are read.
         if attachments.is_empty() {
             same(args.get::<Value>(position), serde_json::from_str::<Value>(raw));
             same(args.get::<&str>(position), serde_json::from_str::<&str>(raw));
@@ -106,7 +116,6 @@ pub fn arguments(data: &[u8]) {
             let attachment = num.and_then(|num| attachments.get(num));
             assert_eq!(args.attachment(position), attachment);
             if attachment.is_some() {
-                // Not so if a member's name has half a surrogate pair: that cannot be decoded into anything.
                 assert_eq!(args.get::<Bytes>(position).as_ref().ok(), attachment);
             }
         }
@@ -116,10 +125,12 @@ pub fn arguments(data: &[u8]) {
         let read = |position| args.get::<Option<Value>>(position).ok().flatten();
         assert_eq!((first, second), (read(0), read(1)));
     }
+    let each: Vec<_> = args.iter().map(|argument| (argument.json(), argument.attachment())).collect();
+    assert_eq!(each, (0..args.len()).map(|n| (args.json(n), args.attachment(n))).collect::<Vec<_>>());
     let rest = args.skip(skipped);
     assert_eq!(rest.len(), args.len().saturating_sub(skipped));
     for position in 0..rest.len() {
-        assert_eq!(rest.raw(position), args.raw(position + skipped));
+        assert_eq!(rest.json(position), args.json(position + skipped));
     }
     relay(&args);
     relay(&rest);
@@ -143,8 +154,10 @@ pub fn reassembly(data: &[u8]) {
                 0 => format!("2[\"e\",{max}]"),
                 announced => format!("5{announced}-[\"e\",{max}]"),
             };
-            let packet = Packet::decode(text.clone().into(), MAX_ATTACHMENTS).expect("a packet");
-            let started = reassembly.start(packet, max).map(|packet| packet.map(|packet| packet.wire_len()));
+            let packet = Parser::json().decode(text.clone().into()).expect("a packet");
+            let started = reassembly
+                .start(packet, max, usize::MAX)
+                .map(|packet| packet.map(|packet| packet.wire_len()));
             let expected = match before {
                 Some((_, got, due, _)) => Err(PacketError::TextWhileWaiting { missing: due - got.len() }),
                 None if announced == 0 => Ok(Some(text.len())),
@@ -182,6 +195,68 @@ pub fn reassembly(data: &[u8]) {
     }
 }
 
+/// Whether that is the error of a limit on what JSON may hold.
+fn is_limit(error: &PacketError) -> bool {
+    matches!(
+        error,
+        PacketError::TooDeep { .. }
+            | PacketError::NumberTooLong { .. }
+            | PacketError::TooManyArguments { .. }
+    )
+}
+
+/// The text with U+FFFD for each half of a surrogate pair.
+fn mended(json: &str) -> String {
+    let mut out = String::new();
+    let mut rest = json;
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        out.push_str(plain);
+        let units: Vec<u16> = [0, 6].into_iter().map_while(|at| escape.get(at..).and_then(unit)).collect();
+        let len = match (units.first(), char::decode_utf16(units.iter().copied()).next()) {
+            (None, _) => escape.char_indices().nth(2).map_or(escape.len(), |(at, _)| at),
+            (Some(_), Some(Ok(char))) => 6 * char.len_utf16(),
+            (Some(_), _) => 6,
+        };
+        let is_half = !units.is_empty() && char::decode_utf16(units).next().is_some_and(|char| char.is_err());
+        out.push_str(if is_half { "\\ufffd" } else { &escape[..len] });
+        rest = &escape[len..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Whether Python's parser and the reference's take that many arguments of JSON that deep, with such numbers in it:
+/// counted character by character.
+fn is_within_limits(json: &str, elements: usize) -> bool {
+    let (mut depth, mut deepest, mut number, mut longest) = (0usize, 0, 0, 0);
+    let mut chars = json.chars();
+    while let Some(char) = chars.next() {
+        number =
+            if char.is_ascii_digit() || matches!(char, '-' | '+' | '.' | 'e' | 'E') { number + 1 } else { 0 };
+        // The `e` of `true` stands alone.
+        longest = longest.max(number);
+        match char {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            '"' => loop {
+                match chars.next() {
+                    Some('\\') => drop(chars.next()),
+                    Some('"') | None => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest <= 500 && longest <= 400 && elements <= 1000
+}
+
 fn same<T: PartialEq + fmt::Debug, A, B>(ours: Result<T, A>, oracle: Result<T, B>) {
     assert_eq!(ours.ok(), oracle.ok());
 }
@@ -189,7 +264,7 @@ fn same<T: PartialEq + fmt::Debug, A, B>(ours: Result<T, A>, oracle: Result<T, B
 /// Completes a packet, looks at it from all sides, and sends it on.
 fn pass_on(packet: Packet) {
     let mut reassembly = Reassembly::new();
-    let mut complete = reassembly.start(packet, 100).expect("nothing waits");
+    let mut complete = reassembly.start(packet, 100, usize::MAX).expect("nothing waits");
     let mut n = 0;
     while complete.is_none() {
         n += 1;
@@ -207,44 +282,58 @@ fn pass_on(packet: Packet) {
 
 /// What is sent on has the same arguments, with the placeholders in order; sent on again, it does not change.
 fn relay(args: &Args) {
-    let once = Frame::ack("/n", 5, args).expect("what came in can go out");
+    let once = Parser::json().ack("/n", 5, args).expect("what came in can go out");
+    peers_take(&once);
     let received = receive(&once);
     assert_eq!(received.len(), args.len());
     for position in 0..args.len() {
         let (before, after) = (args.attachment(position), received.attachment(position));
         assert_eq!(before, after);
         if args.attachments().is_empty() {
-            assert_eq!(args.raw(position), received.raw(position));
+            assert_eq!(args.json(position), received.json(position));
         }
     }
-    let twice = Frame::ack("/n", 5, &received).expect("what came in can go out");
+    let twice = Parser::json().ack("/n", 5, &received).expect("what came in can go out");
     assert_eq!(once, twice);
     if !once.attachments().is_empty() {
         let (ours, sent) = (Canonical::of(&received), once.attachments().len());
         assert!(ours.is_none_or(|Canonical(nums)| nums == (0..sent).collect::<Vec<_>>()));
+        assert!(sent <= args.attachments().len());
+    }
+}
+
+/// What leaves is within the limits of npm's and Python's parsers: their users must not lose the connection for what
+/// another one has sent.
+fn peers_take(frame: &Frame) {
+    let text = frame.text().map_or("", |text| core::str::from_utf8(text).expect("text"));
+    let json = &text[text.find('[').unwrap_or(text.len())..];
+    let attachments = frame.attachments().len();
+    assert!(attachments <= MAX_ATTACHMENTS && is_within_limits(json, 0), "{text}");
+    if attachments > 0 {
+        assert_ne!(legal(json, attachments), Some(false), "{text}");
     }
 }
 
 fn receive(frame: &Frame) -> Args {
     let text = frame.text().expect("an acknowledgement has text").slice(1..);
-    let packet = Packet::decode(text, usize::MAX).expect("what we write is a packet");
+    let packet = Parser::json().decode(text).expect("what we write is a packet");
     let mut reassembly = Reassembly::new();
-    let mut complete = reassembly.start(packet, usize::MAX).expect("nothing waits");
+    let mut complete = reassembly.start(packet, usize::MAX, usize::MAX).expect("nothing waits");
     for attachment in frame.attachments() {
         complete = reassembly.push(attachment.clone()).expect("it was announced");
     }
     complete.expect("all attachments were sent").into_args()
 }
 
-/// The numbers of the placeholders, in the order in which they stand.
+/// The numbers of the placeholders, in the order in which each stands first.
 struct Canonical(Vec<usize>);
 
 impl Canonical {
     fn of(args: &Args) -> Option<Self> {
         let mut nums = vec![];
         for position in 0..args.len() {
-            walk(args.raw(position)?, 0, &mut |pairs, _| {
-                nums.extend(pairs.num());
+            walk(args.json(position)?, 0, &mut |pairs, _| {
+                nums.extend(pairs.num().filter(|num| !nums.contains(num)));
                 false
             })?;
         }
@@ -316,10 +405,16 @@ fn obvious(text: &str) -> Verdict<'_> {
             Err(_) => return Verdict::Unknown,
         }
     }
+    if !is_within_limits(
+        json,
+        expected.elements.len().saturating_sub(usize::from(matches!(digit, b'2' | b'5'))),
+    ) {
+        return Verdict::Refused;
+    }
     if matches!(digit, b'2' | b'5') {
         let Some(name) = expected.elements.first() else { return Verdict::Refused };
-        let is_number = name.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        match serde_json::from_str::<String>(name) {
+        let is_number = name.chars().all(|c: char| c == '-' || c.is_ascii_digit());
+        match serde_json::from_str::<String>(&mended(name)) {
             Ok(name) if RESERVED_EVENTS.contains(&&*name) => return Verdict::Refused,
             Err(_) if !is_number && !name.starts_with('"') => return Verdict::Refused,
             _ => {}
@@ -335,19 +430,17 @@ fn obvious(text: &str) -> Verdict<'_> {
     Verdict::Packet(expected)
 }
 
-/// Whether each placeholder names one of `count` attachments, and there are no more than 16 for each.
+/// Whether each placeholder names one of `count` attachments.
 fn legal(json: &str, count: usize) -> Option<bool> {
     if count == 0 {
         return Some(true);
     }
-    let mut found = 0;
     let mut legal = true;
     walk(json, 0, &mut |pairs, _| {
-        found += 1;
         legal &= pairs.num().is_some_and(|num| num < count);
         true
     })?;
-    Some(legal && found <= 16 * count)
+    Some(legal)
 }
 
 /// Calls `each` for every placeholder; it says whether to look inside of it, too. `None` if not all can be read.

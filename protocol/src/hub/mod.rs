@@ -1,4 +1,4 @@
-//! Who is in which room. The hub knows neither frames nor connections.
+//! The rooms of a namespace and the sockets in them. The hub holds no connections.
 //!
 //! A [`Hub`] holds the sockets of one namespace. Beside each it keeps an opaque handle of the caller's, and it
 //! answers one question: which handles does a [`Target`] stand for?
@@ -31,12 +31,14 @@
 //! # Ok::<(), sansocket_protocol::hub::HubError>(())
 //! ```
 
+mod command;
 mod rooms;
 mod select;
 mod target;
 #[cfg(test)]
 mod tests;
 
+pub use command::{Command, Effect};
 pub use target::{Flags, Target};
 
 use alloc::collections::BTreeMap;
@@ -57,7 +59,7 @@ pub struct MemberKey {
     generation: u32,
 }
 
-/// What a hub accepts. What an application lets its clients name, clients can make it store.
+/// The limits of a hub. They bound what clients can make it store where the application lets them name rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubLimits {
@@ -91,7 +93,7 @@ impl HubLimits {
     }
 }
 
-/// Why the hub refused; nothing was changed.
+/// The reason why a hub refused. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -115,7 +117,7 @@ pub enum HubError {
     Full,
 }
 
-/// What [`Hub::join_all`] did.
+/// The result of [`Hub::join_all`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Joined {
@@ -220,7 +222,7 @@ impl<H: Clone> Hub<H> {
         self.at(*self.by_id.get(id)?)
     }
 
-    /// How many sockets are present.
+    /// The number of sockets that are present.
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -287,6 +289,14 @@ impl<H: Clone> Hub<H> {
         let Some(socket) = self.socket(key) else { return Vec::new() };
         let joined = socket.rooms.iter().filter_map(|&number| self.rooms.name(number));
         iter::once(&socket.id).chain(joined).cloned().collect()
+    }
+
+    /// The rooms that a socket is the only member of, in the order it joined them: they end when it leaves. O(log r) for
+    /// each of its rooms.
+    pub fn rooms_with_only(&self, key: MemberKey) -> Vec<Arc<str>> {
+        let Some(socket) = self.socket(key) else { return Vec::new() };
+        let alone = |number: &&u32| self.rooms.members(**number).is_some_and(|members| members.len() == 1);
+        socket.rooms.iter().filter(alone).filter_map(|&number| self.rooms.name(number)).cloned().collect()
     }
 
     /// The names of the rooms somebody joined, in their order as text. The rooms that are only a socket's own id

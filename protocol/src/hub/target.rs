@@ -1,5 +1,5 @@
-//! Who a message is for, and how: plain data that the application builds and [`Hub::select`](super::Hub::select)
-//! resolves.
+//! The sockets that a message is for, and how it is to be sent: plain data that the application builds and
+//! [`Hub::select`](super::Hub::select) resolves.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,7 +25,7 @@ pub struct Target {
     pub rooms: Vec<Arc<str>>,
     /// Rooms or socket ids to leave out, even where `rooms` names them.
     pub except: Vec<Arc<str>>,
-    /// How the message is to be sent. Selecting does not look at them.
+    /// The way in which the message is to be sent. Selecting does not look at it.
     pub flags: Flags,
 }
 
@@ -71,7 +71,7 @@ impl Target {
     }
 }
 
-/// How a message is to be sent; the broadcast flags of the reference's server.
+/// The flags of a broadcast, as in the reference: how its message is to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flags {

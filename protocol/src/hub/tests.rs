@@ -50,6 +50,21 @@ fn a_dead_key_does_nothing_even_when_its_slot_is_taken_again() {
 }
 
 #[test]
+fn the_rooms_of_one_socket_alone_end_with_it() {
+    let mut hub = hub();
+    let a = hub.insert("a".into(), 1).unwrap();
+    let b = hub.insert("b".into(), 2).unwrap();
+    for (key, room) in [(a, "x"), (a, "y"), (b, "y"), (a, "z"), (b, "b's")] {
+        hub.join(key, room).unwrap();
+    }
+    assert_eq!(names(&hub.rooms_with_only(a)), ["x", "z"]);
+    hub.remove(a);
+    assert!(hub.rooms_with_only(a).is_empty());
+    assert_eq!(names(&hub.rooms_with_only(b)), ["y", "b's"]);
+    assert_eq!(names(&hub.rooms().cloned().collect::<Vec<_>>()), ["b's", "y"]);
+}
+
+#[test]
 fn a_slot_whose_generations_are_used_up_is_retired() {
     let mut hub = hub();
     let first = hub.insert("a".into(), 1).unwrap();

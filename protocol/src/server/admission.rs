@@ -1,16 +1,110 @@
-//! Who may open a session now: limits on how many there are and how often they come, in all and for each address.
+//! Admission of new sessions: limits on how many there are and how often they come, in all and for each address.
 
-use super::router::RegisterError;
 use crate::engine::config::EngineServerConfig;
+use crate::engine::request::{RefusalCode, Response};
+use crate::engine::{Revision, TransportKind};
 use crate::rate::Bucket;
 use crate::time::Instant;
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::net::{IpAddr, Ipv6Addr};
+use core::time::Duration;
+use thiserror::Error;
 
-/// How many addresses without a session are remembered for their rate.
+/// The most addresses without a session that are remembered for their rate.
 const REMEMBERED: usize = 8192;
 
-/// Handshakes that were refused because of a limit, by the limit.
+/// The permission to open a session, if the application agrees.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Grant {
+    /// The transport with which the session begins.
+    pub transport: TransportKind,
+    /// The revision of the protocol that the client speaks.
+    pub revision: Revision,
+}
+
+impl Grant {
+    /// The answer to a client that the application does not let in, in its own words or the reference's
+    /// (`Forbidden`). A WebSocket handshake gets the words alone.
+    pub fn refuse(&self, message: Option<&str>) -> Response {
+        let code = RefusalCode::Forbidden;
+        let message = message.map_or(code.message().into(), |message| Cow::Owned(String::from(message)));
+        match self.transport {
+            TransportKind::WebSocket => Response::upgrade_refusal_with(code, message),
+            TransportKind::Polling => Response::refusal_with(code, message),
+        }
+    }
+}
+
+/// The reason why a session was not registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The application's id generator gave an id that is in use, or empty, or that cannot stand in a URL and a
+    /// cookie as it is.
+    #[error(
+        "the session id is in use already, empty, or has characters other than letters, digits and -._~: ids must be \
+         unique and unguessable"
+    )]
+    BadId,
+    /// `max_sessions` is reached.
+    #[error("the server holds `max_sessions` sessions already")]
+    TooManySessions,
+    /// `max_sessions_per_address` is reached.
+    #[error("this address holds `max_sessions_per_address` sessions already")]
+    TooManySessionsFromAddress,
+    /// Sessions are being opened faster than `handshake_rate`.
+    #[error("more handshakes than `handshake_rate` allows")]
+    TooManyHandshakes {
+        /// The time until one is allowed.
+        retry_after: Duration,
+    },
+    /// This address opens sessions faster than `handshake_rate_per_address`.
+    #[error("more handshakes from this address than `handshake_rate_per_address` allows")]
+    TooManyHandshakesFromAddress {
+        /// The time until one is allowed.
+        retry_after: Duration,
+    },
+    /// The server is shutting down.
+    #[error("the server is shutting down")]
+    ShuttingDown,
+}
+
+impl RegisterError {
+    /// The answer to the client: 503 if the server is full or shutting down, 429 if this client asks too often. Both
+    /// carry Engine.IO's JSON on either transport; 400 is kept for handshakes that can never succeed.
+    pub fn response(self, grant: &Grant) -> Response {
+        let is_websocket = grant.transport == TransportKind::WebSocket;
+        let (status, message, retry_after) = match self {
+            Self::BadId if is_websocket => return Response::upgrade_refusal(RefusalCode::BadRequest),
+            Self::BadId => return Response::refusal(RefusalCode::BadRequest),
+            Self::TooManySessions => (503, "Too many sessions", None),
+            Self::ShuttingDown => (503, "Server shutting down", None),
+            Self::TooManySessionsFromAddress => (429, "Too many sessions from this address", None),
+            Self::TooManyHandshakes { retry_after } => (503, "Too many handshakes", Some(retry_after)),
+            Self::TooManyHandshakesFromAddress { retry_after } => {
+                (429, "Too many handshakes from this address", Some(retry_after))
+            }
+        };
+        let mut response = Response::refusal_with(RefusalCode::Forbidden, message);
+        response.status = status;
+        if is_websocket {
+            response = response.header("connection", "close");
+        }
+        match retry_after {
+            // In whole seconds (RFC 9110, 10.2.3), rounded up.
+            Some(wait) => {
+                let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+                response.header("retry-after", alloc::format!("{seconds}"))
+            }
+            None => response,
+        }
+    }
+}
+
+/// The number of handshakes that were refused, by the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedHandshakes {
@@ -42,8 +136,8 @@ impl RefusedHandshakes {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer usually
-/// has all addresses.
+/// The unit that counts as one address: an IPv4 address, or the /64 network of an IPv6 address, of which one customer
+/// usually has all addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// An IPv4 address, also one that an IPv6 socket shows as mapped.
@@ -77,7 +171,7 @@ struct Known {
 pub(super) struct Admission {
     handshakes: Option<Bucket>,
     known: BTreeMap<Source, Known>,
-    /// How many of them have no session.
+    /// The number of those that have no session.
     idle: usize,
     /// The latest time told.
     now: Instant,
@@ -108,7 +202,7 @@ impl Admission {
         }
         if let Some((rate, source)) = of_address {
             let bucket = self.entry(config, source).handshakes.get_or_insert_with(|| Bucket::full(now, rate));
-            // It was asked above.
+            // The bucket had a token when it was asked above, at the same time.
             let _ = bucket.take(now, rate);
         }
         Ok(())
@@ -139,7 +233,7 @@ impl Admission {
         }
     }
 
-    /// It has one less.
+    /// The address has one session less.
     pub(super) fn closed(&mut self, config: &EngineServerConfig, source: Source) {
         let Some(known) = self.known.get_mut(&source) else { return };
         known.sessions = known.sessions.saturating_sub(1);
@@ -153,20 +247,20 @@ impl Admission {
         }
     }
 
-    /// How many addresses are remembered.
+    /// The number of addresses that are remembered.
     #[cfg(test)]
     fn remembered(&self) -> usize {
         self.known.len()
     }
 
-    /// What is known of an address. What is not worth knowing goes when it becomes much.
+    /// The entry of an address. When there are many, those that are as good as new go.
     fn entry(&mut self, config: &EngineServerConfig, source: Source) -> &mut Known {
         if !self.known.contains_key(&source) {
             if self.idle >= REMEMBERED {
                 let now = self.now;
                 self.known.retain(|_, known| known.sessions > 0 || !known.is_as_new(config, now));
                 self.idle = self.known.values().filter(|known| known.sessions == 0).count();
-                // Whoever has so many addresses is held by the rate for all: the others start anew.
+                // A flood from so many addresses is held by the rate for all: the others start anew.
                 if self.idle >= REMEMBERED / 2 {
                     self.known.retain(|_, known| known.sessions > 0);
                     self.idle = 0;
@@ -248,7 +342,7 @@ mod tests {
         admission.opened(&config, one);
         assert_eq!(admission.session(&config, Some(one)), Err(RegisterError::TooManySessionsFromAddress));
         assert_eq!(admission.session(&config, v4(1)), Ok(()));
-        // Whoever has no address cannot be counted.
+        // A client without an address cannot be counted.
         assert_eq!(admission.session(&config, None), Ok(()));
         admission.closed(&config, one);
         assert_eq!(admission.session(&config, Some(one)), Ok(()));

@@ -1,45 +1,32 @@
-//! One client, whole: an Engine.IO session with Socket.IO, or the application's own messages, on top.
-//!
-//! # The run loop
-//!
-//! 1. Something happened (a request, a body, a WebSocket message, the time): call the `handle_*` for it.
-//! 2. The application wants something: call a command.
-//! 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing, and tell
-//!    [`handle_unwritten`](Connection::handle_unwritten) how much of it is not written yet. What is not pulled
-//!    stays inside, counted and bounded.
-//! 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
-//! 5. Read on only while [`wants_read`](Connection::wants_read) says so.
-//! 6. Wait for the next happening, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
-//!    [`handle_timeout`](Connection::handle_timeout).
-//! 7. Forget it when [`is_finished`](Connection::is_finished).
-//!
-//! Any order of these calls is legal, and a spurious one does nothing.
+//! One client of a server: an Engine.IO session with Socket.IO, or the application's own messages, on top.
 
 use super::counts::{Counts, Limit};
 use super::messages::Messages;
-use crate::engine;
-use crate::engine::config::Overflow;
+use crate::engine::config::{EngineServerConfig, Overflow};
+use crate::engine::error::Ended;
 use crate::engine::request::{RequestHead, RequestId};
-use crate::engine::server::{Body, Closed, ServerSession, ServerTransmit, Wants};
-use crate::error::{CloseReason, SendError};
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::engine::server::{Body, ServerSession, ServerTransmit, Wants};
+use crate::engine::{Revision, TransportKind};
+use crate::error::{CloseReason, Closed, PeerError, SendError};
+use crate::message::{Frame, WireMessage};
 use crate::socket;
+use crate::socket::SocketError;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
-/// What the application should know about a connection.
+/// An event for the application about one connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerEvent {
-    /// Of one of its sockets.
+    /// An event about one of its sockets.
     Socket(ServerSocketEvent),
     /// A message of a plain Engine.IO session.
     Message(WireMessage),
     /// The session moved from long-polling to WebSocket.
     Upgraded,
-    /// The session ended. Events of sockets that are held may still follow.
+    /// The session ended. Events of held sockets may still follow.
     Closed(Closed),
 }
 
@@ -53,22 +40,40 @@ enum Layer {
     Messages(Messages),
 }
 
-/// One client, whole. See the [module](self).
+/// What one message may have when nothing else waits, however little clients may send: as much as a packet of theirs by
+/// default, text and 10 attachments of 1 MB each.
+const LARGEST_MESSAGE: usize = 11_000_000;
+
+/// One client of a server: an Engine.IO session with Socket.IO, or the application's own messages, on top.
+///
+/// # The run loop
+///
+/// 1. Something happened (a request, a body, a WebSocket message): call the `handle_*` for it.
+/// 2. The application wants something: call a command.
+/// 3. Write what [`poll_transmit`](Connection::poll_transmit) gives, until it gives nothing, and tell
+///    [`handle_unwritten`](Connection::handle_unwritten) how many bytes of it are not yet written. Messages that
+///    are not pulled stay inside, counted and bounded.
+/// 4. Tell the application what [`poll_event`](Connection::poll_event) gives.
+/// 5. Read on only while [`wants_read`](Connection::wants_read) says so.
+/// 6. Wait for the next input, but not beyond [`poll_timeout`](Connection::poll_timeout); then call
+///    [`handle_timeout`](Connection::handle_timeout).
+/// 7. Forget the connection when [`is_finished`](Connection::is_finished).
+///
+/// Any order of these calls is legal, and a spurious one does nothing.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use sansocket_protocol::engine;
+/// use sansocket_protocol::engine::EngineServerConfig;
 /// use sansocket_protocol::message::WireMessage;
-/// use sansocket_protocol::engine::{RequestHead, RequestId};
+/// use sansocket_protocol::engine::{RequestHead, RequestId, Revision};
 /// use sansocket_protocol::engine::ServerTransmit;
 /// use sansocket_protocol::server::{Connection, ServerEvent};
-/// use sansocket_protocol::socket;
 /// use sansocket_protocol::socket::ServerSocketEvent;
 /// use sansocket_protocol::time::Instant;
 ///
 /// let now = Instant::ZERO;
-/// let config = Arc::new(engine::config::EngineServerConfig::default().path("/socket.io"));
-/// let mut connection = Connection::new(now, config, "session-id".into(), Some(Arc::default()));
+/// let config = Arc::new(EngineServerConfig::default().path("/socket.io"));
+/// let mut connection = Connection::new(now, Revision::V4, config, "session-id".into(), Some(Arc::default()));
 ///
 /// // The client opens a WebSocket ...
 /// let head = RequestHead {
@@ -96,26 +101,30 @@ pub struct Connection {
     now: Instant,
     upgraded: bool,
     closed: Option<Closed>,
+    /// The peer's mistake for which the engine was told to give it up.
+    mistake: Option<Box<PeerError>>,
     counts: Counts,
     ended: Option<(CloseReason, Option<Limit>)>,
 }
 
 impl Connection {
-    /// A connection under a session id from [`Router::register`](super::Router::register), which waits for its
-    /// first request to be handed to [`Connection::handle_request`]. Without `sockets` it is plain Engine.IO.
+    /// A connection with the revision of its [`Grant`](super::Grant) and the session id from
+    /// [`Router::register`](super::Router::register), which waits for its first request to be handed to
+    /// [`Connection::handle_request`]. Without `sockets` it is plain Engine.IO.
     pub fn new(
         now: Instant,
-        engine: Arc<engine::config::EngineServerConfig>,
+        revision: Revision,
+        engine: Arc<EngineServerConfig>,
         id: Arc<str>,
-        sockets: Option<Arc<socket::config::SocketServerConfig>>,
+        sockets: Option<Arc<socket::SocketServerConfig>>,
     ) -> Self {
         let layer = match sockets {
             Some(config) => Layer::Sockets(ServerSockets::new(now, config)),
             None => Layer::Messages(Messages::new(now, &engine)),
         };
-        let engine = ServerSession::new(now, engine, id);
+        let engine = ServerSession::new(now, revision, engine, id);
         let counts = Counts::default();
-        Self { engine, layer, now, upgraded: false, closed: None, counts, ended: None }
+        Self { engine, layer, now, upgraded: false, closed: None, mistake: None, counts, ended: None }
     }
 
     // --- getters ----------------------------------------------------------------------------------------------
@@ -128,6 +137,14 @@ impl Connection {
     /// Whether messages pass.
     pub fn is_open(&self) -> bool {
         self.engine.is_open()
+    }
+
+    /// Whether a client that asked to join a namespace is still there, and neither accepted nor rejected.
+    pub fn is_connecting(&self, socket: SocketKey) -> bool {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.is_connecting(socket),
+            Layer::Messages(_) => false,
+        }
     }
 
     /// Whether a socket is connected.
@@ -153,7 +170,7 @@ impl Connection {
         self.engine.is_listed()
     }
 
-    /// What has passed through it so far.
+    /// The counts of what has passed through it so far.
     pub fn counts(&self) -> Counts {
         let events_paced = match &self.layer {
             Layer::Sockets(sockets) => sockets.paced(),
@@ -162,14 +179,14 @@ impl Connection {
         Counts { events_paced, ..self.counts }
     }
 
-    /// Why it ended, and because of which limit, once it has.
+    /// The reason of its end, once it has ended, and the limit that was passed, if that was it.
     pub fn ended(&self) -> Option<(CloseReason, Option<Limit>)> {
         self.ended
     }
 
-    /// The transport in use: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
-        self.engine.transport_name()
+    /// The transport in use.
+    pub fn transport(&self) -> TransportKind {
+        self.engine.transport()
     }
 
     /// Whether the session ever opened: one whose first WebSocket never came to be did not.
@@ -187,7 +204,7 @@ impl Connection {
         self.engine.config().max_payload
     }
 
-    /// Bytes that wait for the client, with 192 more for each message that is not given out yet.
+    /// Bytes that wait for the client, with 192 more for each message that is not yet given out.
     pub fn buffered(&self) -> usize {
         let behind = match &self.layer {
             Layer::Sockets(sockets) => sockets.behind(),
@@ -196,7 +213,7 @@ impl Connection {
         self.engine.buffered().saturating_add(behind)
     }
 
-    /// Whether less than half of the send budget is used: room for whoever waits before sending more.
+    /// Whether less than half of the send budget is used: the time to send more, for a sender that waits.
     pub fn has_capacity(&self) -> bool {
         self.buffered() <= self.engine.config().effective_send_budget() / 2
     }
@@ -207,7 +224,7 @@ impl Connection {
     }
 
     /// Whether the owner should read on from that WebSocket: see [`Connection::wants_read`]. One that the session
-    /// is moving to is always to be read: it carries no messages, and the upgrade has its own deadline.
+    /// is moving to should always be read: it carries no messages, and the upgrade has its own deadline.
     pub fn wants_read_from(&self, websocket: RequestId) -> bool {
         !self.engine.is_on(websocket) || self.wants_read()
     }
@@ -224,7 +241,7 @@ impl Connection {
         }
     }
 
-    // --- what happened outside --------------------------------------------------------------------------------
+    // --- inputs -----------------------------------------------------------------------------------------------
 
     /// A request arrived for which the router said [`Open`](super::Route::Open) (the first one) or
     /// [`Session`](super::Route::Session).
@@ -257,7 +274,7 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// The WebSocket of an accepted request is there.
+    /// The WebSocket of an accepted request has opened.
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_opened(now, websocket);
@@ -273,6 +290,14 @@ impl Connection {
         self.settle_dated();
     }
 
+    /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of life for
+    /// the heartbeat, up to eight times `ping_timeout` for each ping.
+    pub fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        let now = self.tick_input(now);
+        self.engine.handle_bytes(now, from);
+        self.settle_dated();
+    }
+
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
     pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
@@ -281,7 +306,7 @@ impl Connection {
         self.settle_dated();
     }
 
-    /// How many of the bytes it was given the owner has not been able to write yet, answers to polls included. For a
+    /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
     /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
         let now = self.tick(now);
@@ -289,12 +314,21 @@ impl Connection {
         self.engine.dated();
     }
 
-    /// A deadline has passed, perhaps.
+    /// A deadline may have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         self.engine.handle_timeout(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.handle_timeout(now, &mut self.engine);
+            if let Err(error) = sockets.handle_timeout(now, self.engine.is_paused()) {
+                let never_joined = error == SocketError::ConnectTimeout;
+                self.mistake = Some(Box::new(error.into()));
+                if never_joined {
+                    // It has nothing to fetch, and would keep its place for `close_timeout` if it never came back.
+                    self.engine.abort(Ended::above(CloseReason::ForcedClose));
+                } else {
+                    self.engine.close_because_of_above(now, CloseReason::ForcedClose);
+                }
+            }
         }
         self.next_turn(now);
         self.settle_dated();
@@ -302,20 +336,34 @@ impl Connection {
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
 
-    /// Lets a client into the namespace it asked for. See [`ServerSockets::accept`].
+    /// Lets a client into the namespace that it asked for: writes the CONNECT reply with the public id `sid`, then the
+    /// frames that were emitted to the socket meanwhile.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`].
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn accept(&mut self, socket: SocketKey, sid: &str) -> Result<(), SendError> {
         self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid))
     }
 
-    /// Refuses a client that asked for a namespace. See [`ServerSockets::reject`].
+    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and with `data`, which must be
+    /// JSON, if given. Frames that were emitted to the socket meanwhile are dropped. The connection stays.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`].
-    pub fn reject(&mut self, socket: SocketKey, message: &str, data: Option<&str>) -> Result<(), SendError> {
-        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
+    pub fn reject(
+        &mut self,
+        socket: SocketKey,
+        message: &str,
+        data: Option<&socket::PacketData>,
+    ) -> Result<(), SendError> {
+        self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))?;
+        let is_last = matches!(&self.layer, Layer::Sockets(sockets) if sockets.is_refused_for_good());
+        if is_last && self.is_open() {
+            self.mistake = Some(Box::new(SocketError::TooManyRefusals.into()));
+            self.engine.close_because_of_above(self.now, CloseReason::ForcedClose);
+            self.settle();
+        }
+        Ok(())
     }
 
     /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.
@@ -354,12 +402,11 @@ impl Connection {
         self.offer(socket, frame)
     }
 
-    /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from
-    /// this socket: even ones for single events, odd ones for broadcasts, say. What becomes of it is told by
-    /// [`ServerSocketEvent::Ack`], once.
+    /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from this
+    /// socket: for example even ones for single events and odd ones for broadcasts. [`ServerSocketEvent::Ack`] tells
+    /// the outcome, once.
     ///
-    /// # Errors
-    /// [`SendError`]; then nothing is awaited.
+    /// # Errors [`SendError`]; then nothing is awaited.
     pub fn emit_with_ack(
         &mut self,
         socket: SocketKey,
@@ -407,19 +454,39 @@ impl Connection {
     pub fn hold(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
-            (Layer::Messages(messages), _) => messages.held = true,
+            (Layer::Messages(messages), _) => messages.hold(),
             (Layer::Sockets(_), None) => {}
         }
+        self.settle();
+    }
+
+    /// A handler has begun with an event of that many bytes, and the next ones of its socket do not wait for it. They count in
+    /// `receive_budget` until [`end_apart`](Self::end_apart), which is owed for each.
+    pub fn begin_apart(&mut self, bytes: usize) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.begin_apart(bytes);
+        }
+        self.settle();
+    }
+
+    /// A handler for which [`begin_apart`](Self::begin_apart) was called is done.
+    pub fn end_apart(&mut self, bytes: usize) {
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.end_apart(bytes);
+        }
+        self.engine.progress(self.now);
+        self.settle();
     }
 
     /// Lets them go on: a handler has finished.
     pub fn release(&mut self, socket: Option<SocketKey>) {
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
-            (Layer::Messages(messages), _) => messages.held = false,
+            (Layer::Messages(messages), _) => messages.release(),
             (Layer::Sockets(_), None) => {}
         }
         self.engine.progress(self.now);
+        self.settle();
     }
 
     // --- commands of any connection ---------------------------------------------------------------------------
@@ -440,31 +507,35 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes the connection: every socket is told, what is queued is written first.
+    /// Closes the connection: every socket is told, and the queue is written first. A client that is to come back by
+    /// itself, because the server shuts down or a handler panicked, is not told that its sockets are disconnected.
     pub fn close(&mut self, reason: CloseReason) {
-        if reason != CloseReason::ServerShuttingDown {
-            if let Layer::Sockets(sockets) = &mut self.layer {
-                sockets.disconnect_all(&mut self.engine, CloseReason::ServerNamespaceDisconnect);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            match reason {
+                // A client that is told that it was disconnected does not come back by itself.
+                CloseReason::ServerShuttingDown => {}
+                CloseReason::HandlerPanic => sockets.handle_closed(reason),
+                _ => sockets.disconnect_all(&mut self.engine, CloseReason::ServerNamespaceDisconnect),
             }
         }
         self.engine.close(self.now, reason);
         self.settle();
     }
 
-    /// Ends the connection now; what is queued is thrown away.
+    /// Ends the connection now; its queue is thrown away.
     pub fn abort(&mut self, reason: CloseReason) {
-        self.engine.abort(reason, None);
+        self.engine.abort(Ended::plain(reason));
         self.settle();
     }
 
-    // --- what is to be done -----------------------------------------------------------------------------------
+    // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to write.
     pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         self.engine.poll_transmit()
     }
 
-    /// The next thing that the application should know. While more than half of the send budget is used, events
+    /// The next event for the application. While more than half of the send budget is used, events
     /// of this client wait, unless it has brought about the end: a fast client that is answered paces itself.
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
         if core::mem::take(&mut self.upgraded) {
@@ -501,10 +572,11 @@ impl Connection {
     }
 
     fn next_event(&mut self) -> Option<ServerEvent> {
-        let answers_only = self.is_paced();
+        let is_paced = self.is_paced();
         match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.poll_event(answers_only).map(ServerEvent::Socket),
-            Layer::Messages(_) if answers_only => None,
+            Layer::Sockets(sockets) if is_paced => sockets.poll_answer().map(ServerEvent::Socket),
+            Layer::Sockets(sockets) => sockets.poll_event().map(ServerEvent::Socket),
+            Layer::Messages(_) if is_paced => None,
             Layer::Messages(messages) => {
                 messages.next(self.now, self.ended.is_some()).map(ServerEvent::Message)
             }
@@ -526,7 +598,7 @@ impl Connection {
         self.has_transmit() || self.has_event()
     }
 
-    /// By when [`Connection::handle_timeout`] is to be called; `None` once the session is over. A command that
+    /// The time at which to call [`Connection::handle_timeout`]; `None` once the session is over. A command that
     /// starts a clock makes it due at once: commands carry no time.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.engine.poll_timeout()?;
@@ -544,9 +616,16 @@ impl Connection {
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
-        self.engine.date(self.now);
+        let has_resumed = self.engine.date(self.now);
+        if self.engine.is_paused() && self.waiting() < self.engine.config().effective_receive_budget() {
+            // Only for handlers that are at work, however long they take: nothing stalls.
+            self.engine.progress(self.now);
+        }
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.tick(self.now);
+            if has_resumed {
+                sockets.restart_attachment();
+            }
         }
         self.now
     }
@@ -572,33 +651,55 @@ impl Connection {
 
     /// Whether the application is busy with a message of a plain Engine.IO session.
     fn is_held(&self) -> bool {
-        matches!(&self.layer, Layer::Messages(messages) if messages.held)
+        matches!(&self.layer, Layer::Messages(messages) if messages.is_held())
     }
 
-    /// Whether events wait until the client has read more of what it was sent. Not those that it sent before it brought
-    /// about the end: no more can follow them, and they are handled first.
+    /// Whether events wait until the client has read more. Not those that it sent before it brought about the end: no
+    /// more can follow them, and they are handled first.
     fn is_paced(&self) -> bool {
         self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
     }
 
+    /// Bytes received that no handler has begun with.
+    fn waiting(&self) -> usize {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.waiting(),
+            Layer::Messages(messages) => messages.waiting(),
+        }
+    }
+
     fn has_layer_event(&self) -> bool {
-        let answers_only = self.is_paced();
+        let is_paced = self.is_paced();
         self.upgraded
             || match &self.layer {
-                Layer::Sockets(sockets) => sockets.has_event(answers_only),
-                Layer::Messages(messages) => messages.has_next() && !answers_only,
+                Layer::Sockets(sockets) if is_paced => sockets.has_answer(),
+                Layer::Sockets(sockets) => sockets.has_event(),
+                Layer::Messages(messages) => messages.has_next() && !is_paced,
             }
     }
 
     fn handle_message(&mut self, message: WireMessage) {
-        match &mut self.layer {
-            Layer::Sockets(sockets) => sockets.handle_message(&mut self.engine, message),
-            Layer::Messages(messages) => {
-                if let Err(error) = messages.push(self.now, message) {
-                    // That of a text that is no UTF-8 is the engine's to know.
-                    self.engine.give_up(CloseReason::ForcedClose, error);
-                }
+        let taken = match &mut self.layer {
+            Layer::Sockets(sockets) => {
+                let max_payload = self.engine.config().max_payload;
+                sockets.handle_message(message, max_payload).map_err(PeerError::from)
             }
+            Layer::Messages(messages) => messages.push(self.now, message).map_err(PeerError::from),
+        };
+        if let Err(error) = taken {
+            self.give_up(error);
+        }
+    }
+
+    /// Ends the connection for a mistake of the peer, once the messages before it were handled.
+    fn give_up(&mut self, error: PeerError) {
+        let is_new = if error.is_not_utf8() {
+            self.engine.give_up_not_utf8()
+        } else {
+            self.engine.give_up(CloseReason::ForcedClose)
+        };
+        if is_new {
+            self.mistake = Some(Box::new(error));
         }
     }
 
@@ -606,9 +707,21 @@ impl Connection {
     fn admit(&mut self, frame: &Frame) -> Result<bool, SendError> {
         let buffered = self.buffered();
         let config = self.engine.config();
-        // A single message of any size passes when nothing waits: it has to be sent somehow.
-        if buffered == 0 || buffered.saturating_add(frame.wire_len()) <= config.effective_send_budget() {
+        let budget = config.effective_send_budget();
+        if buffered.saturating_add(frame.wire_len()) <= budget {
             return Ok(true);
+        }
+        if buffered == 0 {
+            // A message that is as large as one from a client may be passes when nothing waits: it has to be sent
+            // somehow. For a larger one it is not the client who is to blame.
+            let largest = match &self.layer {
+                Layer::Sockets(sockets) => sockets.max_packet(config.max_payload),
+                Layer::Messages(_) => config.max_payload,
+            };
+            if frame.wire_len() <= largest.max(LARGEST_MESSAGE) {
+                return Ok(true);
+            }
+            return if config.overflow == Overflow::Drop { Ok(false) } else { Err(SendError::Full) };
         }
         match config.overflow {
             Overflow::Drop => Ok(false),
@@ -646,7 +759,7 @@ impl Connection {
         }
     }
 
-    /// Ends an input: what it started counts from its time.
+    /// Ends an input: the clocks that it started count from its time.
     fn settle_dated(&mut self) {
         self.settle();
         self.engine.dated();
@@ -655,7 +768,8 @@ impl Connection {
     /// Carries what happened in one layer over to the others. Cheap when nothing did.
     fn settle(&mut self) {
         self.upgraded |= self.engine.poll_upgraded();
-        if let Some(closed) = self.engine.poll_closed() {
+        if let Some(ended) = self.engine.poll_closed() {
+            let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
             match &mut self.layer {
                 Layer::Sockets(sockets) => sockets.handle_closed(closed.reason),
                 Layer::Messages(messages) => messages.end_turns(),
@@ -665,21 +779,28 @@ impl Connection {
         }
         let config = self.engine.config();
         let budget = config.effective_receive_budget();
-        let (inbound, awaits, twice) = match &self.layer {
-            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false, 0),
+        let (inbound, awaits, is_twice) = match &self.layer {
+            Layer::Sockets(sockets) if sockets.inbound() < budget => (0, false, false),
             Layer::Sockets(sockets) => {
                 // Never below what one legal packet may hold: it alone must not end the connection.
                 let twice = budget.max(sockets.max_packet(config.max_payload)).saturating_mul(2);
-                (sockets.inbound(), sockets.awaits_ack(), twice)
+                (sockets.inbound(), sockets.awaits_ack(), sockets.waiting() >= twice)
             }
-            Layer::Messages(messages) => (messages.inbound(), false, 0),
+            Layer::Messages(messages) => (messages.inbound(), false, false),
         };
         // A handler may await this very client, whose answer lies behind what it has sent before: reading goes
         // on for a second budget, and no further.
-        if awaits && inbound >= twice && self.engine.is_open() {
-            self.engine.abort(CloseReason::Stalled, None);
+        if awaits && is_twice && self.engine.is_open() {
+            self.engine.abort(Ended::plain(CloseReason::Stalled));
             return self.settle();
         }
-        self.engine.pause(self.now, inbound >= budget && !awaits);
+        if inbound >= budget && !awaits {
+            self.engine.pause(self.now);
+        } else if self.engine.is_paused() {
+            self.engine.resume(self.now);
+            if let Layer::Sockets(sockets) = &mut self.layer {
+                sockets.restart_attachment();
+            }
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! What a connection counts: for figures, not for decisions.
+//! The counts of a connection: for figures, not for decisions.
 
+use crate::engine::EngineError;
 use crate::error::PeerError;
+use crate::socket::SocketError;
 
-/// What passed through a connection.
+/// The counts of what passed through a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -10,7 +12,7 @@ pub struct Counts {
     pub events_in: u64,
     /// Events and acknowledgements, or messages, that were queued for the client.
     pub events_out: u64,
-    /// How often its events had to wait because of `event_rate`, or its messages because of `message_rate`.
+    /// The times that its events had to wait because of `event_rate`, or its messages because of `message_rate`.
     pub events_paced: u64,
     /// Events that were not sent because of `max_pending_acks`.
     pub acks_refused: u64,
@@ -24,6 +26,14 @@ pub enum Limit {
     Namespaces,
     /// `max_namespace_name`.
     NamespaceName,
+    /// `max_auth`.
+    Auth,
+    /// `attachment_timeout`.
+    AttachmentTimeout,
+    /// `connect_rate`.
+    Connects,
+    /// `max_refused_connects`.
+    RefusedConnects,
     /// `event_rate`.
     Events,
     /// `message_rate`.
@@ -35,11 +45,15 @@ pub enum Limit {
 impl Limit {
     pub(super) fn of(error: &PeerError) -> Option<Self> {
         match error {
-            PeerError::TooManyNamespaces => Some(Self::Namespaces),
-            PeerError::NamespaceTooLong => Some(Self::NamespaceName),
-            PeerError::TooManyEvents => Some(Self::Events),
-            PeerError::TooManyMessages => Some(Self::Messages),
-            PeerError::ConnectTimeout => Some(Self::ConnectTimeout),
+            PeerError::Socket(SocketError::TooManyNamespaces) => Some(Self::Namespaces),
+            PeerError::Socket(SocketError::NamespaceTooLong) => Some(Self::NamespaceName),
+            PeerError::Socket(SocketError::AuthTooLarge) => Some(Self::Auth),
+            PeerError::Socket(SocketError::AttachmentTimeout) => Some(Self::AttachmentTimeout),
+            PeerError::Socket(SocketError::TooManyConnects) => Some(Self::Connects),
+            PeerError::Socket(SocketError::TooManyRefusals) => Some(Self::RefusedConnects),
+            PeerError::Socket(SocketError::TooManyEvents) => Some(Self::Events),
+            PeerError::Engine(EngineError::TooManyMessages) => Some(Self::Messages),
+            PeerError::Socket(SocketError::ConnectTimeout) => Some(Self::ConnectTimeout),
             _ => None,
         }
     }

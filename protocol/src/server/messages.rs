@@ -1,11 +1,10 @@
-//! What waits for the application of a plain Engine.IO session.
+//! The messages of a plain Engine.IO session that wait for the application.
 
+use crate::cost;
 use crate::engine::config::EngineServerConfig;
-use crate::error::PeerError;
+use crate::engine::error::EngineError;
 use crate::message::WireMessage;
 use crate::pace::{Pace, Turn};
-use crate::socket::packet::PacketError;
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -16,7 +15,9 @@ pub(super) struct Messages {
     queue: VecDeque<WireMessage>,
     inbound: usize,
     /// The application is busy with the one before.
-    pub(super) held: bool,
+    held: bool,
+    /// Bytes of the one before. They count while it is held.
+    in_hand: usize,
     /// `None` without a `message_rate`: most servers have none.
     pace: Option<Box<Pace>>,
     paced: u64,
@@ -25,19 +26,39 @@ pub(super) struct Messages {
 impl Messages {
     pub(super) fn new(now: Instant, config: &EngineServerConfig) -> Self {
         let pace = config.message_rate.map(|rate| Box::new(Pace::new(now, rate, config.message_excess)));
-        Self { queue: VecDeque::new(), inbound: 0, held: false, pace, paced: 0 }
+        Self { queue: VecDeque::new(), inbound: 0, held: false, in_hand: 0, pace, paced: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Bytes that wait, with [`PER_EVENT`] more for each message.
-    pub(super) fn inbound(&self) -> usize {
+    /// Bytes that wait, with [`cost::EVENT`] more for each message.
+    pub(super) fn waiting(&self) -> usize {
         self.inbound
     }
 
-    /// How often a message had to wait for its turn.
+    /// The same, with those of the message that the application is busy with.
+    pub(super) fn inbound(&self) -> usize {
+        self.inbound.saturating_add(if self.held { self.in_hand } else { 0 })
+    }
+
+    /// The application is busy with the message that it was handed last.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
+    }
+
+    /// It is done with it.
+    pub(super) fn release(&mut self) {
+        self.held = false;
+    }
+
+    /// Whether the application is busy with a message.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// The times that a message had to wait for its turn.
     pub(super) fn paced(&self) -> u64 {
         self.paced
     }
@@ -48,12 +69,12 @@ impl Messages {
     }
 
     /// One has arrived.
-    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), PeerError> {
+    pub(super) fn push(&mut self, now: Instant, message: WireMessage) -> Result<(), EngineError> {
         if matches!(&message, WireMessage::Text(text) if core::str::from_utf8(text).is_err()) {
-            return Err(PeerError::Socket(PacketError::InvalidUtf8));
+            return Err(EngineError::NotUtf8);
         }
         if self.pace.as_mut().is_some_and(|pace| !pace.admits(now)) {
-            return Err(PeerError::TooManyMessages);
+            return Err(EngineError::TooManyMessages);
         }
         self.inbound = self.inbound.saturating_add(weight(&message));
         self.queue.push_back(message);
@@ -65,7 +86,7 @@ impl Messages {
         !self.queue.is_empty() && !self.held && self.until().is_none()
     }
 
-    /// The next one whose turn it is. Once the session `is_over`, nobody waits for the turns of what is left.
+    /// The next one whose turn it is. Once the session `is_over`, the rest waits for no turn.
     pub(super) fn next(&mut self, now: Instant, is_over: bool) -> Option<WireMessage> {
         if !self.has_next() {
             return None;
@@ -73,7 +94,8 @@ impl Messages {
         match self.pace.as_mut().map_or(Turn::Now, |pace| pace.turn(now, is_over)) {
             Turn::Now => {
                 let message = self.queue.pop_front()?;
-                self.inbound = self.inbound.saturating_sub(weight(&message));
+                self.in_hand = weight(&message);
+                self.inbound = self.inbound.saturating_sub(self.in_hand);
                 Some(message)
             }
             Turn::Later => {
@@ -110,5 +132,5 @@ impl Messages {
 
 fn weight(message: &WireMessage) -> usize {
     let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = message;
-    bytes.len().saturating_add(PER_EVENT)
+    bytes.len().saturating_add(cost::EVENT)
 }

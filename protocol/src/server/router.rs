@@ -1,7 +1,7 @@
-//! Which session is this request for, and may it open one? (protocol v4, "HTTP", and the reference's order of
-//! checks)
+//! The router of requests: to a session, or to a refusal (protocol v4, "HTTP", and the reference's order of checks).
 
-use super::admission::{Admission, Source};
+use super::admission::{Admission, Grant, RegisterError, Source};
+use crate::engine::TransportKind;
 use crate::engine::config::EngineServerConfig;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::random::Random;
@@ -12,111 +12,19 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::net::IpAddr;
-use core::time::Duration;
-use thiserror::Error;
 
-/// Where a request goes.
+/// The way of a request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Route<K> {
     /// It is not for this server: its path is another one.
     Pass,
-    /// It is answered already. [`EngineServerConfig::decorate`] is to be applied.
+    /// It is answered already. Apply [`EngineServerConfig::decorate`] to the answer.
     Reply(Response),
     /// It may open a session. The application may still refuse it; [`Router::register`] commits.
     Open(Grant),
     /// It belongs to that session.
     Session(K),
-}
-
-/// That a request may open a session, if the application agrees.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Grant {
-    /// Whether the session begins with a WebSocket.
-    pub websocket: bool,
-}
-
-impl Grant {
-    /// The answer to a client that the application does not let in, in its own words or the reference's
-    /// (`Forbidden`). A WebSocket handshake gets the words alone.
-    pub fn refuse(&self, message: Option<&str>) -> Response {
-        let code = RefusalCode::Forbidden;
-        let message = message.map_or(code.message().into(), |message| Cow::Owned(String::from(message)));
-        if self.websocket {
-            Response::upgrade_refusal_with(code, message)
-        } else {
-            Response::refusal_with(code, message)
-        }
-    }
-}
-
-/// Why a session was not registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RegisterError {
-    /// The application's id generator gave an id that is in use, or empty, or that cannot stand in a URL and a
-    /// cookie as it is.
-    #[error(
-        "the session id is in use already, empty, or has characters other than letters, digits and -._~: ids must be \
-         unique and unguessable"
-    )]
-    BadId,
-    /// `max_sessions` is reached.
-    #[error("the server holds `max_sessions` sessions already")]
-    TooManySessions,
-    /// `max_sessions_per_address` is reached.
-    #[error("this address holds `max_sessions_per_address` sessions already")]
-    TooManySessionsFromAddress,
-    /// Sessions are being opened faster than `handshake_rate`.
-    #[error("more handshakes than `handshake_rate` allows")]
-    TooManyHandshakes {
-        /// How long it takes until there is room for one.
-        retry_after: Duration,
-    },
-    /// This address opens sessions faster than `handshake_rate_per_address`.
-    #[error("more handshakes from this address than `handshake_rate_per_address` allows")]
-    TooManyHandshakesFromAddress {
-        /// How long it takes until there is room for one.
-        retry_after: Duration,
-    },
-    /// The server is shutting down.
-    #[error("the server is shutting down")]
-    ShuttingDown,
-}
-
-impl RegisterError {
-    /// The answer to the client. What is the server's state is 503, what is this client's doing 429, both with
-    /// Engine.IO's JSON for both transports: a WebSocket handshake must be told from one that can never succeed, which
-    /// gets 400.
-    pub fn response(self, grant: &Grant) -> Response {
-        let (status, message, retry_after) = match self {
-            Self::BadId if grant.websocket => {
-                return Response::upgrade_refusal(RefusalCode::BadRequest);
-            }
-            Self::BadId => return Response::refusal(RefusalCode::BadRequest),
-            Self::TooManySessions => (503, "Too many sessions", None),
-            Self::ShuttingDown => (503, "Server shutting down", None),
-            Self::TooManySessionsFromAddress => (429, "Too many sessions from this address", None),
-            Self::TooManyHandshakes { retry_after } => (503, "Too many handshakes", Some(retry_after)),
-            Self::TooManyHandshakesFromAddress { retry_after } => {
-                (429, "Too many handshakes from this address", Some(retry_after))
-            }
-        };
-        let mut response = Response::refusal_with(RefusalCode::Forbidden, message);
-        response.status = status;
-        if grant.websocket {
-            response = response.header("connection", "close");
-        }
-        match retry_after {
-            // In whole seconds (RFC 9110, 10.2.3), rounded up.
-            Some(wait) => {
-                let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-                response.header("retry-after", alloc::format!("{seconds}"))
-            }
-            None => response,
-        }
-    }
 }
 
 /// The table of sessions. `K` is the caller's handle for one.
@@ -171,6 +79,11 @@ impl<K: Clone> Router<K> {
         if self.config.matches(head.target) { self.route_any_path(head) } else { Route::Pass }
     }
 
+    /// The origin of a request, if it is not among `allowed_origins`: the request is refused because of it.
+    pub fn refused_origin<'h>(&self, head: &RequestHead<'h>) -> Option<Cow<'h, str>> {
+        head.headers.header("origin").filter(|origin| !self.config.allowed_origins.contain(origin))
+    }
+
     /// As [`Router::route`], for a host that has matched the path itself, and perhaps cut it.
     pub fn route_any_path(&self, head: &RequestHead<'_>) -> Route<K> {
         if head.method == "OPTIONS" {
@@ -182,19 +95,14 @@ impl<K: Clone> Router<K> {
         let refuse = |code: RefusalCode| {
             Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
-        if head.headers.header("origin").is_some_and(|origin| !self.config.allowed_origins.contain(origin)) {
+        if self.refused_origin(head).is_some() {
             return refuse(RefusalCode::Forbidden);
         }
         let query = head.query();
-        let transports = self.config.transports;
-        let known = match query.transport.as_deref() {
-            Some("polling") => transports.polling,
-            Some("websocket") => transports.websocket,
-            _ => false,
-        };
-        if !known {
+        let Some(transport) = query.transport().filter(|kind| self.config.transports.contains(*kind)) else {
             return refuse(RefusalCode::UnknownTransport);
-        }
+        };
+        let revision = query.revision();
         if let Some(id) = query.session {
             return match self.sessions.get(&*id) {
                 // Only GET opens a WebSocket; the session decides about the rest.
@@ -206,13 +114,13 @@ impl<K: Clone> Router<K> {
         if head.method != "GET" {
             return refuse(RefusalCode::BadHandshakeMethod);
         }
-        if websocket != (query.transport.as_deref() == Some("websocket")) {
+        if websocket != (transport == TransportKind::WebSocket) {
             return refuse(RefusalCode::BadRequest);
         }
-        if query.revision.as_deref() != Some("4") {
-            return refuse(RefusalCode::UnsupportedRevision);
+        match revision {
+            Some(revision) => Route::Open(Grant { transport, revision }),
+            None => refuse(RefusalCode::UnsupportedRevision),
         }
-        Route::Open(Grant { websocket })
     }
 
     /// Asks the limits for a [`Route::Open`], before the application is asked: so a flood does not even reach that. It
@@ -291,17 +199,17 @@ impl<K: Clone> Router<K> {
         Some(entry.session)
     }
 
-    /// How many sessions were ever registered.
+    /// The number of sessions that were ever registered.
     pub fn opened(&self) -> u64 {
         self.opened
     }
 
-    /// How many handshakes the limits refused.
+    /// The numbers of handshakes that the limits refused.
     pub fn refused(&self) -> RefusedHandshakes {
         self.refused
     }
 
-    /// From here on no session is registered.
+    /// Stops registering sessions, for a shutdown.
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -311,12 +219,12 @@ impl<K: Clone> Router<K> {
         self.sessions.values().map(|entry| &entry.session)
     }
 
-    /// How many there are.
+    /// The number of sessions.
     pub fn len(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
@@ -336,11 +244,13 @@ fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::config::{Cors, Origins, Transports};
+    use crate::engine::Revision;
     use crate::engine::request::Headers;
+    use crate::engine::{Cors, Origins, Transports};
     use alloc::format;
     use alloc::string::ToString;
     use alloc::vec;
+    use core::time::Duration;
 
     const UPGRADE: [(&str, &str); 2] = [("connection", "Upgrade"), ("upgrade", "websocket")];
 
@@ -353,7 +263,9 @@ mod tests {
         match router.route(&RequestHead { method, target: &target, headers }) {
             Route::Pass => "pass".to_string(),
             Route::Reply(reply) => format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)),
-            Route::Open(grant) => format!("open websocket={}", grant.websocket),
+            Route::Open(grant) => {
+                format!("open websocket={}", grant.transport == TransportKind::WebSocket)
+            }
             Route::Session(key) => format!("session {key}"),
         }
     }
@@ -436,7 +348,8 @@ mod tests {
         assert_eq!(router.register(None, |_| 2), Err(RegisterError::TooManySessions));
         router.drain();
         assert_eq!(router.register(None, |_| 2), Err(RegisterError::ShuttingDown));
-        assert_eq!(RegisterError::ShuttingDown.response(&Grant { websocket: false }).status, 503);
+        let grant = Grant { transport: TransportKind::Polling, revision: Revision::V4 };
+        assert_eq!(RegisterError::ShuttingDown.response(&grant).status, 503);
         assert_eq!((router.opened(), router.refused().sessions, router.refused().shutting_down), (1, 1, 1));
     }
 
@@ -454,12 +367,13 @@ mod tests {
                 Some("2"),
             ),
         ] {
-            for websocket in [false, true] {
-                let response = error.response(&Grant { websocket });
+            for transport in [TransportKind::Polling, TransportKind::WebSocket] {
+                let response = error.response(&Grant { transport, revision: Revision::V4 });
                 assert_eq!(response.status, status);
                 assert_eq!(response.body, format!(r#"{{"code":4,"message":"{message}"}}"#));
                 assert_eq!(response.get("retry-after"), retry_after);
-                assert_eq!(response.get("connection"), websocket.then_some("close"));
+                let closes = transport == TransportKind::WebSocket;
+                assert_eq!(response.get("connection"), closes.then_some("close"));
             }
         }
     }

@@ -7,7 +7,7 @@ use super::play::{Later, Play, ROOM, SLACK, socket_is_even};
 use super::scenario::Act;
 use super::world::World;
 use crate::error::CloseReason;
-use crate::message::Frame;
+use crate::socket::Parser;
 use crate::socket::server::SocketKey;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -129,7 +129,7 @@ impl Play<'_> {
                 else {
                     return;
                 };
-                if let Ok(frame) = Frame::ack(&namespace, id, &(number,)) {
+                if let Ok(frame) = Parser::json().ack(&namespace, id, &(number,)) {
                     let _ = connection.ack(socket, &frame);
                 }
             }
@@ -144,7 +144,7 @@ impl Play<'_> {
                 let current = peer.life == life;
                 let Some(joined) = peer.find(key).filter(|_| current) else { return };
                 if let (Some(manager), Ok(frame)) =
-                    (world.client(client), Frame::ack(&joined.name, id, &(number,)))
+                    (world.client(client), Parser::json().ack(&joined.name, id, &(number,)))
                 {
                     // It may be another connection meanwhile.
                     let _ = manager.ack_on(local, key, connection, &frame);

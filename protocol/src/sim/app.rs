@@ -5,11 +5,13 @@ use super::play::{Later, Play};
 use super::world::World;
 use super::{App, ClientId, SessionId};
 use crate::client::ClientEvent;
-use crate::error::CloseReason;
+use crate::engine::EngineError;
+use crate::error::{CloseReason, PeerError};
 use crate::server::ServerEvent;
 use crate::socket::client::ClientSocketEvent;
 use crate::socket::json::args::Args;
 use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
+use crate::socket::{PacketData, SocketError};
 use crate::time::Instant;
 use alloc::format;
 use core::time::Duration;
@@ -102,6 +104,9 @@ impl Play<'_> {
                 }
             }
             AckOutcome::Disconnected => world.coverage().note(Situation::AckDisconnected),
+            AckOutcome::Unsent(error) => {
+                return world.fail("what is sent is small enough", format!("{id}: {error}"));
+            }
         }
         if awaited.deadline.is_none() && !matches!(outcome, AckOutcome::Answered(_)) {
             world.coverage().note(Situation::ReliableGivenUp);
@@ -174,7 +179,7 @@ impl App for Play<'_> {
                 return world.coverage().note(Situation::ClientPingTimeout);
             }
             ClientEvent::DialFailed { closed, .. }
-                if closed.detail == Some(crate::error::PeerError::OpenTimeout) =>
+                if closed.detail == Some(PeerError::Engine(EngineError::OpenTimeout)) =>
             {
                 return world.coverage().note(Situation::OpenTimeout);
             }
@@ -216,6 +221,9 @@ impl App for Play<'_> {
             }
             ClientSocketEvent::Ack { id, outcome, .. } => self.client_ack(world, client, id, &outcome),
             ClientSocketEvent::Auth { .. } => {}
+            ClientSocketEvent::Unsent { error, .. } => {
+                world.fail("what is sent is small enough", format!("{error}"));
+            }
         }
     }
 
@@ -226,13 +234,13 @@ impl App for Play<'_> {
             ServerEvent::Closed(closed) => {
                 match (closed.reason, closed.detail) {
                     (CloseReason::PingTimeout, _) => world.coverage().note(Situation::ServerPingTimeout),
-                    (_, Some(crate::error::PeerError::OverlappingPolls)) => {
+                    (_, Some(PeerError::Engine(EngineError::OverlappingPolls))) => {
                         world.coverage().note(Situation::OverlappingPolls);
                     }
-                    (_, Some(crate::error::PeerError::OverlappingPosts)) => {
+                    (_, Some(PeerError::Engine(EngineError::OverlappingPosts))) => {
                         world.coverage().note(Situation::OverlappingPosts);
                     }
-                    (_, Some(crate::error::PeerError::ConnectTimeout)) => {
+                    (_, Some(PeerError::Socket(SocketError::ConnectTimeout))) => {
                         world.coverage().note(Situation::NeverJoined);
                     }
                     _ => {}
@@ -243,7 +251,7 @@ impl App for Play<'_> {
         };
         match event {
             ServerSocketEvent::Connect { socket, namespace, auth } => {
-                let who = auth.as_deref().and_then(who);
+                let who = auth.as_ref().and_then(|auth| who(auth.json()));
                 let client = world.client_of(session);
                 let raw = client.is_some_and(|client| self.raws.contains_key(&client));
                 let known = client.map(|client| client.0 as u64) == who.map(|(client, _)| client);
@@ -258,7 +266,11 @@ impl App for Play<'_> {
                         self.waiting.remove(&(session, socket));
                         world.coverage().note(Situation::Rejected);
                         if let Some(connection) = world.server().connection(session) {
-                            let _ = connection.reject(socket, "not now", Some("{\"why\":1}"));
+                            let _ = connection.reject(
+                                socket,
+                                "not now",
+                                PacketData::from_json("{\"why\":1}").ok().as_ref(),
+                            );
                         }
                     }
                     1..=3 if !self.healed => {
@@ -297,6 +309,9 @@ impl App for Play<'_> {
                         }
                     }
                     AckOutcome::Disconnected => world.coverage().note(Situation::ServerAckDisconnected),
+                    AckOutcome::Unsent(error) => {
+                        world.fail("only clients keep what they cannot send", format!("{id}: {error}"));
+                    }
                 }
             }
             ServerSocketEvent::Disconnected { socket, reason } => {
@@ -350,8 +365,7 @@ impl App for Play<'_> {
 }
 
 /// Who a client says it is.
-fn who(auth: &[u8]) -> Option<(u64, u64)> {
-    let text = core::str::from_utf8(auth).ok()?;
+fn who(text: &str) -> Option<(u64, u64)> {
     let inner = text.strip_prefix("{\"who\":[")?.strip_suffix("]}")?;
     let (client, life) = inner.split_once(',')?;
     Some((client.parse().ok()?, life.parse().ok()?))

@@ -5,10 +5,10 @@ use super::link::{Channel, Cut, Item, Lane, When};
 use super::server::Session;
 use super::world::{Happening, Heard, Machine, World};
 use super::{App, ClientId, SessionId};
-use crate::engine::client::{ClientTransmit, Method, TransportKind};
+use crate::engine::client::{ClientTransmit, Method};
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{Body, ServerTransmit, Wants};
-use crate::error::PeerError;
+use crate::engine::{EngineError, TransportKind};
 use crate::message::WireMessage;
 use crate::server::{Connection, Route, ServerEvent};
 use crate::socket::server::ServerSocketEvent;
@@ -191,7 +191,7 @@ impl World {
             (Machine::Manager(manager), Item::Message(message)) => manager.handle_websocket(now, id, message),
             (Machine::Manager(manager), _) if opened => manager.handle_websocket_closed(now, id, None),
             (Machine::Manager(manager), _) => {
-                manager.handle_request_failed(now, id, PeerError::RequestFailed)
+                manager.handle_request_failed(now, id, EngineError::RequestFailed)
             }
             (Machine::Raw { heard, .. }, item) => heard.push((
                 id,
@@ -319,10 +319,9 @@ impl World {
             node.down = Some((now + cut.down, cut.refuses));
         }
         let (polling, awaits) = match &node.machine {
-            Machine::Manager(manager) => (
-                manager.transport() == Some(TransportKind::Polling),
-                manager.sockets().is_some_and(crate::socket::client::ClientSockets::awaits_ack),
-            ),
+            Machine::Manager(manager) => {
+                (manager.transport() == Some(TransportKind::Polling), manager.awaits_ack())
+            }
             Machine::Raw { .. } => (false, false),
         };
         let mut mine: Vec<u64> =
@@ -385,7 +384,7 @@ impl World {
                     manager.handle_websocket_closed(local, id, Some(BROKEN))
                 }
                 Machine::Manager(manager) => {
-                    manager.handle_request_failed(local, id, PeerError::RequestFailed)
+                    manager.handle_request_failed(local, id, EngineError::RequestFailed)
                 }
                 Machine::Raw { heard, .. } => heard.push((id, Heard::Ended)),
             }
@@ -465,7 +464,7 @@ impl World {
                 };
                 self.server.last_session = id.0;
                 let (config, sockets) = (self.server.config.clone(), self.server.sockets.clone());
-                let connection = Connection::new(now, config, sid, Some(sockets));
+                let connection = Connection::new(now, grant.revision, config, sid, Some(sockets));
                 let session = Session { connection, heard: now, orphan: None, client };
                 self.server.sessions.insert(id, session);
                 let situation = if websocket { Situation::WebSocket } else { Situation::Polling };

@@ -17,7 +17,7 @@ impl Play<'_> {
             let Some(manager) = world.client(client) else { continue };
             let mut wrong = None;
             for joined in &peer.namespaces {
-                let wanted = manager.sockets().is_some_and(|sockets| sockets.is_wanted(joined.key));
+                let wanted = manager.is_socket_wanted(joined.key);
                 if wanted && !manager.is_connected(joined.key) {
                     wrong = Some(format!("client {at} in {}: {:?}", joined.name, manager.status()));
                 }

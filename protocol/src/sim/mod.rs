@@ -41,12 +41,11 @@
 //! use core::time::Duration;
 //! use sansocket_protocol::client::{self, Manager};
 //! use sansocket_protocol::engine;
-//! use sansocket_protocol::message::Frame;
 //! use sansocket_protocol::random::Random;
 //! use sansocket_protocol::server::ServerEvent;
 //! use sansocket_protocol::sim::{App, ClientId, Cut, Link, SessionId, World};
 //! use sansocket_protocol::socket::AuthSource;
-//! use sansocket_protocol::socket::ServerSocketEvent;
+//! use sansocket_protocol::socket::{Parser, ServerSocketEvent};
 //! use sansocket_protocol::time::Instant;
 //! use std::sync::Arc;
 //!
@@ -68,9 +67,9 @@
 //!     }
 //! }
 //!
-//! let server = engine::config::EngineServerConfig::default().path("/socket.io");
+//! let server = engine::EngineServerConfig::default().path("/socket.io");
 //! let mut world = World::new(7, Arc::new(server), Arc::default(), true);
-//! let engine = engine::client::EngineClientConfig::default().path("/socket.io");
+//! let engine = engine::EngineClientConfig::default().path("/socket.io");
 //! let random = Random::new([1; 32]);
 //! let mut manager = Manager::new(Arc::default(), Arc::new(engine), random, Some(Arc::default()));
 //! let socket = manager.add("/", AuthSource::None).unwrap();
@@ -79,7 +78,7 @@
 //!
 //! let mut say = |world: &mut World, number: u32| {
 //!     let now = world.local(ada);
-//!     let frame = Frame::event("/", "say", None, &number).unwrap();
+//!     let frame = Parser::json().event("/", "say", None, &number).unwrap();
 //!     world.client(ada).unwrap().emit(now, socket, &frame).unwrap();
 //! };
 //! world.client(ada).unwrap().connect(Instant::ZERO, socket);

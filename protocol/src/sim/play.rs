@@ -17,6 +17,7 @@ use crate::random::Random;
 use crate::socket;
 use crate::socket::client::{AuthSource, SocketClientConfig};
 use crate::socket::server::SocketKey;
+use crate::socket::{PacketData, Parser};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -99,9 +100,8 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         .receive_budget(settings.receive_budget)
         .overflow(settings.overflow)
         .max_payload(settings.max_payload);
-    let sockets = socket::config::SocketServerConfig::default()
-        .connect_timeout(CONNECT)
-        .event_rate(settings.event_rate);
+    let sockets =
+        socket::SocketServerConfig::default().connect_timeout(CONNECT).event_rate(settings.event_rate);
     let chance = Dice::fed(scenario.seed, scenario.chance.clone());
     let own = chance.reseeded(scenario.seed ^ 0xa99);
     let mut world = World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript);
@@ -173,10 +173,11 @@ impl Play<'_> {
         let random = Random::new(self.dice.key());
         let mut manager =
             Manager::new(Arc::new(reconnection), Arc::new(engine), random, Some(Arc::new(sockets)));
-        let auth = Bytes::from(format!("{{\"who\":[{},{life}]}}", client.0));
+        let auth = format!("{{\"who\":[{},{life}]}}", client.0);
+        let auth = PacketData::from_json(&auth).map_or(AuthSource::None, AuthSource::Fixed);
         let mut namespaces = Vec::new();
         for name in NAMESPACES.into_iter().take(player.namespaces) {
-            if let Ok(key) = manager.add(name, AuthSource::Fixed(auth.clone())) {
+            if let Ok(key) = manager.add(name, auth.clone()) {
                 namespaces.push(Joined {
                     key,
                     name: name.into(),
@@ -259,9 +260,9 @@ impl Play<'_> {
         let number = self.next;
         self.next += 1;
         let frame = if binary {
-            Frame::event(namespace, name, ack, &(number, Self::data(number, size)))
+            Parser::json().event(namespace, name, ack, &(number, Self::data(number, size)))
         } else {
-            Frame::event(namespace, name, ack, &(number, "x".repeat(size)))
+            Parser::json().event(namespace, name, ack, &(number, "x".repeat(size)))
         };
         let Ok(frame) = frame else { unreachable!("numbers and text have a JSON form") };
         self.largest = self.largest.max(frame.wire_len());
@@ -281,7 +282,7 @@ impl Play<'_> {
             None => return,
         };
         for key in keys {
-            let id = world.client(client).and_then(|manager| manager.sockets()?.id(key).cloned());
+            let id = world.client(client).and_then(|manager| manager.socket_id(key).cloned());
             if let Err(detail) = self.model.sync(client, key, id.as_ref()) {
                 return world.fail("a public id is the server's", detail);
             }

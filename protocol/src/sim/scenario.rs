@@ -3,7 +3,7 @@
 use super::ClientId;
 use super::dice::Dice;
 use super::link::{Cut, Link, When};
-use crate::engine::client::TransportKind;
+use crate::engine::TransportKind;
 use crate::engine::config::Overflow;
 use crate::rate::Rate;
 use alloc::vec::Vec;
@@ -48,7 +48,7 @@ pub struct Settings {
     pub receive_budget: usize,
     /// How often an event that must arrive is sent again.
     pub retries: u32,
-    /// The server's [`event_rate`](crate::socket::config::SocketServerConfig::event_rate).
+    /// The server's [`event_rate`](crate::socket::SocketServerConfig::event_rate).
     pub event_rate: Option<Rate>,
 }
 

@@ -7,7 +7,7 @@ use crate::hub::{Hub, HubLimits, MemberKey, Target};
 use crate::message::Frame;
 use crate::random::Random;
 use crate::server::{Connection, Router};
-use crate::socket::config::SocketServerConfig;
+use crate::socket::SocketServerConfig;
 use crate::socket::server::SocketKey;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -11,7 +11,7 @@ use crate::engine::request::RequestId;
 use crate::message::WireMessage;
 use crate::random::Random;
 use crate::sim::server::SimServer;
-use crate::socket::config::SocketServerConfig;
+use crate::socket::SocketServerConfig;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A socket that is *wanted* joins whenever a session opens. A refusal, or an end that either side brought about on
-//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is volatile
-//! is dropped.
+//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is
+//! volatile is dropped.
 //!
 //! It writes through the [`engine`](crate::engine::client::ClientSession) that is passed to its commands.
 //! [`crate::client::Manager`] holds both.
@@ -19,42 +19,41 @@
 mod config;
 mod event;
 mod join;
-mod queue;
+mod retries;
 mod sending;
 
-pub use super::server::{AckOutcome, SocketKey};
 pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
+pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 
-use self::queue::Reliable;
+use self::retries::Reliable;
+use super::error::SocketError;
+use super::json::data::PacketData;
 use super::packet::{Packet, PacketType, is_namespace};
+use super::parser::Part;
+use crate::cost;
 use crate::engine::client::ClientSession;
-use crate::error::{CloseReason, PeerError, SendError};
-use crate::message::Frame;
-use crate::message::WireMessage;
+use crate::message::{Frame, WireMessage};
+use crate::reason::{CloseReason, SendError};
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
-/// What a buffered frame counts for beside its bytes.
-const PER_FRAME: usize = 64;
-
-/// What a buffered frame counts for.
+/// The bytes that a buffered frame counts for.
 fn weight(frame: &Frame) -> usize {
-    frame.wire_len().saturating_add(PER_FRAME)
+    frame.wire_len().saturating_add(cost::CLIENT_FRAME)
 }
 
-/// What a socket shows when it joins.
+/// The source of the auth that a socket shows when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuthSource {
     /// Nothing.
     #[default]
     None,
-    /// Always this: the JSON of an object.
-    Fixed(Bytes),
+    /// Always this, which must be an object.
+    Fixed(PacketData),
     /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
     Ask,
 }
@@ -100,13 +99,13 @@ struct Socket {
     acks: BTreeMap<u64, Instant>,
     /// Events that are sent until they are acknowledged.
     queue: VecDeque<Reliable>,
-    /// Bytes of both, with [`PER_FRAME`] for each.
+    /// Bytes of both, with [`cost::CLIENT_FRAME`] for each.
     buffered: usize,
 }
 
 /// The Socket.IO layer of a client. See the [module](self).
 #[derive(Debug)]
-pub struct ClientSockets {
+pub(crate) struct ClientSockets {
     config: Arc<SocketClientConfig>,
     sockets: Vec<Socket>,
     reassembly: Reassembly,
@@ -121,7 +120,7 @@ pub struct ClientSockets {
 
 impl ClientSockets {
     /// A layer without sockets.
-    pub fn new(config: Arc<SocketClientConfig>) -> Self {
+    pub(crate) fn new(config: Arc<SocketClientConfig>) -> Self {
         Self {
             config,
             sockets: Vec::new(),
@@ -135,77 +134,72 @@ impl ClientSockets {
 
     // --- getters ----------------------------------------------------------------------------------------------
 
-    /// The settings.
-    pub fn config(&self) -> &Arc<SocketClientConfig> {
-        &self.config
-    }
-
-    /// The namespace of a socket.
-    pub fn namespace(&self, socket: SocketKey) -> Option<&Arc<str>> {
-        self.sockets.iter().find(|found| found.key == socket).map(|found| &found.namespace)
+    /// The parser of its packets.
+    pub(crate) fn parser(&self) -> crate::socket::Parser {
+        self.config.parser
     }
 
     /// The socket of a namespace.
-    pub fn find(&self, namespace: &str) -> Option<SocketKey> {
+    pub(crate) fn find(&self, namespace: &str) -> Option<SocketKey> {
         let namespace = if namespace.is_empty() { "/" } else { namespace };
         self.sockets.iter().find(|socket| *socket.namespace == *namespace).map(|socket| socket.key)
     }
 
     /// The public id of a connected socket.
-    pub fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
+    pub(crate) fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
         self.sockets.iter().find(|found| found.key == socket).and_then(|found| found.id.as_ref())
     }
 
     /// Which connection of the socket this is: it counts up whenever one ends. An event that
     /// [`poll_event`](Self::poll_event) has just given, and that wants an answer, is of this one.
-    pub fn connection(&self, socket: SocketKey) -> u64 {
+    pub(crate) fn connection(&self, socket: SocketKey) -> u64 {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.ended)
     }
 
     /// Whether a socket is connected, that is, messages to it pass.
-    pub fn is_connected(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.state == State::Joined)
     }
 
     /// Whether a socket joins when a session opens.
-    pub fn is_wanted(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_wanted(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.wanted)
     }
 
     /// Whether any socket does.
-    pub fn has_wanted(&self) -> bool {
+    pub(crate) fn has_wanted(&self) -> bool {
         self.sockets.iter().any(|socket| socket.wanted)
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub fn inbound(&self) -> usize {
+    pub(crate) fn inbound(&self) -> usize {
         self.inbound
     }
 
     /// Bytes of frames that wait for a connection, or for their acknowledgement, with 64 more for each.
-    pub fn buffered(&self) -> usize {
+    pub(crate) fn buffered(&self) -> usize {
         self.sockets.iter().fold(0, |sum, socket| sum.saturating_add(socket.buffered))
     }
 
     /// The same, of one socket.
-    pub fn buffered_by(&self, socket: SocketKey) -> usize {
+    pub(crate) fn buffered_by(&self, socket: SocketKey) -> usize {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.buffered)
     }
 
     /// Whether a packet waits for its attachments.
-    pub fn is_reassembling(&self) -> bool {
+    pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
     /// Whether any acknowledgement is awaited.
-    pub fn awaits_ack(&self) -> bool {
+    pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty() || !socket.queue.is_empty())
     }
 
     // --- what happened outside --------------------------------------------------------------------------------
 
     /// A session opened: all wanted sockets join.
-    pub fn handle_opened(&mut self, now: Instant, engine: &mut ClientSession) {
+    pub(crate) fn handle_opened(&mut self, now: Instant, engine: &mut ClientSession) {
         for at in 0..self.sockets.len() {
             if self.sockets.get(at).is_some_and(|socket| socket.wanted && socket.state == State::Away) {
                 self.join(now, engine, at);
@@ -213,23 +207,32 @@ impl ClientSockets {
         }
     }
 
-    /// A message of the session. What the server does wrong ends it.
-    pub fn handle_message(&mut self, now: Instant, engine: &mut ClientSession, message: WireMessage) {
+    /// A message of the session.
+    ///
+    /// # Errors
+    /// [`SocketError`]: a mistake of the server, for which the session is to be closed.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        message: WireMessage,
+    ) -> Result<(), SocketError> {
         let max_bytes = engine.config().max_message;
-        let packet = match message {
-            WireMessage::Text(text) => Packet::decode(text, self.config.max_attachments)
-                .and_then(|packet| self.reassembly.start(packet, max_bytes)),
-            WireMessage::Binary(data) => self.reassembly.push(data),
+        let parser = &self.config.parser;
+        let packet = match parser.part(message) {
+            Part::Packet(packet) => {
+                parser.decode(packet).and_then(|packet| self.reassembly.start(packet, max_bytes, max_bytes))
+            }
+            Part::Attachment(data) => self.reassembly.push(data),
         };
-        match packet {
-            Ok(Some(packet)) => self.handle_packet(now, engine, packet),
-            Ok(None) => {}
-            Err(error) => engine.close(now, CloseReason::ParseError, Some(PeerError::Socket(error))),
+        if let Some(packet) = packet? {
+            self.handle_packet(now, engine, packet);
         }
+        Ok(())
     }
 
     /// The session ended.
-    pub fn handle_closed(&mut self, reason: CloseReason) {
+    pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.reassembly = Reassembly::default();
         for at in 0..self.sockets.len() {
             self.leave(at, reason);
@@ -237,7 +240,7 @@ impl ClientSockets {
     }
 
     /// Judges the deadlines. `engine` is the session that is open, if one is.
-    pub fn handle_timeout(&mut self, now: Instant, mut engine: Option<&mut ClientSession>) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, mut engine: Option<&mut ClientSession>) {
         if now < self.deadline {
             return;
         }
@@ -249,7 +252,7 @@ impl ClientSockets {
             if socket.queue.front().and_then(|first| first.pending).is_some_and(|deadline| deadline <= now) {
                 let given_up = socket.try_failed(retries, AckOutcome::Timeout);
                 if let (Some(engine), State::Joined) = (engine.as_deref_mut(), socket.state) {
-                    socket.send_next(now, engine, self.config.ack_timeout);
+                    self.send_next(now, engine, at);
                 }
                 if let Some((given_up, outcome)) = given_up {
                     self.told(key, &given_up, outcome);
@@ -302,17 +305,20 @@ impl ClientSockets {
             // An answer that comes too late: both sides are to say the same.
             (PacketType::Connect, State::Away | State::Leaving) => {
                 socket.state = State::Away;
-                if event::sid(&packet).is_some() {
-                    engine.send(&Frame::disconnect(&socket.namespace));
+                if packet.sid().is_some() {
+                    engine.send(&self.config.parser.disconnect(&socket.namespace));
                 }
             }
             (PacketType::ConnectError | PacketType::Disconnect, State::Leaving) => socket.state = State::Away,
             (_, State::Away | State::Asking | State::Leaving) => {}
-            (PacketType::Connect, _) => match event::sid(&packet) {
+            (PacketType::Connect, _) => match packet.sid() {
                 Some(id) => self.joined(now, engine, at, id),
                 None => self.refuse(at, JoinError::OldServer),
             },
-            (PacketType::ConnectError, _) => self.refuse(at, event::refusal(&packet)),
+            (PacketType::ConnectError, _) => {
+                let (message, data) = packet.refusal();
+                self.refuse(at, JoinError::Refused { message, data });
+            }
             (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, JoinError::Disconnected),
             (PacketType::Disconnect, State::Joined) => {
                 socket.wanted = false;
@@ -339,7 +345,7 @@ impl ClientSockets {
                 // Unknown and repeated ids are ignored.
                 let Some(id) = packet.id() else { return };
                 if let Some(done) = socket.take_answered(id) {
-                    socket.send_next(now, engine, self.config.ack_timeout);
+                    self.send_next(now, engine, at);
                     self.told(key, &done, AckOutcome::Answered(packet.into_args()));
                     self.rearm();
                 } else if socket.acks.remove(&id).is_some() {
@@ -357,7 +363,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Namespace`] if the name does not begin with a slash, or has a comma in it.
-    pub fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
+    pub(crate) fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
         let namespace = if namespace.is_empty() { "/" } else { namespace };
         if !is_namespace(namespace) {
             return Err(SendError::Namespace);
@@ -387,7 +393,7 @@ impl ClientSockets {
     }
 
     /// Wants a socket, and joins at once if a session is open.
-    pub fn connect(&mut self, now: Instant, engine: Option<&mut ClientSession>, socket: SocketKey) {
+    pub(crate) fn connect(&mut self, now: Instant, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = true;
@@ -403,13 +409,13 @@ impl ClientSockets {
         }
     }
 
-    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, the JSON of an object.
-    pub fn authenticate(
+    /// Answers [`ClientSocketEvent::Auth`]: joins with that auth, which must be an object.
+    pub(crate) fn authenticate(
         &mut self,
         now: Instant,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
-        auth: Option<&[u8]>,
+        auth: Option<&PacketData>,
     ) {
         let Some(engine) = engine else { return };
         let Some(at) = self.at(socket) else { return };
@@ -418,9 +424,9 @@ impl ClientSockets {
         }
     }
 
-    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done nothing,
-    /// if it is not asked any more.
-    pub fn auth_failed(&mut self, socket: SocketKey) -> bool {
+    /// Answers [`ClientSocketEvent::Auth`]: there is none, so the socket is not wanted any more. False, having done
+    /// nothing, if it is not asked any more.
+    pub(crate) fn auth_failed(&mut self, socket: SocketKey) -> bool {
         let Some(at) = self.at(socket) else { return false };
         let Some(found) = self.sockets.get_mut(at).filter(|found| found.state == State::Asking) else {
             return false;
@@ -432,12 +438,12 @@ impl ClientSockets {
 
     /// Takes a socket out of its namespace, and does not want it any more. What waits to be sent stays, for the
     /// next time.
-    pub fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
+    pub(crate) fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
         if let (Some(engine), State::Joined) = (engine, found.state) {
-            engine.send(&Frame::disconnect(&found.namespace));
+            engine.send(&self.config.parser.disconnect(&found.namespace));
         }
         let joins = matches!(found.state, State::Joining { .. } | State::Leaving);
         self.leave(at, CloseReason::IoClientDisconnect);
@@ -447,7 +453,7 @@ impl ClientSockets {
     }
 
     /// Ends all: no socket is wanted, nothing waits to be sent, every awaited acknowledgement is decided.
-    pub fn shut(&mut self, mut engine: Option<&mut ClientSession>) {
+    pub(crate) fn shut(&mut self, mut engine: Option<&mut ClientSession>) {
         for at in 0..self.sockets.len() {
             let Some(key) = self.sockets.get(at).map(|socket| socket.key) else { continue };
             self.disconnect(engine.as_deref_mut(), key);
@@ -456,14 +462,14 @@ impl ClientSockets {
     }
 
     /// Keeps the next events of a socket back until [`ClientSockets::release`].
-    pub fn hold(&mut self, socket: SocketKey) {
+    pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
             found.held = true;
         }
     }
 
     /// Lets the events of a held socket go on.
-    pub fn release(&mut self, socket: SocketKey) {
+    pub(crate) fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) {
             found.held = false;
         }
@@ -472,19 +478,19 @@ impl ClientSockets {
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// The next event. Those of held sockets are passed over; answers never are.
-    pub fn poll_event(&mut self) -> Option<ClientSocketEvent> {
+    pub(crate) fn poll_event(&mut self) -> Option<ClientSocketEvent> {
         let event = self.answers.pop_front().or_else(|| self.next_event())?;
         self.inbound = self.inbound.saturating_sub(event.weight());
         Some(event)
     }
 
     /// Whether [`ClientSockets::poll_event`] has something.
-    pub fn has_event(&self) -> bool {
+    pub(crate) fn has_event(&self) -> bool {
         !self.answers.is_empty() || self.sockets.iter().any(|socket| !socket.held && !socket.inbox.is_empty())
     }
 
     /// By when [`ClientSockets::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Instant {
+    pub(crate) fn poll_timeout(&self) -> Instant {
         self.deadline
     }
 
@@ -501,7 +507,7 @@ impl ClientSockets {
             self.turn = at.saturating_add(1);
             let Some(socket) = self.sockets.get_mut(at).filter(|socket| !socket.held) else { continue };
             if let Some(event) = socket.inbox.pop_front() {
-                if socket.inbox.is_empty() && socket.inbox.capacity() > 32 {
+                if socket.inbox.is_empty() && socket.inbox.capacity() > cost::SHRINK_ABOVE {
                     socket.inbox = VecDeque::new();
                 }
                 return Some(event);
@@ -513,6 +519,15 @@ impl ClientSockets {
     fn answer(&mut self, event: ClientSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
         self.answers.push_back(event);
+    }
+
+    /// Sends the first event of a socket's queue, if it is not on its way.
+    fn send_next(&mut self, now: Instant, engine: &mut ClientSession, at: usize) {
+        let Some(socket) = self.sockets.get_mut(at) else { return };
+        let key = socket.key;
+        for (refused, error) in socket.send_next(now, engine, self.config.ack_timeout) {
+            self.told(key, &refused, AckOutcome::Unsent(error));
+        }
     }
 
     /// An event of the queue is decided.

@@ -11,39 +11,32 @@
 //! id          = 1*DIGIT               the event wants an answer, or this is the answer
 //! ```
 //!
-//! In: [`packet::Packet::decode`] reads the header and checks the JSON once, without building anything from it.
-//! [`Reassembly`] adds the binary frames that belong to it. What the application sees is
-//! [`Args`], which turns into the application's own types on demand.
+//! A [`Parser`] makes every frame and reads every message. In: [`Parser::decode`] reads the header and checks the text
+//! once, without building anything from it. [`Reassembly`] adds the binary messages that belong to it. What the
+//! application sees is [`Args`], which turns into the application's own types on demand.
 //!
-//! Out: [`crate::message::Frame`] is made once per message from anything that is [`ToArgs`].
-//!
-//! ```
-//! use sansocket_protocol::message::Frame;
-//! use sansocket_protocol::socket::Packet;
-//!
-//! let frame = Frame::event("/chat", "said", Some(7), &("ada", 3)).unwrap();
-//! assert_eq!(frame.text().unwrap(), r#"42/chat,7["said","ada",3]"#);
-//!
-//! // The other end. The engine has taken its type digit away.
-//! let packet = Packet::decode(frame.text().unwrap().slice(1..), 10).unwrap();
-//! assert_eq!((packet.namespace(), packet.id()), ("/chat", Some(7)));
-//! let args = packet.into_args();
-//! assert_eq!(args.event().as_deref(), Some("said"));
-//! assert_eq!(args.decode::<(String, u32)>().unwrap(), ("ada".to_string(), 3));
-//! ```
+//! Out: a [`Frame`](crate::message::Frame) is made once per message from anything that is [`ToArgs`], by
+//! [`Parser::event`] and its sisters.
 
-pub mod client;
-pub mod config;
-pub mod json;
-pub mod packet;
-pub mod server;
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod error;
+pub(crate) mod ids;
+pub(crate) mod json;
+pub(crate) mod packet;
+mod parser;
+pub(crate) mod server;
 
 pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
 pub use config::{EventExcess, SocketServerConfig};
-pub use json::args::{Args, ArgsError};
+pub use error::SocketError;
+pub use ids::{AckOutcome, SocketKey};
+pub use json::args::{Args, ArgsError, Argument, Iter};
+pub use json::data::{DataError, PacketData};
 pub use json::encode::{ArgsEncoder, EncodeError, ToArgs};
 pub use json::reassembly::Reassembly;
 pub use packet::{
     DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType, RESERVED_EVENTS, is_namespace, is_reserved,
 };
-pub use server::{AckOutcome, ServerSocketEvent, SocketKey};
+pub use parser::{DEFAULT_MAX_ARGUMENTS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_NUMBER, Parser, Part};
+pub use server::ServerSocketEvent;

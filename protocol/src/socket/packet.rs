@@ -1,18 +1,18 @@
 //! Socket.IO packets, as they come in.
 
-use crate::socket::json::args::{Args, Shape};
-use crate::socket::json::placeholder;
-use crate::socket::json::scan::{js_number, skip_blanks, skip_scalar, skip_string, unescape};
-use crate::socket::json::validate;
-use alloc::string::{String, ToString};
+use crate::socket::json::args::Args;
+use crate::socket::json::data::{self, PacketData};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::Range;
 
-/// How many attachments a packet may announce, unless the application says otherwise: the reference's limit.
+/// The most attachments that a packet may announce, unless the application says otherwise: the reference's limit.
 pub const DEFAULT_MAX_ATTACHMENTS: usize = 10;
 
-/// What a packet is for. The order is that of the protocol's text; the numbers are those on the wire.
+/// The type of a packet. The order is that of the protocol's text; the numbers are those on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PacketType {
@@ -33,7 +33,7 @@ pub enum PacketType {
 }
 
 impl PacketType {
-    fn from_digit(digit: u8) -> Option<Self> {
+    pub(super) fn from_digit(digit: u8) -> Option<Self> {
         Some(match digit {
             b'0' => Self::Connect,
             b'1' => Self::Disconnect,
@@ -66,7 +66,7 @@ impl fmt::Display for PacketType {
     }
 }
 
-/// Why what the peer sent is not Socket.IO. Each of these ends the connection.
+/// The reason why what a peer sent is not Socket.IO. Each of these ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PacketError {
@@ -85,37 +85,53 @@ pub enum PacketError {
     /// More attachments are announced than are allowed.
     #[error("the packet announces more than the {max} attachments that are allowed")]
     TooManyAttachments {
-        /// The limit that was given to [`Packet::decode`].
+        /// The limit: [`Parser::max_attachments`](crate::socket::Parser::max_attachments).
+        max: usize,
+    },
+    /// Lists and objects stand inside each other deeper than is allowed.
+    #[error("the packet's lists and objects nest deeper than the {max} levels that are allowed")]
+    TooDeep {
+        /// The limit: [`Parser::max_depth`](crate::socket::Parser::max_depth).
+        max: usize,
+    },
+    /// A number is written with more characters than are allowed.
+    #[error("the packet has a number of more than the {max} characters that are allowed")]
+    NumberTooLong {
+        /// The limit: [`Parser::max_number`](crate::socket::Parser::max_number).
+        max: usize,
+    },
+    /// An event or an acknowledgement has more arguments than are allowed.
+    #[error("the packet has more than the {max} arguments that are allowed")]
+    TooManyArguments {
+        /// The limit: [`Parser::max_arguments`](crate::socket::Parser::max_arguments).
         max: usize,
     },
     /// The acknowledgement id does not fit 64 bits.
     #[error("the acknowledgement id is above 18446744073709551615")]
     IdOverflow,
-    /// What follows the header is not JSON, or not the JSON that this type of packet carries.
+    /// The text behind the header is not JSON, or not the JSON that this type of packet carries.
     #[error("invalid {kind} payload: {reason} at byte {at}")]
     InvalidPayload {
-        /// What kind of packet it was.
+        /// The type of the packet.
         kind: PacketType,
         /// Where, in bytes from the beginning of the packet's text.
         at: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The event has one of the [`RESERVED_EVENTS`]: a peer could call the handlers of life cycle events.
     #[error("the event name {0:?} is reserved, a peer cannot send it")]
     ReservedEvent(String),
     /// A placeholder's `num` is not the number of one of the announced attachments.
-    #[error(
-        "illegal attachments: a placeholder names none of the {announced} announced attachments, or too many name one"
-    )]
+    #[error("illegal attachments: a placeholder names none of the {announced} announced attachments")]
     IllegalPlaceholder {
-        /// How many attachments the packet announced.
+        /// The attachments that the packet announced.
         announced: usize,
     },
     /// A text packet came where an attachment of the packet before it was due.
     #[error("a text packet came while {missing} attachments of a binary packet were missing")]
     TextWhileWaiting {
-        /// How many attachments were still to come.
+        /// The attachments that were still to come.
         missing: usize,
     },
     /// A binary frame that no packet announced.
@@ -124,7 +140,13 @@ pub enum PacketError {
     /// The attachments of one packet are together larger than is allowed.
     #[error("the packet's attachments are together larger than the {max} bytes that are allowed")]
     AttachmentsTooLarge {
-        /// The limit in bytes that was given to [`Reassembly::start`](crate::socket::json::reassembly::Reassembly::start).
+        /// The limit in bytes that was given to [`Reassembly::start`](crate::socket::Reassembly::start).
+        max: usize,
+    },
+    /// Several placeholders name the same attachments, and what all of them stand for is larger than is allowed.
+    #[error("the packet's placeholders stand for more than the {max} bytes that are allowed")]
+    ReferencesTooLarge {
+        /// The limit in bytes: what the attachments have together, or the largest message if that is more.
         max: usize,
     },
 }
@@ -133,9 +155,6 @@ pub enum PacketError {
 /// does. `error`, `message`, `connection` and the empty name are ordinary events.
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-
-/// The bytes of `"connect"`.
-const SHORTEST_RESERVED: usize = 9;
 
 /// Whether this is one of the [`RESERVED_EVENTS`].
 pub fn is_reserved(event: &str) -> bool {
@@ -158,96 +177,25 @@ pub fn is_namespace(name: &str) -> bool {
     name.starts_with('/') && !name.contains(',')
 }
 
-/// A packet as it was received, its payload checked but not decoded.
+/// A packet as it was received: checked, but not decoded into the application's types.
 ///
 /// It holds the message's bytes and knows where its parts are. Cloning it is cheap.
+/// [`Parser::decode`](crate::socket::Parser::decode) makes it.
 #[derive(Clone, Debug)]
 pub struct Packet {
-    kind: PacketType,
-    namespace: Range<usize>,
-    id: Option<u64>,
-    attachments: usize,
-    /// Where the JSON begins; the end of the text if there is none.
-    data: usize,
-    args: Args,
+    pub(super) kind: PacketType,
+    pub(super) namespace: Range<usize>,
+    pub(super) id: Option<u64>,
+    pub(super) attachments: usize,
+    /// Some attachment may stand in several places.
+    pub(super) repeats: bool,
+    /// Where the data begins; the end of the message if there is none.
+    pub(super) data: usize,
+    pub(super) args: Args,
 }
 
 impl Packet {
-    /// Reads the text of an Engine.IO message (without the engine's `4`).
-    ///
-    /// The text is checked to be UTF-8 here, and its JSON to be valid and of the shape that the type asks for.
-    /// A binary packet is checked as strictly, placeholders included, before any of its attachments has come.
-    /// `max_attachments` bounds what it may announce; [`DEFAULT_MAX_ATTACHMENTS`] is the reference's choice.
-    ///
-    /// The cost is one pass over the text. Nothing is allocated for a packet without attachments that nests
-    /// at most 64 levels deep.
-    ///
-    /// # Errors
-    ///
-    /// A [`PacketError`] for everything that is not a Socket.IO packet.
-    ///
-    /// ```
-    /// use bytes::Bytes;
-    /// use sansocket_protocol::socket::{Packet, PacketError, PacketType};
-    ///
-    /// let packet = Packet::decode(Bytes::from_static(b"2/chat,12[\"said\",\"hi\"]"), 10)?;
-    /// assert_eq!(packet.kind(), PacketType::Event);
-    /// assert_eq!(packet.namespace(), "/chat");
-    /// assert_eq!(packet.id(), Some(12));
-    ///
-    /// let error = Packet::decode(Bytes::from_static(b"2[\"connect\"]"), 10).unwrap_err();
-    /// assert_eq!(error, PacketError::ReservedEvent("connect".to_string()));
-    /// # Ok::<(), PacketError>(())
-    /// ```
-    #[allow(
-        clippy::arithmetic_side_effects,
-        reason = "proof: `at` and `end` are at most the length of the text, and what is added to them lies within it"
-    )]
-    pub fn decode(text: Bytes, max_attachments: usize) -> Result<Self, PacketError> {
-        // Most texts are ASCII, and to see that is cheaper.
-        if !text.is_ascii() && core::str::from_utf8(&text).is_err() {
-            return Err(PacketError::InvalidUtf8);
-        }
-        let bytes = &text[..];
-        let digit = *bytes.first().ok_or(PacketError::Empty)?;
-        let kind = PacketType::from_digit(digit).ok_or_else(|| {
-            let all = core::str::from_utf8(bytes).unwrap_or_default();
-            PacketError::UnknownType(all.chars().next().unwrap_or_default())
-        })?;
-        let mut at = 1;
-
-        let mut attachments = 0;
-        if kind.is_binary() {
-            let (announced, end) = digits(bytes, at);
-            if end == at || bytes.get(end) != Some(&b'-') || announced == Some(0) {
-                return Err(PacketError::IllegalAttachments);
-            }
-            attachments = announced
-                .and_then(|announced| usize::try_from(announced).ok())
-                .filter(|announced| *announced <= max_attachments)
-                .ok_or(PacketError::TooManyAttachments { max: max_attachments })?;
-            at = end + 1;
-        }
-
-        let mut namespace = at..at;
-        if let Some(rest @ [b'/', ..]) = bytes.get(at..) {
-            let len = rest.iter().position(|&byte| byte == b',');
-            namespace.end = at + len.unwrap_or(rest.len());
-            at = namespace.end + usize::from(len.is_some());
-        }
-
-        let (id, end) = digits(bytes, at);
-        let id = if end == at { None } else { Some(id.ok_or(PacketError::IdOverflow)?) };
-
-        let data = skip_blanks(bytes, end);
-        let shape = check(kind, bytes, data)?;
-        if attachments > 0 && !placeholder::are_legal(bytes.get(data..).unwrap_or_default(), attachments) {
-            return Err(PacketError::IllegalPlaceholder { announced: attachments });
-        }
-        Ok(Self { kind, namespace, id, attachments, data, args: Args::new(text, shape) })
-    }
-
-    /// What the packet is for.
+    /// The type of the packet.
     pub fn kind(&self) -> PacketType {
         self.kind
     }
@@ -266,7 +214,7 @@ impl Packet {
         self.id
     }
 
-    /// How many attachments the packet announced.
+    /// The attachments that the packet announced.
     pub fn attachments(&self) -> usize {
         self.attachments
     }
@@ -281,92 +229,36 @@ impl Packet {
         self.args.wire_len()
     }
 
-    /// The payload as JSON text, if there is one: the auth object of a CONNECT, the reason of a CONNECT_ERROR.
-    pub fn data(&self) -> Option<&[u8]> {
-        self.args.text().get(self.data..).filter(|data| !data.is_empty())
+    /// The data behind the header, if there is any: the auth of a CONNECT, the reason of a CONNECT_ERROR, the list of
+    /// an event's name and arguments. The bytes are shared.
+    pub fn data(&self) -> Option<PacketData> {
+        self.args.data(self.data)
     }
 
-    /// The payload as [`data`](Self::data) has it, without a copy.
-    pub fn into_data(self) -> Option<Bytes> {
-        let text = self.args.text();
-        (self.data < text.len()).then(|| text.slice(self.data..))
+    /// The public id in a server's CONNECT. `None` for one of the 2.x line, which sends none.
+    pub fn sid(&self) -> Option<Arc<str>> {
+        data::sid(&self.data()?)
+    }
+
+    /// The content of a CONNECT_ERROR: the message, and data beside it.
+    pub fn refusal(&self) -> (String, Option<PacketData>) {
+        self.data().map_or_else(Default::default, |data| data::refusal(&data))
     }
 
     /// The arguments of an event or an answer. Empty for other types.
     ///
-    /// A binary packet must have been through [`Reassembly`](crate::socket::json::reassembly::Reassembly), else its
-    /// placeholders stand for nothing.
+    /// A packet with attachments must have been through [`Reassembly`](crate::socket::Reassembly), else they are
+    /// missing.
     pub fn into_args(self) -> Args {
         self.args
     }
 
-    pub(super) fn attach(&mut self, attachments: alloc::vec::Vec<Bytes>) {
+    pub(super) fn attach(&mut self, attachments: Vec<Bytes>) {
         self.args.attach(attachments);
     }
-}
 
-/// The number that begins at `at` and where it ends; `None` if it is too large.
-#[allow(
-    clippy::arithmetic_side_effects,
-    reason = "proof: `end` is at most the length of the text, and the digit is at least `0`"
-)]
-fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
-    let mut value = Some(0u64);
-    let mut end = at;
-    while let Some(digit @ b'0'..=b'9') = text.get(end) {
-        let add = |value: u64| value.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-        value = value.and_then(add);
-        end += 1;
+    /// The bytes that all placeholders stand for, each as often as it is named. `None` if none is named twice.
+    pub(super) fn referenced(&self, attachments: &[Bytes]) -> Option<usize> {
+        self.repeats.then(|| self.args.referenced(self.data, attachments))
     }
-    (value, end)
-}
-
-/// Checks the payload, which begins at `data` with something else than a blank. There need not be one.
-#[allow(clippy::arithmetic_side_effects, reason = "proof: `data` is the position of a byte")]
-fn check(kind: PacketType, bytes: &[u8], data: usize) -> Result<Shape, PacketError> {
-    let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
-    let Some(&first) = bytes.get(data) else { return Ok(Shape::default()) };
-    let (fits, reason) = match kind {
-        PacketType::Connect => (first == b'{', "expected an object"),
-        PacketType::Disconnect => (false, "expected none"),
-        PacketType::ConnectError => (first == b'{' || first == b'"', "expected an object or a string"),
-        PacketType::Event | PacketType::BinaryEvent => {
-            (first == b'[', "expected an array that begins with the event's name")
-        }
-        PacketType::Ack | PacketType::BinaryAck => (first == b'[', "expected an array"),
-    };
-    if !fits {
-        return Err(invalid(data, reason));
-    }
-    let values = validate::check(bytes, data).map_err(|error| invalid(error.at, &error.to_string()))?;
-    match kind {
-        PacketType::Event | PacketType::BinaryEvent => {
-            let start = skip_blanks(bytes, data + 1);
-            let name = match bytes.get(start) {
-                Some(b'"') => start..skip_string(bytes, start),
-                Some(b'-' | b'0'..=b'9') => start..skip_scalar(bytes, start),
-                _ => return Err(invalid(start, "the event's name must be a string or a number")),
-            };
-            let shape = Shape::event(bytes, name.clone(), values.saturating_sub(1));
-            // A shorter one is none of them, however it is written.
-            if name.len() >= SHORTEST_RESERVED {
-                let name = bytes.get(name).and_then(event_name);
-                if let Some(name) = name.filter(|name| is_reserved(name)) {
-                    return Err(PacketError::ReservedEvent(name.into_owned()));
-                }
-            }
-            Ok(shape)
-        }
-        PacketType::Ack | PacketType::BinaryAck => Ok(Shape::list(bytes, data, values)),
-        PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => Ok(Shape::default()),
-    }
-}
-
-/// The event name whose JSON text that is, quotes included.
-pub(super) fn event_name(raw: &[u8]) -> Option<alloc::borrow::Cow<'_, str>> {
-    Some(match raw {
-        [b'"', name @ .., b'"'] => unescape(core::str::from_utf8(name).ok()?),
-        [] => return None,
-        number => js_number(core::str::from_utf8(number).ok()?),
-    })
 }

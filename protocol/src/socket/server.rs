@@ -20,17 +20,18 @@
 mod event;
 mod queue;
 
-pub use self::event::AckOutcome;
+pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 pub use crate::socket::server::event::ServerSocketEvent;
 
-pub(crate) use self::event::PER_EVENT;
-
+use super::error::SocketError;
+use super::json::data::PacketData;
 use super::packet::{Packet, PacketType};
-use crate::engine::server::{Closed, ServerSession};
-use crate::error::{CloseReason, PeerError, SendError};
-use crate::message::Frame;
-use crate::message::WireMessage;
+use super::parser::Part;
+use crate::engine::server::ServerSession;
+use crate::message::{Frame, WireMessage};
 use crate::pace::{Pace, Turn};
+use crate::rate::{Bucket, Rate};
+use crate::reason::{CloseReason, SendError};
 use crate::socket::config::SocketServerConfig;
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
@@ -39,16 +40,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-
-/// Names one socket of a connection. Never reused within the connection, so a late command does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SocketKey(u32);
-
-impl SocketKey {
-    pub(crate) const fn new(number: u32) -> Self {
-        Self(number)
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -63,6 +54,8 @@ struct Socket {
     namespace: Arc<str>,
     state: State,
     held: bool,
+    /// Bytes of the event that was handed out last. They count while it is held.
+    in_hand: usize,
     /// Its last event was handed out.
     over: bool,
     /// Events that came while it was held.
@@ -92,17 +85,24 @@ impl Socket {
 
 /// The Socket.IO layer of one connection. See the [module](self).
 #[derive(Debug)]
-pub struct ServerSockets {
+pub(crate) struct ServerSockets {
     config: Arc<SocketServerConfig>,
     sockets: Vec<Socket>,
     last_key: u32,
     reassembly: Reassembly,
     connect_deadline: Option<Instant>,
+    /// The tokens of `connect_rate`.
+    connects: Bucket,
+    refused: usize,
+    /// When the next attachment of a packet is due.
+    attachment_deadline: Instant,
     ack_deadline: Instant,
     answers: VecDeque<ServerSocketEvent>,
     events: VecDeque<ServerSocketEvent>,
     released: VecDeque<SocketKey>,
     inbound: usize,
+    /// Bytes of the events that handlers are at work on.
+    in_hand: usize,
     behind: usize,
     /// An end was told since the last look.
     told_over: bool,
@@ -114,19 +114,24 @@ pub struct ServerSockets {
 
 impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
-    pub fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
+    pub(crate) fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
+        let connects = Bucket::full(now, config.connect_rate.unwrap_or(Rate::per_second(1)));
         Self {
             config,
             sockets: Vec::new(),
             last_key: 0,
             reassembly: Reassembly::default(),
             connect_deadline,
+            connects,
+            refused: 0,
+            attachment_deadline: Instant::FAR_FUTURE,
             ack_deadline: Instant::FAR_FUTURE,
             answers: VecDeque::new(),
             events: VecDeque::new(),
             released: VecDeque::new(),
             inbound: 0,
+            in_hand: 0,
             behind: 0,
             told_over: false,
             now,
@@ -151,48 +156,70 @@ impl ServerSockets {
     }
 
     /// Bytes of events that wait to be handled, with 128 more for each.
-    pub fn inbound(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.inbound
     }
 
+    /// The same, with those that handlers are at work on.
+    pub(crate) fn inbound(&self) -> usize {
+        self.inbound.saturating_add(self.in_hand)
+    }
+
+    /// A handler that does not hold its socket begins with an event of that many bytes.
+    pub(crate) fn begin_apart(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_add(bytes);
+    }
+
+    /// Such a handler is done.
+    pub(crate) fn end_apart(&mut self, bytes: usize) {
+        self.in_hand = self.in_hand.saturating_sub(bytes);
+    }
+
     /// Bytes of frames that wait behind a CONNECT reply, with 192 more for each of their messages.
-    pub fn behind(&self) -> usize {
+    pub(crate) fn behind(&self) -> usize {
         self.behind
     }
 
     /// Whether a packet waits for its attachments.
-    pub fn is_reassembling(&self) -> bool {
+    pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
     /// Whether no socket is left about which anything is to be told, and none is held.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.answers.is_empty() && self.sockets.iter().all(Socket::is_done)
     }
 
     /// The bytes of the largest packet that the client may send, with all its attachments.
     pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
-        max_payload.saturating_mul(self.config.max_attachments.saturating_add(1))
+        max_payload.saturating_mul(self.config.parser.max_attachments.saturating_add(1))
+    }
+
+    /// Whether its CONNECTs were refused so often that the connection is to be closed.
+    pub(crate) fn is_refused_for_good(&self) -> bool {
+        self.refused >= self.config.max_refused_connects.max(1)
     }
 
     /// Whether any acknowledgement is awaited from this client.
-    pub fn awaits_ack(&self) -> bool {
+    pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty())
     }
 
     // --- what happened outside ------------------------------------------------------------------------------
 
-    /// A message of the Engine.IO session. What the peer does wrong ends the connection.
-    pub fn handle_message(&mut self, engine: &mut ServerSession, message: WireMessage) {
-        if let Err(error) = self.take_message(engine, message) {
-            engine.give_up(CloseReason::ForcedClose, error);
-        }
-    }
-
-    fn take_message(&mut self, engine: &ServerSession, message: WireMessage) -> Result<(), PeerError> {
-        let packet = match message {
-            WireMessage::Text(text) => {
-                let packet = Packet::decode(text, self.config.max_attachments)?;
+    /// A message of the Engine.IO session, whose largest payload is `max_payload`.
+    ///
+    /// # Errors
+    /// [`SocketError`]: a mistake of the peer, for which the connection is to be given up.
+    pub(crate) fn handle_message(
+        &mut self,
+        message: WireMessage,
+        max_payload: usize,
+    ) -> Result<(), SocketError> {
+        let parser = &self.config.parser;
+        let packet = match parser.part(message) {
+            Part::Packet(packet) => {
+                let packet = parser.decode(packet)?;
                 // Mostly it is whole, and not passed through hands that it does not need.
                 if packet.attachments() == 0 && !self.reassembly.is_waiting() {
                     return self.handle_packet(packet);
@@ -201,35 +228,57 @@ impl ServerSockets {
                 if !self.sockets.iter().any(|socket| {
                     socket.state == State::Connected && *socket.namespace == *packet.namespace()
                 }) {
-                    return Err(PeerError::NotJoined);
+                    return Err(SocketError::NotJoined);
                 }
-                let max_bytes = self.config.max_attachments.saturating_mul(engine.config().max_payload);
-                self.reassembly.start(packet, max_bytes)?
+                let max_bytes = parser.max_attachments.saturating_mul(max_payload);
+                self.reassembly.start(packet, max_bytes, max_payload)?
             }
-            WireMessage::Binary(data) => self.reassembly.push(data)?,
+            Part::Attachment(data) => self.reassembly.push(data)?,
+        };
+        self.attachment_deadline = if self.reassembly.is_waiting() {
+            self.now + self.config.attachment_timeout
+        } else {
+            Instant::FAR_FUTURE
         };
         packet.map_or(Ok(()), |packet| self.handle_packet(packet))
     }
 
     /// The connection ended: so do all sockets.
-    pub fn handle_closed(&mut self, reason: CloseReason) {
+    pub(crate) fn handle_closed(&mut self, reason: CloseReason) {
         self.connect_deadline = None;
         self.reassembly = Reassembly::default();
+        self.attachment_deadline = Instant::FAR_FUTURE;
         for at in 0..self.sockets.len() {
             self.leave(at, reason);
         }
         self.sweep();
     }
 
-    /// Judges the deadlines: awaited acknowledgements, and the first CONNECT.
-    pub fn handle_timeout(&mut self, now: Instant, engine: &mut ServerSession) {
-        if self.connect_deadline.is_some_and(|deadline| now >= deadline) {
-            self.connect_deadline = None;
-            let detail = Some(PeerError::ConnectTimeout);
-            engine.close_with(now, Closed { reason: CloseReason::ForcedClose, detail });
-        }
+    /// Judges the deadlines: awaited acknowledgements, the first CONNECT, and attachments, unless reading `is_paused`.
+    ///
+    /// # Errors
+    /// [`SocketError::ConnectTimeout`] or [`SocketError::AttachmentTimeout`], once: the connection is to be closed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, is_paused: bool) -> Result<(), SocketError> {
         self.expire_acks(now);
         self.next_turns(now);
+        if now >= self.attachment_deadline {
+            if !is_paused {
+                self.attachment_deadline = Instant::FAR_FUTURE;
+                return Err(SocketError::AttachmentTimeout);
+            }
+            self.attachment_deadline = now + self.config.attachment_timeout;
+        }
+        match self.connect_deadline.take_if(|deadline| now >= *deadline) {
+            Some(_) => Err(SocketError::ConnectTimeout),
+            None => Ok(()),
+        }
+    }
+
+    /// The attachment that is awaited, if one is, has its whole time from here.
+    pub(crate) fn restart_attachment(&mut self) {
+        if self.reassembly.is_waiting() {
+            self.attachment_deadline = self.now + self.config.attachment_timeout;
+        }
     }
 
     /// Judges the awaited acknowledgements alone.
@@ -260,7 +309,7 @@ impl ServerSockets {
         clippy::indexing_slicing,
         reason = "proof: `at` is the position of a socket, and none is taken out here"
     )]
-    fn handle_packet(&mut self, packet: Packet) -> Result<(), PeerError> {
+    fn handle_packet(&mut self, packet: Packet) -> Result<(), SocketError> {
         let at = self
             .sockets
             .iter()
@@ -268,18 +317,18 @@ impl ServerSockets {
         if packet.kind() == PacketType::Connect {
             return match at {
                 // One that is still being decided counts as joined.
-                Some(_) => Err(PeerError::AlreadyJoined),
+                Some(_) => Err(SocketError::AlreadyJoined),
                 None => self.handle_connect(packet),
             };
         }
         let connected = |at: &usize| self.sockets[*at].state == State::Connected;
-        let at = at.filter(connected).ok_or(PeerError::NotJoined)?;
+        let at = at.filter(connected).ok_or(SocketError::NotJoined)?;
         let socket = self.sockets[at].key;
         match packet.kind() {
             PacketType::Event | PacketType::BinaryEvent => {
                 if let Some(pace) = &mut self.sockets[at].pace {
                     if !pace.admits(self.now) {
-                        return Err(PeerError::TooManyEvents);
+                        return Err(SocketError::TooManyEvents);
                     }
                 }
                 let ack = packet.id();
@@ -304,31 +353,39 @@ impl ServerSockets {
                 self.leave(at, CloseReason::ClientNamespaceDisconnect);
                 Ok(())
             }
-            _ => Err(PeerError::Direction),
+            _ => Err(SocketError::Direction),
         }
     }
 
-    fn handle_connect(&mut self, packet: Packet) -> Result<(), PeerError> {
+    fn handle_connect(&mut self, packet: Packet) -> Result<(), SocketError> {
+        if self.config.connect_rate.is_some_and(|rate| self.connects.take(self.now, rate).is_err()) {
+            return Err(SocketError::TooManyConnects);
+        }
         if packet.namespace().len() > self.config.max_namespace_name {
-            return Err(PeerError::NamespaceTooLong);
+            return Err(SocketError::NamespaceTooLong);
+        }
+        let auth = packet.data();
+        if auth.as_ref().is_some_and(|auth| auth.wire_len() > self.config.max_auth) {
+            return Err(SocketError::AuthTooLarge);
         }
         let alive = self.sockets.iter().filter(|socket| socket.state != State::Left).count();
         // Those that it left stay until their handlers have finished: leaving and joining again and again must
         // not pile them up.
         let in_all = self.config.max_namespaces.saturating_mul(2);
         if alive >= self.config.max_namespaces || self.sockets.len() >= in_all {
-            return Err(PeerError::TooManyNamespaces);
+            return Err(SocketError::TooManyNamespaces);
         }
-        self.last_key = self.last_key.checked_add(1).ok_or(PeerError::TooManyNamespaces)?;
-        let socket = SocketKey(self.last_key);
+        self.last_key = self.last_key.checked_add(1).ok_or(SocketError::TooManyNamespaces)?;
+        let socket = SocketKey::new(self.last_key);
         let namespace: Arc<str> = packet.namespace().into();
-        // Most connections have one socket: no room for four.
+        // Most connections have one socket: no allocation for four.
         self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
             key: socket,
             namespace: namespace.clone(),
             state: State::Connecting,
             held: false,
+            in_hand: 0,
             over: false,
             waiting: VecDeque::new(),
             behind: Vec::new(),
@@ -338,7 +395,7 @@ impl ServerSockets {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
-        self.push(ServerSocketEvent::Connect { socket, namespace, auth: packet.into_data() });
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
 
@@ -349,16 +406,17 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn accept(
+    pub(crate) fn accept(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
         sid: &str,
     ) -> Result<(), SendError> {
+        let parser = self.config.parser;
         let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
-        engine.send(Frame::connect(&joined.namespace, sid));
+        engine.send(parser.connect(&joined.namespace, sid));
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.queued_len());
             engine.send(frame);
@@ -367,20 +425,21 @@ impl ServerSockets {
         Ok(())
     }
 
-    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if given (it
-    /// must be JSON). What was emitted to the socket meanwhile is dropped. The connection stays.
+    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if
+    /// given. What was emitted to the socket meanwhile is dropped. The connection stays.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub fn reject(
+    pub(crate) fn reject(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
         message: &str,
-        data: Option<&str>,
+        data: Option<&PacketData>,
     ) -> Result<(), SendError> {
         let (at, refused) = self.find(socket, State::Connecting)?;
-        engine.send(Frame::connect_error(&refused.namespace, message, data));
+        engine.send(self.config.parser.connect_error(&refused.namespace, message, data));
+        self.refused = self.refused.saturating_add(1);
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();
         Ok(())
@@ -391,7 +450,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn emit(
+    pub(crate) fn emit(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -413,7 +472,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError`]. A socket that is still connecting cannot answer, so it counts as disconnected.
-    pub fn emit_with_ack(
+    pub(crate) fn emit_with_ack(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -453,7 +512,7 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
-    pub fn ack(
+    pub(crate) fn ack(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
@@ -467,20 +526,20 @@ impl ServerSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if it is not connected.
-    pub fn disconnect(
+    pub(crate) fn disconnect(
         &mut self,
         engine: &mut ServerSession,
         socket: SocketKey,
         reason: CloseReason,
     ) -> Result<(), SendError> {
         let (at, leaving) = self.find(socket, State::Connected)?;
-        engine.send(Frame::disconnect(&leaving.namespace));
+        engine.send(self.config.parser.disconnect(&leaving.namespace));
         self.leave(at, reason);
         Ok(())
     }
 
     /// Takes all sockets out of their namespaces.
-    pub fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
+    pub(crate) fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
         let keys: Vec<SocketKey> = self.sockets.iter().map(|socket| socket.key).collect();
         for key in keys {
             // Those that are not connected have nothing to leave.
@@ -488,16 +547,22 @@ impl ServerSockets {
         }
     }
 
+    /// Whether a client that asked to join is still there and not decided about.
+    pub(crate) fn is_connecting(&self, socket: SocketKey) -> bool {
+        self.find(socket, State::Connecting).is_ok()
+    }
+
     /// Whether a socket is connected, that is, messages to it pass.
-    pub fn is_connected(&self, socket: SocketKey) -> bool {
+    pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connected).is_ok()
     }
 
     // --- what is to be done -----------------------------------------------------------------------------------
 
     /// By when [`ServerSockets::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Instant {
-        self.connect_deadline.unwrap_or(Instant::FAR_FUTURE).min(self.ack_deadline).min(self.pace_deadline)
+    pub(crate) fn poll_timeout(&self) -> Instant {
+        let connect = self.connect_deadline.unwrap_or(Instant::FAR_FUTURE);
+        connect.min(self.attachment_deadline).min(self.ack_deadline).min(self.pace_deadline)
     }
 
     // --- inside -----------------------------------------------------------------------------------------------

@@ -4,14 +4,14 @@ use crate::wire::{Flight, Item, Wire};
 use bytes::Bytes;
 use sansocket_protocol::client;
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::engine::{Body, ServerTransmit, Wants};
 use sansocket_protocol::engine::{ClientTransmit, EngineClientConfig, Method, TransportKind};
 use sansocket_protocol::engine::{RequestHead, RequestId};
-use sansocket_protocol::error::PeerError;
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Connection, Route, Router, ServerEvent};
+use sansocket_protocol::socket::Parser;
 use sansocket_protocol::socket::ServerSocketEvent;
 use sansocket_protocol::socket::{AuthSource, ClientSocketEvent, SocketClientConfig, SocketKey};
 use sansocket_protocol::time::Instant;
@@ -259,7 +259,7 @@ impl Pair {
         // Binary, so that a cut can fall between a header and its attachment.
         let data = Bytes::copy_from_slice(&number.to_be_bytes());
         let id = ack.then_some(number);
-        let frame = Frame::event("/", "e", id, &(number, data)).unwrap();
+        let frame = Parser::json().event("/", "e", id, &(number, data)).unwrap();
         if ack {
             let deadline = now + Duration::from_secs(8);
             self.client.emit_with_ack(now, self.socket, &frame, number, deadline).unwrap();
@@ -277,7 +277,7 @@ impl Pair {
     fn emit_reliably(&mut self) {
         let (now, number) = (self.now, self.next);
         self.next += 1;
-        let frame = Frame::event("/", "e", Some(number), &(number,)).unwrap();
+        let frame = Parser::json().event("/", "e", Some(number), &(number,)).unwrap();
         self.client.emit_reliably(now, self.socket, frame, number).unwrap();
         self.client_acks.insert(number, 0);
         self.reliable.push(number);
@@ -290,9 +290,9 @@ impl Pair {
             let number = self.server_sent;
             self.server_sent += 2;
             let data = Bytes::copy_from_slice(&number.to_be_bytes());
-            let _ = connection.emit(socket, Frame::event("/", "s", None, &(number, data)).unwrap());
+            let _ = connection.emit(socket, Parser::json().event("/", "s", None, &(number, data)).unwrap());
             let id = number + 1;
-            let frame = Frame::event("/", "s", Some(id), &(id,)).unwrap();
+            let frame = Parser::json().event("/", "s", Some(id), &(id,)).unwrap();
             let deadline = self.now + Duration::from_secs(8);
             if connection.emit_with_ack(socket, &frame, id, deadline).is_ok() {
                 self.server_acks.insert((key, id), 0);
@@ -330,7 +330,7 @@ impl Pair {
                 if websocket {
                     self.client.handle_websocket_closed(self.now, id, Some(1006));
                 } else {
-                    self.client.handle_request_failed(self.now, id, PeerError::RequestFailed);
+                    self.client.handle_request_failed(self.now, id, EngineError::RequestFailed);
                 }
                 self.pump();
             }
@@ -384,7 +384,7 @@ impl Pair {
                     Item::Opened => self.client.handle_websocket_opened(now, id),
                     Item::Message(message) => self.client.handle_websocket(now, id, message),
                     Item::Close => self.client.handle_websocket_closed(now, id, None),
-                    _ => self.client.handle_request_failed(now, id, PeerError::RequestFailed),
+                    _ => self.client.handle_request_failed(now, id, EngineError::RequestFailed),
                 }
             }
         }
@@ -397,10 +397,16 @@ impl Pair {
             Route::Reply(response) => {
                 return self.send(id, false, Item::Response { status: response.status, body: response.body });
             }
-            Route::Open(_) => {
+            Route::Open(grant) => {
                 let key = self.connections.len();
                 let sid = self.router.register(None, |_| key).unwrap();
-                let connection = Connection::new(now, self.config.clone(), sid.clone(), Some(Arc::default()));
+                let connection = Connection::new(
+                    now,
+                    grant.revision,
+                    self.config.clone(),
+                    sid.clone(),
+                    Some(Arc::default()),
+                );
                 self.connections.push(Some(connection));
                 self.ids.push(sid);
                 key
@@ -492,7 +498,7 @@ impl Pair {
             ClientSocketEvent::Event { args, ack, .. } => {
                 self.client_got.push(args.get(0).unwrap());
                 if let Some(id) = ack {
-                    let _ = self.client.ack(now, self.socket, &Frame::ack("/", id, &()).unwrap());
+                    let _ = self.client.ack(now, self.socket, &Parser::json().ack("/", id, &()).unwrap());
                 }
             }
             ClientSocketEvent::Ack { id, .. } => {
@@ -569,7 +575,7 @@ impl Pair {
                 }
                 self.server_got.push(number);
                 if let Some(id) = ack {
-                    let _ = connection.ack(socket, Frame::ack("/", id, &(number,)).unwrap());
+                    let _ = connection.ack(socket, Parser::json().ack("/", id, &(number,)).unwrap());
                 }
             }
             ServerSocketEvent::Ack { id, .. } => {

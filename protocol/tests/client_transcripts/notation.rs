@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::Parser;
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -104,10 +105,10 @@ pub(crate) fn event(namespace: &str, json: &str, id: Option<u64>) -> Option<Fram
     let (name, args) = args.split_first()?;
     let name = name.0.as_str()?;
     match args {
-        [] => Frame::event(namespace, name, id, &()),
-        [a] => Frame::event(namespace, name, id, &(a,)),
-        [a, b] => Frame::event(namespace, name, id, &(a, b)),
-        [a, b, c] => Frame::event(namespace, name, id, &(a, b, c)),
+        [] => Parser::json().event(namespace, name, id, &()),
+        [a] => Parser::json().event(namespace, name, id, &(a,)),
+        [a, b] => Parser::json().event(namespace, name, id, &(a, b)),
+        [a, b, c] => Parser::json().event(namespace, name, id, &(a, b, c)),
         _ => return None,
     }
     .ok()
@@ -116,9 +117,9 @@ pub(crate) fn event(namespace: &str, json: &str, id: Option<u64>) -> Option<Fram
 /// An acknowledgement from the JSON of its arguments.
 pub(crate) fn ack(namespace: &str, json: &str, id: u64) -> Option<Frame> {
     match &*args(json)? {
-        [] => Frame::ack(namespace, id, &()),
-        [a] => Frame::ack(namespace, id, &(a,)),
-        [a, b] => Frame::ack(namespace, id, &(a, b)),
+        [] => Parser::json().ack(namespace, id, &()),
+        [a] => Parser::json().ack(namespace, id, &(a,)),
+        [a, b] => Parser::json().ack(namespace, id, &(a, b)),
         _ => return None,
     }
     .ok()

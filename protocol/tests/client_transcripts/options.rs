@@ -42,6 +42,7 @@ impl Options {
         match key {
             "engine" => self.sockets = None,
             "path" => *engine = engine.clone().path(value),
+            "exact_path" => *engine = engine.clone().exact_path(value),
             "query" => {
                 let pairs = value.split('&').map(|pair| pair.split_once(':').expect("key:value"));
                 *engine = engine.clone().query(pairs);
@@ -65,14 +66,14 @@ impl Options {
             "delay_max" => manager.reconnection_delay_max = time()?,
             "randomization" => manager.randomization_factor = value.parse().ok()?,
             "ask" => {
-                manager.ask = yes()?;
-                self.asks = manager.ask;
+                manager.ask_before_dial = yes()?;
+                self.asks = manager.ask_before_dial;
             }
             "join_timeout" => self.sockets.as_mut()?.join_timeout = time()?,
             "ack_timeout" => self.sockets.as_mut()?.ack_timeout = time()?,
             "retries" => self.sockets.as_mut()?.retries = value.parse().ok()?,
             "max_pending_acks" => self.sockets.as_mut()?.max_pending_acks = value.parse().ok()?,
-            "max_attachments" => self.sockets.as_mut()?.max_attachments = value.parse().ok()?,
+            "max_attachments" => self.sockets.as_mut()?.parser.max_attachments = value.parse().ok()?,
             _ => return None,
         }
         Some(())

@@ -4,11 +4,13 @@ use crate::notation::{ack, duration, event, expand, hex, message, show, show_dur
 use crate::options::{Options, matches};
 use bytes::Bytes;
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, SessionEvent};
+use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::engine::RequestId;
 use sansocket_protocol::engine::{ClientTransmit, Method};
-use sansocket_protocol::error::{CloseReason, Closed, PeerError, SendError};
+use sansocket_protocol::error::{CloseReason, Closed, SendError};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::PacketData;
 use sansocket_protocol::socket::{AckOutcome, AuthSource, ClientSocketEvent, JoinError, SocketKey};
 use sansocket_protocol::time::Instant;
 use std::collections::VecDeque;
@@ -152,7 +154,7 @@ impl Player {
         if self.spurious && self.client.poll_timeout().is_none_or(|at| at > self.now) {
             self.client.handle_timeout(self.now);
             self.client.handle_response(self.now, RequestId(1), 200, "4x".into());
-            self.client.handle_request_failed(self.now, RequestId(u64::MAX), PeerError::RequestFailed);
+            self.client.handle_request_failed(self.now, RequestId(u64::MAX), EngineError::RequestFailed);
             self.client.handle_websocket_closed(self.now, RequestId(0), None);
             self.pump();
         }
@@ -229,9 +231,9 @@ impl Player {
         let status = || word.parse::<u16>().ok();
         flight.over = true;
         match (kind, word) {
-            (_, "fails") => client.handle_request_failed(now, id, PeerError::RequestFailed),
+            (_, "fails") => client.handle_request_failed(now, id, EngineError::RequestFailed),
             (_, "too-large") => {
-                client.handle_request_failed(now, id, PeerError::TooLarge { limit: 64 << 20 })
+                client.handle_request_failed(now, id, EngineError::TooLarge { limit: 64 << 20 })
             }
             (Kind::Get | Kind::Post, _) => {
                 client.handle_response(now, id, status()?, Bytes::copy_from_slice(after.as_bytes()));
@@ -352,7 +354,7 @@ impl Player {
                 let auth = match rest_of_rest.strip_prefix("auth=") {
                     None => AuthSource::None,
                     Some("ask") => AuthSource::Ask,
-                    Some(auth) => AuthSource::Fixed(Bytes::copy_from_slice(auth.as_bytes())),
+                    Some(auth) => AuthSource::Fixed(PacketData::from_json(auth).unwrap()),
                 };
                 match self.client.add(first, auth) {
                     Ok(key) => {
@@ -366,8 +368,9 @@ impl Player {
             }
             "auth" => {
                 let key = self.key(first)?;
-                let auth = Some(rest_of_rest.as_bytes()).filter(|auth| !auth.is_empty());
-                self.client.authenticate(now, key, auth);
+                let auth = Some(rest_of_rest).filter(|auth| !auth.is_empty());
+                let auth = auth.map(|auth| PacketData::from_json(auth).unwrap());
+                self.client.authenticate(now, key, auth.as_ref());
             }
             "no-auth" => {
                 let key = self.key(first)?;
@@ -509,7 +512,7 @@ impl Player {
             ClientSocketEvent::Connected { socket, id, .. } => format!("connect {} {id}", name(socket)),
             ClientSocketEvent::Refused { socket, error, .. } => match error {
                 JoinError::Refused { message, data: Some(data) } => {
-                    format!("connect_error {} {message} data={}", name(socket), show(data))
+                    format!("connect_error {} {message} data={}", name(socket), data.json())
                 }
                 JoinError::Refused { message, data: None } => {
                     format!("connect_error {} {message}", name(socket))
@@ -520,7 +523,7 @@ impl Player {
                 let mut line = format!("event {} [\"{}\"", name(socket), args.event().unwrap_or_default());
                 for at in 0..args.len() {
                     line.push(',');
-                    line.push_str(args.raw(at).unwrap_or_default());
+                    line.push_str(args.json(at).unwrap_or_default());
                 }
                 line.push(']');
                 for attachment in args.attachments() {
@@ -535,17 +538,19 @@ impl Player {
             ClientSocketEvent::Ack { socket, id, outcome } => {
                 let outcome = match outcome {
                     AckOutcome::Answered(args) => {
-                        let values: Vec<_> = (0..args.len()).filter_map(|at| args.raw(at)).collect();
+                        let values: Vec<_> = (0..args.len()).filter_map(|at| args.json(at)).collect();
                         let attachments: String =
                             args.attachments().iter().map(|data| format!(" {}", hex(data))).collect();
                         format!("[{}]{attachments}", values.join(","))
                     }
                     AckOutcome::Timeout => "timeout".to_string(),
                     AckOutcome::Disconnected => "disconnected".to_string(),
+                    AckOutcome::Unsent(error) => format!("unsent {error:?}"),
                     other => panic!("{other:?}"),
                 };
                 format!("ack {} {id} {outcome}", name(socket))
             }
+            ClientSocketEvent::Unsent { socket, error } => format!("unsent {} {error:?}", name(socket)),
             ClientSocketEvent::Disconnected { socket, reason } => {
                 format!("disconnect {} {reason}", name(socket))
             }

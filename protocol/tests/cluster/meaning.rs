@@ -26,7 +26,7 @@ fn resolve(value: &mut Value, attachments: &[Value]) {
 
 fn args(args: &Args) -> Value {
     let attachments: Vec<Value> = args.attachments().iter().map(|bytes| bin(bytes)).collect();
-    let parse = |at| serde_json::from_str(args.raw(at).unwrap()).unwrap();
+    let parse = |at| serde_json::from_str(args.json(at).unwrap()).unwrap();
     let mut list = Value::Array((0..args.len()).map(parse).collect());
     if !attachments.is_empty() {
         resolve(&mut list, &attachments);

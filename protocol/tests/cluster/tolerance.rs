@@ -60,7 +60,7 @@ fn what_reached_a_client_is_the_same_event_here_and_what_hurt_is_refused() {
         let name = got[0].as_str().map_or_else(|| got[0].to_string(), str::to_string);
         assert_eq!(event.name(), name);
         let args: Vec<Value> = (0..event.args().len())
-            .map(|at| serde_json::from_str(event.args().raw(at).unwrap()).unwrap())
+            .map(|at| serde_json::from_str(event.args().json(at).unwrap()).unwrap())
             .collect();
         assert_eq!(args, got.as_array().unwrap()[1..]);
     }

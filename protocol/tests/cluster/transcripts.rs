@@ -89,7 +89,7 @@ fn ask(target: Target) -> Ask {
 }
 
 fn texts(outcome: &Outcome) -> Vec<&str> {
-    outcome.answers.iter().map(|values| values.args().raw(0).unwrap_or("")).collect()
+    outcome.answers.iter().map(|values| values.args().json(0).unwrap_or("")).collect()
 }
 
 fn text(text: &str) -> Values {

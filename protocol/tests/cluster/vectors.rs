@@ -346,7 +346,7 @@ fn streams_on_redis() {
                 );
                 let rooms: Vec<&str> = session.rooms.iter().map(|room| &**room).collect();
                 assert_eq!(said["rooms"], serde_json::json!(rooms));
-                assert_eq!(session.data.args().raw(0).unwrap(), said["data"].to_string());
+                assert_eq!(session.data.args().json(0).unwrap(), said["data"].to_string());
                 assert_eq!(line["args"][0], *streams.session_key(&session.pid));
                 assert_eq!(session.encode(&limits()).unwrap(), value);
             }

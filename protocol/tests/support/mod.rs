@@ -160,6 +160,7 @@ impl Server {
                     Ok(sid) => {
                         let connection = Connection::new(
                             world.now,
+                            grant.revision,
                             world.config.clone(),
                             sid.clone(),
                             world.sockets.clone(),
@@ -451,14 +452,14 @@ impl World {
                 self.names.insert((key, *socket), namespace.to_string());
                 self.joined.insert(namespace.to_string(), *socket);
                 match auth {
-                    Some(auth) => format!("connect {namespace} auth={}", String::from_utf8_lossy(auth)),
+                    Some(auth) => format!("connect {namespace} auth={}", auth.json()),
                     None => format!("connect {namespace}"),
                 }
             }
             ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
                 let mut line = format!("event {} [\"{}\"", name(&self.names, socket), args.event().unwrap());
                 for at in 0..args.len() {
-                    let _ = write!(line, ",{}", args.raw(at).unwrap());
+                    let _ = write!(line, ",{}", args.json(at).unwrap());
                 }
                 line.push(']');
                 for attachment in args.attachments() {
@@ -472,7 +473,7 @@ impl World {
             ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, outcome }) => {
                 let outcome = match outcome {
                     AckOutcome::Answered(args) => {
-                        let args: Vec<_> = (0..args.len()).map(|at| args.raw(at).unwrap()).collect();
+                        let args: Vec<_> = (0..args.len()).map(|at| args.json(at).unwrap()).collect();
                         format!("[{}]", args.join(","))
                     }
                     AckOutcome::Timeout => "timeout".to_string(),
@@ -515,6 +516,11 @@ impl Request {
     /// The client goes away.
     pub fn abort(&self) {
         self.act(|connection, now| connection.handle_request_aborted(now, self.id));
+    }
+
+    /// The id of the request.
+    pub fn id(&self) -> RequestId {
+        self.id
     }
 
     /// The WebSocket that was granted is there.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use sansocket_protocol::engine::EngineServerConfig;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::socket::Parser;
 use std::time::Duration;
 
 pub fn ms(ms: u64) -> Duration {
@@ -24,10 +25,10 @@ pub fn event_with_id(namespace: &str, json: &str, id: Option<u64>) -> Frame {
     let args: Vec<serde_json::Value> = serde_json::from_str(json).expect("an array");
     let name = args[0].as_str().expect("a name");
     match &args[1..] {
-        [] => Frame::event(namespace, name, id, &()),
-        [a] => Frame::event(namespace, name, id, &(a,)),
-        [a, b] => Frame::event(namespace, name, id, &(a, b)),
-        [a, b, c] => Frame::event(namespace, name, id, &(a, b, c)),
+        [] => Parser::json().event(namespace, name, id, &()),
+        [a] => Parser::json().event(namespace, name, id, &(a,)),
+        [a, b] => Parser::json().event(namespace, name, id, &(a, b)),
+        [a, b, c] => Parser::json().event(namespace, name, id, &(a, b, c)),
         _ => panic!("up to three arguments"),
     }
     .expect("an event")

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use sansocket_runtime::adapter::{BoxFuture, Runtime, Stream, Timer};
 use std::time::Instant;
 
 /// Runs servers on the threads of async-std's global executor.

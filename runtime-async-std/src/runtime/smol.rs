@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
-use sansocket_runtime::runtime::{BoxFuture, Runtime, Stream, Timer};
+use sansocket_runtime::adapter::{BoxFuture, Runtime, Stream, Timer};
 use std::time::Instant;
 
 /// Runs servers on the threads of smol's global executor: one, or as many as the environment variable `SMOL_THREADS`

@@ -1,11 +1,10 @@
-//! A complete adapter for a runtime of one's own: the page that explains it is `docs/writing-an-adapter.md`.
+//! A complete adapter for an executor on one thread. `runtime/docs/writing-an-adapter.md` explains it.
 #![allow(dead_code, unused_imports, unreachable_pub)] // each program that includes it takes what it needs
 
 mod executor;
 
 pub(crate) use executor::block_on;
-pub use sansocket_runtime::engine::{EngineSocket, Message};
-pub use sansocket_runtime::runtime::{BoxFuture, Stream};
+pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 pub use sansocket_runtime::*;
 
 use executor::{Direction, Executor};
@@ -13,7 +12,7 @@ use hyper::rt::ReadBufCursor;
 use hyper::upgrade::Upgraded;
 use mio::Token;
 use mio::net::{TcpListener, TcpStream};
-use sansocket_runtime::runtime::{Runtime, Timer};
+use sansocket_runtime::adapter::{ClientTls, Mounted, Runtime, Timer, connect_to_any, raw_stream};
 use std::future::{poll_fn, ready};
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
@@ -162,7 +161,7 @@ impl Acceptor {
         let accept = |context: &mut Context<'_>| {
             Executor::get().try_io(self.token, Direction::Read, context, || self.listener.accept())
         };
-        mounted.serve(accept, false, |stream| ready(Tcp::new(stream))).await;
+        mounted.serve(accept, |stream| ready(Tcp::new(stream))).await;
     }
 }
 
@@ -174,8 +173,13 @@ impl Drop for Acceptor {
 
 // --- 4. Connections that a client makes ---------------------------------------------------------------------------
 
-#[derive(Default)]
 struct Dialer;
+
+impl Dialer {
+    fn new(_: ClientTls) -> Self {
+        Self
+    }
+}
 
 impl Dial for Dialer {
     fn dial(&self, host: String, port: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {

@@ -2,7 +2,7 @@
 
 use mio::event::Source;
 use mio::{Events, Interest, Poll as Poller, Token};
-use sansocket_runtime::runtime::BoxFuture;
+use sansocket_runtime::adapter::BoxFuture;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::io;

@@ -4,8 +4,8 @@
 //! cargo run -p sansocket-runtime --example single-thread -- --port 3000
 //! ```
 //!
-//! The flags are those of the `conformance` example of the adapters. How to write an adapter for a runtime of your own
-//! is told in `docs/writing-an-adapter.md`.
+//! The flags are those of the `conformance` example of the adapters. `runtime/docs/writing-an-adapter.md`
+//! explains how to write an adapter.
 
 #[path = "adapter.rs"]
 mod sansocket;

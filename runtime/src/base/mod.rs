@@ -1,8 +1,17 @@
-//! The ground that everything else stands on: what an async runtime gives, signals, errors, logging. It imports nothing
-//! else of this crate.
+//! The ground that everything else stands on: the async runtime's interface, clocks and timers, turns of tasks, waiting,
+//! errors, logging. It imports nothing else of this crate.
 
+pub(crate) mod alarm;
+#[cfg(feature = "tls")]
+pub(crate) mod alpn;
+pub(crate) mod clock;
+pub(crate) mod entropy;
 pub(crate) mod error;
-pub mod runtime;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod in_memory;
+pub(crate) mod runtime;
 pub(crate) mod signal;
 pub(crate) mod trace;
+pub(crate) mod turn;
 pub(crate) mod typemap;
+pub(crate) mod wakers;

@@ -1,4 +1,4 @@
-//! What an async runtime must give: a clock, timers, tasks, and its sockets back after an HTTP upgrade.
+//! The interface of an async runtime: a clock, timers, tasks, and the sockets of HTTP upgrades.
 
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
@@ -6,9 +6,9 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// The longest that anything is waited for, which is as good as for ever: adding more to the time could overflow.
+/// The longest wait, which is as good as for ever: adding more to the time could overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
 
 /// A future on the heap that may be sent to another thread.
@@ -24,17 +24,30 @@ pub trait Timer: Send {
     /// Arms it, or moves it.
     fn reset(&mut self, deadline: Instant);
 
-    /// Ready once the deadline is over, and again at each call until it is reset.
+    /// Ready once the deadline is over, and then at each call until the timer is reset.
     fn poll_elapsed(&mut self, context: &mut Context<'_>) -> Poll<()>;
 }
 
-/// An async runtime, as sansocket needs it.
+/// An async runtime.
 ///
-/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface carries it as a
-/// parameter. None of its methods is called per message.
+/// It is used through `Arc<dyn Runtime>`, so that no type of the application's interface has it as a parameter. Of its
+/// methods only `now` is called per message.
 pub trait Runtime: Send + Sync + 'static {
-    /// The present time. A runtime whose tests stop the clock answers with that clock.
+    /// The present time. If tests can stop the runtime's clock, it is the time of that clock.
     fn now(&self) -> Instant;
+
+    /// The time of day. It goes on while the machine sleeps, when [`now`](Self::now) may stand still: from the
+    /// difference a client learns that it has slept. By default the system's, ahead of it or behind it by as much as `now`
+    /// is, so that a test's clock is not taken for a sleep.
+    fn wall_clock(&self) -> SystemTime {
+        let (now, real) = (self.now(), Instant::now());
+        let wall = SystemTime::now();
+        let moved = match now.checked_duration_since(real) {
+            Some(ahead) => wall.checked_add(ahead),
+            None => wall.checked_sub(real.duration_since(now)),
+        };
+        moved.unwrap_or(wall)
+    }
 
     /// A timer armed for `deadline`.
     fn timer(&self, deadline: Instant) -> Box<dyn Timer>;
@@ -42,12 +55,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Runs a task to its end.
     fn spawn(&self, task: BoxFuture<()>);
 
-    /// Takes the stream out of hyper's hands after an upgrade, with the bytes that hyper had read beyond the
-    /// request. The raw socket, where it can be had, saves a layer and its buffers.
+    /// The stream of an upgraded connection, with the bytes that hyper had read beyond the request. The raw socket,
+    /// where it can be had, saves a layer and its buffers.
     fn stream(&self, upgraded: Upgraded) -> (Box<dyn Stream>, Bytes);
 }
 
-/// Runs a future for at most that long. Its timer exists only once the future has to wait.
+/// Runs a future for at most that long. There is no timer until the future has to wait.
 pub(crate) async fn timeout<T>(
     runtime: &Arc<dyn Runtime>,
     limit: Duration,

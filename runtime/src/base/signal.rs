@@ -1,24 +1,21 @@
 //! A signal that is given once, and awaited by any number of tasks.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
+use crate::base::wakers::{Awaited, Wait, Wakers};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 /// A signal that is given once.
 #[derive(Debug, Default)]
-pub(crate) struct Signal(Mutex<State>);
+pub(crate) struct Signal(Mutex<SignalState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct SignalState {
     given: bool,
-    next: u64,
-    wakers: BTreeMap<u64, Waker>,
+    wakers: Wakers,
 }
 
 impl Signal {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SignalState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -27,11 +24,9 @@ impl Signal {
         let wakers = {
             let mut state = self.state();
             state.given = true;
-            std::mem::take(&mut state.wakers)
+            state.wakers.take()
         };
-        for waker in wakers.into_values() {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Whether it was given.
@@ -39,51 +34,29 @@ impl Signal {
         self.state().given
     }
 
-    /// Waits for it. One who stops waiting leaves nothing behind: a waker keeps its task's memory.
-    pub(crate) fn wait(&self) -> Wait<'_> {
-        Wait { signal: self, id: None }
+    /// Waits for it.
+    pub(crate) fn wait(&self) -> Wait<&Self> {
+        Wait::new(self, ())
     }
 }
 
-/// Ready once the signal was given.
-pub(crate) struct Wait<'a> {
-    signal: &'a Signal,
-    id: Option<u64>,
-}
+impl Awaited for &Signal {
+    type Who = ();
 
-impl Future for Wait<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.signal.state();
-        if state.given {
-            return Poll::Ready(());
-        }
-        let id = self.id.unwrap_or_else(|| {
-            state.next += 1;
-            state.next
-        });
-        let before = state.wakers.insert(id, context.waker().clone());
-        drop(state);
-        drop(before);
-        self.id = Some(id);
-        Poll::Pending
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let waker = self.signal.state().wakers.remove(&id);
-            drop(waker);
-        }
+    fn look<T>(&self, (): (), then: impl FnOnce(bool, &mut Wakers) -> T) -> T {
+        let mut state = self.state();
+        let given = state.given;
+        then(given, &mut state.wakers)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::in_memory::Task;
+    use std::future::Future;
     use std::pin::pin;
+    use std::task::Context;
 
     #[test]
     fn one_who_stops_waiting_leaves_nothing_behind() {
@@ -93,10 +66,23 @@ mod tests {
             let mut wait = pin!(signal.wait());
             assert!(wait.as_mut().poll(&mut context).is_pending());
             assert!(wait.as_mut().poll(&mut context).is_pending());
-            assert_eq!(signal.state().wakers.len(), 1);
+            assert!(!signal.state().wakers.is_empty());
         }
         assert!(signal.state().wakers.is_empty());
         signal.give();
         assert!(pin!(signal.wait()).poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn one_who_waits_in_another_task_is_woken_there() {
+        let signal = Signal::default();
+        let mut wait = signal.wait();
+        assert!(pin!(&mut wait).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let mut task = Task::new(wait);
+        task.settle();
+        assert!(!task.is_over());
+        signal.give();
+        task.settle();
+        assert!(task.is_over());
     }
 }

@@ -1,4 +1,4 @@
-//! Debug messages that cost nothing without the feature `tracing`. They never name a session id, which is a
+//! Messages for logs, which cost nothing without the feature `tracing`. They never name a session id, which is a
 //! secret; sockets are named by their public ids.
 
 #[cfg(feature = "tracing")]
@@ -6,10 +6,40 @@ macro_rules! debug {
     ($($message:tt)*) => { tracing::debug!($($message)*) };
 }
 
-// Nothing is said, but what would be is still seen by the compiler: what only serves a message is not unused.
+#[cfg(feature = "tracing")]
+macro_rules! info {
+    ($($message:tt)*) => { tracing::info!($($message)*) };
+}
+
+#[cfg(feature = "tracing")]
+macro_rules! warning {
+    ($($message:tt)*) => { tracing::warn!($($message)*) };
+}
+
+#[cfg(feature = "tracing")]
+macro_rules! error {
+    ($($message:tt)*) => { tracing::error!($($message)*) };
+}
+
+// Nothing is logged, but the compiler sees the values, so that a variable which only a message uses is not unused.
 #[cfg(not(feature = "tracing"))]
 macro_rules! debug {
     ($($message:tt)*) => { if false { $crate::base::trace::see!($($message)*); } };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! info {
+    ($($message:tt)*) => { $crate::base::trace::debug!($($message)*) };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! warning {
+    ($($message:tt)*) => { $crate::base::trace::debug!($($message)*) };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! error {
+    ($($message:tt)*) => { $crate::base::trace::debug!($($message)*) };
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -26,10 +56,10 @@ macro_rules! see {
     }};
 }
 
-/// Whether somebody hears what is said.
+/// Whether messages about errors are recorded.
 #[cfg(feature = "tracing")]
 pub(crate) fn is_heard() -> bool {
-    tracing::enabled!(tracing::Level::DEBUG)
+    tracing::enabled!(tracing::Level::ERROR)
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -37,6 +67,6 @@ pub(crate) fn is_heard() -> bool {
     false
 }
 
-pub(crate) use debug;
 #[cfg(not(feature = "tracing"))]
 pub(crate) use see;
+pub(crate) use {debug, error, info, warning};

@@ -1,4 +1,4 @@
-//! Values by their type: one of each.
+//! A map of values by type.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 type Value = Arc<dyn Any + Send + Sync>;
 
-/// Values by their type: one of each. They are shared out, never lent, so that no lock is held while the
-/// application looks at one.
+/// A map of values by type, one of each. Values are shared, not lent, so that no lock is held while the application
+/// looks at one.
 #[derive(Default)]
 pub(crate) struct TypeMap(Vec<(TypeId, Value)>);
 

@@ -1,4 +1,4 @@
-//! The handle of a client.
+//! The client, as the application holds it.
 
 use crate::client::ClientSocket;
 use crate::client::task::shared::{Alive, Shared};
@@ -9,10 +9,26 @@ use std::sync::Arc;
 
 /// A Socket.IO client. Cheap to clone; with its last handle the connection is closed.
 ///
-/// Each [`ClientSocket`], [`Events`](crate::client::Events) and [`Ack`](crate::Ack) of it is a handle too. A handler that captures one keeps
-/// the client going until [`close`](Client::close): let it take the `ClientSocket` as a parameter instead.
+/// Each [`ClientSocket`] and [`Events`](crate::client::Events) of it is a handle too, and so is each
+/// [`Ack`](crate::Ack) that the server waits for. A handler that captures one keeps the client going until
+/// [`close`](Client::close): let it take the `ClientSocket` as a parameter instead.
 ///
 /// It dereferences to the [`ClientSocket`] of the namespace that its address names: `/`, if it has no path.
+///
+/// ```
+/// use sansocket_runtime::{Client, ClientState, Data};
+///
+/// // With an adapter: Client::builder("http://localhost:3000").build()
+/// async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+///     client.on("news", async |Data(text): Data<String>| println!("{text}"));
+///     client.connect().await?;
+///     assert_eq!(client.status(), ClientState::Open);
+///
+///     client.emit("subscribe", &"news")?;
+///     client.closed().await;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     main: ClientSocket,
@@ -31,28 +47,28 @@ impl Client {
         &self.main
     }
 
-    /// What the client is about: idle, opening a session, open, or waiting to dial again.
+    /// The state of the connection: idle, opening a session, open, or waiting to dial again.
     pub fn status(&self) -> ClientState {
         self.shared.cell.lock().machine.status()
     }
 
-    /// Bytes that wait for the server, those included that wait for a connection.
+    /// The bytes that wait to be sent, including those that wait for a connection.
     pub fn buffered(&self) -> usize {
         self.shared.cell.lock().machine.buffered()
     }
 
-    /// Ends everything, at once: all namespaces are left, nothing is dialled again, what waits for a connection is
-    /// thrown away, what is queued on the present one is written, and all that is awaited fails. May be called
-    /// anywhere, handlers included.
+    /// Ends the client, at once: all namespaces are left, no server is dialled again, events that wait for a connection
+    /// are dropped, those that are queued on the present one are written, and every awaited connection or
+    /// acknowledgement fails. It may be called anywhere, in handlers too.
     pub fn close(&self) {
         self.shared.close();
     }
 
-    /// Waits until nothing is wanted of the server any more: all namespaces were left by either side, or refused,
-    /// or the client gave up. A connection that is lost and made again is no end.
+    /// Waits until no namespace is connected or will be by itself: all were left by either side, or refused, or the
+    /// client gave up. A connection that is lost and made again is not the end.
     ///
-    /// What was queued is written then, and the connection closed, so that a program may exit. A server that does
-    /// not take it in delays that by some seconds.
+    /// The queued events are then written and the connection is closed, so that a program may exit. A server that does
+    /// not read them delays that by some seconds.
     pub async fn closed(&self) {
         self.shared.cell.over().await;
     }

@@ -1,17 +1,19 @@
 //! The client of plain Engine.IO: a session that opens, exchanges messages, and closes, without Socket.IO on top.
 
 use super::error::{ConnectError, ReceiveError};
-use super::handlers::Job;
+use super::handlers::ClientJob;
 use super::queue::{Queue, Taking, queue};
 use crate::base::error::HandlerError;
 use crate::base::runtime;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, is_heard};
-use crate::client::task::handle::Key;
+use crate::client::task::handle::{Key, Patience};
 use crate::client::task::shared::{Alive, Shared};
-use crate::engine::server::{EngineHandlers, Message};
+use crate::handler::job::Work;
+use crate::handler::message::{EngineHandlers, Message};
 use futures_core::Stream;
 use sansocket_protocol::client::{ClientState, SessionEvent};
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::SendError;
 use std::fmt;
 use std::future::poll_fn;
@@ -23,7 +25,7 @@ use std::time::Duration;
 /// There is one session, and no sockets.
 const SESSION: Key = None;
 
-/// What is done with what a session brings.
+/// The handlers of a session, and the loop that takes its messages.
 pub(crate) struct Session {
     handlers: EngineHandlers<EngineClientSocket>,
     /// A loop that takes the messages.
@@ -42,7 +44,7 @@ impl Session {
 }
 
 /// Begins the handler of what a session has brought.
-pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<Job> {
+pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJob> {
     let session = shared.settings.session.as_ref()?;
     let socket = || EngineClientSocket::new(shared.clone(), shared.alive());
     let future: BoxFuture<()> = match event {
@@ -50,7 +52,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<Job> {
         SessionEvent::Message(message) => match session.taker() {
             None => session.handlers.message(socket, message)?,
             Some(taker) => {
-                // The usual case: there is room, and nothing to wait for.
+                // The usual case: there is capacity, and nothing to wait for.
                 let message = taker.try_give(Message::received(message)?).err()?;
                 Box::pin(taker.give(message))
             }
@@ -59,7 +61,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<Job> {
         // The core may learn to say more; this crate is of its own version.
         _ => return None,
     };
-    Some(Job::new(SESSION, future))
+    Some(ClientJob { socket: SESSION, work: Work::General(future) })
 }
 
 impl Shared {
@@ -67,7 +69,7 @@ impl Shared {
     pub(crate) fn report_session(&self, error: &HandlerError) {
         debug!(%error, "a handler failed");
         if !is_heard() {
-            self.unheard.show_session(error);
+            self.default_error_hook.show_session(error);
         }
     }
 }
@@ -90,8 +92,7 @@ impl EngineClientSocket {
     /// it to anybody else.
     pub fn id(&self) -> Option<Arc<str>> {
         let inner = self.shared.cell.lock();
-        let engine = inner.machine.engine().filter(|engine| engine.is_open())?;
-        engine.handshake().map(|handshake| handshake.sid.clone())
+        inner.machine.open_packet().map(|packet| packet.sid.clone())
     }
 
     /// Whether a session is open.
@@ -99,14 +100,14 @@ impl EngineClientSocket {
         self.status() == ClientState::Open
     }
 
-    /// What the client is about: idle, opening a session, open, or waiting to dial again.
+    /// The state of the client: idle, opening a session, open, or waiting to dial again.
     pub fn status(&self) -> ClientState {
         self.shared.cell.lock().machine.status()
     }
 
-    /// The transport of the session: `polling` or `websocket`; `None` while there is none.
-    pub fn transport_name(&self) -> Option<&'static str> {
-        self.shared.cell.lock().machine.transport().map(|transport| transport.as_str())
+    /// The transport of the session; `None` while there is none.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.shared.cell.lock().machine.transport()
     }
 
     /// Bytes that wait for the server.
@@ -122,7 +123,7 @@ impl EngineClientSocket {
     /// # Errors
     /// [`ConnectError`]: mostly [`ConnectError::Session`], which says what the server or the network did.
     pub async fn connect(&self) -> Result<(), ConnectError> {
-        let connected = self.shared.wait(SESSION, false, true);
+        let connected = self.shared.wait(SESSION, Patience::NextTry);
         self.shared.start();
         connected.await
     }
@@ -140,7 +141,7 @@ impl EngineClientSocket {
     /// [`ConnectError`] if it gives up, or was closed; at once [`ConnectError::Disconnected`] if nobody has told it to
     /// connect.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        self.shared.wait(SESSION, true, false).await
+        self.shared.wait(SESSION, Patience::AnyTry).await
     }
 
     /// Sends a message. It never waits.
@@ -159,12 +160,11 @@ impl EngineClientSocket {
         self.shared.cell.ready(SESSION).await;
     }
 
-    /// The messages as they come, for those who want a loop instead of a handler: while there is one, `on_message` gets
-    /// none.
+    /// The messages as they come, in a loop instead of a handler: while there is one, `on_message` gets no messages.
     ///
-    /// While 256 of them wait to be taken, the next ones wait for these, and in the end the server does. What comes
-    /// while nobody takes it is not kept, so take it before connecting. `on_close` runs ahead of the loop, which may have
-    /// messages to take yet; its end is `None`.
+    /// While 256 of them wait to be taken, the next ones wait for these, and in the end the server does. Messages that
+    /// come while there is no loop are not kept, so call this before connecting. `on_close` may run before the loop has
+    /// taken the last messages; the end of the loop is `None`.
     pub fn messages(&self) -> Messages {
         let (giving, taking) = queue();
         if let Some(session) = &self.shared.settings.session {

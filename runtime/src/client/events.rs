@@ -1,4 +1,4 @@
-//! The events of a client's socket, one after the other.
+//! The events of a client's socket as a stream.
 
 use super::error::ReceiveError;
 use super::queue::{Taking, queue};
@@ -8,22 +8,21 @@ use crate::handler::ack::Ack;
 use crate::handler::extract::EventName;
 use crate::handler::{OnClientEvent, SharedHandler, erase};
 use futures_core::Stream;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{Args, ToArgs};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// An event, as a loop takes it.
+/// An event that a loop over [`Events`] has taken.
 #[derive(Debug)]
 pub struct Received {
-    /// Its name.
+    /// The name of the event.
     pub event: String,
-    /// Its arguments.
+    /// The arguments.
     pub args: Args,
-    /// Its acknowledgement: [`Ack::send`] it if the server wants one.
+    /// The acknowledgement: [`Ack::send`] it if the server wants one.
     pub ack: Ack,
 }
 
@@ -31,14 +30,14 @@ impl Received {
     /// The arguments as a type of the application: see [`Args::decode`].
     ///
     /// # Errors
-    /// If they do not fit.
+    /// If the arguments do not fit.
     pub fn decode<'de, T: serde::Deserialize<'de>>(
         &'de self,
     ) -> Result<T, sansocket_protocol::socket::ArgsError> {
         self.args.decode()
     }
 
-    /// Acknowledges it, if the server wants that.
+    /// Acknowledges the event, if the server wants that.
     ///
     /// # Errors
     /// As [`Ack::send`].
@@ -47,10 +46,28 @@ impl Received {
     }
 }
 
-/// The events of a socket that have no handlers of their own: see [`ClientSocket::events`].
+/// The stream of a client's events that have no handlers of their own: see [`ClientSocket::events`].
 ///
-/// It survives a reconnection. Only the newest of a socket's `Events` gets them, before the handlers of
-/// [`on_fallback`](ClientSocket::on_fallback). Once it is dropped, they are as if it had never been.
+/// It survives a reconnection. Only the newest `Events` of a socket gets the events, before the handlers of
+/// [`on_fallback`](ClientSocket::on_fallback), until it is dropped.
+///
+/// ```
+/// use sansocket_runtime::Client;
+///
+/// async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+///     // Before connecting: earlier events are not kept.
+///     let mut events = client.events();
+///     client.connect().await?;
+///     while let Some(received) = events.next().await {
+///         match &*received.event {
+///             "news" => println!("{}", received.decode::<String>()?),
+///             "ping" => received.ack(&"pong")?,
+///             name => println!("{name}: {:?}", received.args),
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 pub struct Events {
     taking: Taking<Received>,
     socket: ClientSocket,
@@ -72,16 +89,16 @@ impl Events {
         self.taking.poll(&self.socket.shared().cell, context)
     }
 
-    /// The next event, whenever it comes: also after the connection was lost and made again. `None` once the
-    /// client is disconnected for good, or was never told to connect, and all was taken.
+    /// The next event, even if the connection is lost and made again before it comes. `None` once all events are taken
+    /// and the client is disconnected for good, or was never told to connect.
     pub async fn next(&mut self) -> Option<Received> {
         poll_fn(|context| self.poll_take(context)).await
     }
 
-    /// As [`next`](Self::next), if it comes in time.
+    /// The [`next`](Self::next) event, if it comes in time.
     ///
     /// # Errors
-    /// [`ReceiveError`] says whether it is worth waiting on.
+    /// [`ReceiveError`], which tells a lack of events from the end of the connection.
     pub async fn next_within(&mut self, limit: Duration) -> Result<Received, ReceiveError> {
         let runtime = self.socket.shared().runtime.clone();
         ReceiveError::judge(runtime::timeout(&runtime, limit, self.next()).await)

@@ -2,28 +2,32 @@
 //! Engine.IO, which is the same without them.
 
 mod auth;
+mod builder;
 #[allow(clippy::module_inception)]
 pub(crate) mod client;
 mod engine;
 mod error;
 mod events;
 pub(crate) mod handlers;
-mod methods;
+pub(crate) mod namespace;
 mod net;
 mod options;
+mod peer;
 mod queue;
 mod socket;
 mod state;
+mod table;
 pub(crate) mod task;
 
+pub use builder::ClientBuilder;
 pub use client::Client;
 pub use engine::{EngineClientSocket, Messages};
-pub use error::{ConnectError, ReceiveError, ServerRefusal};
+pub use error::{ClientBuildError, ConnectError, ReceiveError, ServerRefusal};
 pub use events::{Events, Received};
 pub use net::addresses::connect_to_any;
-pub use net::dial;
 pub use net::dial::Dial;
-pub use options::{ClientBuildError, ClientOptions};
+pub use net::tls::ClientTls;
+pub use options::ClientOptions;
 pub use sansocket_protocol::client::{ServerAddr, ServerAddrError};
 pub use sansocket_protocol::engine::TransportKind;
 pub use socket::ClientSocket;

@@ -1,314 +1,184 @@
-//! The options of a client, and the methods that set them on an adapter's builder.
+//! The options of a client that concern Socket.IO, the handlers of one of plain Engine.IO, and the clients that are
+//! built with them.
 
 use super::engine::{EngineClientSocket, Session};
-use super::error::ConnectError;
 use super::socket::ClientSocket;
-use crate::base::error::HandlerError;
+use crate::base::error::HandlerFailure;
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
+use crate::client::builder::{ClientBuilder, LayerSettings};
 use crate::client::client::Client;
-use crate::client::net::dial::{Dial, Proxy};
-use crate::client::state::ConnectionEvent;
-use crate::client::task::handle::ClientHandle;
-use crate::client::task::shared::{Alive, Attempt, ErrorHook, Settings, Shared, StateHook};
-use crate::client::{ServerAddr, ServerAddrError};
-use crate::engine::server::EngineHandlers;
-use crate::session::handle::Clock;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use sansocket_protocol::client::{Manager, ReconnectConfig};
-use sansocket_protocol::engine::ConfigError;
-use sansocket_protocol::{engine, socket};
+use crate::client::error::ClientBuildError;
+use crate::client::net::dial::Dial;
+use crate::client::net::tls::ClientTls;
+use crate::client::task::shared::ErrorHook;
+use crate::handler::message::{EngineHandlers, Message};
+use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::socket::{AuthSource, EncodeError, Parser, SocketClientConfig};
+use serde::Serialize;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use thiserror::Error;
+use std::time::Duration;
 
-/// Why a client could not be built.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ClientBuildError {
-    /// The address is none.
-    #[error(transparent)]
-    Url(#[from] ServerAddrError),
-    /// The address of the proxy is none, or asks for TLS to the proxy.
-    #[error("the address of the proxy must be `http://host:port`")]
-    Proxy,
-    /// The path or the parameters of the requests are none.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The address asks for TLS, and there is none.
-    #[error("no TLS: {0}")]
-    Tls(std::io::Error),
-    /// A header that the client sets itself.
-    #[error("the header `{0}` is the client's own: leave it out")]
-    OwnHeader(HeaderName),
-    /// A header's name or value has characters that no header has.
-    #[error("the header `{0}` cannot be sent: its name or value has characters that no header has")]
-    Header(String),
-    /// The auth cannot be written as JSON, or is no object.
-    #[error("the auth cannot be written as the JSON of an object: {0}")]
-    Auth(String),
-    /// The system gave no random bytes.
-    #[error("the system's random number generator failed: {0}")]
-    Entropy(String),
-}
-
-/// The options of a client: an adapter's builder holds them, and has a method for each.
+/// The options of a [`ClientBuilder`] that concern Socket.IO.
+#[derive(Default)]
 pub struct ClientOptions {
-    address: String,
-    /// When it dials again.
-    pub manager: ReconnectConfig,
-    /// Engine.IO's part.
-    pub engine: engine::EngineClientConfig,
-    /// Socket.IO's part.
-    pub sockets: socket::SocketClientConfig,
-    path: String,
-    query: Vec<(String, String)>,
-    headers: HeaderMap,
-    before_dial: Option<crate::client::task::shared::BeforeDial>,
-    proxy: Option<(String, Option<String>)>,
-    cookies: bool,
+    sockets: SocketClientConfig,
     reliable: bool,
     on_error: Option<ErrorHook>,
-    on_connection_event: Option<StateHook>,
     state: TypeMap,
-    auth: Option<Result<socket::AuthSource, String>>,
-    wrong_header: Option<String>,
-}
-
-impl ClientOptions {
-    /// The reference's defaults, for a server at that address.
-    pub fn new(address: &str) -> Self {
-        Self {
-            address: address.to_owned(),
-            manager: ReconnectConfig::default(),
-            engine: engine::EngineClientConfig::default(),
-            sockets: socket::SocketClientConfig::default(),
-            path: "/socket.io/".to_owned(),
-            query: Vec::new(),
-            headers: HeaderMap::new(),
-            before_dial: None,
-            proxy: None,
-            cookies: true,
-            reliable: false,
-            on_error: None,
-            on_connection_event: None,
-            state: TypeMap::default(),
-            auth: None,
-            wrong_header: None,
-        }
-    }
-
-    /// The defaults of a client of plain Engine.IO: another path, and a session that is lost stays lost.
-    pub fn engine(address: &str) -> Self {
-        let mut options = Self::new(address);
-        options.path("/engine.io/");
-        options.manager.reconnection = false;
-        options
-    }
-
-    /// Sets the path of the server.
-    pub fn path(&mut self, path: &str) {
-        path.clone_into(&mut self.path);
-    }
-
-    /// Adds a parameter to the URL of all requests.
-    pub fn add_query(&mut self, key: &str, value: &str) {
-        self.query.push((key.to_owned(), value.to_owned()));
-    }
-
-    /// Adds a header to all requests.
-    pub fn add_header(&mut self, name: &str, value: &str) {
-        match (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-            (Ok(name), Ok(value)) => {
-                self.headers.append(name, value);
-            }
-            _ => self.wrong_header = Some(name.to_owned()),
-        }
-    }
-
-    /// Sets what is asked before each try.
-    pub fn before_dial<E, F, Fut>(&mut self, before_dial: F)
-    where
-        E: fmt::Display,
-        F: Fn(Attempt) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Attempt, E>> + Send + 'static,
-    {
-        self.before_dial = Some(Box::new(move |attempt| {
-            let future = before_dial(attempt);
-            Box::pin(
-                async move { future.await.map_err(|error| ConnectError::Application(error.to_string())) },
-            )
-        }));
-    }
-
-    /// Sets a proxy, and what it is shown as `Proxy-Authorization`.
-    pub fn proxy(&mut self, address: &str, authorization: Option<&str>) {
-        self.proxy = Some((address.to_owned(), authorization.map(str::to_owned)));
-    }
-
-    /// Whether cookies that the server sets are sent back.
-    pub fn cookies(&mut self, cookies: bool) {
-        self.cookies = cookies;
-    }
-
-    /// Sets how often events are sent again that were not acknowledged.
-    pub fn retries(&mut self, retries: u32) {
-        self.reliable = true;
-        self.sockets.retries = retries;
-    }
-
-    /// Sets the hook for errors of handlers.
-    pub fn on_error(&mut self, hook: impl Fn(&ClientSocket, &HandlerError) + Send + Sync + 'static) {
-        self.on_error = Some(Box::new(hook));
-    }
-
-    /// Sets the hook for the state of the connection.
-    pub fn on_connection_event(&mut self, hook: impl Fn(&ConnectionEvent) + Send + Sync + 'static) {
-        self.on_connection_event = Some(Box::new(hook));
-    }
-
-    /// Adds a value for `State<T>`.
-    pub fn add_state<T: Clone + Send + Sync + 'static>(&mut self, state: T) {
-        self.state.insert(Arc::new(state));
-    }
-
-    /// Sets what is shown to the server when the namespace of the address is joined.
-    pub fn auth<T: serde::Serialize + ?Sized>(&mut self, auth: &T) {
-        self.auth = Some(super::auth::encode(auth).map_err(|error| error.to_string()));
-    }
-
-    /// Builds the client, on a runtime and a way to dial. It does nothing until it is told to connect.
-    ///
-    /// # Errors
-    /// [`ClientBuildError`].
-    pub fn build(
-        mut self,
-        runtime: Arc<dyn Runtime>,
-        dial: Arc<dyn Dial>,
-    ) -> Result<Client, ClientBuildError> {
-        let auth = match self.auth.take() {
-            None => socket::AuthSource::None,
-            Some(Ok(auth)) => auth,
-            Some(Err(error)) => return Err(ClientBuildError::Auth(error)),
-        };
-        let (shared, alive) = self.build_any(None, runtime, dial)?;
-        let client = Client::new(shared, alive);
-        if !matches!(auth, socket::AuthSource::None) {
-            client.socket().set_auth(auth);
-        }
-        Ok(client)
-    }
-
-    /// Builds a client of plain Engine.IO. It does nothing until it is told to connect.
-    ///
-    /// # Errors
-    /// [`ClientBuildError`].
-    pub fn build_engine(
-        self,
-        handlers: EngineHandlers<EngineClientSocket>,
-        runtime: Arc<dyn Runtime>,
-        dial: Arc<dyn Dial>,
-    ) -> Result<EngineClientSocket, ClientBuildError> {
-        let (shared, alive) = self.build_any(Some(Session::new(handlers)), runtime, dial)?;
-        Ok(EngineClientSocket::new(shared, Some(alive)))
-    }
-
-    fn build_any(
-        mut self,
-        session: Option<Session>,
-        runtime: Arc<dyn Runtime>,
-        dial: Arc<dyn Dial>,
-    ) -> Result<(Arc<Shared>, Arc<Alive>), ClientBuildError> {
-        let url = ServerAddr::parse(&self.address)?;
-        if let Some(name) = self.wrong_header {
-            return Err(ClientBuildError::Header(name));
-        }
-        if let Some(name) = own_header(&self.headers) {
-            return Err(ClientBuildError::OwnHeader(name.clone()));
-        }
-        // Who is asked before each try may name another address.
-        if url.secure && self.before_dial.is_none() {
-            dial.check_secure().map_err(ClientBuildError::Tls)?;
-        }
-        let proxy = match self.proxy {
-            None => None,
-            Some((address, authorization)) => {
-                let url = ServerAddr::parse(&address).map_err(|_| ClientBuildError::Proxy)?;
-                if url.secure {
-                    return Err(ClientBuildError::Proxy);
-                }
-                let authorization = authorization
-                    .map(|value| HeaderValue::from_str(&value))
-                    .transpose()
-                    .map_err(|_| ClientBuildError::Header("proxy-authorization".to_owned()))?;
-                Some(Proxy { host: url.host, port: url.port, authorization })
-            }
-        };
-        let mut random = match crate::server::options::random() {
-            Ok(random) => random,
-            Err(error) => return Err(ClientBuildError::Entropy(error.to_string())),
-        };
-        self.manager.ask = self.before_dial.is_some();
-        let query = url.query.iter().chain(&self.query).cloned();
-        self.engine = self.engine.path(&self.path).query(query);
-        self.engine.check()?;
-        let max_message = self.engine.max_message;
-        let machine = Manager::new(
-            Arc::new(self.manager),
-            Arc::new(self.engine),
-            random.fork(),
-            session.is_none().then(|| Arc::new(self.sockets)),
-        );
-        let cell = ClientHandle::new(machine, Clock::new(runtime.clone()));
-        let settings = Settings {
-            url,
-            address: self.address,
-            path: self.path,
-            query: self.query,
-            headers: self.headers,
-            before_dial: self.before_dial,
-            proxy,
-            cookies: self.cookies,
-            reliable: self.reliable,
-            max_message,
-            on_error: self.on_error,
-            on_connection_event: self.on_connection_event,
-            state: self.state,
-            session,
-        };
-        Ok(Shared::new(cell, runtime, dial, settings, random))
-    }
-}
-
-/// A header that only the client itself can set, because it says how the request is sent.
-pub(super) fn own_header(headers: &HeaderMap) -> Option<&HeaderName> {
-    use http::header::{
-        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE,
-    };
-    headers.keys().find(|name| {
-        matches!(
-            **name,
-            CONNECTION
-                | CONTENT_LENGTH
-                | SEC_WEBSOCKET_EXTENSIONS
-                | SEC_WEBSOCKET_KEY
-                | SEC_WEBSOCKET_VERSION
-                | TE
-                | TRAILER
-                | TRANSFER_ENCODING
-                | UPGRADE
-        )
-    })
+    auth: Option<Result<AuthSource, EncodeError>>,
 }
 
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientOptions")
-            .field("manager", &self.manager)
-            .field("engine", &self.engine)
-            .field("sockets", &self.sockets)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientOptions").field("sockets", &self.sockets).finish_non_exhaustive()
+    }
+}
+
+/// The options of Socket.IO.
+impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
+    /// A builder with the defaults, for a client of the server at that address. `dialer` makes the adapter's [`Dial`].
+    pub fn new(address: &str, runtime: impl Runtime, dialer: fn(ClientTls) -> Arc<dyn Dial>) -> Self {
+        Self::at(address, "/socket.io/", ClientOptions::default(), Arc::new(runtime), dialer)
+    }
+
+    /// Sets the auth that the server is shown when the client joins: anything that serializes to an object. For one
+    /// that changes, see [`auth_with`](ClientSocket::auth_with).
+    pub fn auth<T: Serialize + ?Sized>(mut self, auth: &T) -> Self {
+        self.layer.auth = Some(super::auth::encode(auth));
+        self
+    }
+
+    /// Sets how long the server may take to let the client into a namespace. Default 20 s.
+    pub fn join_timeout(mut self, timeout: Duration) -> Self {
+        self.layer.sockets.join_timeout = timeout;
+        self
+    }
+
+    /// Sends every event (but volatile ones) until it is acknowledged: one after the other, again after
+    /// `ack_timeout` and with each new connection, at most so many times after the first. Nothing is lost
+    /// before that, and the server may see an event more than once. Default off.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.layer.reliable = true;
+        self.layer.sockets.retries = retries;
+        self
+    }
+
+    /// Sets how long each try of `retries` may take. Default 10 s.
+    pub fn ack_timeout(mut self, timeout: Duration) -> Self {
+        self.layer.sockets.ack_timeout = timeout;
+        self
+    }
+
+    /// Sets how many acknowledgements may be awaited at once, in each namespace. Default 10,000.
+    pub fn max_pending_acks(mut self, acks: usize) -> Self {
+        self.layer.sockets.max_pending_acks = acks;
+        self
+    }
+
+    /// Sets the parser of packets, and what they may hold. It replaces what [`max_attachments`](Self::max_attachments)
+    /// has set. Default JSON.
+    pub fn parser(mut self, parser: Parser) -> Self {
+        self.layer.sockets.parser = parser;
+        self
+    }
+
+    /// Sets how many attachments a received packet may have. Default 10.
+    pub fn max_attachments(mut self, attachments: usize) -> Self {
+        self.layer.sockets.parser.max_attachments = attachments;
+        self
+    }
+
+    /// Adds a value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.layer.state.insert(Arc::new(state));
+        self
+    }
+
+    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
+    /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to
+    /// 100.
+    pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerFailure) + Send + Sync + 'static) -> Self {
+        self.layer.on_error = Some(Box::new(hook));
+        self
+    }
+
+    /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
+    ///
+    /// # Errors
+    /// [`ClientBuildError`].
+    pub fn build(mut self) -> Result<C, ClientBuildError> {
+        let auth = self.layer.auth.take().transpose().map_err(ClientBuildError::Auth)?;
+        let (shared, alive) = self.build_any(|layer| LayerSettings {
+            sockets: Some(layer.sockets),
+            session: None,
+            reliable: layer.reliable,
+            on_error: layer.on_error,
+            state: layer.state,
+        })?;
+        let client = Client::new(shared, alive);
+        if let Some(auth) = auth.filter(|auth| !matches!(auth, AuthSource::None)) {
+            client.socket().set_auth(auth);
+        }
+        Ok(client.into())
+    }
+}
+
+/// The options of plain Engine.IO.
+impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSocket>> {
+    /// A builder with the defaults, for a client of the server at that address: its path is `/engine.io/`, and a
+    /// session that is lost stays lost. `dialer` makes the adapter's [`Dial`].
+    pub fn new(address: &str, runtime: impl Runtime, dialer: fn(ClientTls) -> Arc<dyn Dial>) -> Self {
+        let mut builder =
+            Self::at(address, "/engine.io/", EngineHandlers::default(), Arc::new(runtime), dialer);
+        builder.reconnect.reconnection = false;
+        builder
+    }
+
+    /// Sets the handler that runs when a session opens, before its first message is handled.
+    pub fn on_open<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineClientSocket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.layer.on_open(handler);
+        self
+    }
+
+    /// Sets the handler that runs for each message. Messages of one session are handled one after the other.
+    pub fn on_message<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineClientSocket, Message) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.layer.on_message(handler);
+        self
+    }
+
+    /// Sets the handler that runs when a session has closed.
+    pub fn on_close<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineClientSocket, CloseReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.layer.on_close(handler);
+        self
+    }
+
+    /// Builds the client. It does nothing until it is told to connect, which must be inside of its runtime.
+    ///
+    /// # Errors
+    /// [`ClientBuildError`].
+    pub fn build(self) -> Result<C, ClientBuildError> {
+        let (shared, alive) = self.build_any(|handlers| LayerSettings {
+            sockets: None,
+            session: Some(Session::new(handlers)),
+            reliable: false,
+            on_error: None,
+            state: TypeMap::default(),
+        })?;
+        Ok(EngineClientSocket::new(shared, Some(alive)).into())
     }
 }

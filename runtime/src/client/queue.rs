@@ -1,4 +1,4 @@
-//! Between the handler that takes an event in and the loop that takes it out.
+//! The queue between the handler that takes an event in and the loop that takes it out.
 
 use crate::client::task::handle::ClientHandle;
 use std::collections::VecDeque;
@@ -6,10 +6,10 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// How many wait to be taken before the next ones wait in the core.
+/// The items that may wait to be taken before the next ones wait in the core.
 const WAITING: usize = 256;
 
-/// Handlers run one after the other, so there is one giver, and one taker.
+/// The state of a queue. Handlers run one after the other, so there is one giver, and one taker.
 struct State<T> {
     items: VecDeque<T>,
     taker: Option<Waker>,
@@ -24,7 +24,7 @@ pub(crate) struct Queue<T>(Arc<Mutex<State<T>>>);
 /// The loop's end.
 pub(crate) struct Taking<T> {
     queue: Queue<T>,
-    /// Of its wait for the client's end.
+    /// The number of the wait for the client's end.
     number: Option<u64>,
 }
 
@@ -49,10 +49,10 @@ impl<T> Queue<T> {
         self.lock().closed
     }
 
-    /// Gives it over if there is room, and throws it away if nobody takes any more.
+    /// Gives an item over if the queue has capacity, and drops it if nobody takes any more.
     ///
     /// # Errors
-    /// It, if there is no room.
+    /// The item, if the queue is full.
     pub(crate) fn try_give(&self, item: T) -> Result<(), T> {
         self.give_or_wait(item, None)
     }
@@ -60,7 +60,7 @@ impl<T> Queue<T> {
     fn give_or_wait(&self, item: T, waker: Option<&Waker>) -> Result<(), T> {
         let mut state = self.lock();
         if state.closed {
-            // It is the application's: dropped without the lock.
+            // The item is the application's: dropped without the lock.
             drop(state);
             return Ok(());
         }
@@ -77,7 +77,7 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Gives it over once there is room.
+    /// Gives an item over once the queue has capacity.
     pub(crate) fn give(&self, item: T) -> impl Future<Output = ()> + Send + use<T>
     where
         T: Send,
@@ -97,7 +97,7 @@ impl<T> Queue<T> {
 }
 
 impl<T> Taking<T> {
-    /// The next one; `None` once the client is disconnected for good and all was taken.
+    /// The next item; `None` once the client is disconnected for good and all items were taken.
     pub(crate) fn poll(&mut self, cell: &ClientHandle, context: &mut Context<'_>) -> Poll<Option<T>> {
         // Before the queue is looked at: what comes after this look wakes us.
         let mut before = None;
@@ -105,7 +105,7 @@ impl<T> Taking<T> {
             let mut inner = cell.lock();
             let is_over = inner.is_over();
             if !is_over {
-                before = inner.wait_for_final(&mut self.number, false, context.waker());
+                before = inner.wait_for_final(&mut self.number, context.waker());
             }
             is_over
         };
@@ -127,7 +127,7 @@ impl<T> Taking<T> {
         Poll::Pending
     }
 
-    /// Nothing is taken any more.
+    /// Ends the loop: nothing is taken any more.
     pub(crate) fn close(&mut self, cell: &ClientHandle) {
         let waker = self.number.take().and_then(|number| cell.lock().forget_final(number));
         drop(waker);

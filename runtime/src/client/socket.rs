@@ -1,22 +1,24 @@
-//! One namespace of a client.
+//! The client's socket: one namespace of a client.
 
 use super::error::ConnectError;
 use super::events::Events;
-use super::handlers::Namespace;
-use crate::base::error::{AckError, EmitError};
+use super::namespace::ClientNamespace;
+use super::table::ClientTable;
+use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
+use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
-use crate::handler::ack::AckTarget;
 use crate::handler::outgoing::Watched;
+use crate::handler::reserved::{End, check_event};
+use crate::handler::table::Listener;
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
 };
 use futures_channel::oneshot;
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
-use sansocket_protocol::socket::{AckOutcome, AuthSource, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, Args, AuthSource, EncodeError, SocketKey, ToArgs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -24,26 +26,51 @@ use std::future::Future;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// How long [`ClientSocket::call`] waits for the answer.
+/// The time that [`ClientSocket::call`] waits for the answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client in one namespace. Cheap to clone, and usable anywhere: in handlers, in other tasks, before it is
-/// connected and after.
+/// One namespace of a client. Cheap to clone, and usable anywhere: in handlers, in other tasks, before it is connected
+/// and after.
 ///
-/// What is emitted while it is not connected is kept, in order, and sent once it is, up to the builder's
-/// `send_budget`, which each namespace has for itself. It is kept when the server refuses or disconnects the
-/// namespace, too, for the next time that it joins: [`discard_unsent`](Self::discard_unsent) throws it away. What was
+/// Events that are emitted while it is not connected are kept, in order, and sent once it is, up to the builder's
+/// `send_budget`, which each namespace has for itself. They are also kept when the server refuses or disconnects the
+/// namespace, for the next time that it joins: [`discard_unsent`](Self::discard_unsent) drops them. An event that was
 /// sent and not acknowledged when the connection is lost may or may not have arrived.
+///
+/// ```
+/// use sansocket_runtime::{AckError, Client, ClientSocket, Data, DisconnectReason};
+///
+/// async fn run(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+///     let chat = client.namespace("/chat");
+///     chat.auth(&serde_json::json!({ "token": "abc" }))?;
+///     chat.on("said", async |Data(text): Data<String>| println!("{text}"))
+///         .on("ping", async |socket: ClientSocket| format!("{:?} is here", socket.id()))
+///         .on_connect(async |socket: ClientSocket| {
+///             // The first time, and after each loss.
+///             let _ = socket.emit("enter", &"lobby");
+///         })
+///         .on_disconnect(async |reason: DisconnectReason| println!("lost: {reason}"));
+///     chat.connect().await?;
+///
+///     let count: u32 = chat.call("count", &"lobby").await?;
+///     chat.emit("say", &format!("hello, all {count}"))?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct ClientSocket {
     shared: Arc<Shared>,
-    namespace: Arc<Namespace>,
+    namespace: Arc<ClientNamespace>,
     /// Keeps the client going.
     alive: Option<Arc<Alive>>,
 }
 
 impl ClientSocket {
-    pub(crate) fn new(shared: Arc<Shared>, namespace: Arc<Namespace>, alive: Option<Arc<Alive>>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        namespace: Arc<ClientNamespace>,
+        alive: Option<Arc<Alive>>,
+    ) -> Self {
         Self { shared, namespace, alive }
     }
 
@@ -51,7 +78,11 @@ impl ClientSocket {
         &self.shared
     }
 
-    pub(crate) fn namespace_inner(&self) -> &Arc<Namespace> {
+    pub(crate) fn alive(&self) -> Option<&Arc<Alive>> {
+        self.alive.as_ref()
+    }
+
+    pub(crate) fn namespace_inner(&self) -> &Arc<ClientNamespace> {
         &self.namespace
     }
 
@@ -59,7 +90,7 @@ impl ClientSocket {
         self.namespace.key.ok_or(SendError::Namespace)
     }
 
-    /// The name of its namespace: `/`, or `/chat`.
+    /// The name of the namespace: `/`, or `/chat`.
     pub fn name(&self) -> &str {
         &self.namespace.name
     }
@@ -71,56 +102,52 @@ impl ClientSocket {
         Self { shared: self.shared.clone(), namespace, alive: self.alive.clone() }
     }
 
-    /// The public id that the server gave it; `None` while it is not connected.
+    /// The public id that the server gave the socket; `None` while it is not connected.
     pub fn id(&self) -> Option<Arc<str>> {
         let key = self.namespace.key?;
-        self.shared.cell.lock().machine.sockets()?.id(key).cloned()
+        self.shared.cell.lock().machine.socket_id(key).cloned()
     }
 
-    /// Whether it is connected.
+    /// Whether the namespace is connected.
     pub fn is_connected(&self) -> bool {
         self.namespace.key.is_some_and(|key| self.shared.cell.lock().machine.is_connected(key))
     }
 
-    /// The transport of the connection: `polling` or `websocket`; `None` while there is none.
-    pub fn transport_name(&self) -> Option<&'static str> {
-        self.shared.cell.lock().machine.transport().map(|transport| transport.as_str())
-    }
-
-    /// The value of that type that was given to the builder.
-    pub(crate) fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.shared.settings.state.get::<T>().map(|value| T::clone(&value))
+    /// The transport of the connection; `None` while there is none.
+    pub fn transport(&self) -> Option<TransportKind> {
+        self.shared.cell.lock().machine.transport()
     }
 
     // --- connecting -------------------------------------------------------------------------------------------
 
-    /// Sets what is shown to the server when it joins the namespace: anything that serializes to an object, or `null`
-    /// for nothing.
+    /// Sets the `auth` object that the server gets when the client joins the namespace: any value that serializes to an
+    /// object, or `null` for nothing.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON, or is no object.
-    pub fn auth<T: Serialize + ?Sized>(&self, auth: &T) -> Result<&Self, serde_json::Error> {
+    /// [`EncodeError`] if the value cannot be encoded, or is not an object.
+    pub fn auth<T: Serialize + ?Sized>(&self, auth: &T) -> Result<&Self, EncodeError> {
         self.set_auth(super::auth::encode(auth)?);
         Ok(self)
     }
 
-    /// Sets what gives the auth anew, each time that it joins the namespace: for tokens that expire.
+    /// Sets a callback that gives the auth each time that the client joins the namespace: for tokens that expire.
     ///
-    /// If it fails, the socket is not connected, as if the server had refused it: it does not join again by itself,
-    /// on a later connection neither. Retry inside of it what may work the next time.
+    /// If the callback fails, the socket is not connected, as if the server had refused it: it does not join again by
+    /// itself, not on a later connection either. Retry inside the callback whatever may work the next time. Its error
+    /// is found in [`ConnectError::Application`].
     pub fn auth_with<T, E, F, Fut>(&self, auth: F) -> &Self
     where
         T: Serialize,
-        E: fmt::Display,
+        E: Into<BoxError>,
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let ask = move || -> BoxFuture<Result<AuthSource, ConnectError>> {
             let future = auth();
             Box::pin(async move {
-                let auth = future.await.map_err(|error| ConnectError::Application(error.to_string()))?;
+                let auth = future.await.map_err(ConnectError::application)?;
                 let auth = super::auth::encode(&auth);
-                auth.map_err(|error| ConnectError::Application(error.to_string()))
+                auth.map_err(ConnectError::application)
             })
         };
         let before = self.namespace.ask.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(ask));
@@ -130,57 +157,56 @@ impl ClientSocket {
     }
 
     pub(crate) fn set_auth(&self, auth: AuthSource) {
-        // A namespace that is none has nothing to show.
+        // A name that no namespace can have is found out by `connect`.
         let _ = self.shared.cell.lock().machine.add(&self.namespace.name, auth);
     }
 
-    /// Connects, and returns once the server has let it into the namespace.
+    /// Connects, and returns once the server has let the client into the namespace.
     ///
     /// If that fails, it is not tried again: see [`start`](Self::start) for a client that goes on trying. Once
-    /// it has connected, a lost connection is made again by itself. Where that is under way, or `start` was called,
-    /// this awaits the next try, and the trying goes on if that fails.
+    /// the client has connected, it makes a lost connection again by itself. While it does, or after `start`, this
+    /// method awaits the next try, and the trying goes on if that fails.
     ///
     /// # Errors
-    /// [`ConnectError`] says who said no.
+    /// [`ConnectError`], which tells a refusal from a failure to reach the server.
     pub async fn connect(&self) -> Result<(), ConnectError> {
-        let connected = self.wait(false, true);
+        let connected = self.wait(Patience::NextTry);
         self.shared.start();
         connected.await
     }
 
-    /// Begins to connect in the background, and goes on trying until it succeeds, is refused, or `reconnection`'s
-    /// settings say that it is enough.
+    /// Begins to connect in the background, and goes on trying until the client is connected, is refused, or has tried
+    /// as often as the settings of `reconnection` allow.
     pub fn start(&self) {
         if self.namespace.key.is_some() {
             self.shared.connect(self.namespace.key);
         }
     }
 
-    /// Waits until it is connected, through any number of failures to reach the server. It must have been told to
-    /// [`start`](Self::start), or have been connected before.
+    /// Waits until the namespace is connected, through any number of failures to reach the server. Call
+    /// [`start`](Self::start) or [`connect`](Self::connect) before.
     ///
     /// # Errors
-    /// [`ConnectError`] if it is, or was, refused or disconnected, or the client gives up; at once
-    /// [`ConnectError::Disconnected`] if nobody has told it to connect.
+    /// [`ConnectError`] if the namespace is, or was, refused or disconnected, or the client gives up; at once
+    /// [`ConnectError::Disconnected`] if it was never told to connect.
     pub async fn connected(&self) -> Result<(), ConnectError> {
-        self.wait(true, false).await
+        self.wait(Patience::AnyTry).await
     }
 
     fn wait(
         &self,
-        patient: bool,
-        connect: bool,
+        patience: Patience,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
         // `None` would be plain Engine.IO.
         let key = self.namespace.key.ok_or(ConnectError::Namespace);
-        let waiting = key.map(|key| self.shared.wait(Some(key), patient, connect));
+        let waiting = key.map(|key| self.shared.wait(Some(key), patience));
         async move { waiting?.await }
     }
 
-    /// Leaves the namespace, at once; with the last one the connection is closed, after what is queued was
-    /// written. It does not come back by itself: [`connect`](Self::connect) or [`start`](Self::start) again.
+    /// Leaves the namespace, at once; with the last namespace the connection is closed, once the queued events are
+    /// written. The client does not join again by itself: call [`connect`](Self::connect) or [`start`](Self::start).
     ///
-    /// It may be called anywhere, handlers included. Acknowledgements that are awaited fail.
+    /// It may be called anywhere, in handlers too. Acknowledgements that are awaited fail.
     pub fn disconnect(&self) {
         if self.namespace.key.is_some() {
             self.shared.disconnect(self.namespace.key);
@@ -189,7 +215,7 @@ impl ClientSocket {
 
     // --- handlers ---------------------------------------------------------------------------------------------
 
-    fn change(&self, change: impl FnOnce(&mut super::handlers::Table)) -> &Self {
+    fn change(&self, change: impl FnOnce(&mut ClientTable)) -> &Self {
         self.namespace.change(change);
         self
     }
@@ -199,50 +225,61 @@ impl ClientSocket {
     ///
     /// The events of one namespace are handled one after the other: while this handler awaits, the next ones
     /// wait. It may await an answer of the server.
+    ///
+    /// # Panics
+    /// If `event` is a name that no server may send, such as `connect` or `disconnect`: the message says which method
+    /// to use.
+    #[track_caller]
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        check_event(End::Client, event);
         let handler = erase(handler);
-        self.change(|table| table.add(event, handler))
+        self.change(|table| table.events.add(event, Listener::in_line(handler)))
     }
 
-    /// As [`on`](Self::on), for the next `event` only: then the handler is gone.
+    /// As [`on`](Self::on), for the next `event` only: the handler is then removed.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
     pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        check_event(End::Client, event);
         let handler = erase(handler);
         self.change(|table| table.add_once(event, handler))
     }
 
     /// Removes all handlers of `event`.
     pub fn off(&self, event: &str) -> &Self {
-        self.change(|table| table.remove(event))
+        self.change(|table| table.events.remove(event))
     }
 
-    /// Runs for every event, before its handlers. What it returns is no acknowledgement.
+    /// Runs for every event, before its handlers. Its return value is not an acknowledgement.
     pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
-        self.change(|table| table.any.push(handler))
+        self.change(|table| table.events.any.push(handler))
     }
 
     /// Removes all handlers of [`on_any`](Self::on_any).
     pub fn off_any(&self) -> &Self {
-        self.change(|table| table.any.clear())
+        self.change(|table| table.events.any.clear())
     }
 
     /// Runs for events that have no handler of their own.
     pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
         let handler = erase(handler);
-        self.change(|table| table.fallback.push(handler))
+        self.change(|table| table.events.fallback.push(Listener::in_line(handler)))
     }
 
     /// Removes all handlers of [`on_fallback`](Self::on_fallback). A loop over the [`events`](Self::events) stays.
     pub fn off_fallback(&self) -> &Self {
-        self.change(super::handlers::Table::remove_fallback)
+        self.change(ClientTable::remove_fallback)
     }
 
-    /// Shows every event that is emitted in this namespace, once it is queued, connected or not: for logs and counts.
-    /// The arguments are as the server gets them; `args.event()` is the name. An event that is sent again (`retries`)
-    /// is shown once. Acknowledgements are no events.
+    /// Adds a hook that sees every event that is emitted in this namespace, once it is queued, connected or not: for
+    /// logs and counts. The arguments are as the server gets them; `args.event()` is the name. An event that is sent
+    /// again (`retries`) is shown once. Acknowledgements are not events.
     ///
-    /// It runs where the event is emitted, so it must not block. What it emits itself is shown to it, too. While
-    /// there is no such hook, this costs nothing.
+    /// The hook runs where the event is emitted, so it must not block. It also sees the events that it emits itself.
+    /// Without a hook, this costs nothing.
     pub fn on_any_outgoing(&self, hook: impl Fn(&ClientSocket, &Args) + Send + Sync + 'static) -> &Self {
         self.namespace.outgoing.add(hook);
         self
@@ -254,13 +291,13 @@ impl ClientSocket {
         self
     }
 
-    /// Runs each time that it has connected: the first time, and after each loss.
+    /// Runs each time that the namespace has connected: the first time, and after each loss.
     pub fn on_connect<Params: 'static>(&self, handler: impl Handler<OnClientConnect, Params>) -> &Self {
         let handler = erase(handler);
         self.change(|table| table.connect.push(handler))
     }
 
-    /// Runs each time that it could not connect: the server refused it, or could not be reached.
+    /// Runs each time that the namespace could not be connected: the server refused, or could not be reached.
     pub fn on_connect_error<Params: 'static>(
         &self,
         handler: impl Handler<OnClientConnectError, Params>,
@@ -269,40 +306,42 @@ impl ClientSocket {
         self.change(|table| table.connect_error.push(handler))
     }
 
-    /// Runs each time that it is not connected any more, after all its events.
+    /// Runs each time that the namespace is no longer connected, after all its events.
     pub fn on_disconnect<Params: 'static>(&self, handler: impl Handler<OnClientDisconnect, Params>) -> &Self {
         let handler = erase(handler);
         self.change(|table| table.disconnect.push(handler))
     }
 
-    /// The events as they come, for those who want a loop instead of handlers. Events that have handlers of their
-    /// own are not among them.
+    /// The events as they come, for a loop instead of handlers. Events that have handlers of their own are not among
+    /// them.
     ///
-    /// While 256 of them wait to be taken, the next ones of this namespace wait, too. What comes while there is no
-    /// `Events` is not kept, so take it before connecting.
+    /// While 256 of them wait to be taken, the next ones of this namespace wait, too. Events that come while there is
+    /// no `Events` are not kept, so call this before connecting.
     pub fn events(&self) -> Events {
         Events::new(self)
     }
 
     // --- messages ---------------------------------------------------------------------------------------------
 
-    /// Emits an event to the server. A tuple is several arguments, `&()` none, anything else one; bytes (`Bytes`)
-    /// travel as binary.
+    /// Emits an event to the server. A tuple is several arguments, `&()` is no argument, anything else is one; bytes
+    /// (`Bytes`) travel as binary.
     ///
-    /// It never waits: what cannot be sent now is kept and sent in order.
+    /// It never waits: an event that cannot be sent now is kept, and sent in order.
     ///
     /// # Errors
-    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, or the
-    /// async runtime that the client ran on is gone.
+    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, the
+    /// server takes no message of that size, or the async runtime that the client ran on is gone. If the server's limit
+    /// is not known before the socket is connected, the hook `on_error` is told of an event that is too large
+    /// ([`HandlerError::UnsentEvent`](crate::HandlerError::UnsentEvent)).
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
-            let frame = Frame::event(&self.namespace.name, event, Some(id), args)?;
+            let frame = self.namespace.parser.event(&self.namespace.name, event, Some(id), args)?;
             return Ok(self.send_reliably(frame, id, None)?);
         }
-        let frame = Frame::event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&frame);
+        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
         let now = self.shared.cell.now();
         self.shared.cell.with(|inner| {
             if inner.ended {
@@ -314,7 +353,7 @@ impl ClientSocket {
         Ok(())
     }
 
-    /// An event was queued that somebody may want to see.
+    /// Shows the hooks an event that was queued.
     fn show(&self, watched: Option<Watched<Self>>) {
         if let Some(watched) = watched {
             watched.show(self, None);
@@ -324,11 +363,11 @@ impl ClientSocket {
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit). That it was dropped is none.
+    /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&frame);
+        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
         let now = self.shared.cell.now();
         if self.shared.cell.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
             self.show(watched);
@@ -346,22 +385,23 @@ impl ClientSocket {
         self.emit(event, args)
     }
 
-    /// Bytes of events that wait until it is connected, or with the builder's `retries` until they are acknowledged,
-    /// with 64 more for each.
+    /// The bytes of events that wait for a connection, or with the builder's `retries` for their acknowledgement, with
+    /// 64 more for each event.
     pub fn unsent(&self) -> usize {
         let Some(key) = self.namespace.key else { return 0 };
-        self.shared.cell.lock().machine.sockets().map_or(0, |sockets| sockets.buffered_by(key))
+        self.shared.cell.lock().machine.buffered_by(key)
     }
 
-    /// Throws away what is [unsent](Self::unsent). Acknowledgements that are awaited for it fail as disconnected.
+    /// Drops the events that are [unsent](Self::unsent). Acknowledgements that are awaited for them fail as
+    /// disconnected.
     pub fn discard_unsent(&self) {
         if let Some(key) = self.namespace.key {
             self.shared.discard(key);
         }
     }
 
-    /// Waits until less than half of the send budget is used, or nothing will be sent unless somebody
-    /// [connects](Self::connect) again.
+    /// Waits until less than half of the send budget is used, or nothing will be sent before the next
+    /// [`connect`](Self::connect).
     pub async fn ready(&self) {
         self.shared.cell.ready(self.namespace.key).await;
     }
@@ -379,8 +419,7 @@ impl ClientSocket {
     /// }
     /// ```
     ///
-    /// With the builder's `retries`, the event is sent until it is acknowledged, and the settings of the retries
-    /// decide when it is enough.
+    /// With the builder's `retries`, the event is sent again until it is acknowledged, as often as they allow.
     pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned>(
         &self,
         event: &str,
@@ -399,7 +438,10 @@ impl ClientSocket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = Frame::event(&self.namespace.name, event, Some(id), args)
+        let sent = self
+            .namespace
+            .parser
+            .event(&self.namespace.name, event, Some(id), args)
             .map_err(EmitError::from)
             .and_then(|frame| {
                 let sink = move |outcome| {
@@ -410,7 +452,7 @@ impl ClientSocket {
                     return Ok(self.send_reliably(frame, id, Some(Box::new(sink)))?);
                 }
                 let key = self.key()?;
-                let watched = self.namespace.outgoing.watch(&frame);
+                let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
                 let now = self.shared.cell.now();
                 self.shared.cell.with(|inner| {
                     if inner.ended {
@@ -432,6 +474,7 @@ impl ClientSocket {
             match receiver.await {
                 Ok(AckOutcome::Answered(args)) => Ok(args),
                 Ok(AckOutcome::Timeout) => Err(AckError::Timeout),
+                Ok(AckOutcome::Unsent(error)) => Err(AckError::Emit(error.into())),
                 Ok(_) | Err(oneshot::Canceled) => Err(AckError::Disconnected),
             }
         }
@@ -441,10 +484,10 @@ impl ClientSocket {
         &self,
         frame: Frame,
         id: u64,
-        sink: Option<crate::session::handle::AckSink>,
+        sink: Option<crate::handler::ack::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&frame);
+        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
         let now = self.shared.cell.now();
         self.shared.cell.with(|inner| {
             if inner.ended {
@@ -458,12 +501,6 @@ impl ClientSocket {
         })?;
         self.show(watched);
         Ok(())
-    }
-
-    pub(crate) fn send_ack(&self, target: &AckTarget, frame: &Frame) -> Result<(), SendError> {
-        let key = self.key()?;
-        let now = self.shared.cell.now();
-        self.shared.cell.with(|inner| inner.machine.ack_on(now, key, target.connection, frame))
     }
 }
 

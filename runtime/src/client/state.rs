@@ -1,28 +1,41 @@
-//! What a client is about, for people and logs.
+//! The steps of a client's connection, for users and logs.
 
 use super::error::ConnectError;
 use sansocket_protocol::error::{CloseReason, PeerError};
 use std::time::Duration;
 
-/// A step in the life of a client's connection, for [`on_connection_event`](super::ClientOptions::on_connection_event).
+/// A step in the life of a client's connection, for [`on_connection_event`](super::ClientBuilder::on_connection_event).
+///
+/// ```
+/// use sansocket_runtime::ConnectionEvent;
+///
+/// fn log(event: &ConnectionEvent) {
+///     match event {
+///         ConnectionEvent::Open { .. } => println!("connected"),
+///         ConnectionEvent::Closed { reason, retry_in: Some(pause), .. } => println!("{reason}; again in {pause:?}"),
+///         ConnectionEvent::Failed { error, .. } => println!("not connected: {error}"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ConnectionEvent {
-    /// It dials: for the first time (0), or for so many times in a row after a failure or a loss.
+    /// The client dials the server.
     Dialing {
-        /// How many tries came before it.
+        /// 0 for the first try, then the number of tries in a row before this one.
         attempt: u32,
     },
-    /// It could not open a session.
+    /// The client could not open a session.
     Failed {
-        /// Why.
+        /// The reason.
         error: ConnectError,
-        /// When it dials again; `None` if it does not.
+        /// The time until it dials again; `None` if it does not.
         retry_in: Option<Duration>,
     },
     /// A session is open; its sockets join next.
     Open {
-        /// How many tries it took after a failure or a loss; 0 if it was the first.
+        /// The number of tries after a failure or a loss; 0 for the first try.
         attempt: u32,
     },
     /// The session moved from long-polling to WebSocket.
@@ -31,13 +44,13 @@ pub enum ConnectionEvent {
     UpgradeFailed(PeerError),
     /// The session ended.
     Closed {
-        /// Why.
+        /// The reason.
         reason: CloseReason,
-        /// What the server did wrong, if it did.
+        /// The server's mistake, if it made one.
         detail: Option<PeerError>,
-        /// When it dials again; `None` if it does not.
+        /// The time until it dials again; `None` if it does not.
         retry_in: Option<Duration>,
     },
-    /// It was tried as often as `reconnection_attempts` allows. The client is idle.
+    /// The client has tried as often as `reconnection_attempts` allows, and is idle.
     GaveUp,
 }

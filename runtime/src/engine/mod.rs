@@ -1,5 +1,4 @@
 //! Plain Engine.IO: a server whose sessions exchange messages.
 
+pub(crate) mod options;
 pub(crate) mod server;
-
-pub use server::{EngineHandlers, EngineServer, EngineSocket, Message};

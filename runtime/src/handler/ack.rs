@@ -1,42 +1,66 @@
-//! Acknowledgements: what a handler returns, and what it may send by itself.
+//! Acknowledgements: the values that handlers return, and those that they send by themselves.
 
-use crate::base::error::{EmitError, HandlerError};
-use crate::handler::Peer;
+use crate::base::error::{BoxError, EmitError, HandlerError};
 use crate::handler::extract::Data;
+use crate::handler::peer::Peer;
+use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, Parser, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-/// Which acknowledgement is asked for.
+/// The acknowledgement that a peer asks for.
 #[derive(Clone, Debug)]
 pub struct AckTarget {
+    pub(crate) parser: Parser,
     pub(crate) namespace: Arc<str>,
     pub(crate) id: u64,
-    /// At a client: which connection asked. On another one the id may stand for another event.
+    /// The socket that was asked.
+    pub(crate) socket: SocketKey,
+    /// The connection, at a client: on another one the id may stand for another event.
     pub(crate) connection: u64,
 }
 
-/// What a handler made of an event.
+impl AckTarget {
+    /// Encodes `args` as this acknowledgement.
+    pub(crate) fn encode<T: ToArgs + ?Sized>(&self, args: &T) -> Result<Frame, EncodeError> {
+        self.parser.ack(&self.namespace, self.id, args)
+    }
+}
+
+/// The receiver of an acknowledgement's outcome. It is called without any lock.
+pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
+
+/// The outcome of an event's handler: the acknowledgement that is sent if the peer asked for one.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reply {
-    /// Nothing to say: an acknowledgement without arguments, if one is asked for.
-    Done,
-    /// An acknowledgement with arguments.
+    /// An acknowledgement without arguments.
+    Empty,
+    /// An acknowledgement with arguments, encoded.
     Value(Frame),
 }
 
-/// What an event handler may return: its acknowledgement.
+/// A value that an event handler may return: its acknowledgement.
 ///
 /// `()` acknowledges without arguments, a tuple or an array with several, anything else with one. `Ok` stands
 /// for its value; `Err` goes to the error hook, and nothing is acknowledged. Nothing is sent if the client did
 /// not ask, or the handler took the [`Ack`] over.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server};
+///
+/// fn register(io: &Server) {
+///     io.on("seen", async || ())
+///         .on("length", async |Data(text): Data<String>| text.len())
+///         .on("swap", async |Data((a, b)): Data<(i64, i64)>| (b, a))
+///         .on("parse", async |Data(text): Data<String>| text.parse::<u32>());
+/// }
+/// ```
 ///
 /// A type of your own goes inside [`Data`], or gets an implementation:
 ///
@@ -56,7 +80,7 @@ pub enum Reply {
     message = "`{Self}` cannot be returned from an event handler",
     label = "not an acknowledgement",
     note = "return `()`, a value of a standard type, a tuple (several arguments), `Data(value)` for a type of \
-            your own that is `Serialize`, or a `Result` of one of these with an error that is `Display`"
+            your own that is `Serialize`, or a `Result` of one of these with an error type"
 )]
 pub trait IntoAck {
     /// Encodes the value if an acknowledgement is asked for.
@@ -72,22 +96,22 @@ pub trait IntoAck {
 /// [`HandlerError::Encode`].
 pub fn reply<T: ToArgs + ?Sized>(target: Option<&AckTarget>, args: &T) -> Result<Reply, HandlerError> {
     Ok(match target {
-        Some(target) => Reply::Value(Frame::ack(&target.namespace, target.id, args)?),
-        None => Reply::Done,
+        Some(target) => Reply::Value(target.encode(args)?),
+        None => Reply::Empty,
     })
 }
 
 impl IntoAck for () {
     fn into_ack(self, _: Option<&AckTarget>) -> Result<Reply, HandlerError> {
-        Ok(Reply::Done)
+        Ok(Reply::Empty)
     }
 }
 
-impl<T: IntoAck, E: fmt::Display> IntoAck for Result<T, E> {
+impl<T: IntoAck, E: Into<BoxError>> IntoAck for Result<T, E> {
     fn into_ack(self, target: Option<&AckTarget>) -> Result<Reply, HandlerError> {
         match self {
             Ok(value) => value.into_ack(target),
-            Err(error) => Err(HandlerError::Failed(error.to_string())),
+            Err(error) => Err(HandlerError::failed(error)),
         }
     }
 }
@@ -136,18 +160,30 @@ impl<T: Serialize, S> IntoAck for HashSet<T, S> {
     }
 }
 
-/// The acknowledgement of an event, in the handler's own hands: extracting it takes it over from the return
-/// value, so that it can be sent earlier, later, from another task, or not at all.
-#[derive(Debug)]
-pub struct Ack {
-    pub(crate) peer: Peer,
-    pub(crate) target: Option<AckTarget>,
-}
+/// The acknowledgement of an event, to be sent by hand: extracting it takes it over from the return value, so that it
+/// can be sent earlier, later, from another task, or not at all.
+///
+/// ```
+/// use sansocket_runtime::{Ack, Data, Server};
+///
+/// fn register(io: &Server) {
+///     io.on("transfer", async |Data(amount): Data<u32>, ack: Ack| {
+///         // Acknowledged at once; the work goes on.
+///         let _ = ack.send(&"accepted");
+///         println!("moving {amount}");
+///     });
+/// }
+/// ```
+pub struct Ack(Option<(AckTarget, Arc<dyn SendAck>)>);
 
 impl Ack {
+    pub(crate) fn new(target: Option<AckTarget>, peer: &impl Peer) -> Self {
+        Self(target.map(|target| (target, peer.ack_sender())))
+    }
+
     /// Whether the peer asked for it. If not, sending does nothing.
     pub fn is_wanted(&self) -> bool {
-        self.target.is_some()
+        self.0.is_some()
     }
 
     /// Sends it. After the socket has left its namespace it is dropped.
@@ -155,12 +191,14 @@ impl Ack {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, or nothing can be sent any more.
     pub fn send<T: ToArgs + ?Sized>(self, args: &T) -> Result<(), EmitError> {
-        let Some(target) = self.target else { return Ok(()) };
-        let frame = Frame::ack(&target.namespace, target.id, args)?;
-        match &self.peer {
-            Peer::Server(socket) => socket.send_ack(frame)?,
-            Peer::Client(socket) => socket.send_ack(&target, &frame)?,
-        }
-        Ok(())
+        let Some((target, sender)) = self.0 else { return Ok(()) };
+        let frame = target.encode(args)?;
+        Ok(sender.send_ack(&target, frame)?)
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ack").field(&self.0.as_ref().map(|(target, _)| target)).finish()
     }
 }

@@ -1,65 +1,131 @@
-//! Extractors: what a handler's parameters may be.
+//! Extractors: the types that a handler's parameters may have.
+//!
+//! | extractor | value | where |
+//! |---|---|---|
+//! | [`Socket`](crate::Socket) | the client | a server's handlers |
+//! | [`Namespace`](crate::Namespace), [`Server`](crate::Server) | where the client is connected | a server's handlers |
+//! | [`Handshake`](crate::Handshake) | the request that opened the session: headers, query, address | a server's handlers |
+//! | [`Auth<T>`] | the `auth` object that the client joined with | a server's handlers |
+//! | [`Extension<T>`] | a value that the host's middleware put on the request | a server's handlers |
+//! | [`PeerAddr`] | the address of the client | a server's handlers |
+//! | [`ClientSocket`](crate::ClientSocket) | the client itself | a client's handlers |
+//! | [`State<T>`] | a value that the builder was given | everywhere |
+//! | [`Data<T>`] | the arguments, as a type of the application | events, event middleware |
+//! | [`TryData<T>`] | the arguments, or the error if they do not fit | events, event middleware |
+//! | [`Args`] | the arguments as they came | events, event middleware |
+//! | [`EventName`] | the name of the event | events, event middleware |
+//! | [`Ack`] | the acknowledgement, to be sent by hand | events |
+//! | [`DisconnectReason`] | the reason of the end | `on_disconnecting`, `on_disconnect` |
+//! | [`EmptiedRooms`] | the rooms that the socket was the last to leave | `on_disconnect` of a server |
+//! | [`ConnectError`](crate::ConnectError) | the error of a failed connection | a client's `on_connect_error` |
+//! | `Option<T>` of any of these | `None` if the extraction fails | where `T` may stand |
+//!
+//! Parameters are extracted from left to right. If one fails, the handler is not called and the error hook is told;
+//! before a client has joined, it is refused.
+//!
+//! ```
+//! use sansocket_runtime::{Auth, Data, EventName, PeerAddr, Server, Socket, State, TryData};
+//! use serde::Deserialize;
+//!
+//! #[derive(Clone)]
+//! struct Motd(&'static str);
+//!
+//! #[derive(Deserialize)]
+//! struct Login {
+//!     token: String,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Move {
+//!     x: i32,
+//!     y: i32,
+//! }
+//!
+//! fn register(io: &Server) {
+//!     io.on_connect(async |socket: Socket, Auth(login): Auth<Login>, address: Option<PeerAddr>| {
+//!         println!("{} with {} from {address:?}", socket.id(), login.token);
+//!     })
+//!     // One argument: socket.emit("move", { x: 1, y: 2 }).
+//!     .on("move", async |Data(to): Data<Move>| println!("to {}, {}", to.x, to.y))
+//!     // Several: socket.emit("say", "lobby", "hello").
+//!     .on("say", async |socket: Socket, Data((room, text)): Data<(String, String)>| {
+//!         let _ = socket.to(&room).emit("said", &text);
+//!     })
+//!     .on("motd", async |State(Motd(text)): State<Motd>| text)
+//!     .on_fallback(async |EventName(name): EventName, TryData(number): TryData<u32>| match number {
+//!         Ok(number) => println!("{name}: {number}"),
+//!         Err(error) => println!("{name}: {error}"),
+//!     });
+//! }
+//! ```
+//!
+//! # Extractors of your own
+//!
+//! A type becomes an extractor by [`FromContext`], for the [kinds](crate::handler::Kind) of handlers that it names in
+//! the bound: `Kind<Peer = Socket>` for a server's, [`HasArgs`] for those of events.
+//!
+//! ```
+//! use sansocket_runtime::extract::FromContext;
+//! use sansocket_runtime::handler::{Context, Kind};
+//! use sansocket_runtime::{HandlerError, Server, Socket};
+//!
+//! /// The user that `on_connect` has put into the socket.
+//! #[derive(Clone)]
+//! struct User(String);
+//!
+//! impl<K: Kind<Peer = Socket>> FromContext<K> for User {
+//!     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+//!         let user = context.peer().get::<User>();
+//!         user.map(|user| User::clone(&user)).ok_or_else(|| HandlerError::failed("nobody is logged in"))
+//!     }
+//! }
+//!
+//! fn register(io: &Server) {
+//!     io.on("who", async |User(name): User| name);
+//! }
+//! ```
 
 use crate::base::error::HandlerError;
-use crate::client::{ClientSocket, ConnectError};
 use crate::handler::ack::Ack;
-use crate::handler::unheard::AUTH_MISFIT;
-use crate::handler::{
-    ClientKind, Context, Kind, OnClientConnectError, OnClientDisconnect, OnClientEvent, OnDisconnect,
-    OnEvent, OnFilter, Peer, ServerKind,
-};
-use crate::http::handshake::Handshake;
-use crate::server::namespace::Namespace;
-use crate::server::server::Server;
-use crate::server::socket::Socket;
+pub use crate::handler::kind::{Acks, HasArgs};
+use crate::handler::kind::{Context, Departure, HasReason, Kind};
+use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{Args, ArgsError};
 use serde::de::DeserializeOwned;
 use std::any::type_name;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
-/// Something that can be a parameter of a handler of kind `K`.
+/// A type that a handler of kind `K` may have as a parameter. The [module](self#extractors-of-your-own) has an example.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be extracted in this kind of handler",
     label = "not an extractor here",
     note = "everywhere: `Socket`, `Server`, `Namespace`, `Handshake`, `Auth<T>`, `State<T>`, `Extension<T>`, \
             `PeerAddr`, and `Option` of each",
     note = "in event handlers and event middleware: `Data<T>`, `TryData<T>`, `Args`, `EventName`; in event handlers \
-            also `Ack`; in disconnect handlers: `DisconnectReason`",
+            also `Ack`; in disconnect handlers: `DisconnectReason`, and in a server's `on_disconnect` `EmptiedRooms`",
     note = "in a client's handlers: `ClientSocket`, `State<T>`, and what is for events; in its handlers of connect \
             errors: `ConnectError`",
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`"
 )]
 pub trait FromContext<K: Kind>: Sized {
-    /// Extracts it.
+    /// Extracts the value.
     ///
     /// # Errors
-    /// [`HandlerError`] if it is not there; then the handler is not called.
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError>;
+    /// [`HandlerError`] if there is no such value; the handler is then not called.
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError>;
 
-    /// The same for the last parameter of a handler: nothing is extracted after it, so that it may take what
-    /// [`from_context`](Self::from_context) has to copy.
+    /// Extracts the last parameter of a handler: it may take a value that [`from_context`](Self::from_context) has to
+    /// copy for the parameters behind it.
     ///
     /// # Errors
     /// As for [`from_context`](Self::from_context).
-    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Self::from_context(context)
     }
 }
-
-/// The kinds of handlers that see an event's arguments.
-pub trait HasArgs: Kind {}
-
-impl HasArgs for OnEvent {}
-impl HasArgs for OnFilter {}
-impl HasArgs for OnClientEvent {}
-
-/// The kinds of handlers that may acknowledge.
-pub trait Acks: Kind {}
-
-impl Acks for OnEvent {}
-impl Acks for OnClientEvent {}
 
 macro_rules! wrapper {
     ($name:ident) => {
@@ -80,198 +146,231 @@ macro_rules! wrapper {
 }
 
 /// The arguments of an event as a type of the application: a tuple takes several, any other type the first.
-/// Binary arrives wherever the type asks for bytes (`Bytes`). If they do not fit, the handler is not called and
-/// the error hook is told.
+/// Binary arrives wherever the type asks for bytes (`Bytes`). If the arguments do not fit, the handler is not called
+/// and the error hook is told.
 ///
 /// As a return value, it acknowledges with any type that is `Serialize`.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize)]
+/// struct Order {
+///     item: String,
+///     count: u32,
+/// }
+///
+/// #[derive(Serialize)]
+/// struct Receipt {
+///     total: u32,
+/// }
+///
+/// fn register(io: &Server) {
+///     io.on("order", async |Data(order): Data<Order>| Data(Receipt { total: order.count * 5 }));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Data<T>(pub T);
 
-/// As [`Data`], but the handler is called even if the arguments do not fit.
+/// The arguments of an event as [`Data`] gives them, or the error if they do not fit: the handler runs either way.
+///
+/// ```
+/// use sansocket_runtime::{Server, TryData};
+///
+/// fn register(io: &Server) {
+///     io.on("age", async |TryData(age): TryData<u8>| match age {
+///         Ok(age) => format!("{age} years"),
+///         Err(error) => format!("not an age: {error}"),
+///     });
+/// }
+/// ```
 #[derive(Debug)]
 pub struct TryData<T>(pub Result<T, ArgsError>);
 
-/// The `auth` object of the client's CONNECT; `{}` if there was none.
+/// The `auth` object that the client joined the namespace with; `{}` if it sent none.
+///
+/// ```
+/// use sansocket_runtime::{Auth, Refusal, Server};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Login {
+///     token: Option<String>,
+/// }
+///
+/// fn register(io: &Server) {
+///     // In JavaScript: io("/", { auth: { token: "abc" } })
+///     io.on_connect(async |Auth(login): Auth<Login>| match login.token.as_deref() {
+///         Some("abc") => Ok(()),
+///         _ => Err(Refusal::new("not authorized")),
+///     });
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
 
-/// What the application gave to the builder's `state`, cloned.
+/// A clone of the value of that type that was given to the builder's `state`: a pool, a sender, an `Arc` of anything.
+///
+/// ```
+/// use sansocket_runtime::{Server, State};
+/// use std::sync::{Arc, Mutex};
+///
+/// type Scores = Arc<Mutex<Vec<u32>>>;
+///
+/// // With an adapter: Server::builder().state(Scores::default()).build()
+/// fn register(io: &Server) {
+///     io.on("best", async |State(scores): State<Scores>| scores.lock().unwrap().iter().copied().max());
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State<T>(pub T);
 
-/// What a host framework's middleware put on the request that opened the session, cloned.
+/// A clone of the extension of that type on the request that opened the session: the host framework's middleware put
+/// it there.
+///
+/// ```
+/// use sansocket_runtime::{Extension, Server, Socket};
+///
+/// #[derive(Clone)]
+/// struct User {
+///     name: String,
+/// }
+///
+/// // With axum: a middleware that calls `request.extensions_mut().insert(User { .. })`.
+/// fn register(io: &Server) {
+///     io.on_connect(async |socket: Socket, Extension(user): Extension<User>| {
+///         let _ = socket.join(&format!("user:{}", user.name));
+///     });
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extension<T>(pub T);
 
-/// The name of the event.
+/// The name of the event: for handlers that get more than one, such as `on_any`.
+///
+/// ```
+/// use sansocket_runtime::{EventName, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     io.on_any(async |socket: Socket, EventName(name): EventName| println!("{}: {name}", socket.id()));
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName(pub String);
 
-/// The address at the other end of the connection: see [`Handshake::peer_addr`].
+/// The address at the other end of the connection: see [`Handshake::peer_addr`](crate::Handshake::peer_addr).
 ///
-/// The own listener knows it. A host tells it by a `SocketAddr` among the request's extensions; axum has it in a type
-/// of its own, so there one line hands it on, which the example `axum` of `sansocket-tokio` shows:
+/// An adapter's own listener knows the address. A host framework tells it by a `SocketAddr` among the request's
+/// extensions. axum has the address in a type of its own, so one line has to hand it on (see the example `axum` of
+/// `sansocket-tokio`):
 /// `map_request(async |ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request| { .. })`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// Why a socket ended.
+/// The reason for which a socket ended.
+///
+/// ```
+/// use sansocket_runtime::{DisconnectReason, Server};
+///
+/// fn register(io: &Server) {
+///     io.on_disconnect(async |reason: DisconnectReason| match reason {
+///         DisconnectReason::ClientNamespaceDisconnect => println!("the client said goodbye"),
+///         reason => println!("the connection ended: {reason}"),
+///     });
+/// }
+/// ```
 pub type DisconnectReason = CloseReason;
+
+/// The rooms that a socket was the last to leave, as it was disconnected: each room that ends by disconnects is told to
+/// exactly one `on_disconnect`, however many sockets leave at the same time. With a room for each user, it tells that a
+/// user is gone.
+///
+/// ```
+/// use sansocket_runtime::{EmptiedRooms, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     // In `on_connect`: socket.join("user:ada")
+///     io.on_disconnect(async |socket: Socket, EmptiedRooms(rooms): EmptiedRooms| {
+///         for user in rooms.iter().filter_map(|room| room.strip_prefix("user:")) {
+///             let _ = socket.broadcast().emit("offline", user);
+///         }
+///     });
+/// }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EmptiedRooms(pub Vec<Arc<str>>);
 
 wrapper!(Data);
 wrapper!(Auth);
 wrapper!(State);
 wrapper!(Extension);
 
-fn args(context: &Context) -> Result<&Args, HandlerError> {
-    context
-        .args
-        .as_ref()
-        .ok_or_else(|| HandlerError::Missing("this handler was called without an event".into()))
-}
-
-impl<K: ServerKind> FromContext<K> for Socket {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket().cloned()
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for Namespace {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket()?.namespace())
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for Server {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.server().ok_or_else(|| HandlerError::Missing("the server is gone".into()))
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for Handshake {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(context.socket()?.handshake().clone())
-    }
-}
-
-impl<K: ServerKind, T: DeserializeOwned> FromContext<K> for Auth<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context
-            .socket()?
-            .auth()
-            .map(Self)
-            .map_err(|error| HandlerError::Missing(format!("{AUTH_MISFIT}{}`: {error}", type_name::<T>())))
-    }
-}
-
 impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for State<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let state = match &context.peer {
-            Peer::Server(socket) => socket.server().and_then(|server| server.state::<T>()),
-            Peer::Client(socket) => socket.state::<T>(),
-        };
-        state.map(Self).ok_or_else(|| {
-            HandlerError::Missing(format!(
-                "there is no state of type `{0}`: give it to the builder with `.state({0} ..)`",
-                type_name::<T>()
-            ))
-        })
-    }
-}
-
-impl<K: ServerKind, T: Clone + Send + Sync + 'static> FromContext<K> for Extension<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.handshake().extension::<T>().cloned().map(Self).ok_or_else(|| {
-            HandlerError::Missing(format!(
-                "the request carried no extension of type `{}`: a middleware of the host has to add it",
-                type_name::<T>()
-            ))
-        })
-    }
-}
-
-impl<K: ServerKind> FromContext<K> for PeerAddr {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.socket()?.handshake().peer_addr().map(Self).ok_or_else(|| {
-            HandlerError::Missing(
-                "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions (with axum: \
-                 see the documentation of `PeerAddr`)"
-                    .into(),
-            )
-        })
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        context.peer.state::<T>().map(Self).ok_or(HandlerError::NoState(type_name::<T>()))
     }
 }
 
 /// `None` where the extraction fails.
 impl<K: Kind, T: FromContext<K>> FromContext<K> for Option<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(T::from_context(context).ok())
     }
 
-    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Ok(T::from_context_at_last(context).ok())
     }
 }
 
 impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for Data<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(Self(args(context)?.decode::<T>()?))
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self(context.input.args.decode::<T>()?))
     }
 }
 
 impl<K: HasArgs, T: DeserializeOwned> FromContext<K> for TryData<T> {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        Ok(Self(args(context)?.decode::<T>()))
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self(context.input.args.decode::<T>()))
     }
 }
 
 impl<K: HasArgs> FromContext<K> for Args {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        args(context).cloned()
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(context.input.args.clone())
     }
 
-    fn from_context_at_last(context: &mut Context) -> Result<Self, HandlerError> {
+    fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         // Other handlers of the same event may still want them.
-        let taken = if context.is_sole { context.args.take() } else { None };
-        taken.map_or_else(|| args(context).cloned(), Ok)
+        if context.input.is_sole {
+            Ok(std::mem::take(&mut context.input.args))
+        } else {
+            Self::from_context(context)
+        }
     }
 }
 
 impl<K: HasArgs> FromContext<K> for EventName {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let name = args(context)?.event().map(|name| name.into_owned());
-        name.map(Self).ok_or_else(|| HandlerError::Missing("the event has no name".into()))
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        // An event without a name comes to no handler.
+        Ok(Self(context.input.args.event().unwrap_or_default().into_owned()))
     }
 }
 
 impl<K: Acks> FromContext<K> for Ack {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.ack_taken = true;
-        Ok(Self { peer: context.peer.clone(), target: context.ack.take() })
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self::new(context.input.ack.take(), &context.peer))
     }
 }
 
-impl<K: ClientKind> FromContext<K> for ClientSocket {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.client().cloned()
+impl<K: Kind<Input: HasReason>> FromContext<K> for CloseReason {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(context.input.reason())
     }
 }
 
-impl FromContext<OnClientConnectError> for ConnectError {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        let error = context.connect_error.clone();
-        error.ok_or_else(|| HandlerError::Missing("there is no error".into()))
-    }
-}
-
-impl FromContext<OnClientDisconnect> for CloseReason {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.reason.ok_or_else(|| HandlerError::Missing("there is no reason yet".into()))
-    }
-}
-
-impl FromContext<OnDisconnect> for CloseReason {
-    fn from_context(context: &mut Context) -> Result<Self, HandlerError> {
-        context.reason.ok_or_else(|| HandlerError::Missing("there is no reason yet".into()))
+impl<K: Kind<Input = Departure>> FromContext<K> for EmptiedRooms {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        Ok(Self(context.input.emptied.clone()))
     }
 }

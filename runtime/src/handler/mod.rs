@@ -1,232 +1,83 @@
-//! Handlers: async functions whose parameters are extracted from what happened, and whose return value is the
+//! Handlers: async functions whose parameters are extracted from an event, and whose return value is its
 //! acknowledgement.
+//!
+//! Any async function or closure is a handler if each of its parameters is an [extractor](crate::extract), at most
+//! eight of them, in any order. A server's handlers are registered on a [`Namespace`](crate::Namespace), or on the
+//! [`Server`](crate::Server) for the main one; a client's on its [`ClientSocket`](crate::ClientSocket).
+//!
+//! ```
+//! use sansocket_runtime::{Ack, Data, DisconnectReason, Refusal, Server, Socket, State};
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicUsize, Ordering};
+//!
+//! type Sold = State<Arc<AtomicUsize>>;
+//!
+//! // A function: the value is the acknowledgement, an error goes to the error hook.
+//! async fn buy(State(sold): Sold, Data((item, count)): Data<(String, usize)>) -> Result<String, std::io::Error> {
+//!     let receipt = format!("{count} x {item}");
+//!     sold.fetch_add(count, Ordering::Relaxed);
+//!     Ok(receipt)
+//! }
+//!
+//! fn register(io: &Server) {
+//!     io.on_connect(async |socket: Socket| -> Result<(), Refusal> {
+//!         let key = socket.handshake().query_value("key");
+//!         if key.is_some() { Ok(()) } else { Err("bring a key".into()) }
+//!     })
+//!     .on("buy", buy)
+//!     // `Ack` takes the acknowledgement over, to be sent at any time.
+//!     .on("status", async |State(sold): Sold, ack: Ack| {
+//!         let _ = ack.send(&sold.load(Ordering::Relaxed));
+//!     })
+//!     .on_disconnect(async |socket: Socket, reason: DisconnectReason| {
+//!         println!("{} has left: {reason}", socket.id());
+//!     });
+//! }
+//! ```
+//!
+//! The events of one socket are handled one after the other: while a handler awaits, the next events of the same
+//! client in the same namespace wait, and those of everybody else do not.
+//!
+//! | kind of handler | registered with | may return |
+//! |---|---|---|
+//! | [`OnConnect`] | `middleware`, `on_connect` | `()`, or a `Result` of it: an error refuses the client, and only a [`Refusal`](crate::Refusal) or text is told to it |
+//! | [`OnConnected`] | `on_connected` | `()`, or a `Result` of it |
+//! | [`OnFilter`] | `event_middleware` | `()`, or a `Result` of it: an error stops the event |
+//! | [`OnEvent`] | `on`, `on_concurrent`, `once`, `on_any`, `on_fallback` | whatever is [`IntoAck`](crate::IntoAck) |
+//! | [`OnDisconnecting`], [`OnDisconnect`] | `on_disconnecting`, `on_disconnect` | `()`, or a `Result` of it |
+//! | [`OnClientConnect`], [`OnClientConnectError`], [`OnClientDisconnect`] | `on_connect`, `on_connect_error`, `on_disconnect` of a client | `()`, or a `Result` of it |
+//! | [`OnClientEvent`] | `on`, `once`, `on_any`, `on_fallback` of a client | whatever is [`IntoAck`](crate::IntoAck) |
+//!
+//! A `Result` may have any error that `?` turns into a `Box<dyn Error + Send + Sync>`: an error type, `String`, `&str`,
+//! `anyhow::Error`. The error hook gets it as a [`HandlerError`], with its type and its sources.
 
 pub mod ack;
+mod erased;
+pub(crate) mod error_hook;
 pub mod extract;
+pub(crate) mod job;
+mod kind;
+pub(crate) mod message;
 pub(crate) mod outgoing;
-pub(crate) mod unheard;
+pub(crate) mod peer;
+pub(crate) mod reserved;
+pub(crate) mod table;
 
-use crate::base::error::{HandlerError, Refusal};
+pub use kind::{
+    Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, NotLetIn, OnClientConnect,
+    OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
+};
+pub use peer::Peer;
+
+pub(crate) use erased::{AnyHandler, SharedHandler, erase};
+
+use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
-use crate::client::ClientSocket;
-use crate::handler::ack::{AckTarget, IntoAck, Reply};
 use crate::handler::extract::FromContext;
-use crate::server::socket::Socket;
-use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::socket::Args;
 use std::future::Future;
 
-/// What a handler is for: it decides what may be extracted and what may be returned.
-pub trait Kind: Send + Sync + 'static {
-    /// What becomes of a handler's return value.
-    type Outcome: Send;
-}
-
-/// Handlers of a client that joins a namespace.
-#[derive(Debug)]
-pub enum OnConnect {}
-
-/// Handlers of a client that has joined.
-#[derive(Debug)]
-pub enum OnConnected {}
-
-/// Handlers of events.
-#[derive(Debug)]
-pub enum OnEvent {}
-
-/// Middleware that sees an event before its handlers, and may refuse it.
-#[derive(Debug)]
-pub enum OnFilter {}
-
-/// Handlers of a client that has left.
-#[derive(Debug)]
-pub enum OnDisconnect {}
-
-/// Handlers of a client's own socket that has joined its namespace.
-#[derive(Debug)]
-pub enum OnClientConnect {}
-
-/// Handlers of a client's own socket that was not let into its namespace, or could not reach the server.
-#[derive(Debug)]
-pub enum OnClientConnectError {}
-
-/// Handlers of events that a client receives.
-#[derive(Debug)]
-pub enum OnClientEvent {}
-
-/// Handlers of a client's own socket that is not connected any more.
-#[derive(Debug)]
-pub enum OnClientDisconnect {}
-
-/// The kinds of handlers that run at the server.
-pub trait ServerKind: Kind {}
-
-impl ServerKind for OnConnect {}
-impl ServerKind for OnConnected {}
-impl ServerKind for OnEvent {}
-impl ServerKind for OnFilter {}
-impl ServerKind for OnDisconnect {}
-
-/// The kinds of handlers that run at the client.
-pub trait ClientKind: Kind {}
-
-impl ClientKind for OnClientConnect {}
-impl ClientKind for OnClientConnectError {}
-impl ClientKind for OnClientEvent {}
-impl ClientKind for OnClientDisconnect {}
-
-impl Kind for OnClientConnect {
-    type Outcome = Result<(), HandlerError>;
-}
-
-impl Kind for OnClientConnectError {
-    type Outcome = Result<(), HandlerError>;
-}
-
-impl Kind for OnClientEvent {
-    type Outcome = Result<Reply, HandlerError>;
-}
-
-impl Kind for OnClientDisconnect {
-    type Outcome = Result<(), HandlerError>;
-}
-
-impl Kind for OnConnect {
-    type Outcome = Result<(), Refusal>;
-}
-
-impl Kind for OnEvent {
-    type Outcome = Result<Reply, HandlerError>;
-}
-
-impl Kind for OnFilter {
-    type Outcome = Result<(), HandlerError>;
-}
-
-impl Kind for OnConnected {
-    type Outcome = Result<(), HandlerError>;
-}
-
-impl Kind for OnDisconnect {
-    type Outcome = Result<(), HandlerError>;
-}
-
-/// Whose event it is.
-#[derive(Clone, Debug)]
-pub(crate) enum Peer {
-    Server(Socket),
-    Client(ClientSocket),
-}
-
-/// What happened, as extractors see it.
-pub struct Context {
-    pub(crate) peer: Peer,
-    pub(crate) args: Option<Args>,
-    pub(crate) ack: Option<AckTarget>,
-    /// A handler has taken the acknowledgement over.
-    pub(crate) ack_taken: bool,
-    pub(crate) reason: Option<CloseReason>,
-    pub(crate) connect_error: Option<crate::client::ConnectError>,
-    /// The event goes to one handler, and nobody looks at its arguments afterwards.
-    pub(crate) is_sole: bool,
-}
-
-impl Context {
-    pub(crate) fn new(peer: Peer) -> Self {
-        Self {
-            peer,
-            args: None,
-            ack: None,
-            ack_taken: false,
-            reason: None,
-            connect_error: None,
-            is_sole: false,
-        }
-    }
-
-    /// The client that a server's handler serves.
-    pub(crate) fn socket(&self) -> Result<&Socket, HandlerError> {
-        match &self.peer {
-            Peer::Server(socket) => Ok(socket),
-            Peer::Client(_) => Err(HandlerError::Missing("this is a client's handler".into())),
-        }
-    }
-
-    /// The client's own socket.
-    pub(crate) fn client(&self) -> Result<&ClientSocket, HandlerError> {
-        match &self.peer {
-            Peer::Client(socket) => Ok(socket),
-            Peer::Server(_) => Err(HandlerError::Missing("this is a server's handler".into())),
-        }
-    }
-}
-
-/// What a handler of that kind may return.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be returned from a handler of this kind",
-    note = "an event handler returns what is acknowledged: `()`, a value of a standard type, a tuple (several \
-            arguments), `Data(value)` for a type of your own that is `Serialize`, or a `Result` of one of these \
-            with an error that is `Display`",
-    note = "a connect handler returns `()` or `Result<(), Refusal>`; the others return `()` or `Result<(), _>` with \
-            an error that is `Display`"
-)]
-pub trait IntoOutcome<K: Kind> {
-    /// Turns the value into what the session does with it.
-    fn into_outcome(self, ack: Option<AckTarget>) -> K::Outcome;
-}
-
-impl<T: IntoAck> IntoOutcome<OnEvent> for T {
-    fn into_outcome(self, ack: Option<AckTarget>) -> Result<Reply, HandlerError> {
-        self.into_ack(ack.as_ref())
-    }
-}
-
-impl<T: IntoAck> IntoOutcome<OnClientEvent> for T {
-    fn into_outcome(self, ack: Option<AckTarget>) -> Result<Reply, HandlerError> {
-        self.into_ack(ack.as_ref())
-    }
-}
-
-impl IntoOutcome<OnConnect> for () {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), Refusal> {
-        Ok(())
-    }
-}
-
-impl<E: Into<Refusal>> IntoOutcome<OnConnect> for Result<(), E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), Refusal> {
-        self.map_err(Into::into)
-    }
-}
-
-macro_rules! nothing_or_an_error {
-    ($($kind:ty),*) => {
-        $(
-            impl IntoOutcome<$kind> for () {
-                fn into_outcome(self, _: Option<AckTarget>) -> Result<(), HandlerError> {
-                    Ok(())
-                }
-            }
-
-            impl<E: std::fmt::Display> IntoOutcome<$kind> for Result<(), E> {
-                fn into_outcome(self, _: Option<AckTarget>) -> Result<(), HandlerError> {
-                    self.map_err(|error| HandlerError::Failed(error.to_string()))
-                }
-            }
-        )*
-    };
-}
-
-nothing_or_an_error!(
-    OnConnected,
-    OnFilter,
-    OnDisconnect,
-    OnClientConnect,
-    OnClientConnectError,
-    OnClientDisconnect
-);
-
-/// An async function that can handle something of kind `K`; `Params` are its parameters.
+/// An async function that is a handler of kind `K`; `Params` are its parameters.
 ///
 /// Implemented for every `Fn` of up to eight parameters that are extractors, whose future is `Send` and returns
 /// what the kind allows.
@@ -237,12 +88,13 @@ nothing_or_an_error!(
             of up to eight parameters",
     note = "each parameter must be an extractor that exists here: `Socket`, `Server`, `Namespace`, `Auth<T>`, \
             `State<T>`, `Extension<T>`, `PeerAddr`, `Handshake` everywhere; `Data<T>`, `TryData<T>`, `Args`, \
-            `Event`, `Ack` for events; `DisconnectReason` for disconnects; a client's handlers have `ClientSocket`, \
+            `EventName`, `Ack` for events; `DisconnectReason` for disconnects; a client's handlers have `ClientSocket`, \
             `State<T>`, what is for events, `ConnectError` and `DisconnectReason`",
     note = "a plain value from the client is extracted by `Data<T>`, for example `Data(text): Data<String>`",
     note = "it must return what is possible here: in event handlers `()`, a value of a standard type, a tuple \
             (several arguments), or `Data(value)` for a type of your own that is `Serialize`; elsewhere `()`; or a \
-            `Result` of these",
+            `Result` of these, with an error type, `String` or `&str` (in connect handlers any of them refuses the \
+            client, and a `Refusal`, `String` or `&str` is told to it)",
     note = "its future must be `Send`: hold no `Rc`, `RefCell` borrow or `std::sync::MutexGuard` across an `.await`",
     note = "closures must be `'static`, `Send` and `Sync`: capture by `move` and share by `Arc` or `State<T>`"
 )]
@@ -251,7 +103,7 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
     ///
     /// # Errors
     /// If a parameter cannot be extracted.
-    fn call(&self, context: &mut Context) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+    fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
 }
 
 macro_rules! handlers {
@@ -261,15 +113,15 @@ macro_rules! handlers {
             K: Kind,
             F: Fn($($param,)* $($last)?) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Output> + Send + 'static,
-            Output: IntoOutcome<K>,
+            Output: IntoOutcome<K::Outcome>,
             $($param: FromContext<K>,)*
             $($last: FromContext<K>,)?
         {
             #[allow(non_snake_case)]
-            fn call(&self, context: &mut Context) -> Result<BoxFuture<K::Outcome>, HandlerError> {
+            fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 $(let $last = $last::from_context_at_last(context)?;)?
-                let ack = if context.ack_taken { None } else { context.ack.clone() };
+                let ack = context.ack();
                 let future = self($($param,)* $($last)?);
                 Ok(Box::pin(async move { future.await.into_outcome(ack) }))
             }
@@ -286,26 +138,3 @@ handlers!(A B C D; E);
 handlers!(A B C D E; G);
 handlers!(A B C D E G; H);
 handlers!(A B C D E G H; I);
-
-/// A handler whose parameters are forgotten.
-pub(crate) trait AnyHandler<K: Kind>: Send + Sync {
-    fn call(&self, context: &mut Context) -> Result<BoxFuture<K::Outcome>, HandlerError>;
-}
-
-struct Erased<H, Params> {
-    handler: H,
-    params: std::marker::PhantomData<fn() -> Params>,
-}
-
-impl<K: Kind, Params, H: Handler<K, Params>> AnyHandler<K> for Erased<H, Params> {
-    fn call(&self, context: &mut Context) -> Result<BoxFuture<K::Outcome>, HandlerError> {
-        self.handler.call(context)
-    }
-}
-
-/// A handler that several tables may hold.
-pub(crate) type SharedHandler<K> = std::sync::Arc<dyn AnyHandler<K>>;
-
-pub(crate) fn erase<K: Kind, Params: 'static>(handler: impl Handler<K, Params>) -> SharedHandler<K> {
-    std::sync::Arc::new(Erased { handler, params: std::marker::PhantomData })
-}

@@ -1,11 +1,10 @@
-//! Hooks that are shown every event on its way out.
+//! The hooks that see every event on its way out.
 
 use crate::base::trace::debug;
-use crate::session::stats::{Counters, count};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
+use sansocket_protocol::socket::{Args, Parser};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 type Hook<S> = Arc<dyn Fn(&S, &Args) + Send + Sync>;
@@ -43,30 +42,32 @@ impl<S> Outgoing<S> {
         drop(before);
     }
 
-    /// What the hooks are to be shown of this frame, if there are any: once for all who receive it.
-    pub(crate) fn watch(&self, frame: &Frame) -> Option<Watched<S>> {
+    /// The event in this frame, decoded for the hooks if there are any: once for all receivers.
+    pub(crate) fn watch(&self, parser: &Parser, frame: &Frame) -> Option<Watched<S>> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        let event = frame.to_event()?;
+        let event = parser.event_of(frame)?;
         let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
         Some(Watched { hooks, event })
     }
 }
 
-/// An event, and who wants to see it.
+/// An event that is on its way out, with the hooks that are shown it.
 pub(crate) struct Watched<S> {
     hooks: Arc<[Hook<S>]>,
     event: Args,
 }
 
 impl<S> Watched<S> {
-    /// Shows it: it was queued for that socket.
-    pub(crate) fn show(&self, socket: &S, counters: Option<&Counters>) {
+    /// Shows it: it was queued for that socket. The panics of hooks are counted.
+    pub(crate) fn show(&self, socket: &S, panics: Option<&AtomicU64>) {
         for hook in &*self.hooks {
-            // Whoever emits is not to fail for what the hook does.
+            // The emit must not fail because a hook does.
             if catch_unwind(AssertUnwindSafe(|| hook(socket, &self.event))).is_err() {
-                counters.into_iter().for_each(|counters| count(&counters.panics));
+                if let Some(panics) = panics {
+                    panics.fetch_add(1, Ordering::Relaxed);
+                }
                 debug!("a hook for outgoing events panicked");
             }
         }

@@ -1,7 +1,9 @@
-//! How many TCP connections a listener serves: those that are no WebSocket of a session, which `max_sessions` bounds.
+//! The limits on a listener's TCP connections. WebSockets that sessions use do not count: `max_sessions` bounds those.
 
 use crate::base::runtime;
 use crate::base::runtime::{Runtime, Stream};
+use http::StatusCode;
+use sansocket_protocol::engine::{RefusalCode, Response};
 use sansocket_protocol::server::Source;
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -16,7 +18,7 @@ const MAX_TOLD: usize = 64;
 /// How long telling one may take.
 const TELLING: Duration = Duration::from_secs(1);
 
-/// The settings.
+/// The limits on TCP connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectionLimits {
     /// In all.
@@ -31,7 +33,7 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// What a connection is one too many of.
+/// The limit that a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TooMany {
     InAll,
@@ -39,29 +41,34 @@ pub(crate) enum TooMany {
 }
 
 impl TooMany {
-    /// The answer, in the form of Engine.IO's refusals.
-    pub(crate) const fn response(self) -> &'static [u8] {
-        match self {
-            Self::InAll => {
-                b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 43\r\n\
-                  connection: close\r\n\r\n{\"code\":4,\"message\":\"Too many connections\"}"
-            }
-            Self::FromAddress => {
-                b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 61\r\n\
-                  connection: close\r\n\r\n{\"code\":4,\"message\":\"Too many connections from this address\"}"
-            }
+    /// The answer, as the bytes of HTTP: no request was read, so hyper has no part in it.
+    pub(crate) fn response(self) -> Vec<u8> {
+        let (status, message) = match self {
+            Self::InAll => (StatusCode::SERVICE_UNAVAILABLE, "Too many connections"),
+            Self::FromAddress => (StatusCode::TOO_MANY_REQUESTS, "Too many connections from this address"),
+        };
+        let refusal = Response::refusal_with(RefusalCode::Forbidden, message);
+        let length = refusal.body.len().to_string();
+        let response = refusal.header("content-length", length).header("connection", "close");
+        let mut text = format!("HTTP/1.1 {status}\r\n");
+        for (name, value) in &response.headers {
+            text.extend([name, ": ", value, "\r\n"]);
         }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(&response.body);
+        bytes
     }
 }
 
-/// How often the limits refused.
+/// The connections that the limits refused, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RefusedConnections {
     pub(crate) in_all: u64,
     pub(crate) from_address: u64,
 }
 
-/// The connections that there are.
+/// The open connections of a listener.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     limits: ConnectionLimits,
@@ -123,7 +130,7 @@ impl Connections {
     /// Takes a place for a new connection.
     ///
     /// # Errors
-    /// If there is none.
+    /// If all are taken.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Place, TooMany> {
         let mut state = self.state();
         let source = self.limits.per_address.map(|limit| (Source::from(peer), limit));
@@ -159,7 +166,7 @@ impl Connections {
 /// Answers whatever request comes, and closes.
 pub(crate) async fn tell(mut io: impl Stream, runtime: &Arc<dyn Runtime>, too_many: TooMany) {
     runtime::timeout(runtime, TELLING, async {
-        let _ = say(&mut io, too_many.response()).await;
+        let _ = say(&mut io, &too_many.response()).await;
         // A close with something unread is a reset, which may overtake the answer.
         while matches!(read(&mut io).await, Ok(true)) {}
     })
@@ -245,7 +252,7 @@ mod tests {
     #[test]
     fn the_answers_say_how_long_they_are() {
         for too_many in [TooMany::InAll, TooMany::FromAddress] {
-            let text = std::str::from_utf8(too_many.response()).unwrap();
+            let text = String::from_utf8(too_many.response()).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{text}");
             assert!(serde_json::from_str::<serde_json::Value>(body).is_ok(), "{body}");

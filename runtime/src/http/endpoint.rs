@@ -1,12 +1,11 @@
-//! What adapters mount: the HTTP side of a server, and the connection that serves it.
+//! The HTTP side of a server, which adapters mount, and the HTTP of a connection.
 
-use crate::base::runtime;
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::base::trace::debug;
-use crate::http::connections::Connections;
+use crate::http::connections::{Connections, Place};
 use crate::http::gate::Gate;
 use crate::http::handshake::ConnInfo;
-use crate::http::timer::HttpTimer;
+use crate::http::timer::HeadTimer;
 use crate::http::types::{ResponseBody, target};
 use crate::http::write_deadline::WriteDeadline;
 use bytes::Bytes;
@@ -18,30 +17,31 @@ use hyper::service::service_fn;
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-/// The HTTP side of a server: what an adapter listens for, or mounts into a host.
+/// The HTTP side of a server, which an adapter listens for, or mounts into a host.
 ///
 /// It keeps its server alive: an application that has mounted one may let go of its own.
 #[derive(Clone)]
 pub struct Endpoint {
-    host: Arc<Gate>,
-    /// What the host knows only weakly: it is never looked at.
+    gate: Arc<Gate>,
+    /// The server that the gate knows only weakly, kept alive and never looked at.
     _server: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Endpoint {
-    pub(crate) fn new(host: Arc<Gate>, server: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        Self { host, _server: server }
+    pub(crate) fn new(gate: Arc<Gate>, server: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        Self { gate, _server: server }
     }
 
     /// Whether a request of that target (path and query) is for this server.
     pub fn matches(&self, target: &str) -> bool {
-        self.host.config.matches(target)
+        self.gate.config.matches(target)
     }
 
     /// Answers a request, whatever its path. The connection must be served with upgrades, or no WebSocket
@@ -52,49 +52,49 @@ impl Endpoint {
         B::Data: Send,
         B::Error: Send,
     {
-        self.host.clone().respond(request, peer).await
+        self.gate.clone().respond(request, peer).await
     }
 
     /// Ready once the server is shutting down: a connection ends with the answer to its next request then.
     pub async fn closing(&self) {
-        self.host.closing.wait().await;
+        self.gate.shutdown.begun().await;
     }
 
     /// Ready once the server has shut down: a listener stops accepting then, and not before, because clients that poll
     /// fetch what is left for them by new connections.
     pub async fn closed(&self) {
-        self.host.closed.wait().await;
+        self.gate.shutdown.done().await;
     }
 
     /// The runtime of its server.
     pub fn runtime(&self) -> &Arc<dyn Runtime> {
-        self.host.runtime()
+        self.gate.runtime()
     }
 
     /// The connections of a listener whose first server is this one.
     pub(crate) fn connections(&self) -> &Arc<Connections> {
-        &self.host.connections
+        &self.gate.connections
     }
 
-    /// How long a TLS handshake may take.
+    /// The time that a TLS handshake may take.
     pub fn tls_deadline(&self) -> Duration {
-        self.host.deadlines.tls
+        self.gate.deadlines.tls
     }
 }
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Endpoint").field(&self.host.config.path).finish()
+        f.debug_tuple("Endpoint").field(&self.gate.config.path).finish()
     }
 }
 
-/// Answers what is for none of a listener's servers.
+/// A function that answers the requests that are for none of a listener's servers.
 pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<ResponseBody>> + Send + Sync>;
 
 /// Serves the HTTP of one connection to some servers, until it ends, is upgraded, or they shut down.
 ///
-/// For [`Runtime::stream`](crate::Runtime::stream) to have the stream itself again, it asks
-/// [`raw_stream`](crate::raw_stream).
+/// For [`Runtime::stream`](crate::adapter::Runtime::stream) to have the stream itself again, it asks
+/// [`raw_stream`](crate::adapter::raw_stream).
 pub async fn serve_connection<IO>(
     io: IO,
     endpoints: Arc<[Endpoint]>,
@@ -103,65 +103,79 @@ pub async fn serve_connection<IO>(
 ) where
     IO: Stream + 'static,
 {
+    serve_admitted(io, endpoints, fallback, peer, None).await;
+}
+
+/// As [`serve_connection`], for a connection that has a place among those of its listener. A request for a WebSocket
+/// carries it along: the connection goes on to be one until a session uses it.
+pub(crate) async fn serve_admitted<IO>(
+    io: IO,
+    endpoints: Arc<[Endpoint]>,
+    fallback: Option<Fallback>,
+    peer: ConnInfo,
+    place: Option<Arc<Place>>,
+) where
+    IO: Stream + 'static,
+{
     let Some(first) = endpoints.first().cloned() else { return };
+    let deadlines = first.gate.deadlines.clone();
     let head_seen = Arc::new(AtomicBool::new(false));
     let seen = head_seen.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        seen.store(true, Ordering::Release);
-        let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
-        let fallback = fallback.clone();
-        async move {
-            Ok::<_, Infallible>(match (endpoint, fallback) {
-                (Some(endpoint), _) => endpoint.respond(request, peer).await,
-                (None, Some(fallback)) => fallback(request).await,
-                (None, None) => {
-                    let mut response = Response::new(Full::new(Bytes::from_static(b"not found")));
-                    *response.status_mut() = StatusCode::NOT_FOUND;
-                    response
-                }
-            })
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        if let (Some(place), Some(_)) = (&place, request.extensions().get::<hyper::upgrade::OnUpgrade>()) {
+            let place = place.clone();
+            request.extensions_mut().insert(place);
         }
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
+        answer(request, endpoint, fallback.clone(), peer)
     });
-    let deadlines = first.host.deadlines;
-    let io = WriteDeadline::new(io, deadlines.write, first.host.runtime().clone());
+    let read = Arc::new(AtomicBool::new(false));
+    let timer = HeadTimer::new(first.runtime().clone(), deadlines.clone(), read.clone());
+    let io = WriteDeadline::new(io, deadlines.write, first.runtime().clone(), read);
     let connection = http1::Builder::new()
-        .timer(HttpTimer(first.runtime().clone()))
-        // This is also how long a connection may idle between two polls.
+        .timer(timer)
         .header_read_timeout(deadlines.head)
-        .max_buf_size(64 << 10)
+        .max_buf_size(first.gate.max_head)
         .serve_connection(io, service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    // hyper has one timeout for all heads; the first one gets a shorter one of its own, against slow clients.
-    let first_head = runtime::timeout(
-        first.host.runtime(),
-        deadlines.first_head,
-        std::future::poll_fn(|context| match connection.as_mut().poll(context) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
-            Poll::Pending if head_seen.load(Ordering::Acquire) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }),
-    );
-    let result = match first_head.await {
-        None => {
-            debug!("a connection sent no request in time");
-            return;
+    let mut closing = pin!(first.closing());
+    let mut draining = false;
+    let result = poll_fn(|context| {
+        loop {
+            if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            // During a shutdown clients that poll come by new connections: hyper would close one without a request.
+            let may_drain = !draining && head_seen.load(Ordering::Relaxed);
+            if !may_drain || closing.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            draining = true;
+            connection.as_mut().graceful_shutdown();
         }
-        Some(Some(result)) => result,
-        Some(None) => {
-            let mut closing = pin!(first.closing());
-            let mut draining = false;
-            std::future::poll_fn(|context| {
-                if !draining && closing.as_mut().poll(context).is_ready() {
-                    draining = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                connection.as_mut().poll(context)
-            })
-            .await
-        }
-    };
+    })
+    .await;
     if let Err(error) = result {
         debug!(%error, "a connection failed");
     }
+}
+
+/// Answers a request by the server that it is for, or by the fallback.
+async fn answer(
+    request: Request<Incoming>,
+    endpoint: Option<Endpoint>,
+    fallback: Option<Fallback>,
+    peer: ConnInfo,
+) -> Result<Response<ResponseBody>, Infallible> {
+    Ok(match (endpoint, fallback) {
+        (Some(endpoint), _) => endpoint.respond(request, peer).await,
+        (None, Some(fallback)) => fallback(request).await,
+        (None, None) => {
+            let mut response = Response::new(Full::new(Bytes::from_static(b"not found")));
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    })
 }

@@ -11,7 +11,19 @@ use std::time::SystemTime;
 
 /// The request that opened a session: its headers, its query, who sent it, and when. Cheap to clone.
 ///
-/// It is kept as long as the session lives. As an extractor it is available in every handler.
+/// It is kept as long as the session lives. Every handler can take it as a parameter.
+///
+/// ```
+/// use sansocket_runtime::{Handshake, Server};
+///
+/// fn register(io: &Server) {
+///     io.on_connected(async |handshake: Handshake| {
+///         let agent = handshake.headers().get("user-agent");
+///         let room = handshake.query_value("room");
+///         println!("{agent:?} from {:?} asks for {room:?}", handshake.peer_addr());
+///     });
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Handshake(Arc<Inner>);
 
@@ -77,7 +89,7 @@ impl Handshake {
         self.0.time
     }
 
-    /// What a host framework's middleware put on the request.
+    /// The value of that type that a host framework's middleware put on the request.
     pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
         self.0.extensions.get()
     }
@@ -90,7 +102,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// What concerns only the WebSocket handshake is not worth its memory for the life of a session.
+/// Headers of the WebSocket handshake alone: not worth their memory for the life of a session.
 const LEFT_OUT: [&str; 5] =
     ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
 
@@ -111,7 +123,7 @@ fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
     let mut at = uri_end;
     for (name, value) in kept() {
         let end = at + value.len();
-        // It was valid where it came from.
+        // The value was valid where it came from.
         if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(at..end)) {
             owned.append(name.clone(), value);
         }
@@ -120,7 +132,7 @@ fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
     (owned_uri, owned)
 }
 
-/// What a listener knows about a connection.
+/// The facts about a connection that its listener knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConnInfo {
     /// The address at its other end.

@@ -1,13 +1,11 @@
-//! Accepting connections, whatever the runtime: what is mounted, the loop, and the handle of it.
+//! The accept loop of all adapters: the servers that are mounted, the loop over connections, and its handle.
 
 use crate::base::runtime;
-use crate::base::runtime::Stream;
+use crate::base::runtime::{Runtime, Stream};
 use crate::base::signal::Signal;
-use crate::engine::server::EngineServer;
-use crate::http::connections::tell;
-use crate::http::endpoint::{Endpoint, Fallback, serve_connection};
+use crate::http::connections::{Place, TooMany, tell};
+use crate::http::endpoint::{Endpoint, Fallback, serve_admitted};
 use crate::http::handshake::ConnInfo;
-use crate::server::server::Server;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -24,25 +22,16 @@ use std::time::Duration;
 /// How long accepting rests when the process has run out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// What a listener can serve.
+/// A server that a listener can serve.
 pub trait Mount {
     /// Its HTTP side.
     fn mount_point(&self) -> Endpoint;
 }
 
-impl Mount for Server {
-    fn mount_point(&self) -> Endpoint {
-        self.endpoint()
-    }
-}
+/// The servers of a listener, and its fallback, as each connection gets them.
+type Answering = (Arc<[Endpoint]>, Option<Fallback>);
 
-impl Mount for EngineServer {
-    fn mount_point(&self) -> Endpoint {
-        self.endpoint()
-    }
-}
-
-/// What a listener serves: its servers, and a fallback.
+/// The servers of a listener, and its fallback.
 #[derive(Default)]
 pub struct Mounted {
     endpoints: Vec<Endpoint>,
@@ -71,20 +60,70 @@ impl Mounted {
     /// Accepts connections and serves them, each in a task of the first server's runtime, until that server has
     /// shut down.
     ///
-    /// `open` makes of an accepted socket what hyper reads and writes: with a TLS handshake, if `secure` says so.
-    /// It runs in the connection's task, for as long as the server allows TLS handshakes to take.
+    /// `open` turns an accepted socket into the stream that hyper reads and writes. It runs in the connection's task.
     pub async fn serve<Socket, IO, Opening>(
         self,
-        mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
-        secure: bool,
+        poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
         open: impl Fn(Socket) -> Opening,
     ) where
         Opening: Future<Output = io::Result<IO>> + Send + 'static,
         IO: Stream + 'static,
     {
+        self.accept(poll_accept, open, |runtime, (endpoints, fallback), opening, peer, place| match place {
+            Ok(place) => runtime.spawn(Box::pin(async move {
+                if let Ok(io) = opening.await {
+                    let peer = ConnInfo { peer: Some(peer), secure: false };
+                    serve_admitted(io, endpoints, fallback, peer, Some(Arc::new(place))).await;
+                }
+            })),
+            Err((too_many, place)) => {
+                let timers = runtime.clone();
+                runtime.spawn(Box::pin(async move {
+                    if let Ok(io) = opening.await {
+                        tell(io, &timers, too_many).await;
+                    }
+                    drop(place);
+                }));
+            }
+        })
+        .await;
+    }
+
+    /// The same with TLS: `open` makes the handshake, which may take as long as the server's `tls_timeout`.
+    pub async fn serve_tls<Socket, IO, Opening>(
+        self,
+        poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
+        open: impl Fn(Socket) -> Opening,
+    ) where
+        Opening: Future<Output = io::Result<IO>> + Send + 'static,
+        IO: Stream + 'static,
+    {
+        let deadline = self.endpoints.first().map_or(Duration::ZERO, Endpoint::tls_deadline);
+        self.accept(poll_accept, open, move |runtime, (endpoints, fallback), opening, peer, place| {
+            // A TLS handshake is too much for telling a client that it is one too many.
+            let Ok(place) = place else { return };
+            let timers = runtime.clone();
+            runtime.spawn(Box::pin(async move {
+                // Here and not in the accept loop: a slow or failed handshake delays nobody else.
+                if let Some(Ok(io)) = runtime::timeout(&timers, deadline, opening).await {
+                    let peer = ConnInfo { peer: Some(peer), secure: true };
+                    serve_admitted(io, endpoints, fallback, peer, Some(Arc::new(place))).await;
+                }
+            }));
+        })
+        .await;
+    }
+
+    /// The loop: `spawn` gets each connection, with its place, or why it is one too many.
+    async fn accept<Socket, Opening>(
+        self,
+        mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
+        open: impl Fn(Socket) -> Opening,
+        spawn: impl Fn(&Arc<dyn Runtime>, Answering, Opening, SocketAddr, Result<Place, (TooMany, Place)>),
+    ) {
         let Some(first) = self.endpoints.first().cloned() else { return };
         let runtime = first.runtime();
-        let endpoints: Arc<[Endpoint]> = self.endpoints.into();
+        let mounted: Answering = (self.endpoints.into(), self.fallback);
         let mut closed = pin!(first.closed());
         loop {
             let accepted = poll_fn(|context| match closed.as_mut().poll(context) {
@@ -100,43 +139,14 @@ impl Mounted {
                     continue;
                 }
             };
-            let opening = open(socket);
             let place = match first.connections().admit(peer.ip()) {
-                Ok(place) => place,
-                Err(too_many) => {
-                    // A TLS handshake is too much for an answer.
-                    if let Some(place) = first.connections().may_tell().filter(|_| !secure) {
-                        let runtime = runtime.clone();
-                        runtime.clone().spawn(Box::pin(async move {
-                            if let Ok(io) = opening.await {
-                                tell(io, &runtime, too_many).await;
-                            }
-                            drop(place);
-                        }));
-                    }
-                    continue;
-                }
+                Ok(place) => Ok(place),
+                Err(too_many) => match first.connections().may_tell() {
+                    Some(place) => Err((too_many, place)),
+                    None => continue,
+                },
             };
-            let (endpoints, fallback) = (endpoints.clone(), self.fallback.clone());
-            let peer = ConnInfo { peer: Some(peer), secure };
-            // Two kinds of tasks, because a task is as large as the largest thing it ever waits for.
-            if secure {
-                let (runtime, deadline) = (runtime.clone(), first.tls_deadline());
-                runtime.clone().spawn(Box::pin(async move {
-                    // Here and not in the accept loop: a slow or failed handshake delays nobody else.
-                    if let Some(Ok(io)) = runtime::timeout(&runtime, deadline, opening).await {
-                        serve_connection(io, endpoints, fallback, peer).await;
-                    }
-                    drop(place);
-                }));
-                continue;
-            }
-            runtime.spawn(Box::pin(async move {
-                if let Ok(io) = opening.await {
-                    serve_connection(io, endpoints, fallback, peer).await;
-                }
-                drop(place);
-            }));
+            spawn(runtime, mounted.clone(), open(socket), peer, place);
         }
     }
 
@@ -190,6 +200,15 @@ impl Drop for Guard {
 }
 
 /// A listener at work in the background. Letting go of it does not stop it.
+///
+/// ```
+/// # use sansocket_runtime::Listening;
+/// # async fn run(listening: Listening) {
+/// // What `listen(..)` of an adapter's server returns.
+/// println!("at http://{}", listening.local_addr());
+/// listening.wait().await; // until its servers have shut down, or `stop` is called
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Listening {
     local_addr: SocketAddr,

@@ -1,14 +1,20 @@
 //! A server's HTTP: from an accepted connection, or a host framework, to the session that a request belongs to.
 
+pub(crate) mod body;
+pub(crate) mod builder;
 pub(crate) mod connections;
 pub(crate) mod endpoint;
 pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod listener;
+pub(crate) mod opening;
+pub(crate) mod options;
 pub(crate) mod refused;
-pub(crate) mod served;
+pub(crate) mod shutdown;
 pub(crate) mod timer;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod tower;
 pub(crate) mod types;
 pub(crate) mod write_deadline;

@@ -3,12 +3,11 @@
 use crate::http::handshake::ConnInfo;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
-use sansocket_protocol::engine::EngineServerConfig;
-use sansocket_protocol::engine::{HttpRefusal, RefusalCode, pairs};
+use sansocket_protocol::engine::{EngineServerConfig, HttpRefusal, RefusalCode, pairs};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A request that was refused with one of Engine.IO's codes: what the reference's `connection_error` event tells.
+/// A request that was refused with one of Engine.IO's codes: the value of the reference's `connection_error` event.
 ///
 /// The session id that a client named, and the cookie that may hold it, are left out: they are secrets.
 #[derive(Clone)]
@@ -43,12 +42,12 @@ impl RefusedRequest {
         }
     }
 
-    /// The reference's code: as a number it is `code as u8`. What the limits refuse is `Forbidden`.
+    /// The reference's code: as a number it is `code as u8`. A refusal by the limits is `Forbidden`.
     pub fn code(&self) -> RefusalCode {
         self.refusal.code
     }
 
-    /// The words that the client got: the reference's, or the application's.
+    /// The message that the client got: the reference's, or the application's.
     pub fn message(&self) -> &str {
         &self.refusal.message
     }
@@ -97,7 +96,7 @@ fn without_session(uri: &Uri) -> Uri {
     let is_session = |part: &&str| pairs(part).any(|(key, _)| key == "sid");
     let kept: Vec<&str> = query.split('&').filter(|part| !is_session(part)).collect();
     let target = format!("{}?{}", uri.path(), kept.join("&"));
-    // It was one before something was left out of it.
+    // A target stays one without a part of its query.
     target.parse().unwrap_or_default()
 }
 
@@ -105,7 +104,7 @@ fn leave_cookie_out(headers: &mut HeaderMap, name: &str) {
     let is_it = |pair: &&str| pair.split('=').next().unwrap_or_default().trim() == name;
     let mut kept = Vec::new();
     for value in headers.get_all(COOKIE) {
-        // What is no text may hold it all the same.
+        // A line that is not text may hold the cookie, too.
         let Ok(pairs) = value.to_str() else { continue };
         let pairs: Vec<&str> = pairs.split(';').filter(|pair| !is_it(pair)).map(str::trim).collect();
         if !pairs.is_empty() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use sansocket_protocol::engine::{Headers, RequestHead, Response};
+use sansocket_protocol::engine::{Headers, RequestHead, Response, join_lines};
 use std::borrow::Cow;
 
 /// The body of a response.
@@ -14,8 +14,8 @@ pub type ResponseBody = Full<Bytes>;
 pub(crate) struct HeaderView<'a>(pub(crate) &'a HeaderMap);
 
 impl Headers for HeaderView<'_> {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.0.get(name).and_then(|value| value.to_str().ok())
+    fn header(&self, name: &str) -> Option<Cow<'_, str>> {
+        join_lines(self.0.get_all(name).iter().filter_map(|value| value.to_str().ok()))
     }
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn head<'a, B>(
     RequestHead { method: request.method().as_str(), target, headers }
 }
 
-/// A response of the core in the `http` crate's type. What is no valid header is left out: only the
-/// application's own settings could bring it here.
+/// A response of the core in the `http` crate's type. Headers that are not valid are left out: only
+/// the application's own settings could bring one here.
 pub(crate) fn response(response: Response) -> http::Response<ResponseBody> {
     let mut converted = http::Response::new(Full::new(response.body));
     *converted.status_mut() =

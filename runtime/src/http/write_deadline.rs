@@ -10,24 +10,27 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// The I/O of an HTTP connection, whose writes fail with [`io::ErrorKind::TimedOut`] once the peer has taken nothing
-/// for a while. [`serve_connection`](crate::serve_connection) puts it around what it is given; after an upgrade
-/// [`raw_stream`] takes it off, since sessions have deadlines of their own.
+/// for a while. [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an
+/// upgrade [`raw_stream`] takes it off, since sessions have deadlines of their own.
 pub struct WriteDeadline<IO> {
     io: IO,
     limit: Duration,
     runtime: Arc<dyn Runtime>,
     timer: Option<Box<dyn Timer>>,
+    /// Set by each read: see [`HeadTimer`](crate::http::timer::HeadTimer).
+    read: Arc<AtomicBool>,
     /// The timer runs: the last attempt moved nothing.
     is_waiting: bool,
 }
 
 impl<IO> WriteDeadline<IO> {
-    pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>) -> Self {
-        Self { io, limit, runtime, timer: None, is_waiting: false }
+    pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>, read: Arc<AtomicBool>) -> Self {
+        Self { io, limit, runtime, timer: None, read, is_waiting: false }
     }
 
     /// The I/O without the deadline.
@@ -66,7 +69,11 @@ impl<IO: Read + Unpin> Read for WriteDeadline<IO> {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
+        let attempt = Pin::new(&mut self.io).poll_read(context, buffer);
+        if attempt.is_ready() {
+            self.read.store(true, Ordering::Relaxed);
+        }
+        attempt
     }
 }
 
@@ -111,11 +118,11 @@ impl<IO> fmt::Debug for WriteDeadline<IO> {
 }
 
 /// The stream of type `IO` itself, out of hyper's hands and from under the [`WriteDeadline`] that
-/// [`serve_connection`](crate::serve_connection) put around it, with what hyper had read beyond the request. For
-/// [`Runtime::stream`].
+/// [`serve_connection`](crate::adapter::serve_connection) put around it, with what hyper had read beyond the request.
+/// For [`Runtime::stream`].
 ///
 /// # Errors
-/// What was given, if the stream in it is of another type.
+/// The connection as it was given, if the stream in it is of another type.
 pub fn raw_stream<IO: Stream + 'static>(upgraded: Upgraded) -> Result<(Box<dyn Stream>, Bytes), Upgraded> {
     match upgraded.downcast::<WriteDeadline<IO>>() {
         Ok(parts) => Ok((Box::new(parts.io.into_inner()), parts.read_buf)),

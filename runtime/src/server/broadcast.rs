@@ -1,24 +1,44 @@
-//! Events for many sockets at once.
+//! Broadcasts: events for many sockets at once.
 
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
-use crate::server::socket::Socket;
+use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
-use sansocket_protocol::hub::{HubError, Target};
-use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::AckOutcome;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
+use sansocket_protocol::hub::{Command, Effect, HubError, Target};
+use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Some sockets of a namespace: everybody, or those in some rooms, without those in others. Each socket counts once,
-/// in however many of the rooms it is.
+/// A selection of a namespace's sockets to broadcast to: all, or those in some rooms, minus those in others. A socket
+/// that is in several of the rooms counts once.
 ///
 /// An event is encoded once, whatever the number of sockets. One emitter reaches each socket in the order of
 /// its calls; two emitters at the same time may reach two sockets in different orders.
+///
+/// ```
+/// use sansocket_runtime::{BroadcastAckError, EmitError, Server, Socket};
+/// use std::time::Duration;
+///
+/// // From a handler: everybody in the room but the sender.
+/// async fn typing(socket: Socket) -> Result<(), EmitError> {
+///     socket.to("lobby").except("muted").volatile().emit("typing", socket.id())
+/// }
+///
+/// // From anywhere: everybody in one of two rooms, with their answers.
+/// async fn poll(io: &Server) -> Result<usize, BroadcastAckError> {
+///     let answers = io.to("red").to("blue").emit_with_ack("ready?", &(), Duration::from_secs(5)).await?;
+///     Ok(answers.iter().filter(|answer| answer.get::<bool>(0) == Ok(true)).count())
+/// }
+///
+/// // The sockets themselves: moved, counted, sent away.
+/// fn close(io: &Server) {
+///     let _ = io.to("lobby").join("closing");
+///     println!("{} have to go", io.to("closing").sockets().len());
+///     io.to("closing").disconnect();
+/// }
+/// ```
 #[derive(Clone)]
 #[must_use = "a broadcast does nothing until one of its verbs is called"]
 pub struct Broadcast {
@@ -31,19 +51,19 @@ impl Broadcast {
         Self { namespace, target }
     }
 
-    /// Adds the sockets in a room; without any room, the target is everybody.
+    /// Adds the sockets in a room. Without any room, all sockets are selected.
     pub fn to(mut self, room: &str) -> Self {
         self.target = self.target.to(room);
         self
     }
 
-    /// Takes the sockets in a room out.
+    /// Leaves the sockets in a room out.
     pub fn except(mut self, room: &str) -> Self {
         self.target = self.target.except(room);
         self
     }
 
-    /// Only sockets of this process: for now, all there are.
+    /// Selects sockets of this process only: for now, all there are.
     pub fn local(mut self) -> Self {
         self.target = self.target.local();
         self
@@ -55,7 +75,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether the event may be compressed. Accepted for later: no transport compresses yet.
+    /// Whether the event may be compressed. It is accepted for later: no transport compresses for now.
     pub fn compress(mut self, compress: bool) -> Self {
         self.target = self.target.compress(compress);
         self
@@ -63,26 +83,54 @@ impl Broadcast {
 
     /// A snapshot, taken under the lock; nothing is sent under it.
     fn recipients(&self) -> Vec<Socket> {
-        let hub = self.namespace.hub();
-        let mut recipients = Vec::with_capacity(if self.target.rooms.is_empty() { hub.len() } else { 16 });
-        hub.select(&self.target, |_, socket| recipients.push(socket.clone()));
-        recipients
+        self.namespace.hub().reached(&self.target)
     }
 
-    /// Emits an event to each socket. One that is gone meanwhile, or too slow, is no error.
+    /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
+    /// asked for.
+    fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
+        if command.changes_rooms() {
+            let effect = self.namespace.hub_mut().apply(&self.target, command);
+            if let Effect::Joined(joined) = effect.inspect_err(|_| self.namespace.room_refused())? {
+                if joined.refused > 0 {
+                    let limit = self.namespace.hub().limits().rooms_per_socket;
+                    return Err(HubError::TooManyRooms { limit });
+                }
+            }
+            return Ok(Vec::new());
+        }
+        let mut recipients = self.recipients();
+        match command {
+            Command::Emit { frame, .. } => {
+                let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
+                let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, frame);
+                for socket in &recipients {
+                    let queued = socket.deliver(frame, delivery);
+                    if let (Some(watched), Ok(true)) = (&watched, queued) {
+                        socket.show(watched);
+                    }
+                }
+            }
+            Command::Disconnect => recipients.iter().for_each(Socket::disconnect),
+            Command::Close => recipients.iter().for_each(Socket::close),
+            Command::Fetch => {
+                recipients.retain(Socket::is_joined);
+                return Ok(recipients);
+            }
+            // The core may learn more of them; this crate is of its own version.
+            _ => {}
+        }
+        Ok(Vec::new())
+    }
+
+    /// Emits an event to each socket. A socket that is gone meanwhile, or too slow, is not an error.
     ///
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.namespace.name, event, None, args)?;
-        let volatile = self.target.flags.volatile;
-        let watched = self.namespace.handlers.outgoing.watch(&frame);
-        for socket in self.recipients() {
-            let queued = socket.deliver(&frame, volatile);
-            if let (Some(watched), Ok(true)) = (&watched, queued) {
-                socket.show(watched);
-            }
-        }
+        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        // Only rooms can refuse.
+        let _ = self.apply(&Command::Emit { frame, ack: None });
         Ok(())
     }
 
@@ -95,11 +143,11 @@ impl Broadcast {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
-        let started = Frame::event(&self.namespace.name, event, Some(id), args).map(|frame| {
+        let started = self.namespace.parser.event(&self.namespace.name, event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
-            let watched = self.namespace.handlers.outgoing.watch(&frame);
+            let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
                 if socket.send_with_ack(&frame, id, timeout, sink).is_err() {
@@ -117,42 +165,32 @@ impl Broadcast {
         }
     }
 
-    /// The sockets themselves.
+    /// The selected sockets.
     pub fn sockets(&self) -> Vec<Socket> {
-        self.recipients().into_iter().filter(Socket::is_joined).collect()
+        self.apply(&Command::Fetch).unwrap_or_default()
     }
 
-    /// Lets all of them join a room.
+    /// Makes all of them join a room.
     ///
     /// # Errors
-    /// [`HubError`] of the first socket that is in too many rooms, or if the name is too long. The others have
-    /// joined.
+    /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
     pub fn join(&self, room: &str) -> Result<(), HubError> {
-        let joined = self.namespace.hub_mut().join_all(&self.target, room);
-        let joined = joined.inspect_err(|_| self.namespace.room_refused())?;
-        if joined.refused > 0 {
-            return Err(HubError::TooManyRooms { limit: self.namespace.hub().limits().rooms_per_socket });
-        }
-        Ok(())
+        self.apply(&Command::Join { room: room.into() }).map(drop)
     }
 
-    /// Lets all of them leave a room.
+    /// Makes all of them leave a room.
     pub fn leave(&self, room: &str) {
-        self.namespace.hub_mut().leave_all_in(&self.target, room);
+        let _ = self.apply(&Command::Leave { room: room.into() });
     }
 
     /// Disconnects all of them from the namespace.
     pub fn disconnect(&self) {
-        for socket in self.recipients() {
-            socket.disconnect();
-        }
+        let _ = self.apply(&Command::Disconnect);
     }
 
     /// Closes the connections of all of them, whatever other namespaces they are in.
     pub fn close(&self) {
-        for socket in self.recipients() {
-            socket.close();
-        }
+        let _ = self.apply(&Command::Close);
     }
 }
 
@@ -167,7 +205,7 @@ impl fmt::Debug for Broadcast {
 
 type Collected = (Vec<Args>, usize);
 
-/// Counts the answers of a broadcast.
+/// The answers of a broadcast as they come.
 struct Collector(Mutex<Collecting>);
 
 struct Collecting {

@@ -1,50 +1,51 @@
-//! What a Socket.IO session does with its events: it finds the handlers and runs them.
+//! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
-use crate::base::error::{HandlerError, Refusal};
-use crate::base::runtime::BoxFuture;
-use crate::base::trace::debug;
-use crate::handler::ack::{AckTarget, Reply};
-use crate::handler::{AnyHandler, Context, Kind, Peer, SharedHandler};
+use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
+use crate::base::trace::{debug, info, warning};
+use crate::handler::ack::AckTarget;
+use crate::handler::job::{
+    EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
+    run_reported,
+};
+use crate::handler::table::{Listener, Runs};
+use crate::handler::{
+    AnyHandler, Context, Departure, EventInput, NotLetIn, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
+};
 use crate::http::handshake::Handshake;
-use crate::server::namespace::{Listener, Runs, Table};
 use crate::server::server::ServerInner;
-use crate::server::socket::{CONNECTION_REFUSED, INTERNAL_ERROR, Socket};
+use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
+use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
-use crate::session::stats::count;
-use crate::session::task::{Application, Job, Work};
-use bytes::Bytes;
+use crate::session::task::Application;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::Frame;
 use sansocket_protocol::server::ServerEvent;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{Args, PacketData, ServerSocketEvent, SocketKey};
 use std::any::Any;
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 
 /// The sockets of one session, with what is constant for each looked up once.
 pub(crate) struct SocketDispatch {
     server: Arc<ServerInner>,
     handshake: Handshake,
-    live: Vec<Live>,
+    live: Vec<LiveSocket>,
 }
 
-struct Live {
+struct LiveSocket {
     socket: Socket,
-    table: Arc<Table>,
+    table: Arc<ServerTable>,
     version: u64,
     /// Its end was told.
     over: bool,
 }
 
-impl Live {
-    fn table(&mut self) -> &Arc<Table> {
-        let handlers = &self.socket.namespace_inner().handlers;
+impl LiveSocket {
+    fn table(&mut self) -> &Arc<ServerTable> {
+        let handlers = &self.socket.namespace_inner().handlers.table;
         let version = handlers.version();
         if version != self.version {
-            self.table = handlers.table();
+            self.table = handlers.get();
             self.version = version;
         }
         &self.table
@@ -56,7 +57,7 @@ impl SocketDispatch {
         Self { server, handshake, live: Vec::new() }
     }
 
-    fn find(&mut self, key: SocketKey) -> Option<&mut Live> {
+    fn find(&mut self, key: SocketKey) -> Option<&mut LiveSocket> {
         self.live.iter_mut().find(|live| live.socket.key() == key)
     }
 
@@ -64,7 +65,7 @@ impl SocketDispatch {
         &mut self,
         key: SocketKey,
         name: &Arc<str>,
-        auth: Option<Bytes>,
+        auth: Option<PacketData>,
         cell: &Arc<SessionHandle>,
     ) -> Option<Job> {
         self.live.retain(|live| !live.socket.is_gone());
@@ -73,9 +74,19 @@ impl SocketDispatch {
             let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
             return None;
         };
+        let is_dynamic = |live: &&LiveSocket| live.socket.namespace_inner().is_child();
+        if namespace.is_child()
+            && self.live.iter().filter(is_dynamic).count() >= self.server.max_dynamic_per_session()
+        {
+            debug!(namespace = &**name, "a session is in too many dynamic namespaces");
+            self.server.dynamic_refused();
+            self.server.namespace_left(&namespace);
+            let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
+            return None;
+        }
         let id = self.server.fresh_id();
-        let version = namespace.handlers.version();
-        let table = namespace.handlers.table();
+        let version = namespace.handlers.table.version();
+        let table = namespace.handlers.table.get();
         let entered = Socket::enter(id, key, cell.clone(), namespace.clone(), self.handshake.clone(), auth);
         let socket = match entered {
             Ok(socket) => socket,
@@ -86,51 +97,52 @@ impl SocketDispatch {
                 return None;
             }
         };
-        self.live.push(Live { socket: socket.clone(), table: table.clone(), version, over: false });
+        self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         if table.connect_middleware.is_empty() && table.connect.is_empty() {
-            if !socket.accept() {
+            if socket.accept() != Accepted::Joined {
                 forget(&self.server, &socket);
                 return None;
             }
             if table.connected.is_empty() {
                 return None;
             }
-            return Some(Job::plain(key, connected(self.server.clone(), socket, table)));
+            return Some(Job::new(Some(key), connected(socket, table)));
         }
-        Some(Job::plain(key, connect(self.server.clone(), socket, table)))
+        Some(Job::new(Some(key), connect(self.server.clone(), socket, table)))
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
-        let ack =
-            ack.map(|id| AckTarget { namespace: socket.namespace_inner().name.clone(), id, connection: 0 });
+        let ack = ack.map(|id| {
+            let namespace = socket.namespace_inner();
+            let (parser, namespace) = (namespace.parser, namespace.name.clone());
+            AckTarget { parser, namespace, id, socket: key, connection: 0 }
+        });
         let table = live.table();
         let name = args.event_bytes()?;
-        let listeners = table.listeners(&name);
+        let listeners = table.events.listeners(&name);
         if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
+            let label = EventLabel::new(&name);
             drop(name);
-            let mut context =
-                Context { args: Some(args), ack, is_sole: true, ..Context::new(Peer::Server(socket)) };
-            let begun = handler.call(&mut context);
-            let Context { peer: Peer::Server(socket), args, ack, .. } = context else { return None };
-            return match begun {
-                Ok(future) => {
-                    let done = Done { socket, ack };
-                    Some(Job { socket: Some(key), work: Work::Event { future, done } })
-                }
-                Err(error) => {
-                    self.server.report_about(&socket, args.as_ref(), &error);
-                    None
-                }
-            };
+            let work = begin_sole(&**handler, socket, label, args, ack)?;
+            return Some(Job { socket: Some(key), work });
+        }
+        if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
+            let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));
+            debug!(
+                namespace,
+                ?event,
+                socket = socket.id(),
+                "a client awaits the answer to an event without a handler"
+            );
         }
         let table = table.clone();
         let listeners = listeners.to_vec();
         drop(name);
-        let context = Context { args: Some(args), ack, ..Context::new(Peer::Server(socket.clone())) };
-        Some(Job::plain(key, event(self.server.clone(), socket, context, table, listeners)))
+        let input = EventInput { args, ack, is_sole: false };
+        Some(Job::new(Some(key), event(socket, input, table, listeners)))
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -140,22 +152,21 @@ impl SocketDispatch {
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
-        if table.disconnect.is_empty() {
+        if table.disconnecting.is_empty() && table.disconnect.is_empty() {
             forget(&server, &socket);
             self.live.retain(|live| live.socket.key() != key);
             return None;
         }
-        Some(Job::plain(key, async move {
-            let mut context = Context { reason: Some(reason), ..Context::new(Peer::Server(socket.clone())) };
-            for handler in &table.disconnect {
-                run_reported(&server, &socket, &mut context, handler).await;
-            }
-            forget(&server, &socket);
-        }))
+        Some(Job::new(Some(key), leave(server, socket, table, reason)))
     }
 }
 
+/// The jobs of a session with sockets.
+type Job = AnyJob<Work<Socket>>;
+
 impl Application for SocketDispatch {
+    type Work = Work<Socket>;
+
     fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job> {
         None
     }
@@ -172,9 +183,24 @@ impl Application for SocketDispatch {
                 self.disconnected(socket, reason)
             }
             ServerEvent::Closed(closed) => {
-                match &closed.detail {
-                    Some(detail) => debug!(reason = %closed.reason, %detail, "a session was closed"),
-                    None => debug!(reason = %closed.reason, "a session was closed"),
+                let socket = self.live.first().map(|live| live.socket.id());
+                match (&closed.detail, closed.reason) {
+                    (Some(detail), reason) => {
+                        info!(socket, %reason, %detail, "a session was closed: the client has made a mistake");
+                    }
+                    (None, CloseReason::SlowConsumer) => {
+                        warning!(
+                            socket,
+                            "a session was closed: its client reads too slowly (see `send_budget`)"
+                        );
+                    }
+                    (None, CloseReason::Stalled) => {
+                        warning!(
+                            socket,
+                            "a session was closed: its handlers are too slow (see `receive_budget`, `pause_timeout`)"
+                        );
+                    }
+                    (None, reason) => debug!(socket, %reason, "a session was closed"),
                 }
                 None
             }
@@ -196,13 +222,15 @@ impl Application for SocketDispatch {
         let (socket, over) = (live.socket.clone(), live.over);
         server.report(&socket, &error);
         cell.with(|machine| {
-            let key = socket.key();
-            if machine.disconnect(key, CloseReason::HandlerPanic).is_err() {
-                let _ = machine.reject(key, INTERNAL_ERROR, None);
+            // The whole connection ends, as it would if the process had ended: the client connects again by itself.
+            if machine.is_connected(socket.key()) {
+                machine.close(CloseReason::HandlerPanic);
+            } else {
+                let _ = machine.reject(socket.key(), INTERNAL_ERROR, None);
             }
         });
-        // One that has joined gets its disconnect handlers yet, if it has not: it may have left by itself meanwhile.
-        // One that was connecting is refused.
+        // A socket that has joined still gets its disconnect handlers, unless it has left by itself meanwhile. One that
+        // was connecting is refused.
         if over || !socket.is_joined() {
             forget(&server, &socket);
         }
@@ -219,188 +247,100 @@ impl Application for SocketDispatch {
     }
 }
 
-/// What is done with the outcome of an event's only listener.
-pub(crate) struct Done {
-    socket: Socket,
-    ack: Option<AckTarget>,
-}
-
-impl Done {
-    pub(crate) fn finish(&self, outcome: Result<Reply, HandlerError>) {
-        match outcome {
-            Ok(reply) => self.answer(reply),
-            Err(error) => self.report(&error),
-        }
-    }
-
-    fn report(&self, error: &HandlerError) {
-        // It is there as long as its sessions are.
-        if let Some(server) = self.socket.server() {
-            server.0.report(&self.socket, error);
-        }
-    }
-
-    fn answer(&self, reply: Reply) {
-        let Some(target) = &self.ack else { return };
-        let frame = match reply {
-            Reply::Value(frame) => Ok(frame),
-            Reply::Done => Frame::ack(&target.namespace, target.id, &()),
-        };
-        match frame {
-            // The client may be gone meanwhile; nobody is left to be told.
-            Ok(frame) => drop(self.socket.send_ack(frame)),
-            Err(error) => self.report(&error.into()),
-        }
-    }
-}
-
 fn forget(server: &ServerInner, socket: &Socket) {
     socket.forget();
     server.namespace_left(socket.namespace_inner());
 }
 
-async fn run<K: Kind>(
-    context: &mut Context,
-    handler: &dyn AnyHandler<K>,
-) -> Result<K::Outcome, HandlerError> {
-    let future: BoxFuture<K::Outcome> = handler.call(context)?;
-    Ok(future.await)
+async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>) {
+    let mut context = Context::<OnConnect>::new(socket.clone(), ());
+    for handler in &table.connect_middleware {
+        if !let_in(&server, &mut context, &**handler).await {
+            return forget(&server, &socket);
+        }
+        // Nobody is there to be let in.
+        if !socket.is_connecting() {
+            return forget(&server, &socket);
+        }
+    }
+    // From here on they all run, whatever the client does: `on_disconnect` makes up for them.
+    for handler in &table.connect {
+        if !let_in(&server, &mut context, &**handler).await {
+            return forget(&server, &socket);
+        }
+    }
+    match socket.accept() {
+        Accepted::Joined => connected(socket, table).await,
+        Accepted::Gone(reason) if !table.connect.is_empty() => {
+            let panicked = |error: &HandlerError| server.report_panic(&socket, error);
+            let mut context = Context::<OnConnected>::new(socket.clone(), ());
+            run_each_caught(&mut context, &table.connected, panicked).await;
+            leave(server.clone(), socket.clone(), table, reason).await;
+        }
+        Accepted::Gone(_) | Accepted::Refused => forget(&server, &socket),
+    }
 }
 
-/// Runs a handler whose errors are nobody's but the error hook's.
-async fn run_reported<K>(
+/// Asks one handler whether a client may join. If not, the client is told.
+async fn let_in(
     server: &ServerInner,
-    socket: &Socket,
-    context: &mut Context,
-    handler: &SharedHandler<K>,
-) where
-    K: Kind<Outcome = Result<(), HandlerError>>,
-{
-    let outcome = run(context, &**handler).await;
-    if let Err(error) = outcome.and_then(|outcome| outcome) {
-        server.report_about(socket, context.args.as_ref(), &error);
-    }
+    context: &mut Context<OnConnect>,
+    handler: &dyn AnyHandler<OnConnect>,
+) -> bool {
+    let socket = context.peer.clone();
+    let refusal = match run(context, handler).await {
+        Ok(Ok(())) => return !socket.is_refused(),
+        Ok(Err(NotLetIn::Refused(refusal))) => refusal,
+        Ok(Err(NotLetIn::Failed(error))) => {
+            server.report(&socket, &error);
+            Refusal::new(INTERNAL_ERROR)
+        }
+        Err(error) => {
+            server.report(&socket, &error);
+            // The error is the server's business; the client hears that it is refused.
+            Refusal::new(CONNECTION_REFUSED)
+        }
+    };
+    debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
+    let (message, data) = (refusal.message(), refusal.packet_data());
+    let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
+    false
 }
 
-async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
-    let mut context = Context::new(Peer::Server(socket.clone()));
-    for handler in table.connect_middleware.iter().chain(&table.connect) {
-        let refusal = match run(&mut context, &**handler).await {
-            Ok(Ok(())) if socket.is_refused() => return forget(&server, &socket),
-            Ok(Ok(())) => continue,
-            Ok(Err(refusal)) => refusal,
-            Err(error) => {
-                server.report(&socket, &error);
-                // What did not fit is the server's business; the client hears that it is refused.
-                Refusal::new(CONNECTION_REFUSED)
-            }
-        };
-        debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
-        let (message, data) = (refusal.message(), refusal.raw_data());
-        let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
-        return forget(&server, &socket);
-    }
-    if !socket.accept() {
-        return forget(&server, &socket);
-    }
-    connected(server, socket, table).await;
+async fn connected(socket: Socket, table: Arc<ServerTable>) {
+    run_each(&mut Context::<OnConnected>::new(socket, ()), &table.connected).await;
 }
 
-async fn connected(server: Arc<ServerInner>, socket: Socket, table: Arc<Table>) {
-    let mut context = Context::new(Peer::Server(socket.clone()));
-    for handler in &table.connected {
-        run_reported(&server, &socket, &mut context, handler).await;
-    }
+/// The end of a socket: its handlers see it first in its rooms, and then gone from all of them.
+async fn leave(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>, reason: CloseReason) {
+    let panicked = |error: &HandlerError| server.report_panic(&socket, error);
+    let mut context = Context::<OnDisconnecting>::new(socket.clone(), reason);
+    run_each_caught(&mut context, &table.disconnecting, panicked).await;
+    let departure = Departure { reason, emptied: socket.begin_leaving() };
+    let mut context = Context::<OnDisconnect>::new(socket.clone(), departure);
+    run_each_caught(&mut context, &table.disconnect, panicked).await;
+    forget(&server, &socket);
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.
 async fn event(
-    server: Arc<ServerInner>,
     socket: Socket,
-    mut context: Context,
-    table: Arc<Table>,
-    mut listeners: Vec<Listener>,
+    input: EventInput,
+    table: Arc<ServerTable>,
+    mut listeners: Vec<Listener<OnEvent>>,
 ) {
+    let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
-        let passed = run(&mut context, &**filter).await.and_then(|outcome| outcome);
-        if let Err(error) = passed {
-            return server.report_about(&socket, context.args.as_ref(), &error);
+        if run_reported(&mut context, &**filter).await.is_none() {
+            return;
         }
     }
-    let ack = context.ack.take();
-    for handler in &table.any {
-        match run(&mut context, &**handler).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) | Err(error) => server.report_about(&socket, context.args.as_ref(), &error),
-        }
-    }
-    context.ack = ack;
-    context.ack_taken = false;
+    let mut context = Context::<OnEvent>::new(context.peer, context.input);
+    run_any(&mut context, &table.events.any).await;
     listeners.retain(|listener| match listener.runs {
-        Runs::Once(number) => socket.is_first(number),
+        Runs::Once(number) => context.peer.is_first(number),
         Runs::InLine | Runs::Concurrent => true,
     });
-    if listeners.is_empty() {
-        let listener = |handler: &SharedHandler<_>| Listener { handler: handler.clone(), runs: Runs::InLine };
-        listeners = table.fallback.iter().map(listener).collect();
-    }
-    let mut reply: Option<Reply> = None;
-    for listener in &listeners {
-        if listener.runs == Runs::Concurrent {
-            if let Some(permit) = server.concurrent_permit() {
-                let answered = matches!(reply, Some(Reply::Value(_)));
-                spawn_concurrent(&server, &socket, &mut context, &listener.handler, permit, answered);
-                continue;
-            }
-            count(&server.host.counters.concurrent);
-        }
-        match run(&mut context, &*listener.handler).await.and_then(|outcome| outcome) {
-            Ok(value @ Reply::Value(_)) if !matches!(reply, Some(Reply::Value(_))) => reply = Some(value),
-            Ok(_) => reply = reply.or(Some(Reply::Done)),
-            Err(error) => server.report_about(&socket, context.args.as_ref(), &error),
-        }
-    }
-    if let Some(reply) = reply {
-        Done { socket, ack: context.ack }.answer(reply);
-    }
-}
-
-/// Runs a listener in a task of its own. It takes the acknowledgement along, unless another has given one.
-fn spawn_concurrent(
-    server: &Arc<ServerInner>,
-    socket: &Socket,
-    context: &mut Context,
-    handler: &SharedHandler<crate::handler::OnEvent>,
-    permit: crate::server::server::Permit,
-    answered: bool,
-) {
-    let future = match handler.call(context) {
-        Ok(future) => future,
-        Err(error) => return server.report_about(socket, context.args.as_ref(), &error),
-    };
-    // The first value acknowledges, and there was one already.
-    let ack = if answered { None } else { context.ack.take() };
-    let done = Done { socket: socket.clone(), ack };
-    let counters = server.host.counters.clone();
-    let task = async move {
-        let mut work = Work::Event { future, done };
-        let mut cut = Box::pin(permit.cut());
-        let finished = std::future::poll_fn(|context| match work.poll_caught(context) {
-            Ok(Poll::Pending) => cut.as_mut().poll(context).map(|()| Ok(())),
-            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-            Err(panic) => Poll::Ready(Err(panic)),
-        });
-        let result = finished.await;
-        if let (Err(panic), Work::Event { done, .. }) = (result, &work) {
-            count(&counters.panics);
-            done.report(&HandlerError::panic(&*panic));
-            let socket = &done.socket;
-            let _ = socket.cell().with(|machine| machine.disconnect(socket.key(), CloseReason::HandlerPanic));
-        }
-        // What the handler had captured goes before the shutdown hears that it is done.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
-        drop(cut);
-        drop(permit);
-    };
-    server.spawn(Box::pin(task));
+    let listeners = if listeners.is_empty() { &table.events.fallback } else { &listeners };
+    run_listeners(context, listeners).await;
 }

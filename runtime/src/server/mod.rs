@@ -1,9 +1,17 @@
 //! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
 
 pub(crate) mod broadcast;
+mod concurrent;
 pub(crate) mod dispatch;
+pub(crate) mod dynamic;
+mod extract;
 pub(crate) mod namespace;
 pub(crate) mod options;
+mod peer;
+mod registry;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 pub(crate) mod socket;
+mod table;
+#[cfg(test)]
+mod tests;

@@ -1,176 +1,105 @@
 //! The Socket.IO server, as the application holds it.
 
-use crate::Endpoint;
-use crate::base::error::{BroadcastAckError, EmitError, HandlerError};
+use crate::base::error::{BroadcastAckError, Causes, EmitError, HandlerError, HandlerFailure};
 use crate::base::runtime::BoxFuture;
-use crate::base::trace::{debug, is_heard};
-use crate::base::typemap::TypeMap;
-use crate::handler::unheard::Unheard;
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnEvent, OnFilter};
+use crate::base::trace::{debug, error, is_heard};
+use crate::handler::error_hook::DefaultErrorHook;
+use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
+use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
+use crate::http::listener::Mount;
 use crate::server::broadcast::Broadcast;
-use crate::server::namespace::{Dynamic, DynamicNamespace, Handlers, Namespace, NamespaceInner, fits};
+use crate::server::concurrent::{Concurrent, Permit};
+use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
+use crate::server::namespace::{Namespace, NamespaceInner};
+use crate::server::options::ServerOptions;
+use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
+use crate::server::table::NamespaceHandlers;
 use crate::session::stats::{Stats, count};
-use sansocket_protocol::hub;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
-use std::collections::BTreeMap;
+use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-type ErrorHook = Box<dyn Fn(&Socket, &HandlerError) + Send + Sync>;
+type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
-    pub(crate) host: Arc<Gate>,
-    namespaces: RwLock<BTreeMap<Arc<str>, Child>>,
-    dynamic: RwLock<Vec<Arc<Dynamic>>>,
-    state: TypeMap,
+    pub(crate) gate: Arc<Gate>,
+    namespaces: Namespaces,
+    options: ServerOptions,
     random: Mutex<Random>,
-    limits: hub::HubLimits,
-    cleanup_empty: bool,
-    max_dynamic: usize,
-    concurrent: Arc<AtomicUsize>,
-    max_concurrent: usize,
+    concurrent: Concurrent,
     on_error: OnceLock<ErrorHook>,
-    unheard: Unheard,
+    default_error_hook: DefaultErrorHook,
     this: Weak<ServerInner>,
 }
 
-#[derive(Clone)]
-struct Child {
-    namespace: Arc<NamespaceInner>,
-    /// The dynamic namespace that it came from: asked again for each client.
-    parent: Option<Arc<Dynamic>>,
-}
-
-/// One of the handlers that may run concurrently. A shutdown waits for it.
-pub(crate) struct Permit {
-    running: Arc<AtomicUsize>,
-    host: Arc<Gate>,
-}
-
-impl Permit {
-    /// Ready once a shutdown waits no longer.
-    pub(crate) async fn cut(&self) {
-        self.host.cut.wait().await;
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.running.fetch_sub(1, Ordering::AcqRel);
-        self.host.task_ended();
-    }
-}
-
-pub(crate) struct Parts {
-    pub(crate) host: Arc<Gate>,
-    pub(crate) state: TypeMap,
-    pub(crate) random: Random,
-    pub(crate) limits: hub::HubLimits,
-    pub(crate) cleanup_empty: bool,
-    pub(crate) max_dynamic: usize,
-    pub(crate) max_concurrent: usize,
-}
-
 impl ServerInner {
-    pub(crate) fn new(parts: Parts, this: Weak<Self>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
         Self {
-            host: parts.host,
-            namespaces: RwLock::default(),
-            dynamic: RwLock::default(),
-            state: parts.state,
-            random: Mutex::new(parts.random),
-            limits: parts.limits,
-            cleanup_empty: parts.cleanup_empty,
-            max_dynamic: parts.max_dynamic,
-            concurrent: Arc::default(),
-            max_concurrent: parts.max_concurrent,
+            gate,
+            namespaces: Namespaces::default(),
+            options,
+            random: Mutex::new(random),
+            concurrent: Concurrent::default(),
             on_error: OnceLock::new(),
-            unheard: Unheard::default(),
+            default_error_hook: DefaultErrorHook::default(),
             this,
         }
     }
 
-    /// A public id for a socket.
+    fn parser(&self) -> Parser {
+        self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
+    }
+
+    /// A new public id for a socket.
     pub(crate) fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
     }
 
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
-        let found = self.namespaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        match found {
-            Some(Child { namespace, parent: None }) => return Some(namespace),
-            // A matcher that has changed its mind is heard, even if the namespace exists.
-            Some(Child { namespace, parent: Some(parent) }) if (parent.matches)(name) => {
-                return Some(namespace);
-            }
-            _ => {}
+        let make = |handlers| {
+            let limits = self.options.limits;
+            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, true, self.this.clone())
+        };
+        let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
+        if let Err(NoNamespace::TooMany) = found {
+            self.dynamic_refused();
         }
-        let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name))?;
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let mut removed = Vec::new();
-        if !namespaces.contains_key(name) {
-            let children = |child: &Child| child.parent.is_some();
-            // Counted only where it may matter: there are never more children than namespaces.
-            if namespaces.len() >= self.max_dynamic
-                && namespaces.values().filter(|child| children(child)).count() >= self.max_dynamic
-            {
-                // Clients name them, so they must not pile up. One that nobody but this table holds has no sockets,
-                // nobody is just entering it, and it comes again when somebody asks for it.
-                let is_idle = |child: &Child| children(child) && Arc::strong_count(&child.namespace) == 1;
-                let idle: Vec<Arc<str>> = namespaces
-                    .iter()
-                    .filter(|(_, child)| is_idle(child))
-                    .map(|(name, _)| name.clone())
-                    .collect();
-                removed.extend(idle.iter().filter_map(|name| namespaces.remove(name)));
-                if removed.is_empty() {
-                    count(&self.host.counters.dynamic_namespaces);
-                    return None;
-                }
-            }
-        }
-        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
-            namespace: NamespaceInner::new(
-                name.clone(),
-                parent.handlers.clone(),
-                self.limits,
-                self.this.clone(),
-            ),
-            parent: Some(parent),
-        });
-        let found = child.namespace.clone();
-        drop(namespaces);
-        drop(removed);
-        Some(found)
+        found.ok()
+    }
+
+    /// A client was not let into a dynamic namespace because there are too many of them.
+    pub(crate) fn dynamic_refused(&self) {
+        count(&self.gate.counters.dynamic_namespaces);
+    }
+
+    /// How many dynamic namespaces one session may be in.
+    pub(crate) fn max_dynamic_per_session(&self) -> usize {
+        self.options.max_dynamic_per_session
     }
 
     /// A socket has left: a dynamic namespace that is empty now may go.
     pub(crate) fn namespace_left(&self, namespace: &Arc<NamespaceInner>) {
-        if !self.cleanup_empty || !namespace.hub().is_empty() {
+        if !namespace.is_child() || !namespace.is_vacant() {
             return;
         }
-        let removed = {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-            let is_child = namespaces
-                .get(&namespace.name)
-                .is_some_and(|child| child.parent.is_some() && Arc::ptr_eq(&child.namespace, namespace));
-            if is_child { namespaces.remove(&namespace.name) } else { None }
-        };
-        // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
-        if let Some(child) = removed.filter(|_| !namespace.hub().is_empty()) {
-            let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-            namespaces.entry(namespace.name.clone()).or_insert(child);
+        if self.options.cleanup_empty {
+            self.namespaces.remove_if_empty(namespace);
+        } else {
+            self.namespaces.note_idle(namespace);
         }
+    }
+
+    /// Counts a panic, and tells the error hook.
+    pub(crate) fn report_panic(&self, socket: &Socket, error: &HandlerError) {
+        count(&self.gate.counters.panics);
+        self.report(socket, error);
     }
 
     /// Tells the error hook.
@@ -179,39 +108,61 @@ impl ServerInner {
     }
 
     /// The same, with the event that it is about.
-    pub(crate) fn report_about(&self, socket: &Socket, args: Option<&Args>, error: &HandlerError) {
-        debug!(socket = socket.id(), %error, "in a handler");
+    pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
+        let namespace = &*socket.namespace_inner().name;
         match self.on_error.get() {
             Some(hook) => {
-                if catch_unwind(AssertUnwindSafe(|| hook(socket, error))).is_err() {
-                    count(&self.host.counters.panics);
+                debug!(namespace, event, socket = socket.id(), %error, "a handler failed");
+                let failure = HandlerFailure::new(event, error);
+                if catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))).is_err() {
+                    count(&self.gate.counters.panics);
                     debug!("the error hook panicked");
                 }
             }
-            None if is_heard() => {}
-            None => self.unheard.show(&socket.namespace_inner().name, args, error),
+            None if is_heard() => {
+                error!(namespace, event, socket = socket.id(), error = %Causes(error), "a handler failed");
+            }
+            None => self.default_error_hook.show(namespace, event, error),
         }
     }
 
+    /// A place for a handler of `on_concurrent`, if one is free.
     pub(crate) fn concurrent_permit(&self) -> Option<Permit> {
-        let limit = self.max_concurrent;
-        let taken = self.concurrent.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
-            (running < limit).then(|| running + 1)
-        });
-        taken.ok().map(|_| {
-            self.host.task_begun();
-            Permit { running: self.concurrent.clone(), host: self.host.clone() }
-        })
+        self.concurrent.permit(self.options.max_concurrent, || self.gate.shutdown.start())
     }
 
     pub(crate) fn spawn(&self, task: BoxFuture<()>) {
-        self.host.runtime().spawn(task);
+        self.gate.runtime().spawn(task);
     }
 }
 
 /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
 ///
-/// An adapter makes it (`Server::builder()` there) and lets it listen.
+/// An adapter builds it (`Server::builder()` there) and lets it listen. Its methods for events, rooms and handlers are
+/// those of the main [`Namespace`], `/`.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server, Socket};
+/// use std::time::Duration;
+///
+/// fn register(io: &Server) {
+///     io.on("say", async |io: Server, Data(text): Data<String>| {
+///         let _ = io.emit("said", &text);
+///     });
+///     io.namespace("/admin").on("kick", async |io: Server, Data(id): Data<String>| {
+///         io.socket(&id).is_some_and(|socket| {
+///             socket.close();
+///             true
+///         })
+///     });
+///     io.on_error(|socket, error| eprintln!("{}: {error}", socket.id()));
+/// }
+///
+/// async fn stop(io: Server) {
+///     println!("{} clients are told", io.clients_count());
+///     io.shutdown(Duration::from_secs(10)).await;
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
 
@@ -228,26 +179,28 @@ macro_rules! shorthands {
 }
 
 impl Server {
-    /// The HTTP side, for adapters to mount.
+    /// The HTTP side of the server, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint::new(self.0.host.clone(), Some(self.0.clone()))
+        Endpoint::new(self.0.gate.clone(), Some(self.0.clone()))
     }
 
-    /// The namespace of that name, which is made if there is none: handlers are registered on it. A slash is put
-    /// before a name without one; `""` is `/`.
+    /// The namespace of that name, on which handlers are registered. It is made if it does not exist. A missing slash
+    /// is added to the name; `""` is `/`.
     pub fn namespace(&self, name: &str) -> Namespace {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
-        let mut namespaces = self.0.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let child = namespaces.entry(name.clone()).or_insert_with(|| Child {
-            namespace: NamespaceInner::new(
-                name,
-                Arc::new(Handlers::default()),
-                self.0.limits,
-                Arc::downgrade(&self.0),
-            ),
-            parent: None,
-        });
-        Namespace(child.namespace.clone())
+        let inner = &self.0;
+        let made = || {
+            let handlers = Arc::new(NamespaceHandlers::default());
+            NamespaceInner::new(
+                name.clone(),
+                inner.parser(),
+                handlers,
+                inner.options.limits,
+                false,
+                inner.this.clone(),
+            )
+        };
+        Namespace(inner.namespaces.named(&name, made))
     }
 
     /// The main namespace, `/`.
@@ -255,22 +208,24 @@ impl Server {
         self.namespace("/")
     }
 
-    /// Namespaces that come to be when a client asks for one whose name fits `pattern`, in which `*` stands for
-    /// any number of characters: `/room-*`, or `*` for all.
+    /// The namespaces whose names fit `pattern`, each of which is made when a client asks for it. In the pattern, `*`
+    /// stands for any number of characters: `/room-*`, or `*` for all.
     pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
         let pattern = pattern.to_owned();
         self.dynamic_namespace_if(move |name| fits(&pattern, name))
     }
 
-    /// Namespaces that come to be when a client asks for one whose name `matches`. It is asked for every client
-    /// that joins, but it sees only the name: who may join is for `middleware` or `on_connect` to decide.
+    /// The namespaces whose names match, each of which is made when a client asks for it. `matches` is called for every
+    /// client that joins, but sees only the name: `middleware` and `on_connect` decide whether the client may join.
     pub fn dynamic_namespace_if(
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> DynamicNamespace {
-        let dynamic =
-            Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(Handlers::default()) });
-        self.0.dynamic.write().unwrap_or_else(PoisonError::into_inner).push(dynamic.clone());
+        let dynamic = Arc::new(Dynamic {
+            matches: Box::new(matches),
+            handlers: Arc::new(NamespaceHandlers::default()),
+        });
+        self.0.namespaces.add_dynamic(dynamic.clone());
         DynamicNamespace(dynamic)
     }
 
@@ -281,6 +236,8 @@ impl Server {
         on_connect: OnConnect;
         /// [`Namespace::on_connected`] of the main namespace.
         on_connected: OnConnected;
+        /// [`Namespace::on_disconnecting`] of the main namespace.
+        on_disconnecting: OnDisconnecting;
         /// [`Namespace::on_disconnect`] of the main namespace.
         on_disconnect: OnDisconnect;
         /// [`Namespace::event_middleware`] of the main namespace.
@@ -302,12 +259,20 @@ impl Server {
     ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
     /// }
     /// ```
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         self.root().on(event, handler);
         self
     }
 
     /// [`Namespace::on_concurrent`] of the main namespace.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn on_concurrent<Params: 'static>(
         &self,
         event: &str,
@@ -318,6 +283,10 @@ impl Server {
     }
 
     /// [`Namespace::once`] of the main namespace.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`].
+    #[track_caller]
     pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         self.root().once(event, handler);
         self
@@ -353,38 +322,49 @@ impl Server {
         self
     }
 
-    /// All namespaces that exist, in the order of their names.
+    /// The namespaces that exist, in the order of their names.
     pub fn namespaces(&self) -> Vec<Namespace> {
-        let namespaces = self.0.namespaces.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.values().map(|child| Namespace(child.namespace.clone())).collect()
+        self.0.namespaces.all().into_iter().map(Namespace).collect()
     }
 
-    /// Sets what hears of errors in handlers: arguments that do not fit, returned errors, panics. The first one
-    /// set stays.
+    /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
+    /// It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
     ///
-    /// Without one, and without a subscriber of tracing that hears this library's debug messages, each error is one
-    /// line on stderr, up to 100 of them. A line names the event, the namespace and what is wrong, and shows no ids
-    /// and nothing of what the client sent; the words of returned errors and panics are the application's own.
-    /// Setting a hook replaces that: one that does nothing silences it.
-    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerError) + Send + Sync + 'static) -> &Self {
+    /// Without a hook, each error is told once to `tracing` (feature `tracing`), at the level of errors, with the
+    /// event, the namespace, the socket's public id and all causes. Without a subscriber that hears it, each error is one
+    /// line on stderr, up to 100 of them. A line names the event, the namespace and the mistake, and shows no ids
+    /// and nothing that the client sent; the words of returned errors and panics are the application's own.
+    /// A hook replaces those lines, even one that does nothing.
+    ///
+    /// ```
+    /// use sansocket_runtime::{HandlerError, Server};
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_error(|socket, error| match error.downcast_ref::<std::io::Error>() {
+    ///         Some(io) if io.kind() == std::io::ErrorKind::StorageFull => eprintln!("buy a disk"),
+    ///         _ => eprintln!("{}: {error}", socket.namespace().name()),
+    ///     });
+    /// }
+    /// ```
+    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerFailure) + Send + Sync + 'static) -> &Self {
         // Setting it twice is a mistake without consequence.
         let _ = self.0.on_error.set(Box::new(hook));
         self
     }
 
-    /// What was given to the builder's `state` with that type.
+    /// The value of that type that was given to the builder's `state`.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.0.state.get::<T>().map(|state| T::clone(&state))
+        self.0.options.state.get::<T>().map(|state| T::clone(&state))
     }
 
-    /// How many clients are connected: sessions, whatever namespaces they are in.
+    /// The number of clients that are connected: sessions, whatever namespaces they are in.
     pub fn clients_count(&self) -> usize {
-        self.0.host.sessions()
+        self.0.gate.sessions()
     }
 
-    /// What the server has done so far: sessions, events, what the limits refused. It visits every session.
+    /// The numbers of the server so far: sessions, events, refusals by limits. It visits every session.
     pub fn stats(&self) -> Stats {
-        self.0.host.stats()
+        self.0.gate.stats()
     }
 
     /// The socket of that id, in any namespace.
@@ -420,19 +400,25 @@ impl Server {
         self.root().emit_with_ack(event, args, timeout)
     }
 
-    /// Shuts down in good order: no session is opened, every client is told, what is queued is written, answers to polls
-    /// included, handlers finish, those registered with `on_concurrent` too. After `timeout` what is left is cut off,
-    /// handlers that still wait included. Listeners accept connections until then, because clients that poll fetch the
-    /// rest by them; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
+    /// Shuts down in good order: no session is opened, every client is told, queued events and answers to polls are
+    /// written, handlers finish, including those of `on_concurrent`. After `timeout` the rest is cut off, including
+    /// handlers that still wait. Listeners accept connections until then, because clients that poll need them to fetch
+    /// their last events; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
     ///
-    /// A handler that awaits this waits for itself, until `timeout` is over: spawn a task for it.
+    /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
-        self.0.host.shutdown(timeout).await;
+        self.0.gate.shutdown(timeout).await;
+    }
+}
+
+impl Mount for Server {
+    fn mount_point(&self) -> Endpoint {
+        self.endpoint()
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("path", &self.0.host.config.path).finish_non_exhaustive()
+        f.debug_struct("Server").field("path", &self.0.gate.config.path).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! One client in one namespace.
+//! The socket: one client in one namespace.
 
 use crate::base::error::{AckError, EmitError};
 use crate::base::typemap::TypeMap;
@@ -8,14 +8,12 @@ use crate::server::broadcast::Broadcast;
 use crate::server::namespace::{Namespace, NamespaceInner};
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
-use bytes::Bytes;
 use futures_channel::oneshot;
+use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::hub::{HubError, MemberKey, Target};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::Args;
-use sansocket_protocol::socket::ToArgs;
-use sansocket_protocol::socket::{AckOutcome, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, Args, DataError, PacketData, SocketKey, ToArgs};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,19 +27,39 @@ const JOINED: u8 = 1;
 const GONE: u8 = 2;
 /// Disconnected before it had joined.
 const REFUSED: u8 = 3;
+/// In no room and no list any more, while its disconnect handlers run.
+const LEFT: u8 = 4;
 
-/// What a client hears that is refused without a reason.
+/// The message for a client that is refused without a reason.
 pub(crate) const CONNECTION_REFUSED: &str = "Connection refused";
-/// What a client hears whose request made the application panic.
-pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
+
+/// The way of an event to a client that cannot take it at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It waits.
+    Queue,
+    /// It is dropped.
+    Volatile,
+}
+
+/// The outcome of a client's CONNECT that the handlers did not refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It has joined, and is told so.
+    Joined,
+    /// The application has disconnected it before.
+    Refused,
+    /// It went away meanwhile.
+    Gone(CloseReason),
+}
 
 pub(crate) struct SocketInner {
     id: Arc<str>,
-    key: SocketKey,
-    cell: Arc<SessionHandle>,
+    pub(super) key: SocketKey,
+    pub(super) cell: Arc<SessionHandle>,
     namespace: Arc<NamespaceInner>,
     handshake: Handshake,
-    auth: Option<Bytes>,
+    auth: Option<PacketData>,
     hub_key: OnceLock<MemberKey>,
     state: AtomicU8,
     data: Mutex<TypeMap>,
@@ -52,10 +70,32 @@ pub(crate) struct SocketInner {
 #[derive(Default)]
 struct Heard(Mutex<BTreeSet<u64>>);
 
-/// One client in one namespace. Cheap to clone, and usable anywhere: in handlers, in other tasks, after the client
-/// is gone (then nothing is sent and the methods say so).
+/// One client in one namespace, on the server. Cheap to clone, and usable anywhere: in handlers, in other tasks, and
+/// after the client is gone, when nothing is sent and the methods say so.
+///
+/// ```
+/// use sansocket_runtime::{AckError, EmitError, HubError, Socket};
+/// use std::time::Duration;
+///
+/// async fn welcome(socket: Socket) -> Result<(), AckError> {
+///     // Events to this client, with several arguments, and with an answer.
+///     socket.emit("welcome", &("hello", 42))?;
+///     let name = socket.emit_with_ack("name?", &(), Duration::from_secs(5)).await?;
+///
+///     // Values of the application's own, kept with the socket.
+///     socket.insert(name.decode::<String>()?);
+///     Ok(())
+/// }
+///
+/// fn enter(socket: &Socket, room: &str) -> Result<(), HubError> {
+///     socket.join(room)?;
+///     // To everybody else in the room.
+///     let _: Result<(), EmitError> = socket.to(room).emit("entered", socket.id());
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
-pub struct Socket(Arc<SocketInner>);
+pub struct Socket(pub(super) Arc<SocketInner>);
 
 impl Socket {
     /// A socket that asks to join, entered into the hub.
@@ -65,7 +105,7 @@ impl Socket {
         cell: Arc<SessionHandle>,
         namespace: Arc<NamespaceInner>,
         handshake: Handshake,
-        auth: Option<Bytes>,
+        auth: Option<PacketData>,
     ) -> Result<Self, HubError> {
         let socket = Self(Arc::new(SocketInner {
             id: id.clone(),
@@ -98,18 +138,43 @@ impl Socket {
         &self.0.namespace
     }
 
-    /// Answers the client's CONNECT. False if it is gone meanwhile.
-    pub(crate) fn accept(&self) -> bool {
-        let _ = self.0.state.compare_exchange(CONNECTING, JOINED, Ordering::AcqRel, Ordering::Acquire);
-        self.0.cell.with(|machine| machine.accept(self.0.key, &self.0.id)).is_ok()
+    /// Answers the client's CONNECT.
+    pub(crate) fn accept(&self) -> Accepted {
+        let joined = self.0.state.compare_exchange(CONNECTING, JOINED, Ordering::AcqRel, Ordering::Acquire);
+        if joined == Err(REFUSED) {
+            return Accepted::Refused;
+        }
+        self.0.cell.with(|machine| match machine.accept(self.0.key, &self.0.id) {
+            Ok(()) => Accepted::Joined,
+            // If the connection is still there, the application has disconnected it just now.
+            Err(_) => Accepted::Gone(
+                machine.ended().map_or(CloseReason::ServerNamespaceDisconnect, |(reason, _)| reason),
+            ),
+        })
+    }
+
+    /// Whether the client waits for the answer to its CONNECT.
+    pub(crate) fn is_connecting(&self) -> bool {
+        self.0.cell.lock().machine.is_connecting(self.0.key)
+    }
+
+    /// Takes it out of its rooms and of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
+    pub(crate) fn begin_leaving(&self) -> Vec<Arc<str>> {
+        let Some(key) = self.0.hub_key.get() else { return Vec::new() };
+        self.0.state.store(LEFT, Ordering::Release);
+        self.0.namespace.begin_leaving(*key)
     }
 
     /// Takes it out of the hub, for good.
     pub(crate) fn forget(&self) {
-        if self.0.state.swap(GONE, Ordering::AcqRel) != GONE {
-            if let Some(key) = self.0.hub_key.get() {
-                let removed = self.0.namespace.hub_mut().remove(*key);
-                drop(removed);
+        match self.0.state.swap(GONE, Ordering::AcqRel) {
+            GONE => {}
+            LEFT => self.0.namespace.end_leaving(),
+            _ => {
+                if let Some(key) = self.0.hub_key.get() {
+                    let removed = self.0.namespace.hub_mut().remove(*key);
+                    drop(removed);
+                }
             }
         }
     }
@@ -126,10 +191,6 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    pub(crate) fn send_ack(&self, frame: Frame) -> Result<(), SendError> {
-        self.0.cell.with(|machine| machine.ack(self.0.key, frame))
-    }
-
     /// Whether this is the first event for the listener of that number.
     pub(crate) fn is_first(&self, once: u64) -> bool {
         let mut data = self.data();
@@ -142,26 +203,27 @@ impl Socket {
         heard.0.lock().unwrap_or_else(PoisonError::into_inner).insert(once)
     }
 
-    /// Queues an event. False if it was dropped: it was volatile, or the server's `overflow` says so.
-    pub(crate) fn deliver(&self, frame: impl Into<Frame>, volatile: bool) -> Result<bool, SendError> {
-        self.0.cell.with(|machine| {
-            if volatile { machine.emit_volatile(self.0.key, frame) } else { machine.offer(self.0.key, frame) }
+    /// Queues an event. False if it was dropped: because of the `delivery`, or of the server's `overflow`.
+    pub(crate) fn deliver(&self, frame: impl Into<Frame>, delivery: Delivery) -> Result<bool, SendError> {
+        self.0.cell.with(|machine| match delivery {
+            Delivery::Queue => machine.offer(self.0.key, frame),
+            Delivery::Volatile => machine.emit_volatile(self.0.key, frame),
         })
     }
 
-    fn send(&self, frame: Frame, volatile: bool) -> Result<(), SendError> {
-        let watched = self.0.namespace.handlers.outgoing.watch(&frame);
-        let queued = self.deliver(frame, volatile)?;
+    fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
+        let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+        let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
         }
         Ok(())
     }
 
-    /// An event was queued that somebody wants to see.
+    /// Shows the hooks an event that was queued.
     pub(crate) fn show(&self, watched: &Watched<Self>) {
         let server = self.server();
-        watched.show(self, server.as_ref().map(|server| &*server.0.host.counters));
+        watched.show(self, server.as_ref().map(|server| &server.0.gate.counters.panics));
     }
 
     /// Sends a frame that asks for an acknowledgement; `sink` is called once, unless this fails.
@@ -181,17 +243,17 @@ impl Socket {
         })
     }
 
-    /// Its public id: 20 random characters that the client knows too. It is not the secret id of the session.
+    /// The public id: 20 random characters, which the client knows too. It is not the secret id of the session.
     pub fn id(&self) -> &str {
         &self.0.id
     }
 
-    /// The namespace it is in.
+    /// The namespace that the socket is in.
     pub fn namespace(&self) -> Namespace {
         Namespace(self.0.namespace.clone())
     }
 
-    /// The server it belongs to; `None` once that is gone.
+    /// The server that the socket belongs to; `None` once that is gone.
     pub fn server(&self) -> Option<Server> {
         self.0.namespace.server()
     }
@@ -204,44 +266,43 @@ impl Socket {
     /// The `auth` object that the client sent when it joined; `{}` if it sent none.
     ///
     /// # Errors
-    /// If it does not have that type.
-    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(self.0.auth.as_deref().unwrap_or(b"{}"))
+    /// [`DataError`] if it does not have that type.
+    pub fn auth<T: DeserializeOwned>(&self) -> Result<T, DataError> {
+        self.0.auth.as_ref().unwrap_or(&PacketData::EMPTY).decode()
     }
 
-    /// Whether messages to it pass.
+    /// Whether the client is connected: events to it are sent.
     pub fn is_connected(&self) -> bool {
         self.0.cell.lock().machine.is_connected(self.0.key)
     }
 
-    /// The transport that its connection uses at the moment: `polling` or `websocket`.
-    pub fn transport_name(&self) -> &'static str {
-        self.0.cell.lock().machine.transport_name()
+    /// The transport that the client's connection uses at the moment.
+    pub fn transport(&self) -> TransportKind {
+        self.0.cell.transport()
     }
 
     // --- messages ---------------------------------------------------------------------------------------------
 
-    /// Emits an event to the client. A tuple is several arguments, `&()` none, anything else one; bytes
+    /// Emits an event to the client. A tuple is several arguments, `&()` is no argument, anything else is one; bytes
     /// (`Bytes`) travel as binary.
     ///
-    /// It never waits: the event is queued, in the order of the calls, until the client reads it. What happens
-    /// when more than `send_budget` bytes wait is the server's
-    /// `overflow` policy.
+    /// It never waits: the event is queued, in the order of the calls, until the client reads it. The builder's
+    /// `overflow` decides what happens when more than `send_budget` bytes wait.
     ///
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(frame, false)?)
+        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        Ok(self.send(frame, Delivery::Queue)?)
     }
 
     /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
     ///
     /// # Errors
-    /// As [`emit`](Self::emit). That it was dropped is none.
+    /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
-        Ok(self.send(frame, true)?)
+        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        Ok(self.send(frame, Delivery::Volatile)?)
     }
 
     /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
@@ -250,9 +311,9 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = Frame::event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
         self.ready().await;
-        Ok(self.send(frame, false)?)
+        Ok(self.send(frame, Delivery::Queue)?)
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.
@@ -263,7 +324,7 @@ impl Socket {
     /// Emits an event and awaits the client's acknowledgement. The event is sent by the call, not by the first
     /// poll; the future may be dropped.
     ///
-    /// It resolves exactly once: with the answer, or an error when `timeout` is over or the client has gone.
+    /// The future resolves exactly once: with the answer, or an error when `timeout` is over or the client has gone.
     /// A handler may await it for the very client that it serves. In `on_connect` it fails at once: the client
     /// has not joined yet.
     ///
@@ -283,14 +344,18 @@ impl Socket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.0.cell.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = Frame::event(&self.0.namespace.name, event, Some(id), args)
+        let sent = self
+            .0
+            .namespace
+            .parser
+            .event(&self.0.namespace.name, event, Some(id), args)
             .map_err(EmitError::from)
             .and_then(|frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                let watched = self.0.namespace.handlers.outgoing.watch(&frame);
+                let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
                 self.send_with_ack(frame, id, timeout, sink)?;
                 if let Some(watched) = watched {
                     self.show(&watched);
@@ -309,7 +374,10 @@ impl Socket {
 
     // --- rooms ------------------------------------------------------------------------------------------------
 
-    /// Joins a room. Returns whether it was not in it before. After the client has gone this does nothing.
+    /// Joins a room. Returns false if the socket was in it before. After the client has gone this does nothing.
+    ///
+    /// If clients choose the name, put a prefix before it (`format!("chat:{name}")`): a socket in a room that is named
+    /// like another socket's public id is sent what is for that socket.
     ///
     /// # Errors
     /// [`HubError`] if the socket is in too many rooms, or the name is too long.
@@ -323,19 +391,19 @@ impl Socket {
         }
     }
 
-    /// Leaves a room. Returns whether it was in it.
+    /// Leaves a room. Returns whether the socket was in it.
     pub fn leave(&self, room: &str) -> bool {
         self.0.hub_key.get().is_some_and(|key| self.0.namespace.hub_mut().leave(*key, room))
     }
 
-    /// Leaves all rooms but its own.
+    /// Leaves all rooms but the one that is named after the socket's id.
     pub fn leave_all(&self) {
         if let Some(key) = self.0.hub_key.get() {
             self.0.namespace.hub_mut().leave_all(*key);
         }
     }
 
-    /// The rooms it is in: its id first.
+    /// The rooms that the socket is in, beginning with its id. In `on_disconnect` it is in none any more.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         self.0.hub_key.get().map_or_else(Vec::new, |key| self.0.namespace.hub().rooms_of(*key))
     }
@@ -361,8 +429,8 @@ impl Socket {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a value with the socket, one of each type, and returns the one before. What is to change later goes
-    /// inside a `Mutex` or an atomic.
+    /// Keeps a value with the socket, one of each type, and returns the one before. A value that is to change later
+    /// goes inside a `Mutex` or an atomic.
     ///
     /// ```
     /// # use sansocket_runtime::Socket;
@@ -383,18 +451,18 @@ impl Socket {
         self.data().get()
     }
 
-    /// Takes the value of that type away.
+    /// Removes the value of that type.
     pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         self.data().remove()
     }
 
     // --- the end ----------------------------------------------------------------------------------------------
 
-    /// Takes the client out of this namespace. Its connection, and its other namespaces, stay.
+    /// Disconnects the client from this namespace. Its connection, and its other namespaces, stay.
     ///
-    /// One that has not joined yet is refused, with the message `Connection refused`: in `on_connect` the handlers
-    /// that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an error
-    /// there.
+    /// A client that has not joined yet is refused, with the message `Connection refused`: in `on_connect`, the
+    /// handlers that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an
+    /// error there.
     pub fn disconnect(&self) {
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
@@ -405,7 +473,7 @@ impl Socket {
         });
     }
 
-    /// Takes the client out of all namespaces and closes its connection, after what is queued was written.
+    /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
         self.0.cell.with(|machine| machine.close(CloseReason::ForcedClose));
     }

@@ -1,59 +1,32 @@
-//! The cell of a session: its machine behind a lock, and the bell of its owner.
+//! The handle of a session: its machine behind a lock, and the bell of its owner.
 //!
 //! One task owns a session: it alone pulls what the machine wants written and told. Everybody else - HTTP
 //! requests, emitters, broadcasts - puts input into the machine through [`SessionHandle::with`], which rings the owner
 //! only if there is something new for it to do and it is not awake already. Nobody holds the lock while user
 //! code runs: values are encoded before, wakers are called after.
 
-use crate::base::runtime::{LONGEST, Runtime};
-use crate::session::stats::{Bytes, Passed};
+use crate::base::clock::Clock;
+use crate::base::turn::{KeptBy, NextStep};
+use crate::base::wakers::{Awaited, Wait, Wakers};
+use crate::handler::ack::AckSink;
+use crate::session::stats::Passed;
+use crate::websocket::wire::Traffic;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
-use sansocket_protocol::engine::{RequestId, Response};
+use sansocket_protocol::engine::{RequestId, Response, TransportKind};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::task::Waker;
 
-/// A smaller answer to a poll is not worth counting: the connection that it is for costs as much.
+/// Smaller answers to polls are not counted: their connections cost as much.
 const COUNTED_ABOVE: usize = 4096;
-
-/// Turns the runtime's clock into the machines' time.
-#[derive(Clone)]
-pub(crate) struct Clock {
-    runtime: Arc<dyn Runtime>,
-    epoch: Instant,
-}
-
-impl Clock {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
-        let epoch = runtime.now();
-        Self { runtime, epoch }
-    }
-
-    pub(crate) fn now(&self) -> time::Instant {
-        let elapsed = self.runtime.now().saturating_duration_since(self.epoch);
-        // Not `as_micros`: that reckons with 128 bits, and this is asked for each message.
-        let micros = elapsed.as_secs().saturating_mul(1_000_000);
-        time::Instant::from_micros(micros.saturating_add(u64::from(elapsed.subsec_micros())))
-    }
-
-    pub(crate) fn instant(&self, at: time::Instant) -> Instant {
-        self.epoch + (at - time::Instant::ZERO).min(LONGEST)
-    }
-
-    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.runtime
-    }
-}
 
 /// The answer to an HTTP request that waits for its session.
 pub(crate) enum Answer {
@@ -64,17 +37,24 @@ pub(crate) enum Answer {
     Abort,
 }
 
-/// Who is told what became of an acknowledgement. Called without any lock.
-pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
+/// A place of a connection among those that its listener may serve, until this is dropped.
+pub(crate) type ConnectionPlace = Arc<dyn Any + Send + Sync>;
 
-/// What is shared between a session's owner and everybody else.
+/// The stream of a request for a WebSocket, once HTTP lets go of it.
+pub(crate) struct Upgrade {
+    pub(crate) stream: OnUpgrade,
+    /// Kept until the session uses the WebSocket: from then on `max_sessions` bounds it.
+    pub(crate) place: Option<ConnectionPlace>,
+}
+
+/// The handle of a session, shared between its owner and everybody else.
 pub(crate) struct SessionHandle {
-    inner: Mutex<Inner>,
+    inner: Mutex<SessionInner>,
     clock: Clock,
     next_ack: AtomicU64,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct SessionInner {
     pub(crate) machine: Connection,
     /// The owner's bell; taken by whoever rings it.
     waker: Option<Waker>,
@@ -82,27 +62,31 @@ pub(crate) struct Inner {
     awake: bool,
     /// The owner is gone: nobody will pull any more.
     ended: bool,
-    /// The owner is to go now, whatever is left.
+    /// The owner must end now, whatever is left.
     cut: bool,
-    /// What the owner's timer is armed for.
+    /// The deadline that the owner's timer is armed for.
     armed: time::Instant,
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
-    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
-    /// Those who wait for room in the send buffer, by number.
-    ready: BTreeMap<u64, Waker>,
-    next_ready: u64,
-    pub(crate) bytes: Bytes,
-    /// What the owner has not written yet to its WebSocket.
+    /// The tasks that wait for capacity in the send buffer.
+    ready: Wakers,
+    pub(crate) traffic: Traffic,
+    /// Bytes that the owner has not written to its WebSocket yet.
     pub(crate) unwritten: usize,
-    /// What HTTP has not written yet of answers to polls.
+    /// Bytes of answers to polls that HTTP has not written yet.
     unread: usize,
 }
 
 impl SessionHandle {
+    /// The transport in use.
+    pub(crate) fn transport(&self) -> TransportKind {
+        self.lock().machine.transport()
+    }
+
     pub(crate) fn new(machine: Connection, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(SessionInner {
                 machine,
                 waker: None,
                 awake: false,
@@ -112,9 +96,8 @@ impl SessionHandle {
                 requests: Vec::new(),
                 upgrades: Vec::new(),
                 acks: BTreeMap::new(),
-                ready: BTreeMap::new(),
-                next_ready: 0,
-                bytes: Bytes::default(),
+                ready: Wakers::default(),
+                traffic: Traffic::default(),
                 unwritten: 0,
                 unread: 0,
             }),
@@ -138,7 +121,7 @@ impl SessionHandle {
     }
 
     /// The lock; a panic elsewhere does not poison the session.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SessionInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,8 +130,8 @@ impl SessionHandle {
         self.with_inner(|inner| change(&mut inner.machine))
     }
 
-    /// As [`SessionHandle::with`], with what lies beside the machine.
-    pub(crate) fn with_inner<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+    /// As [`SessionHandle::with`], with the fields beside the machine.
+    pub(crate) fn with_inner<T>(&self, change: impl FnOnce(&mut SessionInner) -> T) -> T {
         let mut inner = self.lock();
         let result = change(&mut inner);
         let waker = inner.bell();
@@ -162,21 +145,21 @@ impl SessionHandle {
     // --- the owner's side -------------------------------------------------------------------------------------
 
     /// Ends the session whatever is left: its owner goes away.
-    pub(crate) fn force_end(&self) -> Leftovers {
+    pub(crate) fn force_end(&self) -> StillWaiting {
         let mut inner = self.lock();
         inner.ended = true;
         let acks = std::mem::take(&mut inner.acks).into_values().collect();
         let requests = std::mem::take(&mut inner.requests);
         let upgrades = std::mem::take(&mut inner.upgrades);
-        let ready = std::mem::take(&mut inner.ready).into_values().collect();
-        // Who still holds a socket of it finds it disconnected.
+        let ready = inner.ready.take();
+        // Handles of its sockets find them disconnected.
         inner.machine.abort(CloseReason::TransportError);
-        Leftovers { requests, upgrades, acks, ready }
+        StillWaiting { requests, upgrades, acks, ready }
     }
 
-    /// Waits until the send buffer has room, or never will.
-    pub(crate) fn ready(&self) -> Ready<'_> {
-        Ready { cell: self, id: None }
+    /// Waits until the send buffer has capacity, or never will.
+    pub(crate) fn ready(&self) -> Wait<&Self> {
+        Wait::new(self, ())
     }
 }
 
@@ -204,98 +187,65 @@ impl Drop for Unread {
     }
 }
 
-/// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
-pub(crate) struct Ready<'a> {
-    cell: &'a SessionHandle,
-    id: Option<u64>,
-}
+impl Awaited for &SessionHandle {
+    type Who = ();
 
-impl Future for Ready<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.cell.lock();
-        if inner.ended || !inner.machine.is_open() || inner.machine.has_capacity() {
-            return Poll::Ready(());
-        }
-        let id = self.id.unwrap_or_else(|| {
-            inner.next_ready += 1;
-            inner.next_ready
-        });
-        let before = inner.ready.insert(id, context.waker().clone());
-        drop(inner);
-        drop(before);
-        self.id = Some(id);
-        Poll::Pending
+    fn look<T>(&self, (): (), then: impl FnOnce(bool, &mut Wakers) -> T) -> T {
+        let mut inner = self.lock();
+        let is_ready = inner.ended || inner.has_capacity_or_never_will();
+        then(is_ready, &mut inner.ready)
     }
 }
 
-impl Drop for Ready<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let waker = self.cell.lock().ready.remove(&id);
-            drop(waker);
-        }
-    }
-}
-
-/// What an owner that has nothing to do does next.
-pub(crate) enum Rest {
-    /// There is something to do after all.
-    Awake,
-    /// It sleeps, until that deadline at the latest.
-    Asleep(Option<time::Instant>),
-    /// The session is over.
-    Over,
-}
-
-/// What a session leaves behind when its owner goes away: those who wait for it, to be told without the lock.
-pub(crate) struct Leftovers {
+/// Those who still wait for a session whose owner goes away, to be told without the lock.
+pub(crate) struct StillWaiting {
     /// Dropping them answers.
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
-    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: Vec<AckSink>,
     pub(crate) ready: Vec<Waker>,
 }
 
-/// What the owner knows of the round that it is in. It lives no longer than a poll: idle sessions have none.
+/// The owner's notes for one poll of its task. Idle sessions have none.
 #[derive(Default)]
-pub(crate) struct Round {
+pub(crate) struct OwnerPass {
     /// It has said that it is awake.
     pub(crate) awake: bool,
-    /// The session is to end now, whatever is left.
+    /// The session must end now, whatever is left.
     pub(crate) cut: bool,
     /// Upgrades that were accepted meanwhile.
-    pub(crate) upgrades: Vec<(RequestId, OnUpgrade)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
+    /// The application hears of events. It does not before the session has opened for it.
+    pub(crate) may_pull: bool,
     /// An event that was pulled together with what brought it.
-    pub(crate) pulled: Option<Pulled>,
+    pub(crate) pulled: Option<PulledEvent>,
 }
 
 /// An event, pulled out of the machine.
-pub(crate) struct Pulled {
+pub(crate) struct PulledEvent {
     pub(crate) event: ServerEvent,
-    /// Whom it concerns, if it is an acknowledgement.
+    /// The receiver, if it is an acknowledgement.
     pub(crate) sink: Option<AckSink>,
     /// There may be another one.
     pub(crate) more: bool,
 }
 
-impl Inner {
+impl SessionInner {
     /// The owner is awake, and takes the upgrades that were accepted meanwhile. Part of the first lock that it needs
     /// anyway: whoever rings it before that rings once too often.
-    pub(crate) fn wake_up(&mut self, round: &mut Round) {
-        if !round.awake {
-            round.awake = true;
+    pub(crate) fn wake_up(&mut self, pass: &mut OwnerPass) {
+        if !pass.awake {
+            pass.awake = true;
             self.awake = true;
-            round.cut = self.cut;
+            pass.cut = self.cut;
             if !self.upgrades.is_empty() {
-                round.upgrades = std::mem::take(&mut self.upgrades);
+                pass.upgrades = std::mem::take(&mut self.upgrades);
             }
         }
     }
 
     /// The next event.
-    pub(crate) fn pull(&mut self) -> Option<Pulled> {
+    pub(crate) fn pull(&mut self) -> Option<PulledEvent> {
         let event = self.machine.poll_event()?;
         let sink = match &event {
             ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, .. }) => {
@@ -303,19 +253,18 @@ impl Inner {
             }
             _ => None,
         };
-        Some(Pulled { event, sink, more: self.machine.has_event() })
+        Some(PulledEvent { event, sink, more: self.machine.has_event() })
     }
 
-    /// The owner has nothing to do that it knows of: it may sleep until `waker` is called. With `may_end`, nothing
-    /// but the machine keeps the session alive.
-    pub(crate) fn fall_asleep(&mut self, waker: &Waker, may_end: bool) -> Rest {
+    /// The owner knows of nothing to do: it may sleep until `waker` is called.
+    pub(crate) fn fall_asleep(&mut self, waker: &Waker, kept_by: KeptBy) -> NextStep {
         if self.machine.has_output() || !self.upgrades.is_empty() || self.cut {
-            return Rest::Awake;
+            return NextStep::GoOn;
         }
-        // One whose answers are not written yet counts on: a new session for each of them would have a budget of its own.
-        if may_end && self.unread == 0 && self.machine.is_finished() {
+        // A session whose answers are not written yet lives on: the next session of that client would have a new budget.
+        if kept_by == KeptBy::Nothing && self.unread == 0 && self.machine.is_finished() {
             self.ended = true;
-            return Rest::Over;
+            return NextStep::End;
         }
         let deadline = self.machine.poll_timeout();
         self.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
@@ -324,14 +273,20 @@ impl Inner {
             none => *none = Some(waker.clone()),
         }
         self.awake = false;
-        Rest::Asleep(deadline)
+        NextStep::Sleep(deadline)
     }
 
-    /// An answer, which counts as unwritten until HTTP lets go of it: so that one who polls and reads nothing makes the
-    /// server hold no more than one who reads no WebSocket. From here on and not from when HTTP takes it over: meanwhile
-    /// others would find room that there is not.
+    /// Takes a request out, to be answered without the lock.
+    pub(crate) fn take_request(&mut self, request: RequestId) -> Option<oneshot::Sender<Answer>> {
+        let at = self.requests.iter().position(|(id, _)| *id == request)?;
+        Some(self.requests.swap_remove(at).1)
+    }
+
+    /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server
+    /// hold no more than one that does not read its WebSocket. It counts from here on, because emitters would find room
+    /// that does not exist if it counted only once HTTP had taken it over.
     ///
-    /// It must not be dropped under the lock.
+    /// The answer must not be dropped under the lock.
     pub(crate) fn count_unread(
         &mut self,
         cell: &Arc<SessionHandle>,
@@ -346,14 +301,14 @@ impl Inner {
         *body = bytes::Bytes::from_owner(Unread { cell: cell.clone(), body: std::mem::take(body) });
     }
 
-    /// Tells the machine what was not written yet.
+    /// Tells the machine how many bytes are not written yet.
     pub(crate) fn tell_unwritten(&mut self, now: time::Instant) {
         self.machine.handle_unwritten(now, self.unwritten.saturating_add(self.unread));
     }
 
-    /// What has passed through the session so far.
+    /// The traffic of the session so far.
     pub(crate) fn passed(&self) -> Passed {
-        Passed::new(&self.machine, self.bytes)
+        Passed::new(&self.machine, self.traffic)
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -364,12 +319,16 @@ impl Inner {
         self.cut = true;
     }
 
-    /// Those who wait for room in the send buffer, if there is room now, or never will be.
+    /// Takes out the tasks that wait for capacity in the send buffer, if there is some now, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
-        if self.ready.is_empty() || self.machine.is_open() && !self.machine.has_capacity() {
+        if self.ready.is_empty() || !self.has_capacity_or_never_will() {
             return Vec::new();
         }
-        std::mem::take(&mut self.ready).into_values().collect()
+        self.ready.take()
+    }
+
+    fn has_capacity_or_never_will(&self) -> bool {
+        !self.machine.is_open() || self.machine.has_capacity()
     }
 
     fn bell(&mut self) -> Option<Waker> {

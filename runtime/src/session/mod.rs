@@ -1,5 +1,8 @@
 //! One session at work: its task, the handle by which everything else reaches it, and what it counts.
 
 pub(crate) mod handle;
+mod outgoing;
 pub(crate) mod stats;
 pub(crate) mod task;
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
-//! What a server has done so far, as numbers.
+//! The counters of a server.
 
+use crate::websocket::wire::Traffic;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, Counts, Limit};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What a server has done since it was built, as plain numbers: for a metrics endpoint, or an alarm.
+/// The counters of a server since it was built, for a metrics endpoint or an alarm.
 ///
 /// Sessions count for themselves and are added up at their end, so counting costs no session anything; instead
 /// [`Server::stats`](crate::Server::stats) visits every session that lives. That takes some milliseconds for a hundred
@@ -18,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 /// println!("{} sessions, {} events received", stats.sessions, stats.events_in);
 /// println!("{} handshakes refused: too many", stats.refused.handshakes);
 /// for (reason, sessions) in &stats.closed {
-///     println!("{sessions} ended with {reason:?}");
+///     println!("{sessions} ended with {reason}");
 /// }
 /// # }
 /// ```
@@ -29,15 +30,16 @@ pub struct Stats {
     pub sessions: u64,
     /// Sessions that were ever opened.
     pub opened: u64,
-    /// Sessions that ended, by the reason in the protocol's words (`transport close`, `ping timeout` ...).
-    pub closed: BTreeMap<&'static str, u64>,
-    /// What the limits refused.
+    /// Sessions that ended, by the reason. In the protocol's words: [`CloseReason::as_str`].
+    pub closed: BTreeMap<CloseReason, u64>,
+    /// The refusals, by limit.
     pub refused: LimitCounts,
     /// Events that the handlers were given, or messages of a plain Engine.IO server.
     pub events_in: u64,
     /// Events and acknowledgements, or messages, that were queued for clients. A broadcast counts once for each client.
     pub events_out: u64,
-    /// How often a client's events had to wait because of `event_rate`, or its messages because of `message_rate`.
+    /// The number of times that a client's events had to wait because of `event_rate`, or its messages because of
+    /// `message_rate`.
     pub events_paced: u64,
     /// Bytes that WebSockets brought, frame headers included.
     pub websocket_bytes_in: u64,
@@ -47,7 +49,7 @@ pub struct Stats {
     pub panics: u64,
 }
 
-/// How often each limit refused something, or closed a session.
+/// Counts of the limits: the number of times that each refused something, or closed a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitCounts {
@@ -75,13 +77,22 @@ pub struct LimitCounts {
     pub namespaces: u64,
     /// Sessions that were closed for a name longer than `max_namespace_name`.
     pub namespace_names: u64,
+    /// Sessions that were closed for an `auth` larger than `max_auth`.
+    pub auth: u64,
+    /// Sessions that were closed for an attachment that did not come within `attachment_timeout`.
+    pub attachment_timeouts: u64,
+    /// Sessions that were closed for more CONNECT packets than `connect_rate`.
+    pub connects: u64,
+    /// Sessions that were closed after `max_refused_connects` refused CONNECT packets.
+    pub refused_connects: u64,
     /// Sessions that were closed for more events than `event_rate`.
     pub events: u64,
     /// Sessions of a plain Engine.IO server that were closed for more messages than `message_rate`.
     pub messages: u64,
     /// Sessions that joined nothing within `connect_timeout`.
     pub connect_timeouts: u64,
-    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`.
+    /// Clients that were not let into a namespace because of `max_dynamic_namespaces`, or
+    /// `max_dynamic_namespaces_per_session`.
     pub dynamic_namespaces: u64,
     /// Calls of `join` beyond `max_rooms` or `max_room_name`.
     pub rooms: u64,
@@ -91,7 +102,7 @@ pub struct LimitCounts {
     pub concurrent: u64,
 }
 
-/// The sums over the sessions that have ended, and what belongs to no session.
+/// The sums over the sessions that have ended, and the counts that belong to no session.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     ended: Mutex<Stats>,
@@ -103,29 +114,22 @@ pub(crate) struct Counters {
     pub(crate) panics: AtomicU64,
 }
 
-/// Counts one of what seldom happens.
+/// Counts something rare.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What passed through one session, copied out of its cell.
+/// The counters of one session, copied out of its handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Passed {
     counts: Counts,
     ended: Option<(CloseReason, Option<Limit>)>,
-    bytes: Bytes,
-}
-
-/// What its WebSockets moved.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bytes {
-    pub(crate) read: u64,
-    pub(crate) written: u64,
+    traffic: Traffic,
 }
 
 impl Passed {
-    pub(crate) fn new(machine: &Connection, bytes: Bytes) -> Self {
-        Self { counts: machine.counts(), ended: machine.ended(), bytes }
+    pub(crate) fn new(machine: &Connection, traffic: Traffic) -> Self {
+        Self { counts: machine.counts(), ended: machine.ended(), traffic }
     }
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
@@ -133,23 +137,27 @@ impl Passed {
         stats.events_out += self.counts.events_out;
         stats.events_paced += self.counts.events_paced;
         stats.refused.pending_acks += self.counts.acks_refused;
-        stats.websocket_bytes_in += self.bytes.read;
-        stats.websocket_bytes_out += self.bytes.written;
+        stats.websocket_bytes_in += self.traffic.read;
+        stats.websocket_bytes_out += self.traffic.written;
     }
 }
 
 impl Counters {
-    /// A session is over.
+    /// Adds the counters of a session that has ended.
     pub(crate) fn session_ended(&self, passed: &Passed) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         passed.add_to(&mut ended);
         // One whose task was dropped with its runtime has no reason.
         let (reason, limit) = passed.ended.unwrap_or((CloseReason::TransportError, None));
-        *ended.closed.entry(reason.as_str()).or_default() += 1;
+        *ended.closed.entry(reason).or_default() += 1;
         let refused = &mut ended.refused;
         match limit {
             Some(Limit::Namespaces) => refused.namespaces += 1,
             Some(Limit::NamespaceName) => refused.namespace_names += 1,
+            Some(Limit::Auth) => refused.auth += 1,
+            Some(Limit::AttachmentTimeout) => refused.attachment_timeouts += 1,
+            Some(Limit::Connects) => refused.connects += 1,
+            Some(Limit::RefusedConnects) => refused.refused_connects += 1,
             Some(Limit::Events) => refused.events += 1,
             Some(Limit::Messages) => refused.messages += 1,
             Some(Limit::ConnectTimeout) => refused.connect_timeouts += 1,

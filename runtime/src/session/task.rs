@@ -4,25 +4,22 @@
 //! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
 //! handlers run, and writes once for all that they sent.
 
-use crate::base::error::HandlerError;
-use crate::base::runtime::{BoxFuture, Stream, Timer};
+use crate::base::alarm::Alarm;
+use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::trace::debug;
-use crate::handler::ack::Reply;
-use crate::server::dispatch::Done;
-use crate::session::handle::{Answer, Inner, Pulled, Rest, Round, SessionHandle};
+use crate::base::turn::{KeptBy, NextStep, Turn};
+use crate::handler::job::Job;
+use crate::session::handle::{ConnectionPlace, OwnerPass, PulledEvent, SessionHandle, SessionInner, Upgrade};
+use crate::session::outgoing::Outgoing;
 use crate::session::stats::{Counters, count};
+use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
-use crate::websocket::{self, Incoming, ReadError, Reader, Role};
+use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
-use futures_channel::oneshot;
-use hyper::rt::ReadBuf;
-use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::RequestId;
-use sansocket_protocol::engine::ServerTransmit;
 use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::ServerEvent;
-use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::any::Any;
 use std::future::Future;
@@ -30,24 +27,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-/// How often a pass may go round before other sessions have their turn.
-const ROUNDS_PER_POLL: usize = 8;
-/// How many events are handled between two writes.
+/// The most rounds of one pass, however little time they take.
+const ROUNDS_PER_PASS: usize = 8;
+/// The most events that are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
-/// WebSocket pings are answered while less than this waits to be written.
-const PONGS_BELOW: usize = 16 << 10;
-/// How long a WebSocket that we have closed may take to close its side.
-const LINGER: Duration = Duration::from_secs(2);
+/// The most WebSockets of a session: the one in use or the one it is moving to, and one that is closing.
+const MAX_WEBSOCKETS: usize = 2;
 
 /// What a session does with its events: the Socket.IO application, or the plain Engine.IO one.
-pub(crate) trait Application: Send + 'static {
+pub(crate) trait Application: Send + Unpin + 'static {
+    /// The work of its jobs.
+    type Work: Future<Output = ()> + Unpin + Send;
+
     /// The session begins: the work to do at that, if any.
-    fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job>;
+    fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
     /// Takes an event. What takes longer comes back as a job.
-    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job>;
+    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
     /// A job of that socket panicked.
     fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<SessionHandle>);
@@ -56,97 +53,45 @@ pub(crate) trait Application: Send + 'static {
     fn ended(&mut self, cell: &Arc<SessionHandle>);
 }
 
-/// Handlers at work on one event. Until it is done, the later events of the same socket wait.
-pub(crate) struct Job {
-    pub(crate) socket: Option<SocketKey>,
-    pub(crate) work: Work,
-}
-
-/// What a job does.
-pub(crate) enum Work {
-    Plain(BoxFuture<()>),
-    /// The only listener of an event: the usual case, with one allocation less.
-    Event {
-        future: BoxFuture<Result<Reply, HandlerError>>,
-        done: Done,
-    },
-}
-
-impl Job {
-    pub(crate) fn plain(socket: SocketKey, future: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket: Some(socket), work: Work::Plain(Box::pin(future)) }
-    }
-}
-
-impl Work {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Plain(future) => future.as_mut().poll(context),
-            Self::Event { future, done } => future.as_mut().poll(context).map(|outcome| done.finish(outcome)),
-        }
-    }
-
-    /// Polls it; a panic of user code comes back as an error.
-    pub(crate) fn poll_caught(&mut self, context: &mut Context<'_>) -> Result<Poll<()>, Box<dyn Any + Send>> {
-        catch_unwind(AssertUnwindSafe(|| self.poll(context)))
-    }
-}
-
 /// A WebSocket of the session: the one in use, or the one it is moving to.
-struct WebSocket {
-    id: RequestId,
-    stream: Box<dyn Stream>,
-    reader: Reader,
-    /// What hyper had read beyond the handshake.
-    ahead: Bytes,
-    unwritten: Vec<u8>,
-    /// How much at its beginning is written: a large backlog is not moved for every part that leaves.
-    written: usize,
-    state: State,
-    /// The machine did not want more at the last look.
-    paused: bool,
-    /// What was written still waits inside of the stream: TLS has buffers of its own.
-    flushing: bool,
-    /// Bytes written since they were counted.
-    uncounted: u64,
+pub(super) struct SessionWebSocket {
+    pub(super) id: RequestId,
+    pub(super) wire: Wire,
+    /// The machine wanted no more of it at the last look.
+    is_paused: bool,
+    /// Held as long as the session does not use this WebSocket.
+    place: Option<ConnectionPlace>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    /// Our close frame is queued; what comes in is thrown away.
-    Closing(time::Instant),
-    /// Nothing more is read or written.
-    Dead,
-}
+/// A function to call at the end of a session.
+pub(crate) type OnEnd = Box<dyn FnOnce() + Send>;
+
+/// A function that makes the task of a session, once the session has a handle.
+pub(crate) type MakeTask = Box<dyn FnOnce(Arc<SessionHandle>, Arc<Counters>, OnEnd) -> BoxFuture<()> + Send>;
 
 /// The task of a session.
-pub(crate) struct Session {
+pub(crate) struct Session<A: Application> {
     cell: Arc<SessionHandle>,
-    application: Box<dyn Application>,
-    websockets: Vec<WebSocket>,
-    upgrading: Vec<(RequestId, OnUpgrade)>,
-    jobs: Vec<Job>,
-    timer: Option<Box<dyn Timer>>,
-    armed: Option<time::Instant>,
-    /// Who the armed timer wakes.
-    armed_for: Option<Waker>,
+    application: A,
+    websockets: Vec<SessionWebSocket>,
+    upgrading: Vec<(RequestId, Upgrade)>,
+    jobs: Vec<Job<A::Work>>,
+    alarm: Alarm,
     /// The time of this round.
     now: time::Instant,
     opened: bool,
-    /// Something was written, or was not, that the machine has not heard of.
+    /// The machine has not heard how much of its output is written.
     untold: bool,
     counters: Arc<Counters>,
-    on_end: Option<Box<dyn FnOnce() + Send>>,
+    on_end: Option<OnEnd>,
 }
 
-impl Session {
-    /// `on_end` is called when the session is over.
+impl<A: Application> Session<A> {
     pub(crate) fn new(
         cell: Arc<SessionHandle>,
-        application: Box<dyn Application>,
+        application: A,
         counters: Arc<Counters>,
-        on_end: Box<dyn FnOnce() + Send>,
+        on_end: OnEnd,
     ) -> Self {
         Self {
             cell,
@@ -154,9 +99,7 @@ impl Session {
             websockets: Vec::new(),
             upgrading: Vec::new(),
             jobs: Vec::new(),
-            timer: None,
-            armed: None,
-            armed_for: None,
+            alarm: Alarm::default(),
             now: time::Instant::ZERO,
             opened: false,
             untold: false,
@@ -165,22 +108,91 @@ impl Session {
         }
     }
 
+    /// Makes the task of a session with that application.
+    pub(crate) fn make_task(application: A) -> MakeTask {
+        Box::new(|cell, counters, on_end| Box::pin(Self::new(cell, application, counters, on_end)))
+    }
+
+    // --- what comes in ------------------------------------------------------------------------------------------
+
     /// Begins a round that may follow a sleep: takes what has arrived.
-    fn wake_up(&mut self, round: &mut Round, context: &mut Context<'_>) {
+    fn wake_up(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) {
         self.now = self.cell.now();
-        round.awake = false;
-        self.poll_read(round, context);
-        if !round.awake {
-            self.cell.lock().wake_up(round);
+        pass.awake = false;
+        self.poll_read(pass, context);
+        if !pass.awake {
+            self.cell.lock().wake_up(pass);
         }
-        if !round.upgrades.is_empty() {
-            self.upgrading.append(&mut round.upgrades);
+        if !pass.upgrades.is_empty() {
+            self.upgrading.append(&mut pass.upgrades);
         }
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
-            self.poll_read(round, context);
+            self.poll_read(pass, context);
         }
     }
+
+    /// Accepted upgrades become WebSockets.
+    fn poll_upgrades(&mut self, context: &mut Context<'_>) {
+        let mut at = 0;
+        while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
+            let id = *id;
+            let Poll::Ready(upgraded) = Pin::new(&mut upgrade.stream).poll(context) else {
+                at += 1;
+                continue;
+            };
+            let (_, Upgrade { place, .. }) = self.upgrading.swap_remove(at);
+            if self.upgrading.is_empty() {
+                self.upgrading = Vec::new();
+            }
+            match upgraded {
+                Ok(upgraded) => {
+                    let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
+                    self.add_websocket(id, stream, ahead, place);
+                }
+                Err(error) => {
+                    debug!(%error, "a WebSocket handshake was not completed");
+                    self.cell.lock().machine.handle_request_aborted(self.now, id);
+                }
+            }
+        }
+    }
+
+    /// Begins with a WebSocket. A client could open one after the other, each to be refused, and all of them would
+    /// linger: of those that are closing, the oldest is cut off.
+    pub(crate) fn add_websocket(
+        &mut self,
+        id: RequestId,
+        stream: Box<dyn Stream>,
+        ahead: Bytes,
+        place: Option<ConnectionPlace>,
+    ) {
+        let mut inner = self.cell.lock();
+        inner.machine.handle_websocket_opened(self.now, id);
+        let wire = Wire::new(Role::Server, stream, ahead, inner.machine.max_payload());
+        drop(inner);
+        if self.websockets.len() >= MAX_WEBSOCKETS {
+            if let Some(at) = self.websockets.iter().position(|websocket| !websocket.wire.is_open()) {
+                drop(self.websockets.remove(at));
+            }
+        }
+        // Mostly there is one WebSocket: a vector's first growth would allocate four.
+        self.websockets.reserve_exact(1);
+        self.websockets.push(SessionWebSocket { id, wire, is_paused: false, place });
+    }
+
+    /// Reads one batch from each WebSocket. Returns whether anything came.
+    fn poll_read(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        pass.may_pull = self.opened;
+        let Self { websockets, cell, now, .. } = self;
+        for websocket in websockets.iter_mut().filter(|websocket| !websocket.wire.is_dead()) {
+            progress |= websocket.poll_read(cell, *now, pass, context);
+        }
+        progress
+    }
+
+    // --- the application ----------------------------------------------------------------------------------------
 
     /// Tells the application once that the session has opened.
     fn open(&mut self, context: &mut Context<'_>) {
@@ -196,113 +208,56 @@ impl Session {
         }
     }
 
-    /// Accepted upgrades become WebSockets.
-    fn poll_upgrades(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
-        while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
-            let id = *id;
-            let Poll::Ready(upgraded) = Pin::new(upgrade).poll(context) else {
-                at += 1;
-                continue;
-            };
-            drop(self.upgrading.swap_remove(at));
-            if self.upgrading.is_empty() {
-                self.upgrading = Vec::new();
-            }
-            let now = self.now;
-            match upgraded {
-                Ok(upgraded) => {
-                    let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
-                    let mut inner = self.cell.lock();
-                    inner.machine.handle_websocket_opened(now, id);
-                    let reader = Reader::new(Role::Server, inner.machine.max_payload());
-                    drop(inner);
-                    let state = State::Open;
-                    let unwritten = Vec::new();
-                    // An empty slice would keep the buffer that it is a slice of.
-                    let ahead = if ahead.is_empty() { Bytes::new() } else { ahead };
-                    // There is one, and for the moment of an upgrade none: no room for four.
-                    self.websockets.reserve_exact(1);
-                    self.websockets.push(WebSocket {
-                        id,
-                        stream,
-                        reader,
-                        ahead,
-                        unwritten,
-                        written: 0,
-                        state,
-                        paused: false,
-                        flushing: false,
-                        uncounted: 0,
-                    });
-                }
-                Err(error) => {
-                    debug!(%error, "a WebSocket handshake was not completed");
-                    self.cell.lock().machine.handle_request_aborted(now, id);
-                }
-            }
-        }
-    }
-
-    /// Reads one batch from each WebSocket. Returns whether anything came.
-    fn poll_read(&mut self, round: &mut Round, context: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        for websocket in &mut self.websockets {
-            if websocket.state != State::Dead {
-                // Before the session has opened, for the application, it is told of no event.
-                let round = (&mut *round, self.opened);
-                progress |= websocket.poll_read(&self.cell, self.now, round, context);
-            }
-        }
-        progress
-    }
-
-    /// Hands events to the application and begins its jobs.
-    fn dispatch(&mut self, round: &mut Round, context: &mut Context<'_>) {
+    /// Hands events to the application and begins its jobs, until the turn is over.
+    fn dispatch(&mut self, pass: &mut OwnerPass, turn: &mut Turn, context: &mut Context<'_>) {
         let mut more = true;
         for _ in 0..EVENTS_PER_ROUND {
-            // What a handler brings about after the last look is found before the session falls asleep.
-            let pulled = match round.pulled.take() {
+            // Events that a handler causes after the last look are found before the session falls asleep.
+            let pulled = match pass.pulled.take() {
                 Some(pulled) => pulled,
-                None if !more => break,
+                None if !more || turn.is_over(self.cell.clock()) => break,
                 None => match self.cell.lock().pull() {
                     Some(pulled) => pulled,
                     None => break,
                 },
             };
             more = pulled.more;
-            let Pulled { event, sink, .. } = pulled;
-            if let Some(sink) = sink {
-                if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
-                        self.panicked(Some(socket), panic);
-                    }
-                }
-                continue;
-            }
-            let socket = match &event {
-                ServerEvent::Socket(
-                    ServerSocketEvent::Connect { socket, .. }
-                    | ServerSocketEvent::Event { socket, .. }
-                    | ServerSocketEvent::Disconnected { socket, .. },
-                ) => Some(*socket),
-                _ => None,
-            };
-            // Most handlers finish at the first poll.
-            let begun = catch_unwind(AssertUnwindSafe(|| {
-                let mut job = self.application.handle(event, &self.cell)?;
-                job.work.poll(context).is_pending().then_some(job)
-            }));
-            match begun {
-                Ok(Some(job)) => self.keep(job),
-                Ok(None) => {}
-                Err(panic) => self.panicked(socket, panic),
-            }
+            self.handle(pulled, context);
         }
     }
 
-    fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
-        match job.work.poll_caught(context) {
+    /// Hands one event to the application, or an acknowledgement to those who await it.
+    fn handle(&mut self, PulledEvent { event, sink, .. }: PulledEvent, context: &mut Context<'_>) {
+        if let Some(sink) = sink {
+            if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
+                    self.panicked(Some(socket), panic);
+                }
+            }
+            return;
+        }
+        let socket = match &event {
+            ServerEvent::Socket(
+                ServerSocketEvent::Connect { socket, .. }
+                | ServerSocketEvent::Event { socket, .. }
+                | ServerSocketEvent::Disconnected { socket, .. },
+            ) => Some(*socket),
+            _ => None,
+        };
+        // Most handlers finish at the first poll.
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let mut job = self.application.handle(event, &self.cell)?;
+            job.poll(context).is_pending().then_some(job)
+        }));
+        match begun {
+            Ok(Some(job)) => self.keep(job),
+            Ok(None) => {}
+            Err(panic) => self.panicked(socket, panic),
+        }
+    }
+
+    fn begin(&mut self, mut job: Job<A::Work>, context: &mut Context<'_>) {
+        match job.poll_caught(context) {
             Ok(Poll::Ready(())) => self.let_go(job),
             Ok(Poll::Pending) => self.keep(job),
             Err(panic) => {
@@ -313,16 +268,21 @@ impl Session {
     }
 
     /// Later events of its socket wait for it.
-    fn keep(&mut self, job: Job) {
+    fn keep(&mut self, job: Job<A::Work>) {
         self.cell.lock().machine.hold(job.socket);
         self.jobs.push(job);
     }
 
-    /// Goes on with the jobs that were not done at once.
-    fn poll_jobs(&mut self, context: &mut Context<'_>) {
+    /// Goes on with the jobs that were not done at once, until the turn is over.
+    fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
         let mut at = 0;
-        while let Some(job) = self.jobs.get_mut(at) {
-            let done = match job.work.poll_caught(context) {
+        for _ in 0..self.jobs.len() {
+            if turn.is_over(self.cell.clock()) {
+                // The next turn begins with those that had none in this one.
+                return self.jobs.rotate_left(at);
+            }
+            let Some(job) = self.jobs.get_mut(at) else { return };
+            let done = match job.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;
                     continue;
@@ -340,220 +300,174 @@ impl Session {
         }
     }
 
-    /// Drops a job that is done. What it had captured is the application's, and so is the code that drops it.
-    fn let_go(&mut self, job: Job) {
+    /// Drops a job that is done: its captured values are the application's, and so is the code that drops them.
+    fn let_go(&mut self, job: Job<A::Work>) {
         let socket = job.socket;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(job))) {
             self.panicked(socket, panic);
         }
     }
 
-    /// The application's code panicked.
+    /// Reports a panic of the application's code.
     fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>) {
         count(&self.counters.panics);
         let told = catch_unwind(AssertUnwindSafe(|| self.application.panicked(socket, panic, &self.cell)));
         if let Err(again) = told {
-            // Somebody's panic has a payload whose own drop panics: it is let go of without that.
+            // The payload of this panic may panic in its own drop: it is never dropped.
             std::mem::forget(again);
         }
     }
+
+    // --- what goes out ------------------------------------------------------------------------------------------
 
     /// Writes what the machine wants written, as far as the sockets take it.
     fn transmit(&mut self, context: &mut Context<'_>) {
         let mut inner = self.cell.lock();
         if std::mem::take(&mut self.untold) {
-            tell(&mut inner, &mut self.websockets, self.now);
+            tell_unwritten(&mut inner, &mut self.websockets, self.now);
+        }
+        for websocket in &mut self.websockets {
+            if websocket.place.is_some() && inner.machine.is_on(websocket.id) {
+                websocket.place = None;
+            }
         }
         let ready = inner.take_ready();
-        let is_behind = |websocket: &WebSocket| websocket.flushing || !websocket.unwritten.is_empty();
-        let behind = self.websockets.iter().any(is_behind);
-        if !behind && !inner.machine.has_transmit() {
+        let is_behind = self.websockets.iter().any(|websocket| websocket.wire.is_behind());
+        if !is_behind && !inner.machine.has_transmit() {
             drop(inner);
             return ready.into_iter().for_each(Waker::wake);
         }
-        let mut answers: Vec<(oneshot::Sender<Answer>, Answer)> = Vec::new();
-        // Dropped without the lock: their streams may be the host's.
-        let mut given_up = Vec::new();
+        let mut outgoing = Outgoing::new(self.now);
         with_buffers(|buffers| {
-            // The first WebSocket writes from the worker's buffer, and takes over only what is left.
+            // The first WebSocket writes from the thread's buffer, and takes over only what is left.
             if let Some(first) = self.websockets.first_mut() {
-                if first.unwritten.is_empty() {
-                    std::mem::swap(&mut first.unwritten, &mut buffers.write);
-                }
+                first.wire.lend(&mut buffers.write);
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
-                let (request, mut answer) = match transmit {
-                    ServerTransmit::Write { websocket, message } => {
-                        if let Some(found) = find(&mut self.websockets, websocket) {
-                            match &message {
-                                WireMessage::Text(text) => {
-                                    websocket::write_text(&mut found.unwritten, None, text)
-                                }
-                                WireMessage::Binary(data) => {
-                                    websocket::write_binary(&mut found.unwritten, None, data)
-                                }
-                            }
-                        }
-                        continue;
-                    }
-                    ServerTransmit::CloseWebSocket { websocket, code } => {
-                        if let Some(found) = find(&mut self.websockets, websocket) {
-                            websocket::write_close(&mut found.unwritten, None, code, "");
-                            found.state = State::Closing(self.now + LINGER);
-                        }
-                        if let Some(at) = self.upgrading.iter().position(|(id, _)| *id == websocket) {
-                            given_up.push(self.upgrading.swap_remove(at));
-                        }
-                        continue;
-                    }
-                    ServerTransmit::Respond { request, response } => (request, Answer::Respond(response)),
-                    ServerTransmit::AcceptWebSocket { request } => (request, Answer::Switch),
-                    ServerTransmit::Abort { request } => (request, Answer::Abort),
-                    // The core may learn to say more; an adapter of its own version knows it all.
-                    _ => continue,
-                };
-                if let Some(at) = inner.requests.iter().position(|(id, _)| *id == request) {
-                    let sender = inner.requests.swap_remove(at).1;
-                    if let Answer::Respond(response) = &mut answer {
-                        inner.count_unread(&self.cell, self.now, &mut response.body);
-                    }
-                    answers.push((sender, answer));
-                }
+                let upgrading = &mut self.upgrading;
+                outgoing.take(transmit, &self.cell, &mut inner, &mut self.websockets, upgrading);
             }
             drop(inner);
             for websocket in &mut self.websockets {
-                websocket.poll_write(&self.cell, self.now, context);
-            }
-            if let Some(first) = self.websockets.first_mut() {
-                if first.unwritten.capacity() > 0 && first.unwritten.is_empty() {
-                    std::mem::swap(&mut first.unwritten, &mut buffers.write);
-                    // Whatever capacity came back with the swap was given up before.
-                    first.unwritten = Vec::new();
-                } else if buffers.write.capacity() == 0 {
-                    // The socket is behind: keep only what is left, and give the large buffer back.
-                    let left = first.unwritten[std::mem::take(&mut first.written)..].to_vec();
-                    buffers.write = std::mem::replace(&mut first.unwritten, left);
+                if let Err(WireLost) = websocket.wire.poll_write(context) {
+                    self.cell.lock().machine.handle_websocket_closed(self.now, websocket.id, Some(1006));
                 }
+                websocket.wire.give_back(&mut buffers.write);
             }
         });
         self.untold = true;
-        for (sender, answer) in answers {
-            // A request that is gone has said so itself.
-            let _ = sender.send(answer);
-        }
+        outgoing.answer();
         ready.into_iter().for_each(Waker::wake);
     }
 
-    fn fall_asleep(&mut self, waker: &Waker, may_end: bool) -> Rest {
+    /// Lets go of the WebSockets that are at their end.
+    fn bury_websockets(&mut self) {
+        if self.websockets.iter().any(|websocket| websocket.wire.is_dead()) {
+            tell_unwritten(&mut self.cell.lock(), &mut self.websockets, self.now);
+            self.websockets.retain(|websocket| !websocket.wire.is_dead());
+        }
+    }
+
+    // --- time ---------------------------------------------------------------------------------------------------
+
+    /// Sleeps until something wakes it, if there is nothing to do.
+    fn fall_asleep(&mut self, context: &mut Context<'_>) -> NextStep {
+        let kept_by = match (self.jobs.is_empty(), self.websockets.is_empty()) {
+            (false, _) => KeptBy::Handlers,
+            (true, false) => KeptBy::Connections,
+            (true, true) => KeptBy::Nothing,
+        };
         let mut inner = self.cell.lock();
         if std::mem::take(&mut self.untold) {
-            tell(&mut inner, &mut self.websockets, self.now);
+            tell_unwritten(&mut inner, &mut self.websockets, self.now);
         }
         let ready = inner.take_ready();
-        let rest = inner.fall_asleep(waker, may_end);
+        let next = inner.fall_asleep(context.waker(), kept_by);
         drop(inner);
         ready.into_iter().for_each(Waker::wake);
-        rest
+        let NextStep::Sleep(deadline) = next else { return next };
+        let lingering = self.websockets.iter().filter_map(|websocket| websocket.wire.lingers_until());
+        let deadline = lingering.chain(deadline).min();
+        let is_over = |deadline| self.alarm.poll(deadline, self.now, self.cell.clock(), context).is_ready();
+        if !deadline.is_some_and(is_over) {
+            return NextStep::Sleep(deadline);
+        }
+        self.judge_deadlines();
+        NextStep::GoOn
     }
 
-    /// Arms the timer. Returns whether a deadline is over already.
-    fn poll_timer(&mut self, deadline: Option<time::Instant>, context: &mut Context<'_>) -> bool {
-        let linger = self.websockets.iter().filter_map(|websocket| match websocket.state {
-            State::Closing(deadline) => Some(deadline),
-            State::Open | State::Dead => None,
-        });
-        let Some(deadline) = linger.chain(deadline).min() else { return false };
-        let waits = |armed: time::Instant| armed <= deadline && self.now < armed;
-        let same_task = self.armed_for.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
-        if same_task && self.armed.is_some_and(waits) {
-            return false;
+    /// Judges the deadlines by the clock. At the end of each turn, too: the timer is looked at only when a session
+    /// falls asleep, and one whose socket is always readable never does.
+    fn judge_deadlines(&mut self) {
+        self.now = self.cell.now();
+        let mut inner = self.cell.lock();
+        if inner.machine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
+            inner.machine.handle_timeout(self.now);
         }
-        self.armed_for = Some(context.waker().clone());
-        let at = self.cell.clock().instant(deadline);
-        // One timer, moved only to an earlier time: one that fires too early costs less than moving it for
-        // every message.
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if self.armed.is_none_or(|armed| deadline < armed) {
-                    timer.reset(at);
-                    self.armed = Some(deadline);
-                }
-                timer
-            }
-            none => {
-                self.armed = Some(deadline);
-                none.insert(self.cell.clock().runtime().timer(at))
-            }
-        };
-        if timer.poll_elapsed(context).is_pending() {
-            return false;
-        }
-        self.armed = None;
-        let now = self.cell.now();
-        self.now = now;
-        self.cell.lock().machine.handle_timeout(now);
+        drop(inner);
         for websocket in &mut self.websockets {
-            if matches!(websocket.state, State::Closing(deadline) if deadline <= now) {
-                websocket.state = State::Dead;
-            }
+            websocket.wire.end_lingering(self.now);
         }
-        true
     }
 }
 
-impl Future for Session {
+impl<A: Application> Future for Session<A> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let round = &mut Round::default();
-        this.wake_up(round, context);
-        for _ in 0..ROUNDS_PER_POLL {
+        let pass = &mut OwnerPass::default();
+        this.wake_up(pass, context);
+        let turn = &mut Turn::begin(this.now);
+        for _ in 0..ROUNDS_PER_PASS {
             // What has arrived is handled, then all that this gave is written at once.
             this.open(context);
-            this.dispatch(round, context);
-            this.poll_jobs(context);
+            this.dispatch(pass, turn, context);
+            this.poll_jobs(turn, context);
             this.transmit(context);
-            if this.websockets.iter().any(|websocket| websocket.state == State::Dead) {
-                tell(&mut this.cell.lock(), &mut this.websockets, this.now);
-                this.websockets.retain(|websocket| websocket.state != State::Dead);
-            }
-            if round.cut {
+            this.bury_websockets();
+            if pass.cut {
                 return Poll::Ready(());
             }
-            if this.poll_read(round, context) {
+            if turn.has_ended() {
+                break;
+            }
+            if this.poll_read(pass, context) {
+                this.now = this.cell.now();
+                if turn.has_ended_at(this.now) {
+                    break;
+                }
                 continue;
             }
-            let may_end = this.jobs.is_empty() && this.websockets.is_empty();
-            match this.fall_asleep(context.waker(), may_end) {
-                Rest::Over => return Poll::Ready(()),
-                Rest::Asleep(deadline) if !this.poll_timer(deadline, context) => return Poll::Pending,
-                Rest::Asleep(_) | Rest::Awake => this.wake_up(round, context),
+            match this.fall_asleep(context) {
+                NextStep::End => return Poll::Ready(()),
+                NextStep::Sleep(_) => return Poll::Pending,
+                NextStep::GoOn => this.wake_up(pass, context),
             }
         }
-        if round.pulled.is_some() {
-            // It was pulled already, so it cannot wait for the next round.
-            this.dispatch(round, context);
+        if let Some(pulled) = pass.pulled.take() {
+            // It was pulled already, so it cannot wait for the next turn.
+            this.handle(pulled, context);
         }
+        this.judge_deadlines();
         context.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
-impl Drop for Session {
+impl<A: Application> Drop for Session<A> {
     fn drop(&mut self) {
         // Handlers that are left are dropped: at the end of a shutdown's patience, or with the runtime.
         for job in self.jobs.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
         }
-        let left = self.cell.force_end();
-        drop((left.requests, left.upgrades));
-        // Whatever of the application's own runs here and panics: the session is counted, and forgotten.
-        for sink in left.acks {
-            let outcome = sansocket_protocol::socket::AckOutcome::Disconnected;
-            let _ = catch_unwind(AssertUnwindSafe(|| sink(outcome)));
+        let waiting = self.cell.force_end();
+        drop((waiting.requests, waiting.upgrades));
+        // Whichever code of the application panics here, the session is counted and forgotten.
+        for sink in waiting.acks {
+            let _ = catch_unwind(AssertUnwindSafe(|| sink(AckOutcome::Disconnected)));
         }
-        for waker in left.ready {
+        for waker in waiting.ready {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
         let _ = catch_unwind(AssertUnwindSafe(|| self.application.ended(&self.cell)));
@@ -565,178 +479,60 @@ impl Drop for Session {
     }
 }
 
-/// Tells the machine what was not written yet.
-fn tell(inner: &mut Inner, websockets: &mut [WebSocket], now: time::Instant) {
+/// Tells the machine how much is not written, and counts what is.
+fn tell_unwritten(inner: &mut SessionInner, websockets: &mut [SessionWebSocket], now: time::Instant) {
     for websocket in &mut *websockets {
-        inner.bytes.written += std::mem::take(&mut websocket.uncounted);
+        inner.traffic.add(websocket.wire.take_traffic());
     }
     let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
-    inner.unwritten = current.map_or(0, WebSocket::left);
+    inner.unwritten = current.map_or(0, |websocket| websocket.wire.unwritten());
     inner.tell_unwritten(now);
 }
 
-fn find(websockets: &mut [WebSocket], id: RequestId) -> Option<&mut WebSocket> {
-    websockets.iter_mut().find(|websocket| websocket.id == id && websocket.state == State::Open)
-}
-
-impl WebSocket {
-    /// Reads one batch and gives its messages to the machine. Returns whether anything came. The first event that
-    /// this makes is pulled with it, if the application `may_hear`.
+impl SessionWebSocket {
+    /// Reads one batch and gives its messages to the machine. Returns whether anything came.
     fn poll_read(
         &mut self,
         cell: &SessionHandle,
         now: time::Instant,
-        (round, may_hear): (&mut Round, bool),
+        pass: &mut OwnerPass,
         context: &mut Context<'_>,
     ) -> bool {
-        if self.paused && self.state == State::Open {
-            self.paused = !cell.lock().machine.wants_read_from(self.id);
-            if self.paused {
+        if self.is_paused && self.wire.is_open() {
+            self.is_paused = !cell.lock().machine.wants_read_from(self.id);
+            if self.is_paused {
                 return false;
             }
         }
         with_buffers(|buffers| {
-            let bytes = if self.ahead.is_empty() {
-                let mut buffer = ReadBuf::new(&mut buffers.read);
-                match Pin::new(&mut *self.stream).poll_read(context, buffer.unfilled()) {
-                    Poll::Pending => return false,
-                    Poll::Ready(Ok(())) => buffer.filled().len(),
-                    Poll::Ready(Err(error)) => {
-                        debug!(%error, "a WebSocket failed");
-                        self.ended(cell, now, Some(1006));
-                        return true;
-                    }
-                }
-            } else {
-                let bytes = self.ahead.len().min(buffers.read.len());
-                buffers.read[..bytes].copy_from_slice(&self.ahead[..bytes]);
-                let rest = self.ahead.slice(bytes..);
-                self.ahead = if rest.is_empty() { Bytes::new() } else { rest };
-                bytes
-            };
-            if bytes == 0 {
-                self.ended(cell, now, None);
-                return true;
-            }
-            let inbox = &mut buffers.inbox;
-            let fed = self.reader.feed(&mut buffers.read[..bytes], &mut |item| inbox.push(item));
-            if let Err(error) = &fed {
-                // Before the lock: a subscriber is user code.
-                debug!(%error, "a client broke the WebSocket protocol");
+            let read = self.wire.poll_read(buffers, now, None, context);
+            if read == WireRead::Nothing {
+                return false;
             }
             let mut inner = cell.lock();
-            inner.wake_up(round);
-            inner.bytes.read += bytes as u64;
-            for item in inbox.drain(..) {
-                if self.state != State::Open && !matches!(item, Incoming::Close(_)) {
-                    continue;
-                }
-                match item {
-                    Incoming::Text(text) => {
-                        inner.machine.handle_websocket(now, self.id, WireMessage::Text(text));
-                    }
-                    Incoming::Binary(data) => {
-                        inner.machine.handle_websocket(now, self.id, WireMessage::Binary(data));
-                    }
-                    // One who pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
-                    Incoming::Ping(data) if self.left() < PONGS_BELOW => {
-                        websocket::write_pong(&mut self.unwritten, None, &data);
-                    }
-                    Incoming::Ping(_) => {}
-                    Incoming::Pong => {}
-                    Incoming::Close(code) => {
-                        if self.state == State::Open {
-                            inner.machine.handle_websocket_closed(now, self.id, None);
-                            websocket::write_close(&mut self.unwritten, None, code, "");
-                            self.state = State::Closing(now);
-                        } else {
-                            // Both sides have said it.
-                            self.state = State::Dead;
-                        }
-                    }
-                }
+            inner.wake_up(pass);
+            inner.traffic.add(self.wire.take_traffic());
+            if buffers.inbox.is_empty() && self.wire.awaits_more() {
+                inner.machine.handle_bytes(now, self.id);
             }
-            if let Err(error) = fed {
-                self.violated(error, &mut inner.machine, now);
+            for message in buffers.inbox.drain(..) {
+                inner.machine.handle_websocket(now, self.id, message);
             }
-            if may_hear && round.pulled.is_none() {
-                round.pulled = inner.pull();
+            match read {
+                WireRead::Nothing | WireRead::Received => {}
+                WireRead::Closed => inner.machine.handle_websocket_closed(now, self.id, None),
+                WireRead::Failed(code) => inner.machine.handle_websocket_closed(now, self.id, Some(code)),
             }
-            self.paused = !inner.machine.wants_read_from(self.id);
+            if pass.may_pull && pass.pulled.is_none() {
+                pass.pulled = inner.pull();
+            }
+            self.is_paused = !inner.machine.wants_read_from(self.id);
             true
         })
     }
-
-    fn violated(
-        &mut self,
-        error: ReadError,
-        machine: &mut sansocket_protocol::server::Connection,
-        now: time::Instant,
-    ) {
-        if self.state == State::Open {
-            machine.handle_websocket_closed(now, self.id, Some(error.close_code()));
-            websocket::write_close(&mut self.unwritten, None, Some(error.close_code()), "");
-            self.state = State::Closing(now + LINGER);
-        }
-    }
-
-    /// The stream ended or failed.
-    fn ended(&mut self, cell: &SessionHandle, now: time::Instant, error: Option<u16>) {
-        if self.state == State::Open {
-            cell.lock().machine.handle_websocket_closed(now, self.id, error);
-        }
-        self.state = State::Dead;
-        self.unwritten = Vec::new();
-        self.written = 0;
-        self.flushing = false;
-    }
-
-    /// How much waits to be written.
-    fn left(&self) -> usize {
-        self.unwritten.len() - self.written
-    }
-
-    /// Writes what is queued, as far as the socket takes it.
-    fn poll_write(&mut self, cell: &SessionHandle, now: time::Instant, context: &mut Context<'_>) {
-        while self.left() > 0 {
-            match Pin::new(&mut *self.stream).poll_write(context, &self.unwritten[self.written..]) {
-                Poll::Ready(Ok(bytes)) if bytes > 0 => {
-                    self.written += bytes;
-                    self.uncounted += bytes as u64;
-                }
-                // Whatever follows would follow half a frame.
-                Poll::Ready(_) => return self.ended(cell, now, Some(1006)),
-                Poll::Pending => {
-                    // Once more than half is gone, moving the rest costs less than what has left.
-                    if self.written > self.left() {
-                        self.unwritten.drain(..std::mem::take(&mut self.written));
-                    }
-                    return;
-                }
-            }
-        }
-        if self.written > 0 {
-            self.unwritten.clear();
-            self.written = 0;
-            self.flushing = true;
-        }
-        if !self.flushing {
-            return;
-        }
-        match Pin::new(&mut *self.stream).poll_flush(context) {
-            Poll::Pending => return,
-            Poll::Ready(Err(_)) => return self.ended(cell, now, Some(1006)),
-            Poll::Ready(Ok(())) => {}
-        }
-        let closing = matches!(self.state, State::Closing(_));
-        if closing && Pin::new(&mut *self.stream).poll_shutdown(context).is_pending() {
-            return;
-        }
-        self.flushing = false;
-    }
 }
 
-/// Ends a session that is left at the end of a drain, with whatever its handlers wait for.
+/// Ends a session that is left at the end of a drain, together with its handlers.
 pub(crate) fn abort(cell: &SessionHandle, reason: CloseReason) {
     cell.with_inner(|inner| {
         inner.machine.abort(reason);

@@ -1,26 +1,26 @@
-//! The large buffers of a worker thread, lent to one session at a time, so that an idle connection owns none.
+//! The large buffers of a thread, lent to one task at a time, so that an idle connection owns no buffer.
 
-use crate::websocket::Incoming;
+use sansocket_protocol::message::WireMessage;
 use std::cell::Cell;
 
-/// How much one read may bring.
+/// The size of the read buffer.
 const READ_BYTES: usize = 64 << 10;
-/// A write buffer that grew beyond this is not kept.
+/// The largest write buffer that is kept.
 const KEEP_WRITE_BYTES: usize = 256 << 10;
 
-/// What a session borrows while it reads or writes.
+/// The buffers of a thread.
 #[derive(Default)]
 pub(crate) struct Buffers {
     pub(crate) read: Vec<u8>,
     pub(crate) write: Vec<u8>,
-    pub(crate) inbox: Vec<Incoming>,
+    pub(crate) inbox: Vec<WireMessage>,
 }
 
 thread_local! {
     static BUFFERS: Cell<Option<Box<Buffers>>> = const { Cell::new(None) };
 }
 
-/// Lends the thread's buffers to `work`, which must not run user code: a nested call gets fresh ones.
+/// Lends the thread's buffers to `work`, which should not run user code: a nested call gets fresh ones.
 pub(crate) fn with_buffers<T>(work: impl FnOnce(&mut Buffers) -> T) -> T {
     let mut buffers = BUFFERS.take().unwrap_or_default();
     if buffers.read.len() < READ_BYTES {

@@ -1,18 +1,23 @@
 //! The opening handshake over HTTP/1.1 (RFC 6455, section 4).
 
-use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use thiserror::Error;
 use tungstenite::handshake::derive_accept_key;
 
-/// Why a request is no WebSocket handshake. Answer it with [`status`](Self::status).
+/// The most bytes of offered subprotocols that are looked at; longer offers are ignored.
+const MAX_OFFER: usize = 1 << 10;
+/// The most subprotocols of an offer.
+const MAX_OFFERED: usize = 32;
+
+/// The reason why a request is not a WebSocket handshake. Answer it with [`status`](Self::status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The method is not GET.
     #[error("a WebSocket handshake must be a GET request")]
     Method,
-    /// `Connection` does not list `upgrade`: often a proxy that was not told to pass it on.
+    /// `Connection` does not list `upgrade`, often because a proxy was not told to pass it on.
     #[error("the Connection header does not ask for an upgrade: is a proxy in between set up for WebSocket?")]
     Connection,
     /// `Upgrade` does not list `websocket`.
@@ -40,10 +45,11 @@ impl HandshakeError {
 
 /// Checks a request to upgrade (4.2.1) and returns the value of `Sec-WebSocket-Accept` for the answer 101.
 ///
-/// Extensions and subprotocols the client offers are left aside: none is agreed on by not naming it.
+/// Extensions that the client offers are not agreed on: the answer does not name them. For subprotocols see
+/// [`offered_subprotocols`].
 ///
 /// # Errors
-/// What is missing or wrong, in the order of [`HandshakeError`].
+/// The first part that is missing or wrong, in the order of [`HandshakeError`].
 pub fn accept_upgrade(method: &Method, headers: &HeaderMap) -> Result<String, HandshakeError> {
     if method != Method::GET {
         return Err(HandshakeError::Method);
@@ -61,6 +67,38 @@ pub fn accept_upgrade(method: &Method, headers: &HeaderMap) -> Result<String, Ha
         Some(key) if is_key(key) => Ok(accept_key(key)),
         _ => Err(HandshakeError::Key),
     }
+}
+
+/// The subprotocols that a client offers in `Sec-WebSocket-Protocol`, in its order of preference (4.1). Nothing, as if none
+/// were offered, if the list is malformed, longer than 1 KiB, or has more than 32 entries.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
+///
+/// let offer = HeaderValue::from_static("chat.v2, chat.v1");
+/// let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_PROTOCOL, offer)]);
+/// assert_eq!(sansocket_runtime::websocket::offered_subprotocols(&headers), ["chat.v2", "chat.v1"]);
+/// ```
+pub fn offered_subprotocols(headers: &HeaderMap) -> Vec<&str> {
+    let mut offered = Vec::new();
+    let mut bytes = 0;
+    for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        bytes += value.len();
+        let Some(value) = value.to_str().ok().filter(|_| bytes <= MAX_OFFER) else { return Vec::new() };
+        for name in value.split(',').map(str::trim) {
+            if !is_token(name) || offered.len() == MAX_OFFERED {
+                return Vec::new();
+            }
+            offered.push(name);
+        }
+    }
+    offered
+}
+
+/// Whether this is a token (RFC 9110, section 5.6.2), as the name of a subprotocol has to be.
+fn is_token(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_legal)
 }
 
 /// The `Sec-WebSocket-Accept` that belongs to a `Sec-WebSocket-Key`. A client compares, a server answers.
@@ -88,8 +126,8 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     }
 }
 
-/// 16 bytes are 22 digits and two signs of padding. That the last digit's spare bits be zero is not asked for:
-/// nobody decodes the key.
+/// 16 bytes are 22 digits and two signs of padding. The spare bits of the last digit need not be zero, because nobody
+/// decodes the key.
 fn is_key(key: &str) -> bool {
     let Some(digits) = key.strip_suffix("==") else { return false };
     digits.len() == 22 && digits.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/')
@@ -152,6 +190,23 @@ mod tests {
         let mut headers = request();
         headers.append(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
         assert_eq!(accept_upgrade(&Method::GET, &headers), Err(HandshakeError::Key));
+    }
+
+    #[test]
+    fn offered_subprotocols_are_tokens_in_a_short_list() {
+        let offered = |values: &[&str]| {
+            let mut headers = request();
+            for value in values {
+                headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(value).unwrap());
+            }
+            offered_subprotocols(&headers).join("|")
+        };
+        assert_eq!(offered(&[]), "");
+        assert_eq!(offered(&["a"]), "a");
+        assert_eq!(offered(&["a,\tb", "c.1"]), "a|b|c.1");
+        for wrong in ["", "a b", "a,,b", "a,", "a\"b", "a\u{e9}", &"a,".repeat(40), &"a".repeat(1025)] {
+            assert_eq!(offered(&["x", wrong]), "", "{wrong}");
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! A frame's header, judged by itself (RFC 6455, section 5.2).
 //!
-//! Parsed here and not by tungstenite, whose parser the tests compare it with: that one reads through a cursor
-//! and logs, and took a third of the time of reading a short message.
+//! The parser is our own and not tungstenite's, with which the tests compare it: that one reads through a cursor and
+//! logs, which costs a third of the time of a short message.
 
 use super::Role;
 use super::read::ReadError;
 
 /// Two bytes, a length of up to eight, a mask of four.
 pub(super) const MAX_HEADER: usize = 14;
-/// What a ping, a pong or a close may carry at most (section 5.5).
+/// The longest payload of a ping, a pong or a close (section 5.5).
 pub(super) const MAX_CONTROL: usize = 125;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The header at the start of `bytes` and its own length; `None` while it is incomplete. Checks all that
-    /// needs no knowledge of earlier frames.
+    /// The header at the start of `bytes` and its own length; `None` while it is incomplete. It is checked as far as
+    /// that needs no knowledge of earlier frames.
     pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<(Self, usize)>, ReadError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         if first & 0x70 != 0 {
@@ -60,7 +60,7 @@ impl Header {
             (Role::Client, true) => return Err(ReadError::Masked),
             (Role::Server, true) | (Role::Client, false) => {}
         }
-        // A length written longer than it need be is let through, as other servers do.
+        // A length in a longer form than needed is accepted, as by other servers.
         let (len, rest) = match second & 0x7f {
             126 => match rest.split_first_chunk::<2>() {
                 Some((len, rest)) => (u64::from(u16::from_be_bytes(*len)), rest),

@@ -1,12 +1,12 @@
 //! WebSocket (RFC 6455, version 13) as pure state: bytes in, messages out, and back. No I/O, no extensions.
 //!
-//! What makes it ours and not a library's: an idle connection keeps nothing but a [`Reader`] of a few words.
-//! Whoever owns the socket reads a batch into one large buffer that the worker thread owns, hands it to
+//! It is our own and not a library's because an idle connection keeps nothing but a [`Reader`] of a few words.
+//! The owner of the socket reads a batch into one large buffer that belongs to the thread, hands it to
 //! [`Reader::feed`], and uses the buffer for the next connection. Complete messages are copied out of it once;
-//! only an incomplete one is kept, in memory that grows with what arrived.
+//! only an incomplete one is kept, in memory that grows with what has arrived.
 //!
-//! Frames to send are appended to a `Vec<u8>` by [`write_text`] and its sisters, any number of them, so that one
-//! write to the socket carries them all. Closing is the owner's part: answer [`Incoming::Close`] and
+//! [`write_text`] and its sisters append frames to a `Vec<u8>`, so that one write to the socket carries any number of
+//! them. Closing is left to the owner: answer [`Incoming::Close`] and
 //! [`ReadError`] with [`write_close`], then close the socket.
 //!
 //! ```
@@ -29,18 +29,19 @@ mod header;
 mod read;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wire;
 mod write;
 
-pub use handshake::{HandshakeError, accept_key, accept_upgrade};
+pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
 pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
 
-/// Which end of the connection we are: clients mask their frames, servers do not (RFC 6455, section 5.3).
+/// An end of a connection: clients mask their frames, servers do not (RFC 6455, section 5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// We answer; what comes in must be masked.
+    /// The end that answered; incoming frames must be masked.
     Server,
-    /// We dialled; what comes in must not be masked.
+    /// The end that dialled; incoming frames must not be masked.
     Client,
 }
 

@@ -1,4 +1,4 @@
-//! From bytes to messages.
+//! The reading half: from bytes to messages.
 
 use super::header::{Header, Kind, MAX_HEADER};
 use super::{Role, mask};
@@ -6,13 +6,14 @@ use bytes::Bytes;
 use std::mem;
 use thiserror::Error;
 
-/// Frames that one message may be split into: 16,384.
+/// The most frames of one message: 16,384.
 ///
 /// Empty fragments cost their sender two to six bytes and would otherwise keep a message unfinished for ever
 /// without meeting the limit of its size. Senders that split do so by kilobytes.
 pub const MAX_FRAGMENTS: u32 = 16_384;
 
-/// What a [`Reader`] took out of the bytes. Each `Bytes` owns its memory, at most twice its length.
+/// A message or control frame that a [`Reader`] has taken out of the bytes. Each `Bytes` owns its memory, at most twice
+/// its length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A text message, its fragments joined. **Not** checked to be UTF-8: the protocol core does that once, and
@@ -22,13 +23,13 @@ pub enum Incoming {
     Binary(Bytes),
     /// A ping, to be answered by [`write_pong`](super::write_pong) with the same bytes (125 at most).
     Ping(Bytes),
-    /// A pong. Engine.IO has a heartbeat of its own, so nothing is asked of it.
+    /// A pong. Engine.IO has a heartbeat of its own and ignores it.
     Pong,
-    /// The peer closes; its code, if it gave one, is a permitted one. Nothing follows.
+    /// A close frame, with its code, if it has one. The code is permitted on the wire. Nothing follows.
     Close(Option<u16>),
 }
 
-/// What the peer did wrong. The connection is over: close it with [`close_code`](Self::close_code).
+/// A breach of the protocol by the peer. The connection is over: close it with [`close_code`](Self::close_code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -72,7 +73,7 @@ pub enum ReadError {
 
 impl ReadError {
     /// The code to close the connection with (7.4.1): 1002 for a breach of the protocol, 1007 for text that is
-    /// none, 1008 for too many fragments, 1009 for a message too large.
+    /// not UTF-8, 1008 for too many fragments, 1009 for a message too large.
     pub fn close_code(self) -> u16 {
         match self {
             Self::BadCloseReason => 1007,
@@ -141,11 +142,11 @@ impl Reader {
     /// Takes every complete frame out of `input` (unmasking it in place), keeps what is incomplete, and calls
     /// `each` for every message and control frame, in order. Nothing of `input` is needed afterwards.
     ///
-    /// The cuts between inputs do not matter. Memory kept is never more than about twice what arrived of one
-    /// message, whatever a header announces. After [`Incoming::Close`] all further input is ignored.
+    /// The cuts between inputs do not matter. The memory kept is at most about twice the bytes that have arrived of one
+    /// message, whatever its header announces. After [`Incoming::Close`] all further input is ignored.
     ///
     /// # Errors
-    /// What the peer did wrong, after all that came before it was delivered; later calls return it again.
+    /// The peer's breach of the protocol, once all that came before it has been delivered. Later calls return it again.
     pub fn feed(&mut self, input: &mut [u8], each: &mut impl FnMut(Incoming)) -> Result<(), ReadError> {
         match self.state {
             State::Open => {}
@@ -163,7 +164,7 @@ impl Reader {
         result
     }
 
-    /// Whether the input so far ended with a message: nothing is kept.
+    /// Whether nothing is kept: the input so far ended with a whole frame of a whole message.
     pub fn is_idle(&self) -> bool {
         self.message.is_none() && self.partial.is_none()
     }
@@ -182,7 +183,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Goes on with the frame that the last input ended in; what of `input` lies behind it.
+    /// Goes on with the frame that the last input ended in. Returns the input behind it.
     fn resume<'a>(
         &mut self,
         input: &'a mut [u8],
@@ -210,7 +211,7 @@ impl Reader {
         }
     }
 
-    /// A frame whose header is complete; what of `rest` lies behind it.
+    /// Takes a frame whose header is complete. Returns the input behind it.
     fn frame<'a>(
         &mut self,
         header: Header,
@@ -260,7 +261,7 @@ impl Reader {
         }
     }
 
-    /// Takes what `input` has of the payload in progress; what of `input` lies behind it.
+    /// Takes as much of the payload in progress as has arrived. Returns the input behind it.
     fn payload<'a>(
         &mut self,
         input: &'a mut [u8],

@@ -1,4 +1,4 @@
-//! From messages to bytes: each function appends one unfragmented frame.
+//! The writing half: each function appends one unfragmented frame.
 
 use super::header::MAX_CONTROL;
 
@@ -15,12 +15,12 @@ pub fn write_binary(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     write_frame(out, 0x82, mask, payload);
 }
 
-/// Appends a ping. A control frame carries 125 bytes (5.5); what is longer is cut there.
+/// Appends a ping. A control frame carries 125 bytes (5.5); a longer payload is cut there.
 pub fn write_ping(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     write_frame(out, 0x89, mask, &payload[..payload.len().min(MAX_CONTROL)]);
 }
 
-/// Appends the answer to a ping, which carries the ping's bytes. What is longer than 125 bytes is cut there.
+/// Appends the answer to a ping, which carries the ping's bytes. A payload of more than 125 bytes is cut there.
 pub fn write_pong(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     write_frame(out, 0x8a, mask, &payload[..payload.len().min(MAX_CONTROL)]);
 }

@@ -3,20 +3,23 @@
 use super::{Layer, Manager, State};
 use crate::error::SendError;
 use crate::message::Frame;
+use crate::socket::PacketData;
 use crate::socket::client::{AuthSource, SocketKey};
 use crate::time::Instant;
 
 impl Manager {
-    /// Adds the socket of a namespace: see [`Sockets::add`](crate::socket::client::ClientSockets::add).
+    /// Adds the socket of a namespace (the empty name means `/`), which connects once it is told to. If it was added
+    /// before, it gets the new `auth`.
     ///
     /// # Errors
-    /// [`SendError::Namespace`]; [`SendError::Disconnected`] for plain Engine.IO.
+    /// [`SendError::Namespace`] if the name does not begin with a slash, or has a comma in it;
+    /// [`SendError::Disconnected`] for plain Engine.IO.
     pub fn add(&mut self, namespace: &str, auth: AuthSource) -> Result<SocketKey, SendError> {
         self.with_sockets(|sockets, _| sockets.add(namespace, auth)).unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Wants a socket: joins at once if a session is open, or opens one. One that waits to dial again goes on
-    /// waiting.
+    /// Connects a socket: it joins at once if a session is open; otherwise a session is opened. A client that waits
+    /// before it dials again goes on waiting.
     pub fn connect(&mut self, now: Instant, socket: SocketKey) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.connect(now, engine, socket));
@@ -27,16 +30,16 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Answers [`SocketEvent::Auth`](crate::socket::client::ClientSocketEvent::Auth): see
-    /// [`Sockets::authenticate`](crate::socket::client::ClientSockets::authenticate).
-    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&[u8]>) {
+    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): the socket joins with that auth,
+    /// which must be an object.
+    pub fn authenticate(&mut self, now: Instant, socket: SocketKey, auth: Option<&PacketData>) {
         let now = self.tick(now);
         self.with_sockets(|sockets, engine| sockets.authenticate(now, engine, socket, auth));
     }
 
-    /// Answers [`SocketEvent::Auth`](crate::socket::client::ClientSocketEvent::Auth): there is none, so the socket is not
-    /// wanted any more. False, having done nothing, if it is not asked any more: the connection that it was asked for
-    /// is lost, and it will be asked again.
+    /// Answers [`ClientSocketEvent::Auth`](crate::socket::ClientSocketEvent::Auth): there is no auth, and the socket is
+    /// given up. False, having done nothing, if the question is out of date: the connection that it was asked for is
+    /// lost, and the next one asks again.
     pub fn auth_failed(&mut self, now: Instant, socket: SocketKey) -> bool {
         let now = self.tick(now);
         let asked = self.with_sockets(|sockets, _| sockets.auth_failed(socket)).unwrap_or(false);
@@ -51,7 +54,8 @@ impl Manager {
         self.settle(now);
     }
 
-    /// Throws away what waits to be sent on a socket: see [`Sockets::discard`](crate::socket::client::ClientSockets::discard).
+    /// Throws away the frames of a socket that wait to be sent, or that are sent until they are acknowledged. The
+    /// acknowledgements that were awaited for them are decided.
     pub fn discard(&mut self, now: Instant, socket: SocketKey) {
         self.tick(now);
         self.with_sockets(|sockets, _| sockets.discard(socket));
@@ -60,8 +64,10 @@ impl Manager {
     /// Sends an event, or keeps it until the socket is connected.
     ///
     /// # Errors
-    /// [`SendError::Full`] if [`send_budget`](crate::engine::client::EngineClientConfig::send_budget) is used up by what is
+    /// [`SendError::Full`] if [`send_budget`](crate::engine::EngineClientConfig::send_budget) is used up by the bytes
     /// [before it](Self::buffered_before);
+    /// [`SendError::TooLarge`] if the server has said that it takes no message of that size. If it says so only when the
+    /// event has waited, [`ClientSocketEvent::Unsent`](crate::socket::ClientSocketEvent::Unsent) tells;
     /// [`SendError::Disconnected`] if there is no such socket.
     pub fn emit(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
         self.before_command(now, Some(socket), frame)?;
@@ -72,7 +78,7 @@ impl Manager {
     /// Sends an event if it would leave at once; otherwise it is dropped, and false comes back.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if there is no such socket.
+    /// [`SendError::Disconnected`] if there is no such socket; [`SendError::TooLarge`] if the server does not take it.
     pub fn emit_volatile(
         &mut self,
         now: Instant,
@@ -84,9 +90,9 @@ impl Manager {
             .unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Sends an event that asks for an acknowledgement: see
-    /// [`Sockets::emit_with_ack`](crate::socket::client::ClientSockets::emit_with_ack). What becomes of it is told by
-    /// [`SocketEvent::Ack`](crate::socket::client::ClientSocketEvent::Ack), once.
+    /// Sends an event that asks for an acknowledgement under `id`, or keeps it until the socket is connected. The answer
+    /// is awaited until `deadline`, and no longer than the connection that the event was sent on.
+    /// [`ClientSocketEvent::Ack`](crate::socket::ClientSocketEvent::Ack) tells the outcome, once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
@@ -103,8 +109,10 @@ impl Manager {
             .unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Sends an event until it is acknowledged: see
-    /// [`Sockets::emit_reliably`](crate::socket::client::ClientSockets::emit_reliably).
+    /// Sends an event that asks for an acknowledgement under `id` until it gets one: after those that were sent so
+    /// before, again after [`ack_timeout`](crate::socket::SocketClientConfig::ack_timeout) and with each new connection, at
+    /// most [`retries`](crate::socket::SocketClientConfig::retries) times after the first. The server may see it more than
+    /// once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
@@ -121,11 +129,11 @@ impl Manager {
             .unwrap_or(Err(SendError::Disconnected))
     }
 
-    /// Acknowledges an event of the server, on the present connection of the socket. Who answers later than at once
-    /// uses [`ack_on`](Self::ack_on).
+    /// Acknowledges an event of the server, on the present connection of the socket. To answer later than at once, use
+    /// [`ack_on`](Self::ack_on).
     ///
     /// # Errors
-    /// [`SendError::Disconnected`], [`SendError::Full`].
+    /// [`SendError::Disconnected`], [`SendError::Full`], [`SendError::TooLarge`].
     pub fn ack(&mut self, now: Instant, socket: SocketKey, frame: &Frame) -> Result<(), SendError> {
         self.answer(now, socket, None, frame)
     }
@@ -134,7 +142,7 @@ impl Manager {
     /// another one the same id may stand for another event. (The reference's client answers on any.)
     ///
     /// # Errors
-    /// [`SendError::Disconnected`], [`SendError::Full`].
+    /// [`SendError::Disconnected`], [`SendError::Full`], [`SendError::TooLarge`].
     pub fn ack_on(
         &mut self,
         now: Instant,

@@ -1,32 +1,35 @@
-//! What a client tells.
+//! The events of a client.
 
 use crate::error::{Closed, PeerError};
 use crate::message::WireMessage;
 use crate::socket::client::ClientSocketEvent;
 use core::time::Duration;
 
-/// What the application should know.
+/// An event for the application about the connection, or about one of its sockets.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientEvent {
     /// A session is being opened: for the first time (0), or for so many times in a row after a failure. With
-    /// [`Config::ask`](crate::client::ReconnectConfig::ask), nothing happens until [`Manager::dial`](super::Manager::dial).
+    /// [`ReconnectConfig::ask_before_dial`](crate::client::ReconnectConfig::ask_before_dial), nothing happens until
+    /// [`Manager::dial`](super::Manager::dial).
     Dialing {
-        /// How many tries came before it.
+        /// The number of tries that came before it.
         attempt: u32,
     },
     /// The session could not be opened.
     DialFailed {
-        /// Why.
+        /// The reason.
         closed: Closed,
-        /// When it is tried again; `None` if it is not.
+        /// The delay before the next try; `None` if there is no next try.
         retry_in: Option<Duration>,
     },
-    /// It was tried as often as [`Config::reconnection_attempts`](crate::client::ReconnectConfig::reconnection_attempts) allows. The client is idle.
+    /// It was tried as often as
+    /// [`ReconnectConfig::reconnection_attempts`](crate::client::ReconnectConfig::reconnection_attempts) allows. The
+    /// client is idle.
     GaveUp,
     /// A session is open. Sockets join next.
     Opened {
-        /// How many tries it took after a failure or a loss; 0 for the first.
+        /// The number of tries that it took after a failure or a loss; 0 for the first.
         attempt: u32,
     },
     /// The session moved from long-polling to WebSocket.
@@ -35,19 +38,19 @@ pub enum ClientEvent {
     UpgradeFailed(PeerError),
     /// The session ended.
     Closed {
-        /// Why.
+        /// The reason.
         closed: Closed,
-        /// When the client dials again; `None` if it does not.
+        /// The delay before the client dials again; `None` if it does not.
         retry_in: Option<Duration>,
     },
-    /// Of a socket.
+    /// An event about a socket.
     Socket(ClientSocketEvent),
-    /// Of a plain Engine.IO session.
+    /// An event about a session of plain Engine.IO.
     Session(SessionEvent),
 }
 
-/// What a plain Engine.IO session brings, in order. [`Manager::hold`](super::Manager::hold) keeps these back, while what concerns the
-/// connection ([`ClientEvent::Closed`] and so on) is told at once.
+/// An event of a plain Engine.IO session, in order. [`Manager::hold`](super::Manager::hold) keeps these back, while
+/// those about the connection ([`ClientEvent::Closed`] and so on) are told at once.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionEvent {
@@ -55,7 +58,7 @@ pub enum SessionEvent {
     Opened,
     /// A message of the server. Text is UTF-8.
     Message(WireMessage),
-    /// The session has ended, and all its messages were told. One that came and went while an earlier one was not
-    /// told to its end yet is left out, with its [`Opened`](SessionEvent::Opened).
+    /// The session has ended, and all its messages were told. A session that opens and closes before the application
+    /// has been told the end of the previous one is not reported at all.
     Closed(Closed),
 }

@@ -1,12 +1,13 @@
-//! Sessions begin, open, end and are followed by the next; what happens in one layer is carried over to the others.
+//! The sessions of a client, one after the other, and the transfer of what happens from one layer to the others.
 
 use super::{IDS_PER_SESSION, Layer, MAX_LINGERING, Manager, SessionEvent, State};
 use crate::client::manager::ClientEvent;
-use crate::engine::client::{ClientSession, TransportKind};
-use crate::error::{CloseReason, Closed, PeerError};
+use crate::cost;
+use crate::engine::TransportKind;
+use crate::engine::client::ClientSession;
+use crate::engine::error::{Ended, EngineError};
+use crate::error::{CloseReason, Closed};
 use crate::message::WireMessage;
-use crate::socket;
-use crate::socket::server::PER_EVENT;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -15,7 +16,7 @@ impl Manager {
     /// Begins a try.
     pub(super) fn begin(&mut self, now: Instant) {
         self.events.push_back(ClientEvent::Dialing { attempt: self.attempt });
-        if self.config.ask {
+        if self.config.ask_before_dial {
             self.state = State::Asking;
         } else {
             self.start(now);
@@ -24,13 +25,13 @@ impl Manager {
 
     pub(super) fn start(&mut self, now: Instant) {
         self.sessions = self.sessions.saturating_add(1);
-        let websocket_first = self.engine_config.remember_upgrade && self.websocket_worked;
+        let remembered = self.engine_config.remember_upgrade && self.websocket_worked;
         let engine = ClientSession::new(
             now,
             self.engine_config.clone(),
             self.random.fork(),
             self.sessions << IDS_PER_SESSION,
-            websocket_first,
+            remembered.then_some(TransportKind::WebSocket),
         );
         self.state = State::Active { engine: Box::new(engine), opened: false };
     }
@@ -40,19 +41,21 @@ impl Manager {
         match &mut self.layer {
             Layer::Sockets(sockets) => {
                 let (before, most) = (sockets.inbound(), self.engine_config.most_inbound());
-                sockets.handle_message(now, engine, message);
-                // What an earlier session has brought says nothing against this one.
+                if let Err(error) = sockets.handle_message(now, engine, message) {
+                    self.mistake = Some(Box::new(error.into()));
+                    engine.close(now, Ended::above(CloseReason::ParseError));
+                }
+                // The events of an earlier session say nothing against this one.
                 if before < most && sockets.inbound() >= most {
-                    engine.abort(CloseReason::Stalled, None);
+                    engine.abort(Ended::plain(CloseReason::Stalled));
                 }
             }
             Layer::Messages { inbound, events, .. } => {
                 let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                 if matches!(message, WireMessage::Text(_)) && core::str::from_utf8(bytes).is_err() {
-                    let detail = PeerError::Socket(socket::packet::PacketError::InvalidUtf8);
-                    return engine.abort(CloseReason::TransportError, Some(detail));
+                    return engine.abort(Ended::by(CloseReason::TransportError, EngineError::NotUtf8));
                 }
-                *inbound = inbound.saturating_add(bytes.len().saturating_add(PER_EVENT));
+                *inbound = inbound.saturating_add(bytes.len().saturating_add(cost::EVENT));
                 events.push_back(SessionEvent::Message(message));
             }
         }
@@ -92,12 +95,13 @@ impl Manager {
             self.events.push_back(ClientEvent::Upgraded);
         }
         if let Some(error) = engine.take_upgrade_failed() {
-            self.events.push_back(ClientEvent::UpgradeFailed(error));
+            self.events.push_back(ClientEvent::UpgradeFailed(error.into()));
         }
         if !wants_session {
-            engine.close(now, CloseReason::ForcedClose, None);
+            engine.close(now, Ended::plain(CloseReason::ForcedClose));
         }
-        if let Some(closed) = engine.poll_closed() {
+        if let Some(ended) = engine.poll_closed() {
+            let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
             let opened = *opened;
             self.linger();
             if opened {
@@ -114,7 +118,14 @@ impl Manager {
     pub(super) fn settle_pause(&mut self, now: Option<Instant>) {
         let wants_read = self.wants_read();
         let State::Active { engine, .. } = &mut self.state else { return };
-        engine.pause(now, !wants_read);
+        if wants_read {
+            engine.resume();
+        } else {
+            engine.pause();
+        }
+        if let Some(now) = now {
+            engine.tick(now);
+        }
     }
 
     /// The session is over for the application; it may have last words to write.
@@ -125,7 +136,7 @@ impl Manager {
         }
         if self.lingering.len() > MAX_LINGERING {
             if let Some((_, oldest)) = self.lingering.first_mut() {
-                oldest.abort(CloseReason::ForcedClose, None);
+                oldest.abort(Ended::plain(CloseReason::ForcedClose));
             }
         }
     }

@@ -3,6 +3,7 @@
 //! A message is a JSON document with attachments beside it. JSON is that already; MessagePack becomes it first. Each
 //! part is then found by walking over the text, and only what a [`Message`](super::Message) keeps is copied.
 
+mod number;
 mod read;
 mod write;
 

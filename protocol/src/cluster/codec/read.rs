@@ -1,11 +1,12 @@
 //! Finding the parts of a message.
 
+use super::number::js_number;
 use crate::cluster::message::{AckRequest, Event, RemoteSocket, RequestId, Values};
 use crate::cluster::{Limits, MalformedError, msgpack};
 use crate::hub::Target;
 use crate::socket::json::placeholder;
-use crate::socket::json::scan::{js_number, skip_blanks, skip_string, skip_value, unescape};
-use crate::socket::{Args, Packet, Reassembly, is_namespace};
+use crate::socket::json::scan::{skip_blanks, skip_string, skip_value, unescape};
+use crate::socket::{Args, Parser, Reassembly, is_namespace};
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -76,12 +77,14 @@ impl<'a> Document<'a> {
     ) -> Result<Event, MalformedError> {
         let (json, attachments) = self.in_order(json, attachments)?;
         if attachments.is_empty() {
-            let packet = Packet::decode(format!("2{json}").into(), 0)?;
+            let packet = Parser::json().decode(format!("2{json}").into())?;
             return Event::from_args(packet.into_args()).ok_or(MalformedError::NoName);
         }
-        let packet = Packet::decode(format!("5{}-{json}", attachments.len()).into(), usize::MAX)?;
+        // `in_order` has seen to the number and the size of the attachments, each of which stands in one place.
+        let parser = Parser::json().max_attachments(usize::MAX);
+        let packet = parser.decode(format!("5{}-{json}", attachments.len()).into())?;
         let mut reassembly = Reassembly::new();
-        let mut whole = reassembly.start(packet, usize::MAX)?;
+        let mut whole = reassembly.start(packet, usize::MAX, usize::MAX)?;
         for attachment in attachments {
             whole = reassembly.push(attachment)?;
         }

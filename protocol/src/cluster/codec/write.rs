@@ -153,7 +153,7 @@ impl<'a> Draft<'a> {
             self.args(values.args());
             return;
         }
-        let first = values.args().raw(0).unwrap_or("null");
+        let first = values.args().json(0).unwrap_or("null");
         let first = format!("[{first}]");
         match Args::from_json(&first, values.args().attachments().to_vec()) {
             Ok(first) => self.args(&first),

@@ -1,31 +1,12 @@
 //! The settings of a client's sessions, with the reference's defaults where it has them.
 
+use crate::engine::transport::TransportKind;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 use thiserror::Error;
 
-/// A way to carry a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransportKind {
-    /// HTTP long-polling: works wherever HTTP does.
-    Polling,
-    /// One WebSocket.
-    WebSocket,
-}
-
-impl TransportKind {
-    /// Its name in URLs and handshakes: `polling` or `websocket`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Polling => "polling",
-            Self::WebSocket => "websocket",
-        }
-    }
-}
-
-/// Why settings are of no use.
+/// The reason why a client cannot work with its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -53,9 +34,10 @@ const OWN_PARAMETERS: [&str; 3] = ["EIO", "transport", "sid"];
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineClientConfig {
-    /// The path of the server, with a slash at its end. Default `/engine.io/`.
+    /// The path of the server, with a slash at its end unless [`exact_path`](Self::exact_path) has set it. Default
+    /// `/engine.io/`.
     pub path: String,
-    /// Parameters of the application's own, which come first in every URL. Default none.
+    /// Parameters of the application's own, which come first in every URL. By default there are none.
     pub query: Vec<(String, String)>,
     /// The transports, in order: the first one opens the session. Default polling, then WebSocket. An empty list
     /// counts as the default.
@@ -71,15 +53,15 @@ pub struct EngineClientConfig {
     pub timestamp_requests: bool,
     /// The name of that parameter. Default `t`.
     pub timestamp_param: String,
-    /// How long a session may take to open. Default 20 s; the reference's `timeout`.
+    /// The time that a session may take to open. Default 20 s; the reference's `timeout`.
     pub open_timeout: Duration,
-    /// How long a POST may go unanswered. Default 60 s. The reference waits for ever by default; polls are
+    /// The time that a POST may go unanswered. Default 60 s. The reference waits for ever by default; polls are
     /// bounded by the heartbeat.
     pub request_timeout: Duration,
-    /// How long an upgrade may take; then the session stays where it is. Default 10 s, which is what the
+    /// The time that an upgrade may take; then the session stays where it is. Default 10 s, which is what the
     /// reference's server grants.
     pub upgrade_timeout: Duration,
-    /// How long closing may take, to write what is queued. Default 2 s. The application does not wait for it.
+    /// The time that closing may take, to write the queue. Default 2 s. The application does not wait for it.
     pub close_timeout: Duration,
     /// The largest message, the largest body of a response, and the most that the attachments of a packet may be
     /// together, in bytes, that is taken from the server. Default 64 MiB: a polling server sends all that waits in
@@ -152,6 +134,20 @@ impl EngineClientConfig {
         self
     }
 
+    /// Sets [`EngineClientConfig::path`] without a slash behind it (the reference's `addTrailingSlash: false`), for servers
+    /// and proxies that know it without.
+    ///
+    /// ```
+    /// use sansocket_protocol::engine::EngineClientConfig;
+    ///
+    /// assert_eq!(EngineClientConfig::default().exact_path("/rt").path, "/rt");
+    /// ```
+    #[must_use]
+    pub fn exact_path(mut self, path: &str) -> Self {
+        self.path = if path.starts_with('/') { path.to_string() } else { alloc::format!("/{path}") };
+        self
+    }
+
     /// Sets [`EngineClientConfig::query`].
     #[must_use]
     pub fn query<K: Into<String>, V: Into<String>>(
@@ -220,7 +216,7 @@ impl EngineClientConfig {
     }
 }
 
-/// Whether that is a path of a URL (RFC 3986, section 3.3).
+/// Whether this is a path of a URL (RFC 3986, section 3.3).
 fn is_path(path: &[u8]) -> bool {
     let mut rest = path;
     while let [first, after @ ..] = rest {

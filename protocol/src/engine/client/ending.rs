@@ -1,23 +1,19 @@
-//! How a session ends, and what is given up with it.
+//! The end of a session, and the requests and WebSockets that are given up with it.
 
 use super::{State, Transport};
 use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::error::Ended;
 use crate::engine::request::RequestId;
-use crate::error::{CloseReason, Closed, PeerError};
+use crate::reason::CloseReason;
 use alloc::collections::VecDeque;
 
 impl ClientSession {
-    /// The session fails, now. What is queued is thrown away.
-    pub(super) fn fail(&mut self, reason: CloseReason, detail: Option<PeerError>) {
-        self.fail_with_code(reason, detail, None);
+    /// The session fails, now. Its queue is thrown away.
+    pub(super) fn fail(&mut self, ended: Ended) {
+        self.fail_with_code(ended, None);
     }
 
-    pub(super) fn fail_with_code(
-        &mut self,
-        reason: CloseReason,
-        detail: Option<PeerError>,
-        code: Option<u16>,
-    ) {
+    pub(super) fn fail_with_code(&mut self, ended: Ended, code: Option<u16>) {
         match self.state {
             State::Closed => return,
             State::Opening { .. } if self.config.try_all_transports && self.order.len() > 1 => {
@@ -27,7 +23,7 @@ impl ClientSession {
             }
             // It was told when it began to close.
             State::Closing { .. } => {}
-            State::Opening { .. } | State::Open => self.closed = Some(Closed { reason, detail }),
+            State::Opening { .. } | State::Open => self.closed = Some(ended),
         }
         self.state = State::Closed;
         self.give_upgrade_up(None);
@@ -38,7 +34,7 @@ impl ClientSession {
 
     /// All is written.
     pub(super) fn finish(&mut self) {
-        self.fail(CloseReason::ForcedClose, None);
+        self.fail(Ended::plain(CloseReason::ForcedClose));
     }
 
     /// Gives up all requests and the WebSocket in use.
@@ -64,7 +60,7 @@ impl ClientSession {
         self.opening = None;
     }
 
-    /// A request or a WebSocket is gone: nothing is to be done about it any more.
+    /// A request or a WebSocket is gone: nothing is left to do about it.
     pub(super) fn forget(&mut self, gone: RequestId) {
         self.control.retain(|transmit| match transmit {
             ClientTransmit::Request { .. } | ClientTransmit::OpenWebSocket { .. } => true,

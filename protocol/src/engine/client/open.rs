@@ -1,12 +1,14 @@
-//! How a session opens: URLs, the server's handshake, and what an answer that is none of it means.
+//! The opening of a session: URLs, the server's handshake, and the meaning of answers that are no handshake.
 
-use super::config::TransportKind;
 use super::{Method, State, Transport};
 use crate::engine::client::config::EngineClientConfig;
 use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RefusalCode;
-use crate::error::{CloseReason, PeerError};
+use crate::engine::revision::Revision;
+use crate::engine::transport::TransportKind;
 use crate::random::Random;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -14,16 +16,25 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::fmt::Write as _;
 use core::time::Duration;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
+/// All bytes but the unreserved ones (RFC 3986, section 2.3): a server chooses its ids, and must not be able to choose
+/// our requests.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Longer than any sensible heartbeat; it keeps sums within bounds.
 const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60 * 24 * 365);
-/// As much of a server's own words as an error repeats.
+/// The longest open packet, in bytes: several times what any server sends.
+const MAX_OPEN_PACKET: usize = 16 << 10;
+/// The longest session id, in bytes. It stands in the URL of every request.
+const MAX_SID: usize = 1 << 10;
+/// The longest body in which the words of a refusal are looked for.
+const MAX_REFUSAL: usize = 64 << 10;
+/// The most characters of a server's own words that an error repeats.
 const MAX_WORDS: usize = 200;
 
-/// What the server said when the session opened (protocol v4, "Handshake").
+/// The open packet of a server: the first packet of a session (protocol v4, "Handshake").
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OpenPacket {
@@ -31,9 +42,9 @@ pub struct OpenPacket {
     pub sid: Arc<str>,
     /// Whether the server offers an upgrade to WebSocket.
     pub offers_websocket: bool,
-    /// How often the server pings.
+    /// The time between two pings of the server.
     pub ping_interval: Duration,
-    /// How much longer than that a ping may take.
+    /// The time that a ping may be late.
     pub ping_timeout: Duration,
     /// The largest body that the server takes, in bytes; servers of old do not say.
     pub max_payload: Option<usize>,
@@ -43,7 +54,8 @@ impl OpenPacket {
     /// Reads the JSON of an open packet. Members may come in any order, and unknown ones are ignored.
     ///
     /// # Errors
-    /// [`PeerError::Handshake`] if it is no object with a `sid` that is a string, and two intervals.
+    /// [`EngineError::Handshake`] if it is no object with a `sid` that is a string of at most 1024 bytes, and two
+    /// intervals, or is longer than 16 KiB.
     ///
     /// ```
     /// use sansocket_protocol::engine::OpenPacket;
@@ -53,17 +65,20 @@ impl OpenPacket {
     /// assert_eq!(&*handshake.sid, "abc");
     /// assert!(handshake.offers_websocket && handshake.max_payload.is_none());
     /// ```
-    pub fn parse(json: &[u8]) -> Result<Self, PeerError> {
+    pub fn parse(json: &[u8]) -> Result<Self, EngineError> {
+        if json.len() > MAX_OPEN_PACKET {
+            return Err(EngineError::Handshake);
+        }
         let members: BTreeMap<Cow<'_, str>, &RawValue> =
-            serde_json::from_slice(json).map_err(|_| PeerError::Handshake)?;
+            serde_json::from_slice(json).map_err(|_| EngineError::Handshake)?;
         let get = |name: &str| members.get(name).map(|value| value.get());
         let sid: String = get("sid")
             .and_then(|value| serde_json::from_str(value).ok())
-            .filter(|sid: &String| !sid.is_empty())
-            .ok_or(PeerError::Handshake)?;
+            .filter(|sid: &String| (1..=MAX_SID).contains(&sid.len()))
+            .ok_or(EngineError::Handshake)?;
         let upgrades: Vec<Cow<'_, str>> =
             get("upgrades").and_then(|value| serde_json::from_str(value).ok()).unwrap_or_default();
-        let interval = |name| get(name).and_then(millis).ok_or(PeerError::Handshake);
+        let interval = |name| get(name).and_then(millis).ok_or(EngineError::Handshake);
         Ok(Self {
             sid: sid.into(),
             offers_websocket: upgrades.iter().any(|name| name == TransportKind::WebSocket.as_str()),
@@ -73,7 +88,7 @@ impl OpenPacket {
         })
     }
 
-    /// How long the server may be silent.
+    /// The time for which the server may be silent.
     pub(crate) fn patience(&self) -> Duration {
         self.ping_interval.saturating_add(self.ping_timeout)
     }
@@ -101,7 +116,7 @@ impl ClientSession {
     pub(super) fn open(&mut self, now: Instant, json: &[u8]) {
         let handshake = match OpenPacket::parse(json) {
             Ok(handshake) => handshake,
-            Err(error) => return self.fail(CloseReason::TransportError, Some(error)),
+            Err(error) => return self.fail(Ended::by(CloseReason::TransportError, error)),
         };
         self.state = State::Open;
         self.opening = None;
@@ -138,14 +153,14 @@ pub(super) fn target(
     let mut add = |key: &str, value: &str| {
         target.push(separator);
         separator = '&';
-        escape(&mut target, key);
+        target.extend(utf8_percent_encode(key, RESERVED));
         target.push('=');
-        escape(&mut target, value);
+        target.extend(utf8_percent_encode(value, RESERVED));
     };
     for (key, value) in &config.query {
         add(key, value);
     }
-    add("EIO", "4");
+    add("EIO", Revision::V4.as_str());
     add("transport", kind.as_str());
     if config.timestamp_requests && kind == TransportKind::Polling {
         let bits = random.u64();
@@ -164,26 +179,15 @@ fn base36(bits: u64) -> char {
     char::from(DIGITS.get(at).copied().unwrap_or(b'0'))
 }
 
-/// Percent-encodes what has a meaning in a URL, or none: a server chooses its ids, and must not be able to choose
-/// our requests.
-fn escape(target: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            target.push(char::from(byte));
-        } else {
-            let _ = write!(target, "%{byte:02X}");
-        }
-    }
-}
-
-/// What an HTTP status other than 200 says.
-pub(super) fn refusal(status: u16, body: &[u8]) -> PeerError {
+/// The error in an HTTP response with another status than 200.
+pub(super) fn refusal(status: u16, body: &[u8]) -> EngineError {
     #[derive(Default)]
     struct Words {
         code: Option<u64>,
         message: Option<String>,
     }
     let mut words = Words::default();
+    let body = if body.len() > MAX_REFUSAL { &[] } else { body };
     // The reference answers with an object, Python's servers with a string, a proxy with a page.
     if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(body) {
         let get = |name: &str| members.get(name).map(|value| value.get());
@@ -194,21 +198,21 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> PeerError {
         words.message = Some(message);
     }
     if words.code == Some(RefusalCode::UnsupportedRevision as u64) {
-        return PeerError::UnsupportedRevision;
+        return EngineError::UnsupportedRevision;
     }
     let message = words.message.map(|message| message.chars().take(MAX_WORDS).collect::<String>());
-    PeerError::Status { status, message }
+    EngineError::Status { status, message }
 }
 
-/// What the first body of a session is, if it does not begin with an open packet.
-pub(super) fn not_a_handshake(body: &[u8]) -> PeerError {
+/// The error in the first body of a session that does not begin with an open packet.
+pub(super) fn not_a_handshake(body: &[u8]) -> EngineError {
     // Revision 3 puts a length before each packet: `96:0{"sid":...`.
     let digits = body.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = body.get(digits..).unwrap_or_default();
     if digits > 0 && rest.starts_with(b":0{") {
-        return PeerError::UnsupportedRevision;
+        return EngineError::UnsupportedRevision;
     }
-    PeerError::NotEngineIo
+    EngineError::NotEngineIo
 }
 
 #[cfg(test)]
@@ -238,12 +242,29 @@ mod tests {
             r#"{"sid":"a","pingInterval":1e999,"pingTimeout":1}"#,
             r#"{"sid":"a","pingInterval":1}"#,
         ] {
-            assert_eq!(OpenPacket::parse(json.as_bytes()), Err(PeerError::Handshake), "{json}");
+            assert_eq!(OpenPacket::parse(json.as_bytes()), Err(EngineError::Handshake), "{json}");
         }
         let json = r#"{"sid":"a","pingInterval":1e300,"pingTimeout":1e15}"#;
         assert!(OpenPacket::parse(json.as_bytes()).is_err());
         let json = r#"{"sid":"a","pingInterval":1e14,"pingTimeout":1e14}"#;
         assert_eq!(OpenPacket::parse(json.as_bytes()).unwrap().patience(), MAX_INTERVAL * 2);
+    }
+
+    #[test]
+    fn what_a_server_says_when_a_session_opens_is_bounded() {
+        let open = |sid: usize, rest: &str| {
+            let sid = "s".repeat(sid);
+            let json = alloc::format!(r#"{{"sid":"{sid}","pingInterval":1,"pingTimeout":1{rest}}}"#);
+            OpenPacket::parse(json.as_bytes()).map(|handshake| handshake.sid.len())
+        };
+        assert_eq!(open(1024, ""), Ok(1024));
+        assert_eq!(open(1025, ""), Err(EngineError::Handshake));
+        assert_eq!(open(60_000_000, ""), Err(EngineError::Handshake));
+        let upgrades = |count: usize| alloc::format!(r#","upgrades":[{}"x"]"#, r#""x","#.repeat(count));
+        assert_eq!(open(1, &upgrades(1000)), Ok(1));
+        assert_eq!(open(1, &upgrades(5000)), Err(EngineError::Handshake));
+        let words = alloc::format!(r#"{{"code":4,"message":"{}"}}"#, "w".repeat(100_000));
+        assert_eq!(refusal(403, words.as_bytes()), EngineError::Status { status: 403, message: None });
     }
 
     #[test]
@@ -271,12 +292,12 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_in_the_servers_words() {
-        let status = |status, message: Option<&str>| PeerError::Status {
+        let status = |status, message: Option<&str>| EngineError::Status {
             status,
             message: message.map(ToString::to_string),
         };
-        assert_eq!(refusal(400, br#"{"code":5,"message":"x"}"#), PeerError::UnsupportedRevision);
-        assert_eq!(refusal(400, br#"{"code":"5","message":"x"}"#), PeerError::UnsupportedRevision);
+        assert_eq!(refusal(400, br#"{"code":5,"message":"x"}"#), EngineError::UnsupportedRevision);
+        assert_eq!(refusal(400, br#"{"code":"5","message":"x"}"#), EngineError::UnsupportedRevision);
         assert_eq!(refusal(403, br#"{"code":4,"message":"No"}"#), status(403, Some("No")));
         assert_eq!(refusal(400, br#""Invalid session""#), status(400, Some("Invalid session")));
         assert_eq!(refusal(502, b"<html>"), status(502, None));
@@ -284,8 +305,8 @@ mod tests {
 
     #[test]
     fn a_server_of_the_older_revision_is_told_apart_from_no_server() {
-        assert_eq!(not_a_handshake(br#"96:0{"sid":"a"}2:40"#), PeerError::UnsupportedRevision);
-        assert_eq!(not_a_handshake(b"<!doctype html>"), PeerError::NotEngineIo);
-        assert_eq!(not_a_handshake(b""), PeerError::NotEngineIo);
+        assert_eq!(not_a_handshake(br#"96:0{"sid":"a"}2:40"#), EngineError::UnsupportedRevision);
+        assert_eq!(not_a_handshake(b"<!doctype html>"), EngineError::NotEngineIo);
+        assert_eq!(not_a_handshake(b""), EngineError::NotEngineIo);
     }
 }

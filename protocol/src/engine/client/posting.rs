@@ -1,6 +1,7 @@
 //! Long-polling: what goes into a POST, and when to poll (protocol v4, "HTTP long-polling").
 
-use super::{Method, Outgoing, PER_MESSAGE, SHRINK_ABOVE, State};
+use super::{Method, Outgoing, State};
+use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE};
 use crate::engine::client::{ClientSession, ClientTransmit};
 use crate::engine::payload;
 use crate::message::WireMessage;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 const PACKETS_PER_POST: usize = 16;
 
 impl ClientSession {
-    /// A POST of what is queued, or of the session's end.
+    /// Whether a POST of the queue, or of the session's end, may go out.
     pub(super) fn wants_post(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         self.post.is_none()
@@ -24,16 +25,14 @@ impl ClientSession {
         self.is_open() && self.poll.is_none() && !self.reading && !self.paused && !self.is_moving()
     }
 
-    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone; the server
-    /// will say what it thinks of it.
+    /// Takes from the queue what fits into one POST. One message that does not fit goes out alone: the sender has
+    /// [checked](ClientSession::check_size) all but the protocol's own.
     fn payload(&mut self) -> Bytes {
         let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
         let size = |item: &Outgoing| match item {
             Outgoing::Pong => 1,
             Outgoing::Message(WireMessage::Text(text)) => text.len(),
-            Outgoing::Message(WireMessage::Binary(data)) => {
-                data.len().div_ceil(3).saturating_mul(4).saturating_add(1)
-            }
+            Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data).saturating_sub(1),
         };
         let mut bytes = 0_usize;
         let mut count = 0_usize;
@@ -51,7 +50,7 @@ impl ClientSession {
                 body.text(b"3");
                 continue;
             };
-            self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+            self.queued = self.queued.saturating_sub(bytes.len().saturating_add(CLIENT_MESSAGE));
             match &item {
                 Outgoing::Message(WireMessage::Binary(data)) => body.binary(data),
                 _ => body.text(bytes),

@@ -1,4 +1,4 @@
-//! What a session wants done outside, as plain data.
+//! The requests of a client's session to its owner, as plain data.
 
 use crate::engine::request::RequestId;
 use crate::message::WireMessage;
@@ -14,13 +14,14 @@ pub enum Method {
     Post,
 }
 
-/// What is to be done.
+/// Something that a client wants done outside: a request, or something about a WebSocket.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientTransmit {
-    /// Make that request, and tell [`Client::begin_response`](crate::engine::client::ClientSession::begin_response) what it gave.
+    /// Make that request, and give the response to
+    /// [`Manager::handle_response`](crate::client::Manager::handle_response).
     Request {
-        /// By which id it is known from here on.
+        /// The id by which it is known from here on.
         request: RequestId,
         /// GET or POST.
         method: Method,
@@ -28,34 +29,35 @@ pub enum ClientTransmit {
         target: String,
         /// The body of a POST.
         body: Bytes,
-        /// The bytes that the body of the response may have. If there are more, give it up and tell
-        /// [`Client::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
+        /// The bytes that the body of the response may have. If there are more, give the request up and call
+        /// [`Manager::handle_request_failed`](crate::client::Manager::handle_request_failed).
         limit: usize,
     },
     /// Forget that request, or the WebSocket that is being opened: nobody waits for it.
     Abort {
-        /// Which one.
+        /// The id of the request or the WebSocket.
         request: RequestId,
     },
-    /// Open a WebSocket, and tell [`Client::handle_websocket_opened`](crate::engine::client::ClientSession::handle_websocket_opened),
-    /// [`Client::handle_websocket_refused`](crate::engine::client::ClientSession::handle_websocket_refused) or
-    /// [`Client::handle_request_failed`](crate::engine::client::ClientSession::handle_request_failed).
+    /// Open a WebSocket, and call
+    /// [`Manager::handle_websocket_opened`](crate::client::Manager::handle_websocket_opened),
+    /// [`Manager::handle_websocket_refused`](crate::client::Manager::handle_websocket_refused) or
+    /// [`Manager::handle_request_failed`](crate::client::Manager::handle_request_failed).
     OpenWebSocket {
-        /// By which id it is known from here on.
+        /// The id by which it is known from here on.
         websocket: RequestId,
         /// Path and query.
         target: String,
     },
     /// Write one message to that WebSocket.
     Write {
-        /// Which one.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
-    /// Close that WebSocket, after what was given before is written. It may be gone already.
+    /// Close that WebSocket, after the messages that were given before are written. It may be gone already.
     CloseWebSocket {
-        /// Which one.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// The code of the close frame; without one, the frame is empty.
         code: Option<u16>,

@@ -5,14 +5,14 @@
 //!                                                                               flight any more: `5` ---> moved
 //! ```
 //!
-//! What goes wrong on the way leaves the session where it is. While it pauses, nothing is sent or polled, so no
+//! A failure on the way leaves the session where it is. While it pauses, nothing is sent or polled, so no
 //! message overtakes another.
 
-use super::config::TransportKind;
 use super::{Transport, open};
 use crate::engine::client::{ClientSession, ClientTransmit};
+use crate::engine::error::EngineError;
 use crate::engine::request::RequestId;
-use crate::error::PeerError;
+use crate::engine::transport::TransportKind;
 use crate::message::WireMessage;
 use crate::time::Instant;
 use bytes::Bytes;
@@ -46,7 +46,7 @@ impl ClientSession {
         self.upgrade.as_ref().is_some_and(Upgrade::is_moving)
     }
 
-    /// The WebSocket is there. False if it is none that this session moves to.
+    /// A WebSocket has opened. False if it is not the one that this session moves to.
     pub(super) fn begin_probe(&mut self, websocket: RequestId) -> bool {
         let Some(upgrade) = self.upgrade.as_mut().filter(|upgrade| upgrade.websocket == websocket) else {
             return false;
@@ -69,7 +69,7 @@ impl ClientSession {
             upgrade.stage = Stage::Pausing;
             self.move_on();
         } else if !answered {
-            self.give_upgrade_up(Some(PeerError::Probe));
+            self.give_upgrade_up(Some(EngineError::Probe));
         }
     }
 
@@ -89,13 +89,13 @@ impl ClientSession {
     }
 
     /// The WebSocket is gone: there is nothing to close. The session stays where it is.
-    pub(super) fn lose_upgrade(&mut self, error: PeerError) {
+    pub(super) fn lose_upgrade(&mut self, error: EngineError) {
         self.upgrade = None;
         self.upgrade_failed = Some(error);
     }
 
     /// The session stays where it is.
-    pub(super) fn give_upgrade_up(&mut self, error: Option<PeerError>) {
+    pub(super) fn give_upgrade_up(&mut self, error: Option<EngineError>) {
         if let Some(Upgrade { websocket, stage, .. }) = self.upgrade.take() {
             self.control.push_back(if stage == Stage::Dialing {
                 ClientTransmit::Abort { request: websocket }

@@ -14,35 +14,41 @@ pub(super) struct Undated {
 }
 
 impl ServerSession {
-    /// Reading pauses (the application is behind), or goes on. While it pauses, the answer to a POST is
-    /// withheld and no pong is missed; after `pause_timeout` without progress the session ends.
-    pub fn pause(&mut self, now: Instant, pause: bool) {
-        match (pause, self.paused_at) {
-            (true, None) => {
-                self.paused_at = Some(now);
-                self.undated.pause = true;
-                self.heartbeat.suspend();
-            }
-            (false, Some(_)) => {
-                self.paused_at = None;
-                self.undated.resume = true;
-                self.heartbeat.resume(now);
-                self.answer_post();
-            }
-            _ => {}
+    /// Reading pauses: the application is behind. Meanwhile the answer to a POST is withheld and no pong is missed;
+    /// after `pause_timeout` without progress the session ends.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        if self.paused_at.is_none() {
+            self.paused_at = Some(now);
+            self.undated.pause = true;
+            self.heartbeat.suspend();
         }
     }
 
+    /// Reading goes on.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        if self.paused_at.take().is_some() {
+            self.undated.resume = true;
+            self.heartbeat.resume(now);
+            self.answer_post();
+        }
+    }
+
+    /// Whether reading pauses.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused_at.is_some()
+    }
+
     /// Something moved: a pause counts from here.
-    pub fn progress(&mut self, now: Instant) {
+    pub(crate) fn progress(&mut self, now: Instant) {
         if self.paused_at.is_some() {
             self.paused_at = Some(now);
             self.undated.pause = true;
         }
     }
 
-    /// What commands started since the last input counts from here.
-    pub(crate) fn date(&mut self, now: Instant) {
+    /// Dates the clocks that commands started since the last input: they count from here. Tells whether reading goes on
+    /// since then.
+    pub(crate) fn date(&mut self, now: Instant) -> bool {
         let undated = core::mem::take(&mut self.undated);
         if let (true, State::Closing { deadline }) = (undated.close, &mut self.state) {
             *deadline = now + self.config.close_timeout;
@@ -53,14 +59,15 @@ impl ServerSession {
         if undated.resume {
             self.heartbeat.restart(now);
         }
+        undated.resume
     }
 
-    /// What was started since [`ServerSession::date`] was given its time.
+    /// The clocks that were started since [`ServerSession::date`] have the right time.
     pub(crate) fn dated(&mut self) {
         self.undated = Undated::default();
     }
 
-    /// Whether [`ServerSession::date`] is to be called soon.
+    /// Whether [`ServerSession::date`] should be called soon.
     pub(crate) fn is_undated(&self) -> bool {
         self.undated != Undated::default()
     }

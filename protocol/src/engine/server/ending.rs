@@ -1,39 +1,51 @@
-//! How a session ends: by either side, at once or when all is written.
+//! The end of a session: by either side, at once or when all is written.
 
 use super::polling::PostProgress;
-use super::{CLOSE, NOT_UTF8, Outgoing, State, Transport};
+use super::{CLOSE, NOOP, NOT_UTF8, Outgoing, PARTING_TIME, State, Transport};
+use crate::engine::error::Ended;
 use crate::engine::request::{RefusalCode, Response};
-use crate::engine::server::{ServerSession, ServerTransmit};
-use crate::error::{CloseReason, Closed, PeerError};
-use crate::socket::packet::PacketError;
+use crate::engine::server::ServerSession;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// An end that the peer brought about in the middle of its messages. What it had sent before is handled first,
-/// and what that gave is written.
+/// An end that the peer brought about in the middle of its messages. Its earlier messages are handled
+/// first, and the answers to them are written.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// The transport's rules were broken, or it was closed: a pending poll gets this, or what is queued.
-    Transport { closed: Closed, to_poll: &'static [u8] },
+    /// The transport's rules were broken, or it was closed: a pending poll gets `to_poll`, or the queue.
+    Transport { ended: Ended, to_poll: &'static [u8] },
     /// The layer above gave the peer up: the session closes as if the application had closed it.
-    Session { closed: Closed },
+    Session { ended: Ended },
+}
+
+impl Ending {
+    /// Whether the client closed the session, rather than broke a rule.
+    pub(super) fn is_by_client(&self) -> bool {
+        matches!(self, Self::Transport { ended, .. } if ended.reason == CloseReason::TransportClose)
+    }
 }
 
 impl ServerSession {
-    /// Closes the session after what is queued was written. The application is told at once.
-    pub fn close(&mut self, now: Instant, reason: CloseReason) {
-        self.close_with(now, Closed { reason, detail: None });
+    /// Closes the session after its queue was written. The application is told at once.
+    pub(crate) fn close(&mut self, now: Instant, reason: CloseReason) {
+        self.close_with(now, Ended::plain(reason));
     }
 
-    pub(crate) fn close_with(&mut self, now: Instant, closed: Closed) {
+    /// As [`ServerSession::close`], because of a mistake of the peer that the layer above knows of.
+    pub(crate) fn close_because_of_above(&mut self, now: Instant, reason: CloseReason) {
+        self.close_with(now, Ended::above(reason));
+    }
+
+    fn close_with(&mut self, now: Instant, ended: Ended) {
         match self.state {
-            State::Opening { .. } => self.abort(closed.reason, closed.detail),
+            State::Opening { .. } => self.abort(ended),
             State::Open => {
                 self.state = State::Closing { deadline: now + self.config.close_timeout };
                 self.undated.close = true;
                 self.ending = None;
-                self.closed = Some(closed);
+                self.closed = Some(ended);
                 self.drop_upgrade();
                 self.out.retain(|item| !matches!(item, Outgoing::Ping));
                 self.answer_post();
@@ -44,85 +56,103 @@ impl ServerSession {
                     }
                 }
             }
-            State::Closing { .. } | State::Closed => {}
+            State::Closing { .. } | State::Parting { .. } | State::Closed => {}
         }
     }
 
-    /// Ends the session now; what is queued is thrown away.
-    pub fn abort(&mut self, reason: CloseReason, detail: Option<PeerError>) {
-        self.end(reason, detail, CLOSE);
+    /// Ends the session now; its queue is thrown away.
+    pub(crate) fn abort(&mut self, ended: Ended) {
+        self.end(ended, CLOSE);
     }
 
-    /// Ends the session because of something that the layer above cannot accept from the peer, once what came
-    /// before was handled: see [`ServerSession::finish_ending`].
-    pub fn give_up(&mut self, reason: CloseReason, detail: PeerError) {
-        let utf8 = matches!(detail, PeerError::Socket(PacketError::InvalidUtf8));
-        if utf8 {
-            // Text that is no UTF-8 is the transport's error (RFC 6455, section 7.4.1), only found above.
-            self.close_code = Some(NOT_UTF8);
-            self.end_after_events(CloseReason::TransportError, Some(detail), CLOSE);
-        } else if self.takes_input() {
-            self.ending = Some(Ending::Session { closed: Closed { reason, detail: Some(detail) } });
+    /// Ends the session because of a mistake of the peer that the layer above found, once the messages before it were
+    /// handled: see [`ServerSession::finish_ending`]. False, having done nothing, if it is ending already.
+    pub(crate) fn give_up(&mut self, reason: CloseReason) -> bool {
+        let takes_input = self.takes_input();
+        if takes_input {
+            self.ending = Some(Ending::Session { ended: Ended::above(reason) });
         }
+        takes_input
+    }
+
+    /// As [`ServerSession::give_up`], because of a text that is not UTF-8: that is the transport's error (RFC 6455,
+    /// section 7.4.1), only found above.
+    pub(crate) fn give_up_not_utf8(&mut self) -> bool {
+        self.close_code = Some(NOT_UTF8);
+        let takes_input = self.takes_input();
+        self.end_after_events(Ended::above(CloseReason::TransportError), CLOSE);
+        takes_input
     }
 
     /// Whether the peer has brought about the end of the session, and [`ServerSession::finish_ending`] is owed.
-    pub fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.ending.is_some()
     }
 
-    /// What the peer had sent before it brought about the end was handled: now the session ends.
-    pub fn finish_ending(&mut self, now: Instant) {
+    /// The messages that the peer had sent before it brought about the end were handled: now the session ends.
+    pub(crate) fn finish_ending(&mut self, now: Instant) {
         match self.ending.take() {
-            Some(Ending::Session { closed }) => self.close_with(now, closed),
-            Some(Ending::Transport { closed, to_poll }) => match self.transport {
-                Transport::WebSocket(_) if !self.out.is_empty() => self.close_with(now, closed),
+            Some(Ending::Session { ended }) => self.close_with(now, ended),
+            Some(Ending::Transport { ended, to_poll }) => match self.transport {
+                Transport::Channel(_) if !self.out.is_empty() => self.close_with(now, ended),
                 Transport::Polling if self.poll.is_some() && !self.out.is_empty() => {
                     if let Some(poll) = self.poll.take() {
                         let payload = self.payload();
                         self.respond(poll, Response::poll(payload));
                     }
-                    self.end(closed.reason, closed.detail, to_poll);
+                    if self.out.is_empty() {
+                        self.end(ended, to_poll);
+                    } else {
+                        // It was more than one answer may have.
+                        self.close_with(now, ended);
+                    }
                 }
-                _ => self.end(closed.reason, closed.detail, to_poll),
+                Transport::Polling if self.poll.is_none() && self.post.is_some() && to_poll == NOOP => {
+                    self.state = State::Parting { deadline: now + PARTING_TIME };
+                    self.closed = Some(ended);
+                    self.drop_upgrade();
+                    self.out = VecDeque::new();
+                    self.queued = 0;
+                }
+                _ => self.end(ended, to_poll),
             },
             None => {}
         }
     }
 
-    pub(super) fn end_after_events(
-        &mut self,
-        reason: CloseReason,
-        detail: Option<PeerError>,
-        to_poll: &'static [u8],
-    ) {
+    pub(super) fn end_after_events(&mut self, ended: Ended, to_poll: &'static [u8]) {
         if self.takes_input() {
-            let closed = Closed { reason, detail };
-            self.ending = Some(Ending::Transport { closed, to_poll });
+            self.ending = Some(Ending::Transport { ended, to_poll });
         }
     }
 
-    pub(super) fn end(&mut self, reason: CloseReason, detail: Option<PeerError>, to_poll: &'static [u8]) {
+    pub(super) fn end(&mut self, ended: Ended, to_poll: &'static [u8]) {
         if self.state == State::Closed {
             return;
         }
-        // What the peer did first is the reason, whatever came of it meanwhile.
-        let closed = match self.ending.take() {
-            Some(Ending::Transport { closed, .. } | Ending::Session { closed }) => closed,
-            None => Closed { reason, detail },
+        // The peer's first mistake is the reason, whatever happened meanwhile.
+        let ended = match self.ending.take() {
+            Some(Ending::Transport { ended: first, .. } | Ending::Session { ended: first }) => first,
+            None => ended,
         };
         let code = self.close_code;
-        if !matches!(self.state, State::Closing { .. }) {
-            self.closed = Some(closed);
+        if !matches!(self.state, State::Closing { .. } | State::Parting { .. }) {
+            self.closed = Some(ended);
         }
         self.drop_upgrade();
         if let Some(poll) = self.poll.take() {
             self.respond(poll, Response::poll(Bytes::from_static(to_poll)));
         }
         self.answer_post();
-        if let Transport::WebSocket(websocket) = self.transport {
-            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code });
+        if let Transport::Channel(channel) = self.transport {
+            self.control.push_back(channel.close(code));
         }
+        self.finish();
+    }
+
+    /// The end of a session that its client has closed: nothing more is expected of it.
+    pub(super) fn part(&mut self) {
+        self.answer_post();
         self.finish();
     }
 

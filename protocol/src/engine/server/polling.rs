@@ -1,12 +1,15 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
-use super::{Body, Outgoing, SHRINK_ABOVE, State, Wants};
+use super::ending::Ending;
+use super::{Body, NOOP, Outgoing, State, Wants};
+use crate::cost::{self, SHRINK_ABOVE};
+use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
-use crate::error::{CloseReason, PeerError};
 use crate::message::WireMessage;
+use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -30,15 +33,15 @@ pub(super) enum PostProgress {
 }
 
 impl ServerSession {
-    /// The body of a POST ended. What comes back is to be read packet by packet, each given to
-    /// [`ServerSession::handle_packet`], and then [`ServerSession::end_body`] called. `None`: there is nothing to read.
-    pub fn begin_body(
+    /// The body of a POST ended. Give the packets that come back to [`ServerSession::handle_packet`] one by one, and
+    /// then call [`ServerSession::end_body`]. `None`: there is nothing to read.
+    pub(crate) fn begin_body(
         &mut self,
         now: Instant,
         request: RequestId,
         body: Body,
     ) -> Option<payload::PayloadDecoder> {
-        self.fire(now, false);
+        self.fire(now);
         if self.post.is_none_or(|post| post.request != request) {
             return None;
         }
@@ -56,7 +59,7 @@ impl ServerSession {
     }
 
     /// All packets of a body were read: the POST is answered, once reading goes on.
-    pub fn end_body(&mut self, request: RequestId) {
+    pub(crate) fn end_body(&mut self, request: RequestId) {
         let Some(post) = self.post.as_mut().filter(|post| post.request == request) else { return };
         if post.progress == PostProgress::Malformed {
             self.post = None;
@@ -64,7 +67,7 @@ impl ServerSession {
             self.respond(request, Response::new(400));
         } else {
             post.progress = PostProgress::Withheld;
-            if self.paused_at.is_none() || self.state != State::Open {
+            if (self.paused_at.is_none() || self.state != State::Open) && !self.awaits_last_poll() {
                 self.answer_post();
             }
         }
@@ -74,6 +77,7 @@ impl ServerSession {
         self.open(now);
         let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
         let open = open_packet(&self.config, &self.id, may_upgrade);
+        self.queued = self.queued.saturating_add(open.len().saturating_add(cost::SERVER_MESSAGE));
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         let mut response = Response::poll(self.payload());
         if let Some(cookie) = &self.config.cookie {
@@ -85,10 +89,13 @@ impl ServerSession {
     pub(super) fn handle_poll(&mut self, request: RequestId) {
         if self.poll.is_some() {
             self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPolls));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPolls));
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
             self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
             self.finish();
+        } else if matches!(self.state, State::Parting { .. }) {
+            self.respond(request, Response::poll(Bytes::from_static(NOOP)));
+            self.part();
         } else {
             self.poll = Some(request);
         }
@@ -99,11 +106,11 @@ impl ServerSession {
         if let Some(post) = self.post.take() {
             self.respond(request, Response::new(400));
             self.control.push_back(ServerTransmit::Abort { request: post.request });
-            self.abort(CloseReason::TransportError, Some(PeerError::OverlappingPosts));
+            self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPosts));
         } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
             // Binary bodies belong to protocol v3.
             self.respond(request, Response::new(400));
-            self.abort(CloseReason::TransportError, None);
+            self.abort(Ended::plain(CloseReason::TransportError));
         } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
             self.respond(request, Response::new(413));
         } else {
@@ -113,6 +120,12 @@ impl ServerSession {
         Wants::Answer
     }
 
+    /// Whether the client closes the session by the POST in hand and has no poll pending. One that it has sent at the same
+    /// time may be seen later, and would find no session: it was sent before this POST was answered.
+    fn awaits_last_poll(&self) -> bool {
+        self.poll.is_none() && self.ending.as_ref().is_some_and(Ending::is_by_client)
+    }
+
     /// Gives the answer that was withheld, if one was.
     pub(super) fn answer_post(&mut self) {
         if let Some(post) = self.post.take_if(|post| post.progress == PostProgress::Withheld) {
@@ -120,28 +133,38 @@ impl ServerSession {
         }
     }
 
-    /// Everything queued, as one polling body.
+    /// What is queued, as one polling body: as many packets as fit into about `max_payload`, and no more than
+    /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
     pub(super) fn payload(&mut self) -> Bytes {
+        let (mut packets, mut bytes) = (0usize, 0usize);
+        for item in self.out.iter().take(self.config.max_poll_packets.max(1)) {
+            let len = match item {
+                Outgoing::Ping => payload::text_len(b"2"),
+                Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
+                Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
+            };
+            let sum = bytes.saturating_add(len);
+            if packets > 0 && sum > self.config.max_payload {
+                break;
+            }
+            (packets, bytes) = (packets.saturating_add(1), sum);
+        }
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
-        let bytes = self.out.iter().map(|item| match item {
-            Outgoing::Ping => payload::text_len(b"2"),
-            Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
-            Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
-        });
         // No separator stands in front of the first.
-        let bytes = bytes.fold(0, usize::saturating_add).saturating_sub(1);
-        let mut payload = payload::PayloadEncoder::with_capacity(bytes);
-        for item in self.out.drain(..) {
+        let mut payload = payload::PayloadEncoder::with_capacity(bytes.saturating_sub(1));
+        for item in self.out.drain(..packets) {
+            if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
+                self.queued = self.queued.saturating_sub(data.len().saturating_add(cost::SERVER_MESSAGE));
+            }
             match item {
                 Outgoing::Ping => payload.text(b"2"),
                 Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
                 Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
             }
         }
-        if self.out.capacity() > SHRINK_ABOVE {
+        if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();
         }
-        self.queued = 0;
         payload.finish()
     }
 }

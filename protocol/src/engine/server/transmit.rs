@@ -1,78 +1,81 @@
-//! What passes between a session and its owner, as plain data.
+//! The data that passes between a session and its owner.
 
-use super::{Outgoing, SHRINK_ABOVE, State, Transport, WRITE_AHEAD};
+use super::{Outgoing, State, Transport};
+use crate::cost::{SERVER_MESSAGE, SHRINK_ABOVE, WRITE_AHEAD};
 use crate::engine::request::{RequestId, Response};
 use crate::engine::server::ServerSession;
-use crate::message::PER_MESSAGE;
 use crate::message::WireMessage;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// What is to be written, and where.
+/// Something that a server wants written, with its place: an answer to a request, or a message on a WebSocket.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerTransmit {
     /// Answer that request.
     Respond {
-        /// Which one.
+        /// The id of the request.
         request: RequestId,
-        /// With what. [`Config::decorate`](crate::engine::config::EngineServerConfig::decorate) is to be applied.
+        /// The answer. Apply
+        /// [`EngineServerConfig::decorate`](crate::engine::EngineServerConfig::decorate) to it.
         response: Box<Response>,
     },
     /// End the connection of that request without an answer.
     Abort {
-        /// Which one.
+        /// The id of the request.
         request: RequestId,
     },
-    /// Answer that request with 101 and tell [`ServerSession::handle_websocket_opened`] once its WebSocket is there. From then
-    /// on the request's id names the WebSocket.
+    /// Answer that request with 101, and call
+    /// [`Connection::handle_websocket_opened`](crate::server::Connection::handle_websocket_opened)
+    /// once its WebSocket is there. From then on the request's id names the WebSocket.
     AcceptWebSocket {
-        /// Which one.
+        /// The id of the request.
         request: RequestId,
     },
     /// Write one message to that WebSocket.
     Write {
-        /// Which one.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
-        /// Which one.
+        /// The id of the WebSocket.
         websocket: RequestId,
         /// The code of the close frame; without one, the frame is empty.
         code: Option<u16>,
     },
 }
 
-/// What a request waits for.
+/// The thing that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Wants {
     /// A [`ServerTransmit`] about it.
     Answer,
-    /// Its body, up to that many bytes: see [`ServerSession::begin_body`].
+    /// Its body, up to that many bytes: it goes to
+    /// [`Connection::handle_body`](crate::server::Connection::handle_body).
     Body {
         /// In bytes.
         limit: usize,
     },
 }
 
-/// How the body of a POST ended.
+/// The body of a POST.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Body {
-    /// It is here.
+    /// The whole body.
     Complete(Bytes),
-    /// It is larger than the limit; what came of it was thrown away.
+    /// A body that is larger than the limit. The bytes that came were thrown away.
     TooLarge,
 }
 
 impl ServerSession {
     /// The next thing to write.
-    pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
             if self.control.is_empty() && self.control.capacity() > 4 {
                 self.control = VecDeque::new();
@@ -80,13 +83,13 @@ impl ServerSession {
             return Some(control);
         }
         match self.transport {
-            Transport::WebSocket(websocket)
+            Transport::Channel(channel)
                 if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
             {
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
-                        return Some(ServerTransmit::CloseWebSocket { websocket, code: self.close_code });
+                        return Some(channel.close(self.close_code));
                     }
                     return None;
                 };
@@ -97,12 +100,12 @@ impl ServerSession {
                     Outgoing::Ping => WireMessage::Text(Bytes::from_static(b"2")),
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(PER_MESSAGE));
+                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
                         message
                     }
                 };
-                Some(ServerTransmit::Write { websocket, message })
+                Some(channel.write(message))
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;
@@ -114,15 +117,15 @@ impl ServerSession {
     }
 
     /// Whether [`ServerSession::poll_transmit`] has something.
-    pub fn has_transmit(&self) -> bool {
+    pub(crate) fn has_transmit(&self) -> bool {
         !self.control.is_empty()
             || match self.transport {
                 Transport::Polling => self.poll.is_some() && !self.out.is_empty(),
-                Transport::WebSocket(_) if self.unwritten >= WRITE_AHEAD => false,
-                Transport::WebSocket(_) => match self.state {
+                Transport::Channel(_) if self.unwritten >= WRITE_AHEAD => false,
+                Transport::Channel(_) => match self.state {
                     State::Opening { .. } => false,
                     State::Closing { .. } => true,
-                    State::Open | State::Closed => !self.out.is_empty(),
+                    State::Open | State::Parting { .. } | State::Closed => !self.out.is_empty(),
                 },
             }
     }

@@ -1,20 +1,21 @@
 //! Moving from long-polling to a WebSocket (protocol v4, "Upgrade").
 
+use super::channel::Channel;
 use super::{NOOP, NOOP_INTERVAL, State, Transport};
 use crate::engine::packet::EnginePacket;
-use crate::engine::request::{RequestId, Response};
-use crate::engine::server::{ServerSession, ServerTransmit};
+use crate::engine::request::Response;
+use crate::engine::server::ServerSession;
 use crate::message::WireMessage;
 use crate::time::Instant;
 use bytes::Bytes;
 
-/// How often a candidate WebSocket may probe. The answers do not pass the send budget, so they are few.
+/// The most probes of one channel. Their answers do not pass the send budget, so they are few.
 const MAX_PROBES: u8 = 16;
 
-/// A WebSocket that a polling session is moving to.
+/// The move of a polling session to a channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upgrade {
-    pub(super) websocket: RequestId,
+    pub(super) channel: Channel,
     pub(super) probes: u8,
     pub(super) deadline: Instant,
     pub(super) noop_at: Instant,
@@ -29,24 +30,30 @@ impl ServerSession {
             && self.config.transports.websocket
     }
 
-    /// A packet on the WebSocket that the session is moving to (protocol v4, "Upgrade").
+    /// Whether a session that goes on is on a channel, or is moving to one.
+    pub(super) fn has_channel(&self) -> bool {
+        self.state != State::Closed && (self.transport != Transport::Polling || self.upgrade.is_some())
+    }
+
+    /// A packet on the channel that the session is moving to (protocol v4, "Upgrade").
     pub(super) fn handle_probe(&mut self, now: Instant, message: WireMessage) {
         let packet = match message {
             WireMessage::Text(text) => EnginePacket::decode(text).ok(),
             WireMessage::Binary(_) => None,
         };
         let Some(upgrade) = &mut self.upgrade else { return };
-        let websocket = upgrade.websocket;
+        let channel = upgrade.channel;
         match packet {
             Some(EnginePacket::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
                 upgrade.probes = upgrade.probes.saturating_add(1);
                 let message = WireMessage::Text(Bytes::from_static(b"3probe"));
-                self.control.push_back(ServerTransmit::Write { websocket, message });
+                self.control.push_back(channel.write(message));
             }
-            Some(EnginePacket::Upgrade) if upgrade.probes > 0 => {
+            // With or without a probe before it: that it came shows that the way is open (.NET's client sends none).
+            Some(EnginePacket::Upgrade) => {
                 self.upgrade = None;
-                self.transport = Transport::WebSocket(websocket);
+                self.transport = Transport::Channel(channel);
                 self.upgraded = true;
                 // A well-behaved client has stopped polling by now.
                 if let Some(poll) = self.poll.take() {
@@ -59,8 +66,7 @@ impl ServerSession {
 
     pub(super) fn drop_upgrade(&mut self) {
         if let Some(upgrade) = self.upgrade.take() {
-            let websocket = upgrade.websocket;
-            self.control.push_back(ServerTransmit::CloseWebSocket { websocket, code: None });
+            self.control.push_back(upgrade.channel.close(None));
         }
     }
 }

@@ -1,17 +1,15 @@
-//! What the application should know about its sockets.
+//! The events of a client's sockets.
 
+use crate::cost;
+use crate::reason::SendError;
+use crate::socket::ids::{AckOutcome, SocketKey};
 use crate::socket::json::args::Args;
-use crate::socket::packet::Packet;
-use crate::socket::server::{AckOutcome, PER_EVENT, SocketKey};
-use alloc::borrow::Cow;
-use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use crate::socket::json::data::PacketData;
+use alloc::string::String;
 use alloc::sync::Arc;
-use bytes::Bytes;
-use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// Why a server did not let a socket into its namespace. It is not asked again by itself.
+/// The reason why a server did not let a socket into its namespace. The client does not ask again by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -20,8 +18,8 @@ pub enum JoinError {
     Refused {
         /// Why, in its own words.
         message: String,
-        /// What else it said, as JSON.
-        data: Option<Bytes>,
+        /// The data beside the message.
+        data: Option<PacketData>,
     },
     /// It answered like a server of the 2.x line, without an id.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
@@ -29,39 +27,44 @@ pub enum JoinError {
     /// It sent DISCONNECT in place of an answer.
     #[error("the server disconnected the namespace before it had let this client in")]
     Disconnected,
+    /// The auth was not sent: the server takes no message of its size.
+    #[error("the auth is too large: {0}")]
+    Auth(SendError),
     /// It did not answer in time.
     #[error("the server did not answer in time whether it lets this client into the namespace")]
     Timeout,
 }
 
-/// What the application should know.
+/// An event of a client's sockets, for the application.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientSocketEvent {
-    /// The socket is about to join, and its auth is to be given anew: [`Client::authenticate`] it. Only for
+    /// The socket is about to join, and its auth is to be given anew: [`Manager::authenticate`] it. Only for
     /// sockets with [`Auth::Ask`](crate::socket::client::AuthSource::Ask).
     ///
-    /// [`Client::authenticate`]: crate::socket::client::ClientSockets::authenticate
+    /// [`Manager::authenticate`]: crate::client::Manager::authenticate
     Auth {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
     },
     /// The server let the socket in.
     Connected {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
-        /// Which of its connections this is: see [`Client::connection`](crate::socket::client::ClientSockets::connection). It may have ended
-        /// by now, and another one be asked for.
+        /// The number of this one among its connections: see
+        /// [`Manager::connection`](crate::client::Manager::connection). It may have ended by now, and another one be
+        /// asked for.
         connection: u64,
         /// Its public id, for as long as it is connected.
         id: Arc<str>,
     },
     /// The server did not let the socket in (`connect_error`).
     Refused {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
-        /// Which of its connections that would have been: see [`Client::connection`](crate::socket::client::ClientSockets::connection). Who
-        /// has asked for another one since need not take it for an answer.
+        /// The number that this connection would have had: see
+        /// [`Manager::connection`](crate::client::Manager::connection). It does not answer for another one that was
+        /// asked for since.
         connection: u64,
         /// Why.
         error: JoinError,
@@ -81,17 +84,24 @@ pub enum ClientSocketEvent {
         socket: SocketKey,
         /// The id that it was awaited under.
         id: u64,
-        /// How it ended.
+        /// The reason of its end.
         outcome: AckOutcome,
     },
-    /// A connected socket is not connected any more. It joins again with the next session, unless the reason is
-    /// [`IoServerDisconnect`](crate::error::CloseReason::IoServerDisconnect) or
-    /// [`IoClientDisconnect`](crate::error::CloseReason::IoClientDisconnect).
-    Disconnected {
-        /// Which one.
+    /// An event that had waited until the socket was connected could not be sent. Nobody awaits an acknowledgement of it.
+    Unsent {
+        /// Which socket was to send it.
         socket: SocketKey,
         /// Why.
-        reason: crate::error::CloseReason,
+        error: SendError,
+    },
+    /// A connected socket is not connected any more. It joins again with the next session, unless the reason is
+    /// [`IoServerDisconnect`](crate::reason::CloseReason::IoServerDisconnect) or
+    /// [`IoClientDisconnect`](crate::reason::CloseReason::IoClientDisconnect).
+    Disconnected {
+        /// The socket.
+        socket: SocketKey,
+        /// Why.
+        reason: crate::reason::CloseReason,
     },
 }
 
@@ -100,35 +110,18 @@ impl ClientSocketEvent {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len().saturating_add(PER_EVENT)
+                args.wire_len().saturating_add(cost::EVENT)
             }
             Self::Refused { error: JoinError::Refused { message, data }, .. } => {
-                let data = data.as_ref().map_or(0, Bytes::len);
-                message.len().saturating_add(data).saturating_add(PER_EVENT)
+                let data = data.as_ref().map_or(0, PacketData::wire_len);
+                message.len().saturating_add(data).saturating_add(cost::EVENT)
             }
-            Self::Connected { id, .. } => id.len().saturating_add(PER_EVENT),
-            Self::Auth { .. } | Self::Refused { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
+            Self::Connected { id, .. } => id.len().saturating_add(cost::EVENT),
+            Self::Auth { .. }
+            | Self::Refused { .. }
+            | Self::Ack { .. }
+            | Self::Unsent { .. }
+            | Self::Disconnected { .. } => 0,
         }
     }
-}
-
-/// The id in a server's CONNECT.
-pub(super) fn sid(packet: &Packet) -> Option<Arc<str>> {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(packet.data()?).ok()?;
-    let sid: String = serde_json::from_str(members.get("sid")?.get()).ok()?;
-    Some(sid.into())
-}
-
-/// What a CONNECT_ERROR says. Servers send `{"message","data"}`; Python's and old ones a string, too.
-pub(super) fn refusal(packet: &Packet) -> JoinError {
-    let json = packet.data().unwrap_or_default();
-    let as_text = |json: &str| serde_json::from_str::<String>(json).ok();
-    if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(json) {
-        let message = members.get("message").map(|value| value.get());
-        let message = message.map(|json| as_text(json).unwrap_or_else(|| json.to_string()));
-        let data = members.get("data").map(|value| Bytes::copy_from_slice(value.get().as_bytes()));
-        return JoinError::Refused { message: message.unwrap_or_default(), data };
-    }
-    let text = core::str::from_utf8(json).unwrap_or_default();
-    JoinError::Refused { message: as_text(text).unwrap_or_else(|| text.to_string()), data: None }
 }

@@ -1,10 +1,10 @@
-//! How a socket comes into its namespace, and out of it.
+//! Joining a namespace, and leaving it.
 
 use super::{AckOutcome, State, weight};
 use crate::engine::client::ClientSession;
-use crate::error::CloseReason;
-use crate::message::Frame;
+use crate::reason::CloseReason;
 use crate::socket::client::{AuthSource, ClientSocketEvent, ClientSockets, JoinError};
+use crate::socket::json::data::PacketData;
 use crate::time::Instant;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
@@ -29,11 +29,16 @@ impl ClientSockets {
         now: Instant,
         engine: &mut ClientSession,
         at: usize,
-        auth: Option<&[u8]>,
+        auth: Option<&PacketData>,
     ) {
         let deadline = now + self.config.join_timeout;
         let Some(socket) = self.sockets.get_mut(at) else { return };
-        if engine.send(&Frame::join(&socket.namespace, auth)) {
+        let frame = self.config.parser.join(&socket.namespace, auth);
+        if let Err(error) = engine.check_size(&frame) {
+            socket.state = State::Joining { deadline };
+            return self.refuse(at, JoinError::Auth(error));
+        }
+        if engine.send(&frame) {
             socket.state = State::Joining { deadline };
             self.deadline = self.deadline.min(deadline);
         }
@@ -50,9 +55,21 @@ impl ClientSockets {
         socket.inbox.push_back(event);
         for waiting in mem::take(&mut socket.buffer) {
             socket.buffered = socket.buffered.saturating_sub(weight(&waiting.frame));
-            engine.send(&waiting.frame);
+            let Err(error) = engine.check_size(&waiting.frame) else {
+                engine.send(&waiting.frame);
+                continue;
+            };
+            // It would end the session, and all that is sent beside it.
+            match waiting.ack {
+                Some(id) => {
+                    socket.acks.remove(&id);
+                    let outcome = AckOutcome::Unsent(error);
+                    self.answers.push_back(ClientSocketEvent::Ack { socket: socket.key, id, outcome });
+                }
+                None => socket.inbox.push_back(ClientSocketEvent::Unsent { socket: socket.key, error }),
+            }
         }
-        socket.send_next(now, engine, self.config.ack_timeout);
+        self.send_next(now, engine, at);
         self.rearm();
     }
 

@@ -1,9 +1,10 @@
-//! What a client sends: events, with and without an answer, and answers; and what waits until it is connected.
+//! Sending as a client, and its offline buffer: events with and without an acknowledgement, and acknowledgements, wait
+//! here until the socket has joined.
 
 use super::{AckOutcome, Buffered, Reliable, SocketKey, State, weight};
 use crate::engine::client::ClientSession;
-use crate::error::SendError;
 use crate::message::Frame;
+use crate::reason::SendError;
 use crate::socket::client::{ClientSocketEvent, ClientSockets};
 use crate::time::Instant;
 use core::mem;
@@ -11,7 +12,7 @@ use core::mem;
 impl ClientSockets {
     /// Throws away what waits to be sent on a socket, and what is sent until it is acknowledged. The
     /// acknowledgements that were awaited for it are decided.
-    pub fn discard(&mut self, socket: SocketKey) {
+    pub(crate) fn discard(&mut self, socket: SocketKey) {
         let Some(found) = self.at(socket).and_then(|at| self.sockets.get_mut(at)) else { return };
         found.buffered = 0;
         let unsent = mem::take(&mut found.buffer).into_iter().filter_map(|waiting| waiting.ack);
@@ -31,7 +32,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit(
+    pub(crate) fn emit(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
@@ -44,8 +45,8 @@ impl ClientSockets {
     /// comes back.
     ///
     /// # Errors
-    /// [`SendError::Disconnected`] if there is no such socket.
-    pub fn emit_volatile(
+    /// [`SendError::Disconnected`] if there is no such socket; [`SendError::TooLarge`] if the server would not take it.
+    pub(crate) fn emit_volatile(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
@@ -53,7 +54,10 @@ impl ClientSockets {
     ) -> Result<bool, SendError> {
         self.at(socket).ok_or(SendError::Disconnected)?;
         match engine {
-            Some(engine) if self.is_connected(socket) && engine.is_writable() => Ok(engine.send(frame)),
+            Some(engine) if self.is_connected(socket) && engine.is_writable() => {
+                engine.check_size(frame)?;
+                Ok(engine.send(frame))
+            }
             _ => Ok(false),
         }
     }
@@ -63,7 +67,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
-    pub fn emit_with_ack(
+    pub(crate) fn emit_with_ack(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,
@@ -80,13 +84,14 @@ impl ClientSockets {
         Ok(())
     }
 
-    /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted
-    /// so before, again after [`ack_timeout`](crate::socket::client::SocketClientConfig::ack_timeout) and with each new connection, at most
-    /// [`retries`](crate::socket::client::SocketClientConfig::retries) times after the first. The server may see it more than once.
+    /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted so
+    /// before, again after [`ack_timeout`](crate::socket::client::SocketClientConfig::ack_timeout) and with each new
+    /// connection, at most [`retries`](crate::socket::client::SocketClientConfig::retries) times after the first. The
+    /// server may see it more than once.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
-    pub fn emit_reliably(
+    pub(crate) fn emit_reliably(
         &mut self,
         now: Instant,
         engine: Option<&mut ClientSession>,
@@ -100,7 +105,7 @@ impl ClientSockets {
         found.buffered = found.buffered.saturating_add(weight(&frame));
         found.queue.push_back(Reliable { frame, id, tries: 0, copy: None, pending: None });
         if let (Some(engine), State::Joined) = (engine, found.state) {
-            found.send_next(now, engine, self.config.ack_timeout);
+            self.send_next(now, engine, at);
             self.rearm();
         }
         Ok(())
@@ -111,7 +116,7 @@ impl ClientSockets {
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if that has ended.
-    pub fn ack(
+    pub(crate) fn ack(
         &mut self,
         engine: Option<&mut ClientSession>,
         socket: SocketKey,

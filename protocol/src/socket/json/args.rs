@@ -1,11 +1,14 @@
 //! The arguments of a received event or acknowledgement.
 
+use crate::socket::json::data::PacketData;
 use crate::socket::json::decode::{Missing, Progress, Whole};
+use crate::socket::json::packet::{event_name, judge};
 use crate::socket::json::placeholder;
 use crate::socket::json::resolve::Resolve;
 use crate::socket::json::scan::{skip_blanks, skip_value};
-use crate::socket::json::validate;
-use crate::socket::packet::{PacketError, PacketType, event_name};
+use crate::socket::json::validate::{self, Checked};
+use crate::socket::packet::{PacketError, PacketType};
+use crate::socket::parser::Parser;
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -15,16 +18,17 @@ use core::fmt;
 use core::ops::Range;
 use serde::Deserialize;
 
-/// The arguments of a received event or acknowledgement: the JSON as it came, and the attachments.
+/// The arguments of a received event or acknowledgement: the text as it came, and the attachments.
 ///
-/// The JSON was checked when the packet came in, and is decoded when the application asks, into the types that
+/// The text was checked when the packet came in, and is decoded when the application asks, into the types that
 /// it asks for. A clone shares the bytes. To pass arguments on without decoding them, send the `Args`
-/// themselves: they are [`ToArgs`](crate::socket::json::encode::ToArgs).
+/// themselves: they are [`ToArgs`](crate::socket::ToArgs).
 ///
-/// Bytes (`bytes::Bytes`, `&[u8]`, the wrappers of serde_bytes) decode from attachments wherever they stand,
-/// inside of structs and lists too. `&[u8]` borrows and the owning types copy; [`attachment`](Self::attachment)
-/// is there for who wants neither. Where the type asks for no bytes, in a `serde_json::Value`, in untagged
-/// enums and behind `#[serde(flatten)]`, the placeholder stays the object it is on the wire.
+/// Bytes (`bytes::Bytes`, `&[u8]`, the wrappers of serde_bytes) decode from attachments wherever they stand, inside of
+/// structs and lists too. `&[u8]` borrows and the owning types copy; [`attachment`](Self::attachment) does neither.
+/// Half a surrogate pair, which JavaScript can hold and Rust cannot, decodes as U+FFFD. Where the type asks for no
+/// bytes, in a `serde_json::Value`, in untagged enums and behind `#[serde(flatten)]`, the placeholder stays the object
+/// it is on the wire.
 ///
 /// ```
 /// use sansocket_protocol::socket::Args;
@@ -34,25 +38,29 @@ use serde::Deserialize;
 /// assert_eq!(args.decode::<(String, u8)>()?, ("ada".to_string(), 36)); // a tuple takes them all, more may follow
 /// assert_eq!(args.decode::<String>()?, "ada"); // anything else takes the first
 /// assert_eq!(args.get::<u8>(1)?, 36);
-/// assert_eq!(args.raw(2), Some(r#"{"admin":true}"#));
+/// assert_eq!(args.json(2), Some(r#"{"admin":true}"#));
 ///
 /// let error = args.decode::<(String, String)>().unwrap_err();
 /// assert_eq!(error.to_string(), "args[1]: invalid type: integer `36`, expected a string");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Args {
     text: Bytes,
+    /// The text to decode from, if that is not the text as it came: see [`Args::mend`].
+    mended: Option<Arc<[u8]>>,
     shape: Shape,
     attachments: Option<Arc<[Bytes]>>,
 }
 
-/// Where the parts of the array are in the text. All zero if there is none.
+/// Where the parts of the array are in the text, and what was seen of it. All zero if there is none.
 #[derive(Clone, Copy, Default)]
 pub(in crate::socket) struct Shape {
     name: (usize, usize),
     first: usize,
     count: usize,
+    depth: u32,
+    longest_number: u32,
 }
 
 impl Shape {
@@ -62,10 +70,11 @@ impl Shape {
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, count: usize) -> Self {
+    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, checked: Checked) -> Self {
         // Behind the name stands a comma, if anything.
         let comma = skip_blanks(json, name.end);
-        Self { name: (name.start, name.end), first: skip_blanks(json, comma + 1), count }
+        let count = checked.elements.saturating_sub(1);
+        Self { name: (name.start, name.end), first: skip_blanks(json, comma + 1), count, ..Self::of(checked) }
     }
 
     /// `[arguments...]` at `array`.
@@ -74,8 +83,18 @@ impl Shape {
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(in crate::socket) fn list(json: &[u8], array: usize, count: usize) -> Self {
-        Self { name: (0, 0), first: skip_blanks(json, array + 1), count }
+    pub(in crate::socket) fn list(json: &[u8], array: usize, checked: Checked) -> Self {
+        Self { first: skip_blanks(json, array + 1), count: checked.elements, ..Self::of(checked) }
+    }
+
+    fn of(checked: Checked) -> Self {
+        let saturated = |value| u32::try_from(value).unwrap_or(u32::MAX);
+        let (depth, longest_number) = (saturated(checked.depth), saturated(checked.longest_number));
+        Self { depth, longest_number, ..Self::default() }
+    }
+
+    pub(in crate::socket) fn count(&self) -> usize {
+        self.count
     }
 
     fn name(&self) -> Range<usize> {
@@ -83,8 +102,8 @@ impl Shape {
     }
 }
 
-/// Why arguments are not what the application asked for. The connection is well; the handler's author, or the
-/// peer's, is to look at it.
+/// The reason why arguments are not what the application asked for. The connection is well: the mistake is in the
+/// handler or in what the peer sent.
 ///
 /// Positions count from 0 and leave out the event's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,27 +112,28 @@ pub enum ArgsError {
     /// The peer sent fewer arguments. Ask for an `Option` if it may.
     #[error("args[{position}] is missing, the peer sent {count}")]
     Missing {
-        /// Which argument.
+        /// The place of the argument, from 0.
         position: usize,
-        /// How many there are.
+        /// The number of arguments.
         count: usize,
     },
     /// The argument is there, but is something else.
     #[error("args[{position}]: {reason}")]
     Invalid {
-        /// Which argument.
+        /// The place of the argument, from 0.
         position: usize,
-        /// What was there and what was expected instead.
+        /// The value found, and the one expected. Control characters, which a peer may have sent, are
+        /// escaped.
         reason: String,
     },
 }
 
 impl Args {
     pub(in crate::socket) fn new(text: Bytes, shape: Shape) -> Self {
-        Self { text, shape, attachments: None }
+        Self { text, mended: None, shape, attachments: None }
     }
 
-    /// Arguments that were not received: for tests, and for who brings them by another way.
+    /// Arguments that came in another way than from a peer: for tests, say.
     ///
     /// `json` is an array of the arguments, without an event's name, and `attachments` are what its
     /// placeholders stand for.
@@ -121,7 +141,7 @@ impl Args {
     /// # Errors
     ///
     /// [`PacketError::InvalidPayload`] if `json` is no array, [`PacketError::IllegalPlaceholder`] if there are
-    /// attachments and a placeholder names none of them.
+    /// attachments and a placeholder names none of them, and the errors of the default limits of [`Parser`].
     pub fn from_json(json: &str, attachments: Vec<Bytes>) -> Result<Self, PacketError> {
         let kind = if attachments.is_empty() { PacketType::Ack } else { PacketType::BinaryAck };
         let invalid = |at, reason: String| PacketError::InvalidPayload { kind, at, reason };
@@ -129,23 +149,29 @@ impl Args {
         if json.as_bytes().get(start) != Some(&b'[') {
             return Err(invalid(start, "expected an array".to_string()));
         }
-        let count =
-            validate::check(json.as_bytes(), start).map_err(|error| invalid(error.at, error.to_string()))?;
-        if !attachments.is_empty() && !placeholder::are_legal(json.as_bytes(), attachments.len()) {
-            return Err(PacketError::IllegalPlaceholder { announced: attachments.len() });
+        let parser = Parser::json();
+        let checked =
+            validate::check(json.as_bytes(), start, parser.max_depth).map_err(|error| error.refuse(kind))?;
+        judge(&parser, &checked, checked.elements)?;
+        if !attachments.is_empty() {
+            placeholder::check(json.as_bytes(), attachments.len())
+                .ok_or(PacketError::IllegalPlaceholder { announced: attachments.len() })?;
         }
         let text = Bytes::copy_from_slice(json.as_bytes());
-        let shape = Shape::list(&text, start, count);
+        let shape = Shape::list(&text, start, checked);
         let mut args = Self::new(text, shape);
         args.attach(attachments);
+        if checked.has_half_surrogate {
+            args.mend(0);
+        }
         Ok(args)
     }
 
     /// The event's name; `None` for an acknowledgement, and for an event that came without any payload, which
     /// is legal and fires nothing.
     ///
-    /// Does not allocate unless the name was sent with escapes. A number that is sent as a name is its
-    /// JavaScript text: `[1.0]` is the event `1`.
+    /// Does not allocate unless the name was sent with escapes. An integer that is sent as a name is its digits:
+    /// `[1]` is the event `1`.
     pub fn event(&self) -> Option<Cow<'_, str>> {
         event_name(self.text.get(self.shape.name())?)
     }
@@ -163,7 +189,7 @@ impl Args {
         !self.shape.name().is_empty()
     }
 
-    /// How many arguments there are. The event's name is none.
+    /// The number of arguments, without the event's name.
     pub fn len(&self) -> usize {
         self.shape.count
     }
@@ -173,28 +199,38 @@ impl Args {
         self.shape.count == 0
     }
 
-    /// The JSON text of argument `position`, counted from 0.
-    pub fn raw(&self, position: usize) -> Option<&str> {
-        let json = self.argument(position)?;
-        core::str::from_utf8(json.get(..skip_value(json, 0))?).ok()
+    /// The JSON text of argument `position`, counted from 0. Costs as much as [`get`](Self::get).
+    pub fn json(&self, position: usize) -> Option<&str> {
+        Argument { json: self.argument(position)?, ..self.outside() }.json()
+    }
+
+    /// The arguments, one after the other.
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::Args;
+    ///
+    /// let args = Args::from_json("[1,2,3]", vec![])?;
+    /// let sum: Result<u8, _> = args.iter().map(|argument| argument.decode::<u8>()).sum();
+    /// assert_eq!(sum?, 6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { args: self, next: None, position: 0 }
     }
 
     /// Decodes argument `position`, counted from 0. An `Option` may be missing.
+    ///
+    /// The arguments before it are skipped over, which costs a look at each of their bytes: to take one after the
+    /// other, [`iter`](Self::iter) and tuples are better.
     ///
     /// # Errors
     ///
     /// [`ArgsError`] if it is missing or something else.
     pub fn get<'de, T: Deserialize<'de>>(&'de self, position: usize) -> Result<T, ArgsError> {
         let progress = Progress::at(position);
-        let decoded = match self.argument(position) {
+        let decoded = match self.to_decode(position) {
             None => T::deserialize(Missing(&progress)),
-            Some(json) => {
-                let mut json = serde_json::Deserializer::from_slice(json);
-                match self.attachments() {
-                    [] => T::deserialize(&mut json),
-                    attachments => T::deserialize(Resolve::new(&mut json, attachments)),
-                }
-            }
+            Some(json) => decode(json, self.attachments()),
         };
         decoded.map_err(|error| self.error(&progress, &error))
     }
@@ -221,12 +257,11 @@ impl Args {
     /// that it refers to.
     ///
     /// ```
-    /// use sansocket_protocol::message::Frame;
-    /// use sansocket_protocol::socket::Args;
+    /// use sansocket_protocol::socket::{Args, Parser};
     ///
     /// let args = Args::from_json(r#"["lobby","hello",3]"#, vec![])?;
     /// let room: String = args.get(0)?;
-    /// let frame = Frame::event("/", "said", None, &args.skip(1))?;
+    /// let frame = Parser::json().event("/", "said", None, &args.skip(1))?;
     /// assert_eq!(room, "lobby");
     /// assert_eq!(frame.text().unwrap(), r#"42["said","hello",3]"#);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -258,21 +293,45 @@ impl Args {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn attachment(&self, position: usize) -> Option<&Bytes> {
-        let attachments = self.attachments.as_deref()?;
-        let json = self.argument(position)?;
-        let mut outermost = None;
-        // They are reported in the order in which they end, so the argument itself comes last.
-        let end = skip_value(json, 0);
-        let found = placeholder::placeholders(json.get(..end)?, |found| {
-            outermost = (found.span.end == end).then_some(found.num).flatten();
-            Ok::<(), ()>(())
-        });
-        found.ok().and(outermost).and_then(|num| attachments.get(num))
+        self.attachments.as_deref()?;
+        Argument { json: self.argument(position)?, ..self.outside() }.attachment()
     }
 
     /// The bytes that these arguments keep alive: the packet's text and the attachments.
     pub fn wire_len(&self) -> usize {
-        self.attachments().iter().fold(self.text.len(), |sum, bytes| sum.saturating_add(bytes.len()))
+        let text = self.text.len().saturating_add(self.mended.as_ref().map_or(0, |mended| mended.len()));
+        self.attachments().iter().fold(text, |sum, bytes| sum.saturating_add(bytes.len()))
+    }
+
+    /// How deep lists and objects stand inside each other, and how long the longest number is. Where arguments were
+    /// skipped, they count too.
+    pub(super) fn extent(&self) -> (usize, usize) {
+        (self.shape.depth as usize, self.shape.longest_number as usize)
+    }
+
+    /// From `data` on there are halves of surrogate pairs, which serde_json refuses. What is passed on keeps them.
+    pub(super) fn mend(&mut self, data: usize) {
+        let mut mended = self.text.to_vec();
+        if let Some(json) = mended.get_mut(data..) {
+            validate::mend(json);
+        }
+        self.mended = Some(mended.into());
+    }
+
+    /// The data that begins there, of a packet without arguments.
+    pub(in crate::socket) fn data(&self, data: usize) -> Option<PacketData> {
+        if data >= self.text.len() {
+            return None;
+        }
+        Some(PacketData::received(match &self.mended {
+            Some(mended) => Bytes::copy_from_slice(mended.get(data..)?),
+            None => self.text.slice(data..),
+        }))
+    }
+
+    /// The bytes that all placeholders from `data` on stand for.
+    pub(in crate::socket) fn referenced(&self, data: usize, attachments: &[Bytes]) -> usize {
+        placeholder::referenced(self.text.get(data..).unwrap_or_default(), attachments)
     }
 
     pub(in crate::socket) fn text(&self) -> &Bytes {
@@ -292,6 +351,20 @@ impl Args {
         (0..position).try_fold(first, |json, _| next(json))
     }
 
+    /// The same, to decode from.
+    pub(super) fn to_decode(&self, position: usize) -> Option<&[u8]> {
+        let json = self.argument(position)?;
+        match &self.mended {
+            None => Some(json),
+            Some(mended) => mended.get(self.text.len().saturating_sub(json.len())..),
+        }
+    }
+
+    /// No argument, from which one is made.
+    fn outside(&self) -> Argument<'_> {
+        Argument { args: self, json: &[], position: 0 }
+    }
+
     /// The JSON of all arguments, commas between them, without brackets.
     pub(crate) fn list(&self) -> &[u8] {
         if self.shape.count == 0 {
@@ -306,14 +379,137 @@ impl Args {
         if progress.is_missing() {
             return ArgsError::Missing { position, count: self.shape.count };
         }
-        // The place in a text that the reader does not have is noise.
-        let mut reason = error.to_string();
-        if error.line() > 0 {
-            if let Some(at) = reason.rfind(" at line ") {
-                reason.truncate(at);
-            }
+        ArgsError::Invalid { position, reason: plain_reason(error) }
+    }
+}
+
+/// Decodes one argument, which begins there.
+fn decode<'de, T: Deserialize<'de>>(
+    json: &'de [u8],
+    attachments: &'de [Bytes],
+) -> Result<T, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    match attachments {
+        [] => T::deserialize(&mut json),
+        attachments => T::deserialize(Resolve::new(&mut json, attachments)),
+    }
+}
+
+/// What serde_json says, without the place in a text that the reader does not have, and without control characters: it
+/// quotes what a peer sent.
+pub(super) fn plain_reason(error: &serde_json::Error) -> String {
+    let mut reason = error.to_string();
+    if error.line() > 0 {
+        if let Some(at) = reason.rfind(" at line ") {
+            reason.truncate(at);
         }
-        ArgsError::Invalid { position, reason }
+    }
+    if reason.contains(char::is_control) {
+        let escaped = reason.chars().flat_map(|char| {
+            let (escape, plain) = if char.is_control() { (Some(char), None) } else { (None, Some(char)) };
+            escape.into_iter().flat_map(char::escape_default).chain(plain)
+        });
+        return escaped.collect();
+    }
+    reason
+}
+
+/// One of the arguments of an event or an acknowledgement: see [`Args::iter`].
+#[derive(Clone, Copy)]
+pub struct Argument<'a> {
+    args: &'a Args,
+    /// From its beginning on.
+    json: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Argument<'a> {
+    /// Its position, counted from 0.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Its JSON text.
+    pub fn json(&self) -> Option<&'a str> {
+        core::str::from_utf8(self.json.get(..skip_value(self.json, 0))?).ok()
+    }
+
+    /// Decodes it.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgsError::Invalid`] if it is something else.
+    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, ArgsError> {
+        let json = match &self.args.mended {
+            None => self.json,
+            Some(mended) => {
+                mended.get(self.args.text.len().saturating_sub(self.json.len())..).unwrap_or_default()
+            }
+        };
+        decode(json, self.args.attachments())
+            .map_err(|error| ArgsError::Invalid { position: self.position, reason: plain_reason(&error) })
+    }
+
+    /// The bytes that it stands for, without a copy, if it is bytes itself.
+    pub fn attachment(&self) -> Option<&'a Bytes> {
+        let attachments = self.args.attachments.as_deref()?;
+        let mut outermost = None;
+        // They are reported in the order in which they end, so the argument itself comes last.
+        let end = skip_value(self.json, 0);
+        let found = placeholder::placeholders(self.json.get(..end)?, |found| {
+            outermost = (found.span.end == end).then_some(found.num).flatten();
+            Ok::<(), ()>(())
+        });
+        found.ok().and(outermost).and_then(|num| attachments.get(num))
+    }
+}
+
+impl fmt::Debug for Argument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Argument").field("position", &self.position).field("json", &self.json()).finish()
+    }
+}
+
+/// The arguments of an event or an acknowledgement, one after the other: see [`Args::iter`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    args: &'a Args,
+    /// From the beginning of the argument that was given last.
+    next: Option<&'a [u8]>,
+    position: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Argument<'a>;
+
+    fn next(&mut self) -> Option<Argument<'a>> {
+        if self.position >= self.args.len() {
+            return None;
+        }
+        let json = match self.next {
+            None => self.args.argument(0)?,
+            Some(json) => next(json)?,
+        };
+        self.next = Some(json);
+        let position = self.position;
+        self.position = position.saturating_add(1);
+        Some(Argument { args: self.args, json, position })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.args.len().saturating_sub(self.position);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+impl<'a> IntoIterator for &'a Args {
+    type Item = Argument<'a>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) struct Whole<'a, 'de> {
 /// Hands the first argument to a method of its deserializer.
 macro_rules! first {
     ($self:ident, $method:ident($($arg:expr),*)) => {
-        match $self.args.argument(0) {
+        match $self.args.to_decode(0) {
             None => Missing($self.progress).$method($($arg),*),
             Some(json) => {
                 let mut json = serde_json::Deserializer::from_slice(json);
@@ -186,7 +186,7 @@ impl<'de> SeqAccess<'de> for Arguments<'_, 'de> {
         let Whole { args, progress } = self.whole;
         progress.position.set(self.position);
         self.json = match self.json {
-            None => args.argument(self.position),
+            None => args.to_decode(self.position),
             Some(json) if self.position < args.len() => next(json),
             Some(_) => None,
         };

@@ -5,31 +5,62 @@ use crate::socket::json::args::Args;
 use crate::socket::json::placeholder;
 use crate::socket::json::serialize::Json;
 use crate::socket::json::spread::Spread;
+use crate::socket::json::validate::{self, Invalid};
+use crate::socket::parser::Parser;
+use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
 use serde::ser;
 use serde::ser::Serialize;
 
-/// Why a message cannot be made.
+/// The reason why a message cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The name is one of the [`RESERVED_EVENTS`](crate::socket::packet::RESERVED_EVENTS): the peer would refuse it, and
+    /// The name is one of the [`RESERVED_EVENTS`](crate::socket::RESERVED_EVENTS): the peer would refuse it, and
     /// close the connection.
     #[error("the event name {0:?} is reserved, choose another")]
     ReservedEvent(String),
-    /// The name of the namespace cannot be written: see [`is_namespace`](crate::socket::packet::is_namespace).
+    /// The name of the namespace cannot be written: see [`is_namespace`](crate::socket::is_namespace).
     #[error("the namespace {0:?} must begin with '/' and have no ','")]
     Namespace(String),
-    /// A value has no JSON form, or its `Serialize` implementation refused.
-    #[error("cannot be written as JSON: {0}")]
+    /// A value has no form that the parser can write, or its `Serialize` implementation refused.
+    #[error("cannot be encoded: {0}")]
     Value(String),
     /// The message has attachments, and somewhere in it an object whose `_placeholder` is `true` is ordinary
     /// data. The peer would put an attachment in its place, or close the connection.
     #[error("an object with \"_placeholder\":true cannot be sent in a message with attachments")]
     Placeholder,
+    /// The message has more attachments than the peers take.
+    #[error(
+        "a message with more than {max} attachments is refused by its receiver: send less in one, or raise the limit if \
+         all peers take more"
+    )]
+    TooManyAttachments {
+        /// The limit: [`Parser::max_sent_attachments`].
+        max: usize,
+    },
+    /// Lists and objects stand inside each other deeper than the peers take.
+    #[error("lists and objects nest deeper than {max} levels")]
+    TooDeep {
+        /// The limit: [`Parser::max_depth`].
+        max: usize,
+    },
+    /// A number has more characters than the peers take.
+    #[error("a number has more than {max} characters")]
+    NumberTooLong {
+        /// The limit: [`Parser::max_number`].
+        max: usize,
+    },
+    /// The message has more arguments than the peers take.
+    #[error("the message has more than {max} arguments")]
+    TooManyArguments {
+        /// The limit: [`Parser::max_arguments`].
+        max: usize,
+    },
 }
 
 impl ser::Error for EncodeError {
@@ -38,30 +69,32 @@ impl ser::Error for EncodeError {
     }
 }
 
-/// What can be sent as the arguments of an event or an acknowledgement.
+/// A value that can be sent as the arguments of an event or an acknowledgement.
 ///
-/// Everything that is `Serialize` is: a tuple (or an array `[T; N]`) becomes one argument for each element, `()`
-/// none, and anything else one: a `Vec`, a struct, a tuple struct, `None` (which is `null`). To send a tuple as
-/// one argument, put it into another: `((1, 2),)`.
+/// Everything that is `Serialize` is: a tuple (or an array `[T; N]`) becomes one argument for each element, `()` none,
+/// and anything else one: a `Vec`, a struct, a tuple struct, `None` and serde_json's `Null` (which are `null`). To
+/// send a tuple as one argument, put it into another: `((1, 2),)`.
 ///
 /// Bytes (what serializes as bytes: `bytes::Bytes`, the wrappers of serde_bytes) become attachments, wherever
 /// they stand. A `Vec<u8>` is to serde a list of numbers, and is sent as one.
 ///
-/// Received [`Args`] are passed on as text, without being decoded, and their attachments without a copy. What
-/// goes out is nevertheless what a peer sends that decodes and encodes: placeholders are numbered from 0 in the
-/// order in which they stand, an attachment that none of them names is left out, and one that several name is
-/// sent once for each. The blanks and numbers between them stay as they were written.
+/// Received [`Args`] are passed on as text, without being decoded, and their attachments without a copy. What goes out
+/// is nevertheless in order: placeholders are numbered from 0 in the order in which their attachments are first named,
+/// an attachment that none of them names is left out, and one that several name is sent once. The blanks and numbers
+/// between them stay as they were written.
 ///
 /// ```
 /// use bytes::Bytes;
 /// use sansocket_protocol::message::Frame;
+/// use sansocket_protocol::socket::Parser;
 ///
+/// let parser = Parser::json();
 /// let text = |frame: Frame| String::from_utf8(frame.text().unwrap().to_vec()).unwrap();
-/// assert_eq!(text(Frame::ack("/", 1, &("a", 2))?), r#"431["a",2]"#);
-/// assert_eq!(text(Frame::ack("/", 1, &vec!["a", "b"])?), r#"431[["a","b"]]"#);
-/// assert_eq!(text(Frame::ack("/", 1, &())?), "431[]");
+/// assert_eq!(text(parser.ack("/", 1, &("a", 2))?), r#"431["a",2]"#);
+/// assert_eq!(text(parser.ack("/", 1, &vec!["a", "b"])?), r#"431[["a","b"]]"#);
+/// assert_eq!(text(parser.ack("/", 1, &())?), "431[]");
 ///
-/// let frame = Frame::ack("/", 1, &("pic", Bytes::from_static(&[1, 2, 3])))?;
+/// let frame = parser.ack("/", 1, &("pic", Bytes::from_static(&[1, 2, 3])))?;
 /// assert_eq!(frame.attachments(), [&[1, 2, 3][..]]);
 /// assert_eq!(text(frame), r#"461-1["pic",{"_placeholder":true,"num":0}]"#);
 /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
@@ -79,26 +112,35 @@ pub trait ToArgs {
     /// [`EncodeError`] if one of them cannot be written.
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError>;
 
-    /// How many bytes of JSON that will be, commas included, if it is known beforehand: the message is allocated
-    /// at that size. A wrong answer costs time and nothing else.
-    fn json_len(&self) -> Option<usize> {
+    /// How many bytes that will be, what stands between them included, if it is known beforehand: the message is
+    /// allocated at that size. A wrong answer costs time and nothing else.
+    fn len_hint(&self) -> Option<usize> {
         None
     }
 }
 
 impl<T: Serialize + ?Sized> ToArgs for T {
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
-        self.serialize(Spread(out))
+        self.serialize(Spread { out, is_unit: is_unit::<T>() })
     }
+}
+
+/// Whether that is `()`, or a reference to it. A value says to serde no more than that it is a unit, as serde_json's
+/// `Null` does.
+fn is_unit<T: ?Sized>() -> bool {
+    let mut name = core::any::type_name::<T>();
+    while let Some(inner) = name.strip_prefix('&') {
+        name = inner.strip_prefix("mut ").unwrap_or(inner);
+    }
+    name == "()"
 }
 
 impl ToArgs for Args {
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
-        out.relay(self);
-        Ok(())
+        out.relay(self)
     }
 
-    fn json_len(&self) -> Option<usize> {
+    fn len_hint(&self) -> Option<usize> {
         self.attachments().is_empty().then(|| self.list().len())
     }
 }
@@ -112,43 +154,53 @@ impl ArgsEncoder<'_> {
     ///
     /// # Errors
     ///
-    /// [`EncodeError::Value`] if it has no JSON form.
+    /// [`EncodeError`] if it cannot be written.
     pub fn arg<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
         value.serialize(self.next())
     }
 
-    /// How many attachments there are so far.
+    /// The number of attachments so far.
     pub fn attachments(&self) -> usize {
         self.0.attachments.len()
     }
 
     pub(super) fn next(&mut self) -> Json<'_> {
+        self.0.arguments = self.0.arguments.saturating_add(1);
         self.0.separate();
         Json(self.0)
     }
 
-    /// Adds received arguments, each attachment where its placeholder stands.
-    fn relay(&mut self, args: &Args) {
+    /// Adds received arguments, and each attachment where its first placeholder stands.
+    fn relay(&mut self, args: &Args) -> Result<(), EncodeError> {
         let json = args.list();
         if json.is_empty() {
-            return;
+            return Ok(());
         }
+        self.0.arguments = self.0.arguments.saturating_add(args.len());
         self.0.separate();
         let message = &mut *self.0;
+        // The other parser may have allowed more.
+        let (depth, longest_number) = args.extent();
+        message.limit(depth, longest_number)?;
         if args.attachments().is_empty() {
             message.has_foreign_json = true;
             message.text.extend_from_slice(json);
-            return;
+            return Ok(());
         }
+        // The number here of each that was named before.
+        let mut numbers: Vec<Option<usize>> = vec![None; args.attachments().len()];
         // Mostly each of them is already written as it must be, and all of the text is copied at once.
         let mut copied = 0;
         for found in placeholder::outermost(json) {
-            let Some(attachment) = found.num.and_then(|num| args.attachments().get(num)) else {
+            let named = found.num.and_then(|num| args.attachments().get(num).zip(numbers.get_mut(num)));
+            let Some((attachment, number)) = named else {
                 message.has_foreign_json = true;
                 continue;
             };
-            let num = message.attachments.len();
-            message.attachments.push(attachment.clone());
+            let num = *number.get_or_insert_with(|| {
+                message.attachments.push(attachment.clone());
+                message.attachments.len().saturating_sub(1)
+            });
             message.placeholders = message.placeholders.saturating_add(1);
             if found.num != Some(num) || !found.is_canonical(json) {
                 message.text.extend_from_slice(json.get(copied..found.span.start).unwrap_or_default());
@@ -157,16 +209,36 @@ impl ArgsEncoder<'_> {
             }
         }
         message.text.extend_from_slice(json.get(copied..).unwrap_or_default());
+        Ok(())
     }
+}
+
+/// Looks how deep that valid JSON is, which stands below so many levels, and whether it is within the limits.
+pub(super) fn extent(parser: &Parser, json: &[u8], depth: usize) -> Result<(), EncodeError> {
+    let max_depth = parser.max_depth.saturating_sub(depth);
+    let seen = validate::check(json, 0, max_depth).map_err(|error| match error {
+        Invalid::TooDeep { .. } => EncodeError::TooDeep { max: parser.max_depth },
+        // An invalid `RawValue` cannot be made.
+        Invalid::Syntax { expected, .. } => EncodeError::Value(format!("expected {expected}")),
+    })?;
+    if seen.longest_number > parser.max_number {
+        return Err(EncodeError::NumberTooLong { max: parser.max_number });
+    }
+    Ok(())
 }
 
 /// A message while it is made.
 #[derive(Debug)]
 pub(crate) struct Draft {
+    parser: Parser,
     pub(crate) text: Vec<u8>,
     pub(crate) attachments: Vec<Bytes>,
     /// Where the array begins.
     pub(crate) array: usize,
+    /// How many arguments there are.
+    arguments: usize,
+    /// How many lists and objects are open, the array included.
+    depth: usize,
     /// How many of the objects are placeholders by our own making.
     pub(super) placeholders: usize,
     /// An object of the application looks like one.
@@ -176,19 +248,60 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    pub(crate) fn new(text: Vec<u8>) -> Self {
+    pub(crate) fn new(parser: &Parser, text: Vec<u8>) -> Self {
         Self {
+            parser: *parser,
             text,
             attachments: Vec::new(),
             array: 0,
+            arguments: 0,
+            depth: 1,
             placeholders: 0,
             has_lookalike: false,
             has_foreign_json: false,
         }
     }
 
+    /// One more list or object is open.
+    pub(super) fn open(&mut self) -> Result<(), EncodeError> {
+        self.depth = self.depth.saturating_add(1);
+        self.limit(self.depth, 0)
+    }
+
+    pub(super) fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// Adds JSON of others.
+    pub(super) fn push_foreign(&mut self, json: &[u8]) -> Result<(), EncodeError> {
+        extent(&self.parser, json, self.depth)?;
+        self.text.extend_from_slice(json);
+        Ok(())
+    }
+
+    fn limit(&self, depth: usize, longest_number: usize) -> Result<(), EncodeError> {
+        if depth > self.parser.max_depth {
+            return Err(EncodeError::TooDeep { max: self.parser.max_depth });
+        }
+        if longest_number > self.parser.max_number {
+            return Err(EncodeError::NumberTooLong { max: self.parser.max_number });
+        }
+        Ok(())
+    }
+
+    /// Refuses what the peer would refuse, or take for something else.
+    pub(crate) fn check(&self) -> Result<(), EncodeError> {
+        if self.arguments > self.parser.max_arguments {
+            return Err(EncodeError::TooManyArguments { max: self.parser.max_arguments });
+        }
+        if self.attachments.len() > self.parser.max_sent_attachments {
+            return Err(EncodeError::TooManyAttachments { max: self.parser.max_sent_attachments });
+        }
+        self.check_lookalikes()
+    }
+
     /// Refuses what the peer would take for an attachment.
-    pub(crate) fn check_lookalikes(&self) -> Result<(), EncodeError> {
+    fn check_lookalikes(&self) -> Result<(), EncodeError> {
         if self.attachments.is_empty() {
             return Ok(());
         }

@@ -2,16 +2,19 @@
 //!
 //! In: `scan`, `validate` and `placeholder` look through the text once, [`args::Args`] keeps it, `decode` and `resolve`
 //! turn it into the application's types. Out: `serialize`, `spread` and `write` make the text of a
-//! [`Frame`](crate::message::Frame) from anything that is [`encode::ToArgs`].
+//! [`Frame`](crate::message::Frame) from anything that is [`encode::ToArgs`]. `packet` and `frame` are what
+//! [`Parser`](crate::socket::Parser) calls.
 
-pub mod args;
+pub(crate) mod args;
 #[cfg(test)]
 mod codec_tests;
+pub(crate) mod data;
 mod decode;
-pub mod encode;
-mod frame;
+pub(crate) mod encode;
+pub(crate) mod frame;
+pub(crate) mod packet;
 pub(crate) mod placeholder;
-pub mod reassembly;
+pub(crate) mod reassembly;
 mod resolve;
 pub(crate) mod scan;
 mod serialize;

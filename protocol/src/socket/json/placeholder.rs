@@ -3,6 +3,7 @@
 use crate::socket::json::scan::{skip_blanks, skip_scalar, skip_string, skip_value, unescape};
 use crate::socket::json::write::push_u64;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::convert::Infallible;
 use core::ops::Range;
 
@@ -134,21 +135,34 @@ pub(crate) fn push(out: &mut Vec<u8>, num: usize) {
     out.push(b'}');
 }
 
-/// How many placeholders may refer to one attachment, on average. Each gets the bytes when the arguments are decoded
-/// or sent on, so that without a bound one small message could become a very large one. Peers write one each.
-const MAX_REFERENCES: usize = 16;
-
-/// Whether every placeholder in `json` stands for one of `count` attachments, and there are not too many.
-pub(in crate::socket) fn are_legal(json: &[u8], count: usize) -> bool {
-    let mut references = 0usize;
+/// Whether some attachment may be named twice. `None` if not every placeholder in `json` stands for one of `count`
+/// attachments.
+pub(in crate::socket) fn check(json: &[u8], count: usize) -> Option<bool> {
+    let mut named = 0u64;
+    let mut repeats = false;
     let check = |found: Placeholder| match found.num {
-        Some(num) if num < count && references < count.saturating_mul(MAX_REFERENCES) => {
-            references = references.saturating_add(1);
+        Some(num) if num < count => {
+            // Of those that have no bit it is not known.
+            let bit = u32::try_from(num).ok().and_then(|num| 1u64.checked_shl(num));
+            repeats |= bit.is_none_or(|bit| named & bit != 0);
+            named |= bit.unwrap_or(0);
             Ok(())
         }
         _ => Err(()),
     };
-    placeholders(json, check).is_ok()
+    placeholders(json, check).ok().map(|()| repeats)
+}
+
+/// The bytes that all placeholders in `json` stand for.
+pub(in crate::socket) fn referenced(json: &[u8], attachments: &[Bytes]) -> usize {
+    let mut sum = 0usize;
+    let counted = placeholders(json, |found| {
+        let attachment = found.num.and_then(|num| attachments.get(num));
+        sum = sum.saturating_add(attachment.map_or(0, Bytes::len));
+        Ok::<(), Infallible>(())
+    });
+    let Ok(()) = counted;
+    sum
 }
 
 /// The value of `num`. A whole number may be written `1.0`, as JavaScript sees no difference.
@@ -236,7 +250,7 @@ mod tests {
             (r#"["e",{"_placeholder":true,"num":9,"x":"_placeholder"}]"#, 1, false),
             (r#"["e",{"_placeholder":true,"num":0,"x":"num"}]"#, 1, true),
         ] {
-            assert_eq!(are_legal(json.as_bytes(), count), legal, "{json}");
+            assert_eq!(check(json.as_bytes(), count).is_some(), legal, "{json}");
         }
     }
 
@@ -250,18 +264,30 @@ mod tests {
         for _ in 0..200_000 {
             json.push_str("]}");
         }
-        assert!(are_legal(json.as_bytes(), 2));
-        assert!(!are_legal(json.as_bytes(), 1));
+        assert!(check(json.as_bytes(), 2).is_some());
+        assert!(check(json.as_bytes(), 1).is_none());
     }
 
     #[test]
-    fn one_attachment_is_not_multiplied_without_end() {
-        let placeholders = |count: usize| {
-            let one = alloc::string::String::from(r#"{"_placeholder":true,"num":0}"#);
-            let list = alloc::vec![one; count].join(",");
-            are_legal(alloc::format!("[{list}]").as_bytes(), 1)
+    fn an_attachment_that_is_named_twice_is_seen() {
+        let list = |nums: &[usize]| {
+            let one = |num| alloc::format!(r#"{{"_placeholder":true,"num":{num}}}"#);
+            let list: Vec<_> = nums.iter().map(one).collect();
+            alloc::format!("[{}]", list.join(","))
         };
-        assert!(placeholders(MAX_REFERENCES));
-        assert!(!placeholders(MAX_REFERENCES + 1));
+        for (nums, repeats) in [
+            (&[][..], false),
+            (&[0], false),
+            (&[1, 0], false),
+            (&[0, 0], true),
+            (&[1, 0, 1], true),
+            (&[63, 62], false),
+        ] {
+            assert_eq!(check(list(nums).as_bytes(), 64), Some(repeats), "{nums:?}");
+        }
+        // Those above 63 are taken for repeated, and counted.
+        assert_eq!(check(list(&[64]).as_bytes(), 65), Some(true));
+        let attachments = [Bytes::from_static(b"12345"), Bytes::from_static(b"1")];
+        assert_eq!(referenced(list(&[0, 1, 0]).as_bytes(), &attachments), 11);
     }
 }

@@ -1,27 +1,26 @@
 //! Putting binary packets together: the text that announces attachments, then the attachments.
 
-use crate::socket::packet::{Packet, PacketError};
+use crate::socket::{Packet, PacketError};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// A binary packet that waits for its attachments. One per connection: its frames come directly behind its text.
 ///
 /// The protocol has no time limit for the rest of a packet, so what waits here is bounded in number (by
-/// [`Packet::decode`]) and in bytes (by [`start`](Self::start)).
+/// [`Parser::decode`](crate::socket::Parser::decode)) and in bytes (by [`start`](Self::start)).
 ///
 /// ```
 /// use bytes::Bytes;
-/// use sansocket_protocol::socket::Packet;
-/// use sansocket_protocol::socket::Reassembly;
+/// use sansocket_protocol::socket::{Parser, Reassembly};
 ///
 /// let text = Bytes::from_static(br#"51-["pic",{"_placeholder":true,"num":0}]"#);
 /// let mut reassembly = Reassembly::new();
-/// assert!(reassembly.start(Packet::decode(text, 10)?, 1_000_000)?.is_none());
+/// assert!(reassembly.start(Parser::json().decode(text)?, 10_000_000, 1_000_000)?.is_none());
 ///
 /// let packet = reassembly.push(Bytes::from_static(&[1, 2, 3]))?.expect("that was the last attachment");
 /// let (picture,): (Bytes,) = packet.into_args().decode().unwrap();
 /// assert_eq!(picture, [1, 2, 3][..]);
-/// # Ok::<(), sansocket_protocol::socket::packet::PacketError>(())
+/// # Ok::<(), sansocket_protocol::socket::PacketError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Reassembly {
@@ -34,6 +33,7 @@ struct Pending {
     attachments: Vec<Bytes>,
     bytes: usize,
     max_bytes: usize,
+    max_message: usize,
 }
 
 impl Reassembly {
@@ -44,19 +44,26 @@ impl Reassembly {
 
     /// Takes a packet that was just decoded. Gives it back at once if it has no attachments.
     ///
-    /// `max_bytes` bounds the sum of its attachments.
+    /// `max_bytes` bounds the sum of its attachments. Several placeholders may name one attachment, which the
+    /// application gets once for each when it decodes: what they stand for together may be as much as the attachments
+    /// that have come, or `max_message`, the size of the largest message, if that is more.
     ///
     /// # Errors
     ///
     /// [`PacketError::TextWhileWaiting`] if the packet before it is not complete. Both are dropped then.
-    pub fn start(&mut self, packet: Packet, max_bytes: usize) -> Result<Option<Packet>, PacketError> {
+    pub fn start(
+        &mut self,
+        packet: Packet,
+        max_bytes: usize,
+        max_message: usize,
+    ) -> Result<Option<Packet>, PacketError> {
         if let Some(pending) = self.pending.take() {
             return Err(PacketError::TextWhileWaiting { missing: pending.missing() });
         }
         if packet.attachments() == 0 {
             return Ok(Some(packet));
         }
-        self.pending = Some(Pending { packet, attachments: Vec::new(), bytes: 0, max_bytes });
+        self.pending = Some(Pending { packet, attachments: Vec::new(), bytes: 0, max_bytes, max_message });
         Ok(None)
     }
 
@@ -64,8 +71,8 @@ impl Reassembly {
     ///
     /// # Errors
     ///
-    /// [`PacketError::UnexpectedBinary`] if no packet waits, [`PacketError::AttachmentsTooLarge`] if the limit
-    /// is passed. The packet is dropped then.
+    /// [`PacketError::UnexpectedBinary`] if no packet waits, [`PacketError::AttachmentsTooLarge`] or
+    /// [`PacketError::ReferencesTooLarge`] if a limit is passed. The packet is dropped then.
     pub fn push(&mut self, attachment: Bytes) -> Result<Option<Packet>, PacketError> {
         let mut pending = self.pending.take().ok_or(PacketError::UnexpectedBinary)?;
         pending.bytes = pending.bytes.saturating_add(attachment.len());
@@ -77,7 +84,11 @@ impl Reassembly {
             self.pending = Some(pending);
             return Ok(None);
         }
-        let Pending { mut packet, attachments, .. } = pending;
+        let Pending { mut packet, attachments, bytes, max_message, .. } = pending;
+        let max = bytes.max(max_message);
+        if packet.referenced(&attachments).is_some_and(|referenced| referenced > max) {
+            return Err(PacketError::ReferencesTooLarge { max });
+        }
         packet.attach(attachments);
         Ok(Some(packet))
     }
@@ -102,22 +113,23 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::parser::Parser;
 
     fn packet(text: &'static str) -> Packet {
-        Packet::decode(Bytes::from_static(text.as_bytes()), 10).unwrap()
+        Parser::json().decode(Bytes::from_static(text.as_bytes())).unwrap()
     }
 
     #[test]
     fn a_packet_without_attachments_does_not_wait() {
         let mut reassembly = Reassembly::new();
-        assert!(reassembly.start(packet(r#"2["e"]"#), 0).unwrap().is_some());
+        assert!(reassembly.start(packet(r#"2["e"]"#), 0, 0).unwrap().is_some());
         assert!(!reassembly.is_waiting());
     }
 
     #[test]
     fn a_packet_is_complete_with_its_last_attachment() {
         let mut reassembly = Reassembly::new();
-        assert!(reassembly.start(packet(r#"52-["e"]"#), 10).unwrap().is_none());
+        assert!(reassembly.start(packet(r#"52-["e"]"#), 10, 0).unwrap().is_none());
         assert!(reassembly.push(Bytes::from_static(b"one")).unwrap().is_none());
         assert!(reassembly.is_waiting());
         assert_eq!(reassembly.wire_len(), 8 + 3);
@@ -130,9 +142,9 @@ mod tests {
     #[test]
     fn a_text_while_waiting_is_an_error() {
         let mut reassembly = Reassembly::new();
-        reassembly.start(packet(r#"52-["e"]"#), 10).unwrap();
+        reassembly.start(packet(r#"52-["e"]"#), 10, 0).unwrap();
         reassembly.push(Bytes::new()).unwrap();
-        let error = reassembly.start(packet(r#"2["e"]"#), 10).unwrap_err();
+        let error = reassembly.start(packet(r#"2["e"]"#), 10, 0).unwrap_err();
         assert_eq!(error, PacketError::TextWhileWaiting { missing: 1 });
         assert!(!reassembly.is_waiting());
     }
@@ -145,10 +157,25 @@ mod tests {
     #[test]
     fn attachments_are_bounded_in_bytes_together() {
         let mut reassembly = Reassembly::new();
-        reassembly.start(packet(r#"52-["e"]"#), 5).unwrap();
+        reassembly.start(packet(r#"52-["e"]"#), 5, 0).unwrap();
         reassembly.push(Bytes::from_static(b"123")).unwrap();
         let error = reassembly.push(Bytes::from_static(b"456")).unwrap_err();
         assert_eq!(error, PacketError::AttachmentsTooLarge { max: 5 });
         assert!(!reassembly.is_waiting());
+    }
+
+    #[test]
+    fn what_is_named_more_than_once_is_bounded_by_what_has_come_or_by_one_message() {
+        let text = r#"52-["e",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+        let received = |small: &'static [u8], large: &'static [u8], max_message| {
+            let mut reassembly = Reassembly::new();
+            reassembly.start(packet(text), 100, max_message).unwrap();
+            reassembly.push(Bytes::from_static(small)).unwrap();
+            reassembly.push(Bytes::from_static(large)).map(|packet| packet.is_some())
+        };
+        assert_eq!(received(b"1234", b"", 8), Ok(true));
+        assert_eq!(received(b"1234", b"", 7), Err(PacketError::ReferencesTooLarge { max: 7 }));
+        assert_eq!(received(b"", b"12345678", 0), Ok(true));
+        assert_eq!(received(b"1", b"12345678", 0), Err(PacketError::ReferencesTooLarge { max: 9 }));
     }
 }

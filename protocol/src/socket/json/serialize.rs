@@ -1,7 +1,6 @@
 //! Writing values as serde_json writes them, but bytes as placeholders and attachments.
 
-use crate::socket::json::encode::Draft;
-use crate::socket::json::encode::EncodeError;
+use crate::socket::json::encode::{Draft, EncodeError};
 use crate::socket::json::placeholder;
 use crate::socket::json::write::{
     push_displayed, push_f32, push_f64, push_i64, push_plain, push_string, push_u64,
@@ -123,14 +122,16 @@ impl<'a> Serializer for Json<'a> {
         value: &T,
     ) -> Result<(), EncodeError> {
         let message = self.open_variant(variant)?;
+        message.open()?;
         value.serialize(Json(message))?;
+        message.close();
         message.text.push(b'}');
         Ok(())
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'a>, EncodeError> {
         self.0.text.push(b'[');
-        Ok(Compound::new(self.0, b"]"))
+        Compound::new(self.0, b"]", 1)
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Compound<'a>, EncodeError> {
@@ -150,18 +151,18 @@ impl<'a> Serializer for Json<'a> {
     ) -> Result<Compound<'a>, EncodeError> {
         let message = self.open_variant(variant)?;
         message.text.push(b'[');
-        Ok(Compound::new(message, b"]}"))
+        Compound::new(message, b"]}", 2)
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Compound<'a>, EncodeError> {
         self.0.text.push(b'{');
-        Ok(Compound::new(self.0, b"}"))
+        Compound::new(self.0, b"}", 1)
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
         if name.starts_with(SERDE_JSON_PRIVATE) {
             self.0.has_foreign_json = true;
-            return Ok(Compound::new(self.0, b""));
+            return Compound::new(self.0, b"", 0);
         }
         self.serialize_map(Some(len))
     }
@@ -175,7 +176,7 @@ impl<'a> Serializer for Json<'a> {
     ) -> Result<Compound<'a>, EncodeError> {
         let message = self.open_variant(variant)?;
         message.text.push(b'{');
-        Ok(Compound::new(message, b"}}"))
+        Compound::new(message, b"}}", 2)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
@@ -212,8 +213,11 @@ pub(super) struct Compound<'a> {
 }
 
 impl<'a> Compound<'a> {
-    fn new(message: &'a mut Draft, end: &'static [u8]) -> Self {
-        Self { message, is_first: true, is_marker: false, end }
+    fn new(message: &'a mut Draft, end: &'static [u8], levels: u8) -> Result<Self, EncodeError> {
+        for _ in 0..levels {
+            message.open()?;
+        }
+        Ok(Self { message, is_first: true, is_marker: false, end })
     }
 
     fn separate(&mut self) {
@@ -231,8 +235,7 @@ impl<'a> Compound<'a> {
     fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), EncodeError> {
         if self.end.is_empty() {
             let json = serde_json::to_vec(&Private { name: key, value }).map_err(ser::Error::custom)?;
-            self.message.text.extend_from_slice(&json);
-            return Ok(());
+            return self.message.push_foreign(&json);
         }
         self.separate();
         push_string(&mut self.message.text, key);
@@ -252,6 +255,8 @@ impl<'a> Compound<'a> {
 
     fn close(self) -> Result<(), EncodeError> {
         self.message.text.extend_from_slice(self.end);
+        // Each byte closes a level.
+        self.end.iter().for_each(|_| self.message.close());
         Ok(())
     }
 }

@@ -7,12 +7,16 @@ use serde::ser;
 use serde::ser::{Serialize, Serializer};
 
 /// Spreads a tuple into arguments; `()` into none; anything else is one.
-pub(super) struct Spread<'a, 'm>(pub(super) &'a mut ArgsEncoder<'m>);
+pub(super) struct Spread<'a, 'm> {
+    pub(super) out: &'a mut ArgsEncoder<'m>,
+    /// The value is `()`, which nothing but its type can tell from other units.
+    pub(super) is_unit: bool,
+}
 
 macro_rules! single_values {
     ($($method:ident: $type:ty)*) => {$(
         fn $method(self, value: $type) -> Result<(), EncodeError> {
-            self.0.next().$method(value)
+            self.out.next().$method(value)
         }
     )*};
 }
@@ -33,7 +37,7 @@ impl<'a> Serializer for Spread<'a, '_> {
     }
 
     fn serialize_unit(self) -> Result<(), EncodeError> {
-        Ok(())
+        if self.is_unit { Ok(()) } else { self.out.next().serialize_unit() }
     }
 
     single_values! {
@@ -45,11 +49,11 @@ impl<'a> Serializer for Spread<'a, '_> {
     }
 
     fn serialize_none(self) -> Result<(), EncodeError> {
-        self.0.next().serialize_none()
+        self.out.next().serialize_none()
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        self.0.arg(value)
+        self.out.arg(value)
     }
 
     fn serialize_unit_variant(
@@ -58,7 +62,7 @@ impl<'a> Serializer for Spread<'a, '_> {
         index: u32,
         variant: &'static str,
     ) -> Result<(), EncodeError> {
-        self.0.next().serialize_unit_variant(name, index, variant)
+        self.out.next().serialize_unit_variant(name, index, variant)
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
@@ -66,7 +70,7 @@ impl<'a> Serializer for Spread<'a, '_> {
         _: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        self.0.arg(value)
+        self.out.arg(value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -76,15 +80,15 @@ impl<'a> Serializer for Spread<'a, '_> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        self.0.next().serialize_newtype_variant(name, index, variant, value)
+        self.out.next().serialize_newtype_variant(name, index, variant, value)
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
-        self.0.next().serialize_seq(len)
+        self.out.next().serialize_seq(len)
     }
 
     fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
-        self.0.next().serialize_tuple_struct(name, len)
+        self.out.next().serialize_tuple_struct(name, len)
     }
 
     fn serialize_tuple_variant(
@@ -94,15 +98,15 @@ impl<'a> Serializer for Spread<'a, '_> {
         variant: &'static str,
         len: usize,
     ) -> Result<Compound<'a>, EncodeError> {
-        self.0.next().serialize_tuple_variant(name, index, variant, len)
+        self.out.next().serialize_tuple_variant(name, index, variant, len)
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
-        self.0.next().serialize_map(len)
+        self.out.next().serialize_map(len)
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
-        self.0.next().serialize_struct(name, len)
+        self.out.next().serialize_struct(name, len)
     }
 
     fn serialize_struct_variant(
@@ -112,11 +116,11 @@ impl<'a> Serializer for Spread<'a, '_> {
         variant: &'static str,
         len: usize,
     ) -> Result<Compound<'a>, EncodeError> {
-        self.0.next().serialize_struct_variant(name, index, variant, len)
+        self.out.next().serialize_struct_variant(name, index, variant, len)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        self.0.next().collect_str(value)
+        self.out.next().collect_str(value)
     }
 }
 
@@ -125,7 +129,7 @@ impl ser::SerializeTuple for Spread<'_, '_> {
     type Error = EncodeError;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        self.0.arg(value)
+        self.out.arg(value)
     }
 
     fn end(self) -> Result<(), EncodeError> {

@@ -1,49 +1,78 @@
 //! Checking JSON without building anything from it.
 //!
-//! This takes what JavaScript takes, and serde_json's ignoring parser, which is its test oracle: any depth,
-//! halves of surrogate pairs, numbers beyond a double. It is there because it sees every byte of every message:
-//! it takes strings eight bytes at a time, and does not allocate up to 64 levels of nesting.
+//! This takes what JavaScript takes, and serde_json's ignoring parser, which is its test oracle: any depth that is
+//! allowed, halves of surrogate pairs, numbers beyond a double. It is there because it sees every byte of every
+//! message: it takes strings eight bytes at a time, and does not allocate up to 64 levels of nesting.
 //!
 //! A position is at most the length of the slice, and no function looks further than 6 bytes ahead. A slice has at
 //! most `isize::MAX` bytes, so that none of these sums overflows.
 
 use crate::socket::json::scan::{find_special, skip_blanks};
+use crate::socket::packet::{PacketError, PacketType};
+use alloc::format;
 use alloc::vec::Vec;
-use core::fmt;
 
 /// What is wrong with a text, and where.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::socket) struct Invalid {
-    expected: &'static str,
-    pub(in crate::socket) at: usize,
+pub(in crate::socket) enum Invalid {
+    Syntax { expected: &'static str, at: usize },
+    TooDeep { max: usize },
 }
 
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}", self.expected)
+impl Invalid {
+    fn expected<T>(expected: &'static str, at: usize) -> Result<T, Self> {
+        Err(Self::Syntax { expected, at })
+    }
+
+    /// The error of a packet of that kind.
+    pub(super) fn refuse(self, kind: PacketType) -> PacketError {
+        match self {
+            Self::Syntax { expected, at } => {
+                PacketError::InvalidPayload { kind, at, reason: format!("expected {expected}") }
+            }
+            Self::TooDeep { max } => PacketError::TooDeep { max },
+        }
     }
 }
 
-/// Checks that there is one JSON value from `at` on, and nothing but blanks behind it. Says how many elements it
-/// has, if it is an array.
+/// What was seen of a valid text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::socket) struct Checked {
+    /// The elements, if it is a list.
+    pub(super) elements: usize,
+    /// How many lists and objects stand inside each other.
+    pub(super) depth: usize,
+    /// The characters of the longest number.
+    pub(super) longest_number: usize,
+    /// Half a surrogate pair stands in one of its strings.
+    pub(super) has_half_surrogate: bool,
+}
+
+/// Checks that there is one JSON value from `at` on, and nothing but blanks behind it. Refuses what nests deeper than
+/// `max_depth`.
 ///
 /// Does not recurse. A level of nesting costs one bit.
 #[allow(
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most 6 behind the end of a slice, and each element has a byte at least"
 )]
-pub(in crate::socket) fn check(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
+pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> Result<Checked, Invalid> {
     let mut open = Nesting::default();
-    let mut count = 0;
+    let mut seen = Checked::default();
     loop {
         at = skip_blanks(json, at);
         match json.get(at) {
-            Some(b'"') => at = string(json, at)?,
-            Some(b'-' | b'0'..=b'9') => at = number(json, at)?,
+            Some(b'"') => at = string(json, at, &mut seen)?,
+            Some(b'-' | b'0'..=b'9') => {
+                let start = at;
+                at = number(json, at)?;
+                seen.longest_number = seen.longest_number.max(at - start);
+            }
             Some(b't') => at = word(json, at, b"true")?,
             Some(b'f') => at = word(json, at, b"false")?,
             Some(b'n') => at = word(json, at, b"null")?,
             Some(b'[') => {
+                open.enter(max_depth, &mut seen)?;
                 at = skip_blanks(json, at + 1);
                 if json.get(at) != Some(&b']') {
                     open.push(false);
@@ -52,26 +81,27 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize) -> Result<usize, Inva
                 at += 1;
             }
             Some(b'{') => {
+                open.enter(max_depth, &mut seen)?;
                 at = skip_blanks(json, at + 1);
                 if json.get(at) != Some(&b'}') {
                     open.push(true);
-                    at = key(json, at)?;
+                    at = key(json, at, &mut seen)?;
                     continue;
                 }
                 at += 1;
             }
-            _ => return Err(Invalid { expected: "a value", at }),
+            _ => return Invalid::expected("a value", at),
         }
         // A value has ended, and maybe what it is in.
         loop {
             at = skip_blanks(json, at);
             let Some(is_object) = open.top() else {
-                return if at == json.len() { Ok(count) } else { Err(Invalid { expected: "the end", at }) };
+                return if at == json.len() { Ok(seen) } else { Invalid::expected("the end", at) };
             };
-            count += usize::from(open.depth == 1);
+            seen.elements += usize::from(open.depth == 1);
             match json.get(at) {
                 Some(b',') if is_object => {
-                    at = key(json, skip_blanks(json, at + 1))?;
+                    at = key(json, skip_blanks(json, at + 1), &mut seen)?;
                     break;
                 }
                 Some(b',') => {
@@ -80,8 +110,8 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize) -> Result<usize, Inva
                 }
                 Some(b'}') if is_object => {}
                 Some(b']') if !is_object => {}
-                _ if is_object => return Err(Invalid { expected: "',' or '}'", at }),
-                _ => return Err(Invalid { expected: "',' or ']'", at }),
+                _ if is_object => return Invalid::expected("',' or '}'", at),
+                _ => return Invalid::expected("',' or ']'", at),
             }
             open.pop();
             at += 1;
@@ -91,20 +121,20 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize) -> Result<usize, Inva
 
 /// Past the key at `at` and its colon.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn key(json: &[u8], at: usize) -> Result<usize, Invalid> {
+fn key(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, Invalid> {
     if json.get(at) != Some(&b'"') {
-        return Err(Invalid { expected: "a key in quotes", at });
+        return Invalid::expected("a key in quotes", at);
     }
-    let at = skip_blanks(json, string(json, at)?);
+    let at = skip_blanks(json, string(json, at, seen)?);
     if json.get(at) != Some(&b':') {
-        return Err(Invalid { expected: "':'", at });
+        return Invalid::expected("':'", at);
     }
     Ok(at + 1)
 }
 
 /// Past the string whose opening quote is at `at`.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn string(json: &[u8], at: usize) -> Result<usize, Invalid> {
+fn string(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, Invalid> {
     let mut at = at + 1;
     loop {
         at = find_special(json, at);
@@ -114,15 +144,65 @@ fn string(json: &[u8], at: usize) -> Result<usize, Invalid> {
                 at += match json.get(at + 1) {
                     Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
                     Some(b'u') => match json.get(at + 2..at + 6) {
-                        Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
-                        _ => return Err(Invalid { expected: "four hexadecimal digits", at: at + 2 }),
+                        Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {
+                            let (len, is_half) = surrogates(json, at);
+                            seen.has_half_surrogate |= is_half;
+                            len
+                        }
+                        _ => return Invalid::expected("four hexadecimal digits", at + 2),
                     },
-                    _ => return Err(Invalid { expected: "an escape that JSON knows", at }),
+                    _ => return Invalid::expected("an escape that JSON knows", at),
                 };
             }
-            Some(_) => return Err(Invalid { expected: "no control character in a string", at }),
-            None => return Err(Invalid { expected: "a closing quote", at }),
+            Some(_) => return Invalid::expected("no control character in a string", at),
+            None => return Invalid::expected("a closing quote", at),
         }
+    }
+}
+
+/// The length of the escape `\uXXXX` at `at`, of both if it begins a surrogate pair, and whether it is half of one.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
+fn surrogates(json: &[u8], at: usize) -> (usize, bool) {
+    match escaped_unit(json, at) {
+        Some(0xD800..=0xDBFF) => match escaped_unit(json, at + 6) {
+            Some(0xDC00..=0xDFFF) => (12, false),
+            _ => (6, true),
+        },
+        Some(0xDC00..=0xDFFF) => (6, true),
+        _ => (6, false),
+    }
+}
+
+/// The code unit of the escape `\uXXXX` at `at`, if one is there.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: a position is at most 12 behind the end of a slice"
+)]
+fn escaped_unit(json: &[u8], at: usize) -> Option<u32> {
+    let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    u32::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The same JSON, which must be valid, with U+FFFD in place of each half of a surrogate pair: what JavaScript can hold
+/// and Rust cannot. All positions stay as they are.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: a position is at most 12 behind the end of a slice"
+)]
+pub(super) fn mend(json: &mut [u8]) {
+    let mut at = 0;
+    while at < json.len() {
+        at += match json.get(at..at + 2) {
+            Some(b"\\u") => {
+                let (len, is_half) = surrogates(json, at);
+                if let (true, Some(escape)) = (is_half, json.get_mut(at..at + 6)) {
+                    escape.copy_from_slice(b"\\ufffd");
+                }
+                len
+            }
+            Some([b'\\', _]) => 2,
+            _ => 1,
+        };
     }
 }
 
@@ -154,13 +234,13 @@ fn digits(json: &[u8], at: usize) -> Result<usize, Invalid> {
     while let Some(b'0'..=b'9') = json.get(end) {
         end += 1;
     }
-    if end == at { Err(Invalid { expected: "a digit", at }) } else { Ok(end) }
+    if end == at { Invalid::expected("a digit", at) } else { Ok(end) }
 }
 
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
 fn word(json: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Invalid> {
     let end = at + word.len();
-    if json.get(at..end) == Some(word) { Ok(end) } else { Err(Invalid { expected: "a value", at }) }
+    if json.get(at..end) == Some(word) { Ok(end) } else { Invalid::expected("a value", at) }
 }
 
 /// What is open, the innermost last: one bit each, set for an object.
@@ -174,6 +254,14 @@ struct Nesting {
 }
 
 impl Nesting {
+    /// A list or an object begins.
+    #[allow(clippy::arithmetic_side_effects, reason = "proof: each byte opens at most one level")]
+    fn enter(&self, max: usize, seen: &mut Checked) -> Result<(), Invalid> {
+        let depth = self.depth + 1;
+        seen.depth = seen.depth.max(depth);
+        if depth > max { Err(Invalid::TooDeep { max }) } else { Ok(()) }
+    }
+
     #[allow(clippy::arithmetic_side_effects, reason = "proof: each byte opens at most one level")]
     fn push(&mut self, is_object: bool) {
         if self.depth > 0 && self.depth % 64 == 0 {
@@ -209,7 +297,7 @@ mod tests {
     use serde::de::IgnoredAny;
 
     fn agrees(json: &str) {
-        let ours = check(json.as_bytes(), 0);
+        let ours = check(json.as_bytes(), 0, usize::MAX).map(|seen| seen.elements);
         let oracle = serde_json::from_str::<IgnoredAny>(json);
         assert_eq!(ours.is_ok(), oracle.is_ok(), "{json:?}: {ours:?} {oracle:?}");
         if json.trim_start().starts_with('[') {
@@ -325,11 +413,14 @@ mod tests {
             for level in (0..depth).rev() {
                 json.push(if is_object(level) { '}' } else { ']' });
             }
-            assert_eq!(check(json.as_bytes(), 0), Ok(1));
+            let elements =
+                |json: &str| check(json.as_bytes(), 0, usize::MAX).map(|seen| (seen.elements, seen.depth));
+            assert_eq!(elements(&json), Ok((1, depth)));
+            assert_eq!(check(json.as_bytes(), 0, depth - 1), Err(Invalid::TooDeep { max: depth - 1 }));
             json.pop();
-            assert!(check(json.as_bytes(), 0).is_err());
+            assert!(elements(&json).is_err());
             json.push(']'); // the outermost is an object
-            assert!(check(json.as_bytes(), 0).is_err());
+            assert!(elements(&json).is_err());
         }
     }
 

@@ -1,36 +1,26 @@
-//! What the application should know of a server's sockets.
+//! The events of a server's sockets.
 
-use super::SocketKey;
-use crate::error::CloseReason;
+use crate::cost;
+use crate::reason::CloseReason;
+use crate::socket::ids::{AckOutcome, SocketKey};
 use crate::socket::json::args::Args;
+use crate::socket::json::data::PacketData;
 use alloc::sync::Arc;
-use bytes::Bytes;
 
-/// What became of an acknowledgement that was awaited.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum AckOutcome {
-    /// The client answered.
-    Answered(Args),
-    /// It did not, in time.
-    Timeout,
-    /// The socket ended first.
-    Disconnected,
-}
-
-/// What the application should know.
+/// An event of a server's sockets, for the application.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerSocketEvent {
-    /// A client asks to join a namespace: [`Server::accept`](crate::socket::server::ServerSockets::accept) or [`Server::reject`](crate::socket::server::ServerSockets::reject) it. Nothing else happens on
-    /// this socket meanwhile.
+    /// A client asks to join a namespace: answer with
+    /// [`Connection::accept`](crate::server::Connection::accept) or
+    /// [`Connection::reject`](crate::server::Connection::reject). Nothing else happens on this socket meanwhile.
     Connect {
         /// The socket to be.
         socket: SocketKey,
         /// The namespace's name.
         namespace: Arc<str>,
-        /// The `auth` object as JSON, if the client sent one.
-        auth: Option<Bytes>,
+        /// The `auth` object, if the client sent one.
+        auth: Option<PacketData>,
     },
     /// An event arrived.
     Event {
@@ -38,39 +28,46 @@ pub enum ServerSocketEvent {
         socket: SocketKey,
         /// Its name and arguments.
         args: Args,
-        /// The id to acknowledge with [`Server::ack`](crate::socket::server::ServerSockets::ack), if the client wants that.
+        /// The id to acknowledge with [`Connection::ack`](crate::server::Connection::ack), if the client wants that.
         ack: Option<u64>,
     },
     /// An acknowledgement that was awaited is decided: once for each.
     Ack {
         /// Of which socket.
         socket: SocketKey,
-        /// The id that was given to [`Server::emit_with_ack`](crate::socket::server::ServerSockets::emit_with_ack).
+        /// The id that was given to [`Connection::emit_with_ack`](crate::server::Connection::emit_with_ack).
         id: u64,
-        /// How it ended.
+        /// The reason of its end.
         outcome: AckOutcome,
     },
     /// A connected socket ended: the last event about it.
     Disconnected {
-        /// Which one.
+        /// The socket.
         socket: SocketKey,
         /// Why.
         reason: CloseReason,
     },
 }
 
-/// What an event that waits counts for beside its bytes: many small ones cost memory, too.
-pub(crate) const PER_EVENT: usize = 128;
-
 impl ServerSocketEvent {
     /// Bytes that the peer makes it hold while it waits.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {
-                args.wire_len().saturating_add(PER_EVENT)
+                args.wire_len().saturating_add(cost::EVENT)
             }
-            Self::Connect { auth, .. } => auth.as_ref().map_or(0, Bytes::len).saturating_add(PER_EVENT),
+            Self::Connect { auth, .. } => {
+                auth.as_ref().map_or(0, PacketData::wire_len).saturating_add(cost::EVENT)
+            }
             Self::Ack { .. } | Self::Disconnected { .. } => 0,
+        }
+    }
+
+    /// Bytes that it makes its handler hold: an `auth` is bounded by itself.
+    pub(super) fn in_hand(&self) -> usize {
+        match self {
+            Self::Event { .. } => self.weight(),
+            Self::Connect { .. } | Self::Ack { .. } | Self::Disconnected { .. } => 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The events that wait: for their sockets to be released, and for their turn where there is a rate.
 
 use super::SocketKey;
+use crate::cost;
 use crate::pace::Turn;
 use crate::socket::server::{ServerSocketEvent, ServerSockets};
 use crate::time::Instant;
@@ -9,16 +10,22 @@ use core::mem;
 
 impl ServerSockets {
     /// Keeps the next events of a socket back until [`ServerSockets::release`].
-    pub fn hold(&mut self, socket: SocketKey) {
+    pub(crate) fn hold(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            found.held = true;
+            if !mem::replace(&mut found.held, true) {
+                self.in_hand = self.in_hand.saturating_add(found.in_hand);
+            }
         }
     }
 
     /// Lets the events of a held socket go on.
-    pub fn release(&mut self, socket: SocketKey) {
+    pub(crate) fn release(&mut self, socket: SocketKey) {
         if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
-            let waits = mem::take(&mut found.held) && !found.waiting.is_empty();
+            let was_held = mem::take(&mut found.held);
+            if was_held {
+                self.in_hand = self.in_hand.saturating_sub(mem::take(&mut found.in_hand));
+            }
+            let waits = was_held && !found.waiting.is_empty();
             if waits && !self.released.contains(&socket) {
                 self.released.push_back(socket);
             }
@@ -47,18 +54,24 @@ impl ServerSockets {
         }
     }
 
-    /// The next event. Those of held sockets are passed over; with `answers_only`, only acknowledgements come.
-    pub fn poll_event(&mut self, answers_only: bool) -> Option<ServerSocketEvent> {
+    /// The next outcome of an awaited acknowledgement. These are never held back.
+    pub(crate) fn poll_answer(&mut self) -> Option<ServerSocketEvent> {
         if mem::take(&mut self.told_over) {
             // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
             // counts against `max_namespaces` until they are done.
             self.sweep();
         }
-        let event = match self.answers.pop_front() {
-            Some(answer) => answer,
-            None if answers_only => return None,
-            None => self.next_released().or_else(|| self.next_event())?,
-        };
+        let answer = self.answers.pop_front()?;
+        self.inbound = self.inbound.saturating_sub(answer.weight());
+        Some(answer)
+    }
+
+    /// The next event: answers first. Those of held sockets are passed over.
+    pub(crate) fn poll_event(&mut self) -> Option<ServerSocketEvent> {
+        if let Some(answer) = self.poll_answer() {
+            return Some(answer);
+        }
+        let event = self.next_released().or_else(|| self.next_event())?;
         self.inbound = self.inbound.saturating_sub(event.weight());
         if let ServerSocketEvent::Disconnected { socket, .. } = event {
             if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
@@ -69,9 +82,14 @@ impl ServerSockets {
         Some(event)
     }
 
+    /// Whether [`ServerSockets::poll_answer`] has something.
+    pub(crate) fn has_answer(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// Whether [`ServerSockets::poll_event`] may have something.
-    pub fn has_event(&self, answers_only: bool) -> bool {
-        !self.answers.is_empty() || !(answers_only || self.events.is_empty() && self.released.is_empty())
+    pub(crate) fn has_event(&self) -> bool {
+        self.has_answer() || !self.events.is_empty() || !self.released.is_empty()
     }
 
     fn next_released(&mut self) -> Option<ServerSocketEvent> {
@@ -87,6 +105,7 @@ impl ServerSockets {
                     if socket.waiting.is_empty() {
                         self.released.pop_front();
                     }
+                    socket.in_hand = event.in_hand();
                     return Some(event);
                 }
                 Turn::Later => {
@@ -102,14 +121,17 @@ impl ServerSockets {
 
     fn next_event(&mut self) -> Option<ServerSocketEvent> {
         while let Some(event) = self.events.pop_front() {
-            if self.events.is_empty() && self.events.capacity() > 32 {
+            if self.events.is_empty() && self.events.capacity() > cost::SHRINK_ABOVE {
                 self.events = VecDeque::new();
             }
             let key = event.socket();
             match self.sockets.iter_mut().find(|socket| socket.key == key) {
                 Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
                 Some(socket) => match socket.turn(&event, self.now) {
-                    Turn::Now => return Some(event),
+                    Turn::Now => {
+                        socket.in_hand = event.in_hand();
+                        return Some(event);
+                    }
                     Turn::Later => {
                         socket.waiting.push_back(event);
                         self.waits(key);

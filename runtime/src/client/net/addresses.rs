@@ -1,5 +1,5 @@
-//! The addresses of a host, of which some may not answer: they are tried side by side, each a little later than the
-//! one before (RFC 8305).
+//! The addresses of a host, of which some may not answer: they are tried in parallel, each a little later than the one
+//! before (RFC 8305).
 
 use crate::base::runtime::{Runtime, Timer};
 use std::collections::VecDeque;
@@ -10,14 +10,14 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-/// How long an address is tried alone (RFC 8305, section 5).
+/// The time for which an address is tried alone (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the first address of a host that answers: for the `dial` of an adapter.
+/// Connects to the first address of a host that answers. An adapter's `dial` uses it.
 ///
 /// The kinds of addresses take turns, beginning with that of the first (a name often has one of each, and one kind may
-/// lead nowhere). The next address is tried as soon as one has failed, or after 250 ms, while those before go on. Those
-/// that are not needed are dropped. No task is spawned.
+/// lead nowhere). The next address is tried as soon as one has failed, or after 250 ms, while earlier tries go on. Tries
+/// that are not needed any more are dropped. No task is spawned.
 ///
 /// # Errors
 /// The last failure, or that there is no address.
@@ -85,53 +85,17 @@ fn taking_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<Soc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::runtime::{BoxFuture, Stream};
-    use bytes::Bytes;
+    use crate::base::in_memory::InMemory;
+    use crate::base::runtime::BoxFuture;
     use futures_channel::oneshot;
-    use hyper::upgrade::Upgraded;
     use std::sync::{Arc, Mutex};
     use std::task::{Context, Waker};
-    use std::time::Instant;
-
-    /// A clock that the test sets.
-    #[derive(Clone)]
-    struct Clock(Arc<Mutex<Instant>>);
-
-    struct Alarm(Clock, Instant);
-
-    impl Timer for Alarm {
-        fn reset(&mut self, deadline: Instant) {
-            self.1 = deadline;
-        }
-
-        fn poll_elapsed(&mut self, _: &mut Context<'_>) -> Poll<()> {
-            if self.0.now() >= self.1 { Poll::Ready(()) } else { Poll::Pending }
-        }
-    }
-
-    impl Runtime for Clock {
-        fn now(&self) -> Instant {
-            *self.0.lock().unwrap()
-        }
-
-        fn timer(&self, deadline: Instant) -> Box<dyn Timer> {
-            Box::new(Alarm(self.clone(), deadline))
-        }
-
-        fn spawn(&self, _: BoxFuture<()>) {
-            panic!("no task is needed");
-        }
-
-        fn stream(&self, _: Upgraded) -> (Box<dyn Stream>, Bytes) {
-            panic!("no upgrade is made");
-        }
-    }
 
     type Network = Arc<Mutex<Vec<(SocketAddr, oneshot::Sender<io::Result<SocketAddr>>)>>>;
 
     /// A connection that is being made: what has been dialled waits in the network for its answer.
     struct Story {
-        clock: Clock,
+        runtime: InMemory,
         network: Network,
         connecting: BoxFuture<io::Result<SocketAddr>>,
     }
@@ -140,18 +104,18 @@ mod tests {
         fn of(addresses: &[&str]) -> Self {
             let addresses: Vec<SocketAddr> =
                 addresses.iter().map(|address| address.parse().expect("an address")).collect();
-            let clock = Clock(Arc::new(Mutex::new(Instant::now())));
+            let runtime = InMemory::new();
             let network = Network::default();
-            let (runtime, dialled) = (clock.clone(), network.clone());
+            let (clock, dialled) = (runtime.clone(), network.clone());
             let connecting = Box::pin(async move {
-                connect_to_any(&runtime, addresses, |address| {
+                connect_to_any(&clock, addresses, |address| {
                     let (sender, receiver) = oneshot::channel();
                     dialled.lock().unwrap().push((address, sender));
                     async move { receiver.await.expect("an answer") }
                 })
                 .await
             });
-            Self { clock, network, connecting }
+            Self { runtime, network, connecting }
         }
 
         fn poll(&mut self) -> Poll<io::Result<SocketAddr>> {
@@ -165,7 +129,7 @@ mod tests {
         }
 
         fn wait(&self, millis: u64) {
-            *self.clock.0.lock().unwrap() += Duration::from_millis(millis);
+            self.runtime.advance(Duration::from_millis(millis));
         }
 
         fn answer(&self, address: &str, answer: Result<(), &str>) {

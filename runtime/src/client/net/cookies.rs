@@ -1,4 +1,4 @@
-//! Cookies that a server sets, for its own sticky sessions: kept between polling and WebSocket.
+//! The cookies of a server, which keeps its sessions sticky by them: they go with polls and WebSockets alike.
 
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 4096;
 pub(crate) struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
-    /// Takes over what a response sets.
+    /// Takes the cookies that a response sets.
     pub(crate) fn take(&mut self, headers: &HeaderMap, secure: bool) {
         for value in headers.get_all(SET_COOKIE) {
             if let Ok(value) = value.to_str() {
@@ -65,7 +65,7 @@ impl Cookies {
 pub(crate) fn join(headers: &mut HeaderMap) {
     let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
     if all.len() > 1 {
-        // Of values that are legal it is one.
+        // Legal values joined by `; ` are a legal value.
         if let Ok(value) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
             headers.insert(COOKIE, value);
         }

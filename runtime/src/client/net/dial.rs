@@ -1,4 +1,4 @@
-//! How a client reaches a server: over TCP, with TLS, through a proxy, or in any way of the application's own.
+//! Connections to servers: over TCP, with TLS, through a proxy, or in a way of the application's own.
 
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::client::net::http::over;
@@ -9,7 +9,7 @@ use hyper::client::conn::http1;
 use std::io;
 use std::sync::Arc;
 
-/// Makes connections. An adapter brings one for TCP and TLS; an application may bring its own, for Unix sockets, a
+/// A way to make connections. An adapter has one for TCP and TLS; an application may bring its own, for Unix sockets, a
 /// test network, or another TLS.
 pub trait Dial: Send + Sync + 'static {
     /// Connects to a host and a port.
@@ -19,16 +19,16 @@ pub trait Dial: Send + Sync + 'static {
     fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>>;
 
     /// Whether [`secure`](Self::secure) can work at all, so that a client for `https` and `wss` is not built where it
-    /// cannot. By default it is taken to.
+    /// cannot. By default it is assumed to.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing part.
     fn check_secure(&self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// Where a connection goes.
+/// The server that a connection goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) host: String,
@@ -36,7 +36,8 @@ pub(crate) struct Target {
     pub(crate) secure: bool,
 }
 
-/// A proxy that tunnels by CONNECT (RFC 9110, section 9.3.6).
+/// A forward proxy: it tunnels by CONNECT (RFC 9110, section 9.3.6), or is asked in absolute form (RFC 9112, section
+/// 3.2.2).
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     pub(crate) host: String,
@@ -80,7 +81,7 @@ async fn tunnel(stream: Box<dyn Stream>, target: &Target, proxy: Proxy) -> io::R
         hyper::upgrade::on(response).await.map_err(io::Error::other)
     };
     let upgraded = over(&mut connection, tunnelled).await?;
-    // A server speaks only after it was spoken to, so nothing was read ahead.
+    // A server sends nothing before its client does, so nothing was read ahead.
     match upgraded.downcast::<Box<dyn Stream>>() {
         Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io),
         Ok(_) => Err(io::Error::other("the proxy sent more than its answer")),

@@ -1,36 +1,35 @@
 //! The HTTP of a client: requests over connections that are kept, and WebSocket handshakes.
 //!
-//! Everything is polled inside the client's own task: a future per request carries its connection with it and
-//! gives it back.
+//! All of it is polled inside the client's own task: the future of a request owns its connection, and gives it back.
 
 use crate::base::runtime::Stream;
 use crate::client::net::dial::{Dial, Proxy, Target, connect};
-use crate::websocket::accept_key;
+use crate::websocket::{accept_key, offered_subprotocols};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
-    UPGRADE, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use sansocket_protocol::error::PeerError;
+use sansocket_protocol::engine::EngineError;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Context;
 
-/// As much of a refusal's body as is read.
+/// The most of a refusal's body that is read.
 const MAX_REFUSAL: usize = 16 << 10;
 /// The largest head of a response.
 const MAX_HEAD: usize = 64 << 10;
 
-/// What is the same for all requests of a try.
+/// The parts that all requests of a try have in common.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) dial: Arc<dyn Dial>,
@@ -38,6 +37,8 @@ pub(crate) struct Route {
     pub(crate) proxy: Option<Proxy>,
     /// The host, and the port if it is not the scheme's own.
     pub(crate) authority: String,
+    /// The subprotocols that WebSockets offer, as a header.
+    pub(crate) subprotocols: Option<HeaderValue>,
     /// The application's own headers.
     pub(crate) headers: HeaderMap,
 }
@@ -51,35 +52,35 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Whether the server has ended it meanwhile. Also lets it be woken when that happens.
+    /// Whether the server has ended it meanwhile. If not, the task is woken when that happens.
     pub(crate) fn poll_ended(&mut self, context: &mut Context<'_>) -> bool {
         self.connection.as_mut().poll(context).is_ready() || self.sender.is_closed()
     }
 }
 
-/// Why a request failed: for the machine, and for people.
+/// The reason why a request failed: for the machine, and for people.
 pub(crate) struct Failure {
-    pub(crate) peer: PeerError,
+    pub(crate) peer: EngineError,
     pub(crate) error: io::Error,
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { peer: PeerError::RequestFailed, error }
+        Self { peer: EngineError::RequestFailed, error }
     }
 }
 
 fn broken(error: hyper::Error) -> Failure {
-    // hyper hides what the socket said behind its own words.
+    // hyper hides the socket's error behind its own.
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(inner) = source {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             let error = io::Error::new(io.kind(), io.to_string());
-            return Failure { peer: PeerError::RequestFailed, error };
+            return Failure { peer: EngineError::RequestFailed, error };
         }
         source = inner.source();
     }
-    Failure { peer: PeerError::RequestFailed, error: io::Error::other(error) }
+    Failure { peer: EngineError::RequestFailed, error: io::Error::other(error) }
 }
 
 /// An answered request.
@@ -99,9 +100,16 @@ pub(crate) async fn request(
     body: Bytes,
     limit: usize,
 ) -> Result<Answered, Failure> {
-    let mut request = Request::builder().method(method.clone()).uri(target);
+    // Many proxies tunnel to ports of TLS only.
+    let asked = route.proxy.clone().filter(|_| !route.target.secure);
+    let is_proxied = asked.is_some();
+    let uri = if is_proxied { format!("http://{}{target}", route.authority) } else { target };
+    let mut request = Request::builder().method(method.clone()).uri(uri);
     if let Some(headers) = request.headers_mut() {
         standard(headers, &route)?;
+        if let Some(authorization) = asked.as_ref().and_then(|proxy| proxy.authorization.clone()) {
+            headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if method == Method::POST {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
@@ -111,20 +119,29 @@ pub(crate) async fn request(
     if let Some(kept) = kept {
         match send(kept, request, limit).await {
             Ok(answered) => return Ok(answered),
-            // The server had ended it before it saw anything of the request.
+            // The server had ended the connection before it saw anything of the request.
             Err((_, Some(unsent))) => request = unsent,
             Err((failure, None)) => return Err(failure),
         }
     }
-    let stream = connect(route.dial, route.target, route.proxy).await?;
+    let stream = match asked {
+        Some(proxy) => route.dial.dial(proxy.host, proxy.port).await?,
+        None => connect(route.dial, route.target, route.proxy).await?,
+    };
     let (sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
     let kept = Kept { sender, connection: Box::pin(connection) };
-    send(kept, request, limit).await.map_err(|(failure, _)| failure)
+    let answered = send(kept, request, limit).await.map_err(|(failure, _)| failure)?;
+    if is_proxied && answered.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED.as_u16() {
+        // It is not the server's answer.
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        return Err(io::Error::other(format!("the proxy answered with status {status}")).into());
+    }
+    Ok(answered)
 }
 
-/// Awaits what goes over a connection, which is polled along with it: it does the reading and writing. One that has
-/// ended is dropped, because only by that do those who wait for it learn that it is gone.
+/// Awaits an exchange over a connection. The connection is polled along with it, because it does the reading and
+/// writing. One that has ended is dropped: only then does the exchange learn that it is gone.
 pub(crate) async fn over<C: Future, T>(
     connection: &mut Option<Pin<Box<C>>>,
     exchange: impl Future<Output = T>,
@@ -171,7 +188,7 @@ async fn send(
 
 async fn collect(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
     let too_large = || Failure {
-        peer: PeerError::TooLarge { limit },
+        peer: EngineError::TooLarge { limit },
         error: io::Error::new(io::ErrorKind::InvalidData, "the response's body is too large"),
     };
     if body.size_hint().lower() > limit as u64 {
@@ -194,7 +211,7 @@ async fn collect(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
             }
         }
     }
-    // One chunk is a slice of the connection's buffer, which is much larger: what is kept is a copy.
+    // A single chunk is a slice of the connection's buffer, which is much larger: a copy is kept instead.
     Ok(match first {
         Some(data) => Bytes::copy_from_slice(&data),
         None => collected.freeze(),
@@ -216,9 +233,18 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        if let Some(subprotocols) = route.subprotocols.clone() {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocols);
+        }
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(io::Error::other)?);
     }
     let request = request.body(Full::new(Bytes::new())).map_err(io::Error::other)?;
+    let offer: HeaderMap = request
+        .headers()
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .map(|value| (SEC_WEBSOCKET_PROTOCOL, value.clone()))
+        .collect();
     let stream = connect(route.dial, route.target, route.proxy).await?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
@@ -228,7 +254,7 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         let status = response.status();
         let headers = response.headers().clone();
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            // What it says is worth something only if it is short.
+            // Only a short body can be an Engine.IO refusal.
             let body = collect(response.into_body(), MAX_REFUSAL).await.unwrap_or_default();
             return Ok(Handshake::Refused { status: status.as_u16(), body, headers });
         }
@@ -236,7 +262,17 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         if accept.map(str::trim) != Some(&*accept_key(&key)) {
             let error =
                 io::Error::new(io::ErrorKind::InvalidData, "the server's Sec-WebSocket-Accept is wrong");
-            return Err(Failure { peer: PeerError::NotEngineIo, error });
+            return Err(Failure { peer: EngineError::NotEngineIo, error });
+        }
+        // A server that knows nothing of subprotocols names none, and is talked to all the same.
+        let chosen: Vec<_> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().collect();
+        let offered = offered_subprotocols(&offer);
+        if !chosen.iter().all(|chosen| offered.iter().any(|offered| chosen == offered)) || chosen.len() > 1 {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the server chose a WebSocket subprotocol that this client has not offered",
+            );
+            return Err(Failure { peer: EngineError::NotEngineIo, error });
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
         match upgraded.downcast::<Box<dyn Stream>>() {
@@ -272,6 +308,28 @@ fn standard(headers: &mut HeaderMap, route: &Route) -> Result<(), Failure> {
         headers.insert(HOST, HeaderValue::from_str(&route.authority).map_err(io::Error::other)?);
     }
     Ok(())
+}
+
+/// A header that only the client itself can set, because it says how the request is sent.
+pub(crate) fn own_header(headers: &HeaderMap) -> Option<&HeaderName> {
+    use http::header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
+    };
+    headers.keys().find(|name| {
+        matches!(
+            **name,
+            CONNECTION
+                | CONTENT_LENGTH
+                | SEC_WEBSOCKET_EXTENSIONS
+                | SEC_WEBSOCKET_KEY
+                | SEC_WEBSOCKET_VERSION
+                | TE
+                | TRAILER
+                | TRANSFER_ENCODING
+                | UPGRADE
+        )
+    })
 }
 
 #[cfg(test)]

@@ -2,5 +2,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod cookies;
-pub mod dial;
+pub(crate) mod dial;
 pub(crate) mod http;
+pub(crate) mod proxy;
+pub(crate) mod tls;

@@ -2,28 +2,34 @@
 
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
-use crate::client::engine;
+use crate::base::turn::Turn;
 use crate::client::error::ConnectError;
-use crate::client::handlers;
-use crate::client::handlers::Job;
+use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::Driver;
+use crate::client::task::driver::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
+use crate::client::{engine, handlers};
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
-use sansocket_protocol::error::{Closed, PeerError};
-use sansocket_protocol::socket::{ClientSocketEvent, SocketKey};
+use sansocket_protocol::engine::EngineError;
+use sansocket_protocol::error::{Closed, PeerError, SendError};
+use sansocket_protocol::socket::{AckOutcome, ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-/// How many events are handled between two writes.
+/// The most events that are handled between two writes.
 const EVENTS_PER_ROUND: usize = 1024;
 
 impl Driver {
-    pub(super) fn dispatch(&mut self, context: &mut Context<'_>) {
-        for _ in 0..EVENTS_PER_ROUND {
+    /// Hands events to the handlers, until the turn is over.
+    pub(super) fn dispatch(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
+        for handled in 0..EVENTS_PER_ROUND {
+            if handled > 0 && turn.is_over(self.cell().clock()) {
+                break;
+            }
             let mut inner = self.shared.cell.lock();
             let Some(event) = inner.machine.poll_event() else {
                 drop(inner);
@@ -36,6 +42,8 @@ impl Driver {
                     drop(inner);
                     if let Some(sink) = sink {
                         sink(outcome);
+                    } else if let AckOutcome::Unsent(error) = outcome {
+                        self.unsent(socket, error);
                     }
                 }
                 ClientEvent::Socket(event) => {
@@ -65,6 +73,7 @@ impl Driver {
         | ClientSocketEvent::Connected { socket: key, .. }
         | ClientSocketEvent::Refused { socket: key, .. }
         | ClientSocketEvent::Event { socket: key, .. }
+        | ClientSocketEvent::Unsent { socket: key, .. }
         | ClientSocketEvent::Disconnected { socket: key, .. }) = event
         else {
             return;
@@ -73,8 +82,9 @@ impl Driver {
         let job = match event {
             ClientSocketEvent::Event { args, ack, .. } => {
                 // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
-                let begun =
-                    catch_unwind(AssertUnwindSafe(|| handlers::event(socket.clone(), args, ack, connection)));
+                let begun = catch_unwind(AssertUnwindSafe(|| {
+                    handlers::event(key, socket.clone(), args, ack, connection)
+                }));
                 begun.unwrap_or_else(|panic| {
                     self.shared.report(&socket, &HandlerError::panic(&*panic));
                     None
@@ -92,13 +102,17 @@ impl Driver {
                 debug!(namespace = socket.name(), %reason, "disconnected");
                 handlers::disconnected(socket, reason)
             }
+            ClientSocketEvent::Unsent { error, .. } => {
+                self.unsent(key, error);
+                None
+            }
             ClientSocketEvent::Auth { .. } => {
                 let ask = socket.namespace_inner().ask.lock();
                 let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 if let Some(ask) = ask {
                     let asked = catch_unwind(AssertUnwindSafe(|| ask()));
                     let future = asked.unwrap_or_else(|panic| {
-                        let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+                        let error = ConnectError::application(HandlerError::panic(&*panic));
                         Box::pin(std::future::ready(Err(error)))
                     });
                     self.auths.retain(|(asked, _)| *asked != key);
@@ -113,6 +127,13 @@ impl Driver {
         };
         if let Some(job) = job {
             self.begin(job, context);
+        }
+    }
+
+    /// An event that nobody awaits an answer of could not be sent.
+    fn unsent(&mut self, key: SocketKey, error: SendError) {
+        if let Some(socket) = self.socket(key) {
+            self.shared.report(&socket, &HandlerError::UnsentEvent(error));
         }
     }
 
@@ -149,7 +170,13 @@ impl Driver {
             ClientEvent::DialFailed { closed, retry_in } => {
                 let error = self.asked_in_vain.take().unwrap_or_else(|| self.explain(closed));
                 debug!(%error, "no session with the server");
-                self.no_session(error.clone(), retry_in.is_none(), true, context);
+                for key in self.no_session(&error, retry_in) {
+                    let job =
+                        self.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
+                    if let Some(job) = job {
+                        self.begin(job, context);
+                    }
+                }
                 ConnectionEvent::Failed { error, retry_in }
             }
             ClientEvent::GaveUp => {
@@ -169,11 +196,11 @@ impl Driver {
                 ConnectionEvent::UpgradeFailed(error)
             }
             ClientEvent::Closed { closed, retry_in } => {
-                let Closed { reason, detail } = closed.clone();
+                let Closed { reason, detail, .. } = closed.clone();
                 debug!(%reason, "the session was closed");
                 // Sockets that were connected are told by an event of their own.
                 let error = self.explain(closed);
-                self.no_session(error, retry_in.is_none(), false, context);
+                self.no_session(&error, retry_in);
                 ConnectionEvent::Closed { reason, detail, retry_in }
             }
             // The core may learn to say more; this crate is of its own version.
@@ -187,7 +214,7 @@ impl Driver {
 
     fn explain(&self, closed: Closed) -> ConnectError {
         let error = match closed.detail {
-            Some(PeerError::RequestFailed) => self.last_error.clone(),
+            Some(PeerError::Engine(EngineError::RequestFailed)) => self.last_error.clone(),
             _ => None,
         };
         ConnectError::Session { closed, error }
@@ -205,43 +232,34 @@ impl Driver {
             Attempt { number: attempt, url: settings.address.clone(), headers: settings.headers.clone() };
         let asked = catch_unwind(AssertUnwindSafe(|| before_dial(attempt)));
         self.asking = Some(asked.unwrap_or_else(|panic| {
-            let error = ConnectError::Application(HandlerError::panic(&*panic).to_string());
+            let error = ConnectError::application(HandlerError::panic(&*panic));
             Box::pin(std::future::ready(Err(error)))
         }));
         self.poll_asked(context);
     }
 
-    /// There is no session: those who wait for the server are told, and those that wanted to join.
-    fn no_session(&mut self, error: ConnectError, last: bool, sockets: bool, context: &mut Context<'_>) {
+    /// There is no session, and without `retry_in` there will be none: those who wait for the server will be told.
+    /// Returns the sockets that wanted to join.
+    fn no_session(&mut self, error: &ConnectError, retry_in: Option<Duration>) -> Vec<SocketKey> {
         let keys = self.shared.keys();
         self.ends += 1;
         self.failure = Some(error.clone());
-        let wanting = {
-            let mut inner = self.shared.cell.lock();
-            if last && inner.machine.status() != ClientState::Idle {
-                // That was the end, but somebody has asked for a new beginning since: he waits for that.
-                return;
-            }
-            let wanting: Vec<_> = keys.into_iter().filter(|who| inner.is_wanted(*who)).collect();
-            if last {
-                // The patient ones are told once all is dealt with.
-                wanting.iter().for_each(|who| inner.failed(*who, &error));
-            }
-            wanting
-        };
-        if !sockets {
-            return;
+        let mut inner = self.shared.cell.lock();
+        let is_last = retry_in.is_none();
+        if is_last && inner.machine.status() != ClientState::Idle {
+            // That was the end, but the application has asked for a new beginning since, and waits for that.
+            return Vec::new();
         }
-        for key in wanting.into_iter().flatten() {
-            let job = self.socket(key).and_then(|socket| handlers::not_connected(socket, error.clone()));
-            if let Some(job) = job {
-                self.begin(job, context);
-            }
+        let wanting: Vec<_> = keys.into_iter().filter(|who| inner.is_wanted(*who)).collect();
+        if is_last {
+            // The patient ones are told once all is dealt with.
+            wanting.iter().for_each(|who| inner.failed(*who, error));
         }
+        wanting.into_iter().flatten().collect()
     }
 
-    /// Those who wait for a first connection learn that there is none, after those were told whose sockets had
-    /// been connected meanwhile.
+    /// Tells those who wait for a first connection that there is none, after those whose sockets had been connected
+    /// meanwhile.
     fn tell_failure(&mut self) {
         let Some(error) = self.failure.take() else { return };
         // Those who came later wait for the next try.
@@ -264,7 +282,7 @@ impl Driver {
         }
     }
 
-    /// A socket could not join. Who has asked for another connection than that one waits for what comes of it.
+    /// A socket could not join. Those who have asked for a later connection than that one wait on.
     pub(super) fn not_connected(
         &mut self,
         key: SocketKey,
@@ -287,8 +305,8 @@ impl Driver {
         }
     }
 
-    /// Those who wait for what is connected now. A handler may be among them, for whose end the event of
-    /// the connection itself waits.
+    /// Tells those who wait for a connection that there is one. A handler may be among them, and the event of the
+    /// connection waits for that handler's end.
     pub(super) fn tell_connected(&self) {
         let waiters = self.cell().lock().take_connected();
         for waiter in waiters {
@@ -312,21 +330,26 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, mut job: Job, context: &mut Context<'_>) {
+    fn begin(&mut self, mut job: ClientJob, context: &mut Context<'_>) {
         match job.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {
-                self.shared.cell.lock().machine.hold(job.who);
+                self.shared.cell.lock().machine.hold(job.socket);
                 self.jobs.push(job);
             }
-            Err(panic) => self.panicked(job.who, &*panic),
+            Err(panic) => self.panicked(job.socket, &*panic),
         }
     }
 
-    /// Goes on with the jobs that were not done at once.
-    pub(super) fn poll_jobs(&mut self, context: &mut Context<'_>) {
+    /// Goes on with the jobs that were not done at once, until the turn is over.
+    pub(super) fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
         let mut at = 0;
-        while let Some(job) = self.jobs.get_mut(at) {
+        for _ in 0..self.jobs.len() {
+            if turn.is_over(self.shared.cell.clock()) {
+                // The next turn begins with those that had none in this one.
+                return self.jobs.rotate_left(at);
+            }
+            let Some(job) = self.jobs.get_mut(at) else { return };
             let done = match job.poll_caught(context) {
                 Ok(Poll::Pending) => {
                     at += 1;
@@ -335,12 +358,12 @@ impl Driver {
                 Ok(Poll::Ready(())) => None,
                 Err(panic) => Some(panic),
             };
-            let who = self.jobs.remove(at).who;
+            let who = self.jobs.remove(at).socket;
             if let Some(panic) = done {
                 self.panicked(who, &*panic);
             }
-            // Another one of the same socket may be at work yet: those of failures do not wait for each other.
-            if !self.jobs.iter().any(|other| other.who == who) {
+            // Another job of the same socket may still be at work: jobs of failures do not wait for each other.
+            if !self.jobs.iter().any(|other| other.socket == who) {
                 self.shared.cell.lock().machine.release(who);
             }
         }

@@ -1,35 +1,44 @@
-//! What a client's task shares with everybody else: its machine behind a lock, and its bell.
+//! The handle of a client: its machine behind a lock, and the bell of its task.
 //!
 //! As on the server, nobody holds the lock while user code runs, and the task is rung only if there is something new
 //! for it to do.
 
+use crate::base::clock::Clock;
+use crate::base::turn::{KeptBy, NextStep};
+use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::client::error::ConnectError;
-use crate::session::handle::{AckSink, Clock};
+use crate::handler::ack::AckSink;
 use futures_channel::oneshot;
 use sansocket_protocol::client::{ClientState, Manager};
 use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-/// Who connects: a socket, or with `None` the session of plain Engine.IO.
+/// A thing that connects: a socket, or with `None` the session of plain Engine.IO.
 pub(crate) type Key = Option<SocketKey>;
 
-/// Who waits until somebody is connected.
+/// The patience of one who waits for a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It has asked for the next try, whose failure is its answer.
+    NextTry,
+    /// It waits through any number of tries that others have asked for.
+    AnyTry,
+}
+
+/// One who waits until a socket, or the session, is connected.
 pub(crate) struct Waiter {
     pub(crate) who: Key,
-    /// Whether a failure to reach the server is not the end of it.
-    pub(crate) patient: bool,
-    /// What was over before it began to wait, told or not.
+    pub(crate) patience: Patience,
+    /// The ends that came before it began to wait, told or not.
     pub(crate) before: Before,
     pub(crate) sender: oneshot::Sender<Result<(), ConnectError>>,
 }
 
-/// What is over at some moment: what is told later, but was before that, is no answer to what is asked then.
+/// The ends that came before some moment. They may be told later, but do not answer what is asked at that moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
     /// How many sessions were lost or could not be opened.
@@ -39,11 +48,11 @@ pub(crate) struct Before {
 }
 
 pub(crate) struct ClientHandle {
-    inner: Mutex<Inner>,
+    inner: Mutex<ClientInner>,
     clock: Clock,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct ClientInner {
     pub(crate) machine: Manager,
     waker: Option<Waker>,
     awake: bool,
@@ -56,24 +65,23 @@ pub(crate) struct Inner {
     armed: time::Instant,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     pub(crate) waiters: Vec<Waiter>,
-    /// Those who are wanted only as long as somebody awaits it: nobody has told them to start, and they were not
-    /// connected yet. With how many connections of theirs had ended before.
+    /// Those that connect only as long as somebody awaits it: nobody has called `start`, and they were not connected
+    /// yet. Each with the number of its connections that had ended before.
     tentative: BTreeMap<Key, u64>,
-    /// Why those could not connect that are not tried any more.
+    /// The reasons why those that are not tried any more could not connect.
     failures: BTreeMap<Key, ConnectError>,
-    /// Those who wait for room in the send buffer, by number, and who is to send.
-    ready: BTreeMap<u64, (Key, Waker)>,
-    /// Those who wait for the final end, by number, and whether they also wait until all is written.
-    finals: BTreeMap<u64, (bool, Waker)>,
-    /// No request is on its way, and no WebSocket is open: so says the task.
+    /// The tasks that wait for capacity in the send buffer, each with its sender.
+    ready: Wakers<Key>,
+    /// The tasks that wait for the final end.
+    finals: Wakers<FinalEnd>,
+    /// No request is on its way, and no WebSocket is open, as the task has told.
     pub(crate) quiet: bool,
-    next_number: u64,
 }
 
 impl ClientHandle {
     pub(crate) fn new(machine: Manager, clock: Clock) -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(ClientInner {
                 machine,
                 waker: None,
                 awake: false,
@@ -85,10 +93,9 @@ impl ClientHandle {
                 waiters: Vec::new(),
                 tentative: BTreeMap::new(),
                 failures: BTreeMap::new(),
-                ready: BTreeMap::new(),
-                finals: BTreeMap::new(),
+                ready: Wakers::default(),
+                finals: Wakers::default(),
                 quiet: true,
-                next_number: 0,
             }),
             clock,
         }
@@ -102,12 +109,12 @@ impl ClientHandle {
         self.clock.now()
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ClientInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `change`, and rings the task if that gave it something to do.
-    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut ClientInner) -> T) -> T {
         let mut inner = self.lock();
         let result = change(&mut inner);
         let waker = inner.bell();
@@ -128,15 +135,14 @@ impl ClientHandle {
         inner.acks.len() > 1 && inner.machine.has_transmit()
     }
 
-    /// The task has nothing to do that it knows of. With `may_end`, nothing but the machine keeps it alive; `busy`
-    /// says whether handlers are at work.
-    pub(crate) fn fall_asleep(&self, waker: &Waker, may_end: bool, busy: bool) -> Rest {
+    /// The task knows of nothing to do: it may sleep until `waker` is called.
+    pub(crate) fn fall_asleep(&self, waker: &Waker, kept_by: KeptBy) -> NextStep {
         let mut inner = self.lock();
         if inner.machine.has_output() {
-            return Rest::Awake;
+            return NextStep::GoOn;
         }
-        if may_end && inner.abandoned && inner.machine.is_finished() {
-            return Rest::Over;
+        if kept_by == KeptBy::Nothing && inner.abandoned && inner.machine.is_finished() {
+            return NextStep::End;
         }
         let deadline = inner.machine.poll_timeout();
         inner.armed = deadline.unwrap_or(time::Instant::FAR_FUTURE);
@@ -145,7 +151,7 @@ impl ClientHandle {
             none => *none = Some(waker.clone()),
         }
         inner.awake = false;
-        inner.busy = busy;
+        inner.busy = kept_by == KeptBy::Handlers;
         // Whatever was to be told is told by now.
         let finals = inner.take_finals();
         let failed = inner.take_vain();
@@ -155,40 +161,42 @@ impl ClientHandle {
             let _ = waiter.sender.send(Err(error));
         }
         finals.into_iter().for_each(Waker::wake);
-        Rest::Asleep(deadline)
+        NextStep::Sleep(deadline)
     }
 
-    /// Waits until the send buffer has room for what that one sends, or never will.
-    pub(crate) fn ready(&self, who: Key) -> Ready<'_> {
-        Ready { cell: self, who, id: None }
+    /// Waits until the send buffer has capacity for what that one sends, or never will.
+    pub(crate) fn ready(&self, who: Key) -> Wait<Capacity<'_>> {
+        Wait::new(Capacity(self), who)
     }
 
     /// Waits until nothing is wanted of the server any more, or it is tried no more, and all is written.
-    pub(crate) fn over(&self) -> Over<'_> {
-        Over { cell: self, number: None }
+    pub(crate) fn over(&self) -> Wait<End<'_>> {
+        Wait::new(End(self), FinalEnd::Written)
     }
 }
 
-/// What a task that has nothing to do does next.
-pub(crate) enum Rest {
-    Awake,
-    Asleep(Option<time::Instant>),
-    Over,
+/// The end of all that a client wants of its server, as it is awaited.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FinalEnd {
+    /// Nothing comes in any more.
+    Received,
+    /// All that was queued is written, too.
+    Written,
 }
 
-impl Inner {
-    /// Those who wait for room in the send buffer, if there is room now, or never will be.
+impl ClientInner {
+    /// Takes out the tasks that wait for capacity in the send buffer, if there is some now, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
         if self.ready.is_empty() {
             return Vec::new();
         }
-        let (ready, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.ready).into_iter().partition(|(_, (who, _))| self.has_capacity(*who));
+        let mut waiting = std::mem::take(&mut self.ready);
+        let ready = waiting.take_those(|who| self.has_capacity(*who));
         self.ready = waiting;
-        ready.into_values().map(|(_, waker)| waker).collect()
+        ready
     }
 
-    /// Whether there is room for what that one sends, or none will be made by waiting: it is not connected, and will
+    /// Whether there is capacity for what that one sends, or waiting will not make any: it is not connected, and will
     /// not be by itself.
     fn has_capacity(&self, who: Key) -> bool {
         self.is_final() || who.is_some() && !self.is_wanted(who) || self.machine.has_capacity(who)
@@ -214,38 +222,23 @@ impl Inner {
             return Vec::new();
         }
         let is_closed = self.is_closed();
-        let waits = |until_written: bool| until_written && !is_closed;
-        let (waiting, over): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.finals)
-            .into_iter()
-            .partition(|(_, (until_written, _))| waits(*until_written));
-        self.finals = waiting;
-        over.into_values().map(|(_, waker)| waker).collect()
+        self.finals.take_those(|end| *end == FinalEnd::Received || is_closed)
     }
 
-    /// Wakes that waker at the final end. The number is for [`Inner::forget_final`], and for the next call.
-    /// What it gives back is to be dropped without the lock.
-    pub(crate) fn wait_for_final(
-        &mut self,
-        number: &mut Option<u64>,
-        until_written: bool,
-        waker: &Waker,
-    ) -> Option<Waker> {
-        let number = *number.get_or_insert_with(|| {
-            self.next_number += 1;
-            self.next_number
-        });
-        let before = self.finals.insert(number, (until_written, waker.clone()));
-        before.map(|(_, waker)| waker)
+    /// Wakes that waker once nothing comes in any more. The number is for the next call, and for
+    /// [`ClientInner::forget_final`]. What it gives back is to be dropped without the lock.
+    pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
+        self.finals.put(number, FinalEnd::Received, waker)
     }
 
     pub(crate) fn forget_final(&mut self, number: u64) -> Option<Waker> {
-        self.finals.remove(&number).map(|(_, waker)| waker)
+        self.finals.remove(number)
     }
 
     /// Whether it was told to connect, and not to leave since.
     pub(crate) fn is_wanted(&self, who: Key) -> bool {
         match who {
-            Some(socket) => self.machine.sockets().is_some_and(|sockets| sockets.is_wanted(socket)),
+            Some(socket) => self.machine.is_socket_wanted(socket),
             None => self.machine.is_wanted(),
         }
     }
@@ -257,15 +250,22 @@ impl Inner {
         }
     }
 
-    /// Connects from now on, whatever became of it before. `awaited` says that the caller wants no more than the next
-    /// try: what goes on already goes on.
-    pub(crate) fn connect(&mut self, now: time::Instant, who: Key, awaited: bool) {
-        self.failures.remove(&who);
-        if !awaited {
-            self.tentative.remove(&who);
-        } else if !self.is_expected(who) {
+    /// Connects from now on, whatever became of it before.
+    pub(crate) fn connect(&mut self, now: time::Instant, who: Key) {
+        self.tentative.remove(&who);
+        self.want(now, who);
+    }
+
+    /// Connects by the next try. Tries that are under way, or were asked for, go on after that.
+    pub(crate) fn try_to_connect(&mut self, now: time::Instant, who: Key) {
+        if !self.is_expected(who) {
             self.tentative.insert(who, self.before(who).connections);
         }
+        self.want(now, who);
+    }
+
+    fn want(&mut self, now: time::Instant, who: Key) {
+        self.failures.remove(&who);
         match who {
             Some(socket) => self.machine.connect(now, socket),
             None => self.machine.open(now),
@@ -279,18 +279,20 @@ impl Inner {
         }
     }
 
-    /// Takes out those who await a try that has failed, the session's end number `ends`. Whoever gets an error does
-    /// not expect it to connect later, so it is wanted no more, unless others want it.
+    /// Takes out those who await a try that has failed, the session's end number `ends`. One that gets an error does
+    /// not expect a connection later, so none is tried for it, unless others want it.
     pub(crate) fn take_disappointed(&mut self, now: time::Instant, ends: u64) -> Vec<Waiter> {
-        let told = |waiter: &Waiter| !waiter.patient && waiter.before.ends < ends;
+        let told = |waiter: &Waiter| waiter.patience == Patience::NextTry && waiter.before.ends < ends;
         let (told, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiters)
             .into_iter()
-            // Of the others, what is told to their sockets says why.
+            // Of the others, the events of their sockets say why.
             .partition(|waiter| told(waiter) && self.is_wanted(waiter.who));
         self.waiters = left;
         for who in told.iter().map(|waiter| waiter.who) {
-            let awaits =
-                |waiter: &Waiter| waiter.who == who && !waiter.patient && !waiter.sender.is_canceled();
+            let awaits = |waiter: &Waiter| {
+                let is_for = waiter.who == who && waiter.patience == Patience::NextTry;
+                is_for && !waiter.sender.is_canceled()
+            };
             if self.tentative.contains_key(&who) && !self.waiters.iter().any(awaits) {
                 self.tentative.remove(&who);
                 self.disconnect(now, who);
@@ -299,7 +301,7 @@ impl Inner {
         told
     }
 
-    /// What is over by now, for that one.
+    /// The ends that have come for that one.
     pub(crate) fn before(&self, who: Key) -> Before {
         let ends = self.machine.ends();
         Before { ends, connections: who.map_or(ends, |socket| self.machine.connection(socket)) }
@@ -386,69 +388,32 @@ impl Inner {
     }
 }
 
-/// Ready once the send buffer has room, or never will. Dropped, it leaves nothing behind.
-pub(crate) struct Ready<'a> {
-    cell: &'a ClientHandle,
-    who: Key,
-    id: Option<u64>,
-}
+/// Room in the send buffer, or the certainty that there never will be.
+pub(crate) struct Capacity<'a>(&'a ClientHandle);
 
-impl Future for Ready<'_> {
-    type Output = ();
+impl Awaited for Capacity<'_> {
+    type Who = Key;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.cell.lock();
-        if inner.has_capacity(self.who) {
-            return Poll::Ready(());
-        }
-        let id = self.id.unwrap_or_else(|| {
-            inner.next_number += 1;
-            inner.next_number
-        });
-        let before = inner.ready.insert(id, (self.who, context.waker().clone()));
-        drop(inner);
-        drop(before);
-        self.id = Some(id);
-        Poll::Pending
+    fn look<T>(&self, who: Key, then: impl FnOnce(bool, &mut Wakers<Key>) -> T) -> T {
+        let mut inner = self.0.lock();
+        let has_capacity = inner.has_capacity(who);
+        then(has_capacity, &mut inner.ready)
     }
 }
 
-impl Drop for Ready<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let waker = self.cell.lock().ready.remove(&id);
-            drop(waker);
-        }
-    }
-}
+/// The final end of a client.
+pub(crate) struct End<'a>(&'a ClientHandle);
 
-/// Ready once all is over and written. Dropped, it leaves nothing behind.
-pub(crate) struct Over<'a> {
-    cell: &'a ClientHandle,
-    number: Option<u64>,
-}
+impl Awaited for End<'_> {
+    type Who = FinalEnd;
 
-impl Future for Over<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.cell.lock();
-        if inner.is_closed() {
-            return Poll::Ready(());
-        }
-        let mut number = self.number;
-        let before = inner.wait_for_final(&mut number, true, context.waker());
-        drop(inner);
-        drop(before);
-        self.number = number;
-        Poll::Pending
-    }
-}
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        let waker = self.number.and_then(|number| self.cell.lock().forget_final(number));
-        drop(waker);
+    fn look<T>(&self, end: FinalEnd, then: impl FnOnce(bool, &mut Wakers<FinalEnd>) -> T) -> T {
+        let mut inner = self.0.lock();
+        let has_come = match end {
+            FinalEnd::Received => inner.is_over(),
+            FinalEnd::Written => inner.is_closed(),
+        };
+        then(has_come, &mut inner.finals)
     }
 }
 

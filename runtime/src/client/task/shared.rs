@@ -1,20 +1,20 @@
-//! What a client is made of, for its handles and its task.
+//! The parts of a client that its handles and its task share.
 
-use crate::base::error::HandlerError;
+use crate::base::error::HandlerFailure;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
 use crate::client::error::ConnectError;
-use crate::client::handlers::Namespace;
-use crate::client::net::dial::{Dial, Proxy};
+use crate::client::namespace::ClientNamespace;
+use crate::client::net::dial::Dial;
+use crate::client::net::proxy::Proxies;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
-use crate::client::task::Driver;
-use crate::client::task::handle::ClientHandle;
-use crate::client::task::handle::{Key, Waiter};
-use crate::handler::unheard::Unheard;
+use crate::client::task::driver::Driver;
+use crate::client::task::handle::{ClientHandle, Key, Patience, Waiter};
+use crate::handler::error_hook::DefaultErrorHook;
 use futures_channel::oneshot;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sansocket_protocol::client::ServerAddr;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{AuthSource, SocketKey};
@@ -22,7 +22,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::task::Waker;
 
-/// A try to reach the server, for [`before_dial`](crate::client::ClientOptions::before_dial) to look at and to change.
+/// A try to reach the server, for [`before_dial`](crate::client::ClientBuilder::before_dial) to look at and to change.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -35,10 +35,10 @@ pub struct Attempt {
 }
 
 pub(crate) type BeforeDial = Box<dyn Fn(Attempt) -> BoxFuture<Result<Attempt, ConnectError>> + Send + Sync>;
-pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerError) + Send + Sync>;
+pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerFailure) + Send + Sync>;
 pub(crate) type StateHook = Box<dyn Fn(&ConnectionEvent) + Send + Sync>;
 
-/// What was set when the client was built.
+/// The settings of a client.
 pub(crate) struct Settings {
     pub(crate) url: ServerAddr,
     /// The address as it was given.
@@ -48,14 +48,16 @@ pub(crate) struct Settings {
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
     pub(crate) before_dial: Option<BeforeDial>,
-    pub(crate) proxy: Option<Proxy>,
+    pub(crate) proxies: Proxies,
+    /// The value of `Sec-WebSocket-Protocol`.
+    pub(crate) subprotocols: Option<HeaderValue>,
     pub(crate) cookies: bool,
     pub(crate) reliable: bool,
     pub(crate) max_message: usize,
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) on_connection_event: Option<StateHook>,
     pub(crate) state: TypeMap,
-    /// What is done with the messages of plain Engine.IO; `None` for Socket.IO.
+    /// The handlers of plain Engine.IO; `None` for Socket.IO.
     pub(crate) session: Option<Session>,
 }
 
@@ -64,15 +66,21 @@ pub(crate) struct Shared {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) settings: Settings,
-    pub(crate) unheard: Unheard,
-    namespaces: RwLock<Vec<Arc<Namespace>>>,
-    /// What the task begins with; taken when it is spawned.
+    pub(crate) default_error_hook: DefaultErrorHook,
+    namespaces: RwLock<Vec<Arc<ClientNamespace>>>,
+    /// The random numbers of the task; taken when it is spawned.
     random: Mutex<Option<Random>>,
     alive: OnceLock<Weak<Alive>>,
 }
 
 /// Held by every handle of the application: with the last one the client ends.
 pub(crate) struct Alive(Arc<Shared>);
+
+impl Alive {
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0
+    }
+}
 
 impl Drop for Alive {
     fn drop(&mut self) {
@@ -98,13 +106,13 @@ impl Shared {
             runtime,
             dial,
             settings,
-            unheard: Unheard::default(),
+            default_error_hook: DefaultErrorHook::default(),
             namespaces: RwLock::default(),
             random: Mutex::new(Some(random)),
             alive: OnceLock::new(),
         });
         let alive = Arc::new(Alive(shared.clone()));
-        // It is set here only.
+        // It was not set before: the client is new.
         let _ = shared.alive.set(Arc::downgrade(&alive));
         (shared, alive)
     }
@@ -118,27 +126,28 @@ impl Shared {
     }
 
     /// The namespace of that name, which is made if it is new. A missing slash is added.
-    pub(crate) fn namespace(&self, name: &str) -> Arc<Namespace> {
+    pub(crate) fn namespace(&self, name: &str) -> Arc<ClientNamespace> {
         let name = if name.starts_with('/') { name.to_owned() } else { format!("/{name}") };
-        let find = |all: &[Arc<Namespace>]| all.iter().find(|found| *found.name == *name).cloned();
+        let find = |all: &[Arc<ClientNamespace>]| all.iter().find(|found| *found.name == *name).cloned();
         let found = find(&self.namespaces.read().unwrap_or_else(PoisonError::into_inner));
         if let Some(found) = found {
             return found;
         }
-        let key = {
+        let (key, parser) = {
             let mut inner = self.cell.lock();
-            let known = inner.machine.sockets().and_then(|sockets| sockets.find(&name));
-            known.or_else(|| inner.machine.add(&name, AuthSource::None).ok())
+            let known = inner.machine.find(&name);
+            let parser = inner.machine.parser();
+            (known.or_else(|| inner.machine.add(&name, AuthSource::None).ok()), parser)
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         find(&all).unwrap_or_else(|| {
-            let made = Arc::new(Namespace::new(name.as_str().into(), key));
+            let made = Arc::new(ClientNamespace::new(name.as_str().into(), key, parser));
             all.push(made.clone());
             made
         })
     }
 
-    pub(crate) fn find(&self, socket: SocketKey) -> Option<Arc<Namespace>> {
+    pub(crate) fn find(&self, socket: SocketKey) -> Option<Arc<ClientNamespace>> {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
         namespaces.iter().find(|found| found.key == Some(socket)).cloned()
     }
@@ -163,17 +172,15 @@ impl Shared {
     /// Connects in the background.
     pub(crate) fn connect(self: &Arc<Self>, who: Key) {
         let now = self.cell.now();
-        self.cell.with(|inner| inner.connect(now, who, false));
+        self.cell.with(|inner| inner.connect(now, who));
         self.start();
     }
 
-    /// Waits until it is connected: through failures to reach the server if `patient`, and after it was told to
-    /// connect with `connect`.
+    /// Waits until it is connected. With [`Patience::NextTry`] it is told to connect.
     pub(crate) fn wait(
         &self,
         who: Key,
-        patient: bool,
-        connect: bool,
+        patience: Patience,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
         let (sender, receiver) = oneshot::channel();
         let now = self.cell.now();
@@ -184,15 +191,20 @@ impl Shared {
             if inner.is_connected(who) {
                 return Ok(true);
             }
-            if connect {
-                inner.connect(now, who, true);
-            } else if let Some(error) = inner.in_vain(who) {
-                return Err(error);
+            match patience {
+                Patience::NextTry => inner.try_to_connect(now, who),
+                Patience::AnyTry => {
+                    if let Some(error) = inner.in_vain(who) {
+                        return Err(error);
+                    }
+                }
             }
-            // Whoever waits again and again, each time for a while, leaves nothing behind.
-            inner.waiters.retain(|waiter| !waiter.patient || !waiter.sender.is_canceled());
+            // An application that waits again and again, each time for a while, leaves nothing behind.
+            inner
+                .waiters
+                .retain(|waiter| waiter.patience == Patience::NextTry || !waiter.sender.is_canceled());
             let before = inner.before(who);
-            inner.waiters.push(Waiter { who, patient, before, sender });
+            inner.waiters.push(Waiter { who, patience, before, sender });
             Ok(false)
         });
         async move {

@@ -4,7 +4,7 @@ use crate::message::Frame;
 use crate::socket::json::args::{Args, ArgsError};
 use crate::socket::json::encode::{ArgsEncoder, EncodeError, ToArgs};
 use crate::socket::json::reassembly::Reassembly;
-use crate::socket::packet::{Packet, PacketError, PacketType};
+use crate::socket::{Packet, PacketError, PacketType, Parser};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -17,23 +17,32 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 mod arguments;
+mod limits;
 mod packets;
 mod random;
 mod relay;
 mod shapes;
 mod values;
 
+/// A parser for what is more than peers take.
+const ANYTHING: Parser = Parser::json()
+    .max_attachments(usize::MAX)
+    .max_sent_attachments(usize::MAX)
+    .max_depth(usize::MAX)
+    .max_number(usize::MAX)
+    .max_arguments(usize::MAX);
+
 fn decode(text: &str) -> Result<Packet, PacketError> {
-    Packet::decode(Bytes::copy_from_slice(text.as_bytes()), 10)
+    Parser::json().decode(Bytes::copy_from_slice(text.as_bytes()))
 }
 
 /// What the other end has when all of the frame has arrived.
 fn receive(frame: &Frame) -> Packet {
     let text = frame.text().unwrap();
     assert_eq!(text[0], b'4');
-    let packet = Packet::decode(text.slice(1..), usize::MAX).unwrap();
+    let packet = ANYTHING.decode(text.slice(1..)).unwrap();
     let mut reassembly = Reassembly::new();
-    let mut received = reassembly.start(packet, usize::MAX).unwrap();
+    let mut received = reassembly.start(packet, usize::MAX, usize::MAX).unwrap();
     for attachment in frame.attachments() {
         assert!(received.is_none());
         received = reassembly.push(attachment.clone()).unwrap();
@@ -46,7 +55,7 @@ fn text(frame: &Frame) -> &str {
 }
 
 fn emit<T: ToArgs>(args: T) -> Frame {
-    Frame::event("/", "e", None, &args).unwrap()
+    Parser::json().event("/", "e", None, &args).unwrap()
 }
 
 #[derive(Serialize, Deserialize, Debug, PartialEq, Clone)]
@@ -78,6 +87,16 @@ struct Id(u32);
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 struct Marker;
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Transparent(());
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Untagged {
+    Nothing,
+}
 
 #[derive(Serialize, Deserialize, Debug, PartialEq)]
 struct Wrapped(Option<(u8, u8)>);

@@ -1,5 +1,6 @@
 //! What is a packet and what is not.
 
+use crate::socket::Parser;
 use crate::socket::json::codec_tests::*;
 
 /// A packet in words: `TYPE namespace id=.. attachments event(argument, ..)` or the data.
@@ -15,15 +16,15 @@ fn words(text: &str) -> String {
     if packet.is_binary() {
         out += &format!(" +{}", packet.attachments());
     }
-    let data = packet.data().map(|data| String::from_utf8(data.to_vec()).unwrap());
+    let data = packet.data().map(|data| data.json().to_string());
     match packet.kind() {
         PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => {
             out += &data.map(|data| format!(" {data}")).unwrap_or_default();
         }
         _ => {
             let args = packet.into_args();
-            let list: Vec<&str> = (0..args.len()).map(|i| args.raw(i).unwrap()).collect();
-            assert_eq!(args.raw(args.len()), None);
+            let list: Vec<&str> = (0..args.len()).map(|i| args.json(i).unwrap()).collect();
+            assert_eq!(args.json(args.len()), None);
             let name = args.event().map(|name| format!("{name:?}"));
             out += &format!(" {}({})", name.unwrap_or_default(), list.join("; "));
         }
@@ -91,8 +92,8 @@ fn packets_are_read_as_the_reference_reads_them() {
         ("0 ", "CONNECT /"),
         // Names.
         (r#"2[1,2]"#, r#"EVENT / "1"(2)"#),
-        (r#"2[1.0]"#, r#"EVENT / "1"()"#),
-        (r#"2[-1e400]"#, r#"EVENT / "-Infinity"()"#),
+        (r#"2[-0,1]"#, r#"EVENT / "0"(1)"#),
+        (r#"2[12345678901234567890]"#, r#"EVENT / "12345678901234567890"()"#),
         (r#"2[""]"#, r#"EVENT / ""()"#),
         (r#"2["error"]"#, r#"EVENT / "error"()"#),
         (r#"2["message"]"#, r#"EVENT / "message"()"#),
@@ -125,6 +126,9 @@ fn packets_are_read_as_the_reference_reads_them() {
         ("2[{}]", "InvalidPayload"),
         ("2[true]", "InvalidPayload"),
         (r#"2[["e"]]"#, "InvalidPayload"),
+        ("2[1.0]", "InvalidPayload"),
+        ("2[1e3]", "InvalidPayload"),
+        ("2[-1e400]", "InvalidPayload"),
         (r#"2"e""#, "InvalidPayload"),
         (r#"2["e",1]x"#, "InvalidPayload"),
         (r#"2["e",]"#, "InvalidPayload"),
@@ -176,18 +180,54 @@ fn packets_are_read_as_the_reference_reads_them() {
 
 #[test]
 fn text_that_is_not_utf8_is_an_error_of_its_own() {
-    let error = Packet::decode(Bytes::from_static(b"2[\"\xff\"]"), 10).unwrap_err();
+    let error = Parser::json().decode(Bytes::from_static(b"2[\"\xff\"]")).unwrap_err();
     assert_eq!(error, PacketError::InvalidUtf8);
+}
+
+/// An event whose one argument is that many lists inside each other.
+fn nested(levels: usize) -> String {
+    format!(r#"2["e",{}{}]"#, "[".repeat(levels), "]".repeat(levels))
+}
+
+#[test]
+fn what_could_end_another_peer_is_refused_at_the_packet() {
+    let number = |digits: usize| format!(r#"2["e",{}]"#, "1".repeat(digits));
+    let arguments = |count: usize| format!(r#"2["e"{}]"#, ",1".repeat(count));
+    for (text, expected) in [
+        (nested(499), None),
+        (nested(500), Some(PacketError::TooDeep { max: 500 })),
+        // Python's reader ended here, and the reference's client at the second.
+        (nested(990), Some(PacketError::TooDeep { max: 500 })),
+        (nested(6_000).replacen("2[", "51-[", 1), Some(PacketError::TooDeep { max: 500 })),
+        (
+            format!(r#"0{{"token":{}1{}}}"#, "[".repeat(500), "]".repeat(500)),
+            Some(PacketError::TooDeep { max: 500 }),
+        ),
+        (number(400), None),
+        (number(401), Some(PacketError::NumberTooLong { max: 400 })),
+        (number(5_000), Some(PacketError::NumberTooLong { max: 400 })),
+        (format!(r#"0{{"token":{}}}"#, "1".repeat(401)), Some(PacketError::NumberTooLong { max: 400 })),
+        (format!(r#"2["e",-1.{}e5]"#, "0".repeat(400)), Some(PacketError::NumberTooLong { max: 400 })),
+        (arguments(1000), None),
+        (arguments(1001), Some(PacketError::TooManyArguments { max: 1000 })),
+        (format!("3[1{}]", ",1".repeat(1000)), Some(PacketError::TooManyArguments { max: 1000 })),
+    ] {
+        assert_eq!(decode(&text).err(), expected, "{}", text.len());
+        let json = text.trim_start_matches(['0', '2', '3', '5', '1', '-']).replacen(r#""e","#, "", 1);
+        let same = if json.starts_with('[') { Args::from_json(&json, vec![]).map(drop) } else { Ok(()) };
+        assert_eq!(same.is_err(), expected.is_some() && json.starts_with('['), "{}", text.len());
+    }
+    assert!(ANYTHING.decode(nested(100_000).into()).is_ok());
 }
 
 #[test]
 fn deep_nesting_is_received_and_refused_by_the_typed_decode_only() {
-    let deep = format!(r#"2["e",{}{}]"#, "[".repeat(100_000), "]".repeat(100_000));
+    let deep = nested(499);
     let args = decode(&deep).unwrap().into_args();
-    assert_eq!(args.raw(0).unwrap().len(), 200_000);
+    assert_eq!(args.json(0).unwrap().len(), 998);
     assert!(matches!(args.get::<Value>(0), Err(ArgsError::Invalid { position: 0, .. })));
     // Passed on as it came, also as an attachment's neighbour.
-    let frame = Frame::event("/", "e", None, &args).unwrap();
+    let frame = Parser::json().event("/", "e", None, &args).unwrap();
     assert_eq!(&frame.text().unwrap()[1..], deep.as_bytes());
     let deep = deep.replacen("2[", "51-[", 1);
     assert!(decode(&deep).is_ok());
@@ -196,16 +236,16 @@ fn deep_nesting_is_received_and_refused_by_the_typed_decode_only() {
 #[test]
 fn no_text_of_up_to_three_bytes_panics() {
     for a in 0..=255u8 {
-        let _ = Packet::decode(Bytes::copy_from_slice(&[a]), 10);
+        let _ = Parser::json().decode(Bytes::copy_from_slice(&[a]));
         for b in 0..=255u8 {
-            let _ = Packet::decode(Bytes::copy_from_slice(&[a, b]), 10);
+            let _ = Parser::json().decode(Bytes::copy_from_slice(&[a, b]));
         }
     }
     // What does not begin with a type is refused at its first byte.
     for first in b'0'..=b'6' {
         for second in 0..=255u8 {
             for third in 0..=255u8 {
-                let _ = Packet::decode(Bytes::copy_from_slice(&[first, second, third]), 10);
+                let _ = Parser::json().decode(Bytes::copy_from_slice(&[first, second, third]));
             }
         }
     }
@@ -214,12 +254,11 @@ fn no_text_of_up_to_three_bytes_panics() {
 #[test]
 fn the_data_of_a_packet_is_had_without_a_copy() {
     let text = Bytes::from_static(br#"0/a,{"token":1}"#);
-    let packet = Packet::decode(text.clone(), 10).unwrap();
-    assert_eq!(packet.data(), Some(&br#"{"token":1}"#[..]));
-    let data = packet.into_data().unwrap();
-    assert_eq!((&data[..], data.as_ptr()), (&text[4..], text[4..].as_ptr()));
+    let packet = Parser::json().decode(text.clone()).unwrap();
+    let data = packet.data().unwrap();
+    assert_eq!((data.json().as_bytes(), data.json().as_ptr()), (&text[4..], text[4..].as_ptr()));
     for text in ["0", "0/a,", "0/a", "0 "] {
-        assert_eq!((decode(text).unwrap().data(), decode(text).unwrap().into_data()), (None, None));
+        assert_eq!(decode(text).unwrap().data(), None);
     }
 }
 

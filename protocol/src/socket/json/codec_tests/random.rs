@@ -1,5 +1,6 @@
 //! Whatever comes in, and whatever goes out.
 
+use crate::socket::Parser;
 use crate::socket::json::codec_tests::*;
 use crate::socket::packet::is_reserved;
 use proptest::prelude::*;
@@ -65,7 +66,7 @@ fn near_packets() -> impl Strategy<Value = String> {
 
 fn poke(packet: Packet) {
     let mut reassembly = Reassembly::new();
-    let mut packet = reassembly.start(packet, 100).unwrap();
+    let mut packet = reassembly.start(packet, 100, 100).unwrap();
     while packet.is_none() {
         packet = reassembly.push(Bytes::from_static(b"x")).unwrap();
     }
@@ -74,24 +75,24 @@ fn poke(packet: Packet) {
     let args = packet.into_args();
     let _ = (args.event(), args.decode::<(Value, Option<Bytes>)>(), args.decode::<Vec<u8>>());
     for i in 0..=args.len() {
-        let raw = args.raw(i);
+        let raw = args.json(i);
         assert_eq!(raw.is_some(), i < args.len());
         if let Some(raw) = raw {
             serde_json::from_str::<serde::de::IgnoredAny>(raw).unwrap();
         }
         let _ = (args.get::<Value>(i), args.get::<Bytes>(i), args.attachment(i));
     }
-    let frame = Frame::ack("/", 1, &args).unwrap();
+    let frame = Parser::json().ack("/", 1, &args).unwrap();
     assert_eq!(receive(&frame).into_args().len(), args.len());
     for n in 0..args.len() + 2 {
         let rest = args.skip(n);
         assert_eq!(rest.len(), args.len().saturating_sub(n));
-        assert_eq!((0..rest.len()).map(|i| rest.raw(i)).collect::<Vec<_>>(), {
-            (n..args.len()).map(|i| args.raw(i)).collect::<Vec<_>>()
+        assert_eq!((0..rest.len()).map(|i| rest.json(i)).collect::<Vec<_>>(), {
+            (n..args.len()).map(|i| args.json(i)).collect::<Vec<_>>()
         });
         // What was relayed once is as the reference has it, and does not change any more.
-        let once = Frame::ack("/", 1, &rest).unwrap();
-        let twice = Frame::ack("/", 1, &receive(&once).into_args()).unwrap();
+        let once = Parser::json().ack("/", 1, &rest).unwrap();
+        let twice = Parser::json().ack("/", 1, &receive(&once).into_args()).unwrap();
         assert_eq!((once.text(), once.attachments()), (twice.text(), twice.attachments()));
     }
 }
@@ -99,7 +100,7 @@ fn poke(packet: Packet) {
 proptest! {
     #[test]
     fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        if let Ok(packet) = Packet::decode(Bytes::from(bytes), 10) {
+        if let Ok(packet) = Parser::json().decode(Bytes::from(bytes)) {
             poke(packet);
         }
     }
@@ -119,7 +120,7 @@ proptest! {
         args in (json(), any::<String>(), any::<Option<i32>>()),
     ) {
         prop_assume!(!is_reserved(&event));
-        let packet = receive(&Frame::event(&namespace, &event, ack, &args).unwrap());
+        let packet = receive(&Parser::json().event(&namespace, &event, ack, &args).unwrap());
         prop_assert_eq!(packet.kind(), PacketType::Event);
         prop_assert_eq!(packet.namespace(), if namespace.is_empty() { "/" } else { &namespace });
         prop_assert_eq!(packet.id(), ack);
@@ -128,7 +129,7 @@ proptest! {
         prop_assert_eq!(received.len(), 3);
         let value = received.get::<Value>(0).unwrap();
         // Numbers are compared as text: serde_json's own reading of a double may differ in its last digit.
-        prop_assert_eq!(received.raw(0).unwrap(), serde_json::to_string(&args.0).unwrap());
+        prop_assert_eq!(received.json(0).unwrap(), serde_json::to_string(&args.0).unwrap());
         prop_assert_eq!(value.is_object(), args.0.is_object());
         let (_, text, number): (Value, String, Option<i32>) = received.decode().unwrap();
         prop_assert_eq!((text, number), (args.1, args.2));
@@ -147,7 +148,7 @@ proptest! {
             thumbnails: blobs.iter().cloned().map(Some).collect(),
             kind: Kind::Pair(1, blobs[0].clone()),
         };
-        let packet = receive(&Frame::ack("/a", id, &(&picture, 1)).unwrap());
+        let packet = receive(&Parser::json().ack("/a", id, &(&picture, 1)).unwrap());
         prop_assert_eq!((packet.kind(), packet.id()), (PacketType::BinaryAck, Some(id)));
         prop_assert_eq!(packet.attachments(), blobs.len() + 2);
         prop_assert_eq!(packet.into_args().decode::<(Picture, u8)>().unwrap(), (picture, 1));

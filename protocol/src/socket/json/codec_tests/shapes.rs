@@ -1,5 +1,6 @@
 //! Every shape that serde knows, with serde_json as the oracle: as an argument, as a key, with bytes beside it.
 
+use crate::socket::Parser;
 use crate::socket::json::codec_tests::*;
 use core::fmt;
 use core::fmt::{Debug, Display};
@@ -166,7 +167,7 @@ fn every_shape_comes_back() {
 #[test]
 fn every_shape_is_the_key_that_it_is_in_serde_json() {
     fn is_the_same_key<K: Serialize>(key: K) {
-        let ours = Frame::event("/", "e", None, &(Keyed(&key),));
+        let ours = Parser::json().event("/", "e", None, &(Keyed(&key),));
         let theirs = serde_json::to_string(&("e", Keyed(&key)));
         match (ours, theirs) {
             (Ok(ours), Ok(theirs)) => assert_eq!(text(&ours)[2..], theirs),
@@ -244,12 +245,12 @@ fn what_is_ignored_may_be_anything_and_may_be_missing() {
 #[test]
 fn a_value_that_refuses_is_an_error_in_its_words() {
     let error = |value: &dyn Fn() -> Result<Frame, EncodeError>| value().unwrap_err().to_string();
-    let refusing = || Frame::event("/", "e", None, &Refusing);
-    assert_eq!(error(&refusing), "cannot be written as JSON: not today");
-    let nested = || Frame::event("/", "e", None, &(1, vec![Refusing]));
-    assert_eq!(error(&nested), "cannot be written as JSON: not today");
-    let mute = || Frame::event("/", "e", None, &Shown(Mute));
-    assert_eq!(error(&mute), "cannot be written as JSON: a `Display` failed");
+    let refusing = || Parser::json().event("/", "e", None, &Refusing);
+    assert_eq!(error(&refusing), "cannot be encoded: not today");
+    let nested = || Parser::json().event("/", "e", None, &(1, vec![Refusing]));
+    assert_eq!(error(&nested), "cannot be encoded: not today");
+    let mute = || Parser::json().event("/", "e", None, &Shown(Mute));
+    assert_eq!(error(&mute), "cannot be encoded: a `Display` failed");
 }
 
 #[test]

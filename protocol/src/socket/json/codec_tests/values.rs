@@ -1,24 +1,32 @@
 //! What goes out.
 
 use crate::socket::json::codec_tests::*;
+use crate::socket::{PacketData, Parser};
 
 #[test]
 fn frames_are_written_as_the_reference_writes_them() {
-    let event = |namespace, ack| Frame::event(namespace, "ev", ack, &1).unwrap();
+    let event = |namespace, ack| Parser::json().event(namespace, "ev", ack, &1).unwrap();
     assert_eq!(text(&event("/", None)), r#"42["ev",1]"#);
     assert_eq!(text(&event("", Some(0))), r#"420["ev",1]"#);
     assert_eq!(text(&event("/chat", Some(12))), r#"42/chat,12["ev",1]"#);
-    assert_eq!(text(&Frame::ack("/chat", 12, &()).unwrap()), "43/chat,12[]");
-    assert_eq!(text(&Frame::connect("/", "abc")), r#"40{"sid":"abc"}"#);
-    assert_eq!(text(&Frame::connect("/chat", "a\"")), r#"40/chat,{"sid":"a\""}"#);
-    assert_eq!(text(&Frame::connect_error("/x", "no", None)), r#"44/x,{"message":"no"}"#);
+    assert_eq!(text(&Parser::json().ack("/chat", 12, &()).unwrap()), "43/chat,12[]");
+    assert_eq!(text(&Parser::json().connect("/", "abc")), r#"40{"sid":"abc"}"#);
+    assert_eq!(text(&Parser::json().connect("/chat", "a\"")), r#"40/chat,{"sid":"a\""}"#);
+    assert_eq!(text(&Parser::json().connect_error("/x", "no", None)), r#"44/x,{"message":"no"}"#);
     assert_eq!(
-        text(&Frame::connect_error("/", "no", Some(r#"{"code":42}"#))),
+        text(&Parser::json().connect_error(
+            "/",
+            "no",
+            Some(&PacketData::from_json(r#"{"code":42}"#).unwrap())
+        )),
         r#"44{"message":"no","data":{"code":42}}"#
     );
-    assert_eq!(text(&Frame::connect_error("/", "no", Some("oh"))), r#"44{"message":"no","data":"oh"}"#);
-    assert_eq!(text(&Frame::disconnect("/")), "41");
-    assert_eq!(text(&Frame::disconnect("/chat")), "41/chat,");
+    assert_eq!(
+        text(&Parser::json().connect_error("/", "no", Some(&PacketData::encode("oh").unwrap()))),
+        r#"44{"message":"no","data":"oh"}"#
+    );
+    assert_eq!(text(&Parser::json().disconnect("/")), "41");
+    assert_eq!(text(&Parser::json().disconnect("/chat")), "41/chat,");
     assert_eq!(text(&Frame::text_message("hi")), "4hi");
     assert_eq!(text(&Frame::text_message("")), "4");
 
@@ -26,7 +34,7 @@ fn frames_are_written_as_the_reference_writes_them() {
     assert_eq!((raw.text(), raw.attachments().len(), raw.wire_len()), (None, 1, 3));
 
     let pictures = (Bytes::from_static(b"one"), 1, [Bytes::from_static(b"two")]);
-    let frame = Frame::event("/chat", "ev", Some(45), &pictures).unwrap();
+    let frame = Parser::json().event("/chat", "ev", Some(45), &pictures).unwrap();
     assert_eq!(
         text(&frame),
         r#"452-/chat,45["ev",{"_placeholder":true,"num":0},1,[{"_placeholder":true,"num":1}]]"#
@@ -34,6 +42,8 @@ fn frames_are_written_as_the_reference_writes_them() {
     assert_eq!(frame.attachments(), [&b"one"[..], b"two"]);
     assert_eq!(frame.wire_len(), text(&frame).len() + 6);
 }
+
+const UNIT: &&() = &&();
 
 #[test]
 fn a_tuple_is_several_arguments_and_all_else_is_one() {
@@ -47,6 +57,12 @@ fn a_tuple_is_several_arguments_and_all_else_is_one() {
         (emit(&[1, 2][..]), r#"42["e",[1,2]]"#),
         (emit(((1, 2),)), r#"42["e",[1,2]]"#),
         (emit(None::<u8>), r#"42["e",null]"#),
+        (emit(Value::Null), r#"42["e",null]"#),
+        (emit(UNIT), r#"42["e"]"#),
+        (emit(&Value::Null), r#"42["e",null]"#),
+        (emit((Value::Null,)), r#"42["e",null]"#),
+        (emit(Transparent(())), r#"42["e",null]"#),
+        (emit(Untagged::Nothing), r#"42["e",null]"#),
         (emit(Some((1, 2))), r#"42["e",[1,2]]"#),
         (emit(Point(1, 2)), r#"42["e",[1,2]]"#),
         (emit(Marker), r#"42["e",null]"#),
@@ -57,8 +73,8 @@ fn a_tuple_is_several_arguments_and_all_else_is_one() {
         (emit(Kind::Scaled(2)), r#"42["e",{"Scaled":2}]"#),
         (emit((f64::NAN, f32::INFINITY, 1.0)), r#"42["e",null,null,1.0]"#),
         (emit(RawValue::from_string("[ 1 ]".to_owned()).unwrap()), r#"42["e",[ 1 ]]"#),
-        (Frame::ack("/", 1, &[(1, 2)]).unwrap(), "431[[1,2]]"),
-        (Frame::ack("/", 1, "a").unwrap(), r#"431["a"]"#),
+        (Parser::json().ack("/", 1, &[(1, 2)]).unwrap(), "431[[1,2]]"),
+        (Parser::json().ack("/", 1, "a").unwrap(), r#"431["a"]"#),
     ] {
         assert_eq!(text(&frame), expected);
     }
@@ -97,13 +113,14 @@ fn what_has_no_bytes_is_written_as_serde_json_writes_it() {
     assert_eq!(text(&emit((&keys,)))[2..], expected);
 
     let keys = BTreeMap::from([(vec![1], 1)]);
-    let error = Frame::event("/", "e", None, &keys).unwrap_err();
-    assert_eq!(error.to_string(), "cannot be written as JSON: key must be a string");
+    let error = Parser::json().event("/", "e", None, &keys).unwrap_err();
+    assert_eq!(error.to_string(), "cannot be encoded: key must be a string");
 }
 
 #[test]
 fn what_cannot_be_sent_is_refused_in_words() {
-    let refused = |namespace, event| Frame::event(namespace, event, None, &()).unwrap_err().to_string();
+    let refused =
+        |namespace, event| Parser::json().event(namespace, event, None, &()).unwrap_err().to_string();
     assert_eq!(refused("/", "disconnect"), r#"the event name "disconnect" is reserved, choose another"#);
     assert_eq!(refused("chat", "e"), r#"the namespace "chat" must begin with '/' and have no ','"#);
     assert_eq!(refused("/a,b", "e"), r#"the namespace "/a,b" must begin with '/' and have no ','"#);
@@ -124,14 +141,15 @@ fn data_that_looks_like_a_placeholder_is_refused_beside_attachments_only() {
         |result: Result<Frame, EncodeError>| assert_eq!(result.unwrap_err(), EncodeError::Placeholder);
 
     assert_eq!(text(&emit(fake.clone())), r#"42["e",{"_placeholder":true,"num":0}]"#);
-    assert!(Frame::event("/", "e", None, &(&map, &raw)).is_ok());
-    refused(Frame::event("/", "e", None, &(bytes(), &fake)));
-    refused(Frame::event("/", "e", None, &(&fake, bytes())));
-    refused(Frame::event("/", "e", None, &(bytes(), &map)));
-    refused(Frame::event("/", "e", None, &(bytes(), &raw)));
+    assert!(Parser::json().event("/", "e", None, &(&map, &raw)).is_ok());
+    refused(Parser::json().event("/", "e", None, &(bytes(), &fake)));
+    refused(Parser::json().event("/", "e", None, &(&fake, bytes())));
+    refused(Parser::json().event("/", "e", None, &(bytes(), &map)));
+    refused(Parser::json().event("/", "e", None, &(bytes(), &raw)));
     let harmless = Fake { _placeholder: false, num: 0 };
     assert!(
-        Frame::event("/", "e", None, &(bytes(), harmless, BTreeMap::from([("_placeholder", "true")])))
+        Parser::json()
+            .event("/", "e", None, &(bytes(), harmless, BTreeMap::from([("_placeholder", "true")])))
             .is_ok()
     );
 }

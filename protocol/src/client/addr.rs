@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use thiserror::Error;
 
-/// Why a text is no address of a server.
+/// The reason why a text is not the address of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ServerAddrError {
@@ -47,9 +47,9 @@ pub struct ServerAddr {
     pub secure: bool,
     /// The host's name or address; an IPv6 address without its brackets.
     pub host: String,
-    /// The port: 80, or 443 with TLS, if the address names none.
+    /// The port: 80, or 443 with TLS, if the address does not name one.
     pub port: u16,
-    /// The namespace: the path, `/` if there is none.
+    /// The namespace: the path, or `/` if there is no path.
     pub namespace: String,
     /// The query's parameters, percent-decoded.
     pub query: Vec<(String, String)>,

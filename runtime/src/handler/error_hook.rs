@@ -1,26 +1,23 @@
-//! What becomes of the errors of handlers when nobody listens: without `on_error` and without a subscriber of
-//! tracing, an event whose arguments do not fit its handler would vanish without a word.
+//! The error hook's default: what happens to errors of handlers without `on_error` and without a subscriber of tracing.
+//! Otherwise an event whose arguments do not fit its handler would vanish without a word.
 
 use crate::base::error::HandlerError;
-use sansocket_protocol::socket::{Args, ArgsError};
+use sansocket_protocol::socket::ArgsError;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many errors are shown: a client that sends nonsense all day must not fill a disk.
+/// The number of errors that are shown: a client that sends nonsense all day must not fill a disk.
 const SHOWN: u32 = 100;
-/// What of an event's name is shown: it may be the client's invention.
+/// The characters of an event's name that are shown: it may be the client's invention.
 const NAME_CHARS: usize = 64;
 
-/// How the message begins of an `auth` that does not fit; what it goes on with quotes the client.
-pub(crate) const AUTH_MISFIT: &str = "the client's auth is no `";
-
-/// Shows errors on stderr, up to a number of them.
+/// The error hook of an application that has set none: it shows errors on stderr, up to a number of them.
 #[derive(Debug, Default)]
-pub(crate) struct Unheard(AtomicU32);
+pub(crate) struct DefaultErrorHook(AtomicU32);
 
-impl Unheard {
-    pub(crate) fn show(&self, namespace: &str, args: Option<&Args>, error: &HandlerError) {
-        self.write("`on_error`", || line(namespace, args, error));
+impl DefaultErrorHook {
+    pub(crate) fn show(&self, namespace: &str, event: Option<&str>, error: &HandlerError) {
+        self.write("`on_error`", || line(namespace, event, error));
     }
 
     /// Of a session of plain Engine.IO.
@@ -36,15 +33,15 @@ impl Unheard {
             return;
         };
         let last = if before + 1 == SHOWN { "; no more of these are shown" } else { "" };
-        // A process without a stderr wants none.
+        // A process may have no stderr.
         let _ = writeln!(std::io::stderr(), "sansocket: {}{last} (see {see})", line());
     }
 }
 
-/// Who did not succeed, and why, without anything that a peer sent but the names.
-fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
-    let place = match args.and_then(Args::event) {
-        Some(event) => format!("event {}", shortened(&event)),
+/// The place and the reason of an error, with nothing that a peer sent except names.
+fn line(namespace: &str, event: Option<&str>, error: &HandlerError) -> String {
+    let place = match event {
+        Some(event) => format!("event {}", shortened(event)),
         None => "a handler".to_owned(),
     };
     let reason = match error {
@@ -54,7 +51,7 @@ fn line(namespace: &str, args: Option<&Args>, error: &HandlerError) -> String {
             }
             missing => missing.to_string(),
         },
-        HandlerError::Missing(text) if text.starts_with(AUTH_MISFIT) => {
+        HandlerError::Auth { .. } => {
             "the client's auth is not of the type that the handler asks for".to_owned()
         }
         other => other.to_string(),
@@ -73,26 +70,29 @@ fn shortened(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sansocket_protocol::socket::Packet;
+    use sansocket_protocol::socket::Parser;
+    use sansocket_protocol::socket::{Args, PacketData};
 
     fn event(text: &'static str) -> Args {
-        Packet::decode(text.into(), 10).unwrap().into_args()
+        Parser::json().decode(text.into()).unwrap().into_args()
     }
 
     #[test]
     fn names_are_shown_and_what_a_client_sent_is_not() {
         let args = event(r#"2["transfer","secret"]"#);
         let misfit = args.decode::<u32>().unwrap_err().into();
-        let shown = line("/bank", Some(&args), &misfit);
+        let shown = line("/bank", args.event().as_deref(), &misfit);
         assert!(misfit.to_string().contains("secret"));
         assert_eq!(
             shown,
             r#"event "transfer" in namespace "/bank": args[0] is not of the type that the handler asks for"#
         );
         let missing = args.decode::<(String, u32)>().unwrap_err().into();
-        let shown = line("/", Some(&args), &missing);
+        let shown = line("/", args.event().as_deref(), &missing);
         assert_eq!(shown, r#"event "transfer" in namespace "/": args[1] is missing, the peer sent 1"#);
-        let auth = HandlerError::Missing(format!("{AUTH_MISFIT}u8`: invalid type: string \"secret\""));
+        let source = PacketData::encode("secret").unwrap().decode::<u8>().unwrap_err();
+        let auth = HandlerError::Auth { expected: "u8", source: source.into() };
+        assert!(auth.to_string().contains("secret"));
         let shown = line("/", None, &auth);
         assert_eq!(
             shown,
@@ -103,16 +103,16 @@ mod tests {
     #[test]
     fn a_clients_invention_of_a_name_stays_on_its_line() {
         let args = event(r#"2["a\nb"]"#);
-        let shown = line(&"/x".repeat(1000), Some(&args), &HandlerError::Failed("no".into()));
+        let shown = line(&"/x".repeat(1000), args.event().as_deref(), &HandlerError::failed("no"));
         assert!(shown.starts_with(r#"event "a\nb" in namespace "/x/x"#) && shown.len() < 120, "{shown}");
     }
 
     #[test]
     fn no_more_than_a_hundred_are_shown() {
-        let unheard = Unheard(AtomicU32::new(SHOWN - 1));
+        let hook = DefaultErrorHook(AtomicU32::new(SHOWN - 1));
         for _ in 0..3 {
-            unheard.show("/", None, &HandlerError::Failed("the last one".into()));
+            hook.show("/", None, &HandlerError::failed("the last one"));
         }
-        assert_eq!(unheard.0.into_inner(), SHOWN);
+        assert_eq!(hook.0.into_inner(), SHOWN);
     }
 }

@@ -1,10 +1,12 @@
-//! Events that are sent until they are acknowledged: in order, at least once (the reference's `retries`).
+//! Retries: events that are sent until they are acknowledged, in order, at least once (the reference's `retries`).
 
 use super::Socket;
 use crate::engine::client::ClientSession;
 use crate::message::Frame;
-use crate::socket::server::AckOutcome;
+use crate::reason::SendError;
+use crate::socket::ids::AckOutcome;
 use crate::time::Instant;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// An event that waits for its acknowledgement. Only the first of a queue is on its way.
@@ -21,9 +23,21 @@ pub(super) struct Reliable {
 
 impl Socket {
     /// Sends the first event of the queue, if it is not on its way. One whose last copy still waits to be written has
-    /// one try less and gets no other copy: a server that stands still must not make the client pile them up.
-    pub(super) fn send_next(&mut self, now: Instant, engine: &mut ClientSession, timeout: Duration) {
-        let Some(first) = self.queue.front_mut().filter(|first| first.pending.is_none()) else { return };
+    /// one try less and gets no other copy: a server that stands still must not make the client pile them up. Returned
+    /// are those before it that the server would not take.
+    pub(super) fn send_next(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        timeout: Duration,
+    ) -> Vec<(Reliable, SendError)> {
+        let mut refused = Vec::new();
+        while let Some(error) = self.queue.front().and_then(|first| engine.check_size(&first.frame).err()) {
+            refused.extend(self.queue.pop_front().map(|first| (first, error)));
+        }
+        let Some(first) = self.queue.front_mut().filter(|first| first.pending.is_none()) else {
+            return refused;
+        };
         let waits = first.copy.is_some_and(|copy| engine.is_queued(copy));
         if waits || engine.send(&first.frame) {
             if !waits {
@@ -32,6 +46,7 @@ impl Socket {
             first.tries = first.tries.saturating_add(1);
             first.pending = Some(now + timeout);
         }
+        refused
     }
 
     /// The first event of the queue was acknowledged.

@@ -1,0 +1,165 @@
+//! Reading the text of a packet.
+
+use super::args::{Args, Shape};
+use super::placeholder;
+use super::scan::{skip_blanks, skip_scalar, skip_string, unescape};
+use super::validate::{self, Checked};
+use crate::socket::parser::Parser;
+use crate::socket::{Packet, PacketError, PacketType, is_reserved};
+use alloc::borrow::Cow;
+use alloc::string::ToString;
+use bytes::Bytes;
+use core::ops::Range;
+
+/// The bytes of `"connect"`.
+const SHORTEST_RESERVED: usize = 9;
+
+/// What is wrong with an event that begins with something else than its name.
+const NO_NAME: &str = "the event's name must be a string or an integer";
+
+/// Reads the text of an Engine.IO message (without the engine's `4`).
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: `at` and `end` are at most the length of the text, and what is added to them lies within it"
+)]
+pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, PacketError> {
+    // Most texts are ASCII, and to see that is cheaper.
+    if !text.is_ascii() && core::str::from_utf8(&text).is_err() {
+        return Err(PacketError::InvalidUtf8);
+    }
+    let bytes = &text[..];
+    let digit = *bytes.first().ok_or(PacketError::Empty)?;
+    let kind = PacketType::from_digit(digit).ok_or_else(|| {
+        let all = core::str::from_utf8(bytes).unwrap_or_default();
+        PacketError::UnknownType(all.chars().next().unwrap_or_default())
+    })?;
+    let mut at = 1;
+
+    let mut attachments = 0;
+    if kind.is_binary() {
+        let (announced, end) = digits(bytes, at);
+        if end == at || bytes.get(end) != Some(&b'-') || announced == Some(0) {
+            return Err(PacketError::IllegalAttachments);
+        }
+        attachments = announced
+            .and_then(|announced| usize::try_from(announced).ok())
+            .filter(|announced| *announced <= parser.max_attachments)
+            .ok_or(PacketError::TooManyAttachments { max: parser.max_attachments })?;
+        at = end + 1;
+    }
+
+    let mut namespace = at..at;
+    if let Some(rest @ [b'/', ..]) = bytes.get(at..) {
+        let len = rest.iter().position(|&byte| byte == b',');
+        namespace.end = at + len.unwrap_or(rest.len());
+        at = namespace.end + usize::from(len.is_some());
+    }
+
+    let (id, end) = digits(bytes, at);
+    let id = if end == at { None } else { Some(id.ok_or(PacketError::IdOverflow)?) };
+
+    let data = skip_blanks(bytes, end);
+    let (shape, has_half_surrogate) = check(parser, kind, bytes, data)?;
+    let mut repeats = false;
+    if attachments > 0 {
+        let json = bytes.get(data..).unwrap_or_default();
+        repeats = placeholder::check(json, attachments)
+            .ok_or(PacketError::IllegalPlaceholder { announced: attachments })?;
+    }
+    let mut args = Args::new(text, shape);
+    if has_half_surrogate {
+        args.mend(data);
+    }
+    Ok(Packet { kind, namespace, id, attachments, repeats, data, args })
+}
+
+/// The number that begins at `at` and where it ends; `None` if it is too large.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: `end` is at most the length of the text, and the digit is at least `0`"
+)]
+fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
+    let mut value = Some(0u64);
+    let mut end = at;
+    while let Some(digit @ b'0'..=b'9') = text.get(end) {
+        let add = |value: u64| value.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+        value = value.and_then(add);
+        end += 1;
+    }
+    (value, end)
+}
+
+/// Checks the payload, which begins at `data` with something else than a blank, and need not be there. Says where its
+/// parts are, and whether it has half a surrogate pair.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: `data` is the position of a byte")]
+fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result<(Shape, bool), PacketError> {
+    let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
+    let Some(&first) = bytes.get(data) else { return Ok((Shape::default(), false)) };
+    let (fits, reason) = match kind {
+        PacketType::Connect => (first == b'{', "expected an object"),
+        PacketType::Disconnect => (false, "expected none"),
+        PacketType::ConnectError => (first == b'{' || first == b'"', "expected an object or a string"),
+        PacketType::Event | PacketType::BinaryEvent => {
+            (first == b'[', "expected an array that begins with the event's name")
+        }
+        PacketType::Ack | PacketType::BinaryAck => (first == b'[', "expected an array"),
+    };
+    if !fits {
+        return Err(invalid(data, reason));
+    }
+    let checked = validate::check(bytes, data, parser.max_depth).map_err(|error| error.refuse(kind))?;
+    let shape = match kind {
+        PacketType::Event | PacketType::BinaryEvent => {
+            let start = skip_blanks(bytes, data + 1);
+            let name = match bytes.get(start) {
+                Some(b'"') => start..skip_string(bytes, start),
+                Some(b'-' | b'0'..=b'9') if is_integer(bytes, start..skip_scalar(bytes, start)) => {
+                    start..skip_scalar(bytes, start)
+                }
+                _ => return Err(invalid(start, NO_NAME)),
+            };
+            let shape = Shape::event(bytes, name.clone(), checked);
+            // A shorter one is none of them, however it is written.
+            if name.len() >= SHORTEST_RESERVED {
+                let name = bytes.get(name).and_then(event_name);
+                if let Some(name) = name.filter(|name| is_reserved(name)) {
+                    return Err(PacketError::ReservedEvent(name.into_owned()));
+                }
+            }
+            shape
+        }
+        PacketType::Ack | PacketType::BinaryAck => Shape::list(bytes, data, checked),
+        PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => Shape::default(),
+    };
+    judge(parser, &checked, shape.count())?;
+    Ok((shape, checked.has_half_surrogate))
+}
+
+/// Whether that many arguments, and the numbers in them, are within the limits.
+pub(super) fn judge(parser: &Parser, checked: &Checked, count: usize) -> Result<(), PacketError> {
+    if checked.longest_number > parser.max_number {
+        return Err(PacketError::NumberTooLong { max: parser.max_number });
+    }
+    if count > parser.max_arguments {
+        return Err(PacketError::TooManyArguments { max: parser.max_arguments });
+    }
+    Ok(())
+}
+
+/// The event name whose JSON text that is, quotes included.
+pub(super) fn event_name(raw: &[u8]) -> Option<Cow<'_, str>> {
+    Some(match raw {
+        [b'"', name @ .., b'"'] => unescape(core::str::from_utf8(name).ok()?),
+        [] => return None,
+        // As JavaScript writes it.
+        b"-0" => Cow::Borrowed("0"),
+        number => Cow::Borrowed(core::str::from_utf8(number).ok()?),
+    })
+}
+
+/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in
+/// every language.
+fn is_integer(json: &[u8], number: Range<usize>) -> bool {
+    let number = json.get(number).unwrap_or_default();
+    number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)
+}

@@ -1,0 +1,255 @@
+//! The parser: the value through which every frame is made and every message is read.
+
+use crate::message::{Frame, WireMessage};
+use crate::socket::json;
+use crate::socket::json::args::Args;
+use crate::socket::json::data::PacketData;
+use crate::socket::json::encode::{EncodeError, ToArgs};
+use crate::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError};
+use bytes::Bytes;
+
+/// The most levels of lists and objects inside each other, unless the application says otherwise. Python's parser ends
+/// the connection at about 990, the reference's client between 4,000 and 6,000.
+pub const DEFAULT_MAX_DEPTH: usize = 500;
+/// The most characters of a number, unless the application says otherwise. The longest double that is written
+/// out has 326; Python refuses an integer of more than 4,300.
+pub const DEFAULT_MAX_NUMBER: usize = 400;
+/// The most arguments of an event or an acknowledgement, unless the application says otherwise.
+pub const DEFAULT_MAX_ARGUMENTS: usize = 1000;
+
+/// A parser of packets, and the limits of what they may hold. Both ends of a connection use the same.
+///
+/// The limits hold for what is received and for what is sent: what a server passes on from one client must not make
+/// another one disconnect, and some peers end without a word for what is too deep or too long for them.
+///
+/// ```
+/// use sansocket_protocol::socket::Parser;
+///
+/// let parser = Parser::json();
+/// let frame = parser.event("/chat", "said", Some(7), &("ada", 3))?;
+/// assert_eq!(frame.text().unwrap(), r#"42/chat,7["said","ada",3]"#);
+///
+/// // The other end. The engine has taken its type digit away.
+/// let packet = parser.decode(frame.text().unwrap().slice(1..))?;
+/// assert_eq!((packet.namespace(), packet.id()), ("/chat", Some(7)));
+/// let args = packet.into_args();
+/// assert_eq!(args.event().as_deref(), Some("said"));
+/// assert_eq!(args.decode::<(String, u32)>()?, ("ada".to_string(), 3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parser {
+    format: Format,
+    /// The most attachments of a received packet. Default 10, as in the reference: each costs up to
+    /// `max_payload` of memory until the packet is whole.
+    pub max_attachments: usize,
+    /// The most attachments of a packet that is sent. Default 10, because the peers take no more. Raise it where
+    /// all of them do.
+    pub max_sent_attachments: usize,
+    /// The most levels of lists and objects inside each other, the list of the arguments included. Default
+    /// [`DEFAULT_MAX_DEPTH`].
+    pub max_depth: usize,
+    /// The most characters of a number. Default [`DEFAULT_MAX_NUMBER`].
+    pub max_number: usize,
+    /// The most arguments of an event or an acknowledgement. Default [`DEFAULT_MAX_ARGUMENTS`].
+    pub max_arguments: usize,
+}
+
+/// The format of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+}
+
+/// One message of an Engine.IO session, by the part that it has in a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// A packet, for [`Parser::decode`].
+    Packet(Bytes),
+    /// An attachment of the packet before it, for [`Reassembly::push`](crate::socket::Reassembly::push).
+    Attachment(Bytes),
+}
+
+impl Default for Parser {
+    fn default() -> Self {
+        Self::json()
+    }
+}
+
+impl Parser {
+    /// The default parser of Socket.IO: packets are text, their arguments JSON, and bytes are attachments, which follow
+    /// as binary messages.
+    pub const fn json() -> Self {
+        Self {
+            format: Format::Json,
+            max_attachments: DEFAULT_MAX_ATTACHMENTS,
+            max_sent_attachments: DEFAULT_MAX_ATTACHMENTS,
+            max_depth: DEFAULT_MAX_DEPTH,
+            max_number: DEFAULT_MAX_NUMBER,
+            max_arguments: DEFAULT_MAX_ARGUMENTS,
+        }
+    }
+
+    /// Sets [`Parser::max_attachments`].
+    #[must_use]
+    pub const fn max_attachments(mut self, attachments: usize) -> Self {
+        self.max_attachments = attachments;
+        self
+    }
+
+    /// Sets [`Parser::max_sent_attachments`].
+    #[must_use]
+    pub const fn max_sent_attachments(mut self, attachments: usize) -> Self {
+        self.max_sent_attachments = attachments;
+        self
+    }
+
+    /// Sets [`Parser::max_depth`].
+    #[must_use]
+    pub const fn max_depth(mut self, levels: usize) -> Self {
+        self.max_depth = levels;
+        self
+    }
+
+    /// Sets [`Parser::max_number`].
+    #[must_use]
+    pub const fn max_number(mut self, characters: usize) -> Self {
+        self.max_number = characters;
+        self
+    }
+
+    /// Sets [`Parser::max_arguments`].
+    #[must_use]
+    pub const fn max_arguments(mut self, arguments: usize) -> Self {
+        self.max_arguments = arguments;
+        self
+    }
+
+    // --- reading ----------------------------------------------------------------------------------------------
+
+    /// The part that a message of the session has in a packet.
+    #[inline]
+    pub fn part(&self, message: WireMessage) -> Part {
+        match (self.format, message) {
+            (Format::Json, WireMessage::Text(text)) => Part::Packet(text),
+            (Format::Json, WireMessage::Binary(data)) => Part::Attachment(data),
+        }
+    }
+
+    /// Reads a packet: the whole of an Engine.IO message (without the engine's `4`).
+    ///
+    /// The bytes are checked here, text to be UTF-8, JSON to be valid, all of it to be of the shape that the type asks
+    /// for and within the limits. A packet with attachments is checked as strictly, before any of them has come.
+    ///
+    /// The cost is one pass over the bytes. Nothing is allocated for a packet without attachments that nests at most
+    /// 64 levels deep.
+    ///
+    /// # Errors
+    ///
+    /// A [`PacketError`] for everything that is not a Socket.IO packet.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use sansocket_protocol::socket::{PacketError, PacketType, Parser};
+    ///
+    /// let packet = Parser::json().decode(Bytes::from_static(b"2/chat,12[\"said\",\"hi\"]"))?;
+    /// assert_eq!(packet.kind(), PacketType::Event);
+    /// assert_eq!(packet.namespace(), "/chat");
+    /// assert_eq!(packet.id(), Some(12));
+    ///
+    /// let error = Parser::json().decode(Bytes::from_static(b"2[\"connect\"]")).unwrap_err();
+    /// assert_eq!(error, PacketError::ReservedEvent("connect".to_string()));
+    /// # Ok::<(), PacketError>(())
+    /// ```
+    #[inline]
+    pub fn decode(&self, packet: Bytes) -> Result<Packet, PacketError> {
+        match self.format {
+            Format::Json => json::packet::decode(self, packet),
+        }
+    }
+
+    /// The event that a frame is, as its receiver gets it: for a look at what leaves. `None` for anything else.
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let parser = Parser::json();
+    /// let frame = parser.event("/chat", "said", Some(4), &("ada", "hello"))?;
+    /// let event = parser.event_of(&frame).unwrap();
+    /// assert_eq!(event.event().unwrap(), "said");
+    /// assert_eq!(event.decode::<(String, String)>().unwrap().1, "hello");
+    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
+    /// ```
+    pub fn event_of(&self, frame: &Frame) -> Option<Args> {
+        match self.format {
+            Format::Json => json::frame::event_of(frame),
+        }
+    }
+
+    // --- writing ----------------------------------------------------------------------------------------------
+
+    /// An event. With an `ack` id the peer is asked to answer.
+    ///
+    /// As JSON: `42["name",arguments...]`, with attachments `45N-[...]`.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] if the name is reserved, the namespace cannot be written, or an argument cannot: it has no such
+    /// form, is beyond a limit, or looks like a placeholder beside real attachments.
+    #[inline]
+    pub fn event<T: ToArgs + ?Sized>(
+        &self,
+        namespace: &str,
+        event: &str,
+        ack: Option<u64>,
+        args: &T,
+    ) -> Result<Frame, EncodeError> {
+        match self.format {
+            Format::Json => json::frame::event(self, namespace, event, ack, args),
+        }
+    }
+
+    /// The answer to the event that came with this `id`. As JSON: `43id[arguments...]`, with attachments
+    /// `46N-id[...]`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`event`](Self::event).
+    #[inline]
+    pub fn ack<T: ToArgs + ?Sized>(&self, namespace: &str, id: u64, args: &T) -> Result<Frame, EncodeError> {
+        match self.format {
+            Format::Json => json::frame::ack(self, namespace, id, args),
+        }
+    }
+
+    /// A client's CONNECT. `auth` must be an object. As JSON: `40`, or `40/chat,{"token":"..."}`.
+    pub fn join(&self, namespace: &str, auth: Option<&PacketData>) -> Frame {
+        match self.format {
+            Format::Json => json::frame::join(namespace, auth),
+        }
+    }
+
+    /// A server's consent to a CONNECT. The namespace is the one that the peer asked for. As JSON: `40{"sid":"..."}`.
+    pub fn connect(&self, namespace: &str, sid: &str) -> Frame {
+        match self.format {
+            Format::Json => json::frame::connect(namespace, sid),
+        }
+    }
+
+    /// A server's refusal of a CONNECT. As JSON: `44{"message":"...","data":...}`; without data there is no such
+    /// member.
+    pub fn connect_error(&self, namespace: &str, message: &str, data: Option<&PacketData>) -> Frame {
+        match self.format {
+            Format::Json => json::frame::connect_error(namespace, message, data),
+        }
+    }
+
+    /// Leaves a namespace, or makes the peer leave it. As JSON: `41` or `41/chat,`.
+    pub fn disconnect(&self, namespace: &str) -> Frame {
+        match self.format {
+            Format::Json => json::frame::disconnect(namespace),
+        }
+    }
+}

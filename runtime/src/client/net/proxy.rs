@@ -1,0 +1,223 @@
+//! Forward proxies: their addresses, and the choice of one by the environment.
+
+use crate::client::net::dial::{Proxy, Target};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use sansocket_protocol::client::ServerAddr;
+use std::net::IpAddr;
+use thiserror::Error;
+
+/// The reason why a proxy cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(crate) enum ProxyError {
+    #[error("the address is not that of a proxy")]
+    Address,
+    #[error("the authorization has characters that no header has")]
+    Authorization,
+}
+
+/// The proxies of a client: which one a server is reached through.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proxies {
+    /// For `http` and `ws`.
+    plain: Option<Proxy>,
+    /// For `https` and `wss`.
+    secure: Option<Proxy>,
+    /// The hosts that are reached without one.
+    direct: Vec<String>,
+}
+
+impl Proxies {
+    /// One proxy for all servers.
+    pub(crate) fn all(proxy: Proxy) -> Self {
+        Self { plain: Some(proxy.clone()), secure: Some(proxy), direct: Vec::new() }
+    }
+
+    /// Those that the environment names, as other tools read it: `HTTP_PROXY` for `http`, `HTTPS_PROXY` for `https`,
+    /// `ALL_PROXY` where that is missing, `NO_PROXY` with the hosts to reach directly; in small letters, too, which come
+    /// first.
+    ///
+    /// # Errors
+    /// [`ProxyError`] if the address of one cannot be used.
+    pub(crate) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
+        let get = |name: &str| {
+            let found = variable(&name.to_ascii_lowercase()).or_else(|| variable(name));
+            found.filter(|value| !value.trim().is_empty())
+        };
+        // In a CGI program this one is a header of the request, `Proxy`, and not a setting.
+        let is_cgi = variable("REQUEST_METHOD").is_some();
+        let plain = if is_cgi { variable("http_proxy") } else { get("HTTP_PROXY") };
+        let all = get("ALL_PROXY");
+        let parse = |address: Option<String>| address.map(|address| parse(&address, None)).transpose();
+        let direct = get("NO_PROXY").unwrap_or_default();
+        Ok(Self {
+            plain: parse(plain.or_else(|| all.clone()))?,
+            secure: parse(get("HTTPS_PROXY").or(all))?,
+            direct: direct.split(',').map(|host| host.trim().to_ascii_lowercase()).collect(),
+        })
+    }
+
+    /// The proxy for a server.
+    pub(crate) fn of(&self, target: &Target) -> Option<&Proxy> {
+        let proxy = if target.secure { &self.secure } else { &self.plain };
+        proxy.as_ref().filter(|_| !self.direct.iter().any(|rule| is_direct(rule, target)))
+    }
+}
+
+/// Whether an entry of `NO_PROXY` is for that server: `*`, an address, or a domain, which stands for the names below it,
+/// too; with a port, for that port alone.
+fn is_direct(rule: &str, target: &Target) -> bool {
+    if rule == "*" {
+        return true;
+    }
+    let host = target.host.to_ascii_lowercase();
+    let bare = |text: &str| text.trim_matches(|char| matches!(char, '[' | ']')).parse::<IpAddr>().ok();
+    let (rule, port) = match rule.rsplit_once(':') {
+        Some((before, port)) if bare(rule).is_none() => (before, Some(port)),
+        _ => (rule, None),
+    };
+    if port.is_some_and(|port| port.parse() != Ok(target.port)) {
+        return false;
+    }
+    if let (Some(rule), Some(address)) = (bare(rule), bare(&host)) {
+        return rule == address;
+    }
+    let domain = rule.trim_start_matches("*.").trim_start_matches('.');
+    let below = host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'));
+    !domain.is_empty() && below
+}
+
+/// Reads the address of a proxy: `http://host:port`, and before the host `user:password@` where it wants that, unless
+/// `authorization` is given.
+pub(crate) fn parse(address: &str, authorization: Option<&str>) -> Result<Proxy, ProxyError> {
+    let address = address.trim();
+    // Often written without it in the environment.
+    let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (credentials, rest) = match rest[..end].rfind('@') {
+        Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+        None => (None, rest),
+    };
+    let url = ServerAddr::parse(&format!("{scheme}://{rest}")).map_err(|_| ProxyError::Address)?;
+    if url.secure {
+        return Err(ProxyError::Address);
+    }
+    let basic = credentials.map(|credentials| {
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        let pair = [&decode(user)[..], b":", &decode(password)[..]].concat();
+        format!("Basic {}", STANDARD.encode(pair))
+    });
+    let authorization = authorization
+        .or(basic.as_deref())
+        .map(HeaderValue::from_str)
+        .transpose()
+        .map_err(|_| ProxyError::Authorization)?
+        .map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+    Ok(Proxy { host: url.host, port: url.port, authorization })
+}
+
+/// Without percent-encoding.
+fn decode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let encoded = match (first, after) {
+            (b'%', [high, low, after @ ..]) => digit(*high).zip(digit(*low)).map(|pair| (pair, after)),
+            _ => None,
+        };
+        match encoded {
+            Some(((high, low), after)) => {
+                bytes.push(high << 4 | low);
+                rest = after;
+            }
+            None => bytes.push(*first),
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(environment: &[(&str, &str)]) -> Result<Proxies, ProxyError> {
+        Proxies::of_environment(|name| {
+            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    /// The proxy for that server, as `host:port`.
+    fn way(environment: &[(&str, &str)], server: &str) -> String {
+        let url = ServerAddr::parse(server).unwrap();
+        let target = Target { host: url.host, port: url.port, secure: url.secure };
+        let proxies = proxies(environment).unwrap();
+        proxies.of(&target).map_or("direct".to_owned(), |proxy| format!("{}:{}", proxy.host, proxy.port))
+    }
+
+    #[test]
+    fn the_environment_names_a_proxy_for_each_scheme() {
+        let environment = [("HTTP_PROXY", "http://a:1"), ("https_proxy", "b:2"), ("ALL_PROXY", "http://c")];
+        assert_eq!(way(&environment, "http://x"), "a:1");
+        assert_eq!(way(&environment, "ws://x"), "a:1");
+        assert_eq!(way(&environment, "wss://x"), "b:2");
+        assert_eq!(way(&environment[2..], "https://x"), "c:80");
+        assert_eq!(way(&[], "https://x"), "direct");
+        assert_eq!(way(&[("HTTP_PROXY", " ")], "http://x"), "direct");
+        assert_eq!(way(&[("http_proxy", "a:1"), ("HTTP_PROXY", "b:1")], "http://x"), "a:1");
+        // The header `Proxy` of a request must not name one.
+        assert_eq!(way(&[("HTTP_PROXY", "a:1"), ("REQUEST_METHOD", "GET")], "http://x"), "direct");
+        for wrong in ["socks5://a:1", "https://a:1", "http://"] {
+            assert!(matches!(proxies(&[("ALL_PROXY", wrong)]), Err(ProxyError::Address)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hosts_of_no_proxy_are_reached_directly() {
+        for (rules, server, expected) in [
+            ("example.com", "http://example.com", "direct"),
+            ("example.com", "http://a.EXAMPLE.com", "direct"),
+            (".example.com", "http://a.example.com", "direct"),
+            ("*.example.com", "http://a.example.com", "direct"),
+            ("example.com", "http://anexample.com", "p:1"),
+            ("x, example.com:8080", "http://example.com:8080", "direct"),
+            ("example.com:8080", "http://example.com", "p:1"),
+            ("127.0.0.1,::1", "http://[::1]:9", "direct"),
+            ("[::1]:9", "http://[::1]:9", "direct"),
+            ("10.0.0.1", "http://110.0.0.1", "p:1"),
+            ("*", "http://x", "direct"),
+            (",", "http://x", "p:1"),
+        ] {
+            assert_eq!(
+                way(&[("ALL_PROXY", "p:1"), ("NO_PROXY", rules)], server),
+                expected,
+                "{rules} {server}"
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_in_the_address_become_the_authorization() {
+        let given = |address, authorization| {
+            parse(address, authorization)
+                .unwrap()
+                .authorization
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(given("http://x:y@h:1", None).as_deref(), Some("Basic eDp5"));
+        // `a@b:c/d` as user and password.
+        assert_eq!(
+            given("http://a%40b:c%2Fd@h", None),
+            Some(format!("Basic {}", STANDARD.encode("a@b:c/d")))
+        );
+        assert_eq!(given("http://x@h", None), Some(format!("Basic {}", STANDARD.encode("x:"))));
+        assert_eq!(given("http://x:y@h", Some("Bearer z")).as_deref(), Some("Bearer z"));
+        assert_eq!(given("http://h", None), None);
+        assert!(!format!("{:?}", parse("http://x:y@h", None).unwrap()).contains("eDp5"));
+    }
+}

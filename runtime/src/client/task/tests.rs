@@ -1,0 +1,165 @@
+//! The task of a client in memory: a server that the test plays, on a stream and a clock that it holds.
+
+use crate::base::error::AckError;
+use crate::base::in_memory::{self, FarEnd, InMemory, NearEnd, Task};
+use crate::base::runtime::{BoxFuture, Runtime, Stream};
+use crate::client::net::dial::Dial;
+use crate::client::{Client, ClientBuilder, ClientOptions};
+use crate::websocket::{accept_key, write_text};
+use sansocket_protocol::engine::TransportKind;
+use std::future::{Future, ready};
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A network of one server, whose end of the only connection the test holds.
+struct Network(Mutex<Option<NearEnd>>);
+
+impl Dial for Network {
+    fn dial(&self, _: String, _: u16) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        let near = self.0.lock().unwrap().take();
+        let dialled = near.ok_or_else(|| io::Error::other("there is one connection"));
+        Box::pin(ready(dialled.map(|near| Box::new(near) as Box<dyn Stream>)))
+    }
+
+    fn secure(&self, _: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(ready(Ok(stream)))
+    }
+}
+
+/// A message as a server sends it.
+fn text(content: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_text(&mut out, None, content.as_bytes());
+    out
+}
+
+/// A client that has joined the main namespace over a WebSocket.
+struct Story {
+    runtime: InMemory,
+    client: Client,
+    task: Task<BoxFuture<()>>,
+    far: FarEnd,
+    handled: Arc<AtomicUsize>,
+}
+
+impl Story {
+    /// A client whose handlers take that long.
+    fn joined(takes: Duration) -> Self {
+        let runtime = InMemory::new();
+        let (near, far) = in_memory::stream();
+        let no_dialer = |_| -> Arc<dyn Dial> { Arc::new(Network(Mutex::new(None))) };
+        let client = ClientBuilder::<Client, ClientOptions>::new("http://server", runtime.clone(), no_dialer)
+            .transports([TransportKind::WebSocket])
+            .dial(Network(Mutex::new(Some(near))))
+            .build()
+            .expect("a client");
+        let handled = Arc::new(AtomicUsize::new(0));
+        let (clock, count) = (runtime.clone(), handled.clone());
+        client.on("work", move || {
+            clock.advance(takes);
+            count.fetch_add(1, Ordering::Relaxed);
+            ready(())
+        });
+        client.start();
+        let task = runtime.spawned().pop().expect("its task");
+        let mut story = Self { runtime, client, task: Task::new(task), far, handled };
+        story.task.settle();
+        let request = String::from_utf8(story.far.take()).expect("a request");
+        let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: ")).expect("a key");
+        let accept = accept_key(key);
+        story.far.send(
+            format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                 sec-websocket-accept: {accept}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let open =
+            r#"0{"sid":"an id","upgrades":[],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}"#;
+        story.far.send(&text(open));
+        story.task.settle();
+        story.far.send(&text(r#"40{"sid":"public"}"#));
+        story.task.settle();
+        assert!(story.client.is_connected());
+        story
+    }
+
+    fn handled(&self) -> usize {
+        self.handled.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn a_turn_ends_after_about_a_millisecond_of_handlers() {
+    for (takes, most) in [(10, 130), (100, 12), (5000, 3)] {
+        let mut story = Story::joined(Duration::from_micros(takes));
+        story.far.send(&text(r#"42["work"]"#).repeat(1000));
+        while story.handled() < 1000 {
+            let before = story.handled();
+            assert!(story.task.turn(), "it wakes itself while there is more to do");
+            let handled = story.handled() - before;
+            assert!(handled <= most, "{handled} events of {takes} us in one turn");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_floods_does_not_stop_the_clock() {
+    let mut story = Story::joined(Duration::ZERO);
+    let before = story.runtime.now();
+    // No heartbeat is among it.
+    story.far.flood(text(r#"42["work"]"#), MILLISECOND / 10, &story.runtime);
+    while story.client.is_connected() {
+        assert!(story.task.turn());
+    }
+    let silent = story.runtime.now() - before;
+    let limit = Duration::from_millis(500);
+    assert!((limit..limit + MILLISECOND * 5).contains(&silent), "{silent:?}");
+}
+
+#[test]
+fn a_client_that_has_slept_keeps_what_is_emitted_for_the_next_session() {
+    let mut story = Story::joined(Duration::ZERO);
+    story.client.emit("work", &1).unwrap();
+    story.task.settle();
+    assert!(!story.far.take().is_empty());
+    // The connection is a black hole from here on: nothing says that it is gone.
+    story.runtime.move_wall_clock(Duration::from_secs(3600));
+    story.runtime.advance(MILLISECOND * 10);
+    let answer = story.client.emit_with_ack("work", &2, Duration::from_secs(60));
+    story.client.emit("work", &3).unwrap();
+    assert!(!story.client.is_connected());
+    assert!(story.client.unsent() > 0);
+    story.task.settle();
+    let unsent = story.client.unsent();
+    // The time limit of an answer counts the sleep, as well.
+    story.runtime.move_wall_clock(Duration::from_secs(61));
+    assert!(story.runtime.advance_to_next_deadline(), "it is about to dial again");
+    story.task.settle();
+    let outcome = Box::pin(answer).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(outcome, Poll::Ready(Err(AckError::Timeout))), "{outcome:?}");
+    assert!((1..unsent).contains(&story.client.unsent()));
+}
+
+#[test]
+fn a_client_that_is_closed_ends_although_its_server_floods() {
+    let mut story = Story::joined(Duration::ZERO);
+    // Engine.IO's packets for nothing.
+    story.far.flood(text("6").repeat(1000), MILLISECOND / 10, &story.runtime);
+    assert!(story.task.turn());
+    story.client.close();
+    let before = story.runtime.now();
+    let mut closed = Task::new(async { story.client.closed().await });
+    while !closed.is_over() {
+        assert!(story.task.turn() | closed.turn(), "it has not ended");
+        let lingers = story.runtime.now() - before;
+        assert!(lingers < LINGER + MILLISECOND * 5, "{lingers:?}");
+    }
+    assert!(story.far.is_closed());
+}

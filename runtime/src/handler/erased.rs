@@ -1,0 +1,32 @@
+//! Handlers without the types of their parameters, as tables keep them.
+
+use crate::base::error::HandlerError;
+use crate::base::runtime::BoxFuture;
+use crate::handler::Handler;
+use crate::handler::kind::{Context, Kind};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+/// A handler of any parameters.
+pub trait AnyHandler<K: Kind>: Send + Sync {
+    /// Extracts the parameters and begins the handler.
+    fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+}
+
+struct Erased<H, Params> {
+    handler: H,
+    params: PhantomData<fn() -> Params>,
+}
+
+impl<K: Kind, Params, H: Handler<K, Params>> AnyHandler<K> for Erased<H, Params> {
+    fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError> {
+        self.handler.call(context)
+    }
+}
+
+/// A handler that several tables may hold.
+pub(crate) type SharedHandler<K> = Arc<dyn AnyHandler<K>>;
+
+pub(crate) fn erase<K: Kind, Params: 'static>(handler: impl Handler<K, Params>) -> SharedHandler<K> {
+    Arc::new(Erased { handler, params: PhantomData })
+}

@@ -1,0 +1,236 @@
+//! Jobs: the handlers of one event at work, and the one way in which the listeners of an event run.
+
+use crate::base::error::HandlerError;
+use crate::base::runtime::BoxFuture;
+use crate::handler::ack::{AckTarget, Reply};
+use crate::handler::kind::{Acks, Context, EventInput, Kind};
+use crate::handler::peer::Peer;
+use crate::handler::peer::sealed::HandlerPeer as _;
+use crate::handler::table::{Listener, Runs};
+use crate::handler::{AnyHandler, SharedHandler};
+use sansocket_protocol::socket::{Args, SocketKey};
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{self, Poll};
+
+/// The handlers of one event, or of one step in a socket's life, at work. Until a job is done, the later events of its
+/// socket wait.
+pub(crate) struct Job<W> {
+    /// `None` for plain Engine.IO.
+    pub(crate) socket: Option<SocketKey>,
+    pub(crate) work: W,
+}
+
+impl<W: Future<Output = ()> + Unpin> Job<W> {
+    pub(crate) fn poll(&mut self, context: &mut task::Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.work).poll(context)
+    }
+
+    /// Polls it; a panic of the application's code comes back as an error.
+    pub(crate) fn poll_caught(
+        &mut self,
+        context: &mut task::Context<'_>,
+    ) -> Result<Poll<()>, Box<dyn Any + Send>> {
+        poll_caught(&mut self.work, context)
+    }
+}
+
+impl<P> Job<Work<P>> {
+    pub(crate) fn new(socket: Option<SocketKey>, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { socket, work: Work::General(Box::pin(work)) }
+    }
+}
+
+/// Polls work; a panic of the application's code comes back as an error.
+pub(crate) fn poll_caught(
+    work: &mut (impl Future<Output = ()> + Unpin),
+    context: &mut task::Context<'_>,
+) -> Result<Poll<()>, Box<dyn Any + Send>> {
+    catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(context)))
+}
+
+/// The work of a job.
+pub(crate) enum Work<P> {
+    /// Any number of handlers.
+    General(BoxFuture<()>),
+    /// The only listener of an event: the usual case, with one allocation less.
+    SoleListener { future: BoxFuture<Result<Reply, HandlerError>>, answering: Answering<P> },
+}
+
+impl<P: Peer> Future for Work<P> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
+        match &mut *self {
+            Self::General(future) => future.as_mut().poll(context),
+            Self::SoleListener { future, answering } => {
+                future.as_mut().poll(context).map(|outcome| answering.finish(outcome))
+            }
+        }
+    }
+}
+
+/// The answer that an event's handlers are to give.
+pub(crate) struct Answering<P> {
+    pub(crate) peer: P,
+    pub(crate) event: EventLabel,
+    pub(crate) ack: Option<AckTarget>,
+}
+
+/// The name of the event that is handled, for its errors. Names are short: most of them need no allocation.
+pub(crate) enum EventLabel {
+    Short { bytes: [u8; EventLabel::SHORT], len: u8 },
+    Long(Box<[u8]>),
+}
+
+impl EventLabel {
+    const SHORT: usize = 30;
+
+    pub(crate) fn new(name: &[u8]) -> Self {
+        let mut bytes = [0; Self::SHORT];
+        match (bytes.get_mut(..name.len()), u8::try_from(name.len())) {
+            (Some(short), Ok(len)) => {
+                short.copy_from_slice(name);
+                Self::Short { bytes, len }
+            }
+            _ => Self::Long(name.into()),
+        }
+    }
+
+    /// The name of an event with these arguments.
+    pub(crate) fn of(args: &Args) -> Self {
+        Self::new(args.event_bytes().as_deref().unwrap_or_default())
+    }
+
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        let name = match self {
+            Self::Short { bytes, len } => bytes.get(..usize::from(*len))?,
+            Self::Long(name) => name,
+        };
+        std::str::from_utf8(name).ok()
+    }
+}
+
+impl<P: Peer> Answering<P> {
+    fn finish(&self, outcome: Result<Reply, HandlerError>) {
+        match outcome {
+            Ok(reply) => self.answer(reply),
+            Err(error) => self.peer.report(self.event.as_str(), &error),
+        }
+    }
+
+    fn answer(&self, reply: Reply) {
+        let Some(target) = &self.ack else { return };
+        let frame = match reply {
+            Reply::Value(frame) => Ok(frame),
+            Reply::Empty => target.encode(&()),
+        };
+        match frame {
+            Ok(frame) => self.peer.acknowledge(target, frame),
+            Err(error) => self.peer.report(self.event.as_str(), &error.into()),
+        }
+    }
+}
+
+/// Begins the only listener of an event.
+pub(crate) fn begin_sole<K: Acks>(
+    handler: &dyn AnyHandler<K>,
+    peer: K::Peer,
+    event: EventLabel,
+    args: Args,
+    ack: Option<AckTarget>,
+) -> Option<Work<K::Peer>> {
+    let mut context = Context::<K>::new(peer, EventInput { args, ack, is_sole: true });
+    match handler.call(&mut context) {
+        Ok(future) => {
+            let answering = Answering { peer: context.peer, event, ack: context.input.ack };
+            Some(Work::SoleListener { future, answering })
+        }
+        Err(error) => {
+            context.report(&error);
+            None
+        }
+    }
+}
+
+/// Runs the handlers that see every event. They do not acknowledge it.
+pub(crate) async fn run_any<K: Acks>(context: &mut Context<K>, any: &[SharedHandler<K>]) {
+    if any.is_empty() {
+        return;
+    }
+    let ack = context.input.ack.take();
+    for handler in any {
+        let _ = run_reported(context, &**handler).await;
+    }
+    context.input.ack = ack;
+}
+
+/// Runs the listeners of an event in their order. The first value acknowledges.
+pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &[Listener<K>]) {
+    let mut reply: Option<Reply> = None;
+    for Listener { handler, runs } in listeners {
+        let is_answered = matches!(reply, Some(Reply::Value(_)));
+        if *runs == Runs::Concurrent && K::Peer::run_apart(&mut context, &**handler, is_answered) {
+            continue;
+        }
+        match run_reported(&mut context, &**handler).await {
+            Some(value @ Reply::Value(_)) if !is_answered => reply = Some(value),
+            Some(_) => reply = reply.or(Some(Reply::Empty)),
+            None => {}
+        }
+    }
+    if let Some(reply) = reply {
+        let event = EventLabel::of(&context.input.args);
+        Answering { peer: context.peer, event, ack: context.input.ack }.answer(reply);
+    }
+}
+
+/// Runs handlers one after the other, whatever becomes of each.
+pub(crate) async fn run_each<K>(context: &mut Context<K>, handlers: &[SharedHandler<K>])
+where
+    K: Kind<Outcome = Result<(), HandlerError>>,
+{
+    for handler in handlers {
+        let _ = run_reported(context, &**handler).await;
+    }
+}
+
+/// As [`run_each`], and a panic of one does not keep the others from running.
+pub(crate) async fn run_each_caught<K>(
+    context: &mut Context<K>,
+    handlers: &[SharedHandler<K>],
+    panicked: impl Fn(&HandlerError),
+) where
+    K: Kind<Outcome = Result<(), HandlerError>>,
+{
+    for handler in handlers {
+        let mut run = pin!(run_reported(context, &**handler));
+        let finished = poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(task))) {
+            Ok(polled) => polled.map(|_| Ok(())),
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+        if let Err(panic) = finished.await {
+            panicked(&HandlerError::panic(&*panic));
+            // Its payload may panic as it is dropped.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        }
+    }
+}
+
+pub(crate) async fn run<K: Kind>(
+    context: &mut Context<K>,
+    handler: &dyn AnyHandler<K>,
+) -> Result<K::Outcome, HandlerError> {
+    Ok(handler.call(context)?.await)
+}
+
+/// Runs a handler whose errors are told to the error hook and to nobody else. `None` after an error.
+pub(crate) async fn run_reported<K, T>(context: &mut Context<K>, handler: &dyn AnyHandler<K>) -> Option<T>
+where
+    K: Kind<Outcome = Result<T, HandlerError>>,
+{
+    let outcome = run(context, handler).await.and_then(|outcome| outcome);
+    outcome.inspect_err(|error| context.report(error)).ok()
+}

@@ -1,0 +1,50 @@
+//! The socket that handlers run for, whichever end it is of.
+
+use sealed::HandlerPeer;
+
+/// The socket that a handler runs for: [`Socket`](crate::Socket) on a server, [`ClientSocket`](crate::ClientSocket) at
+/// a client.
+pub trait Peer: HandlerPeer {}
+
+impl<P: HandlerPeer> Peer for P {}
+
+pub(crate) mod sealed {
+    use crate::base::error::HandlerError;
+    use crate::handler::AnyHandler;
+    use crate::handler::ack::AckTarget;
+    use crate::handler::kind::{Acks, Context};
+    use sansocket_protocol::error::SendError;
+    use sansocket_protocol::message::Frame;
+    use std::sync::Arc;
+
+    /// The part of a socket that handlers, extractors and jobs need.
+    pub trait HandlerPeer: Clone + Send + Sync + Unpin + 'static {
+        /// The value of that type that was given to the builder.
+        fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;
+
+        /// Tells the error hook, with the event that the error is about.
+        fn report(&self, event: Option<&str>, error: &HandlerError);
+
+        /// Sends an acknowledgement that a handler has returned.
+        fn acknowledge(&self, target: &AckTarget, frame: Frame);
+
+        /// The part of the socket that an [`Ack`](crate::Ack) holds: of an allocation that is there already.
+        fn ack_sender(&self) -> Arc<dyn SendAck>;
+
+        /// Runs a listener in a task of its own. It takes the acknowledgement along, unless an earlier listener has
+        /// `answered`. False if it has to run in line.
+        fn run_apart<K: Acks<Peer = Self>>(
+            _: &mut Context<K>,
+            _handler: &dyn AnyHandler<K>,
+            _answered: bool,
+        ) -> bool {
+            false
+        }
+    }
+
+    /// The part of a socket that an [`Ack`](crate::Ack) holds.
+    pub trait SendAck: Send + Sync {
+        /// Sends an acknowledgement. After the socket has left its namespace it is dropped.
+        fn send_ack(&self, target: &AckTarget, frame: Frame) -> Result<(), SendError>;
+    }
+}

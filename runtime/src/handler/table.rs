@@ -1,0 +1,138 @@
+//! The tables of handlers, the same for both ends: a namespace's listeners by the names of their events, and a table
+//! that changes while it is in use.
+
+use crate::handler::SharedHandler;
+use crate::handler::kind::Kind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A table that can be changed while it is in use: whoever has it keeps the one that it was.
+#[derive(Default)]
+pub(crate) struct SharedTable<T> {
+    table: RwLock<Arc<T>>,
+    version: AtomicU64,
+}
+
+impl<T: Clone> SharedTable<T> {
+    /// The number of the present table: each change makes another one.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn get(&self) -> Arc<T> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes the table, and returns the one before. Its handlers are the application's: the caller drops them,
+    /// without the lock.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut T)) -> Arc<T> {
+        let before = {
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            let mut changed = T::clone(&table);
+            change(&mut changed);
+            std::mem::replace(&mut *table, Arc::new(changed))
+        };
+        self.version.fetch_add(1, Ordering::Release);
+        before
+    }
+}
+
+/// The listeners of a namespace's events.
+pub(crate) struct EventTable<K> {
+    /// See every event, before its listeners.
+    pub(crate) any: Vec<SharedHandler<K>>,
+    /// Get the events that have no listener of their own.
+    pub(crate) fallback: Vec<Listener<K>>,
+    /// In the order of their names' lengths, then of the names: most comparisons are then of two numbers.
+    events: Vec<(Box<str>, Vec<Listener<K>>)>,
+}
+
+/// A handler of one event, and the way in which it runs.
+pub(crate) struct Listener<K> {
+    pub(crate) handler: SharedHandler<K>,
+    pub(crate) runs: Runs,
+}
+
+/// The way in which a listener runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// In the session's task; the socket's next events wait for it.
+    InLine,
+    /// In a task of its own.
+    Concurrent,
+    /// In line, for one event: at a server the first one of each socket, which remembers the number, at a client the
+    /// next one.
+    Once(u64),
+}
+
+impl<K: Kind> Listener<K> {
+    pub(crate) fn in_line(handler: SharedHandler<K>) -> Self {
+        Self { handler, runs: Runs::InLine }
+    }
+
+    fn is_once(&self) -> bool {
+        matches!(self.runs, Runs::Once(_))
+    }
+}
+
+impl<K: Kind> EventTable<K> {
+    /// The listeners of an event, in the order of their registration.
+    pub(crate) fn listeners(&self, event: &[u8]) -> &[Listener<K>] {
+        match self.find(event) {
+            Ok(at) => &self.events[at].1,
+            Err(_) => &[],
+        }
+    }
+
+    fn find(&self, event: &[u8]) -> Result<usize, usize> {
+        self.events.binary_search_by(|(name, _)| {
+            name.len().cmp(&event.len()).then_with(|| name.as_bytes().cmp(event))
+        })
+    }
+
+    pub(crate) fn add(&mut self, event: &str, listener: Listener<K>) {
+        match self.find(event.as_bytes()) {
+            Ok(at) => self.events[at].1.push(listener),
+            Err(at) => self.events.insert(at, (event.into(), vec![listener])),
+        }
+    }
+
+    /// Removes all listeners of an event.
+    pub(crate) fn remove(&mut self, event: &str) {
+        self.events.retain(|(name, _)| **name != *event);
+    }
+
+    /// Whether some listener of that event runs once.
+    pub(crate) fn has_once(&self, event: &[u8]) -> bool {
+        self.listeners(event).iter().any(Listener::is_once)
+    }
+
+    /// Removes the listeners of that event that run once.
+    pub(crate) fn remove_once(&mut self, event: &[u8]) {
+        let Ok(at) = self.find(event) else { return };
+        let (_, listeners) = &mut self.events[at];
+        listeners.retain(|listener| !listener.is_once());
+        if listeners.is_empty() {
+            self.events.remove(at);
+        }
+    }
+}
+
+// By hand: a derived one would ask it of `K`, which is a name and no value.
+impl<K> Clone for EventTable<K> {
+    fn clone(&self) -> Self {
+        Self { any: self.any.clone(), fallback: self.fallback.clone(), events: self.events.clone() }
+    }
+}
+
+impl<K> Default for EventTable<K> {
+    fn default() -> Self {
+        Self { any: Vec::new(), fallback: Vec::new(), events: Vec::new() }
+    }
+}
+
+impl<K> Clone for Listener<K> {
+    fn clone(&self) -> Self {
+        Self { handler: self.handler.clone(), runs: self.runs }
+    }
+}

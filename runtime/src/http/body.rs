@@ -1,0 +1,84 @@
+//! Request bodies: read up to a limit, for as long as the session does not answer first, or thrown away.
+
+use crate::session::handle::Answer;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_channel::oneshot;
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use sansocket_protocol::engine::Body;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+/// How much of an unwanted body is read, so that its sender gets to hear the answer.
+const THROW_AWAY: usize = 4 << 20;
+
+/// Whatever came first of a body and an answer.
+pub(crate) enum First {
+    Body(Result<Body, ()>),
+    Answer(Result<Answer, oneshot::Canceled>),
+}
+
+/// Reads on until the session answers.
+pub(crate) async fn or_answer(
+    receiver: &mut oneshot::Receiver<Answer>,
+    body: impl Future<Output = Result<Body, ()>>,
+) -> First {
+    let mut body = pin!(body);
+    poll_fn(|context| {
+        if let Poll::Ready(body) = body.as_mut().poll(context) {
+            return Poll::Ready(First::Body(body));
+        }
+        Pin::new(&mut *receiver).poll(context).map(First::Answer)
+    })
+    .await
+}
+
+/// Reads a body of at most `limit` bytes, and calls `more` for each part of it but the first.
+///
+/// # Errors
+/// If it breaks off.
+pub(crate) async fn read_body<B: HttpBody>(
+    mut body: Pin<&mut B>,
+    limit: usize,
+    more: impl Fn(),
+) -> Result<Body, ()> {
+    let mut first = None;
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(drop)?.into_data() else { continue };
+        let bytes = data.remaining();
+        let before = first.as_ref().map_or(0, Bytes::len) + whole.len();
+        if before + bytes > limit {
+            return Ok(Body::TooLarge);
+        }
+        if before > 0 {
+            more();
+        }
+        let data = data.copy_to_bytes(bytes);
+        match first.take() {
+            None if whole.is_empty() => first = Some(data),
+            None => whole.extend_from_slice(&data),
+            Some(earlier) => {
+                whole.extend_from_slice(&earlier);
+                whole.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(Body::Complete(match first {
+        // A slice of the connection's read buffer would keep the whole of that alive.
+        Some(only) => Bytes::copy_from_slice(&only),
+        None => whole.freeze(),
+    }))
+}
+
+/// Reads the rest of a body that nobody wants, up to a bound.
+pub(crate) async fn throw_away<B: HttpBody>(mut body: Pin<Box<B>>) {
+    let mut total = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        total += frame.data_ref().map_or(0, Buf::remaining);
+        if total > THROW_AWAY {
+            return;
+        }
+    }
+}

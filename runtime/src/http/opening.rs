@@ -1,0 +1,128 @@
+//! The opening of a session: what the limits and the application say to a handshake, and the session that follows.
+
+use crate::base::trace::debug;
+use crate::http::gate::Gate;
+use crate::http::handshake::{ConnInfo, Handshake};
+use crate::session::handle::SessionHandle;
+use crate::session::stats::count;
+use crate::session::task::MakeTask;
+use http::Request;
+use sansocket_protocol::engine::{RefusalCode, Response, TransportKind};
+use sansocket_protocol::server::{Connection, Grant};
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::task::Poll;
+
+impl Gate {
+    /// Opens a session, if the limits and the application let the client in.
+    ///
+    /// # Errors
+    /// The answer to a client that is not let in.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        request: &Request<()>,
+        peer: ConnInfo,
+        grant: &Grant,
+    ) -> Result<Arc<SessionHandle>, Response> {
+        let mut handshake = None;
+        let mut address =
+            peer.peer.or_else(|| request.extensions().get::<SocketAddr>().copied()).map(|at| at.ip());
+        if let Some(tell) = &self.hooks.client_address {
+            let seen = handshake.insert(Handshake::new(request, peer));
+            let told = self.caught(|| tell(seen)).ok_or_else(|| internal_error(grant))?;
+            address = told.or(address);
+        }
+        let admitted = self.router().admit(self.clock.now(), address);
+        if let Err(error) = admitted {
+            debug!(%error, "a handshake was refused");
+            return Err(error.response(grant));
+        }
+        let handshake = handshake.unwrap_or_else(|| Handshake::new(request, peer));
+        self.ask_application(&handshake, grant).await?;
+        let id = match &self.hooks.make_id {
+            None => None,
+            Some(make) => Some(self.caught(|| make(&handshake)).ok_or_else(|| internal_error(grant))?),
+        };
+        let Some(make_task) = (self.application)(&handshake) else {
+            return Err(grant.refuse(None));
+        };
+        self.enter(address, id, make_task, grant)
+    }
+
+    /// Asks `allow_request`, if it is set.
+    async fn ask_application(&self, handshake: &Handshake, grant: &Grant) -> Result<(), Response> {
+        let Some(allow) = &self.hooks.allow_request else { return Ok(()) };
+        let mut allowed = self.caught(|| allow(handshake.clone())).ok_or_else(|| internal_error(grant))?;
+        let decided = poll_fn(|context| match self.caught(|| allowed.as_mut().poll(context)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(decided)) => Poll::Ready(Some(decided)),
+            None => Poll::Ready(None),
+        })
+        .await;
+        // What it had captured goes here, and not while this future is dropped.
+        let dropped = self.caught(|| drop(allowed));
+        match decided.filter(|_| dropped.is_some()) {
+            None => Err(internal_error(grant)),
+            Some(Ok(())) => Ok(()),
+            Some(Err(refusal)) => {
+                debug!(message = refusal.message(), "the application refused a session");
+                count(&self.counters.by_application);
+                let message = Some(refusal.message()).filter(|message| !message.is_empty());
+                Err(grant.refuse(message))
+            }
+        }
+    }
+
+    /// Makes the session, and runs its task.
+    fn enter(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        id: Option<String>,
+        make_task: MakeTask,
+        grant: &Grant,
+    ) -> Result<Arc<SessionHandle>, Response> {
+        // Counted before it can be found, so that a shutdown does not end without it.
+        self.shutdown.started();
+        let mut entered = None;
+        let registered = self.router().register_from(address, id, |id| {
+            let machine = Connection::new(
+                self.clock.now(),
+                grant.revision,
+                self.config.clone(),
+                id.clone(),
+                self.sockets.clone(),
+            );
+            let cell = SessionHandle::new(machine, self.clock.clone());
+            entered = Some(cell.clone());
+            cell
+        });
+        let (id, cell) = match (registered, entered) {
+            (Ok(id), Some(cell)) => (id, cell),
+            (registered, _) => {
+                self.shutdown.ended();
+                let Err(error) = registered else { return Err(grant.refuse(None)) };
+                debug!(%error, "a session could not be opened");
+                return Err(error.response(grant));
+            }
+        };
+        let gate = self.clone();
+        let on_end = move || {
+            drop(gate.router().remove(&id));
+            gate.shutdown.ended();
+        };
+        self.runtime().spawn(make_task(cell.clone(), self.counters.clone(), Box::new(on_end)));
+        Ok(cell)
+    }
+}
+
+/// The answer to a client whose handshake made the application panic.
+fn internal_error(grant: &Grant) -> Response {
+    let mut response = Response::refusal_with(RefusalCode::Forbidden, crate::base::error::INTERNAL_ERROR);
+    response.status = 500;
+    if grant.transport == TransportKind::WebSocket {
+        response.header("connection", "close")
+    } else {
+        response
+    }
+}

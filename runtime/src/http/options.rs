@@ -1,0 +1,177 @@
+//! The HTTP part of a server's options, and why a server could not be built.
+
+use crate::base::error::Refusal;
+use crate::base::runtime::{BoxFuture, LONGEST};
+use crate::http::connections::ConnectionLimits;
+use crate::http::files::Files;
+use crate::http::handshake::Handshake;
+use crate::http::refused::RefusedRequest;
+use http::header::HeaderMap;
+use sansocket_protocol::engine::EngineServerConfig;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a server could not be built.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The system gave no random bytes, without which session ids are no secrets.
+    #[error("the system's random number generator failed: {0}")]
+    Entropy(#[source] io::Error),
+    /// The directory given to `serve_client` cannot be read, or holds no client.
+    #[error("cannot serve the client from {}: {error}", .directory.display())]
+    Client {
+        /// The directory.
+        directory: PathBuf,
+        /// The fault.
+        #[source]
+        error: io::Error,
+    },
+    /// The option `transports` enables neither of them.
+    #[error("`transports` is empty: enable polling, websocket, or both")]
+    NoTransport,
+    /// The option `max_payload` is 0.
+    #[error("`max_payload` is 0: no message could be received")]
+    NoPayload,
+    /// The option `ping_timeout` is 0.
+    #[error("`ping_timeout` is 0: every client would be given up at once")]
+    NoPingTimeout,
+    /// The name of the cookie is empty, or has characters that would end it.
+    #[error("`{0}` cannot be a cookie's name: letters, digits, - and _ are safe")]
+    CookieName(String),
+    /// The attributes of the cookie have characters that a header cannot hold.
+    #[error("the cookie's attributes have characters that a header cannot hold")]
+    CookieAttributes,
+}
+
+/// A decision of the application about a request that would open a session.
+pub(crate) type AllowRequest = Box<dyn Fn(Handshake) -> BoxFuture<Result<(), Refusal>> + Send + Sync>;
+/// A maker of session ids.
+pub(crate) type MakeId = Box<dyn Fn(&Handshake) -> String + Send + Sync>;
+/// The address of the client of a handshake.
+pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send + Sync>;
+/// A choice among the subprotocols that a client offers.
+pub(crate) type ChooseSubprotocol =
+    Box<dyn for<'a> Fn(&Handshake, &[&'a str]) -> Option<&'a str> + Send + Sync>;
+/// A change of the headers of responses.
+pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
+/// A listener for requests that were refused.
+pub(crate) type OnRefused = Box<dyn Fn(&RefusedRequest) + Send + Sync>;
+
+/// The application's hooks into HTTP.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) allow_request: Option<AllowRequest>,
+    pub(crate) make_id: Option<MakeId>,
+    pub(crate) client_address: Option<ClientAddress>,
+    pub(crate) subprotocol: Option<ChooseSubprotocol>,
+    pub(crate) initial_headers: Option<ChangeHeaders>,
+    pub(crate) headers: Option<ChangeHeaders>,
+    pub(crate) refused: Option<OnRefused>,
+}
+
+/// Deadlines against peers that are slow on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// How long the first head of a connection may take.
+    pub(crate) first_head: Duration,
+    /// How long a later head may take from its first byte on.
+    pub(crate) head: Duration,
+    /// How long a connection may be idle between two requests.
+    pub(crate) keep_alive: Duration,
+    /// How long the body of a POST may take.
+    pub(crate) body: Duration,
+    /// How long a TLS handshake may take.
+    pub(crate) tls: Duration,
+    /// How long a client may take nothing of a response.
+    pub(crate) write: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            first_head: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            // More than the 60 s of common load balancers: the end that closes first loses no request.
+            keep_alive: Duration::from_secs(75),
+            body: Duration::from_secs(30),
+            tls: Duration::from_secs(10),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The options of a server that concern Engine.IO and HTTP.
+pub(crate) struct HttpOptions {
+    pub(crate) engine: EngineServerConfig,
+    pub(crate) hooks: Hooks,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) connections: ConnectionLimits,
+    /// The largest head of a request.
+    pub(crate) max_head: usize,
+    /// The directory of the browser's client.
+    pub(crate) client: Option<PathBuf>,
+}
+
+impl HttpOptions {
+    /// The reference's defaults, under that path.
+    pub(crate) fn new(path: &str) -> Self {
+        Self {
+            engine: EngineServerConfig::default().path(path),
+            hooks: Hooks::default(),
+            deadlines: Deadlines::default(),
+            connections: ConnectionLimits::default(),
+            // As in Node: a session keeps the head that opened it.
+            max_head: 16 << 10,
+            client: None,
+        }
+    }
+
+    /// Refuses values that cannot work.
+    pub(super) fn check(&self) -> Result<(), BuildError> {
+        if !self.engine.transports.polling && !self.engine.transports.websocket {
+            return Err(BuildError::NoTransport);
+        }
+        if self.engine.max_payload == 0 {
+            return Err(BuildError::NoPayload);
+        }
+        if let Some(cookie) = &self.engine.cookie {
+            // RFC 6265, 4.1.1: anything else could end the value, and add attributes or headers.
+            let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
+            if cookie.name.is_empty() || !cookie.name.bytes().all(is_token) {
+                return Err(BuildError::CookieName(cookie.name.clone()));
+            }
+            if !cookie.attributes.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                return Err(BuildError::CookieAttributes);
+            }
+        }
+        if self.engine.ping_timeout.is_zero() {
+            return Err(BuildError::NoPingTimeout);
+        }
+        Ok(())
+    }
+
+    /// The deadlines, none of them beyond what can be added to the time.
+    pub(super) fn deadlines(&self) -> Deadlines {
+        let mut deadlines = self.deadlines;
+        // They are added to the time.
+        for deadline in
+            [&mut deadlines.first_head, &mut deadlines.head, &mut deadlines.keep_alive, &mut deadlines.write]
+        {
+            *deadline = (*deadline).min(LONGEST);
+        }
+        deadlines
+    }
+
+    /// The files of the browser's client, if they are served.
+    pub(super) fn files(&self) -> Result<Files, BuildError> {
+        match &self.client {
+            Some(directory) => Files::read(directory)
+                .map_err(|error| BuildError::Client { directory: directory.clone(), error }),
+            None => Ok(Files::default()),
+        }
+    }
+}

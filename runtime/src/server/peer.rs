@@ -1,0 +1,162 @@
+//! The server's side of the handlers: its kinds, and the part of its socket that they need.
+
+use crate::base::error::HandlerError;
+use crate::handler::ack::{AckTarget, Reply};
+use crate::handler::job::{Answering, EventLabel, Work, poll_caught};
+use crate::handler::peer::sealed::{HandlerPeer, SendAck};
+use crate::handler::{
+    Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,
+    OnDisconnecting, OnEvent, OnFilter,
+};
+use crate::server::socket::{Socket, SocketInner};
+use crate::session::stats::count;
+use sansocket_protocol::error::{CloseReason, SendError};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::Args;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Poll;
+
+impl Kind for OnConnect {
+    type Peer = Socket;
+    type Input = ();
+    type Outcome = Result<(), NotLetIn>;
+}
+
+impl Kind for OnConnected {
+    type Peer = Socket;
+    type Input = ();
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl Kind for OnFilter {
+    type Peer = Socket;
+    type Input = EventInput;
+    type Outcome = Result<(), HandlerError>;
+
+    fn event(input: &EventInput) -> Option<&EventInput> {
+        Some(input)
+    }
+}
+
+impl Kind for OnEvent {
+    type Peer = Socket;
+    type Input = EventInput;
+    type Outcome = Result<Reply, HandlerError>;
+
+    fn event(input: &EventInput) -> Option<&EventInput> {
+        Some(input)
+    }
+}
+
+impl Kind for OnDisconnecting {
+    type Peer = Socket;
+    type Input = CloseReason;
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl Kind for OnDisconnect {
+    type Peer = Socket;
+    type Input = Departure;
+    type Outcome = Result<(), HandlerError>;
+}
+
+impl SendAck for SocketInner {
+    fn send_ack(&self, _: &AckTarget, frame: Frame) -> Result<(), SendError> {
+        self.cell.with(|machine| machine.ack(self.key, frame))
+    }
+}
+
+/// An event in the hands of a handler that runs apart: it counts in `receive_budget` until this is dropped.
+struct InHand {
+    socket: Socket,
+    bytes: usize,
+}
+
+impl InHand {
+    fn new(socket: &Socket, args: &Args) -> Self {
+        let bytes = args.wire_len();
+        socket.cell().with(|machine| machine.begin_apart(bytes));
+        Self { socket: socket.clone(), bytes }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.socket.cell().with(|machine| machine.end_apart(self.bytes));
+    }
+}
+
+impl HandlerPeer for Socket {
+    fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.server()?.state::<T>()
+    }
+
+    fn report(&self, event: Option<&str>, error: &HandlerError) {
+        // The server is there as long as its sessions are.
+        if let Some(server) = self.server() {
+            server.0.report_about(self, event, error);
+        }
+    }
+
+    fn acknowledge(&self, target: &AckTarget, frame: Frame) {
+        // The client may be gone meanwhile; nobody is left to be told.
+        let _ = self.0.send_ack(target, frame);
+    }
+
+    fn ack_sender(&self) -> Arc<dyn SendAck> {
+        self.0.clone()
+    }
+
+    fn run_apart<K: Acks<Peer = Self>>(
+        context: &mut Context<K>,
+        handler: &dyn AnyHandler<K>,
+        answered: bool,
+    ) -> bool {
+        let Some(server) = context.peer.server() else { return false };
+        let Some(permit) = server.0.concurrent_permit() else {
+            count(&server.0.gate.counters.concurrent);
+            return false;
+        };
+        let event = EventLabel::of(&context.input.args);
+        let future = match handler.call(context) {
+            Ok(future) => future,
+            Err(error) => {
+                context.report(&error);
+                return true;
+            }
+        };
+        // The first value acknowledges, and there was one already.
+        let ack = if answered { None } else { context.input.ack.take() };
+        let answering = Answering { peer: context.peer.clone(), event, ack };
+        let counters = server.0.gate.counters.clone();
+        let in_hand = InHand::new(&context.peer, &context.input.args);
+        server.0.spawn(Box::pin(async move {
+            let mut work = Work::SoleListener { future, answering };
+            let mut cut = Box::pin(permit.cut());
+            let finished = std::future::poll_fn(|context| match poll_caught(&mut work, context) {
+                Ok(Poll::Pending) => cut.as_mut().poll(context).map(|()| Ok(())),
+                Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+                Err(panic) => Poll::Ready(Err(panic)),
+            });
+            let result = finished.await;
+            if let (Err(panic), Work::SoleListener { answering, .. }) = (result, &work) {
+                count(&counters.panics);
+                let socket = &answering.peer;
+                socket.report(answering.event.as_str(), &HandlerError::panic(&*panic));
+                socket.cell().with(|machine| {
+                    if machine.is_connected(socket.key()) {
+                        machine.close(CloseReason::HandlerPanic);
+                    }
+                });
+            }
+            // The handler's captured values are dropped before the shutdown hears that it is done.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+            drop(in_hand);
+            drop(cut);
+            drop(permit);
+        }));
+        true
+    }
+}

@@ -1,0 +1,197 @@
+//! The handlers of a server's namespaces, and the methods that register them.
+
+use crate::handler::outgoing::Outgoing;
+use crate::handler::table::{EventTable, SharedTable};
+use crate::handler::{
+    OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
+};
+use crate::server::socket::Socket;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The handlers of a namespace by kind. They belong to it and not to its sockets, which carry no handlers.
+#[derive(Clone, Default)]
+pub(crate) struct ServerTable {
+    pub(crate) connect_middleware: Vec<SharedHandler<OnConnect>>,
+    pub(crate) connect: Vec<SharedHandler<OnConnect>>,
+    pub(crate) connected: Vec<SharedHandler<OnConnected>>,
+    pub(crate) disconnecting: Vec<SharedHandler<OnDisconnecting>>,
+    pub(crate) disconnect: Vec<SharedHandler<OnDisconnect>>,
+    pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
+    pub(crate) events: EventTable<OnEvent>,
+}
+
+impl ServerTable {
+    /// Whether an event goes straight to its listeners.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.event_middleware.is_empty() && self.events.any.is_empty()
+    }
+}
+
+/// The handlers of a namespace, or of all children of a dynamic one.
+#[derive(Default)]
+pub(crate) struct NamespaceHandlers {
+    pub(crate) table: SharedTable<ServerTable>,
+    next_once: AtomicU64,
+    pub(crate) outgoing: Outgoing<Socket>,
+}
+
+impl NamespaceHandlers {
+    /// The number of a new listener that runs once.
+    pub(crate) fn next_once(&self) -> u64 {
+        self.next_once.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
+        drop(self.table.change(change));
+    }
+}
+
+macro_rules! registrations {
+    ($($(#[$doc:meta])* $name:ident -> $field:ident: $kind:ty;)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $name<Params: 'static>(&self, handler: impl Handler<$kind, Params>) -> &Self {
+                let handler = erase(handler);
+                self.handlers().change(|table| table.$field.push(handler));
+                self
+            }
+        )*
+    };
+}
+
+macro_rules! handler_methods {
+    () => {
+        registrations! {
+            /// Runs when a client asks to join, before `on_connect`, in the order of registration. An error
+            /// refuses the client, and the handlers that follow do not run.
+            middleware -> connect_middleware: OnConnect;
+
+            /// Runs when a client asks to join, before it gets its answer. An error refuses the client: its
+            /// `connect_error` has the message, and data if given. Events that are emitted to the socket here
+            /// follow the answer, or are dropped with the refusal.
+            ///
+            /// Joining and leaving come in pairs. It does not run for a client that went away while middleware
+            /// awaited. Once it has run and not refused the client, `on_connected`, `on_disconnecting` and
+            /// `on_disconnect` follow, even if the client goes away meanwhile. For a client that is refused (by an
+            /// error, by a panic, or by [`Socket::disconnect`](crate::Socket::disconnect) before it has joined) none
+            /// of them runs. Handlers that the end of a shutdown's patience cuts off are not run either.
+            on_connect -> connect: OnConnect;
+
+            /// Runs when a client has joined and been told so. It may have gone away meanwhile.
+            on_connected -> connected: OnConnected;
+
+            /// Runs when a client has gone away, after all its events and before `on_disconnect`, while the socket is
+            /// still in its rooms: [`Socket::rooms`](crate::Socket::rooms) has them.
+            on_disconnecting -> disconnecting: OnDisconnecting;
+
+            /// Runs when a client has left: after all its events, and after `on_disconnecting`. The socket is in no
+            /// room any more, and no list has it. Of several sockets that leave at once, the last one finds nobody
+            /// there: to be told of that exactly once, extract [`EmptiedRooms`](crate::EmptiedRooms).
+            on_disconnect -> disconnect: OnDisconnect;
+
+            /// Runs before the handlers of every event. An error goes to the error hook, and the event goes to no
+            /// handler.
+            event_middleware -> event_middleware: OnFilter;
+        }
+
+        /// Runs for every event, before its handlers. Its return value is not an acknowledgement.
+        pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let handler = erase(handler);
+            self.handlers().change(|table| table.events.any.push(handler));
+            self
+        }
+
+        /// Runs for events that have no handler of their own.
+        pub fn on_fallback<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            let listener = Listener::in_line(erase(handler));
+            self.handlers().change(|table| table.events.fallback.push(listener));
+            self
+        }
+
+        /// Runs when the client emits `event`. Its return value is the acknowledgement. Several handlers of one
+        /// event run in the order of registration, and the first value acknowledges.
+        ///
+        /// The events of one socket are handled one after the other: while this handler awaits, the next ones
+        /// of the same client in this namespace wait.
+        ///
+        /// # Panics
+        /// If `event` is a name that no client may send, such as `connect` or `disconnect`: the message says which
+        /// method to use.
+        #[track_caller]
+        pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            check_event(End::Server, event);
+            let listener = Listener::in_line(erase(handler));
+            self.handlers().change(|table| table.events.add(event, listener));
+            self
+        }
+
+        /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
+        /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn on_concurrent<Params: 'static>(
+            &self,
+            event: &str,
+            handler: impl Handler<OnEvent, Params>,
+        ) -> &Self {
+            check_event(End::Server, event);
+            let listener = Listener { handler: erase(handler), runs: Runs::Concurrent };
+            self.handlers().change(|table| table.events.add(event, listener));
+            self
+        }
+
+        /// As [`on`](Self::on), but only for the first `event` of each socket: each client that joins has its own
+        /// first one. Later ones are handled as if this handler were not there. The first event counts whatever
+        /// became of it, even if its arguments did not fit; one that middleware stopped does not count.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+            check_event(End::Server, event);
+            let number = self.handlers().next_once();
+            let listener = Listener { handler: erase(handler), runs: Runs::Once(number) };
+            self.handlers().change(|table| table.events.add(event, listener));
+            self
+        }
+
+        /// Removes all handlers of `event`.
+        pub fn off(&self, event: &str) -> &Self {
+            self.handlers().change(|table| table.events.remove(event));
+            self
+        }
+
+        /// Removes all handlers registered with [`on_any`](Self::on_any).
+        pub fn off_any(&self) -> &Self {
+            self.handlers().change(|table| table.events.any.clear());
+            self
+        }
+
+        /// Removes all handlers registered with [`on_fallback`](Self::on_fallback).
+        pub fn off_fallback(&self) -> &Self {
+            self.handlers().change(|table| table.events.fallback.clear());
+            self
+        }
+
+        /// Adds a hook that sees every event that is emitted to a socket here, once it is queued: for logs and counts.
+        /// The arguments are as the client gets them; `args.event()` is the name. A broadcast is shown once for each
+        /// socket, but encoded once all the same. Acknowledgements are not events.
+        ///
+        /// The hook runs where the event is emitted, so it must not block. It also sees the events that it emits
+        /// itself. Without a hook, this costs nothing.
+        pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
+            self.handlers().outgoing.add(hook);
+            self
+        }
+
+        /// Removes all hooks registered with [`on_any_outgoing`](Self::on_any_outgoing).
+        pub fn off_any_outgoing(&self) -> &Self {
+            self.handlers().outgoing.clear();
+            self
+        }
+    };
+}
+
+pub(crate) use {handler_methods, registrations};

@@ -1,0 +1,312 @@
+//! A WebSocket over its stream, at either end: it reads and writes in batches, answers pings and close frames, and knows
+//! neither sessions nor locks.
+
+use crate::base::runtime::Stream;
+use crate::base::trace::debug;
+use crate::websocket::buffers::Buffers;
+use crate::websocket::{Incoming, Reader, Role, write_binary, write_close, write_pong, write_text};
+use bytes::Bytes;
+use hyper::rt::ReadBuf;
+use sansocket_protocol::message::WireMessage;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::time::Instant;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The time that the peer has to close its side after we have closed ours.
+const LINGER: Duration = Duration::from_secs(2);
+/// Pings are answered while less than this waits to be written.
+const PONGS_BELOW: usize = 16 << 10;
+
+/// A WebSocket over its stream.
+pub(crate) struct Wire {
+    stream: Box<dyn Stream>,
+    reader: Reader,
+    /// The bytes that were read beyond the handshake. There are hardly ever any.
+    ahead: Option<Box<Bytes>>,
+    out: Vec<u8>,
+    /// Bytes at the beginning of `out` that are written: a large backlog is not moved for every part that leaves.
+    written: usize,
+    /// Written bytes still wait inside of the stream: TLS has buffers of its own.
+    flushing: bool,
+    state: WireState,
+    traffic: Traffic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WireState {
+    Open,
+    /// Our close frame is queued. Incoming data is thrown away, until that time at the latest.
+    Closing(Instant),
+    /// Nothing more is read or written.
+    Dead,
+}
+
+/// Bytes that WebSockets have moved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.read += other.read;
+        self.written += other.written;
+    }
+}
+
+/// The outcome of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WireRead {
+    /// Nothing has arrived.
+    Nothing,
+    /// Something has arrived; its messages, if any, are in the inbox.
+    Received,
+    /// The peer has closed the WebSocket, or its stream has ended. Messages before that are in the inbox.
+    Closed,
+    /// It has failed, with that close code. Messages before that are in the inbox.
+    Failed(u16),
+}
+
+/// A stream that failed before it was closed.
+#[derive(Debug)]
+pub(crate) struct WireLost;
+
+/// The random numbers that a client masks its frames with; a server has none (RFC 6455, section 5.3).
+pub(crate) type Masks<'a> = Option<&'a mut Random>;
+
+impl Wire {
+    /// A WebSocket after its handshake, with the bytes that were read beyond that.
+    pub(crate) fn new(role: Role, stream: Box<dyn Stream>, ahead: Bytes, max_message: usize) -> Self {
+        Self {
+            stream,
+            reader: Reader::new(role, max_message),
+            // An empty slice would keep the buffer that it is a slice of.
+            ahead: (!ahead.is_empty()).then(|| Box::new(ahead)),
+            out: Vec::new(),
+            written: 0,
+            flushing: false,
+            state: WireState::Open,
+            traffic: Traffic::default(),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == WireState::Open
+    }
+
+    /// Whether the input so far ended in the middle of a message.
+    pub(crate) fn awaits_more(&self) -> bool {
+        !self.reader.is_idle()
+    }
+
+    /// Whether it is at its end, and may be dropped.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.state == WireState::Dead
+    }
+
+    /// The time at which it is to end, if our close frame is queued.
+    pub(crate) fn lingers_until(&self) -> Option<Instant> {
+        match self.state {
+            WireState::Closing(until) => Some(until),
+            WireState::Open | WireState::Dead => None,
+        }
+    }
+
+    /// Ends it if the peer has had its time to close it.
+    pub(crate) fn end_lingering(&mut self, now: Instant) {
+        if self.lingers_until().is_some_and(|until| until <= now) {
+            self.state = WireState::Dead;
+        }
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.out.len() - self.written
+    }
+
+    /// Whether there is something to write, or to flush.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.flushing || self.unwritten() > 0
+    }
+
+    /// The bytes that were moved since the last call.
+    pub(crate) fn take_traffic(&mut self) -> Traffic {
+        std::mem::take(&mut self.traffic)
+    }
+
+    /// Queues a message.
+    pub(crate) fn write(&mut self, message: &WireMessage, mut masks: Masks<'_>) {
+        let mask = mask(&mut masks);
+        match message {
+            WireMessage::Text(text) => write_text(&mut self.out, mask, text),
+            WireMessage::Binary(data) => write_binary(&mut self.out, mask, data),
+        }
+    }
+
+    /// Queues a close frame. The peer has some time to close its side.
+    pub(crate) fn close(&mut self, code: Option<u16>, now: Instant, mut masks: Masks<'_>) {
+        if self.is_open() {
+            write_close(&mut self.out, mask(&mut masks), code, "");
+            self.state = WireState::Closing(now + LINGER);
+        }
+    }
+
+    /// Reads one batch, and puts its messages into the inbox.
+    pub(crate) fn poll_read(
+        &mut self,
+        buffers: &mut Buffers,
+        now: Instant,
+        mut masks: Masks<'_>,
+        context: &mut Context<'_>,
+    ) -> WireRead {
+        let bytes = match self.fill(&mut buffers.read, context) {
+            Poll::Pending => return WireRead::Nothing,
+            Poll::Ready(Ok(0)) => return self.ended(WireRead::Closed),
+            Poll::Ready(Ok(bytes)) => bytes,
+            Poll::Ready(Err(WireLost)) => return self.ended(WireRead::Failed(1006)),
+        };
+        self.traffic.read += bytes as u64;
+        let inbox = &mut buffers.inbox;
+        let was_open = self.is_open();
+        let mut closed = None;
+        let Self { reader, out, written, .. } = self;
+        let fed = reader.feed(&mut buffers.read[..bytes], &mut |item| match item {
+            Incoming::Close(code) => closed = Some(code),
+            _ if !was_open => {}
+            Incoming::Text(text) => inbox.push(WireMessage::Text(text)),
+            Incoming::Binary(data) => inbox.push(WireMessage::Binary(data)),
+            // A peer that pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
+            Incoming::Ping(data) if out.len() - *written < PONGS_BELOW => {
+                write_pong(out, mask(&mut masks), &data);
+            }
+            Incoming::Ping(_) | Incoming::Pong => {}
+        });
+        if !was_open {
+            // All that counts now is that the peer closes, too.
+            if closed.is_some() || fed.is_err() {
+                self.state = WireState::Dead;
+            }
+            return WireRead::Received;
+        }
+        if let Err(error) = fed {
+            debug!(%error, "the peer broke the WebSocket protocol");
+            self.close(Some(error.close_code()), now, masks);
+            return WireRead::Failed(error.close_code());
+        }
+        let Some(code) = closed else { return WireRead::Received };
+        write_close(&mut self.out, mask(&mut masks), code, "");
+        // Both sides have said it.
+        self.state = WireState::Closing(now);
+        WireRead::Closed
+    }
+
+    /// Fills the beginning of a buffer. Returns how many bytes it got.
+    fn fill(&mut self, buffer: &mut [u8], context: &mut Context<'_>) -> Poll<Result<usize, WireLost>> {
+        if let Some(ahead) = &mut self.ahead {
+            let bytes = ahead.len().min(buffer.len());
+            buffer[..bytes].copy_from_slice(&ahead.split_to(bytes));
+            if ahead.is_empty() {
+                self.ahead = None;
+            }
+            return Poll::Ready(Ok(bytes));
+        }
+        let mut read = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.stream).poll_read(context, read.unfilled()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(read.filled().len())),
+            Poll::Ready(Err(error)) => {
+                debug!(%error, "a WebSocket failed");
+                Poll::Ready(Err(WireLost))
+            }
+        }
+    }
+
+    /// Lends it a thread's large buffer to write from, unless something waits in its own.
+    pub(crate) fn lend(&mut self, buffer: &mut Vec<u8>) {
+        if self.out.is_empty() {
+            std::mem::swap(&mut self.out, buffer);
+        }
+    }
+
+    /// Gives the thread's buffer back. It keeps only what is left, and no memory if that is nothing.
+    pub(crate) fn give_back(&mut self, buffer: &mut Vec<u8>) {
+        if self.unwritten() == 0 {
+            let out = std::mem::take(&mut self.out);
+            self.written = 0;
+            if out.capacity() > buffer.capacity() {
+                *buffer = out;
+            }
+        } else if buffer.capacity() == 0 {
+            let left = self.out[std::mem::take(&mut self.written)..].to_vec();
+            *buffer = std::mem::replace(&mut self.out, left);
+        }
+    }
+
+    /// Writes what is queued, as far as the stream takes it.
+    ///
+    /// # Errors
+    /// If that fails before our close frame was queued.
+    pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Result<(), WireLost> {
+        while self.unwritten() > 0 {
+            match Pin::new(&mut *self.stream).poll_write(context, &self.out[self.written..]) {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => {
+                    self.written += bytes;
+                    self.traffic.written += bytes as u64;
+                }
+                // Whatever follows would follow half a frame.
+                Poll::Ready(_) => return self.lost(),
+                Poll::Pending => {
+                    // Once more than half is gone, moving the rest costs less than what has left.
+                    if self.written > self.unwritten() {
+                        self.out.drain(..std::mem::take(&mut self.written));
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        if self.written > 0 {
+            self.out.clear();
+            self.written = 0;
+            self.flushing = true;
+        }
+        if !self.flushing {
+            return Ok(());
+        }
+        match Pin::new(&mut *self.stream).poll_flush(context) {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Err(_)) => return self.lost(),
+            Poll::Ready(Ok(())) => {}
+        }
+        let is_closing = self.lingers_until().is_some();
+        if is_closing && Pin::new(&mut *self.stream).poll_shutdown(context).is_pending() {
+            return Ok(());
+        }
+        self.flushing = false;
+        Ok(())
+    }
+
+    fn lost(&mut self) -> Result<(), WireLost> {
+        let was_open = self.is_open();
+        self.ended(WireRead::Failed(1006));
+        if was_open { Err(WireLost) } else { Ok(()) }
+    }
+
+    /// The stream has ended or failed. If it was closed before, that is no news.
+    fn ended(&mut self, news: WireRead) -> WireRead {
+        let was_open = self.is_open();
+        self.state = WireState::Dead;
+        self.out = Vec::new();
+        self.written = 0;
+        self.flushing = false;
+        if was_open { news } else { WireRead::Received }
+    }
+}
+
+/// Four bytes that nobody can foresee (RFC 6455, section 10.3).
+fn mask(masks: &mut Masks<'_>) -> Option<[u8; 4]> {
+    let [a, b, c, d, ..] = masks.as_mut()?.u64().to_le_bytes();
+    Some([a, b, c, d])
+}
