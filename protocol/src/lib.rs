@@ -280,6 +280,14 @@
 //! | [`error`] | reasons of closing, mistakes of a peer, errors of commands |
 //! | [`time`], [`random`], [`rate`] | time and randomness as the caller passes them in; rate limits |
 #![cfg_attr(
+    feature = "cluster",
+    doc = "| [`cluster`] | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; no bus yet |"
+)]
+#![cfg_attr(
+    not(feature = "cluster"),
+    doc = "| `cluster` (feature `cluster`) | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; no bus yet |"
+)]
+#![cfg_attr(
     feature = "sim",
     doc = "| [`sim`] | clients, a server and faulty links in virtual time, to test programs that are built on this crate |"
 )]
@@ -297,6 +305,7 @@
 //! | feature | default | effect |
 //! |---|---|---|
 //! | `std` | yes | turns on the `std` features of the dependencies. The machines are the same without it |
+//! | `cluster` | no | adds the module `cluster`: what the nodes of a cluster say to each other, in the formats of the peers |
 //! | `sim` | no | adds the module `sim` |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -319,6 +328,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod cost;
 pub mod engine;
 pub mod error;

@@ -9,6 +9,8 @@
 //! list of lists.
 
 pub mod client;
+pub mod cluster;
+pub mod cluster_node;
 pub mod engine;
 pub mod http;
 pub mod hub;
@@ -21,7 +23,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("socket_packet", socket::packet),
@@ -32,4 +34,8 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("hub", hub::against_the_model),
     ("client", client::any_order),
     ("pair", pair::as_the_network),
+    ("cluster_python", cluster::python),
+    ("cluster_classic", cluster::classic),
+    ("cluster_adapter", cluster::adapter),
+    ("cluster_node", cluster_node::any_order),
 ];

@@ -366,7 +366,7 @@ impl Args {
     }
 
     /// The JSON of all arguments, commas between them, without brackets.
-    pub(in crate::socket) fn list(&self) -> &[u8] {
+    pub(crate) fn list(&self) -> &[u8] {
         if self.shape.count == 0 {
             return &[];
         }

@@ -8,11 +8,11 @@ use core::convert::Infallible;
 use core::ops::Range;
 
 /// An object whose `_placeholder` is `true`.
-pub(in crate::socket) struct Placeholder {
+pub(crate) struct Placeholder {
     /// Which attachment it stands for, if its `num` is a whole number.
-    pub(in crate::socket) num: Option<usize>,
+    pub(crate) num: Option<usize>,
     /// Where the object is.
-    pub(in crate::socket) span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 impl Placeholder {
@@ -40,7 +40,7 @@ const HEAD: &[u8] = b"{\"_placeholder\":true,\"num\":";
     clippy::arithmetic_side_effects,
     reason = "proof: `at` and `start` are positions of bytes, `after` is where a colon was found"
 )]
-pub(in crate::socket) fn placeholders<E>(
+pub(crate) fn placeholders<E>(
     json: &[u8],
     mut each: impl FnMut(Placeholder) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -115,7 +115,7 @@ fn pop_at(nums: &mut Vec<(usize, Range<usize>)>, depth: usize) -> Option<Range<u
 
 /// The placeholders that a reader of `json` replaces, in the order in which they stand: one inside of another is
 /// gone with the other.
-pub(in crate::socket) fn outermost(json: &[u8]) -> Vec<Placeholder> {
+pub(crate) fn outermost(json: &[u8]) -> Vec<Placeholder> {
     let mut outermost: Vec<Placeholder> = Vec::new();
     let collected = placeholders(json, |placeholder| {
         while outermost.last().is_some_and(|inner| inner.span.start > placeholder.span.start) {
@@ -129,7 +129,7 @@ pub(in crate::socket) fn outermost(json: &[u8]) -> Vec<Placeholder> {
 }
 
 /// Writes the placeholder for attachment `num`, in the one form that the reference writes.
-pub(in crate::socket) fn push(out: &mut Vec<u8>, num: usize) {
+pub(crate) fn push(out: &mut Vec<u8>, num: usize) {
     out.extend_from_slice(HEAD);
     push_u64(out, num as u64);
     out.push(b'}');

@@ -12,7 +12,7 @@ use alloc::string::String;
 /// Where the first byte at or after `at` is that is not JSON whitespace.
 #[inline(always)]
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
-pub(in crate::socket) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
     // Mostly there are none: one comparison says so.
     if json.get(at).is_some_and(|&byte| byte > b' ') {
         return at;
@@ -64,7 +64,7 @@ pub(in crate::socket) fn find_special(json: &[u8], mut at: usize) -> usize {
 
 /// Past the closing quote of the string whose opening quote is at `at`.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
-pub(in crate::socket) fn skip_string(json: &[u8], at: usize) -> usize {
+pub(crate) fn skip_string(json: &[u8], at: usize) -> usize {
     let mut at = at + 1;
     loop {
         at = find_special(json, at);
@@ -82,7 +82,7 @@ pub(in crate::socket) fn skip_string(json: &[u8], at: usize) -> usize {
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most 8 behind the end of a slice, and each byte opens at most one level"
 )]
-pub(in crate::socket) fn skip_value(json: &[u8], mut at: usize) -> usize {
+pub(crate) fn skip_value(json: &[u8], mut at: usize) -> usize {
     let mut depth = 0usize;
     while let Some(&byte) = json.get(at) {
         match byte {
@@ -123,7 +123,7 @@ pub(in crate::socket) fn skip_scalar(json: &[u8], mut at: usize) -> usize {
 
 /// The string behind its JSON text (without the quotes). Borrowed unless it has escapes. Half a surrogate pair,
 /// which JavaScript can hold and Rust cannot, becomes U+FFFD.
-pub(in crate::socket) fn unescape(body: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(body: &str) -> Cow<'_, str> {
     // Byte by byte: for names of a few bytes that beats a search with a set-up.
     let Some(first) = body.bytes().position(|byte| byte == b'\\') else { return Cow::Borrowed(body) };
     let mut out = String::with_capacity(body.len());

@@ -1,0 +1,177 @@
+//! The dialect and the settings of a node.
+
+use crate::cluster::{Classic, Limits, Postgres, Python, Sharded, Streams, Subscription};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The dialect that a node speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// That of python-socketio.
+    Python(Python),
+    /// That of the classic Redis adapter.
+    Classic(Classic),
+    /// That of the sharded Redis adapter.
+    Sharded(Sharded),
+    /// That of the Redis streams adapter, without recovery of connections.
+    Streams(Streams),
+    /// That of the Postgres adapter.
+    Postgres(Postgres),
+    /// The messages and channels of the sharded adapter with heartbeats, on any bus. For clusters of our own nodes.
+    Heartbeats(Sharded),
+}
+
+impl Dialect {
+    pub(super) fn membership(&self) -> Membership {
+        match self {
+            Self::Python(_) => Membership::Unknown,
+            Self::Classic(_) | Self::Sharded(_) | Self::Streams(_) => Membership::Counted,
+            Self::Postgres(_) | Self::Heartbeats(_) => Membership::Heard { nodes: 0 },
+        }
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        matches!(self, Self::Postgres(_) | Self::Heartbeats(_))
+    }
+
+    pub(super) fn subscriptions(&self, namespace: &str, node: &str) -> Vec<Subscription> {
+        match self {
+            Self::Python(python) => python.subscriptions(),
+            Self::Classic(classic) => classic.subscriptions(namespace, node),
+            Self::Sharded(sharded) | Self::Heartbeats(sharded) => sharded.subscriptions(namespace, node),
+            Self::Streams(streams) => {
+                let mut subscriptions = streams.subscriptions(namespace, node);
+                subscriptions.push(Subscription::Stream(streams.stream().to_owned()));
+                subscriptions
+            }
+            // A name that is too long for the bus is told when something is sent.
+            Self::Postgres(postgres) => postgres.subscriptions(namespace).unwrap_or_default(),
+        }
+    }
+
+    /// Whether a subscription is one for all namespaces together.
+    pub(super) fn is_shared(&self, subscription: &Subscription) -> bool {
+        matches!(self, Self::Python(_)) || matches!(subscription, Subscription::Stream(_))
+    }
+
+    pub(super) fn room_channel(&self, namespace: &str, room: &str) -> Option<String> {
+        match self {
+            Self::Sharded(sharded) | Self::Heartbeats(sharded) => sharded.room_channel(namespace, room),
+            Self::Python(_) | Self::Classic(_) | Self::Streams(_) | Self::Postgres(_) => None,
+        }
+    }
+
+    pub(super) fn count_channel(&self, namespace: &str) -> Option<String> {
+        match self {
+            Self::Classic(classic) => Some(classic.count_channel(namespace)),
+            Self::Sharded(sharded) => Some(sharded.count_channel(namespace)),
+            Self::Streams(streams) => Some(streams.count_channel(namespace)),
+            Self::Python(_) | Self::Postgres(_) | Self::Heartbeats(_) => None,
+        }
+    }
+}
+
+/// What is known of the other nodes of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Membership {
+    /// They say that they live: how many did lately, this one left out.
+    Heard {
+        /// How many.
+        nodes: usize,
+    },
+    /// The bus is asked how many there are, for each request.
+    Counted,
+    /// Nothing.
+    Unknown,
+}
+
+/// The settings of a [`Node`](super::Node).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// Bounds of one message.
+    pub limits: Limits,
+    /// How long a node is silent before it says that it lives. Default 5 s, as the peers.
+    pub heartbeat_interval: Duration,
+    /// How long a peer is silent before it is not a member any more. Default 10 s, as the peers.
+    pub heartbeat_timeout: Duration,
+    /// How long this node keeps a peer's request that names no time. Default 5 s, as the peers.
+    pub answer_timeout: Duration,
+    /// How long this node keeps a peer's request at most, whatever time it names. Default 5 min.
+    pub max_answer_timeout: Duration,
+    /// Requests of this node that are open. Default 10,000.
+    pub max_asks: usize,
+    /// Answers to one of them, or sockets in them. Default 100,000.
+    pub max_answers: usize,
+    /// Requests of peers that are open. Default 10,000.
+    pub max_servings: usize,
+    /// Members of one namespace. Default 1000.
+    pub max_peers: usize,
+    /// Bytes of messages that wait for the driver. Default 64 MiB.
+    pub max_waiting_bytes: usize,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            heartbeat_interval: Duration::from_secs(5),
+            heartbeat_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(5),
+            max_answer_timeout: Duration::from_secs(300),
+            max_asks: 10_000,
+            max_answers: 100_000,
+            max_servings: 10_000,
+            max_peers: 1000,
+            max_waiting_bytes: 64 << 20,
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Sets [`limits`](Self::limits).
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets [`max_asks`](Self::max_asks).
+    #[must_use]
+    pub fn with_max_asks(mut self, asks: usize) -> Self {
+        self.max_asks = asks;
+        self
+    }
+
+    /// Sets [`max_answers`](Self::max_answers).
+    #[must_use]
+    pub fn with_max_answers(mut self, answers: usize) -> Self {
+        self.max_answers = answers;
+        self
+    }
+
+    /// Sets [`max_servings`](Self::max_servings).
+    #[must_use]
+    pub fn with_max_servings(mut self, servings: usize) -> Self {
+        self.max_servings = servings;
+        self
+    }
+
+    /// Sets [`max_peers`](Self::max_peers).
+    #[must_use]
+    pub fn with_max_peers(mut self, peers: usize) -> Self {
+        self.max_peers = peers;
+        self
+    }
+
+    /// Sets [`max_waiting_bytes`](Self::max_waiting_bytes).
+    #[must_use]
+    pub fn with_max_waiting_bytes(mut self, bytes: usize) -> Self {
+        self.max_waiting_bytes = bytes;
+        self
+    }
+}

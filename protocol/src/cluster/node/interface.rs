@@ -1,0 +1,207 @@
+//! What a node and its owner say to each other.
+
+use crate::cluster::{
+    Envelope, Event, InexpressibleError, Message, Published, RemoteSocket, Subscription, Values,
+};
+use crate::hub::Target;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// A request of this node to the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ask {
+    /// Send an event to the sockets of a target, and collect their acknowledgements.
+    Acks {
+        /// The event.
+        event: Event,
+        /// Its recipients.
+        target: Target,
+        /// The first acknowledgement is enough.
+        single: bool,
+    },
+    /// Describe the sockets of a target.
+    Sockets {
+        /// The sockets.
+        target: Target,
+    },
+    /// Hand an event to the application on each node, and collect their answers.
+    ServerSide {
+        /// The event.
+        event: Event,
+    },
+    /// Count the nodes.
+    Nodes,
+}
+
+/// The name of a request of this node. Never given out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub(super) u64);
+
+/// The name of a peer's request that this node is to answer. Never given out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServingId(pub(super) u64);
+
+/// Why a request was not begun.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The namespace is not open.
+    #[error("the namespace is not open")]
+    NotOpen,
+    /// There are as many requests as [`NodeConfig::max_asks`](super::NodeConfig::max_asks) allows.
+    #[error("{limit} requests to other nodes are open: wait for some, or raise the limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The dialect has no form for it.
+    #[error(transparent)]
+    Inexpressible(#[from] InexpressibleError),
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The acknowledgements, or the answers to a server-side emit, in the order in which they came.
+    pub answers: Vec<Values>,
+    /// The sockets that were asked for.
+    pub sockets: Vec<RemoteSocket>,
+    /// How many other nodes there are, if nodes were asked for.
+    pub nodes: Option<u32>,
+    /// How many nodes did not answer; `None` if it is not known how many there are.
+    pub missing_nodes: Option<u32>,
+    /// How many sockets of the nodes that answered did not acknowledge.
+    pub missing_acks: u32,
+}
+
+impl Outcome {
+    /// Whether all that was asked for is here.
+    pub fn is_complete(&self) -> bool {
+        self.missing_nodes == Some(0) && self.missing_acks == 0
+    }
+}
+
+/// The answer of this node to a peer's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// How many sockets were sent the event. To be told before any acknowledgement, also if it is 0.
+    Count(u32),
+    /// What one of them acknowledged.
+    Ack(Values),
+    /// The sockets of this node.
+    Sockets(Vec<RemoteSocket>),
+    /// The ids of the sockets of this node.
+    Ids(Vec<Arc<str>>),
+    /// The rooms of this node.
+    Rooms(Vec<Arc<str>>),
+    /// What the application answers to a server-side emit: one value, or none.
+    ServerSide(Values),
+}
+
+/// What the driver of the bus is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeTransmit {
+    /// Subscribe.
+    Subscribe(Subscription),
+    /// Unsubscribe.
+    Unsubscribe(Subscription),
+    /// Publish.
+    Publish(Published),
+    /// Append an entry to a stream. It comes back by [`Node::handle_entry`](super::Node::handle_entry).
+    Append {
+        /// The stream.
+        stream: String,
+        /// The names and values of its fields, in order.
+        fields: Vec<(&'static str, String)>,
+    },
+    /// Say by [`Node::handle_count`](super::Node::handle_count) how many subscribe to a channel.
+    Count {
+        /// The channel.
+        channel: String,
+        /// The request that it is for.
+        ask: AskId,
+    },
+    /// Insert a row into the table of attachments, and say its id by [`Node::handle_inserted`](super::Node::handle_inserted).
+    Insert {
+        /// The row's payload.
+        payload: Bytes,
+        /// The message in it.
+        envelope: Box<Envelope>,
+    },
+    /// Read a row of the table of attachments, and pass it to [`Node::handle_row`](super::Node::handle_row).
+    Select {
+        /// The channel that named it.
+        channel: String,
+        /// The row's id.
+        row: Arc<str>,
+    },
+}
+
+/// What the runtime is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// A message of another node, to be applied to the sockets of this one.
+    Message {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The message.
+        message: Message,
+        /// The name by which it is to be answered, if it asks for an answer.
+        serving: Option<ServingId>,
+    },
+    /// A request has ended.
+    Done {
+        /// The request.
+        ask: AskId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// A node was heard for the first time.
+    PeerUp {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The node.
+        node: Arc<str>,
+    },
+    /// A node said goodbye, or was not heard for too long.
+    PeerDown {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The node.
+        node: Arc<str>,
+    },
+    /// The bus is there.
+    BusUp {
+        /// How long it was away. What others sent meanwhile is lost.
+        gap: Option<Duration>,
+    },
+    /// The bus is away.
+    BusDown,
+}
+
+/// What a node has counted since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeCounts {
+    /// Messages that were published.
+    pub published: u64,
+    /// Messages that came and were of use.
+    pub received: u64,
+    /// Payloads that came and could not be read.
+    pub malformed: u64,
+    /// Messages that were not published, because the bus was away or the driver did not keep up.
+    pub dropped: u64,
+    /// Answers that the dialect has no form for.
+    pub inexpressible: u64,
+    /// Requests, answers and peers beyond the limits.
+    pub refused: u64,
+}

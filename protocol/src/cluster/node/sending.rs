@@ -1,0 +1,128 @@
+//! What goes out of a node: messages, subscriptions, heartbeats.
+
+use super::{Dialect, Node, NodeTransmit, Timer};
+use crate::cluster::adapter::{Notified, Streamed};
+use crate::cluster::{Envelope, InexpressibleError, Message, Origin, Published, Subscription};
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+impl Node {
+    /// Time does not go back.
+    pub(super) fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    pub(super) fn join_bus(&mut self, namespace: &Arc<str>) {
+        let Some(space) = self.spaces.get(namespace) else { return };
+        let mut subscriptions = self.dialect.subscriptions(namespace, &self.name);
+        let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
+        subscriptions.extend(rooms.map(Subscription::Channel));
+        for subscription in subscriptions {
+            let is_shared = self.dialect.is_shared(&subscription);
+            let subscribe = NodeTransmit::Subscribe(subscription);
+            if !(is_shared && self.transmits.contains(&subscribe)) {
+                self.transmits.push_back(subscribe);
+            }
+        }
+        if self.dialect.is_heard() {
+            let _ = self.publish(namespace, None, Message::Hello);
+            let at = self.now + self.config.heartbeat_interval;
+            // Should one be left of before, the two become one when they are due.
+            self.timers.insert((at, Timer::Beat(namespace.clone())));
+        }
+    }
+
+    /// False if it was dropped.
+    pub(super) fn publish(
+        &mut self,
+        namespace: &str,
+        to: Option<Arc<str>>,
+        message: Message,
+    ) -> Result<bool, InexpressibleError> {
+        let Some((namespace, _)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
+        let envelope = Envelope {
+            origin: Origin::Node(self.name.clone()),
+            to,
+            namespace: namespace.clone(),
+            via: None,
+            message,
+        };
+        let limits = &self.config.limits;
+        let mut transmits = Vec::new();
+        match &self.dialect {
+            Dialect::Python(python) => transmits = python.encode(&envelope, limits)?,
+            Dialect::Classic(classic) => transmits = classic.encode(&envelope, limits)?,
+            Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
+                transmits = sharded.encode(&envelope, limits)?;
+            }
+            Dialect::Streams(streams) => match streams.encode(&envelope, limits)? {
+                Streamed::Published(published) => transmits.push(published),
+                Streamed::Entry { stream, fields } => {
+                    let bytes = fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()));
+                    return Ok(self.push(bytes, move || NodeTransmit::Append { stream, fields }));
+                }
+            },
+            Dialect::Postgres(postgres) => match postgres.encode(&envelope, limits)? {
+                Notified::Published(published) => transmits.push(published),
+                Notified::Row { payload } => {
+                    let namespace = envelope.namespace.clone();
+                    let is_sent = self.push(payload.len(), move || NodeTransmit::Insert {
+                        payload,
+                        envelope: Box::new(envelope),
+                    });
+                    self.put_off_beat(&namespace, is_sent);
+                    return Ok(is_sent);
+                }
+            },
+        }
+        let namespace = envelope.namespace;
+        let mut is_sent = true;
+        for published in transmits {
+            is_sent &= self.push_publish(published);
+        }
+        self.put_off_beat(&namespace, is_sent);
+        Ok(is_sent)
+    }
+
+    /// Whoever has just been heard need not say that it lives.
+    pub(super) fn put_off_beat(&mut self, namespace: &str, is_sent: bool) {
+        let beat_at = self.now + self.config.heartbeat_interval;
+        if let Some(space) = self.spaces.get_mut(namespace).filter(|_| is_sent) {
+            space.beat_at = beat_at;
+        }
+    }
+
+    pub(super) fn push_publish(&mut self, published: Published) -> bool {
+        self.push(published.payload.len(), move || NodeTransmit::Publish(published))
+    }
+
+    pub(super) fn push(&mut self, bytes: usize, transmit: impl FnOnce() -> NodeTransmit) -> bool {
+        let waiting = self.waiting_bytes.saturating_add(bytes);
+        if !self.is_up || waiting > self.config.max_waiting_bytes {
+            self.counts.dropped = self.counts.dropped.saturating_add(1);
+            return false;
+        }
+        self.waiting_bytes = waiting;
+        self.counts.published = self.counts.published.saturating_add(1);
+        self.transmits.push_back(transmit());
+        true
+    }
+
+    pub(super) fn beat(&mut self, now: Instant, namespace: Arc<str>) {
+        // The bus is away, and says when it is back.
+        if !self.is_up {
+            return;
+        }
+        let Some(space) = self.spaces.get(&namespace) else { return };
+        if space.beat_at <= now {
+            let _ = self.publish(&namespace, None, Message::Heartbeat);
+        }
+        let next = self.spaces.get(&namespace).map_or(now, |space| space.beat_at);
+        // If it could not be sent, it is sent next time.
+        let next = if next > now { next } else { now + self.config.heartbeat_interval };
+        self.timers.insert((next, Timer::Beat(namespace)));
+    }
+}

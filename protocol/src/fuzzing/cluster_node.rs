@@ -1,0 +1,358 @@
+//! Nodes of a cluster by operation lists: three of them on one bus that loses, repeats and cuts off, in each dialect.
+//! Any order of calls is legal: a request ends once and in time, nobody hears itself, everything is bounded, and in
+//! the end nothing is left.
+
+use super::input::Input;
+use crate::cluster::node::{
+    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeEvent, NodeTransmit, ServingId,
+};
+use crate::cluster::{
+    Classic, Event, Message, Postgres, Published, Python, Sharded, Streams, Subscription, Values,
+};
+use crate::hub::Target;
+use crate::random::Random;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+const NODES: usize = 3;
+const MAX_OPS: usize = 400;
+const MAX_ASKS: usize = 4;
+const MAX_SERVINGS: usize = 3;
+const MAX_PEERS: usize = 4;
+const NAMESPACES: [&str; 2] = ["/", "/admin"];
+
+/// A story out of a fuzzer's bytes: the first is the dialect.
+///
+/// # Panics
+/// If a node does what it must not.
+pub fn any_order(data: &[u8]) {
+    let mut input = Input::new(data);
+    let dialect = match input.below(7) {
+        0 => Dialect::Heartbeats(Sharded::default()),
+        1 => Dialect::Postgres(Postgres::default()),
+        2 => Dialect::Sharded(Sharded::default()),
+        3 => Dialect::Classic(Classic::default()),
+        4 => Dialect::Classic(Classic::default().with_specific_answers(true)),
+        5 => Dialect::Python(Python::default()),
+        _ => Dialect::Streams(Streams::default()),
+    };
+    let mut story = Story::new(&dialect);
+    for _ in 0..MAX_OPS {
+        if input.is_empty() {
+            break;
+        }
+        story.act(&mut input);
+        story.check();
+    }
+    story.finish();
+}
+
+struct Process {
+    node: Node,
+    subscriptions: BTreeSet<String>,
+    servings: Vec<ServingId>,
+    /// Requests that are open, and when they must have ended.
+    asks: BTreeMap<AskId, Instant>,
+    counts: Vec<AskId>,
+}
+
+#[derive(Clone)]
+enum Flight {
+    Message(Published),
+    Entry(Vec<(&'static str, String)>),
+}
+
+struct Story {
+    now: Instant,
+    processes: Vec<Process>,
+    /// What is on its way, and to whom.
+    flights: VecDeque<(usize, Flight)>,
+    rows: Vec<Bytes>,
+    selects: Vec<(usize, String, usize)>,
+    inserts: Vec<(usize, Box<crate::cluster::Envelope>, u64)>,
+    sent: u64,
+    /// How often each node heard of each event.
+    heard: BTreeMap<(usize, String), usize>,
+    repeats: usize,
+}
+
+impl Story {
+    fn new(dialect: &Dialect) -> Self {
+        let config = NodeConfig::default()
+            .with_max_asks(MAX_ASKS)
+            .with_max_servings(MAX_SERVINGS)
+            .with_max_peers(MAX_PEERS)
+            .with_max_answers(5)
+            .with_max_waiting_bytes(3000);
+        let process = |number: usize| Process {
+            node: Node::new(config.clone(), dialect.clone(), Random::new([number as u8; 32])),
+            subscriptions: BTreeSet::new(),
+            servings: Vec::new(),
+            asks: BTreeMap::new(),
+            counts: Vec::new(),
+        };
+        let mut story = Self {
+            now: Instant::from_millis(1),
+            processes: (0..NODES).map(process).collect(),
+            flights: VecDeque::new(),
+            rows: Vec::new(),
+            selects: Vec::new(),
+            inserts: Vec::new(),
+            sent: 0,
+            heard: BTreeMap::new(),
+            repeats: 0,
+        };
+        for at in 0..NODES {
+            story.processes[at].node.open(story.now, "/");
+            story.processes[at].node.handle_bus_up(story.now);
+            story.drive(at);
+        }
+        story
+    }
+
+    fn act(&mut self, input: &mut Input<'_>) {
+        let at = input.below(NODES);
+        let (now, namespace) = (self.now, NAMESPACES[usize::from(input.byte() >= 200)]);
+        match input.below(20) {
+            0..=2 => {
+                self.sent += 1;
+                let event = Event::new(&format!("{at}-{}", self.sent), &self.sent).expect("a legal event");
+                let target = match input.below(4) {
+                    0 => Target::all(),
+                    1 => Target::all().to("r"),
+                    2 => Target::all().to("r").to("s").except("t"),
+                    _ => Target::all().local(),
+                };
+                let message = match input.below(5) {
+                    0..=2 => Message::Emit { event, target, ack: None },
+                    3 => Message::Join {
+                        target: Target::all().to("s"),
+                        rooms: [input.byte().to_string().into()].into(),
+                    },
+                    _ => Message::ServerSideEmit { event, request: None },
+                };
+                let _ = self.processes[at].node.send(now, namespace, message);
+            }
+            3..=5 => {
+                self.sent += 1;
+                let event = Event::new(&format!("{at}-{}", self.sent), &()).expect("a legal event");
+                let target = if input.flag() { Target::all() } else { Target::all().to("r") };
+                let ask = match input.below(5) {
+                    0 | 1 => Ask::Acks { event, target, single: input.flag() },
+                    2 => Ask::Sockets { target },
+                    3 => Ask::ServerSide { event },
+                    _ => Ask::Nodes,
+                };
+                let timeout = Duration::from_millis(100 * input.below(100) as u64);
+                let process = &mut self.processes[at];
+                if let Ok(id) = process.node.ask(now, namespace, ask, timeout) {
+                    assert!(process.asks.insert(id, now + timeout).is_none(), "a name was given out twice");
+                }
+            }
+            6..=9 => self.deliver(input.below(4), 1),
+            10 => {
+                self.repeats += 1;
+                self.deliver(input.below(4), 2);
+            }
+            11 => self.deliver(input.below(4), 0),
+            12 | 13 => {
+                let process = &mut self.processes[at];
+                let number = input.below(process.servings.len().max(1));
+                let serving = process.servings.get(number).copied();
+                let values = Values::new(&input.byte()).expect("a number");
+                let answer = match input.below(8) {
+                    0..=2 => Answer::Count(input.below(4) as u32),
+                    3 | 4 => Answer::Ack(values),
+                    5 => Answer::Sockets(Vec::new()),
+                    6 => Answer::Rooms(["r".into()].into()),
+                    _ => Answer::ServerSide(values),
+                };
+                if let Some(serving) = serving {
+                    process.node.answer(now, serving, answer);
+                }
+            }
+            14 => {
+                if let Some(ask) = self.processes[at].counts.pop() {
+                    let count = (input.byte() < 200).then_some(input.below(6) as u32);
+                    self.processes[at].node.handle_count(now, ask, count);
+                }
+            }
+            15 => self.pass(Duration::from_millis(20 * input.below(1000) as u64)),
+            16 => {
+                let process = &mut self.processes[at];
+                if process.node.is_on_bus() {
+                    process.node.handle_bus_down(now);
+                    process.subscriptions.clear();
+                    self.flights.retain(|(to, _)| *to != at);
+                } else {
+                    process.node.handle_bus_up(now);
+                }
+            }
+            17 => match input.below(4) {
+                0 => self.processes[at].node.close(now, namespace),
+                1 => self.processes[at].node.room_began(namespace, "r"),
+                2 => self.processes[at].node.room_ended(namespace, "r"),
+                _ => self.processes[at].node.open(now, namespace),
+            },
+            18 => {
+                let channel = self.processes[at].subscriptions.iter().nth(input.below(4)).cloned();
+                let len = input.below(64);
+                let payload = Bytes::copy_from_slice(input.take(len));
+                self.processes[at].node.handle_message(now, &channel.unwrap_or_default(), &payload);
+            }
+            _ => {
+                if let Some((at, channel, row)) = self.selects.pop() {
+                    let payload = self.rows.get(row).cloned().unwrap_or_default();
+                    self.processes[at].node.handle_row(now, &channel, &payload);
+                }
+                if let Some((at, envelope, row)) = self.inserts.pop() {
+                    self.processes[at].node.handle_inserted(now, &envelope, row);
+                }
+            }
+        }
+        (0..NODES).for_each(|at| self.drive(at));
+    }
+
+    /// Lets something arrive so many times.
+    fn deliver(&mut self, number: usize, times: usize) {
+        let Some((at, one)) = self.flights.remove(number.min(self.flights.len().saturating_sub(1))) else {
+            return;
+        };
+        for _ in 0..times {
+            let node = &mut self.processes[at].node;
+            match &one {
+                Flight::Message(one) => node.handle_message(self.now, &one.channel, &one.payload),
+                Flight::Entry(fields) => {
+                    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+                    node.handle_entry(self.now, fields);
+                }
+            }
+        }
+    }
+
+    /// What a driver and a runtime do without delay.
+    fn drive(&mut self, at: usize) {
+        for step in 0.. {
+            assert!(step < 10_000, "it has no end");
+            let process = &mut self.processes[at];
+            let Some(transmit) = process.node.poll_transmit() else { break };
+            match transmit {
+                NodeTransmit::Subscribe(Subscription::Channel(name) | Subscription::Pattern(name)) => {
+                    process.subscriptions.insert(name);
+                }
+                NodeTransmit::Unsubscribe(Subscription::Channel(name) | Subscription::Pattern(name)) => {
+                    process.subscriptions.remove(&name);
+                }
+                NodeTransmit::Publish(one) => {
+                    assert!(process.node.is_on_bus());
+                    for (to, process) in self.processes.iter().enumerate() {
+                        let fits = |name: &String| match name.strip_suffix('*') {
+                            Some(head) => one.channel.starts_with(head),
+                            None => *name == one.channel,
+                        };
+                        if process.subscriptions.iter().any(fits) && self.flights.len() < 500 {
+                            self.flights.push_back((to, Flight::Message(one.clone())));
+                        }
+                    }
+                }
+                NodeTransmit::Append { stream, fields } => {
+                    assert!(process.node.is_on_bus());
+                    for (to, process) in self.processes.iter().enumerate() {
+                        if process.subscriptions.contains(&format!("stream {stream}"))
+                            && self.flights.len() < 500
+                        {
+                            self.flights.push_back((to, Flight::Entry(fields.clone())));
+                        }
+                    }
+                }
+                NodeTransmit::Subscribe(Subscription::Stream(name)) => {
+                    process.subscriptions.insert(format!("stream {name}"));
+                }
+                NodeTransmit::Unsubscribe(Subscription::Stream(name)) => {
+                    process.subscriptions.remove(&format!("stream {name}"));
+                }
+                NodeTransmit::Count { ask, .. } => process.counts.push(ask),
+                NodeTransmit::Insert { payload, envelope } => {
+                    self.inserts.push((at, envelope, self.rows.len() as u64));
+                    self.rows.push(payload);
+                }
+                NodeTransmit::Select { channel, row } => {
+                    self.selects.push((at, channel, row.parse().unwrap_or(usize::MAX)));
+                }
+            }
+        }
+        while let Some(event) = self.processes[at].node.poll_event() {
+            let process = &mut self.processes[at];
+            match event {
+                NodeEvent::Message { message, serving, .. } => {
+                    process.servings.extend(serving);
+                    if let Message::Emit { event, .. } | Message::ServerSideEmit { event, .. } = &message {
+                        let name = event.name().into_owned();
+                        assert!(!name.starts_with(&format!("{at}-")), "node {at} hears itself: {name}");
+                        let times = self.heard.entry((at, name)).or_default();
+                        *times += 1;
+                        assert!(*times <= 1 + self.repeats, "{message:?} came {times} times");
+                    }
+                }
+                NodeEvent::Done { ask, outcome } => {
+                    let deadline = process.asks.remove(&ask).expect("it ends once");
+                    assert!(self.now <= deadline, "it is late");
+                    assert!(outcome.answers.len() + outcome.sockets.len() <= 5);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Goes from deadline to deadline.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        for step in 0.. {
+            assert!(step < 10_000, "time does not pass");
+            let next = self.processes.iter().filter_map(|process| process.node.poll_timeout()).min();
+            self.now = self.now.max(next.filter(|next| *next < end).unwrap_or(end));
+            for at in 0..NODES {
+                self.processes[at].node.handle_timeout(self.now);
+                let next = self.processes[at].node.poll_timeout();
+                assert!(next.is_none_or(|next| next > self.now), "a deadline in the past");
+                self.drive(at);
+            }
+            if self.now == end {
+                return;
+            }
+        }
+    }
+
+    fn check(&self) {
+        for process in &self.processes {
+            let (asks, servings) = process.node.open_requests();
+            assert!(asks <= MAX_ASKS && servings <= MAX_SERVINGS);
+            assert_eq!(asks, process.asks.len());
+        }
+    }
+
+    /// Whatever has happened, all requests end, and a closed node wants nothing.
+    fn finish(mut self) {
+        self.flights.clear();
+        self.pass(Duration::from_secs(400));
+        for process in &self.processes {
+            assert!(process.asks.is_empty(), "never ended: {:?}", process.asks);
+            assert_eq!(process.node.open_requests(), (0, 0));
+        }
+        for at in 0..NODES {
+            for namespace in NAMESPACES {
+                self.processes[at].node.close(self.now, namespace);
+            }
+            self.drive(at);
+            assert_eq!(self.processes[at].node.poll_timeout(), None);
+            let left = &self.processes[at].subscriptions;
+            assert!(!self.processes[at].node.is_on_bus() || left.is_empty(), "still subscribed: {left:?}");
+        }
+    }
+}

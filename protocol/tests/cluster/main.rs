@@ -1,0 +1,10 @@
+//! The dialects of a cluster, on what real peers said to each other. See `../vectors/cluster/README.md`.
+
+mod fuzzed;
+mod meaning;
+mod nodes;
+mod tolerance;
+mod transcripts;
+mod vectors;
+mod world;
+mod writing;
