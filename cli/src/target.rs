@@ -38,7 +38,7 @@ pub(crate) struct Target {
     #[cfg(feature = "tls")]
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
-    /// Forward proxy to use, as http://[USER:PASSWORD@]HOST:PORT, or `none` [default: what HTTP_PROXY, HTTPS_PROXY,
+    /// Forward proxy to use, as `http://[USER:PASSWORD@]HOST:PORT`, or `none` [default: what HTTP_PROXY, HTTPS_PROXY,
     /// ALL_PROXY and NO_PROXY say]
     #[arg(long, value_name = "URL")]
     proxy: Option<String>,

@@ -1,4 +1,4 @@
-//! What one node says to the others, whatever the format on the bus.
+//! The messages of one node to the others, whatever the format on the bus.
 
 use crate::hub::Target;
 use crate::socket::{Args, EncodeError, Parser, ToArgs};
@@ -81,7 +81,7 @@ impl RequestId {
 pub struct AckRequest {
     /// The token that the answers carry.
     pub request: RequestId,
-    /// How long the asker waits, if it says so. Later answers are of no use to it.
+    /// The time that the asker waits, if it says so. Later answers are of no use to it.
     pub timeout: Option<Duration>,
     /// The asker has one recipient in mind, and takes the first answer.
     pub single: bool,
@@ -161,7 +161,7 @@ pub enum Message {
     AckCount {
         /// The token of the request.
         request: RequestId,
-        /// How many acknowledgements to expect.
+        /// The number of acknowledgements to expect.
         sockets: u32,
     },
     /// The acknowledgement of one socket.
@@ -336,7 +336,7 @@ impl Values {
         Self(args)
     }
 
-    /// How many there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         self.0.len()
     }

@@ -1,4 +1,4 @@
-//! What the nodes of a cluster say to each other, in the formats that people already run.
+//! The messages of the nodes of a cluster to each other, in the formats that people already run.
 //!
 //! Several processes that serve the same clients are *nodes* of a cluster. They talk over a *bus*: Redis, Postgres,
 //! RabbitMQ and others. The peers of this project speak three families of formats there, which are called *dialects*
@@ -162,13 +162,13 @@ pub enum MalformedError {
     /// The text is not JSON. Python writes numbers that are not finite as bare words, which are no JSON.
     #[error("the message is not JSON: {reason}")]
     Json {
-        /// What is wrong with it, and where.
+        /// The mistake, and its place.
         reason: String,
     },
     /// The bytes are not MessagePack, or have a value that an event cannot have.
     #[error("the message is not MessagePack that an event can be made of: {reason}")]
     MessagePack {
-        /// What is wrong with it.
+        /// The mistake.
         reason: &'static str,
     },
     /// Bytes in text are not standard base64 with its padding.
@@ -177,7 +177,7 @@ pub enum MalformedError {
     /// Something is beyond one of the [`Limits`].
     #[error("the message is beyond the limit of {limit} {unit}")]
     TooLarge {
-        /// What is counted: the name of the limit.
+        /// The name of the limit.
         unit: &'static str,
         /// The limit.
         limit: usize,
@@ -239,7 +239,7 @@ pub enum InexpressibleError {
     /// Something is beyond one of the [`Limits`]: peers would have to refuse it.
     #[error("the message is beyond the limit of {limit} {unit}")]
     TooLarge {
-        /// What is counted: the name of the limit.
+        /// The name of the limit.
         unit: &'static str,
         /// The limit.
         limit: usize,
@@ -258,7 +258,7 @@ pub struct Published {
     pub payload: Bytes,
 }
 
-/// What a node subscribes to.
+/// A subscription of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subscription {
     /// One channel.

@@ -284,7 +284,7 @@ pub(super) fn from_json(
     Ok(from_json.out.into_vec())
 }
 
-/// How many elements or members each array and object has, in the order in which they begin.
+/// The numbers of elements or members of each array and object, in the order in which they begin.
 #[allow(
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most one byte behind the end of a slice, and each element has a byte at least"

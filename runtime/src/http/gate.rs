@@ -94,12 +94,12 @@ impl Gate {
         self.router.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     pub(crate) fn sessions(&self) -> usize {
         self.router().len()
     }
 
-    /// What happened so far.
+    /// The counters of all sessions so far.
     pub(crate) fn stats(&self) -> Stats {
         let (cells, opened, refused) = {
             let router = self.router();
@@ -349,7 +349,7 @@ impl Gate {
         Ok((&mut handed.answer).await)
     }
 
-    /// What is sent of a session's answer.
+    /// The response that carries a session's answer.
     fn reply<B>(&self, mut reply: CoreResponse, body: Pin<Box<B>>, running: Running) -> CoreResponse
     where
         B: HttpBody + Send + 'static,
@@ -399,7 +399,7 @@ impl Gate {
     }
 }
 
-/// What a request was found to be for.
+/// The destination of a request.
 enum Found {
     Session(Arc<SessionHandle>),
     /// A session that may be opened.

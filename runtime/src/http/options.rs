@@ -76,17 +76,17 @@ pub(crate) struct Hooks {
 /// Deadlines against peers that are slow on purpose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
-    /// How long the first head of a connection may take.
+    /// The time for the first head of a connection.
     pub(crate) first_head: Duration,
-    /// How long a later head may take from its first byte on.
+    /// The time for a later head, from its first byte on.
     pub(crate) head: Duration,
-    /// How long a connection may be idle between two requests.
+    /// The time that a connection may be idle between two requests.
     pub(crate) keep_alive: Duration,
-    /// How long the body of a POST may take.
+    /// The time for the body of a POST.
     pub(crate) body: Duration,
-    /// How long a TLS handshake may take.
+    /// The time for a TLS handshake.
     pub(crate) tls: Duration,
-    /// How long a client may take nothing of a response.
+    /// The time in which a client may take nothing of a response.
     pub(crate) write: Duration,
 }
 

@@ -35,7 +35,7 @@ const EVENTS_PER_ROUND: usize = 1024;
 /// The most WebSockets of a session: the one in use or the one it is moving to, and one that is closing.
 const MAX_WEBSOCKETS: usize = 2;
 
-/// What a session does with its events: the Socket.IO application, or the plain Engine.IO one.
+/// The user of a session's events: the Socket.IO application, or the plain Engine.IO one.
 pub(crate) trait Application: Send + Unpin + 'static {
     /// The work of its jobs.
     type Work: Future<Output = ()> + Unpin + Send;

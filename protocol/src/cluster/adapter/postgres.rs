@@ -25,7 +25,7 @@ impl Default for Postgres {
     }
 }
 
-/// What a notification says.
+/// The content of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification {
     /// A whole message.
@@ -40,7 +40,7 @@ pub enum Notification {
     },
 }
 
-/// What a message becomes in the dialect of Postgres.
+/// A message in the dialect of Postgres.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notified {
     /// A payload for `pg_notify`.

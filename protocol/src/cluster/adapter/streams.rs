@@ -37,7 +37,7 @@ impl Default for Streams {
     }
 }
 
-/// What a message becomes in the dialect of streams.
+/// A message in the dialect of streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Streamed {
     /// An entry to append to the stream, by `XADD`: names and values, in order.
@@ -203,7 +203,7 @@ impl Streams {
     }
 }
 
-/// What is kept of a client that is gone, for it to come back to any node: the value of a session's key.
+/// The rest of a client that is gone, kept for its return to any node: the value of a session's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The socket's public id.

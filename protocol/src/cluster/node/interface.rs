@@ -1,4 +1,4 @@
-//! What a node and its owner say to each other.
+//! The values that a node and its owner exchange.
 
 use crate::cluster::{
     Envelope, Event, InexpressibleError, Message, Published, RemoteSocket, Subscription, Values,
@@ -64,7 +64,7 @@ pub enum AskError {
     Inexpressible(#[from] InexpressibleError),
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -72,11 +72,11 @@ pub struct Outcome {
     pub answers: Vec<Values>,
     /// The sockets that were asked for.
     pub sockets: Vec<RemoteSocket>,
-    /// How many other nodes there are, if nodes were asked for.
+    /// The number of other nodes, if nodes were asked for.
     pub nodes: Option<u32>,
-    /// How many nodes did not answer; `None` if it is not known how many there are.
+    /// The number of nodes that did not answer; `None` if it is not known how many there are.
     pub missing_nodes: Option<u32>,
-    /// How many sockets of the nodes that answered did not acknowledge.
+    /// The number of sockets, of the nodes that answered, that did not acknowledge.
     pub missing_acks: u32,
 }
 
@@ -91,9 +91,9 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// How many sockets were sent the event. To be told before any acknowledgement, also if it is 0.
+    /// The number of sockets that were sent the event. To be told before any acknowledgement, also if it is 0.
     Count(u32),
-    /// What one of them acknowledged.
+    /// The acknowledgement of one of them.
     Ack(Values),
     /// The sockets of this node.
     Sockets(Vec<RemoteSocket>),
@@ -101,11 +101,11 @@ pub enum Answer {
     Ids(Vec<Arc<str>>),
     /// The rooms of this node.
     Rooms(Vec<Arc<str>>),
-    /// What the application answers to a server-side emit: one value, or none.
+    /// The application's answer to a server-side emit: one value, or none.
     ServerSide(Values),
 }
 
-/// What the driver of the bus is to do.
+/// A task for the driver of the bus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeTransmit {
@@ -145,7 +145,7 @@ pub enum NodeTransmit {
     },
 }
 
-/// What the runtime is told.
+/// A message to the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeEvent {
@@ -162,7 +162,7 @@ pub enum NodeEvent {
     Done {
         /// The request.
         ask: AskId,
-        /// What came of it.
+        /// Its outcome.
         outcome: Outcome,
     },
     /// A node was heard for the first time.
@@ -181,14 +181,14 @@ pub enum NodeEvent {
     },
     /// The bus is there.
     BusUp {
-        /// How long it was away. What others sent meanwhile is lost.
+        /// The time that it was away. Messages of others from that time are lost.
         gap: Option<Duration>,
     },
     /// The bus is away.
     BusDown,
 }
 
-/// What a node has counted since it began.
+/// The counters of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeCounts {

@@ -235,11 +235,11 @@ pub(crate) struct Draft {
     pub(crate) attachments: Vec<Bytes>,
     /// Where the array begins.
     pub(crate) array: usize,
-    /// How many arguments there are.
+    /// The number of arguments.
     arguments: usize,
-    /// How many lists and objects are open, the array included.
+    /// The number of open lists and objects, the array included.
     depth: usize,
-    /// How many of the objects are placeholders by our own making.
+    /// The number of objects that are placeholders of our own making.
     pub(super) placeholders: usize,
     /// An object of the application looks like one.
     pub(super) has_lookalike: bool,

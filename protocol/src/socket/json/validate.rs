@@ -12,7 +12,7 @@ use crate::socket::packet::{PacketError, PacketType};
 use alloc::format;
 use alloc::vec::Vec;
 
-/// What is wrong with a text, and where.
+/// The mistake in a text, and its place.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::socket) enum Invalid {
     Syntax { expected: &'static str, at: usize },
@@ -40,7 +40,7 @@ impl Invalid {
 pub(in crate::socket) struct Checked {
     /// The elements, if it is a list.
     pub(super) elements: usize,
-    /// How many lists and objects stand inside each other.
+    /// The depth of lists and objects inside each other.
     pub(super) depth: usize,
     /// The characters of the longest number.
     pub(super) longest_number: usize,
