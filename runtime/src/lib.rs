@@ -82,6 +82,7 @@ pub use sansocket_protocol::socket::{
 pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, RefusalCode, Transports};
 pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
+pub use websocket::{DeflateSettingError, PerMessageDeflate};
 
 // For the macro of adapters.
 #[doc(hidden)]

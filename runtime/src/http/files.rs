@@ -1,14 +1,18 @@
 //! The browser's client, served from a directory: `/socket.io/socket.io.js` and its relatives.
 
+use crate::http::compression::{Encoding, THRESHOLD};
 use crate::http::types::ResponseBody;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The files of a client, read once and kept.
 #[derive(Default)]
@@ -18,6 +22,24 @@ struct File {
     body: Bytes,
     kind: &'static str,
     etag: HeaderValue,
+    /// For the file in an encoding: not the same bytes, but the same file (RFC 9110, section 8.8.3.3).
+    weak_etag: HeaderValue,
+    gzip: OnceLock<Option<Bytes>>,
+    deflate: OnceLock<Option<Bytes>>,
+}
+
+/// The level at which they are compressed, once each.
+const LEVEL: u8 = 9;
+
+impl File {
+    /// The file in an encoding, made for the first client that wants it. `None` if it would be no smaller.
+    fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
+        let slot = match encoding {
+            Encoding::Gzip => &self.gzip,
+            Encoding::Deflate => &self.deflate,
+        };
+        slot.get_or_init(|| encoding.encode(&self.body, LEVEL)).clone()
+    }
 }
 
 impl Files {
@@ -35,9 +57,20 @@ impl Files {
             let body = std::fs::read(&path)?;
             let mut hasher = DefaultHasher::new();
             body.hash(&mut hasher);
-            let etag = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish()))
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            files.insert(name.to_owned(), File { body: body.into(), kind, etag });
+            let tag = format!("\"{:016x}\"", hasher.finish());
+            let header = |value: String| {
+                HeaderValue::try_from(value)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            };
+            let file = File {
+                body: body.into(),
+                kind,
+                weak_etag: header(format!("W/{tag}"))?,
+                etag: header(tag)?,
+                gzip: OnceLock::new(),
+                deflate: OnceLock::new(),
+            };
+            files.insert(name.to_owned(), file);
         }
         if !files.contains_key("socket.io.js") {
             let message = format!("{} holds no socket.io.js", directory.display());
@@ -60,12 +93,24 @@ impl Files {
         let mut response = Response::new(Full::new(Bytes::new()));
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=0"));
-        headers.insert(ETAG, file.etag.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.kind));
+        headers.insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
+        let encoding = Encoding::accepted(&request.headers).filter(|_| file.body.len() >= THRESHOLD);
+        let encoded = encoding.and_then(|encoding| Some((encoding, file.encoded(encoding)?)));
+        headers.insert(ETAG, if encoded.is_some() { file.weak_etag.clone() } else { file.etag.clone() });
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-        } else if request.method == Method::GET {
-            *response.body_mut() = Full::new(file.body.clone());
+            return Some(response);
+        }
+        let body = match encoded {
+            Some((encoding, body)) => {
+                headers.insert(CONTENT_ENCODING, encoding.header());
+                body
+            }
+            None => file.body.clone(),
+        };
+        if request.method == Method::GET {
+            *response.body_mut() = Full::new(body);
         }
         Some(response)
     }

@@ -6,6 +6,7 @@ use crate::http::connections::ConnectionLimits;
 use crate::http::files::Files;
 use crate::http::handshake::Handshake;
 use crate::http::refused::RefusedRequest;
+use crate::websocket::{DeflateSettingError, PerMessageDeflate};
 use http::header::HeaderMap;
 use sansocket_protocol::engine::EngineServerConfig;
 use std::io;
@@ -45,6 +46,9 @@ pub enum BuildError {
     /// The attributes of the cookie have characters that a header cannot hold.
     #[error("the cookie's attributes have characters that a header cannot hold")]
     CookieAttributes,
+    /// A setting of `per_message_deflate` is out of its range.
+    #[error(transparent)]
+    Deflate(#[from] DeflateSettingError),
 }
 
 /// A decision of the application about a request that would open a session.
@@ -114,6 +118,10 @@ pub(crate) struct HttpOptions {
     pub(crate) max_head: usize,
     /// The directory of the browser's client.
     pub(crate) client: Option<PathBuf>,
+    /// The compression of WebSocket messages, if it is offered.
+    pub(crate) deflate: Option<PerMessageDeflate>,
+    /// The size from which answers to polls are compressed, if they are.
+    pub(crate) http_compression: Option<usize>,
 }
 
 impl HttpOptions {
@@ -127,6 +135,8 @@ impl HttpOptions {
             // As in Node: a session keeps the head that opened it.
             max_head: 16 << 10,
             client: None,
+            deflate: None,
+            http_compression: None,
         }
     }
 
@@ -147,6 +157,9 @@ impl HttpOptions {
             if !cookie.attributes.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
                 return Err(BuildError::CookieAttributes);
             }
+        }
+        if let Some(deflate) = &self.deflate {
+            deflate.check()?;
         }
         if self.engine.ping_timeout.is_zero() {
             return Err(BuildError::NoPingTimeout);

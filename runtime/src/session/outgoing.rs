@@ -30,9 +30,9 @@ impl Outgoing {
         upgrading: &mut Vec<(RequestId, Upgrade)>,
     ) {
         match transmit {
-            ServerTransmit::Write { websocket, message } => {
+            ServerTransmit::Write { websocket, message, compress } => {
                 if let Some(found) = find_open(websockets, websocket) {
-                    found.wire.write(&message, None);
+                    found.wire.write(message, compress, None);
                 }
             }
             ServerTransmit::CloseWebSocket { websocket, code } => {

@@ -14,6 +14,7 @@ use crate::session::outgoing::Outgoing;
 use crate::session::stats::{Counters, count};
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
+use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
 use sansocket_protocol::engine::RequestId;
@@ -141,14 +142,14 @@ impl<A: Application> Session<A> {
                 at += 1;
                 continue;
             };
-            let (_, Upgrade { place, .. }) = self.upgrading.swap_remove(at);
+            let (_, Upgrade { place, deflate, .. }) = self.upgrading.swap_remove(at);
             if self.upgrading.is_empty() {
                 self.upgrading = Vec::new();
             }
             match upgraded {
                 Ok(upgraded) => {
                     let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
-                    self.add_websocket(id, stream, ahead, place);
+                    self.add_websocket(id, stream, ahead, place, deflate);
                 }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
@@ -166,10 +167,11 @@ impl<A: Application> Session<A> {
         stream: Box<dyn Stream>,
         ahead: Bytes,
         place: Option<ConnectionPlace>,
+        deflate: Option<Box<Deflate>>,
     ) {
         let mut inner = self.cell.lock();
         inner.machine.handle_websocket_opened(self.now, id);
-        let wire = Wire::new(Role::Server, stream, ahead, inner.machine.max_payload());
+        let wire = Wire::new(Role::Server, stream, ahead, inner.machine.max_payload()).with_deflate(deflate);
         drop(inner);
         if self.websockets.len() >= MAX_WEBSOCKETS {
             if let Some(at) = self.websockets.iter().position(|websocket| !websocket.wire.is_open()) {

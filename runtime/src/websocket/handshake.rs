@@ -96,7 +96,7 @@ pub fn offered_subprotocols(headers: &HeaderMap) -> Vec<&str> {
 }
 
 /// Whether this is a token (RFC 9110, section 5.6.2), as the name of a subprotocol has to be.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_legal)
 }

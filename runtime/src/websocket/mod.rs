@@ -24,6 +24,7 @@
 //! ```
 
 pub(crate) mod buffers;
+pub(crate) mod deflate;
 mod handshake;
 mod header;
 mod read;
@@ -32,6 +33,7 @@ mod tests;
 pub(crate) mod wire;
 mod write;
 
+pub use deflate::{DeflateSettingError, PerMessageDeflate};
 pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
 pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
