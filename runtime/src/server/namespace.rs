@@ -1,6 +1,7 @@
 //! Namespaces: their sockets, rooms and handlers.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+use crate::handler::encoder::Encoder;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 pub(crate) struct NamespaceInner {
     pub(crate) name: Arc<str>,
-    pub(crate) parser: Parser,
+    pub(crate) encoder: Arc<Encoder>,
     pub(crate) handlers: Arc<NamespaceHandlers>,
     hub: RwLock<Hub<Socket>>,
     /// The sockets that are out of the hub, and whose disconnect handlers run. Changed under the hub's lock when one
@@ -43,8 +44,8 @@ impl NamespaceInner {
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            encoder: Encoder::new(name.clone(), parser),
             name,
-            parser,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
             leaving: AtomicUsize::new(0),

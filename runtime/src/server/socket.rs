@@ -212,7 +212,7 @@ impl Socket {
     }
 
     fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
-        let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+        let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
@@ -292,7 +292,7 @@ impl Socket {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
@@ -301,7 +301,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Volatile)?)
     }
 
@@ -311,7 +311,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         self.ready().await;
         Ok(self.send(frame, Delivery::Queue)?)
     }
@@ -344,24 +344,21 @@ impl Socket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.0.cell.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .0
-            .namespace
-            .parser
-            .event(&self.0.namespace.name, event, Some(id), args)
-            .map_err(EmitError::from)
-            .and_then(|frame| {
+        let sent = self.0.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(
+            |frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+                let watched =
+                    self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
                 self.send_with_ack(frame, id, timeout, sink)?;
                 if let Some(watched) = watched {
                     self.show(&watched);
                 }
                 Ok(())
-            });
+            },
+        );
         async move {
             sent?;
             match receiver.await {
