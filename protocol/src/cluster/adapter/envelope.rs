@@ -41,6 +41,7 @@ pub(super) fn read_data(
     kind: u8,
     data: Option<&str>,
     namespace: &str,
+    undefined_is_null: bool,
 ) -> Result<(Message, Option<Arc<str>>), MalformedError> {
     match kind {
         1 => return Ok((Message::Hello, None)),
@@ -92,8 +93,11 @@ pub(super) fn read_data(
             let sockets = count.and_then(number).ok_or(MalformedError::Field { field: "clientCount" })?;
             Message::AckCount { request: request()?, sockets }
         }
-        // A client that acknowledged without a value is `null` in MessagePack.
-        _ => Message::Ack { request: request()?, args: document.value(present(packet))? },
+        // @msgpack/msgpack writes `null` where a client acknowledged without a value; elsewhere `null` is the value.
+        _ => {
+            let packet = if undefined_is_null { present(packet) } else { packet };
+            Message::Ack { request: request()?, args: document.value(packet)? }
+        }
     };
     Ok((message, via))
 }
@@ -244,6 +248,7 @@ pub(super) fn write_envelope<'a>(
 pub(super) fn read_envelope(
     document: &Document<'_>,
     channel: Option<&str>,
+    undefined_is_null: bool,
 ) -> Result<Envelope, MalformedError> {
     let [kind, data, uid, nsp, via] =
         fields(document.text(), ["type", "data", "uid", "nsp", "via"]).ok_or(MalformedError::Kind)?;
@@ -264,7 +269,7 @@ pub(super) fn read_envelope(
             namespace
         }
     };
-    let (message, inside) = read_data(document, kind, data, &namespace)?;
+    let (message, inside) = read_data(document, kind, data, &namespace, undefined_is_null)?;
     let uid = document.id(uid, "uid")?.ok_or(MalformedError::Field { field: "uid" })?;
     let via = inside.or(document.mark(via)?);
     Ok(Envelope { origin: origin(Some(uid)), to: None, namespace, via, message })
@@ -285,9 +290,10 @@ pub(super) fn decode_on_channel(
     channel: &str,
     payload: &Bytes,
     limits: &Limits,
+    undefined_is_null: bool,
 ) -> Result<Envelope, MalformedError> {
     let document = Document::either(payload, limits)?;
-    let mut envelope = read_envelope(&document, None)?;
+    let mut envelope = read_envelope(&document, None, undefined_is_null)?;
     let to = channel_of(prefix, channel, &envelope.namespace).ok_or(MalformedError::Channel)?;
     if envelope.message.answers().is_some() {
         if to.is_some_and(|to| to.is_empty() || to.len() > limits.name_bytes) {
