@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// There is one session, and no sockets.
+/// The key of the one session, which has no sockets.
 const SESSION: Key = None;
 
 /// The handlers of a session, and the loop that takes its messages.

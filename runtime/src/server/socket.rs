@@ -25,9 +25,9 @@ use std::time::Duration;
 const CONNECTING: u8 = 0;
 const JOINED: u8 = 1;
 const GONE: u8 = 2;
-/// Disconnected before it had joined.
+/// The socket was disconnected before it had joined.
 const REFUSED: u8 = 3;
-/// In no room and no list any more, while its disconnect handlers run.
+/// The socket is in no room and no list any more, while its disconnect handlers run.
 const LEFT: u8 = 4;
 
 /// The message for a client that is refused without a reason.

@@ -450,7 +450,7 @@ mod logs {
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Level, Metadata, Subscriber};
 
-    /// Notes the events of a level and above.
+    /// A subscriber that notes the events of a level and above.
     #[derive(Clone)]
     struct Notes(Level, Arc<Mutex<Vec<String>>>);
 

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// Smaller answers to polls are not counted: their connections cost as much.
+/// The size from which answers to polls are counted: the connections of smaller ones cost as much.
 const COUNTED_ABOVE: usize = 4096;
 
 /// The answer to an HTTP request that waits for its session.
@@ -197,7 +197,7 @@ impl Awaited for &SessionHandle {
     }
 }
 
-/// Those who still wait for a session whose owner goes away, to be told without the lock.
+/// The tasks that still wait for a session whose owner goes away, to be told without the lock.
 pub(crate) struct StillWaiting {
     /// Dropping them answers.
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,

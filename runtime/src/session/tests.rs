@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Counts messages, each of which takes its time.
+/// An application that counts messages, each of which takes its time.
 struct Counting {
     runtime: InMemory,
     takes: Duration,

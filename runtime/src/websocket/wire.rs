@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The time that the peer has to close its side after we have closed ours.
 const LINGER: Duration = Duration::from_secs(2);
-/// Pings are answered while less than this waits to be written.
+/// The bytes that wait to be written below which pings are answered.
 const PONGS_BELOW: usize = 16 << 10;
 
 /// A WebSocket over its stream.

@@ -38,9 +38,10 @@ use std::time::Duration;
 
 /// The most rounds of one pass, however little time they take.
 const ROUNDS_PER_PASS: usize = 8;
-/// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
+/// The time for which an idle connection is kept. Servers close theirs after 5 s: npm's by node's default, Python's by
+/// uvicorn's.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
-/// Polling needs one connection for GET and one for POST.
+/// The number of connections that are kept: polling needs one for GET and one for POST.
 const MAX_KEPT: usize = 2;
 /// The present session, and those that still write their last words.
 const MAX_ROUTES: usize = 8;

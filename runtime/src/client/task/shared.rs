@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     alive: OnceLock<Weak<Alive>>,
 }
 
-/// Held by every handle of the application: with the last one the client ends.
+/// The life of a client: every handle of the application holds it, and with the last one the client ends.
 pub(crate) struct Alive(Arc<Shared>);
 
 impl Alive {
