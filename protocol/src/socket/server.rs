@@ -18,7 +18,7 @@
 //! the answer of the very client that it serves.
 
 mod event;
-mod queue;
+mod waiting;
 
 pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 pub use crate::socket::server::event::ServerSocketEvent;
