@@ -1,4 +1,4 @@
-//! Who is slow pays for it: the send budget, what is volatile, and when reading pauses.
+//! A slow client pays for being slow: the send budget, volatile messages, and the pauses in reading.
 
 mod support;
 

@@ -203,7 +203,7 @@ fn every_query_of_up_to_three_bytes_is_what_it_must_be() {
 const TARGET: &str = "/engine.io/?EIO=4&sid=sid&transport=polling";
 const UPGRADE: [(&str, &str); 2] = [("connection", "upgrade"), ("upgrade", "websocket")];
 
-/// What the application sees of these packets.
+/// The connection through which an application sees these packets.
 struct Told {
     connection: Connection,
     requests: u64,

@@ -1,4 +1,4 @@
-//! What one client makes a server send to another one, and what the server holds for it.
+//! Messages that one client makes a server send to another one, and the memory that the server holds for them.
 
 mod support;
 

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// How much one read may bring: as much as a session asks for.
+/// The largest number of bytes that one read brings: as many as a session asks for.
 const READ_BYTES: usize = 64 << 10;
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! How a client's connection ends, and when it comes back.
+//! The ends of a client's connection, and its returns.
 
 use crate::sansocket::{
     AckError, Args, ClientSocket, ClientState, ConnectionEvent, DisconnectReason, Server, Socket, State,

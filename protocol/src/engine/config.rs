@@ -43,7 +43,7 @@ pub enum Origins {
 }
 
 impl Origins {
-    /// Whether `origin` is one of them.
+    /// Returns whether `origin` is one of them.
     pub fn contain(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -65,7 +65,7 @@ impl Origins {
 pub struct Cors {
     /// The origins that may read.
     pub origins: Origins,
-    /// Whether they may send cookies along.
+    /// Whether these origins may send cookies along.
     pub credentials: bool,
 }
 
@@ -296,7 +296,7 @@ impl EngineServerConfig {
         self
     }
 
-    /// Whether a request of that target is for this server: a plain prefix, as in the reference, so that
+    /// Returns whether a request of that target is for this server: a plain prefix, as in the reference, so that
     /// `/socket.io/anything` is and `/socket.io` is not.
     pub fn matches(&self, target: &str) -> bool {
         target.starts_with(&self.path)

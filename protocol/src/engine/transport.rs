@@ -50,7 +50,7 @@ impl Transports {
     /// WebSocket alone.
     pub const WEBSOCKET: Self = Self { polling: false, websocket: true };
 
-    /// Whether that transport is one of them.
+    /// Returns whether that transport is one of them.
     pub const fn contains(self, kind: TransportKind) -> bool {
         match kind {
             TransportKind::Polling => self.polling,

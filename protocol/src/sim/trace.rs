@@ -1,4 +1,4 @@
-//! What happened, as one number and, if wanted, as a diagram in text.
+//! The trace of a run, as one number and, if wanted, as a diagram in text.
 
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -29,7 +29,7 @@ impl Trace {
         self.hash
     }
 
-    /// How many things happened.
+    /// Returns the number of things that happened.
     pub fn events(&self) -> u64 {
         self.events
     }

@@ -91,7 +91,7 @@ fn transport(name: &str) -> Option<TransportKind> {
     [TransportKind::Polling, TransportKind::WebSocket].into_iter().find(|kind| kind.as_str() == name)
 }
 
-/// Whether `got` is what `expected` says: the same, but for one `again=500ms..1500ms`, which is a range.
+/// Returns whether `got` is what `expected` says: the same, but for one `again=500ms..1500ms`, which is a range.
 pub(crate) fn matches(expected: &str, got: &str) -> bool {
     let range = |word: &str| -> Option<(Duration, Duration)> {
         let (from, to) = word.strip_prefix("again=")?.split_once("..")?;

@@ -29,7 +29,7 @@ impl Turn {
         Self { end: now + TURN, looked_at: now, steps_until_look: 1, steps_per_look: 1, has_ended: false }
     }
 
-    /// Whether the turn is over before the next step.
+    /// Returns whether the turn is over before the next step.
     pub(crate) fn is_over(&mut self, clock: &Clock) -> bool {
         if self.has_ended {
             return true;
@@ -46,12 +46,12 @@ impl Turn {
         self.has_ended_at(now)
     }
 
-    /// Whether the turn is known to be over, without a look at the clock.
+    /// Returns whether the turn is known to be over, without a look at the clock.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whether the turn is over at that time.
+    /// Returns whether the turn is over at that time.
     pub(crate) fn has_ended_at(&mut self, now: Instant) -> bool {
         self.has_ended |= now >= self.end;
         self.has_ended

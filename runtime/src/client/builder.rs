@@ -73,7 +73,7 @@ pub struct ClientBuilder<C, L> {
 /// The source of the proxies.
 enum ProxyOption {
     None,
-    /// What the environment names.
+    /// The proxy that the environment names.
     Environment,
     /// One for all servers, perhaps with its authorization.
     Address(String, Option<String>),

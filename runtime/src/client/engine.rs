@@ -95,7 +95,7 @@ impl EngineClientSocket {
         inner.machine.open_packet().map(|packet| packet.sid.clone())
     }
 
-    /// Whether a session is open.
+    /// Returns whether a session is open.
     pub fn is_open(&self) -> bool {
         self.status() == ClientState::Open
     }
@@ -181,7 +181,8 @@ impl EngineClientSocket {
     }
 
     /// Waits until there is no session and none will be opened by itself: it was closed by either side, or could not be
-    /// opened. At once if it was never told to connect. What was queued is written then, so that a program may exit.
+    /// opened. Returns at once if it was never told to connect. Queued messages are written by then, so that a program
+    /// may exit.
     pub async fn closed(&self) {
         self.shared.cell.over().await;
     }

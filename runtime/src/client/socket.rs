@@ -108,7 +108,7 @@ impl ClientSocket {
         self.shared.cell.lock().machine.socket_id(key).cloned()
     }
 
-    /// Whether the namespace is connected.
+    /// Returns whether the namespace is connected.
     pub fn is_connected(&self) -> bool {
         self.namespace.key.is_some_and(|key| self.shared.cell.lock().machine.is_connected(key))
     }

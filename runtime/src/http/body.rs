@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-/// How much of an unwanted body is read, so that its sender gets to hear the answer.
+/// The part of an unwanted body that is read, in bytes, so that its sender gets to hear the answer.
 const THROW_AWAY: usize = 4 << 20;
 
 /// Whatever came first of a body and an answer.

@@ -79,7 +79,7 @@ impl Handshake {
         self.0.peer
     }
 
-    /// Whether the connection came over TLS that this server ended. Behind a proxy, see its headers instead.
+    /// Returns whether the connection came over TLS that this server ended. Behind a proxy, see its headers instead.
     pub fn is_secure(&self) -> bool {
         self.0.secure
     }
@@ -137,6 +137,6 @@ fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
 pub struct ConnInfo {
     /// The address at its other end.
     pub peer: Option<SocketAddr>,
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     pub secure: bool,
 }

@@ -111,9 +111,9 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
-    /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only
-    /// you know what an event costs. Acknowledgements and heartbeats are not counted.
+    /// Sets how many events one client may emit in one namespace. Events that come faster wait, or end the connection:
+    /// see [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds the events that
+    /// wait, and only you know what an event costs. Acknowledgements and heartbeats are not counted.
     pub fn event_rate(mut self, rate: Rate) -> Self {
         self.layer.sockets.event_rate = Some(rate);
         self

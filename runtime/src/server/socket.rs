@@ -153,7 +153,7 @@ impl Socket {
         })
     }
 
-    /// Whether the client waits for the answer to its CONNECT.
+    /// Returns whether the client waits for the answer to its CONNECT.
     pub(crate) fn is_connecting(&self) -> bool {
         self.0.cell.lock().machine.is_connecting(self.0.key)
     }
@@ -191,7 +191,7 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    /// Whether this is the first event for the listener of that number.
+    /// Returns whether this is the first event for the listener of that number.
     pub(crate) fn is_first(&self, once: u64) -> bool {
         let mut data = self.data();
         let heard = data.get::<Heard>().unwrap_or_else(|| {
@@ -271,7 +271,7 @@ impl Socket {
         self.0.auth.as_ref().unwrap_or(&PacketData::EMPTY).decode()
     }
 
-    /// Whether the client is connected: events to it are sent.
+    /// Returns whether the client is connected: events to it are sent.
     pub fn is_connected(&self) -> bool {
         self.0.cell.lock().machine.is_connected(self.0.key)
     }

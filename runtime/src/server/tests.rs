@@ -107,7 +107,7 @@ struct Login {
     user: String,
 }
 
-/// How often each user was found to be gone.
+/// The number of times that each user was found to be gone.
 type Gone = Arc<Mutex<BTreeMap<String, usize>>>;
 
 fn note(gone: &Gone, user: &str) {
@@ -349,7 +349,7 @@ fn incidents() -> impl Strategy<Value = Vec<Incident>> {
     prop::collection::vec(incident, 1..100)
 }
 
-/// Whether these are the steps of a socket's whole life, or of one that was not let in.
+/// Returns whether these are the steps of a socket's whole life, or of one that was not let in.
 fn is_a_life(steps: &[&str]) -> bool {
     let before = ["middleware 1", "middleware 2", "connect 1", "connect 2"];
     let Some(after) = steps.strip_prefix(&before[..]) else {

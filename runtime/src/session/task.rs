@@ -43,7 +43,7 @@ pub(crate) trait Application: Send + Unpin + 'static {
     /// The session begins: the work to do at that, if any.
     fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
-    /// Takes an event. What takes longer comes back as a job.
+    /// Takes an event. Work that takes longer comes back as a job.
     fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
     /// A job of that socket panicked.

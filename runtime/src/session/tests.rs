@@ -165,7 +165,7 @@ fn ping() -> Vec<u8> {
     out
 }
 
-/// What the server has sent since the last call; the close frame is `close`.
+/// Takes the messages that the server has sent since the last call; the close frame is `close`.
 fn texts(far: &FarEnd) -> Vec<String> {
     let mut seen = Vec::new();
     let mut reader = Reader::new(Role::Client, usize::MAX);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 const PACKETS_PER_POST: usize = 16;
 
 impl ClientSession {
-    /// Whether a POST of the queue, or of the session's end, may go out.
+    /// Returns whether a POST of the queue, or of the session's end, may go out.
     pub(super) fn wants_post(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         self.post.is_none()

@@ -33,7 +33,7 @@ impl ServerSession {
         }
     }
 
-    /// Whether reading pauses.
+    /// Returns whether reading pauses.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused_at.is_some()
     }
@@ -67,7 +67,7 @@ impl ServerSession {
         self.undated = Undated::default();
     }
 
-    /// Whether [`ServerSession::date`] should be called soon.
+    /// Returns whether [`ServerSession::date`] should be called soon.
     pub(crate) fn is_undated(&self) -> bool {
         self.undated != Undated::default()
     }

@@ -116,7 +116,7 @@ impl ServerSession {
         }
     }
 
-    /// Whether [`ServerSession::poll_transmit`] has something.
+    /// Returns whether [`ServerSession::poll_transmit`] has something.
     pub(crate) fn has_transmit(&self) -> bool {
         !self.control.is_empty()
             || match self.transport {

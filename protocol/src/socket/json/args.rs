@@ -184,7 +184,7 @@ impl Args {
         }
     }
 
-    /// Whether they came with an event's name. Cheaper than to look at it.
+    /// Returns whether they came with an event's name. Cheaper than to look at it.
     pub(in crate::socket) fn has_event(&self) -> bool {
         !self.shape.name().is_empty()
     }
@@ -194,7 +194,7 @@ impl Args {
         self.shape.count
     }
 
-    /// Whether there is no argument.
+    /// Returns whether there is no argument.
     pub fn is_empty(&self) -> bool {
         self.shape.count == 0
     }

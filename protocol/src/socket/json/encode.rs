@@ -125,8 +125,8 @@ impl<T: Serialize + ?Sized> ToArgs for T {
     }
 }
 
-/// Whether that is `()`, or a reference to it. A value says to serde no more than that it is a unit, as serde_json's
-/// `Null` does.
+/// Returns whether that is `()`, or a reference to it. A value says to serde no more than that it is a unit, as
+/// serde_json's `Null` does.
 fn is_unit<T: ?Sized>() -> bool {
     let mut name = core::any::type_name::<T>();
     while let Some(inner) = name.strip_prefix('&') {

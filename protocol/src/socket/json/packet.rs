@@ -135,7 +135,7 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
     Ok((shape, checked.has_half_surrogate))
 }
 
-/// Whether that many arguments, and the numbers in them, are within the limits.
+/// Returns whether that many arguments, and the numbers in them, are within the limits.
 pub(super) fn judge(parser: &Parser, checked: &Checked, count: usize) -> Result<(), PacketError> {
     if checked.longest_number > parser.max_number.get() {
         return Err(PacketError::NumberTooLong { max: parser.max_number.get() });
@@ -157,8 +157,8 @@ pub(super) fn event_name(raw: &[u8]) -> Option<Cow<'_, str>> {
     })
 }
 
-/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in
-/// every language.
+/// Returns whether that number is an integer: of the numbers they alone can be names, because their digits are their
+/// text in every language.
 fn is_integer(json: &[u8], number: Range<usize>) -> bool {
     let number = json.get(number).unwrap_or_default();
     number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)

@@ -58,11 +58,12 @@ pub(super) type AskedAuth = BoxFuture<Result<AuthSource, ConnectError>>;
 pub(crate) struct Driver {
     pub(super) shared: Arc<Shared>,
     random: Random,
-    /// Where requests go: settled with each try.
+    /// The route of requests: settled with each try.
     pub(super) route: Option<Route>,
     cookies: Cookies,
     exchanges: Vec<(RequestId, Exchange)>,
-    /// Where the sessions' requests go, by the sessions' numbers: last words are for the server that knows the session.
+    /// The routes of the sessions' requests, by the sessions' numbers: last words are for the server that knows the
+    /// session.
     routes: Vec<(u64, Route)>,
     /// Connections for the next requests: since when they are idle, and to which server.
     pub(super) kept: Vec<(time::Instant, Target, Kept)>,
@@ -431,7 +432,7 @@ impl Driver {
         self.routes.iter().find(|(number, _)| *number == session).map(|(_, route)| route)
     }
 
-    /// Where a request goes, with the cookies of now. The first one of a session decides for all.
+    /// Returns the route of a request, with the cookies of now. The first request of a session decides for all.
     fn dressed_route(&mut self, id: RequestId) -> Option<Route> {
         if self.route_of(id).is_none() {
             let route = self.route.clone()?;
