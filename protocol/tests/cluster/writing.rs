@@ -366,7 +366,7 @@ fn an_acknowledgement_of_null_is_not_one_of_nothing() {
         let Message::Ack { args: values, .. } = &again.message else { panic!("{again:?}") };
         assert_eq!(values.len(), len, "{args}");
         let again = Envelope { to: Some("asker".into()), ..again };
-        assert_eq!(Sharded::default().encode(&again, &limits()).unwrap(), [one.clone()]);
+        assert_eq!(&Sharded::default().encode(&again, &limits()).unwrap()[0], one);
 
         let Streamed::Published(one) = Streams::default().encode(&read, &limits()).unwrap() else { panic!() };
         let again = Streams::default().decode(&one.channel, &one.payload, &limits()).unwrap();

@@ -150,8 +150,8 @@ impl Args {
             return Err(invalid(start, "expected an array".to_string()));
         }
         let parser = Parser::json();
-        let checked =
-            validate::check(json.as_bytes(), start, parser.max_depth).map_err(|error| error.refuse(kind))?;
+        let checked = validate::check(json.as_bytes(), start, parser.max_depth.get())
+            .map_err(|error| error.refuse(kind))?;
         judge(&parser, &checked, checked.elements)?;
         if !attachments.is_empty() {
             placeholder::check(json.as_bytes(), attachments.len())
