@@ -46,7 +46,7 @@ impl PacketType {
         })
     }
 
-    /// Whether attachments follow: [`BinaryEvent`](Self::BinaryEvent) and [`BinaryAck`](Self::BinaryAck).
+    /// Returns whether attachments follow: [`BinaryEvent`](Self::BinaryEvent) and [`BinaryAck`](Self::BinaryAck).
     pub const fn is_binary(self) -> bool {
         matches!(self, Self::BinaryEvent | Self::BinaryAck)
     }
@@ -159,7 +159,7 @@ pub enum PacketError {
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/// Whether this is one of the [`RESERVED_EVENTS`].
+/// Returns whether this is one of the [`RESERVED_EVENTS`].
 pub fn is_reserved(event: &str) -> bool {
     matches!(
         event,
@@ -167,7 +167,7 @@ pub fn is_reserved(event: &str) -> bool {
     )
 }
 
-/// Whether the wire can carry this name of a namespace: it begins with `/` and has no comma. Anything else,
+/// Returns whether the wire can carry this name of a namespace: it begins with `/` and has no comma. Anything else,
 /// blanks and `?` included, is a character of the name.
 ///
 /// ```
@@ -193,7 +193,7 @@ pub struct Packet {
     pub(super) attachments: u32,
     /// Some attachment may stand in several places.
     pub(super) repeats: bool,
-    /// Where the data begins; the end of the message if there is none.
+    /// The place where the data begins; the end of the message if there is none.
     pub(super) data: u32,
     pub(super) args: Args,
 }
@@ -223,7 +223,7 @@ impl Packet {
         self.attachments as usize
     }
 
-    /// Whether the packet's type is one with attachments.
+    /// Returns whether the packet's type is one with attachments.
     pub fn is_binary(&self) -> bool {
         self.kind.is_binary()
     }

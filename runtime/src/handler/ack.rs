@@ -181,7 +181,7 @@ impl Ack {
         Self(target.map(|target| (target, peer.ack_sender())))
     }
 
-    /// Whether the peer asked for it. If not, sending does nothing.
+    /// Returns whether the peer asked for it. If not, sending does nothing.
     pub fn is_wanted(&self) -> bool {
         self.0.is_some()
     }

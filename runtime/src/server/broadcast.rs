@@ -75,7 +75,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether the event may be compressed. It is accepted for later: no transport compresses for now.
+    /// Returns whether the event may be compressed. It is accepted for later: no transport compresses for now.
     pub fn compress(mut self, compress: bool) -> Self {
         self.target = self.target.compress(compress);
         self

@@ -79,18 +79,18 @@ impl NamespaceInner {
         self.leaving.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether nobody is here, and nobody's disconnect handlers run.
+    /// Returns whether nobody is here, and nobody's disconnect handlers run.
     pub(crate) fn is_vacant(&self) -> bool {
         let hub = self.hub();
         hub.is_empty() && self.leaving.load(Ordering::Acquire) == 0
     }
 
-    /// Whether it was made because a client asked for it.
+    /// Returns whether it was made because a client asked for it.
     pub(crate) fn is_child(&self) -> bool {
         self.listed_as_idle.is_some()
     }
 
-    /// Whether it is to be added to the list of idle ones: a child that is not there already.
+    /// Returns whether it is to be added to the list of idle ones: a child that is not there already.
     pub(crate) fn list_as_idle(&self) -> bool {
         self.listed_as_idle.as_ref().is_some_and(|listed| !listed.swap(true, Ordering::AcqRel))
     }
@@ -208,7 +208,7 @@ impl Namespace {
         self.0.hub().len()
     }
 
-    /// Whether no client is connected.
+    /// Returns whether no client is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

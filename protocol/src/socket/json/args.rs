@@ -178,8 +178,8 @@ impl Args {
             return Err(PacketError::TooLong);
         }
         let parser = Parser::json();
-        let checked =
-            validate::check(json.as_bytes(), start, parser.max_depth).map_err(|error| error.refuse(kind))?;
+        let checked = validate::check(json.as_bytes(), start, parser.max_depth.get())
+            .map_err(|error| error.refuse(kind))?;
         judge(&parser, &checked, checked.elements)?;
         if !attachments.is_empty() {
             placeholder::check(json.as_bytes(), attachments.len())
@@ -217,7 +217,7 @@ impl Args {
         }
     }
 
-    /// Whether they came with an event's name. Cheaper than to look at it.
+    /// Returns whether they came with an event's name. Cheaper than to look at it.
     pub(in crate::socket) fn has_event(&self) -> bool {
         self.shape.name().is_some()
     }
@@ -227,7 +227,7 @@ impl Args {
         self.shape.count()
     }
 
-    /// Whether there is no argument.
+    /// Returns whether there is no argument.
     pub fn is_empty(&self) -> bool {
         self.shape.count == 0
     }

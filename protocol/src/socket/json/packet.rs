@@ -46,8 +46,8 @@ pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, 
         }
         attachments = announced
             .and_then(|announced| usize::try_from(announced).ok())
-            .filter(|announced| *announced <= parser.max_attachments)
-            .ok_or(PacketError::TooManyAttachments { max: parser.max_attachments })?;
+            .filter(|announced| *announced <= parser.max_attachments.get())
+            .ok_or(PacketError::TooManyAttachments { max: parser.max_attachments.get() })?;
         at = end + 1;
     }
 
@@ -111,7 +111,7 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
     if !fits {
         return Err(invalid(data, reason));
     }
-    let checked = validate::check(bytes, data, parser.max_depth).map_err(|error| error.refuse(kind))?;
+    let checked = validate::check(bytes, data, parser.max_depth.get()).map_err(|error| error.refuse(kind))?;
     let shape = match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
@@ -132,13 +132,13 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
     Ok((shape, checked.has_half_surrogate))
 }
 
-/// Whether that many arguments, and the numbers in them, are within the limits.
+/// Returns whether that many arguments, and the numbers in them, are within the limits.
 pub(super) fn judge(parser: &Parser, checked: &Checked, count: usize) -> Result<(), PacketError> {
-    if checked.longest_number > parser.max_number {
-        return Err(PacketError::NumberTooLong { max: parser.max_number });
+    if checked.longest_number > parser.max_number.get() {
+        return Err(PacketError::NumberTooLong { max: parser.max_number.get() });
     }
-    if count > parser.max_arguments {
-        return Err(PacketError::TooManyArguments { max: parser.max_arguments });
+    if count > parser.max_arguments.get() {
+        return Err(PacketError::TooManyArguments { max: parser.max_arguments.get() });
     }
     Ok(())
 }
@@ -179,8 +179,8 @@ pub(super) fn event_name(raw: &[u8]) -> Option<Cow<'_, str>> {
     })
 }
 
-/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in
-/// every language.
+/// Returns whether that number is an integer: of the numbers they alone can be names, because their digits are their
+/// text in every language.
 fn is_integer(json: &[u8], number: Range<usize>) -> bool {
     let number = json.get(number).unwrap_or_default();
     number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)

@@ -83,12 +83,12 @@ impl ServerSockets {
         Some(event)
     }
 
-    /// Whether [`ServerSockets::poll_answer`] has something.
+    /// Returns whether [`ServerSockets::poll_answer`] has something.
     pub(crate) fn has_answer(&self) -> bool {
         !self.answers.is_empty()
     }
 
-    /// Whether [`ServerSockets::poll_event`] may have something.
+    /// Returns whether [`ServerSockets::poll_event`] may have something.
     pub(crate) fn has_event(&self) -> bool {
         self.has_answer() || !self.events.is_empty() || !self.released.is_empty()
     }
