@@ -48,6 +48,7 @@ pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
+pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
 pub use server::server::Server;
 pub use server::socket::Socket;

@@ -115,3 +115,72 @@ impl Files {
         Some(response)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::{GzDecoder, ZlibDecoder};
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use std::io::Read;
+
+    fn files(text: &str) -> Files {
+        let directory = std::env::temp_dir().join(format!("sansocket-files-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join("socket.io.js"), text).expect("a file");
+        std::fs::write(directory.join("small.js"), "small").expect("a file");
+        let files = Files::read(&directory).expect("files");
+        std::fs::remove_dir_all(&directory).expect("its end");
+        files
+    }
+
+    async fn got(
+        files: &Files,
+        path: &str,
+        accepts: &str,
+        tag: Option<&HeaderValue>,
+    ) -> (Response<()>, Bytes) {
+        let mut request = Request::get(path).header(ACCEPT_ENCODING, accepts);
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let (parts, body) = files.respond(&parts).expect("a file").into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        (Response::from_parts(parts, ()), body)
+    }
+
+    #[tokio::test]
+    async fn files_come_in_the_encoding_that_the_client_takes() {
+        let text = "function again() {}".repeat(1000);
+        let files = files(&text);
+        let path = "/socket.io/socket.io.js";
+        let (plain, body) = got(&files, path, "identity", None).await;
+        assert_eq!((plain.headers().get(CONTENT_ENCODING), &*body), (None, text.as_bytes()));
+        for (accepts, encoding) in [("gzip, deflate, br", "gzip"), ("deflate", "deflate")] {
+            let (encoded, body) = got(&files, path, accepts, None).await;
+            let headers = encoded.headers();
+            assert_eq!(headers.get(CONTENT_ENCODING).expect("an encoding"), encoding);
+            assert_eq!(headers.get(VARY).expect("it does"), "accept-encoding");
+            assert!(body.len() < text.len() / 10);
+            let mut decoded = String::new();
+            let read = match encoding {
+                "gzip" => GzDecoder::new(&*body).read_to_string(&mut decoded),
+                _ => ZlibDecoder::new(&*body).read_to_string(&mut decoded),
+            };
+            assert!(read.is_ok() && decoded == text);
+            // Made once.
+            let (_, again) = got(&files, path, accepts, None).await;
+            assert_eq!(again.as_ptr(), body.as_ptr());
+            // Either tag names the file, whatever its encoding.
+            for tag in [headers.get(ETAG), plain.headers().get(ETAG)] {
+                let (unchanged, body) = got(&files, path, accepts, tag).await;
+                assert_eq!((unchanged.status(), body.len()), (StatusCode::NOT_MODIFIED, 0));
+                assert_eq!(unchanged.headers().get(ETAG), headers.get(ETAG));
+                assert!(unchanged.headers().contains_key(VARY));
+            }
+        }
+        let (small, body) = got(&files, "/socket.io/small.js", "gzip", None).await;
+        assert_eq!((small.headers().get(CONTENT_ENCODING), &*body), (None, &b"small"[..]));
+    }
+}

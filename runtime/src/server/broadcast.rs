@@ -90,7 +90,7 @@ impl Broadcast {
         id: Option<u64>,
         args: &T,
     ) -> Result<Frame, EncodeError> {
-        let frame = self.namespace.parser.event(&self.namespace.name, event, id, args)?;
+        let frame = self.namespace.encoder.event(event, id, args)?;
         Ok(frame.compress(self.target.flags.compress.unwrap_or(true)))
     }
 
@@ -116,7 +116,7 @@ impl Broadcast {
         match command {
             Command::Emit { frame, .. } => {
                 let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
-                let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, frame);
+                let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
                 for socket in &recipients {
                     let queued = socket.deliver(frame, delivery);
                     if let (Some(watched), Ok(true)) = (&watched, queued) {
@@ -160,7 +160,7 @@ impl Broadcast {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
-            let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, &frame);
+            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
                 if socket.send_with_ack(&frame, id, timeout, sink).is_err() {

@@ -25,10 +25,13 @@ pub(crate) struct SharedDeflate {
 #[derive(Debug)]
 struct Remembered {
     message: Bytes,
-    window_bits: u8,
-    /// Empty while one connection is at work: the others wait for it, and for it alone.
-    compressed: Arc<OnceLock<Option<Bytes>>>,
+    /// Its forms, by their window.
+    forms: Vec<(u8, Form)>,
 }
+
+/// A message in its compressed form; `None` if that would be no smaller. Empty while one connection is at work: the
+/// others wait for it, and for it alone.
+type Form = Arc<OnceLock<Option<Bytes>>>;
 
 impl SharedDeflate {
     pub(crate) fn new(settings: PerMessageDeflate) -> Arc<Self> {
@@ -55,34 +58,30 @@ impl SharedDeflate {
 
     /// The same for a message that other connections hold as well, once for all of them.
     pub(super) fn compress_once(&self, message: &Bytes, window_bits: u8) -> Option<Bytes> {
-        let found = self.find(message, window_bits);
-        found.get_or_init(|| self.compress(message, window_bits).map(Bytes::from)).clone()
+        let form = self.form(message, window_bits);
+        form.get_or_init(|| self.compress(message, window_bits).map(Bytes::from)).clone()
     }
 
-    fn find(&self, message: &Bytes, window_bits: u8) -> Arc<OnceLock<Option<Bytes>>> {
+    fn form(&self, message: &Bytes, window_bits: u8) -> Form {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |one: &&Remembered| {
-            let same_place = one.message.as_ptr() == message.as_ptr() && one.message.len() == message.len();
-            same_place && one.window_bits == window_bits
-        };
-        if let Some(one) = remembered.iter().find(is_it) {
-            return one.compressed.clone();
-        }
-        let mut bytes = message.len();
-        let mut kept = 0;
-        // The oldest go.
-        for one in remembered.iter().rev() {
-            bytes = bytes.saturating_add(one.message.len());
-            if bytes > MAX_REMEMBERED_BYTES || kept + 1 >= MAX_REMEMBERED {
-                break;
+        let place = |message: &Bytes| (message.as_ptr(), message.len());
+        let forms = match remembered.iter().position(|one| place(&one.message) == place(message)) {
+            Some(at) => &mut remembered[at].forms,
+            None => {
+                make_room(&mut remembered, message.len());
+                remembered.push(Remembered { message: message.clone(), forms: Vec::new() });
+                match remembered.last_mut() {
+                    Some(last) => &mut last.forms,
+                    None => return Form::default(),
+                }
             }
-            kept += 1;
+        };
+        if let Some((_, form)) = forms.iter().find(|(bits, _)| *bits == window_bits) {
+            return form.clone();
         }
-        let surplus = remembered.len() - kept;
-        remembered.drain(..surplus);
-        let compressed = Arc::<OnceLock<_>>::default();
-        remembered.push(Remembered { message: message.clone(), window_bits, compressed: compressed.clone() });
-        compressed
+        let form = Form::default();
+        forms.push((window_bits, form.clone()));
+        form
     }
 
     /// A connection has let go of a message to several.
@@ -98,4 +97,17 @@ impl SharedDeflate {
     pub(super) fn remembered(&self) -> usize {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// Lets the oldest go, so that one more of that many bytes fits.
+fn make_room(remembered: &mut Vec<Remembered>, mut bytes: usize) {
+    let mut kept = 0;
+    for one in remembered.iter().rev() {
+        bytes = bytes.saturating_add(one.message.len());
+        if bytes > MAX_REMEMBERED_BYTES || kept + 1 >= MAX_REMEMBERED {
+            break;
+        }
+        kept += 1;
+    }
+    remembered.drain(..remembered.len() - kept);
 }
