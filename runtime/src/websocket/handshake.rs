@@ -45,7 +45,7 @@ impl HandshakeError {
 
 /// Checks a request to upgrade (4.2.1) and returns the value of `Sec-WebSocket-Accept` for the answer 101.
 ///
-/// Extensions that the client offers are not agreed on: the answer does not name them. For subprotocols see
+/// Extensions that the client offers are not looked at here. For subprotocols see
 /// [`offered_subprotocols`].
 ///
 /// # Errors

@@ -34,8 +34,8 @@ impl Deflate {
     pub(crate) fn new(role: Role, shared: Arc<SharedDeflate>, agreed: Agreed) -> Box<Self> {
         Box::new(Self {
             shared,
-            inflating: Inflating::new(agreed.to_end(role)),
-            writing: agreed.from_end(role),
+            inflating: Inflating::new(agreed.received_by(role)),
+            writing: agreed.sent_by(role),
             compressor: None,
             pending: Vec::new(),
         })

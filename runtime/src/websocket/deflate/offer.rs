@@ -32,16 +32,16 @@ pub(crate) struct Direction {
 }
 
 impl Agreed {
-    /// What that end sends.
-    pub(crate) fn from_end(self, role: Role) -> Direction {
+    /// The direction that this end sends in.
+    pub(crate) fn sent_by(self, role: Role) -> Direction {
         match role {
             Role::Server => self.server,
             Role::Client => self.client,
         }
     }
 
-    /// What that end receives.
-    pub(crate) fn to_end(self, role: Role) -> Direction {
+    /// The direction that this end receives in.
+    pub(crate) fn received_by(self, role: Role) -> Direction {
         match role {
             Role::Server => self.client,
             Role::Client => self.server,
@@ -461,7 +461,8 @@ mod tests {
         let agreed = |server, client| Ok(Some(Agreed { server, client }));
         let limited = both().server_window_bits(10);
         let alone = PerMessageDeflate::default();
-        let table: [(PerMessageDeflate, &str, Result<Option<Agreed>, AnswerError>); 16] = [
+        type Judged = Result<Option<Agreed>, AnswerError>;
+        let table: [(PerMessageDeflate, &str, Judged); 16] = [
             (both(), "permessage-deflate", agreed(direction(15, true), direction(15, true))),
             (both(), "", Ok(None)),
             (both(), "permessage-deflate, permessage-deflate", Err(NotOffered)),
