@@ -181,7 +181,7 @@ fn emit(
 ) {
     let wants = ack.zip(serving);
     let id = wants.as_ref().map(|_| namespace.next_broadcast_ack());
-    let frame = namespace.parser.event(&namespace.name, &event.name(), id, event.args());
+    let frame = namespace.encoder.event(&event.name(), id, event.args());
     let broadcast = Broadcast::new(namespace.clone(), target);
     let frame = match frame {
         Ok(frame) => frame,
@@ -202,7 +202,7 @@ fn emit(
     let recipients: Vec<Socket> = broadcast.recipients().into_iter().filter(Socket::is_connected).collect();
     // Before any acknowledgement can come.
     cluster.answer(serving, Answer::Count(u32::try_from(recipients.len()).unwrap_or(u32::MAX)));
-    let watched = namespace.handlers.outgoing.watch(&namespace.parser, &frame);
+    let watched = namespace.handlers.outgoing.watch(namespace.encoder.parser(), &frame);
     for socket in recipients {
         let cluster = cluster.clone();
         let sink = move |outcome| {
