@@ -524,6 +524,7 @@ impl Connection {
     // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to write.
+    #[inline]
     pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         self.engine.poll_transmit()
     }
@@ -758,8 +759,21 @@ impl Connection {
         self.engine.dated();
     }
 
-    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    /// Carries what happened in one layer over to the others. Every input and most commands end with it, and mostly
+    /// nothing has happened.
+    #[inline]
     fn settle(&mut self) {
+        let inbound = match &self.layer {
+            Layer::Sockets(sockets) => sockets.inbound(),
+            Layer::Messages(messages) => messages.inbound(),
+        };
+        if self.engine.has_news() || inbound >= self.engine.config().effective_receive_budget() {
+            self.carry_over();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_over(&mut self) {
         self.upgraded |= self.engine.poll_upgraded();
         if let Some(ended) = self.engine.poll_closed() {
             let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
@@ -785,7 +799,7 @@ impl Connection {
         // on for a second budget, and no further.
         if awaits && is_twice && self.engine.is_open() {
             self.engine.abort(Ended::plain(CloseReason::Stalled));
-            return self.settle();
+            return self.carry_over();
         }
         if inbound >= budget && !awaits {
             self.engine.pause(self.now);

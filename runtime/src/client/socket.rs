@@ -336,12 +336,12 @@ impl ClientSocket {
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
-            let frame = self.namespace.parser.event(&self.namespace.name, event, Some(id), args)?;
+            let frame = self.namespace.encoder.event(event, Some(id), args)?;
             return Ok(self.send_reliably(frame, id, None)?);
         }
-        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
+        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
         let now = self.shared.handle.now();
         self.shared.handle.with(|inner| {
             if inner.ended {
@@ -365,9 +365,9 @@ impl ClientSocket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
+        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
         let now = self.shared.handle.now();
         if self.shared.handle.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
             self.show(watched);
@@ -438,12 +438,8 @@ impl ClientSocket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .namespace
-            .parser
-            .event(&self.namespace.name, event, Some(id), args)
-            .map_err(EmitError::from)
-            .and_then(|frame| {
+        let sent =
+            self.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(|frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
@@ -452,7 +448,7 @@ impl ClientSocket {
                     return Ok(self.send_reliably(frame, id, Some(Box::new(sink)))?);
                 }
                 let key = self.key()?;
-                let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
+                let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
                 let now = self.shared.handle.now();
                 self.shared.handle.with(|inner| {
                     if inner.ended {
@@ -487,7 +483,7 @@ impl ClientSocket {
         sink: Option<crate::handler::ack::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
+        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
         let now = self.shared.handle.now();
         self.shared.handle.with(|inner| {
             if inner.ended {

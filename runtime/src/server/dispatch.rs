@@ -117,9 +117,8 @@ impl SocketDispatch {
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
         let ack = ack.map(|id| {
-            let namespace = socket.namespace_inner();
-            let (parser, namespace) = (namespace.parser, namespace.name.clone());
-            AckTarget { parser, namespace, id, socket: key, connection: 0 }
+            let encoder = socket.namespace_inner().encoder.clone();
+            AckTarget { encoder, id, socket: key, connection: 0 }
         });
         let table = live.table();
         let name = args.event_bytes()?;

@@ -212,7 +212,7 @@ impl Socket {
     }
 
     fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
-        let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+        let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
@@ -292,7 +292,7 @@ impl Socket {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
@@ -301,7 +301,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Volatile)?)
     }
 
@@ -311,7 +311,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         self.ready().await;
         Ok(self.send(frame, Delivery::Queue)?)
     }
@@ -344,24 +344,21 @@ impl Socket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.0.session.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .0
-            .namespace
-            .parser
-            .event(&self.0.namespace.name, event, Some(id), args)
-            .map_err(EmitError::from)
-            .and_then(|frame| {
+        let sent = self.0.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(
+            |frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+                let watched =
+                    self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
                 self.send_with_ack(frame, id, timeout, sink)?;
                 if let Some(watched) = watched {
                     self.show(&watched);
                 }
                 Ok(())
-            });
+            },
+        );
         async move {
             sent?;
             match receiver.await {
@@ -382,24 +379,18 @@ impl Socket {
     /// # Errors
     /// [`HubError`] if the socket is in too many rooms, or the name is too long.
     pub fn join(&self, room: &str) -> Result<bool, HubError> {
-        match self.0.hub_key.get() {
-            Some(key) => {
-                let joined = self.0.namespace.hub_mut().join(*key, room);
-                joined.inspect_err(|_| self.0.namespace.room_refused())
-            }
-            None => Ok(false),
-        }
+        self.0.hub_key.get().map_or(Ok(false), |key| self.0.namespace.join(*key, room))
     }
 
     /// Leaves a room. Returns whether the socket was in it.
     pub fn leave(&self, room: &str) -> bool {
-        self.0.hub_key.get().is_some_and(|key| self.0.namespace.hub_mut().leave(*key, room))
+        self.0.hub_key.get().is_some_and(|key| self.0.namespace.leave(*key, room))
     }
 
     /// Leaves all rooms but the one that is named after the socket's id.
     pub fn leave_all(&self) {
         if let Some(key) = self.0.hub_key.get() {
-            self.0.namespace.hub_mut().leave_all(*key);
+            self.0.namespace.leave_all(*key);
         }
     }
 

@@ -21,6 +21,7 @@ impl Outgoing {
     }
 
     /// Takes one output of the machine.
+    #[inline]
     pub(super) fn take(
         &mut self,
         transmit: ServerTransmit,

@@ -252,7 +252,11 @@ impl<A: Application> Session<A> {
         // Most handlers finish at the first poll.
         let begun = catch_unwind(AssertUnwindSafe(|| {
             let mut job = self.application.handle(event, &self.handle)?;
-            job.poll(context).is_pending().then_some(job)
+            if job.poll(context).is_pending() {
+                return Some(job);
+            }
+            drop(job);
+            None
         }));
         match begun {
             Ok(Some(job)) => self.keep(job),

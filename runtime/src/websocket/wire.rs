@@ -174,15 +174,16 @@ impl Wire {
         let mut closed = None;
         let Self { reader, out, written, .. } = self;
         let fed = reader.feed(&mut buffers.read[..bytes], &mut |item| match item {
+            Incoming::Text(text) if was_open => inbox.push(WireMessage::Text(text)),
+            Incoming::Binary(data) if was_open => inbox.push(WireMessage::Binary(data)),
             Incoming::Close(code) => closed = Some(code),
             _ if !was_open => {}
-            Incoming::Text(text) => inbox.push(WireMessage::Text(text)),
-            Incoming::Binary(data) => inbox.push(WireMessage::Binary(data)),
             // A peer that pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
             Incoming::Ping(data) if out.len() - *written < PONGS_BELOW => {
                 write_pong(out, mask(&mut masks), &data);
             }
-            Incoming::Ping(_) | Incoming::Pong => {}
+            // Messages were taken above.
+            _ => {}
         });
         if !was_open {
             // All that counts now is that the peer closes, too.

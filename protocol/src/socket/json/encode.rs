@@ -5,7 +5,7 @@ use crate::socket::json::args::Args;
 use crate::socket::json::placeholder;
 use crate::socket::json::serialize::Json;
 use crate::socket::json::spread::Spread;
-use crate::socket::json::validate::{self, Invalid};
+use crate::socket::json::validate::{self, Invalid, SyntaxError};
 use crate::socket::parser::Parser;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -225,7 +225,7 @@ pub(super) fn extent(parser: &Parser, json: &[u8], depth: usize) -> Result<(), E
     let seen = validate::check(json, 0, max_depth).map_err(|error| match error {
         Invalid::TooDeep { .. } => EncodeError::TooDeep { max: parser.max_depth.get() },
         // An invalid `RawValue` cannot be made.
-        Invalid::Syntax { expected, .. } => EncodeError::Value(format!("expected {expected}")),
+        Invalid::Syntax(SyntaxError { expected, .. }) => EncodeError::Value(format!("expected {expected}")),
     })?;
     if seen.longest_number > parser.max_number.get() {
         return Err(EncodeError::NumberTooLong { max: parser.max_number.get() });
