@@ -239,7 +239,7 @@ struct Sent {
     /// For each uid whether it was emitted while away.
     away: Vec<bool>,
     acked: Vec<u64>,
-    /// Acknowledgements that are awaited yet.
+    /// Acknowledgements that are still awaited.
     open: u64,
     failed: u64,
 }

@@ -93,7 +93,7 @@ proptest! {
         prop_assert_eq!(connect, expected(PacketType::Connect, Some(json!({ "sid": words }))));
         let disconnect = read(&Parser::json().disconnect(&namespace));
         prop_assert_eq!(disconnect, expected(PacketType::Disconnect, None));
-        // Data is JSON; what is none is sent as text.
+        // Data is JSON; anything else is sent as text.
         let mut reason = json!({ "message": words });
         if let Some(data) = &data {
             reason["data"] = serde_json::from_str(data).unwrap_or(json!(data));

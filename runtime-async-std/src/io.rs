@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 const READ_BYTES: usize = 64 << 10;
 
 thread_local! {
-    /// hyper's buffers may be uninitialised, and only unsafe code reads into those: this one is read into instead,
-    /// and what came is copied.
+    /// The buffer that is read into: hyper's buffers may be uninitialised, and only unsafe code reads into those, so
+    /// the bytes are copied from here.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -407,7 +407,7 @@ async fn malformed_packets_end_the_session_which_is_made_again() {
         });
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
-        // A placeholder that waits for its attachment for ever is no mistake yet.
+        // A placeholder that waits for its attachment for ever is not a mistake.
         if packet != "451-[\"a\"]" {
             lines.expect("connected").await;
         }

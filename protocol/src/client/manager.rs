@@ -38,9 +38,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Sessions that still write their last words; more are cut off.
+/// The number of sessions that may still write their last words; more are cut off.
 const MAX_LINGERING: usize = 4;
-/// Each session has this many ids for its requests.
+/// The number of request ids that belong to each session.
 const IDS_PER_SESSION: u32 = 32;
 
 /// The state of a client's connection.

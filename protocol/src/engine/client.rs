@@ -42,7 +42,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Close code of a message that is too big (RFC 6455, section 7.4.1).
+/// The close code of a message that is too big (RFC 6455, section 7.4.1).
 const TOO_BIG: u16 = 1009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,8 +52,8 @@ impl Origins {
     }
 }
 
-/// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
-/// to browsers and keeps nobody out; that is what [`EngineServerConfig::allowed_origins`] does.
+/// Cross-origin resource sharing: the pages of other origins that a browser lets read the responses. It is advice to
+/// browsers and keeps nobody out; [`EngineServerConfig::allowed_origins`] does that.
 ///
 /// ```
 /// use sansocket_protocol::engine::{Cors, EngineServerConfig};
@@ -80,7 +80,7 @@ impl Cors {
         Self { origins: Origins::List(origins.into_iter().map(Into::into).collect()), credentials: false }
     }
 
-    /// Lets them send cookies along.
+    /// Lets pages of these origins send cookies along.
     #[must_use]
     pub const fn credentials(mut self, allow: bool) -> Self {
         self.credentials = allow;

@@ -454,6 +454,12 @@ impl ServerSession {
         Some(deadline)
     }
 
+    /// Whether the session has moved or ended since that was last asked, or reading is paused.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.upgraded || self.closed.is_some() || self.paused_at.is_some()
+    }
+
     /// The end of the session, once.
     pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()

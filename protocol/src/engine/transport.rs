@@ -11,7 +11,7 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
-    /// Its name in URLs and handshakes: `polling` or `websocket`.
+    /// Returns the transport's name in URLs and handshakes: `polling` or `websocket`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Polling => "polling",
@@ -43,7 +43,7 @@ pub struct Transports {
 }
 
 impl Transports {
-    /// Both: the default.
+    /// Both transports: the default.
     pub const ALL: Self = Self { polling: true, websocket: true };
     /// Long-polling alone.
     pub const POLLING: Self = Self { polling: true, websocket: false };

@@ -25,7 +25,7 @@ use core::time::Duration;
 const SEND_BUDGET: usize = 4_000;
 /// The largest frame that is sent: small enough for every limit to be met.
 pub const LARGEST_FRAME: usize = 1_500;
-/// More than a story can ask for at once.
+/// A number larger than a story can ask for at once.
 const ENOUGH: usize = 10_000;
 
 const OPEN: &str =

@@ -84,7 +84,7 @@ pub fn compare(ops: Vec<Op>) {
     }
 }
 
-/// For each socket ever inserted, its id and rooms while it lives.
+/// The model of the hub: for each socket ever inserted, its id and rooms while it lives.
 #[derive(Default)]
 struct Model {
     sockets: Vec<Option<(String, Vec<String>)>>,

@@ -28,7 +28,8 @@ const SEND_BUDGET: usize = 4_000;
 const MAX_PAYLOAD: usize = 1_000;
 /// The largest frame that is sent. With budgets this small every limit is met.
 pub const LARGEST_FRAME: usize = 1_500;
-/// Replies to CONNECT and DISCONNECT do not pass the budget; a hundred operations make no more of them than this.
+/// The bytes of replies to CONNECT and DISCONNECT, which do not pass the budget, that a hundred operations make at
+/// most.
 const REPLIES: usize = 150 * 80;
 
 /// Packets that peers send: whole ones, broken ones, and all that a state may or may not expect.

@@ -248,7 +248,7 @@ impl Connection {
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
         let now = self.tick_input(now);
         let wants = self.engine.handle_request(now, request, head);
-        self.settle_dated();
+        self.settle_input();
         wants
     }
 
@@ -264,21 +264,21 @@ impl Connection {
             self.settle();
             self.engine.end_body(request);
         }
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
     pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_request_aborted(now, request);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// The WebSocket of an accepted request has opened.
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_opened(now, websocket);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
@@ -287,7 +287,7 @@ impl Connection {
         if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
             self.handle_message(message);
         }
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of life for
@@ -295,7 +295,7 @@ impl Connection {
     pub fn handle_bytes(&mut self, now: Instant, from: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_bytes(now, from);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
@@ -303,7 +303,7 @@ impl Connection {
     pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_closed(now, websocket, error);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
@@ -331,7 +331,7 @@ impl Connection {
             }
         }
         self.next_turn(now);
-        self.settle_dated();
+        self.settle_input();
     }
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
@@ -367,18 +367,11 @@ impl Connection {
     }
 
     /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.
+    /// False if the event was dropped, as [`Overflow::Drop`] says.
     ///
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
-    pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
-        self.offer(socket, frame).map(drop)
-    }
-
-    /// As [`emit`](Self::emit), but tells whether it was queued: false if it was dropped, as [`Overflow::Drop`] says.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub fn offer(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
+    pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
         self.check(|sockets| sockets.takes_frames(socket))?;
         let frame = frame.into();
         if !self.admit(&frame)? {
@@ -399,7 +392,7 @@ impl Connection {
         if !self.is_writable() {
             return Ok(false);
         }
-        self.offer(socket, frame)
+        self.emit(socket, frame)
     }
 
     /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from this
@@ -531,6 +524,7 @@ impl Connection {
     // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to write.
+    #[inline]
     pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         self.engine.poll_transmit()
     }
@@ -760,13 +754,26 @@ impl Connection {
     }
 
     /// Ends an input: the clocks that it started count from its time.
-    fn settle_dated(&mut self) {
+    fn settle_input(&mut self) {
         self.settle();
         self.engine.dated();
     }
 
-    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    /// Carries what happened in one layer over to the others. Every input and most commands end with it, and mostly
+    /// nothing has happened.
+    #[inline]
     fn settle(&mut self) {
+        let inbound = match &self.layer {
+            Layer::Sockets(sockets) => sockets.inbound(),
+            Layer::Messages(messages) => messages.inbound(),
+        };
+        if self.engine.has_news() || inbound >= self.engine.config().effective_receive_budget() {
+            self.carry_over();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_over(&mut self) {
         self.upgraded |= self.engine.poll_upgraded();
         if let Some(ended) = self.engine.poll_closed() {
             let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
@@ -792,7 +799,7 @@ impl Connection {
         // on for a second budget, and no further.
         if awaits && is_twice && self.engine.is_open() {
             self.engine.abort(Ended::plain(CloseReason::Stalled));
-            return self.settle();
+            return self.carry_over();
         }
         if inbound >= budget && !awaits {
             self.engine.pause(self.now);

@@ -9,7 +9,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
-/// Messages in the order in which they came.
+/// The messages of a plain session, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Messages {
     queue: VecDeque<WireMessage>,

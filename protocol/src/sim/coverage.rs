@@ -15,7 +15,7 @@ macro_rules! situations {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// In words.
+            /// Returns the situation in words.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*

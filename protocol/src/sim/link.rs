@@ -116,7 +116,7 @@ impl Channel {
     }
 }
 
-/// When a [`Cut`] happens.
+/// The time of a [`Cut`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
@@ -147,7 +147,7 @@ pub enum When {
     Response,
 }
 
-/// Connections break.
+/// A break of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// When.

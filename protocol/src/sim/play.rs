@@ -427,7 +427,7 @@ impl Play<'_> {
                 Ok(false) => return world.coverage().note(Situation::VolatileDropped),
                 Err(error) => Err(error),
             },
-            _ => connection.emit(socket, &frame),
+            _ => connection.emit(socket, &frame).map(drop),
         };
         self.sent(world, session, &id, number, sent, before);
     }

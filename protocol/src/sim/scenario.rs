@@ -68,7 +68,7 @@ pub enum Emit {
     Volatile,
 }
 
-/// To whom the server emits. Sockets are picked by a number, modulo how many there are.
+/// The recipients of a server's event. Sockets are picked by a number, modulo how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum To {
@@ -110,7 +110,7 @@ pub enum Raw {
     Pong,
     /// Gives up everything that is open.
     Abort,
-    /// Asks for a session that is none.
+    /// Asks for a session that does not exist.
     Unknown,
 }
 
@@ -197,7 +197,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Steps are made for so long.
+/// The time during which steps are made.
 const LENGTH_MS: u64 = 12_000;
 
 impl Scenario {

@@ -152,7 +152,7 @@ impl SimServer {
         let mut outcomes = Vec::new();
         for (session, socket) in reached {
             let sent = match self.connection(session) {
-                Some(connection) => connection.emit(socket, frame),
+                Some(connection) => connection.emit(socket, frame).map(drop),
                 None => Err(SendError::Disconnected),
             };
             outcomes.push((session, socket, sent));

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use core::fmt::Write as _;
 use core::time::Duration;
 
-/// More than this at one instant is no progress any more.
+/// The number of things that may happen at one instant: more is no progress.
 const LIVELOCK: u64 = 50_000;
 
 /// Something that a raw client was told.
@@ -89,7 +89,7 @@ impl Node {
     }
 }
 
-/// Something that is to happen.
+/// An event at a known time.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     /// The next item of a lane arrives.

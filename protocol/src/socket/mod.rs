@@ -38,5 +38,5 @@ pub use json::reassembly::Reassembly;
 pub use packet::{
     DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType, RESERVED_EVENTS, is_namespace, is_reserved,
 };
-pub use parser::{DEFAULT_MAX_ARGUMENTS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_NUMBER, Parser, Part};
+pub use parser::{DEFAULT_MAX_ARGUMENTS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_NUMBER, Limit, Parser, Part};
 pub use server::ServerSocketEvent;

@@ -18,7 +18,7 @@
 //! the answer of the very client that it serves.
 
 mod event;
-mod queue;
+mod waiting;
 
 pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 pub use crate::socket::server::event::ServerSocketEvent;
@@ -192,7 +192,7 @@ impl ServerSockets {
 
     /// The bytes of the largest packet that the client may send, with all its attachments.
     pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
-        max_payload.saturating_mul(self.config.parser.max_attachments.saturating_add(1))
+        max_payload.saturating_mul(self.config.parser.max_attachments.get().saturating_add(1))
     }
 
     /// Returns whether its CONNECTs were refused so often that the connection is to be closed.
@@ -230,7 +230,7 @@ impl ServerSockets {
                 }) {
                     return Err(SocketError::NotJoined);
                 }
-                let max_bytes = parser.max_attachments.saturating_mul(max_payload);
+                let max_bytes = parser.max_attachments.get().saturating_mul(max_payload);
                 self.reassembly.start(packet, max_bytes, max_payload)?
             }
             Part::Attachment(data) => self.reassembly.push(data)?,

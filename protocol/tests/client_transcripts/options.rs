@@ -73,7 +73,9 @@ impl Options {
             "ack_timeout" => self.sockets.as_mut()?.ack_timeout = time()?,
             "retries" => self.sockets.as_mut()?.retries = value.parse().ok()?,
             "max_pending_acks" => self.sockets.as_mut()?.max_pending_acks = value.parse().ok()?,
-            "max_attachments" => self.sockets.as_mut()?.parser.max_attachments = value.parse().ok()?,
+            "max_attachments" => {
+                self.sockets.as_mut()?.parser.max_attachments = value.parse::<usize>().ok()?.into()
+            }
             _ => return None,
         }
         Some(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The longest that a task goes on before it lets others run. A server has few threads, and a runtime looks after its
 /// sockets only between the turns of tasks.
 const TURN: Duration = Duration::from_millis(1);
-/// Steps between two looks at the clock that took so long together are looked at one by one.
+/// The time that the steps between two looks at the clock may take; after more, each step is looked at.
 const LONG_STEPS: Duration = Duration::from_micros(125);
 /// The most steps between two looks at the clock.
 const STEPS_PER_LOOK: u32 = 16;

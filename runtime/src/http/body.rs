@@ -13,7 +13,7 @@ use std::task::Poll;
 /// The part of an unwanted body that is read, in bytes, so that its sender gets to hear the answer.
 const THROW_AWAY: usize = 4 << 20;
 
-/// Whatever came first of a body and an answer.
+/// The first to come of a body and an answer.
 pub(crate) enum First {
     Body(Result<Body, ()>),
     Answer(Result<Answer, oneshot::Canceled>),

@@ -102,7 +102,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// Headers of the WebSocket handshake alone: not worth their memory for the life of a session.
+/// The headers of the WebSocket handshake alone: not worth their memory for the life of a session.
 const LEFT_OUT: [&str; 5] =
     ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
 

@@ -190,7 +190,7 @@ struct Running {
     done: Signal,
 }
 
-/// Tells of the end however it comes: also when the runtime drops the task.
+/// A guard that tells of the end however it comes: also when the runtime drops the task.
 struct Guard(Arc<Running>);
 
 impl Drop for Guard {

@@ -80,7 +80,7 @@ impl Shutdown {
     }
 }
 
-/// Something that a shutdown waits for, until this is dropped.
+/// A thing that a shutdown waits for, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running(Arc<Shutdown>);
 

@@ -195,6 +195,16 @@ impl Node {
         self.counts
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something.
+    pub fn has_transmits(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// How many requests are open: of this node, and of others.
     pub fn open_requests(&self) -> (usize, usize) {
         (self.asks.len(), self.servings.len())

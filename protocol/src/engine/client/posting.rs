@@ -8,7 +8,7 @@ use crate::message::WireMessage;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// Python's server throws away a body of more packets than this, and says `OK`.
+/// The largest number of packets in one body: Python's server throws away a body of more, and says `OK`.
 const PACKETS_PER_POST: usize = 16;
 
 impl ClientSession {

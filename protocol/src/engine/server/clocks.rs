@@ -4,7 +4,7 @@ use super::State;
 use crate::engine::server::ServerSession;
 use crate::time::Instant;
 
-/// Clocks that a command started. Commands carry no time, so these count from the last input, which may be long
+/// The clocks that a command has started. Commands carry no time, so these count from the last input, which may be long
 /// ago, until the next one sets them right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Undated {

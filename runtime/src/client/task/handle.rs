@@ -389,7 +389,7 @@ impl ClientInner {
     }
 }
 
-/// Room in the send buffer, or the certainty that there never will be.
+/// The wait for capacity in the send buffer, or for the certainty that there never will be.
 pub(crate) struct Capacity<'a>(&'a ClientHandle);
 
 impl Awaited for Capacity<'_> {

@@ -55,6 +55,7 @@ impl ServerSockets {
     }
 
     /// The next outcome of an awaited acknowledgement. These are never held back.
+    #[inline]
     pub(crate) fn poll_answer(&mut self) -> Option<ServerSocketEvent> {
         if mem::take(&mut self.told_over) {
             // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
