@@ -43,8 +43,7 @@
 //!
 //! [`node::Node`] is the machine above the dialects: it keeps the requests and the membership of a cluster.
 //!
-//! This is the core of a cluster only. There is no driver for a bus yet, and no server of this project uses the module
-//! yet: who wants a cluster today brings the bus and the run loop.
+//! This is the core of a cluster only. The bus and the run loop are in `sansocket-runtime`, under the feature `cluster`.
 
 pub mod adapter;
 pub mod classic;

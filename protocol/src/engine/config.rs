@@ -176,7 +176,7 @@ impl EngineServerConfig {
         self
     }
 
-    /// Whether a request of that target is for this server: a plain prefix, as in the reference, so that
+    /// Returns whether a request of that target is for this server: a plain prefix, as in the reference, so that
     /// `/socket.io/anything` is and `/socket.io` is not.
     pub fn matches(&self, target: &str) -> bool {
         target.starts_with(&self.path)

@@ -368,11 +368,11 @@ fn first(list: &str) -> &str {
 
 /// Host and port. A colon may stand in the host if that is in brackets.
 fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let end = authority.rfind(']').map_or(0, |at| at + 1);
-    match authority[end..].split_once(':') {
+    let behind = authority.rsplit_once(']').map_or(authority, |(_, behind)| behind);
+    match behind.split_once(':') {
         None => Some((authority, None)),
-        Some((rest, port)) if !port.is_empty() && !port.contains(':') => {
-            Some((&authority[..end + rest.len()], Some(port)))
+        Some((_, port)) if !port.is_empty() && !port.contains(':') => {
+            Some((authority.strip_suffix(port)?.strip_suffix(':')?, Some(port)))
         }
         Some(_) => None,
     }
@@ -390,31 +390,26 @@ fn default_port(scheme: &str) -> Option<&'static str> {
 /// Whether a host matches a pattern in which `*` stands for one or more characters. Upper and lower case are the same.
 ///
 /// Only the last star is ever stretched, so the time is at most the product of the lengths.
-fn matches(pattern: &[u8], host: &[u8]) -> bool {
-    let (mut at, mut seen) = (0, 0);
-    // The place behind the last star, and the end of what it stands for.
-    let mut star: Option<(usize, usize)> = None;
-    while seen < host.len() {
-        match pattern.get(at) {
-            Some(b'*') => {
-                seen += 1;
-                at += 1;
-                star = Some((at, seen));
+fn matches(mut pattern: &[u8], mut host: &[u8]) -> bool {
+    // What stands behind the last star, and what is left of the host behind the part that the star stands for.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    while let Some((letter, rest)) = host.split_first() {
+        match pattern.split_first() {
+            Some((b'*', behind)) => {
+                (pattern, host) = (behind, rest);
+                star = Some((behind, rest));
             }
-            Some(letter) if letter.eq_ignore_ascii_case(&host[seen]) => {
-                at += 1;
-                seen += 1;
-            }
+            Some((wanted, behind)) if wanted.eq_ignore_ascii_case(letter) => (pattern, host) = (behind, rest),
             _ => match star {
-                Some((behind, end)) => {
-                    (at, seen) = (behind, end + 1);
-                    star = Some((behind, end + 1));
+                Some((behind, [_, rest @ ..])) => {
+                    (pattern, host) = (behind, rest);
+                    star = Some((behind, rest));
                 }
-                None => return false,
+                _ => return false,
             },
         }
     }
-    at == pattern.len()
+    pattern.is_empty()
 }
 
 #[cfg(test)]

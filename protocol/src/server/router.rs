@@ -63,7 +63,7 @@ pub struct Router<K> {
 #[derive(Debug)]
 struct Entry<K> {
     session: K,
-    /// Where it came from, if that is counted.
+    /// The address that the session came from, if that is counted.
     source: Option<Source>,
 }
 
@@ -224,7 +224,7 @@ impl<K: Clone> Router<K> {
         self.sessions.len()
     }
 
-    /// Whether there are no sessions.
+    /// Returns whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
@@ -235,7 +235,7 @@ impl<K: Clone> Router<K> {
     }
 }
 
-/// Whether an id reads the same in a query, a header and a log (the unreserved characters of RFC 3986, 2.3).
+/// Returns whether an id reads the same in a query, a header and a log (the unreserved characters of RFC 3986, 2.3).
 fn is_id(id: &str) -> bool {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     !id.is_empty() && id.bytes().all(unreserved)
@@ -339,7 +339,9 @@ mod tests {
             let ask = |origin| {
                 let mut headers = vec![("host", "own.example")];
                 headers.extend(if upgrade { &UPGRADE[..] } else { &[] });
-                headers.extend(Some(origin).filter(|origin| *origin != "").map(|origin| ("origin", origin)));
+                headers.extend(
+                    Some(origin).filter(|origin| !origin.is_empty()).map(|origin| ("origin", origin)),
+                );
                 ask(&router, method, query, &headers.as_slice())
             };
             for origin in ["https://a.example", "https://own.example", ""] {

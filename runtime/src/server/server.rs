@@ -1,8 +1,11 @@
 //! The Socket.IO server, as the application holds it.
 
 use crate::base::error::{BroadcastAckError, Causes, EmitError, HandlerError, HandlerFailure};
+use crate::base::pattern::fits;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
+#[cfg(feature = "cluster")]
+use crate::cluster::Membership;
 use crate::handler::error_hook::DefaultErrorHook;
 use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
 use crate::http::endpoint::Endpoint;
@@ -10,8 +13,10 @@ use crate::http::gate::Gate;
 use crate::http::listener::Mount;
 use crate::server::broadcast::Broadcast;
 use crate::server::concurrent::{Concurrent, Permit};
-use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
+use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
+#[cfg(feature = "cluster")]
+use crate::server::node::ServerCluster;
 use crate::server::options::ServerOptions;
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
@@ -29,12 +34,15 @@ type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) gate: Arc<Gate>,
-    namespaces: Namespaces,
+    pub(super) namespaces: Namespaces,
     options: ServerOptions,
     random: Mutex<Random>,
     concurrent: Concurrent,
     on_error: OnceLock<ErrorHook>,
     default_error_hook: DefaultErrorHook,
+    /// Set before there is any namespace, or never.
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: OnceLock<Box<ServerCluster>>,
     this: Weak<ServerInner>,
 }
 
@@ -48,12 +56,31 @@ impl ServerInner {
             concurrent: Concurrent::default(),
             on_error: OnceLock::new(),
             default_error_hook: DefaultErrorHook::default(),
+            #[cfg(feature = "cluster")]
+            cluster: OnceLock::new(),
             this,
         }
     }
 
     fn parser(&self) -> Parser {
         self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
+    }
+
+    fn new_namespace(
+        &self,
+        name: &Arc<str>,
+        handlers: Arc<NamespaceHandlers>,
+        is_child: bool,
+    ) -> Arc<NamespaceInner> {
+        let (limits, server) = (self.options.limits, self.this.clone());
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
+        let mut namespace =
+            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, server);
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster.get() {
+            namespace.membership = Some(Membership::new(&cluster.node, name));
+        }
+        Arc::new(namespace)
     }
 
     /// A new public id for a socket.
@@ -63,10 +90,7 @@ impl ServerInner {
 
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
-        let make = |handlers| {
-            let limits = self.options.limits;
-            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, true, self.this.clone())
-        };
+        let make = |handlers| self.new_namespace(name, handlers, true);
         let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
             self.dynamic_refused();
@@ -79,7 +103,7 @@ impl ServerInner {
         count(&self.gate.counters.dynamic_namespaces);
     }
 
-    /// How many dynamic namespaces one session may be in.
+    /// Returns the number of dynamic namespaces that one session may be in.
     pub(crate) fn max_dynamic_per_session(&self) -> usize {
         self.options.max_dynamic_per_session
     }
@@ -189,17 +213,7 @@ impl Server {
     pub fn namespace(&self, name: &str) -> Namespace {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
         let inner = &self.0;
-        let made = || {
-            let handlers = Arc::new(NamespaceHandlers::default());
-            NamespaceInner::new(
-                name.clone(),
-                inner.parser(),
-                handlers,
-                inner.options.limits,
-                false,
-                inner.this.clone(),
-            )
-        };
+        let made = || inner.new_namespace(&name, Arc::default(), false);
         Namespace(inner.namespaces.named(&name, made))
     }
 
@@ -408,6 +422,8 @@ impl Server {
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.gate.shutdown(timeout).await;
+        #[cfg(feature = "cluster")]
+        self.leave_cluster();
     }
 }
 
