@@ -336,7 +336,7 @@ mod tests {
             ("OPTIONS", polling, false, "204 ", forbidden),
             ("OPTIONS", "?EIO=4&transport=polling&sid=sid", false, "204 ", forbidden),
         ] {
-            let ask = |origin| {
+            let ask = |origin: &str| {
                 let mut headers = vec![("host", "own.example")];
                 headers.extend(if upgrade { &UPGRADE[..] } else { &[] });
                 headers.extend(
