@@ -10,13 +10,13 @@ use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::handler::job::{Job, Jobs};
 use crate::session::handle::{ConnectionPlace, OwnerPass, PulledEvent, SessionHandle, SessionInner, Upgrade};
-use crate::session::outgoing::Outgoing;
+use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
-use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{RequestId, ServerTransmit};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -339,6 +339,12 @@ impl<A: Application> Session<A> {
                 first.wire.lend(&mut buffers.write);
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
+                if let ServerTransmit::Write { websocket, message } = &transmit {
+                    if let Some(found) = find_open(&mut self.websockets, *websocket) {
+                        found.wire.write(message, None);
+                    }
+                    continue;
+                }
                 let upgrading = &mut self.upgrading;
                 outgoing.take(transmit, &self.handle, &mut inner, &mut self.websockets, upgrading);
             }
