@@ -148,14 +148,14 @@ impl Wire {
     }
 
     /// Queues a message, which may be compressed unless `compress` says no.
-    pub(crate) fn write(&mut self, message: WireMessage, compress: bool, mut masks: Masks<'_>) {
+    pub(crate) fn write(&mut self, message: &WireMessage, compress: bool, mut masks: Masks<'_>) {
         let mask = mask(&mut masks);
         if let Some(deflate) = &mut self.deflate {
-            return deflate.write(message, compress, mask);
+            return deflate.write(message.clone(), compress, mask);
         }
         match message {
-            WireMessage::Text(text) => write_text(&mut self.out, mask, &text),
-            WireMessage::Binary(data) => write_binary(&mut self.out, mask, &data),
+            WireMessage::Text(text) => write_text(&mut self.out, mask, text),
+            WireMessage::Binary(data) => write_binary(&mut self.out, mask, data),
         }
     }
 
