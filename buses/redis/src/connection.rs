@@ -157,11 +157,7 @@ impl Connection<'_> {
         }));
     }
 
-    fn poll_writing(
-        &mut self,
-        link: &mut BusLink,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(), LostError>> {
+    fn poll_writing(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), LostError>> {
         let Some(writing) = &mut self.writing else { return Poll::Pending };
         let (connection, answers) = ready!(writing.as_mut().poll(context));
         self.writing = None;

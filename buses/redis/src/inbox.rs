@@ -8,7 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 /// A thing that Redis has pushed.
 pub(crate) enum Pushed {
-    Message { channel: String, payload: Bytes },
+    Message {
+        channel: String,
+        payload: Bytes,
+    },
     /// The connection is lost.
     Disconnected,
     /// So much waits that the connection has to be given up.
@@ -47,7 +50,8 @@ impl Inbox {
             PushKind::Message | PushKind::SMessage | PushKind::PMessage => {
                 // Before the channel of a `pmessage` stands its pattern.
                 let mut parts = info.data.into_iter().skip(usize::from(info.kind == PushKind::PMessage));
-                let (Some(channel), Some(payload)) = (parts.next().and_then(text), parts.next().and_then(bytes))
+                let (Some(channel), Some(payload)) =
+                    (parts.next().and_then(text), parts.next().and_then(bytes))
                 else {
                     return;
                 };

@@ -84,11 +84,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl BusLink {
-    pub(crate) fn new(
-        cluster: Arc<Cluster>,
-        application: Arc<dyn NodeApplication>,
-        random: Random,
-    ) -> Self {
+    pub(crate) fn new(cluster: Arc<Cluster>, application: Arc<dyn NodeApplication>, random: Random) -> Self {
         Self { cluster, application, random }
     }
 
