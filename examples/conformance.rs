@@ -3,11 +3,13 @@
 
 use crate::sansocket::{
     Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
-    Server, ServerBuilder, Socket,
+    PerMessageDeflate, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
 
+/// The reference's `httpCompression`.
+const HTTP_THRESHOLD: usize = 1024;
 /// The most `tick`s that a client gets for one `burst`.
 const MAX_BURST: u32 = 10_000;
 
@@ -22,6 +24,9 @@ fn register(namespace: &Namespace) {
         .on("message-with-ack", async |args: Args| args)
         .on("echo", async |socket: Socket, args: Args| {
             let _ = socket.emit("echo", &args);
+        })
+        .on("as-is", async |socket: Socket, args: Args| {
+            let _ = socket.compress(false).emit("as-is", &args);
         })
         .on("ack", async |args: Args| args)
         .on("sink", async || {})
@@ -48,6 +53,23 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
+/// Whether a flag without a value is there.
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
+}
+
+/// The compression of WebSocket messages, of whatever size, if `--deflate` asks for it.
+fn deflate() -> Option<PerMessageDeflate> {
+    let (takeover, window_bits) = (flag("--deflate-takeover"), option("--deflate-window", 15));
+    let settings = PerMessageDeflate::default()
+        .threshold(0)
+        .server_context_takeover(takeover)
+        .client_context_takeover(takeover)
+        .server_window_bits(window_bits)
+        .client_window_bits(window_bits);
+    flag("--deflate").then_some(settings)
+}
+
 /// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
@@ -60,6 +82,16 @@ pub(crate) async fn run(
     let ping_timeout = Duration::from_millis(option("--ping-timeout", 200));
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
+
+    let (mut io, mut engine) = (io, engine);
+    if let Some(settings) = deflate() {
+        io = io.per_message_deflate(settings.clone());
+        engine = engine.per_message_deflate(settings);
+    }
+    if flag("--http-compression") {
+        io = io.http_compression(HTTP_THRESHOLD);
+        engine = engine.http_compression(HTTP_THRESHOLD);
+    }
 
     let io = io
         .ping_interval(ping_interval)
