@@ -1,4 +1,4 @@
-// permessage-deflate (RFC 7692; protocol.md A.11, A.13) and compressed polls, with threads of bytes of our own and with
+// permessage-deflate (RFC 7692; protocol.md A.11, A.13) and compressed polls, with frames of our own and with
 // npm's clients. Vectors are those of RFC 7692, section 7.2.3.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -212,7 +212,8 @@ describe("npm's client", () => {
       return bytes() - before;
     };
     assert.ok((await cost("echo")) < 500);
-    assert.ok((await cost("as-is")) > LONG.length);
+    // The reference has the flag, and on WebSockets does not look at it.
+    if (ours) assert.ok((await cost("as-is")) > LONG.length);
     socket.close();
   });
 
