@@ -66,6 +66,10 @@ impl ServerInner {
         }
     }
 
+    pub(super) fn on_upgrade(&self) -> Option<&(dyn Fn(&Socket) + Send + Sync)> {
+        self.options.on_upgrade.as_deref()
+    }
+
     fn parser(&self) -> Parser {
         self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
     }
@@ -330,6 +334,28 @@ impl Server {
         self.0.gate.shutdown(timeout).await;
         #[cfg(feature = "cluster")]
         self.leave_cluster();
+    }
+
+    /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits
+    /// for the polls of all clients, and cuts WebSockets off.
+    ///
+    /// ```
+    /// # use std::{future::Future, time::Duration};
+    /// # fn run(io: &sansocket_runtime::Server, ctrl_c: impl Future + Send + 'static) {
+    /// // axum::serve(listener, router).with_graceful_shutdown(io.shutdown_on(ctrl_c(), Duration::from_secs(5)))
+    /// # let _ =
+    /// io.shutdown_on(ctrl_c, Duration::from_secs(5))
+    /// # ; }
+    /// ```
+    pub fn shutdown_on<F>(&self, signal: F, timeout: Duration) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future + Send,
+    {
+        let server = self.clone();
+        async move {
+            signal.await;
+            server.shutdown(timeout).await;
+        }
     }
 }
 
