@@ -93,7 +93,8 @@ async fn axums_graceful_shutdown_takes_the_clients_along() {
     let pending = tokio::spawn(async move { poller.poll().await });
     stop.send(()).expect("it is awaited");
     // Neither the pending poll nor the WebSocket holds it up, or is cut off.
-    assert_eq!(soon(pending).await.expect("no panic"), ["1"]);
+    // A noop comes before it if the poll has arrived after the signal.
+    assert_eq!(soon(pending).await.expect("no panic").last().map(String::as_str), Some("1"));
     client.gone().await;
     soon(served).await.expect("no panic").expect("it ends well");
     assert_eq!(io.clients_count(), 0);

@@ -20,12 +20,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+/// A listener for sockets whose connection has moved to WebSocket.
+pub(crate) type OnUpgrade = Box<dyn Fn(&Socket) + Send + Sync>;
+
 /// The options of a [`ServerBuilder`] that concern Socket.IO.
 pub struct ServerOptions {
     pub(crate) sockets: SocketServerConfig,
     pub(crate) limits: HubLimits,
     pub(crate) state: TypeMap,
-    pub(crate) on_upgrade: Option<Box<dyn Fn(&Socket) + Send + Sync>>,
+    pub(crate) on_upgrade: Option<OnUpgrade>,
     pub(crate) cleanup_empty: bool,
     pub(crate) max_dynamic: usize,
     pub(crate) max_dynamic_per_session: usize,

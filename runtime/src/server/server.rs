@@ -21,7 +21,7 @@ use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
-use crate::server::options::ServerOptions;
+use crate::server::options::{OnUpgrade, ServerOptions};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
@@ -66,8 +66,8 @@ impl ServerInner {
         }
     }
 
-    pub(super) fn on_upgrade(&self) -> Option<&(dyn Fn(&Socket) + Send + Sync)> {
-        self.options.on_upgrade.as_deref()
+    pub(super) fn on_upgrade(&self) -> Option<&OnUpgrade> {
+        self.options.on_upgrade.as_ref()
     }
 
     fn parser(&self) -> Parser {
