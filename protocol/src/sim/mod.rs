@@ -96,6 +96,8 @@
 
 mod acts;
 mod app;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod coverage;
 mod dice;
 mod ends;
