@@ -96,6 +96,7 @@
 
 mod acts;
 mod app;
+mod client_ends;
 #[cfg(feature = "cluster")]
 pub mod cluster;
 mod coverage;
