@@ -502,7 +502,9 @@ impl Run {
                     let asked = self.requests.insert(request, Asked::Accepted);
                     assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
                 }
-                ServerTransmit::Write { websocket, .. } => assert!(self.requests.contains_key(&websocket)),
+                ServerTransmit::Write { websocket, .. } | ServerTransmit::WriteTyped { websocket, .. } => {
+                    assert!(self.requests.contains_key(&websocket))
+                }
                 ServerTransmit::CloseWebSocket { .. } => {}
             }
         }

@@ -104,6 +104,16 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
+    /// Sets whether clients of Engine.IO 3 are served: those of Socket.IO 1.x and 2.x. Default no.
+    ///
+    /// They and later clients share namespaces, rooms and broadcasts. They are in the namespace `/` without asking, have
+    /// the query behind a namespace's name for `auth`, and **their socket's id is the session's id**: who knows it can read
+    /// and write that session, so do not show it to other clients.
+    pub fn allow_eio3(mut self, allow: bool) -> Self {
+        self.http.engine.allow_eio3 = allow;
+        self
+    }
+
     /// Sets the cookie that the polling handshake sets to the session id, for load balancers. Default: no cookie.
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.http.engine.cookie = Some(cookie);

@@ -35,6 +35,11 @@ impl Outgoing {
                     found.wire.write(&message, None);
                 }
             }
+            ServerTransmit::WriteTyped { websocket, kind, data } => {
+                if let Some(found) = find_open(websockets, websocket) {
+                    found.wire.write_typed(kind, &data);
+                }
+            }
             ServerTransmit::CloseWebSocket { websocket, code } => {
                 if let Some(found) = find_open(websockets, websocket) {
                     found.wire.close(code, self.now, None);

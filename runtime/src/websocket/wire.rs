@@ -4,7 +4,9 @@
 use crate::base::runtime::Stream;
 use crate::base::trace::debug;
 use crate::websocket::buffers::Buffers;
-use crate::websocket::{Incoming, Reader, Role, write_binary, write_close, write_pong, write_text};
+use crate::websocket::{
+    Incoming, Reader, Role, write_binary, write_binary_parts, write_close, write_pong, write_text,
+};
 use bytes::Bytes;
 use hyper::rt::ReadBuf;
 use sansocket_protocol::message::WireMessage;
@@ -144,6 +146,11 @@ impl Wire {
             WireMessage::Text(text) => write_text(&mut self.out, mask, text),
             WireMessage::Binary(data) => write_binary(&mut self.out, mask, data),
         }
+    }
+
+    /// Queues a binary message that begins with that byte: a server's, which has no mask.
+    pub(crate) fn write_typed(&mut self, kind: u8, data: &[u8]) {
+        write_binary_parts(&mut self.out, [&[kind], data]);
     }
 
     /// Queues a close frame. The peer has some time to close its side.

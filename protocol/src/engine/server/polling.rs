@@ -1,24 +1,27 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
 use super::ending::Ending;
-use super::{Body, NOOP, Outgoing, State, Wants};
+use super::form::Packets;
+use super::{Body, CLOSE, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::{open_packet, set_cookie};
-use crate::engine::payload;
-use crate::engine::request::{RequestHead, RequestId, Response};
+use crate::engine::payload::v3;
+use crate::engine::request::{Query, RequestHead, RequestId, Response};
+use crate::engine::revision::Revision;
 use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::message::WireMessage;
 use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
-use bytes::Bytes;
 
 /// A POST whose answer is still owed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Post {
     pub(super) request: RequestId,
     pub(super) progress: PostProgress,
+    /// Its head says that the body is bytes.
+    pub(super) is_binary: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +38,13 @@ pub(super) enum PostProgress {
 impl ServerSession {
     /// The body of a POST ended. Give the packets that come back to [`ServerSession::handle_packet`] one by one, and
     /// then call [`ServerSession::end_body`]. `None`: there is nothing to read.
-    pub(crate) fn begin_body(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        body: Body,
-    ) -> Option<payload::PayloadDecoder> {
+    pub(crate) fn begin_body(&mut self, now: Instant, request: RequestId, body: Body) -> Option<Packets> {
         self.fire(now);
-        if self.post.is_none_or(|post| post.request != request) {
-            return None;
-        }
+        let post = self.post.filter(|post| post.request == request)?;
         match body {
             Body::Complete(body) if body.len() <= self.config.max_payload => {
-                self.post = Some(Post { request, progress: PostProgress::Handling });
-                Some(payload::PayloadDecoder::new(body))
+                self.post = Some(Post { progress: PostProgress::Handling, ..post });
+                Some(self.form.packets(body, post.is_binary))
             }
             Body::Complete(_) | Body::TooLarge => {
                 self.post = None;
@@ -73,13 +69,14 @@ impl ServerSession {
         }
     }
 
-    pub(super) fn open_polling(&mut self, now: Instant, request: RequestId) {
+    pub(super) fn open_polling(&mut self, now: Instant, request: RequestId, query: &Query<'_>) {
+        self.form.begin_polling(query);
         self.open(now);
         let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
         let open = open_packet(&self.config, &self.id, may_upgrade);
         self.queued = self.queued.saturating_add(open.len().saturating_add(cost::SERVER_MESSAGE));
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
-        let mut response = Response::poll(self.payload());
+        let mut response = self.queued_answer();
         if let Some(cookie) = &self.config.cookie {
             response = response.header("set-cookie", set_cookie(cookie, &self.id));
         }
@@ -91,10 +88,10 @@ impl ServerSession {
             self.respond(request, Response::new(400));
             self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPolls));
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
-            self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
+            self.answer_poll(request, &[NOOP, CLOSE]);
             self.finish();
         } else if matches!(self.state, State::Parting { .. }) {
-            self.respond(request, Response::poll(Bytes::from_static(NOOP)));
+            self.answer_poll(request, &[NOOP]);
             self.part();
         } else {
             self.poll = Some(request);
@@ -102,19 +99,21 @@ impl ServerSession {
     }
 
     pub(super) fn handle_post(&mut self, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        let is_binary =
+            head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream");
         let declared = head.headers.header("content-length").and_then(|length| length.parse::<u64>().ok());
         if let Some(post) = self.post.take() {
             self.respond(request, Response::new(400));
             self.control.push_back(ServerTransmit::Abort { request: post.request });
             self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPosts));
-        } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
+        } else if is_binary && self.form.revision() == Revision::V4 {
             // Binary bodies belong to protocol v3.
             self.respond(request, Response::new(400));
             self.abort(Ended::plain(CloseReason::TransportError));
         } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
             self.respond(request, Response::new(413));
         } else {
-            self.post = Some(Post { request, progress: PostProgress::Reading });
+            self.post = Some(Post { request, progress: PostProgress::Reading, is_binary });
             return Wants::Body { limit: self.config.max_payload };
         }
         Wants::Answer
@@ -133,31 +132,37 @@ impl ServerSession {
         }
     }
 
-    /// What is queued, as one polling body: as many packets as fit into about `max_payload`, and no more than
+    /// Answers a poll with these packets, which are text and not queued.
+    pub(super) fn answer_poll(&mut self, poll: RequestId, packets: &[&'static [u8]]) {
+        let response = self.form.answer(packets);
+        self.respond(poll, response);
+    }
+
+    /// What is queued, as the answer to a poll: as many packets as fit into about `max_payload`, and no more than
     /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
-    pub(super) fn payload(&mut self) -> Bytes {
-        let (mut packets, mut bytes) = (0usize, 0usize);
+    pub(super) fn queued_answer(&mut self) -> Response {
+        let (mut packets, mut bytes, mut form) = (0usize, 0usize, v3::Form::Text);
         for item in self.out.iter().take(self.config.max_poll_packets.max(1)) {
-            let len = match item {
-                Outgoing::Ping => payload::text_len(b"2"),
-                Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
-                Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
-            };
-            let sum = bytes.saturating_add(len);
+            let sum = bytes.saturating_add(self.form.len_of(item));
             if packets > 0 && sum > self.config.max_payload {
                 break;
+            }
+            if self.form.makes_bytes(item) {
+                form = v3::Form::Binary;
             }
             (packets, bytes) = (packets.saturating_add(1), sum);
         }
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
-        // No separator stands in front of the first.
-        let mut payload = payload::PayloadEncoder::with_capacity(bytes.saturating_sub(1));
+        let mut payload = self.form.payload(form, bytes);
         for item in self.out.drain(..packets) {
             if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
                 self.queued = self.queued.saturating_sub(data.len().saturating_add(cost::SERVER_MESSAGE));
             }
             match item {
-                Outgoing::Ping => payload.text(b"2"),
+                Outgoing::Heartbeat => {
+                    self.heartbeats = self.heartbeats.saturating_sub(1);
+                    payload.text(self.form.heartbeat());
+                }
                 Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
                 Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
             }
@@ -165,6 +170,6 @@ impl ServerSession {
         if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();
         }
-        payload.finish()
+        self.form.respond(form, payload.finish())
     }
 }

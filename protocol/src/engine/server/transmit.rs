@@ -40,6 +40,15 @@ pub enum ServerTransmit {
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
     },
+    /// Write one binary message of revision 3 to that WebSocket.
+    WriteTyped {
+        /// The id of the WebSocket.
+        websocket: RequestId,
+        /// The first byte of the message: the packet's type.
+        kind: u8,
+        /// The rest of the message. It is apart, so that clients of all revisions share the bytes of a broadcast.
+        data: Bytes,
+    },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
         /// The id of the WebSocket.
@@ -97,7 +106,10 @@ impl ServerSession {
                     self.out = VecDeque::new();
                 }
                 let message = match item {
-                    Outgoing::Ping => WireMessage::Text(Bytes::from_static(b"2")),
+                    Outgoing::Heartbeat => {
+                        self.heartbeats = self.heartbeats.saturating_sub(1);
+                        WireMessage::Text(Bytes::from_static(self.form.heartbeat()))
+                    }
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
@@ -105,11 +117,11 @@ impl ServerSession {
                         message
                     }
                 };
-                Some(channel.write(message))
+                Some(self.form.write(channel, message))
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;
-                let response = Box::new(Response::poll(self.payload()));
+                let response = Box::new(self.queued_answer());
                 Some(ServerTransmit::Respond { request, response })
             }
             _ => None,
