@@ -83,11 +83,11 @@ async fn a_body_that_is_slow_is_cut() {
     lines.expect("gone").await;
 }
 
-/// What the answer to a poll has in the tests of slow readers: more than a server sends in one message by default.
+/// The size of the answer to a poll in the tests of slow readers: more than a server sends in one message by default.
 const LARGE: usize = 32 << 20;
 
-/// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. What becomes of
-/// it, and how much arrives when the client does read after all, `wait` later?
+/// The answer to a poll is far larger than what the kernel buffers, and its client reads nothing. Returns how much
+/// arrives when the client does read after all, `wait` later.
 async fn unread_answer(io: &crate::sansocket::Server, wait: Duration) -> usize {
     let addr = serve(io).await;
     let poller = Poller::joined(addr).await;

@@ -1,4 +1,4 @@
-//! What a client is told that is not let in, and what stands on every response.
+//! The answers to clients that are not let in, and the headers of every response.
 
 use sansocket_protocol::engine::{Cors, EngineServerConfig};
 use sansocket_protocol::engine::{RequestHead, Response};

@@ -38,9 +38,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Sessions that still write their last words; more are cut off.
+/// The number of sessions that may still write their last words; more are cut off.
 const MAX_LINGERING: usize = 4;
-/// Each session has this many ids for its requests.
+/// The number of request ids that belong to each session.
 const IDS_PER_SESSION: u32 = 32;
 
 /// The state of a client's connection.
@@ -207,7 +207,7 @@ impl Manager {
         }
     }
 
-    /// Whether a session is open or being opened.
+    /// Returns whether a session is open or being opened.
     pub fn has_session(&self) -> bool {
         self.engine().is_some()
     }
@@ -238,7 +238,7 @@ impl Manager {
         self.engine().filter(|engine| engine.is_open()).map(ClientSession::transport)
     }
 
-    /// Whether a socket is connected.
+    /// Returns whether a socket is connected.
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
@@ -264,13 +264,13 @@ impl Manager {
         self.sockets().and_then(|sockets| sockets.id(socket))
     }
 
-    /// Whether a socket was told to connect, and has not been told to leave, refused or disconnected by the server
-    /// since.
+    /// Returns whether a socket was told to connect, and has not been told to leave, refused or disconnected by the
+    /// server since.
     pub fn is_socket_wanted(&self, socket: SocketKey) -> bool {
         self.sockets().is_some_and(|sockets| sockets.is_wanted(socket))
     }
 
-    /// Whether any acknowledgement is awaited.
+    /// Returns whether any acknowledgement is awaited.
     pub fn awaits_ack(&self) -> bool {
         self.sockets().is_some_and(ClientSockets::awaits_ack)
     }
@@ -282,8 +282,8 @@ impl Manager {
         self.ends
     }
 
-    /// Whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was told to
-    /// stop since. Still true after the client has given up.
+    /// Returns whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was
+    /// told to stop since. Still true after the client has given up.
     pub fn is_wanted(&self) -> bool {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.has_wanted(),
@@ -291,7 +291,7 @@ impl Manager {
         }
     }
 
-    /// Whether it is idle, and all is told and written.
+    /// Returns whether it is idle, and all is told and written.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Idle) && self.lingering.is_empty() && !self.has_event()
     }
@@ -316,13 +316,13 @@ impl Manager {
         own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
-    /// Whether less than half of the send budget is used by the bytes [before](Self::buffered_before) a socket, or with
-    /// `None` before a message of plain Engine.IO: the time to send more, for a sender that waits.
+    /// Returns whether less than half of the send budget is used by the bytes [before](Self::buffered_before) a socket,
+    /// or with `None` before a message of plain Engine.IO: the time to send more, for a sender that waits.
     pub fn has_capacity(&self, socket: Option<SocketKey>) -> bool {
         self.buffered_before(socket) <= self.engine_config.send_budget / 2
     }
 
-    /// Whether the owner should read on from the WebSocket in use. Read from the others at any time.
+    /// Returns whether the owner should read on from the WebSocket in use. Read from the others at any time.
     pub fn wants_read(&self) -> bool {
         let limit = self.engine_config.receive_budget;
         match &self.layer {
@@ -336,7 +336,7 @@ impl Manager {
         }
     }
 
-    /// Whether that WebSocket is the one in use.
+    /// Returns whether that WebSocket is the one in use.
     pub fn is_on(&self, websocket: RequestId) -> bool {
         self.engine().is_some_and(|engine| engine.is_on(websocket))
     }
@@ -567,13 +567,13 @@ impl Manager {
         event
     }
 
-    /// Whether [`Manager::poll_transmit`] has something.
+    /// Returns whether [`Manager::poll_transmit`] has something.
     pub fn has_transmit(&self) -> bool {
         self.engine().is_some_and(ClientSession::has_transmit)
             || self.lingering.iter().any(|(_, engine)| engine.has_transmit())
     }
 
-    /// Whether the owner has something to do: outside, or to tell.
+    /// Returns whether the owner has something to do: outside, or to tell.
     pub fn has_output(&self) -> bool {
         self.has_transmit() || self.has_event()
     }

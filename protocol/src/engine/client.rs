@@ -42,7 +42,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Close code of a message that is too big (RFC 6455, section 7.4.1).
+/// The close code of a message that is too big (RFC 6455, section 7.4.1).
 const TOO_BIG: u16 = 1009;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,17 +163,17 @@ impl ClientSession {
         self.handshake.as_ref()
     }
 
-    /// Whether messages pass: neither opening, nor closing, nor closed.
+    /// Returns whether messages pass: neither opening, nor closing, nor closed.
     pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Whether the session is on its way to open.
+    /// Returns whether the session is on its way to open.
     pub(crate) fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening { .. })
     }
 
-    /// Whether the session is over and all about it was told: it can be forgotten.
+    /// Returns whether the session is over and all about it was told: it can be forgotten.
     pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Closed && self.control.is_empty() && self.closed.is_none()
     }
@@ -186,7 +186,7 @@ impl ClientSession {
         }
     }
 
-    /// Whether that WebSocket is the transport in use.
+    /// Returns whether that WebSocket is the transport in use.
     pub(crate) fn is_on(&self, websocket: RequestId) -> bool {
         self.transport == Transport::WebSocket(websocket)
     }
@@ -197,7 +197,7 @@ impl ClientSession {
         self.queued.saturating_add(self.unwritten)
     }
 
-    /// Whether the server takes messages of that size, as far as it has said.
+    /// Returns whether the server takes messages of that size, as far as it has said.
     ///
     /// # Errors
     /// [`SendError::TooLarge`]: sent all the same, the frame would end the session.
@@ -217,7 +217,7 @@ impl ClientSession {
         }
     }
 
-    /// Whether a volatile message would leave at once.
+    /// Returns whether a volatile message would leave at once.
     pub(crate) fn is_writable(&self) -> bool {
         self.is_open()
             && match self.transport {
@@ -466,7 +466,7 @@ impl ClientSession {
         self.last
     }
 
-    /// Whether the message of that number still waits to be given out.
+    /// Returns whether the message of that number still waits to be given out.
     pub(crate) fn is_queued(&self, number: u64) -> bool {
         let waiting = self.out.iter().filter(|item| matches!(item, Outgoing::Message(_))).count();
         number > self.last.saturating_sub(waiting as u64)
@@ -558,7 +558,7 @@ impl ClientSession {
         }
     }
 
-    /// Whether [`ClientSession::poll_transmit`] has something.
+    /// Returns whether [`ClientSession::poll_transmit`] has something.
     pub(crate) fn has_transmit(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         !self.control.is_empty()
@@ -586,7 +586,7 @@ impl ClientSession {
         }
     }
 
-    /// Whether the session has opened since the last call.
+    /// Returns whether the session has opened since the last call.
     pub(crate) fn take_opened(&mut self) -> bool {
         core::mem::take(&mut self.opened)
     }
@@ -596,7 +596,7 @@ impl ClientSession {
         self.closed.take()
     }
 
-    /// Whether the session has moved to WebSocket since the last call.
+    /// Returns whether the session has moved to WebSocket since the last call.
     pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }

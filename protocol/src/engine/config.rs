@@ -43,7 +43,7 @@ pub enum Origins {
 }
 
 impl Origins {
-    /// Whether `origin` is one of them.
+    /// Returns whether `origin` is one of them.
     pub fn contain(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -52,8 +52,8 @@ impl Origins {
     }
 }
 
-/// Cross-origin resource sharing: which pages of other origins a browser lets read the responses. It is advice
-/// to browsers and keeps nobody out; that is what [`EngineServerConfig::allowed_origins`] does.
+/// Cross-origin resource sharing: the pages of other origins that a browser lets read the responses. It is advice to
+/// browsers and keeps nobody out; [`EngineServerConfig::allowed_origins`] does that.
 ///
 /// ```
 /// use sansocket_protocol::engine::{Cors, EngineServerConfig};
@@ -65,7 +65,7 @@ impl Origins {
 pub struct Cors {
     /// The origins that may read.
     pub origins: Origins,
-    /// Whether they may send cookies along.
+    /// Whether these origins may send cookies along.
     pub credentials: bool,
 }
 
@@ -80,7 +80,7 @@ impl Cors {
         Self { origins: Origins::List(origins.into_iter().map(Into::into).collect()), credentials: false }
     }
 
-    /// Lets them send cookies along.
+    /// Lets pages of these origins send cookies along.
     #[must_use]
     pub const fn credentials(mut self, allow: bool) -> Self {
         self.credentials = allow;
@@ -301,7 +301,7 @@ impl EngineServerConfig {
         self
     }
 
-    /// Whether a request of that target is for this server: a plain prefix, as in the reference, so that
+    /// Returns whether a request of that target is for this server: a plain prefix, as in the reference, so that
     /// `/socket.io/anything` is and `/socket.io` is not.
     pub fn matches(&self, target: &str) -> bool {
         target.starts_with(&self.path)

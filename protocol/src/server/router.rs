@@ -63,7 +63,7 @@ pub struct Router<K> {
 #[derive(Debug)]
 struct Entry<K> {
     session: K,
-    /// Where it came from, if that is counted.
+    /// The address that the session came from, if that is counted.
     source: Option<Source>,
 }
 
@@ -228,7 +228,7 @@ impl<K: Clone> Router<K> {
         self.sessions.len()
     }
 
-    /// Whether there are no sessions.
+    /// Returns whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
@@ -239,7 +239,7 @@ impl<K: Clone> Router<K> {
     }
 }
 
-/// Whether an id reads the same in a query, a header and a log (the unreserved characters of RFC 3986, 2.3).
+/// Returns whether an id reads the same in a query, a header and a log (the unreserved characters of RFC 3986, 2.3).
 fn is_id(id: &str) -> bool {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     !id.is_empty() && id.bytes().all(unreserved)

@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// What a raw client was told since the last look.
+    /// Takes all that a raw client was told since the last call.
     pub fn raw_heard(&mut self, client: ClientId) -> Vec<(RequestId, Heard)> {
         match self.nodes.get_mut(client.0).map(|node| &mut node.machine) {
             Some(Machine::Raw { heard, .. }) => core::mem::take(heard),

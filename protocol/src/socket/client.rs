@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A socket that is *wanted* joins whenever a session opens. A refusal, or an end that either side brought about on
-//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is
-//! volatile is dropped.
+//! purpose, makes it unwanted until [`ClientSockets::connect`]. Events emitted while it is away wait; volatile ones are
+//! dropped.
 //!
 //! It writes through the [`engine`](crate::engine::client::ClientSession) that is passed to its commands.
 //! [`crate::client::Manager`] holds both.
@@ -86,10 +86,10 @@ struct Socket {
     state: State,
     auth: AuthSource,
     id: Option<Arc<str>>,
-    /// How many of its connections have ended.
+    /// The number of the socket's connections that have ended.
     ended: u64,
     held: bool,
-    /// What is to be told, in order.
+    /// The events to be told, in order.
     inbox: VecDeque<ClientSocketEvent>,
     /// Events that came before the server's CONNECT.
     early: VecDeque<ClientSocketEvent>,
@@ -111,7 +111,7 @@ pub(crate) struct ClientSockets {
     reassembly: Reassembly,
     /// Not earlier than this is any deadline.
     deadline: Instant,
-    /// What is never held back: answers, and the application's auth.
+    /// The events that are never held back: answers, and requests for the application's auth.
     answers: VecDeque<ClientSocketEvent>,
     /// The socket that is asked next.
     turn: usize,
@@ -156,17 +156,17 @@ impl ClientSockets {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.ended)
     }
 
-    /// Whether a socket is connected, that is, messages to it pass.
+    /// Returns whether a socket is connected, that is, messages to it pass.
     pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.state == State::Joined)
     }
 
-    /// Whether a socket joins when a session opens.
+    /// Returns whether a socket joins when a session opens.
     pub(crate) fn is_wanted(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.wanted)
     }
 
-    /// Whether any socket does.
+    /// Returns whether any socket does.
     pub(crate) fn has_wanted(&self) -> bool {
         self.sockets.iter().any(|socket| socket.wanted)
     }
@@ -186,12 +186,12 @@ impl ClientSockets {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.buffered)
     }
 
-    /// Whether a packet waits for its attachments.
+    /// Returns whether a packet waits for its attachments.
     pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
-    /// Whether any acknowledgement is awaited.
+    /// Returns whether any acknowledgement is awaited.
     pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty() || !socket.queue.is_empty())
     }
@@ -436,7 +436,7 @@ impl ClientSockets {
         true
     }
 
-    /// Takes a socket out of its namespace, and does not want it any more. What waits to be sent stays, for the
+    /// Takes a socket out of its namespace, and does not want it any more. Events that wait to be sent stay, for the
     /// next time.
     pub(crate) fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
@@ -484,7 +484,7 @@ impl ClientSockets {
         Some(event)
     }
 
-    /// Whether [`ClientSockets::poll_event`] has something.
+    /// Returns whether [`ClientSockets::poll_event`] has something.
     pub(crate) fn has_event(&self) -> bool {
         !self.answers.is_empty() || self.sockets.iter().any(|socket| !socket.held && !socket.inbox.is_empty())
     }

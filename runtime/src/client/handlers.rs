@@ -31,13 +31,7 @@ pub(crate) fn event(
     connection: u64,
 ) -> Option<ClientJob> {
     let namespace = socket.namespace_inner();
-    let ack = ack.map(|id| AckTarget {
-        parser: namespace.parser,
-        namespace: namespace.name.clone(),
-        id,
-        socket: key,
-        connection,
-    });
+    let ack = ack.map(|id| AckTarget { encoder: namespace.encoder.clone(), id, socket: key, connection });
     let name = args.event_bytes()?;
     let table = namespace.begin_event(&name);
     let listeners = table.listeners(&name);

@@ -93,12 +93,12 @@ impl Gate {
                 id.clone(),
                 self.sockets.clone(),
             );
-            let cell = SessionHandle::new(machine, self.clock.clone());
-            entered = Some(cell.clone());
-            cell
+            let session = SessionHandle::new(machine, self.clock.clone());
+            entered = Some(session.clone());
+            session
         });
-        let (id, cell) = match (registered, entered) {
-            (Ok(id), Some(cell)) => (id, cell),
+        let (id, session) = match (registered, entered) {
+            (Ok(id), Some(session)) => (id, session),
             (registered, _) => {
                 self.shutdown.ended();
                 let Err(error) = registered else { return Err(grant.refuse(None)) };
@@ -111,8 +111,8 @@ impl Gate {
             drop(gate.router().remove(&id));
             gate.shutdown.ended();
         };
-        self.runtime().spawn(make_task(cell.clone(), self.counters.clone(), Box::new(on_end)));
-        Ok(cell)
+        self.runtime().spawn(make_task(session.clone(), self.counters.clone(), Box::new(on_end)));
+        Ok(session)
     }
 }
 

@@ -75,7 +75,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether the event may be compressed. It is accepted for later: no transport compresses for now.
+    /// Returns whether the event may be compressed. It is accepted for later: no transport compresses for now.
     pub fn compress(mut self, compress: bool) -> Self {
         self.target = self.target.compress(compress);
         self
@@ -103,7 +103,7 @@ impl Broadcast {
         match command {
             Command::Emit { frame, .. } => {
                 let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
-                let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, frame);
+                let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
                 for socket in &recipients {
                     let queued = socket.deliver(frame, delivery);
                     if let (Some(watched), Ok(true)) = (&watched, queued) {
@@ -128,7 +128,7 @@ impl Broadcast {
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?;
         // Only rooms can refuse.
         let _ = self.apply(&Command::Emit { frame, ack: None });
         Ok(())
@@ -143,11 +143,11 @@ impl Broadcast {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
-        let started = self.namespace.parser.event(&self.namespace.name, event, Some(id), args).map(|frame| {
+        let started = self.namespace.encoder.event(event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
-            let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, &frame);
+            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
                 if socket.send_with_ack(&frame, id, timeout, sink).is_err() {

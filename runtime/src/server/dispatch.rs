@@ -66,12 +66,12 @@ impl SocketDispatch {
         key: SocketKey,
         name: &Arc<str>,
         auth: Option<PacketData>,
-        cell: &Arc<SessionHandle>,
+        session: &Arc<SessionHandle>,
     ) -> Option<Job> {
         self.live.retain(|live| !live.socket.is_gone());
         let Some(namespace) = self.server.namespace_for(name) else {
             debug!(namespace = &**name, "a client asked for a namespace that does not exist");
-            let _ = cell.with(|machine| machine.reject_namespace(key));
+            let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         };
         let is_dynamic = |live: &&LiveSocket| live.socket.namespace_inner().is_child();
@@ -81,19 +81,20 @@ impl SocketDispatch {
             debug!(namespace = &**name, "a session is in too many dynamic namespaces");
             self.server.dynamic_refused();
             self.server.namespace_left(&namespace);
-            let _ = cell.with(|machine| machine.reject_namespace(key));
+            let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         }
-        let id = self.server.id_for(cell, name);
+        let id = self.server.id_for(session, name);
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();
-        let entered = Socket::enter(id, key, cell.clone(), namespace.clone(), self.handshake.clone(), auth);
+        let entered =
+            Socket::enter(id, key, session.clone(), namespace.clone(), self.handshake.clone(), auth);
         let socket = match entered {
             Ok(socket) => socket,
             Err(error) => {
                 debug!(%error, "a client could not be let in");
                 self.server.namespace_left(&namespace);
-                let _ = cell.with(|machine| machine.reject(key, "Server full", None));
+                let _ = session.with(|machine| machine.reject(key, "Server full", None));
                 return None;
             }
         };
@@ -116,9 +117,8 @@ impl SocketDispatch {
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
         let ack = ack.map(|id| {
-            let namespace = socket.namespace_inner();
-            let (parser, namespace) = (namespace.parser, namespace.name.clone());
-            AckTarget { parser, namespace, id, socket: key, connection: 0 }
+            let encoder = socket.namespace_inner().encoder.clone();
+            AckTarget { encoder, id, socket: key, connection: 0 }
         });
         let table = live.table();
         let name = args.event_bytes()?;
@@ -171,13 +171,13 @@ impl Application for SocketDispatch {
         None
     }
 
-    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job> {
+    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
         match event {
             ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
                 self.event(socket, args, ack)
             }
             ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, auth }) => {
-                self.connect(socket, &namespace, auth, cell)
+                self.connect(socket, &namespace, auth, session)
             }
             ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, reason }) => {
                 self.disconnected(socket, reason)
@@ -208,20 +208,20 @@ impl Application for SocketDispatch {
         }
     }
 
-    fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<SessionHandle>) {
+    fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
         let error = HandlerError::panic(&*panic);
         let server = self.server.clone();
         let Some(live) = key.and_then(|key| self.find(key)) else {
             debug!(%error, "outside a socket");
             // A matcher of namespaces, say: whoever asked for one has to hear something.
             if let Some(key) = key {
-                let _ = cell.with(|machine| machine.reject(key, INTERNAL_ERROR, None));
+                let _ = session.with(|machine| machine.reject(key, INTERNAL_ERROR, None));
             }
             return;
         };
         let (socket, over) = (live.socket.clone(), live.over);
         server.report(&socket, &error);
-        cell.with(|machine| {
+        session.with(|machine| {
             // The whole connection ends, as it would if the process had ended: the client connects again by itself.
             if machine.is_connected(socket.key()) {
                 machine.close(CloseReason::HandlerPanic);
@@ -303,7 +303,7 @@ async fn let_in(
     };
     debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
     let (message, data) = (refusal.message(), refusal.packet_data());
-    let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
+    let _ = socket.session().with(|machine| machine.reject(socket.key(), message, data));
     false
 }
 

@@ -1,6 +1,7 @@
 //! Namespaces: their sockets, rooms and handlers.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+use crate::handler::encoder::Encoder;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 pub(crate) struct NamespaceInner {
     pub(crate) name: Arc<str>,
-    pub(crate) parser: Parser,
+    pub(crate) encoder: Arc<Encoder>,
     pub(crate) handlers: Arc<NamespaceHandlers>,
     hub: RwLock<Hub<Socket>>,
     /// The sockets that are out of the hub, and whose disconnect handlers run. Changed under the hub's lock when one
@@ -43,8 +44,8 @@ impl NamespaceInner {
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            encoder: Encoder::new(name.clone(), parser),
             name,
-            parser,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
             leaving: AtomicUsize::new(0),
@@ -78,18 +79,18 @@ impl NamespaceInner {
         self.leaving.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether nobody is here, and nobody's disconnect handlers run.
+    /// Returns whether nobody is here, and nobody's disconnect handlers run.
     pub(crate) fn is_vacant(&self) -> bool {
         let hub = self.hub();
         hub.is_empty() && self.leaving.load(Ordering::Acquire) == 0
     }
 
-    /// Whether it was made because a client asked for it.
+    /// Returns whether it was made because a client asked for it.
     pub(crate) fn is_child(&self) -> bool {
         self.listed_as_idle.is_some()
     }
 
-    /// Whether it is to be added to the list of idle ones: a child that is not there already.
+    /// Returns whether it is to be added to the list of idle ones: a child that is not there already.
     pub(crate) fn list_as_idle(&self) -> bool {
         self.listed_as_idle.as_ref().is_some_and(|listed| !listed.swap(true, Ordering::AcqRel))
     }
@@ -207,7 +208,7 @@ impl Namespace {
         self.0.hub().len()
     }
 
-    /// Whether no client is connected.
+    /// Returns whether no client is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -70,7 +70,7 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
 
     /// Sets how many attachments a received packet may have. Default 10.
     pub fn max_attachments(mut self, attachments: usize) -> Self {
-        self.layer.sockets.parser.max_attachments = attachments;
+        self.layer.sockets.parser.max_attachments = attachments.into();
         self
     }
 
@@ -111,9 +111,9 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
-    /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only
-    /// you know what an event costs. Acknowledgements and heartbeats are not counted.
+    /// Sets how many events one client may emit in one namespace. Events that come faster wait, or end the connection:
+    /// see [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds the events that
+    /// wait, and only you know what an event costs. Acknowledgements and heartbeats are not counted.
     pub fn event_rate(mut self, rate: Rate) -> Self {
         self.layer.sockets.event_rate = Some(rate);
         self

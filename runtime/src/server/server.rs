@@ -85,7 +85,7 @@ impl ServerInner {
         count(&self.gate.counters.dynamic_namespaces);
     }
 
-    /// How many dynamic namespaces one session may be in.
+    /// Returns the number of dynamic namespaces that one session may be in.
     pub(crate) fn max_dynamic_per_session(&self) -> usize {
         self.options.max_dynamic_per_session
     }

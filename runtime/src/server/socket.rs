@@ -25,9 +25,9 @@ use std::time::Duration;
 const CONNECTING: u8 = 0;
 const JOINED: u8 = 1;
 const GONE: u8 = 2;
-/// Disconnected before it had joined.
+/// The socket was disconnected before it had joined.
 const REFUSED: u8 = 3;
-/// In no room and no list any more, while its disconnect handlers run.
+/// The socket is in no room and no list any more, while its disconnect handlers run.
 const LEFT: u8 = 4;
 
 /// The message for a client that is refused without a reason.
@@ -56,7 +56,7 @@ pub(crate) enum Accepted {
 pub(crate) struct SocketInner {
     id: Arc<str>,
     pub(super) key: SocketKey,
-    pub(super) cell: Arc<SessionHandle>,
+    pub(super) session: Arc<SessionHandle>,
     namespace: Arc<NamespaceInner>,
     handshake: Handshake,
     auth: Option<PacketData>,
@@ -102,7 +102,7 @@ impl Socket {
     pub(crate) fn enter(
         id: Arc<str>,
         key: SocketKey,
-        cell: Arc<SessionHandle>,
+        session: Arc<SessionHandle>,
         namespace: Arc<NamespaceInner>,
         handshake: Handshake,
         auth: Option<PacketData>,
@@ -110,7 +110,7 @@ impl Socket {
         let socket = Self(Arc::new(SocketInner {
             id: id.clone(),
             key,
-            cell,
+            session,
             namespace,
             handshake,
             auth,
@@ -130,8 +130,8 @@ impl Socket {
         self.0.key
     }
 
-    pub(crate) fn cell(&self) -> &Arc<SessionHandle> {
-        &self.0.cell
+    pub(crate) fn session(&self) -> &Arc<SessionHandle> {
+        &self.0.session
     }
 
     pub(crate) fn namespace_inner(&self) -> &Arc<NamespaceInner> {
@@ -144,7 +144,7 @@ impl Socket {
         if joined == Err(REFUSED) {
             return Accepted::Refused;
         }
-        self.0.cell.with(|machine| match machine.accept(self.0.key, &self.0.id) {
+        self.0.session.with(|machine| match machine.accept(self.0.key, &self.0.id) {
             Ok(()) => Accepted::Joined,
             // If the connection is still there, the application has disconnected it just now.
             Err(_) => Accepted::Gone(
@@ -153,9 +153,9 @@ impl Socket {
         })
     }
 
-    /// Whether the client waits for the answer to its CONNECT.
+    /// Returns whether the client waits for the answer to its CONNECT.
     pub(crate) fn is_connecting(&self) -> bool {
-        self.0.cell.lock().machine.is_connecting(self.0.key)
+        self.0.session.lock().machine.is_connecting(self.0.key)
     }
 
     /// Takes it out of its rooms and of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
@@ -191,7 +191,7 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    /// Whether this is the first event for the listener of that number.
+    /// Returns whether this is the first event for the listener of that number.
     pub(crate) fn is_first(&self, once: u64) -> bool {
         let mut data = self.data();
         let heard = data.get::<Heard>().unwrap_or_else(|| {
@@ -205,14 +205,14 @@ impl Socket {
 
     /// Queues an event. False if it was dropped: because of the `delivery`, or of the server's `overflow`.
     pub(crate) fn deliver(&self, frame: impl Into<Frame>, delivery: Delivery) -> Result<bool, SendError> {
-        self.0.cell.with(|machine| match delivery {
-            Delivery::Queue => machine.offer(self.0.key, frame),
+        self.0.session.with(|machine| match delivery {
+            Delivery::Queue => machine.emit(self.0.key, frame),
             Delivery::Volatile => machine.emit_volatile(self.0.key, frame),
         })
     }
 
     fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
-        let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+        let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
@@ -234,9 +234,9 @@ impl Socket {
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
     ) -> Result<(), SendError> {
-        let deadline = self.0.cell.now() + timeout;
+        let deadline = self.0.session.now() + timeout;
         let key = self.0.key;
-        self.0.cell.with_inner(|inner| {
+        self.0.session.with_inner(|inner| {
             inner.machine.emit_with_ack(key, frame, id, deadline)?;
             inner.acks.insert((key, id), Box::new(sink));
             Ok(())
@@ -271,14 +271,14 @@ impl Socket {
         self.0.auth.as_ref().unwrap_or(&PacketData::EMPTY).decode()
     }
 
-    /// Whether the client is connected: events to it are sent.
+    /// Returns whether the client is connected: events to it are sent.
     pub fn is_connected(&self) -> bool {
-        self.0.cell.lock().machine.is_connected(self.0.key)
+        self.0.session.lock().machine.is_connected(self.0.key)
     }
 
     /// The transport that the client's connection uses at the moment.
     pub fn transport(&self) -> TransportKind {
-        self.0.cell.transport()
+        self.0.session.transport()
     }
 
     // --- messages ---------------------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ impl Socket {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
@@ -301,7 +301,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Volatile)?)
     }
 
@@ -311,14 +311,14 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         self.ready().await;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.
     pub async fn ready(&self) {
-        self.0.cell.ready().await;
+        self.0.session.ready().await;
     }
 
     /// Emits an event and awaits the client's acknowledgement. The event is sent by the call, not by the first
@@ -342,26 +342,23 @@ impl Socket {
         args: &T,
         timeout: Duration,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
-        let id = self.0.cell.next_ack_id();
+        let id = self.0.session.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .0
-            .namespace
-            .parser
-            .event(&self.0.namespace.name, event, Some(id), args)
-            .map_err(EmitError::from)
-            .and_then(|frame| {
+        let sent = self.0.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(
+            |frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+                let watched =
+                    self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
                 self.send_with_ack(frame, id, timeout, sink)?;
                 if let Some(watched) = watched {
                     self.show(&watched);
                 }
                 Ok(())
-            });
+            },
+        );
         async move {
             sent?;
             match receiver.await {
@@ -467,7 +464,7 @@ impl Socket {
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
         // One that is gone already needs no telling.
-        let _ = self.0.cell.with(|machine| {
+        let _ = self.0.session.with(|machine| {
             let key = self.0.key;
             machine.disconnect(key, reason).or_else(|_| machine.reject(key, CONNECTION_REFUSED, None))
         });
@@ -475,7 +472,7 @@ impl Socket {
 
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
-        self.0.cell.with(|machine| machine.close(CloseReason::ForcedClose));
+        self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
     }
 }
 

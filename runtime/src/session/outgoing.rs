@@ -21,10 +21,11 @@ impl Outgoing {
     }
 
     /// Takes one output of the machine.
+    #[inline]
     pub(super) fn take(
         &mut self,
         transmit: ServerTransmit,
-        cell: &Arc<SessionHandle>,
+        handle: &Arc<SessionHandle>,
         inner: &mut SessionInner,
         websockets: &mut [SessionWebSocket],
         upgrading: &mut Vec<(RequestId, Upgrade)>,
@@ -50,7 +51,7 @@ impl Outgoing {
             }
             ServerTransmit::Respond { request, mut response } => {
                 if let Some(sender) = inner.take_request(request) {
-                    inner.count_unread(cell, self.now, &mut response.body);
+                    inner.count_unread(handle, self.now, &mut response.body);
                     self.answers.push((sender, Answer::Respond(response)));
                 }
             }

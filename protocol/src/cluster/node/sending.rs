@@ -87,14 +87,6 @@ impl Node {
         Ok(is_sent)
     }
 
-    /// Whoever has just been heard need not say that it lives.
-    pub(super) fn put_off_beat(&mut self, namespace: &str, is_sent: bool) {
-        let beat_at = self.now + self.config.heartbeat_interval;
-        if let Some(space) = self.spaces.get_mut(namespace).filter(|_| is_sent) {
-            space.beat_at = beat_at;
-        }
-    }
-
     pub(super) fn push_publish(&mut self, published: Published) -> bool {
         self.push(published.payload.len(), move || NodeTransmit::Publish(published))
     }
@@ -109,20 +101,5 @@ impl Node {
         self.counts.published = self.counts.published.saturating_add(1);
         self.transmits.push_back(transmit());
         true
-    }
-
-    pub(super) fn beat(&mut self, now: Instant, namespace: Arc<str>) {
-        // The bus is away, and says when it is back.
-        if !self.is_up {
-            return;
-        }
-        let Some(space) = self.spaces.get(&namespace) else { return };
-        if space.beat_at <= now {
-            let _ = self.publish(&namespace, None, Message::Heartbeat);
-        }
-        let next = self.spaces.get(&namespace).map_or(now, |space| space.beat_at);
-        // If it could not be sent, it is sent next time.
-        let next = if next > now { next } else { now + self.config.heartbeat_interval };
-        self.timers.insert((next, Timer::Beat(namespace)));
     }
 }

@@ -119,8 +119,8 @@ impl ServerSession {
         Wants::Answer
     }
 
-    /// Whether the client closes the session by the POST in hand and has no poll pending. One that it has sent at the same
-    /// time may be seen later, and would find no session: it was sent before this POST was answered.
+    /// Returns whether the client closes the session by the POST in hand and has no poll pending. One that it has sent
+    /// at the same time may be seen later, and would find no session: it was sent before this POST was answered.
     fn awaits_last_poll(&self) -> bool {
         self.poll.is_none() && self.ending.as_ref().is_some_and(Ending::is_by_client)
     }
@@ -138,7 +138,7 @@ impl ServerSession {
         self.respond(poll, response);
     }
 
-    /// What is queued, as the answer to a poll: as many packets as fit into about `max_payload`, and no more than
+    /// Returns the queued packets as the answer to a poll: as many as fit into about `max_payload`, and no more than
     /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
     pub(super) fn queued_answer(&mut self) -> Response {
         let (mut packets, mut bytes, mut form) = (0usize, 0usize, v3::Form::Text);
