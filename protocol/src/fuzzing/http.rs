@@ -146,7 +146,7 @@ enum Expected {
 }
 
 /// `+` is a blank and `%XX` a byte, if it is one.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.bytes().next() {

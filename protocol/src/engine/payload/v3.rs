@@ -103,7 +103,7 @@ fn length_len(length: usize) -> usize {
 fn digits(number: usize) -> impl Iterator<Item = u8> {
     let places = number.checked_ilog10().unwrap_or(0);
     (0..=places).rev().map(move |place| {
-        let digit = 10usize.checked_pow(place).map_or(0, |unit| number / unit % 10);
+        let digit = 10usize.checked_pow(place).and_then(|unit| number.checked_div(unit)).unwrap_or(0) % 10;
         u8::try_from(digit).unwrap_or(0)
     })
 }
