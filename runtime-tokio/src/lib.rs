@@ -164,6 +164,8 @@ pub use sansocket_runtime::{
     RefusedRequest, ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService,
     Socket, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
 };
+#[cfg(feature = "cluster")]
+pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};
 
 /// The code of this crate's README compiles.
 #[cfg(doctest)]

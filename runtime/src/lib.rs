@@ -28,6 +28,8 @@
 pub mod adapter;
 mod base;
 mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod engine;
 pub mod handler;
 mod http;
@@ -49,7 +51,11 @@ pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::namespace::Namespace;
+#[cfg(feature = "cluster")]
+pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::server::Server;
+#[cfg(feature = "cluster")]
+pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;
 pub use session::stats::{LimitCounts, Stats};
 

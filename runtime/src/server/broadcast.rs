@@ -4,6 +4,8 @@ use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
 use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
+#[cfg(feature = "cluster")]
+use sansocket_protocol::cluster::Message;
 use sansocket_protocol::hub::{Command, Effect, HubError, Target};
 use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
 use std::fmt;
@@ -42,8 +44,8 @@ use std::time::Duration;
 #[derive(Clone)]
 #[must_use = "a broadcast does nothing until one of its verbs is called"]
 pub struct Broadcast {
-    namespace: Arc<NamespaceInner>,
-    target: Target,
+    pub(super) namespace: Arc<NamespaceInner>,
+    pub(super) target: Target,
 }
 
 impl Broadcast {
@@ -63,7 +65,7 @@ impl Broadcast {
         self
     }
 
-    /// Selects sockets of this process only: for now, all there are.
+    /// Selects sockets of this process only, and not those of other nodes.
     pub fn local(mut self) -> Self {
         self.target = self.target.local();
         self
@@ -82,15 +84,23 @@ impl Broadcast {
     }
 
     /// A snapshot, taken under the lock; nothing is sent under it.
-    fn recipients(&self) -> Vec<Socket> {
+    pub(super) fn recipients(&self) -> Vec<Socket> {
         self.namespace.hub().reached(&self.target)
     }
 
     /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
     /// asked for.
-    fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
+    pub(super) fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
         if command.changes_rooms() {
-            let effect = self.namespace.hub_mut().apply(&self.target, command);
+            let mut hub = self.namespace.hub_mut();
+            let effect = hub.apply(&self.target, command);
+            #[cfg(feature = "cluster")]
+            if let (Some(membership), Command::Join { room } | Command::Leave { room }) =
+                (&self.namespace.membership, command)
+            {
+                membership.look_at_room(&hub, room);
+            }
+            drop(hub);
             if let Effect::Joined(joined) = effect.inspect_err(|_| self.namespace.room_refused())? {
                 if joined.refused > 0 {
                     let limit = self.namespace.hub().limits().rooms_per_socket;
@@ -131,6 +141,8 @@ impl Broadcast {
         let frame = self.namespace.encoder.event(event, None, args)?;
         // Only rooms can refuse.
         let _ = self.apply(&Command::Emit { frame, ack: None });
+        #[cfg(feature = "cluster")]
+        self.tell_event(event, args);
         Ok(())
     }
 
@@ -158,14 +170,23 @@ impl Broadcast {
             }
             receiver
         });
+        #[cfg(feature = "cluster")]
+        let others = started.is_ok().then(|| self.ask_event(event, args, timeout)).flatten();
         async move {
             let receiver = started.map_err(EmitError::from)?;
-            let (answers, missing) = receiver.await.unwrap_or_default();
+            #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
+            let (mut answers, mut missing) = receiver.await.unwrap_or_default();
+            #[cfg(feature = "cluster")]
+            if let Some(others) = others {
+                let (came, of_others) = others.await;
+                answers.extend(came);
+                missing += of_others;
+            }
             if missing == 0 { Ok(answers) } else { Err(BroadcastAckError::Incomplete { answers, missing }) }
         }
     }
 
-    /// The selected sockets.
+    /// The selected sockets of this process.
     pub fn sockets(&self) -> Vec<Socket> {
         self.apply(&Command::Fetch).unwrap_or_default()
     }
@@ -175,22 +196,33 @@ impl Broadcast {
     /// # Errors
     /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
     pub fn join(&self, room: &str) -> Result<(), HubError> {
-        self.apply(&Command::Join { room: room.into() }).map(drop)
+        let joined = self.apply(&Command::Join { room: room.into() }).map(drop);
+        #[cfg(feature = "cluster")]
+        if !matches!(joined, Err(HubError::RoomNameTooLong { .. })) {
+            self.tell(|target| Message::Join { target, rooms: vec![room.into()] });
+        }
+        joined
     }
 
     /// Makes all of them leave a room.
     pub fn leave(&self, room: &str) {
         let _ = self.apply(&Command::Leave { room: room.into() });
+        #[cfg(feature = "cluster")]
+        self.tell(|target| Message::Leave { target, rooms: vec![room.into()] });
     }
 
     /// Disconnects all of them from the namespace.
     pub fn disconnect(&self) {
         let _ = self.apply(&Command::Disconnect);
+        #[cfg(feature = "cluster")]
+        self.tell(|target| Message::Disconnect { target, close: false });
     }
 
     /// Closes the connections of all of them, whatever other namespaces they are in.
     pub fn close(&self) {
         let _ = self.apply(&Command::Close);
+        #[cfg(feature = "cluster")]
+        self.tell(|target| Message::Disconnect { target, close: true });
     }
 }
 

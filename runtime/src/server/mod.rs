@@ -6,11 +6,17 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 mod extract;
 pub(crate) mod namespace;
+#[cfg(feature = "cluster")]
+pub(crate) mod node;
 pub(crate) mod options;
 mod peer;
 mod registry;
+#[cfg(feature = "cluster")]
+pub(crate) mod remote;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
+#[cfg(feature = "cluster")]
+pub(crate) mod server_side;
 pub(crate) mod socket;
 mod table;
 #[cfg(test)]

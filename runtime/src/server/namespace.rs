@@ -1,6 +1,8 @@
 //! Namespaces: their sockets, rooms and handlers.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+#[cfg(feature = "cluster")]
+use crate::cluster::Membership;
 use crate::handler::encoder::Encoder;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
@@ -9,10 +11,12 @@ use crate::handler::{
 };
 use crate::server::broadcast::Broadcast;
 use crate::server::server::{Server, ServerInner};
+#[cfg(feature = "cluster")]
+use crate::server::server_side::ServerSide;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::count;
-use sansocket_protocol::hub::{Hub, HubLimits, MemberKey, Target};
+use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
@@ -32,6 +36,10 @@ pub(crate) struct NamespaceInner {
     /// Of a child of a dynamic namespace: whether it is in the registry's list of idle ones.
     listed_as_idle: Option<AtomicBool>,
     server: Weak<ServerInner>,
+    #[cfg(feature = "cluster")]
+    pub(crate) membership: Option<Membership>,
+    #[cfg(feature = "cluster")]
+    pub(crate) server_side: std::sync::OnceLock<Box<ServerSide>>,
 }
 
 impl NamespaceInner {
@@ -42,8 +50,8 @@ impl NamespaceInner {
         limits: HubLimits,
         is_child: bool,
         server: Weak<ServerInner>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Self {
+        Self {
             encoder: Encoder::new(name.clone(), parser),
             name,
             handlers,
@@ -52,7 +60,11 @@ impl NamespaceInner {
             broadcast_ack: AtomicU64::new(1),
             listed_as_idle: is_child.then(AtomicBool::default),
             server,
-        })
+            #[cfg(feature = "cluster")]
+            membership: None,
+            #[cfg(feature = "cluster")]
+            server_side: std::sync::OnceLock::new(),
+        }
     }
 
     pub(crate) fn hub(&self) -> RwLockReadGuard<'_, Hub<Socket>> {
@@ -69,6 +81,10 @@ impl NamespaceInner {
         let emptied = hub.rooms_with_only(key);
         self.leaving.fetch_add(1, Ordering::AcqRel);
         let removed = hub.remove(key);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.membership {
+            emptied.iter().for_each(|room| membership.room_ended(room));
+        }
         drop(hub);
         drop(removed);
         emptied
@@ -105,6 +121,40 @@ impl NamespaceInner {
     /// An id for a broadcast's acknowledgements: odd, as those of single events are even.
     pub(crate) fn next_broadcast_ack(&self) -> u64 {
         self.broadcast_ack.fetch_add(2, Ordering::Relaxed)
+    }
+
+    /// Lets a socket join a room.
+    pub(crate) fn join(&self, key: MemberKey, room: &str) -> Result<bool, HubError> {
+        let mut hub = self.hub_mut();
+        let joined = hub.join(key, room);
+        #[cfg(feature = "cluster")]
+        if let (Some(membership), Ok(true)) = (&self.membership, &joined) {
+            // Under the lock, so that the room's beginnings and ends are told in their order.
+            membership.room_began(room);
+        }
+        drop(hub);
+        joined.inspect_err(|_| self.room_refused())
+    }
+
+    /// Lets a socket leave a room.
+    pub(crate) fn leave(&self, key: MemberKey, room: &str) -> bool {
+        let mut hub = self.hub_mut();
+        let left = hub.leave(key, room);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = self.membership.as_ref().filter(|_| left) {
+            membership.look_at_room(&hub, room);
+        }
+        left
+    }
+
+    /// Lets a socket leave all rooms but that of its id.
+    pub(crate) fn leave_all(&self, key: MemberKey) {
+        let mut hub = self.hub_mut();
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.membership {
+            hub.rooms_with_only(key).iter().for_each(|room| membership.room_ended(room));
+        }
+        hub.leave_all(key);
     }
 
     /// A socket was not let into a room.
@@ -218,9 +268,14 @@ impl Namespace {
         self.0.hub().rooms().cloned().collect()
     }
 
-    /// Makes all sockets leave a room.
+    /// Makes all sockets leave a room, those of other nodes as well.
     pub fn close_room(&self, room: &str) {
         self.0.hub_mut().close_room(room);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.0.membership {
+            membership.room_ended(room);
+            membership.send(sansocket_protocol::cluster::Message::close_room(room));
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use crate::base::entropy;
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
+#[cfg(feature = "cluster")]
+use crate::cluster::ClusterOptions;
 use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
 use crate::http::options::BuildError;
@@ -26,6 +28,8 @@ pub struct ServerOptions {
     pub(crate) max_dynamic: usize,
     pub(crate) max_dynamic_per_session: usize,
     pub(crate) max_concurrent: usize,
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: Option<ClusterOptions>,
 }
 
 impl Default for ServerOptions {
@@ -38,6 +42,8 @@ impl Default for ServerOptions {
             max_dynamic: 100_000,
             max_dynamic_per_session: 100,
             max_concurrent: 1000,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         }
     }
 }
@@ -182,6 +188,15 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Makes the server a node of a cluster: its broadcasts reach the sockets of all nodes. See
+    /// [`cluster`](crate::cluster). The bus is connected by [`build`](Self::build), which must then be called inside of
+    /// the async runtime.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(mut self, options: ClusterOptions) -> Self {
+        self.layer.cluster = Some(options);
+        self
+    }
+
     /// Builds the server. It serves nothing until it listens or is mounted.
     ///
     /// # Errors
@@ -197,7 +212,13 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         });
         let sockets = std::mem::take(&mut layer.sockets);
         let gate = Arc::new(Gate::new(http, runtime, Some(sockets), random.fork(), application)?);
+        #[cfg(feature = "cluster")]
+        let (cluster, of_node) = (layer.cluster.take(), random.fork());
         let server = Arc::new_cyclic(|weak| ServerInner::new(gate, layer, random, weak.clone()));
+        #[cfg(feature = "cluster")]
+        if let Some(options) = cluster {
+            server.join_cluster(options, of_node);
+        }
         // Just made, so nobody has set it.
         let _ = this.set(Arc::downgrade(&server));
         let server = Server(server);

@@ -87,6 +87,12 @@ impl Namespaces {
         self.read().by_name.values().map(|entry| entry.namespace.clone()).collect()
     }
 
+    /// The namespace of that name, if it exists.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<NamespaceInner>> {
+        self.read().by_name.get(name).map(|entry| entry.namespace.clone())
+    }
+
     /// The namespace of that name, which is made if it does not exist.
     pub(crate) fn named(
         &self,

@@ -379,24 +379,18 @@ impl Socket {
     /// # Errors
     /// [`HubError`] if the socket is in too many rooms, or the name is too long.
     pub fn join(&self, room: &str) -> Result<bool, HubError> {
-        match self.0.hub_key.get() {
-            Some(key) => {
-                let joined = self.0.namespace.hub_mut().join(*key, room);
-                joined.inspect_err(|_| self.0.namespace.room_refused())
-            }
-            None => Ok(false),
-        }
+        self.0.hub_key.get().map_or(Ok(false), |key| self.0.namespace.join(*key, room))
     }
 
     /// Leaves a room. Returns whether the socket was in it.
     pub fn leave(&self, room: &str) -> bool {
-        self.0.hub_key.get().is_some_and(|key| self.0.namespace.hub_mut().leave(*key, room))
+        self.0.hub_key.get().is_some_and(|key| self.0.namespace.leave(*key, room))
     }
 
     /// Leaves all rooms but the one that is named after the socket's id.
     pub fn leave_all(&self) {
         if let Some(key) = self.0.hub_key.get() {
-            self.0.namespace.hub_mut().leave_all(*key);
+            self.0.namespace.leave_all(*key);
         }
     }
 

@@ -1,7 +1,8 @@
 //! The requests of this node: each ends once, with what came and what is missing.
 
 use super::{Ask, AskError, AskId, Dialect, Membership, Node, NodeEvent, NodeTransmit, Outcome, Timer};
-use crate::cluster::{AckRequest, Message, Python, RequestId};
+use crate::cluster::{AckRequest, Event, Message, Python, RequestId};
+use crate::hub::Target;
 use crate::random::Random;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -22,8 +23,20 @@ pub(super) struct Asked {
     /// Of all nodes together.
     pub(super) acks: u64,
     pub(super) counted_acks: u64,
+    /// Of a bridge: the part that Python nodes were asked.
+    pub(super) python: Option<PythonPart>,
     pub(super) answered: u32,
     pub(super) outcome: Outcome,
+}
+
+/// What Python nodes were asked besides. They do not say how many answers are to come.
+#[derive(Debug)]
+pub(super) struct PythonPart {
+    token: RequestId,
+    /// The request does not end without an answer before that.
+    until: Instant,
+    acks: u64,
+    is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +94,17 @@ impl Node {
         let (kind, message) = ask.into_message(&token, timeout);
         let deadline = now + timeout;
         let expects = if is_local { Expects::Counted(Some(0)) } else { expects };
-        let asked = Asked::new(namespace.clone(), deadline, token.clone(), kind, expects);
+        let to_python = match &message {
+            Some(Message::Emit { event, target, .. }) if self.bridging.is_some() && !is_local => {
+                Some((event.clone(), target.clone()))
+            }
+            _ => None,
+        };
+        let mut asked = Asked::new(namespace.clone(), deadline, token.clone(), kind, expects);
         let is_published = if is_local { true } else { self.count_and_publish(id, &namespace, message)? };
+        if let Some((event, target)) = to_python.filter(|_| is_published) {
+            asked.python = self.ask_python_too(id, &asked, event, target);
+        }
         self.asks.insert(id, asked);
         self.tokens.insert(token, id);
         // Nobody can answer what nobody hears, and without a bus or a count nobody knows who is there.
@@ -118,6 +140,30 @@ impl Node {
             self.transmits.pop_back();
         }
         Ok(published?)
+    }
+
+    /// The same to Python nodes, whose answers are waited for as long as the settings say, and to one socket to the end.
+    fn ask_python_too(
+        &mut self,
+        id: AskId,
+        asked: &Asked,
+        event: Event,
+        target: Target,
+    ) -> Option<PythonPart> {
+        let wait_until = (self.now + self.config.python_ack_wait).min(asked.deadline);
+        let until = if asked.kind == (Kind::Acks { single: true }) { asked.deadline } else { wait_until };
+        let token = self.ask_python(&asked.namespace, event, target)?;
+        self.tokens.insert(token.clone(), id);
+        self.timers.insert((until, Timer::Collect(id)));
+        Some(PythonPart { token, until, acks: 0, is_over: false })
+    }
+
+    /// The acknowledgements of Python's clients have had their time.
+    pub(super) fn collected(&mut self, id: AskId) {
+        if let Some(python) = self.asks.get_mut(&id).and_then(|asked| asked.python.as_mut()) {
+            python.is_over = true;
+            self.finish_if_complete(id);
+        }
     }
 
     fn is_unknown(&self) -> bool {
@@ -156,7 +202,13 @@ impl Node {
                     }
                 }
             }
-            (Kind::Acks { .. }, Message::Ack { args, .. }) if has_room => {
+            (Kind::Acks { .. }, Message::Ack { args, request }) if has_room => {
+                if let Some(python) = asked.python.as_mut().filter(|python| python.token == request) {
+                    python.acks = python.acks.saturating_add(1);
+                    asked.outcome.answers.push(args);
+                    self.finish_if_complete(id);
+                    return;
+                }
                 asked.acks = asked.acks.saturating_add(1);
                 if let (Some(node), Expects::Named(_)) = (node, &asked.expects) {
                     let open = asked.open_acks.entry(node.clone()).or_default();
@@ -197,6 +249,10 @@ impl Node {
         let Some(mut asked) = self.asks.remove(&id) else { return };
         self.tokens.remove(&asked.token);
         self.timers.remove(&(asked.deadline, Timer::Ask(id)));
+        if let Some(python) = &asked.python {
+            self.tokens.remove(&python.token);
+            self.timers.remove(&(python.until, Timer::Collect(id)));
+        }
         let outcome = &mut asked.outcome;
         let gone = outcome.missing_nodes.unwrap_or(0);
         outcome.missing_nodes = match &asked.expects {
@@ -262,6 +318,7 @@ impl Asked {
             open_acks: BTreeMap::new(),
             acks: 0,
             counted_acks: 0,
+            python: None,
             answered: 0,
             outcome,
         }
@@ -287,7 +344,13 @@ impl Asked {
         };
         match self.kind {
             Kind::Acks { single: true } if self.acks > 0 => true,
-            Kind::Acks { .. } => is_answered && self.acks >= self.counted_acks,
+            Kind::Acks { single: true } if self.python.as_ref().is_some_and(|python| python.acks > 0) => true,
+            Kind::Acks { single } => {
+                // The one socket is no Python node's if another has it.
+                let is_elsewhere = single && self.counted_acks > 0;
+                let is_collected = self.python.as_ref().is_none_or(|python| python.is_over || is_elsewhere);
+                is_answered && is_collected && self.acks >= self.counted_acks
+            }
             Kind::Sockets | Kind::ServerSide | Kind::Nodes => is_answered,
         }
     }

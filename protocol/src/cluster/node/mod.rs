@@ -22,7 +22,8 @@
 //! The formats have limits of their own. Acknowledgements do not say which socket they are of, so a bus that delivers a
 //! message twice may end a request early. Where nodes are counted, one that is dead but still counted is waited for
 //! until the deadline. Where they are unknown, a request ends at its deadline, or at the first acknowledgement if one
-//! is enough. A copy that a bridge made is delivered like an original.
+//! is enough. A copy that a bridge made is delivered like an original, but by a [bridge](crate::cluster::Bridge), which
+//! heard the original; a bridge knows nothing of Python's sockets and nodes beyond their acknowledgements.
 //!
 //! The methods are of four kinds, as everywhere in this crate: commands, `handle_*` for what happened, `poll_*` for
 //! what is to be done, and getters. Time is passed to all that begins or ends something.
@@ -59,6 +60,7 @@
 //! ```
 
 mod asking;
+mod bridging;
 mod config;
 mod interface;
 mod members;
@@ -70,11 +72,13 @@ pub use config::{Dialect, Membership, NodeConfig};
 pub use interface::{Answer, Ask, AskError, AskId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId};
 
 use self::asking::{Asked, token};
+use self::bridging::Bridging;
 use self::serving::Serving;
 use super::message::{Message, RequestId};
 use super::{InexpressibleError, Subscription};
 use crate::random::Random;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
@@ -104,6 +108,8 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// Of a bridge.
+    bridging: Option<Box<Bridging>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +118,12 @@ enum Timer {
     Serving(ServingId),
     Beat(Arc<str>),
     Peer(Arc<str>, Arc<str>),
+    /// The acknowledgements of Python's clients have had their time.
+    Collect(AskId),
+    Release(ServingId),
+    Relay(RequestId),
+    Bridge(Arc<str>),
+    BridgeBeat,
 }
 
 /// One namespace.
@@ -129,9 +141,10 @@ impl Node {
     /// A node without namespaces, whose bus is away.
     pub fn new(config: NodeConfig, dialect: Dialect, mut random: Random) -> Self {
         let name = match dialect {
-            Dialect::Python(_) => format!("{:016x}{:016x}", random.u64(), random.u64()),
+            Dialect::Python(_) | Dialect::Bridge(_) => format!("{:016x}{:016x}", random.u64(), random.u64()),
             _ => token(&dialect, &mut random),
         };
+        let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
         Self {
             config,
             dialect,
@@ -151,6 +164,7 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            bridging,
         }
     }
 
@@ -179,6 +193,16 @@ impl Node {
     /// What was counted.
     pub fn counts(&self) -> NodeCounts {
         self.counts
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something.
+    pub fn has_transmits(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// How many requests are open: of this node, and of others.
@@ -211,16 +235,22 @@ impl Node {
         let asks: Vec<AskId> =
             self.asks.iter().filter(|(_, asked)| *asked.namespace == *namespace).map(|(id, _)| *id).collect();
         asks.into_iter().for_each(|id| self.finish(id));
-        let timers = &mut self.timers;
-        self.servings.retain(|id, serving| {
-            let is_other = *serving.namespace != *namespace;
-            is_other || !timers.remove(&(serving.deadline, Timer::Serving(*id)))
-        });
+        let servings: Vec<ServingId> = self
+            .servings
+            .iter()
+            .filter(|(_, served)| *served.namespace == *namespace)
+            .map(|(id, _)| *id)
+            .collect();
+        servings.into_iter().for_each(|id| self.end_serving(id));
+        self.bridge_close(namespace);
         let Some(space) = self.spaces.remove(namespace) else { return };
         self.timers.retain(|(_, timer)| match timer {
             Timer::Beat(of) | Timer::Peer(of, _) => **of != *namespace,
-            Timer::Ask(_) | Timer::Serving(_) => true,
+            _ => true,
         });
+        if self.spaces.is_empty() {
+            self.bridge_end();
+        }
         if self.is_up {
             let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
             let rooms: Vec<_> = rooms.map(Subscription::Channel).collect();
@@ -264,7 +294,13 @@ impl Node {
             | Message::ServerSideEmit { request: None, .. } => {}
             _ => return Err(InexpressibleError::Kind { kind }),
         }
-        self.publish(namespace, None, message)
+        if self.bridging.is_none() {
+            return self.publish(namespace, None, message);
+        }
+        let copy = message.clone();
+        let is_sent = self.publish(namespace, None, message)?;
+        self.send_to_python(namespace, copy);
+        Ok(is_sent)
     }
 
     /// A room has its first member on this node.
@@ -315,6 +351,7 @@ impl Node {
             return;
         }
         self.is_up = false;
+        self.bridge_end();
         self.down_since = Some(now);
         self.events.push_back(NodeEvent::BusDown);
         let lost = |transmit: &NodeTransmit| {
@@ -339,8 +376,13 @@ impl Node {
             self.timers.pop_first();
             match timer {
                 Timer::Ask(id) => self.finish(id),
-                Timer::Serving(id) => drop(self.servings.remove(&id)),
+                Timer::Serving(id) => self.end_serving(id),
                 Timer::Beat(namespace) => self.beat(now, namespace),
+                Timer::Collect(id) => self.collected(id),
+                Timer::Release(id) => self.release(id),
+                Timer::Relay(token) => self.relay_over(&token),
+                Timer::Bridge(node) => self.bridge_silent(node),
+                Timer::BridgeBeat => self.bridge_beat(),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();

@@ -2,6 +2,7 @@
 
 use super::{Dialect, Node, NodeTransmit};
 use crate::cluster::adapter::Notification;
+use crate::cluster::bridge::Family;
 use crate::cluster::{Envelope, MalformedError, Message, Origin};
 use crate::time::Instant;
 use bytes::Bytes;
@@ -18,6 +19,10 @@ impl Node {
                 sharded.decode(channel, payload, limits)
             }
             Dialect::Streams(streams) => streams.decode(channel, payload, limits),
+            Dialect::Bridge(bridge) => {
+                let read = bridge.decode(channel, payload, limits);
+                return self.take_bridged(read);
+            }
             Dialect::Postgres(postgres) => match postgres.decode(channel, payload, limits) {
                 Ok(Notification::Message(read)) => Ok(*read),
                 Ok(Notification::Row { origin, id }) => {
@@ -92,7 +97,7 @@ impl Node {
             }
             Message::Heartbeat | Message::NodeClosed => {}
             message if message.answers().is_some() => self.answered(node.as_ref(), message),
-            message => self.serve(namespace, node, message),
+            message => drop(self.serve(Family::JavaScript, namespace, node, message)),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The requests of other nodes that this one answers.
 
 use super::asking::Kind;
+use super::bridging::Held;
 use super::{Answer, Dialect, Node, NodeEvent, ServingId, Timer};
+use crate::cluster::bridge::Family;
 use crate::cluster::{Message, RequestId};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -16,6 +19,9 @@ pub(super) struct Serving {
     pub(super) kind: Kind,
     pub(super) expected: Option<u32>,
     pub(super) acked: u32,
+    /// Of a bridge: the family that the asker is of, and what Python is still to answer.
+    pub(super) family: Family,
+    pub(super) held: Option<Box<Held>>,
 }
 
 impl Node {
@@ -51,20 +57,44 @@ impl Node {
             }
             _ => return,
         };
-        let (namespace, asker) = (served.namespace.clone(), served.asker.clone());
-        if served.expected.is_some_and(|expected| served.acked >= expected) {
-            self.timers.remove(&(served.deadline, Timer::Serving(serving)));
-            self.servings.remove(&serving);
-        }
+        let (namespace, asker, family) = (served.namespace.clone(), served.asker.clone(), served.family);
+        let is_count = matches!(message, Message::AckCount { .. });
+        let is_held = is_count && self.is_held(serving);
+        self.end_serving_if_over(serving);
         // Python has no counts, and is not told any.
-        let is_untold = matches!((&self.dialect, &message), (Dialect::Python(_), Message::AckCount { .. }));
-        if !is_untold && self.publish(&namespace, Some(asker), message).is_err() {
+        let is_python = family == Family::Python || matches!(self.dialect, Dialect::Python(_));
+        let is_untold = is_count && (is_python || is_held);
+        if !is_untold && self.publish_to(family, &namespace, Some(asker), None, message).is_err() {
             self.counts.inexpressible = self.counts.inexpressible.saturating_add(1);
         }
     }
 
-    /// A peer's command or request.
-    pub(super) fn serve(&mut self, namespace: Arc<str>, asker: Option<Arc<str>>, message: Message) {
+    /// Forgets a request that nothing more is to be answered to.
+    pub(super) fn end_serving_if_over(&mut self, serving: ServingId) {
+        let is_over = |served: &Serving| {
+            served.held.is_none() && served.expected.is_some_and(|expected| served.acked >= expected)
+        };
+        if self.servings.get(&serving).is_some_and(is_over) {
+            self.end_serving(serving);
+        }
+    }
+
+    pub(super) fn end_serving(&mut self, serving: ServingId) {
+        let Some(served) = self.servings.remove(&serving) else { return };
+        self.timers.remove(&(served.deadline, Timer::Serving(serving)));
+        if let Some(held) = served.held {
+            self.unhold(serving, &served.request, &held);
+        }
+    }
+
+    /// A peer's command or request. Gives back its name, if it is to be answered.
+    pub(super) fn serve(
+        &mut self,
+        family: Family,
+        namespace: Arc<str>,
+        asker: Option<Arc<str>>,
+        message: Message,
+    ) -> Option<ServingId> {
         let (request, kind, timeout) = match &message {
             Message::Emit { ack: Some(ack), .. } => {
                 (Some(&ack.request), Kind::Acks { single: ack.single }, ack.timeout)
@@ -78,8 +108,8 @@ impl Node {
         let mut serving = None;
         if let (Some(request), Some(asker)) = (request, asker) {
             if self.servings.len() >= self.config.max_servings {
-                self.refuse(namespace, asker, message);
-                return;
+                self.refuse(family, namespace, asker, message);
+                return None;
             }
             self.last_serving = self.last_serving.saturating_add(1);
             let id = ServingId(self.last_serving);
@@ -93,17 +123,20 @@ impl Node {
                 kind,
                 expected: None,
                 acked: 0,
+                family,
+                held: None,
             };
             self.servings.insert(id, served);
             self.timers.insert((deadline, Timer::Serving(id)));
             serving = Some(id);
         }
         self.events.push_back(NodeEvent::Message { namespace, message, serving });
+        serving
     }
 
     /// There are too many requests of peers. The asker is told that there is nothing here, or it would wait; an event
     /// is delivered, but its acknowledgements are not passed on.
-    pub(super) fn refuse(&mut self, namespace: Arc<str>, asker: Arc<str>, message: Message) {
+    fn refuse(&mut self, family: Family, namespace: Arc<str>, asker: Arc<str>, message: Message) {
         self.counts.refused = self.counts.refused.saturating_add(1);
         let answer = match &message {
             Message::Emit { ack: Some(ack), .. } => {
@@ -121,7 +154,8 @@ impl Node {
             _ => None,
         };
         if let Some(answer) = answer {
-            let _ = self.publish(&namespace, Some(asker), answer);
+            // Python is told no counts.
+            let _ = self.publish_to(family, &namespace, Some(asker), None, answer);
         }
         if let Message::Emit { .. } = message {
             self.events.push_back(NodeEvent::Message { namespace, message, serving: None });

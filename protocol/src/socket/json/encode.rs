@@ -9,7 +9,6 @@ use crate::socket::json::validate::{self, Invalid, SyntaxError};
 use crate::socket::parser::Parser;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
@@ -193,8 +192,15 @@ impl ArgsEncoder<'_> {
             message.text.extend_from_slice(json);
             return Ok(());
         }
-        // The number here of each that was named before.
-        let mut numbers: Vec<Option<usize>> = vec![None; args.attachments().len()];
+        // The number here of each that was named before. Mostly they are few: no allocation for those.
+        let (mut few, mut many) = ([None; 16], Vec::new());
+        let numbers: &mut [Option<usize>] = match few.get_mut(..args.attachments().len()) {
+            Some(few) => few,
+            None => {
+                many.resize(args.attachments().len(), None);
+                &mut many
+            }
+        };
         // Mostly each of them is already written as it must be, and all of the text is copied at once.
         let mut copied = 0;
         for found in placeholder::outermost(json) {
