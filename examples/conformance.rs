@@ -2,8 +2,8 @@
 //! and provides the adapter as `crate::sansocket`.
 
 use crate::sansocket::{
-    Args, Auth, Cors, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
-    ServerBuilder, Socket,
+    Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
+    Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -53,10 +53,11 @@ fn flag(name: &str) -> bool {
     std::env::args().any(|arg| arg == name)
 }
 
-/// Serves until the process ends.
+/// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
     engine: EngineServerBuilder,
+    more: impl FnOnce(&Server),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let port: u16 = option("--port", port);
@@ -73,17 +74,19 @@ pub(crate) async fn run(
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
         .connect_timeout(connect_timeout)
-        .cors(Cors::any())
+        .origins(Origins::any())
         .build()?;
-    register(&io.namespace("/"));
-    register(&io.namespace("/custom"));
+    for name in ["/", "/custom"] {
+        register(&io.namespace(name));
+    }
+    more(&io);
 
     let engine = engine
         .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
-        .cors(Cors::any())
+        .origins(Origins::any())
         .on_message(async |socket: EngineSocket, message: Message| {
             let _ = socket.send(message);
         })

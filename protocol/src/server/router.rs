@@ -1,13 +1,13 @@
 //! The router of requests: to a session, or to a refusal (protocol v4, "HTTP", and the reference's order of checks).
 
 use super::admission::{Admission, Grant, RegisterError, Source};
-use crate::engine::config::{EngineServerConfig, Origins};
+use crate::engine::config::EngineServerConfig;
+use crate::engine::origins::OriginDecision;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::engine::{Revision, TransportKind};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;
-use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -79,24 +79,24 @@ impl<K: Clone> Router<K> {
         if self.config.matches(head.target) { self.route_any_path(head) } else { Route::Pass }
     }
 
-    /// The origin of a request, if it is not among `allowed_origins`: the request is refused because of it.
-    pub fn refused_origin<'h>(&self, head: &RequestHead<'h>) -> Option<Cow<'h, str>> {
-        head.headers.header("origin").filter(|origin| !self.config.allowed_origins.contain(origin))
-    }
-
     /// As [`Router::route`], for a host that has matched the path itself, and perhaps cut it.
     pub fn route_any_path(&self, head: &RequestHead<'_>) -> Route<K> {
-        if head.method == "OPTIONS" {
-            if let Some(cors) = &self.config.cors {
-                return Route::Reply(cors.preflight(head));
-            }
-        }
+        self.route_judged(head, &self.config.judge(head))
+    }
+
+    /// As [`Router::route_any_path`], for a host that has asked [`EngineServerConfig::judge`] about the origin.
+    pub fn route_judged(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>) -> Route<K> {
         let websocket = head.is_websocket_upgrade();
         let refuse = |code: RefusalCode| {
             Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
-        if self.refused_origin(head).is_some() {
+        if origin.is_refused() {
             return refuse(RefusalCode::Forbidden);
+        }
+        if head.method == "OPTIONS" {
+            if let Some(origins) = &self.config.origins {
+                return Route::Reply(origins.preflight(head));
+            }
         }
         let query = head.query();
         let Some(transport) = query.transport().filter(|kind| self.config.transports.contains(*kind)) else {
@@ -118,7 +118,7 @@ impl<K: Clone> Router<K> {
         }
         // A script's request does not say which page it is for, and no browser keeps its answer from that page.
         let is_jsonp = query.jsonp.is_some() && transport == TransportKind::Polling;
-        if is_jsonp && self.config.allowed_origins != Origins::Any {
+        if is_jsonp && self.config.origins.as_ref().is_some_and(|origins| !origins.are_all()) {
             return refuse(RefusalCode::Forbidden);
         }
         match query.revision() {
@@ -249,7 +249,7 @@ fn is_id(id: &str) -> bool {
 mod tests {
     use super::*;
     use crate::engine::request::Headers;
-    use crate::engine::{Cors, Transports};
+    use crate::engine::{Origins, Transports};
     use alloc::format;
     use alloc::string::ToString;
     use alloc::vec;
@@ -314,9 +314,12 @@ mod tests {
 
     #[test]
     fn where_origins_are_listed_there_is_no_jsonp() {
-        let origins = Origins::List(vec!["https://a.example".to_string()]);
-        let router = router(EngineServerConfig::default().allowed_origins(origins));
-        assert!(ask(&router, "GET", "?EIO=4&transport=polling&j=0", &[]).starts_with("403"));
+        let query = "?EIO=4&transport=polling&j=0";
+        let open = router(EngineServerConfig::default().origins(Some(Origins::any())));
+        assert!(ask(&open, "GET", query, &[]).starts_with("open"));
+        let origins = Origins::list(["https://a.example"]);
+        let router = router(EngineServerConfig::default().origins(Some(origins)));
+        assert!(ask(&router, "GET", query, &[]).starts_with("403"));
         assert_eq!(ask(&router, "GET", "?EIO=4&transport=websocket&j=0", &UPGRADE), "open websocket=true");
     }
 
@@ -342,19 +345,41 @@ mod tests {
     }
 
     #[test]
-    fn preflight_is_answered_only_with_cors() {
-        let router = router(EngineServerConfig::default().cors(Some(Cors::any())));
+    fn preflight_is_answered_only_with_a_setting_for_origins() {
+        let router = router(EngineServerConfig::default().origins(Some(Origins::any())));
         assert_eq!(ask(&router, "OPTIONS", "", &[]), "204 ");
     }
 
     #[test]
-    fn a_foreign_origin_is_refused_when_origins_are_listed() {
-        let origins = Origins::List(vec!["https://a.example".to_string()]);
-        let router = router(EngineServerConfig::default().allowed_origins(origins));
-        let query = "?EIO=4&transport=polling";
-        assert!(ask(&router, "GET", query, &[("origin", "https://evil.example")]).starts_with("403"));
-        assert!(ask(&router, "GET", query, &[("origin", "https://a.example")]).starts_with("open"));
-        assert!(ask(&router, "GET", query, &[]).starts_with("open"));
+    fn one_setting_decides_for_handshakes_polls_websockets_and_preflights() {
+        let mut router =
+            router(EngineServerConfig::default().origins(Some(Origins::list(["https://a.example"]))));
+        assert!(router.register(Some("sid".to_string()), |_| 7).is_ok());
+        let forbidden = r#"{"code":4,"message":"Forbidden"}"#;
+        let polling = "?EIO=4&transport=polling";
+        for (method, query, upgrade, served, refused) in [
+            ("GET", polling, false, "open websocket=false", forbidden),
+            ("GET", "?EIO=4&transport=polling&sid=sid", false, "session 7", forbidden),
+            ("POST", "?EIO=4&transport=polling&sid=sid", false, "session 7", forbidden),
+            ("GET", "?EIO=4&transport=websocket", true, "open websocket=true", "Forbidden"),
+            ("GET", "?EIO=4&transport=websocket&sid=sid", true, "session 7", "Forbidden"),
+            ("OPTIONS", polling, false, "204 ", forbidden),
+            ("OPTIONS", "?EIO=4&transport=polling&sid=sid", false, "204 ", forbidden),
+        ] {
+            let ask = |origin: &str| {
+                let mut headers = vec![("host", "own.example")];
+                headers.extend(if upgrade { &UPGRADE[..] } else { &[] });
+                headers.extend(
+                    Some(origin).filter(|origin| !origin.is_empty()).map(|origin| ("origin", origin)),
+                );
+                ask(&router, method, query, &headers.as_slice())
+            };
+            for origin in ["https://a.example", "https://own.example", ""] {
+                assert_eq!(ask(origin), served, "{method} {query} of {origin:?}");
+            }
+            let status = if upgrade { 400 } else { 403 };
+            assert_eq!(ask("https://evil.example"), format!("{status} {refused}"), "{method} {query}");
+        }
     }
 
     #[test]

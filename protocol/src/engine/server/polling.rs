@@ -5,7 +5,7 @@ use super::form::Packets;
 use super::{Body, CLOSE, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
-use crate::engine::handshake::{open_packet, set_cookie};
+use crate::engine::handshake::open_packet;
 use crate::engine::payload::v3;
 use crate::engine::request::{Query, RequestHead, RequestId, Response};
 use crate::engine::revision::Revision;
@@ -78,7 +78,7 @@ impl ServerSession {
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         let mut response = self.queued_answer();
         if let Some(cookie) = &self.config.cookie {
-            response = response.header("set-cookie", set_cookie(cookie, &self.id));
+            response = response.header("set-cookie", cookie.set(&self.id));
         }
         self.respond(request, response);
     }
