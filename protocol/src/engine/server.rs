@@ -89,6 +89,8 @@ enum Outgoing {
     /// A ping of this side in revision 4, the answer to one of the client in revision 3.
     Heartbeat,
     Message(WireMessage),
+    /// The message behind it is not to be compressed. An item of its own, because hardly any message is such.
+    AsIs,
 }
 
 /// The most answers to pings that are queued: a client that asks again and again, and reads nothing, gets no more.
@@ -427,15 +429,23 @@ impl ServerSession {
             return false;
         }
         self.queued = self.queued.saturating_add(frame.queued_len());
+        let compress = frame.may_compress();
         let (text, attachments) = frame.into_parts();
         // Only a raw binary message has no text.
         if !text.is_empty() {
-            self.out.push_back(Outgoing::Message(WireMessage::Text(text)));
+            self.queue(WireMessage::Text(text), compress);
         }
         for attachment in attachments.as_deref().unwrap_or_default() {
-            self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
+            self.queue(WireMessage::Binary(attachment.clone()), compress);
         }
         true
+    }
+
+    fn queue(&mut self, message: WireMessage, compress: bool) {
+        if !compress {
+            self.out.push_back(Outgoing::AsIs);
+        }
+        self.out.push_back(Outgoing::Message(message));
     }
 
     // --- outputs ----------------------------------------------------------------------------------------------
@@ -555,7 +565,7 @@ impl ServerSession {
                         upgrade.noop_at = now + NOOP_INTERVAL;
                         if self.out.is_empty() {
                             if let Some(poll) = self.poll.take() {
-                                self.answer_poll(poll, &[NOOP]);
+                                self.release_poll(poll, &[NOOP]);
                             }
                         }
                     }

@@ -415,11 +415,11 @@ impl World {
                 let before = self.answers.insert(request, websocket);
                 assert!(matches!(before, Some(Answer::Awaited)), "{request:?} was answered twice");
             }
-            ServerTransmit::WriteTyped { websocket, kind, data } => {
+            ServerTransmit::WriteTyped { websocket, kind, data, compress } => {
                 let message = WireMessage::Binary([&[kind], &data[..]].concat().into());
-                self.carry_out(ServerTransmit::Write { websocket, message });
+                self.carry_out(ServerTransmit::Write { websocket, message, compress });
             }
-            ServerTransmit::Write { websocket, message } => {
+            ServerTransmit::Write { websocket, message, .. } => {
                 let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                 self.unwritten += if self.writes { 0 } else { bytes.len() };
                 match self.answers.get_mut(&websocket) {

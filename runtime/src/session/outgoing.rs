@@ -30,9 +30,9 @@ impl Outgoing {
         upgrading: &mut Vec<(RequestId, Upgrade)>,
     ) {
         match transmit {
-            ServerTransmit::WriteTyped { websocket, kind, data } => {
+            ServerTransmit::WriteTyped { websocket, kind, data, compress } => {
                 if let Some(found) = find_open(websockets, websocket) {
-                    found.wire.write_typed(kind, &data);
+                    found.wire.write_typed(kind, &data, compress);
                 }
             }
             ServerTransmit::CloseWebSocket { websocket, code } => {

@@ -34,17 +34,17 @@ impl Channel {
     }
 
     /// Writes one message to the channel.
-    pub(super) const fn write(self, message: WireMessage) -> ServerTransmit {
+    pub(super) const fn write(self, message: WireMessage, compress: bool) -> ServerTransmit {
         match self {
-            Self::WebSocket(websocket) => ServerTransmit::Write { websocket, message },
+            Self::WebSocket(websocket) => ServerTransmit::Write { websocket, message, compress },
         }
     }
 
     /// Writes one binary message of revision 3 to it.
-    pub(super) const fn write_typed(self, data: Bytes) -> ServerTransmit {
+    pub(super) const fn write_typed(self, data: Bytes, compress: bool) -> ServerTransmit {
         match self {
             Self::WebSocket(websocket) => {
-                ServerTransmit::WriteTyped { websocket, kind: BINARY_MESSAGE, data }
+                ServerTransmit::WriteTyped { websocket, kind: BINARY_MESSAGE, data, compress }
             }
         }
     }

@@ -51,7 +51,7 @@ impl ServerSession {
                 self.answer_post();
                 if self.out.is_empty() {
                     if let Some(poll) = self.poll.take() {
-                        self.answer_poll(poll, &[CLOSE]);
+                        self.release_poll(poll, &[CLOSE]);
                         self.finish();
                     }
                 }
@@ -97,7 +97,7 @@ impl ServerSession {
                 Transport::Channel(_) if !self.out.is_empty() => self.close_with(now, ended),
                 Transport::Polling if self.poll.is_some() && !self.out.is_empty() => {
                     if let Some(poll) = self.poll.take() {
-                        let answer = self.queued_answer();
+                        let answer = self.poll_answer();
                         self.respond(poll, answer);
                     }
                     if self.out.is_empty() {
@@ -141,7 +141,7 @@ impl ServerSession {
         }
         self.drop_upgrade();
         if let Some(poll) = self.poll.take() {
-            self.answer_poll(poll, &[to_poll]);
+            self.release_poll(poll, &[to_poll]);
         }
         self.answer_post();
         if let Transport::Channel(channel) = self.transport {

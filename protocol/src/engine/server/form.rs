@@ -87,17 +87,17 @@ impl Form {
     }
 
     /// Writes one message to a channel.
-    pub(super) fn write(&self, channel: Channel, message: WireMessage) -> ServerTransmit {
+    pub(super) fn write(&self, channel: Channel, message: WireMessage, compress: bool) -> ServerTransmit {
         match message {
             WireMessage::Binary(data) if self.base64 => {
                 let prefix: &[u8] = if self.revision == Revision::V4 { b"b" } else { b"b4" };
                 let mut text = Vec::with_capacity(payload::binary_len(&data).saturating_add(prefix.len()));
                 text.extend_from_slice(prefix);
                 payload::push_base64(&mut text, &data);
-                channel.write(WireMessage::Text(text.into()))
+                channel.write(WireMessage::Text(text.into()), compress)
             }
-            WireMessage::Binary(data) if self.revision == Revision::V3 => channel.write_typed(data),
-            message => channel.write(message),
+            WireMessage::Binary(data) if self.revision == Revision::V3 => channel.write_typed(data, compress),
+            message => channel.write(message, compress),
         }
     }
 
@@ -126,6 +126,7 @@ impl Form {
     /// The bytes that an item adds to the answer to a poll, at most.
     pub(super) fn len_of(&self, item: &Outgoing) -> usize {
         match (self.revision, item) {
+            (_, Outgoing::AsIs) => 0,
             (Revision::V4, Outgoing::Heartbeat) => payload::text_len(self.heartbeat()),
             (Revision::V4, Outgoing::Message(WireMessage::Text(text))) => payload::text_len(text),
             (Revision::V4, Outgoing::Message(WireMessage::Binary(data))) => payload::binary_len(data),
@@ -143,7 +144,7 @@ impl Form {
         self.revision == Revision::V3
             && self.takes_bytes()
             && match item {
-                Outgoing::Heartbeat => false,
+                Outgoing::Heartbeat | Outgoing::AsIs => false,
                 Outgoing::Message(WireMessage::Text(text)) => !text.is_ascii(),
                 Outgoing::Message(WireMessage::Binary(_)) => true,
             }

@@ -76,7 +76,7 @@ impl ServerSession {
         let open = open_packet(&self.config, &self.id, may_upgrade);
         self.queued = self.queued.saturating_add(open.len().saturating_add(cost::SERVER_MESSAGE));
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
-        let mut response = self.queued_answer();
+        let mut response = self.poll_answer();
         if let Some(cookie) = &self.config.cookie {
             response = response.header("set-cookie", cookie.set(&self.id));
         }
@@ -88,10 +88,10 @@ impl ServerSession {
             self.respond(request, Response::new(400));
             self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPolls));
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
-            self.answer_poll(request, &[NOOP, CLOSE]);
+            self.release_poll(request, &[NOOP, CLOSE]);
             self.finish();
         } else if matches!(self.state, State::Parting { .. }) {
-            self.answer_poll(request, &[NOOP]);
+            self.release_poll(request, &[NOOP]);
             self.part();
         } else {
             self.poll = Some(request);
@@ -133,32 +133,39 @@ impl ServerSession {
     }
 
     /// Answers a poll with these packets, which are text and not queued.
-    pub(super) fn answer_poll(&mut self, poll: RequestId, packets: &[&'static [u8]]) {
+    pub(super) fn release_poll(&mut self, poll: RequestId, packets: &[&'static [u8]]) {
         let response = self.form.answer(packets);
         self.respond(poll, response);
     }
 
     /// Returns the queued packets as the answer to a poll: as many as fit into about `max_payload`, and no more than
     /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
-    pub(super) fn queued_answer(&mut self) -> Response {
-        let (mut packets, mut bytes, mut form) = (0usize, 0usize, v3::Form::Text);
-        for item in self.out.iter().take(self.config.max_poll_packets.max(1)) {
+    ///
+    /// As in the reference, it may be compressed unless none of its packets may.
+    pub(super) fn poll_answer(&mut self) -> Response {
+        let (mut packets, mut items, mut bytes, mut form) = (0usize, 0usize, 0usize, v3::Form::Text);
+        for (at, item) in self.out.iter().enumerate() {
+            if matches!(item, Outgoing::AsIs) {
+                continue;
+            }
             let sum = bytes.saturating_add(self.form.len_of(item));
-            if packets > 0 && sum > self.config.max_payload {
+            if packets > 0 && (sum > self.config.max_payload || packets >= self.config.max_poll_packets) {
                 break;
             }
             if self.form.makes_bytes(item) {
                 form = v3::Form::Binary;
             }
-            (packets, bytes) = (packets.saturating_add(1), sum);
+            (packets, items, bytes) = (packets.saturating_add(1), at.saturating_add(1), sum);
         }
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
         let mut payload = self.form.payload(form, bytes);
-        for item in self.out.drain(..packets) {
+        let mut as_is = 0usize;
+        for item in self.out.drain(..items) {
             if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
                 self.queued = self.queued.saturating_sub(data.len().saturating_add(cost::SERVER_MESSAGE));
             }
             match item {
+                Outgoing::AsIs => as_is = as_is.saturating_add(1),
                 Outgoing::Heartbeat => {
                     self.heartbeats = self.heartbeats.saturating_sub(1);
                     payload.text(self.form.heartbeat());
@@ -170,6 +177,6 @@ impl ServerSession {
         if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();
         }
-        self.form.respond(form, payload.finish())
+        self.form.respond(form, payload.finish()).compress(as_is < packets)
     }
 }

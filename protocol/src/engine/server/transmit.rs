@@ -39,6 +39,8 @@ pub enum ServerTransmit {
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
+        /// Whether it may be compressed, if an extension of the WebSocket does so.
+        compress: bool,
     },
     /// Write one binary message of revision 3 to that WebSocket.
     WriteTyped {
@@ -48,6 +50,8 @@ pub enum ServerTransmit {
         kind: u8,
         /// The rest of the message. It is apart, so that clients of all revisions share the bytes of a broadcast.
         data: Bytes,
+        /// Whether it may be compressed, as for [`ServerTransmit::Write`].
+        compress: bool,
     },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
@@ -96,6 +100,10 @@ impl ServerSession {
             Transport::Channel(channel)
                 if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
             {
+                let compress = !matches!(self.out.front(), Some(Outgoing::AsIs));
+                if !compress {
+                    self.out.pop_front();
+                }
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
@@ -107,7 +115,7 @@ impl ServerSession {
                     self.out = VecDeque::new();
                 }
                 let message = match item {
-                    Outgoing::Heartbeat => {
+                    Outgoing::Heartbeat | Outgoing::AsIs => {
                         self.heartbeats = self.heartbeats.saturating_sub(1);
                         WireMessage::Text(Bytes::from_static(self.form.heartbeat()))
                     }
@@ -118,11 +126,11 @@ impl ServerSession {
                         message
                     }
                 };
-                Some(self.form.write(channel, message))
+                Some(self.form.write(channel, message, compress))
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;
-                let response = Box::new(self.queued_answer());
+                let response = Box::new(self.poll_answer());
                 Some(ServerTransmit::Respond { request, response })
             }
             _ => None,

@@ -49,7 +49,7 @@ impl ServerSession {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
                 upgrade.probes = upgrade.probes.saturating_add(1);
                 let message = WireMessage::Text(Bytes::from_static(b"3probe"));
-                self.control.push_back(channel.write(message));
+                self.control.push_back(channel.write(message, true));
             }
             // With or without a probe before it: that it came shows that the way is open (.NET's client sends none).
             Some(EnginePacket::Upgrade) => {
@@ -59,7 +59,7 @@ impl ServerSession {
                 self.upgraded = true;
                 // A well-behaved client has stopped polling by now.
                 if let Some(poll) = self.poll.take() {
-                    self.answer_poll(poll, &[NOOP]);
+                    self.release_poll(poll, &[NOOP]);
                 }
             }
             _ => self.drop_upgrade(),
