@@ -83,6 +83,7 @@ pub(crate) async fn run(
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
 
+    let allow_eio3 = flag("--allow-eio3");
     let (mut io, mut engine) = (io, engine);
     if let Some(settings) = deflate() {
         io = io.per_message_deflate(settings.clone());
@@ -94,6 +95,7 @@ pub(crate) async fn run(
     }
 
     let io = io
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
@@ -106,6 +108,7 @@ pub(crate) async fn run(
     more(&io);
 
     let engine = engine
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)

@@ -12,6 +12,7 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  "allow-eio3": false,
   deflate: false,
   "deflate-takeover": false,
   "deflate-window": 15,
@@ -22,6 +23,7 @@ const shared = {
   pingTimeout: options["ping-timeout"],
   maxHttpBufferSize: options["max-payload"],
   cors: { origin: "*" },
+  allowEIO3: options["allow-eio3"],
   // Whatever `--http-compression` says: it is on by default.
   perMessageDeflate: options.deflate && {
     threshold: 0,
