@@ -90,6 +90,11 @@ impl Frame {
         Self { text: kept(text), attachments: Some(attachments.into()) }
     }
 
+    /// The same attachments behind another text.
+    pub(crate) fn with_text(&self, text: Vec<u8>) -> Self {
+        Self { text: kept(text), attachments: self.attachments.clone() }
+    }
+
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
         Self { text: kept(text), attachments: None }
     }
