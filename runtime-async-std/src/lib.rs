@@ -110,7 +110,8 @@ pub use sansocket_runtime::{
     HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Listening, Message, Messages, Namespace,
     Origins, Overflow, Parser, PeerAddr, PeerError, Rate, ReceiveError, Received, Refusal, RefusalCode,
     RefusedRequest, ResponseBody, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService,
-    Socket, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
+    Socket, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, UnrecoveredSession, ack,
+    extract, handler, recovery,
 };
 
 /// The code of this crate's README compiles.

@@ -49,6 +49,7 @@ pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::namespace::Namespace;
+pub use server::recovery::UnrecoveredSession;
 pub use server::server::Server;
 pub use server::socket::Socket;
 pub use session::stats::{LimitCounts, Stats};
@@ -77,6 +78,9 @@ pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::{
     Args, ArgsError, DataError, EncodeError, PacketData, Parser, SocketError, ToArgs,
 };
+
+// Connection state recovery.
+pub use sansocket_protocol::recovery;
 
 // The values of options.
 pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, RefusalCode, Transports};

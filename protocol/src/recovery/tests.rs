@@ -395,6 +395,7 @@ fn a_store_that_is_drained_is_empty_and_tells_nothing() {
 
 /// The figures of docs/recovery.md: `cargo test -p sansocket-protocol --lib memory -- --nocapture`.
 #[test]
+#[allow(clippy::disallowed_macros, reason = "it prints figures")]
 fn the_memory_of_an_event_and_of_a_session_is_within_its_price() {
     const MANY: usize = 10_000;
     let names: Vec<Arc<str>> = (0..MANY).map(|at| format!("{at:020}").into()).collect();

@@ -13,12 +13,15 @@ use crate::handler::{
     OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::http::handshake::Handshake;
+use crate::server::namespace::NamespaceInner;
+use crate::server::recovery::{Recorder, Start};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::hub::HubError;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{Args, PacketData, ServerSocketEvent, SocketKey};
 use std::any::Any;
@@ -84,10 +87,23 @@ impl SocketDispatch {
             let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
             return None;
         }
-        let id = self.server.fresh_id();
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();
-        let entered = Socket::enter(id, key, cell.clone(), namespace.clone(), self.handshake.clone(), auth);
+        let asked = namespace.recorder().and_then(|_| auth.as_ref()?.recovery());
+        if let (Some(recorder), Some((pid, _))) = (namespace.recorder(), &asked) {
+            if let Some(ended) = recorder.recovery.end_of(pid, name, cell) {
+                let (server, cell, pid) = (self.server.clone(), cell.clone(), pid.clone());
+                return Some(Job::new(Some(key), async move {
+                    if let Some(recorder) = namespace.recorder() {
+                        recorder.recovery.wait_for(&pid, ended).await;
+                    }
+                    server.namespace_left(&namespace);
+                    // The client may be gone by now.
+                    let _ = cell.with(|machine| machine.ask_again(key, auth));
+                }));
+            }
+        }
+        let entered = self.enter(key, auth, asked, &namespace, cell);
         let socket = match entered {
             Ok(socket) => socket,
             Err(error) => {
@@ -98,7 +114,8 @@ impl SocketDispatch {
             }
         };
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
-        if table.connect_middleware.is_empty() && table.connect.is_empty() {
+        let skips = self.server.skips_middleware(&socket);
+        if (table.connect_middleware.is_empty() || skips) && table.connect.is_empty() {
             if socket.accept() != Accepted::Joined {
                 forget(&self.server, &socket);
                 return None;
@@ -109,6 +126,35 @@ impl SocketDispatch {
             return Some(Job::new(Some(key), connected(socket, table)));
         }
         Some(Job::new(Some(key), connect(self.server.clone(), socket, table)))
+    }
+
+    /// A socket that asks to join: with the session that its client asks for, if it can be recovered.
+    fn enter(
+        &self,
+        key: SocketKey,
+        auth: Option<PacketData>,
+        asked: Option<(String, Option<String>)>,
+        namespace: &Arc<NamespaceInner>,
+        cell: &Arc<SessionHandle>,
+    ) -> Result<Socket, HubError> {
+        let recorder = namespace.recorder();
+        let in_order = recorder.map(Recorder::in_order);
+        let back = match (recorder, &in_order, asked) {
+            (Some(recorder), Some(in_order), Some(asked)) => {
+                let capacity = cell.lock().machine.capacity();
+                recorder.restore(in_order, &namespace.name, &asked, capacity)
+            }
+            _ => None,
+        };
+        let start = back.unwrap_or_else(|| {
+            let id = self.server.fresh_id();
+            match recorder {
+                Some(recorder) => recorder.begin(id, self.server.fresh_id()),
+                None => Start::plain(id),
+            }
+        });
+        let handshake = self.handshake.clone();
+        Socket::enter(start, key, cell.clone(), namespace.clone(), handshake, auth)
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
@@ -152,6 +198,9 @@ impl SocketDispatch {
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
+        if let Some(recoverable) = socket.recoverable() {
+            recoverable.lost(reason);
+        }
         if table.disconnecting.is_empty() && table.disconnect.is_empty() {
             forget(&server, &socket);
             self.live.retain(|live| live.socket.key() != key);
@@ -254,7 +303,8 @@ fn forget(server: &ServerInner, socket: &Socket) {
 
 async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>) {
     let mut context = Context::<OnConnect>::new(socket.clone(), ());
-    for handler in &table.connect_middleware {
+    let middleware: &[_] = if server.skips_middleware(&socket) { &[] } else { &table.connect_middleware };
+    for handler in middleware {
         if !let_in(&server, &mut context, &**handler).await {
             return forget(&server, &socket);
         }

@@ -8,6 +8,7 @@ mod extract;
 pub(crate) mod namespace;
 pub(crate) mod options;
 mod peer;
+pub(crate) mod recovery;
 mod registry;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;

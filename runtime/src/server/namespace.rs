@@ -7,6 +7,7 @@ use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
 use crate::server::broadcast::Broadcast;
+use crate::server::recovery::{Recorder, Recoverable, Recovery};
 use crate::server::server::{Server, ServerInner};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
@@ -30,6 +31,8 @@ pub(crate) struct NamespaceInner {
     broadcast_ack: AtomicU64,
     /// Of a child of a dynamic namespace: whether it is in the registry's list of idle ones.
     listed_as_idle: Option<AtomicBool>,
+    /// `None` without connection state recovery.
+    recorder: Option<Box<Recorder>>,
     server: Weak<ServerInner>,
 }
 
@@ -40,6 +43,7 @@ impl NamespaceInner {
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
         is_child: bool,
+        recovery: Option<Arc<Recovery>>,
         server: Weak<ServerInner>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -50,6 +54,7 @@ impl NamespaceInner {
             leaving: AtomicUsize::new(0),
             broadcast_ack: AtomicU64::new(1),
             listed_as_idle: is_child.then(AtomicBool::default),
+            recorder: recovery.map(|recovery| Box::new(Recorder::new(recovery))),
             server,
         })
     }
@@ -62,15 +67,40 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What records events and rooms for connection state recovery.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_deref()
+    }
+
     /// Takes a socket out of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
-    pub(crate) fn begin_leaving(&self, key: MemberKey) -> Vec<Arc<str>> {
-        let mut hub = self.hub_mut();
+    pub(crate) fn begin_leaving(&self, key: MemberKey, recoverable: Option<&Recoverable>) -> Vec<Arc<str>> {
+        let hub = self.hub_mut();
         let emptied = hub.rooms_with_only(key);
         self.leaving.fetch_add(1, Ordering::AcqRel);
-        let removed = hub.remove(key);
-        drop(hub);
-        drop(removed);
+        self.detach(hub, key, recoverable);
         emptied
+    }
+
+    /// Takes a socket out of the hub, for good.
+    pub(crate) fn remove(&self, key: MemberKey, recoverable: Option<&Recoverable>) {
+        self.detach(self.hub_mut(), key, recoverable);
+    }
+
+    fn detach(
+        &self,
+        mut hub: RwLockWriteGuard<'_, Hub<Socket>>,
+        key: MemberKey,
+        recoverable: Option<&Recoverable>,
+    ) {
+        let Some((socket, membership)) = hub.detach(key) else { return };
+        if let (Some(recorder), Some(recoverable), Some(membership)) =
+            (self.recorder(), recoverable, membership)
+        {
+            recorder.left(recoverable, membership);
+        }
+        drop(hub);
+        // What the application keeps with it is dropped without the lock.
+        drop(socket);
     }
 
     /// The disconnect handlers of a socket have run.

@@ -13,6 +13,7 @@ use crate::server::concurrent::{Concurrent, Permit};
 use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
 use crate::server::namespace::{Namespace, NamespaceInner};
 use crate::server::options::ServerOptions;
+use crate::server::recovery::{Recovery, UnrecoveredSession};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::NamespaceHandlers;
@@ -33,14 +34,22 @@ pub(crate) struct ServerInner {
     options: ServerOptions,
     random: Mutex<Random>,
     concurrent: Concurrent,
+    recovery: Option<Arc<Recovery>>,
     on_error: OnceLock<ErrorHook>,
     default_error_hook: DefaultErrorHook,
     this: Weak<ServerInner>,
 }
 
 impl ServerInner {
-    pub(crate) fn new(gate: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        options: ServerOptions,
+        random: Random,
+        recovery: Option<Arc<Recovery>>,
+        this: Weak<Self>,
+    ) -> Self {
         Self {
+            recovery,
             gate,
             namespaces: Namespaces::default(),
             options,
@@ -65,7 +74,16 @@ impl ServerInner {
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
         let make = |handlers| {
             let limits = self.options.limits;
-            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, true, self.this.clone())
+            let recovery = self.recovery.clone();
+            NamespaceInner::new(
+                name.clone(),
+                self.parser(),
+                handlers,
+                limits,
+                true,
+                recovery,
+                self.this.clone(),
+            )
         };
         let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
@@ -124,6 +142,12 @@ impl ServerInner {
             }
             None => self.default_error_hook.show(namespace, event, error),
         }
+    }
+
+    /// Whether the middleware is left out for a socket: its client was let in before.
+    pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
+        let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
+        skips && socket.recovered()
     }
 
     /// A place for a handler of `on_concurrent`, if one is free.
@@ -197,6 +221,7 @@ impl Server {
                 handlers,
                 inner.options.limits,
                 false,
+                inner.recovery.clone(),
                 inner.this.clone(),
             )
         };
@@ -352,6 +377,25 @@ impl Server {
         self
     }
 
+    /// Sets the hook for sessions that were kept for their clients and cannot be recovered any more: the window is over, or
+    /// one of the reasons of [`Ended`](crate::recovery::Ended). It is called once for each, after `on_disconnect`, with
+    /// the rooms and values that its socket had: the place to take back what was kept for the client's return. The first
+    /// hook stays. Without connection state recovery it is never called.
+    ///
+    /// ```
+    /// use sansocket_runtime::Server;
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_unrecovered(|session| println!("{} is not coming back", session.id()));
+    /// }
+    /// ```
+    pub fn on_unrecovered(&self, hook: impl Fn(&UnrecoveredSession) + Send + Sync + 'static) -> &Self {
+        if let Some(recovery) = &self.0.recovery {
+            recovery.set_hook(Box::new(hook));
+        }
+        self
+    }
+
     /// The value of that type that was given to the builder's `state`.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.0.options.state.get::<T>().map(|state| T::clone(&state))
@@ -408,6 +452,9 @@ impl Server {
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.gate.shutdown(timeout).await;
+        if let Some(recovery) = &self.0.recovery {
+            recovery.close();
+        }
     }
 }
 
