@@ -89,9 +89,10 @@ impl MemoryStore {
         self.events.get(at)
     }
 
-    /// How long events are kept.
+    /// How long events are kept: for a period longer than promised, because sessions note events by periods.
     fn kept_for(&self) -> Duration {
-        self.config.window.saturating_add(self.config.detection)
+        let promised = self.config.window.saturating_add(self.config.detection);
+        promised.saturating_add(self.config.period())
     }
 
     fn chain(namespace: &Arc<str>, audience: &Audience) -> Chain {
@@ -165,18 +166,18 @@ impl MemoryStore {
         found.into_iter().rev().collect()
     }
 
-    /// The events that a session has missed, in order, and the number of the last.
+    /// The events that a session has missed, in order, with their numbers and times.
     fn missed(
         &self,
         session: &KeptSession,
         seen: Result<Option<u64>, ()>,
         capacity: usize,
-    ) -> Result<(Vec<Frame>, Option<u64>), NotRecovered> {
-        let from = session.missed_from(seen)?;
+    ) -> Result<Vec<(u64, Instant, Frame)>, NotRecovered> {
+        let from = session.missed_from(seen, self.first)?;
         if from < self.first || from < session.membership.journal.since() {
             return Err(NotRecovered::Gap);
         }
-        let (mut missed, mut bytes, mut last) = (Vec::new(), 0usize, None);
+        let (mut missed, mut bytes) = (Vec::new(), 0usize);
         let mut past = session.membership.past();
         for number in self.candidates(session, from) {
             let Some(event) = self.event(number) else { continue };
@@ -187,12 +188,11 @@ impl MemoryStore {
                 if bytes > capacity {
                     return Err(NotRecovered::TooMuch);
                 }
-                last = last.or(Some(number));
-                missed.push(frame.clone());
+                missed.push((number, event.at, frame.clone()));
             }
         }
         missed.reverse();
-        Ok((missed, last))
+        Ok(missed)
     }
 }
 
@@ -280,11 +280,11 @@ impl RecoveryStore for MemoryStore {
         let missed = self.missed(&waiting.session, seen, capacity);
         let mut session = self.take(pid).ok_or(NotRecovered::Unknown)?;
         match missed {
-            Ok((missed, last)) => {
-                if let Some(last) = last {
-                    session.live.sent(last);
+            Ok(missed) => {
+                for (number, at, _) in &missed {
+                    session.live.sent(*at, *number);
                 }
-                Ok(Recovered { session, missed })
+                Ok(Recovered { session, missed: missed.into_iter().map(|(_, _, frame)| frame).collect() })
             }
             Err(error) => {
                 self.ended.push_back((session, Ended::NotRecovered(error)));

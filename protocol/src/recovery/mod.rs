@@ -48,10 +48,10 @@
 //! // Ada joins, and hears an event.
 //! let ada = hub.insert("ada".into(), 'A')?;
 //! hub.record(ada, Journal::new(64));
-//! let mut live = LiveSession::new(Arc::from("private"), store.next());
+//! let mut live = LiveSession::new(Arc::from("private"), store.next(), &RecoveryConfig::default());
 //! hub.join(ada, "chess")?;
 //! let first = say(&mut store, "hello");
-//! live.sent(first.number);
+//! live.sent(now, first.number);
 //! assert_eq!(first.frame.text().unwrap(), &format!(r#"42["said","hello","{}"]"#, first.offset));
 //!
 //! // Her connection is lost, and she misses one.
@@ -90,7 +90,8 @@ pub struct RecoveryConfig {
     /// The time for which a session waits for its client. Default 2 minutes, as in the reference.
     pub window: Duration,
     /// The time that it may take to notice that a connection is lost: events are kept for so much longer than the
-    /// [`window`](Self::window), because they may have been sent into it. Default 45 s, the reference's ping interval and
+    /// [`window`](Self::window), because they may have been sent into it, and for half of both again, so that it is known
+    /// which of those that are gone were for a client. Default 45 s, the reference's ping interval and
     /// ping timeout; a server sets its own.
     pub detection: Duration,
     /// The most sessions that wait. Default 100,000; beyond it the one that has waited longest ends.
@@ -137,7 +138,13 @@ impl RecoveryConfig {
     /// The bytes that a kept event counts for beside its own.
     pub const EVENT: usize = 256;
     /// The bytes that a kept session counts for beside its rooms.
-    pub const SESSION: usize = 512;
+    pub const SESSION: usize = 768;
+
+    /// The length of the periods by which sessions note their events: events are kept for one more than the window and the
+    /// detection ask for.
+    pub(crate) fn period(&self) -> Duration {
+        self.window.saturating_add(self.detection).checked_div(2).unwrap_or_default()
+    }
 
     setters! {
         window: Duration,

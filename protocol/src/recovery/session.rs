@@ -1,11 +1,14 @@
 //! A session, while its socket is connected and while its client is away.
 
+use super::RecoveryConfig;
 use crate::hub::Membership;
 use crate::message::Frame;
+use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::fmt;
+use core::time::Duration;
 use thiserror::Error;
 
 /// The application's values of a session: opaque here, and of no use outside of the process.
@@ -18,7 +21,13 @@ impl fmt::Debug for Data {
     }
 }
 
+/// The marks of a session: as many as periods are kept, and one more.
+const MARKS: usize = 4;
+
 /// The session of a socket that is connected.
+///
+/// It notes which events were sent to it as far as that is needed to tell whether it has missed any of those that are not
+/// kept any more: the last one, and for the latest periods the first one of each and the one before that.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LiveSession {
     pid: Arc<str>,
@@ -26,13 +35,28 @@ pub struct LiveSession {
     start: u64,
     /// Behind the last event that was sent to it; 0 if none was.
     last: u64,
+    /// The latest first.
+    marks: [Mark; MARKS],
+    /// When the next period may begin.
+    next_mark: Instant,
+    period: Duration,
+}
+
+/// A period of a session.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Mark {
+    /// The first event in it.
+    from: u64,
+    /// Behind the last event before it.
+    before: u64,
 }
 
 impl LiveSession {
     /// A session that begins before the event of number `next`. `pid` is a secret between server and client: whoever knows
     /// it can take the session over.
-    pub fn new(pid: Arc<str>, next: u64) -> Self {
-        Self { pid, start: next, last: 0 }
+    pub fn new(pid: Arc<str>, next: u64, config: &RecoveryConfig) -> Self {
+        let (marks, next_mark, period) = ([Mark::default(); MARKS], Instant::ZERO, config.period());
+        Self { pid, start: next, last: 0, marks, next_mark, period }
     }
 
     /// The private id.
@@ -40,9 +64,27 @@ impl LiveSession {
         &self.pid
     }
 
-    /// That event is sent to it, or would be if its connection were not lost.
-    pub fn sent(&mut self, number: u64) {
+    /// That event is sent to it now, or would be if its connection were not lost.
+    pub fn sent(&mut self, now: Instant, number: u64) {
+        if now >= self.next_mark || self.last == 0 {
+            self.marks.rotate_right(1);
+            if let Some(mark) = self.marks.first_mut() {
+                *mark = Mark { from: number, before: self.last };
+            }
+            self.next_mark = now + self.period;
+        }
         self.last = self.last.max(number.saturating_add(1));
+    }
+
+    /// The first event that it may have missed of those from `after` on, if they are kept from `oldest` on. `None` if it
+    /// may have missed one before.
+    fn first_kept(&self, after: u64, oldest: u64) -> Option<u64> {
+        if after >= oldest {
+            return Some(after);
+        }
+        // None of its events was between these two.
+        let mut marks = self.marks.iter().filter(|mark| mark.from >= oldest && after >= mark.before);
+        marks.next().map(|mark| mark.from)
     }
 
     /// The session as it is kept: of the socket of that public id, whose rooms it left before the event of number `next`.
@@ -87,9 +129,14 @@ pub struct KeptSession {
 
 impl KeptSession {
     /// The first event that it may have missed, by the number of the last one that its client has seen: `Ok(None)` if it
-    /// has seen none, `Err` if it shows something that is no number.
-    pub fn missed_from(&self, seen: Result<Option<u64>, ()>) -> Result<u64, NotRecovered> {
+    /// has seen none, `Err` if it shows something that is no number. Events before `oldest` are not kept.
+    pub(super) fn missed_from(
+        &self,
+        seen: Result<Option<u64>, ()>,
+        oldest: u64,
+    ) -> Result<u64, NotRecovered> {
         let LiveSession { start, last, .. } = self.live;
+        let kept = |after| self.live.first_kept(after, oldest).ok_or(NotRecovered::Gap);
         if last == 0 {
             // Nothing was sent, so it can have missed nothing before it left, whatever it shows: an offset of an earlier
             // session, or of a volatile event, whose last argument is the application's.
@@ -100,9 +147,9 @@ impl KeptSession {
             // another.
             Ok(Some(seen)) if seen >= start => {
                 let after = seen.saturating_add(1);
-                Ok(if after >= last { after.max(self.left) } else { after })
+                if after >= last { Ok(after.max(self.left)) } else { kept(after) }
             }
-            Ok(_) => Ok(start),
+            Ok(_) => kept(start),
             Err(()) => Err(NotRecovered::Offset),
         }
     }
@@ -111,7 +158,7 @@ impl KeptSession {
     pub(super) fn weight(&self) -> usize {
         let rooms = self.membership.rooms.iter().fold(0usize, |sum, room| sum.saturating_add(room.len()));
         let entries = self.membership.rooms.len().saturating_add(self.membership.journal.len());
-        super::RecoveryConfig::SESSION.saturating_add(rooms).saturating_add(entries.saturating_mul(48))
+        RecoveryConfig::SESSION.saturating_add(rooms).saturating_add(entries.saturating_mul(48))
     }
 }
 

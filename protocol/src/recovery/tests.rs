@@ -66,7 +66,8 @@ impl World {
         let key = self.hub.insert(found.id.clone(), person).unwrap();
         self.hub.record(key, Journal::new(64));
         found.pid = format!("secret {}", self.sessions).into();
-        found.here = Some((key, LiveSession::new(found.pid.clone(), self.store.next())));
+        found.here =
+            Some((key, LiveSession::new(found.pid.clone(), self.store.next(), &RecoveryConfig::default())));
         (found.sent, found.seen) = (Vec::new(), 0);
     }
 
@@ -92,7 +93,7 @@ impl World {
                 continue;
             };
             if reached.iter().any(|reached| *reached == person.id[1..].parse::<usize>().unwrap()) {
-                live.sent(appended.number);
+                live.sent(self.now, appended.number);
                 person.sent.push(appended.clone());
             }
         }
@@ -103,7 +104,7 @@ impl World {
         let appended = self.append(&"/".into(), Audience::Socket(self.people[person].id.clone()));
         let found = &mut self.people[person];
         if let Some((_, live)) = &mut found.here {
-            live.sent(appended.number);
+            live.sent(self.now, appended.number);
         }
         found.sent.push(appended.clone());
         appended
@@ -236,6 +237,24 @@ fn a_client_that_has_heard_nothing_for_an_hour_misses_nothing() {
 }
 
 #[test]
+fn what_others_heard_long_ago_is_no_gap_for_a_client_that_has_missed_one_event() {
+    for quiet in [83, 100, 164, 165, 200, 400] {
+        let mut world = World::with(2);
+        world.whisper(0);
+        world.people[0].seen = 1;
+        for _ in 0..quiet {
+            world.wait(Duration::from_secs(1));
+            world.whisper(1);
+        }
+        world.whisper(0);
+        world.wait(Duration::from_secs(44));
+        world.lose(0);
+        world.wait(Duration::from_secs(119));
+        assert_eq!(world.back(0), Ok(()), "after {quiet} s");
+    }
+}
+
+#[test]
 fn a_session_ends_with_its_window_and_is_told_once() {
     let mut world = World::with(1);
     world.whisper(0);
@@ -248,8 +267,8 @@ fn a_session_ends_with_its_window_and_is_told_once() {
     assert_eq!(world.back(0), Err(NotRecovered::Unknown));
     assert!(world.ended().is_empty());
     // The events go, too.
-    assert_eq!(world.store.poll_timeout(), Some(Instant::from_millis(165_000)));
-    world.wait(Duration::from_secs(45));
+    assert_eq!(world.store.poll_timeout(), Some(Instant::from_millis(247_500)));
+    world.wait(Duration::from_millis(127_500));
     assert_eq!(world.store.stats(), StoreStats::default());
     assert_eq!(world.store.poll_timeout(), None);
 }
@@ -287,7 +306,7 @@ fn beyond_a_limit_the_oldest_goes_and_who_needs_it_is_told() {
     assert_eq!(world.back(1), Err(NotRecovered::Gap), "what passed since is gone as well");
     assert_eq!(world.ended(), [Ended::NotRecovered(NotRecovered::Gap); 2]);
     // If sessions alone are too much, they go.
-    let mut world = World::new(RecoveryConfig::default().max_bytes(1100));
+    let mut world = World::new(RecoveryConfig::default().max_bytes(1700));
     (0..3).for_each(|_| world.add());
     (0..3).for_each(|person| world.lose(person));
     assert_eq!((world.store.stats().sessions, world.ended()), (2, vec![Ended::Evicted]));
@@ -429,7 +448,7 @@ fn the_memory_of_an_event_and_of_a_session_is_within_its_price() {
     let room: Arc<str> = "room".into();
     let held = allocation_counter::measure(|| {
         for sid in &names {
-            let live = LiveSession::new(format!("{sid}").into(), 0);
+            let live = LiveSession::new(format!("{sid}").into(), 0, &config);
             let membership =
                 crate::hub::Membership { rooms: vec![room.clone(); 3], journal: Journal::new(64) };
             store.save(Instant::ZERO, live.keep(sid.clone(), namespace.clone(), membership, 0, None));

@@ -19,6 +19,7 @@ use sansocket_protocol::message::Frame;
 use sansocket_protocol::recovery::{
     Appended, Audience, Ended, KeptSession, LiveSession, NewEvent, RecoveryConfig, RecoveryStore,
 };
+use sansocket_protocol::time::Instant;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -316,7 +317,7 @@ impl Recorder {
 
     /// The beginning of a new session.
     pub(crate) fn begin(&self, id: Arc<str>, pid: Arc<str>) -> Start {
-        let live = LiveSession::new(pid, lock(&self.recovery.store).next());
+        let live = LiveSession::new(pid, lock(&self.recovery.store).next(), &self.recovery.config);
         Start { recoverable: Some(Box::new(Recoverable::new(live, false))), ..Start::plain(id) }
     }
 
@@ -358,9 +359,15 @@ impl Recorder {
         lock(&self.recovery.live).insert(recoverable.pid.clone(), live);
     }
 
-    fn append(&self, namespace: &NamespaceInner, audience: Audience, frame: &Frame) -> Appended {
+    fn append(
+        &self,
+        now: Instant,
+        namespace: &NamespaceInner,
+        audience: Audience,
+        frame: &Frame,
+    ) -> Appended {
         let event = NewEvent { namespace: &namespace.name, audience, frame, parser: &namespace.parser };
-        lock(&self.recovery.store).append(self.recovery.clock.now(), event)
+        lock(&self.recovery.store).append(now, event)
     }
 
     /// Emits an event to the sockets of a target. With `tell`, those are given back that it was queued for.
@@ -372,9 +379,10 @@ impl Recorder {
         tell: bool,
     ) -> Vec<Socket> {
         let in_order = self.in_order();
+        let now = self.recovery.clock.now();
         let (appended, reached) = {
             let mut hub = namespace.hub_mut();
-            let appended = self.append(namespace, Audience::of(target), frame);
+            let appended = self.append(now, namespace, Audience::of(target), frame);
             let (next, oldest) = self.passed();
             hub.passed(next, oldest);
             (appended, hub.reached(target))
@@ -382,7 +390,7 @@ impl Recorder {
         let mut queued = Vec::new();
         for (at, socket) in reached.iter().enumerate() {
             if let Some(recoverable) = socket.recoverable() {
-                recoverable.sent(&appended);
+                recoverable.sent(now, &appended);
             }
             if socket.deliver(&appended.frame, Delivery::Queue) == Ok(true) && tell {
                 queued.push(at);
@@ -404,8 +412,9 @@ impl Recorder {
         // Dropped after the order is free: it may be the last of what the application keeps with a socket.
         let heir: Option<Socket>;
         let in_order = self.in_order();
-        let appended = self.append(namespace, Audience::Socket(socket.id_shared()), frame);
-        recoverable.sent(&appended);
+        let now = self.recovery.clock.now();
+        let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame);
+        recoverable.sent(now, &appended);
         let mut queued = socket.deliver(&appended.frame, Delivery::Queue);
         if queued == Err(SendError::Disconnected) {
             // Its client may be back on another connection.
@@ -413,7 +422,7 @@ impl Recorder {
             heir = found.filter(|heir| heir != socket);
             if let Some((heir, part)) = heir.as_ref().and_then(|heir| Some((heir, heir.recoverable()?))) {
                 if part.pid == recoverable.pid {
-                    part.sent(&appended);
+                    part.sent(now, &appended);
                     queued = heir.deliver(&appended.frame, Delivery::Queue);
                     if queued == Err(SendError::Disconnected) && self.awaits(heir, part) {
                         queued = Ok(false);
@@ -510,8 +519,8 @@ impl Recoverable {
         &self.pid
     }
 
-    fn sent(&self, appended: &Appended) {
-        lock(&self.state).live.sent(appended.number);
+    fn sent(&self, now: Instant, appended: &Appended) {
+        lock(&self.state).live.sent(now, appended.number);
     }
 
     /// The client was let in.
