@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many people have given their name.
+/// The number of people who have given their name.
 #[derive(Clone, Default)]
 struct Users(Arc<AtomicUsize>);
 

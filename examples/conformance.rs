@@ -3,8 +3,8 @@
 
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
-    Args, Auth, Cors, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
-    ServerBuilder, Socket,
+    Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
+    Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -53,10 +53,11 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
-/// Serves until the process ends.
+/// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
     engine: EngineServerBuilder,
+    more: impl FnOnce(&Server),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let port: u16 = option("--port", port);
@@ -71,19 +72,21 @@ pub(crate) async fn run(
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
         .connect_timeout(connect_timeout)
-        .cors(Cors::any());
+        .origins(Origins::any());
     if !recovery.is_zero() {
         io = io.connection_state_recovery(RecoveryConfig::default().window(recovery));
     }
     let io = io.build()?;
-    register(&io.namespace("/"));
-    register(&io.namespace("/custom"));
+    for name in ["/", "/custom"] {
+        register(&io.namespace(name));
+    }
+    more(&io);
 
     let engine = engine
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
-        .cors(Cors::any())
+        .origins(Origins::any())
         .on_message(async |socket: EngineSocket, message: Message| {
             let _ = socket.send(message);
         })

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 type Build = fn(&str) -> ClientBuilder;
 
-/// How often the server is killed.
+/// The number of times that the server is killed.
 const ROUNDS: usize = 10;
 const DELAY: Duration = Duration::from_millis(200);
 const DELAY_MAX: Duration = Duration::from_secs(1);
@@ -120,7 +120,7 @@ fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBui
         .reconnection_delay_max(DELAY_MAX)
 }
 
-/// What there is to hear of a socket.
+/// Returns what the socket tells: its connections, and the reasons of its ends.
 fn ends(socket: &ClientSocket) -> (mpsc::UnboundedReceiver<()>, mpsc::UnboundedReceiver<DisconnectReason>) {
     let (up, ups) = mpsc::unbounded_channel();
     let (down, downs) = mpsc::unbounded_channel();
@@ -233,13 +233,13 @@ async fn basics(build: Build, peer: &Peer, transports: &[TransportKind]) -> Outc
     Ok(())
 }
 
-/// What was emitted.
+/// An event that was emitted.
 #[derive(Default)]
 struct Sent {
     /// For each uid whether it was emitted while away.
     away: Vec<bool>,
     acked: Vec<u64>,
-    /// Acknowledgements that are awaited yet.
+    /// Acknowledgements that are still awaited.
     open: u64,
     failed: u64,
 }

@@ -1,4 +1,4 @@
-//! What handlers may take and return, and when they run.
+//! The parameters and return values of handlers, and the order in which they run.
 
 use crate::sansocket::{
     Ack, AckError, Args, Auth, BoxError, Data, DisconnectReason, EmptiedRooms, Error, EventName, Extension,

@@ -1,4 +1,4 @@
-//! What a panic of a handler ends, and what not.
+//! A handler's panic: the things that it ends, and those that it does not.
 
 use crate::sansocket::{DisconnectReason, Server, Socket, State};
 use crate::suite::support::{Client, Lines, Log, logged, serve, until};

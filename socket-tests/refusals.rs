@@ -1,4 +1,4 @@
-//! Who hears of requests that are refused.
+//! The hook that hears of refused requests.
 
 use crate::sansocket::{Cookie, Handshake, Refusal, RefusedRequest, ServerBuilder};
 use crate::suite::support::{Client, Lines, Poller, get, log, request, serve, soon};

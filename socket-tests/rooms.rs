@@ -39,7 +39,7 @@ async fn three(addr: SocketAddr) -> [(Client, String); 3] {
     clients
 }
 
-/// What each of them was told; nobody was told anything else.
+/// Expects that each of them is told this, and that nobody is told anything else.
 async fn told(clients: &mut [(Client, String); 3], expected: [&[&str]; 3]) {
     for ((client, _), expected) in clients.iter_mut().zip(expected) {
         for what in expected {

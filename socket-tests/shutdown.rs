@@ -1,4 +1,4 @@
-//! What a shutdown lets finish, and what it cuts.
+//! A shutdown: the work that it lets finish, and the work that it cuts.
 
 use crate::sansocket::{DisconnectReason, Server, State};
 use crate::suite::support::{

@@ -34,11 +34,11 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     assert!(tokio::time::timeout(GUARD, waiting).await.is_ok(), "{what}");
 }
 
-/// What handlers write down, for the test to read.
+/// The lines that handlers write down, for the test to read.
 #[derive(Clone)]
 pub struct Log(mpsc::UnboundedSender<String>);
 
-/// What was written down.
+/// The lines that were written down.
 pub struct Lines(mpsc::UnboundedReceiver<String>);
 
 pub fn log() -> (Log, Lines) {
@@ -61,7 +61,7 @@ impl Lines {
         assert_eq!(self.next().await, line);
     }
 
-    /// What is there already.
+    /// Takes the lines that are already there.
     pub fn drain(&mut self) -> Vec<String> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
     }
@@ -349,7 +349,7 @@ pub async fn send_request(stream: &mut TcpStream, method: &str, target: &str, he
 /// A client that polls.
 pub struct Poller {
     pub addr: SocketAddr,
-    /// Where its requests go.
+    /// The target of its requests.
     pub target: String,
     pub sid: String,
 }

@@ -189,7 +189,7 @@ async fn connect(
     output: &Arc<Output>,
     connects: &mut Histogram,
 ) -> Result<Vec<Arc<Connection>>, Failure> {
-    /// With more, the server's queue of connections would be measured.
+    /// The connections that are opened at once. With more, the server's queue of connections would be measured.
     const AT_ONCE: usize = 32;
     let websocket = [TransportKind::WebSocket];
     let mut connections = Vec::new();

@@ -128,7 +128,7 @@ pub(crate) fn block_on(
     }
 }
 
-/// Notified when the user presses Ctrl-C, and from then on.
+/// The signal that the user has pressed Ctrl-C.
 static PRESSED: Notify = Notify::const_new();
 
 /// Returns once the user presses Ctrl-C, and at once if that has happened.

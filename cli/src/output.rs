@@ -71,7 +71,7 @@ impl Output {
         Self { name, json, colour: wanted && able && !json, edited: Mutex::new(None) }
     }
 
-    /// Whether lines are JSON.
+    /// Returns whether lines are JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }

@@ -86,7 +86,7 @@ impl Cause {
 }
 
 impl Target {
-    /// Whether the user has chosen no transport.
+    /// Returns whether the user has chosen no transport.
     pub(crate) fn any_transport(&self) -> bool {
         self.transports.is_empty()
     }

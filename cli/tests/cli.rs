@@ -18,7 +18,7 @@ use {
     tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer},
 };
 
-/// What the tool said, and how it ended.
+/// The output of the tool, and its end.
 #[derive(Debug)]
 struct Said {
     code: Option<i32>,

@@ -39,7 +39,7 @@ fn lines(flags: &[&str], input: &[u8]) -> (Vec<Value>, bool) {
     (lines, run.code == Some(0))
 }
 
-/// Where a single malformed packet breaks, and what belongs there.
+/// Returns the place where a single malformed packet breaks, and what is expected there.
 fn broken(flags: &[&str], input: &[u8]) -> (u64, String) {
     let (lines, well) = lines(flags, input);
     assert!(!well && lines.len() == 1, "{lines:?}");

@@ -1,4 +1,4 @@
-//! What the core's parts cost, one by one: `cargo bench -p sansocket-protocol`. For whole servers beside others, see
+//! The costs of the core's parts, one by one: `cargo bench -p sansocket-protocol`. For whole servers beside others, see
 //! `runtime-tokio/bench`.
 
 use bytes::Bytes;
@@ -92,7 +92,7 @@ fn payloads(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Who receives a broadcast.
+/// The recipients of a broadcast.
 fn rooms(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hub");
     let mut hub = Hub::new(HubLimits::default());

@@ -49,7 +49,7 @@ struct Client {
     start: std::time::Instant,
     websocket: Option<(RequestId, WebSocket<TcpStream>)>,
     url: ServerAddr,
-    /// What is emitted on each connection.
+    /// The event that is emitted on each connection.
     greeting: Option<Frame>,
 }
 
@@ -111,7 +111,7 @@ impl Client {
         Instant::ZERO + self.start.elapsed()
     }
 
-    /// What the application makes of an event, and what it wants then.
+    /// Handles an event as an application would, and carries out what it wants then.
     fn application(&mut self, happened: ClientEvent) -> Result<(), Box<dyn Error>> {
         match happened {
             ClientEvent::Socket(ClientSocketEvent::Connected { socket, id, .. }) => {

@@ -43,7 +43,7 @@ pub enum PeerError {
 }
 
 impl PeerError {
-    /// Whether a text was not UTF-8: the transport's error (RFC 6455, section 7.4.1), only found above it.
+    /// Returns whether a text was not UTF-8: the transport's error (RFC 6455, section 7.4.1), only found above it.
     pub(crate) fn is_not_utf8(&self) -> bool {
         match self {
             Self::Engine(error) => *error == EngineError::NotUtf8,

@@ -77,7 +77,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// Whether there is a token.
+    /// Returns whether there is a token.
     ///
     /// # Errors
     /// The time until there is a token, if there is none.
@@ -89,7 +89,7 @@ impl Bucket {
         }
     }
 
-    /// Whether it is full: forgetting it and making a new one later comes to the same.
+    /// Returns whether it is full: forgetting it and making a new one later comes to the same.
     pub(crate) fn is_full(&mut self, now: Instant, rate: Rate) -> bool {
         self.fill(now, rate);
         self.level == rate.full()

@@ -38,7 +38,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// Whether a server keeps the session of a socket that ended so, if it recovers connections: its client comes back by
+    /// Returns whether a server keeps the session of a socket that ended so, if it recovers connections: its client comes back by
     /// itself, and neither side has left the namespace on purpose. After a panic the client begins anew, because the
     /// state of the session may be what the handler has panicked about.
     pub const fn is_recoverable(self) -> bool {

@@ -24,7 +24,7 @@ pub struct Instant(u64);
 impl Instant {
     /// The epoch.
     pub const ZERO: Self = Self(0);
-    /// Later than anything that happens.
+    /// A time later than anything that happens.
     pub const FAR_FUTURE: Self = Self(u64::MAX);
 
     /// The instant that many microseconds after the epoch.
@@ -37,7 +37,7 @@ impl Instant {
         Self(millis.saturating_mul(1000))
     }
 
-    /// Microseconds since the epoch.
+    /// Returns the microseconds since the epoch.
     pub const fn as_micros(self) -> u64 {
         self.0
     }

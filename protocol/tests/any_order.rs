@@ -1,6 +1,6 @@
-//! Any order of calls is legal. Random ones never panic, never run in circles, answer each request at most once,
-//! decide each awaited acknowledgement exactly once, keep the queues bounded, and come to an end. What is done and
-//! checked is shared with the fuzzer: `sansocket_protocol::fuzzing::server`.
+//! Any order of calls is legal. Random ones never panic, never run in circles, answer each request at most once, decide
+//! each awaited acknowledgement exactly once, keep the queues bounded, and come to an end. The calls and the checks are
+//! shared with the fuzzer: `sansocket_protocol::fuzzing::server`.
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};

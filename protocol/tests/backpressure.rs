@@ -1,4 +1,4 @@
-//! Who is slow pays for it: the send budget, what is volatile, and when reading pauses.
+//! A slow client pays for being slow: the send budget, volatile messages, and the pauses in reading.
 
 mod support;
 
@@ -60,9 +60,9 @@ fn or_the_send_fails() {
 #[test]
 fn or_the_message_is_dropped() {
     let (t, ws, socket) = stuck(EngineServerConfig::default().overflow(Overflow::Drop));
-    assert_eq!(t.with(|c| c.offer(socket, sized(1000))), Ok(true));
+    assert_eq!(t.with(|c| c.emit(socket, sized(1000))), Ok(true));
     t.with(|c| c.emit(socket, sized(11))).unwrap();
-    assert_eq!(t.with(|c| c.offer(socket, sized(11))), Ok(false), "who asks is told");
+    assert_eq!(t.with(|c| c.emit(socket, sized(11))), Ok(false), "who asks is told");
     t.writes(true);
     ws.next().unwrap();
     ws.expect_nothing();
@@ -208,7 +208,9 @@ fn echo() -> Server {
     let config = EngineServerConfig::default().max_payload(1000).send_budget(2000);
     Server::socketio(config, socket::SocketServerConfig::default()).application(|c, event| match event {
         ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) => c.accept(*socket, "S1").unwrap(),
-        ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => c.emit(*socket, sized(100)).unwrap(),
+        ServerEvent::Socket(ServerSocketEvent::Event { socket, .. }) => {
+            assert!(c.emit(*socket, sized(100)).unwrap())
+        }
         _ => {}
     })
 }

@@ -1,4 +1,4 @@
-//! What waits in a client, on its way out and on its way in.
+//! Messages that wait in a client, on their way out and on their way in.
 
 use sansocket_protocol::client::{ClientEvent, ClientState, Manager, ReconnectConfig};
 use sansocket_protocol::engine::RequestId;

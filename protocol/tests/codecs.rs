@@ -93,7 +93,7 @@ proptest! {
         prop_assert_eq!(connect, expected(PacketType::Connect, Some(json!({ "sid": words }))));
         let disconnect = read(&Parser::json().disconnect(&namespace));
         prop_assert_eq!(disconnect, expected(PacketType::Disconnect, None));
-        // Data is JSON; what is none is sent as text.
+        // Data is JSON; anything else is sent as text.
         let mut reason = json!({ "message": words });
         if let Some(data) = &data {
             reason["data"] = serde_json::from_str(data).unwrap_or(json!(data));
@@ -203,7 +203,7 @@ fn every_query_of_up_to_three_bytes_is_what_it_must_be() {
 const TARGET: &str = "/engine.io/?EIO=4&sid=sid&transport=polling";
 const UPGRADE: [(&str, &str); 2] = [("connection", "upgrade"), ("upgrade", "websocket")];
 
-/// What the application sees of these packets.
+/// The connection through which an application sees these packets.
 struct Told {
     connection: Connection,
     requests: u64,

@@ -1,4 +1,4 @@
-//! What the fuzzers found worth keeping, run as ordinary tests: `fuzz/corpus`, one folder for each target.
+//! The inputs that fuzzers found worth keeping, run as ordinary tests: `fuzz/corpus`, one folder for each target.
 #![expect(clippy::disallowed_methods, reason = "the corpora are files")]
 
 use sansocket_protocol::fuzzing::TARGETS;

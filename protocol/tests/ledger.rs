@@ -1,6 +1,6 @@
-//! What others have paid to learn: races and leaks that servers and clients of this protocol had, each as a scenario
-//! that ours must live through. Each test says what it guards against; where the whole is already proved elsewhere in
-//! these tests, here is its shortest form.
+//! The lessons of other implementations: races and leaks that servers and clients of this protocol had, each as a
+//! scenario that ours must live through. Each test says what it guards against; where the whole is already proved
+//! elsewhere in these tests, here is its shortest form.
 
 mod support;
 
@@ -470,8 +470,8 @@ fn an_ack_of_a_client_is_told_too_late_or_lost() {
     assert!(!world.client(ada).unwrap().awaits_ack());
 }
 
-/// What had timed out while a machine slept was sent all the same, because the connection that it had waited for was
-/// there first when the machine woke up. (Ours, found by the simulation.)
+/// An event that had timed out while a machine slept was sent all the same, because the connection that it had waited
+/// for was there first when the machine woke up. (Ours, found by the simulation.)
 #[test]
 fn what_timed_out_asleep_is_not_sent_on_waking_up() {
     let (mut world, mut echo, ada, socket) = client(client::ReconnectConfig::default());

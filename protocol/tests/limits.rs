@@ -27,7 +27,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.max_sessions, 1_000_000);
     let sockets = socket::SocketServerConfig::default();
     assert_eq!(sockets.connect_timeout, Duration::from_secs(45));
-    assert_eq!(sockets.parser.max_attachments, 10);
+    assert_eq!(sockets.parser.max_attachments.get(), 10);
     assert_eq!(sockets.max_namespaces, 100);
     assert_eq!(sockets.connect_rate, Some(sansocket_protocol::rate::Rate::per_second(10).burst(100)));
     assert_eq!(sockets.max_refused_connects, 100);

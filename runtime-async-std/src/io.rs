@@ -9,12 +9,12 @@ use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// How much one read may bring: as much as a session asks for.
+/// The largest number of bytes that one read brings: as many as a session asks for.
 const READ_BYTES: usize = 64 << 10;
 
 thread_local! {
-    /// hyper's buffers may be uninitialised, and only unsafe code reads into those: this one is read into instead,
-    /// and what came is copied.
+    /// The buffer that is read into: hyper's buffers may be uninitialised, and only unsafe code reads into those, so
+    /// the bytes are copied from here.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

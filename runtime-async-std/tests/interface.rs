@@ -83,7 +83,7 @@ fn items(folder: &str) -> BTreeSet<String> {
     items
 }
 
-/// What an adapter gives to the macro that makes its servers, its client and their builders.
+/// Returns the arguments that an adapter gives to the macro that makes its servers, its client and their builders.
 fn arguments(folder: &str) -> BTreeSet<String> {
     let text = source(&adapter(folder).join("src"));
     let call = text.split("sansocket_runtime::adapter! {").nth(1).and_then(|rest| rest.split("\n}").next());

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What routes and handlers share.
+/// The state that routes and handlers share.
 #[derive(Clone, Default)]
 struct App {
     visits: Arc<AtomicU64>,

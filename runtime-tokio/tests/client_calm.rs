@@ -1,4 +1,4 @@
-//! How often a client's task runs: an idle or a reconnecting client costs next to nothing.
+//! The number of times that a client's task runs: an idle or a reconnecting client costs next to nothing.
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;

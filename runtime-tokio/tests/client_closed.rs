@@ -1,4 +1,4 @@
-//! What a client does when it is closed, on a runtime that ends with it.
+//! Closing a client, on a runtime that ends with it.
 
 use sansocket_tokio::{Client, Data, Server, TransportKind};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! What the compiler says of handlers that are none: in our words, because it asks for a trait that nobody knows.
+//! The compiler's messages about functions that cannot be handlers: in our words, because its own ask for a trait that
+//! nobody knows.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ fn package(root: &Path) -> PathBuf {
     package
 }
 
-/// What the compiler says of each file.
+/// Returns the compiler's messages about each file.
 fn check(package: &Path) -> (BTreeMap<String, String>, String) {
     let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["check", "--bins", "--keep-going", "--offline", "--quiet", "--message-format", "json"])

@@ -1,4 +1,4 @@
-//! What clients can make the server hold, counted in bytes.
+//! The memory that clients can make the server hold, counted in bytes.
 //!
 //! The server has the test's thread for itself, and whatever it allocates there is counted. The clients are elsewhere.
 

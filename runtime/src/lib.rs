@@ -28,6 +28,8 @@
 pub mod adapter;
 mod base;
 mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod engine;
 pub mod handler;
 mod http;
@@ -50,7 +52,11 @@ pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::namespace::Namespace;
 pub use server::recovery::UnrecoveredSession;
+#[cfg(feature = "cluster")]
+pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::server::Server;
+#[cfg(feature = "cluster")]
+pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;
 pub use session::stats::{LimitCounts, Stats};
 
@@ -83,7 +89,9 @@ pub use sansocket_protocol::socket::{
 pub use sansocket_protocol::recovery;
 
 // The values of options.
-pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, RefusalCode, Transports};
+pub use sansocket_protocol::engine::{
+    Cookie, CookieError, OriginError, Origins, Overflow, RefusalCode, RequestHead, SameSite, Transports,
+};
 pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
 

@@ -1,4 +1,4 @@
-//! What becomes of the answers that a client awaits: exactly one thing.
+//! The fate of each answer that a client awaits: exactly one thing.
 
 use crate::sansocket::{Ack, AckError, Args, Client, Data, EmitError, Server, Socket};
 use crate::suite::relay::{Relay, TRANSPORTS, WEBSOCKET, quick};

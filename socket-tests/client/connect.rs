@@ -1,4 +1,4 @@
-//! How a client comes into its namespaces, and how it is told that it does not.
+//! Joining namespaces as a client, and being refused.
 
 use crate::sansocket::{
     Auth, Client, ClientSocket, ClientState, ConnectError, ConnectionEvent, DisconnectReason, Refusal,

@@ -1,4 +1,4 @@
-//! How a client reaches its server: addresses that change, headers, cookies, proxies, other networks.
+//! The client's way to its server: addresses that change, headers, cookies, proxies, other networks.
 
 use crate::sansocket::{
     Args, BoxFuture, Client, ClientBuildError, ConnectError, Cookie, Data, Dial, Handshake, Server, Socket,

@@ -1,4 +1,4 @@
-//! What a client's handlers may take and return, and when they run.
+//! The parameters and return values of a client's handlers, and the order in which they run.
 
 use crate::sansocket::{
     Ack, Args, Client, ClientBuilder, ClientSocket, Data, DisconnectReason, EventName, Server, Socket, State,
@@ -28,7 +28,7 @@ async fn pair(build: impl FnOnce(ClientBuilder) -> ClientBuilder) -> (Server, Cl
     (io, client, lines)
 }
 
-/// What the client acknowledges.
+/// Returns the client's acknowledgement.
 async fn ask(client: &Client, event: &str, args: Value) -> Value {
     let answer = client.emit_with_ack("ask", &(event, args), Duration::from_secs(60));
     soon(answer).await.expect("an answer").decode().expect("a value")

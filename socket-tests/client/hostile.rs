@@ -92,7 +92,7 @@ fn text_frame(text: &str) -> Vec<u8> {
     out
 }
 
-/// What a client says of a server that lets nobody in.
+/// Returns a client's error about a server that lets nobody in.
 async fn refusal(addr: SocketAddr, transports: &[TransportKind]) -> ConnectError {
     refusal_of(quick(addr, transports)).await
 }
@@ -407,7 +407,7 @@ async fn malformed_packets_end_the_session_which_is_made_again() {
         });
         soon(client.connect()).await.unwrap();
         lines.expect("connected").await;
-        // A placeholder that waits for its attachment for ever is no mistake yet.
+        // A placeholder that waits for its attachment for ever is not a mistake.
         if packet != "451-[\"a\"]" {
             lines.expect("connected").await;
         }
@@ -441,7 +441,8 @@ async fn a_response_in_many_pieces_is_one() {
     assert_eq!(soon(events.next()).await.unwrap().decode::<String>().unwrap(), "é");
 }
 
-/// How many connections of a [`forgetful`] server were or will be answered, and how many of them have ended since.
+/// The number of connections of a [`forgetful`] server that were or will be answered, and of those that have ended
+/// since.
 #[derive(Default)]
 struct Count {
     answered: AtomicUsize,

@@ -1,4 +1,4 @@
-//! How a client's connection ends, and when it comes back.
+//! The ends of a client's connection, and its returns.
 
 use crate::sansocket::{
     AckError, Args, ClientSocket, ClientState, ConnectionEvent, DisconnectReason, Server, Socket, State,
@@ -309,7 +309,7 @@ async fn nobody_waits_for_room_that_will_not_come() {
     soon(client.connected()).await.unwrap();
     soon(nowhere.ready()).await;
 
-    // While it may come yet, it is waited for, and no longer.
+    // It is waited for while it may still come, and no longer.
     let (log, mut lines) = log();
     nowhere.auth_with(move || {
         log.note("asked");

@@ -67,7 +67,7 @@ impl Relay {
         Self { addr, state }
     }
 
-    /// How many connections it was asked for, so far.
+    /// Returns the number of connections that it was asked for so far.
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::Relaxed)
     }

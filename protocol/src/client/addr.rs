@@ -43,7 +43,7 @@ pub enum ServerAddrError {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerAddr {
-    /// Whether it is TLS (`https`, `wss`).
+    /// Whether the connection uses TLS (`https`, `wss`).
     pub secure: bool,
     /// The host's name or address; an IPv6 address without its brackets.
     pub host: String,

@@ -6,7 +6,7 @@ use core::time::Duration;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ReconnectConfig {
-    /// Whether it dials again after a failure or a loss. Default true.
+    /// Whether the client dials again after a failure or a loss. Default true.
     pub reconnection: bool,
     /// The most tries in a row after the first; `None` for any number. Default `None`.
     pub reconnection_attempts: Option<u32>,

@@ -12,6 +12,7 @@
 
 mod commands;
 mod event;
+mod inputs;
 mod sessions;
 
 pub use crate::client::manager::event::ClientEvent;
@@ -23,9 +24,8 @@ use crate::cost;
 use crate::engine;
 use crate::engine::TransportKind;
 use crate::engine::client::{ClientSession, ClientTransmit, OpenPacket};
-use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RequestId;
-use crate::error::{CloseReason, Closed, PeerError, SendError};
+use crate::error::{PeerError, SendError};
 use crate::message::{Frame, WireMessage};
 use crate::random::Random;
 use crate::socket;
@@ -33,14 +33,12 @@ use crate::socket::client::{ClientSockets, SocketKey};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
-/// Sessions that still write their last words; more are cut off.
+/// The number of sessions that may still write their last words; more are cut off.
 const MAX_LINGERING: usize = 4;
-/// Each session has this many ids for its requests.
+/// The number of request ids that belong to each session.
 const IDS_PER_SESSION: u32 = 32;
 
 /// The state of a client's connection.
@@ -207,7 +205,7 @@ impl Manager {
         }
     }
 
-    /// Whether a session is open or being opened.
+    /// Returns whether a session is open or being opened.
     pub fn has_session(&self) -> bool {
         self.engine().is_some()
     }
@@ -238,12 +236,12 @@ impl Manager {
         self.engine().filter(|engine| engine.is_open()).map(ClientSession::transport)
     }
 
-    /// Whether a socket is connected.
+    /// Returns whether a socket is connected.
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
 
-    /// Whether the server has given a connected socket its session back after the connection was lost: it has the same id,
+    /// Returns whether the server has given a connected socket its session back after the connection was lost: it has the same id,
     /// and has missed nothing. False while it is not connected, and at a server that does not recover connections.
     pub fn is_recovered(&self, socket: SocketKey) -> bool {
         self.sockets().is_some_and(|sockets| sockets.is_recovered(socket))
@@ -270,13 +268,13 @@ impl Manager {
         self.sockets().and_then(|sockets| sockets.id(socket))
     }
 
-    /// Whether a socket was told to connect, and has not been told to leave, refused or disconnected by the server
-    /// since.
+    /// Returns whether a socket was told to connect, and has not been told to leave, refused or disconnected by the
+    /// server since.
     pub fn is_socket_wanted(&self, socket: SocketKey) -> bool {
         self.sockets().is_some_and(|sockets| sockets.is_wanted(socket))
     }
 
-    /// Whether any acknowledgement is awaited.
+    /// Returns whether any acknowledgement is awaited.
     pub fn awaits_ack(&self) -> bool {
         self.sockets().is_some_and(ClientSockets::awaits_ack)
     }
@@ -288,8 +286,8 @@ impl Manager {
         self.ends
     }
 
-    /// Whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was told to
-    /// stop since. Still true after the client has given up.
+    /// Returns whether a session is wanted: a socket was told to connect, or plain Engine.IO to open, and neither was
+    /// told to stop since. Still true after the client has given up.
     pub fn is_wanted(&self) -> bool {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.has_wanted(),
@@ -297,7 +295,7 @@ impl Manager {
         }
     }
 
-    /// Whether it is idle, and all is told and written.
+    /// Returns whether it is idle, and all is told and written.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, State::Idle) && self.lingering.is_empty() && !self.has_event()
     }
@@ -322,13 +320,13 @@ impl Manager {
         own.saturating_add(self.engine().map_or(0, ClientSession::buffered))
     }
 
-    /// Whether less than half of the send budget is used by the bytes [before](Self::buffered_before) a socket, or with
-    /// `None` before a message of plain Engine.IO: the time to send more, for a sender that waits.
+    /// Returns whether less than half of the send budget is used by the bytes [before](Self::buffered_before) a socket,
+    /// or with `None` before a message of plain Engine.IO: the time to send more, for a sender that waits.
     pub fn has_capacity(&self, socket: Option<SocketKey>) -> bool {
         self.buffered_before(socket) <= self.engine_config.send_budget / 2
     }
 
-    /// Whether the owner should read on from the WebSocket in use. Read from the others at any time.
+    /// Returns whether the owner should read on from the WebSocket in use. Read from the others at any time.
     pub fn wants_read(&self) -> bool {
         let limit = self.engine_config.receive_budget;
         match &self.layer {
@@ -342,7 +340,7 @@ impl Manager {
         }
     }
 
-    /// Whether that WebSocket is the one in use.
+    /// Returns whether that WebSocket is the one in use.
     pub fn is_on(&self, websocket: RequestId) -> bool {
         self.engine().is_some_and(|engine| engine.is_on(websocket))
     }
@@ -351,189 +349,6 @@ impl Manager {
     /// own.
     pub const fn session(id: RequestId) -> u64 {
         id.0 >> IDS_PER_SESSION
-    }
-
-    // --- inputs -----------------------------------------------------------------------------------------------
-
-    /// A request was answered, with the whole of the body.
-    pub fn handle_response(&mut self, now: Instant, request: RequestId, status: u16, body: Bytes) {
-        let now = self.tick_input(now);
-        let packets =
-            self.owner(request).and_then(|engine| engine.begin_response(now, request, status, body));
-        if let Some(packets) = packets {
-            for packet in packets {
-                let message = self.owner(request).and_then(|engine| engine.handle_packet(now, packet));
-                self.settle_opened(now);
-                if let Some(message) = message {
-                    self.deliver(now, message);
-                }
-            }
-            if let Some(engine) = self.owner(request) {
-                engine.end_response(now);
-            }
-        }
-        self.settle(now);
-    }
-
-    /// A request failed, or a WebSocket could not be opened: for example [`EngineError::RequestFailed`] if the
-    /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(request) {
-            engine.handle_request_failed(now, request, error);
-            self.settle(now);
-        }
-    }
-
-    /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
-    pub fn handle_websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(websocket) {
-            engine.handle_websocket_refused(now, websocket, status, body);
-            self.settle(now);
-        }
-    }
-
-    /// A WebSocket has opened.
-    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(websocket) {
-            engine.handle_websocket_opened(now, websocket);
-            self.settle(now);
-        }
-    }
-
-    /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
-    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: WireMessage) {
-        let now = self.tick_input(now);
-        let message =
-            self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
-        self.settle_opened(now);
-        if let Some(message) = message {
-            self.deliver(now, message);
-        }
-        self.settle(now);
-    }
-
-    /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
-    /// adapter has sent that close code.
-    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(websocket) {
-            engine.handle_websocket_closed(now, websocket, error);
-            self.settle(now);
-        }
-    }
-
-    /// The owner has not yet written that many of the bytes that it was given for the WebSocket in use. It is given no
-    /// more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is active this is
-    /// about the last one, whose WebSocket is closed only after its queue was written.
-    pub fn handle_unwritten(&mut self, bytes: usize) {
-        let engine = match &mut self.state {
-            State::Active { engine, .. } => Some(&mut **engine),
-            State::Idle | State::Asking | State::Waiting { .. } => {
-                self.lingering.last_mut().map(|(_, engine)| engine)
-            }
-        };
-        if let Some(engine) = engine {
-            engine.handle_unwritten(bytes);
-        }
-    }
-
-    /// As [`handle_unwritten`](Self::handle_unwritten), for one WebSocket: for owners that also keep the WebSockets of
-    /// sessions that are over until they are closed.
-    pub fn handle_unwritten_on(&mut self, websocket: RequestId, bytes: usize) {
-        if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
-            engine.handle_unwritten(bytes);
-        }
-    }
-
-    /// A deadline may have passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let now = self.tick(now);
-        for (_, engine) in &mut self.lingering {
-            engine.handle_timeout(now);
-        }
-        match &mut self.state {
-            State::Active { engine, .. } => engine.handle_timeout(now),
-            State::Waiting { until } if now >= *until => self.begin(now),
-            State::Idle | State::Asking | State::Waiting { .. } => {}
-        }
-        self.with_sockets(|sockets, engine| sockets.handle_timeout(now, engine));
-        self.settle(now);
-    }
-
-    // --- commands of any client -------------------------------------------------------------------------------
-
-    /// Opens a session of plain Engine.IO. One that waits to dial again goes on waiting.
-    pub fn open(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if let Layer::Messages { wanted, .. } = &mut self.layer {
-            *wanted = true;
-            if matches!(self.state, State::Idle) {
-                self.attempt = 0;
-                self.begin(now);
-            }
-        }
-    }
-
-    /// Sends a message of plain Engine.IO.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
-    pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, None, frame)?;
-        match (&mut self.state, &self.layer) {
-            (State::Active { engine, .. }, Layer::Messages { .. }) if engine.is_open() => {
-                engine.send(frame);
-                Ok(())
-            }
-            _ => Err(SendError::Disconnected),
-        }
-    }
-
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: dials, from now on with that
-    /// path and query if they are given.
-    pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
-        let now = self.tick(now);
-        if let Some((path, query)) = address {
-            let config = engine::client::EngineClientConfig::clone(&self.engine_config).query(query);
-            // One without a slash behind it stays as it is.
-            self.engine_config = Arc::new(if path == config.path { config } else { config.path(path) });
-        }
-        if matches!(self.state, State::Asking) {
-            self.start(now);
-        }
-    }
-
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: there is no address. It
-    /// counts as a try that failed.
-    pub fn dial_failed(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if matches!(self.state, State::Asking) {
-            let ended = Ended::by(CloseReason::TransportError, EngineError::RequestFailed);
-            self.failed(now, Closed::new(ended, None));
-        }
-    }
-
-    /// Ends everything: no socket is wanted, nothing is sent any more but the queue of the session, and every
-    /// acknowledgement that is awaited is decided. The application is told at once.
-    pub fn close(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if let Layer::Messages { wanted, .. } = &mut self.layer {
-            *wanted = false;
-        }
-        self.with_sockets(|sockets, engine| sockets.shut(engine));
-        self.settle(now);
-    }
-
-    /// Ends the session now, as if the connection had been lost. Its queue is thrown away.
-    pub fn abort(&mut self, now: Instant, reason: CloseReason) {
-        let now = self.tick(now);
-        if let State::Active { engine, .. } = &mut self.state {
-            engine.abort(Ended::plain(reason));
-        }
-        self.settle(now);
     }
 
     // --- outputs ----------------------------------------------------------------------------------------------
@@ -573,13 +388,13 @@ impl Manager {
         event
     }
 
-    /// Whether [`Manager::poll_transmit`] has something.
+    /// Returns whether [`Manager::poll_transmit`] has something.
     pub fn has_transmit(&self) -> bool {
         self.engine().is_some_and(ClientSession::has_transmit)
             || self.lingering.iter().any(|(_, engine)| engine.has_transmit())
     }
 
-    /// Whether the owner has something to do: outside, or to tell.
+    /// Returns whether the owner has something to do: outside, or to tell.
     pub fn has_output(&self) -> bool {
         self.has_transmit() || self.has_event()
     }

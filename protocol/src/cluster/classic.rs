@@ -28,7 +28,7 @@
 //! ```
 
 use super::codec::{Document, Draft, Flags, elements, fields, number, present, string};
-use super::message::{Envelope, Message, Origin, RequestId};
+use super::message::{Envelope, Event, Message, Origin, RequestId};
 use super::{InexpressibleError, Limits, MalformedError, Published, Subscription};
 use crate::hub::Target;
 use crate::socket::is_namespace;
@@ -173,113 +173,22 @@ impl Classic {
         if !is_namespace(&envelope.namespace) {
             return Err(InexpressibleError::Namespace);
         }
-        let mut writer = Writer { envelope, draft: Draft::new(limits) };
-        let namespace = &envelope.namespace;
-        let request_channel = || self.count_channel(namespace);
-        let is_emitter = envelope.origin == Origin::Emitter;
+        let writer = Writer { envelope, draft: Draft::new(limits) };
         let (channel, payload) = match &envelope.message {
             Message::Emit { event, target, ack: None } => {
+                let namespace = &envelope.namespace;
                 let channel = match &target.rooms[..] {
                     [room] => format!("{}#{namespace}#{room}#", self.prefix),
                     _ => format!("{}#{namespace}#", self.prefix),
                 };
-                let uid = writer.uid()?;
-                let draft = &mut writer.draft;
-                draft.open(b'[');
-                draft.name(uid);
-                packet(draft, event, Some(namespace));
-                let flags = Flags { ack: None, via: envelope.via.as_deref() };
-                draft.options(target, Some(&flags), is_emitter);
-                draft.close(b']');
-                (channel, writer.draft.message_pack()?)
+                (channel, writer.broadcast(event, target)?)
             }
-            Message::Emit { event, target, ack: Some(ack) } => {
-                writer.begin(Some(&ack.request), Some(7))?;
-                let draft = &mut writer.draft;
-                draft.key("packet");
-                packet(draft, event, Some(namespace));
-                draft.key("opts");
-                let flags = Flags { ack: Some(ack), via: envelope.via.as_deref() };
-                draft.options(target, Some(&flags), false);
-                draft.close(b'}');
-                (request_channel(), writer.draft.message_pack()?)
+            // They go to everybody, whoever asked.
+            Message::ServerSideAnswer { .. } => {
+                (format!("{}-response#{}#", self.prefix, envelope.namespace), writer.answered()?)
             }
-            Message::Join { target, rooms } | Message::Leave { target, rooms } => {
-                let kind = if matches!(envelope.message, Message::Join { .. }) { 2 } else { 3 };
-                writer.begin(None, Some(kind))?;
-                writer.target(target);
-                writer.draft.key("rooms");
-                writer.draft.names(rooms);
-                (request_channel(), writer.end()?)
-            }
-            Message::Disconnect { target, close } => {
-                writer.begin(None, Some(4))?;
-                writer.target(target);
-                writer.draft.key("close");
-                writer.draft.flag(*close);
-                (request_channel(), writer.end()?)
-            }
-            Message::ServerSideEmit { event, request } => {
-                writer.begin(request.as_ref(), Some(6))?;
-                writer.draft.key("data");
-                writer.draft.event(event);
-                (request_channel(), writer.end()?)
-            }
-            Message::FetchSockets { request, target } => {
-                writer.begin(Some(request), Some(5))?;
-                writer.target(target);
-                (request_channel(), writer.end()?)
-            }
-            Message::FetchIds { request, target } => {
-                if !target.except.is_empty() {
-                    return Err(InexpressibleError::Target);
-                }
-                writer.begin(Some(request), Some(0))?;
-                writer.draft.key("rooms");
-                writer.draft.names(&target.rooms);
-                (request_channel(), writer.end()?)
-            }
-            Message::FetchRooms { request } => {
-                writer.begin(Some(request), Some(1))?;
-                (request_channel(), writer.end()?)
-            }
-            Message::AckCount { request, sockets } => {
-                writer.answer(Some(8), request);
-                writer.draft.key("clientCount");
-                writer.draft.number((*sockets).into());
-                (self.response_channel(envelope), writer.end()?)
-            }
-            Message::Ack { request, args } => {
-                writer.answer(Some(9), request);
-                writer.draft.first("packet", args);
-                writer.mark();
-                writer.draft.close(b'}');
-                (self.response_channel(envelope), writer.draft.message_pack()?)
-            }
-            Message::ServerSideAnswer { request, value } => {
-                writer.answer(Some(6), request);
-                writer.draft.first("data", value);
-                (format!("{}-response#{namespace}#", self.prefix), writer.end()?)
-            }
-            Message::Sockets { request, sockets } => {
-                writer.answer(None, request);
-                writer.draft.key("sockets");
-                writer.draft.sockets(sockets);
-                (self.response_channel(envelope), writer.end()?)
-            }
-            Message::SocketIds { request, ids } => {
-                writer.answer(None, request);
-                writer.draft.key("sockets");
-                writer.draft.names(ids);
-                (self.response_channel(envelope), writer.end()?)
-            }
-            Message::Rooms { request, rooms } => {
-                writer.answer(None, request);
-                writer.draft.key("rooms");
-                writer.draft.names(rooms);
-                (self.response_channel(envelope), writer.end()?)
-            }
-            other => return Err(InexpressibleError::Kind { kind: other.kind() }),
+            message if message.answers().is_some() => (self.response_channel(envelope), writer.answered()?),
+            _ => (self.count_channel(&envelope.namespace), writer.asked()?),
         };
         Ok(vec![Published { channel, payload }])
     }
@@ -353,18 +262,7 @@ fn decode_request(namespace: &str, payload: &Bytes, limits: &Limits) -> Result<E
             let event = document.event(document.array(data, "data")?)?;
             Message::ServerSideEmit { event, request: optional_request()?.map(RequestId::new) }
         }
-        7 => {
-            let (event, nsp) = document.packet(packet)?;
-            if let Some(nsp) = nsp {
-                if *document.namespace(Some(nsp))? != *namespace {
-                    return Err(MalformedError::Channel);
-                }
-            }
-            let options = document.options(opts)?;
-            let ack = options.ack(request()?);
-            via = options.via.or(via);
-            Message::Emit { event, target: options.target, ack: Some(ack) }
-        }
+        7 => read_asking_emit(&document, namespace, request()?, [packet, opts], &mut via)?,
         _ => return Err(MalformedError::Kind),
     };
     Ok(Envelope {
@@ -374,6 +272,26 @@ fn decode_request(namespace: &str, payload: &Bytes, limits: &Limits) -> Result<E
         via,
         message,
     })
+}
+
+/// An event that asks for acknowledgements. It has the mark of a bridge in its options.
+fn read_asking_emit(
+    document: &Document<'_>,
+    namespace: &str,
+    request: RequestId,
+    [packet, opts]: [Option<&str>; 2],
+    via: &mut Option<Arc<str>>,
+) -> Result<Message, MalformedError> {
+    let (event, nsp) = document.packet(packet)?;
+    if let Some(nsp) = nsp {
+        if *document.namespace(Some(nsp))? != *namespace {
+            return Err(MalformedError::Channel);
+        }
+    }
+    let options = document.options(opts)?;
+    let ack = options.ack(request);
+    *via = options.via.or(via.take());
+    Ok(Message::Emit { event, target: options.target, ack: Some(ack) })
 }
 
 fn decode_response(
@@ -423,7 +341,7 @@ fn is_name(json: &str) -> bool {
 }
 
 /// `{type, data, nsp}`.
-pub(super) fn packet(draft: &mut Draft<'_>, event: &super::Event, namespace: Option<&str>) {
+pub(super) fn packet(draft: &mut Draft<'_>, event: &Event, namespace: Option<&str>) {
     draft.open(b'{');
     draft.key("type");
     draft.number(2);
@@ -447,6 +365,122 @@ impl<'a> Writer<'a> {
             Origin::Node(uid) => Ok(uid),
             Origin::Emitter => Ok(EMITTER),
             Origin::Unnamed => Err(InexpressibleError::Node),
+        }
+    }
+
+    fn broadcast(mut self, event: &Event, target: &Target) -> Result<Bytes, InexpressibleError> {
+        let is_emitter = self.envelope.origin == Origin::Emitter;
+        let flags = Flags { ack: None, via: self.envelope.via.as_deref() };
+        let uid = self.uid()?;
+        self.draft.open(b'[');
+        self.draft.name(uid);
+        packet(&mut self.draft, event, Some(&self.envelope.namespace));
+        self.draft.options(target, Some(&flags), is_emitter);
+        self.draft.close(b']');
+        self.draft.message_pack()
+    }
+
+    /// A command or a request.
+    fn asked(mut self) -> Result<Bytes, InexpressibleError> {
+        let envelope = self.envelope;
+        match &envelope.message {
+            Message::Emit { event, target, ack: Some(ack) } => {
+                self.begin(Some(&ack.request), Some(7))?;
+                let via = self.envelope.via.as_deref();
+                let namespace = &self.envelope.namespace;
+                let draft = &mut self.draft;
+                draft.key("packet");
+                packet(draft, event, Some(namespace));
+                draft.key("opts");
+                let flags = Flags { ack: Some(ack), via };
+                draft.options(target, Some(&flags), false);
+                draft.close(b'}');
+                self.draft.message_pack()
+            }
+            Message::Join { target, rooms } | Message::Leave { target, rooms } => {
+                let kind = if matches!(envelope.message, Message::Join { .. }) { 2 } else { 3 };
+                self.begin(None, Some(kind))?;
+                self.target(target);
+                self.draft.key("rooms");
+                self.draft.names(rooms);
+                self.end()
+            }
+            Message::Disconnect { target, close } => {
+                self.begin(None, Some(4))?;
+                self.target(target);
+                self.draft.key("close");
+                self.draft.flag(*close);
+                self.end()
+            }
+            Message::ServerSideEmit { event, request } => {
+                self.begin(request.as_ref(), Some(6))?;
+                self.draft.key("data");
+                self.draft.event(event);
+                self.end()
+            }
+            Message::FetchSockets { request, target } => {
+                self.begin(Some(request), Some(5))?;
+                self.target(target);
+                self.end()
+            }
+            Message::FetchIds { request, target } => {
+                if !target.except.is_empty() {
+                    return Err(InexpressibleError::Target);
+                }
+                self.begin(Some(request), Some(0))?;
+                self.draft.key("rooms");
+                self.draft.names(&target.rooms);
+                self.end()
+            }
+            Message::FetchRooms { request } => {
+                self.begin(Some(request), Some(1))?;
+                self.end()
+            }
+            other => Err(InexpressibleError::Kind { kind: other.kind() }),
+        }
+    }
+
+    /// An answer.
+    fn answered(mut self) -> Result<Bytes, InexpressibleError> {
+        let envelope = self.envelope;
+        match &envelope.message {
+            Message::AckCount { request, sockets } => {
+                self.answer(Some(8), request);
+                self.draft.key("clientCount");
+                self.draft.number((*sockets).into());
+                self.end()
+            }
+            Message::Ack { request, args } => {
+                self.answer(Some(9), request);
+                self.draft.first("packet", args);
+                self.mark();
+                self.draft.close(b'}');
+                self.draft.message_pack()
+            }
+            Message::ServerSideAnswer { request, value } => {
+                self.answer(Some(6), request);
+                self.draft.first("data", value);
+                self.end()
+            }
+            Message::Sockets { request, sockets } => {
+                self.answer(None, request);
+                self.draft.key("sockets");
+                self.draft.sockets(sockets);
+                self.end()
+            }
+            Message::SocketIds { request, ids } => {
+                self.answer(None, request);
+                self.draft.key("sockets");
+                self.draft.names(ids);
+                self.end()
+            }
+            Message::Rooms { request, rooms } => {
+                self.answer(None, request);
+                self.draft.key("rooms");
+                self.draft.names(rooms);
+                self.end()
+            }
+            other => Err(InexpressibleError::Kind { kind: other.kind() }),
         }
     }
 

@@ -336,6 +336,11 @@ impl Values {
         Self(args)
     }
 
+    /// No value.
+    pub fn nothing() -> Self {
+        Self(Args::default())
+    }
+
     /// The number of values.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -12,6 +12,8 @@
 //!                                     adapter::Postgres       on NOTIFY with a table beside it
 //! ```
 //!
+//! [`Bridge`] is the first two at once, for nodes that carry messages between Python and JavaScript.
+//!
 //! A dialect keeps no state and does no I/O. `decode` takes a channel and the bytes that came from it, `encode` says
 //! which bytes to publish on which channels. Both check what they are given:
 //!
@@ -43,10 +45,10 @@
 //!
 //! [`node::Node`] is the machine above the dialects: it keeps the requests and the membership of a cluster.
 //!
-//! This is the core of a cluster only. There is no driver for a bus yet, and no server of this project uses the module
-//! yet: who wants a cluster today brings the bus and the run loop.
+//! This is the core of a cluster only. The bus and the run loop are in `sansocket-runtime`, under the feature `cluster`.
 
 pub mod adapter;
+pub mod bridge;
 pub mod classic;
 mod codec;
 pub mod message;
@@ -55,6 +57,7 @@ pub mod node;
 pub mod python;
 
 pub use adapter::{Postgres, Session, Sharded, Streams};
+pub use bridge::Bridge;
 pub use classic::Classic;
 pub use message::{AckRequest, Envelope, Event, Message, Origin, RemoteSocket, RequestId, Values};
 pub use node::Node;

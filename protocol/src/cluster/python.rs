@@ -31,7 +31,7 @@
 //! ```
 
 use super::codec::{Document, Draft, elements, fields, number, present, string};
-use super::message::{AckRequest, Envelope, Message, Origin, RequestId};
+use super::message::{AckRequest, Envelope, Event, Message, Origin, RequestId, Values};
 use super::{InexpressibleError, Limits, MalformedError, Published, Subscription};
 use crate::hub::Target;
 use crate::socket::is_namespace;
@@ -49,6 +49,22 @@ use bytes::Bytes;
 pub struct Python {
     channel: String,
 }
+
+const FIELDS: [&str; 13] = [
+    "method",
+    "namespace",
+    "host_id",
+    "via",
+    "event",
+    "data",
+    "binary",
+    "room",
+    "skip_sid",
+    "callback",
+    "sid",
+    "id",
+    "args",
+];
 
 impl Default for Python {
     fn default() -> Self {
@@ -100,21 +116,7 @@ impl Python {
             return Err(MalformedError::Channel);
         }
         let document = Document::json(payload, limits)?;
-        let names = [
-            "method",
-            "namespace",
-            "host_id",
-            "via",
-            "event",
-            "data",
-            "binary",
-            "room",
-            "skip_sid",
-            "callback",
-            "sid",
-            "id",
-            "args",
-        ];
+        let fields = fields(document.text(), FIELDS).ok_or(MalformedError::Kind)?;
         let [
             method,
             namespace,
@@ -129,7 +131,7 @@ impl Python {
             sid_or_room,
             id,
             args,
-        ] = fields(document.text(), names).ok_or(MalformedError::Kind)?;
+        ] = fields;
         let method = method.and_then(string).ok_or(MalformedError::Kind)?;
         let namespace = document.namespace(namespace)?;
         let host = document.id(host, "host_id")?;
@@ -145,32 +147,11 @@ impl Python {
             document.name(room, "room")
         };
         let message = match &*method {
-            "emit" => {
-                let event = read_event(&document, event, data, binary == Some("true"))?;
-                let mut target = Target::all();
-                target.rooms = one_or_more(&document, room, "room")?;
-                target.except = one_or_more(&document, skip_sid, "skip_sid")?;
-                // An empty list reaches nobody, and makes every Python node fail.
-                if target.rooms.is_empty() && present(room).is_some() {
-                    return Err(MalformedError::Field { field: "room" });
-                }
-                let ack = present(callback)
-                    .map(|callback| read_callback(&document, callback))
-                    .transpose()?
-                    .map(AckRequest::new);
-                Message::Emit { event, target, ack }
-            }
+            "emit" => read_emit(&document, [event, data, binary, room, skip_sid, callback])?,
             "callback" => {
                 origin = Origin::Unnamed;
                 to = Some(host.ok_or(MalformedError::Field { field: "host_id" })?);
-                let id = id.and_then(number::<u64>).ok_or(MalformedError::Field { field: "id" })?;
-                let mut target = Target::all();
-                if let Some(room) = present(sid_or_room) {
-                    target.rooms.push(document.name(room, "sid")?);
-                }
-                let request = Self::request(&target, &namespace, id);
-                let args = document.values(document.array(args, "args")?)?;
-                Message::Ack { request, args }
+                read_answer(&document, &namespace, [sid_or_room, id, args])?
             }
             "enter_room" => Message::Join { target: sid()?, rooms: vec![one_room()?] },
             "leave_room" => Message::Leave { target: sid()?, rooms: vec![one_room()?] },
@@ -195,70 +176,8 @@ impl Python {
             return Err(InexpressibleError::Namespace);
         }
         match &envelope.message {
-            Message::Emit { event, target, ack } => {
-                let host = writer.host()?;
-                let request = match ack {
-                    Some(ack) => Some(callback_parts(ack.request.as_str())?),
-                    None => None,
-                };
-                let mut draft = writer.begin("emit");
-                draft.key("event");
-                draft.string(&event.name());
-                draft.key("data");
-                let has_bytes = !event.args().attachments().is_empty();
-                if has_bytes {
-                    draft.open(b'[');
-                }
-                draft.open(b'[');
-                draft.args(event.args());
-                draft.close(b']');
-                for attachment in core::mem::take(&mut draft.attachments) {
-                    draft.string(&STANDARD.encode(attachment));
-                }
-                if has_bytes {
-                    draft.close(b']');
-                }
-                draft.key("binary");
-                draft.flag(has_bytes);
-                writer.namespace(&mut draft);
-                write_one_or_more(&mut draft, "room", &target.rooms);
-                write_one_or_more(&mut draft, "skip_sid", &target.except);
-                draft.key("callback");
-                match request {
-                    Some([room, namespace, id]) => {
-                        draft.open(b'[');
-                        for part in [room, namespace, id] {
-                            draft.raw(part);
-                        }
-                        draft.close(b']');
-                    }
-                    None => draft.raw("null"),
-                }
-                writer.end(draft, host)
-            }
-            Message::Ack { request, args } => {
-                if !args.args().attachments().is_empty() {
-                    return Err(InexpressibleError::Binary);
-                }
-                let host = envelope.to.as_deref().ok_or(InexpressibleError::Node)?;
-                let [room, namespace, id] = callback_parts(request.as_str())?;
-                let mut draft = writer.begin("callback");
-                draft.key("host_id");
-                draft.name(host);
-                draft.key("sid");
-                draft.raw(room);
-                draft.key("namespace");
-                draft.raw(namespace);
-                draft.key("id");
-                draft.raw(id);
-                draft.key("args");
-                draft.open(b'[');
-                draft.args(args.args());
-                draft.close(b']');
-                writer.mark(&mut draft);
-                draft.close(b'}');
-                writer.publish(draft)
-            }
+            Message::Emit { event, target, ack } => writer.emit(event, target, ack.as_ref()),
+            Message::Ack { request, args } => writer.callback(request, args),
             Message::Leave { target, rooms }
                 if target.except.is_empty() && !rooms.is_empty() && target.rooms == *rooms =>
             {
@@ -289,6 +208,36 @@ impl Python {
     }
 }
 
+fn read_emit(
+    document: &Document<'_>,
+    [event, data, binary, room, skip_sid, callback]: [Option<&str>; 6],
+) -> Result<Message, MalformedError> {
+    let event = read_event(document, event, data, binary == Some("true"))?;
+    let mut target = Target::all();
+    target.rooms = one_or_more(document, room, "room")?;
+    target.except = one_or_more(document, skip_sid, "skip_sid")?;
+    // An empty list reaches nobody, and makes every Python node fail.
+    if target.rooms.is_empty() && present(room).is_some() {
+        return Err(MalformedError::Field { field: "room" });
+    }
+    let callback = present(callback).map(|callback| read_callback(document, callback)).transpose()?;
+    Ok(Message::Emit { event, target, ack: callback.map(AckRequest::new) })
+}
+
+fn read_answer(
+    document: &Document<'_>,
+    namespace: &str,
+    [room, id, args]: [Option<&str>; 3],
+) -> Result<Message, MalformedError> {
+    let id = id.and_then(number::<u64>).ok_or(MalformedError::Field { field: "id" })?;
+    let mut target = Target::all();
+    if let Some(room) = present(room) {
+        target.rooms.push(document.name(room, "sid")?);
+    }
+    let request = Python::request(&target, namespace, id);
+    Ok(Message::Ack { request, args: document.values(document.array(args, "args")?)? })
+}
+
 /// The event in `event` and `data`. Data that is no array is one argument, and a single `null` is no argument: so
 /// Python's own clients and ours see the same.
 fn read_event(
@@ -296,7 +245,7 @@ fn read_event(
     name: Option<&str>,
     data: Option<&str>,
     is_binary: bool,
-) -> Result<super::Event, MalformedError> {
+) -> Result<Event, MalformedError> {
     let name = present(name)
         .filter(|name| matches!(name.bytes().next(), Some(b'"' | b'-' | b'0'..=b'9')))
         .ok_or(MalformedError::Field { field: "event" })?;
@@ -437,6 +386,72 @@ impl<'a> Writer<'a> {
 
     fn publish(&self, draft: Draft<'_>) -> Result<Vec<Published>, InexpressibleError> {
         Ok(vec![Published { channel: self.dialect.channel.clone(), payload: draft.python()? }])
+    }
+
+    fn emit(
+        &self,
+        event: &Event,
+        target: &Target,
+        ack: Option<&AckRequest>,
+    ) -> Result<Vec<Published>, InexpressibleError> {
+        let host = self.host()?;
+        let request = ack.map(|ack| callback_parts(ack.request.as_str())).transpose()?;
+        let mut draft = self.begin("emit");
+        draft.key("event");
+        draft.string(&event.name());
+        draft.key("data");
+        let has_bytes = !event.args().attachments().is_empty();
+        if has_bytes {
+            draft.open(b'[');
+        }
+        draft.open(b'[');
+        draft.args(event.args());
+        draft.close(b']');
+        for attachment in core::mem::take(&mut draft.attachments) {
+            draft.string(&STANDARD.encode(attachment));
+        }
+        if has_bytes {
+            draft.close(b']');
+        }
+        draft.key("binary");
+        draft.flag(has_bytes);
+        self.namespace(&mut draft);
+        write_one_or_more(&mut draft, "room", &target.rooms);
+        write_one_or_more(&mut draft, "skip_sid", &target.except);
+        draft.key("callback");
+        match request {
+            Some(parts) => {
+                draft.open(b'[');
+                parts.into_iter().for_each(|part| draft.raw(part));
+                draft.close(b']');
+            }
+            None => draft.raw("null"),
+        }
+        self.end(draft, host)
+    }
+
+    fn callback(&self, request: &RequestId, args: &Values) -> Result<Vec<Published>, InexpressibleError> {
+        if !args.args().attachments().is_empty() {
+            return Err(InexpressibleError::Binary);
+        }
+        let host = self.envelope.to.as_deref().ok_or(InexpressibleError::Node)?;
+        let [room, namespace, id] = callback_parts(request.as_str())?;
+        let mut draft = self.begin("callback");
+        draft.key("host_id");
+        draft.name(host);
+        draft.key("sid");
+        draft.raw(room);
+        draft.key("namespace");
+        draft.raw(namespace);
+        draft.key("id");
+        draft.raw(id);
+        draft.key("args");
+        draft.open(b'[');
+        draft.args(args.args());
+        draft.close(b']');
+        self.mark(&mut draft);
+        draft.close(b'}');
+        self.publish(draft)
     }
 
     fn membership(

@@ -8,8 +8,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::{Buf, Bytes};
 use thiserror::Error;
 
-/// Standard alphabet; padding is written, and not demanded of others. Bits of the last letter that belong to no byte
-/// are dropped, as by the reference and by browsers: nothing that was sent is lost by it.
+/// The standard alphabet; padding is written, and not demanded of others. Bits of the last letter that belong to no
+/// byte are dropped, as by the reference and by browsers: nothing that was sent is lost by it.
 pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()

@@ -81,7 +81,7 @@ impl RequestHead<'_> {
         Query::parse(self.target.split_once('?').map_or("", |(_, query)| query))
     }
 
-    /// Whether the client asks for a WebSocket (`Connection: Upgrade`, `Upgrade: websocket`).
+    /// Returns whether the client asks for a WebSocket (`Connection: Upgrade`, `Upgrade: websocket`).
     pub fn is_websocket_upgrade(&self) -> bool {
         let has = |name, token: &str| {
             self.headers

@@ -17,7 +17,7 @@ pub enum Revision {
 }
 
 impl Revision {
-    /// Its number in URLs.
+    /// Returns the revision's number in URLs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V4 => "4",

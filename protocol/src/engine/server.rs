@@ -161,17 +161,17 @@ impl ServerSession {
         &self.config
     }
 
-    /// Whether messages pass: neither opening, nor closing, nor closed.
+    /// Returns whether messages pass: neither opening, nor closing, nor closed.
     pub(crate) fn is_open(&self) -> bool {
         self.state == State::Open
     }
 
-    /// Whether the session is over and all about it was told: it can be forgotten.
+    /// Returns whether the session is over and all about it was told: it can be forgotten.
     pub(crate) fn is_finished(&self) -> bool {
         self.state == State::Closed && self.control.is_empty() && self.post.is_none() && self.closed.is_none()
     }
 
-    /// Whether new requests still belong to this session. A closing one answers its last polls.
+    /// Returns whether new requests still belong to this session. A closing one answers its last polls.
     pub(crate) fn is_listed(&self) -> bool {
         self.state != State::Closed
     }
@@ -184,17 +184,17 @@ impl ServerSession {
         }
     }
 
-    /// Whether the session ever opened: one whose first WebSocket never came to be did not.
+    /// Returns whether the session ever opened: one whose first WebSocket never came to be did not.
     pub(crate) fn has_opened(&self) -> bool {
         self.has_opened
     }
 
-    /// Whether the channel of that id is the transport in use.
+    /// Returns whether the channel of that id is the transport in use.
     pub(crate) fn is_on(&self, channel: RequestId) -> bool {
         matches!(self.transport, Transport::Channel(used) if used.id() == channel)
     }
 
-    /// Whether the session is moving to the channel of that id.
+    /// Returns whether the session is moving to the channel of that id.
     fn moves_to(&self, channel: RequestId) -> bool {
         self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
     }
@@ -205,7 +205,7 @@ impl ServerSession {
         self.queued.saturating_add(self.unwritten)
     }
 
-    /// Whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
+    /// Returns whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
     /// WebSocket is not behind.
     pub(crate) fn is_writable(&self) -> bool {
         self.is_open()
@@ -454,19 +454,25 @@ impl ServerSession {
         Some(deadline)
     }
 
+    /// Whether the session has moved or ended since that was last asked, or reading is paused.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.upgraded || self.closed.is_some() || self.paused_at.is_some()
+    }
+
     /// The end of the session, once.
     pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
         self.closed.take()
     }
 
-    /// Whether the session has moved to WebSocket since the last call.
+    /// Returns whether the session has moved to WebSocket since the last call.
     pub(crate) fn poll_upgraded(&mut self) -> bool {
         core::mem::take(&mut self.upgraded)
     }
 
     // --- inside -----------------------------------------------------------------------------------------------
 
-    /// Whether the peer's packets still count.
+    /// Returns whether the peer's packets still count.
     fn takes_input(&self) -> bool {
         self.state == State::Open && self.ending.is_none()
     }

@@ -11,7 +11,7 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
-    /// Its name in URLs and handshakes: `polling` or `websocket`.
+    /// Returns the transport's name in URLs and handshakes: `polling` or `websocket`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Polling => "polling",
@@ -43,14 +43,14 @@ pub struct Transports {
 }
 
 impl Transports {
-    /// Both: the default.
+    /// Both transports: the default.
     pub const ALL: Self = Self { polling: true, websocket: true };
     /// Long-polling alone.
     pub const POLLING: Self = Self { polling: true, websocket: false };
     /// WebSocket alone.
     pub const WEBSOCKET: Self = Self { polling: false, websocket: true };
 
-    /// Whether that transport is one of them.
+    /// Returns whether that transport is one of them.
     pub const fn contains(self, kind: TransportKind) -> bool {
         match kind {
             TransportKind::Polling => self.polling,

@@ -25,13 +25,13 @@ use core::time::Duration;
 const SEND_BUDGET: usize = 4_000;
 /// The largest frame that is sent: small enough for every limit to be met.
 pub const LARGEST_FRAME: usize = 1_500;
-/// More than a story can ask for at once.
+/// A number larger than a story can ask for at once.
 const ENOUGH: usize = 10_000;
 
 const OPEN: &str =
     r#"0{"sid":"s","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":1000}"#;
 
-/// What servers send: whole packets, broken ones, and all that a state may or may not expect.
+/// Packets that servers send: whole ones, broken ones, and all that a state may or may not expect.
 pub const PACKETS: [&str; 36] = [
     OPEN,
     OPEN,
@@ -75,7 +75,7 @@ pub const PACKETS: [&str; 36] = [
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Op {
-    /// What an honest server may do next.
+    /// One of the things that an honest server may do next.
     Server {
         choice: u8,
         number: usize,
@@ -166,7 +166,7 @@ impl Op {
     }
 }
 
-/// How many operations one input may be.
+/// The largest number of operations in one input.
 const MAX_OPS: usize = 300;
 
 /// A story out of a fuzzer's bytes.
@@ -195,7 +195,7 @@ enum Asked {
     Over,
 }
 
-/// What a story came by, so that it is known to be worth something.
+/// The situations that a story met, so that it is known to be worth something.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct Seen {
@@ -218,7 +218,7 @@ pub struct Run {
     asked: BTreeMap<RequestId, Asked>,
     probing: BTreeSet<RequestId>,
     keys: Vec<SocketKey>,
-    /// How many outcomes are to be told: an id may be used again once it is decided, told or not.
+    /// The number of outcomes still to be told: an id may be used again once it is decided, told or not.
     awaited: BTreeMap<(SocketKey, u64), usize>,
     seen: Seen,
     /// All that came out.
@@ -341,7 +341,7 @@ impl Run {
         }
     }
 
-    /// What an honest server may do next.
+    /// Does one of the things that an honest server may do next.
     fn server(&mut self, choice: u8, number: usize) {
         let now = self.now;
         let fresh = self.client.engine().is_none_or(|engine| engine.handshake().is_none());

@@ -7,7 +7,7 @@ use crate::cluster::node::{
     Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeEvent, NodeTransmit, ServingId,
 };
 use crate::cluster::{
-    Classic, Event, Message, Postgres, Published, Python, Sharded, Streams, Subscription, Values,
+    Bridge, Classic, Event, Message, Postgres, Published, Python, Sharded, Streams, Subscription, Values,
 };
 use crate::hub::Target;
 use crate::random::Random;
@@ -33,13 +33,14 @@ const NAMESPACES: [&str; 2] = ["/", "/admin"];
 /// If a node does what it must not.
 pub fn any_order(data: &[u8]) {
     let mut input = Input::new(data);
-    let dialect = match input.below(7) {
+    let dialect = match input.below(8) {
         0 => Dialect::Heartbeats(Sharded::default()),
         1 => Dialect::Postgres(Postgres::default()),
         2 => Dialect::Sharded(Sharded::default()),
         3 => Dialect::Classic(Classic::default()),
         4 => Dialect::Classic(Classic::default().with_specific_answers(true)),
         5 => Dialect::Python(Python::default()),
+        6 => Dialect::Bridge(Bridge::default()),
         _ => Dialect::Streams(Streams::default()),
     };
     let mut story = Story::new(&dialect);

@@ -20,7 +20,7 @@ pub fn packet(data: &[u8]) {
     }
 }
 
-/// A body: the packets of it, up to the first that is none, and that what the encoder writes is read again.
+/// Reads a body: its packets, up to the first that is malformed. The encoder's output for them is read back.
 ///
 /// # Panics
 /// If the decoder and the oracle disagree.
@@ -111,8 +111,8 @@ fn base64(data: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Padding may be missing in part, but there is none too much, and nothing but the alphabet before it. What the last
-/// letter has beyond the last byte is dropped.
+/// Decodes base64. Padding may be missing in part but not exceed its length, and nothing but the alphabet stands before
+/// it. Bits of the last letter beyond the last byte are dropped.
 fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let end = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
     let (letters, padding) = text.split_at(end);

@@ -10,9 +10,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::iter;
 
-/// How many rooms a socket may be in here.
+/// The number of rooms that a socket may be in here.
 const LIMIT: usize = 4;
-/// How many operations one input may be.
+/// The largest number of operations in one input.
 const MAX_OPS: usize = 200;
 
 /// Something that is done to a hub. Sockets are numbered in the order in which they were inserted.
@@ -84,7 +84,7 @@ pub fn compare(ops: Vec<Op>) {
     }
 }
 
-/// For each socket ever inserted, its id and rooms while it lives.
+/// The model of the hub: for each socket ever inserted, its id and rooms while it lives.
 #[derive(Default)]
 struct Model {
     sockets: Vec<Option<(String, Vec<String>)>>,

@@ -12,7 +12,7 @@ impl<'a> Input<'a> {
         Self(bytes)
     }
 
-    /// Whether all has been used up.
+    /// Returns whether all has been used up.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

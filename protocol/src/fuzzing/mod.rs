@@ -4,9 +4,8 @@
 //! tests give the same bodies what they make up themselves. Nothing here is for applications, and nothing here is
 //! covered by the version number.
 //!
-//! What is right is said by an oracle wherever there is one, made by the most obvious means and by none of those
-//! that it judges: [`engine`] has its own base64, [`socket`] reads JSON by serde_json alone, [`hub`] compares with a
-//! list of lists.
+//! Wherever possible an oracle says what is right, made by the most obvious means and by none of those that it judges:
+//! [`engine`] has its own base64, [`socket`] reads JSON by serde_json alone, [`hub`] compares with a list of lists.
 
 pub mod client;
 pub mod cluster;

@@ -15,10 +15,10 @@ use crate::sim::{
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How many steps one input may be.
+/// The largest number of steps in one input.
 const MAX_STEPS: usize = 64;
 
-/// How often a story that breaks a rule is played again, to leave out of it what it does not need.
+/// The number of times that a story which breaks a rule is played again, to leave out the steps that it does not need.
 const SHRINK: usize = 300;
 
 /// A story out of a fuzzer's bytes, judged by the rules of [`crate::sim`] after each thing that happens.
@@ -55,7 +55,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// What lies between two steps: often nothing, or less than a round trip.
+/// Returns the time between two steps: often none, or less than a round trip.
 fn gap(byte: u8) -> Duration {
     let byte = u64::from(byte);
     ms(match byte {

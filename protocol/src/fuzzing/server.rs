@@ -28,10 +28,11 @@ const SEND_BUDGET: usize = 4_000;
 const MAX_PAYLOAD: usize = 1_000;
 /// The largest frame that is sent. With budgets this small every limit is met.
 pub const LARGEST_FRAME: usize = 1_500;
-/// Replies to CONNECT and DISCONNECT do not pass the budget; a hundred operations make no more of them than this.
+/// The bytes of replies to CONNECT and DISCONNECT, which do not pass the budget, that a hundred operations make at
+/// most.
 const REPLIES: usize = 150 * 80;
 
-/// What peers send: whole packets, broken ones, and all that a state may or may not expect.
+/// Packets that peers send: whole ones, broken ones, and all that a state may or may not expect.
 pub const PACKETS: [&str; 34] = [
     "40",
     "40",
@@ -73,7 +74,7 @@ pub const PACKETS: [&str; 34] = [
 #[derive(Clone, Debug)]
 #[allow(missing_docs)]
 pub enum Op {
-    /// What an honest client may do next.
+    /// One of the things that an honest client may do next.
     Client {
         choice: u8,
         number: usize,
@@ -173,7 +174,7 @@ impl Op {
     }
 }
 
-/// How many operations one input may be.
+/// The largest number of operations in one input.
 const MAX_OPS: usize = 250;
 
 /// A story out of a fuzzer's bytes.
@@ -210,7 +211,7 @@ pub struct Run {
     requests: BTreeMap<RequestId, Asked>,
     sockets: Vec<SocketKey>,
     over: BTreeSet<SocketKey>,
-    /// How many outcomes are to be told: an id may be used again once it is decided, told or not.
+    /// The number of outcomes still to be told: an id may be used again once it is decided, told or not.
     awaited: BTreeMap<(SocketKey, u64), usize>,
     closed: bool,
     sockets_on: bool,
@@ -222,7 +223,7 @@ pub struct Run {
     pub output: String,
 }
 
-/// What the stories came by, so that they are known to be worth something.
+/// The situations that stories met, so that they are known to be worth something.
 #[derive(Debug, Default)]
 #[allow(missing_docs)]
 pub struct Seen {
@@ -372,7 +373,7 @@ impl Run {
         }
     }
 
-    /// What an honest client may do next.
+    /// Does one of the things that an honest client may do next.
     fn client(&mut self, choice: u8, number: usize) {
         let polling = self.connection.transport() == TransportKind::Polling;
         let joined: Vec<_> = self.sockets.iter().filter(|key| self.connection.is_connected(**key)).collect();
@@ -549,7 +550,7 @@ impl Run {
         }
     }
 
-    /// What must hold after each operation.
+    /// Checks all that must hold after each operation.
     ///
     /// # Panics
     /// If it does not.

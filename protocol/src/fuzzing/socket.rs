@@ -16,9 +16,9 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// How many attachments a packet may announce here.
+/// The number of attachments that a packet may announce here.
 const MAX_ATTACHMENTS: usize = 10;
-/// How deep the oracle looks; what is deeper is only checked not to panic.
+/// The depth down to which the oracle looks; deeper JSON is only checked not to panic.
 const MAX_DEPTH: usize = 60;
 
 /// One packet: whether it is one, its parts, and that it can be passed on.
@@ -195,7 +195,7 @@ pub fn reassembly(data: &[u8]) {
     }
 }
 
-/// Whether that is the error of a limit on what JSON may hold.
+/// Returns whether that is the error of a limit on what JSON may hold.
 fn is_limit(error: &PacketError) -> bool {
     matches!(
         error,
@@ -230,8 +230,8 @@ fn mended(json: &str) -> String {
     out
 }
 
-/// Whether Python's parser and the reference's take that many arguments of JSON that deep, with such numbers in it:
-/// counted character by character.
+/// Returns whether Python's parser and the reference's take that many arguments of JSON that deep, with such numbers in
+/// it: counted character by character.
 fn is_within_limits(json: &str, elements: usize) -> bool {
     let (mut depth, mut deepest, mut number, mut longest) = (0usize, 0, 0, 0);
     let mut chars = json.chars();
@@ -280,7 +280,7 @@ fn pass_on(packet: Packet) {
     relay(&args);
 }
 
-/// What is sent on has the same arguments, with the placeholders in order; sent on again, it does not change.
+/// Arguments that are sent on are the same, with the placeholders in order; sent on again, they do not change.
 fn relay(args: &Args) {
     let once = Parser::json().ack("/n", 5, args).expect("what came in can go out");
     peers_take(&once);
@@ -302,8 +302,8 @@ fn relay(args: &Args) {
     }
 }
 
-/// What leaves is within the limits of npm's and Python's parsers: their users must not lose the connection for what
-/// another one has sent.
+/// Every frame is within the limits of npm's and Python's parsers: their users must not lose the connection for
+/// something that another client has sent.
 fn peers_take(frame: &Frame) {
     let text = frame.text().map_or("", |text| core::str::from_utf8(text).expect("text"));
     let json = &text[text.find('[').unwrap_or(text.len())..];
@@ -359,7 +359,7 @@ struct Expected<'a> {
     elements: Vec<&'a str>,
 }
 
-/// What the reference takes, with the differences of `docs/deviations.md`.
+/// Returns the verdict of the reference, with the differences of `docs/deviations.md`.
 fn obvious(text: &str) -> Verdict<'_> {
     let Some(digit @ b'0'..=b'6') = text.bytes().next() else { return Verdict::Refused };
     let mut rest = &text[1..];
@@ -430,7 +430,7 @@ fn obvious(text: &str) -> Verdict<'_> {
     Verdict::Packet(expected)
 }
 
-/// Whether each placeholder names one of `count` attachments.
+/// Returns whether each placeholder names one of `count` attachments.
 fn legal(json: &str, count: usize) -> Option<bool> {
     if count == 0 {
         return Some(true);

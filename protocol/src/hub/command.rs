@@ -53,7 +53,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it is about rooms alone, so that the hub carries it out itself.
+    /// Returns whether it is about rooms alone, so that the hub carries it out itself.
     pub fn changes_rooms(&self) -> bool {
         match self {
             Self::Join { .. } | Self::Leave { .. } => true,

@@ -42,7 +42,7 @@ impl Journal {
         self.changes.len()
     }
 
-    /// Whether none is kept.
+    /// Returns whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }

@@ -234,7 +234,7 @@ impl<H: Clone> Hub<H> {
         self.by_id.len()
     }
 
-    /// Whether no socket is present.
+    /// Returns whether no socket is present.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }

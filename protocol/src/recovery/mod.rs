@@ -176,7 +176,7 @@ impl Audience {
         Self::Rooms { rooms: target.rooms.clone().into(), except: target.except.clone().into() }
     }
 
-    /// Whether a socket is among them: one of that public id, for whose rooms `is_in` answers.
+    /// Returns whether a socket is among them: one of that public id, for whose rooms `is_in` answers.
     fn includes(&self, id: &str, is_in: impl Fn(&str) -> bool) -> bool {
         let among = |rooms: &[Arc<str>]| rooms.iter().any(|room| **room == *id || is_in(room));
         match self {
@@ -264,7 +264,7 @@ pub trait RecoveryStore: fmt::Debug + Send {
     /// Keeps a session until its client is back, or the window ends.
     fn save(&mut self, now: Instant, session: KeptSession);
 
-    /// Whether a session with this private id waits.
+    /// Returns whether a session with this private id waits.
     fn holds(&self, pid: &str) -> bool;
 
     /// Gives a session back that waits in that namespace, with the events behind `offset` that it has missed, if they have

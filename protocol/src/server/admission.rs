@@ -208,7 +208,7 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether the address may have one session more.
+    /// Returns whether the address may have one session more.
     pub(super) fn session(
         &self,
         config: &EngineServerConfig,

@@ -40,8 +40,8 @@ enum Layer {
     Messages(Messages),
 }
 
-/// What one message may have when nothing else waits, however little clients may send: as much as a packet of theirs by
-/// default, text and 10 attachments of 1 MB each.
+/// The bytes that one message may have when nothing else waits, however little clients may send: as many as a packet of
+/// theirs has by default, text and 10 attachments of 1 MB each.
 const LARGEST_MESSAGE: usize = 11_000_000;
 
 /// One client of a server: an Engine.IO session with Socket.IO, or the application's own messages, on top.
@@ -134,12 +134,12 @@ impl Connection {
         self.engine.id()
     }
 
-    /// Whether messages pass.
+    /// Returns whether messages pass.
     pub fn is_open(&self) -> bool {
         self.engine.is_open()
     }
 
-    /// Whether a client that asked to join a namespace is still there, and neither accepted nor rejected.
+    /// Returns whether a client that asked to join a namespace is still there, and neither accepted nor rejected.
     pub fn is_connecting(&self, socket: SocketKey) -> bool {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.is_connecting(socket),
@@ -147,7 +147,7 @@ impl Connection {
         }
     }
 
-    /// Whether a socket is connected.
+    /// Returns whether a socket is connected.
     pub fn is_connected(&self, socket: SocketKey) -> bool {
         match &self.layer {
             Layer::Sockets(sockets) => sockets.is_connected(socket),
@@ -155,7 +155,7 @@ impl Connection {
         }
     }
 
-    /// Whether all is over and told.
+    /// Returns whether all is over and told.
     pub fn is_finished(&self) -> bool {
         let told = match &self.layer {
             // A held one has events left to tell, or may.
@@ -165,7 +165,7 @@ impl Connection {
         self.engine.is_finished() && self.closed.is_none() && !self.upgraded && told
     }
 
-    /// Whether requests with this session's id still belong to it.
+    /// Returns whether requests with this session's id still belong to it.
     pub fn is_listed(&self) -> bool {
         self.engine.is_listed()
     }
@@ -189,12 +189,12 @@ impl Connection {
         self.engine.transport()
     }
 
-    /// Whether the session ever opened: one whose first WebSocket never came to be did not.
+    /// Returns whether the session ever opened: one whose first WebSocket never came to be did not.
     pub fn has_opened(&self) -> bool {
         self.engine.has_opened()
     }
 
-    /// Whether that WebSocket is the transport in use, and not one that the session is moving to.
+    /// Returns whether that WebSocket is the transport in use, and not one that the session is moving to.
     pub fn is_on(&self, websocket: RequestId) -> bool {
         self.engine.is_on(websocket)
     }
@@ -213,23 +213,23 @@ impl Connection {
         self.engine.buffered().saturating_add(behind)
     }
 
-    /// Whether less than half of the send budget is used: the time to send more, for a sender that waits.
+    /// Returns whether less than half of the send budget is used: the time to send more, for a sender that waits.
     pub fn has_capacity(&self) -> bool {
         self.buffered() <= self.engine.config().effective_send_budget() / 2
     }
 
-    /// Whether a volatile message would leave at once.
+    /// Returns whether a volatile message would leave at once.
     pub fn is_writable(&self) -> bool {
         self.engine.is_writable()
     }
 
-    /// Whether the owner should read on from that WebSocket: see [`Connection::wants_read`]. One that the session
-    /// is moving to should always be read: it carries no messages, and the upgrade has its own deadline.
+    /// Returns whether the owner should read on from that WebSocket: see [`Connection::wants_read`]. One that the
+    /// session is moving to should always be read: it carries no messages, and the upgrade has its own deadline.
     pub fn wants_read_from(&self, websocket: RequestId) -> bool {
         !self.engine.is_on(websocket) || self.wants_read()
     }
 
-    /// Whether the owner should read on from the WebSocket in use.
+    /// Returns whether the owner should read on from the WebSocket in use.
     pub fn wants_read(&self) -> bool {
         let limit = self.engine.config().effective_receive_budget();
         match &self.layer {
@@ -248,7 +248,7 @@ impl Connection {
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
         let now = self.tick_input(now);
         let wants = self.engine.handle_request(now, request, head);
-        self.settle_dated();
+        self.settle_input();
         wants
     }
 
@@ -264,21 +264,21 @@ impl Connection {
             self.settle();
             self.engine.end_body(request);
         }
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
     pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_request_aborted(now, request);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// The WebSocket of an accepted request has opened.
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_opened(now, websocket);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
@@ -287,7 +287,7 @@ impl Connection {
         if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
             self.handle_message(message);
         }
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of life for
@@ -295,7 +295,7 @@ impl Connection {
     pub fn handle_bytes(&mut self, now: Instant, from: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_bytes(now, from);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
@@ -303,7 +303,7 @@ impl Connection {
     pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_closed(now, websocket, error);
-        self.settle_dated();
+        self.settle_input();
     }
 
     /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
@@ -331,7 +331,7 @@ impl Connection {
             }
         }
         self.next_turn(now);
-        self.settle_dated();
+        self.settle_input();
     }
 
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
@@ -395,18 +395,11 @@ impl Connection {
     }
 
     /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.
+    /// False if the event was dropped, as [`Overflow::Drop`] says.
     ///
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
-    pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
-        self.offer(socket, frame).map(drop)
-    }
-
-    /// As [`emit`](Self::emit), but tells whether it was queued: false if it was dropped, as [`Overflow::Drop`] says.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub fn offer(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
+    pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
         self.check(|sockets| sockets.takes_frames(socket))?;
         let frame = frame.into();
         if !self.admit(&frame)? {
@@ -427,7 +420,7 @@ impl Connection {
         if !self.is_writable() {
             return Ok(false);
         }
-        self.offer(socket, frame)
+        self.emit(socket, frame)
     }
 
     /// Queues an event that asks for an acknowledgement. Ids are the caller's, unique among those awaited from this
@@ -559,6 +552,7 @@ impl Connection {
     // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to write.
+    #[inline]
     pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         self.engine.poll_transmit()
     }
@@ -611,17 +605,17 @@ impl Connection {
         }
     }
 
-    /// Whether [`Connection::poll_transmit`] has something.
+    /// Returns whether [`Connection::poll_transmit`] has something.
     pub fn has_transmit(&self) -> bool {
         self.engine.has_transmit()
     }
 
-    /// Whether [`Connection::poll_event`] may have something.
+    /// Returns whether [`Connection::poll_event`] may have something.
     pub fn has_event(&self) -> bool {
         self.has_layer_event() || self.engine.is_ending() || self.closed.is_some() && !self.is_held()
     }
 
-    /// Whether the owner has something to do: to write, or to tell.
+    /// Returns whether the owner has something to do: to write, or to tell.
     pub fn has_output(&self) -> bool {
         self.has_transmit() || self.has_event()
     }
@@ -677,13 +671,13 @@ impl Connection {
         }
     }
 
-    /// Whether the application is busy with a message of a plain Engine.IO session.
+    /// Returns whether the application is busy with a message of a plain Engine.IO session.
     fn is_held(&self) -> bool {
         matches!(&self.layer, Layer::Messages(messages) if messages.is_held())
     }
 
-    /// Whether events wait until the client has read more. Not those that it sent before it brought about the end: no
-    /// more can follow them, and they are handled first.
+    /// Returns whether events wait until the client has read more. Not those that it sent before it brought about the
+    /// end: no more can follow them, and they are handled first.
     fn is_paced(&self) -> bool {
         self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
     }
@@ -731,14 +725,18 @@ impl Connection {
         }
     }
 
-    /// Whether a frame may be queued: `Ok(false)` if it is to be dropped silently.
+    /// Returns whether a frame may be queued: `Ok(false)` if it is to be dropped silently.
+    #[inline]
     fn admit(&mut self, frame: &Frame) -> Result<bool, SendError> {
         let buffered = self.buffered();
+        let budget = self.engine.config().effective_send_budget();
+        if buffered.saturating_add(frame.wire_len()) <= budget { Ok(true) } else { self.judge_excess(frame) }
+    }
+
+    /// Judges a frame for which the send budget has no room.
+    fn judge_excess(&mut self, frame: &Frame) -> Result<bool, SendError> {
+        let buffered = self.buffered();
         let config = self.engine.config();
-        let budget = config.effective_send_budget();
-        if buffered.saturating_add(frame.wire_len()) <= budget {
-            return Ok(true);
-        }
         if buffered == 0 {
             // A message that is as large as one from a client may be passes when nothing waits: it has to be sent
             // somehow. For a larger one it is not the client who is to blame.
@@ -788,13 +786,26 @@ impl Connection {
     }
 
     /// Ends an input: the clocks that it started count from its time.
-    fn settle_dated(&mut self) {
+    fn settle_input(&mut self) {
         self.settle();
         self.engine.dated();
     }
 
-    /// Carries what happened in one layer over to the others. Cheap when nothing did.
+    /// Carries what happened in one layer over to the others. Every input and most commands end with it, and mostly
+    /// nothing has happened.
+    #[inline]
     fn settle(&mut self) {
+        let inbound = match &self.layer {
+            Layer::Sockets(sockets) => sockets.inbound(),
+            Layer::Messages(messages) => messages.inbound(),
+        };
+        if self.engine.has_news() || inbound >= self.engine.config().effective_receive_budget() {
+            self.carry_over();
+        }
+    }
+
+    #[inline(never)]
+    fn carry_over(&mut self) {
         self.upgraded |= self.engine.poll_upgraded();
         if let Some(ended) = self.engine.poll_closed() {
             let closed = Closed::new(ended, self.mistake.take().map(|mistake| *mistake));
@@ -820,7 +831,7 @@ impl Connection {
         // on for a second budget, and no further.
         if awaits && is_twice && self.engine.is_open() {
             self.engine.abort(Ended::plain(CloseReason::Stalled));
-            return self.settle();
+            return self.carry_over();
         }
         if inbound >= budget && !awaits {
             self.engine.pause(self.now);

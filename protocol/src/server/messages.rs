@@ -9,7 +9,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
-/// Messages in the order in which they came.
+/// The messages of a plain session, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Messages {
     queue: VecDeque<WireMessage>,
@@ -53,7 +53,7 @@ impl Messages {
         self.held = false;
     }
 
-    /// Whether the application is busy with a message.
+    /// Returns whether the application is busy with a message.
     pub(super) fn is_held(&self) -> bool {
         self.held
     }
@@ -63,7 +63,7 @@ impl Messages {
         self.paced
     }
 
-    /// Whether they come at a rate.
+    /// Returns whether they come at a rate.
     pub(super) fn paces(&self) -> bool {
         self.pace.is_some()
     }
@@ -81,7 +81,7 @@ impl Messages {
         Ok(())
     }
 
-    /// Whether [`Messages::next`] may have one.
+    /// Returns whether [`Messages::next`] may have one.
     pub(super) fn has_next(&self) -> bool {
         !self.queue.is_empty() && !self.held && self.until().is_none()
     }

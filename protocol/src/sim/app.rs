@@ -364,7 +364,7 @@ impl App for Play<'_> {
     }
 }
 
-/// Who a client says it is.
+/// Returns the client that an auth names, and which of its lives.
 fn who(text: &str) -> Option<(u64, u64)> {
     let inner = text.strip_prefix("{\"who\":[")?.strip_suffix("]}")?;
     let (client, life) = inner.split_once(',')?;

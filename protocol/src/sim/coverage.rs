@@ -1,4 +1,4 @@
-//! What happened in a run: a simulation proves something about a situation only if the situation occurs.
+//! The situations that occurred in a run: a simulation proves something about a situation only if it occurs.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ macro_rules! situations {
             /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// In words.
+            /// Returns the situation in words.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
@@ -93,7 +93,7 @@ situations! {
     UnknownSession: "requests of unknown sessions",
 }
 
-/// How often each [`Situation`] occurred.
+/// The number of times that each [`Situation`] occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage([u64; Situation::ALL.len()]);
 
@@ -109,7 +109,7 @@ impl Coverage {
         self.0[situation as usize] += 1;
     }
 
-    /// How often it occurred.
+    /// Returns the number of times that a situation occurred.
     pub fn count(&self, situation: Situation) -> u64 {
         self.0[situation as usize]
     }
@@ -121,7 +121,7 @@ impl Coverage {
         }
     }
 
-    /// What never occurred.
+    /// Returns the situations that never occurred.
     pub fn missing(&self) -> impl Iterator<Item = Situation> {
         Situation::ALL.iter().copied().filter(|situation| self.count(*situation) == 0)
     }

@@ -4,15 +4,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// A small generator (SplitMix64): fast, the same everywhere, and no secret. What the machines need of randomness
-/// comes from [`Random`](crate::random::Random), keyed by one of these.
+/// A small generator (SplitMix64): fast, the same everywhere, and no secret. The machines get their randomness from
+/// [`Random`](crate::random::Random), keyed by one of these.
 #[derive(Clone, Debug)]
 pub struct Dice {
     state: u64,
     tape: Option<Arc<Tape>>,
 }
 
-/// What decisions are read from before they are drawn.
+/// The decisions of an earlier run, read before new ones are drawn.
 #[derive(Debug)]
 struct Tape {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! What can go wrong in a world, as calls.
+//! Everything that can go wrong in a world, as calls.
 
 use super::ClientId;
 use super::coverage::Situation;
@@ -24,7 +24,7 @@ impl World {
         }
     }
 
-    /// All faults are over: nothing is armed, nothing is down. What was cut stays cut.
+    /// Ends all faults: nothing is armed, nothing is down. A connection that was cut stays cut.
     pub fn heal(&mut self) {
         let now = self.now;
         for node in &mut self.nodes {

@@ -1,4 +1,4 @@
-//! What is on its way between a client and the server.
+//! The bytes on their way between a client and the server.
 
 use super::{ClientId, SessionId};
 use crate::engine::request::RequestId;
@@ -9,20 +9,20 @@ use alloc::string::String;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// What a request's or a response's head takes on the wire, about.
+/// The size of the head of a request or response on the wire, about.
 const HEAD: usize = 160;
 
-/// How a client reaches the server.
+/// The network between a client and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// How long anything takes at least.
+    /// The least time that anything takes.
     pub latency: Duration,
-    /// How much longer it may take. Drawn anew for each message, so that connections overtake each other; what is on
-    /// one connection stays in order.
+    /// The longest time that is added to `latency`. It is drawn anew for each message, so that connections overtake
+    /// each other; the messages of one connection stay in order.
     pub jitter: Duration,
-    /// How many bytes a connection carries in a millisecond, each way.
+    /// The bytes that a connection carries in a millisecond, each way.
     pub bytes_per_ms: u32,
-    /// How many bytes a connection takes from its writer that its reader has not read yet. What is more counts as
+    /// The bytes that a connection takes from its writer before its reader has read them. More than that counts as
     /// unwritten.
     pub buffer: usize,
 }
@@ -70,16 +70,16 @@ impl Item {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lane {
     pub(super) queue: VecDeque<Item>,
-    /// How many of these are there, and wait to be read.
+    /// The number of items in the queue that have arrived, and wait to be read.
     pub(super) arrived: usize,
     pub(super) last_arrival: Instant,
     /// Bytes in the queue.
     pub(super) bytes: usize,
-    /// Nothing more goes through. What counts as written stays so.
+    /// Nothing more goes through. Bytes that counted as written still do.
     pub(super) dead: bool,
-    /// How many went in.
+    /// The number of items that went in.
     pub(super) sent: u32,
-    /// What the writer was told of unwritten bytes.
+    /// The unwritten bytes that the writer was last told of.
     pub(super) reported: usize,
 }
 
@@ -116,7 +116,7 @@ impl Channel {
     }
 }
 
-/// When a [`Cut`] happens.
+/// The time of a [`Cut`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum When {
@@ -147,20 +147,20 @@ pub enum When {
     Response,
 }
 
-/// Connections break.
+/// A break of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// When.
     pub when: When,
     /// All connections of the client, or the one that it is about.
     pub all: bool,
-    /// How long it takes until the client is told; `None`: never, it has to notice.
+    /// The time until the client is told; `None`: it never is, and has to notice.
     pub client_told: Option<Duration>,
-    /// How long it takes until the server is told.
+    /// The time until the server is told; `None`: it never is, and has to notice.
     pub server_told: Option<Duration>,
-    /// How long nothing can be reached.
+    /// The time during which nothing can be reached.
     pub down: Duration,
-    /// Whether connections that are opened meanwhile are refused, or vanish.
+    /// Whether connections that are opened meanwhile are refused; otherwise they vanish.
     pub refuses: bool,
 }
 

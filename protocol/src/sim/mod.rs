@@ -29,9 +29,9 @@
 //!
 //! * On each connection of a socket, what one side emits arrives at the other once, in order and without gaps; what is
 //!   lost is lost at the end, and only if the connection was.
-//! * Nothing is lost before a disconnect that either side wished for. What is emitted while away arrives in order.
+//! * Nothing is lost before a disconnect that either side wished for. Events emitted while away arrive in order.
 //! * Each acknowledgement is decided once, in time, with the answer to its own event; what is answered was delivered.
-//! * What must arrive is sent until it is acknowledged or given up, and first seen in order.
+//! * An event that must arrive is sent until it is acknowledged or given up, and is first seen in order.
 //! * Queues stay within their budgets; no deadline stays in the past; work at one instant is bounded.
 //! * A client comes back once it can; both sides say the same of who is connected, and so do the hubs.
 //! * Every request is answered; no session outlives its client by more than its timeouts; a closed client is done.
@@ -97,6 +97,7 @@
 
 mod acts;
 mod app;
+mod client_ends;
 mod coverage;
 mod dice;
 mod ends;

@@ -1,8 +1,8 @@
-//! What a perfect Socket.IO would deliver, and whether ours did.
+//! A perfect Socket.IO: the deliveries that ours is compared with.
 //!
-//! The unit is the *wire*: one socket for as long as it is connected, known to both sides by its public id. What one
-//! side emits to a wire arrives on it in order and without gaps from the beginning on; what is lost is lost at the
-//! end, and only if the wire broke. What a client emits while it is away belongs to its next wire.
+//! The unit is the *wire*: one socket for as long as it is connected, known to both sides by its public id. Everything
+//! that one side emits to a wire arrives on it in order and without gaps from the beginning on; anything lost is lost
+//! at the end, and only if the wire broke. The events that a client emits while it is away belong to its next wire.
 
 use super::{ClientId, SessionId};
 use crate::socket::server::SocketKey;
@@ -27,7 +27,7 @@ impl Direction {
         self.sent.push(number);
     }
 
-    /// Something arrived: wrong if it is not the next one. What is `unsure` may have gone another way.
+    /// Notes an arrival: wrong if it is not the next one. Events that are `unsure` may have gone another way.
     pub(super) fn arrive(&mut self, number: u64, unsure: &BTreeSet<u64>) -> Result<(), String> {
         let rest = self.sent.get(self.arrived..).unwrap_or_default();
         match rest.iter().position(|sent| *sent == number) {
@@ -41,12 +41,12 @@ impl Direction {
         Ok(())
     }
 
-    /// Whether it was sent on this wire.
+    /// Returns whether it was sent on this wire.
     pub(super) fn knows(&self, number: u64) -> bool {
         self.sent.contains(&number)
     }
 
-    /// What has not arrived, and should have.
+    /// Returns the events that should have arrived and have not.
     pub(super) fn missing(&self, unsure: &BTreeSet<u64>) -> Vec<u64> {
         let rest = self.sent.get(self.arrived..).unwrap_or_default();
         rest.iter().copied().filter(|number| !self.gaps && !unsure.contains(number)).collect()
@@ -110,7 +110,7 @@ impl Peer {
     }
 }
 
-/// What is known of all.
+/// All that is known of all wires.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) peers: Vec<Peer>,
@@ -175,7 +175,7 @@ impl Model {
         }
     }
 
-    /// Whether what had to arrive was first seen in the order in which it was emitted.
+    /// Returns whether what had to arrive was first seen in the order in which it was emitted.
     pub(super) fn reliable_order(&self) -> Result<(), String> {
         for ((client, _, namespace), seen) in &self.seen {
             let acknowledged = seen.iter().filter(|number| self.answered.contains(number));

@@ -39,17 +39,18 @@ pub(super) const CONNECT: Duration = Duration::from_millis(2_500);
 pub(super) const SLACK: Duration = Duration::from_secs(1);
 pub(super) const NAMESPACES: [&str; 2] = ["/", "/chat"];
 pub(super) const ROOM: &str = "room";
-/// What a budget may be passed by: the book-keeping of one message, and control packets, which are not refused.
+/// The bytes by which a budget may be passed: the book-keeping of one message, and control packets, which are not
+/// refused.
 pub(super) const OVERHEAD: usize = 4096;
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The rule that was broken, if one was.
     pub broken: Option<Broken>,
     /// The hash of all that happened.
     pub hash: u64,
-    /// How many things happened.
+    /// The number of things that happened.
     pub events: u64,
     /// Which situations occurred.
     pub coverage: Coverage,
@@ -57,7 +58,7 @@ pub struct Outcome {
     pub transcript: String,
 }
 
-/// What is to be done later.
+/// A thing to be done later.
 #[derive(Clone, Debug)]
 pub(super) enum Later {
     Accept(SessionId, SocketKey, Arc<str>),
@@ -426,7 +427,7 @@ impl Play<'_> {
                 Ok(false) => return world.coverage().note(Situation::VolatileDropped),
                 Err(error) => Err(error),
             },
-            _ => connection.emit(socket, &frame),
+            _ => connection.emit(socket, &frame).map(drop),
         };
         self.sent(world, session, &id, number, sent, before);
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 const PATH: &str = "/socket.io/?EIO=4";
 
-/// What a raw client knows.
+/// The knowledge of a raw client.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawState {
     sid: Option<String>,

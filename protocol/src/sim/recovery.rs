@@ -268,7 +268,7 @@ impl Talk {
         let Some(connection) = world.server().connection(place.0) else { return };
         let mut sent = Ok(());
         for frame in missed {
-            sent = sent.and(connection.emit(place.1, frame));
+            sent = sent.and(connection.emit(place.1, frame).map(drop));
         }
         // If the client is gone by now, its end is told.
         let _ = connection.accept_recoverable(place.1, &member.sid, member.live.pid());

@@ -1,4 +1,4 @@
-//! What is played: settings and steps, made from a seed.
+//! Scenarios: settings and steps, made from a seed.
 
 use super::ClientId;
 use super::dice::Dice;
@@ -10,10 +10,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-/// How a client of a scenario is set up.
+/// The settings of one client of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Player {
-    /// How it reaches the server.
+    /// The client's network to the server.
     pub link: Link,
     /// Its transports, in order.
     pub transports: Vec<TransportKind>,
@@ -21,18 +21,18 @@ pub struct Player {
     pub try_all: bool,
     /// [`remember_upgrade`](crate::engine::client::EngineClientConfig::remember_upgrade).
     pub remember: bool,
-    /// How many namespaces it joins.
+    /// The number of namespaces that the client joins.
     pub namespaces: usize,
     /// Its [`send_budget`](crate::engine::client::EngineClientConfig::send_budget).
     pub send_budget: usize,
 }
 
-/// How the world of a scenario is set up.
+/// The settings of the world of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The clients.
     pub clients: Vec<Player>,
-    /// How many raw clients there are besides, with the numbers that follow.
+    /// The number of raw clients besides, with the numbers that follow.
     pub raws: usize,
     /// The server's heartbeat.
     pub ping_interval: Duration,
@@ -40,19 +40,19 @@ pub struct Settings {
     pub ping_timeout: Duration,
     /// The server's budget for what one client has not read.
     pub send_budget: usize,
-    /// What it does above that.
+    /// The server's policy for a client above that budget.
     pub overflow: Overflow,
     /// The largest message that it takes.
     pub max_payload: usize,
     /// Both sides' budget for what is not handled.
     pub receive_budget: usize,
-    /// How often an event that must arrive is sent again.
+    /// The number of times that an event which must arrive is sent again.
     pub retries: u32,
     /// The server's [`event_rate`](crate::socket::SocketServerConfig::event_rate).
     pub event_rate: Option<Rate>,
 }
 
-/// How a client emits.
+/// The kind of a client's event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Emit {
@@ -68,7 +68,7 @@ pub enum Emit {
     Volatile,
 }
 
-/// To whom the server emits. Sockets are picked by a number, modulo how many there are.
+/// The recipients of a server's event. Sockets are picked by a number, modulo how many there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum To {
@@ -86,7 +86,7 @@ pub enum To {
     Room(u64),
 }
 
-/// What a raw client does, which may be wrong.
+/// An act of a raw client, which may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Raw {
@@ -110,11 +110,11 @@ pub enum Raw {
     Pong,
     /// Gives up everything that is open.
     Abort,
-    /// Asks for a session that is none.
+    /// Asks for a session that does not exist.
     Unknown,
 }
 
-/// What happens in a step.
+/// The act of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Act {
@@ -165,14 +165,14 @@ pub enum Act {
 pub struct Step {
     /// When, from the beginning.
     pub at: Duration,
-    /// What.
+    /// The act.
     pub act: Act,
 }
 
-/// What is played. The same scenario gives the same run, byte for byte.
+/// A story to be played. The same scenario gives the same run, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// What all chance in the run is drawn from.
+    /// The seed that all chance in the run is drawn from.
     pub seed: u64,
     /// Decisions of the network and of the applications that are made already, a byte for each: [`Dice::fed`].
     pub chance: Vec<u8>,
@@ -197,7 +197,7 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Steps are made for so long.
+/// The time during which steps are made.
 const LENGTH_MS: u64 = 12_000;
 
 impl Scenario {

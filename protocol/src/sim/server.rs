@@ -79,7 +79,7 @@ impl SimServer {
         self.sessions.get_mut(&session).map(|session| &mut session.connection)
     }
 
-    /// Whether the network repeated a poll of that session, so that messages in the middle may be lost.
+    /// Returns whether the network repeated a poll of that session, so that messages in the middle may be lost.
     pub fn is_tainted(&self, session: SessionId) -> bool {
         self.tainted.contains(&session)
     }
@@ -89,7 +89,7 @@ impl SimServer {
         self.sessions.iter().map(|(id, session)| (*id, &session.connection))
     }
 
-    /// How many sessions the router knows.
+    /// Returns the number of sessions that the router knows.
     pub fn listed(&self) -> usize {
         self.router.len()
     }
@@ -152,7 +152,7 @@ impl SimServer {
         let mut outcomes = Vec::new();
         for (session, socket) in reached {
             let sent = match self.connection(session) {
-                Some(connection) => connection.emit(socket, frame),
+                Some(connection) => connection.emit(socket, frame).map(drop),
                 None => Err(SendError::Disconnected),
             };
             outcomes.push((session, socket, sent));
@@ -172,8 +172,8 @@ impl SimServer {
         }
     }
 
-    /// What is wrong with the hubs, if anything is: whoever is connected is in its hub, and whoever is in a hub has
-    /// a connection that has something to tell about its end at least.
+    /// Returns what is wrong with the hubs, if anything is: every connected socket is in its hub, and every member of a
+    /// hub has a connection that has something to tell about its end at least.
     pub(super) fn inconsistency(&self) -> Option<&'static str> {
         let in_hubs: usize = self.hubs.values().map(Hub::len).sum();
         if in_hubs != self.members.len() {

@@ -1,13 +1,13 @@
-//! What happened, as one number and, if wanted, as a diagram in text.
+//! The trace of a run, as one number and, if wanted, as a diagram in text.
 
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use core::fmt::Write as _;
 
-/// Of longer runs the last lines are kept.
+/// The number of lines that are kept: the last ones of a longer run.
 const MAX_LINES: usize = 4000;
-/// Of longer messages the beginning is shown.
+/// The number of characters that are shown: the first ones of a longer message.
 const MAX_TEXT: usize = 72;
 
 /// Everything that happened, in order: a hash, and a transcript if it is kept.
@@ -29,7 +29,7 @@ impl Trace {
         self.hash
     }
 
-    /// How many things happened.
+    /// Returns the number of things that happened.
     pub fn events(&self) -> u64 {
         self.events
     }

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use core::fmt::Write as _;
 use core::time::Duration;
 
-/// More than this at one instant is no progress any more.
+/// The number of things that may happen at one instant: more is no progress.
 const LIVELOCK: u64 = 50_000;
 
 /// Something that a raw client was told.
@@ -59,7 +59,7 @@ pub(super) struct Node {
     pub(super) machine: Machine,
     pub(super) link: Link,
     pub(super) dice: Dice,
-    /// What it waits for, by its own names.
+    /// The requests whose answers it waits for, by its own names.
     pub(super) open: BTreeMap<RequestId, u64>,
     /// Its clock is behind the world's by this,
     pub(super) lag: Duration,
@@ -89,7 +89,7 @@ impl Node {
     }
 }
 
-/// Something that is to happen.
+/// An event at a known time.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     /// The next item of a lane arrives.
@@ -137,7 +137,7 @@ pub struct World {
     broken: Option<Broken>,
     /// Whose connections were cut since the last look.
     pub(super) fresh_cuts: Vec<ClientId>,
-    /// What was done at this instant.
+    /// The amount of work done at this instant.
     work: u64,
 }
 
@@ -218,7 +218,7 @@ impl World {
         self.nodes.get(client.0).map_or(self.now, |node| node.local(self.now))
     }
 
-    /// How many clients there are.
+    /// Returns the number of clients.
     pub fn clients(&self) -> usize {
         self.nodes.len()
     }
@@ -231,7 +231,7 @@ impl World {
         }
     }
 
-    /// Whether a client is asleep: it gives no commands then.
+    /// Returns whether a client is asleep: it gives no commands then.
     pub fn is_asleep(&self, client: ClientId) -> bool {
         self.nodes.get(client.0).is_some_and(|node| node.asleep_until.is_some())
     }
@@ -241,7 +241,7 @@ impl World {
         &mut self.server
     }
 
-    /// Whether the server stands still: it gives no commands then.
+    /// Returns whether the server stands still: it gives no commands then.
     pub fn is_server_paused(&self) -> bool {
         self.server.paused_until.is_some()
     }
@@ -281,12 +281,12 @@ impl World {
         None
     }
 
-    /// What happened.
+    /// Returns the trace of all that happened.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// What happened, counted.
+    /// Returns the situations that occurred, counted.
     pub fn coverage(&mut self) -> &mut Coverage {
         &mut self.coverage
     }
@@ -443,7 +443,7 @@ impl World {
         }
     }
 
-    /// What was left unread is read, where it may be.
+    /// Reads everything that was left unread, where it may be read.
     fn read_on(&mut self) -> bool {
         let waiting: Vec<(u64, bool)> = self
             .channels
@@ -470,7 +470,7 @@ impl World {
         read
     }
 
-    /// Whether an end takes what is there for it.
+    /// Returns whether an end takes what is there for it.
     fn may_read(&self, number: u64, up: bool) -> bool {
         let Some(channel) = self.channels.get(&number) else { return false };
         if up {

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A socket that is *wanted* joins whenever a session opens. A refusal, or an end that either side brought about on
-//! purpose, makes it unwanted until [`ClientSockets::connect`]. What is emitted while it is away waits; what is
-//! volatile is dropped.
+//! purpose, makes it unwanted until [`ClientSockets::connect`]. Events emitted while it is away wait; volatile ones are
+//! dropped.
 //!
 //! It writes through the [`engine`](crate::engine::client::ClientSession) that is passed to its commands.
 //! [`crate::client::Manager`] holds both.
@@ -91,10 +91,10 @@ struct Socket {
     id: Option<Arc<str>>,
     /// Of a server that recovers connections.
     recovery: Option<Box<Recovery>>,
-    /// How many of its connections have ended.
+    /// The number of the socket's connections that have ended.
     ended: u64,
     held: bool,
-    /// What is to be told, in order.
+    /// The events to be told, in order.
     inbox: VecDeque<ClientSocketEvent>,
     /// Events that came before the server's CONNECT.
     early: VecDeque<ClientSocketEvent>,
@@ -116,7 +116,7 @@ pub(crate) struct ClientSockets {
     reassembly: Reassembly,
     /// Not earlier than this is any deadline.
     deadline: Instant,
-    /// What is never held back: answers, and the application's auth.
+    /// The events that are never held back: answers, and requests for the application's auth.
     answers: VecDeque<ClientSocketEvent>,
     /// The socket that is asked next.
     turn: usize,
@@ -155,7 +155,7 @@ impl ClientSockets {
         self.sockets.iter().find(|found| found.key == socket).and_then(|found| found.id.as_ref())
     }
 
-    /// Whether the server has given a connected socket its session back: it has missed nothing.
+    /// Returns whether the server has given a connected socket its session back: it has missed nothing.
     pub(crate) fn is_recovered(&self, socket: SocketKey) -> bool {
         let found = self.sockets.iter().find(|found| found.key == socket && found.state == State::Joined);
         found.and_then(|found| found.recovery.as_ref()).is_some_and(|recovery| recovery.is_recovered)
@@ -167,17 +167,17 @@ impl ClientSockets {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.ended)
     }
 
-    /// Whether a socket is connected, that is, messages to it pass.
+    /// Returns whether a socket is connected, that is, messages to it pass.
     pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.state == State::Joined)
     }
 
-    /// Whether a socket joins when a session opens.
+    /// Returns whether a socket joins when a session opens.
     pub(crate) fn is_wanted(&self, socket: SocketKey) -> bool {
         self.sockets.iter().any(|found| found.key == socket && found.wanted)
     }
 
-    /// Whether any socket does.
+    /// Returns whether any socket does.
     pub(crate) fn has_wanted(&self) -> bool {
         self.sockets.iter().any(|socket| socket.wanted)
     }
@@ -197,12 +197,12 @@ impl ClientSockets {
         self.sockets.iter().find(|found| found.key == socket).map_or(0, |found| found.buffered)
     }
 
-    /// Whether a packet waits for its attachments.
+    /// Returns whether a packet waits for its attachments.
     pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
-    /// Whether any acknowledgement is awaited.
+    /// Returns whether any acknowledgement is awaited.
     pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty() || !socket.queue.is_empty())
     }
@@ -450,7 +450,7 @@ impl ClientSockets {
         true
     }
 
-    /// Takes a socket out of its namespace, and does not want it any more. What waits to be sent stays, for the
+    /// Takes a socket out of its namespace, and does not want it any more. Events that wait to be sent stay, for the
     /// next time.
     pub(crate) fn disconnect(&mut self, engine: Option<&mut ClientSession>, socket: SocketKey) {
         let Some(at) = self.at(socket) else { return };
@@ -500,7 +500,7 @@ impl ClientSockets {
         Some(event)
     }
 
-    /// Whether [`ClientSockets::poll_event`] has something.
+    /// Returns whether [`ClientSockets::poll_event`] has something.
     pub(crate) fn has_event(&self) -> bool {
         !self.answers.is_empty() || self.sockets.iter().any(|socket| !socket.held && !socket.inbox.is_empty())
     }

@@ -47,7 +47,7 @@ pub enum SocketError {
 }
 
 impl SocketError {
-    /// Whether a text was not UTF-8: the transport's error (RFC 6455, section 7.4.1), only found here.
+    /// Returns whether a text was not UTF-8: the transport's error (RFC 6455, section 7.4.1), only found here.
     pub(crate) fn is_not_utf8(&self) -> bool {
         matches!(self, Self::Packet(PacketError::InvalidUtf8))
     }

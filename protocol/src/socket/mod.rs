@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A [`Parser`] makes every frame and reads every message. In: [`Parser::decode`] reads the header and checks the text
-//! once, without building anything from it. [`Reassembly`] adds the binary messages that belong to it. What the
-//! application sees is [`Args`], which turns into the application's own types on demand.
+//! once, without building anything from it. [`Reassembly`] adds the binary messages that belong to it. The application
+//! sees [`Args`], which turn into its own types on demand.
 //!
 //! Out: a [`Frame`](crate::message::Frame) is made once per message from anything that is [`ToArgs`], by
 //! [`Parser::event`] and its sisters.
@@ -38,5 +38,5 @@ pub use json::reassembly::Reassembly;
 pub use packet::{
     DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType, RESERVED_EVENTS, is_namespace, is_reserved,
 };
-pub use parser::{DEFAULT_MAX_ARGUMENTS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_NUMBER, Parser, Part};
+pub use parser::{DEFAULT_MAX_ARGUMENTS, DEFAULT_MAX_DEPTH, DEFAULT_MAX_NUMBER, Limit, Parser, Part};
 pub use server::ServerSocketEvent;

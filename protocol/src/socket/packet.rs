@@ -46,7 +46,7 @@ impl PacketType {
         })
     }
 
-    /// Whether attachments follow: [`BinaryEvent`](Self::BinaryEvent) and [`BinaryAck`](Self::BinaryAck).
+    /// Returns whether attachments follow: [`BinaryEvent`](Self::BinaryEvent) and [`BinaryAck`](Self::BinaryAck).
     pub const fn is_binary(self) -> bool {
         matches!(self, Self::BinaryEvent | Self::BinaryAck)
     }
@@ -76,6 +76,9 @@ pub enum PacketError {
     /// A message without any character: the Engine.IO packet `4`.
     #[error("the packet is empty, it must begin with a packet type")]
     Empty,
+    /// The text is longer than 4 GiB: positions in it are kept as 32 bits. `max_payload` is mostly far below.
+    #[error("the packet's text is longer than 4 GiB")]
+    TooLong,
     /// The first character is not one of `0` to `6`.
     #[error("unknown packet type {0:?}, it must be a digit from 0 to 6")]
     UnknownType(char),
@@ -156,7 +159,7 @@ pub enum PacketError {
 pub const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
-/// Whether this is one of the [`RESERVED_EVENTS`].
+/// Returns whether this is one of the [`RESERVED_EVENTS`].
 pub fn is_reserved(event: &str) -> bool {
     matches!(
         event,
@@ -164,7 +167,7 @@ pub fn is_reserved(event: &str) -> bool {
     )
 }
 
-/// Whether the wire can carry this name of a namespace: it begins with `/` and has no comma. Anything else,
+/// Returns whether the wire can carry this name of a namespace: it begins with `/` and has no comma. Anything else,
 /// blanks and `?` included, is a character of the name.
 ///
 /// ```
@@ -184,13 +187,14 @@ pub fn is_namespace(name: &str) -> bool {
 #[derive(Clone, Debug)]
 pub struct Packet {
     pub(super) kind: PacketType,
-    pub(super) namespace: Range<usize>,
+    /// The place of the namespace in the text, as 32 bits, as all places in it.
+    pub(super) namespace: Range<u32>,
     pub(super) id: Option<u64>,
-    pub(super) attachments: usize,
+    pub(super) attachments: u32,
     /// Some attachment may stand in several places.
     pub(super) repeats: bool,
-    /// Where the data begins; the end of the message if there is none.
-    pub(super) data: usize,
+    /// The place where the data begins; the end of the message if there is none.
+    pub(super) data: u32,
     pub(super) args: Args,
 }
 
@@ -202,7 +206,7 @@ impl Packet {
 
     /// The namespace it belongs to: `/` unless it names another.
     pub fn namespace(&self) -> &str {
-        match self.args.text().get(self.namespace.clone()) {
+        match self.args.text().get(self.namespace.start as usize..self.namespace.end as usize) {
             Some(name) if !name.is_empty() => core::str::from_utf8(name).unwrap_or("/"),
             _ => "/",
         }
@@ -216,10 +220,10 @@ impl Packet {
 
     /// The attachments that the packet announced.
     pub fn attachments(&self) -> usize {
-        self.attachments
+        self.attachments as usize
     }
 
-    /// Whether the packet's type is one with attachments.
+    /// Returns whether the packet's type is one with attachments.
     pub fn is_binary(&self) -> bool {
         self.kind.is_binary()
     }
@@ -232,7 +236,7 @@ impl Packet {
     /// The data behind the header, if there is any: the auth of a CONNECT, the reason of a CONNECT_ERROR, the list of
     /// an event's name and arguments. The bytes are shared.
     pub fn data(&self) -> Option<PacketData> {
-        self.args.data(self.data)
+        self.args.data(self.data as usize)
     }
 
     /// The public id in a server's CONNECT. `None` for one of the 2.x line, which sends none.
@@ -264,6 +268,6 @@ impl Packet {
 
     /// The bytes that all placeholders stand for, each as often as it is named. `None` if none is named twice.
     pub(super) fn referenced(&self, attachments: &[Bytes]) -> Option<usize> {
-        self.repeats.then(|| self.args.referenced(self.data, attachments))
+        self.repeats.then(|| self.args.referenced(self.data as usize, attachments))
     }
 }

@@ -4,9 +4,10 @@ use crate::message::{Frame, WireMessage};
 use crate::socket::json;
 use crate::socket::json::args::Args;
 use crate::socket::json::data::PacketData;
-use crate::socket::json::encode::{EncodeError, ToArgs};
+use crate::socket::json::encode::{ArgsEncoder, EncodeError, ToArgs};
 use crate::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError};
 use bytes::Bytes;
+use core::fmt;
 
 /// The most levels of lists and objects inside each other, unless the application says otherwise. Python's parser ends
 /// the connection at about 990, the reference's client between 4,000 and 6,000.
@@ -43,17 +44,59 @@ pub struct Parser {
     format: Format,
     /// The most attachments of a received packet. Default 10, as in the reference: each costs up to
     /// `max_payload` of memory until the packet is whole.
-    pub max_attachments: usize,
+    pub max_attachments: Limit,
     /// The most attachments of a packet that is sent. Default 10, because the peers take no more. Raise it where
     /// all of them do.
-    pub max_sent_attachments: usize,
+    pub max_sent_attachments: Limit,
     /// The most levels of lists and objects inside each other, the list of the arguments included. Default
     /// [`DEFAULT_MAX_DEPTH`].
-    pub max_depth: usize,
+    pub max_depth: Limit,
     /// The most characters of a number. Default [`DEFAULT_MAX_NUMBER`].
-    pub max_number: usize,
+    pub max_number: Limit,
     /// The most arguments of an event or an acknowledgement. Default [`DEFAULT_MAX_ARGUMENTS`].
-    pub max_arguments: usize,
+    pub max_arguments: Limit,
+}
+
+/// A limit of a [`Parser`]: a number in 16 bits, because parsers are copied often.
+///
+/// ```
+/// use sansocket_protocol::socket::{Limit, Parser};
+///
+/// let mut parser = Parser::json();
+/// assert_eq!(parser.max_attachments.get(), 10);
+/// parser.max_attachments = Limit::new(100_000);
+/// assert_eq!(parser.max_attachments, Limit::NONE);
+/// assert_eq!(parser.max_attachments.get(), usize::MAX);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Limit(u16);
+
+impl Limit {
+    /// No limit.
+    pub const NONE: Self = Self(u16::MAX);
+
+    /// At most `max`. 65,535 and more are no limit.
+    pub const fn new(max: usize) -> Self {
+        if max < u16::MAX as usize { Self(max as u16) } else { Self::NONE }
+    }
+
+    /// The most that is allowed: `usize::MAX` if there is no limit.
+    #[inline]
+    pub const fn get(self) -> usize {
+        if self.0 == u16::MAX { usize::MAX } else { self.0 as usize }
+    }
+}
+
+impl From<usize> for Limit {
+    fn from(max: usize) -> Self {
+        Self::new(max)
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::NONE { f.write_str("none") } else { self.0.fmt(f) }
+    }
 }
 
 /// The format of packets.
@@ -84,46 +127,46 @@ impl Parser {
     pub const fn json() -> Self {
         Self {
             format: Format::Json,
-            max_attachments: DEFAULT_MAX_ATTACHMENTS,
-            max_sent_attachments: DEFAULT_MAX_ATTACHMENTS,
-            max_depth: DEFAULT_MAX_DEPTH,
-            max_number: DEFAULT_MAX_NUMBER,
-            max_arguments: DEFAULT_MAX_ARGUMENTS,
+            max_attachments: Limit::new(DEFAULT_MAX_ATTACHMENTS),
+            max_sent_attachments: Limit::new(DEFAULT_MAX_ATTACHMENTS),
+            max_depth: Limit::new(DEFAULT_MAX_DEPTH),
+            max_number: Limit::new(DEFAULT_MAX_NUMBER),
+            max_arguments: Limit::new(DEFAULT_MAX_ARGUMENTS),
         }
     }
 
     /// Sets [`Parser::max_attachments`].
     #[must_use]
     pub const fn max_attachments(mut self, attachments: usize) -> Self {
-        self.max_attachments = attachments;
+        self.max_attachments = Limit::new(attachments);
         self
     }
 
     /// Sets [`Parser::max_sent_attachments`].
     #[must_use]
     pub const fn max_sent_attachments(mut self, attachments: usize) -> Self {
-        self.max_sent_attachments = attachments;
+        self.max_sent_attachments = Limit::new(attachments);
         self
     }
 
     /// Sets [`Parser::max_depth`].
     #[must_use]
     pub const fn max_depth(mut self, levels: usize) -> Self {
-        self.max_depth = levels;
+        self.max_depth = Limit::new(levels);
         self
     }
 
     /// Sets [`Parser::max_number`].
     #[must_use]
     pub const fn max_number(mut self, characters: usize) -> Self {
-        self.max_number = characters;
+        self.max_number = Limit::new(characters);
         self
     }
 
     /// Sets [`Parser::max_arguments`].
     #[must_use]
     pub const fn max_arguments(mut self, arguments: usize) -> Self {
-        self.max_arguments = arguments;
+        self.max_arguments = Limit::new(arguments);
         self
     }
 
@@ -211,6 +254,31 @@ impl Parser {
         }
     }
 
+    /// An event with one more argument at the end: the offset that connection state recovery gives it. It does not count
+    /// against [`max_arguments`](Self::max_arguments).
+    ///
+    /// # Errors
+    ///
+    /// As for [`event`](Self::event).
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let frame = Parser::json().event_with_offset("/", "said", &("ada", 3), "Q8AVICU")?;
+    /// assert_eq!(frame.text().unwrap(), r#"42["said","ada",3,"Q8AVICU"]"#);
+    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
+    /// ```
+    #[inline]
+    pub fn event_with_offset<T: ToArgs + ?Sized>(
+        &self,
+        namespace: &str,
+        event: &str,
+        args: &T,
+        offset: &str,
+    ) -> Result<Frame, EncodeError> {
+        self.event(namespace, event, None, &WithOffset { args, offset })
+    }
+
     /// The answer to the event that came with this `id`. As JSON: `43id[arguments...]`, with attachments
     /// `46N-id[...]`.
     ///
@@ -277,5 +345,57 @@ impl Parser {
         match self.format {
             Format::Json => json::frame::disconnect(namespace),
         }
+    }
+}
+
+/// Arguments with an offset behind them.
+struct WithOffset<'a, T: ?Sized> {
+    args: &'a T,
+    offset: &'a str,
+}
+
+impl<T: ToArgs + ?Sized> ToArgs for WithOffset<'_, T> {
+    fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
+        self.args.to_args(out)?;
+        out.offset(self.offset)
+    }
+
+    fn len_hint(&self) -> Option<usize> {
+        // Two quotes and a comma; what needs escapes is no offset of any adapter.
+        Some(self.args.len_hint()?.saturating_add(self.offset.len()).saturating_add(3))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_is_cheap_to_copy() {
+        assert!(size_of::<Parser>() <= 24, "{}", size_of::<Parser>());
+    }
+
+    #[test]
+    fn limits_are_exact_below_16_bits_and_none_above() {
+        for max in [0, 1, 10, 65_534] {
+            assert_eq!(Limit::new(max).get(), max);
+        }
+        for max in [65_535, 100_000, usize::MAX] {
+            assert_eq!(Limit::new(max), Limit::NONE);
+        }
+        assert!(Limit::new(3) < Limit::NONE);
+    }
+
+    #[test]
+    fn an_offset_stands_behind_the_arguments_and_is_not_counted() {
+        let parser = Parser::json().max_arguments(2);
+        let text = |frame: Frame| frame.text().unwrap().clone();
+        let frame = parser.event_with_offset("/a", "e", &(1, [2]), "x-1").unwrap();
+        assert_eq!(text(frame), r#"42/a,["e",1,[2],"x-1"]"#);
+        assert_eq!(text(parser.event_with_offset("/", "e", &(), "x").unwrap()), r#"42["e","x"]"#);
+        let error = parser.event_with_offset("/", "e", &(1, 2, 3), "x").unwrap_err();
+        assert_eq!(error, EncodeError::TooManyArguments { max: 2 });
+        let relayed = Args::from_json("[1]", alloc::vec![]).unwrap();
+        assert_eq!(text(parser.event_with_offset("/", "e", &relayed, "x").unwrap()), r#"42["e",1,"x"]"#);
     }
 }

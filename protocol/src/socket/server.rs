@@ -18,7 +18,7 @@
 //! the answer of the very client that it serves.
 
 mod event;
-mod queue;
+mod waiting;
 
 pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 pub use crate::socket::server::event::ServerSocketEvent;
@@ -77,7 +77,7 @@ impl Socket {
         }
     }
 
-    /// Whether all about it was told, and handled.
+    /// Returns whether all about it was told, and handled.
     fn is_done(&self) -> bool {
         self.state == State::Left && self.over && !self.held && self.waiting.is_empty()
     }
@@ -145,12 +145,12 @@ impl ServerSockets {
         self.now = self.now.max(now);
     }
 
-    /// How often events had to wait because of `event_rate`.
+    /// Returns the number of times that events had to wait because of `event_rate`.
     pub(crate) fn paced(&self) -> u64 {
         self.paced
     }
 
-    /// Whether events are handed out no faster than at a rate.
+    /// Returns whether events are handed out no faster than at a rate.
     pub(crate) fn paces(&self) -> bool {
         self.config.event_rate.is_some()
     }
@@ -180,27 +180,27 @@ impl ServerSockets {
         self.behind
     }
 
-    /// Whether a packet waits for its attachments.
+    /// Returns whether a packet waits for its attachments.
     pub(crate) fn is_reassembling(&self) -> bool {
         self.reassembly.is_waiting()
     }
 
-    /// Whether no socket is left about which anything is to be told, and none is held.
+    /// Returns whether no socket is left about which anything is to be told, and none is held.
     pub(crate) fn is_finished(&self) -> bool {
         self.answers.is_empty() && self.sockets.iter().all(Socket::is_done)
     }
 
     /// The bytes of the largest packet that the client may send, with all its attachments.
     pub(crate) fn max_packet(&self, max_payload: usize) -> usize {
-        max_payload.saturating_mul(self.config.parser.max_attachments.saturating_add(1))
+        max_payload.saturating_mul(self.config.parser.max_attachments.get().saturating_add(1))
     }
 
-    /// Whether its CONNECTs were refused so often that the connection is to be closed.
+    /// Returns whether its CONNECTs were refused so often that the connection is to be closed.
     pub(crate) fn is_refused_for_good(&self) -> bool {
         self.refused >= self.config.max_refused_connects.max(1)
     }
 
-    /// Whether any acknowledgement is awaited from this client.
+    /// Returns whether any acknowledgement is awaited from this client.
     pub(crate) fn awaits_ack(&self) -> bool {
         self.sockets.iter().any(|socket| !socket.acks.is_empty())
     }
@@ -230,7 +230,7 @@ impl ServerSockets {
                 }) {
                     return Err(SocketError::NotJoined);
                 }
-                let max_bytes = parser.max_attachments.saturating_mul(max_payload);
+                let max_bytes = parser.max_attachments.get().saturating_mul(max_payload);
                 self.reassembly.start(packet, max_bytes, max_payload)?
             }
             Part::Attachment(data) => self.reassembly.push(data)?,
@@ -439,8 +439,8 @@ impl ServerSockets {
         Ok(())
     }
 
-    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if
-    /// given. What was emitted to the socket meanwhile is dropped. The connection stays.
+    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if given. Events
+    /// emitted to the socket meanwhile are dropped. The connection stays.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
@@ -504,13 +504,13 @@ impl ServerSockets {
         Ok(())
     }
 
-    /// Whether [`ServerSockets::emit`] has somewhere to put a frame.
+    /// Returns whether [`ServerSockets::emit`] has somewhere to put a frame.
     pub(crate) fn takes_frames(&self, socket: SocketKey) -> Result<(), SendError> {
         let found = self.sockets.iter().any(|found| found.key == socket && found.state != State::Left);
         if found { Ok(()) } else { Err(SendError::Disconnected) }
     }
 
-    /// Whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
+    /// Returns whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
         let acks = &self.find(socket, State::Connected)?.1.acks;
         if acks.contains_key(&id) {
@@ -561,12 +561,12 @@ impl ServerSockets {
         }
     }
 
-    /// Whether a client that asked to join is still there and not decided about.
+    /// Returns whether a client that asked to join is still there and not decided about.
     pub(crate) fn is_connecting(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connecting).is_ok()
     }
 
-    /// Whether a socket is connected, that is, messages to it pass.
+    /// Returns whether a socket is connected, that is, messages to it pass.
     pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
         self.find(socket, State::Connected).is_ok()
     }

@@ -28,7 +28,7 @@ const BACKOFF_MS: u64 = 5000;
 const SLACK_MS: u64 = 1500;
 const LIVELOCK: usize = 200_000;
 
-/// How the link breaks.
+/// A way in which the link breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// Both ends are told.
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub(crate) transports: &'static [TransportKind],
     pub(crate) seed: u64,
     pub(crate) cut: Cut,
-    /// How long nothing can be reached after the cut.
+    /// The time after the cut during which nothing can be reached.
     pub(crate) down_ms: u64,
     /// After which step.
     pub(crate) at: Option<usize>,
@@ -64,9 +64,9 @@ pub(crate) struct Pair {
     connections: Vec<Option<Connection>>,
     ids: Vec<Arc<str>>,
     wire: Wire,
-    /// What the client waits for, and whether it is a WebSocket.
+    /// The requests that the client waits for, and whether each is a WebSocket.
     asked: BTreeMap<RequestId, bool>,
-    /// What the server holds, of which connection, and whether it is a WebSocket.
+    /// The requests that the server holds, each with its connection and whether it is a WebSocket.
     held: BTreeMap<RequestId, (usize, bool)>,
     /// Channels on which nothing arrives any more.
     dead: BTreeSet<RequestId>,
@@ -508,7 +508,7 @@ impl Pair {
         }
     }
 
-    /// Whether there was anything to do.
+    /// Returns whether there was anything to do.
     fn pump_server(&mut self, key: usize) -> bool {
         let Some(mut connection) = self.connections[key].take() else { return false };
         let mut busy = false;

@@ -1,4 +1,4 @@
-//! What is on its way between the two, one channel for each request and WebSocket. Channels overtake each other.
+//! The bytes on their way between the two, one channel for each request and WebSocket. Channels overtake each other.
 
 use bytes::Bytes;
 use sansocket_protocol::engine::RequestId;

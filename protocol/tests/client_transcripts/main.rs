@@ -1,5 +1,5 @@
-//! Plays the transcripts of `tests/client` against [`sansocket_protocol::client::Manager`]. What they say and how
-//! they are written stands in the README beside them; `TRANSCRIPT=name` plays those only whose name contains it.
+//! Plays the transcripts of `tests/client` against [`sansocket_protocol::client::Manager`]. The README beside them
+//! explains their contents and notation; `TRANSCRIPT=name` plays those only whose name contains it.
 
 // The transcripts are files. The core is told to keep its hands off those.
 #![allow(clippy::disallowed_methods)]

@@ -1,4 +1,4 @@
-//! How transcripts write bytes, times and arguments.
+//! The notation of transcripts for bytes, times and arguments.
 
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;

@@ -73,7 +73,9 @@ impl Options {
             "ack_timeout" => self.sockets.as_mut()?.ack_timeout = time()?,
             "retries" => self.sockets.as_mut()?.retries = value.parse().ok()?,
             "max_pending_acks" => self.sockets.as_mut()?.max_pending_acks = value.parse().ok()?,
-            "max_attachments" => self.sockets.as_mut()?.parser.max_attachments = value.parse().ok()?,
+            "max_attachments" => {
+                self.sockets.as_mut()?.parser.max_attachments = value.parse::<usize>().ok()?.into()
+            }
             _ => return None,
         }
         Some(())
@@ -89,7 +91,7 @@ fn transport(name: &str) -> Option<TransportKind> {
     [TransportKind::Polling, TransportKind::WebSocket].into_iter().find(|kind| kind.as_str() == name)
 }
 
-/// Whether `got` is what `expected` says: the same, but for one `again=500ms..1500ms`, which is a range.
+/// Returns whether `got` is what `expected` says: the same, but for one `again=500ms..1500ms`, which is a range.
 pub(crate) fn matches(expected: &str, got: &str) -> bool {
     let range = |word: &str| -> Option<(Duration, Duration)> {
         let (from, to) = word.strip_prefix("again=")?.split_once("..")?;

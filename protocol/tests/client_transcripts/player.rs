@@ -19,10 +19,10 @@ use std::time::Duration;
 
 /// More rounds than any honest exchange takes: the machine would be running in circles.
 const LIVELOCK: usize = 100_000;
-/// What most servers say first. `OPEN-WS` is the same without upgrades.
+/// The first packet of most servers. `OPEN-WS` is the same without upgrades.
 const OPEN: &str = r#"0{"sid":"SID","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
 
-/// What a transcript said, and what was the case.
+/// The difference between a transcript and the client's conduct.
 #[derive(Debug)]
 pub(crate) struct Wrong {
     place: String,
@@ -73,7 +73,7 @@ pub(crate) struct Player {
     ends: u64,
     spurious: bool,
     flights: Vec<Flight>,
-    /// What the client did and nobody has expected yet.
+    /// The client's acts that the transcript has not expected so far.
     done: VecDeque<String>,
     heard: VecDeque<String>,
     names: Vec<(SocketKey, String)>,

@@ -100,7 +100,7 @@ fn damaged_messages_break_nothing() {
 fn nodes_keep_their_promises_in_any_order_of_calls() {
     let mut state = 7u64;
     for story in 0..600u64 {
-        let mut bytes = vec![(story % 7) as u8];
+        let mut bytes = vec![(story % 8) as u8];
         for _ in 0..200 + story % 400 {
             state ^= state << 13;
             state ^= state >> 7;

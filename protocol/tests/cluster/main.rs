@@ -1,5 +1,6 @@
 //! The dialects of a cluster, on what real peers said to each other. See `../vectors/cluster/README.md`.
 
+mod bridge;
 mod fuzzed;
 mod meaning;
 mod nodes;

@@ -67,6 +67,11 @@ impl World {
     }
 
     pub(crate) fn with(nodes: usize, dialect: &Dialect, config: NodeConfig) -> Self {
+        Self::mixed(&vec![dialect.clone(); nodes], config)
+    }
+
+    /// One node of each of these dialects, on one bus.
+    pub(crate) fn mixed(dialects: &[Dialect], config: NodeConfig) -> Self {
         let mut world = Self {
             now: Instant::ZERO,
             processes: Vec::new(),
@@ -75,7 +80,7 @@ impl World {
             duplicates: false,
             log: Vec::new(),
         };
-        for number in 0..nodes {
+        for (number, dialect) in dialects.iter().enumerate() {
             let mut node = Node::new(config.clone(), dialect.clone(), Random::new([number as u8; 32]));
             node.open(world.now, "/");
             let mut hub = Hub::new(HubLimits::default());

@@ -347,3 +347,30 @@ fn a_socket_is_described_with_all_that_a_peer_reads() {
     let published = Classic::default().encode(&answer, &limits()).unwrap();
     assert!(text(&published[0]).ends_with(r#","data":{"type":"Buffer","data":[7]}}]}"#), "{published:?}");
 }
+
+/// JavaScript leaves out the value that is `undefined`, and `null` is a value. Only @msgpack/msgpack has one form for
+/// the two.
+#[test]
+fn an_acknowledgement_of_null_is_not_one_of_nothing() {
+    for args in ["[null\n]", "[ null ]", "[1e400 \t]", "[ 1 \n]", "[]", "[ ]"] {
+        let payload = Bytes::from(format!(
+            r#"{{"method": "callback", "host_id": "{NODE}", "sid": "s", "namespace": "/", "id": 1, "args": {args}}}"#
+        ));
+        let read = Python::default().decode("socketio", &payload, &limits()).unwrap();
+        let Message::Ack { args: values, request } = &read.message else { panic!("{read:?}") };
+        let read = Envelope::new(NODE, "/", read.message.clone()).to("asker");
+        let len = values.len();
+
+        let [one] = &Sharded::default().encode(&read, &limits()).unwrap()[..] else { panic!() };
+        let again = Sharded::default().decode(&one.channel, &one.payload, &limits()).unwrap();
+        let Message::Ack { args: values, .. } = &again.message else { panic!("{again:?}") };
+        assert_eq!(values.len(), len, "{args}");
+        let again = Envelope { to: Some("asker".into()), ..again };
+        assert_eq!(&Sharded::default().encode(&again, &limits()).unwrap()[0], one);
+
+        let Streamed::Published(one) = Streams::default().encode(&read, &limits()).unwrap() else { panic!() };
+        let again = Streams::default().decode(&one.channel, &one.payload, &limits()).unwrap();
+        let Message::Ack { args: values, request: asked } = &again.message else { panic!("{again:?}") };
+        assert_eq!((values.len(), asked), (usize::from(args.contains(" 1 ")), request), "{args}");
+    }
+}

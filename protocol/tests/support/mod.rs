@@ -1,10 +1,9 @@
 //! A server in memory: a router, its connections and a clock that jumps. Tests read like traffic.
 //!
-//! Notation: a WebSocket text message is its text, a binary one is hex in angle brackets (`<010203>`). The
-//! session id is written `SID`, in requests and answers alike. What the application hears is a line of text:
-//! `connect / auth={"token":"123"}`, `event / ["message",1] ack=7`, `ack / 0 [1]`, `ack / 0 timeout`,
-//! `disconnect / transport close`, `message hello`, `upgraded`, `closed ping timeout`, and after a `|` what the
-//! peer did wrong.
+//! Notation: a WebSocket text message is its text, a binary one is hex in angle brackets (`<010203>`). The session id
+//! is written `SID`, in requests and answers alike. Each thing that the application hears is a line of text: `connect /
+//! auth={"token":"123"}`, `event / ["message",1] ack=7`, `ack / 0 [1]`, `ack / 0 timeout`, `disconnect / transport
+//! close`, `message hello`, `upgraded`, `closed ping timeout`, and after a `|` what the peer did wrong.
 
 // Every test file uses its own part of this.
 #![allow(dead_code, unreachable_pub, unused_imports)]
@@ -33,7 +32,7 @@ use std::sync::Arc;
 /// More rounds than any honest exchange takes: the machine would be running in circles.
 const LIVELOCK: usize = 100_000;
 
-/// What the application does with an event as it hears it.
+/// The application: called with each event as it hears it.
 type Application = Box<dyn FnMut(&mut Connection, &ServerEvent)>;
 
 enum Answer {
@@ -271,13 +270,13 @@ impl Server {
         self.with(|connection| connection.send(Frame::text_message(text))).expect("it is open");
     }
 
-    /// Whether events are pulled as they come. Turning it on pulls those that wait.
+    /// Returns whether events are pulled as they come. Turning it on pulls those that wait.
     pub fn listens(&self, listens: bool) {
         self.0.borrow_mut().listens = listens;
         self.pump();
     }
 
-    /// Whether what is given out is written at once. Turning it on writes all that waits.
+    /// Returns whether what is given out is written at once. Turning it on writes all that waits.
     pub fn writes(&self, writes: bool) {
         {
             let mut world = self.0.borrow_mut();
@@ -298,7 +297,7 @@ impl Server {
         }
     }
 
-    /// What the application heard since the last time.
+    /// Takes all that the application has heard since the last call.
     pub fn events(&self) -> Vec<String> {
         std::mem::take(&mut self.0.borrow_mut().heard)
     }

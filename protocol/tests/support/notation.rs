@@ -1,4 +1,4 @@
-//! How tests write what they send and see.
+//! The notation of tests for what they send and see.
 
 use bytes::Bytes;
 use sansocket_protocol::engine::EngineServerConfig;

@@ -5,7 +5,7 @@ use hyper::upgrade::Upgraded;
 use sansocket_runtime::adapter::{BoxFuture, Runtime, Stream, Timer};
 use std::time::Instant;
 
-/// Runs servers on the threads of async-std's global executor.
+/// The runtime of async-std: servers run on the threads of its global executor.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncStd;
 

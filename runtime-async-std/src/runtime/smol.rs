@@ -5,8 +5,8 @@ use hyper::upgrade::Upgraded;
 use sansocket_runtime::adapter::{BoxFuture, Runtime, Stream, Timer};
 use std::time::Instant;
 
-/// Runs servers on the threads of smol's global executor: one, or as many as the environment variable `SMOL_THREADS`
-/// says.
+/// The runtime of smol: servers run on the threads of its global executor, one or as many as the environment variable
+/// `SMOL_THREADS` says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Smol;
 

@@ -17,7 +17,7 @@ use std::time::Instant;
 /// mio's waker has this token; sockets have later ones.
 const BELL: Token = Token(0);
 
-/// What the thread shares with everybody else.
+/// The state that the thread shares with everybody else.
 pub(super) struct Executor {
     registry: mio::Registry,
     bell: mio::Waker,
@@ -27,7 +27,7 @@ pub(super) struct Executor {
     next: AtomicUsize,
 }
 
-/// Who waits for a socket.
+/// The wakers that wait for a socket.
 #[derive(Default)]
 struct Waiting {
     to_read: Option<Waker>,

@@ -1,6 +1,6 @@
 //! The ALPN protocols of TLS configurations.
 
-/// Whether a configuration offers HTTP/2, which cannot be spoken here: WebSockets upgrade from HTTP/1.1.
+/// Returns whether a configuration offers HTTP/2, which cannot be spoken here: WebSockets upgrade from HTTP/1.1.
 pub(crate) fn offers_http2(protocols: &[Vec<u8>]) -> bool {
     protocols.iter().any(|protocol| protocol == b"h2")
 }

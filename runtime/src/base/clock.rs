@@ -25,7 +25,7 @@ struct Sleep {
     looked_at: AtomicU64,
     /// All sleep that was seen, in microseconds.
     slept: AtomicU64,
-    /// What both clocks showed at the last look.
+    /// The readings of both clocks at the last look.
     last: Mutex<(Instant, SystemTime)>,
 }
 

@@ -75,13 +75,13 @@ impl InMemory {
         self.world().wall_clock -= time;
     }
 
-    /// How often the time of day was asked for.
+    /// Returns the number of times that the time of day was asked for.
     #[cfg(test)]
     pub(crate) fn looks_at_wall_clock(&self) -> usize {
         self.world().looks_at_wall_clock
     }
 
-    /// How long it is to the next deadline that is awaited.
+    /// Returns the time until the next deadline that is awaited.
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let world = self.world();
         let next = world.timers.values().map(|(deadline, _)| *deadline).min();

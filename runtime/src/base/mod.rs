@@ -9,6 +9,7 @@ pub(crate) mod entropy;
 pub(crate) mod error;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod in_memory;
+pub(crate) mod pattern;
 pub(crate) mod runtime;
 pub(crate) mod signal;
 pub(crate) mod trace;

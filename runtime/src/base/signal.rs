@@ -29,7 +29,7 @@ impl Signal {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether it was given.
+    /// Returns whether it was given.
     pub(crate) fn is_given(&self) -> bool {
         self.state().given
     }

@@ -56,7 +56,7 @@ macro_rules! see {
     }};
 }
 
-/// Whether messages about errors are recorded.
+/// Returns whether messages about errors are recorded.
 #[cfg(feature = "tracing")]
 pub(crate) fn is_heard() -> bool {
     tracing::enabled!(tracing::Level::ERROR)

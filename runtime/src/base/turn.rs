@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The longest that a task goes on before it lets others run. A server has few threads, and a runtime looks after its
 /// sockets only between the turns of tasks.
 const TURN: Duration = Duration::from_millis(1);
-/// Steps between two looks at the clock that took so long together are looked at one by one.
+/// The time that the steps between two looks at the clock may take; after more, each step is looked at.
 const LONG_STEPS: Duration = Duration::from_micros(125);
 /// The most steps between two looks at the clock.
 const STEPS_PER_LOOK: u32 = 16;
@@ -29,7 +29,7 @@ impl Turn {
         Self { end: now + TURN, looked_at: now, steps_until_look: 1, steps_per_look: 1, has_ended: false }
     }
 
-    /// Whether the turn is over before the next step.
+    /// Returns whether the turn is over before the next step.
     pub(crate) fn is_over(&mut self, clock: &Clock) -> bool {
         if self.has_ended {
             return true;
@@ -46,12 +46,12 @@ impl Turn {
         self.has_ended_at(now)
     }
 
-    /// Whether the turn is known to be over, without a look at the clock.
+    /// Returns whether the turn is known to be over, without a look at the clock.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Whether the turn is over at that time.
+    /// Returns whether the turn is over at that time.
     pub(crate) fn has_ended_at(&mut self, now: Instant) -> bool {
         self.has_ended |= now >= self.end;
         self.has_ended

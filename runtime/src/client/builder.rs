@@ -73,7 +73,7 @@ pub struct ClientBuilder<C, L> {
 /// The source of the proxies.
 enum ProxyOption {
     None,
-    /// What the environment names.
+    /// The proxy that the environment names.
     Environment,
     /// One for all servers, perhaps with its authorization.
     Address(String, Option<String>),
@@ -394,7 +394,7 @@ impl<C, L> ClientBuilder<C, L> {
         let layer = layer(self.layer);
         let sockets = layer.sockets.map(Arc::new);
         let machine = Manager::new(Arc::new(self.reconnect), Arc::new(engine), random.fork(), sockets);
-        let cell = ClientHandle::new(machine, Clock::awake_in_sleep(self.runtime.clone()));
+        let handle = ClientHandle::new(machine, Clock::awake_in_sleep(self.runtime.clone()));
         let settings = Settings {
             url,
             address: self.address,
@@ -412,7 +412,7 @@ impl<C, L> ClientBuilder<C, L> {
             state: layer.state,
             session: layer.session,
         };
-        Ok(Shared::new(cell, self.runtime, dial, settings, random))
+        Ok(Shared::new(handle, self.runtime, dial, settings, random))
     }
 }
 

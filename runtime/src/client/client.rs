@@ -49,12 +49,12 @@ impl Client {
 
     /// The state of the connection: idle, opening a session, open, or waiting to dial again.
     pub fn status(&self) -> ClientState {
-        self.shared.cell.lock().machine.status()
+        self.shared.handle.lock().machine.status()
     }
 
     /// The bytes that wait to be sent, including those that wait for a connection.
     pub fn buffered(&self) -> usize {
-        self.shared.cell.lock().machine.buffered()
+        self.shared.handle.lock().machine.buffered()
     }
 
     /// Ends the client, at once: all namespaces are left, no server is dialled again, events that wait for a connection
@@ -70,7 +70,7 @@ impl Client {
     /// The queued events are then written and the connection is closed, so that a program may exit. A server that does
     /// not read them delays that by some seconds.
     pub async fn closed(&self) {
-        self.shared.cell.over().await;
+        self.shared.handle.over().await;
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// There is one session, and no sockets.
+/// The key of the one session, which has no sockets.
 const SESSION: Key = None;
 
 /// The handlers of a session, and the loop that takes its messages.
@@ -91,28 +91,28 @@ impl EngineClientSocket {
     /// The session id; `None` while no session is open. It is a secret between the server and this client: never tell
     /// it to anybody else.
     pub fn id(&self) -> Option<Arc<str>> {
-        let inner = self.shared.cell.lock();
+        let inner = self.shared.handle.lock();
         inner.machine.open_packet().map(|packet| packet.sid.clone())
     }
 
-    /// Whether a session is open.
+    /// Returns whether a session is open.
     pub fn is_open(&self) -> bool {
         self.status() == ClientState::Open
     }
 
     /// The state of the client: idle, opening a session, open, or waiting to dial again.
     pub fn status(&self) -> ClientState {
-        self.shared.cell.lock().machine.status()
+        self.shared.handle.lock().machine.status()
     }
 
     /// The transport of the session; `None` while there is none.
     pub fn transport(&self) -> Option<TransportKind> {
-        self.shared.cell.lock().machine.transport()
+        self.shared.handle.lock().machine.transport()
     }
 
     /// Bytes that wait for the server.
     pub fn buffered(&self) -> usize {
-        self.shared.cell.lock().machine.buffered()
+        self.shared.handle.lock().machine.buffered()
     }
 
     /// Opens a session, and returns once it is open.
@@ -151,13 +151,13 @@ impl EngineClientSocket {
     /// than the builder's `send_budget` waits for the server.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let frame = message.into().into_frame();
-        let now = self.shared.cell.now();
-        self.shared.cell.with(|inner| inner.machine.send(now, &frame))
+        let now = self.shared.handle.now();
+        self.shared.handle.with(|inner| inner.machine.send(now, &frame))
     }
 
     /// Waits until less than half of the send budget is used, or nothing will be sent any more.
     pub async fn ready(&self) {
-        self.shared.cell.ready(SESSION).await;
+        self.shared.handle.ready(SESSION).await;
     }
 
     /// The messages as they come, in a loop instead of a handler: while there is one, `on_message` gets no messages.
@@ -181,9 +181,10 @@ impl EngineClientSocket {
     }
 
     /// Waits until there is no session and none will be opened by itself: it was closed by either side, or could not be
-    /// opened. At once if it was never told to connect. What was queued is written then, so that a program may exit.
+    /// opened. Returns at once if it was never told to connect. Queued messages are written by then, so that a program
+    /// may exit.
     pub async fn closed(&self) {
-        self.shared.cell.over().await;
+        self.shared.handle.over().await;
     }
 }
 
@@ -206,7 +207,7 @@ pub struct Messages {
 
 impl Messages {
     fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.taking.poll(&self.socket.shared.cell, context)
+        self.taking.poll(&self.socket.shared.handle, context)
     }
 
     /// The next message. `None` once there is no session, none will be opened by itself, and all was taken.
@@ -234,7 +235,7 @@ impl Stream for Messages {
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        self.taking.close(&self.socket.shared.cell);
+        self.taking.close(&self.socket.shared.handle);
     }
 }
 

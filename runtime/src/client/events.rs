@@ -86,7 +86,7 @@ impl Events {
     }
 
     fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Received>> {
-        self.taking.poll(&self.socket.shared().cell, context)
+        self.taking.poll(&self.socket.shared().handle, context)
     }
 
     /// The next event, even if the connection is lost and made again before it comes. `None` once all events are taken
@@ -115,7 +115,7 @@ impl Stream for Events {
 
 impl Drop for Events {
     fn drop(&mut self) {
-        self.taking.close(&self.socket.shared().cell);
+        self.taking.close(&self.socket.shared().handle);
         self.socket.namespace_inner().change(|table| table.end_loop(Some(&self.handler)));
     }
 }

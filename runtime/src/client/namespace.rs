@@ -4,6 +4,7 @@ use super::error::ConnectError;
 use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
+use crate::handler::encoder::Encoder;
 use crate::handler::outgoing::Outgoing;
 use crate::handler::table::SharedTable;
 use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
@@ -17,7 +18,7 @@ pub(crate) type AskAuth =
 /// A namespace of a client: its handlers, and its key in the machine.
 pub(crate) struct ClientNamespace {
     pub(crate) name: Arc<str>,
-    pub(crate) parser: Parser,
+    pub(crate) encoder: Arc<Encoder>,
     /// `None` if no namespace can have that name.
     pub(crate) key: Option<SocketKey>,
     table: SharedTable<ClientTable>,
@@ -29,8 +30,8 @@ pub(crate) struct ClientNamespace {
 impl ClientNamespace {
     pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>, parser: Parser) -> Self {
         Self {
+            encoder: Encoder::new(name.clone(), parser),
             name,
-            parser,
             key,
             table: SharedTable::default(),
             outgoing: Outgoing::default(),

@@ -87,7 +87,7 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
 
     /// Sets how many attachments a received packet may have. Default 10.
     pub fn max_attachments(mut self, attachments: usize) -> Self {
-        self.layer.sockets.parser.max_attachments = attachments;
+        self.layer.sockets.parser.max_attachments = attachments.into();
         self
     }
 

@@ -56,8 +56,8 @@ impl<K: Kind<Input = ConnectError>> FromContext<K> for ConnectError {
 
 impl SendAck for Shared {
     fn send_ack(&self, target: &AckTarget, frame: Frame) -> Result<(), SendError> {
-        let now = self.cell.now();
-        self.cell.with(|inner| inner.machine.ack_on(now, target.socket, target.connection, &frame))
+        let now = self.handle.now();
+        self.handle.with(|inner| inner.machine.ack_on(now, target.socket, target.connection, &frame))
     }
 }
 

@@ -98,11 +98,11 @@ impl<T> Queue<T> {
 
 impl<T> Taking<T> {
     /// The next item; `None` once the client is disconnected for good and all items were taken.
-    pub(crate) fn poll(&mut self, cell: &ClientHandle, context: &mut Context<'_>) -> Poll<Option<T>> {
+    pub(crate) fn poll(&mut self, handle: &ClientHandle, context: &mut Context<'_>) -> Poll<Option<T>> {
         // Before the queue is looked at: what comes after this look wakes us.
         let mut before = None;
         let is_over = {
-            let mut inner = cell.lock();
+            let mut inner = handle.lock();
             let is_over = inner.is_over();
             if !is_over {
                 before = inner.wait_for_final(&mut self.number, context.waker());
@@ -128,8 +128,8 @@ impl<T> Taking<T> {
     }
 
     /// Ends the loop: nothing is taken any more.
-    pub(crate) fn close(&mut self, cell: &ClientHandle) {
-        let waker = self.number.take().and_then(|number| cell.lock().forget_final(number));
+    pub(crate) fn close(&mut self, handle: &ClientHandle) {
+        let waker = self.number.take().and_then(|number| handle.lock().forget_final(number));
         drop(waker);
         let mut state = self.queue.lock();
         state.closed = true;

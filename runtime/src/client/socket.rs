@@ -105,23 +105,23 @@ impl ClientSocket {
     /// The public id that the server gave the socket; `None` while it is not connected.
     pub fn id(&self) -> Option<Arc<str>> {
         let key = self.namespace.key?;
-        self.shared.cell.lock().machine.socket_id(key).cloned()
+        self.shared.handle.lock().machine.socket_id(key).cloned()
     }
 
-    /// Whether the namespace is connected.
+    /// Returns whether the namespace is connected.
     pub fn is_connected(&self) -> bool {
-        self.namespace.key.is_some_and(|key| self.shared.cell.lock().machine.is_connected(key))
+        self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_connected(key))
     }
 
-    /// Whether the server has given the socket its session back when it connected last: the same id, and every event that
+    /// Returns whether the server has given the socket its session back when it connected last: the same id, and every event that
     /// it has missed. False while it is not connected, and at a server without connection state recovery.
     pub fn recovered(&self) -> bool {
-        self.namespace.key.is_some_and(|key| self.shared.cell.lock().machine.is_recovered(key))
+        self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_recovered(key))
     }
 
     /// The transport of the connection; `None` while there is none.
     pub fn transport(&self) -> Option<TransportKind> {
-        self.shared.cell.lock().machine.transport()
+        self.shared.handle.lock().machine.transport()
     }
 
     // --- connecting -------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ impl ClientSocket {
 
     pub(crate) fn set_auth(&self, auth: AuthSource) {
         // A name that no namespace can have is found out by `connect`.
-        let _ = self.shared.cell.lock().machine.add(&self.namespace.name, auth);
+        let _ = self.shared.handle.lock().machine.add(&self.namespace.name, auth);
     }
 
     /// Connects, and returns once the server has let the client into the namespace.
@@ -342,14 +342,14 @@ impl ClientSocket {
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
-            let frame = self.namespace.parser.event(&self.namespace.name, event, Some(id), args)?;
+            let frame = self.namespace.encoder.event(event, Some(id), args)?;
             return Ok(self.send_reliably(frame, id, None)?);
         }
-        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
-        let now = self.shared.cell.now();
-        self.shared.cell.with(|inner| {
+        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
+        let now = self.shared.handle.now();
+        self.shared.handle.with(|inner| {
             if inner.ended {
                 return Err(SendError::Disconnected);
             }
@@ -371,11 +371,11 @@ impl ClientSocket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?;
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
-        let now = self.shared.cell.now();
-        if self.shared.cell.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
+        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
+        let now = self.shared.handle.now();
+        if self.shared.handle.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
             self.show(watched);
         }
         Ok(())
@@ -395,7 +395,7 @@ impl ClientSocket {
     /// 64 more for each event.
     pub fn unsent(&self) -> usize {
         let Some(key) = self.namespace.key else { return 0 };
-        self.shared.cell.lock().machine.buffered_by(key)
+        self.shared.handle.lock().machine.buffered_by(key)
     }
 
     /// Drops the events that are [unsent](Self::unsent). Acknowledgements that are awaited for them fail as
@@ -409,7 +409,7 @@ impl ClientSocket {
     /// Waits until less than half of the send budget is used, or nothing will be sent before the next
     /// [`connect`](Self::connect).
     pub async fn ready(&self) {
-        self.shared.cell.ready(self.namespace.key).await;
+        self.shared.handle.ready(self.namespace.key).await;
     }
 
     /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds: its first argument, or a tuple
@@ -444,12 +444,8 @@ impl ClientSocket {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .namespace
-            .parser
-            .event(&self.namespace.name, event, Some(id), args)
-            .map_err(EmitError::from)
-            .and_then(|frame| {
+        let sent =
+            self.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(|frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
@@ -458,9 +454,9 @@ impl ClientSocket {
                     return Ok(self.send_reliably(frame, id, Some(Box::new(sink)))?);
                 }
                 let key = self.key()?;
-                let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
-                let now = self.shared.cell.now();
-                self.shared.cell.with(|inner| {
+                let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
+                let now = self.shared.handle.now();
+                self.shared.handle.with(|inner| {
                     if inner.ended {
                         return Err(SendError::Disconnected);
                     }
@@ -493,9 +489,9 @@ impl ClientSocket {
         sink: Option<crate::handler::ack::AckSink>,
     ) -> Result<(), SendError> {
         let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(&self.namespace.parser, &frame);
-        let now = self.shared.cell.now();
-        self.shared.cell.with(|inner| {
+        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
+        let now = self.shared.handle.now();
+        self.shared.handle.with(|inner| {
             if inner.ended {
                 return Err(SendError::Disconnected);
             }

@@ -21,9 +21,9 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
         Self::under("/engine.io", EngineHandlers::default(), Arc::new(runtime))
     }
 
-    /// Sets how many messages one client may send. What comes faster waits, or ends the session: see
-    /// [`message_excess`](Self::message_excess). Default: no limit, because `receive_budget` bounds what waits, and
-    /// only you know what a message costs. Heartbeats are not counted.
+    /// Sets how many messages one client may send. Messages that come faster wait, or end the session: see
+    /// [`message_excess`](Self::message_excess). Default: no limit, because `receive_budget` bounds the messages that
+    /// wait, and only you know what a message costs. Heartbeats are not counted.
     pub fn message_rate(mut self, rate: Rate) -> Self {
         self.http.engine.message_rate = Some(rate);
         self

@@ -67,14 +67,14 @@ impl fmt::Debug for EngineServer {
 /// One session of a plain Engine.IO server. Cheap to clone, and usable anywhere.
 #[derive(Clone)]
 pub struct EngineSocket {
-    cell: Arc<SessionHandle>,
+    session: Arc<SessionHandle>,
     handshake: Handshake,
 }
 
 impl EngineSocket {
     /// The session id. It is a secret between the server and this client: never tell it to anybody else.
     pub fn id(&self) -> Arc<str> {
-        self.cell.lock().machine.id().clone()
+        self.session.lock().machine.id().clone()
     }
 
     /// The request that opened the session.
@@ -84,7 +84,7 @@ impl EngineSocket {
 
     /// The transport in use at the moment.
     pub fn transport(&self) -> TransportKind {
-        self.cell.transport()
+        self.session.transport()
     }
 
     /// Queues a message. It never waits.
@@ -98,17 +98,17 @@ impl EngineSocket {
     /// [`SendError`].
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let frame = message.into().into_frame();
-        self.cell.with(|machine| machine.send(frame))
+        self.session.with(|machine| machine.send(frame))
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.
     pub async fn ready(&self) {
-        self.cell.ready().await;
+        self.session.ready().await;
     }
 
     /// Closes the session after the queued messages were written.
     pub fn close(&self) {
-        self.cell.with(|machine| machine.close(CloseReason::ForcedClose));
+        self.session.with(|machine| machine.close(CloseReason::ForcedClose));
     }
 }
 
@@ -131,8 +131,8 @@ impl Messages {
         Self { handlers, handshake, opened: false }
     }
 
-    fn socket(&self, cell: &Arc<SessionHandle>) -> EngineSocket {
-        EngineSocket { cell: cell.clone(), handshake: self.handshake.clone() }
+    fn socket(&self, session: &Arc<SessionHandle>) -> EngineSocket {
+        EngineSocket { session: session.clone(), handshake: self.handshake.clone() }
     }
 }
 
@@ -143,26 +143,26 @@ fn job(future: BoxFuture<()>) -> Job<BoxFuture<()>> {
 impl Application for Messages {
     type Work = BoxFuture<()>;
 
-    fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
+    fn open(&mut self, session: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
         self.opened = true;
-        self.handlers.opened(|| self.socket(cell)).map(job)
+        self.handlers.opened(|| self.socket(session)).map(job)
     }
 
-    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
+    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
         match event {
-            ServerEvent::Message(message) => self.handlers.message(|| self.socket(cell), message).map(job),
+            ServerEvent::Message(message) => self.handlers.message(|| self.socket(session), message).map(job),
             ServerEvent::Closed(closed) => {
                 debug!(reason = %closed.reason, "a session was closed");
-                let told = self.opened.then(|| self.handlers.closed(|| self.socket(cell), closed.reason));
+                let told = self.opened.then(|| self.handlers.closed(|| self.socket(session), closed.reason));
                 told.flatten().map(job)
             }
             _ => None,
         }
     }
 
-    fn panicked(&mut self, _: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<SessionHandle>) {
+    fn panicked(&mut self, _: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
         debug!(error = %HandlerError::panic(&*panic), "a handler panicked");
-        cell.with(|machine| machine.close(CloseReason::HandlerPanic));
+        session.with(|machine| machine.close(CloseReason::HandlerPanic));
     }
 
     fn ended(&mut self, _: &Arc<SessionHandle>) {}

@@ -1,12 +1,13 @@
 //! Acknowledgements: the values that handlers return, and those that they send by themselves.
 
 use crate::base::error::{BoxError, EmitError, HandlerError};
+use crate::handler::encoder::Encoder;
 use crate::handler::extract::Data;
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::SendAck;
 use bytes::Bytes;
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, Parser, SocketKey, ToArgs};
+use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, SocketKey, ToArgs};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -16,8 +17,7 @@ use std::sync::Arc;
 /// The acknowledgement that a peer asks for.
 #[derive(Clone, Debug)]
 pub struct AckTarget {
-    pub(crate) parser: Parser,
-    pub(crate) namespace: Arc<str>,
+    pub(crate) encoder: Arc<Encoder>,
     pub(crate) id: u64,
     /// The socket that was asked.
     pub(crate) socket: SocketKey,
@@ -28,7 +28,7 @@ pub struct AckTarget {
 impl AckTarget {
     /// Encodes `args` as this acknowledgement.
     pub(crate) fn encode<T: ToArgs + ?Sized>(&self, args: &T) -> Result<Frame, EncodeError> {
-        self.parser.ack(&self.namespace, self.id, args)
+        self.encoder.ack(self.id, args)
     }
 }
 
@@ -181,7 +181,7 @@ impl Ack {
         Self(target.map(|target| (target, peer.ack_sender())))
     }
 
-    /// Whether the peer asked for it. If not, sending does nothing.
+    /// Returns whether the peer asked for it. If not, sending does nothing.
     pub fn is_wanted(&self) -> bool {
         self.0.is_some()
     }

@@ -122,7 +122,7 @@ impl EventInput {
         &self.args
     }
 
-    /// Whether the peer waits for an acknowledgement that no handler has taken over.
+    /// Returns whether the peer waits for an acknowledgement that no handler has taken over.
     pub fn wants_ack(&self) -> bool {
         self.ack.is_some()
     }

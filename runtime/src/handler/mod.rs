@@ -52,6 +52,7 @@
 //! `anyhow::Error`. The error hook gets it as a [`HandlerError`], with its type and its sources.
 
 pub mod ack;
+pub(crate) mod encoder;
 mod erased;
 pub(crate) mod error_hook;
 pub mod extract;

@@ -43,10 +43,12 @@ impl<S> Outgoing<S> {
     }
 
     /// The event in this frame, decoded for the hooks if there are any: once for all receivers.
+    #[inline]
     pub(crate) fn watch(&self, parser: &Parser, frame: &Frame) -> Option<Watched<S>> {
-        if !self.any.load(Ordering::Acquire) {
-            return None;
-        }
+        if self.any.load(Ordering::Acquire) { self.decode(parser, frame) } else { None }
+    }
+
+    fn decode(&self, parser: &Parser, frame: &Frame) -> Option<Watched<S>> {
         let event = parser.event_of(frame)?;
         let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
         Some(Watched { hooks, event })

@@ -102,7 +102,7 @@ impl<K: Kind> EventTable<K> {
         self.events.retain(|(name, _)| **name != *event);
     }
 
-    /// Whether some listener of that event runs once.
+    /// Returns whether some listener of that event runs once.
     pub(crate) fn has_once(&self, event: &[u8]) -> bool {
         self.listeners(event).iter().any(Listener::is_once)
     }

@@ -10,10 +10,10 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-/// How much of an unwanted body is read, so that its sender gets to hear the answer.
+/// The part of an unwanted body that is read, in bytes, so that its sender gets to hear the answer.
 const THROW_AWAY: usize = 4 << 20;
 
-/// Whatever came first of a body and an answer.
+/// The first to come of a body and an answer.
 pub(crate) enum First {
     Body(Result<Body, ()>),
     Answer(Result<Answer, oneshot::Canceled>),

@@ -13,9 +13,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How many connections are told at once that they are too many; more are closed without a word.
+/// The number of connections that are told at once that they are too many; more are closed without a word.
 const MAX_TOLD: usize = 64;
-/// How long telling one may take.
+/// The time that telling one may take.
 const TELLING: Duration = Duration::from_secs(1);
 
 /// The limits on TCP connections.

@@ -39,7 +39,7 @@ impl Endpoint {
         Self { gate, _server: server }
     }
 
-    /// Whether a request of that target (path and query) is for this server.
+    /// Returns whether a request of that target (path and query) is for this server.
     pub fn matches(&self, target: &str) -> bool {
         self.gate.config.matches(target)
     }

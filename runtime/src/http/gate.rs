@@ -3,7 +3,7 @@
 use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
-use crate::base::trace::{debug, warning};
+use crate::base::trace::{debug, info};
 use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::connections::{Connections, Place};
 use crate::http::files::Files;
@@ -22,7 +22,9 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::{RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants};
+use sansocket_protocol::engine::{
+    OriginDecision, RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants,
+};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, Route, Router};
@@ -101,14 +103,14 @@ impl Gate {
 
     /// The counters of all sessions so far.
     pub(crate) fn stats(&self) -> Stats {
-        let (cells, opened, refused) = {
+        let (sessions, opened, refused) = {
             let router = self.router();
             (router.sessions().cloned().collect::<Vec<_>>(), router.opened(), router.refused())
         };
         let mut stats = self.counters.read();
-        for cell in &cells {
+        for session in &sessions {
             let passed = {
-                let inner = cell.lock();
+                let inner = session.lock();
                 // One that has ended is among the sums already.
                 (!inner.is_ended()).then(|| inner.passed())
             };
@@ -116,7 +118,7 @@ impl Gate {
                 passed.add_to(&mut stats);
             }
         }
-        stats.sessions = cells.len() as u64;
+        stats.sessions = sessions.len() as u64;
         stats.opened = opened;
         stats.refused.sessions = refused.sessions;
         stats.refused.sessions_per_address = refused.sessions_per_address;
@@ -136,13 +138,13 @@ impl Gate {
         let sessions = || self.router().sessions().cloned().collect::<Vec<_>>();
         let close = || {
             self.router().drain();
-            for cell in sessions() {
-                cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+            for session in sessions() {
+                session.with(|machine| machine.close(CloseReason::ServerShuttingDown));
             }
         };
         let abort = || {
-            for cell in sessions() {
-                task::abort(&cell, CloseReason::ServerShuttingDown);
+            for session in sessions() {
+                task::abort(&session, CloseReason::ServerShuttingDown);
             }
         };
         self.shutdown.run(self.runtime(), timeout, close, abort).await;
@@ -185,12 +187,16 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        let headers = HeaderView(request.headers());
+        let headers = HeaderView::new(request, peer);
         let head = head(request, target(request), &headers);
-        let mut reply = match self.exchange(request, &head, upgrade, body, peer).await {
+        // A panic in a function of the application refuses what it was asked about.
+        let origin = self
+            .caught(|| self.config.judge(&head))
+            .unwrap_or_else(|| OriginDecision::Refused(head.headers.header("origin").unwrap_or_default()));
+        let mut reply = match self.exchange(request, &head, &origin, upgrade, body, peer).await {
             Ok(reply) | Err(reply) => reply,
         };
-        self.config.decorate(&head, &mut reply);
+        self.config.decorate(&head, &origin, &mut reply);
         if let (Some(hook), Some(refusal)) = (&self.hooks.refused, reply.refused()) {
             let refused = RefusedRequest::new(request, peer, &self.config, reply.status, refusal);
             let _ = self.caught(|| hook(&refused));
@@ -207,6 +213,7 @@ impl Gate {
         self: &Arc<Self>,
         request: &Request<()>,
         head: &RequestHead<'_>,
+        origin: &OriginDecision<'_>,
         upgrade: Option<Upgrade>,
         body: B,
         peer: ConnInfo,
@@ -216,21 +223,27 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        let found = self.route(head)?;
+        let found = self.route(head, origin)?;
         let switch = self.switch(request, head, upgrade, peer)?;
-        let cell = match found {
-            Found::Session(cell) => cell,
+        let (session, cookie) = match found {
+            Found::Session(session) => (session, None),
             // Only now: a handshake that was refused above must leave no session behind.
             Found::Grant(grant) => self.open(request, peer, &grant).await?,
         };
         // While the session is there: its task ends with the answer to this, which is not written by then.
         let running = self.shutdown.start();
-        let (mut handed, wants) = self.hand_over(&cell, head)?;
+        let (mut handed, wants) = self.hand_over(&session, head)?;
         let mut body = Box::pin(body);
         let answer = self.answer_to(&mut handed, wants, body.as_mut()).await?;
         handed.answered = true;
         match (answer, switch) {
-            (Ok(Answer::Respond(reply)), _) => Ok(self.reply(*reply, body, running)),
+            (Ok(Answer::Respond(mut reply)), _) => {
+                if let Some(cookie) = cookie {
+                    let id = session.lock().machine.id().clone();
+                    cookie.replace(&id, &mut reply);
+                }
+                Ok(self.reply(*reply, body, running))
+            }
             (Ok(Answer::Switch), Some(switch)) => handed.switch(switch),
             // The session is gone, or the request overlapped another: its connection ends.
             _ => Err(CoreResponse::new(400).header("connection", "close")),
@@ -277,18 +290,17 @@ impl Gate {
     }
 
     /// The session that a request is for, or the leave to open one.
-    fn route(&self, head: &RequestHead<'_>) -> Result<Found, CoreResponse> {
-        let router = self.router();
-        let route = router.route_any_path(head);
-        let is_refused = matches!(&route, Route::Reply(reply) if reply.status >= 400);
-        let refused_origin = if is_refused { router.refused_origin(head) } else { None };
-        drop(router);
-        if let Some(origin) = refused_origin {
+    fn route(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>) -> Result<Found, CoreResponse> {
+        let route = self.router().route_judged(head, origin);
+        if let OriginDecision::Refused(origin) = origin {
             // Escaped: it is the client's invention.
-            warning!(?origin, "a request was refused: its origin is not among `allowed_origins`");
+            info!(
+                ?origin,
+                "a request was refused because of its origin: to let it in, add it to the server's `origins`"
+            );
         }
         match route {
-            Route::Session(cell) => Ok(Found::Session(cell)),
+            Route::Session(session) => Ok(Found::Session(session)),
             Route::Open(grant) => Ok(Found::Grant(grant)),
             Route::Reply(reply) => {
                 debug!(status = reply.status, body = ?reply.body, "a request was refused");
@@ -304,20 +316,20 @@ impl Gate {
     /// Hands a request to its session.
     fn hand_over<'a>(
         &self,
-        cell: &'a SessionHandle,
+        session: &'a SessionHandle,
         head: &RequestHead<'_>,
     ) -> Result<(Handed<'a>, Wants), CoreResponse> {
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (sender, answer) = oneshot::channel();
-        let wants = cell.with_inner(|inner| {
+        let wants = session.with_inner(|inner| {
             if inner.is_ended() {
                 return None;
             }
             inner.requests.push((id, sender));
-            Some(inner.machine.handle_request(cell.now(), id, head))
+            Some(inner.machine.handle_request(session.now(), id, head))
         });
         match wants {
-            Some(wants) => Ok((Handed { cell, id, answer, answered: false }, wants)),
+            Some(wants) => Ok((Handed { session, id, answer, answered: false }, wants)),
             None => Err(CoreResponse::refusal(RefusalCode::UnknownSession)),
         }
     }
@@ -330,12 +342,12 @@ impl Gate {
         body: Pin<&mut B>,
     ) -> Result<Result<Answer, oneshot::Canceled>, CoreResponse> {
         if let Wants::Body { limit } = wants {
-            let (cell, id) = (handed.cell, handed.id);
-            let alive = || cell.with(|machine| machine.handle_bytes(cell.now(), id));
+            let (session, id) = (handed.session, handed.id);
+            let alive = || session.with(|machine| machine.handle_bytes(session.now(), id));
             let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
-                    cell.with(|machine| machine.handle_body(cell.now(), id, body));
+                    session.with(|machine| machine.handle_body(session.now(), id, body));
                 }
                 Some(First::Answer(answer)) => return Ok(answer),
                 // The session hears of it as `handed` is dropped.
@@ -417,7 +429,7 @@ struct Switch {
 
 /// A request that its session was handed. The session is told when it goes away without an answer.
 struct Handed<'a> {
-    cell: &'a SessionHandle,
+    session: &'a SessionHandle,
     id: RequestId,
     answer: oneshot::Receiver<Answer>,
     answered: bool,
@@ -427,7 +439,7 @@ impl Handed<'_> {
     /// Gives the session its WebSocket, unless it has ended meanwhile.
     fn switch(&self, switch: Switch) -> Result<CoreResponse, CoreResponse> {
         let Switch { accept, subprotocol, upgrade } = switch;
-        let left = self.cell.with_inner(|inner| {
+        let left = self.session.with_inner(|inner| {
             if inner.is_ended() {
                 return Some(upgrade);
             }
@@ -451,8 +463,8 @@ impl Handed<'_> {
 impl Drop for Handed<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            let now = self.cell.now();
-            let sender = self.cell.with_inner(|inner| {
+            let now = self.session.now();
+            let sender = self.session.with_inner(|inner| {
                 inner.machine.handle_request_aborted(now, self.id);
                 inner.take_request(self.id)
             });

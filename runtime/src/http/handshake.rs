@@ -79,7 +79,7 @@ impl Handshake {
         self.0.peer
     }
 
-    /// Whether the connection came over TLS that this server ended. Behind a proxy, see its headers instead.
+    /// Returns whether the connection came over TLS that this server ended. Behind a proxy, see its headers instead.
     pub fn is_secure(&self) -> bool {
         self.0.secure
     }
@@ -102,7 +102,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// Headers of the WebSocket handshake alone: not worth their memory for the life of a session.
+/// The headers of the WebSocket handshake alone: not worth their memory for the life of a session.
 const LEFT_OUT: [&str; 5] =
     ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
 
@@ -137,6 +137,6 @@ fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
 pub struct ConnInfo {
     /// The address at its other end.
     pub peer: Option<SocketAddr>,
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     pub secure: bool,
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How long accepting rests when the process has run out of file descriptors.
+/// The time for which accepting rests when the process has run out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A server that a listener can serve.
@@ -190,7 +190,7 @@ struct Running {
     done: Signal,
 }
 
-/// Tells of the end however it comes: also when the runtime drops the task.
+/// A guard that tells of the end however it comes: also when the runtime drops the task.
 struct Guard(Arc<Running>);
 
 impl Drop for Guard {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How long what a shutdown cuts off may take to go: a session that is blocked by a handler cannot.
+/// The time that sessions have to go once a shutdown cuts them off: one that is blocked by a handler cannot.
 const CUT_OFF: Duration = Duration::from_secs(1);
 
 /// The state of a server's shutdown.
@@ -80,7 +80,7 @@ impl Shutdown {
     }
 }
 
-/// Something that a shutdown waits for, until this is dropped.
+/// A thing that a shutdown waits for, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running(Arc<Shutdown>);
 

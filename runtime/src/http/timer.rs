@@ -45,7 +45,7 @@ struct Wait {
     head: Option<Head>,
 }
 
-/// hyper shares its sleeps between threads, at least in name: the lock is never waited for.
+/// A sleep of hyper's, which shares them between threads, at least in name: the lock is never waited for.
 struct Sleep(Mutex<Wait>);
 
 impl Sleep {

@@ -5,6 +5,8 @@ use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::Recorder;
 use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
+#[cfg(feature = "cluster")]
+use sansocket_protocol::cluster::Message;
 use sansocket_protocol::hub::{Command, Effect, HubError, Target};
 use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
 use std::fmt;
@@ -43,8 +45,8 @@ use std::time::Duration;
 #[derive(Clone)]
 #[must_use = "a broadcast does nothing until one of its verbs is called"]
 pub struct Broadcast {
-    namespace: Arc<NamespaceInner>,
-    target: Target,
+    pub(super) namespace: Arc<NamespaceInner>,
+    pub(super) target: Target,
 }
 
 impl Broadcast {
@@ -64,7 +66,7 @@ impl Broadcast {
         self
     }
 
-    /// Selects sockets of this process only: for now, all there are.
+    /// Selects sockets of this process only, and not those of other nodes.
     pub fn local(mut self) -> Self {
         self.target = self.target.local();
         self
@@ -76,14 +78,14 @@ impl Broadcast {
         self
     }
 
-    /// Whether the event may be compressed. It is accepted for later: no transport compresses for now.
+    /// Returns whether the event may be compressed. It is accepted for later: no transport compresses for now.
     pub fn compress(mut self, compress: bool) -> Self {
         self.target = self.target.compress(compress);
         self
     }
 
     /// A snapshot, taken under the lock; nothing is sent under it.
-    fn recipients(&self) -> Vec<Socket> {
+    pub(super) fn recipients(&self) -> Vec<Socket> {
         self.namespace.hub().reached(&self.target)
     }
 
@@ -94,9 +96,17 @@ impl Broadcast {
 
     /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
     /// asked for.
-    fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
+    pub(super) fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
         if command.changes_rooms() {
-            let effect = self.namespace.hub_mut().apply(&self.target, command);
+            let mut hub = self.namespace.hub_mut();
+            let effect = hub.apply(&self.target, command);
+            #[cfg(feature = "cluster")]
+            if let (Some(membership), Command::Join { room } | Command::Leave { room }) =
+                (&self.namespace.membership, command)
+            {
+                membership.look_at_room(&hub, room);
+            }
+            drop(hub);
             if let Effect::Joined(joined) = effect.inspect_err(|_| self.namespace.room_refused())? {
                 if joined.refused > 0 {
                     let limit = self.namespace.hub().limits().rooms_per_socket;
@@ -106,7 +116,7 @@ impl Broadcast {
             return Ok(Vec::new());
         }
         if let (Some(recorder), Command::Emit { frame, ack: None }) = (self.recorder(), command) {
-            let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, frame);
+            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
             let queued = recorder.broadcast(&self.namespace, &self.target, frame, watched.is_some());
             if let Some(watched) = watched {
                 queued.iter().for_each(|socket| socket.show(&watched));
@@ -117,7 +127,7 @@ impl Broadcast {
         match command {
             Command::Emit { frame, .. } => {
                 let delivery = if self.target.flags.volatile { Delivery::Volatile } else { Delivery::Queue };
-                let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, frame);
+                let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
                 for socket in &recipients {
                     let queued = socket.deliver(frame, delivery);
                     if let (Some(watched), Ok(true)) = (&watched, queued) {
@@ -142,9 +152,11 @@ impl Broadcast {
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.parser.event(&self.namespace.name, event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?;
         // Only rooms can refuse.
         let _ = self.apply(&Command::Emit { frame, ack: None });
+        #[cfg(feature = "cluster")]
+        self.tell_event(event, args);
         Ok(())
     }
 
@@ -157,11 +169,11 @@ impl Broadcast {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
-        let started = self.namespace.parser.event(&self.namespace.name, event, Some(id), args).map(|frame| {
+        let started = self.namespace.encoder.event(event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());
-            let watched = self.namespace.handlers.outgoing.watch(&self.namespace.parser, &frame);
+            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
                 if socket.send_with_ack(&frame, id, timeout, sink).is_err() {
@@ -172,14 +184,23 @@ impl Broadcast {
             }
             receiver
         });
+        #[cfg(feature = "cluster")]
+        let others = started.is_ok().then(|| self.ask_event(event, args, timeout)).flatten();
         async move {
             let receiver = started.map_err(EmitError::from)?;
-            let (answers, missing) = receiver.await.unwrap_or_default();
+            #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
+            let (mut answers, mut missing) = receiver.await.unwrap_or_default();
+            #[cfg(feature = "cluster")]
+            if let Some(others) = others {
+                let (came, of_others) = others.await;
+                answers.extend(came);
+                missing += of_others;
+            }
             if missing == 0 { Ok(answers) } else { Err(BroadcastAckError::Incomplete { answers, missing }) }
         }
     }
 
-    /// The selected sockets.
+    /// The selected sockets of this process.
     pub fn sockets(&self) -> Vec<Socket> {
         self.apply(&Command::Fetch).unwrap_or_default()
     }
@@ -189,22 +210,33 @@ impl Broadcast {
     /// # Errors
     /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
     pub fn join(&self, room: &str) -> Result<(), HubError> {
-        self.apply(&Command::Join { room: room.into() }).map(drop)
+        let joined = self.apply(&Command::Join { room: room.into() }).map(drop);
+        #[cfg(feature = "cluster")]
+        if !matches!(joined, Err(HubError::RoomNameTooLong { .. })) {
+            self.tell(|target| Message::Join { target, rooms: vec![room.into()] });
+        }
+        joined
     }
 
     /// Makes all of them leave a room.
     pub fn leave(&self, room: &str) {
         let _ = self.apply(&Command::Leave { room: room.into() });
+        #[cfg(feature = "cluster")]
+        self.tell(|target| Message::Leave { target, rooms: vec![room.into()] });
     }
 
     /// Disconnects all of them from the namespace.
     pub fn disconnect(&self) {
         let _ = self.apply(&Command::Disconnect);
+        #[cfg(feature = "cluster")]
+        self.tell(|target| Message::Disconnect { target, close: false });
     }
 
     /// Closes the connections of all of them, whatever other namespaces they are in.
     pub fn close(&self) {
         let _ = self.apply(&Command::Close);
+        #[cfg(feature = "cluster")]
+        self.tell(|target| Message::Disconnect { target, close: true });
     }
 }
 

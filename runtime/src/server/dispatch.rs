@@ -69,12 +69,12 @@ impl SocketDispatch {
         key: SocketKey,
         name: &Arc<str>,
         auth: Option<PacketData>,
-        cell: &Arc<SessionHandle>,
+        session: &Arc<SessionHandle>,
     ) -> Option<Job> {
         self.live.retain(|live| !live.socket.is_gone());
         let Some(namespace) = self.server.namespace_for(name) else {
             debug!(namespace = &**name, "a client asked for a namespace that does not exist");
-            let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
+            let _ = session.with(|machine| machine.reject(key, "Invalid namespace", None));
             return None;
         };
         let is_dynamic = |live: &&LiveSocket| live.socket.namespace_inner().is_child();
@@ -84,32 +84,32 @@ impl SocketDispatch {
             debug!(namespace = &**name, "a session is in too many dynamic namespaces");
             self.server.dynamic_refused();
             self.server.namespace_left(&namespace);
-            let _ = cell.with(|machine| machine.reject(key, "Invalid namespace", None));
+            let _ = session.with(|machine| machine.reject(key, "Invalid namespace", None));
             return None;
         }
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();
         let asked = namespace.recorder().and_then(|_| auth.as_ref()?.recovery());
         if let (Some(recorder), Some((pid, _))) = (namespace.recorder(), &asked) {
-            if let Some(ended) = recorder.recovery.end_of(pid, name, cell) {
-                let (server, cell, pid) = (self.server.clone(), cell.clone(), pid.clone());
+            if let Some(ended) = recorder.recovery.end_of(pid, name, session) {
+                let (server, session, pid) = (self.server.clone(), session.clone(), pid.clone());
                 return Some(Job::new(Some(key), async move {
                     if let Some(recorder) = namespace.recorder() {
                         recorder.recovery.wait_for(&pid, ended).await;
                     }
                     server.namespace_left(&namespace);
                     // The client may be gone by now.
-                    let _ = cell.with(|machine| machine.ask_again(key, auth));
+                    let _ = session.with(|machine| machine.ask_again(key, auth));
                 }));
             }
         }
-        let entered = self.enter(key, auth, asked, &namespace, cell);
+        let entered = self.enter(key, auth, asked, &namespace, session);
         let socket = match entered {
             Ok(socket) => socket,
             Err(error) => {
                 debug!(%error, "a client could not be let in");
                 self.server.namespace_left(&namespace);
-                let _ = cell.with(|machine| machine.reject(key, "Server full", None));
+                let _ = session.with(|machine| machine.reject(key, "Server full", None));
                 return None;
             }
         };
@@ -135,13 +135,13 @@ impl SocketDispatch {
         auth: Option<PacketData>,
         asked: Option<(String, Option<String>)>,
         namespace: &Arc<NamespaceInner>,
-        cell: &Arc<SessionHandle>,
+        session: &Arc<SessionHandle>,
     ) -> Result<Socket, HubError> {
         let recorder = namespace.recorder();
         let in_order = recorder.map(Recorder::in_order);
         let back = match (recorder, &in_order, asked) {
             (Some(recorder), Some(in_order), Some(asked)) => {
-                let capacity = cell.lock().machine.capacity();
+                let capacity = session.lock().machine.capacity();
                 recorder.restore(in_order, &namespace.name, &asked, capacity)
             }
             _ => None,
@@ -154,7 +154,7 @@ impl SocketDispatch {
             }
         });
         let handshake = self.handshake.clone();
-        Socket::enter(start, key, cell.clone(), namespace.clone(), handshake, auth)
+        Socket::enter(start, key, session.clone(), namespace.clone(), handshake, auth)
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
@@ -162,9 +162,8 @@ impl SocketDispatch {
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
         let ack = ack.map(|id| {
-            let namespace = socket.namespace_inner();
-            let (parser, namespace) = (namespace.parser, namespace.name.clone());
-            AckTarget { parser, namespace, id, socket: key, connection: 0 }
+            let encoder = socket.namespace_inner().encoder.clone();
+            AckTarget { encoder, id, socket: key, connection: 0 }
         });
         let table = live.table();
         let name = args.event_bytes()?;
@@ -220,13 +219,13 @@ impl Application for SocketDispatch {
         None
     }
 
-    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job> {
+    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
         match event {
             ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
                 self.event(socket, args, ack)
             }
             ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, auth }) => {
-                self.connect(socket, &namespace, auth, cell)
+                self.connect(socket, &namespace, auth, session)
             }
             ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, reason }) => {
                 self.disconnected(socket, reason)
@@ -257,20 +256,20 @@ impl Application for SocketDispatch {
         }
     }
 
-    fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<SessionHandle>) {
+    fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
         let error = HandlerError::panic(&*panic);
         let server = self.server.clone();
         let Some(live) = key.and_then(|key| self.find(key)) else {
             debug!(%error, "outside a socket");
             // A matcher of namespaces, say: whoever asked for one has to hear something.
             if let Some(key) = key {
-                let _ = cell.with(|machine| machine.reject(key, INTERNAL_ERROR, None));
+                let _ = session.with(|machine| machine.reject(key, INTERNAL_ERROR, None));
             }
             return;
         };
         let (socket, over) = (live.socket.clone(), live.over);
         server.report(&socket, &error);
-        cell.with(|machine| {
+        session.with(|machine| {
             // The whole connection ends, as it would if the process had ended: the client connects again by itself.
             if machine.is_connected(socket.key()) {
                 machine.close(CloseReason::HandlerPanic);
@@ -353,7 +352,7 @@ async fn let_in(
     };
     debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
     let (message, data) = (refusal.message(), refusal.packet_data());
-    let _ = socket.cell().with(|machine| machine.reject(socket.key(), message, data));
+    let _ = socket.session().with(|machine| machine.reject(socket.key(), message, data));
     false
 }
 

@@ -6,12 +6,18 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 mod extract;
 pub(crate) mod namespace;
+#[cfg(feature = "cluster")]
+pub(crate) mod node;
 pub(crate) mod options;
 mod peer;
 pub(crate) mod recovery;
 mod registry;
+#[cfg(feature = "cluster")]
+pub(crate) mod remote;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
+#[cfg(feature = "cluster")]
+pub(crate) mod server_side;
 pub(crate) mod socket;
 mod table;
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! Namespaces: their sockets, rooms and handlers.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+#[cfg(feature = "cluster")]
+use crate::cluster::Membership;
+use crate::handler::encoder::Encoder;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -9,10 +12,13 @@ use crate::handler::{
 use crate::server::broadcast::Broadcast;
 use crate::server::recovery::{Recorder, Recoverable, Recovery};
 use crate::server::server::{Server, ServerInner};
+#[cfg(feature = "cluster")]
+use crate::server::server_side::ServerSide;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::count;
-use sansocket_protocol::hub::{Hub, HubLimits, MemberKey, Target};
+use sansocket_protocol::hub;
+use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
@@ -22,7 +28,7 @@ use std::time::Duration;
 
 pub(crate) struct NamespaceInner {
     pub(crate) name: Arc<str>,
-    pub(crate) parser: Parser,
+    pub(crate) encoder: Arc<Encoder>,
     pub(crate) handlers: Arc<NamespaceHandlers>,
     hub: RwLock<Hub<Socket>>,
     /// The sockets that are out of the hub, and whose disconnect handlers run. Changed under the hub's lock when one
@@ -34,6 +40,10 @@ pub(crate) struct NamespaceInner {
     /// `None` without connection state recovery.
     recorder: Option<Box<Recorder>>,
     server: Weak<ServerInner>,
+    #[cfg(feature = "cluster")]
+    pub(crate) membership: Option<Membership>,
+    #[cfg(feature = "cluster")]
+    pub(crate) server_side: std::sync::OnceLock<Box<ServerSide>>,
 }
 
 impl NamespaceInner {
@@ -45,10 +55,10 @@ impl NamespaceInner {
         is_child: bool,
         recovery: Option<Arc<Recovery>>,
         server: Weak<ServerInner>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> Self {
+        Self {
+            encoder: Encoder::new(name.clone(), parser),
             name,
-            parser,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
             leaving: AtomicUsize::new(0),
@@ -56,7 +66,11 @@ impl NamespaceInner {
             listed_as_idle: is_child.then(AtomicBool::default),
             recorder: recovery.map(|recovery| Box::new(Recorder::new(recovery))),
             server,
-        })
+            #[cfg(feature = "cluster")]
+            membership: None,
+            #[cfg(feature = "cluster")]
+            server_side: std::sync::OnceLock::new(),
+        }
     }
 
     pub(crate) fn hub(&self) -> RwLockReadGuard<'_, Hub<Socket>> {
@@ -75,15 +89,20 @@ impl NamespaceInner {
     /// Takes a socket out of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
     pub(crate) fn begin_leaving(&self, key: MemberKey, recoverable: Option<&Recoverable>) -> Vec<Arc<str>> {
         let hub = self.hub_mut();
-        let emptied = hub.rooms_with_only(key);
         self.leaving.fetch_add(1, Ordering::AcqRel);
-        self.detach(hub, key, recoverable);
+        let emptied = hub.rooms_with_only(key);
+        self.detach(hub, key, recoverable, &emptied);
         emptied
     }
 
     /// Takes a socket out of the hub, for good.
     pub(crate) fn remove(&self, key: MemberKey, recoverable: Option<&Recoverable>) {
-        self.detach(self.hub_mut(), key, recoverable);
+        let hub = self.hub_mut();
+        #[cfg(feature = "cluster")]
+        let emptied = if self.membership.is_some() { hub.rooms_with_only(key) } else { Vec::new() };
+        #[cfg(not(feature = "cluster"))]
+        let emptied = Vec::new();
+        self.detach(hub, key, recoverable, &emptied);
     }
 
     fn detach(
@@ -91,16 +110,30 @@ impl NamespaceInner {
         mut hub: RwLockWriteGuard<'_, Hub<Socket>>,
         key: MemberKey,
         recoverable: Option<&Recoverable>,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] emptied: &[Arc<str>],
     ) {
-        let Some((socket, membership)) = hub.detach(key) else { return };
-        if let (Some(recorder), Some(recoverable), Some(membership)) =
-            (self.recorder(), recoverable, membership)
-        {
-            recorder.left(recoverable, membership);
+        let Some((socket, left)) = hub.detach(key) else { return };
+        if let (Some(recorder), Some(recoverable), Some(left)) = (self.recorder(), recoverable, left) {
+            recorder.left(recoverable, left);
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.membership {
+            emptied.iter().for_each(|room| membership.room_ended(room));
         }
         drop(hub);
         // What the application keeps with it is dropped without the lock.
         drop(socket);
+    }
+
+    /// Puts a socket back into the rooms that it was in.
+    pub(crate) fn restore(&self, hub: &mut Hub<Socket>, key: MemberKey, rooms: hub::Membership) {
+        #[cfg(feature = "cluster")]
+        let names = rooms.rooms.clone();
+        hub.restore(key, rooms);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.membership {
+            names.iter().for_each(|room| membership.look_at_room(hub, room));
+        }
     }
 
     /// The disconnect handlers of a socket have run.
@@ -108,18 +141,18 @@ impl NamespaceInner {
         self.leaving.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// Whether nobody is here, and nobody's disconnect handlers run.
+    /// Returns whether nobody is here, and nobody's disconnect handlers run.
     pub(crate) fn is_vacant(&self) -> bool {
         let hub = self.hub();
         hub.is_empty() && self.leaving.load(Ordering::Acquire) == 0
     }
 
-    /// Whether it was made because a client asked for it.
+    /// Returns whether it was made because a client asked for it.
     pub(crate) fn is_child(&self) -> bool {
         self.listed_as_idle.is_some()
     }
 
-    /// Whether it is to be added to the list of idle ones: a child that is not there already.
+    /// Returns whether it is to be added to the list of idle ones: a child that is not there already.
     pub(crate) fn list_as_idle(&self) -> bool {
         self.listed_as_idle.as_ref().is_some_and(|listed| !listed.swap(true, Ordering::AcqRel))
     }
@@ -134,6 +167,40 @@ impl NamespaceInner {
     /// An id for a broadcast's acknowledgements: odd, as those of single events are even.
     pub(crate) fn next_broadcast_ack(&self) -> u64 {
         self.broadcast_ack.fetch_add(2, Ordering::Relaxed)
+    }
+
+    /// Lets a socket join a room.
+    pub(crate) fn join(&self, key: MemberKey, room: &str) -> Result<bool, HubError> {
+        let mut hub = self.hub_mut();
+        let joined = hub.join(key, room);
+        #[cfg(feature = "cluster")]
+        if let (Some(membership), Ok(true)) = (&self.membership, &joined) {
+            // Under the lock, so that the room's beginnings and ends are told in their order.
+            membership.room_began(room);
+        }
+        drop(hub);
+        joined.inspect_err(|_| self.room_refused())
+    }
+
+    /// Lets a socket leave a room.
+    pub(crate) fn leave(&self, key: MemberKey, room: &str) -> bool {
+        let mut hub = self.hub_mut();
+        let left = hub.leave(key, room);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = self.membership.as_ref().filter(|_| left) {
+            membership.look_at_room(&hub, room);
+        }
+        left
+    }
+
+    /// Lets a socket leave all rooms but that of its id.
+    pub(crate) fn leave_all(&self, key: MemberKey) {
+        let mut hub = self.hub_mut();
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.membership {
+            hub.rooms_with_only(key).iter().for_each(|room| membership.room_ended(room));
+        }
+        hub.leave_all(key);
     }
 
     /// A socket was not let into a room.
@@ -237,7 +304,7 @@ impl Namespace {
         self.0.hub().len()
     }
 
-    /// Whether no client is connected.
+    /// Returns whether no client is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -247,9 +314,14 @@ impl Namespace {
         self.0.hub().rooms().cloned().collect()
     }
 
-    /// Makes all sockets leave a room.
+    /// Makes all sockets leave a room, those of other nodes as well.
     pub fn close_room(&self, room: &str) {
         self.0.hub_mut().close_room(room);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.0.membership {
+            membership.room_ended(room);
+            membership.send(sansocket_protocol::cluster::Message::close_room(room));
+        }
     }
 }
 

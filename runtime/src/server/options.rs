@@ -3,6 +3,8 @@
 use crate::base::entropy;
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
+#[cfg(feature = "cluster")]
+use crate::cluster::ClusterOptions;
 use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
 use crate::http::options::BuildError;
@@ -30,6 +32,8 @@ pub struct ServerOptions {
     pub(crate) max_concurrent: usize,
     pub(crate) recovery: Option<RecoveryConfig>,
     pub(crate) recovery_store: Mutex<Option<Box<dyn RecoveryStore>>>,
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: Option<ClusterOptions>,
 }
 
 impl Default for ServerOptions {
@@ -44,6 +48,8 @@ impl Default for ServerOptions {
             max_concurrent: 1000,
             recovery: None,
             recovery_store: Mutex::default(),
+            #[cfg(feature = "cluster")]
+            cluster: None,
         }
     }
 }
@@ -76,7 +82,7 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
 
     /// Sets how many attachments a received packet may have. Default 10.
     pub fn max_attachments(mut self, attachments: usize) -> Self {
-        self.layer.sockets.parser.max_attachments = attachments;
+        self.layer.sockets.parser.max_attachments = attachments.into();
         self
     }
 
@@ -117,9 +123,9 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets how many events one client may emit in one namespace. What comes faster waits, or ends the connection: see
-    /// [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds what waits, and only
-    /// you know what an event costs. Acknowledgements and heartbeats are not counted.
+    /// Sets how many events one client may emit in one namespace. Events that come faster wait, or end the connection:
+    /// see [`event_excess`](Self::event_excess). Default: no limit, because `receive_budget` bounds the events that
+    /// wait, and only you know what an event costs. Acknowledgements and heartbeats are not counted.
     pub fn event_rate(mut self, rate: Rate) -> Self {
         self.layer.sockets.event_rate = Some(rate);
         self
@@ -214,6 +220,15 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Makes the server a node of a cluster: its broadcasts reach the sockets of all nodes. See
+    /// [`cluster`](crate::cluster). The bus is connected by [`build`](Self::build), which must then be called inside of
+    /// the async runtime.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(mut self, options: ClusterOptions) -> Self {
+        self.layer.cluster = Some(options);
+        self
+    }
+
     /// Builds the server. It serves nothing until it listens or is mounted.
     ///
     /// # Errors
@@ -235,7 +250,13 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
             let store = store.unwrap_or_else(|| Box::new(MemoryStore::new(config, random.fork())));
             Recovery::new(config, store, gate.counters.clone(), gate.clock.clone())
         });
+        #[cfg(feature = "cluster")]
+        let (cluster, of_node) = (layer.cluster.take(), random.fork());
         let server = Arc::new_cyclic(|weak| ServerInner::new(gate, layer, random, recovery, weak.clone()));
+        #[cfg(feature = "cluster")]
+        if let Some(options) = cluster {
+            server.join_cluster(options, of_node);
+        }
         // Just made, so nobody has set it.
         let _ = this.set(Arc::downgrade(&server));
         let server = Server(server);

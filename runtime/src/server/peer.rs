@@ -64,7 +64,7 @@ impl Kind for OnDisconnect {
 
 impl SendAck for SocketInner {
     fn send_ack(&self, _: &AckTarget, frame: Frame) -> Result<(), SendError> {
-        self.cell.with(|machine| machine.ack(self.key, frame))
+        self.session.with(|machine| machine.ack(self.key, frame))
     }
 }
 
@@ -77,14 +77,14 @@ struct InHand {
 impl InHand {
     fn new(socket: &Socket, args: &Args) -> Self {
         let bytes = args.wire_len();
-        socket.cell().with(|machine| machine.begin_apart(bytes));
+        socket.session().with(|machine| machine.begin_apart(bytes));
         Self { socket: socket.clone(), bytes }
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.socket.cell().with(|machine| machine.end_apart(self.bytes));
+        self.socket.session().with(|machine| machine.end_apart(self.bytes));
     }
 }
 
@@ -145,7 +145,7 @@ impl HandlerPeer for Socket {
                 count(&counters.panics);
                 let socket = &answering.peer;
                 socket.report(answering.event.as_str(), &HandlerError::panic(&*panic));
-                socket.cell().with(|machine| {
+                socket.session().with(|machine| {
                     if machine.is_connected(socket.key()) {
                         machine.close(CloseReason::HandlerPanic);
                     }

@@ -252,14 +252,14 @@ impl Recovery {
             let found = live.get_mut(pid)?;
             let socket = Socket(found.socket.upgrade()?);
             // On the same connection it was left on purpose.
-            if *socket.namespace_inner().name != *namespace || Arc::ptr_eq(socket.cell(), back_on) {
+            if *socket.namespace_inner().name != *namespace || Arc::ptr_eq(socket.session(), back_on) {
                 return None;
             }
             let (sender, ended) = oneshot::channel();
             found.waiting.push(sender);
             (ended, socket)
         };
-        socket.cell().with(|machine| machine.abort(CloseReason::TransportClose));
+        socket.session().with(|machine| machine.abort(CloseReason::TransportClose));
         Some(ended)
     }
 
@@ -339,11 +339,17 @@ impl Recorder {
     }
 
     /// A socket has entered the hub, under whose lock this is called: its rooms are noted from here on.
-    pub(crate) fn entered(&self, hub: &mut Hub<Socket>, key: MemberKey, membership: Option<Membership>) {
+    pub(crate) fn entered(
+        &self,
+        namespace: &NamespaceInner,
+        hub: &mut Hub<Socket>,
+        key: MemberKey,
+        membership: Option<Membership>,
+    ) {
         let (next, oldest) = self.passed();
         hub.passed(next, oldest);
         match membership {
-            Some(membership) => hub.restore(key, membership),
+            Some(membership) => namespace.restore(hub, key, membership),
             None => hub.record(key, Journal::new(self.recovery.config.max_room_changes)),
         }
     }
@@ -366,7 +372,8 @@ impl Recorder {
         audience: Audience,
         frame: &Frame,
     ) -> Appended {
-        let event = NewEvent { namespace: &namespace.name, audience, frame, parser: &namespace.parser };
+        let event =
+            NewEvent { namespace: &namespace.name, audience, frame, parser: namespace.encoder.parser() };
         lock(&self.recovery.store).append(now, event)
     }
 
@@ -442,7 +449,7 @@ impl Recorder {
         queued
     }
 
-    /// Whether the client of a socket that is not connected may come back.
+    /// Returns whether the client of a socket that is not connected may come back.
     fn awaits(&self, socket: &Socket, recoverable: &Recoverable) -> bool {
         if lock(&self.recovery.store).holds(&recoverable.pid) {
             return true;

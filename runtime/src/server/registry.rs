@@ -21,7 +21,7 @@ pub(crate) struct Namespaces {
 #[derive(Default)]
 struct Table {
     by_name: BTreeMap<Arc<str>, Entry>,
-    /// How many of them are children of dynamic namespaces.
+    /// The number of them that are children of dynamic namespaces.
     children: usize,
 }
 
@@ -53,7 +53,8 @@ impl Entry {
         self.parent.is_some()
     }
 
-    /// Whether it is a child that nobody but the registry holds: it has no sockets, and no client is just entering it.
+    /// Returns whether it is a child that nobody but the registry holds: it has no sockets, and no client is just
+    /// entering it.
     fn is_idle_child(&self) -> bool {
         self.is_child() && Arc::strong_count(&self.namespace) == 1
     }
@@ -84,6 +85,12 @@ impl Namespaces {
     /// All namespaces, in the order of their names.
     pub(crate) fn all(&self) -> Vec<Arc<NamespaceInner>> {
         self.read().by_name.values().map(|entry| entry.namespace.clone()).collect()
+    }
+
+    /// The namespace of that name, if it exists.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<NamespaceInner>> {
+        self.read().by_name.get(name).map(|entry| entry.namespace.clone())
     }
 
     /// The namespace of that name, which is made if it does not exist.

@@ -1,22 +1,31 @@
 //! The Socket.IO server, as the application holds it.
 
 use crate::base::error::{BroadcastAckError, Causes, EmitError, HandlerError, HandlerFailure};
+use crate::base::pattern::fits;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
+#[cfg(feature = "cluster")]
+use crate::cluster::Membership;
 use crate::handler::error_hook::DefaultErrorHook;
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
+use crate::handler::reserved::{End, check_event};
+use crate::handler::table::{Listener, Runs};
+use crate::handler::{
+    Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
+};
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
 use crate::server::broadcast::Broadcast;
 use crate::server::concurrent::{Concurrent, Permit};
-use crate::server::dynamic::{Dynamic, DynamicNamespace, fits};
+use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
+#[cfg(feature = "cluster")]
+use crate::server::node::ServerCluster;
 use crate::server::options::ServerOptions;
 use crate::server::recovery::{Recovery, UnrecoveredSession};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
-use crate::server::table::NamespaceHandlers;
+use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
@@ -30,13 +39,16 @@ type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) gate: Arc<Gate>,
-    namespaces: Namespaces,
+    pub(super) namespaces: Namespaces,
     options: ServerOptions,
     random: Mutex<Random>,
     concurrent: Concurrent,
     recovery: Option<Arc<Recovery>>,
     on_error: OnceLock<ErrorHook>,
     default_error_hook: DefaultErrorHook,
+    /// Set before there is any namespace, or never.
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: OnceLock<Box<ServerCluster>>,
     this: Weak<ServerInner>,
 }
 
@@ -57,12 +69,31 @@ impl ServerInner {
             concurrent: Concurrent::default(),
             on_error: OnceLock::new(),
             default_error_hook: DefaultErrorHook::default(),
+            #[cfg(feature = "cluster")]
+            cluster: OnceLock::new(),
             this,
         }
     }
 
     fn parser(&self) -> Parser {
         self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
+    }
+
+    fn new_namespace(
+        &self,
+        name: &Arc<str>,
+        handlers: Arc<NamespaceHandlers>,
+        is_child: bool,
+    ) -> Arc<NamespaceInner> {
+        let (limits, server, recovery) = (self.options.limits, self.this.clone(), self.recovery.clone());
+        #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
+        let mut namespace =
+            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, recovery, server);
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster.get() {
+            namespace.membership = Some(Membership::new(&cluster.node, name));
+        }
+        Arc::new(namespace)
     }
 
     /// A new public id for a socket.
@@ -72,19 +103,7 @@ impl ServerInner {
 
     /// The namespace that a client asks for, if there is one, or may be one.
     pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
-        let make = |handlers| {
-            let limits = self.options.limits;
-            let recovery = self.recovery.clone();
-            NamespaceInner::new(
-                name.clone(),
-                self.parser(),
-                handlers,
-                limits,
-                true,
-                recovery,
-                self.this.clone(),
-            )
-        };
+        let make = |handlers| self.new_namespace(name, handlers, true);
         let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
             self.dynamic_refused();
@@ -97,7 +116,7 @@ impl ServerInner {
         count(&self.gate.counters.dynamic_namespaces);
     }
 
-    /// How many dynamic namespaces one session may be in.
+    /// Returns the number of dynamic namespaces that one session may be in.
     pub(crate) fn max_dynamic_per_session(&self) -> usize {
         self.options.max_dynamic_per_session
     }
@@ -144,7 +163,7 @@ impl ServerInner {
         }
     }
 
-    /// Whether the middleware is left out for a socket: its client was let in before.
+    /// Returns whether the middleware is left out for a socket: its client was let in before.
     pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
         let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
         skips && socket.recovered()
@@ -190,18 +209,6 @@ impl ServerInner {
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
 
-macro_rules! shorthands {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty;)*) => {
-        $(
-            $(#[$doc])*
-            pub fn $name<Params: 'static>(&self, handler: impl Handler<$kind, Params>) -> &Self {
-                self.root().$name(handler);
-                self
-            }
-        )*
-    };
-}
-
 impl Server {
     /// The HTTP side of the server, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
@@ -213,18 +220,7 @@ impl Server {
     pub fn namespace(&self, name: &str) -> Namespace {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
         let inner = &self.0;
-        let made = || {
-            let handlers = Arc::new(NamespaceHandlers::default());
-            NamespaceInner::new(
-                name.clone(),
-                inner.parser(),
-                handlers,
-                inner.options.limits,
-                false,
-                inner.recovery.clone(),
-                inner.this.clone(),
-            )
-        };
+        let made = || inner.new_namespace(&name, Arc::default(), false);
         Namespace(inner.namespaces.named(&name, made))
     }
 
@@ -254,97 +250,11 @@ impl Server {
         DynamicNamespace(dynamic)
     }
 
-    shorthands! {
-        /// [`Namespace::middleware`] of the main namespace.
-        middleware: OnConnect;
-        /// [`Namespace::on_connect`] of the main namespace.
-        on_connect: OnConnect;
-        /// [`Namespace::on_connected`] of the main namespace.
-        on_connected: OnConnected;
-        /// [`Namespace::on_disconnecting`] of the main namespace.
-        on_disconnecting: OnDisconnecting;
-        /// [`Namespace::on_disconnect`] of the main namespace.
-        on_disconnect: OnDisconnect;
-        /// [`Namespace::event_middleware`] of the main namespace.
-        event_middleware: OnFilter;
-        /// [`Namespace::on_any`] of the main namespace.
-        on_any: OnEvent;
-        /// [`Namespace::on_fallback`] of the main namespace.
-        on_fallback: OnEvent;
-    }
+    handler_methods!();
 
-    /// [`Namespace::on`] of the main namespace: runs when a client emits `event` there.
-    ///
-    /// ```
-    /// # use sansocket_runtime::{Data, Server, Socket};
-    /// fn register(io: &Server) {
-    ///     io.on("message", async |socket: Socket, Data(text): Data<String>| {
-    ///         let _ = socket.emit("message-back", &text);
-    ///     })
-    ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
-    /// }
-    /// ```
-    ///
-    /// # Panics
-    /// As [`Namespace::on`].
-    #[track_caller]
-    pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
-        self.root().on(event, handler);
-        self
-    }
-
-    /// [`Namespace::on_concurrent`] of the main namespace.
-    ///
-    /// # Panics
-    /// As [`Namespace::on`].
-    #[track_caller]
-    pub fn on_concurrent<Params: 'static>(
-        &self,
-        event: &str,
-        handler: impl Handler<OnEvent, Params>,
-    ) -> &Self {
-        self.root().on_concurrent(event, handler);
-        self
-    }
-
-    /// [`Namespace::once`] of the main namespace.
-    ///
-    /// # Panics
-    /// As [`Namespace::on`].
-    #[track_caller]
-    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
-        self.root().once(event, handler);
-        self
-    }
-
-    /// [`Namespace::off`] of the main namespace.
-    pub fn off(&self, event: &str) -> &Self {
-        self.root().off(event);
-        self
-    }
-
-    /// [`Namespace::off_any`] of the main namespace.
-    pub fn off_any(&self) -> &Self {
-        self.root().off_any();
-        self
-    }
-
-    /// [`Namespace::off_fallback`] of the main namespace.
-    pub fn off_fallback(&self) -> &Self {
-        self.root().off_fallback();
-        self
-    }
-
-    /// [`Namespace::on_any_outgoing`] of the main namespace.
-    pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
-        self.root().on_any_outgoing(hook);
-        self
-    }
-
-    /// [`Namespace::off_any_outgoing`] of the main namespace.
-    pub fn off_any_outgoing(&self) -> &Self {
-        self.root().off_any_outgoing();
-        self
+    /// The handlers of the main namespace.
+    fn handlers(&self) -> Arc<NamespaceHandlers> {
+        self.root().0.handlers.clone()
     }
 
     /// The namespaces that exist, in the order of their names.
@@ -455,6 +365,8 @@ impl Server {
         if let Some(recovery) = &self.0.recovery {
             recovery.close();
         }
+        #[cfg(feature = "cluster")]
+        self.leave_cluster();
     }
 }
 

@@ -26,9 +26,9 @@ use std::time::Duration;
 const CONNECTING: u8 = 0;
 const JOINED: u8 = 1;
 const GONE: u8 = 2;
-/// Disconnected before it had joined.
+/// The socket was disconnected before it had joined.
 const REFUSED: u8 = 3;
-/// In no room and no list any more, while its disconnect handlers run.
+/// The socket is in no room and no list any more, while its disconnect handlers run.
 const LEFT: u8 = 4;
 
 /// The message for a client that is refused without a reason.
@@ -57,7 +57,7 @@ pub(crate) enum Accepted {
 pub(crate) struct SocketInner {
     id: Arc<str>,
     pub(super) key: SocketKey,
-    pub(super) cell: Arc<SessionHandle>,
+    pub(super) session: Arc<SessionHandle>,
     namespace: Arc<NamespaceInner>,
     handshake: Handshake,
     auth: Option<PacketData>,
@@ -105,7 +105,7 @@ impl Socket {
     pub(crate) fn enter(
         mut start: Start,
         key: SocketKey,
-        cell: Arc<SessionHandle>,
+        session: Arc<SessionHandle>,
         namespace: Arc<NamespaceInner>,
         handshake: Handshake,
         auth: Option<PacketData>,
@@ -115,7 +115,7 @@ impl Socket {
         let socket = Self(Arc::new(SocketInner {
             id: id.clone(),
             key,
-            cell,
+            session,
             namespace,
             handshake,
             auth,
@@ -129,7 +129,7 @@ impl Socket {
         // Set under the hub's lock, so whoever finds the socket there finds its key too.
         let _ = socket.0.hub_key.set(hub_key);
         if let (Some(recorder), Some(recoverable)) = (socket.0.namespace.recorder(), socket.recoverable()) {
-            recorder.entered(&mut hub, hub_key, membership);
+            recorder.entered(&socket.0.namespace, &mut hub, hub_key, membership);
             recorder.enlist(&socket, recoverable);
         }
         drop(hub);
@@ -144,8 +144,8 @@ impl Socket {
         self.0.key
     }
 
-    pub(crate) fn cell(&self) -> &Arc<SessionHandle> {
-        &self.0.cell
+    pub(crate) fn session(&self) -> &Arc<SessionHandle> {
+        &self.0.session
     }
 
     pub(crate) fn namespace_inner(&self) -> &Arc<NamespaceInner> {
@@ -158,7 +158,7 @@ impl Socket {
         if joined == Err(REFUSED) {
             return Accepted::Refused;
         }
-        let accepted = self.0.cell.with(|machine| {
+        let accepted = self.0.session.with(|machine| {
             let told = match self.recoverable() {
                 Some(recoverable) => machine.accept_recoverable(self.0.key, &self.0.id, recoverable.pid()),
                 None => machine.accept(self.0.key, &self.0.id),
@@ -184,18 +184,18 @@ impl Socket {
         self.0.recovery.as_deref()
     }
 
-    /// Whether the connection has ended in a way after which its client may come back.
+    /// Returns whether the connection has ended in a way after which its client may come back.
     pub(crate) fn was_lost(&self) -> bool {
-        self.0.cell.lock().machine.ended().is_some_and(|(reason, _)| reason.is_recoverable())
+        self.0.session.lock().machine.ended().is_some_and(|(reason, _)| reason.is_recoverable())
     }
 
     pub(crate) fn id_shared(&self) -> Arc<str> {
         self.0.id.clone()
     }
 
-    /// Whether the client waits for the answer to its CONNECT.
+    /// Returns whether the client waits for the answer to its CONNECT.
     pub(crate) fn is_connecting(&self) -> bool {
-        self.0.cell.lock().machine.is_connecting(self.0.key)
+        self.0.session.lock().machine.is_connecting(self.0.key)
     }
 
     /// Takes it out of its rooms and of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
@@ -239,7 +239,7 @@ impl Socket {
         self.0.state.load(Ordering::Acquire) == JOINED
     }
 
-    /// Whether this is the first event for the listener of that number.
+    /// Returns whether this is the first event for the listener of that number.
     pub(crate) fn is_first(&self, once: u64) -> bool {
         let mut data = self.data();
         let heard = data.get::<Heard>().unwrap_or_else(|| {
@@ -253,14 +253,14 @@ impl Socket {
 
     /// Queues an event. False if it was dropped: because of the `delivery`, or of the server's `overflow`.
     pub(crate) fn deliver(&self, frame: impl Into<Frame>, delivery: Delivery) -> Result<bool, SendError> {
-        self.0.cell.with(|machine| match delivery {
-            Delivery::Queue => machine.offer(self.0.key, frame),
+        self.0.session.with(|machine| match delivery {
+            Delivery::Queue => machine.emit(self.0.key, frame),
             Delivery::Volatile => machine.emit_volatile(self.0.key, frame),
         })
     }
 
     fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
-        let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+        let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let queued = match (delivery, self.0.namespace.recorder(), self.recoverable()) {
             (Delivery::Queue, Some(recorder), Some(recoverable)) => {
                 recorder.emit(self, recoverable, &frame)?
@@ -287,9 +287,9 @@ impl Socket {
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
     ) -> Result<(), SendError> {
-        let deadline = self.0.cell.now() + timeout;
+        let deadline = self.0.session.now() + timeout;
         let key = self.0.key;
-        self.0.cell.with_inner(|inner| {
+        self.0.session.with_inner(|inner| {
             inner.machine.emit_with_ack(key, frame, id, deadline)?;
             inner.acks.insert((key, id), Box::new(sink));
             Ok(())
@@ -324,12 +324,12 @@ impl Socket {
         self.0.auth.as_ref().unwrap_or(&PacketData::EMPTY).decode()
     }
 
-    /// Whether the client is connected: events to it are sent.
+    /// Returns whether the client is connected: events to it are sent.
     pub fn is_connected(&self) -> bool {
-        self.0.cell.lock().machine.is_connected(self.0.key)
+        self.0.session.lock().machine.is_connected(self.0.key)
     }
 
-    /// Whether the client has got its session back after it had lost its connection: the same id, its rooms and values, and
+    /// Returns whether the client has got its session back after it had lost its connection: the same id, its rooms and values, and
     /// every event that it has missed. Always false without
     /// [`connection_state_recovery`](crate::ServerBuilder::connection_state_recovery).
     pub fn recovered(&self) -> bool {
@@ -338,7 +338,7 @@ impl Socket {
 
     /// The transport that the client's connection uses at the moment.
     pub fn transport(&self) -> TransportKind {
-        self.0.cell.transport()
+        self.0.session.transport()
     }
 
     // --- messages ---------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ impl Socket {
     /// # Errors
     /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
@@ -361,7 +361,7 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         Ok(self.send(frame, Delivery::Volatile)?)
     }
 
@@ -371,14 +371,14 @@ impl Socket {
     /// # Errors
     /// As [`emit`](Self::emit).
     pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.parser.event(&self.0.namespace.name, event, None, args)?;
+        let frame = self.0.namespace.encoder.event(event, None, args)?;
         self.ready().await;
         Ok(self.send(frame, Delivery::Queue)?)
     }
 
     /// Waits until less than half of the send budget is used, or the client is gone.
     pub async fn ready(&self) {
-        self.0.cell.ready().await;
+        self.0.session.ready().await;
     }
 
     /// Emits an event and awaits the client's acknowledgement. The event is sent by the call, not by the first
@@ -402,26 +402,23 @@ impl Socket {
         args: &T,
         timeout: Duration,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
-        let id = self.0.cell.next_ack_id();
+        let id = self.0.session.next_ack_id();
         let (sender, receiver) = oneshot::channel();
-        let sent = self
-            .0
-            .namespace
-            .parser
-            .event(&self.0.namespace.name, event, Some(id), args)
-            .map_err(EmitError::from)
-            .and_then(|frame| {
+        let sent = self.0.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(
+            |frame| {
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);
                 };
-                let watched = self.0.namespace.handlers.outgoing.watch(&self.0.namespace.parser, &frame);
+                let watched =
+                    self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
                 self.send_with_ack(frame, id, timeout, sink)?;
                 if let Some(watched) = watched {
                     self.show(&watched);
                 }
                 Ok(())
-            });
+            },
+        );
         async move {
             sent?;
             match receiver.await {
@@ -442,24 +439,18 @@ impl Socket {
     /// # Errors
     /// [`HubError`] if the socket is in too many rooms, or the name is too long.
     pub fn join(&self, room: &str) -> Result<bool, HubError> {
-        match self.0.hub_key.get() {
-            Some(key) => {
-                let joined = self.0.namespace.hub_mut().join(*key, room);
-                joined.inspect_err(|_| self.0.namespace.room_refused())
-            }
-            None => Ok(false),
-        }
+        self.0.hub_key.get().map_or(Ok(false), |key| self.0.namespace.join(*key, room))
     }
 
     /// Leaves a room. Returns whether the socket was in it.
     pub fn leave(&self, room: &str) -> bool {
-        self.0.hub_key.get().is_some_and(|key| self.0.namespace.hub_mut().leave(*key, room))
+        self.0.hub_key.get().is_some_and(|key| self.0.namespace.leave(*key, room))
     }
 
     /// Leaves all rooms but the one that is named after the socket's id.
     pub fn leave_all(&self) {
         if let Some(key) = self.0.hub_key.get() {
-            self.0.namespace.hub_mut().leave_all(*key);
+            self.0.namespace.leave_all(*key);
         }
     }
 
@@ -527,7 +518,7 @@ impl Socket {
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
         // One that is gone already needs no telling.
-        let _ = self.0.cell.with(|machine| {
+        let _ = self.0.session.with(|machine| {
             let key = self.0.key;
             machine.disconnect(key, reason).or_else(|_| machine.reject(key, CONNECTION_REFUSED, None))
         });
@@ -535,7 +526,7 @@ impl Socket {
 
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
-        self.0.cell.with(|machine| machine.close(CloseReason::ForcedClose));
+        self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct ServerTable {
 }
 
 impl ServerTable {
-    /// Whether an event goes straight to its listeners.
+    /// Returns whether an event goes straight to its listeners.
     pub(crate) fn is_plain(&self) -> bool {
         self.event_middleware.is_empty() && self.events.any.is_empty()
     }

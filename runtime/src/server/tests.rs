@@ -53,13 +53,13 @@ impl Client {
         let config = Arc::new(EngineServerConfig::default());
         let now = clock.now();
         let machine = Connection::new(now, Revision::V4, config, "an id".into(), Some(sockets));
-        let cell = SessionHandle::new(machine, clock);
+        let session = SessionHandle::new(machine, clock);
         let handshake = Handshake::new(&http::Request::new(()), ConnInfo::default());
         let dispatch = SocketDispatch::new(io.0.clone(), handshake);
-        let session = Session::new(cell.clone(), dispatch, Arc::new(Counters::default()), Box::new(|| {}));
-        let mut task = Task::new(session);
+        let task = Session::new(session.clone(), dispatch, Arc::new(Counters::default()), Box::new(|| {}));
+        let mut task = Task::new(task);
         let (sender, _) = oneshot::channel();
-        cell.with_inner(|inner| {
+        session.with_inner(|inner| {
             inner.requests.push((RequestId(1), sender));
             let headers = [("connection", "upgrade"), ("upgrade", "websocket")];
             let target = "/socket.io/?EIO=4&transport=websocket";
@@ -107,7 +107,7 @@ struct Login {
     user: String,
 }
 
-/// How often each user was found to be gone.
+/// The number of times that each user was found to be gone.
 type Gone = Arc<Mutex<BTreeMap<String, usize>>>;
 
 fn note(gone: &Gone, user: &str) {
@@ -349,7 +349,7 @@ fn incidents() -> impl Strategy<Value = Vec<Incident>> {
     prop::collection::vec(incident, 1..100)
 }
 
-/// Whether these are the steps of a socket's whole life, or of one that was not let in.
+/// Returns whether these are the steps of a socket's whole life, or of one that was not let in.
 fn is_a_life(steps: &[&str]) -> bool {
     let before = ["middleware 1", "middleware 2", "connect 1", "connect 2"];
     let Some(after) = steps.strip_prefix(&before[..]) else {
@@ -450,7 +450,7 @@ mod logs {
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Level, Metadata, Subscriber};
 
-    /// Notes the events of a level and above.
+    /// A subscriber that notes the events of a level and above.
     #[derive(Clone)]
     struct Notes(Level, Arc<Mutex<Vec<String>>>);
 

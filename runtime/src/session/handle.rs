@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// Smaller answers to polls are not counted: their connections cost as much.
+/// The size from which answers to polls are counted: the connections of smaller ones cost as much.
 const COUNTED_ABOVE: usize = 4096;
 
 /// The answer to an HTTP request that waits for its session.
@@ -165,7 +165,7 @@ impl SessionHandle {
 
 /// The answer to a poll, until HTTP lets go of it.
 struct Unread {
-    cell: Arc<SessionHandle>,
+    handle: Arc<SessionHandle>,
     body: bytes::Bytes,
 }
 
@@ -177,8 +177,8 @@ impl AsRef<[u8]> for Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        let now = self.cell.now();
-        let ready = self.cell.with_inner(|inner| {
+        let now = self.handle.now();
+        let ready = self.handle.with_inner(|inner| {
             inner.unread = inner.unread.saturating_sub(self.body.len());
             inner.tell_unwritten(now);
             inner.take_ready()
@@ -197,7 +197,7 @@ impl Awaited for &SessionHandle {
     }
 }
 
-/// Those who still wait for a session whose owner goes away, to be told without the lock.
+/// The tasks that still wait for a session whose owner goes away, to be told without the lock.
 pub(crate) struct StillWaiting {
     /// Dropping them answers.
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
@@ -289,7 +289,7 @@ impl SessionInner {
     /// The answer must not be dropped under the lock.
     pub(crate) fn count_unread(
         &mut self,
-        cell: &Arc<SessionHandle>,
+        handle: &Arc<SessionHandle>,
         now: time::Instant,
         body: &mut bytes::Bytes,
     ) {
@@ -298,7 +298,7 @@ impl SessionInner {
         }
         self.unread = self.unread.saturating_add(body.len());
         self.tell_unwritten(now);
-        *body = bytes::Bytes::from_owner(Unread { cell: cell.clone(), body: std::mem::take(body) });
+        *body = bytes::Bytes::from_owner(Unread { handle: handle.clone(), body: std::mem::take(body) });
     }
 
     /// Tells the machine how many bytes are not written yet.

@@ -20,21 +20,16 @@ impl Outgoing {
         Self { now, answers: Vec::new(), given_up: Vec::new() }
     }
 
-    /// Takes one output of the machine.
+    /// Takes one output of the machine that is no message for a WebSocket: the task writes those itself.
     pub(super) fn take(
         &mut self,
         transmit: ServerTransmit,
-        cell: &Arc<SessionHandle>,
+        handle: &Arc<SessionHandle>,
         inner: &mut SessionInner,
         websockets: &mut [SessionWebSocket],
         upgrading: &mut Vec<(RequestId, Upgrade)>,
     ) {
         match transmit {
-            ServerTransmit::Write { websocket, message } => {
-                if let Some(found) = find_open(websockets, websocket) {
-                    found.wire.write(&message, None);
-                }
-            }
             ServerTransmit::CloseWebSocket { websocket, code } => {
                 if let Some(found) = find_open(websockets, websocket) {
                     found.wire.close(code, self.now, None);
@@ -45,7 +40,7 @@ impl Outgoing {
             }
             ServerTransmit::Respond { request, mut response } => {
                 if let Some(sender) = inner.take_request(request) {
-                    inner.count_unread(cell, self.now, &mut response.body);
+                    inner.count_unread(handle, self.now, &mut response.body);
                     self.answers.push((sender, Answer::Respond(response)));
                 }
             }
@@ -69,6 +64,8 @@ impl Outgoing {
     }
 }
 
-fn find_open(websockets: &mut [SessionWebSocket], id: RequestId) -> Option<&mut SessionWebSocket> {
+/// Finds the WebSocket of that id, if it still takes messages.
+#[inline]
+pub(super) fn find_open(websockets: &mut [SessionWebSocket], id: RequestId) -> Option<&mut SessionWebSocket> {
     websockets.iter_mut().find(|websocket| websocket.id == id && websocket.wire.is_open())
 }

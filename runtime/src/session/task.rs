@@ -8,15 +8,15 @@ use crate::base::alarm::Alarm;
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
-use crate::handler::job::Job;
+use crate::handler::job::{Job, Jobs};
 use crate::session::handle::{ConnectionPlace, OwnerPass, PulledEvent, SessionHandle, SessionInner, Upgrade};
-use crate::session::outgoing::Outgoing;
+use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
-use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{RequestId, ServerTransmit};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -41,16 +41,21 @@ pub(crate) trait Application: Send + Unpin + 'static {
     type Work: Future<Output = ()> + Unpin + Send;
 
     /// The session begins: the work to do at that, if any.
-    fn open(&mut self, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
+    fn open(&mut self, handle: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
-    /// Takes an event. What takes longer comes back as a job.
-    fn handle(&mut self, event: ServerEvent, cell: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
+    /// Takes an event. Work that takes longer comes back as a job.
+    fn handle(&mut self, event: ServerEvent, handle: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
     /// A job of that socket panicked.
-    fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>, cell: &Arc<SessionHandle>);
+    fn panicked(
+        &mut self,
+        socket: Option<SocketKey>,
+        panic: Box<dyn Any + Send>,
+        handle: &Arc<SessionHandle>,
+    );
 
     /// The session is over, and its jobs too.
-    fn ended(&mut self, cell: &Arc<SessionHandle>);
+    fn ended(&mut self, handle: &Arc<SessionHandle>);
 }
 
 /// A WebSocket of the session: the one in use, or the one it is moving to.
@@ -71,11 +76,11 @@ pub(crate) type MakeTask = Box<dyn FnOnce(Arc<SessionHandle>, Arc<Counters>, OnE
 
 /// The task of a session.
 pub(crate) struct Session<A: Application> {
-    cell: Arc<SessionHandle>,
+    handle: Arc<SessionHandle>,
     application: A,
     websockets: Vec<SessionWebSocket>,
     upgrading: Vec<(RequestId, Upgrade)>,
-    jobs: Vec<Job<A::Work>>,
+    jobs: Jobs<A::Work>,
     alarm: Alarm,
     /// The time of this round.
     now: time::Instant,
@@ -88,17 +93,17 @@ pub(crate) struct Session<A: Application> {
 
 impl<A: Application> Session<A> {
     pub(crate) fn new(
-        cell: Arc<SessionHandle>,
+        handle: Arc<SessionHandle>,
         application: A,
         counters: Arc<Counters>,
         on_end: OnEnd,
     ) -> Self {
         Self {
-            cell,
+            handle,
             application,
             websockets: Vec::new(),
             upgrading: Vec::new(),
-            jobs: Vec::new(),
+            jobs: Jobs::default(),
             alarm: Alarm::default(),
             now: time::Instant::ZERO,
             opened: false,
@@ -110,18 +115,18 @@ impl<A: Application> Session<A> {
 
     /// Makes the task of a session with that application.
     pub(crate) fn make_task(application: A) -> MakeTask {
-        Box::new(|cell, counters, on_end| Box::pin(Self::new(cell, application, counters, on_end)))
+        Box::new(|handle, counters, on_end| Box::pin(Self::new(handle, application, counters, on_end)))
     }
 
     // --- what comes in ------------------------------------------------------------------------------------------
 
     /// Begins a round that may follow a sleep: takes what has arrived.
     fn wake_up(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) {
-        self.now = self.cell.now();
+        self.now = self.handle.now();
         pass.awake = false;
         self.poll_read(pass, context);
         if !pass.awake {
-            self.cell.lock().wake_up(pass);
+            self.handle.lock().wake_up(pass);
         }
         if !pass.upgrades.is_empty() {
             self.upgrading.append(&mut pass.upgrades);
@@ -147,12 +152,12 @@ impl<A: Application> Session<A> {
             }
             match upgraded {
                 Ok(upgraded) => {
-                    let (stream, ahead) = self.cell.clock().runtime().stream(upgraded);
+                    let (stream, ahead) = self.handle.clock().runtime().stream(upgraded);
                     self.add_websocket(id, stream, ahead, place);
                 }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
-                    self.cell.lock().machine.handle_request_aborted(self.now, id);
+                    self.handle.lock().machine.handle_request_aborted(self.now, id);
                 }
             }
         }
@@ -167,7 +172,7 @@ impl<A: Application> Session<A> {
         ahead: Bytes,
         place: Option<ConnectionPlace>,
     ) {
-        let mut inner = self.cell.lock();
+        let mut inner = self.handle.lock();
         inner.machine.handle_websocket_opened(self.now, id);
         let wire = Wire::new(Role::Server, stream, ahead, inner.machine.max_payload());
         drop(inner);
@@ -185,9 +190,9 @@ impl<A: Application> Session<A> {
     fn poll_read(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         pass.may_pull = self.opened;
-        let Self { websockets, cell, now, .. } = self;
+        let Self { websockets, handle, now, .. } = self;
         for websocket in websockets.iter_mut().filter(|websocket| !websocket.wire.is_dead()) {
-            progress |= websocket.poll_read(cell, *now, pass, context);
+            progress |= websocket.poll_read(handle, *now, pass, context);
         }
         progress
     }
@@ -196,11 +201,11 @@ impl<A: Application> Session<A> {
 
     /// Tells the application once that the session has opened.
     fn open(&mut self, context: &mut Context<'_>) {
-        if self.opened || !self.cell.lock().machine.has_opened() {
+        if self.opened || !self.handle.lock().machine.has_opened() {
             return;
         }
         self.opened = true;
-        let opened = catch_unwind(AssertUnwindSafe(|| self.application.open(&self.cell)));
+        let opened = catch_unwind(AssertUnwindSafe(|| self.application.open(&self.handle)));
         match opened {
             Ok(Some(job)) => self.begin(job, context),
             Ok(None) => {}
@@ -215,8 +220,8 @@ impl<A: Application> Session<A> {
             // Events that a handler causes after the last look are found before the session falls asleep.
             let pulled = match pass.pulled.take() {
                 Some(pulled) => pulled,
-                None if !more || turn.is_over(self.cell.clock()) => break,
-                None => match self.cell.lock().pull() {
+                None if !more || turn.is_over(self.handle.clock()) => break,
+                None => match self.handle.lock().pull() {
                     Some(pulled) => pulled,
                     None => break,
                 },
@@ -246,8 +251,12 @@ impl<A: Application> Session<A> {
         };
         // Most handlers finish at the first poll.
         let begun = catch_unwind(AssertUnwindSafe(|| {
-            let mut job = self.application.handle(event, &self.cell)?;
-            job.poll(context).is_pending().then_some(job)
+            let mut job = self.application.handle(event, &self.handle)?;
+            if job.poll(context).is_pending() {
+                return Some(job);
+            }
+            drop(job);
+            None
         }));
         match begun {
             Ok(Some(job)) => self.keep(job),
@@ -269,34 +278,20 @@ impl<A: Application> Session<A> {
 
     /// Later events of its socket wait for it.
     fn keep(&mut self, job: Job<A::Work>) {
-        self.cell.lock().machine.hold(job.socket);
+        self.handle.lock().machine.hold(job.socket);
         self.jobs.push(job);
     }
 
     /// Goes on with the jobs that were not done at once, until the turn is over.
     fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
-        let mut at = 0;
-        for _ in 0..self.jobs.len() {
-            if turn.is_over(self.cell.clock()) {
-                // The next turn begins with those that had none in this one.
-                return self.jobs.rotate_left(at);
-            }
-            let Some(job) = self.jobs.get_mut(at) else { return };
-            let done = match job.poll_caught(context) {
-                Ok(Poll::Pending) => {
-                    at += 1;
-                    continue;
-                }
-                Ok(Poll::Ready(())) => None,
-                Err(panic) => Some(panic),
-            };
-            let job = self.jobs.remove(at);
+        let round = &mut self.jobs.begin_round();
+        while let Some((job, panic)) = self.jobs.poll_done(round, turn, self.handle.clock(), context) {
             let socket = job.socket;
-            if let Some(panic) = done {
+            if let Some(panic) = panic {
                 self.panicked(socket, panic);
             }
             self.let_go(job);
-            self.cell.lock().machine.release(socket);
+            self.handle.lock().machine.release(socket);
         }
     }
 
@@ -311,7 +306,7 @@ impl<A: Application> Session<A> {
     /// Reports a panic of the application's code.
     fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>) {
         count(&self.counters.panics);
-        let told = catch_unwind(AssertUnwindSafe(|| self.application.panicked(socket, panic, &self.cell)));
+        let told = catch_unwind(AssertUnwindSafe(|| self.application.panicked(socket, panic, &self.handle)));
         if let Err(again) = told {
             // The payload of this panic may panic in its own drop: it is never dropped.
             std::mem::forget(again);
@@ -322,7 +317,7 @@ impl<A: Application> Session<A> {
 
     /// Writes what the machine wants written, as far as the sockets take it.
     fn transmit(&mut self, context: &mut Context<'_>) {
-        let mut inner = self.cell.lock();
+        let mut inner = self.handle.lock();
         if std::mem::take(&mut self.untold) {
             tell_unwritten(&mut inner, &mut self.websockets, self.now);
         }
@@ -344,13 +339,19 @@ impl<A: Application> Session<A> {
                 first.wire.lend(&mut buffers.write);
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
+                if let ServerTransmit::Write { websocket, message } = &transmit {
+                    if let Some(found) = find_open(&mut self.websockets, *websocket) {
+                        found.wire.write(message, None);
+                    }
+                    continue;
+                }
                 let upgrading = &mut self.upgrading;
-                outgoing.take(transmit, &self.cell, &mut inner, &mut self.websockets, upgrading);
+                outgoing.take(transmit, &self.handle, &mut inner, &mut self.websockets, upgrading);
             }
             drop(inner);
             for websocket in &mut self.websockets {
                 if let Err(WireLost) = websocket.wire.poll_write(context) {
-                    self.cell.lock().machine.handle_websocket_closed(self.now, websocket.id, Some(1006));
+                    self.handle.lock().machine.handle_websocket_closed(self.now, websocket.id, Some(1006));
                 }
                 websocket.wire.give_back(&mut buffers.write);
             }
@@ -363,7 +364,7 @@ impl<A: Application> Session<A> {
     /// Lets go of the WebSockets that are at their end.
     fn bury_websockets(&mut self) {
         if self.websockets.iter().any(|websocket| websocket.wire.is_dead()) {
-            tell_unwritten(&mut self.cell.lock(), &mut self.websockets, self.now);
+            tell_unwritten(&mut self.handle.lock(), &mut self.websockets, self.now);
             self.websockets.retain(|websocket| !websocket.wire.is_dead());
         }
     }
@@ -377,7 +378,7 @@ impl<A: Application> Session<A> {
             (true, false) => KeptBy::Connections,
             (true, true) => KeptBy::Nothing,
         };
-        let mut inner = self.cell.lock();
+        let mut inner = self.handle.lock();
         if std::mem::take(&mut self.untold) {
             tell_unwritten(&mut inner, &mut self.websockets, self.now);
         }
@@ -388,7 +389,7 @@ impl<A: Application> Session<A> {
         let NextStep::Sleep(deadline) = next else { return next };
         let lingering = self.websockets.iter().filter_map(|websocket| websocket.wire.lingers_until());
         let deadline = lingering.chain(deadline).min();
-        let is_over = |deadline| self.alarm.poll(deadline, self.now, self.cell.clock(), context).is_ready();
+        let is_over = |deadline| self.alarm.poll(deadline, self.now, self.handle.clock(), context).is_ready();
         if !deadline.is_some_and(is_over) {
             return NextStep::Sleep(deadline);
         }
@@ -399,8 +400,8 @@ impl<A: Application> Session<A> {
     /// Judges the deadlines by the clock. At the end of each turn, too: the timer is looked at only when a session
     /// falls asleep, and one whose socket is always readable never does.
     fn judge_deadlines(&mut self) {
-        self.now = self.cell.now();
-        let mut inner = self.cell.lock();
+        self.now = self.handle.now();
+        let mut inner = self.handle.lock();
         if inner.machine.poll_timeout().is_some_and(|deadline| deadline <= self.now) {
             inner.machine.handle_timeout(self.now);
         }
@@ -433,7 +434,7 @@ impl<A: Application> Future for Session<A> {
                 break;
             }
             if this.poll_read(pass, context) {
-                this.now = this.cell.now();
+                this.now = this.handle.now();
                 if turn.has_ended_at(this.now) {
                     break;
                 }
@@ -458,10 +459,8 @@ impl<A: Application> Future for Session<A> {
 impl<A: Application> Drop for Session<A> {
     fn drop(&mut self) {
         // Handlers that are left are dropped: at the end of a shutdown's patience, or with the runtime.
-        for job in self.jobs.drain(..) {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
-        }
-        let waiting = self.cell.force_end();
+        self.jobs.drop_caught();
+        let waiting = self.handle.force_end();
         drop((waiting.requests, waiting.upgrades));
         // Whichever code of the application panics here, the session is counted and forgotten.
         for sink in waiting.acks {
@@ -470,8 +469,8 @@ impl<A: Application> Drop for Session<A> {
         for waker in waiting.ready {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
-        let _ = catch_unwind(AssertUnwindSafe(|| self.application.ended(&self.cell)));
-        let passed = self.cell.lock().passed();
+        let _ = catch_unwind(AssertUnwindSafe(|| self.application.ended(&self.handle)));
+        let passed = self.handle.lock().passed();
         self.counters.session_ended(&passed);
         if let Some(on_end) = self.on_end.take() {
             on_end();
@@ -493,13 +492,13 @@ impl SessionWebSocket {
     /// Reads one batch and gives its messages to the machine. Returns whether anything came.
     fn poll_read(
         &mut self,
-        cell: &SessionHandle,
+        handle: &SessionHandle,
         now: time::Instant,
         pass: &mut OwnerPass,
         context: &mut Context<'_>,
     ) -> bool {
         if self.is_paused && self.wire.is_open() {
-            self.is_paused = !cell.lock().machine.wants_read_from(self.id);
+            self.is_paused = !handle.lock().machine.wants_read_from(self.id);
             if self.is_paused {
                 return false;
             }
@@ -509,7 +508,7 @@ impl SessionWebSocket {
             if read == WireRead::Nothing {
                 return false;
             }
-            let mut inner = cell.lock();
+            let mut inner = handle.lock();
             inner.wake_up(pass);
             inner.traffic.add(self.wire.take_traffic());
             if buffers.inbox.is_empty() && self.wire.awaits_more() {
@@ -533,8 +532,8 @@ impl SessionWebSocket {
 }
 
 /// Ends a session that is left at the end of a drain, together with its handlers.
-pub(crate) fn abort(cell: &SessionHandle, reason: CloseReason) {
-    cell.with_inner(|inner| {
+pub(crate) fn abort(handle: &SessionHandle, reason: CloseReason) {
+    handle.with_inner(|inner| {
         inner.machine.abort(reason);
         inner.cut();
     });

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const MILLISECOND: Duration = Duration::from_millis(1);
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Counts messages, each of which takes its time.
+/// An application that counts messages, each of which takes its time.
 struct Counting {
     runtime: InMemory,
     takes: Duration,
@@ -56,7 +56,7 @@ impl Application for Counting {
 struct Story {
     runtime: InMemory,
     began: Instant,
-    cell: Arc<SessionHandle>,
+    handle: Arc<SessionHandle>,
     task: Task<Session<Counting>>,
     handled: Arc<AtomicUsize>,
     next_request: u64,
@@ -78,12 +78,13 @@ impl Story {
             "an id".into(),
             None,
         );
-        let cell = SessionHandle::new(machine, clock);
+        let handle = SessionHandle::new(machine, clock);
         let handled = Arc::default();
         let application = Counting { runtime: runtime.clone(), takes, handled: Arc::clone(&handled) };
-        let session = Session::new(cell.clone(), application, Arc::new(Counters::default()), Box::new(|| {}));
+        let session =
+            Session::new(handle.clone(), application, Arc::new(Counters::default()), Box::new(|| {}));
         let began = crate::base::runtime::Runtime::now(&runtime);
-        Self { runtime, began, cell, task: Task::new(session), handled, next_request: 0 }
+        Self { runtime, began, handle, task: Task::new(session), handled, next_request: 0 }
     }
 
     /// One that a WebSocket has opened.
@@ -118,11 +119,11 @@ impl Story {
         let websocket = [("connection", "upgrade"), ("upgrade", "websocket")];
         let target = format!("/engine.io/?EIO=4&transport={transport}{rest}");
         let (sender, _) = oneshot::channel();
-        self.cell.with_inner(|inner| {
+        self.handle.with_inner(|inner| {
             inner.requests.push((id, sender));
             let headers = if transport == "websocket" { &websocket[..] } else { &[] };
             let head = RequestHead { method: "GET", target: &target, headers: &headers };
-            let _ = inner.machine.handle_request(self.cell.now(), id, &head);
+            let _ = inner.machine.handle_request(self.handle.now(), id, &head);
         });
         id
     }
@@ -165,7 +166,7 @@ fn ping() -> Vec<u8> {
     out
 }
 
-/// What the server has sent since the last call; the close frame is `close`.
+/// Takes the messages that the server has sent since the last call; the close frame is `close`.
 fn texts(far: &FarEnd) -> Vec<String> {
     let mut seen = Vec::new();
     let mut reader = Reader::new(Role::Client, usize::MAX);
@@ -226,7 +227,7 @@ fn a_client_that_is_always_readable_gets_its_heartbeats() {
     });
     assert!((28..=30).contains(&heartbeats), "{heartbeats} heartbeats in nine seconds");
     assert!(story.handled() > 8000, "{} messages", story.handled());
-    assert!(story.cell.lock().machine.is_open());
+    assert!(story.handle.lock().machine.is_open());
 }
 
 #[test]
@@ -248,7 +249,7 @@ fn one_who_floods_after_our_close_frame_is_cut_off() {
     let (mut story, far) = Story::on_websocket(Duration::ZERO);
     far.flood(text("4hello").repeat(1000), MILLISECOND / 10, &story.runtime);
     story.run_for(Duration::from_millis(50), || ());
-    story.cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+    story.handle.with(|machine| machine.close(CloseReason::ServerShuttingDown));
     let before = story.elapsed();
     story.run_for(Duration::from_secs(60), || ());
     assert!(story.task.is_over() && far.is_closed());
@@ -300,9 +301,9 @@ fn a_candidate_keeps_its_place_until_the_session_uses_it() {
 #[test]
 fn requests_that_were_answered_are_forgotten() {
     let mut story = Story::on_polling();
-    let waiting = |story: &Story| story.cell.lock().requests.len();
+    let waiting = |story: &Story| story.handle.lock().requests.len();
     assert_eq!(waiting(&story), 1, "the poll that waits");
-    story.cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+    story.handle.with(|machine| machine.close(CloseReason::ServerShuttingDown));
     story.task.settle();
     assert_eq!(waiting(&story), 0);
 }
@@ -370,9 +371,9 @@ fn whatever_happens_turns_are_short_and_a_session_that_is_closed_ends() {
                 Incident::IsSent(bytes) => {
                     let frame = Frame::binary_message(vec![0; bytes].into());
                     // It may be closed, or full.
-                    let _ = story.cell.with(|machine| machine.send(frame));
+                    let _ = story.handle.with(|machine| machine.send(frame));
                 }
-                Incident::IsClosed => story.cell.with(|machine| machine.close(CloseReason::ForcedClose)),
+                Incident::IsClosed => story.handle.with(|machine| machine.close(CloseReason::ForcedClose)),
             }
             for _ in 0..100 {
                 let before = story.elapsed();
@@ -383,7 +384,7 @@ fn whatever_happens_turns_are_short_and_a_session_that_is_closed_ends() {
                 prop_assert!(took <= MILLISECOND * 2, "a turn took {:?}", took);
             }
         }
-        story.cell.with(|machine| machine.close(CloseReason::ServerShuttingDown));
+        story.handle.with(|machine| machine.close(CloseReason::ServerShuttingDown));
         // Its own time to write all that is left, and then the client's to close.
         story.run_for(Duration::from_secs(1) + LINGER + MILLISECOND * 5, || ());
         prop_assert!(story.task.is_over(), "it goes on after {:?}", story.elapsed());

@@ -39,7 +39,7 @@ pub struct TestClient {
     inbox: Arc<Mutex<Inbox>>,
 }
 
-/// What has come and was not looked at.
+/// The events that have come and were not looked at.
 #[derive(Default)]
 struct Inbox {
     events: VecDeque<Received>,
@@ -126,7 +126,7 @@ impl TestClient {
         self.world.settle();
     }
 
-    /// Whether it is in the namespace.
+    /// Returns whether it is in the namespace.
     pub fn is_connected(&self) -> bool {
         self.world.settle();
         self.socket.is_connected()

@@ -108,6 +108,24 @@ impl<S: Mount> TestServer<S> {
     }
 }
 
+impl<S> TestServer<S> {
+    /// Another server in the same world, with the same clock: a second node of a cluster.
+    ///
+    /// # Panics
+    /// If the server cannot be built.
+    #[track_caller]
+    pub fn beside<T: Mount>(
+        &self,
+        build: impl FnOnce(TestRuntime) -> Result<T, BuildError>,
+    ) -> TestServer<T> {
+        let world = self.world.clone();
+        match build(world.runtime.clone()) {
+            Ok(server) => TestServer { endpoint: server.mount_point(), server, world },
+            Err(error) => panic!("the server of the test cannot be built: {error}"),
+        }
+    }
+}
+
 impl Default for TestServer<Server> {
     /// A Socket.IO server with all defaults, of no adapter.
     fn default() -> Self {

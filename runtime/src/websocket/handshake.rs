@@ -95,7 +95,7 @@ pub fn offered_subprotocols(headers: &HeaderMap) -> Vec<&str> {
     offered
 }
 
-/// Whether this is a token (RFC 9110, section 5.6.2), as the name of a subprotocol has to be.
+/// Returns whether this is a token (RFC 9110, section 5.6.2), as the name of a subprotocol has to be.
 fn is_token(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_legal)
@@ -112,7 +112,7 @@ pub fn accept_key(key: &str) -> String {
     derive_accept_key(key.as_bytes())
 }
 
-/// Whether one of the header's comma-separated values is `token`, in any case.
+/// Returns whether one of the header's comma-separated values is `token`, in any case.
 fn lists(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let mut values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))

@@ -6,7 +6,7 @@
 use super::Role;
 use super::read::ReadError;
 
-/// Two bytes, a length of up to eight, a mask of four.
+/// The length of the longest header: two bytes, a length of up to eight, a mask of four.
 pub(super) const MAX_HEADER: usize = 14;
 /// The longest payload of a ping, a pong or a close (section 5.5).
 pub(super) const MAX_CONTROL: usize = 125;

@@ -164,7 +164,7 @@ impl Reader {
         result
     }
 
-    /// Whether nothing is kept: the input so far ended with a whole frame of a whole message.
+    /// Returns whether nothing is kept: the input so far ended with a whole frame of a whole message.
     pub fn is_idle(&self) -> bool {
         self.message.is_none() && self.partial.is_none()
     }

@@ -259,7 +259,8 @@ fn masking_in_words_is_masking_by_bytes() {
     }
 }
 
-/// Gives out its bytes in pieces, then says that there is no more for now. Takes what is written.
+/// A stream that gives out its bytes in pieces, then says that there is no more for now, and takes the bytes that are
+/// written.
 struct Pieces {
     data: Vec<u8>,
     at: usize,

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 /// The time that the peer has to close its side after we have closed ours.
 const LINGER: Duration = Duration::from_secs(2);
-/// Pings are answered while less than this waits to be written.
+/// The bytes that wait to be written below which pings are answered.
 const PONGS_BELOW: usize = 16 << 10;
 
 /// A WebSocket over its stream.
@@ -97,12 +97,12 @@ impl Wire {
         self.state == WireState::Open
     }
 
-    /// Whether the input so far ended in the middle of a message.
+    /// Returns whether the input so far ended in the middle of a message.
     pub(crate) fn awaits_more(&self) -> bool {
         !self.reader.is_idle()
     }
 
-    /// Whether it is at its end, and may be dropped.
+    /// Returns whether it is at its end, and may be dropped.
     pub(crate) fn is_dead(&self) -> bool {
         self.state == WireState::Dead
     }
@@ -127,7 +127,7 @@ impl Wire {
         self.out.len() - self.written
     }
 
-    /// Whether there is something to write, or to flush.
+    /// Returns whether there is something to write, or to flush.
     pub(crate) fn is_behind(&self) -> bool {
         self.flushing || self.unwritten() > 0
     }
@@ -174,15 +174,16 @@ impl Wire {
         let mut closed = None;
         let Self { reader, out, written, .. } = self;
         let fed = reader.feed(&mut buffers.read[..bytes], &mut |item| match item {
+            Incoming::Text(text) if was_open => inbox.push(WireMessage::Text(text)),
+            Incoming::Binary(data) if was_open => inbox.push(WireMessage::Binary(data)),
             Incoming::Close(code) => closed = Some(code),
             _ if !was_open => {}
-            Incoming::Text(text) => inbox.push(WireMessage::Text(text)),
-            Incoming::Binary(data) => inbox.push(WireMessage::Binary(data)),
             // A peer that pings without reading gets no more answers than fit (RFC 6455, section 5.5.3).
             Incoming::Ping(data) if out.len() - *written < PONGS_BELOW => {
                 write_pong(out, mask(&mut masks), &data);
             }
-            Incoming::Ping(_) | Incoming::Pong => {}
+            // Messages were taken above.
+            _ => {}
         });
         if !was_open {
             // All that counts now is that the peer closes, too.

@@ -41,6 +41,7 @@ pub(super) fn read_data(
     kind: u8,
     data: Option<&str>,
     namespace: &str,
+    undefined_is_null: bool,
 ) -> Result<(Message, Option<Arc<str>>), MalformedError> {
     match kind {
         1 => return Ok((Message::Hello, None)),
@@ -92,8 +93,11 @@ pub(super) fn read_data(
             let sockets = count.and_then(number).ok_or(MalformedError::Field { field: "clientCount" })?;
             Message::AckCount { request: request()?, sockets }
         }
-        // A client that acknowledged without a value is `null` in MessagePack.
-        _ => Message::Ack { request: request()?, args: document.value(present(packet))? },
+        // @msgpack/msgpack writes `null` where a client acknowledged without a value; elsewhere `null` is the value.
+        _ => {
+            let packet = if undefined_is_null { present(packet) } else { packet };
+            Message::Ack { request: request()?, args: document.value(packet)? }
+        }
     };
     Ok((message, via))
 }
@@ -104,17 +108,13 @@ pub(super) fn write_data(draft: &mut Draft<'_>, envelope: &Envelope, undefined_i
     let no_flags = Flags::default();
     // Emitters leave the flags out of all but events.
     let flags = if is_emitter { None } else { Some(&no_flags) };
-    let request = |draft: &mut Draft<'_>, request: &RequestId| {
-        draft.key("requestId");
-        draft.name(request.as_str());
-    };
     draft.open(b'{');
     match &envelope.message {
         Message::Emit { event, target, ack } => {
             draft.key("packet");
             packet(draft, event, is_emitter.then_some(&*envelope.namespace));
             if let Some(ack) = ack {
-                request(draft, &ack.request);
+                write_request(draft, &ack.request);
             }
             draft.key("opts");
             let flags = Flags { ack: ack.as_ref(), via: envelope.via.as_deref() };
@@ -135,26 +135,39 @@ pub(super) fn write_data(draft: &mut Draft<'_>, envelope: &Envelope, undefined_i
         Message::FetchSockets { request: id, target } => {
             draft.key("opts");
             draft.options(target, flags, false);
-            request(draft, id);
-        }
-        Message::Sockets { request: id, sockets } => {
-            request(draft, id);
-            draft.key("sockets");
-            draft.sockets(sockets);
+            write_request(draft, id);
         }
         Message::ServerSideEmit { event, request: id } => {
             if let Some(id) = id {
-                request(draft, id);
+                write_request(draft, id);
             }
             draft.key("packet");
             draft.event(event);
         }
-        Message::ServerSideAnswer { request: id, value } => {
-            request(draft, id);
+        message => write_answer(draft, message, undefined_is_null),
+    }
+    draft.close(b'}');
+}
+
+fn write_request(draft: &mut Draft<'_>, request: &RequestId) {
+    draft.key("requestId");
+    draft.name(request.as_str());
+}
+
+/// Writes `data` of an answer.
+fn write_answer(draft: &mut Draft<'_>, message: &Message, undefined_is_null: bool) {
+    if let Some(id) = message.answers() {
+        write_request(draft, id);
+    }
+    match message {
+        Message::Sockets { sockets, .. } => {
+            draft.key("sockets");
+            draft.sockets(sockets);
+        }
+        Message::ServerSideAnswer { value, .. } => {
             draft.first("packet", value);
         }
-        Message::Ack { request: id, args } => {
-            request(draft, id);
+        Message::Ack { args, .. } => {
             // How @msgpack/msgpack writes what is undefined.
             if args.is_empty() && undefined_is_null {
                 draft.key("packet");
@@ -162,21 +175,25 @@ pub(super) fn write_data(draft: &mut Draft<'_>, envelope: &Envelope, undefined_i
             }
             draft.first("packet", args);
         }
-        Message::AckCount { request: id, sockets } => {
-            request(draft, id);
+        Message::AckCount { sockets, .. } => {
             draft.key("clientCount");
             draft.number((*sockets).into());
         }
-        // They have no data, or are of no type at all.
+        // They are no answers, or of no type at all.
         Message::Hello
         | Message::Heartbeat
         | Message::NodeClosed
         | Message::FetchIds { .. }
         | Message::FetchRooms { .. }
         | Message::SocketIds { .. }
-        | Message::Rooms { .. } => {}
+        | Message::Rooms { .. }
+        | Message::Emit { .. }
+        | Message::Join { .. }
+        | Message::Leave { .. }
+        | Message::Disconnect { .. }
+        | Message::FetchSockets { .. }
+        | Message::ServerSideEmit { .. } => {}
     }
-    draft.close(b'}');
 }
 
 pub(super) fn has_data(message: &Message) -> bool {
@@ -244,6 +261,7 @@ pub(super) fn write_envelope<'a>(
 pub(super) fn read_envelope(
     document: &Document<'_>,
     channel: Option<&str>,
+    undefined_is_null: bool,
 ) -> Result<Envelope, MalformedError> {
     let [kind, data, uid, nsp, via] =
         fields(document.text(), ["type", "data", "uid", "nsp", "via"]).ok_or(MalformedError::Kind)?;
@@ -264,7 +282,7 @@ pub(super) fn read_envelope(
             namespace
         }
     };
-    let (message, inside) = read_data(document, kind, data, &namespace)?;
+    let (message, inside) = read_data(document, kind, data, &namespace, undefined_is_null)?;
     let uid = document.id(uid, "uid")?.ok_or(MalformedError::Field { field: "uid" })?;
     let via = inside.or(document.mark(via)?);
     Ok(Envelope { origin: origin(Some(uid)), to: None, namespace, via, message })
@@ -285,9 +303,10 @@ pub(super) fn decode_on_channel(
     channel: &str,
     payload: &Bytes,
     limits: &Limits,
+    undefined_is_null: bool,
 ) -> Result<Envelope, MalformedError> {
     let document = Document::either(payload, limits)?;
-    let mut envelope = read_envelope(&document, None)?;
+    let mut envelope = read_envelope(&document, None, undefined_is_null)?;
     let to = channel_of(prefix, channel, &envelope.namespace).ok_or(MalformedError::Channel)?;
     if envelope.message.answers().is_some() {
         if to.is_some_and(|to| to.is_empty() || to.len() > limits.name_bytes) {

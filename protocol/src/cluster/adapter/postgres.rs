@@ -113,7 +113,7 @@ impl Postgres {
             }
             return Ok(Notification::Row { origin: origin(Some(uid)), id });
         }
-        Ok(Notification::Message(Box::new(read_envelope(&document, Some(namespace))?)))
+        Ok(Notification::Message(Box::new(read_envelope(&document, Some(namespace), false)?)))
     }
 
     /// Reads the payload of a row that a notification on this channel named.
@@ -129,7 +129,7 @@ impl Postgres {
     ) -> Result<Envelope, MalformedError> {
         let namespace = self.namespace(channel)?;
         let document = Document::message_pack(payload, limits)?;
-        read_envelope(&document, Some(namespace))
+        read_envelope(&document, Some(namespace), true)
     }
 
     /// Writes a message.

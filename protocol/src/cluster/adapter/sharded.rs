@@ -76,7 +76,7 @@ impl Sharded {
         payload: &Bytes,
         limits: &Limits,
     ) -> Result<Envelope, MalformedError> {
-        decode_on_channel(&self.prefix, channel, payload, limits)
+        decode_on_channel(&self.prefix, channel, payload, limits, false)
     }
 
     /// Writes a message.

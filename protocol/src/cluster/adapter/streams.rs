@@ -128,7 +128,7 @@ impl Streams {
                 Document::message_pack(&unpacked, limits)?
             }
         };
-        let (message, via) = read_data(&document, kind, Some(document.text()), namespace)?;
+        let (message, via) = read_data(&document, kind, Some(document.text()), namespace, true)?;
         Ok(Envelope { origin: origin(Some(uid.into())), to: None, namespace: namespace.into(), via, message })
     }
 
@@ -143,7 +143,7 @@ impl Streams {
         payload: &Bytes,
         limits: &Limits,
     ) -> Result<Envelope, MalformedError> {
-        decode_on_channel(&self.prefix, channel, payload, limits)
+        decode_on_channel(&self.prefix, channel, payload, limits, true)
     }
 
     /// Writes a message.

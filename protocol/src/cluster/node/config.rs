@@ -1,6 +1,6 @@
 //! The dialect and the settings of a node.
 
-use crate::cluster::{Classic, Limits, Postgres, Python, Sharded, Streams, Subscription};
+use crate::cluster::{Bridge, Classic, Limits, Postgres, Python, Sharded, Streams, Subscription};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,13 +22,15 @@ pub enum Dialect {
     Postgres(Postgres),
     /// The messages and channels of the sharded adapter with heartbeats, on any bus. For clusters of our own nodes.
     Heartbeats(Sharded),
+    /// Those of Python and of the classic Redis adapter, with copies of the messages of each for the other.
+    Bridge(Bridge),
 }
 
 impl Dialect {
     pub(super) fn membership(&self) -> Membership {
         match self {
             Self::Python(_) => Membership::Unknown,
-            Self::Classic(_) | Self::Sharded(_) | Self::Streams(_) => Membership::Counted,
+            Self::Classic(_) | Self::Sharded(_) | Self::Streams(_) | Self::Bridge(_) => Membership::Counted,
             Self::Postgres(_) | Self::Heartbeats(_) => Membership::Heard { nodes: 0 },
         }
     }
@@ -41,6 +43,7 @@ impl Dialect {
         match self {
             Self::Python(python) => python.subscriptions(),
             Self::Classic(classic) => classic.subscriptions(namespace, node),
+            Self::Bridge(bridge) => bridge.subscriptions(namespace, node),
             Self::Sharded(sharded) | Self::Heartbeats(sharded) => sharded.subscriptions(namespace, node),
             Self::Streams(streams) => {
                 let mut subscriptions = streams.subscriptions(namespace, node);
@@ -54,19 +57,26 @@ impl Dialect {
 
     /// Whether a subscription is one for all namespaces together.
     pub(super) fn is_shared(&self, subscription: &Subscription) -> bool {
-        matches!(self, Self::Python(_)) || matches!(subscription, Subscription::Stream(_))
+        match self {
+            Self::Python(_) => true,
+            Self::Bridge(bridge) => bridge.is_shared(subscription),
+            _ => matches!(subscription, Subscription::Stream(_)),
+        }
     }
 
     pub(super) fn room_channel(&self, namespace: &str, room: &str) -> Option<String> {
         match self {
             Self::Sharded(sharded) | Self::Heartbeats(sharded) => sharded.room_channel(namespace, room),
-            Self::Python(_) | Self::Classic(_) | Self::Streams(_) | Self::Postgres(_) => None,
+            Self::Python(_) | Self::Classic(_) | Self::Bridge(_) | Self::Streams(_) | Self::Postgres(_) => {
+                None
+            }
         }
     }
 
     pub(super) fn count_channel(&self, namespace: &str) -> Option<String> {
         match self {
             Self::Classic(classic) => Some(classic.count_channel(namespace)),
+            Self::Bridge(bridge) => Some(bridge.classic.count_channel(namespace)),
             Self::Sharded(sharded) => Some(sharded.count_channel(namespace)),
             Self::Streams(streams) => Some(streams.count_channel(namespace)),
             Self::Python(_) | Self::Postgres(_) | Self::Heartbeats(_) => None,
@@ -107,10 +117,17 @@ pub struct NodeConfig {
     pub max_asks: usize,
     /// Answers to one of them, or sockets in them. Default 100,000.
     pub max_answers: usize,
-    /// Requests of peers that are open. Default 10,000.
+    /// Requests of peers that are open. Default 10,000. A bridge carries as many of Python nodes besides.
     pub max_servings: usize,
     /// Members of one namespace. Default 1000.
     pub max_peers: usize,
+    /// Of a bridge: how long an event for several sockets waits for acknowledgements of Python's clients, which say
+    /// nowhere how many there are. Default 500 ms. Zero drops them.
+    pub python_ack_wait: Duration,
+    /// Of a bridge: how long it keeps a Python node's request, which names no time. Default 60 s, as Python's `call`.
+    pub python_call_timeout: Duration,
+    /// Of a bridge: how long it listens to the others before it takes part. Default 500 ms.
+    pub bridge_settle: Duration,
     /// Bytes of messages that wait for the driver. Default 64 MiB.
     pub max_waiting_bytes: usize,
 }
@@ -127,6 +144,9 @@ impl Default for NodeConfig {
             max_answers: 100_000,
             max_servings: 10_000,
             max_peers: 1000,
+            python_ack_wait: Duration::from_millis(500),
+            python_call_timeout: Duration::from_secs(60),
+            bridge_settle: Duration::from_millis(500),
             max_waiting_bytes: 64 << 20,
         }
     }
@@ -137,6 +157,13 @@ impl NodeConfig {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets [`python_ack_wait`](Self::python_ack_wait).
+    #[must_use]
+    pub fn with_python_ack_wait(mut self, wait: Duration) -> Self {
+        self.python_ack_wait = wait;
         self
     }
 

@@ -200,7 +200,9 @@ pub struct NodeCounts {
     pub malformed: u64,
     /// Messages that were not published, because the bus was away or the driver did not keep up.
     pub dropped: u64,
-    /// Answers that the dialect has no form for.
+    /// Messages of a family that a bridge copied to the other.
+    pub copied: u64,
+    /// Answers that the dialect has no form for, and of a bridge messages that the other family has no form for.
     pub inexpressible: u64,
     /// Requests, answers and peers beyond the limits.
     pub refused: u64,

@@ -22,7 +22,8 @@
 //! The formats have limits of their own. Acknowledgements do not say which socket they are of, so a bus that delivers a
 //! message twice may end a request early. Where nodes are counted, one that is dead but still counted is waited for
 //! until the deadline. Where they are unknown, a request ends at its deadline, or at the first acknowledgement if one
-//! is enough. A copy that a bridge made is delivered like an original.
+//! is enough. A copy that a bridge made is delivered like an original, but by a [bridge](crate::cluster::Bridge), which
+//! heard the original; a bridge knows nothing of Python's sockets and nodes beyond their acknowledgements.
 //!
 //! The methods are of four kinds, as everywhere in this crate: commands, `handle_*` for what happened, `poll_*` for
 //! what is to be done, and getters. Time is passed to all that begins or ends something.
@@ -58,26 +59,30 @@
 //! # Ok::<(), sansocket_protocol::cluster::InexpressibleError>(())
 //! ```
 
+mod asking;
+mod bridging;
 mod config;
 mod interface;
+mod members;
 mod receiving;
 mod sending;
+mod serving;
 
 pub use config::{Dialect, Membership, NodeConfig};
 pub use interface::{Answer, Ask, AskError, AskId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId};
 
-use super::adapter::Notification;
-use super::message::{AckRequest, Envelope, Message, Origin, RequestId};
-use super::{InexpressibleError, Python, Subscription};
+use self::asking::{Asked, token};
+use self::bridging::Bridging;
+use self::serving::Serving;
+use super::message::{Message, RequestId};
+use super::{InexpressibleError, Subscription};
 use crate::random::Random;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
-use core::time::Duration;
 
 /// A node of a cluster. See the [module](self).
 #[derive(Debug)]
@@ -103,6 +108,8 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// Of a bridge.
+    bridging: Option<Box<Bridging>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +118,12 @@ enum Timer {
     Serving(ServingId),
     Beat(Arc<str>),
     Peer(Arc<str>, Arc<str>),
+    /// The acknowledgements of Python's clients have had their time.
+    Collect(AskId),
+    Release(ServingId),
+    Relay(RequestId),
+    Bridge(Arc<str>),
+    BridgeBeat,
 }
 
 /// One namespace.
@@ -124,58 +137,14 @@ struct Space {
     rooms: BTreeSet<Arc<str>>,
 }
 
-#[derive(Debug)]
-struct Asked {
-    namespace: Arc<str>,
-    deadline: Instant,
-    token: RequestId,
-    kind: Kind,
-    expects: Expects,
-    /// Of nodes that are known by name: acknowledgements still to come, below zero if some were before the count.
-    open_acks: BTreeMap<Arc<str>, i64>,
-    /// Of all nodes together.
-    acks: u64,
-    counted_acks: u64,
-    answered: u32,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Acks { single: bool },
-    Sockets,
-    ServerSide,
-    Nodes,
-}
-
-#[derive(Debug)]
-enum Expects {
-    /// These nodes.
-    Named(BTreeSet<Arc<str>>),
-    /// So many nodes, once the bus has said it.
-    Counted(Option<u32>),
-    /// Nobody knows.
-    Unknown,
-}
-
-#[derive(Debug)]
-struct Serving {
-    namespace: Arc<str>,
-    deadline: Instant,
-    request: RequestId,
-    asker: Arc<str>,
-    kind: Kind,
-    expected: Option<u32>,
-    acked: u32,
-}
-
 impl Node {
     /// A node without namespaces, whose bus is away.
     pub fn new(config: NodeConfig, dialect: Dialect, mut random: Random) -> Self {
         let name = match dialect {
-            Dialect::Python(_) => format!("{:016x}{:016x}", random.u64(), random.u64()),
+            Dialect::Python(_) | Dialect::Bridge(_) => format!("{:016x}{:016x}", random.u64(), random.u64()),
             _ => token(&dialect, &mut random),
         };
+        let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
         Self {
             config,
             dialect,
@@ -195,6 +164,7 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            bridging,
         }
     }
 
@@ -223,6 +193,16 @@ impl Node {
     /// What was counted.
     pub fn counts(&self) -> NodeCounts {
         self.counts
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something.
+    pub fn has_transmits(&self) -> bool {
+        !self.transmits.is_empty()
+    }
+
+    /// Whether [`poll_event`](Self::poll_event) has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// How many requests are open: of this node, and of others.
@@ -255,16 +235,22 @@ impl Node {
         let asks: Vec<AskId> =
             self.asks.iter().filter(|(_, asked)| *asked.namespace == *namespace).map(|(id, _)| *id).collect();
         asks.into_iter().for_each(|id| self.finish(id));
-        let timers = &mut self.timers;
-        self.servings.retain(|id, serving| {
-            let is_other = *serving.namespace != *namespace;
-            is_other || !timers.remove(&(serving.deadline, Timer::Serving(*id)))
-        });
+        let servings: Vec<ServingId> = self
+            .servings
+            .iter()
+            .filter(|(_, served)| *served.namespace == *namespace)
+            .map(|(id, _)| *id)
+            .collect();
+        servings.into_iter().for_each(|id| self.end_serving(id));
+        self.bridge_close(namespace);
         let Some(space) = self.spaces.remove(namespace) else { return };
         self.timers.retain(|(_, timer)| match timer {
             Timer::Beat(of) | Timer::Peer(of, _) => **of != *namespace,
-            Timer::Ask(_) | Timer::Serving(_) => true,
+            _ => true,
         });
+        if self.spaces.is_empty() {
+            self.bridge_end();
+        }
         if self.is_up {
             let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
             let rooms: Vec<_> = rooms.map(Subscription::Channel).collect();
@@ -308,159 +294,13 @@ impl Node {
             | Message::ServerSideEmit { request: None, .. } => {}
             _ => return Err(InexpressibleError::Kind { kind }),
         }
-        self.publish(namespace, None, message)
-    }
-
-    /// Asks the others. The request ends in one [`NodeEvent::Done`], when all have answered or after `timeout`. What
-    /// this node's own sockets have to say is the runtime's.
-    ///
-    /// # Errors
-    ///
-    /// [`AskError`]. Then there is no such event.
-    pub fn ask(
-        &mut self,
-        now: Instant,
-        namespace: &str,
-        ask: Ask,
-        timeout: Duration,
-    ) -> Result<AskId, AskError> {
-        let now = self.tick(now);
-        let limit = self.config.max_asks;
-        if self.asks.len() >= limit {
-            self.counts.refused = self.counts.refused.saturating_add(1);
-            return Err(AskError::TooMany { limit });
+        if self.bridging.is_none() {
+            return self.publish(namespace, None, message);
         }
-        let (namespace, space) = self.spaces.get_key_value(namespace).ok_or(AskError::NotOpen)?;
-        let namespace = namespace.clone();
-        let expects = match self.dialect.membership() {
-            Membership::Heard { .. } => Expects::Named(space.peers.keys().cloned().collect()),
-            Membership::Counted => Expects::Counted(None),
-            Membership::Unknown => Expects::Unknown,
-        };
-        self.last_ask = self.last_ask.saturating_add(1);
-        let id = AskId(self.last_ask);
-        let token = match (&self.dialect, &ask) {
-            (Dialect::Python(_), Ask::Acks { target, .. }) => Python::request(target, &namespace, id.0),
-            _ => RequestId::new(token(&self.dialect, &mut self.random)),
-        };
-        let (kind, message, is_local) = match ask {
-            Ask::Acks { event, target, single } => {
-                let is_local = target.flags.local;
-                let ack = AckRequest { request: token.clone(), timeout: Some(timeout), single };
-                (Kind::Acks { single }, Some(Message::Emit { event, target, ack: Some(ack) }), is_local)
-            }
-            Ask::Sockets { target } => {
-                let is_local = target.flags.local;
-                (Kind::Sockets, Some(Message::FetchSockets { request: token.clone(), target }), is_local)
-            }
-            Ask::ServerSide { event } => {
-                let request = Some(token.clone());
-                (Kind::ServerSide, Some(Message::ServerSideEmit { event, request }), false)
-            }
-            Ask::Nodes => (Kind::Nodes, None, false),
-        };
-        let count = self.dialect.count_channel(&namespace).filter(|_| self.is_up && !is_local);
-        let deadline = now + timeout;
-        let mut asked = Asked {
-            namespace: namespace.clone(),
-            deadline,
-            token: token.clone(),
-            kind,
-            expects,
-            open_acks: BTreeMap::new(),
-            acks: 0,
-            counted_acks: 0,
-            answered: 0,
-            outcome: Outcome::default(),
-        };
-        if kind == Kind::Nodes {
-            if let Expects::Named(nodes) = &mut asked.expects {
-                asked.outcome.nodes = Some(u32::try_from(nodes.len()).unwrap_or(u32::MAX));
-                nodes.clear();
-            }
-        }
-        if is_local {
-            asked.expects = Expects::Counted(Some(0));
-        }
-        // Before the request: a node that comes in between then answers without being waited for.
-        let has_count = count.is_some();
-        if let Some(channel) = count {
-            self.transmits.push_back(NodeTransmit::Count { channel, ask: id });
-        }
-        let is_published = match message.filter(|_| !is_local) {
-            Some(message) => match self.publish(&namespace, None, message) {
-                Ok(is_published) => is_published,
-                Err(error) => {
-                    if has_count {
-                        self.transmits.pop_back();
-                    }
-                    return Err(error.into());
-                }
-            },
-            None => self.is_up || is_local,
-        };
-        self.asks.insert(id, asked);
-        self.tokens.insert(token, id);
-        // Nobody can answer what nobody hears, and without a bus or a count nobody knows who is there.
-        let is_hopeless = !is_local && (!is_published || (kind == Kind::Nodes && self.is_unknown()));
-        if is_hopeless {
-            if let Some(asked) = self.asks.get_mut(&id) {
-                asked.expects = Expects::Unknown;
-            }
-            self.finish(id);
-        } else {
-            self.timers.insert((deadline, Timer::Ask(id)));
-            self.finish_if_complete(id);
-        }
-        Ok(id)
-    }
-
-    fn is_unknown(&self) -> bool {
-        self.dialect.membership() == Membership::Unknown
-    }
-
-    /// Answers a peer's request. An answer that comes too late, or to what does not ask for it, has no effect.
-    pub fn answer(&mut self, now: Instant, serving: ServingId, answer: Answer) {
-        self.tick(now);
-        let Some(served) = self.servings.get_mut(&serving) else { return };
-        let request = served.request.clone();
-        let message = match (served.kind, answer) {
-            (Kind::Acks { .. }, Answer::Count(sockets)) if served.expected.is_none() => {
-                served.expected = Some(sockets);
-                Message::AckCount { request, sockets }
-            }
-            (Kind::Acks { .. }, Answer::Ack(args)) => {
-                served.acked = served.acked.saturating_add(1);
-                Message::Ack { request, args }
-            }
-            (Kind::Sockets, Answer::Sockets(sockets)) => {
-                served.expected = Some(0);
-                Message::Sockets { request, sockets }
-            }
-            (Kind::Sockets, Answer::Ids(ids)) => {
-                served.expected = Some(0);
-                Message::SocketIds { request, ids }
-            }
-            (Kind::Sockets, Answer::Rooms(rooms)) => {
-                served.expected = Some(0);
-                Message::Rooms { request, rooms }
-            }
-            (Kind::ServerSide, Answer::ServerSide(value)) => {
-                served.expected = Some(0);
-                Message::ServerSideAnswer { request, value }
-            }
-            _ => return,
-        };
-        let (namespace, asker) = (served.namespace.clone(), served.asker.clone());
-        if served.expected.is_some_and(|expected| served.acked >= expected) {
-            self.timers.remove(&(served.deadline, Timer::Serving(serving)));
-            self.servings.remove(&serving);
-        }
-        // Python has no counts, and is not told any.
-        let is_untold = matches!((&self.dialect, &message), (Dialect::Python(_), Message::AckCount { .. }));
-        if !is_untold && self.publish(&namespace, Some(asker), message).is_err() {
-            self.counts.inexpressible = self.counts.inexpressible.saturating_add(1);
-        }
+        let copy = message.clone();
+        let is_sent = self.publish(namespace, None, message)?;
+        self.send_to_python(namespace, copy);
+        Ok(is_sent)
     }
 
     /// A room has its first member on this node.
@@ -511,6 +351,7 @@ impl Node {
             return;
         }
         self.is_up = false;
+        self.bridge_end();
         self.down_since = Some(now);
         self.events.push_back(NodeEvent::BusDown);
         let lost = |transmit: &NodeTransmit| {
@@ -525,76 +366,6 @@ impl Node {
         self.waiting_bytes = 0;
     }
 
-    /// Bytes came on a channel. Whatever they are, nothing but a count changes if they are no message.
-    pub fn handle_message(&mut self, now: Instant, channel: &str, payload: &Bytes) {
-        self.tick(now);
-        let limits = &self.config.limits;
-        let read = match &self.dialect {
-            Dialect::Python(python) => python.decode(channel, payload, limits),
-            Dialect::Classic(classic) => classic.decode(channel, payload, limits),
-            Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
-                sharded.decode(channel, payload, limits)
-            }
-            Dialect::Streams(streams) => streams.decode(channel, payload, limits),
-            Dialect::Postgres(postgres) => match postgres.decode(channel, payload, limits) {
-                Ok(Notification::Message(read)) => Ok(*read),
-                Ok(Notification::Row { origin, id }) => {
-                    let is_own = origin == Origin::Node(self.name.clone());
-                    if !is_own && self.is_up {
-                        self.transmits.push_back(NodeTransmit::Select { channel: channel.into(), row: id });
-                    }
-                    return;
-                }
-                Err(error) => Err(error),
-            },
-        };
-        self.take(read);
-    }
-
-    /// An entry came on the stream, with its fields in any order.
-    pub fn handle_entry<'a>(&mut self, now: Instant, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
-        self.tick(now);
-        if let Dialect::Streams(streams) = &self.dialect {
-            let read = streams.decode_entry(fields, &self.config.limits);
-            self.take(read);
-        }
-    }
-
-    /// A row was read that [`NodeTransmit::Select`] asked for.
-    pub fn handle_row(&mut self, now: Instant, channel: &str, payload: &Bytes) {
-        self.tick(now);
-        if let Dialect::Postgres(postgres) = &self.dialect {
-            let read = postgres.decode_row(channel, payload, &self.config.limits);
-            self.take(read);
-        }
-    }
-
-    /// A row was inserted that [`NodeTransmit::Insert`] asked for.
-    pub fn handle_inserted(&mut self, now: Instant, envelope: &Envelope, row: u64) {
-        self.tick(now);
-        if let Dialect::Postgres(postgres) = &self.dialect {
-            if let Ok(header) = postgres.header(envelope, row, &self.config.limits) {
-                self.push_publish(header);
-            }
-        }
-    }
-
-    /// The bus has said how many subscribe to the channel of a request, this node included; `None` if it could not.
-    pub fn handle_count(&mut self, now: Instant, ask: AskId, subscribers: Option<u32>) {
-        self.tick(now);
-        let Some(asked) = self.asks.get_mut(&ask) else { return };
-        let (Expects::Counted(count @ None), Some(subscribers)) = (&mut asked.expects, subscribers) else {
-            return;
-        };
-        let others = subscribers.saturating_sub(1);
-        *count = Some(others);
-        if asked.kind == Kind::Nodes {
-            asked.outcome.nodes = Some(others);
-            asked.answered = others;
-        }
-        self.finish_if_complete(ask);
-    }
-
     /// Time has passed: ends what has lasted too long, and says that this node lives.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
@@ -605,8 +376,13 @@ impl Node {
             self.timers.pop_first();
             match timer {
                 Timer::Ask(id) => self.finish(id),
-                Timer::Serving(id) => drop(self.servings.remove(&id)),
+                Timer::Serving(id) => self.end_serving(id),
                 Timer::Beat(namespace) => self.beat(now, namespace),
+                Timer::Collect(id) => self.collected(id),
+                Timer::Release(id) => self.release(id),
+                Timer::Relay(token) => self.relay_over(&token),
+                Timer::Bridge(node) => self.bridge_silent(node),
+                Timer::BridgeBeat => self.bridge_beat(),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();
@@ -647,13 +423,5 @@ impl Node {
     /// When to call [`handle_timeout`](Self::handle_timeout). It may be too early, which does no harm.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
-    }
-}
-
-/// A name of a node or of a request, as long as the peers' are.
-fn token(dialect: &Dialect, random: &mut Random) -> String {
-    match dialect {
-        Dialect::Classic(_) => random.id().chars().take(6).collect(),
-        _ => format!("{:016x}", random.u64()),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Dialect, Node, NodeTransmit, Timer};
 use crate::cluster::adapter::{Notified, Streamed};
+use crate::cluster::bridge::Family;
 use crate::cluster::{Envelope, InexpressibleError, Message, Origin, Published, Subscription};
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -27,6 +28,7 @@ impl Node {
                 self.transmits.push_back(subscribe);
             }
         }
+        self.bridge_begin();
         if self.dialect.is_heard() {
             let _ = self.publish(namespace, None, Message::Hello);
             let at = self.now + self.config.heartbeat_interval;
@@ -35,11 +37,24 @@ impl Node {
         }
     }
 
-    /// False if it was dropped.
+    /// False if it was dropped. Of a bridge, it is for JavaScript.
     pub(super) fn publish(
         &mut self,
         namespace: &str,
         to: Option<Arc<str>>,
+        message: Message,
+    ) -> Result<bool, InexpressibleError> {
+        let via = self.own_mark(&message);
+        self.publish_to(Family::JavaScript, namespace, to, via, message)
+    }
+
+    /// The same to a family, with a mark. Nodes that are no bridges have one family.
+    pub(super) fn publish_to(
+        &mut self,
+        family: Family,
+        namespace: &str,
+        to: Option<Arc<str>>,
+        via: Option<Arc<str>>,
         message: Message,
     ) -> Result<bool, InexpressibleError> {
         let Some((namespace, _)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
@@ -47,7 +62,7 @@ impl Node {
             origin: Origin::Node(self.name.clone()),
             to,
             namespace: namespace.clone(),
-            via: None,
+            via,
             message,
         };
         let limits = &self.config.limits;
@@ -55,6 +70,7 @@ impl Node {
         match &self.dialect {
             Dialect::Python(python) => transmits = python.encode(&envelope, limits)?,
             Dialect::Classic(classic) => transmits = classic.encode(&envelope, limits)?,
+            Dialect::Bridge(bridge) => transmits = bridge.encode(family, &envelope, limits)?,
             Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
                 transmits = sharded.encode(&envelope, limits)?;
             }
@@ -87,14 +103,6 @@ impl Node {
         Ok(is_sent)
     }
 
-    /// Whoever has just been heard need not say that it lives.
-    pub(super) fn put_off_beat(&mut self, namespace: &str, is_sent: bool) {
-        let beat_at = self.now + self.config.heartbeat_interval;
-        if let Some(space) = self.spaces.get_mut(namespace).filter(|_| is_sent) {
-            space.beat_at = beat_at;
-        }
-    }
-
     pub(super) fn push_publish(&mut self, published: Published) -> bool {
         self.push(published.payload.len(), move || NodeTransmit::Publish(published))
     }
@@ -109,20 +117,5 @@ impl Node {
         self.counts.published = self.counts.published.saturating_add(1);
         self.transmits.push_back(transmit());
         true
-    }
-
-    pub(super) fn beat(&mut self, now: Instant, namespace: Arc<str>) {
-        // The bus is away, and says when it is back.
-        if !self.is_up {
-            return;
-        }
-        let Some(space) = self.spaces.get(&namespace) else { return };
-        if space.beat_at <= now {
-            let _ = self.publish(&namespace, None, Message::Heartbeat);
-        }
-        let next = self.spaces.get(&namespace).map_or(now, |space| space.beat_at);
-        // If it could not be sent, it is sent next time.
-        let next = if next > now { next } else { now + self.config.heartbeat_interval };
-        self.timers.insert((next, Timer::Beat(namespace)));
     }
 }

@@ -172,8 +172,8 @@ impl EngineClientConfig {
         self
     }
 
-    /// Whether requests can be made with these settings: the path is one, and no parameter is the protocol's own. To be
-    /// asked before they are used.
+    /// Returns whether requests can be made with these settings: the path is one, and no parameter is the protocol's
+    /// own. To be asked before they are used.
     ///
     /// # Errors
     /// [`ConfigError`].
@@ -197,7 +197,7 @@ impl EngineClientConfig {
         }
     }
 
-    /// Whether a session may use that transport.
+    /// Returns whether a session may use that transport.
     pub(crate) fn has(&self, kind: TransportKind) -> bool {
         self.transports.is_empty() || self.transports.contains(&kind)
     }
@@ -216,7 +216,7 @@ impl EngineClientConfig {
     }
 }
 
-/// Whether this is a path of a URL (RFC 3986, section 3.3).
+/// Returns whether this is a path of a URL (RFC 3986, section 3.3).
 fn is_path(path: &[u8]) -> bool {
     let mut rest = path;
     while let [first, after @ ..] = rest {

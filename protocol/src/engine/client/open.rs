@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 /// All bytes but the unreserved ones (RFC 3986, section 2.3): a server chooses its ids, and must not be able to choose
 /// our requests.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// Longer than any sensible heartbeat; it keeps sums within bounds.
+/// An interval longer than any sensible heartbeat; it keeps sums within bounds.
 const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 /// The longest open packet, in bytes: several times what any server sends.
 const MAX_OPEN_PACKET: usize = 16 << 10;

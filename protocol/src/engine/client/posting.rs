@@ -8,11 +8,11 @@ use crate::message::WireMessage;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// Python's server throws away a body of more packets than this, and says `OK`.
+/// The largest number of packets in one body: Python's server throws away a body of more, and says `OK`.
 const PACKETS_PER_POST: usize = 16;
 
 impl ClientSession {
-    /// Whether a POST of the queue, or of the session's end, may go out.
+    /// Returns whether a POST of the queue, or of the session's end, may go out.
     pub(super) fn wants_post(&self) -> bool {
         let closing = matches!(self.state, State::Closing { .. });
         self.post.is_none()

@@ -14,7 +14,7 @@ pub enum Method {
     Post,
 }
 
-/// Something that a client wants done outside: a request, or something about a WebSocket.
+/// A client's wish: a request to make, or something to do with a WebSocket.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientTransmit {

@@ -41,7 +41,7 @@ impl ClientSession {
         self.control.push_back(ClientTransmit::OpenWebSocket { websocket, target });
     }
 
-    /// Whether polling pauses for the upgrade.
+    /// Returns whether polling pauses for the upgrade.
     pub(super) fn is_moving(&self) -> bool {
         self.upgrade.as_ref().is_some_and(Upgrade::is_moving)
     }

@@ -24,21 +24,21 @@ impl Channel {
         }
     }
 
-    /// Accepts the request from which it begins.
+    /// Accepts the request from which the channel begins.
     pub(super) const fn accept(self) -> ServerTransmit {
         match self {
             Self::WebSocket(request) => ServerTransmit::AcceptWebSocket { request },
         }
     }
 
-    /// Writes one message to it.
+    /// Writes one message to the channel.
     pub(super) const fn write(self, message: WireMessage) -> ServerTransmit {
         match self {
             Self::WebSocket(websocket) => ServerTransmit::Write { websocket, message },
         }
     }
 
-    /// Closes it, with a code if there is one to give.
+    /// Closes the channel, with a code if there is one to give.
     pub(super) const fn close(self, code: Option<u16>) -> ServerTransmit {
         match self {
             Self::WebSocket(websocket) => ServerTransmit::CloseWebSocket { websocket, code },

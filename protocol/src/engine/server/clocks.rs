@@ -4,7 +4,7 @@ use super::State;
 use crate::engine::server::ServerSession;
 use crate::time::Instant;
 
-/// Clocks that a command started. Commands carry no time, so these count from the last input, which may be long
+/// The clocks that a command has started. Commands carry no time, so these count from the last input, which may be long
 /// ago, until the next one sets them right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Undated {
@@ -33,7 +33,7 @@ impl ServerSession {
         }
     }
 
-    /// Whether reading pauses.
+    /// Returns whether reading pauses.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused_at.is_some()
     }
@@ -67,7 +67,7 @@ impl ServerSession {
         self.undated = Undated::default();
     }
 
-    /// Whether [`ServerSession::date`] should be called soon.
+    /// Returns whether [`ServerSession::date`] should be called soon.
     pub(crate) fn is_undated(&self) -> bool {
         self.undated != Undated::default()
     }

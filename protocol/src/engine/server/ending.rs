@@ -21,7 +21,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    /// Whether the client closed the session, rather than broke a rule.
+    /// Returns whether the client closed the session, rather than broke a rule.
     pub(super) fn is_by_client(&self) -> bool {
         matches!(self, Self::Transport { ended, .. } if ended.reason == CloseReason::TransportClose)
     }
@@ -84,7 +84,7 @@ impl ServerSession {
         takes_input
     }
 
-    /// Whether the peer has brought about the end of the session, and [`ServerSession::finish_ending`] is owed.
+    /// Returns whether the peer has brought about the end of the session, and [`ServerSession::finish_ending`] is owed.
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.is_some()
     }

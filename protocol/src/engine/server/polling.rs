@@ -4,7 +4,7 @@ use super::ending::Ending;
 use super::{Body, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
-use crate::engine::handshake::{open_packet, set_cookie};
+use crate::engine::handshake::open_packet;
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
@@ -81,7 +81,7 @@ impl ServerSession {
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         let mut response = Response::poll(self.payload());
         if let Some(cookie) = &self.config.cookie {
-            response = response.header("set-cookie", set_cookie(cookie, &self.id));
+            response = response.header("set-cookie", cookie.set(&self.id));
         }
         self.respond(request, response);
     }
@@ -120,8 +120,8 @@ impl ServerSession {
         Wants::Answer
     }
 
-    /// Whether the client closes the session by the POST in hand and has no poll pending. One that it has sent at the same
-    /// time may be seen later, and would find no session: it was sent before this POST was answered.
+    /// Returns whether the client closes the session by the POST in hand and has no poll pending. One that it has sent
+    /// at the same time may be seen later, and would find no session: it was sent before this POST was answered.
     fn awaits_last_poll(&self) -> bool {
         self.poll.is_none() && self.ending.as_ref().is_some_and(Ending::is_by_client)
     }
@@ -133,7 +133,7 @@ impl ServerSession {
         }
     }
 
-    /// What is queued, as one polling body: as many packets as fit into about `max_payload`, and no more than
+    /// Returns the queued packets as one polling body: as many as fit into about `max_payload`, and no more than
     /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
     pub(super) fn payload(&mut self) -> Bytes {
         let (mut packets, mut bytes) = (0usize, 0usize);

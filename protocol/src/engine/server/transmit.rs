@@ -9,7 +9,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-/// Something that a server wants written, with its place: an answer to a request, or a message on a WebSocket.
+/// A server's wish: an answer to a request, or a message or close on a WebSocket.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerTransmit {
@@ -75,6 +75,7 @@ pub enum Body {
 
 impl ServerSession {
     /// The next thing to write.
+    #[inline(always)]
     pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
             if self.control.is_empty() && self.control.capacity() > 4 {
@@ -116,7 +117,7 @@ impl ServerSession {
         }
     }
 
-    /// Whether [`ServerSession::poll_transmit`] has something.
+    /// Returns whether [`ServerSession::poll_transmit`] has something.
     pub(crate) fn has_transmit(&self) -> bool {
         !self.control.is_empty()
             || match self.transport {

@@ -30,7 +30,7 @@ impl ServerSession {
             && self.config.transports.websocket
     }
 
-    /// Whether a session that goes on is on a channel, or is moving to one.
+    /// Returns whether a session that goes on is on a channel, or is moving to one.
     pub(super) fn has_channel(&self) -> bool {
         self.state != State::Closed && (self.transport != Transport::Polling || self.upgrade.is_some())
     }

@@ -128,7 +128,7 @@ impl ClientSockets {
         if engine.send(frame) { Ok(()) } else { Err(SendError::Disconnected) }
     }
 
-    /// Whether one more acknowledgement may be awaited, under that id.
+    /// Returns whether one more acknowledgement may be awaited, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
         let found = self.at(socket).and_then(|at| self.sockets.get(at)).ok_or(SendError::Disconnected)?;
         if found.acks.contains_key(&id) || found.queue.iter().any(|waiting| waiting.id == id) {

@@ -10,6 +10,7 @@ use crate::socket::json::validate::{self, Checked};
 use crate::socket::packet::{PacketError, PacketType};
 use crate::socket::parser::Parser;
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -47,34 +48,57 @@ use serde::Deserialize;
 #[derive(Clone, Default)]
 pub struct Args {
     text: Bytes,
-    /// The text to decode from, if that is not the text as it came: see [`Args::mend`].
-    mended: Option<Arc<[u8]>>,
     shape: Shape,
-    attachments: Option<Arc<[Bytes]>>,
+    /// What few packets have, behind one pointer: arguments are moved often on their way to a handler.
+    beside: Option<Arc<Beside>>,
 }
 
-/// Where the parts of the array are in the text, and what was seen of it. All zero if there is none.
+/// What some arguments have beside their text.
+#[derive(Clone, Default)]
+struct Beside {
+    attachments: Vec<Bytes>,
+    /// The text to decode from, if that is not the text as it came: see [`Args::mend`].
+    mended: Option<Box<[u8]>>,
+}
+
+/// Where the parts of the array are in the text, and what was seen of it. All zero if there is none. A text is at most
+/// [`MAX_TEXT`] long.
 #[derive(Clone, Copy, Default)]
 pub(in crate::socket) struct Shape {
-    name: (usize, usize),
-    first: usize,
-    count: usize,
+    /// Of a name without escapes the characters between the quotes, or the digits; else the whole string.
+    name: (u32, u32),
+    first: u32,
+    count: u32,
     depth: u32,
     longest_number: u32,
 }
 
+/// The bytes of the longest text of a packet.
+pub(in crate::socket) const MAX_TEXT: usize = u32::MAX as usize;
+
+/// A position in a text that is at most [`MAX_TEXT`] long, or a number of things in it.
+#[inline]
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "proof: whoever makes a `Shape` has checked the text's length"
+)]
+pub(super) fn narrow(value: usize) -> u32 {
+    value as u32
+}
+
 impl Shape {
-    /// `[name, arguments...]`.
+    /// `[name, arguments...]`. The name has its quotes only if it has escapes, and ends in front of `behind`.
     #[inline]
     #[allow(
         clippy::arithmetic_side_effects,
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
-    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, checked: Checked) -> Self {
+    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, behind: usize, checked: Checked) -> Self {
         // Behind the name stands a comma, if anything.
-        let comma = skip_blanks(json, name.end);
-        let count = checked.elements.saturating_sub(1);
-        Self { name: (name.start, name.end), first: skip_blanks(json, comma + 1), count, ..Self::of(checked) }
+        let comma = skip_blanks(json, behind);
+        let count = narrow(checked.elements.saturating_sub(1));
+        let name = (narrow(name.start), narrow(name.end));
+        Self { name, first: narrow(skip_blanks(json, comma + 1)), count, ..Self::of(checked) }
     }
 
     /// `[arguments...]` at `array`.
@@ -84,21 +108,22 @@ impl Shape {
         reason = "proof: a position is at most one byte behind the end of a slice"
     )]
     pub(in crate::socket) fn list(json: &[u8], array: usize, checked: Checked) -> Self {
-        Self { first: skip_blanks(json, array + 1), count: checked.elements, ..Self::of(checked) }
+        let first = narrow(skip_blanks(json, array + 1));
+        Self { first, count: narrow(checked.elements), ..Self::of(checked) }
     }
 
     fn of(checked: Checked) -> Self {
-        let saturated = |value| u32::try_from(value).unwrap_or(u32::MAX);
-        let (depth, longest_number) = (saturated(checked.depth), saturated(checked.longest_number));
+        let (depth, longest_number) = (narrow(checked.depth), narrow(checked.longest_number));
         Self { depth, longest_number, ..Self::default() }
     }
 
     pub(in crate::socket) fn count(&self) -> usize {
-        self.count
+        self.count as usize
     }
 
-    fn name(&self) -> Range<usize> {
-        self.name.0..self.name.1
+    #[inline]
+    fn name(&self) -> Option<Range<usize>> {
+        (self.name.1 > 0).then_some(self.name.0 as usize..self.name.1 as usize)
     }
 }
 
@@ -130,7 +155,7 @@ pub enum ArgsError {
 
 impl Args {
     pub(in crate::socket) fn new(text: Bytes, shape: Shape) -> Self {
-        Self { text, mended: None, shape, attachments: None }
+        Self { text, shape, beside: None }
     }
 
     /// Arguments that came in another way than from a peer: for tests, say.
@@ -149,9 +174,12 @@ impl Args {
         if json.as_bytes().get(start) != Some(&b'[') {
             return Err(invalid(start, "expected an array".to_string()));
         }
+        if json.len() > MAX_TEXT {
+            return Err(PacketError::TooLong);
+        }
         let parser = Parser::json();
-        let checked =
-            validate::check(json.as_bytes(), start, parser.max_depth).map_err(|error| error.refuse(kind))?;
+        let checked = validate::check(json.as_bytes(), start, parser.max_depth.get())
+            .map_err(|error| error.refuse(kind))?;
         judge(&parser, &checked, checked.elements)?;
         if !attachments.is_empty() {
             placeholder::check(json.as_bytes(), attachments.len())
@@ -173,28 +201,33 @@ impl Args {
     /// Does not allocate unless the name was sent with escapes. An integer that is sent as a name is its digits:
     /// `[1]` is the event `1`.
     pub fn event(&self) -> Option<Cow<'_, str>> {
-        event_name(self.text.get(self.shape.name())?)
-    }
-
-    /// The bytes of [`event`](Self::event), for looking a handler up: cheaper, where the name has no escapes.
-    pub fn event_bytes(&self) -> Option<Cow<'_, [u8]>> {
-        match self.text.get(self.shape.name())? {
-            [b'"', name @ .., b'"'] if !name.contains(&b'\\') => Some(Cow::Borrowed(name)),
-            raw => event_name(raw).map(|name| Cow::Owned(name.into_owned().into_bytes())),
+        match self.event_bytes()? {
+            Cow::Borrowed(name) => core::str::from_utf8(name).ok().map(Cow::Borrowed),
+            Cow::Owned(name) => String::from_utf8(name).ok().map(Cow::Owned),
         }
     }
 
-    /// Whether they came with an event's name. Cheaper than to look at it.
+    /// The bytes of [`event`](Self::event), for looking a handler up: cheaper, where the name has no escapes.
+    #[inline]
+    pub fn event_bytes(&self) -> Option<Cow<'_, [u8]>> {
+        match self.text.get(self.shape.name()?)? {
+            // Only a name with escapes has kept its quotes.
+            raw @ [b'"', ..] => event_name(raw).map(|name| Cow::Owned(name.into_owned().into_bytes())),
+            name => Some(Cow::Borrowed(name)),
+        }
+    }
+
+    /// Returns whether they came with an event's name. Cheaper than to look at it.
     pub(in crate::socket) fn has_event(&self) -> bool {
-        !self.shape.name().is_empty()
+        self.shape.name().is_some()
     }
 
     /// The number of arguments, without the event's name.
     pub fn len(&self) -> usize {
-        self.shape.count
+        self.shape.count()
     }
 
-    /// Whether there is no argument.
+    /// Returns whether there is no argument.
     pub fn is_empty(&self) -> bool {
         self.shape.count == 0
     }
@@ -286,16 +319,16 @@ impl Args {
     /// ```
     pub fn skip(&self, n: usize) -> Self {
         let mut rest = self.clone();
-        rest.shape.count = self.shape.count.saturating_sub(n);
+        rest.shape.count = narrow(self.len().saturating_sub(n));
         if let Some(json) = self.argument(n) {
-            rest.shape.first = self.text.len().saturating_sub(json.len());
+            rest.shape.first = narrow(self.text.len().saturating_sub(json.len()));
         }
         rest
     }
 
     /// The attachments, in the order of their numbers.
     pub fn attachments(&self) -> &[Bytes] {
-        self.attachments.as_deref().unwrap_or_default()
+        self.beside.as_ref().map_or(&[], |beside| &beside.attachments)
     }
 
     /// The bytes that argument `position` stands for, without a copy, if it is a placeholder itself.
@@ -311,13 +344,13 @@ impl Args {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn attachment(&self, position: usize) -> Option<&Bytes> {
-        self.attachments.as_deref()?;
+        self.beside.as_ref()?;
         Argument { json: self.argument(position)?, ..self.outside() }.attachment()
     }
 
     /// The bytes that these arguments keep alive: the packet's text and the attachments.
     pub fn wire_len(&self) -> usize {
-        let text = self.text.len().saturating_add(self.mended.as_ref().map_or(0, |mended| mended.len()));
+        let text = self.text.len().saturating_add(self.mended().map_or(0, <[u8]>::len));
         self.attachments().iter().fold(text, |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
@@ -333,7 +366,12 @@ impl Args {
         if let Some(json) = mended.get_mut(data..) {
             validate::mend(json);
         }
-        self.mended = Some(mended.into());
+        let beside = Arc::make_mut(self.beside.get_or_insert_default());
+        beside.mended = Some(mended.into());
+    }
+
+    fn mended(&self) -> Option<&[u8]> {
+        self.beside.as_ref()?.mended.as_deref()
     }
 
     /// The data that begins there, of a packet without arguments.
@@ -341,7 +379,7 @@ impl Args {
         if data >= self.text.len() {
             return None;
         }
-        Some(PacketData::received(match &self.mended {
+        Some(PacketData::received(match self.mended() {
             Some(mended) => Bytes::copy_from_slice(mended.get(data..)?),
             None => self.text.slice(data..),
         }))
@@ -357,22 +395,26 @@ impl Args {
     }
 
     pub(in crate::socket) fn attach(&mut self, attachments: Vec<Bytes>) {
-        self.attachments = if attachments.is_empty() { None } else { Some(attachments.into()) };
+        match &mut self.beside {
+            _ if attachments.is_empty() => {}
+            Some(beside) => Arc::make_mut(beside).attachments = attachments,
+            none => *none = Some(Arc::new(Beside { attachments, mended: None })),
+        }
     }
 
     /// The JSON from the beginning of argument `position` on.
     pub(in crate::socket) fn argument(&self, position: usize) -> Option<&[u8]> {
-        if position >= self.shape.count {
+        if position >= self.len() {
             return None;
         }
-        let first = self.text.get(self.shape.first..)?;
+        let first = self.text.get(self.shape.first as usize..)?;
         (0..position).try_fold(first, |json, _| next(json))
     }
 
     /// The same, to decode from.
     pub(super) fn to_decode(&self, position: usize) -> Option<&[u8]> {
         let json = self.argument(position)?;
-        match &self.mended {
+        match self.mended() {
             None => Some(json),
             Some(mended) => mended.get(self.text.len().saturating_sub(json.len())..),
         }
@@ -389,13 +431,13 @@ impl Args {
             return &[];
         }
         let end = self.text.iter().rposition(|&byte| byte == b']').unwrap_or(self.text.len());
-        self.text.get(self.shape.first..end).unwrap_or_default()
+        self.text.get(self.shape.first as usize..end).unwrap_or_default()
     }
 
     fn error(&self, progress: &Progress, error: &serde_json::Error) -> ArgsError {
         let position = progress.position();
         if progress.is_missing() {
-            return ArgsError::Missing { position, count: self.shape.count };
+            return ArgsError::Missing { position, count: self.len() };
         }
         ArgsError::Invalid { position, reason: plain_reason(error) }
     }
@@ -458,7 +500,7 @@ impl<'a> Argument<'a> {
     ///
     /// [`ArgsError::Invalid`] if it is something else.
     pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, ArgsError> {
-        let json = match &self.args.mended {
+        let json = match self.args.mended() {
             None => self.json,
             Some(mended) => {
                 mended.get(self.args.text.len().saturating_sub(self.json.len())..).unwrap_or_default()
@@ -470,7 +512,7 @@ impl<'a> Argument<'a> {
 
     /// The bytes that it stands for, without a copy, if it is bytes itself.
     pub fn attachment(&self) -> Option<&'a Bytes> {
-        let attachments = self.args.attachments.as_deref()?;
+        let attachments = self.args.attachments();
         let mut outermost = None;
         // They are reported in the order in which they end, so the argument itself comes last.
         let end = skip_value(self.json, 0);

@@ -86,7 +86,7 @@ impl PacketData {
         serde_json::from_slice(&self.0).map_err(|error| DataError { reason: plain_reason(&error) })
     }
 
-    /// Whether it is an object, which alone a server takes as `auth`.
+    /// Returns whether it is an object, which alone a server takes as `auth`.
     pub fn is_object(&self) -> bool {
         self.0.first() == Some(&b'{')
     }
@@ -137,7 +137,7 @@ impl PacketData {
         Self(text.into())
     }
 
-    /// Whether it is `null`.
+    /// Returns whether it is `null`.
     pub fn is_null(&self) -> bool {
         &*self.0 == b"null"
     }

@@ -5,11 +5,10 @@ use crate::socket::json::args::Args;
 use crate::socket::json::placeholder;
 use crate::socket::json::serialize::Json;
 use crate::socket::json::spread::Spread;
-use crate::socket::json::validate::{self, Invalid};
+use crate::socket::json::validate::{self, Invalid, SyntaxError};
 use crate::socket::parser::Parser;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
@@ -125,8 +124,8 @@ impl<T: Serialize + ?Sized> ToArgs for T {
     }
 }
 
-/// Whether that is `()`, or a reference to it. A value says to serde no more than that it is a unit, as serde_json's
-/// `Null` does.
+/// Returns whether that is `()`, or a reference to it. A value says to serde no more than that it is a unit, as
+/// serde_json's `Null` does.
 fn is_unit<T: ?Sized>() -> bool {
     let mut name = core::any::type_name::<T>();
     while let Some(inner) = name.strip_prefix('&') {
@@ -164,6 +163,12 @@ impl ArgsEncoder<'_> {
         self.0.attachments.len()
     }
 
+    /// Adds one argument that is not the application's, and is not counted.
+    pub(in crate::socket) fn offset(&mut self, offset: &str) -> Result<(), EncodeError> {
+        self.0.separate();
+        offset.serialize(Json(self.0))
+    }
+
     pub(super) fn next(&mut self) -> Json<'_> {
         self.0.arguments = self.0.arguments.saturating_add(1);
         self.0.separate();
@@ -187,8 +192,15 @@ impl ArgsEncoder<'_> {
             message.text.extend_from_slice(json);
             return Ok(());
         }
-        // The number here of each that was named before.
-        let mut numbers: Vec<Option<usize>> = vec![None; args.attachments().len()];
+        // The number here of each that was named before. Mostly they are few: no allocation for those.
+        let (mut few, mut many) = ([None; 16], Vec::new());
+        let numbers: &mut [Option<usize>] = match few.get_mut(..args.attachments().len()) {
+            Some(few) => few,
+            None => {
+                many.resize(args.attachments().len(), None);
+                &mut many
+            }
+        };
         // Mostly each of them is already written as it must be, and all of the text is copied at once.
         let mut copied = 0;
         for found in placeholder::outermost(json) {
@@ -215,14 +227,14 @@ impl ArgsEncoder<'_> {
 
 /// Looks how deep that valid JSON is, which stands below so many levels, and whether it is within the limits.
 pub(super) fn extent(parser: &Parser, json: &[u8], depth: usize) -> Result<(), EncodeError> {
-    let max_depth = parser.max_depth.saturating_sub(depth);
+    let max_depth = parser.max_depth.get().saturating_sub(depth);
     let seen = validate::check(json, 0, max_depth).map_err(|error| match error {
-        Invalid::TooDeep { .. } => EncodeError::TooDeep { max: parser.max_depth },
+        Invalid::TooDeep { .. } => EncodeError::TooDeep { max: parser.max_depth.get() },
         // An invalid `RawValue` cannot be made.
-        Invalid::Syntax { expected, .. } => EncodeError::Value(format!("expected {expected}")),
+        Invalid::Syntax(SyntaxError { expected, .. }) => EncodeError::Value(format!("expected {expected}")),
     })?;
-    if seen.longest_number > parser.max_number {
-        return Err(EncodeError::NumberTooLong { max: parser.max_number });
+    if seen.longest_number > parser.max_number.get() {
+        return Err(EncodeError::NumberTooLong { max: parser.max_number.get() });
     }
     Ok(())
 }
@@ -280,22 +292,22 @@ impl Draft {
     }
 
     fn limit(&self, depth: usize, longest_number: usize) -> Result<(), EncodeError> {
-        if depth > self.parser.max_depth {
-            return Err(EncodeError::TooDeep { max: self.parser.max_depth });
+        if depth > self.parser.max_depth.get() {
+            return Err(EncodeError::TooDeep { max: self.parser.max_depth.get() });
         }
-        if longest_number > self.parser.max_number {
-            return Err(EncodeError::NumberTooLong { max: self.parser.max_number });
+        if longest_number > self.parser.max_number.get() {
+            return Err(EncodeError::NumberTooLong { max: self.parser.max_number.get() });
         }
         Ok(())
     }
 
     /// Refuses what the peer would refuse, or take for something else.
     pub(crate) fn check(&self) -> Result<(), EncodeError> {
-        if self.arguments > self.parser.max_arguments {
-            return Err(EncodeError::TooManyArguments { max: self.parser.max_arguments });
+        if self.arguments > self.parser.max_arguments.get() {
+            return Err(EncodeError::TooManyArguments { max: self.parser.max_arguments.get() });
         }
-        if self.attachments.len() > self.parser.max_sent_attachments {
-            return Err(EncodeError::TooManyAttachments { max: self.parser.max_sent_attachments });
+        if self.attachments.len() > self.parser.max_sent_attachments.get() {
+            return Err(EncodeError::TooManyAttachments { max: self.parser.max_sent_attachments.get() });
         }
         self.check_lookalikes()
     }

@@ -1,8 +1,8 @@
 //! Reading the text of a packet.
 
-use super::args::{Args, Shape};
+use super::args::{Args, MAX_TEXT, Shape, narrow};
 use super::placeholder;
-use super::scan::{skip_blanks, skip_scalar, skip_string, unescape};
+use super::scan::{find_special, skip_blanks, skip_scalar, skip_string, unescape};
 use super::validate::{self, Checked};
 use crate::socket::parser::Parser;
 use crate::socket::{Packet, PacketError, PacketType, is_reserved};
@@ -11,8 +11,8 @@ use alloc::string::ToString;
 use bytes::Bytes;
 use core::ops::Range;
 
-/// The bytes of `"connect"`.
-const SHORTEST_RESERVED: usize = 9;
+/// The bytes of `connect`.
+const SHORTEST_RESERVED: usize = 7;
 
 /// What is wrong with an event that begins with something else than its name.
 const NO_NAME: &str = "the event's name must be a string or an integer";
@@ -26,6 +26,9 @@ pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, 
     // Most texts are ASCII, and to see that is cheaper.
     if !text.is_ascii() && core::str::from_utf8(&text).is_err() {
         return Err(PacketError::InvalidUtf8);
+    }
+    if text.len() > MAX_TEXT {
+        return Err(PacketError::TooLong);
     }
     let bytes = &text[..];
     let digit = *bytes.first().ok_or(PacketError::Empty)?;
@@ -43,8 +46,8 @@ pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, 
         }
         attachments = announced
             .and_then(|announced| usize::try_from(announced).ok())
-            .filter(|announced| *announced <= parser.max_attachments)
-            .ok_or(PacketError::TooManyAttachments { max: parser.max_attachments })?;
+            .filter(|announced| *announced <= parser.max_attachments.get())
+            .ok_or(PacketError::TooManyAttachments { max: parser.max_attachments.get() })?;
         at = end + 1;
     }
 
@@ -70,7 +73,8 @@ pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, 
     if has_half_surrogate {
         args.mend(data);
     }
-    Ok(Packet { kind, namespace, id, attachments, repeats, data, args })
+    let namespace = narrow(namespace.start)..narrow(namespace.end);
+    Ok(Packet { kind, namespace, id, attachments: narrow(attachments), repeats, data: narrow(data), args })
 }
 
 /// The number that begins at `at` and where it ends; `None` if it is too large.
@@ -107,26 +111,19 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
     if !fits {
         return Err(invalid(data, reason));
     }
-    let checked = validate::check(bytes, data, parser.max_depth).map_err(|error| error.refuse(kind))?;
+    let checked = validate::check(bytes, data, parser.max_depth.get()).map_err(|error| error.refuse(kind))?;
     let shape = match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
-            let name = match bytes.get(start) {
-                Some(b'"') => start..skip_string(bytes, start),
-                Some(b'-' | b'0'..=b'9') if is_integer(bytes, start..skip_scalar(bytes, start)) => {
-                    start..skip_scalar(bytes, start)
-                }
-                _ => return Err(invalid(start, NO_NAME)),
-            };
-            let shape = Shape::event(bytes, name.clone(), checked);
+            let (name, behind) = find_name(bytes, start).ok_or_else(|| invalid(start, NO_NAME))?;
             // A shorter one is none of them, however it is written.
             if name.len() >= SHORTEST_RESERVED {
-                let name = bytes.get(name).and_then(event_name);
+                let name = bytes.get(name.clone()).and_then(event_name);
                 if let Some(name) = name.filter(|name| is_reserved(name)) {
                     return Err(PacketError::ReservedEvent(name.into_owned()));
                 }
             }
-            shape
+            Shape::event(bytes, name, behind, checked)
         }
         PacketType::Ack | PacketType::BinaryAck => Shape::list(bytes, data, checked),
         PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => Shape::default(),
@@ -135,30 +132,55 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
     Ok((shape, checked.has_half_surrogate))
 }
 
-/// Whether that many arguments, and the numbers in them, are within the limits.
+/// Returns whether that many arguments, and the numbers in them, are within the limits.
 pub(super) fn judge(parser: &Parser, checked: &Checked, count: usize) -> Result<(), PacketError> {
-    if checked.longest_number > parser.max_number {
-        return Err(PacketError::NumberTooLong { max: parser.max_number });
+    if checked.longest_number > parser.max_number.get() {
+        return Err(PacketError::NumberTooLong { max: parser.max_number.get() });
     }
-    if count > parser.max_arguments {
-        return Err(PacketError::TooManyArguments { max: parser.max_arguments });
+    if count > parser.max_arguments.get() {
+        return Err(PacketError::TooManyArguments { max: parser.max_arguments.get() });
     }
     Ok(())
 }
 
-/// The event name whose JSON text that is, quotes included.
+/// The event's name in valid JSON, which begins at `start`, and the end of its JSON text. The name is as
+/// [`event_name`] takes it.
+#[inline]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "proof: a position is at most one byte behind the end of a slice"
+)]
+fn find_name(json: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
+    match json.get(start)? {
+        b'"' => {
+            let end = find_special(json, start + 1);
+            if json.get(end) == Some(&b'"') {
+                return Some((start + 1..end, end + 1));
+            }
+            let end = skip_string(json, start);
+            Some((start..end, end))
+        }
+        b'-' | b'0'..=b'9' => {
+            let end = skip_scalar(json, start);
+            // As JavaScript writes it: -0 is 0.
+            let is_minus_zero = json.get(start..end) == Some(b"-0");
+            is_integer(json, start..end).then_some((start + usize::from(is_minus_zero)..end, end))
+        }
+        _ => None,
+    }
+}
+
+/// The event name of which that is the text: with its quotes if it has escapes, else without. Digits are the name of
+/// an integer.
 pub(super) fn event_name(raw: &[u8]) -> Option<Cow<'_, str>> {
     Some(match raw {
         [b'"', name @ .., b'"'] => unescape(core::str::from_utf8(name).ok()?),
-        [] => return None,
-        // As JavaScript writes it.
-        b"-0" => Cow::Borrowed("0"),
-        number => Cow::Borrowed(core::str::from_utf8(number).ok()?),
+        name => Cow::Borrowed(core::str::from_utf8(name).ok()?),
     })
 }
 
-/// Whether that number is an integer: of the numbers they alone can be names, because their digits are their text in
-/// every language.
+/// Returns whether that number is an integer: of the numbers they alone can be names, because their digits are their
+/// text in every language.
 fn is_integer(json: &[u8], number: Range<usize>) -> bool {
     let number = json.get(number).unwrap_or_default();
     number.strip_prefix(b"-").unwrap_or(number).iter().all(u8::is_ascii_digit)

@@ -16,7 +16,7 @@ pub(crate) struct Placeholder {
 }
 
 impl Placeholder {
-    /// Whether `json` already has it in the one form that [`push`] writes.
+    /// Returns whether `json` already has it in the one form that [`push`] writes.
     pub(in crate::socket) fn is_canonical(&self, json: &[u8]) -> bool {
         let digits =
             json.get(self.span.clone()).and_then(|object| object.strip_prefix(HEAD)?.strip_suffix(b"}"));
@@ -135,8 +135,8 @@ pub(crate) fn push(out: &mut Vec<u8>, num: usize) {
     out.push(b'}');
 }
 
-/// Whether some attachment may be named twice. `None` if not every placeholder in `json` stands for one of `count`
-/// attachments.
+/// Returns whether some attachment may be named twice. `None` if not every placeholder in `json` stands for one of
+/// `count` attachments.
 pub(in crate::socket) fn check(json: &[u8], count: usize) -> Option<bool> {
     let mut named = 0u64;
     let mut repeats = false;

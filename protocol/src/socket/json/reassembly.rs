@@ -93,7 +93,7 @@ impl Reassembly {
         Ok(Some(packet))
     }
 
-    /// Whether the next frame must be an attachment.
+    /// Returns whether the next frame must be an attachment.
     pub fn is_waiting(&self) -> bool {
         self.pending.is_some()
     }

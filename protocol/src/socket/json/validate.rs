@@ -12,22 +12,41 @@ use crate::socket::packet::{PacketError, PacketType};
 use alloc::format;
 use alloc::vec::Vec;
 
-/// The mistake in a text, and its place.
+/// The reason why a text is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::socket) enum Invalid {
-    Syntax { expected: &'static str, at: usize },
+    Syntax(SyntaxError),
     TooDeep { max: usize },
+}
+
+/// The mistake in a text, and its place. A type of its own: a result with it is smaller than one with [`Invalid`].
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::socket) struct SyntaxError {
+    pub(super) expected: &'static str,
+    at: usize,
+}
+
+impl From<SyntaxError> for Invalid {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+impl SyntaxError {
+    fn expected<T>(expected: &'static str, at: usize) -> Result<T, Self> {
+        Err(Self { expected, at })
+    }
 }
 
 impl Invalid {
     fn expected<T>(expected: &'static str, at: usize) -> Result<T, Self> {
-        Err(Self::Syntax { expected, at })
+        Err(Self::Syntax(SyntaxError { expected, at }))
     }
 
     /// The error of a packet of that kind.
     pub(super) fn refuse(self, kind: PacketType) -> PacketError {
         match self {
-            Self::Syntax { expected, at } => {
+            Self::Syntax(SyntaxError { expected, at }) => {
                 PacketError::InvalidPayload { kind, at, reason: format!("expected {expected}") }
             }
             Self::TooDeep { max } => PacketError::TooDeep { max },
@@ -121,42 +140,54 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> 
 
 /// Past the key at `at` and its colon.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn key(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, Invalid> {
+fn key(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, SyntaxError> {
     if json.get(at) != Some(&b'"') {
-        return Invalid::expected("a key in quotes", at);
+        return SyntaxError::expected("a key in quotes", at);
     }
     let at = skip_blanks(json, string(json, at, seen)?);
     if json.get(at) != Some(&b':') {
-        return Invalid::expected("':'", at);
+        return SyntaxError::expected("':'", at);
     }
     Ok(at + 1)
 }
 
 /// Past the string whose opening quote is at `at`.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn string(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, Invalid> {
-    let mut at = at + 1;
+fn string(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, SyntaxError> {
+    // Most strings have no escape, and need no more than this.
+    let at = find_special(json, at + 1);
+    if json.get(at) == Some(&b'"') { Ok(at + 1) } else { rest_of_string(json, at, seen) }
+}
+
+/// Past the string of which that byte is the first that is not plain.
+#[inline(never)]
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
+fn rest_of_string(json: &[u8], mut at: usize, seen: &mut Checked) -> Result<usize, SyntaxError> {
     loop {
-        at = find_special(json, at);
         match json.get(at) {
             Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => {
-                at += match json.get(at + 1) {
-                    Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
-                    Some(b'u') => match json.get(at + 2..at + 6) {
-                        Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {
-                            let (len, is_half) = surrogates(json, at);
-                            seen.has_half_surrogate |= is_half;
-                            len
-                        }
-                        _ => return Invalid::expected("four hexadecimal digits", at + 2),
-                    },
-                    _ => return Invalid::expected("an escape that JSON knows", at),
-                };
-            }
-            Some(_) => return Invalid::expected("no control character in a string", at),
-            None => return Invalid::expected("a closing quote", at),
+            Some(b'\\') => at += escape(json, at, seen)?,
+            Some(_) => return SyntaxError::expected("no control character in a string", at),
+            None => return SyntaxError::expected("a closing quote", at),
         }
+        at = find_special(json, at);
+    }
+}
+
+/// The length of the escape at `at`, of both if they are a surrogate pair.
+#[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
+fn escape(json: &[u8], at: usize, seen: &mut Checked) -> Result<usize, SyntaxError> {
+    match json.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
+        Some(b'u') => match json.get(at + 2..at + 6) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {
+                let (len, is_half) = surrogates(json, at);
+                seen.has_half_surrogate |= is_half;
+                Ok(len)
+            }
+            _ => SyntaxError::expected("four hexadecimal digits", at + 2),
+        },
+        _ => SyntaxError::expected("an escape that JSON knows", at),
     }
 }
 
@@ -208,7 +239,7 @@ pub(super) fn mend(json: &mut [u8]) {
 
 /// Past the number at `at`.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn number(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
+fn number(json: &[u8], mut at: usize) -> Result<usize, SyntaxError> {
     at += usize::from(json.get(at) == Some(&b'-'));
     at = match json.get(at) {
         // Nothing but a fraction may follow a leading zero.
@@ -229,18 +260,18 @@ fn number(json: &[u8], mut at: usize) -> Result<usize, Invalid> {
 
 /// Past at least one digit.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn digits(json: &[u8], at: usize) -> Result<usize, Invalid> {
+fn digits(json: &[u8], at: usize) -> Result<usize, SyntaxError> {
     let mut end = at;
     while let Some(b'0'..=b'9') = json.get(end) {
         end += 1;
     }
-    if end == at { Invalid::expected("a digit", at) } else { Ok(end) }
+    if end == at { SyntaxError::expected("a digit", at) } else { Ok(end) }
 }
 
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 6 behind the end of a slice")]
-fn word(json: &[u8], at: usize, word: &'static [u8]) -> Result<usize, Invalid> {
+fn word(json: &[u8], at: usize, word: &'static [u8]) -> Result<usize, SyntaxError> {
     let end = at + word.len();
-    if json.get(at..end) == Some(word) { Ok(end) } else { Invalid::expected("a value", at) }
+    if json.get(at..end) == Some(word) { Ok(end) } else { SyntaxError::expected("a value", at) }
 }
 
 /// What is open, the innermost last: one bit each, set for an object.

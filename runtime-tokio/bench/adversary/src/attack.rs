@@ -4,7 +4,7 @@ use crate::ws::{BIN, Conn, TEXT, Target, err, put, write};
 use std::{cell::Cell, future::Future, io, pin::Pin, rc::Rc, time::Duration};
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
 
-/// What all attackers share.
+/// The state that all attackers share.
 pub struct Field {
     pub target: Target,
     pub attempts: Cell<u64>,

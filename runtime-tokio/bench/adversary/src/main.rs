@@ -28,11 +28,11 @@ const P50_FACTOR: f64 = 10.0;
 const P99_FACTOR: f64 = 10.0;
 const P50_FLOOR_MS: f64 = 25.0;
 const P99_FLOOR_MS: f64 = 150.0;
-/// How often an attack is measured whose latencies are above their bounds.
+/// The number of times that an attack is measured whose latencies are above their bounds.
 const TRIES: u32 = 3;
-/// What the worst attack may add to the memory: stalled readers have a megabyte each, and so on.
+/// The memory that the worst attack may add: stalled readers have a megabyte each, and so on.
 const PEAK_MIB: f64 = 192.0;
-/// What may stay in the allocator afterwards.
+/// The memory that may stay in the allocator afterwards.
 const LEFT_MIB: f64 = 64.0;
 
 const HELP: &str = "adversary [--good N] [--secs S] [--only WORD]   (1000 good clients, 4 s for each attack)";
@@ -130,7 +130,7 @@ async fn good(world: Rc<World>, number: usize) -> io::Result<()> {
     }
 }
 
-/// What the system says of the server.
+/// The system's figures about the server.
 #[derive(Clone, Copy)]
 struct Vitals {
     rss: f64,

@@ -6,7 +6,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What waits for one client at most.
+/// The largest number of bytes that wait for one client.
 pub const SEND_BUDGET: usize = 1 << 20;
 
 pub async fn serve() {

@@ -10,7 +10,7 @@ pub fn port() -> u16 {
     std::env::var("PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(3000)
 }
 
-/// What a text frame asks for.
+/// The command in a text frame.
 pub enum Cmd<'a> {
     Connect,
     Close,

@@ -29,10 +29,10 @@ struct Pipe {
     near_is_dropped: bool,
 }
 
-/// What comes without end, a piece at each read.
+/// Bytes that come without end, a piece at each read.
 struct Flood {
     piece: Vec<u8>,
-    /// How long a read takes: without it, time would stand still.
+    /// The time that a read takes: without it, time would stand still.
     takes: Duration,
     runtime: InMemory,
 }
@@ -87,12 +87,12 @@ impl FarEnd {
         writer.into_iter().for_each(Waker::wake);
     }
 
-    /// What was written since the last call.
+    /// Takes the bytes that were written since the last call.
     pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.pipe().to_far)
     }
 
-    /// Whether the near end is gone.
+    /// Returns whether the near end is gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.pipe().near_is_dropped
     }

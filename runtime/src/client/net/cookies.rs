@@ -4,9 +4,9 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use std::time::SystemTime;
 
-/// More than any load balancer sets.
+/// The number of cookies that are kept: more than any load balancer sets.
 const MAX_COOKIES: usize = 50;
-/// Longer ones are not kept (RFC 6265, section 6.1).
+/// The length of a cookie that is kept (RFC 6265, section 6.1).
 const MAX_BYTES: usize = 4096;
 
 /// The cookies of one server. They are sent back with every request: all requests of a client go to one host and

@@ -18,8 +18,8 @@ pub trait Dial: Send + Sync + 'static {
     /// Makes a connection secure: TLS for `https` and `wss`, with the server's name checked.
     fn secure(&self, host: String, stream: Box<dyn Stream>) -> BoxFuture<io::Result<Box<dyn Stream>>>;
 
-    /// Whether [`secure`](Self::secure) can work at all, so that a client for `https` and `wss` is not built where it
-    /// cannot. By default it is assumed to.
+    /// Returns whether [`secure`](Self::secure) can work at all, so that a client for `https` and `wss` is not built
+    /// where it cannot. By default it is assumed to.
     ///
     /// # Errors
     /// The missing part.

@@ -52,7 +52,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Whether the server has ended it meanwhile. If not, the task is woken when that happens.
+    /// Returns whether the server has ended it meanwhile. If not, the task is woken when that happens.
     pub(crate) fn poll_ended(&mut self, context: &mut Context<'_>) -> bool {
         self.connection.as_mut().poll(context).is_ready() || self.sender.is_closed()
     }

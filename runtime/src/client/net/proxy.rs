@@ -65,8 +65,8 @@ impl Proxies {
     }
 }
 
-/// Whether an entry of `NO_PROXY` is for that server: `*`, an address, or a domain, which stands for the names below it,
-/// too; with a port, for that port alone.
+/// Returns whether an entry of `NO_PROXY` is for that server: `*`, an address, or a domain, which stands for the names
+/// below it, too; with a port, for that port alone.
 fn is_direct(rule: &str, target: &Target) -> bool {
     if rule == "*" {
         return true;

@@ -27,10 +27,10 @@ impl Driver {
     /// Hands events to the handlers, until the turn is over.
     pub(super) fn dispatch(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
         for handled in 0..EVENTS_PER_ROUND {
-            if handled > 0 && turn.is_over(self.cell().clock()) {
+            if handled > 0 && turn.is_over(self.handle().clock()) {
                 break;
             }
-            let mut inner = self.shared.cell.lock();
+            let mut inner = self.shared.handle.lock();
             let Some(event) = inner.machine.poll_event() else {
                 drop(inner);
                 self.tell_failure();
@@ -244,7 +244,7 @@ impl Driver {
         let keys = self.shared.keys();
         self.ends += 1;
         self.failure = Some(error.clone());
-        let mut inner = self.shared.cell.lock();
+        let mut inner = self.shared.handle.lock();
         let is_last = retry_in.is_none();
         if is_last && inner.machine.status() != ClientState::Idle {
             // That was the end, but the application has asked for a new beginning since, and waits for that.
@@ -263,7 +263,7 @@ impl Driver {
     fn tell_failure(&mut self) {
         let Some(error) = self.failure.take() else { return };
         // Those who came later wait for the next try.
-        let waiters = self.shared.cell.lock().take_disappointed(self.now, self.ends);
+        let waiters = self.shared.handle.lock().take_disappointed(self.now, self.ends);
         for waiter in waiters {
             // Nobody listens if the future was dropped.
             let _ = waiter.sender.send(Err(error.clone()));
@@ -272,7 +272,7 @@ impl Driver {
 
     fn gave_up(&self) {
         let keys = self.shared.keys();
-        let mut inner = self.cell().lock();
+        let mut inner = self.handle().lock();
         if inner.machine.status() == ClientState::Idle {
             for who in keys {
                 if inner.is_wanted(who) {
@@ -291,7 +291,7 @@ impl Driver {
         context: &mut Context<'_>,
     ) {
         {
-            let mut inner = self.cell().lock();
+            let mut inner = self.handle().lock();
             if !inner.is_wanted(Some(key)) {
                 inner.failed(Some(key), error);
             }
@@ -308,7 +308,7 @@ impl Driver {
     /// Tells those who wait for a connection that there is one. A handler may be among them, and the event of the
     /// connection waits for that handler's end.
     pub(super) fn tell_connected(&self) {
-        let waiters = self.cell().lock().take_connected();
+        let waiters = self.handle().lock().take_connected();
         for waiter in waiters {
             // Nobody listens if the future was dropped.
             let _ = waiter.sender.send(Ok(()));
@@ -318,7 +318,7 @@ impl Driver {
     /// Tells those who wait for that connection: not those who came when it had ended.
     fn tell_waiters(&self, who: Key, connection: u64, outcome: &Result<(), ConnectError>) {
         let waiters = {
-            let mut inner = self.cell().lock();
+            let mut inner = self.handle().lock();
             if outcome.is_ok() {
                 inner.settled(who, connection);
             }
@@ -334,7 +334,7 @@ impl Driver {
         match job.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => {
-                self.shared.cell.lock().machine.hold(job.socket);
+                self.shared.handle.lock().machine.hold(job.socket);
                 self.jobs.push(job);
             }
             Err(panic) => self.panicked(job.socket, &*panic),
@@ -343,28 +343,16 @@ impl Driver {
 
     /// Goes on with the jobs that were not done at once, until the turn is over.
     pub(super) fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
-        let mut at = 0;
-        for _ in 0..self.jobs.len() {
-            if turn.is_over(self.shared.cell.clock()) {
-                // The next turn begins with those that had none in this one.
-                return self.jobs.rotate_left(at);
-            }
-            let Some(job) = self.jobs.get_mut(at) else { return };
-            let done = match job.poll_caught(context) {
-                Ok(Poll::Pending) => {
-                    at += 1;
-                    continue;
-                }
-                Ok(Poll::Ready(())) => None,
-                Err(panic) => Some(panic),
-            };
-            let who = self.jobs.remove(at).socket;
-            if let Some(panic) = done {
+        let round = &mut self.jobs.begin_round();
+        while let Some((job, panic)) = self.jobs.poll_done(round, turn, self.shared.handle.clock(), context) {
+            let who = job.socket;
+            drop(job);
+            if let Some(panic) = panic {
                 self.panicked(who, &*panic);
             }
             // Another job of the same socket may still be at work: jobs of failures do not wait for each other.
-            if !self.jobs.iter().any(|other| other.socket == who) {
-                self.shared.cell.lock().machine.release(who);
+            if !self.jobs.are_of(who) {
+                self.shared.handle.lock().machine.release(who);
             }
         }
     }

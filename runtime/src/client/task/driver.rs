@@ -9,7 +9,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::client::error::{ClientBuildError, ConnectError};
-use crate::client::handlers::ClientJob;
+use crate::client::handlers::ClientJobs;
 use crate::client::namespace::ClientNamespace;
 use crate::client::net::cookies::Cookies;
 use crate::client::net::dial::Target;
@@ -38,9 +38,10 @@ use std::time::Duration;
 
 /// The most rounds of one pass, however little time they take.
 const ROUNDS_PER_PASS: usize = 8;
-/// Servers close connections that were idle for 5 s: npm's by node's default, Python's by uvicorn's.
+/// The time for which an idle connection is kept. Servers close theirs after 5 s: npm's by node's default, Python's by
+/// uvicorn's.
 const KEEP_IDLE: Duration = Duration::from_secs(4);
-/// Polling needs one connection for GET and one for POST.
+/// The number of connections that are kept: polling needs one for GET and one for POST.
 const MAX_KEPT: usize = 2;
 /// The present session, and those that still write their last words.
 const MAX_ROUTES: usize = 8;
@@ -58,16 +59,17 @@ pub(super) type AskedAuth = BoxFuture<Result<AuthSource, ConnectError>>;
 pub(crate) struct Driver {
     pub(super) shared: Arc<Shared>,
     random: Random,
-    /// Where requests go: settled with each try.
+    /// The route of requests: settled with each try.
     pub(super) route: Option<Route>,
     cookies: Cookies,
     exchanges: Vec<(RequestId, Exchange)>,
-    /// Where the sessions' requests go, by the sessions' numbers: last words are for the server that knows the session.
+    /// The routes of the sessions' requests, by the sessions' numbers: last words are for the server that knows the
+    /// session.
     routes: Vec<(u64, Route)>,
     /// Connections for the next requests: since when they are idle, and to which server.
     pub(super) kept: Vec<(time::Instant, Target, Kept)>,
     websockets: Vec<(RequestId, Wire)>,
-    pub(super) jobs: Vec<ClientJob>,
+    pub(super) jobs: ClientJobs,
     /// Those that had events, so that no lock is needed to find them again.
     pub(super) namespaces: Vec<Arc<ClientNamespace>>,
     /// The application is asked where to dial.
@@ -99,7 +101,7 @@ impl Driver {
             routes: Vec::new(),
             kept: Vec::new(),
             websockets: Vec::new(),
-            jobs: Vec::new(),
+            jobs: ClientJobs::default(),
             namespaces: Vec::new(),
             asking: None,
             auths: Vec::new(),
@@ -113,8 +115,8 @@ impl Driver {
         }
     }
 
-    pub(super) fn cell(&self) -> &ClientHandle {
-        &self.shared.cell
+    pub(super) fn handle(&self) -> &ClientHandle {
+        &self.shared.handle
     }
 
     // --- what comes in ------------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ impl Driver {
                 {
                     self.kept.push((now, target, kept));
                 }
-                let mut inner = self.shared.cell.lock();
+                let mut inner = self.shared.handle.lock();
                 return inner.machine.handle_response(now, id, answered.status, answered.body);
             }
             ExchangeOutcome::WebSocket(Ok(Handshake::Opened { stream, ahead, headers })) => {
@@ -166,17 +168,17 @@ impl Driver {
                 // Mostly there is one WebSocket: a vector's first growth would allocate four.
                 self.websockets.reserve_exact(1);
                 self.websockets.push((id, Wire::new(Role::Client, stream, ahead, max_message)));
-                return self.shared.cell.lock().machine.handle_websocket_opened(now, id);
+                return self.shared.handle.lock().machine.handle_websocket_opened(now, id);
             }
             ExchangeOutcome::WebSocket(Ok(Handshake::Refused { status, body, headers })) => {
                 self.take_cookies(&headers, target.as_ref());
-                return self.shared.cell.lock().machine.handle_websocket_refused(now, id, status, &body);
+                return self.shared.handle.lock().machine.handle_websocket_refused(now, id, status, &body);
             }
             ExchangeOutcome::Request(Err(failure)) | ExchangeOutcome::WebSocket(Err(failure)) => failure,
         };
         debug!(error = %failure.error, "a request failed");
         self.last_error = Some(Arc::new(failure.error));
-        self.shared.cell.lock().machine.handle_request_failed(now, id, failure.peer);
+        self.shared.handle.lock().machine.handle_request_failed(now, id, failure.peer);
     }
 
     /// Takes the cookies of a response, if it comes from the server that is dialled now.
@@ -223,12 +225,12 @@ impl Driver {
                         AuthSource::Fixed(auth) => Some(auth),
                         AuthSource::None | AuthSource::Ask => None,
                     };
-                    self.shared.cell.lock().machine.authenticate(now, key, auth);
+                    self.shared.handle.lock().machine.authenticate(now, key, auth);
                 }
                 Err(error) => {
                     // An answer that was asked for a connection which is lost by now does not count for the next.
                     let (connection, asked) = {
-                        let mut inner = self.shared.cell.lock();
+                        let mut inner = self.shared.handle.lock();
                         (inner.machine.connection(key), inner.machine.auth_failed(now, key))
                     };
                     if asked {
@@ -244,7 +246,7 @@ impl Driver {
     fn dial(&mut self, attempt: Result<Attempt, ConnectError>) {
         let now = self.now;
         let attempt = attempt.and_then(|attempt| self.judge(attempt).map_err(ConnectError::from));
-        if self.cell().lock().machine.has_session() {
+        if self.handle().lock().machine.has_session() {
             // The answer is for a try that is over.
             return;
         }
@@ -257,11 +259,11 @@ impl Driver {
                 }
                 self.route = Some(route);
                 let path = self.shared.settings.path.clone();
-                self.shared.cell.lock().machine.dial(now, Some((&path, query)));
+                self.shared.handle.lock().machine.dial(now, Some((&path, query)));
             }
             Err(error) => {
                 self.asked_in_vain = Some(error);
-                self.shared.cell.lock().machine.dial_failed(now);
+                self.shared.handle.lock().machine.dial_failed(now);
             }
         }
     }
@@ -299,10 +301,10 @@ impl Driver {
     fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         let Self { websockets, shared, random, now, .. } = self;
-        let (cell, now) = (&shared.cell, *now);
+        let (handle, now) = (&shared.handle, *now);
         for (id, wire) in websockets.iter_mut().filter(|(_, wire)| !wire.is_dead()) {
             {
-                let inner = cell.lock();
+                let inner = handle.lock();
                 if wire.is_open() && inner.machine.is_on(*id) && !inner.machine.wants_read() {
                     continue;
                 }
@@ -312,7 +314,7 @@ impl Driver {
                 if read == WireRead::Nothing {
                     return false;
                 }
-                let mut inner = cell.lock();
+                let mut inner = handle.lock();
                 for message in buffers.inbox.drain(..) {
                     inner.machine.handle_websocket(now, *id, message);
                 }
@@ -339,7 +341,7 @@ impl Driver {
             let has_begun = self.take_transmits();
             for (id, wire) in self.websockets.iter_mut() {
                 if let Err(WireLost) = wire.poll_write(context) {
-                    self.shared.cell.lock().machine.handle_websocket_closed(self.now, *id, Some(1006));
+                    self.shared.handle.lock().machine.handle_websocket_closed(self.now, *id, Some(1006));
                 }
                 wire.give_back(&mut buffers.write);
             }
@@ -347,7 +349,7 @@ impl Driver {
         });
         self.websockets.retain(|(_, wire)| !wire.is_dead());
         let ready = {
-            let mut inner = self.shared.cell.lock();
+            let mut inner = self.shared.handle.lock();
             for (id, wire) in &self.websockets {
                 inner.machine.handle_unwritten_on(*id, wire.unwritten());
             }
@@ -362,7 +364,7 @@ impl Driver {
     fn take_transmits(&mut self) -> bool {
         let mut has_begun = false;
         loop {
-            let mut inner = self.shared.cell.lock();
+            let mut inner = self.shared.handle.lock();
             let other = loop {
                 match inner.machine.poll_transmit() {
                     Some(ClientTransmit::Write { websocket, message }) => {
@@ -431,7 +433,7 @@ impl Driver {
         self.routes.iter().find(|(number, _)| *number == session).map(|(_, route)| route)
     }
 
-    /// Where a request goes, with the cookies of now. The first one of a session decides for all.
+    /// Returns the route of a request, with the cookies of now. The first request of a session decides for all.
     fn dressed_route(&mut self, id: RequestId) -> Option<Route> {
         if self.route_of(id).is_none() {
             let route = self.route.clone()?;
@@ -456,11 +458,11 @@ impl Driver {
             (true, true) => KeptBy::Connections,
             (true, false) => KeptBy::Nothing,
         };
-        let next = self.cell().fall_asleep(context.waker(), kept_by);
+        let next = self.handle().fall_asleep(context.waker(), kept_by);
         let NextStep::Sleep(deadline) = next else { return next };
         let lingering = self.websockets.iter().filter_map(|(_, wire)| wire.lingers_until());
         let deadline = lingering.chain(deadline).min();
-        let clock = self.shared.cell.clock();
+        let clock = self.shared.handle.clock();
         let is_over = |deadline| self.alarm.poll(deadline, self.now, clock, context).is_ready();
         if !deadline.is_some_and(is_over) {
             return NextStep::Sleep(deadline);
@@ -471,8 +473,8 @@ impl Driver {
 
     /// Judges the deadlines by the clock: a server that never stops sending must not stop it.
     fn judge_deadlines(&mut self) {
-        self.now = self.cell().now();
-        self.cell().lock().machine.handle_timeout(self.now);
+        self.now = self.handle().now();
+        self.handle().lock().machine.handle_timeout(self.now);
         for (_, wire) in &mut self.websockets {
             wire.end_lingering(self.now);
         }
@@ -495,7 +497,7 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let has_company = this.cell().wake_up();
+        let has_company = this.handle().wake_up();
         if has_company && !this.yielded {
             // Their events and this one leave in one write.
             this.yielded = true;
@@ -503,7 +505,7 @@ impl Future for Driver {
             return Poll::Pending;
         }
         this.yielded = false;
-        this.now = this.cell().now();
+        this.now = this.handle().now();
         this.poll_exchanges(context);
         this.poll_asked(context);
         this.poll_read(context);
@@ -519,7 +521,7 @@ impl Future for Driver {
             }
             let progress = has_begun | this.poll_exchanges(context) | this.poll_read(context);
             if progress {
-                this.now = this.cell().now();
+                this.now = this.handle().now();
                 if turn.has_ended_at(this.now) {
                     break;
                 }
@@ -529,8 +531,8 @@ impl Future for Driver {
                 NextStep::End => return Poll::Ready(()),
                 NextStep::Sleep(_) => return Poll::Pending,
                 NextStep::GoOn => {
-                    let _ = this.cell().wake_up();
-                    this.now = this.cell().now();
+                    let _ = this.handle().wake_up();
+                    this.now = this.handle().now();
                     this.poll_exchanges(context);
                     this.poll_read(context);
                 }
@@ -545,12 +547,10 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         // With the runtime, or because all is over: everybody who waits is told.
-        for job in self.jobs.drain(..) {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
-        }
+        self.jobs.drop_caught();
         let now = self.now;
         let (acks, waiters, wakers) = {
-            let mut inner = self.shared.cell.lock();
+            let mut inner = self.shared.handle.lock();
             inner.ended = true;
             inner.machine.close(now);
             inner.machine.abort(now, CloseReason::TransportClose);

@@ -41,9 +41,10 @@ pub(crate) struct Waiter {
 /// The ends that came before some moment. They may be told later, but do not answer what is asked at that moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
-    /// How many sessions were lost or could not be opened.
+    /// The number of sessions that were lost or could not be opened.
     pub(crate) ends: u64,
-    /// How many connections of the socket have ended, refusals included. Those of plain Engine.IO are its sessions.
+    /// The number of the socket's connections that have ended, refusals included. Those of plain Engine.IO are its
+    /// sessions.
     pub(crate) connections: u64,
 }
 
@@ -196,23 +197,23 @@ impl ClientInner {
         ready
     }
 
-    /// Whether there is capacity for what that one sends, or waiting will not make any: it is not connected, and will
-    /// not be by itself.
+    /// Returns whether there is capacity for what that one sends, or waiting will not make any: it is not connected,
+    /// and will not be by itself.
     fn has_capacity(&self, who: Key) -> bool {
         self.is_final() || who.is_some() && !self.is_wanted(who) || self.machine.has_capacity(who)
     }
 
-    /// Whether nothing is wanted of the server any more, or it is tried no more.
+    /// Returns whether nothing is wanted of the server any more, or it is tried no more.
     pub(crate) fn is_final(&self) -> bool {
         self.ended || self.machine.status() == ClientState::Idle
     }
 
-    /// Whether that is so, and all events were handled.
+    /// Returns whether that is so, and all events were handled.
     pub(crate) fn is_over(&self) -> bool {
         self.is_final() && (self.ended || !self.awake && !self.busy && !self.machine.has_output())
     }
 
-    /// Whether nothing is wanted of the server any more, and all that was queued for it is written.
+    /// Returns whether nothing is wanted of the server any more, and all that was queued for it is written.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_final() && (self.ended || self.quiet && !self.machine.has_transmit())
     }
@@ -226,7 +227,7 @@ impl ClientInner {
     }
 
     /// Wakes that waker once nothing comes in any more. The number is for the next call, and for
-    /// [`ClientInner::forget_final`]. What it gives back is to be dropped without the lock.
+    /// [`ClientInner::forget_final`]. The waker that comes back is to be dropped without the lock.
     pub(crate) fn wait_for_final(&mut self, number: &mut Option<u64>, waker: &Waker) -> Option<Waker> {
         self.finals.put(number, FinalEnd::Received, waker)
     }
@@ -235,7 +236,7 @@ impl ClientInner {
         self.finals.remove(number)
     }
 
-    /// Whether it was told to connect, and not to leave since.
+    /// Returns whether it was told to connect, and not to leave since.
     pub(crate) fn is_wanted(&self, who: Key) -> bool {
         match who {
             Some(socket) => self.machine.is_socket_wanted(socket),
@@ -314,7 +315,7 @@ impl ClientInner {
         }
     }
 
-    /// Whether it is connected, or will be by itself.
+    /// Returns whether it is connected, or will be by itself.
     fn is_expected(&self, who: Key) -> bool {
         self.is_wanted(who) && self.machine.status() != ClientState::Idle
     }
@@ -388,7 +389,7 @@ impl ClientInner {
     }
 }
 
-/// Room in the send buffer, or the certainty that there never will be.
+/// The wait for capacity in the send buffer, or for the certainty that there never will be.
 pub(crate) struct Capacity<'a>(&'a ClientHandle);
 
 impl Awaited for Capacity<'_> {

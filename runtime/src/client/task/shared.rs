@@ -62,7 +62,7 @@ pub(crate) struct Settings {
 }
 
 pub(crate) struct Shared {
-    pub(crate) cell: ClientHandle,
+    pub(crate) handle: ClientHandle,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial: Arc<dyn Dial>,
     pub(crate) settings: Settings,
@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     alive: OnceLock<Weak<Alive>>,
 }
 
-/// Held by every handle of the application: with the last one the client ends.
+/// The life of a client: every handle of the application holds it, and with the last one the client ends.
 pub(crate) struct Alive(Arc<Shared>);
 
 impl Alive {
@@ -85,8 +85,8 @@ impl Alive {
 impl Drop for Alive {
     fn drop(&mut self) {
         let shared = self.0.clone();
-        let now = shared.cell.now();
-        shared.cell.with(|inner| {
+        let now = shared.handle.now();
+        shared.handle.with(|inner| {
             inner.abandoned = true;
             inner.machine.close(now);
         });
@@ -95,14 +95,14 @@ impl Drop for Alive {
 
 impl Shared {
     pub(crate) fn new(
-        cell: ClientHandle,
+        handle: ClientHandle,
         runtime: Arc<dyn Runtime>,
         dial: Arc<dyn Dial>,
         settings: Settings,
         random: Random,
     ) -> (Arc<Self>, Arc<Alive>) {
         let shared = Arc::new(Self {
-            cell,
+            handle,
             runtime,
             dial,
             settings,
@@ -134,7 +134,7 @@ impl Shared {
             return found;
         }
         let (key, parser) = {
-            let mut inner = self.cell.lock();
+            let mut inner = self.handle.lock();
             let known = inner.machine.find(&name);
             let parser = inner.machine.parser();
             (known.or_else(|| inner.machine.add(&name, AuthSource::None).ok()), parser)
@@ -171,8 +171,8 @@ impl Shared {
 
     /// Connects in the background.
     pub(crate) fn connect(self: &Arc<Self>, who: Key) {
-        let now = self.cell.now();
-        self.cell.with(|inner| inner.connect(now, who));
+        let now = self.handle.now();
+        self.handle.with(|inner| inner.connect(now, who));
         self.start();
     }
 
@@ -183,8 +183,8 @@ impl Shared {
         patience: Patience,
     ) -> impl Future<Output = Result<(), ConnectError>> + Send + 'static + use<> {
         let (sender, receiver) = oneshot::channel();
-        let now = self.cell.now();
-        let outcome = self.cell.with(|inner| {
+        let now = self.handle.now();
+        let outcome = self.handle.with(|inner| {
             if inner.ended {
                 return Err(ConnectError::Disconnected);
             }
@@ -218,8 +218,8 @@ impl Shared {
 
     /// Leaves the server.
     pub(crate) fn disconnect(&self, who: Key) {
-        let now = self.cell.now();
-        let (waiters, ready) = self.cell.with(|inner| {
+        let now = self.handle.now();
+        let (waiters, ready) = self.handle.with(|inner| {
             inner.disconnect(now, who);
             (inner.take_waiters(|waiter| waiter.who == who), inner.take_ready())
         });
@@ -229,8 +229,8 @@ impl Shared {
 
     /// Throws away what waits to be sent.
     pub(crate) fn discard(&self, socket: SocketKey) {
-        let now = self.cell.now();
-        let ready = self.cell.with(|inner| {
+        let now = self.handle.now();
+        let ready = self.handle.with(|inner| {
             inner.machine.discard(now, socket);
             inner.take_ready()
         });
@@ -239,8 +239,8 @@ impl Shared {
 
     /// Ends everything.
     pub(crate) fn close(&self) {
-        let now = self.cell.now();
-        let (waiters, ready) = self.cell.with(|inner| {
+        let now = self.handle.now();
+        let (waiters, ready) = self.handle.with(|inner| {
             inner.machine.close(now);
             (inner.take_waiters(|_| true), inner.take_ready())
         });

@@ -1,4 +1,4 @@
-//! What the client programs in Rust have in common: options, clocks, and the line of JSON that they print.
+//! The common part of the client programs in Rust: options, clocks, and the line of JSON that they print.
 use rustix::time::{ClockId, clock_gettime};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Options {
     }
 }
 
-/// How many messages have come, and whether it is enough.
+/// The number of messages that have come, and whether it is enough.
 #[derive(Clone, Default)]
 pub struct Counter(Arc<(AtomicU64, AtomicBool)>);
 

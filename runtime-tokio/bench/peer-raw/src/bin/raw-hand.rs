@@ -124,7 +124,7 @@ async fn drain(p: &Peer) -> io::Result<()> {
     }
 }
 
-/// What a batch of input asks for beyond the bytes in `out`.
+/// The reaction that a batch of input asks for, beyond the bytes in `out`.
 #[derive(PartialEq)]
 enum Then {
     Go,

@@ -55,6 +55,7 @@ impl ServerSockets {
     }
 
     /// The next outcome of an awaited acknowledgement. These are never held back.
+    #[inline]
     pub(crate) fn poll_answer(&mut self) -> Option<ServerSocketEvent> {
         if mem::take(&mut self.told_over) {
             // Only now: whoever was told of an end had the time to hold the socket while its handlers run, so that it
@@ -82,12 +83,12 @@ impl ServerSockets {
         Some(event)
     }
 
-    /// Whether [`ServerSockets::poll_answer`] has something.
+    /// Returns whether [`ServerSockets::poll_answer`] has something.
     pub(crate) fn has_answer(&self) -> bool {
         !self.answers.is_empty()
     }
 
-    /// Whether [`ServerSockets::poll_event`] may have something.
+    /// Returns whether [`ServerSockets::poll_event`] may have something.
     pub(crate) fn has_event(&self) -> bool {
         self.has_answer() || !self.events.is_empty() || !self.released.is_empty()
     }

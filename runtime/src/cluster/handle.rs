@@ -1,0 +1,416 @@
+//! The node of a server, behind a lock.
+
+use crate::base::clock::Clock;
+use crate::base::error::BoxError;
+use crate::base::runtime::Runtime;
+use crate::base::trace::{debug, info, warning};
+use crate::cluster::options::ClusterEvent;
+use futures_channel::oneshot;
+use sansocket_protocol::cluster::Message;
+use sansocket_protocol::cluster::node::{
+    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
+};
+use sansocket_protocol::hub::Hub;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::time::Instant;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// The application of a node: a server, which has the sockets. It is called without the lock, and in the order of the
+/// messages.
+pub(crate) trait NodeApplication: Send + Sync + 'static {
+    /// Applies a message of another node to the sockets of this one, and answers it by `serving` if that is there.
+    fn message(&self, cluster: &Arc<Cluster>, namespace: &str, message: Message, serving: Option<ServingId>);
+
+    /// Tells news about the bus.
+    fn news(&self, event: &ClusterEvent);
+}
+
+/// The node of a server, its requests, and the wakers of its task and its bus.
+pub(crate) struct Cluster {
+    state: Mutex<State>,
+    clock: Clock,
+    request_timeout: Duration,
+    answer_timeout: Duration,
+    max_answer_timeout: Duration,
+    /// Whether rooms have channels of their own: the hub's rooms are told then.
+    follows_rooms: bool,
+    pub(crate) private_handshakes: bool,
+    is_closing: AtomicBool,
+    this: std::sync::Weak<Cluster>,
+}
+
+struct State {
+    node: Node,
+    /// How many live namespaces of the server have each name: a dynamic one may come again before the last is gone.
+    opened: BTreeMap<Arc<str>, usize>,
+    asks: BTreeMap<AskId, oneshot::Sender<Outcome>>,
+    down_reason: Option<Arc<BoxError>>,
+    /// What the dialect has no form for.
+    inexpressible: u64,
+    /// What the bus has refused.
+    refused: u64,
+    task: Option<Waker>,
+    bus: Option<Waker>,
+}
+
+impl State {
+    /// Those who have something to do after a change.
+    fn concerned(&mut self, before: Option<Instant>, tells: bool) -> (Option<Waker>, Option<Waker>) {
+        let is_earlier = match (before, self.node.poll_timeout()) {
+            (Some(before), Some(after)) => after < before,
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        let task = if is_earlier || (tells && self.node.has_events()) { self.task.take() } else { None };
+        let bus = if self.node.has_transmits() { self.bus.take() } else { None };
+        (task, bus)
+    }
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        config: NodeConfig,
+        dialect: Dialect,
+        random: Random,
+        clock: Clock,
+        request_timeout: Duration,
+        private_handshakes: bool,
+    ) -> Arc<Self> {
+        let follows_rooms = match &dialect {
+            Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
+                sharded.room_channel("/", "").is_some()
+            }
+            _ => false,
+        };
+        let (answer_timeout, max_answer_timeout) = (config.answer_timeout, config.max_answer_timeout);
+        let state = State {
+            node: Node::new(config, dialect, random),
+            opened: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            down_reason: None,
+            inexpressible: 0,
+            refused: 0,
+            task: None,
+            bus: None,
+        };
+        Arc::new_cyclic(|this| Self {
+            state: Mutex::new(state),
+            clock,
+            request_timeout,
+            answer_timeout,
+            max_answer_timeout,
+            follows_rooms,
+            private_handshakes,
+            is_closing: AtomicBool::new(false),
+            this: this.clone(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the machine, and wakes those who have something to do because of it.
+    pub(crate) fn with_node<T>(&self, call: impl FnOnce(&mut Node, Instant) -> T) -> T {
+        self.change(|state, now| call(&mut state.node, now))
+    }
+
+    fn change<T>(&self, call: impl FnOnce(&mut State, Instant) -> T) -> T {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let before = state.node.poll_timeout();
+        let result = call(&mut state, now);
+        let wakers = state.concerned(before, true);
+        drop(state);
+        wake(wakers);
+        result
+    }
+
+    /// The same for what the bus tells: its caller hands over by [`deliver`](Self::deliver) what comes of it.
+    pub(crate) fn heard<T>(&self, call: impl FnOnce(&mut Node, Instant) -> T) -> T {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let before = state.node.poll_timeout();
+        let result = call(&mut state.node, now);
+        let wakers = state.concerned(before, false);
+        drop(state);
+        wake(wakers);
+        result
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
+        self.clock.runtime()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    /// How long a peer's request is of interest.
+    pub(crate) fn answer_timeout(&self, told: Option<Duration>) -> Duration {
+        told.unwrap_or(self.answer_timeout).min(self.max_answer_timeout)
+    }
+
+    pub(crate) fn is_on_bus(&self) -> bool {
+        self.state().node.is_on_bus()
+    }
+
+    pub(crate) fn counts(&self) -> NodeCounts {
+        let state = self.state();
+        let mut counts = state.node.counts();
+        counts.inexpressible = counts.inexpressible.saturating_add(state.inexpressible);
+        counts.refused = counts.refused.saturating_add(state.refused);
+        counts
+    }
+
+    // --- for the server -------------------------------------------------------------------------------------------
+
+    /// Tells the other nodes of a command that has been applied here.
+    pub(crate) fn send(&self, namespace: &str, message: Message) {
+        let kind = message.kind();
+        if let Err(error) = self.with_node(|node, now| node.send(now, namespace, message)) {
+            self.inexpressible(kind, &error);
+        }
+    }
+
+    /// Counts something that other nodes are not told because the dialect has no form for it.
+    pub(crate) fn inexpressible(&self, kind: &'static str, error: &dyn fmt::Display) {
+        let mut state = self.state();
+        state.inexpressible = state.inexpressible.saturating_add(1);
+        drop(state);
+        debug!(kind, %error, "the other nodes cannot be told");
+    }
+
+    /// Asks the other nodes. The receiver gets the outcome, at the deadline at the latest; nothing if the question could
+    /// not be asked, or the node is closed meanwhile.
+    pub(crate) fn ask(&self, namespace: &str, ask: Ask, timeout: Duration) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let asked = self.change(|state, now| {
+            let asked = state.node.ask(now, namespace, ask, timeout);
+            match &asked {
+                Ok(id) => {
+                    state.asks.insert(*id, sender);
+                }
+                Err(_) => state.inexpressible = state.inexpressible.saturating_add(1),
+            }
+            asked
+        });
+        if let Err(error) = asked {
+            debug!(%error, "the other nodes cannot be asked");
+        }
+        receiver
+    }
+
+    pub(crate) fn answer(&self, serving: ServingId, answer: Answer) {
+        self.with_node(|node, now| node.answer(now, serving, answer));
+    }
+
+    // --- for the task and the bus ---------------------------------------------------------------------------------
+
+    pub(crate) fn poll_transmit(&self, context: &mut Context<'_>) -> Poll<Option<NodeTransmit>> {
+        let mut state = self.state();
+        if let Some(transmit) = state.node.poll_transmit() {
+            return Poll::Ready(Some(transmit));
+        }
+        if self.is_closing() {
+            return Poll::Ready(None);
+        }
+        register(&mut state.bus, context);
+        Poll::Pending
+    }
+
+    pub(crate) fn try_transmit(&self) -> Option<NodeTransmit> {
+        self.state().node.poll_transmit()
+    }
+
+    /// Whether the node is closed; if not, the task is woken when it is.
+    pub(crate) fn is_closed(&self, context: &mut Context<'_>) -> bool {
+        let mut state = self.state();
+        register(&mut state.bus, context);
+        self.is_closing()
+    }
+
+    /// When the machine wants to be called. The task is woken when that changes.
+    pub(crate) fn poll_timeout(&self, context: &mut Context<'_>) -> Option<Instant> {
+        let mut state = self.state();
+        register(&mut state.task, context);
+        state.node.poll_timeout()
+    }
+
+    /// Counts something that the bus has refused.
+    pub(crate) fn refused(&self, error: &(dyn std::error::Error + Send + Sync)) {
+        let mut state = self.state();
+        state.refused = state.refused.saturating_add(1);
+        drop(state);
+        warning!(%error, "the bus has refused a command");
+    }
+
+    pub(crate) fn down(&self, reason: Option<Arc<BoxError>>) {
+        self.change(|state, now| {
+            state.down_reason = reason;
+            state.node.handle_bus_down(now);
+        });
+    }
+
+    /// Hands over all that the machine has to tell.
+    pub(crate) fn deliver(&self, application: &dyn NodeApplication) {
+        let Some(this) = self.this.upgrade() else { return };
+        loop {
+            let mut state = self.state();
+            let Some(event) = state.node.poll_event() else { return };
+            if let NodeEvent::Done { ask, outcome } = event {
+                let asker = state.asks.remove(&ask);
+                drop(state);
+                if let Some(asker) = asker {
+                    // Nobody listens if the future was dropped.
+                    let _ = asker.send(outcome);
+                }
+                continue;
+            }
+            let reason = state.down_reason.clone();
+            drop(state);
+            match event {
+                NodeEvent::Message { namespace, message, serving } => {
+                    application.message(&this, &namespace, message, serving);
+                }
+                NodeEvent::Done { .. } => {}
+                NodeEvent::BusUp { gap } => {
+                    info!(?gap, "the bus is there");
+                    application.news(&ClusterEvent::Up { gap });
+                }
+                NodeEvent::BusDown => {
+                    warning!(?reason, "the bus is away");
+                    application.news(&ClusterEvent::Down { reason });
+                }
+                NodeEvent::PeerUp { namespace, node } => {
+                    debug!(namespace = &*namespace, node = &*node, "a node has come");
+                    application.news(&ClusterEvent::NodeUp { namespace, node });
+                }
+                NodeEvent::PeerDown { namespace, node } => {
+                    debug!(namespace = &*namespace, node = &*node, "a node has gone");
+                    application.news(&ClusterEvent::NodeDown { namespace, node });
+                }
+                // The core may learn more of them; this crate is of its own version.
+                _ => {}
+            }
+        }
+    }
+
+    // --- namespaces ------------------------------------------------------------------------------------------------
+
+    fn open(&self, namespace: &Arc<str>) {
+        *self.state().opened.entry(namespace.clone()).or_default() += 1;
+        if !self.is_closing() {
+            self.with_node(|node, now| node.open(now, namespace));
+        }
+    }
+
+    fn shut(&self, namespace: &Arc<str>) {
+        let mut state = self.state();
+        let Some(times) = state.opened.get_mut(namespace) else { return };
+        *times -= 1;
+        if *times == 0 {
+            state.opened.remove(namespace);
+            drop(state);
+            self.with_node(|node, now| node.close(now, namespace));
+        }
+    }
+
+    // --- the end ---------------------------------------------------------------------------------------------------
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// Leaves the cluster: says goodbye, and ends the task once that is said.
+    pub(crate) fn close(&self) {
+        if self.is_closing.load(Ordering::Acquire) {
+            return;
+        }
+        let wakers = {
+            let now = self.clock.now();
+            let mut state = self.state();
+            let State { node, opened, .. } = &mut *state;
+            opened.keys().for_each(|namespace| node.close(now, namespace));
+            self.is_closing.store(true, Ordering::Release);
+            (state.task.take(), state.bus.take())
+        };
+        wake(wakers);
+    }
+}
+
+fn register(place: &mut Option<Waker>, context: &Context<'_>) {
+    if !place.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+        *place = Some(context.waker().clone());
+    }
+}
+
+fn wake((task, bus): (Option<Waker>, Option<Waker>)) {
+    if let Some(task) = task {
+        task.wake();
+    }
+    if let Some(bus) = bus {
+        bus.wake();
+    }
+}
+
+/// The part of a namespace in its server's cluster, for as long as the namespace lives.
+pub(crate) struct Membership {
+    pub(crate) cluster: Arc<Cluster>,
+    namespace: Arc<str>,
+}
+
+impl Membership {
+    pub(crate) fn new(cluster: &Arc<Cluster>, namespace: &Arc<str>) -> Self {
+        cluster.open(namespace);
+        Self { cluster: cluster.clone(), namespace: namespace.clone() }
+    }
+
+    pub(crate) fn send(&self, message: Message) {
+        self.cluster.send(&self.namespace, message);
+    }
+
+    pub(crate) fn ask(&self, ask: Ask, timeout: Duration) -> oneshot::Receiver<Outcome> {
+        self.cluster.ask(&self.namespace, ask, timeout)
+    }
+
+    /// A room has a member here: of no consequence if it is not the first.
+    pub(crate) fn room_began(&self, room: &str) {
+        if self.cluster.follows_rooms {
+            self.cluster.with_node(|node, _| node.room_began(&self.namespace, room));
+        }
+    }
+
+    /// A room has no member here any more.
+    pub(crate) fn room_ended(&self, room: &str) {
+        if self.cluster.follows_rooms {
+            self.cluster.with_node(|node, _| node.room_ended(&self.namespace, room));
+        }
+    }
+
+    /// The members of a room have changed.
+    pub(crate) fn look_at_room<H: Clone>(&self, hub: &Hub<H>, room: &str) {
+        if self.cluster.follows_rooms {
+            if hub.members(room).next().is_some() {
+                self.room_began(room);
+            } else {
+                self.room_ended(room);
+            }
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.cluster.shut(&self.namespace);
+    }
+}

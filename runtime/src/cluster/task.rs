@@ -1,0 +1,76 @@
+//! The task of a node: its timers, and its bus.
+
+use crate::base::alarm::Alarm;
+use crate::base::runtime::BoxFuture;
+use crate::base::trace::warning;
+use crate::cluster::bus::{Bus, BusLink};
+use crate::cluster::handle::{Cluster, NodeApplication};
+use sansocket_protocol::random::Random;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long the bus may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The task of a node, until it is closed.
+pub(crate) fn node_task(
+    cluster: Arc<Cluster>,
+    bus: Box<dyn Bus>,
+    application: Arc<dyn NodeApplication>,
+    random: Random,
+) -> BoxFuture<()> {
+    let link = BusLink::new(cluster.clone(), application.clone(), random);
+    let mut bus = Some(bus.run(link));
+    let mut alarm = Alarm::default();
+    let mut goodbye = None;
+    Box::pin(poll_fn(move |context| {
+        loop {
+            if poll_bus(&cluster, &mut bus, context) == Progress::Ended && cluster.is_closing() {
+                return Poll::Ready(());
+            }
+            cluster.deliver(&*application);
+            let now = cluster.clock().now();
+            let wakes_at = cluster.poll_timeout(context);
+            if cluster.is_closing() {
+                let until = *goodbye.get_or_insert(now + GOODBYE);
+                if bus.is_none() || now >= until {
+                    return Poll::Ready(());
+                }
+                if alarm.poll(until, now, cluster.clock(), context).is_pending() {
+                    return Poll::Pending;
+                }
+                continue;
+            }
+            let Some(deadline) = wakes_at else { return Poll::Pending };
+            if deadline > now && alarm.poll(deadline, now, cluster.clock(), context).is_pending() {
+                return Poll::Pending;
+            }
+            cluster.with_node(|node, now| node.handle_timeout(now));
+        }
+    }))
+}
+
+#[derive(PartialEq, Eq)]
+enum Progress {
+    Waits,
+    Ended,
+}
+
+/// Polls the bus. One that ends too early, or panics, is away for good.
+fn poll_bus(cluster: &Arc<Cluster>, bus: &mut Option<BoxFuture<()>>, context: &mut Context<'_>) -> Progress {
+    let Some(run) = bus else { return Progress::Ended };
+    let said = match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
+        Ok(Poll::Pending) => return Progress::Waits,
+        Ok(Poll::Ready(())) => "the bus has ended, and is away for good",
+        Err(_) => "the bus has panicked, and is away for good",
+    };
+    *bus = None;
+    if !cluster.is_closing() {
+        warning!("{said}");
+        cluster.down(Some(Arc::new(said.into())));
+    }
+    Progress::Ended
+}

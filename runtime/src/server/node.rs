@@ -1,0 +1,250 @@
+//! A server as a node of a cluster: it applies the messages of other nodes to its own sockets.
+
+use crate::base::trace::debug;
+use crate::cluster::{Cluster, ClusterEvent, ClusterOptions, NodeApplication, NodeCounts, node_task};
+use crate::http::handshake::Handshake;
+use crate::server::broadcast::Broadcast;
+use crate::server::namespace::NamespaceInner;
+use crate::server::remote::{Incomplete, describe};
+use crate::server::server::{Server, ServerInner};
+use crate::server::server_side;
+use crate::server::socket::Socket;
+use crate::session::stats::count;
+use sansocket_protocol::cluster::node::{Answer, Ask, ServingId};
+use sansocket_protocol::cluster::{AckRequest, Event, Message, Values};
+use sansocket_protocol::hub::{Command, Target};
+use sansocket_protocol::random::Random;
+use sansocket_protocol::socket::AckOutcome;
+use serde_json::{Map, Value};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::UNIX_EPOCH;
+
+type BusHook = Box<dyn Fn(&ClusterEvent) + Send + Sync>;
+
+/// A server's part in its cluster. With the server it leaves it.
+pub(crate) struct ServerCluster {
+    pub(crate) node: Arc<Cluster>,
+    on_bus: OnceLock<BusHook>,
+}
+
+impl Drop for ServerCluster {
+    fn drop(&mut self) {
+        self.node.close();
+    }
+}
+
+impl ServerInner {
+    /// Makes the server a node. It has no namespace yet.
+    pub(super) fn join_cluster(self: &Arc<Self>, options: ClusterOptions, mut random: Random) {
+        let ClusterOptions { bus, dialect, node, request_timeout, private_handshakes } = options;
+        let clock = self.gate.clock.clone();
+        let of_bus = random.fork();
+        let node = Cluster::new(node, dialect, random, clock, request_timeout, private_handshakes);
+        let _ = self.cluster.set(Box::new(ServerCluster { node: node.clone(), on_bus: OnceLock::new() }));
+        let application = Arc::new(ServerNode(Arc::downgrade(self)));
+        self.gate.runtime().spawn(node_task(node, bus, application, of_bus));
+    }
+}
+
+impl Server {
+    /// Sets the hook for news about the cluster's bus and the other nodes. The first hook stays. It must not block: no
+    /// message of other nodes is delivered meanwhile.
+    ///
+    /// ```
+    /// use sansocket_runtime::{Server, cluster::ClusterEvent};
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_bus(|event| match event {
+    ///         ClusterEvent::Up { gap: Some(gap) } => println!("what other nodes said for {gap:?} is lost"),
+    ///         ClusterEvent::Down { .. } => println!("each node is on its own"),
+    ///         _ => {}
+    ///     });
+    /// }
+    /// ```
+    pub fn on_bus(&self, hook: impl Fn(&ClusterEvent) + Send + Sync + 'static) -> &Self {
+        if let Some(cluster) = self.0.cluster.get() {
+            // Setting it twice is a mistake without consequence.
+            let _ = cluster.on_bus.set(Box::new(hook));
+        }
+        self
+    }
+
+    /// Whether the cluster's bus is there. False without a cluster.
+    pub fn is_on_bus(&self) -> bool {
+        self.0.cluster.get().is_some_and(|cluster| cluster.node.is_on_bus())
+    }
+
+    /// The numbers of this node so far: messages that were published, that came, and that were dropped because the bus was
+    /// away. `None` without a cluster.
+    pub fn cluster_counts(&self) -> Option<NodeCounts> {
+        self.0.cluster.get().map(|cluster| cluster.node.counts())
+    }
+
+    /// The number of nodes, this one included. Without a cluster it is 1.
+    ///
+    /// # Errors
+    /// [`Incomplete`] if the bus is away, or the dialect does not count nodes: Python's does not.
+    pub async fn node_count(&self) -> Result<usize, Incomplete<()>> {
+        let Some(cluster) = self.0.cluster.get() else { return Ok(1) };
+        let asked = cluster.node.ask("/", Ask::Nodes, cluster.node.request_timeout());
+        let nodes = asked.await.unwrap_or_default().nodes;
+        let others = nodes.ok_or(Incomplete { came: Vec::new(), missing_nodes: None })?;
+        Ok((others as usize).saturating_add(1))
+    }
+
+    pub(crate) fn leave_cluster(&self) {
+        if let Some(cluster) = self.0.cluster.get() {
+            cluster.node.close();
+        }
+    }
+}
+
+/// The server, as its node sees it.
+struct ServerNode(Weak<ServerInner>);
+
+impl NodeApplication for ServerNode {
+    fn message(&self, cluster: &Arc<Cluster>, namespace: &str, message: Message, serving: Option<ServingId>) {
+        let Some(server) = self.0.upgrade() else { return };
+        // It was open a moment ago.
+        let Some(namespace) = server.namespaces.find(namespace) else { return };
+        let answer = match message {
+            Message::Emit { event, target, ack } => {
+                return emit(cluster, &namespace, &event, target, ack, serving);
+            }
+            Message::ServerSideEmit { event, .. } => {
+                return server_side::serve(cluster, &namespace, &event, serving);
+            }
+            Message::Join { target, rooms } => {
+                let broadcast = Broadcast::new(namespace, target);
+                for room in rooms {
+                    // Refusals are counted.
+                    let _ = broadcast.apply(&Command::Join { room });
+                }
+                return;
+            }
+            Message::Leave { target, rooms } => {
+                let broadcast = Broadcast::new(namespace, target);
+                for room in rooms {
+                    let _ = broadcast.apply(&Command::Leave { room });
+                }
+                return;
+            }
+            Message::Disconnect { target, close } => {
+                let command = if close { Command::Close } else { Command::Disconnect };
+                let _ = Broadcast::new(namespace, target).apply(&command);
+                return;
+            }
+            Message::FetchSockets { target, .. } => {
+                let sockets = reached(namespace, target);
+                let with_private = cluster.private_handshakes;
+                Answer::Sockets(sockets.iter().map(|socket| describe(socket, with_private)).collect())
+            }
+            Message::FetchIds { target, .. } => {
+                Answer::Ids(reached(namespace, target).iter().map(|socket| socket.id().into()).collect())
+            }
+            Message::FetchRooms { .. } => {
+                let ids = reached(namespace.clone(), Target::all());
+                let mut rooms: Vec<Arc<str>> = namespace.hub().rooms().cloned().collect();
+                rooms.extend(ids.iter().map(|socket| socket.id().into()));
+                Answer::Rooms(rooms)
+            }
+            // Answers and heartbeats are the node's.
+            _ => return,
+        };
+        if let Some(serving) = serving {
+            cluster.answer(serving, answer);
+        }
+    }
+
+    fn news(&self, event: &ClusterEvent) {
+        let Some(server) = self.0.upgrade() else { return };
+        let Some(hook) = server.cluster.get().and_then(|cluster| cluster.on_bus.get()) else { return };
+        if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
+            count(&server.gate.counters.panics);
+            debug!("the hook for news of the bus panicked");
+        }
+    }
+}
+
+fn reached(namespace: Arc<NamespaceInner>, target: Target) -> Vec<Socket> {
+    Broadcast::new(namespace, target).apply(&Command::Fetch).unwrap_or_default()
+}
+
+/// Sends another node's event to the sockets that it is for.
+fn emit(
+    cluster: &Arc<Cluster>,
+    namespace: &Arc<NamespaceInner>,
+    event: &Event,
+    target: Target,
+    ack: Option<AckRequest>,
+    serving: Option<ServingId>,
+) {
+    let wants = ack.zip(serving);
+    let id = wants.as_ref().map(|_| namespace.next_broadcast_ack());
+    let frame = namespace.encoder.event(&event.name(), id, event.args());
+    let broadcast = Broadcast::new(namespace.clone(), target);
+    let frame = match frame {
+        Ok(frame) => frame,
+        Err(error) => {
+            debug!(%error, "an event of another node cannot be sent");
+            if let Some((_, serving)) = wants {
+                cluster.answer(serving, Answer::Count(0));
+            }
+            return;
+        }
+    };
+    let (Some((ack, serving)), Some(id)) = (wants, id) else {
+        // Only rooms can refuse.
+        let _ = broadcast.apply(&Command::Emit { frame, ack: None });
+        return;
+    };
+    let timeout = cluster.answer_timeout(ack.timeout);
+    let recipients: Vec<Socket> = broadcast.recipients().into_iter().filter(Socket::is_connected).collect();
+    // Before any acknowledgement can come.
+    cluster.answer(serving, Answer::Count(u32::try_from(recipients.len()).unwrap_or(u32::MAX)));
+    let watched = namespace.handlers.outgoing.watch(namespace.encoder.parser(), &frame);
+    for socket in recipients {
+        let cluster = cluster.clone();
+        let sink = move |outcome| {
+            let AckOutcome::Answered(args) = outcome else { return };
+            match Values::new(&args) {
+                Ok(values) => cluster.answer(serving, Answer::Ack(values)),
+                Err(error) => cluster.inexpressible("acknowledgement", &error),
+            }
+        };
+        if socket.send_with_ack(&frame, id, timeout, sink).is_ok() {
+            if let Some(watched) = &watched {
+                socket.show(watched);
+            }
+        }
+    }
+}
+
+/// Headers that say who somebody is.
+const PRIVATE: [&str; 3] = ["cookie", "authorization", "proxy-authorization"];
+
+/// A handshake in the form of the JavaScript server. Its `auth` stays here.
+pub(super) fn handshake_value(handshake: &Handshake, with_private: bool) -> Value {
+    let mut headers = Map::new();
+    for (name, value) in handshake.headers() {
+        if with_private || !PRIVATE.contains(&name.as_str()) {
+            headers.insert(name.as_str().into(), String::from_utf8_lossy(value.as_bytes()).into());
+        }
+    }
+    let query: Map<String, Value> =
+        handshake.query().map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect();
+    let since = handshake.time().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut object = Map::new();
+    object.insert("xdomain".into(), handshake.headers().contains_key("origin").into());
+    object.insert("headers".into(), headers.into());
+    object.insert("time".into(), httpdate::fmt_http_date(handshake.time()).into());
+    let address = handshake.peer_addr().map(|address| address.ip().to_string());
+    object.insert("address".into(), address.into());
+    object.insert("secure".into(), handshake.is_secure().into());
+    object.insert("issued".into(), u64::try_from(since.as_millis()).unwrap_or(u64::MAX).into());
+    object.insert("url".into(), handshake.uri().to_string().into());
+    object.insert("query".into(), query.into());
+    object.insert("auth".into(), Map::new().into());
+    object.into()
+}
