@@ -98,6 +98,8 @@
 mod acts;
 mod app;
 mod client_ends;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod coverage;
 mod dice;
 mod ends;
