@@ -59,6 +59,9 @@ pub enum AuthSource {
     Fixed(PacketData),
     /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
     Ask,
+    /// The same, and if the server refuses what was said, the application is asked once more: it may have a fresher token.
+    /// A second refusal in a row is final.
+    AskAgain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,8 @@ struct Socket {
     wanted: bool,
     state: State,
     auth: AuthSource,
+    /// The application was asked again since the socket began to join.
+    asked_again: bool,
     id: Option<Arc<str>>,
     /// Of a server that recovers connections.
     recovery: Option<Box<Recovery>>,
@@ -392,6 +397,7 @@ impl ClientSockets {
             wanted: false,
             state: State::Away,
             auth,
+            asked_again: false,
             id: None,
             recovery: None,
             ended: 0,

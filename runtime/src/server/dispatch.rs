@@ -20,6 +20,7 @@ use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;
+use sansocket_protocol::engine::Revision;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::hub::HubError;
 use sansocket_protocol::server::ServerEvent;
@@ -74,7 +75,7 @@ impl SocketDispatch {
         self.live.retain(|live| !live.socket.is_gone());
         let Some(namespace) = self.server.namespace_for(name) else {
             debug!(namespace = &**name, "a client asked for a namespace that does not exist");
-            let _ = session.with(|machine| machine.reject(key, "Invalid namespace", None));
+            let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         };
         let is_dynamic = |live: &&LiveSocket| live.socket.namespace_inner().is_child();
@@ -84,7 +85,7 @@ impl SocketDispatch {
             debug!(namespace = &**name, "a session is in too many dynamic namespaces");
             self.server.dynamic_refused();
             self.server.namespace_left(&namespace);
-            let _ = session.with(|machine| machine.reject(key, "Invalid namespace", None));
+            let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         }
         let version = namespace.handlers.table.version();
@@ -137,7 +138,9 @@ impl SocketDispatch {
         namespace: &Arc<NamespaceInner>,
         session: &Arc<SessionHandle>,
     ) -> Result<Socket, HubError> {
-        let recorder = namespace.recorder();
+        // A client of the older revision has nowhere to keep a private id.
+        let knows = |_: &&Recorder| session.lock().machine.revision() == Revision::V4;
+        let recorder = namespace.recorder().filter(knows);
         let in_order = recorder.map(Recorder::in_order);
         let back = match (recorder, &in_order, asked) {
             (Some(recorder), Some(in_order), Some(asked)) => {
@@ -147,7 +150,7 @@ impl SocketDispatch {
             _ => None,
         };
         let start = back.unwrap_or_else(|| {
-            let id = self.server.fresh_id();
+            let id = self.server.id_for(session, &namespace.name);
             match recorder {
                 Some(recorder) => recorder.begin(id, self.server.fresh_id()),
                 None => Start::plain(id),
