@@ -17,6 +17,7 @@ use sansocket_protocol::error::{Closed, PeerError, SendError};
 use sansocket_protocol::socket::{AckOutcome, ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -106,28 +107,28 @@ impl Driver {
                 self.unsent(key, error);
                 None
             }
-            ClientSocketEvent::Auth { .. } => {
-                let ask = socket.namespace_inner().ask.lock();
-                let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                if let Some(ask) = ask {
-                    let asked = catch_unwind(AssertUnwindSafe(|| ask()));
-                    let future = asked.unwrap_or_else(|panic| {
-                        let error = ConnectError::application(HandlerError::panic(&*panic));
-                        Box::pin(std::future::ready(Err(error)))
-                    });
-                    self.auths.retain(|(asked, _)| *asked != key);
-                    self.auths.push((key, future));
-                    // It may be ready at once.
-                    self.poll_asked(context);
-                }
-                None
-            }
+            ClientSocketEvent::Auth { .. } => return self.ask_for_auth(&socket, key, context),
             // The core may learn to say more; this crate is of its own version.
             _ => None,
         };
         if let Some(job) = job {
             self.begin(job, context);
         }
+    }
+
+    /// Asks the application for the auth of a socket.
+    fn ask_for_auth(&mut self, socket: &ClientSocket, key: SocketKey, context: &mut Context<'_>) {
+        let ask = socket.namespace_inner().ask.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(ask) = ask else { return };
+        let asked = catch_unwind(AssertUnwindSafe(|| ask()));
+        let future = asked.unwrap_or_else(|panic| {
+            let error = ConnectError::application(HandlerError::panic(&*panic));
+            Box::pin(std::future::ready(Err(error)))
+        });
+        self.auths.retain(|(asked, _)| *asked != key);
+        self.auths.push((key, future));
+        // It may be ready at once.
+        self.poll_asked(context);
     }
 
     /// An event that nobody awaits an answer of could not be sent.
