@@ -1,6 +1,6 @@
 //! The browser's client, served from a directory: `/socket.io/socket.io.js` and its relatives.
 
-use crate::http::types::ResponseBody;
+use crate::http::convert::ResponseBody;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use http::{Method, Response, StatusCode};
