@@ -100,6 +100,8 @@ pub use server::{
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+/// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
+pub use sansocket_runtime::http_types as http;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
@@ -114,6 +116,7 @@ pub use sansocket_runtime::{
     SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract,
     handler,
 };
+pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
 #[cfg(feature = "cluster")]
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};
 

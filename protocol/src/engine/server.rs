@@ -207,6 +207,11 @@ impl ServerSession {
         self.queued.saturating_add(self.unwritten)
     }
 
+    /// The packets that are queued and not given out.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len()
+    }
+
     /// Returns whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
     /// WebSocket is not behind.
     pub(crate) fn is_writable(&self) -> bool {

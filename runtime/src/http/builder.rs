@@ -20,7 +20,7 @@ use std::time::Duration;
 ///
 /// `S` is the server that [`build`](Self::build) makes: an adapter's own type. `L` holds the options of the layer
 /// above Engine.IO: [`ServerOptions`](crate::adapter::ServerOptions) for a Socket.IO server,
-/// [`EngineHandlers`](crate::adapter::EngineHandlers) for a server of plain Engine.IO. Applications know it by the
+/// [`EngineOptions`](crate::adapter::EngineOptions) for a server of plain Engine.IO. Applications know it by the
 /// names that their adapter gives it, `ServerBuilder` and `EngineServerBuilder`.
 ///
 /// ```
