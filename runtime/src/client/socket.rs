@@ -8,7 +8,7 @@ use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
-use crate::handler::outgoing::Watched;
+use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
 use crate::handler::{
