@@ -58,7 +58,7 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
-/// Whether a flag without a value is there.
+/// Returns whether a flag without a value is there.
 fn flag(name: &str) -> bool {
     std::env::args().any(|arg| arg == name)
 }

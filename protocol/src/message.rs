@@ -69,7 +69,7 @@ impl Frame {
         self
     }
 
-    /// Whether a transport that compresses may compress it.
+    /// Returns whether a transport that compresses may compress it.
     pub fn may_compress(&self) -> bool {
         !self.as_is
     }

@@ -274,7 +274,7 @@ impl Response {
         self.refusal.as_deref()
     }
 
-    /// Whether the adapter may compress the body: that of a poll whose packets were not all sent with
+    /// Returns whether the adapter may compress the body: that of a poll whose packets were not all sent with
     /// [`Frame::compress`](crate::message::Frame::compress)`(false)`.
     pub fn may_compress(&self) -> bool {
         self.may_compress

@@ -118,8 +118,8 @@ impl<S, L> ServerBuilder<S, L> {
     /// Sets that WebSocket messages are compressed, with clients that offer it: permessage-deflate (RFC 7692). Default:
     /// no compression, as in the reference.
     ///
-    /// It trades processor time for bytes: about 20 to 60 µs for each kilobyte that is sent. Where messages hold a
-    /// secret beside something that a stranger chooses, their compressed size can give the secret away: emit such with
+    /// It trades processor time, and with context takeover memory, for bytes. Where messages hold a secret beside
+    /// something that a stranger chooses, their compressed size can give the secret away: emit such with
     /// [`Socket::compress`](crate::Socket::compress)`(false)`.
     pub fn per_message_deflate(mut self, settings: PerMessageDeflate) -> Self {
         self.http.deflate = Some(settings);

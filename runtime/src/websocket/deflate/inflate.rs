@@ -61,7 +61,7 @@ impl Inflating {
         self.batch = 0;
     }
 
-    /// Whether so much has come out of this batch that the rest should wait.
+    /// Returns whether so much has come out of this batch that the rest should wait.
     pub(crate) fn is_sated(&self) -> bool {
         self.batch >= MAX_BATCH
     }
