@@ -7,6 +7,10 @@ use crate::socket::json::placeholder;
 use crate::socket::json::resolve::Resolve;
 use crate::socket::json::scan::{skip_blanks, skip_value};
 use crate::socket::json::validate::{self, Checked};
+use crate::socket::msgpack;
+use crate::socket::msgpack::check::{self, Seen};
+use crate::socket::msgpack::head::Head;
+use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::packet::{PacketError, PacketType};
 use crate::socket::parser::Parser;
 use alloc::borrow::Cow;
@@ -19,9 +23,9 @@ use core::fmt;
 use core::ops::Range;
 use serde::Deserialize;
 
-/// The arguments of a received event or acknowledgement: the text as it came, and the attachments.
+/// The arguments of a received event or acknowledgement: the message as it came, and the attachments.
 ///
-/// The text was checked when the packet came in, and is decoded when the application asks, into the types that
+/// The message was checked when the packet came in, and is decoded when the application asks, into the types that
 /// it asks for. A clone shares the bytes. To pass arguments on without decoding them, send the `Args`
 /// themselves: they are [`ToArgs`](crate::socket::ToArgs).
 ///
@@ -69,8 +73,20 @@ pub(in crate::socket) struct Shape {
     name: (u32, u32),
     first: u32,
     count: u32,
-    depth: u32,
+    depth: u16,
+    form: Form,
     longest_number: u32,
+}
+
+/// The form of the bytes that arguments are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    Json,
+    /// MessagePack.
+    Packed,
+    /// MessagePack with maps whose keys are no texts.
+    PackedWithOddKeys,
 }
 
 /// The bytes of the longest text of a packet.
@@ -82,11 +98,20 @@ pub(in crate::socket) const MAX_TEXT: usize = u32::MAX as usize;
     clippy::cast_possible_truncation,
     reason = "proof: whoever makes a `Shape` has checked the text's length"
 )]
-pub(super) fn narrow(value: usize) -> u32 {
+pub(in crate::socket) fn narrow(value: usize) -> u32 {
     value as u32
 }
 
 impl Shape {
+    /// The arguments of a MessagePack message, and the event's name before them as it stands there: an empty range if there
+    /// is none.
+    pub(in crate::socket) fn packed(name: Range<usize>, first: usize, count: usize, seen: Seen) -> Self {
+        let form = if seen.has_odd_keys { Form::PackedWithOddKeys } else { Form::Packed };
+        let depth = u16::try_from(seen.depth).unwrap_or(u16::MAX);
+        let name = (narrow(name.start), narrow(name.end));
+        Self { name, first: narrow(first), count: narrow(count), depth, longest_number: 0, form }
+    }
+
     /// `[name, arguments...]`. The name has its quotes only if it has escapes, and ends in front of `behind`.
     #[inline]
     #[allow(
@@ -113,7 +138,8 @@ impl Shape {
     }
 
     fn of(checked: Checked) -> Self {
-        let (depth, longest_number) = (narrow(checked.depth), narrow(checked.longest_number));
+        let depth = u16::try_from(checked.depth).unwrap_or(u16::MAX);
+        let longest_number = narrow(checked.longest_number);
         Self { depth, longest_number, ..Self::default() }
     }
 
@@ -210,7 +236,11 @@ impl Args {
     /// The bytes of [`event`](Self::event), for looking a handler up: cheaper, where the name has no escapes.
     #[inline]
     pub fn event_bytes(&self) -> Option<Cow<'_, [u8]>> {
-        match self.text.get(self.shape.name()?)? {
+        let raw = self.text.get(self.shape.name()?)?;
+        if self.is_packed() {
+            return msgpack::packet::event_name(raw);
+        }
+        match raw {
             // Only a name with escapes has kept its quotes.
             raw @ [b'"', ..] => event_name(raw).map(|name| Cow::Owned(name.into_owned().into_bytes())),
             name => Some(Cow::Borrowed(name)),
@@ -232,7 +262,29 @@ impl Args {
         self.shape.count == 0
     }
 
-    /// The JSON text of argument `position`, counted from 0. Costs as much as [`get`](Self::get).
+    /// All arguments as JSON text, commas between them, without brackets, whatever parser has read them: for a look at
+    /// them. In MessagePack, bytes are lists of numbers then.
+    pub fn to_json(&self) -> String {
+        if !self.is_packed() {
+            return String::from_utf8_lossy(self.list()).into_owned();
+        }
+        let texts: Vec<_> = self.iter().map(|argument| self.json_of(argument.json)).collect();
+        texts.join(",")
+    }
+
+    /// The value that begins there as JSON text.
+    fn json_of(&self, mut value: &[u8]) -> String {
+        if !self.is_packed() {
+            return String::from_utf8_lossy(value.get(..skip_value(value, 0)).unwrap_or_default())
+                .into_owned();
+        }
+        let mut json = Vec::new();
+        push_value(&mut json, &mut value, &mut Binary::Numbers);
+        String::from_utf8(json).unwrap_or_default()
+    }
+
+    /// The JSON text of argument `position`, counted from 0. Costs as much as [`get`](Self::get). `None` if it is not JSON,
+    /// because another parser than the default one has read it: see [`to_json`](Self::to_json).
     pub fn json(&self, position: usize) -> Option<&str> {
         Argument { json: self.argument(position)?, ..self.outside() }.json()
     }
@@ -263,7 +315,7 @@ impl Args {
         let progress = Progress::at(position);
         let decoded = match self.to_decode(position) {
             None => T::deserialize(Missing(&progress)),
-            Some(json) => decode(json, self.attachments()),
+            Some(json) => self.value(json),
         };
         decoded.map_err(|error| self.error(&progress, &error))
     }
@@ -313,7 +365,32 @@ impl Args {
         self.beside.as_ref().map_or(&[], |beside| &beside.attachments)
     }
 
-    /// The bytes that argument `position` stands for, without a copy, if it is a placeholder itself.
+    /// The bytes that argument `position` is, without a copy, whatever parser has read it. `None` if it is no bytes.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let picture = Bytes::from_static(&[1, 2, 3]);
+    /// let parser = Parser::msgpack();
+    /// let frame = parser.event("/", "drawn", None, &("x", &picture))?;
+    /// let args = parser.decode(frame.attachments()[0].clone())?.into_args();
+    /// assert_eq!(args.bytes(1), Some(picture));
+    /// assert_eq!(args.bytes(0), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn bytes(&self, position: usize) -> Option<Bytes> {
+        if !self.is_packed() {
+            return self.attachment(position).cloned();
+        }
+        match Head::read(&mut self.argument(position)?) {
+            Ok(Head::Bin(bytes)) => Some(self.text.slice_ref(bytes)),
+            _ => None,
+        }
+    }
+
+    /// The bytes that argument `position` stands for, without a copy, if it is a placeholder itself. `None` where bytes
+    /// stand inside of the message: [`bytes`](Self::bytes) finds both.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -342,6 +419,17 @@ impl Args {
         (self.shape.depth as usize, self.shape.longest_number as usize)
     }
 
+    /// Whether they are MessagePack.
+    #[inline]
+    pub(in crate::socket) fn is_packed(&self) -> bool {
+        self.shape.form != Form::Json
+    }
+
+    /// Whether maps in them have keys that are no texts.
+    pub(in crate::socket) fn has_odd_keys(&self) -> bool {
+        self.shape.form == Form::PackedWithOddKeys
+    }
+
     /// From `data` on there are halves of surrogate pairs, which serde_json refuses. What is passed on keeps them.
     pub(super) fn mend(&mut self, data: usize) {
         let mut mended = self.text.to_vec();
@@ -363,6 +451,11 @@ impl Args {
     pub(in crate::socket) fn data(&self, data: usize) -> Option<PacketData> {
         if data >= self.text.len() {
             return None;
+        }
+        if self.is_packed() {
+            let mut json = Vec::new();
+            push_value(&mut json, &mut self.text.get(data..)?, &mut Binary::Numbers);
+            return Some(PacketData::received(json.into()));
         }
         Some(PacketData::received(match self.mended() {
             Some(mended) => Bytes::copy_from_slice(mended.get(data..)?),
@@ -391,7 +484,30 @@ impl Args {
             return None;
         }
         let first = self.text.get(self.shape.first as usize..)?;
+        if self.is_packed() {
+            let mut rest = first;
+            check::skip(&mut rest, position);
+            return Some(rest);
+        }
         (0..position).try_fold(first, |json, _| next(json))
+    }
+
+    /// From the beginning of an argument to the beginning of the one behind it.
+    pub(super) fn behind<'a>(&self, argument: &'a [u8]) -> Option<&'a [u8]> {
+        if self.is_packed() {
+            let mut rest = argument;
+            check::skip(&mut rest, 1);
+            return Some(rest);
+        }
+        next(argument)
+    }
+
+    /// Decodes the value that begins there.
+    fn value<'de, T: Deserialize<'de>>(&'de self, value: &'de [u8]) -> Result<T, serde_json::Error> {
+        if self.is_packed() {
+            return T::deserialize(&mut msgpack::decode::Value::new(value));
+        }
+        decode(value, self.attachments())
     }
 
     /// The same, to decode from.
@@ -474,6 +590,9 @@ impl<'a> Argument<'a> {
 
     /// Its JSON text.
     pub fn json(&self) -> Option<&'a str> {
+        if self.args.is_packed() {
+            return None;
+        }
         core::str::from_utf8(self.json.get(..skip_value(self.json, 0))?).ok()
     }
 
@@ -489,7 +608,8 @@ impl<'a> Argument<'a> {
                 mended.get(self.args.text.len().saturating_sub(self.json.len())..).unwrap_or_default()
             }
         };
-        decode(json, self.args.attachments())
+        self.args
+            .value(json)
             .map_err(|error| ArgsError::Invalid { position: self.position, reason: plain_reason(&error) })
     }
 
@@ -509,7 +629,8 @@ impl<'a> Argument<'a> {
 
 impl fmt::Debug for Argument<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Argument").field("position", &self.position).field("json", &self.json()).finish()
+        let json = self.args.json_of(self.json);
+        f.debug_struct("Argument").field("position", &self.position).field("json", &json).finish()
     }
 }
 
@@ -531,7 +652,7 @@ impl<'a> Iterator for Iter<'a> {
         }
         let json = match self.next {
             None => self.args.argument(0)?,
-            Some(json) => next(json)?,
+            Some(json) => self.args.behind(json)?,
         };
         self.next = Some(json);
         let position = self.position;
@@ -570,7 +691,7 @@ impl fmt::Debug for Args {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Args")
             .field("event", &self.event())
-            .field("json", &String::from_utf8_lossy(self.list()))
+            .field("json", &self.to_json())
             .field("attachments", &self.attachments().len())
             .finish()
     }
