@@ -3,7 +3,7 @@
 
 use crate::sansocket::{
     Args, Auth, Cors, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
-    ServerBuilder, Socket,
+    Parser, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -60,7 +60,14 @@ pub(crate) async fn run(
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
 
+    let parser = match &*option("--parser", "json".to_owned()) {
+        "json" => Parser::json(),
+        "msgpack" => Parser::msgpack(),
+        other => return Err(format!("--parser is json or msgpack, not {other:?}").into()),
+    };
+
     let io = io
+        .parser(parser)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)

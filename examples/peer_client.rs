@@ -4,7 +4,7 @@
 //! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
 use crate::sansocket::{
-    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, TransportKind,
+    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, Parser, TransportKind,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -114,7 +114,10 @@ impl Drop for Peer {
 }
 
 fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBuilder {
+    // As the server: its flag is part of its command.
+    let is_packed = peer.command.windows(2).any(|pair| pair == ["--parser", "msgpack"]);
     build(&format!("http://127.0.0.1:{}", peer.port))
+        .parser(if is_packed { Parser::msgpack() } else { Parser::json() })
         .transports(transports.iter().copied())
         .reconnection_delay(DELAY)
         .reconnection_delay_max(DELAY_MAX)

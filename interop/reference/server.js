@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import { attach } from "engine.io";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { flags } from "./flags.js";
 
 const options = flags({
@@ -12,6 +13,7 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  parser: "json",
 });
 const shared = {
   pingInterval: options["ping-interval"],
@@ -27,7 +29,13 @@ engine.on("connection", (session) => {
   session.on("message", (data) => session.send(data));
 });
 
-const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false });
+const io = new Server(http, {
+  ...shared,
+  path: "/socket.io",
+  connectTimeout: 1000,
+  serveClient: false,
+  ...(options.parser === "msgpack" && { parser: msgpack }),
+});
 
 function serve(socket) {
   socket.emit("auth", socket.handshake.auth);

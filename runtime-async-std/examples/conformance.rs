@@ -7,8 +7,8 @@
 //!
 //! On one port: an Engine.IO echo server at `/engine.io/`, and a Socket.IO server at `/socket.io/` with the
 //! namespaces `/` and `/custom`. Flags: `--port` (or `PORT`; 3000), `--ping-interval` and `--ping-timeout` in
-//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000). The
-//! application itself is in `examples/conformance.rs`, the same for every runtime.
+//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000),
+//! `--parser` (`json`, or `msgpack`). The application itself is in `examples/conformance.rs`, the same for every runtime.
 //!
 //! On smol: `cargo run --release -p sansocket-async-std --no-default-features --features smol --example conformance`.
 

@@ -6,8 +6,8 @@
 //!
 //! On one port: an Engine.IO echo server at `/engine.io/`, and a Socket.IO server at `/socket.io/` with the
 //! namespaces `/` and `/custom`. Flags: `--port` (or `PORT`; 3000), `--ping-interval` and `--ping-timeout` in
-//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000). The
-//! application itself is in `examples/conformance.rs`, the same for every runtime.
+//! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000),
+//! `--parser` (`json`, or `msgpack`). The application itself is in `examples/conformance.rs`, the same for every runtime.
 
 use sansocket_tokio::{self as sansocket, EngineServer, Server};
 

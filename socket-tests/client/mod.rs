@@ -12,6 +12,7 @@ mod events;
 mod handlers;
 mod hostile;
 mod lifecycle;
+mod parsers;
 pub(crate) mod relay;
 #[path = "../support.rs"]
 pub(crate) mod support;
