@@ -2,7 +2,7 @@
 //! and provides the adapter as `crate::sansocket`.
 
 use crate::sansocket::{
-    Args, Auth, Cors, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
+    Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
     Parser, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
@@ -72,7 +72,7 @@ pub(crate) async fn run(
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
         .connect_timeout(connect_timeout)
-        .cors(Cors::any())
+        .origins(Origins::any())
         .build()?;
     register(&io.namespace("/"));
     register(&io.namespace("/custom"));
@@ -81,7 +81,7 @@ pub(crate) async fn run(
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
-        .cors(Cors::any())
+        .origins(Origins::any())
         .on_message(async |socket: EngineSocket, message: Message| {
             let _ = socket.send(message);
         })

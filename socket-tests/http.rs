@@ -1,10 +1,13 @@
 //! The HTTP side: deadlines, refusals, headers, files.
 
-use crate::sansocket::{Cookie, Cors, DisconnectReason, Handshake, Listener, Refusal, State, Transports};
+use crate::sansocket::{
+    Cookie, DisconnectReason, Handshake, Listener, Origins, Refusal, SameSite, State, Transports,
+};
 use crate::suite::support::{
     Client, Log, Poller, Response, get, logged, request, send_request, serve, soon, until,
 };
 use bytes::Bytes;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -340,8 +343,36 @@ async fn a_cookie_names_the_session_at_the_handshake() {
 }
 
 #[tokio::test]
+async fn the_cookie_of_each_request_is_the_applications_choice() {
+    let io = crate::server()
+        .cookie(Cookie::new("io").secure(true).same_site(SameSite::None))
+        .cookie_for(|handshake, mut cookie| match &*handshake.query_value("cookie")? {
+            "plain" => {
+                cookie.name = "other".to_owned();
+                Some(cookie.secure(false).same_site(SameSite::Strict))
+            }
+            "bad" => Some(cookie.domain("a;b")),
+            _ => panic!("not asked for"),
+        })
+        .build()
+        .expect("a server");
+    let addr = serve(&io).await;
+    let cookie = async |query: &str| {
+        let response = get(addr, &format!("{OPEN}{query}")).await;
+        let sid = response.body.split('"').nth(3).unwrap_or("none").to_owned();
+        (response.status, response.header("set-cookie").map(|cookie| cookie.replace(&sid, "SID")))
+    };
+    let plain = "io=SID; Path=/; HttpOnly; SameSite=Strict";
+    assert_eq!(cookie("&cookie=plain").await, (200, Some(plain.to_owned())));
+    assert_eq!(cookie("").await, (200, None));
+    assert_eq!(cookie("&cookie=bad").await, (200, None));
+    assert_eq!(cookie("&cookie=panic").await, (500, None));
+    assert_eq!((io.clients_count(), io.stats().panics), (3, 1));
+}
+
+#[tokio::test]
 async fn cors_allows_pages_of_the_listed_origins() {
-    let io = crate::server().cors(Cors::list(["https://good.example"])).build().expect("a server");
+    let io = crate::server().origins(Origins::list(["https://good.example"])).build().expect("a server");
     let addr = serve(&io).await;
     let good = "origin: https://good.example\r\n";
     let allowed = |response: &Response| response.header("access-control-allow-origin").map(str::to_owned);
@@ -360,7 +391,7 @@ async fn cors_allows_pages_of_the_listed_origins() {
 
 #[tokio::test]
 async fn a_websocket_that_is_refused_has_cors_headers_too() {
-    let io = crate::server().cors(Cors::list(["https://good.example"])).build().expect("a server");
+    let io = crate::server().origins(Origins::list(["https://good.example"])).build().expect("a server");
     let addr = serve(&io).await;
     for (target, headers) in [
         ("/socket.io/?EIO=4&transport=websocket", UPGRADE.replace("13", "12")),
@@ -379,7 +410,7 @@ async fn a_websocket_that_is_refused_has_cors_headers_too() {
 
 #[tokio::test]
 async fn a_header_in_several_lines_is_one_list() {
-    let io = crate::server().cors(Cors::any()).build().expect("a server");
+    let io = crate::server().origins(Origins::any()).build().expect("a server");
     let addr = serve(&io).await;
     let poller = Poller::joined(addr).await;
     for target in
@@ -399,20 +430,62 @@ async fn a_header_in_several_lines_is_one_list() {
     assert_eq!(preflight.header("access-control-allow-headers"), Some("x-a, x-b"));
 }
 
+/// The status of the answer to a request of a page of that origin.
+async fn asked_by(addr: SocketAddr, method: &str, target: &str, headers: &str, origin: &str) -> u16 {
+    let mut stream = TcpStream::connect(addr).await.expect("a connection");
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nhost: own.example:3000\r\n{headers}origin: {origin}\r\n\
+         content-length: 0\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
+    soon(Response::read(&mut stream)).await.expect("a response").status
+}
+
 #[tokio::test]
-async fn other_origins_than_those_allowed_are_refused() {
-    let io = crate::server().allowed_origins(["https://good.example"]).build().expect("a server");
+async fn one_setting_decides_about_origins_on_every_way_in() {
+    let panicking = |origin: &str| assert_ne!(origin, "https://panic.example");
+    let origins =
+        Origins::list(["https://good.example", "https://*.tenant.example"]).and_by(move |origin, request| {
+            panicking(origin);
+            request.query().transport.is_some() && origin == "https://known.example"
+        });
+    let io = crate::server().origins(origins).build().expect("a server");
     let addr = serve(&io).await;
-    let target = "/socket.io/?EIO=4&transport=websocket";
-    Client::connect_to(addr, target, "origin: https://good.example\r\n").await.join("/", "").await;
-    for target in [target, OPEN] {
-        let upgrade = if target == OPEN { "" } else { UPGRADE };
-        let headers = format!("{upgrade}origin: https://bad.example\r\n");
-        let mut stream = TcpStream::connect(addr).await.expect("a connection");
-        let head = format!("GET {target} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).await.expect("it is taken");
-        let status = soon(Response::read(&mut stream)).await.expect("a response").status;
-        assert!((400..500).contains(&status), "{status}");
+    let websocket = "/socket.io/?EIO=4&transport=websocket";
+    for origin in [
+        "https://good.example",
+        "https://a.b.tenant.example",
+        "https://known.example",
+        // The server's own pages.
+        "http://own.example:3000",
+    ] {
+        let poller = Poller::joined(addr).await;
+        assert_eq!(asked_by(addr, "GET", OPEN, "", origin).await, 200, "{origin}");
+        assert_eq!(asked_by(addr, "POST", &poller.target, "", origin).await, 400, "an empty body: {origin}");
+        assert_eq!(asked_by(addr, "GET", websocket, UPGRADE, origin).await, 101, "{origin}");
+        assert_eq!(asked_by(addr, "OPTIONS", OPEN, "", origin).await, 204, "{origin}");
+    }
+    for origin in ["https://bad.example", "https://tenant.example", "null", "https://panic.example"] {
+        let poller = Poller::joined(addr).await;
+        assert_eq!(asked_by(addr, "GET", OPEN, "", origin).await, 403, "{origin}");
+        assert_eq!(asked_by(addr, "POST", &poller.target, "", origin).await, 403, "{origin}");
+        assert_eq!(asked_by(addr, "GET", websocket, UPGRADE, origin).await, 400, "{origin}");
+        let upgrade = poller.target.replace("polling", "websocket");
+        assert_eq!(asked_by(addr, "GET", &upgrade, UPGRADE, origin).await, 400, "{origin}");
+        assert_eq!(asked_by(addr, "OPTIONS", OPEN, "", origin).await, 403, "{origin}");
+        // The session lives on.
+        let taken = request(addr, "POST", &poller.target, "", "42[\"a\"]").await;
+        assert_eq!(taken.status, 200);
+    }
+    // Once for each of the five ways in.
+    assert_eq!(io.stats().panics, 5);
+}
+
+#[tokio::test]
+async fn origins_that_are_none_build_no_server() {
+    for origin in ["example.com", "https://example.com/", "https://b\u{fc}cher.example"] {
+        let refused = crate::server().origins(Origins::list([origin])).build().expect_err("no origin");
+        assert!(refused.to_string().contains(origin), "{refused}");
     }
 }
 

@@ -96,8 +96,7 @@ fn cve_2020_28481_no_origin_is_let_in_by_default() {
 
 #[test]
 fn cve_2019_13611_origins_are_checked_on_both_transports() {
-    let config =
-        EngineServerConfig::default().allowed_origins(Origins::List(vec!["https://good.example".into()]));
+    let config = EngineServerConfig::default().origins(Some(Origins::list(["https://good.example"])));
     let t = Server::engine(config);
     let ask = |origin, transport| {
         let upgrade = [("connection", "Upgrade"), ("upgrade", "websocket"), ("origin", origin)];

@@ -1,6 +1,6 @@
 //! The answers to clients that are not let in, and the headers of every response.
 
-use sansocket_protocol::engine::{Cors, EngineServerConfig};
+use sansocket_protocol::engine::{EngineServerConfig, OriginDecision, Origins};
 use sansocket_protocol::engine::{RequestHead, Response};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, RegisterError, Route, Router};
@@ -65,7 +65,7 @@ fn an_id_that_cannot_be_used_is_refused() {
 
 #[test]
 fn a_preflight_allows_the_headers_it_was_asked_for() {
-    let router = router(EngineServerConfig::default().cors(Some(Cors::any())));
+    let router = router(EngineServerConfig::default().origins(Some(Origins::any())));
     let headers = [("access-control-request-headers", "x-token"), ("origin", "https://a.example")];
     let head = RequestHead { method: "OPTIONS", headers: &headers, ..head(false) };
     let Route::Reply(response) = router.route(&head) else { panic!("no reply") };
@@ -85,7 +85,8 @@ fn an_old_browser_is_told_not_to_look_for_scripts() {
     ] {
         let headers = [("user-agent", agent)];
         let mut response = Response::new(status);
-        config.decorate(&RequestHead { headers: &headers, ..head(false) }, &mut response);
+        let head = RequestHead { headers: &headers, ..head(false) };
+        config.decorate(&head, &OriginDecision::Unjudged, &mut response);
         assert_eq!(response.get("x-xss-protection").is_some(), told, "{agent} {status}");
     }
 }

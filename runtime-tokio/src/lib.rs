@@ -124,7 +124,7 @@
 //! | a client's namespaces, its loop over events | [`ClientSocket`], [`Events`] |
 //! | arguments whose types are not known in advance | [`Args`], [`ToArgs`] |
 //! | what was refused, and how much there is | [`Stats`], [`RefusedRequest`] |
-//! | other origins, cookies, transports, rates | [`Cors`], [`Cookie`], [`Transports`], [`Rate`] |
+//! | other origins, cookies, transports, rates | [`Origins`], [`Cookie`], [`Transports`], [`Rate`] |
 //! | another way to make connections | [`Dial`] |
 //! | async-std and smol | the crate `sansocket-async-std`, which has the same names |
 //! | another async runtime | the crate `sansocket-runtime` |
@@ -157,14 +157,14 @@ pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError, BuildError,
-    ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, Cors,
+    ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, CookieError,
     CustomPacket, CustomParser, Data, DataError, Date, DisconnectReason, DynamicNamespace, EmitError,
     EmptiedRooms, EncodeError, EngineClientSocket, EngineError, EngineSocket, Error, EventExcess, EventName,
     Events, Extension, Handler, HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts,
-    Listening, Message, Messages, Namespace, Origins, Overflow, Parser, PeerAddr, PeerError, Rate,
-    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, ResponseBody, SendError, ServerAddrError,
-    ServerLayer, ServerRefusal, ServerService, Socket, SocketError, State, Stats, ToArgs, TransportKind,
-    Transports, TryData, ack, extract, handler,
+    Listening, Message, Messages, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
+    Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, SameSite,
+    SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketError, State, Stats,
+    ToArgs, TransportKind, Transports, TryData, ack, extract, handler,
 };
 #[cfg(feature = "cluster")]
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};

@@ -86,7 +86,9 @@ pub use sansocket_protocol::socket::{
 };
 
 // The values of options.
-pub use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, RefusalCode, Transports};
+pub use sansocket_protocol::engine::{
+    Cookie, CookieError, OriginError, Origins, Overflow, RefusalCode, RequestHead, SameSite, Transports,
+};
 pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
 

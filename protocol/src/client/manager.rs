@@ -12,6 +12,7 @@
 
 mod commands;
 mod event;
+mod inputs;
 mod sessions;
 
 pub use crate::client::manager::event::ClientEvent;
@@ -23,9 +24,8 @@ use crate::cost;
 use crate::engine;
 use crate::engine::TransportKind;
 use crate::engine::client::{ClientSession, ClientTransmit, OpenPacket};
-use crate::engine::error::{Ended, EngineError};
 use crate::engine::request::RequestId;
-use crate::error::{CloseReason, Closed, PeerError, SendError};
+use crate::error::{PeerError, SendError};
 use crate::message::{Frame, WireMessage};
 use crate::random::Random;
 use crate::socket;
@@ -33,10 +33,8 @@ use crate::socket::client::{ClientSockets, SocketKey};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// The number of sessions that may still write their last words; more are cut off.
 const MAX_LINGERING: usize = 4;
@@ -345,189 +343,6 @@ impl Manager {
     /// own.
     pub const fn session(id: RequestId) -> u64 {
         id.0 >> IDS_PER_SESSION
-    }
-
-    // --- inputs -----------------------------------------------------------------------------------------------
-
-    /// A request was answered, with the whole of the body.
-    pub fn handle_response(&mut self, now: Instant, request: RequestId, status: u16, body: Bytes) {
-        let now = self.tick_input(now);
-        let packets =
-            self.owner(request).and_then(|engine| engine.begin_response(now, request, status, body));
-        if let Some(packets) = packets {
-            for packet in packets {
-                let message = self.owner(request).and_then(|engine| engine.handle_packet(now, packet));
-                self.settle_opened(now);
-                if let Some(message) = message {
-                    self.deliver(now, message);
-                }
-            }
-            if let Some(engine) = self.owner(request) {
-                engine.end_response(now);
-            }
-        }
-        self.settle(now);
-    }
-
-    /// A request failed, or a WebSocket could not be opened: for example [`EngineError::RequestFailed`] if the
-    /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
-    pub fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(request) {
-            engine.handle_request_failed(now, request, error);
-            self.settle(now);
-        }
-    }
-
-    /// The server answered a WebSocket's handshake with that status instead of 101, and that (beginning of a) body.
-    pub fn handle_websocket_refused(&mut self, now: Instant, websocket: RequestId, status: u16, body: &[u8]) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(websocket) {
-            engine.handle_websocket_refused(now, websocket, status, body);
-            self.settle(now);
-        }
-    }
-
-    /// A WebSocket has opened.
-    pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(websocket) {
-            engine.handle_websocket_opened(now, websocket);
-            self.settle(now);
-        }
-    }
-
-    /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
-    pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: WireMessage) {
-        let now = self.tick_input(now);
-        let message =
-            self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
-        self.settle_opened(now);
-        if let Some(message) = message {
-            self.deliver(now, message);
-        }
-        self.settle(now);
-    }
-
-    /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
-    /// adapter has sent that close code.
-    pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
-        let now = self.tick(now);
-        if let Some(engine) = self.owner(websocket) {
-            engine.handle_websocket_closed(now, websocket, error);
-            self.settle(now);
-        }
-    }
-
-    /// The owner has not yet written that many of the bytes that it was given for the WebSocket in use. It is given no
-    /// more while there are 64 KiB or more, so it has to say 0 when all is written. While no session is active this is
-    /// about the last one, whose WebSocket is closed only after its queue was written.
-    pub fn handle_unwritten(&mut self, bytes: usize) {
-        let engine = match &mut self.state {
-            State::Active { engine, .. } => Some(&mut **engine),
-            State::Idle | State::Asking | State::Waiting { .. } => {
-                self.lingering.last_mut().map(|(_, engine)| engine)
-            }
-        };
-        if let Some(engine) = engine {
-            engine.handle_unwritten(bytes);
-        }
-    }
-
-    /// As [`handle_unwritten`](Self::handle_unwritten), for one WebSocket: for owners that also keep the WebSockets of
-    /// sessions that are over until they are closed.
-    pub fn handle_unwritten_on(&mut self, websocket: RequestId, bytes: usize) {
-        if let Some(engine) = self.owner(websocket).filter(|engine| engine.is_on(websocket)) {
-            engine.handle_unwritten(bytes);
-        }
-    }
-
-    /// A deadline may have passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let now = self.tick(now);
-        for (_, engine) in &mut self.lingering {
-            engine.handle_timeout(now);
-        }
-        match &mut self.state {
-            State::Active { engine, .. } => engine.handle_timeout(now),
-            State::Waiting { until } if now >= *until => self.begin(now),
-            State::Idle | State::Asking | State::Waiting { .. } => {}
-        }
-        self.with_sockets(|sockets, engine| sockets.handle_timeout(now, engine));
-        self.settle(now);
-    }
-
-    // --- commands of any client -------------------------------------------------------------------------------
-
-    /// Opens a session of plain Engine.IO. One that waits to dial again goes on waiting.
-    pub fn open(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if let Layer::Messages { wanted, .. } = &mut self.layer {
-            *wanted = true;
-            if matches!(self.state, State::Idle) {
-                self.attempt = 0;
-                self.begin(now);
-            }
-        }
-    }
-
-    /// Sends a message of plain Engine.IO.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
-    pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
-        self.before_command(now, None, frame)?;
-        match (&mut self.state, &self.layer) {
-            (State::Active { engine, .. }, Layer::Messages { .. }) if engine.is_open() => {
-                engine.send(frame);
-                Ok(())
-            }
-            _ => Err(SendError::Disconnected),
-        }
-    }
-
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: dials, from now on with that
-    /// path and query if they are given.
-    pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
-        let now = self.tick(now);
-        if let Some((path, query)) = address {
-            let config = engine::client::EngineClientConfig::clone(&self.engine_config).query(query);
-            // One without a slash behind it stays as it is.
-            self.engine_config = Arc::new(if path == config.path { config } else { config.path(path) });
-        }
-        if matches!(self.state, State::Asking) {
-            self.start(now);
-        }
-    }
-
-    /// Answers [`ClientEvent::Dialing`] where [`ReconnectConfig::ask_before_dial`] is set: there is no address. It
-    /// counts as a try that failed.
-    pub fn dial_failed(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if matches!(self.state, State::Asking) {
-            let ended = Ended::by(CloseReason::TransportError, EngineError::RequestFailed);
-            self.failed(now, Closed::new(ended, None));
-        }
-    }
-
-    /// Ends everything: no socket is wanted, nothing is sent any more but the queue of the session, and every
-    /// acknowledgement that is awaited is decided. The application is told at once.
-    pub fn close(&mut self, now: Instant) {
-        let now = self.tick(now);
-        if let Layer::Messages { wanted, .. } = &mut self.layer {
-            *wanted = false;
-        }
-        self.with_sockets(|sockets, engine| sockets.shut(engine));
-        self.settle(now);
-    }
-
-    /// Ends the session now, as if the connection had been lost. Its queue is thrown away.
-    pub fn abort(&mut self, now: Instant, reason: CloseReason) {
-        let now = self.tick(now);
-        if let State::Active { engine, .. } = &mut self.state {
-            engine.abort(Ended::plain(reason));
-        }
-        self.settle(now);
     }
 
     // --- outputs ----------------------------------------------------------------------------------------------

@@ -14,9 +14,11 @@
 //! is what adapters drive.
 
 mod config;
+mod deadlines;
 mod ending;
 mod open;
 mod posting;
+mod receiving;
 mod transmit;
 mod upgrade;
 
@@ -31,7 +33,7 @@ use super::payload;
 use super::request::RequestId;
 use crate::cost::{CLIENT_MESSAGE, SHRINK_ABOVE, WRITABLE_BELOW, WRITE_AHEAD};
 use crate::engine::error::{Ended, EngineError};
-use crate::engine::packet::{EnginePacket, EnginePacketError};
+use crate::engine::packet::EnginePacket;
 use crate::engine::transport::TransportKind;
 use crate::message::{Frame, WireMessage};
 use crate::random::Random;
@@ -228,105 +230,6 @@ impl ClientSession {
 
     // --- inputs -----------------------------------------------------------------------------------------------
 
-    /// A request was answered, with this whole body. Give the packets that come back to
-    /// [`ClientSession::handle_packet`] one by one, and then call [`ClientSession::end_response`].
-    pub(crate) fn begin_response(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        status: u16,
-        body: Bytes,
-    ) -> Option<payload::PayloadDecoder> {
-        self.fire(now);
-        self.forget(request);
-        if self.opening == Some(request) && self.transport == Transport::Polling {
-            self.opening = None;
-            if status != 200 {
-                self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
-                return None;
-            }
-            if body.first() != Some(&b'0') {
-                self.fail(Ended::by(CloseReason::TransportError, open::not_a_handshake(&body)));
-                return None;
-            }
-        } else if self.poll == Some(request) {
-            self.poll = None;
-            if status != 200 {
-                self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
-                return None;
-            }
-        } else {
-            if self.post.is_some_and(|(post, _)| post == request) {
-                self.post = None;
-                if self.close_posted {
-                    self.finish();
-                } else if status == 200 {
-                    self.move_on();
-                } else {
-                    self.fail(Ended::by(CloseReason::TransportError, open::refusal(status, &body)));
-                }
-            }
-            return None;
-        }
-        self.reading = true;
-        Some(payload::PayloadDecoder::new(body))
-    }
-
-    /// One packet of a response. Returns a message for the layer above.
-    pub(crate) fn handle_packet(
-        &mut self,
-        now: Instant,
-        packet: Result<EnginePacket, EnginePacketError>,
-    ) -> Option<WireMessage> {
-        // The packet before it may have ended the transport; this one has nothing to say to the next.
-        if self.reading { self.packet(now, packet) } else { None }
-    }
-
-    fn packet(
-        &mut self,
-        now: Instant,
-        packet: Result<EnginePacket, EnginePacketError>,
-    ) -> Option<WireMessage> {
-        match (self.state, packet) {
-            (State::Closed, _) => {}
-            (State::Opening { .. }, Ok(EnginePacket::Open(json))) => self.open(now, &json),
-            (State::Opening { .. }, _) => {
-                self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake))
-            }
-            // Its id is needed to close it.
-            (State::Closing { .. }, Ok(EnginePacket::Open(json))) if self.handshake.is_none() => {
-                self.handshake = OpenPacket::parse(&json).ok();
-                if self.handshake.is_none() {
-                    self.finish();
-                }
-            }
-            (State::Closing { .. }, Ok(EnginePacket::Close)) => self.finish(),
-            (State::Closing { .. }, _) => {}
-            (State::Open, Ok(EnginePacket::Message(message))) => return Some(message),
-            (State::Open, Ok(EnginePacket::Ping(_))) => {
-                self.wind_up(now);
-                // A server that asks faster than it reads gets one answer.
-                if !self.out.iter().any(|item| matches!(item, Outgoing::Pong)) {
-                    self.out.push_back(Outgoing::Pong);
-                }
-            }
-            (State::Open, Ok(EnginePacket::Close)) => self.fail(Ended::plain(CloseReason::TransportClose)),
-            (State::Open, Ok(_)) => {}
-            (State::Open, Err(error)) => self.fail(Ended::by(CloseReason::TransportError, error.into())),
-        }
-        None
-    }
-
-    /// All packets of the response were handled: the next poll may go out.
-    pub(crate) fn end_response(&mut self, now: Instant) {
-        self.reading = false;
-        if self.is_opening() && self.opening.is_none() && self.transport == Transport::Polling {
-            self.fail(Ended::by(CloseReason::TransportError, EngineError::Handshake));
-        }
-        self.move_on();
-        self.fire(now);
-    }
-
     /// A request, or a WebSocket's handshake, came to nothing: for example [`EngineError::RequestFailed`] if the
     /// connection broke or could not be made, [`EngineError::TooLarge`] if the body passed its limit.
     pub(crate) fn handle_request_failed(&mut self, now: Instant, request: RequestId, error: EngineError) {
@@ -509,14 +412,6 @@ impl ClientSession {
         self.fail(ended);
     }
 
-    /// Judges the server's silence: a machine that has slept learns so before it sends.
-    pub(crate) fn check(&mut self, now: Instant) {
-        self.tick(now);
-        if self.state == State::Open && !self.paused && now >= self.watchdog {
-            self.fail(Ended::plain(CloseReason::PingTimeout));
-        }
-    }
-
     // --- outputs ----------------------------------------------------------------------------------------------
 
     /// The next thing to do outside.
@@ -618,51 +513,6 @@ impl ClientSession {
         let sid = self.handshake.as_ref().map(|handshake| handshake.sid.clone());
         let target = open::target(&self.config, TransportKind::Polling, &mut self.random, sid.as_deref());
         ClientTransmit::Request { request, method, target, body, limit: self.config.max_message }
-    }
-
-    /// The time goes on.
-    pub(crate) fn tick(&mut self, now: Instant) {
-        self.now = self.now.max(now);
-        if core::mem::take(&mut self.resumed) {
-            self.wind_up(self.now);
-        }
-    }
-
-    /// The server was heard: it may be silent for as long again.
-    fn wind_up(&mut self, now: Instant) {
-        if let Some(handshake) = &self.handshake {
-            self.watchdog = now + handshake.patience();
-        }
-    }
-
-    /// Fires the deadlines that are over, but for those that judge the server's silence.
-    fn fire(&mut self, now: Instant) {
-        self.tick(now);
-        match self.state {
-            State::Closing { deadline } if now >= deadline => self.finish(),
-            State::Open => {
-                if self.upgrade.as_ref().is_some_and(|upgrade| now >= upgrade.deadline) {
-                    self.give_upgrade_up(Some(EngineError::OpenTimeout));
-                }
-            }
-            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
-        }
-    }
-
-    /// Judges the server's silence. Not before an input: a ping that lay unread must not kill the session after a stall
-    /// of our own.
-    fn judge(&mut self, now: Instant) {
-        match self.state {
-            State::Opening { deadline } if now >= deadline => {
-                self.order.clear();
-                self.fail(Ended::by(CloseReason::TransportError, EngineError::OpenTimeout));
-            }
-            State::Open if self.post.is_some_and(|(_, deadline)| now >= deadline) => {
-                self.fail(Ended::by(CloseReason::TransportError, EngineError::RequestTimeout));
-            }
-            State::Open => self.check(now),
-            State::Opening { .. } | State::Closing { .. } | State::Closed => {}
-        }
     }
 }
 

@@ -1,128 +1,13 @@
 //! The settings of an Engine.IO server, with the reference's defaults.
 
+use super::cookie::Cookie;
+use super::origins::{OriginDecision, Origins};
 use super::request::{RequestHead, Response};
 use super::transport::Transports;
 use crate::rate::{EventExcess, Rate};
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 use core::time::Duration;
-
-/// The cookie that the first response of a polling session sets to the session id. The server never reads it;
-/// it is for load balancers.
-///
-/// ```
-/// use sansocket_protocol::engine::{Cookie, EngineServerConfig};
-///
-/// let config = EngineServerConfig::default().cookie(Some(Cookie::new("io")));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Cookie {
-    /// Its name; the reference's default is `io`.
-    pub name: String,
-    /// Its attributes, as they follow the value.
-    pub attributes: String,
-}
-
-impl Cookie {
-    /// A cookie of that name with `Path=/; HttpOnly; SameSite=Lax`.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), attributes: "Path=/; HttpOnly; SameSite=Lax".to_string() }
-    }
-}
-
-/// A list of origins (`https://example.com`), or any.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Origins {
-    /// Every origin.
-    Any,
-    /// These alone.
-    List(Vec<String>),
-}
-
-impl Origins {
-    /// Returns whether `origin` is one of them.
-    pub fn contain(&self, origin: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::List(list) => list.iter().any(|item| item == origin),
-        }
-    }
-}
-
-/// Cross-origin resource sharing: the pages of other origins that a browser lets read the responses. It is advice to
-/// browsers and keeps nobody out; [`EngineServerConfig::allowed_origins`] does that.
-///
-/// ```
-/// use sansocket_protocol::engine::{Cors, EngineServerConfig};
-///
-/// let config = EngineServerConfig::default().cors(Some(Cors::list(["https://example.com"]).credentials(true)));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Cors {
-    /// The origins that may read.
-    pub origins: Origins,
-    /// Whether these origins may send cookies along.
-    pub credentials: bool,
-}
-
-impl Cors {
-    /// Every origin, without credentials: `Access-Control-Allow-Origin: *`.
-    pub const fn any() -> Self {
-        Self { origins: Origins::Any, credentials: false }
-    }
-
-    /// These origins, without credentials.
-    pub fn list<S: Into<String>>(origins: impl IntoIterator<Item = S>) -> Self {
-        Self { origins: Origins::List(origins.into_iter().map(Into::into).collect()), credentials: false }
-    }
-
-    /// Lets pages of these origins send cookies along.
-    #[must_use]
-    pub const fn credentials(mut self, allow: bool) -> Self {
-        self.credentials = allow;
-        self
-    }
-
-    fn apply(&self, head: &RequestHead<'_>, response: &mut Response) {
-        let mut add = |name: &'static str, value: Cow<'static, str>| {
-            response.headers.push((Cow::Borrowed(name), value));
-        };
-        let origin = head.headers.header("origin");
-        match (&self.origins, origin) {
-            // A browser refuses `*` together with credentials, so the origin is reflected then.
-            (Origins::Any, Some(origin)) if self.credentials => {
-                add("access-control-allow-origin", Cow::Owned(origin.to_string()));
-                add("vary", Cow::Borrowed("Origin"));
-            }
-            (Origins::Any, _) => add("access-control-allow-origin", Cow::Borrowed("*")),
-            (list, origin) => {
-                if let Some(origin) = origin.filter(|origin| list.contain(origin)) {
-                    add("access-control-allow-origin", Cow::Owned(origin.to_string()));
-                }
-                add("vary", Cow::Borrowed("Origin"));
-            }
-        }
-        if self.credentials {
-            add("access-control-allow-credentials", Cow::Borrowed("true"));
-        }
-    }
-
-    /// The answer to a preflight request.
-    pub(crate) fn preflight(&self, head: &RequestHead<'_>) -> Response {
-        let mut response =
-            Response::new(204).header("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE");
-        if let Some(asked) = head.headers.header("access-control-request-headers") {
-            response = response
-                .header("access-control-allow-headers", asked.to_string())
-                .header("vary", "Access-Control-Request-Headers");
-        }
-        response
-    }
-}
 
 /// The fate of a message that does not fit the send budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -168,12 +53,9 @@ pub struct EngineServerConfig {
     pub allow_upgrades: bool,
     /// The cookie that the polling handshake sets. By default there is no cookie.
     pub cookie: Option<Cookie>,
-    /// Cross-origin resource sharing. By default no header of it is sent.
-    pub cors: Option<Cors>,
-    /// The origins from which requests with an `Origin` header are accepted, WebSocket included; others get 403. This
-    /// protects against cross-site WebSocket hijacking, which the reference leaves to the application. Default
-    /// all. A request without the header (no browser) passes.
-    pub allowed_origins: Origins,
+    /// The origins whose pages may talk to this server. By default, as in the reference, requests of all origins are
+    /// served, and no header tells browsers of other origins that they may read the answers.
+    pub origins: Option<Origins>,
     /// The text of a message that follows the handshake of each session at once. By default there is no such message.
     pub initial_packet: Option<String>,
     /// The bytes that may wait for one client before [`EngineServerConfig::overflow`] applies. Default 4 MiB. One
@@ -222,8 +104,7 @@ impl Default for EngineServerConfig {
             transports: Transports::ALL,
             allow_upgrades: true,
             cookie: None,
-            cors: None,
-            allowed_origins: Origins::Any,
+            origins: None,
             initial_packet: None,
             send_budget: 4 << 20,
             overflow: Overflow::Close,
@@ -263,8 +144,7 @@ impl EngineServerConfig {
         transports: Transports,
         allow_upgrades: bool,
         cookie: Option<Cookie>,
-        cors: Option<Cors>,
-        allowed_origins: Origins,
+        origins: Option<Origins>,
         initial_packet: Option<String>,
         send_budget: usize,
         overflow: Overflow,
@@ -302,15 +182,24 @@ impl EngineServerConfig {
         target.starts_with(&self.path)
     }
 
+    /// The decision about the origin of a request. It is made once: a function of the application may make it.
+    pub fn judge<'h>(&self, head: &RequestHead<'h>) -> OriginDecision<'h> {
+        match (&self.origins, head.headers.header("origin")) {
+            (Some(origins), Some(origin)) if origins.allow(&origin, head) => OriginDecision::Allowed(origin),
+            (Some(_), Some(origin)) => OriginDecision::Refused(origin),
+            (Some(_), None) | (None, _) => OriginDecision::Unjudged,
+        }
+    }
+
     /// Adds what belongs on every response to `head`: the CORS headers, and for old browsers of one make a word
     /// that keeps them from taking a body for a script.
-    pub fn decorate(&self, head: &RequestHead<'_>, response: &mut Response) {
+    pub fn decorate(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>, response: &mut Response) {
         let agent = head.headers.header("user-agent").unwrap_or_default();
         if response.status == 200 && (agent.contains(";MSIE") || agent.contains("Trident/")) {
             response.headers.push((Cow::Borrowed("x-xss-protection"), Cow::Borrowed("0")));
         }
-        if let Some(cors) = &self.cors {
-            cors.apply(head, response);
+        if let Some(origins) = &self.origins {
+            origins.apply(origin, response);
         }
     }
 
@@ -327,15 +216,7 @@ impl EngineServerConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request::Headers;
     use super::*;
-
-    fn decorated(cors: Cors, headers: &dyn Headers) -> Response {
-        let head = RequestHead { method: "GET", target: "/engine.io/", headers };
-        let mut response = Response::new(200);
-        EngineServerConfig::default().cors(Some(cors)).decorate(&head, &mut response);
-        response
-    }
 
     #[test]
     fn a_path_gets_its_slashes() {
@@ -343,24 +224,5 @@ mod tests {
         assert!(EngineServerConfig::default().matches("/engine.io/x?EIO=4"));
         assert!(!EngineServerConfig::default().matches("/engine.io?EIO=4"));
         assert!(EngineServerConfig::default().exact_path("/engine.io").matches("/engine.io?EIO=4"));
-    }
-
-    #[test]
-    fn any_origin_is_a_star_unless_credentials_are_allowed() {
-        assert_eq!(decorated(Cors::any(), &[]).get("access-control-allow-origin"), Some("*"));
-        let response = decorated(Cors::any().credentials(true), &[("origin", "https://a.example")]);
-        assert_eq!(response.get("access-control-allow-origin"), Some("https://a.example"));
-        assert_eq!(response.get("access-control-allow-credentials"), Some("true"));
-    }
-
-    #[test]
-    fn a_listed_origin_is_reflected_and_another_is_not() {
-        let cors = Cors::list(["https://a.example"]);
-        let response = decorated(cors.clone(), &[("origin", "https://a.example")]);
-        assert_eq!(response.get("access-control-allow-origin"), Some("https://a.example"));
-        assert_eq!(response.get("vary"), Some("Origin"));
-        let response = decorated(cors, &[("origin", "https://evil.example")]);
-        assert_eq!(response.get("access-control-allow-origin"), None);
-        assert_eq!(response.get("vary"), Some("Origin"));
     }
 }

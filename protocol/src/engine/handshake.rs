@@ -1,6 +1,5 @@
 //! The open packet: the first thing a server says (protocol v4, "Handshake").
 
-use super::config::Cookie;
 use crate::engine::config::EngineServerConfig;
 use alloc::string::String;
 use bytes::Bytes;
@@ -23,16 +22,6 @@ pub fn open_packet(config: &EngineServerConfig, id: &str, may_upgrade: bool) -> 
     packet.into()
 }
 
-/// The value of `Set-Cookie` for a session.
-pub(crate) fn set_cookie(cookie: &Cookie, id: &str) -> String {
-    let mut value = alloc::format!("{}={id}", cookie.name);
-    if !cookie.attributes.is_empty() {
-        value.push_str("; ");
-        value.push_str(&cookie.attributes);
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,10 +33,5 @@ mod tests {
             r#"0{"sid":"ghJdw7vOgj1yEPKSAAAA","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
         );
         assert!(open_packet(&EngineServerConfig::default(), "x", false).ends_with(b"1000000}"));
-    }
-
-    #[test]
-    fn the_cookie_reads_as_the_reference_writes_it() {
-        assert_eq!(set_cookie(&Cookie::new("io"), "abc"), "io=abc; Path=/; HttpOnly; SameSite=Lax");
     }
 }

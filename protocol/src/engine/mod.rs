@@ -8,7 +8,7 @@
 //!
 //! | to | use |
 //! |---|---|
-//! | set a server up | [`EngineServerConfig`], with [`Transports`], [`Cors`], [`Origins`], [`Cookie`] and [`Overflow`] |
+//! | set a server up | [`EngineServerConfig`], with [`Transports`], [`Origins`], [`Cookie`] and [`Overflow`] |
 //! | set a client up | [`EngineClientConfig`] |
 //! | hand in a request | [`RequestHead`], [`Headers`], [`RequestId`], [`Body`] |
 //! | send an answer | [`Response`], [`RefusalCode`] |
@@ -16,9 +16,11 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod cookie;
 pub(crate) mod error;
 mod handshake;
 mod heartbeat;
+pub(crate) mod origins;
 pub(crate) mod packet;
 pub(crate) mod payload;
 pub(crate) mod request;
@@ -27,9 +29,11 @@ pub(crate) mod server;
 pub(crate) mod transport;
 
 pub use client::{ClientTransmit, ConfigError, EngineClientConfig, Method, OpenPacket};
-pub use config::{Cookie, Cors, EngineServerConfig, Origins, Overflow};
+pub use config::{EngineServerConfig, Overflow};
+pub use cookie::{Cookie, CookieError, SameSite};
 pub use error::EngineError;
 pub use handshake::open_packet;
+pub use origins::{OriginDecision, OriginError, Origins};
 pub use packet::{EnginePacket, EnginePacketError};
 pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
 pub use request::{

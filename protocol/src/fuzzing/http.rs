@@ -43,7 +43,7 @@ pub fn admission(data: &[u8]) {
     let listed = settings & 4 != 0;
     let mut config = EngineServerConfig::default().transports(transports);
     if listed {
-        config = config.allowed_origins(Origins::List(vec!["https://a.example".to_string()]));
+        config = config.origins(Some(Origins::list(["https://a.example"])));
     }
     let mut router = Router::new(Arc::new(config), Random::new([0; 32]));
     let registered = router.register(Some("sid".to_string()), |_| 7);
@@ -83,6 +83,8 @@ pub fn admission(data: &[u8]) {
     };
     let expected = if listed && !matches!(origin, None | Some("https://a.example")) {
         Expected::Refused(4)
+    } else if listed && method == "OPTIONS" {
+        Expected::Preflight
     } else if !known {
         Expected::Refused(0)
     } else if let Some(id) = session {
@@ -101,6 +103,7 @@ pub fn admission(data: &[u8]) {
         Expected::Open
     };
     let judge = |route: Route<i32>| match route {
+        Route::Reply(reply) if reply.status == 204 => Expected::Preflight,
         Route::Reply(reply) => {
             let body = String::from_utf8_lossy(&reply.body).to_string();
             let words = [
@@ -134,6 +137,7 @@ pub fn admission(data: &[u8]) {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
     Refused(usize),
+    Preflight,
     Session,
     Open,
     Pass,

@@ -698,13 +698,17 @@ impl Connection {
     }
 
     /// Returns whether a frame may be queued: `Ok(false)` if it is to be dropped silently.
+    #[inline]
     fn admit(&mut self, frame: &Frame) -> Result<bool, SendError> {
         let buffered = self.buffered();
+        let budget = self.engine.config().effective_send_budget();
+        if buffered.saturating_add(frame.wire_len()) <= budget { Ok(true) } else { self.judge_excess(frame) }
+    }
+
+    /// Judges a frame for which the send budget has no room.
+    fn judge_excess(&mut self, frame: &Frame) -> Result<bool, SendError> {
+        let buffered = self.buffered();
         let config = self.engine.config();
-        let budget = config.effective_send_budget();
-        if buffered.saturating_add(frame.wire_len()) <= budget {
-            return Ok(true);
-        }
         if buffered == 0 {
             // A message that is as large as one from a client may be passes when nothing waits: it has to be sent
             // somehow. For a larger one it is not the client who is to blame.

@@ -3,11 +3,11 @@
 use super::admission::{Admission, Grant, RegisterError, Source};
 use crate::engine::TransportKind;
 use crate::engine::config::EngineServerConfig;
+use crate::engine::origins::OriginDecision;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;
-use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -79,24 +79,24 @@ impl<K: Clone> Router<K> {
         if self.config.matches(head.target) { self.route_any_path(head) } else { Route::Pass }
     }
 
-    /// The origin of a request, if it is not among `allowed_origins`: the request is refused because of it.
-    pub fn refused_origin<'h>(&self, head: &RequestHead<'h>) -> Option<Cow<'h, str>> {
-        head.headers.header("origin").filter(|origin| !self.config.allowed_origins.contain(origin))
-    }
-
     /// As [`Router::route`], for a host that has matched the path itself, and perhaps cut it.
     pub fn route_any_path(&self, head: &RequestHead<'_>) -> Route<K> {
-        if head.method == "OPTIONS" {
-            if let Some(cors) = &self.config.cors {
-                return Route::Reply(cors.preflight(head));
-            }
-        }
+        self.route_judged(head, &self.config.judge(head))
+    }
+
+    /// As [`Router::route_any_path`], for a host that has asked [`EngineServerConfig::judge`] about the origin.
+    pub fn route_judged(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>) -> Route<K> {
         let websocket = head.is_websocket_upgrade();
         let refuse = |code: RefusalCode| {
             Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
-        if self.refused_origin(head).is_some() {
+        if origin.is_refused() {
             return refuse(RefusalCode::Forbidden);
+        }
+        if head.method == "OPTIONS" {
+            if let Some(origins) = &self.config.origins {
+                return Route::Reply(origins.preflight(head));
+            }
         }
         let query = head.query();
         let Some(transport) = query.transport().filter(|kind| self.config.transports.contains(*kind)) else {
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::engine::Revision;
     use crate::engine::request::Headers;
-    use crate::engine::{Cors, Origins, Transports};
+    use crate::engine::{Origins, Transports};
     use alloc::format;
     use alloc::string::ToString;
     use alloc::vec;
@@ -315,19 +315,41 @@ mod tests {
     }
 
     #[test]
-    fn preflight_is_answered_only_with_cors() {
-        let router = router(EngineServerConfig::default().cors(Some(Cors::any())));
+    fn preflight_is_answered_only_with_a_setting_for_origins() {
+        let router = router(EngineServerConfig::default().origins(Some(Origins::any())));
         assert_eq!(ask(&router, "OPTIONS", "", &[]), "204 ");
     }
 
     #[test]
-    fn a_foreign_origin_is_refused_when_origins_are_listed() {
-        let origins = Origins::List(vec!["https://a.example".to_string()]);
-        let router = router(EngineServerConfig::default().allowed_origins(origins));
-        let query = "?EIO=4&transport=polling";
-        assert!(ask(&router, "GET", query, &[("origin", "https://evil.example")]).starts_with("403"));
-        assert!(ask(&router, "GET", query, &[("origin", "https://a.example")]).starts_with("open"));
-        assert!(ask(&router, "GET", query, &[]).starts_with("open"));
+    fn one_setting_decides_for_handshakes_polls_websockets_and_preflights() {
+        let mut router =
+            router(EngineServerConfig::default().origins(Some(Origins::list(["https://a.example"]))));
+        assert!(router.register(Some("sid".to_string()), |_| 7).is_ok());
+        let forbidden = r#"{"code":4,"message":"Forbidden"}"#;
+        let polling = "?EIO=4&transport=polling";
+        for (method, query, upgrade, served, refused) in [
+            ("GET", polling, false, "open websocket=false", forbidden),
+            ("GET", "?EIO=4&transport=polling&sid=sid", false, "session 7", forbidden),
+            ("POST", "?EIO=4&transport=polling&sid=sid", false, "session 7", forbidden),
+            ("GET", "?EIO=4&transport=websocket", true, "open websocket=true", "Forbidden"),
+            ("GET", "?EIO=4&transport=websocket&sid=sid", true, "session 7", "Forbidden"),
+            ("OPTIONS", polling, false, "204 ", forbidden),
+            ("OPTIONS", "?EIO=4&transport=polling&sid=sid", false, "204 ", forbidden),
+        ] {
+            let ask = |origin: &str| {
+                let mut headers = vec![("host", "own.example")];
+                headers.extend(if upgrade { &UPGRADE[..] } else { &[] });
+                headers.extend(
+                    Some(origin).filter(|origin| !origin.is_empty()).map(|origin| ("origin", origin)),
+                );
+                ask(&router, method, query, &headers.as_slice())
+            };
+            for origin in ["https://a.example", "https://own.example", ""] {
+                assert_eq!(ask(origin), served, "{method} {query} of {origin:?}");
+            }
+            let status = if upgrade { 400 } else { 403 };
+            assert_eq!(ask("https://evil.example"), format!("{status} {refused}"), "{method} {query}");
+        }
     }
 
     #[test]

@@ -96,6 +96,7 @@
 
 mod acts;
 mod app;
+mod client_ends;
 mod coverage;
 mod dice;
 mod ends;

@@ -7,7 +7,7 @@ use crate::base::error::{Causes, HandlerError, HandlerFailure};
 use crate::base::trace::{debug, error, is_heard};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
-use crate::handler::job::{EventLabel, Job, Work, begin_sole, run_any, run_each, run_listeners};
+use crate::handler::job::{EventLabel, Job, Jobs, Work, begin_sole, run_any, run_each, run_listeners};
 use crate::handler::table::Listener;
 use crate::handler::{
     Context, EventInput, Kind, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent,
@@ -19,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The jobs of a client.
 pub(crate) type ClientJob = Job<Work<ClientSocket>>;
+pub(crate) type ClientJobs = Jobs<Work<ClientSocket>>;
 
 /// Begins the handlers of an event.
 ///

@@ -1,7 +1,9 @@
 //! Jobs: the handlers of one event at work, and the one way in which the listeners of an event run.
 
+use crate::base::clock::Clock;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
+use crate::base::turn::Turn;
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::kind::{Acks, Context, EventInput, Kind};
 use crate::handler::peer::Peer;
@@ -14,6 +16,9 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{self, Poll};
+
+/// The payload of a panic in the application's code.
+pub(crate) type Panic = Box<dyn Any + Send>;
 
 /// The handlers of one event, or of one step in a socket's life, at work. Until a job is done, the later events of its
 /// socket wait.
@@ -29,11 +34,73 @@ impl<W: Future<Output = ()> + Unpin> Job<W> {
     }
 
     /// Polls it; a panic of the application's code comes back as an error.
-    pub(crate) fn poll_caught(
-        &mut self,
-        context: &mut task::Context<'_>,
-    ) -> Result<Poll<()>, Box<dyn Any + Send>> {
+    pub(crate) fn poll_caught(&mut self, context: &mut task::Context<'_>) -> Result<Poll<()>, Panic> {
         poll_caught(&mut self.work, context)
+    }
+}
+
+/// The jobs of a task that were not done at once.
+pub(crate) struct Jobs<W>(Vec<Job<W>>);
+
+/// A round of polls through the jobs of a task, each of which gets one poll in it.
+pub(crate) struct Round {
+    at: usize,
+    left: usize,
+}
+
+impl<W> Default for Jobs<W> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<W: Future<Output = ()> + Unpin> Jobs<W> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, job: Job<W>) {
+        self.0.push(job);
+    }
+
+    /// Returns whether a job of that socket is at work.
+    pub(crate) fn are_of(&self, socket: Option<SocketKey>) -> bool {
+        self.0.iter().any(|job| job.socket == socket)
+    }
+
+    pub(crate) fn begin_round(&self) -> Round {
+        Round { at: 0, left: self.0.len() }
+    }
+
+    /// Goes on with a round until a job is done, which comes out with its panic, if it had one. `None` if there are no
+    /// more in this round, or the turn is over: the next one begins with the jobs that had no poll in this one.
+    pub(crate) fn poll_done(
+        &mut self,
+        round: &mut Round,
+        turn: &mut Turn,
+        clock: &Clock,
+        context: &mut task::Context<'_>,
+    ) -> Option<(Job<W>, Option<Panic>)> {
+        while round.left > 0 {
+            if turn.is_over(clock) {
+                self.0.rotate_left(round.at);
+                return None;
+            }
+            round.left -= 1;
+            match self.0.get_mut(round.at)?.poll_caught(context) {
+                Ok(Poll::Pending) => round.at += 1,
+                Ok(Poll::Ready(())) => return Some((self.0.remove(round.at), None)),
+                Err(panic) => return Some((self.0.remove(round.at), Some(panic))),
+            }
+        }
+        None
+    }
+
+    /// Drops all jobs. Their captured values are the application's, and so is the code that drops them.
+    pub(crate) fn drop_caught(&mut self) {
+        for job in self.0.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
+        }
     }
 }
 
@@ -47,7 +114,7 @@ impl<P> Job<Work<P>> {
 pub(crate) fn poll_caught(
     work: &mut (impl Future<Output = ()> + Unpin),
     context: &mut task::Context<'_>,
-) -> Result<Poll<()>, Box<dyn Any + Send>> {
+) -> Result<Poll<()>, Panic> {
     catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(context)))
 }
 

@@ -6,7 +6,7 @@ use crate::http::handshake::Handshake;
 use crate::http::options::HttpOptions;
 use crate::http::refused::RefusedRequest;
 use http::HeaderMap;
-use sansocket_protocol::engine::{Cookie, Cors, Origins, Overflow, Transports};
+use sansocket_protocol::engine::{Cookie, Origins, Overflow, Transports};
 use sansocket_protocol::rate::Rate;
 use std::fmt;
 use std::future::Future;
@@ -110,18 +110,45 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
-    /// Sets cross-origin resource sharing: the other origins whose pages a browser lets talk to this server. Default:
-    /// no other origin.
-    pub fn cors(mut self, cors: Cors) -> Self {
-        self.http.engine.cors = Some(cors);
+    /// Sets the hook that changes that cookie for one request, or leaves it out. It gets the cookie of
+    /// [`cookie`](Self::cookie); a change of the name has no effect. Default: the cookie as it is.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{Cookie, Handshake};
+    /// // For `cookie_for`: over TLS for pages of other sites, too; in development without.
+    /// fn as_secure_as_the_request(handshake: &Handshake, cookie: Cookie) -> Option<Cookie> {
+    ///     Some(cookie.secure(handshake.is_secure()))
+    /// }
+    /// ```
+    pub fn cookie_for(
+        mut self,
+        choose: impl Fn(&Handshake, Cookie) -> Option<Cookie> + Send + Sync + 'static,
+    ) -> Self {
+        self.http.hooks.cookie = Some(Box::new(choose));
         self
     }
 
-    /// Refuses requests with any other `Origin`, WebSockets included. CORS does not protect WebSockets, so
-    /// set this where a cookie is what identifies a user. Default: all origins are accepted.
-    pub fn allowed_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        let origins = origins.into_iter().map(Into::into).collect();
-        self.http.engine.allowed_origins = Origins::List(origins);
+    /// Sets the origins whose pages may talk to this server, by polls and by WebSockets: one setting for the refusal of
+    /// all others, and for the headers of cross-origin resource sharing (CORS). A refused origin is named by a log
+    /// message at info level.
+    ///
+    /// Default: as in the reference, requests of all origins are served, and browsers let pages of other origins open
+    /// WebSockets, but not read the answers to polls. It is the default because the right setting depends on what is in
+    /// front of the server: a proxy that changes `Host` without a word makes its own pages look foreign. Where a cookie
+    /// is what identifies a user, set [`Origins::same_host`] at least.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{BuildError, Origins, adapter};
+    /// # type Server = sansocket_runtime::Server;
+    /// # type ServerBuilder = sansocket_runtime::ServerBuilder<Server, adapter::ServerOptions>;
+    /// # fn run(builder: ServerBuilder) -> Result<Server, BuildError> {
+    /// let io = builder // Server::builder()
+    ///     .origins(Origins::list(["https://example.com", "https://*.preview.example.com"]).credentials(true))
+    ///     .build()?;
+    /// # Ok(io) }
+    /// ```
+    pub fn origins(mut self, origins: Origins) -> Self {
+        self.http.engine.origins = Some(origins);
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
-use crate::base::trace::{debug, warning};
+use crate::base::trace::{debug, info};
 use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::connections::{Connections, Place};
 use crate::http::files::Files;
@@ -22,7 +22,9 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine;
-use sansocket_protocol::engine::{RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants};
+use sansocket_protocol::engine::{
+    OriginDecision, RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants,
+};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, Route, Router};
@@ -185,12 +187,16 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        let headers = HeaderView(request.headers());
+        let headers = HeaderView::new(request, peer);
         let head = head(request, target(request), &headers);
-        let mut reply = match self.exchange(request, &head, upgrade, body, peer).await {
+        // A panic in a function of the application refuses what it was asked about.
+        let origin = self
+            .caught(|| self.config.judge(&head))
+            .unwrap_or_else(|| OriginDecision::Refused(head.headers.header("origin").unwrap_or_default()));
+        let mut reply = match self.exchange(request, &head, &origin, upgrade, body, peer).await {
             Ok(reply) | Err(reply) => reply,
         };
-        self.config.decorate(&head, &mut reply);
+        self.config.decorate(&head, &origin, &mut reply);
         if let (Some(hook), Some(refusal)) = (&self.hooks.refused, reply.refused()) {
             let refused = RefusedRequest::new(request, peer, &self.config, reply.status, refusal);
             let _ = self.caught(|| hook(&refused));
@@ -207,6 +213,7 @@ impl Gate {
         self: &Arc<Self>,
         request: &Request<()>,
         head: &RequestHead<'_>,
+        origin: &OriginDecision<'_>,
         upgrade: Option<Upgrade>,
         body: B,
         peer: ConnInfo,
@@ -216,10 +223,10 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        let found = self.route(head)?;
+        let found = self.route(head, origin)?;
         let switch = self.switch(request, head, upgrade, peer)?;
-        let session = match found {
-            Found::Session(session) => session,
+        let (session, cookie) = match found {
+            Found::Session(session) => (session, None),
             // Only now: a handshake that was refused above must leave no session behind.
             Found::Grant(grant) => self.open(request, peer, &grant).await?,
         };
@@ -230,7 +237,13 @@ impl Gate {
         let answer = self.answer_to(&mut handed, wants, body.as_mut()).await?;
         handed.answered = true;
         match (answer, switch) {
-            (Ok(Answer::Respond(reply)), _) => Ok(self.reply(*reply, body, running)),
+            (Ok(Answer::Respond(mut reply)), _) => {
+                if let Some(cookie) = cookie {
+                    let id = session.lock().machine.id().clone();
+                    cookie.replace(&id, &mut reply);
+                }
+                Ok(self.reply(*reply, body, running))
+            }
             (Ok(Answer::Switch), Some(switch)) => handed.switch(switch),
             // The session is gone, or the request overlapped another: its connection ends.
             _ => Err(CoreResponse::new(400).header("connection", "close")),
@@ -277,15 +290,14 @@ impl Gate {
     }
 
     /// The session that a request is for, or the leave to open one.
-    fn route(&self, head: &RequestHead<'_>) -> Result<Found, CoreResponse> {
-        let router = self.router();
-        let route = router.route_any_path(head);
-        let is_refused = matches!(&route, Route::Reply(reply) if reply.status >= 400);
-        let refused_origin = if is_refused { router.refused_origin(head) } else { None };
-        drop(router);
-        if let Some(origin) = refused_origin {
+    fn route(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>) -> Result<Found, CoreResponse> {
+        let route = self.router().route_judged(head, origin);
+        if let OriginDecision::Refused(origin) = origin {
             // Escaped: it is the client's invention.
-            warning!(?origin, "a request was refused: its origin is not among `allowed_origins`");
+            info!(
+                ?origin,
+                "a request was refused because of its origin: to let it in, add it to the server's `origins`"
+            );
         }
         match route {
             Route::Session(session) => Ok(Found::Session(session)),

@@ -1,13 +1,13 @@
 //! The opening of a session: what the limits and the application say to a handshake, and the session that follows.
 
-use crate::base::trace::debug;
+use crate::base::trace::{debug, warning};
 use crate::http::gate::Gate;
 use crate::http::handshake::{ConnInfo, Handshake};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::count;
 use crate::session::task::MakeTask;
 use http::Request;
-use sansocket_protocol::engine::{RefusalCode, Response, TransportKind};
+use sansocket_protocol::engine::{Cookie, RefusalCode, Response, TransportKind};
 use sansocket_protocol::server::{Connection, Grant};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,7 @@ impl Gate {
         request: &Request<()>,
         peer: ConnInfo,
         grant: &Grant,
-    ) -> Result<Arc<SessionHandle>, Response> {
+    ) -> Result<(Arc<SessionHandle>, Option<ChosenCookie>), Response> {
         let mut handshake = None;
         let mut address =
             peer.peer.or_else(|| request.extensions().get::<SocketAddr>().copied()).map(|at| at.ip());
@@ -47,7 +47,31 @@ impl Gate {
         let Some(make_task) = (self.application)(&handshake) else {
             return Err(grant.refuse(None));
         };
-        self.enter(address, id, make_task, grant)
+        let cookie = self.choose_cookie(&handshake, grant)?;
+        let session = self.enter(address, id, make_task, grant)?;
+        Ok((session, cookie))
+    }
+
+    /// Asks `cookie_for`, if it is set and the response will have a cookie.
+    fn choose_cookie(&self, handshake: &Handshake, grant: &Grant) -> Result<Option<ChosenCookie>, Response> {
+        let (Some(choose), Some(cookie)) = (&self.hooks.cookie, &self.config.cookie) else { return Ok(None) };
+        if grant.transport != TransportKind::Polling {
+            return Ok(None);
+        }
+        let chosen =
+            self.caught(|| choose(handshake, cookie.clone())).ok_or_else(|| internal_error(grant))?;
+        // The name is known elsewhere: logs of refused requests leave this cookie out.
+        let chosen = chosen.map(|mut chosen| {
+            chosen.name.clone_from(&cookie.name);
+            chosen
+        });
+        match chosen.as_ref().map(Cookie::check) {
+            Some(Err(error)) => {
+                warning!(%error, "the cookie that `cookie_for` returned is left out");
+                Ok(Some(ChosenCookie(None)))
+            }
+            Some(Ok(())) | None => Ok(Some(ChosenCookie(chosen))),
+        }
     }
 
     /// Asks `allow_request`, if it is set.
@@ -113,6 +137,19 @@ impl Gate {
         };
         self.runtime().spawn(make_task(session.clone(), self.counters.clone(), Box::new(on_end)));
         Ok(session)
+    }
+}
+
+/// The choice of the application about the cookie of one session.
+pub(super) struct ChosenCookie(Option<Cookie>);
+
+impl ChosenCookie {
+    /// Puts the cookie in the place of the one that the session has set.
+    pub(super) fn replace(self, id: &str, response: &mut Response) {
+        response.headers.retain(|(name, _)| name != "set-cookie");
+        if let Some(cookie) = self.0 {
+            response.headers.push(("set-cookie".into(), cookie.set(id).into()));
+        }
     }
 }
 

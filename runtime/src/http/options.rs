@@ -7,7 +7,7 @@ use crate::http::files::Files;
 use crate::http::handshake::Handshake;
 use crate::http::refused::RefusedRequest;
 use http::header::HeaderMap;
-use sansocket_protocol::engine::EngineServerConfig;
+use sansocket_protocol::engine::{Cookie, CookieError, EngineServerConfig, OriginError};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -39,12 +39,12 @@ pub enum BuildError {
     /// The option `ping_timeout` is 0.
     #[error("`ping_timeout` is 0: every client would be given up at once")]
     NoPingTimeout,
-    /// The name of the cookie is empty, or has characters that would end it.
-    #[error("`{0}` cannot be a cookie's name: letters, digits, - and _ are safe")]
-    CookieName(String),
-    /// The attributes of the cookie have characters that a header cannot hold.
-    #[error("the cookie's attributes have characters that a header cannot hold")]
-    CookieAttributes,
+    /// The cookie cannot be set.
+    #[error(transparent)]
+    Cookie(#[from] CookieError),
+    /// The setting for origins cannot be used.
+    #[error(transparent)]
+    Origins(#[from] OriginError),
 }
 
 /// A decision of the application about a request that would open a session.
@@ -56,6 +56,8 @@ pub(crate) type ClientAddress = Box<dyn Fn(&Handshake) -> Option<IpAddr> + Send 
 /// A choice among the subprotocols that a client offers.
 pub(crate) type ChooseSubprotocol =
     Box<dyn for<'a> Fn(&Handshake, &[&'a str]) -> Option<&'a str> + Send + Sync>;
+/// A choice of the cookie of a session.
+pub(crate) type ChooseCookie = Box<dyn Fn(&Handshake, Cookie) -> Option<Cookie> + Send + Sync>;
 /// A change of the headers of responses.
 pub(crate) type ChangeHeaders = Box<dyn Fn(&http::request::Parts, &mut HeaderMap) + Send + Sync>;
 /// A listener for requests that were refused.
@@ -67,6 +69,7 @@ pub(crate) struct Hooks {
     pub(crate) allow_request: Option<AllowRequest>,
     pub(crate) make_id: Option<MakeId>,
     pub(crate) client_address: Option<ClientAddress>,
+    pub(crate) cookie: Option<ChooseCookie>,
     pub(crate) subprotocol: Option<ChooseSubprotocol>,
     pub(crate) initial_headers: Option<ChangeHeaders>,
     pub(crate) headers: Option<ChangeHeaders>,
@@ -139,14 +142,10 @@ impl HttpOptions {
             return Err(BuildError::NoPayload);
         }
         if let Some(cookie) = &self.engine.cookie {
-            // RFC 6265, 4.1.1: anything else could end the value, and add attributes or headers.
-            let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
-            if cookie.name.is_empty() || !cookie.name.bytes().all(is_token) {
-                return Err(BuildError::CookieName(cookie.name.clone()));
-            }
-            if !cookie.attributes.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-                return Err(BuildError::CookieAttributes);
-            }
+            cookie.check()?;
+        }
+        if let Some(origins) = &self.engine.origins {
+            origins.check()?;
         }
         if self.engine.ping_timeout.is_zero() {
             return Err(BuildError::NoPingTimeout);

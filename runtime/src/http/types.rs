@@ -1,5 +1,6 @@
 //! Between the `http` crate's types and the core's plain ones.
 
+use crate::http::handshake::ConnInfo;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, StatusCode};
@@ -11,11 +12,31 @@ use std::borrow::Cow;
 pub type ResponseBody = Full<Bytes>;
 
 /// Request headers, as the core reads them.
-pub(crate) struct HeaderView<'a>(pub(crate) &'a HeaderMap);
+pub(crate) struct HeaderView<'a> {
+    headers: &'a HeaderMap,
+    /// The host in the target: HTTP/2 has it there, and not in `host`.
+    authority: Option<&'a str>,
+    /// Whether the connection is encrypted.
+    secure: bool,
+}
+
+impl<'a> HeaderView<'a> {
+    /// The headers of a request that came over that connection.
+    pub(crate) fn new<B>(request: &'a Request<B>, connection: ConnInfo) -> Self {
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        Self { headers: request.headers(), authority, secure: connection.secure }
+    }
+}
 
 impl Headers for HeaderView<'_> {
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        join_lines(self.0.get_all(name).iter().filter_map(|value| value.to_str().ok()))
+        let lines = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        join_lines(lines).or_else(|| match name {
+            "host" => self.authority.map(Cow::Borrowed),
+            // What a proxy would say that had ended the TLS.
+            "x-forwarded-proto" if self.secure => Some(Cow::Borrowed("https")),
+            _ => None,
+        })
     }
 }
 

@@ -7,7 +7,11 @@ use crate::base::trace::{debug, error, is_heard};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
 use crate::handler::error_hook::DefaultErrorHook;
-use crate::handler::{Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter};
+use crate::handler::reserved::{End, check_event};
+use crate::handler::table::{Listener, Runs};
+use crate::handler::{
+    Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
+};
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
@@ -20,7 +24,7 @@ use crate::server::node::ServerCluster;
 use crate::server::options::ServerOptions;
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
-use crate::server::table::NamespaceHandlers;
+use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
@@ -190,18 +194,6 @@ impl ServerInner {
 #[derive(Clone)]
 pub struct Server(pub(crate) Arc<ServerInner>);
 
-macro_rules! shorthands {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty;)*) => {
-        $(
-            $(#[$doc])*
-            pub fn $name<Params: 'static>(&self, handler: impl Handler<$kind, Params>) -> &Self {
-                self.root().$name(handler);
-                self
-            }
-        )*
-    };
-}
-
 impl Server {
     /// The HTTP side of the server, for adapters to mount.
     pub fn endpoint(&self) -> Endpoint {
@@ -243,97 +235,11 @@ impl Server {
         DynamicNamespace(dynamic)
     }
 
-    shorthands! {
-        /// [`Namespace::middleware`] of the main namespace.
-        middleware: OnConnect;
-        /// [`Namespace::on_connect`] of the main namespace.
-        on_connect: OnConnect;
-        /// [`Namespace::on_connected`] of the main namespace.
-        on_connected: OnConnected;
-        /// [`Namespace::on_disconnecting`] of the main namespace.
-        on_disconnecting: OnDisconnecting;
-        /// [`Namespace::on_disconnect`] of the main namespace.
-        on_disconnect: OnDisconnect;
-        /// [`Namespace::event_middleware`] of the main namespace.
-        event_middleware: OnFilter;
-        /// [`Namespace::on_any`] of the main namespace.
-        on_any: OnEvent;
-        /// [`Namespace::on_fallback`] of the main namespace.
-        on_fallback: OnEvent;
-    }
+    handler_methods!();
 
-    /// [`Namespace::on`] of the main namespace: runs when a client emits `event` there.
-    ///
-    /// ```
-    /// # use sansocket_runtime::{Data, Server, Socket};
-    /// fn register(io: &Server) {
-    ///     io.on("message", async |socket: Socket, Data(text): Data<String>| {
-    ///         let _ = socket.emit("message-back", &text);
-    ///     })
-    ///     .on_disconnect(async |socket: Socket| println!("{} has left", socket.id()));
-    /// }
-    /// ```
-    ///
-    /// # Panics
-    /// As [`Namespace::on`].
-    #[track_caller]
-    pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
-        self.root().on(event, handler);
-        self
-    }
-
-    /// [`Namespace::on_concurrent`] of the main namespace.
-    ///
-    /// # Panics
-    /// As [`Namespace::on`].
-    #[track_caller]
-    pub fn on_concurrent<Params: 'static>(
-        &self,
-        event: &str,
-        handler: impl Handler<OnEvent, Params>,
-    ) -> &Self {
-        self.root().on_concurrent(event, handler);
-        self
-    }
-
-    /// [`Namespace::once`] of the main namespace.
-    ///
-    /// # Panics
-    /// As [`Namespace::on`].
-    #[track_caller]
-    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
-        self.root().once(event, handler);
-        self
-    }
-
-    /// [`Namespace::off`] of the main namespace.
-    pub fn off(&self, event: &str) -> &Self {
-        self.root().off(event);
-        self
-    }
-
-    /// [`Namespace::off_any`] of the main namespace.
-    pub fn off_any(&self) -> &Self {
-        self.root().off_any();
-        self
-    }
-
-    /// [`Namespace::off_fallback`] of the main namespace.
-    pub fn off_fallback(&self) -> &Self {
-        self.root().off_fallback();
-        self
-    }
-
-    /// [`Namespace::on_any_outgoing`] of the main namespace.
-    pub fn on_any_outgoing(&self, hook: impl Fn(&Socket, &Args) + Send + Sync + 'static) -> &Self {
-        self.root().on_any_outgoing(hook);
-        self
-    }
-
-    /// [`Namespace::off_any_outgoing`] of the main namespace.
-    pub fn off_any_outgoing(&self) -> &Self {
-        self.root().off_any_outgoing();
-        self
+    /// The handlers of the main namespace.
+    fn handlers(&self) -> Arc<NamespaceHandlers> {
+        self.root().0.handlers.clone()
     }
 
     /// The namespaces that exist, in the order of their names.

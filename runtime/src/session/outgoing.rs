@@ -20,8 +20,7 @@ impl Outgoing {
         Self { now, answers: Vec::new(), given_up: Vec::new() }
     }
 
-    /// Takes one output of the machine.
-    #[inline]
+    /// Takes one output of the machine that is no message for a WebSocket: the task writes those itself.
     pub(super) fn take(
         &mut self,
         transmit: ServerTransmit,
@@ -31,11 +30,6 @@ impl Outgoing {
         upgrading: &mut Vec<(RequestId, Upgrade)>,
     ) {
         match transmit {
-            ServerTransmit::Write { websocket, message } => {
-                if let Some(found) = find_open(websockets, websocket) {
-                    found.wire.write(&message, None);
-                }
-            }
             ServerTransmit::CloseWebSocket { websocket, code } => {
                 if let Some(found) = find_open(websockets, websocket) {
                     found.wire.close(code, self.now, None);
@@ -70,6 +64,8 @@ impl Outgoing {
     }
 }
 
-fn find_open(websockets: &mut [SessionWebSocket], id: RequestId) -> Option<&mut SessionWebSocket> {
+/// Finds the WebSocket of that id, if it still takes messages.
+#[inline]
+pub(super) fn find_open(websockets: &mut [SessionWebSocket], id: RequestId) -> Option<&mut SessionWebSocket> {
     websockets.iter_mut().find(|websocket| websocket.id == id && websocket.wire.is_open())
 }

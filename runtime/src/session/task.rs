@@ -8,15 +8,15 @@ use crate::base::alarm::Alarm;
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
-use crate::handler::job::Job;
+use crate::handler::job::{Job, Jobs};
 use crate::session::handle::{ConnectionPlace, OwnerPass, PulledEvent, SessionHandle, SessionInner, Upgrade};
-use crate::session::outgoing::Outgoing;
+use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
-use sansocket_protocol::engine::RequestId;
+use sansocket_protocol::engine::{RequestId, ServerTransmit};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -80,7 +80,7 @@ pub(crate) struct Session<A: Application> {
     application: A,
     websockets: Vec<SessionWebSocket>,
     upgrading: Vec<(RequestId, Upgrade)>,
-    jobs: Vec<Job<A::Work>>,
+    jobs: Jobs<A::Work>,
     alarm: Alarm,
     /// The time of this round.
     now: time::Instant,
@@ -103,7 +103,7 @@ impl<A: Application> Session<A> {
             application,
             websockets: Vec::new(),
             upgrading: Vec::new(),
-            jobs: Vec::new(),
+            jobs: Jobs::default(),
             alarm: Alarm::default(),
             now: time::Instant::ZERO,
             opened: false,
@@ -284,24 +284,10 @@ impl<A: Application> Session<A> {
 
     /// Goes on with the jobs that were not done at once, until the turn is over.
     fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
-        let mut at = 0;
-        for _ in 0..self.jobs.len() {
-            if turn.is_over(self.handle.clock()) {
-                // The next turn begins with those that had none in this one.
-                return self.jobs.rotate_left(at);
-            }
-            let Some(job) = self.jobs.get_mut(at) else { return };
-            let done = match job.poll_caught(context) {
-                Ok(Poll::Pending) => {
-                    at += 1;
-                    continue;
-                }
-                Ok(Poll::Ready(())) => None,
-                Err(panic) => Some(panic),
-            };
-            let job = self.jobs.remove(at);
+        let round = &mut self.jobs.begin_round();
+        while let Some((job, panic)) = self.jobs.poll_done(round, turn, self.handle.clock(), context) {
             let socket = job.socket;
-            if let Some(panic) = done {
+            if let Some(panic) = panic {
                 self.panicked(socket, panic);
             }
             self.let_go(job);
@@ -353,6 +339,12 @@ impl<A: Application> Session<A> {
                 first.wire.lend(&mut buffers.write);
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
+                if let ServerTransmit::Write { websocket, message } = &transmit {
+                    if let Some(found) = find_open(&mut self.websockets, *websocket) {
+                        found.wire.write(message, None);
+                    }
+                    continue;
+                }
                 let upgrading = &mut self.upgrading;
                 outgoing.take(transmit, &self.handle, &mut inner, &mut self.websockets, upgrading);
             }
@@ -467,9 +459,7 @@ impl<A: Application> Future for Session<A> {
 impl<A: Application> Drop for Session<A> {
     fn drop(&mut self) {
         // Handlers that are left are dropped: at the end of a shutdown's patience, or with the runtime.
-        for job in self.jobs.drain(..) {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
-        }
+        self.jobs.drop_caught();
         let waiting = self.handle.force_end();
         drop((waiting.requests, waiting.upgrades));
         // Whichever code of the application panics here, the session is counted and forgotten.

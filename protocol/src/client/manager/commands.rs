@@ -1,13 +1,89 @@
-//! The commands of a Socket.IO client.
+//! The commands of a client: of its connection, of plain Engine.IO, and of its sockets.
 
 use super::{Layer, Manager, State};
-use crate::error::SendError;
+use crate::engine::EngineClientConfig;
+use crate::engine::error::{Ended, EngineError};
+use crate::error::{CloseReason, Closed, SendError};
 use crate::message::Frame;
 use crate::socket::PacketData;
 use crate::socket::client::{AuthSource, SocketKey};
 use crate::time::Instant;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 impl Manager {
+    /// Opens a session of plain Engine.IO. One that waits to dial again goes on waiting.
+    pub fn open(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if let Layer::Messages { wanted, .. } = &mut self.layer {
+            *wanted = true;
+            if matches!(self.state, State::Idle) {
+                self.attempt = 0;
+                self.begin(now);
+            }
+        }
+    }
+
+    /// Sends a message of plain Engine.IO.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if no session is open, [`SendError::Full`], or [`SendError::TooLarge`].
+    pub fn send(&mut self, now: Instant, frame: &Frame) -> Result<(), SendError> {
+        self.before_command(now, None, frame)?;
+        match (&mut self.state, &self.layer) {
+            (State::Active { engine, .. }, Layer::Messages { .. }) if engine.is_open() => {
+                engine.send(frame);
+                Ok(())
+            }
+            _ => Err(SendError::Disconnected),
+        }
+    }
+
+    /// Answers [`ClientEvent::Dialing`](crate::client::ClientEvent::Dialing) where [`ask_before_dial`](crate::client::ReconnectConfig::ask_before_dial) is set: dials, from now on with that
+    /// path and query if they are given.
+    pub fn dial(&mut self, now: Instant, address: Option<(&str, Vec<(String, String)>)>) {
+        let now = self.tick(now);
+        if let Some((path, query)) = address {
+            let config = EngineClientConfig::clone(&self.engine_config).query(query);
+            // One without a slash behind it stays as it is.
+            self.engine_config = Arc::new(if path == config.path { config } else { config.path(path) });
+        }
+        if matches!(self.state, State::Asking) {
+            self.start(now);
+        }
+    }
+
+    /// Answers [`ClientEvent::Dialing`](crate::client::ClientEvent::Dialing) where [`ask_before_dial`](crate::client::ReconnectConfig::ask_before_dial) is set: there is no address. It
+    /// counts as a try that failed.
+    pub fn dial_failed(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if matches!(self.state, State::Asking) {
+            let ended = Ended::by(CloseReason::TransportError, EngineError::RequestFailed);
+            self.failed(now, Closed::new(ended, None));
+        }
+    }
+
+    /// Ends everything: no socket is wanted, nothing is sent any more but the queue of the session, and every
+    /// acknowledgement that is awaited is decided. The application is told at once.
+    pub fn close(&mut self, now: Instant) {
+        let now = self.tick(now);
+        if let Layer::Messages { wanted, .. } = &mut self.layer {
+            *wanted = false;
+        }
+        self.with_sockets(|sockets, engine| sockets.shut(engine));
+        self.settle(now);
+    }
+
+    /// Ends the session now, as if the connection had been lost. Its queue is thrown away.
+    pub fn abort(&mut self, now: Instant, reason: CloseReason) {
+        let now = self.tick(now);
+        if let State::Active { engine, .. } = &mut self.state {
+            engine.abort(Ended::plain(reason));
+        }
+        self.settle(now);
+    }
+
     /// Adds the socket of a namespace (the empty name means `/`), which connects once it is told to. If it was added
     /// before, it gets the new `auth`.
     ///

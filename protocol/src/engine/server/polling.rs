@@ -4,7 +4,7 @@ use super::ending::Ending;
 use super::{Body, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
-use crate::engine::handshake::{open_packet, set_cookie};
+use crate::engine::handshake::open_packet;
 use crate::engine::payload;
 use crate::engine::request::{RequestHead, RequestId, Response};
 use crate::engine::server::{ServerSession, ServerTransmit};
@@ -81,7 +81,7 @@ impl ServerSession {
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         let mut response = Response::poll(self.payload());
         if let Some(cookie) = &self.config.cookie {
-            response = response.header("set-cookie", set_cookie(cookie, &self.id));
+            response = response.header("set-cookie", cookie.set(&self.id));
         }
         self.respond(request, response);
     }

@@ -75,7 +75,7 @@ pub enum Body {
 
 impl ServerSession {
     /// The next thing to write.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
             if self.control.is_empty() && self.control.capacity() > 4 {

@@ -436,15 +436,12 @@ impl Args {
         if let Some(json) = mended.get_mut(data..) {
             validate::mend(json);
         }
-        self.beside_mut().mended = Some(mended.into());
+        let beside = Arc::make_mut(self.beside.get_or_insert_default());
+        beside.mended = Some(mended.into());
     }
 
     fn mended(&self) -> Option<&[u8]> {
         self.beside.as_ref()?.mended.as_deref()
-    }
-
-    fn beside_mut(&mut self) -> &mut Beside {
-        Arc::make_mut(self.beside.get_or_insert_default())
     }
 
     /// The data that begins there, of a packet without arguments.
@@ -473,8 +470,10 @@ impl Args {
     }
 
     pub(in crate::socket) fn attach(&mut self, attachments: Vec<Bytes>) {
-        if !attachments.is_empty() {
-            self.beside_mut().attachments = attachments;
+        match &mut self.beside {
+            _ if attachments.is_empty() => {}
+            Some(beside) => Arc::make_mut(beside).attachments = attachments,
+            none => *none = Some(Arc::new(Beside { attachments, mended: None })),
         }
     }
 

@@ -11,7 +11,6 @@ use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::parser::Parser;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
@@ -255,8 +254,15 @@ impl Draft {
             message.text.extend_from_slice(json);
             return;
         }
-        // The number here of each that was named before.
-        let mut numbers: Vec<Option<usize>> = vec![None; args.attachments().len()];
+        // The number here of each that was named before. Mostly they are few: no allocation for those.
+        let (mut few, mut many) = ([None; 16], Vec::new());
+        let numbers: &mut [Option<usize>] = match few.get_mut(..args.attachments().len()) {
+            Some(few) => few,
+            None => {
+                many.resize(args.attachments().len(), None);
+                &mut many
+            }
+        };
         // Mostly each of them is already written as it must be, and all of the text is copied at once.
         let mut copied = 0;
         for found in placeholder::outermost(json) {

@@ -343,27 +343,15 @@ impl Driver {
 
     /// Goes on with the jobs that were not done at once, until the turn is over.
     pub(super) fn poll_jobs(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
-        let mut at = 0;
-        for _ in 0..self.jobs.len() {
-            if turn.is_over(self.shared.handle.clock()) {
-                // The next turn begins with those that had none in this one.
-                return self.jobs.rotate_left(at);
-            }
-            let Some(job) = self.jobs.get_mut(at) else { return };
-            let done = match job.poll_caught(context) {
-                Ok(Poll::Pending) => {
-                    at += 1;
-                    continue;
-                }
-                Ok(Poll::Ready(())) => None,
-                Err(panic) => Some(panic),
-            };
-            let who = self.jobs.remove(at).socket;
-            if let Some(panic) = done {
+        let round = &mut self.jobs.begin_round();
+        while let Some((job, panic)) = self.jobs.poll_done(round, turn, self.shared.handle.clock(), context) {
+            let who = job.socket;
+            drop(job);
+            if let Some(panic) = panic {
                 self.panicked(who, &*panic);
             }
             // Another job of the same socket may still be at work: jobs of failures do not wait for each other.
-            if !self.jobs.iter().any(|other| other.socket == who) {
+            if !self.jobs.are_of(who) {
                 self.shared.handle.lock().machine.release(who);
             }
         }

@@ -9,7 +9,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::client::error::{ClientBuildError, ConnectError};
-use crate::client::handlers::ClientJob;
+use crate::client::handlers::ClientJobs;
 use crate::client::namespace::ClientNamespace;
 use crate::client::net::cookies::Cookies;
 use crate::client::net::dial::Target;
@@ -69,7 +69,7 @@ pub(crate) struct Driver {
     /// Connections for the next requests: since when they are idle, and to which server.
     pub(super) kept: Vec<(time::Instant, Target, Kept)>,
     websockets: Vec<(RequestId, Wire)>,
-    pub(super) jobs: Vec<ClientJob>,
+    pub(super) jobs: ClientJobs,
     /// Those that had events, so that no lock is needed to find them again.
     pub(super) namespaces: Vec<Arc<ClientNamespace>>,
     /// The application is asked where to dial.
@@ -101,7 +101,7 @@ impl Driver {
             routes: Vec::new(),
             kept: Vec::new(),
             websockets: Vec::new(),
-            jobs: Vec::new(),
+            jobs: ClientJobs::default(),
             namespaces: Vec::new(),
             asking: None,
             auths: Vec::new(),
@@ -547,9 +547,7 @@ impl Future for Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         // With the runtime, or because all is over: everybody who waits is told.
-        for job in self.jobs.drain(..) {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
-        }
+        self.jobs.drop_caught();
         let now = self.now;
         let (acks, waiters, wakers) = {
             let mut inner = self.shared.handle.lock();
