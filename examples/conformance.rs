@@ -3,7 +3,7 @@
 
 use crate::sansocket::{
     Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
-    Parser, ServerBuilder, Socket,
+    Parser, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -48,10 +48,11 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
-/// Serves until the process ends.
+/// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
     engine: EngineServerBuilder,
+    more: impl FnOnce(&Server),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(3000);
     let port: u16 = option("--port", port);
@@ -74,8 +75,10 @@ pub(crate) async fn run(
         .connect_timeout(connect_timeout)
         .origins(Origins::any())
         .build()?;
-    register(&io.namespace("/"));
-    register(&io.namespace("/custom"));
+    for name in ["/", "/custom"] {
+        register(&io.namespace(name));
+    }
+    more(&io);
 
     let engine = engine
         .ping_interval(ping_interval)

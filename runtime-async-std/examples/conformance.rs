@@ -8,7 +8,10 @@
 //! On one port: an Engine.IO echo server at `/engine.io/`, and a Socket.IO server at `/socket.io/` with the
 //! namespaces `/` and `/custom`. Flags: `--port` (or `PORT`; 3000), `--ping-interval` and `--ping-timeout` in
 //! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000),
-//! `--parser` (`json`, or `msgpack`). The application itself is in `examples/conformance.rs`, the same for every runtime.
+//! `--parser` (`json`, or `msgpack`). With
+//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`) it is a node of a cluster, which speaks what
+//! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
+//! bridges between them, as does `--bridge`. The application itself is in `examples/conformance.rs`, the same for every runtime.
 //!
 //! On smol: `cargo run --release -p sansocket-async-std --no-default-features --features smol --example conformance`.
 
@@ -16,6 +19,8 @@ use sansocket_async_std::{self as sansocket, EngineServer, Server};
 
 #[path = "../../examples/conformance.rs"]
 mod conformance;
+#[path = "../../examples/conformance_cluster.rs"]
+mod conformance_cluster;
 
 #[cfg(feature = "async-std")]
 use async_std::task::block_on;
@@ -23,5 +28,9 @@ use async_std::task::block_on;
 use smol::block_on;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    block_on(conformance::run(Server::builder(), EngineServer::builder()))
+    block_on(conformance::run(
+        conformance_cluster::join(Server::builder())?,
+        EngineServer::builder(),
+        conformance_cluster::register,
+    ))
 }

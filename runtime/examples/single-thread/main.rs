@@ -16,5 +16,5 @@ mod conformance;
 use sansocket::{EngineServer, Server};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    sansocket::block_on(conformance::run(Server::builder(), EngineServer::builder()))
+    sansocket::block_on(conformance::run(Server::builder(), EngineServer::builder(), |_| {}))
 }

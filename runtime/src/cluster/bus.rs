@@ -6,6 +6,7 @@ use crate::cluster::handle::{Cluster, NodeApplication};
 use bytes::Bytes;
 use sansocket_protocol::cluster::Envelope;
 use sansocket_protocol::cluster::node::{AskId, NodeTransmit};
+use sansocket_protocol::random::Random;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -76,11 +77,15 @@ pub trait Bus: Send + Sync + 'static {
 pub struct BusLink {
     cluster: Arc<Cluster>,
     application: Arc<dyn NodeApplication>,
+    random: Random,
 }
 
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 impl BusLink {
-    pub(crate) fn new(cluster: Arc<Cluster>, application: Arc<dyn NodeApplication>) -> Self {
-        Self { cluster, application }
+    pub(crate) fn new(cluster: Arc<Cluster>, application: Arc<dyn NodeApplication>, random: Random) -> Self {
+        Self { cluster, application, random }
     }
 
     /// The next thing to do; `None` once the node is closed and all is done. There is nothing to do before
@@ -155,6 +160,19 @@ impl BusLink {
             _ => Poll::Ready(()),
         })
         .await;
+    }
+
+    /// Waits before the next attempt to connect: about 0.1 s after the first failure, and twice as long after each further
+    /// one, up to 1 s, so that a node is back soon after the engine is. Nodes do not wait equally long.
+    pub async fn wait_before(&mut self, attempt: u32) {
+        let wait = FIRST_WAIT.saturating_mul(1 << attempt.min(8)).min(LONGEST_WAIT);
+        let wait = wait.mul_f64(0.5 + f64::from(self.random.u64() as u32) / f64::from(u32::MAX) / 2.0);
+        self.sleep(wait).await;
+    }
+
+    /// The engine has refused something, and the connection goes on: an access rule, perhaps. It is counted and logged.
+    pub fn refused(&mut self, reason: impl Into<BoxError>) {
+        self.cluster.refused(&*reason.into());
     }
 
     /// Whether the node is closed.

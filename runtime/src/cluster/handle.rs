@@ -52,6 +52,8 @@ struct State {
     down_reason: Option<Arc<BoxError>>,
     /// What the dialect has no form for.
     inexpressible: u64,
+    /// What the bus has refused.
+    refused: u64,
     task: Option<Waker>,
     bus: Option<Waker>,
 }
@@ -92,6 +94,7 @@ impl Cluster {
             asks: BTreeMap::new(),
             down_reason: None,
             inexpressible: 0,
+            refused: 0,
             task: None,
             bus: None,
         };
@@ -165,6 +168,7 @@ impl Cluster {
         let state = self.state();
         let mut counts = state.node.counts();
         counts.inexpressible = counts.inexpressible.saturating_add(state.inexpressible);
+        counts.refused = counts.refused.saturating_add(state.refused);
         counts
     }
 
@@ -240,6 +244,14 @@ impl Cluster {
         let mut state = self.state();
         register(&mut state.task, context);
         state.node.poll_timeout()
+    }
+
+    /// Counts something that the bus has refused.
+    pub(crate) fn refused(&self, error: &(dyn std::error::Error + Send + Sync)) {
+        let mut state = self.state();
+        state.refused = state.refused.saturating_add(1);
+        drop(state);
+        warning!(%error, "the bus has refused a command");
     }
 
     pub(crate) fn down(&self, reason: Option<Arc<BoxError>>) {

@@ -64,5 +64,5 @@ pub(crate) use task::node_task;
 /// The dialects with their settings.
 pub mod dialect {
     pub use sansocket_protocol::cluster::adapter::SubscriptionMode;
-    pub use sansocket_protocol::cluster::{Classic, Postgres, Python, Sharded, Streams};
+    pub use sansocket_protocol::cluster::{Bridge, Classic, Postgres, Python, Sharded, Streams};
 }

@@ -5,6 +5,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::warning;
 use crate::cluster::bus::{Bus, BusLink};
 use crate::cluster::handle::{Cluster, NodeApplication};
+use sansocket_protocol::random::Random;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,8 +20,9 @@ pub(crate) fn node_task(
     cluster: Arc<Cluster>,
     bus: Box<dyn Bus>,
     application: Arc<dyn NodeApplication>,
+    random: Random,
 ) -> BoxFuture<()> {
-    let link = BusLink::new(cluster.clone(), application.clone());
+    let link = BusLink::new(cluster.clone(), application.clone(), random);
     let mut bus = Some(bus.run(link));
     let mut alarm = Alarm::default();
     let mut goodbye = None;

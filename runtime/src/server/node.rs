@@ -36,13 +36,14 @@ impl Drop for ServerCluster {
 
 impl ServerInner {
     /// Makes the server a node. It has no namespace yet.
-    pub(super) fn join_cluster(self: &Arc<Self>, options: ClusterOptions, random: Random) {
+    pub(super) fn join_cluster(self: &Arc<Self>, options: ClusterOptions, mut random: Random) {
         let ClusterOptions { bus, dialect, node, request_timeout, private_handshakes } = options;
         let clock = self.gate.clock.clone();
+        let of_bus = random.fork();
         let node = Cluster::new(node, dialect, random, clock, request_timeout, private_handshakes);
         let _ = self.cluster.set(Box::new(ServerCluster { node: node.clone(), on_bus: OnceLock::new() }));
         let application = Arc::new(ServerNode(Arc::downgrade(self)));
-        self.gate.runtime().spawn(node_task(node, bus, application));
+        self.gate.runtime().spawn(node_task(node, bus, application, of_bus));
     }
 }
 

@@ -1,0 +1,245 @@
+//! One connection to Redis, from its beginning to its loss.
+
+use crate::inbox::{Inbox, Pushed};
+use crate::stream::Reading;
+use crate::{Kind, RedisBus, Settings};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, Value, cmd, from_redis_value};
+use sansocket_runtime::adapter::{BoxFuture, Timer};
+use sansocket_runtime::cluster::{AskId, BusLink, NodeTransmit, Subscription};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use thiserror::Error;
+
+/// The most commands that go out at once.
+const BATCH: usize = 128;
+/// The most messages that come in before others have a turn.
+const TURN: usize = 256;
+
+/// Why a connection has ended.
+pub(crate) enum Ended {
+    /// The node is closed, and everything is said.
+    Closed,
+    Lost(LostError),
+}
+
+/// Why the connection was lost.
+#[derive(Debug, Error)]
+pub(crate) enum LostError {
+    #[error("Redis: {0}")]
+    Redis(#[from] RedisError),
+    #[error("Redis has closed the connection")]
+    Disconnected,
+    #[error("more than {0} bytes of messages wait for this node: it does not keep up")]
+    TooMuch(usize),
+}
+
+/// A batch of commands that is under way: the connection, and their answers.
+type Writing = BoxFuture<(MultiplexedConnection, Result<Vec<Value>, RedisError>)>;
+
+struct Connection<'a> {
+    bus: &'a RedisBus,
+    inbox: Arc<Inbox>,
+    /// Not there while a batch is under way.
+    idle: Option<MultiplexedConnection>,
+    writing: Option<Writing>,
+    /// The counts in that batch: the position of each.
+    asked: Vec<(usize, AskId)>,
+    timer: Box<dyn Timer>,
+    /// The reader of a stream, on a connection of its own.
+    reading: Option<Reading>,
+}
+
+/// Connects, and serves until the connection is lost. `attempt` is set to 0 once it is there.
+pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32) -> Ended {
+    let inbox = Arc::new(Inbox::new(bus.settings.max_waiting_bytes));
+    let pushed = inbox.clone();
+    let push = move |info: PushInfo| {
+        pushed.push(info);
+        Ok::<(), std::convert::Infallible>(())
+    };
+    let config = config(&bus.settings).set_push_sender(push);
+    let connected = match bus.client.get_multiplexed_async_connection_with_config(&config).await {
+        Ok(connected) => connected,
+        Err(error) => return Ended::Lost(error.into()),
+    };
+    *attempt = 0;
+    let runtime = link.runtime();
+    let timer = runtime.timer(runtime.now() + bus.settings.ping_interval);
+    link.up();
+    let mut connection = Connection {
+        bus,
+        inbox,
+        idle: Some(connected),
+        writing: None,
+        asked: Vec::new(),
+        timer,
+        reading: None,
+    };
+    match poll_fn(|context| connection.poll(link, context)).await {
+        Ok(()) => Ended::Closed,
+        Err(error) => Ended::Lost(error),
+    }
+}
+
+pub(crate) fn config(settings: &Settings) -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.timeout))
+        .set_response_timeout(Some(settings.timeout))
+}
+
+impl Connection<'_> {
+    /// Ready once the node is closed, or the connection is lost.
+    fn poll(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), LostError>> {
+        for _ in 0..TURN {
+            let mut is_at_rest = true;
+            match self.inbox.poll(context) {
+                Poll::Ready(Pushed::Message { channel, payload }) => {
+                    link.message(&channel, payload);
+                    is_at_rest = false;
+                }
+                Poll::Ready(Pushed::Disconnected) => return Poll::Ready(Err(LostError::Disconnected)),
+                Poll::Ready(Pushed::TooMuch) => {
+                    return Poll::Ready(Err(LostError::TooMuch(self.bus.settings.max_waiting_bytes)));
+                }
+                Poll::Pending => {}
+            }
+            if let Some(reading) = &mut self.reading {
+                if let Poll::Ready(read) = reading.poll(link, context) {
+                    read?;
+                    is_at_rest = false;
+                }
+            }
+            if self.writing.is_none() {
+                match link.poll_next(context) {
+                    Poll::Ready(Some(transmit)) => self.begin(link, transmit),
+                    Poll::Ready(None) => return Poll::Ready(Ok(())),
+                    Poll::Pending => self.ping_if_quiet(link, context),
+                }
+            }
+            if self.writing.is_some() {
+                if let Poll::Ready(written) = self.poll_writing(link, context) {
+                    written?;
+                    is_at_rest = false;
+                }
+            }
+            if is_at_rest {
+                return Poll::Pending;
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Begins to write a batch.
+    fn begin(&mut self, link: &mut BusLink, first: NodeTransmit) {
+        let mut batch = redis::pipe();
+        let mut next = Some(first);
+        while let Some(transmit) = next {
+            self.add(&mut batch, transmit);
+            next = if batch.len() < BATCH { link.try_next() } else { None };
+        }
+        if batch.is_empty() {
+            return;
+        }
+        self.write(batch);
+    }
+
+    fn write(&mut self, mut batch: Pipeline) {
+        let Some(mut connection) = self.idle.take() else { return };
+        // One command that Redis refuses, by an access rule say, is no reason to lose the others.
+        batch.ignore_errors();
+        self.writing = Some(Box::pin(async move {
+            let answers = connection.send_packed_commands(&batch, 0, batch.len()).await;
+            (connection, answers)
+        }));
+    }
+
+    fn poll_writing(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), LostError>> {
+        let Some(writing) = &mut self.writing else { return Poll::Pending };
+        let (connection, answers) = ready!(writing.as_mut().poll(context));
+        self.writing = None;
+        self.idle = Some(connection);
+        let now = link.runtime().now();
+        self.timer.reset(now + self.bus.settings.ping_interval);
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(error) => return Poll::Ready(Err(error.into())),
+        };
+        for answer in &answers {
+            if let Value::ServerError(error) = answer {
+                link.refused(RedisError::from(error.clone()));
+            }
+        }
+        for (position, ask) in self.asked.drain(..) {
+            let counted = answers.get(position).cloned().and_then(|answer| {
+                let counts: HashMap<String, u32> = from_redis_value(answer).ok()?;
+                counts.into_values().next()
+            });
+            link.counted(ask, counted);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tries whether the connection is still there, if it has been quiet for long.
+    fn ping_if_quiet(&mut self, link: &mut BusLink, context: &mut Context<'_>) {
+        if self.timer.poll_elapsed(context).is_ready() {
+            let now = link.runtime().now();
+            self.timer.reset(now + self.bus.settings.ping_interval);
+            let mut ping = redis::pipe();
+            ping.add_command(cmd("PING"));
+            self.write(ping);
+        }
+    }
+
+    /// Adds what the node wants to a batch.
+    fn add(&mut self, batch: &mut Pipeline, transmit: NodeTransmit) {
+        let is_sharded = self.bus.kind == Kind::Sharded;
+        match transmit {
+            NodeTransmit::Publish(published) => {
+                let mut publish = cmd(if is_sharded { "SPUBLISH" } else { "PUBLISH" });
+                publish.arg(published.channel).arg(&published.payload[..]);
+                batch.add_command(publish);
+            }
+            NodeTransmit::Subscribe(Subscription::Stream(stream)) => {
+                self.reading = Some(Reading::new(self.bus, stream));
+            }
+            NodeTransmit::Unsubscribe(Subscription::Stream(_)) => self.reading = None,
+            NodeTransmit::Subscribe(subscription) => {
+                batch.add_command(subscribe(is_sharded, subscription, ""));
+            }
+            NodeTransmit::Unsubscribe(subscription) => {
+                batch.add_command(subscribe(is_sharded, subscription, "UN"));
+            }
+            NodeTransmit::Count { channel, ask } => {
+                self.asked.push((batch.len(), ask));
+                let mut count = cmd("PUBSUB");
+                count.arg(if is_sharded { "SHARDNUMSUB" } else { "NUMSUB" }).arg(channel);
+                batch.add_command(count);
+            }
+            NodeTransmit::Append { stream, fields } => {
+                let mut append = cmd("XADD");
+                append.arg(stream).arg("MAXLEN").arg("~").arg(self.bus.settings.max_stream_length).arg("*");
+                for (name, value) in fields {
+                    append.arg(name).arg(value);
+                }
+                batch.add_command(append);
+            }
+            // Of dialects that are not for Redis.
+            _ => {}
+        }
+    }
+}
+
+fn subscribe(is_sharded: bool, subscription: Subscription, un: &str) -> Cmd {
+    let (letter, name) = match subscription {
+        Subscription::Channel(name) => (if is_sharded { "S" } else { "" }, name),
+        Subscription::Pattern(name) => ("P", name),
+        Subscription::Stream(name) => ("", name),
+    };
+    let mut command = cmd(&format!("{letter}{un}SUBSCRIBE"));
+    command.arg(name);
+    command
+}

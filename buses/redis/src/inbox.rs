@@ -1,0 +1,154 @@
+//! What Redis pushes, until the node has a turn.
+
+use bytes::Bytes;
+use redis::{PushInfo, PushKind, Value};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// A thing that Redis has pushed.
+pub(crate) enum Pushed {
+    Message {
+        channel: String,
+        payload: Bytes,
+    },
+    /// The connection is lost.
+    Disconnected,
+    /// So much waits that the connection has to be given up.
+    TooMuch,
+}
+
+/// A queue with a bound in bytes.
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    max_bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(String, Bytes)>,
+    bytes: usize,
+    is_too_much: bool,
+    is_disconnected: bool,
+    waker: Option<Waker>,
+}
+
+impl Inbox {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { state: Mutex::default(), max_bytes }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what the connection's task has read.
+    pub(crate) fn push(&self, info: PushInfo) {
+        let mut state = self.state();
+        match info.kind {
+            PushKind::Disconnection => state.is_disconnected = true,
+            PushKind::Message | PushKind::SMessage | PushKind::PMessage => {
+                // Before the channel of a `pmessage` stands its pattern.
+                let mut parts = info.data.into_iter().skip(usize::from(info.kind == PushKind::PMessage));
+                let (Some(channel), Some(payload)) =
+                    (parts.next().and_then(text), parts.next().and_then(bytes))
+                else {
+                    return;
+                };
+                state.bytes = state.bytes.saturating_add(channel.len()).saturating_add(payload.len());
+                if state.bytes > self.max_bytes {
+                    state.is_too_much = true;
+                    state.waiting.clear();
+                } else if !state.is_too_much {
+                    state.waiting.push_back((channel, payload));
+                }
+            }
+            _ => return,
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Pushed> {
+        let mut state = self.state();
+        if state.is_too_much {
+            return Poll::Ready(Pushed::TooMuch);
+        }
+        if let Some((channel, payload)) = state.waiting.pop_front() {
+            state.bytes = state.bytes.saturating_sub(channel.len()).saturating_sub(payload.len());
+            return Poll::Ready(Pushed::Message { channel, payload });
+        }
+        if state.is_disconnected {
+            return Poll::Ready(Pushed::Disconnected);
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            state.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+fn bytes(value: Value) -> Option<Bytes> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes.into()),
+        Value::SimpleString(text) => Some(text.into()),
+        _ => None,
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(payload: &str) -> PushInfo {
+        let data = ["c", payload].map(|text| Value::BulkString(text.into()));
+        PushInfo { kind: PushKind::Message, data: data.into() }
+    }
+
+    fn poll(inbox: &Inbox) -> Poll<Pushed> {
+        inbox.poll(&Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn messages_come_out_in_order_and_then_the_end() {
+        let inbox = Inbox::new(100);
+        inbox.push(message("one"));
+        let data = ["p*", "channel", "two"].map(|text| Value::BulkString(text.into()));
+        inbox.push(PushInfo { kind: PushKind::PMessage, data: data.into() });
+        inbox.push(PushInfo { kind: PushKind::Disconnection, data: Vec::new() });
+        for (of, said) in [("c", "one"), ("channel", "two")] {
+            let Poll::Ready(Pushed::Message { channel, payload }) = poll(&inbox) else { panic!("{said}") };
+            assert_eq!((&*channel, &payload[..]), (of, said.as_bytes()));
+        }
+        assert!(matches!(poll(&inbox), Poll::Ready(Pushed::Disconnected)));
+    }
+
+    #[test]
+    fn more_than_the_bound_is_not_kept() {
+        let inbox = Inbox::new(100);
+        for _ in 0..1000 {
+            inbox.push(message("0123456789"));
+        }
+        assert!(inbox.state().waiting.len() <= 10);
+        assert!(matches!(poll(&inbox), Poll::Ready(Pushed::TooMuch)));
+    }
+
+    #[test]
+    fn what_is_no_message_is_left_out() {
+        let inbox = Inbox::new(100);
+        inbox.push(PushInfo { kind: PushKind::Message, data: vec![Value::Nil] });
+        inbox.push(PushInfo { kind: PushKind::Subscribe, data: Vec::new() });
+        assert!(poll(&inbox).is_pending());
+    }
+}

@@ -1,0 +1,61 @@
+// A JavaScript node of a cluster: npm's server with one of the Redis adapters, driven by its clients' events as the
+// conformance server is.
+//
+//   node cluster/node.mjs --redis redis://127.0.0.1:6379 --adapter classic|sharded|streams --port 0
+import { createServer } from "node:http";
+import { parseArgs } from "node:util";
+import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
+import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
+import { createClient } from "redis";
+import { Server } from "socket.io";
+
+const { values } = parseArgs({
+  options: { redis: { type: "string" }, adapter: { type: "string" }, port: { type: "string", default: "0" } },
+});
+
+// Connection lost: the client connects again by itself, and so often that a test need not wait.
+const connect = async () => {
+  const client = createClient({ url: values.redis, socket: { reconnectStrategy: () => 100 } });
+  client.on("error", () => {});
+  await client.connect();
+  return client;
+};
+const adapters = {
+  classic: async () => createAdapter(await connect(), await connect()),
+  sharded: async () => createShardedAdapter(await connect(), await connect()),
+  streams: async () => createStreamsAdapter(await connect()),
+};
+
+const http = createServer();
+const io = new Server(http, { adapter: await adapters[values.adapter](), pingInterval: 25_000 });
+
+const target = (namespace, room) => (room === null || room === undefined ? namespace : namespace.to(room));
+
+for (const namespace of [io.of("/"), io.of("/custom")]) {
+  namespace.on("connection", (socket) => {
+    const on = (event, handler) =>
+      socket.on(event, async (...args) => {
+        const acknowledge = args.pop();
+        acknowledge(await handler(...args));
+      });
+    on("join", (room) => void socket.join(room));
+    on("leave", (room) => void socket.leave(room));
+    on("bcast-all", (event, ...payload) => void namespace.emit(event, ...payload));
+    on("bcast", (room, ...payload) => void target(namespace, room).emit("bcast", ...payload));
+    on("bcast-except", (room, except, ...payload) =>
+      void target(namespace, room).except(except).emit("bcast", ...payload),
+    );
+    on("to", (id, event, ...payload) => void namespace.to(id).emit(event, ...payload));
+    on("ask", (id, payload, ms) =>
+      namespace.to(id).timeout(ms).emitWithAck("ask", payload).catch((error) => error.responses ?? []),
+    );
+    on("sockets", async (room) => (await target(namespace, room).fetchSockets()).map((remote) => remote.id));
+    on("move", (id, room) => void namespace.in(id).socketsJoin(room));
+    on("kick", (id, close) => void namespace.in(id).disconnectSockets(close ?? false));
+    on("close-room", (room) => void namespace.in(room).socketsLeave(room));
+    on("tell", (payload) => namespace.serverSideEmitWithAck("tell", payload));
+  });
+  namespace.on("tell", (payload, acknowledge) => acknowledge(payload));
+}
+
+http.listen(Number(values.port), "127.0.0.1", () => console.log(`listening ${http.address().port}`));

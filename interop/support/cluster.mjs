@@ -1,0 +1,128 @@
+// A Redis of a test's own, the nodes on it, and their clients.
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { io } from "socket.io-client";
+import { Program } from "./peers.mjs";
+import { conformanceCommand, freePort } from "./server.mjs";
+import { until, within } from "./wait.mjs";
+
+const here = new URL("..", import.meta.url).pathname;
+
+/** A redis-server on a free port, which keeps nothing, in a folder that goes with it. */
+export async function startRedis() {
+  const folder = await mkdtemp(join(tmpdir(), "redis-"));
+  const redis = {
+    port: await freePort(),
+    async start() {
+      const args = ["--port", redis.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+      redis.child = spawn("redis-server", args.map(String), { stdio: "ignore" });
+      redis.exited = new Promise((resolve) => redis.child.on("exit", resolve).on("error", resolve));
+      await until(() => accepts(redis.port), "redis-server accepts connections");
+    },
+    /** As if the machine were gone. */
+    async kill() {
+      redis.child.kill("SIGKILL");
+      await redis.exited;
+    },
+    async stop() {
+      await redis.kill();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  await redis.start();
+  redis.url = `redis://127.0.0.1:${redis.port}`;
+  return redis;
+}
+
+const accepts = (port) =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
+    socket.on("connect", () => socket.destroy());
+  });
+
+const python = `${here}.venv/bin/python`;
+
+/** What starts each kind of node. */
+const NODES = {
+  "py async": (redis) => [python, "cluster/node.py", "--manager", "async", "--redis", redis.url],
+  "py sync": (redis) => [python, "cluster/node.py", "--manager", "sync", "--redis", redis.url],
+  "js classic": (redis) => [process.execPath, "cluster/node.mjs", "--adapter", "classic", "--redis", redis.url],
+  "js sharded": (redis) => [process.execPath, "cluster/node.mjs", "--adapter", "sharded", "--redis", redis.url],
+  "js streams": (redis) => [process.execPath, "cluster/node.mjs", "--adapter", "streams", "--redis", redis.url],
+  "ours python": (redis) => ours(redis.url, "python"),
+  "ours classic": (redis) => ours(redis.url, "classic"),
+  "ours bridge": (redis) => ours(redis.url, "python,classic"),
+  "ours sharded": (redis) => ours(redis.url.replace("redis:", "redis+sharded:"), "cluster"),
+  "ours streams": (redis) => ours(redis.url.replace("redis:", "redis+streams:"), "cluster"),
+  "ours alone": (redis) => ours(redis.url, "cluster"),
+};
+
+const ours = (bus, dialect) => [
+  ...conformanceCommand(),
+  ...["--bus", bus, "--dialect", dialect, "--ping-interval", "25000", "--ping-timeout", "20000"],
+  ...["--connect-timeout", "30000"],
+];
+
+/** Starts nodes of these kinds, each with one client in `/`. */
+export async function startNodes(redis, kinds) {
+  const nodes = await Promise.all(
+    kinds.map(async (kind, number) => {
+      const program = new Program([...NODES[kind](redis), "--port", "0"]);
+      const port = (await program.line(/^listening (?:on .*:)?(\d+)$/))[1];
+      return { name: `${kind} ${number}`, kind, program, url: `http://127.0.0.1:${port}` };
+    }),
+  );
+  for (const node of nodes) node.client = await openClient(node);
+  return nodes;
+}
+
+export async function stopNodes(nodes) {
+  for (const node of nodes) node.client?.disconnect();
+  await Promise.all(nodes.map((node) => node.program.kill()));
+}
+
+/** A client that notes what it gets, and answers `ask` with its node's name and what it was asked. */
+export async function openClient(node, namespace = "/") {
+  const client = io(node.url + namespace, { transports: ["websocket"], forceNew: true, reconnection: false });
+  client.heard = [];
+  client.onAny((event, ...args) => {
+    if (event === "ask") args.pop()([node.name, args[0]].join(" "));
+    else if (event !== "auth") client.heard.push([event, ...args]);
+  });
+  await within(
+    new Promise((resolve, reject) => client.on("connect", resolve).on("connect_error", reject)),
+    `connection to ${node.name}`,
+  );
+  client.call = (event, ...args) => within(client.emitWithAck(event, ...args), `answer of ${node.name} to ${event}`);
+  /** Waits for an event with this first argument, and returns all that came before it and with it. */
+  client.until = async (event, first) => {
+    const found = () => client.heard.findIndex(([name, value]) => name === event && value === first);
+    await until(() => found() >= 0, `${node.name} hears ${event} ${first}; it heard ${JSON.stringify(client.heard.slice(-5))}`);
+    return client.heard.splice(0, found() + 1);
+  };
+  return client;
+}
+
+let marks = 0;
+
+/** Lets every node send a last event to everybody, and returns what each client has heard until then, without those. */
+export async function drain(nodes, clients = nodes.map((node) => node.client)) {
+  marks += 1;
+  const mark = `mark ${marks}`;
+  for (const node of nodes) await node.client.call("bcast-all", "mark", `${mark} ${node.name}`);
+  return Promise.all(
+    clients.map(async (client) => {
+      const isMark = ([event, value]) => event === "mark" && value.startsWith(`${mark} `);
+      await until(
+        () => new Set(client.heard.filter(isMark).map(([, value]) => value)).size === nodes.length,
+        `${client.io.uri} hears a last event of all ${nodes.length} nodes; it heard ${JSON.stringify(client.heard.filter(isMark))}`,
+      );
+      const heard = client.heard.splice(0).filter((item) => !isMark(item));
+      return heard;
+    }),
+  );
+}
