@@ -1,5 +1,6 @@
 //! The arguments of a received event or acknowledgement.
 
+use crate::socket::json::argument::{Argument, Iter};
 use crate::socket::json::data::PacketData;
 use crate::socket::json::decode::{Missing, Progress, Whole};
 use crate::socket::json::packet::{event_name, judge};
@@ -268,12 +269,12 @@ impl Args {
         if !self.is_packed() {
             return String::from_utf8_lossy(self.list()).into_owned();
         }
-        let texts: Vec<_> = self.iter().map(|argument| self.json_of(argument.json)).collect();
+        let texts: Vec<_> = self.iter().map(|argument| argument.to_json()).collect();
         texts.join(",")
     }
 
     /// The value that begins there as JSON text.
-    fn json_of(&self, mut value: &[u8]) -> String {
+    pub(super) fn json_of(&self, mut value: &[u8]) -> String {
         if !self.is_packed() {
             return String::from_utf8_lossy(value.get(..skip_value(value, 0)).unwrap_or_default())
                 .into_owned();
@@ -426,7 +427,7 @@ impl Args {
     }
 
     /// Whether maps in them have keys that are no texts.
-    pub(in crate::socket) fn has_odd_keys(&self) -> bool {
+    pub(crate) fn has_odd_keys(&self) -> bool {
         self.shape.form == Form::PackedWithOddKeys
     }
 
@@ -440,7 +441,7 @@ impl Args {
         beside.mended = Some(mended.into());
     }
 
-    fn mended(&self) -> Option<&[u8]> {
+    pub(super) fn mended(&self) -> Option<&[u8]> {
         self.beside.as_ref()?.mended.as_deref()
     }
 
@@ -502,7 +503,10 @@ impl Args {
     }
 
     /// Decodes the value that begins there.
-    fn value<'de, T: Deserialize<'de>>(&'de self, value: &'de [u8]) -> Result<T, serde_json::Error> {
+    pub(super) fn value<'de, T: Deserialize<'de>>(
+        &'de self,
+        value: &'de [u8],
+    ) -> Result<T, serde_json::Error> {
         if self.is_packed() {
             return T::deserialize(&mut msgpack::decode::Value::new(value));
         }
@@ -570,110 +574,6 @@ pub(super) fn plain_reason(error: &serde_json::Error) -> String {
         return escaped.collect();
     }
     reason
-}
-
-/// One of the arguments of an event or an acknowledgement: see [`Args::iter`].
-#[derive(Clone, Copy)]
-pub struct Argument<'a> {
-    args: &'a Args,
-    /// From its beginning on.
-    json: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Argument<'a> {
-    /// Its position, counted from 0.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
-    /// Its JSON text.
-    pub fn json(&self) -> Option<&'a str> {
-        if self.args.is_packed() {
-            return None;
-        }
-        core::str::from_utf8(self.json.get(..skip_value(self.json, 0))?).ok()
-    }
-
-    /// Decodes it.
-    ///
-    /// # Errors
-    ///
-    /// [`ArgsError::Invalid`] if it is something else.
-    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, ArgsError> {
-        let json = match self.args.mended() {
-            None => self.json,
-            Some(mended) => {
-                mended.get(self.args.text.len().saturating_sub(self.json.len())..).unwrap_or_default()
-            }
-        };
-        self.args
-            .value(json)
-            .map_err(|error| ArgsError::Invalid { position: self.position, reason: plain_reason(&error) })
-    }
-
-    /// The bytes that it stands for, without a copy, if it is bytes itself.
-    pub fn attachment(&self) -> Option<&'a Bytes> {
-        let attachments = self.args.attachments();
-        let mut outermost = None;
-        // They are reported in the order in which they end, so the argument itself comes last.
-        let end = skip_value(self.json, 0);
-        let found = placeholder::placeholders(self.json.get(..end)?, |found| {
-            outermost = (found.span.end == end).then_some(found.num).flatten();
-            Ok::<(), ()>(())
-        });
-        found.ok().and(outermost).and_then(|num| attachments.get(num))
-    }
-}
-
-impl fmt::Debug for Argument<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let json = self.args.json_of(self.json);
-        f.debug_struct("Argument").field("position", &self.position).field("json", &json).finish()
-    }
-}
-
-/// The arguments of an event or an acknowledgement, one after the other: see [`Args::iter`].
-#[derive(Clone, Debug)]
-pub struct Iter<'a> {
-    args: &'a Args,
-    /// From the beginning of the argument that was given last.
-    next: Option<&'a [u8]>,
-    position: usize,
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = Argument<'a>;
-
-    fn next(&mut self) -> Option<Argument<'a>> {
-        if self.position >= self.args.len() {
-            return None;
-        }
-        let json = match self.next {
-            None => self.args.argument(0)?,
-            Some(json) => self.args.behind(json)?,
-        };
-        self.next = Some(json);
-        let position = self.position;
-        self.position = position.saturating_add(1);
-        Some(Argument { args: self.args, json, position })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.args.len().saturating_sub(self.position);
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Iter<'_> {}
-
-impl<'a> IntoIterator for &'a Args {
-    type Item = Argument<'a>;
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
-    }
 }
 
 /// From the beginning of an argument to the beginning of the one behind it.

@@ -6,6 +6,7 @@
 //! [`Parser`](crate::socket::Parser) calls.
 
 pub(crate) mod args;
+pub(crate) mod argument;
 #[cfg(test)]
 mod codec_tests;
 pub(crate) mod data;

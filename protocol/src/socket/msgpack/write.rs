@@ -92,15 +92,19 @@ pub(crate) fn push_map(out: &mut Vec<u8>, len: usize) {
 
 /// Gives a list, or a map, whose beginning is one byte at `start`, its length.
 pub(crate) fn set_len(out: &mut Vec<u8>, start: usize, is_map: bool, len: usize) {
+    if len < 0x10 {
+        if let Some(place) = out.get_mut(start) {
+            *place = if is_map { 0x80 } else { 0x90 } | len as u8;
+        }
+        return;
+    }
     let mut head = Vec::new();
     if is_map {
         push_map(&mut head, len)
     } else {
         push_array(&mut head, len)
     }
-    if let ([only], Some(place)) = (&head[..], out.get_mut(start)) {
-        *place = *only;
-    } else if start < out.len() {
+    if start < out.len() {
         out.splice(start..start.saturating_add(1), head);
     }
 }
