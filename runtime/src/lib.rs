@@ -50,6 +50,7 @@ pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
+pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
@@ -91,6 +92,7 @@ pub use sansocket_protocol::engine::{
 };
 pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
+pub use websocket::{DeflateSettingError, PerMessageDeflate};
 
 // For the macro of adapters.
 #[doc(hidden)]

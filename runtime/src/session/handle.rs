@@ -10,6 +10,7 @@ use crate::base::turn::{KeptBy, NextStep};
 use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::handler::ack::AckSink;
 use crate::session::stats::Passed;
+use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::Traffic;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
@@ -45,6 +46,8 @@ pub(crate) struct Upgrade {
     pub(crate) stream: OnUpgrade,
     /// Kept until the session uses the WebSocket: from then on `max_sessions` bounds it.
     pub(crate) place: Option<ConnectionPlace>,
+    /// The compression that was agreed on.
+    pub(crate) deflate: Option<Box<Deflate>>,
 }
 
 /// The handle of a session, shared between its owner and everybody else.
