@@ -48,6 +48,11 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
+/// Whether a flag without a value is there.
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
+}
+
 /// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
@@ -67,8 +72,11 @@ pub(crate) async fn run(
         other => return Err(format!("--parser is json or msgpack, not {other:?}").into()),
     };
 
+    let allow_eio3 = flag("--allow-eio3");
+
     let io = io
         .parser(parser)
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
@@ -81,6 +89,7 @@ pub(crate) async fn run(
     more(&io);
 
     let engine = engine
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)

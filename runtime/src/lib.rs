@@ -94,6 +94,10 @@ pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
 pub use websocket::{DeflateSettingError, PerMessageDeflate};
 
+// The revisions of the protocols.
+pub use sansocket_protocol::engine::PROTOCOL as ENGINE_PROTOCOL;
+pub use sansocket_protocol::socket::PROTOCOL as SOCKET_PROTOCOL;
+
 // For the macro of adapters.
 #[doc(hidden)]
 pub use ::bytes::Bytes;

@@ -15,6 +15,7 @@ mod hostile;
 mod lifecycle;
 mod parsers;
 pub(crate) mod relay;
+mod socks;
 #[path = "../support.rs"]
 pub(crate) mod support;
 mod transports;

@@ -12,6 +12,7 @@ pub mod client;
 pub mod cluster;
 pub mod cluster_node;
 pub mod engine;
+pub mod engine_v3;
 pub mod http;
 pub mod hub;
 pub mod input;
@@ -27,6 +28,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: [(&str, Target); 15] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
+    ("engine_payload_v3", engine_v3::payload),
     ("socket_packet", socket::packet),
     ("arguments", socket::arguments),
     ("msgpack_packet", msgpack::packet),

@@ -113,6 +113,16 @@ impl Gate {
         self.router().len()
     }
 
+    /// The session of that id.
+    pub(crate) fn session(&self, id: &str) -> Option<Arc<SessionHandle>> {
+        self.router().session(id).cloned()
+    }
+
+    /// All sessions, in the order of their ids.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
+        self.router().sessions().cloned().collect()
+    }
+
     /// The counters of all sessions so far.
     pub(crate) fn stats(&self) -> Stats {
         let (sessions, opened, refused) = {

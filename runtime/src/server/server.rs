@@ -21,10 +21,11 @@ use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
-use crate::server::options::ServerOptions;
+use crate::server::options::{OnUpgrade, ServerOptions};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::session::handle::SessionHandle;
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
@@ -66,6 +67,10 @@ impl ServerInner {
         }
     }
 
+    pub(super) fn on_upgrade(&self) -> Option<&OnUpgrade> {
+        self.options.on_upgrade.as_ref()
+    }
+
     fn parser(&self) -> Parser {
         self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
     }
@@ -87,8 +92,14 @@ impl ServerInner {
         Arc::new(namespace)
     }
 
-    /// A new public id for a socket.
-    pub(crate) fn fresh_id(&self) -> Arc<str> {
+    /// The public id of a socket that is to be: a new one, but for a client that makes it by itself.
+    pub(crate) fn id_for(&self, session: &SessionHandle, namespace: &str) -> Arc<str> {
+        let own =
+            if self.gate.config.allow_eio3 { session.lock().machine.socket_id(namespace) } else { None };
+        own.unwrap_or_else(|| self.fresh_id())
+    }
+
+    fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
     }
 
@@ -330,6 +341,28 @@ impl Server {
         self.0.gate.shutdown(timeout).await;
         #[cfg(feature = "cluster")]
         self.leave_cluster();
+    }
+
+    /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits
+    /// for the polls of all clients, and cuts WebSockets off.
+    ///
+    /// ```
+    /// # use std::{future::Future, time::Duration};
+    /// # fn run(io: &sansocket_runtime::Server, ctrl_c: impl Future + Send + 'static) {
+    /// // axum::serve(listener, router).with_graceful_shutdown(io.shutdown_on(ctrl_c(), Duration::from_secs(5)))
+    /// # let _ =
+    /// io.shutdown_on(ctrl_c, Duration::from_secs(5))
+    /// # ; }
+    /// ```
+    pub fn shutdown_on<F>(&self, signal: F, timeout: Duration) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future + Send,
+    {
+        let server = self.clone();
+        async move {
+            signal.await;
+            server.shutdown(timeout).await;
+        }
     }
 }
 

@@ -83,6 +83,13 @@ pub(in crate::socket) fn connect_error(namespace: &str, message: &str, data: Opt
     out
 }
 
+pub(in crate::socket) fn error(namespace: &str, reason: &PacketData) -> Vec<u8> {
+    let mut out = header(PacketType::ConnectError, namespace, 3, reason.wire_len());
+    push_key(&mut out, b"data");
+    push_values(&mut out, reason.json(), &[]);
+    out
+}
+
 pub(in crate::socket) fn disconnect(namespace: &str) -> Vec<u8> {
     header(PacketType::Disconnect, namespace, 2, 0)
 }

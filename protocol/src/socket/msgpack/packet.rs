@@ -80,6 +80,9 @@ fn parts(parser: &Parser, message: &[u8]) -> Result<Parts, PacketError> {
         let Head::Str(key) = key else {
             return Err(malformed(start, "a key of the packet is no text"));
         };
+        if core::str::from_utf8(key).is_err() {
+            return Err(PacketError::InvalidUtf8);
+        }
         // It was read before.
         let head = Head::read(&mut &*value).unwrap_or(Head::Nil);
         match (key, head) {

@@ -3,7 +3,7 @@
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
 use crate::base::turn::Turn;
-use crate::client::error::ConnectError;
+use crate::client::error::{ConnectError, ServerRefusal};
 use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
@@ -69,7 +69,7 @@ impl Driver {
     }
 
     fn socket_event(&mut self, event: ClientSocketEvent, connection: u64, context: &mut Context<'_>) {
-        let (ClientSocketEvent::Auth { socket: key }
+        let (ClientSocketEvent::Auth { socket: key, .. }
         | ClientSocketEvent::Connected { socket: key, .. }
         | ClientSocketEvent::Refused { socket: key, .. }
         | ClientSocketEvent::Event { socket: key, .. }
@@ -106,11 +106,11 @@ impl Driver {
                 self.unsent(key, error);
                 None
             }
-            ClientSocketEvent::Auth { .. } => {
+            ClientSocketEvent::Auth { refused, .. } => {
                 let ask = socket.namespace_inner().ask.lock();
                 let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 if let Some(ask) = ask {
-                    let asked = catch_unwind(AssertUnwindSafe(|| ask()));
+                    let asked = catch_unwind(AssertUnwindSafe(|| ask(refused.and_then(ServerRefusal::of))));
                     let future = asked.unwrap_or_else(|panic| {
                         let error = ConnectError::application(HandlerError::panic(&*panic));
                         Box::pin(std::future::ready(Err(error)))
