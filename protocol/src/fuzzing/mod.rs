@@ -25,7 +25,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("engine_payload_v3", engine_v3::payload),
