@@ -14,6 +14,7 @@ const options = flags({
   "ping-timeout": 200,
   "max-payload": 1_000_000,
   parser: "json",
+  recovery: 0,
   "allow-eio3": false,
 });
 const shared = {
@@ -31,11 +32,14 @@ engine.on("connection", (session) => {
   session.on("message", (data) => session.send(data));
 });
 
+const window = options.recovery;
+const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
 const io = new Server(http, {
   ...shared,
   path: "/socket.io",
   connectTimeout: 1000,
   serveClient: false,
+  ...recovery,
   ...(options.parser === "msgpack" && { parser: msgpack }),
 });
 
@@ -55,6 +59,8 @@ function serve(socket) {
     await socket.join(room);
     if (typeof ack === "function") ack();
   });
+  socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
+  socket.on("recovered", (ack) => ack(socket.recovered));
   socket.on("bcast", (room, payload) => socket.nsp.to(room).emit("bcast", payload));
 }
 io.on("connection", serve);

@@ -112,6 +112,11 @@ impl Frame {
         Self::binary_message(kept(message))
     }
 
+    /// The same attachments behind another text.
+    pub(crate) fn with_text(&self, text: Vec<u8>) -> Self {
+        Self { text: kept(text), attachments: self.attachments.clone(), as_is: self.as_is }
+    }
+
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
         Self { text: kept(text), attachments: None, as_is: false }
     }

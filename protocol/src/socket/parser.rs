@@ -5,7 +5,7 @@ use crate::socket::custom::{self, CustomParser};
 use crate::socket::json;
 use crate::socket::json::args::Args;
 use crate::socket::json::data::PacketData;
-use crate::socket::json::encode::{ArgsEncoder, EncodeError, ToArgs};
+use crate::socket::json::encode::{EncodeError, ToArgs};
 use crate::socket::msgpack;
 use crate::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError};
 use alloc::boxed::Box;
@@ -381,31 +381,6 @@ impl Parser {
         }
     }
 
-    /// An event with one more argument at the end: the offset that connection state recovery gives it. It does not count
-    /// against [`max_arguments`](Self::max_arguments).
-    ///
-    /// # Errors
-    ///
-    /// As for [`event`](Self::event).
-    ///
-    /// ```
-    /// use sansocket_protocol::socket::Parser;
-    ///
-    /// let frame = Parser::json().event_with_offset("/", "said", &("ada", 3), "Q8AVICU")?;
-    /// assert_eq!(frame.text().unwrap(), r#"42["said","ada",3,"Q8AVICU"]"#);
-    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
-    /// ```
-    #[inline]
-    pub fn event_with_offset<T: ToArgs + ?Sized>(
-        &self,
-        namespace: &str,
-        event: &str,
-        args: &T,
-        offset: &str,
-    ) -> Result<Frame, EncodeError> {
-        self.event(namespace, event, None, &WithOffset { args, offset })
-    }
-
     /// The answer to the event that came with this `id`. As JSON: `43id[arguments...]`, with attachments
     /// `46N-id[...]`.
     ///
@@ -445,6 +420,40 @@ impl Parser {
         }
     }
 
+    /// The same consent with a private id, by which the client may recover the session after it has lost its connection.
+    /// As JSON: `40{"sid":"...","pid":"..."}`.
+    pub fn connect_recoverable(&self, namespace: &str, sid: &str, pid: &str) -> Frame {
+        match self.format() {
+            Format::Json => json::frame::connect_recoverable(namespace, sid, pid),
+            Format::MessagePack => {
+                Frame::from_binary(msgpack::frame::connect_recoverable(namespace, sid, pid))
+            }
+            Format::Custom(custom) => {
+                custom::frame_or_nothing(custom, msgpack::frame::connect_recoverable(namespace, sid, pid))
+            }
+        }
+    }
+
+    /// The event that a frame is, with an offset behind its arguments: by that the client tells, once it recovers its
+    /// session, which event it has received last. Anything but an event comes back as it is.
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let parser = Parser::json();
+    /// let frame = parser.event("/chat", "said", None, &("ada", 3))?;
+    /// assert_eq!(parser.with_offset(&frame, "Q8AVICU").text().unwrap(), r#"42/chat,["said","ada",3,"Q8AVICU"]"#);
+    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
+    /// ```
+    pub fn with_offset(&self, frame: &Frame, offset: &str) -> Frame {
+        match self.format() {
+            Format::Json => json::frame::with_offset(frame, offset),
+            Format::MessagePack => msgpack::frame::with_offset(frame, offset),
+            Format::Custom(custom) => custom::with_offset(custom, frame, offset),
+        }
+        .unwrap_or_else(|| frame.clone())
+    }
+
     /// A server's refusal of a CONNECT. As JSON: `44{"message":"...","data":...}`; without data there is no such
     /// member.
     pub fn connect_error(&self, namespace: &str, message: &str, data: Option<&PacketData>) -> Frame {
@@ -481,24 +490,6 @@ impl Parser {
     }
 }
 
-/// Arguments with an offset behind them.
-struct WithOffset<'a, T: ?Sized> {
-    args: &'a T,
-    offset: &'a str,
-}
-
-impl<T: ToArgs + ?Sized> ToArgs for WithOffset<'_, T> {
-    fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
-        self.args.to_args(out)?;
-        out.offset(self.offset)
-    }
-
-    fn len_hint(&self) -> Option<usize> {
-        // Two quotes and a comma; what needs escapes is no offset of any adapter.
-        Some(self.args.len_hint()?.saturating_add(self.offset.len()).saturating_add(3))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -517,18 +508,5 @@ mod tests {
             assert_eq!(Limit::new(max), Limit::NONE);
         }
         assert!(Limit::new(3) < Limit::NONE);
-    }
-
-    #[test]
-    fn an_offset_stands_behind_the_arguments_and_is_not_counted() {
-        let parser = Parser::json().max_arguments(2);
-        let text = |frame: Frame| frame.text().unwrap().clone();
-        let frame = parser.event_with_offset("/a", "e", &(1, [2]), "x-1").unwrap();
-        assert_eq!(text(frame), r#"42/a,["e",1,[2],"x-1"]"#);
-        assert_eq!(text(parser.event_with_offset("/", "e", &(), "x").unwrap()), r#"42["e","x"]"#);
-        let error = parser.event_with_offset("/", "e", &(1, 2, 3), "x").unwrap_err();
-        assert_eq!(error, EncodeError::TooManyArguments { max: 2 });
-        let relayed = Args::from_json("[1]", alloc::vec![]).unwrap();
-        assert_eq!(text(parser.event_with_offset("/", "e", &relayed, "x").unwrap()), r#"42["e",1,"x"]"#);
     }
 }

@@ -6,6 +6,7 @@ mod write;
 use crate::message::Frame;
 use crate::socket::json::args::Args;
 use crate::socket::json::encode::EncodeError;
+use crate::socket::msgpack::frame::push_offset;
 use crate::socket::msgpack::serialize::{Draft, Pack};
 use crate::socket::msgpack::{packet, write as pack};
 use crate::socket::packet::{Packet, PacketError, PacketType};
@@ -206,12 +207,23 @@ pub(super) fn decode(
     packet::decode(parser, packet.0.args.text().to_owned())
 }
 
-/// The event that a frame is.
-pub(super) fn event_of(custom: &dyn CustomParser, frame: &Frame) -> Option<Args> {
+/// The packet that a frame is.
+fn packet_of(custom: &dyn CustomParser, frame: &Frame) -> Option<Packet> {
     let message = match frame.text() {
         Some(text) => text.get(1..)?,
         None => frame.attachments().first()?,
     };
-    let packet = decode(&Parser::UNLIMITED, custom, message).ok()?;
+    decode(&Parser::UNLIMITED, custom, message).ok()
+}
+
+/// The event with one more argument, a text.
+pub(super) fn with_offset(custom: &dyn CustomParser, event: &Frame, offset: &str) -> Option<Frame> {
+    let packet = packet_of(custom, event)?;
+    frame(custom, push_offset(packet.args.text(), offset)?).ok()
+}
+
+/// The event that a frame is.
+pub(super) fn event_of(custom: &dyn CustomParser, frame: &Frame) -> Option<Args> {
+    let packet = packet_of(custom, frame)?;
     (packet.kind() == PacketType::Event).then(|| packet.into_args())
 }

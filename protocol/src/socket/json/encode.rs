@@ -193,20 +193,6 @@ impl<'a> ArgsEncoder<'a> {
         }
     }
 
-    /// Adds one argument that is not the application's, and is not counted.
-    pub(in crate::socket) fn offset(&mut self, offset: &str) -> Result<(), EncodeError> {
-        match &mut self.0 {
-            Target::Json(out) => {
-                out.separate();
-                offset.serialize(Json(out))
-            }
-            Target::Packed(out) => {
-                out.push_other(offset);
-                Ok(())
-            }
-        }
-    }
-
     /// Adds received arguments, whatever parser has read them.
     fn relay(&mut self, args: &Args) -> Result<(), EncodeError> {
         if args.is_empty() {

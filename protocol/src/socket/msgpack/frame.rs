@@ -2,9 +2,10 @@
 
 use super::check::skip;
 use super::from_json::push_values;
+use super::head::Head;
 use super::serialize::Draft;
 use super::to_json::{Binary, push_value};
-use super::write::{push_map, push_str, push_uint, set_len};
+use super::write::{push_array, push_map, push_str, push_uint, set_len};
 use crate::message::Frame;
 use crate::socket::json::args::Args;
 use crate::socket::json::data::PacketData;
@@ -13,6 +14,7 @@ use crate::socket::packet::{PacketType, is_namespace, is_reserved};
 use crate::socket::parser::Parser;
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// Room for the arguments of an ordinary event.
 const INITIAL_CAPACITY: usize = 96;
@@ -70,6 +72,18 @@ pub(in crate::socket) fn connect(namespace: &str, sid: &str) -> Vec<u8> {
     out
 }
 
+pub(in crate::socket) fn connect_recoverable(namespace: &str, sid: &str, pid: &str) -> Vec<u8> {
+    let behind = sid.len().saturating_add(pid.len()).saturating_add(24);
+    let mut out = header(PacketType::Connect, namespace, 3, behind);
+    push_key(&mut out, b"data");
+    push_map(&mut out, 2);
+    push_key(&mut out, b"sid");
+    push_str(&mut out, sid);
+    push_key(&mut out, b"pid");
+    push_str(&mut out, pid);
+    out
+}
+
 pub(in crate::socket) fn connect_error(namespace: &str, message: &str, data: Option<&PacketData>) -> Vec<u8> {
     let mut out = header(PacketType::ConnectError, namespace, 3, INITIAL_CAPACITY);
     push_key(&mut out, b"data");
@@ -92,6 +106,32 @@ pub(in crate::socket) fn error(namespace: &str, reason: &PacketData) -> Vec<u8> 
 
 pub(in crate::socket) fn disconnect(namespace: &str) -> Vec<u8> {
     header(PacketType::Disconnect, namespace, 2, 0)
+}
+
+/// The event with one more argument, a text: all else is copied as it is.
+pub(in crate::socket) fn with_offset(frame: &Frame, offset: &str) -> Option<Frame> {
+    let [message] = frame.attachments() else { return None };
+    push_offset(message, offset).map(Frame::from_binary)
+}
+
+/// The same for a message.
+pub(in crate::socket) fn push_offset(message: &Bytes, offset: &str) -> Option<Vec<u8>> {
+    let packet = super::packet::decode(&Parser::UNLIMITED, message.clone()).ok()?;
+    if packet.kind() != PacketType::Event {
+        return None;
+    }
+    let (before, mut rest) = message.split_at_checked(packet.data as usize)?;
+    let Ok(Head::Array(len)) = Head::read(&mut rest) else { return None };
+    let mut behind = rest;
+    skip(&mut behind, len as usize);
+    let list = rest.get(..rest.len().saturating_sub(behind.len()))?;
+    let mut out = Vec::with_capacity(message.len().saturating_add(offset.len()).saturating_add(8));
+    out.extend_from_slice(before);
+    push_array(&mut out, (len as usize).saturating_add(1));
+    out.extend_from_slice(list);
+    push_str(&mut out, offset);
+    out.extend_from_slice(behind);
+    Some(out)
 }
 
 /// The event that a frame is.

@@ -47,7 +47,7 @@ impl Draft {
         self.out
     }
 
-    /// A text in the list that is no argument: the event's name, the offset.
+    /// A text in the list that is no argument: the event's name.
     pub(in crate::socket) fn push_other(&mut self, text: &str) {
         self.others = self.others.saturating_add(1);
         push_str(&mut self.out, text);

@@ -59,6 +59,10 @@ fn packets_are_written_as_the_peers_write_them() {
             "83a47479706500a36e7370a52f63686174a46461746181a5746f6b656ea27431",
         ),
         (PARSER.disconnect("/"), "82a47479706501a36e7370a12f"),
+        (
+            PARSER.connect_recoverable("/", "a", "b"),
+            "83a47479706500a36e7370a12fa46461746182a3736964a161a3706964a162",
+        ),
         (PARSER.connect("/", "abc"), "83a47479706500a36e7370a12fa46461746181a3736964a3616263"),
         (
             PARSER.event("/", "hello", None, &1).unwrap(),
@@ -74,7 +78,7 @@ fn packets_are_written_as_the_peers_write_them() {
             "83a47479706504a36e7370a12fa46461746181a76d657373616765a26e6f",
         ),
         (
-            PARSER.event_with_offset("/", "e", &1, "x").unwrap(),
+            PARSER.with_offset(&PARSER.event("/", "e", None, &1).unwrap(), "x"),
             "83a47479706502a36e7370a12fa46461746193a16501a178",
         ),
     ] {
@@ -440,6 +444,20 @@ fn arguments_go_from_one_parser_to_another() {
     let lookalike = args(&(json!({"_placeholder": true, "num": 0}), Bytes::from_static(b"x")));
     assert_eq!(Parser::json().event("/", "e", None, &lookalike), Err(EncodeError::Placeholder));
     assert!(Parser::json().event("/", "e", None, &args(&json!({"_placeholder": true}))).is_ok());
+}
+
+#[test]
+fn an_offset_stands_behind_the_arguments() {
+    for count in [0usize, 1, 14, 15, 300] {
+        let values: Vec<usize> = (0..count).collect();
+        let event = PARSER.event("/chat", "e", Some(7), &Many(&values)).unwrap();
+        let packet = PARSER.decode(message(&PARSER.with_offset(&event, "Q8AVICU"))).unwrap();
+        assert_eq!((packet.namespace(), packet.id()), ("/chat", Some(7)));
+        let args = packet.into_args();
+        assert_eq!((args.len(), args.get::<String>(count).unwrap()), (count + 1, "Q8AVICU".to_string()));
+    }
+    let other = PARSER.ack("/", 1, &()).unwrap();
+    assert_eq!(PARSER.with_offset(&other, "x"), other);
 }
 
 #[test]
