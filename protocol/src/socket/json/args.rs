@@ -293,6 +293,9 @@ impl Args {
     /// The last argument, if it is a text: where a server that recovers connections puts its offset.
     pub(in crate::socket) fn last_text(&self) -> Option<Cow<'_, str>> {
         let last = self.len().checked_sub(1)?;
+        if self.is_packed() {
+            return self.get::<&str>(last).ok().map(Cow::Borrowed);
+        }
         // Nearly all texts end so, and few have an escaped quote.
         if let [text @ .., b'"', b']'] = &self.text[..] {
             let start = text.iter().rposition(|byte| *byte == b'"')?;
