@@ -36,6 +36,8 @@ pub struct Frame {
     /// Empty for a raw binary message: any other text begins with `4`.
     text: Bytes,
     attachments: Option<Arc<[Bytes]>>,
+    /// It is sent as it is, though its transport could compress it.
+    as_is: bool,
 }
 
 impl From<&Frame> for Frame {
@@ -56,7 +58,20 @@ impl Frame {
 
     /// A binary message of plain Engine.IO.
     pub fn binary_message(data: Bytes) -> Self {
-        Self { text: Bytes::new(), attachments: Some(Arc::from([data])) }
+        Self { text: Bytes::new(), attachments: Some(Arc::from([data])), as_is: false }
+    }
+
+    /// Sets whether a transport that compresses may compress it, attachments included. By default it may: the
+    /// reference's flag `compress`. For data that is compressed already, such as images.
+    #[must_use]
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.as_is = !compress;
+        self
+    }
+
+    /// Whether a transport that compresses may compress it.
+    pub fn may_compress(&self) -> bool {
+        !self.as_is
     }
 
     /// The text, which begins with the Engine.IO type `4`. `None` for a binary message of plain Engine.IO.
@@ -87,11 +102,11 @@ impl Frame {
 
     /// A frame of several messages: the text, then the attachments.
     pub(crate) fn from_parts(text: Vec<u8>, attachments: Vec<Bytes>) -> Self {
-        Self { text: kept(text), attachments: Some(attachments.into()) }
+        Self { text: kept(text), attachments: Some(attachments.into()), as_is: false }
     }
 
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
-        Self { text: kept(text), attachments: None }
+        Self { text: kept(text), attachments: None, as_is: false }
     }
 }
 

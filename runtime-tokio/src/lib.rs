@@ -152,19 +152,23 @@ pub use server::{
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+/// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
+pub use sansocket_runtime::http_types as http;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
     Ack, AckError, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError, BuildError,
     ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, CookieError,
-    Data, DataError, DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError,
-    EngineClientSocket, EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler,
-    HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Listening, Message, Messages,
-    Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, Rate, ReceiveError, Received,
-    Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, SameSite, SendError, ServerAddrError,
-    ServerLayer, ServerRefusal, ServerService, Socket, SocketError, State, Stats, ToArgs, TransportKind,
-    Transports, TryData, ack, extract, handler,
+    Data, DataError, DeflateSettingError, DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms,
+    EncodeError, EngineClientSocket, EngineError, EngineSocket, Error, EventExcess, EventName, Events,
+    Extension, Handler, HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Listening,
+    Message, Messages, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
+    PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
+    ResponseBody, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket,
+    SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract,
+    handler,
 };
+pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
 #[cfg(feature = "cluster")]
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};
 

@@ -50,6 +50,7 @@ pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
+pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
@@ -90,6 +91,11 @@ pub use sansocket_protocol::engine::{
 };
 pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
+pub use websocket::{DeflateSettingError, PerMessageDeflate};
+
+// The revisions of the protocols.
+pub use sansocket_protocol::engine::PROTOCOL as ENGINE_PROTOCOL;
+pub use sansocket_protocol::socket::PROTOCOL as SOCKET_PROTOCOL;
 
 // For the macro of adapters.
 #[doc(hidden)]

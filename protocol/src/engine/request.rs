@@ -199,12 +199,13 @@ pub struct Response {
     pub body: Bytes,
     /// In a box, because hardly any response is a refusal.
     refusal: Option<Box<HttpRefusal>>,
+    may_compress: bool,
 }
 
 impl Response {
     /// An empty response.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new(), refusal: None }
+        Self { status, headers: Vec::new(), body: Bytes::new(), refusal: None, may_compress: false }
     }
 
     /// Adds a header.
@@ -267,12 +268,23 @@ impl Response {
         self.refusal.as_deref()
     }
 
+    /// Whether the adapter may compress the body: that of a poll whose packets were not all sent with
+    /// [`Frame::compress`](crate::message::Frame::compress)`(false)`.
+    pub fn may_compress(&self) -> bool {
+        self.may_compress
+    }
+
+    pub(crate) fn compress(mut self, compress: bool) -> Self {
+        self.may_compress = compress;
+        self
+    }
+
     /// The answer to a poll.
     pub(crate) fn poll(body: Bytes) -> Self {
         let mut headers = Vec::with_capacity(3);
         headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/plain; charset=UTF-8")));
         headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
-        Self { status: 200, headers, body, refusal: None }
+        Self { status: 200, headers, body, refusal: None, may_compress: false }
     }
 
     /// The answer to a POST whose packets were taken.
@@ -281,7 +293,7 @@ impl Response {
         // The reference answers text/html, so that no browser takes it for a download.
         headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/html")));
         headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
-        Self { status: 200, headers, body: Bytes::from_static(b"ok"), refusal: None }
+        Self { status: 200, headers, body: Bytes::from_static(b"ok"), refusal: None, may_compress: false }
     }
 }
 

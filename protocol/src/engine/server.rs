@@ -87,6 +87,8 @@ enum Transport {
 enum Outgoing {
     Ping,
     Message(WireMessage),
+    /// The message behind it is not to be compressed. An item of its own, because hardly any message is such.
+    AsIs,
 }
 
 /// One Engine.IO session, seen from the server. See the [module](self).
@@ -203,6 +205,11 @@ impl ServerSession {
     /// by the owner.
     pub(crate) fn buffered(&self) -> usize {
         self.queued.saturating_add(self.unwritten)
+    }
+
+    /// The packets that are queued and not given out.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len()
     }
 
     /// Returns whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
@@ -420,15 +427,23 @@ impl ServerSession {
             return false;
         }
         self.queued = self.queued.saturating_add(frame.queued_len());
+        let compress = frame.may_compress();
         let (text, attachments) = frame.into_parts();
         // Only a raw binary message has no text.
         if !text.is_empty() {
-            self.out.push_back(Outgoing::Message(WireMessage::Text(text)));
+            self.queue(WireMessage::Text(text), compress);
         }
         for attachment in attachments.as_deref().unwrap_or_default() {
-            self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
+            self.queue(WireMessage::Binary(attachment.clone()), compress);
         }
         true
+    }
+
+    fn queue(&mut self, message: WireMessage, compress: bool) {
+        if !compress {
+            self.out.push_back(Outgoing::AsIs);
+        }
+        self.out.push_back(Outgoing::Message(message));
     }
 
     // --- outputs ----------------------------------------------------------------------------------------------

@@ -213,6 +213,11 @@ impl Connection {
         self.engine.buffered().saturating_add(behind)
     }
 
+    /// The packets that are queued, and that [`poll_transmit`](Self::poll_transmit) has not given out. They leave in order.
+    pub fn unsent(&self) -> usize {
+        self.engine.unsent()
+    }
+
     /// Returns whether less than half of the send budget is used: the time to send more, for a sender that waits.
     pub fn has_capacity(&self) -> bool {
         self.buffered() <= self.engine.config().effective_send_budget() / 2

@@ -214,6 +214,11 @@ impl<K: Clone> Router<K> {
         self.draining = true;
     }
 
+    /// The session of that id.
+    pub fn session(&self, id: &str) -> Option<&K> {
+        self.sessions.get(id).map(|entry| &entry.session)
+    }
+
     /// The sessions, in the order of their ids.
     pub fn sessions(&self) -> impl Iterator<Item = &K> {
         self.sessions.values().map(|entry| &entry.session)

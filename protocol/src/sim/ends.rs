@@ -370,7 +370,7 @@ impl World {
                     connection.handle_websocket_opened(now, request);
                 }
             }
-            ServerTransmit::Write { websocket, message } => {
+            ServerTransmit::Write { websocket, message, .. } => {
                 if self.channels.get(&websocket.0).is_some_and(|channel| channel.server_open) {
                     self.send(websocket.0, false, Item::Message(message));
                 }

@@ -97,6 +97,8 @@
 mod acts;
 mod app;
 mod client_ends;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod coverage;
 mod dice;
 mod ends;

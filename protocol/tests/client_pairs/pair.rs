@@ -530,7 +530,7 @@ impl Pair {
                         self.send(request, false, Item::Opened);
                         connection.handle_websocket_opened(self.now, request);
                     }
-                    ServerTransmit::Write { websocket, message } => {
+                    ServerTransmit::Write { websocket, message, .. } => {
                         self.send(websocket, false, Item::Message(message))
                     }
                     ServerTransmit::CloseWebSocket { websocket, .. } => {

@@ -4,6 +4,7 @@ mod bridge;
 mod fuzzed;
 mod meaning;
 mod nodes;
+mod stories;
 mod tolerance;
 mod transcripts;
 mod vectors;

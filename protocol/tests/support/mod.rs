@@ -415,7 +415,7 @@ impl World {
                 let before = self.answers.insert(request, websocket);
                 assert!(matches!(before, Some(Answer::Awaited)), "{request:?} was answered twice");
             }
-            ServerTransmit::Write { websocket, message } => {
+            ServerTransmit::Write { websocket, message, .. } => {
                 let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                 self.unwritten += if self.writes { 0 } else { bytes.len() };
                 match self.answers.get_mut(&websocket) {

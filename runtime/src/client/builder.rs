@@ -15,7 +15,8 @@ use crate::client::net::tls::ClientTls;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Alive, Attempt, BeforeDial, ErrorHook, Settings, Shared, StateHook};
-use crate::websocket::offered_subprotocols;
+use crate::websocket::deflate::shared::SharedDeflate;
+use crate::websocket::{PerMessageDeflate, offered_subprotocols};
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sansocket_protocol::client::{Manager, ReconnectConfig, ServerAddr};
@@ -60,6 +61,7 @@ pub struct ClientBuilder<C, L> {
     before_dial: Option<BeforeDial>,
     proxy: ProxyOption,
     subprotocols: Vec<String>,
+    deflate: Option<PerMessageDeflate>,
     cookies: bool,
     on_connection_event: Option<StateHook>,
     pub(super) layer: L,
@@ -109,6 +111,7 @@ impl<C, L> ClientBuilder<C, L> {
             before_dial: None,
             proxy: ProxyOption::None,
             subprotocols: Vec::new(),
+            deflate: None,
             cookies: true,
             on_connection_event: None,
             layer,
@@ -334,6 +337,13 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
+    /// Sets that WebSocket messages are compressed, if the server takes the offer: permessage-deflate (RFC 7692).
+    /// Default: it is not offered.
+    pub fn per_message_deflate(mut self, settings: PerMessageDeflate) -> Self {
+        self.deflate = Some(settings);
+        self
+    }
+
     /// The offered subprotocols as a header.
     fn checked_subprotocols(&self) -> Result<Option<HeaderValue>, ClientBuildError> {
         if self.subprotocols.is_empty() {
@@ -377,6 +387,9 @@ impl<C, L> ClientBuilder<C, L> {
         self.check_headers()?;
         let proxies = self.checked_proxies()?;
         let subprotocols = self.checked_subprotocols()?;
+        if let Some(deflate) = &self.deflate {
+            deflate.check()?;
+        }
         let (dialer, tls) = (self.dialer, self.tls);
         let dial = self.dial.unwrap_or_else(|| dialer(tls));
         // `before_dial` may name another address.
@@ -404,6 +417,7 @@ impl<C, L> ClientBuilder<C, L> {
             before_dial: self.before_dial,
             proxies,
             subprotocols,
+            deflate: self.deflate.map(SharedDeflate::new),
             cookies: self.cookies,
             reliable: layer.reliable,
             max_message,

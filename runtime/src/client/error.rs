@@ -2,6 +2,7 @@
 
 use crate::base::error::BoxError;
 use crate::client::net::proxy::ProxyError;
+use crate::websocket::DeflateSettingError;
 use http::HeaderName;
 use sansocket_protocol::client::ServerAddrError;
 use sansocket_protocol::engine::{ConfigError, EngineError};
@@ -41,6 +42,9 @@ pub enum ClientBuildError {
         "`{0}` cannot be offered as WebSocket subprotocols: at most 32 names of letters, digits and -._~"
     )]
     Subprotocols(String),
+    /// A setting of `per_message_deflate` is out of its range.
+    #[error(transparent)]
+    Deflate(#[from] DeflateSettingError),
     /// The auth cannot be written as JSON, or is not an object.
     #[error("the auth cannot be written as the JSON of an object: {0}")]
     Auth(#[source] sansocket_protocol::socket::EncodeError),

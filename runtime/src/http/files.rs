@@ -1,14 +1,18 @@
 //! The browser's client, served from a directory: `/socket.io/socket.io.js` and its relatives.
 
+use crate::http::compression::{Encoding, THRESHOLD};
 use crate::http::types::ResponseBody;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY,
+};
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The files of a client, read once and kept.
 #[derive(Default)]
@@ -18,6 +22,24 @@ struct File {
     body: Bytes,
     kind: &'static str,
     etag: HeaderValue,
+    /// For the file in an encoding: not the same bytes, but the same file (RFC 9110, section 8.8.3.3).
+    weak_etag: HeaderValue,
+    gzip: OnceLock<Option<Bytes>>,
+    deflate: OnceLock<Option<Bytes>>,
+}
+
+/// The level at which they are compressed, once each.
+const LEVEL: u8 = 9;
+
+impl File {
+    /// The file in an encoding, made for the first client that wants it. `None` if it would be no smaller.
+    fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
+        let slot = match encoding {
+            Encoding::Gzip => &self.gzip,
+            Encoding::Deflate => &self.deflate,
+        };
+        slot.get_or_init(|| encoding.encode(&self.body, LEVEL)).clone()
+    }
 }
 
 impl Files {
@@ -35,9 +57,20 @@ impl Files {
             let body = std::fs::read(&path)?;
             let mut hasher = DefaultHasher::new();
             body.hash(&mut hasher);
-            let etag = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish()))
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            files.insert(name.to_owned(), File { body: body.into(), kind, etag });
+            let tag = format!("\"{:016x}\"", hasher.finish());
+            let header = |value: String| {
+                HeaderValue::try_from(value)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            };
+            let file = File {
+                body: body.into(),
+                kind,
+                weak_etag: header(format!("W/{tag}"))?,
+                etag: header(tag)?,
+                gzip: OnceLock::new(),
+                deflate: OnceLock::new(),
+            };
+            files.insert(name.to_owned(), file);
         }
         if !files.contains_key("socket.io.js") {
             let message = format!("{} holds no socket.io.js", directory.display());
@@ -60,13 +93,94 @@ impl Files {
         let mut response = Response::new(Full::new(Bytes::new()));
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=0"));
-        headers.insert(ETAG, file.etag.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.kind));
+        headers.insert(VARY, HeaderValue::from(ACCEPT_ENCODING));
+        let encoding = Encoding::accepted(&request.headers).filter(|_| file.body.len() >= THRESHOLD);
+        let encoded = encoding.and_then(|encoding| Some((encoding, file.encoded(encoding)?)));
+        headers.insert(ETAG, if encoded.is_some() { file.weak_etag.clone() } else { file.etag.clone() });
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-        } else if request.method == Method::GET {
-            *response.body_mut() = Full::new(file.body.clone());
+            return Some(response);
+        }
+        let body = match encoded {
+            Some((encoding, body)) => {
+                headers.insert(CONTENT_ENCODING, encoding.header());
+                body
+            }
+            None => file.body.clone(),
+        };
+        if request.method == Method::GET {
+            *response.body_mut() = Full::new(body);
         }
         Some(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::{GzDecoder, ZlibDecoder};
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use std::io::Read;
+
+    fn files(text: &str) -> Files {
+        let directory = std::env::temp_dir().join(format!("sansocket-files-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join("socket.io.js"), text).expect("a file");
+        std::fs::write(directory.join("small.js"), "small").expect("a file");
+        let files = Files::read(&directory).expect("files");
+        std::fs::remove_dir_all(&directory).expect("its end");
+        files
+    }
+
+    async fn got(
+        files: &Files,
+        path: &str,
+        accepts: &str,
+        tag: Option<&HeaderValue>,
+    ) -> (Response<()>, Bytes) {
+        let mut request = Request::get(path).header(ACCEPT_ENCODING, accepts);
+        if let Some(tag) = tag {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        let (parts, body) = files.respond(&parts).expect("a file").into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        (Response::from_parts(parts, ()), body)
+    }
+
+    #[tokio::test]
+    async fn files_come_in_the_encoding_that_the_client_takes() {
+        let text = "function again() {}".repeat(1000);
+        let files = files(&text);
+        let path = "/socket.io/socket.io.js";
+        let (plain, body) = got(&files, path, "identity", None).await;
+        assert_eq!((plain.headers().get(CONTENT_ENCODING), &*body), (None, text.as_bytes()));
+        for (accepts, encoding) in [("gzip, deflate, br", "gzip"), ("deflate", "deflate")] {
+            let (encoded, body) = got(&files, path, accepts, None).await;
+            let headers = encoded.headers();
+            assert_eq!(headers.get(CONTENT_ENCODING).expect("an encoding"), encoding);
+            assert_eq!(headers.get(VARY).expect("it does"), "accept-encoding");
+            assert!(body.len() < text.len() / 10);
+            let mut decoded = String::new();
+            let read = match encoding {
+                "gzip" => GzDecoder::new(&*body).read_to_string(&mut decoded),
+                _ => ZlibDecoder::new(&*body).read_to_string(&mut decoded),
+            };
+            assert!(read.is_ok() && decoded == text);
+            // Made once.
+            let (_, again) = got(&files, path, accepts, None).await;
+            assert_eq!(again.as_ptr(), body.as_ptr());
+            // Either tag names the file, whatever its encoding.
+            for tag in [headers.get(ETAG), plain.headers().get(ETAG)] {
+                let (unchanged, body) = got(&files, path, accepts, tag).await;
+                assert_eq!((unchanged.status(), body.len()), (StatusCode::NOT_MODIFIED, 0));
+                assert_eq!(unchanged.headers().get(ETAG), headers.get(ETAG));
+                assert!(unchanged.headers().contains_key(VARY));
+            }
+        }
+        let (small, body) = got(&files, "/socket.io/small.js", "gzip", None).await;
+        assert_eq!((small.headers().get(CONTENT_ENCODING), &*body), (None, &b"small"[..]));
     }
 }

@@ -5,6 +5,7 @@ use crate::base::runtime;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info};
 use crate::http::body::{First, or_answer, read_body, throw_away};
+use crate::http::compression::Encoding;
 use crate::http::connections::{Connections, Place};
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
@@ -16,9 +17,11 @@ use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
 use crate::session::task;
 use crate::session::task::MakeTask;
-use crate::websocket::{accept_upgrade, offered_subprotocols};
+use crate::websocket::deflate::connection::Deflate;
+use crate::websocket::deflate::shared::SharedDeflate;
+use crate::websocket::{Role, accept_upgrade, offered_subprotocols};
 use futures_channel::oneshot;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine;
@@ -35,6 +38,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// The level at which answers to polls are compressed: zlib's own default, as in the reference.
+const POLL_LEVEL: u8 = 6;
+
 /// A maker of the tasks of sessions, each with its application.
 pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<MakeTask> + Send + Sync>;
 
@@ -45,6 +51,10 @@ pub(crate) struct Gate {
     pub(crate) clock: Clock,
     pub(crate) hooks: Hooks,
     pub(crate) files: Files,
+    /// The compression of WebSocket messages, if it is on.
+    deflate: Option<Arc<SharedDeflate>>,
+    /// The size from which answers to polls are compressed, if they are.
+    http_compression: Option<usize>,
     pub(crate) deadlines: Arc<Deadlines>,
     /// The largest head of a request.
     pub(crate) max_head: usize,
@@ -78,6 +88,8 @@ impl Gate {
             clock: Clock::new(runtime),
             hooks: options.hooks,
             files,
+            deflate: options.deflate.map(SharedDeflate::new),
+            http_compression: options.http_compression,
             deadlines: Arc::new(deadlines),
             max_head,
             counters: Arc::default(),
@@ -99,6 +111,16 @@ impl Gate {
     /// The number of sessions.
     pub(crate) fn sessions(&self) -> usize {
         self.router().len()
+    }
+
+    /// The session of that id.
+    pub(crate) fn session(&self, id: &str) -> Option<Arc<SessionHandle>> {
+        self.router().session(id).cloned()
+    }
+
+    /// All sessions, in the order of their ids.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
+        self.router().sessions().cloned().collect()
     }
 
     /// The counters of all sessions so far.
@@ -167,7 +189,8 @@ impl Gate {
         }
         let stream = parts.extensions.remove::<OnUpgrade>();
         let place = parts.extensions.remove::<Arc<Place>>();
-        let upgrade = stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _) });
+        let upgrade =
+            stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _), deflate: None });
         let request = Request::from_parts(parts, ());
         let response = self.respond_to(&request, upgrade, body, peer).await;
         let (parts, ()) = request.into_parts();
@@ -242,7 +265,8 @@ impl Gate {
                     let id = session.lock().machine.id().clone();
                     cookie.replace(&id, &mut reply);
                 }
-                Ok(self.reply(*reply, body, running))
+                let reply = self.compressed(*reply, request.headers(), &session);
+                Ok(self.reply(reply, body, running))
             }
             (Ok(Answer::Switch), Some(switch)) => handed.switch(switch),
             // The session is gone, or the request overlapped another: its connection ends.
@@ -262,9 +286,16 @@ impl Gate {
             return Ok(None);
         }
         match (accept_upgrade(request.method(), request.headers()), upgrade) {
-            (Ok(accept), Some(upgrade)) => {
+            (Ok(accept), Some(mut upgrade)) => {
                 let subprotocol = self.subprotocol(request, peer);
-                Ok(Some(Switch { accept, subprotocol, upgrade }))
+                let mut extensions = None;
+                if let Some(shared) = &self.deflate {
+                    if let Some((agreed, answer)) = shared.settings().accept(request.headers()) {
+                        upgrade.deflate = Some(Deflate::new(Role::Server, shared.clone(), agreed));
+                        extensions = Some(answer);
+                    }
+                }
+                Ok(Some(Switch { accept, subprotocol, extensions, upgrade }))
             }
             (Ok(_), None) => {
                 debug!("this host cannot switch protocols: its connections must be served with upgrades");
@@ -361,6 +392,25 @@ impl Gate {
         Ok((&mut handed.answer).await)
     }
 
+    /// The answer to a poll in an encoding that the client takes, if answers are compressed and this one is worth it.
+    fn compressed(
+        &self,
+        mut reply: CoreResponse,
+        headers: &HeaderMap,
+        session: &Arc<SessionHandle>,
+    ) -> CoreResponse {
+        let Some(threshold) = self.http_compression else { return reply };
+        if !reply.may_compress() || reply.body.len() < threshold {
+            return reply;
+        }
+        let Some(encoding) = Encoding::accepted(headers) else { return reply };
+        let Some(mut body) = encoding.encode(&reply.body, POLL_LEVEL) else { return reply };
+        // Counted before the other is let go of, so that the budget is not free for a moment.
+        session.with_inner(|inner| inner.count_unread(session, session.now(), &mut body));
+        reply.body = body;
+        reply.header("content-encoding", encoding.name())
+    }
+
     /// The response that carries a session's answer.
     fn reply<B>(&self, mut reply: CoreResponse, body: Pin<Box<B>>, running: Running) -> CoreResponse
     where
@@ -424,6 +474,8 @@ struct Switch {
     accept: String,
     /// The value of `sec-websocket-protocol`, if it is to be there.
     subprotocol: Option<String>,
+    /// The value of `sec-websocket-extensions`, if it is to be there.
+    extensions: Option<String>,
     upgrade: Upgrade,
 }
 
@@ -438,7 +490,7 @@ struct Handed<'a> {
 impl Handed<'_> {
     /// Gives the session its WebSocket, unless it has ended meanwhile.
     fn switch(&self, switch: Switch) -> Result<CoreResponse, CoreResponse> {
-        let Switch { accept, subprotocol, upgrade } = switch;
+        let Switch { accept, subprotocol, extensions, upgrade } = switch;
         let left = self.session.with_inner(|inner| {
             if inner.is_ended() {
                 return Some(upgrade);
@@ -449,14 +501,17 @@ impl Handed<'_> {
         if left.is_some() {
             return Err(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession));
         }
-        let response = CoreResponse::new(101)
+        let mut response = CoreResponse::new(101)
             .header("connection", "Upgrade")
             .header("upgrade", "websocket")
             .header("sec-websocket-accept", accept);
-        Ok(match subprotocol {
-            Some(subprotocol) => response.header("sec-websocket-protocol", subprotocol),
-            None => response,
-        })
+        if let Some(subprotocol) = subprotocol {
+            response = response.header("sec-websocket-protocol", subprotocol);
+        }
+        if let Some(extensions) = extensions {
+            response = response.header("sec-websocket-extensions", extensions);
+        }
+        Ok(response)
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod builder;
+pub(crate) mod compression;
 pub(crate) mod connections;
 pub(crate) mod endpoint;
 pub(crate) mod files;

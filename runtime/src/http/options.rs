@@ -6,6 +6,7 @@ use crate::http::connections::ConnectionLimits;
 use crate::http::files::Files;
 use crate::http::handshake::Handshake;
 use crate::http::refused::RefusedRequest;
+use crate::websocket::{DeflateSettingError, PerMessageDeflate};
 use http::header::HeaderMap;
 use sansocket_protocol::engine::{Cookie, CookieError, EngineServerConfig, OriginError};
 use std::io;
@@ -45,6 +46,9 @@ pub enum BuildError {
     /// The setting for origins cannot be used.
     #[error(transparent)]
     Origins(#[from] OriginError),
+    /// A setting of `per_message_deflate` is out of its range.
+    #[error(transparent)]
+    Deflate(#[from] DeflateSettingError),
 }
 
 /// A decision of the application about a request that would open a session.
@@ -117,6 +121,10 @@ pub(crate) struct HttpOptions {
     pub(crate) max_head: usize,
     /// The directory of the browser's client.
     pub(crate) client: Option<PathBuf>,
+    /// The compression of WebSocket messages, if it is offered.
+    pub(crate) deflate: Option<PerMessageDeflate>,
+    /// The size from which answers to polls are compressed, if they are.
+    pub(crate) http_compression: Option<usize>,
 }
 
 impl HttpOptions {
@@ -130,6 +138,8 @@ impl HttpOptions {
             // As in Node: a session keeps the head that opened it.
             max_head: 16 << 10,
             client: None,
+            deflate: None,
+            http_compression: None,
         }
     }
 
@@ -146,6 +156,9 @@ impl HttpOptions {
         }
         if let Some(origins) = &self.engine.origins {
             origins.check()?;
+        }
+        if let Some(deflate) = &self.deflate {
+            deflate.check()?;
         }
         if self.engine.ping_timeout.is_zero() {
             return Err(BuildError::NoPingTimeout);

@@ -7,7 +7,8 @@ use futures_channel::oneshot;
 #[cfg(feature = "cluster")]
 use sansocket_protocol::cluster::Message;
 use sansocket_protocol::hub::{Command, Effect, HubError, Target};
-use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,10 +78,22 @@ impl Broadcast {
         self
     }
 
-    /// Returns whether the event may be compressed. It is accepted for later: no transport compresses for now.
+    /// Sets whether the event may be compressed, where the server and the connection do so. Default yes. For data that
+    /// is compressed already, and for secrets beside something that a stranger chooses.
     pub fn compress(mut self, compress: bool) -> Self {
         self.target = self.target.compress(compress);
         self
+    }
+
+    /// An event for all, encoded once.
+    pub(super) fn encode<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        id: Option<u64>,
+        args: &T,
+    ) -> Result<Frame, EncodeError> {
+        let frame = self.namespace.encoder.event(event, id, args)?;
+        Ok(frame.compress(self.target.flags.compress.unwrap_or(true)))
     }
 
     /// A snapshot, taken under the lock; nothing is sent under it.
@@ -138,7 +151,7 @@ impl Broadcast {
     /// # Errors
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.encoder.event(event, None, args)?;
+        let frame = self.encode(event, None, args)?;
         // Only rooms can refuse.
         let _ = self.apply(&Command::Emit { frame, ack: None });
         #[cfg(feature = "cluster")]
@@ -155,7 +168,7 @@ impl Broadcast {
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_broadcast_ack();
-        let started = self.namespace.encoder.event(event, Some(id), args).map(|frame| {
+        let started = self.encode(event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
             let (collector, receiver) = Collector::new(recipients.len());

@@ -182,6 +182,17 @@ impl Application for SocketDispatch {
             ServerEvent::Socket(ServerSocketEvent::Disconnected { socket, reason }) => {
                 self.disconnected(socket, reason)
             }
+            ServerEvent::Upgraded => {
+                let hook = self.server.on_upgrade()?;
+                for live in self.live.iter().filter(|live| live.socket.is_connected()) {
+                    let told = catch_unwind(AssertUnwindSafe(|| hook(&live.socket)));
+                    if let Err(panic) = told {
+                        session.with(|machine| machine.close(CloseReason::HandlerPanic));
+                        self.server.report(&live.socket, &HandlerError::panic(&*panic));
+                    }
+                }
+                None
+            }
             ServerEvent::Closed(closed) => {
                 let socket = self.live.first().map(|live| live.socket.id());
                 match (&closed.detail, closed.reason) {

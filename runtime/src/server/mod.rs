@@ -4,6 +4,7 @@ pub(crate) mod broadcast;
 mod concurrent;
 pub(crate) mod dispatch;
 pub(crate) mod dynamic;
+pub(crate) mod emitter;
 mod extract;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]

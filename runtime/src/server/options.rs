@@ -10,6 +10,7 @@ use crate::http::gate::{Gate, MakeApplication};
 use crate::http::options::BuildError;
 use crate::server::dispatch::SocketDispatch;
 use crate::server::server::{Server, ServerInner};
+use crate::server::socket::Socket;
 use crate::session::task::Session;
 use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::rate::Rate;
@@ -19,11 +20,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+/// A listener for sockets whose connection has moved to WebSocket.
+pub(crate) type OnUpgrade = Box<dyn Fn(&Socket) + Send + Sync>;
+
 /// The options of a [`ServerBuilder`] that concern Socket.IO.
 pub struct ServerOptions {
     pub(crate) sockets: SocketServerConfig,
     pub(crate) limits: HubLimits,
     pub(crate) state: TypeMap,
+    pub(crate) on_upgrade: Option<OnUpgrade>,
     pub(crate) cleanup_empty: bool,
     pub(crate) max_dynamic: usize,
     pub(crate) max_dynamic_per_session: usize,
@@ -38,6 +43,7 @@ impl Default for ServerOptions {
             sockets: SocketServerConfig::default(),
             limits: HubLimits::default(),
             state: TypeMap::default(),
+            on_upgrade: None,
             cleanup_empty: false,
             max_dynamic: 100_000,
             max_dynamic_per_session: 100,
@@ -59,6 +65,13 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
     /// A builder with the defaults, at the path `/socket.io/`, for a server on that runtime.
     pub fn new(runtime: impl Runtime) -> Self {
         Self::under("/socket.io", ServerOptions::default(), Arc::new(runtime))
+    }
+
+    /// Sets the hook that runs when a connection has moved from long-polling to WebSocket, once for each socket on it. It
+    /// must not block. A connection that begins with a WebSocket never runs it.
+    pub fn on_upgrade(mut self, hook: impl Fn(&Socket) + Send + Sync + 'static) -> Self {
+        self.layer.on_upgrade = Some(Box::new(hook));
+        self
     }
 
     /// Sets how long a connection may take to join its first namespace. Default 45 s.

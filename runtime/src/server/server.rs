@@ -21,7 +21,7 @@ use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
-use crate::server::options::ServerOptions;
+use crate::server::options::{OnUpgrade, ServerOptions};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
@@ -64,6 +64,10 @@ impl ServerInner {
             cluster: OnceLock::new(),
             this,
         }
+    }
+
+    pub(super) fn on_upgrade(&self) -> Option<&OnUpgrade> {
+        self.options.on_upgrade.as_ref()
     }
 
     fn parser(&self) -> Parser {
@@ -330,6 +334,28 @@ impl Server {
         self.0.gate.shutdown(timeout).await;
         #[cfg(feature = "cluster")]
         self.leave_cluster();
+    }
+
+    /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits
+    /// for the polls of all clients, and cuts WebSockets off.
+    ///
+    /// ```
+    /// # use std::{future::Future, time::Duration};
+    /// # fn run(io: &sansocket_runtime::Server, ctrl_c: impl Future + Send + 'static) {
+    /// // axum::serve(listener, router).with_graceful_shutdown(io.shutdown_on(ctrl_c(), Duration::from_secs(5)))
+    /// # let _ =
+    /// io.shutdown_on(ctrl_c, Duration::from_secs(5))
+    /// # ; }
+    /// ```
+    pub fn shutdown_on<F>(&self, signal: F, timeout: Duration) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future + Send,
+    {
+        let server = self.clone();
+        async move {
+            signal.await;
+            server.shutdown(timeout).await;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::base::typemap::TypeMap;
 use crate::handler::outgoing::Watched;
 use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
+use crate::server::emitter::SocketEmitter;
 use crate::server::namespace::{Namespace, NamespaceInner};
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
@@ -13,7 +14,7 @@ use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::hub::{HubError, MemberKey, Target};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{AckOutcome, Args, DataError, PacketData, SocketKey, ToArgs};
+use sansocket_protocol::socket::{AckOutcome, Args, DataError, EncodeError, PacketData, SocketKey, ToArgs};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -57,7 +58,7 @@ pub(crate) struct SocketInner {
     id: Arc<str>,
     pub(super) key: SocketKey,
     pub(super) session: Arc<SessionHandle>,
-    namespace: Arc<NamespaceInner>,
+    pub(super) namespace: Arc<NamespaceInner>,
     handshake: Handshake,
     auth: Option<PacketData>,
     hub_key: OnceLock<MemberKey>,
@@ -211,7 +212,7 @@ impl Socket {
         })
     }
 
-    fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
+    pub(super) fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
         let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let queued = self.deliver(frame, delivery)?;
         if let Some(watched) = watched.filter(|_| queued) {
@@ -343,22 +344,29 @@ impl Socket {
         timeout: Duration,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.0.session.next_ack_id();
+        self.ask(self.0.namespace.encoder.event(event, Some(id), args), id, timeout)
+    }
+
+    /// Sends an event with that id, and awaits its acknowledgement.
+    pub(super) fn ask(
+        &self,
+        frame: Result<Frame, EncodeError>,
+        id: u64,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<> {
         let (sender, receiver) = oneshot::channel();
-        let sent = self.0.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(
-            |frame| {
-                let sink = move |outcome| {
-                    // Nobody listens if the future was dropped.
-                    let _ = sender.send(outcome);
-                };
-                let watched =
-                    self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
-                self.send_with_ack(frame, id, timeout, sink)?;
-                if let Some(watched) = watched {
-                    self.show(&watched);
-                }
-                Ok(())
-            },
-        );
+        let sent = frame.map_err(EmitError::from).and_then(|frame| {
+            let sink = move |outcome| {
+                // Nobody listens if the future was dropped.
+                let _ = sender.send(outcome);
+            };
+            let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
+            self.send_with_ack(frame, id, timeout, sink)?;
+            if let Some(watched) = watched {
+                self.show(&watched);
+            }
+            Ok(())
+        });
         async move {
             sent?;
             match receiver.await {
@@ -367,6 +375,19 @@ impl Socket {
                 _ => Err(AckError::Disconnected),
             }
         }
+    }
+
+    /// Sets whether the events that are emitted through the result may be compressed, where the server and the connection
+    /// do so. Events of the socket itself may.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{Bytes, EmitError, Socket};
+    /// fn picture(socket: &Socket, jpeg: Bytes) -> Result<(), EmitError> {
+    ///     socket.compress(false).emit("picture", &jpeg)
+    /// }
+    /// ```
+    pub fn compress(&self, compress: bool) -> SocketEmitter<'_> {
+        SocketEmitter { socket: self, compress }
     }
 
     // --- rooms ------------------------------------------------------------------------------------------------

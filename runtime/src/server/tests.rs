@@ -68,7 +68,7 @@ impl Client {
         });
         task.settle();
         let (near, far) = in_memory::stream();
-        task.future().add_websocket(RequestId(1), Box::new(near), Bytes::new(), None);
+        task.future().add_websocket(RequestId(1), Box::new(near), Bytes::new(), None, None);
         task.wake();
         task.settle();
         Self { task, far }

@@ -14,6 +14,7 @@ use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
+use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
@@ -146,14 +147,14 @@ impl<A: Application> Session<A> {
                 at += 1;
                 continue;
             };
-            let (_, Upgrade { place, .. }) = self.upgrading.swap_remove(at);
+            let (_, Upgrade { place, deflate, .. }) = self.upgrading.swap_remove(at);
             if self.upgrading.is_empty() {
                 self.upgrading = Vec::new();
             }
             match upgraded {
                 Ok(upgraded) => {
                     let (stream, ahead) = self.handle.clock().runtime().stream(upgraded);
-                    self.add_websocket(id, stream, ahead, place);
+                    self.add_websocket(id, stream, ahead, place, deflate);
                 }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
@@ -171,10 +172,11 @@ impl<A: Application> Session<A> {
         stream: Box<dyn Stream>,
         ahead: Bytes,
         place: Option<ConnectionPlace>,
+        deflate: Option<Box<Deflate>>,
     ) {
         let mut inner = self.handle.lock();
         inner.machine.handle_websocket_opened(self.now, id);
-        let wire = Wire::new(Role::Server, stream, ahead, inner.machine.max_payload());
+        let wire = Wire::new(Role::Server, stream, ahead, inner.machine.max_payload()).with_deflate(deflate);
         drop(inner);
         if self.websockets.len() >= MAX_WEBSOCKETS {
             if let Some(at) = self.websockets.iter().position(|websocket| !websocket.wire.is_open()) {
@@ -333,15 +335,16 @@ impl<A: Application> Session<A> {
             return ready.into_iter().for_each(Waker::wake);
         }
         let mut outgoing = Outgoing::new(self.now);
+        inner.writing = true;
         with_buffers(|buffers| {
             // The first WebSocket writes from the thread's buffer, and takes over only what is left.
             if let Some(first) = self.websockets.first_mut() {
                 first.wire.lend(&mut buffers.write);
             }
             while let Some(transmit) = inner.machine.poll_transmit() {
-                if let ServerTransmit::Write { websocket, message } = &transmit {
+                if let ServerTransmit::Write { websocket, message, compress } = &transmit {
                     if let Some(found) = find_open(&mut self.websockets, *websocket) {
-                        found.wire.write(message, None);
+                        found.wire.write(message, *compress, None);
                     }
                     continue;
                 }
@@ -485,6 +488,7 @@ fn tell_unwritten(inner: &mut SessionInner, websockets: &mut [SessionWebSocket],
     }
     let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
     inner.unwritten = current.map_or(0, |websocket| websocket.wire.unwritten());
+    inner.writing = false;
     inner.tell_unwritten(now);
 }
 

@@ -133,7 +133,7 @@ impl Story {
         let id = self.request("websocket", rest);
         self.task.settle();
         let (near, far) = in_memory::stream();
-        self.task.future().add_websocket(id, Box::new(near), Bytes::new(), place);
+        self.task.future().add_websocket(id, Box::new(near), Bytes::new(), place, None);
         // As the stream of the upgrade does, once it is there.
         self.task.wake();
         self.task.settle();

@@ -45,7 +45,7 @@ impl HandshakeError {
 
 /// Checks a request to upgrade (4.2.1) and returns the value of `Sec-WebSocket-Accept` for the answer 101.
 ///
-/// Extensions that the client offers are not agreed on: the answer does not name them. For subprotocols see
+/// Extensions that the client offers are not looked at here. For subprotocols see
 /// [`offered_subprotocols`].
 ///
 /// # Errors
@@ -96,7 +96,7 @@ pub fn offered_subprotocols(headers: &HeaderMap) -> Vec<&str> {
 }
 
 /// Returns whether this is a token (RFC 9110, section 5.6.2), as the name of a subprotocol has to be.
-fn is_token(name: &str) -> bool {
+pub(super) fn is_token(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.bytes().all(is_legal)
 }

@@ -31,6 +31,8 @@ impl Kind {
 pub(super) struct Header {
     pub(super) kind: Kind,
     pub(super) fin: bool,
+    /// The message is compressed (RFC 7692, section 6): never on a continuation or a control frame.
+    pub(super) compressed: bool,
     pub(super) mask: Option<[u8; 4]>,
     /// Bytes of payload, as announced: to be judged before it is believed.
     pub(super) len: u64,
@@ -38,10 +40,12 @@ pub(super) struct Header {
 
 impl Header {
     /// The header at the start of `bytes` and its own length; `None` while it is incomplete. It is checked as far as
-    /// that needs no knowledge of earlier frames.
-    pub(super) fn parse(bytes: &[u8], role: Role) -> Result<Option<(Self, usize)>, ReadError> {
+    /// that needs no knowledge of earlier frames. `deflate`: the ends have agreed on compression.
+    pub(super) fn parse(bytes: &[u8], role: Role, deflate: bool) -> Result<Option<(Self, usize)>, ReadError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let compressed = first & 0x70 != 0;
+        // Of the three bits only the first one has a meaning, on the first frame of a text or binary message.
+        if compressed && !(deflate && matches!(first & 0x7f, 0x41 | 0x42)) {
             return Err(ReadError::ReservedBits);
         }
         let kind = match first & 0x0f {
@@ -85,7 +89,7 @@ impl Header {
                 return Err(ReadError::LongControl);
             }
         }
-        Ok(Some((Self { kind, fin, mask, len }, bytes.len() - rest.len())))
+        Ok(Some((Self { kind, fin, compressed, mask, len }, bytes.len() - rest.len())))
     }
 }
 
@@ -107,7 +111,7 @@ mod tests {
             let role = if second & 0x80 != 0 { Role::Server } else { Role::Client };
             let mut cursor = Cursor::new(&bytes);
             let expected = FrameHeader::parse(&mut cursor);
-            match (Header::parse(&bytes, role), expected) {
+            match (Header::parse(&bytes, role, false), expected) {
                 (Ok(None), Ok(None)) | (Err(ReadError::ReservedOpcode), Err(_)) => {}
                 (Ok(Some((header, start))), Ok(Some((raw, len)))) => {
                     prop_assert_eq!((header.fin, header.mask, header.len), (raw.is_final, raw.mask, len));

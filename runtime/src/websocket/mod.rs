@@ -1,9 +1,11 @@
-//! WebSocket (RFC 6455, version 13) as pure state: bytes in, messages out, and back. No I/O, no extensions.
+//! WebSocket (RFC 6455, version 13) as pure state: bytes in, messages out, and back. No I/O.
 //!
 //! It is our own and not a library's because an idle connection keeps nothing but a [`Reader`] of a few words.
 //! The owner of the socket reads a batch into one large buffer that belongs to the thread, hands it to
 //! [`Reader::feed`], and uses the buffer for the next connection. Complete messages are copied out of it once;
 //! only an incomplete one is kept, in memory that grows with what has arrived.
+//!
+//! The one extension is permessage-deflate, which servers and clients take by [`PerMessageDeflate`].
 //!
 //! [`write_text`] and its sisters append frames to a `Vec<u8>`, so that one write to the socket carries any number of
 //! them. Closing is left to the owner: answer [`Incoming::Close`] and
@@ -24,6 +26,7 @@
 //! ```
 
 pub(crate) mod buffers;
+pub(crate) mod deflate;
 mod handshake;
 mod header;
 mod read;
@@ -32,6 +35,7 @@ mod tests;
 pub(crate) mod wire;
 mod write;
 
+pub use deflate::{DeflateSettingError, PerMessageDeflate};
 pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
 pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};

@@ -1,5 +1,6 @@
 //! The reading half: from bytes to messages.
 
+use super::deflate::inflate::{Inflating, max_compressed};
 use super::header::{Header, Kind, MAX_HEADER};
 use super::{Role, mask};
 use bytes::Bytes;
@@ -33,8 +34,8 @@ pub enum Incoming {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// A reserved bit is set (5.2), though no extension was agreed on.
-    #[error("a reserved bit is set, but no WebSocket extension was agreed on")]
+    /// A reserved bit is set (5.2), though no extension was agreed on that gives it a meaning there.
+    #[error("a reserved bit is set, but no WebSocket extension was agreed on that gives it a meaning there")]
     ReservedBits,
     /// An opcode without a meaning (5.2).
     #[error("the frame's opcode has no meaning in RFC 6455")]
@@ -63,20 +64,23 @@ pub enum ReadError {
     /// A close with a reason that is not UTF-8 (5.5.1).
     #[error("the close frame's reason is not UTF-8")]
     BadCloseReason,
-    /// More bytes in one message than the reader accepts, as its header announced.
+    /// More bytes in one message than the reader accepts, as its header announced, or as came out of a compressed one.
     #[error("the message is larger than accepted: send less at once, or raise the largest message's size")]
     TooLarge,
     /// More than [`MAX_FRAGMENTS`] frames in one message.
     #[error("the message has more than {MAX_FRAGMENTS} fragments")]
     TooManyFragments,
+    /// A compressed message that cannot be decompressed (RFC 7692, section 7.2.2), or is cut short.
+    #[error("the compressed message cannot be decompressed, or is cut short")]
+    BadCompression,
 }
 
 impl ReadError {
     /// The code to close the connection with (7.4.1): 1002 for a breach of the protocol, 1007 for text that is
-    /// not UTF-8, 1008 for too many fragments, 1009 for a message too large.
+    /// not UTF-8 and for data that cannot be decompressed, 1008 for too many fragments, 1009 for a message too large.
     pub fn close_code(self) -> u16 {
         match self {
-            Self::BadCloseReason => 1007,
+            Self::BadCloseReason | Self::BadCompression => 1007,
             Self::TooManyFragments => 1008,
             Self::TooLarge => 1009,
             Self::ReservedBits
@@ -114,7 +118,11 @@ enum State {
 #[derive(Debug)]
 struct Message {
     text: bool,
+    compressed: bool,
     fragments: u32,
+    /// The bytes of its frames so far.
+    arrived: usize,
+    /// The message so far: the same bytes, unless they are compressed.
     data: Vec<u8>,
 }
 
@@ -148,18 +156,31 @@ impl Reader {
     /// # Errors
     /// The peer's breach of the protocol, once all that came before it has been delivered. Later calls return it again.
     pub fn feed(&mut self, input: &mut [u8], each: &mut impl FnMut(Incoming)) -> Result<(), ReadError> {
+        self.feed_with(None, input, each).map(drop)
+    }
+
+    /// As [`feed`](Self::feed), on a connection whose ends have agreed on compression if there is an inflater; it must
+    /// be the same each time. Returns how many bytes at the end of the input are left for the next time: so much may
+    /// have come out of the others that it should be dealt with first.
+    pub(super) fn feed_with(
+        &mut self,
+        inflating: Option<&mut Inflating>,
+        input: &mut [u8],
+        each: &mut impl FnMut(Incoming),
+    ) -> Result<usize, ReadError> {
         match self.state {
             State::Open => {}
-            State::Closed => return Ok(()),
+            State::Closed => return Ok(0),
             State::Failed(error) => return Err(error),
         }
-        let result = self.take_frames(input, each);
+        let result = self.take_frames(inflating, input, each);
         if let Err(error) = result {
             self.state = State::Failed(error);
         }
         if self.state != State::Open {
             self.message = None;
             self.partial = None;
+            return result.map(|_| 0);
         }
         result
     }
@@ -169,23 +190,36 @@ impl Reader {
         self.message.is_none() && self.partial.is_none()
     }
 
-    fn take_frames(&mut self, input: &mut [u8], each: &mut impl FnMut(Incoming)) -> Result<(), ReadError> {
-        let mut rest = self.resume(input, each)?;
+    fn take_frames(
+        &mut self,
+        mut inflating: Option<&mut Inflating>,
+        input: &mut [u8],
+        each: &mut impl FnMut(Incoming),
+    ) -> Result<usize, ReadError> {
+        let deflate = inflating.is_some();
+        if let Some(inflating) = &mut inflating {
+            inflating.begin_batch();
+        }
+        let mut rest = self.resume(&mut inflating, input, each)?;
         while !rest.is_empty() && self.state == State::Open {
-            let Some((header, start)) = Header::parse(rest, self.role)? else {
+            if inflating.as_ref().is_some_and(|inflating| inflating.is_sated()) {
+                return Ok(rest.len());
+            }
+            let Some((header, start)) = Header::parse(rest, self.role, deflate)? else {
                 let mut bytes = [0; MAX_HEADER];
                 bytes[..rest.len()].copy_from_slice(rest);
                 self.partial = Some(Box::new(Partial::Header { bytes, len: rest.len() }));
-                return Ok(());
+                return Ok(0);
             };
-            rest = self.frame(header, &mut rest[start..], each)?;
+            rest = self.frame(header, &mut inflating, &mut rest[start..], each)?;
         }
-        Ok(())
+        Ok(0)
     }
 
     /// Goes on with the frame that the last input ended in. Returns the input behind it.
     fn resume<'a>(
         &mut self,
+        inflating: &mut Option<&mut Inflating>,
         input: &'a mut [u8],
         each: &mut impl FnMut(Incoming),
     ) -> Result<&'a mut [u8], ReadError> {
@@ -195,7 +229,7 @@ impl Reader {
                 let old = *len;
                 let added = input.len().min(MAX_HEADER - old);
                 bytes[old..old + added].copy_from_slice(&input[..added]);
-                match Header::parse(&bytes[..old + added], self.role)? {
+                match Header::parse(&bytes[..old + added], self.role, inflating.is_some())? {
                     None => {
                         *len = old + added;
                         Ok(&mut input[added..])
@@ -203,11 +237,11 @@ impl Reader {
                     Some((header, start)) => {
                         self.partial = None;
                         // The old bytes alone were no header, so it ends within the added ones.
-                        self.frame(header, &mut input[start - old..], each)
+                        self.frame(header, inflating, &mut input[start - old..], each)
                     }
                 }
             }
-            Some(Partial::Payload { .. }) => self.payload(input, each),
+            Some(Partial::Payload { .. }) => self.payload(inflating, input, each),
         }
     }
 
@@ -215,13 +249,14 @@ impl Reader {
     fn frame<'a>(
         &mut self,
         header: Header,
+        inflating: &mut Option<&mut Inflating>,
         rest: &'a mut [u8],
         each: &mut impl FnMut(Incoming),
     ) -> Result<&'a mut [u8], ReadError> {
         let len = self.admit(&header)?;
         let whole = rest.len() >= len;
         // The usual case, a message in one frame in one input, goes without a state in between.
-        if whole && header.fin && header.kind != Kind::Continue {
+        if whole && header.fin && header.kind != Kind::Continue && !header.compressed {
             let (payload, rest) = rest.split_at_mut(len);
             unmask(payload, &header, 0);
             match header.kind {
@@ -232,14 +267,15 @@ impl Reader {
             return Ok(rest);
         }
         if matches!(header.kind, Kind::Text | Kind::Binary) {
-            let text = header.kind == Kind::Text;
-            self.message = Some(Box::new(Message { text, fragments: 0, data: Vec::new() }));
+            let (text, compressed) = (header.kind == Kind::Text, header.compressed);
+            let message = Message { text, compressed, fragments: 0, arrived: 0, data: Vec::new() };
+            self.message = Some(Box::new(message));
         }
         if let (Some(message), false) = (&mut self.message, header.kind.is_control()) {
             message.fragments += 1;
         }
         self.partial = Some(Box::new(Partial::Payload { header, got: 0, control: Vec::new() }));
-        self.payload(rest, each)
+        self.payload(inflating, rest, each)
     }
 
     /// Judges a header by what came before it, and its length before any of it arrives.
@@ -252,8 +288,10 @@ impl Reader {
             (Kind::Continue, Some(message)) if message.fragments >= MAX_FRAGMENTS => {
                 return Err(ReadError::TooManyFragments);
             }
-            (Kind::Continue, Some(message)) => self.max_message.saturating_sub(message.data.len()),
-            (Kind::Text | Kind::Binary, None) => self.max_message,
+            (Kind::Continue, Some(message)) => {
+                self.max_arriving(message.compressed).saturating_sub(message.arrived)
+            }
+            (Kind::Text | Kind::Binary, None) => self.max_arriving(header.compressed),
         };
         match usize::try_from(header.len) {
             Ok(len) if len <= room => Ok(len),
@@ -261,9 +299,15 @@ impl Reader {
         }
     }
 
+    /// The most bytes of a message's frames.
+    fn max_arriving(&self, compressed: bool) -> usize {
+        if compressed { max_compressed(self.max_message) } else { self.max_message }
+    }
+
     /// Takes as much of the payload in progress as has arrived. Returns the input behind it.
     fn payload<'a>(
         &mut self,
+        inflating: &mut Option<&mut Inflating>,
         input: &'a mut [u8],
         each: &mut impl FnMut(Incoming),
     ) -> Result<&'a mut [u8], ReadError> {
@@ -286,15 +330,25 @@ impl Reader {
             }
             return Ok(rest);
         }
+        let is_last = complete && header.fin;
         if let Some(message) = &mut self.message {
-            message.append(chunk, if header.fin { Some(missing) } else { None });
+            message.arrived += chunk.len();
+            match inflating {
+                Some(inflating) if message.compressed => {
+                    inflating.push(chunk, &mut message.data, self.max_message)?;
+                    if is_last {
+                        inflating.finish(&mut message.data, self.max_message)?;
+                    }
+                }
+                _ => message.append(chunk, if header.fin { Some(missing) } else { None }),
+            }
         }
         if complete {
             self.partial = None;
-            if header.fin {
-                if let Some(message) = self.message.take() {
-                    each(message.finish());
-                }
+        }
+        if is_last {
+            if let Some(message) = self.message.take() {
+                each(message.finish());
             }
         }
         Ok(rest)

@@ -4,6 +4,7 @@
 use crate::base::runtime::Stream;
 use crate::base::trace::debug;
 use crate::websocket::buffers::Buffers;
+use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::{Incoming, Reader, Role, write_binary, write_close, write_pong, write_text};
 use bytes::Bytes;
 use hyper::rt::ReadBuf;
@@ -32,6 +33,8 @@ pub(crate) struct Wire {
     flushing: bool,
     state: WireState,
     traffic: Traffic,
+    /// Compression, if both ends have agreed on it.
+    deflate: Option<Box<Deflate>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +93,14 @@ impl Wire {
             flushing: false,
             state: WireState::Open,
             traffic: Traffic::default(),
+            deflate: None,
         }
+    }
+
+    /// With compression, as the two ends have agreed on it.
+    pub(crate) fn with_deflate(mut self, deflate: Option<Box<Deflate>>) -> Self {
+        self.deflate = deflate;
+        self
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -137,18 +147,29 @@ impl Wire {
         std::mem::take(&mut self.traffic)
     }
 
-    /// Queues a message.
-    pub(crate) fn write(&mut self, message: &WireMessage, mut masks: Masks<'_>) {
+    /// Queues a message, which may be compressed unless `compress` says no.
+    pub(crate) fn write(&mut self, message: &WireMessage, compress: bool, mut masks: Masks<'_>) {
         let mask = mask(&mut masks);
+        if let Some(deflate) = &mut self.deflate {
+            return deflate.write(message.clone(), compress, mask);
+        }
         match message {
             WireMessage::Text(text) => write_text(&mut self.out, mask, text),
             WireMessage::Binary(data) => write_binary(&mut self.out, mask, data),
         }
     }
 
+    /// Compresses what is queued, which takes longer than to copy it: the session's lock should not be held.
+    fn flush_deflate(&mut self) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.flush(&mut self.out);
+        }
+    }
+
     /// Queues a close frame. The peer has some time to close its side.
     pub(crate) fn close(&mut self, code: Option<u16>, now: Instant, mut masks: Masks<'_>) {
         if self.is_open() {
+            self.flush_deflate();
             write_close(&mut self.out, mask(&mut masks), code, "");
             self.state = WireState::Closing(now + LINGER);
         }
@@ -172,8 +193,9 @@ impl Wire {
         let inbox = &mut buffers.inbox;
         let was_open = self.is_open();
         let mut closed = None;
-        let Self { reader, out, written, .. } = self;
-        let fed = reader.feed(&mut buffers.read[..bytes], &mut |item| match item {
+        let Self { reader, out, written, deflate, .. } = self;
+        let inflating = deflate.as_deref_mut().map(|deflate| &mut deflate.inflating);
+        let fed = reader.feed_with(inflating, &mut buffers.read[..bytes], &mut |item| match item {
             Incoming::Text(text) if was_open => inbox.push(WireMessage::Text(text)),
             Incoming::Binary(data) if was_open => inbox.push(WireMessage::Binary(data)),
             Incoming::Close(code) => closed = Some(code),
@@ -197,11 +219,23 @@ impl Wire {
             self.close(Some(error.close_code()), now, masks);
             return WireRead::Failed(error.close_code());
         }
-        let Some(code) = closed else { return WireRead::Received };
+        let Some(code) = closed else {
+            if let Ok(left @ 1..) = fed {
+                self.put_back(&buffers.read[bytes - left..bytes]);
+            }
+            return WireRead::Received;
+        };
+        self.flush_deflate();
         write_close(&mut self.out, mask(&mut masks), code, "");
         // Both sides have said it.
         self.state = WireState::Closing(now);
         WireRead::Closed
+    }
+
+    /// Keeps bytes for the next read.
+    fn put_back(&mut self, bytes: &[u8]) {
+        let behind = self.ahead.take().map(|ahead| *ahead).unwrap_or_default();
+        self.ahead = Some(Box::new(Bytes::from([bytes, &behind].concat())));
     }
 
     /// Fills the beginning of a buffer. Returns how many bytes it got.
@@ -251,6 +285,7 @@ impl Wire {
     /// # Errors
     /// If that fails before our close frame was queued.
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>) -> Result<(), WireLost> {
+        self.flush_deflate();
         while self.unwritten() > 0 {
             match Pin::new(&mut *self.stream).poll_write(context, &self.out[self.written..]) {
                 Poll::Ready(Ok(bytes)) if bytes > 0 => {
@@ -299,6 +334,7 @@ impl Wire {
     fn ended(&mut self, news: WireRead) -> WireRead {
         let was_open = self.is_open();
         self.state = WireState::Dead;
+        self.deflate = None;
         self.out = Vec::new();
         self.written = 0;
         self.flushing = false;

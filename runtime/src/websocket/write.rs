@@ -39,6 +39,18 @@ pub fn write_close(out: &mut Vec<u8>, mask: Option<[u8; 4]>, code: Option<u16>, 
     write_frame(out, 0x88, mask, &payload[..2 + end]);
 }
 
+/// Appends a message that an extension may have compressed: that is told by the first reserved bit (RFC 7692, section 6).
+pub(super) fn write_message(
+    out: &mut Vec<u8>,
+    is_text: bool,
+    compressed: bool,
+    mask: Option<[u8; 4]>,
+    payload: &[u8],
+) {
+    let opcode = if is_text { 0x81 } else { 0x82 };
+    write_frame(out, if compressed { opcode | 0x40 } else { opcode }, mask, payload);
+}
+
 fn write_frame(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u8]) {
     let masked = if mask.is_some() { 0x80 } else { 0 };
     let len = payload.len();

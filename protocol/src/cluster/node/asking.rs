@@ -262,6 +262,13 @@ impl Node {
             Expects::Counted(Some(nodes)) => Some(nodes.saturating_sub(asked.answered)),
             Expects::Counted(None) | Expects::Unknown => None,
         };
+        let is_enough = asked.kind == Kind::Acks { single: true } && !outcome.answers.is_empty();
+        if is_enough {
+            // Whoever has not answered was not the one.
+            outcome.missing_nodes = Some(0);
+            asked.counted_acks = asked.acks;
+            outcome.missing_acks = 0;
+        }
         let open = asked.counted_acks.saturating_sub(asked.acks);
         outcome.missing_acks = outcome.missing_acks.saturating_add(u32::try_from(open).unwrap_or(u32::MAX));
         self.events.push_back(NodeEvent::Done { ask: id, outcome: asked.outcome });

@@ -32,9 +32,9 @@ impl Channel {
     }
 
     /// Writes one message to the channel.
-    pub(super) const fn write(self, message: WireMessage) -> ServerTransmit {
+    pub(super) const fn write(self, message: WireMessage, compress: bool) -> ServerTransmit {
         match self {
-            Self::WebSocket(websocket) => ServerTransmit::Write { websocket, message },
+            Self::WebSocket(websocket) => ServerTransmit::Write { websocket, message, compress },
         }
     }
 

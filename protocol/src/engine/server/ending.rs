@@ -97,8 +97,8 @@ impl ServerSession {
                 Transport::Channel(_) if !self.out.is_empty() => self.close_with(now, ended),
                 Transport::Polling if self.poll.is_some() && !self.out.is_empty() => {
                     if let Some(poll) = self.poll.take() {
-                        let payload = self.payload();
-                        self.respond(poll, Response::poll(payload));
+                        let answer = self.poll_answer();
+                        self.respond(poll, answer);
                     }
                     if self.out.is_empty() {
                         self.end(ended, to_poll);

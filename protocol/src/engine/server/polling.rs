@@ -79,7 +79,7 @@ impl ServerSession {
         let open = open_packet(&self.config, &self.id, may_upgrade);
         self.queued = self.queued.saturating_add(open.len().saturating_add(cost::SERVER_MESSAGE));
         self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
-        let mut response = Response::poll(self.payload());
+        let mut response = self.poll_answer();
         if let Some(cookie) = &self.config.cookie {
             response = response.header("set-cookie", cookie.set(&self.id));
         }
@@ -135,28 +135,33 @@ impl ServerSession {
 
     /// Returns the queued packets as one polling body: as many as fit into about `max_payload`, and no more than
     /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
-    pub(super) fn payload(&mut self) -> Bytes {
-        let (mut packets, mut bytes) = (0usize, 0usize);
-        for item in self.out.iter().take(self.config.max_poll_packets.max(1)) {
+    ///
+    /// As in the reference, it may be compressed unless none of its packets may.
+    pub(super) fn poll_answer(&mut self) -> Response {
+        let (mut packets, mut items, mut bytes) = (0usize, 0usize, 0usize);
+        for (at, item) in self.out.iter().enumerate() {
             let len = match item {
+                Outgoing::AsIs => continue,
                 Outgoing::Ping => payload::text_len(b"2"),
                 Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
                 Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
             };
             let sum = bytes.saturating_add(len);
-            if packets > 0 && sum > self.config.max_payload {
+            if packets > 0 && (sum > self.config.max_payload || packets >= self.config.max_poll_packets) {
                 break;
             }
-            (packets, bytes) = (packets.saturating_add(1), sum);
+            (packets, items, bytes) = (packets.saturating_add(1), at.saturating_add(1), sum);
         }
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
         // No separator stands in front of the first.
         let mut payload = payload::PayloadEncoder::with_capacity(bytes.saturating_sub(1));
-        for item in self.out.drain(..packets) {
+        let mut as_is = 0usize;
+        for item in self.out.drain(..items) {
             if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
                 self.queued = self.queued.saturating_sub(data.len().saturating_add(cost::SERVER_MESSAGE));
             }
             match item {
+                Outgoing::AsIs => as_is = as_is.saturating_add(1),
                 Outgoing::Ping => payload.text(b"2"),
                 Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
                 Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
@@ -165,6 +170,6 @@ impl ServerSession {
         if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();
         }
-        payload.finish()
+        Response::poll(payload.finish()).compress(as_is < packets)
     }
 }

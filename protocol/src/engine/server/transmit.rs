@@ -39,6 +39,8 @@ pub enum ServerTransmit {
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
+        /// Whether it may be compressed, if an extension of the WebSocket does so.
+        compress: bool,
     },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
@@ -87,6 +89,10 @@ impl ServerSession {
             Transport::Channel(channel)
                 if !matches!(self.state, State::Opening { .. }) && self.unwritten < WRITE_AHEAD =>
             {
+                let compress = !matches!(self.out.front(), Some(Outgoing::AsIs));
+                if !compress {
+                    self.out.pop_front();
+                }
                 let Some(item) = self.out.pop_front() else {
                     if matches!(self.state, State::Closing { .. }) {
                         self.finish();
@@ -98,7 +104,7 @@ impl ServerSession {
                     self.out = VecDeque::new();
                 }
                 let message = match item {
-                    Outgoing::Ping => WireMessage::Text(Bytes::from_static(b"2")),
+                    Outgoing::Ping | Outgoing::AsIs => WireMessage::Text(Bytes::from_static(b"2")),
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
@@ -106,11 +112,11 @@ impl ServerSession {
                         message
                     }
                 };
-                Some(channel.write(message))
+                Some(channel.write(message, compress))
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;
-                let response = Box::new(Response::poll(self.payload()));
+                let response = Box::new(self.poll_answer());
                 Some(ServerTransmit::Respond { request, response })
             }
             _ => None,

@@ -48,7 +48,7 @@ impl ServerSession {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
                 upgrade.probes = upgrade.probes.saturating_add(1);
                 let message = WireMessage::Text(Bytes::from_static(b"3probe"));
-                self.control.push_back(channel.write(message));
+                self.control.push_back(channel.write(message, true));
             }
             // With or without a probe before it: that it came shows that the way is open (.NET's client sends none).
             Some(EnginePacket::Upgrade) => {

@@ -4,13 +4,17 @@
 
 use crate::base::runtime::Stream;
 use crate::client::net::dial::{Dial, Proxy, Target, connect};
-use crate::websocket::{accept_key, offered_subprotocols};
+use crate::websocket::deflate::connection::Deflate;
+use crate::websocket::deflate::offer::judge_answer;
+use crate::websocket::deflate::shared::SharedDeflate;
+use crate::websocket::{Role, accept_key, offered_subprotocols};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHORIZATION, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
@@ -39,6 +43,8 @@ pub(crate) struct Route {
     pub(crate) authority: String,
     /// The subprotocols that WebSockets offer, as a header.
     pub(crate) subprotocols: Option<HeaderValue>,
+    /// The compression that WebSockets offer.
+    pub(crate) deflate: Option<Arc<SharedDeflate>>,
     /// The application's own headers.
     pub(crate) headers: HeaderMap,
 }
@@ -220,7 +226,7 @@ async fn collect(body: Incoming, limit: usize) -> Result<Bytes, Failure> {
 
 /// A WebSocket handshake that was answered.
 pub(crate) enum Handshake {
-    Opened { stream: Box<dyn Stream>, ahead: Bytes, headers: HeaderMap },
+    Opened { stream: Box<dyn Stream>, ahead: Bytes, headers: HeaderMap, deflate: Option<Box<Deflate>> },
     Refused { status: u16, body: Bytes, headers: HeaderMap },
 }
 
@@ -236,6 +242,10 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         if let Some(subprotocols) = route.subprotocols.clone() {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocols);
         }
+        if let Some(deflate) = &route.deflate {
+            let offer = HeaderValue::try_from(deflate.settings().offer()).map_err(io::Error::other)?;
+            headers.insert(SEC_WEBSOCKET_EXTENSIONS, offer);
+        }
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(io::Error::other)?);
     }
     let request = request.body(Full::new(Bytes::new())).map_err(io::Error::other)?;
@@ -245,6 +255,7 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
         .iter()
         .map(|value| (SEC_WEBSOCKET_PROTOCOL, value.clone()))
         .collect();
+    let compression = route.deflate;
     let stream = connect(route.dial, route.target, route.proxy).await?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEAD).handshake(stream).await.map_err(broken)?;
@@ -274,12 +285,19 @@ pub(crate) async fn websocket(route: Route, target: String, nonce: [u8; 16]) -> 
             );
             return Err(Failure { peer: EngineError::NotEngineIo, error });
         }
+        let agreed = judge_answer(compression.as_ref().map(|shared| shared.settings()), &headers);
+        let agreed = agreed.map_err(|error| Failure {
+            peer: EngineError::NotEngineIo,
+            error: io::Error::new(io::ErrorKind::InvalidData, error),
+        })?;
+        let deflate =
+            compression.zip(agreed).map(|(shared, agreed)| Deflate::new(Role::Client, shared, agreed));
         let upgraded = hyper::upgrade::on(response).await.map_err(broken)?;
         match upgraded.downcast::<Box<dyn Stream>>() {
             // An empty slice would keep the buffer that it is a slice of.
             Ok(parts) => {
                 let ahead = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
-                Ok(Handshake::Opened { stream: parts.io, ahead, headers })
+                Ok(Handshake::Opened { stream: parts.io, ahead, headers, deflate })
             }
             Err(_) => Err(io::Error::other("the connection was lost").into()),
         }

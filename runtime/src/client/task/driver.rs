@@ -162,12 +162,13 @@ impl Driver {
                 let mut inner = self.shared.handle.lock();
                 return inner.machine.handle_response(now, id, answered.status, answered.body);
             }
-            ExchangeOutcome::WebSocket(Ok(Handshake::Opened { stream, ahead, headers })) => {
+            ExchangeOutcome::WebSocket(Ok(Handshake::Opened { stream, ahead, headers, deflate })) => {
                 self.take_cookies(&headers, target.as_ref());
                 let max_message = self.shared.settings.max_message;
                 // Mostly there is one WebSocket: a vector's first growth would allocate four.
                 self.websockets.reserve_exact(1);
-                self.websockets.push((id, Wire::new(Role::Client, stream, ahead, max_message)));
+                let wire = Wire::new(Role::Client, stream, ahead, max_message).with_deflate(deflate);
+                self.websockets.push((id, wire));
                 return self.shared.handle.lock().machine.handle_websocket_opened(now, id);
             }
             ExchangeOutcome::WebSocket(Ok(Handshake::Refused { status, body, headers })) => {
@@ -293,6 +294,7 @@ impl Driver {
             target,
             authority: url.authority(),
             subprotocols: self.shared.settings.subprotocols.clone(),
+            deflate: self.shared.settings.deflate.clone(),
             headers,
         }
     }
@@ -369,7 +371,7 @@ impl Driver {
                 match inner.machine.poll_transmit() {
                     Some(ClientTransmit::Write { websocket, message }) => {
                         if let Some(wire) = find_open(&mut self.websockets, websocket) {
-                            wire.write(&message, Some(&mut self.random));
+                            wire.write(&message, true, Some(&mut self.random));
                         }
                     }
                     other => break other,

@@ -13,6 +13,7 @@ use crate::client::state::ConnectionEvent;
 use crate::client::task::driver::Driver;
 use crate::client::task::handle::{ClientHandle, Key, Patience, Waiter};
 use crate::handler::error_hook::DefaultErrorHook;
+use crate::websocket::deflate::shared::SharedDeflate;
 use futures_channel::oneshot;
 use http::{HeaderMap, HeaderValue};
 use sansocket_protocol::client::ServerAddr;
@@ -51,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) proxies: Proxies,
     /// The value of `Sec-WebSocket-Protocol`.
     pub(crate) subprotocols: Option<HeaderValue>,
+    /// The compression of WebSocket messages, if it is offered.
+    pub(crate) deflate: Option<Arc<SharedDeflate>>,
     pub(crate) cookies: bool,
     pub(crate) reliable: bool,
     pub(crate) max_message: usize,
