@@ -48,6 +48,11 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
+/// Whether a flag without a value is there.
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
+}
+
 /// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
@@ -61,7 +66,10 @@ pub(crate) async fn run(
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
 
+    let allow_eio3 = flag("--allow-eio3");
+
     let io = io
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
@@ -74,6 +82,7 @@ pub(crate) async fn run(
     more(&io);
 
     let engine = engine
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)

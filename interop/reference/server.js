@@ -12,12 +12,14 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  "allow-eio3": false,
 });
 const shared = {
   pingInterval: options["ping-interval"],
   pingTimeout: options["ping-timeout"],
   maxHttpBufferSize: options["max-payload"],
   cors: { origin: "*" },
+  allowEIO3: options["allow-eio3"],
 };
 
 const http = createServer((_request, response) => response.writeHead(404).end());

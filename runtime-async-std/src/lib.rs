@@ -53,6 +53,7 @@
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
+//! | `idn` | no | clients reach hosts whose names have letters beyond ASCII, as in `http://bücher.example` |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
 //! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!

@@ -104,6 +104,7 @@
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
+//! | `idn` | no | clients reach hosts whose names have letters beyond ASCII, as in `http://bücher.example` |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
 //! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!

@@ -42,12 +42,12 @@ pub mod websocket;
 // For applications, which see them through their adapter: servers.
 pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
+pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
-pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;

@@ -56,6 +56,9 @@ pub enum AuthSource {
     Fixed(PacketData),
     /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
     Ask,
+    /// The same, and if the server refuses what was said, the application is asked once more: it may have a fresher token.
+    /// A second refusal in a row is final.
+    AskAgain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +88,8 @@ struct Socket {
     wanted: bool,
     state: State,
     auth: AuthSource,
+    /// The application was asked again since the socket began to join.
+    asked_again: bool,
     id: Option<Arc<str>>,
     /// The number of the socket's connections that have ended.
     ended: u64,
@@ -379,6 +384,7 @@ impl ClientSockets {
             wanted: false,
             state: State::Away,
             auth,
+            asked_again: false,
             id: None,
             ended: 0,
             held: false,

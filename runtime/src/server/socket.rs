@@ -2,7 +2,7 @@
 
 use crate::base::error::{AckError, EmitError};
 use crate::base::typemap::TypeMap;
-use crate::handler::outgoing::Watched;
+use crate::handler::outgoing_hook::Watched;
 use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
 use crate::server::emitter::SocketEmitter;

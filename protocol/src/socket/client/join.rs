@@ -17,9 +17,10 @@ impl ClientSockets {
         match socket.auth.clone() {
             AuthSource::None => self.send_join(now, engine, at, None),
             AuthSource::Fixed(auth) => self.send_join(now, engine, at, Some(&auth)),
-            AuthSource::Ask => {
+            AuthSource::Ask | AuthSource::AskAgain => {
                 socket.state = State::Asking;
-                self.answers.push_back(ClientSocketEvent::Auth { socket: socket.key });
+                socket.asked_again = false;
+                self.answers.push_back(ClientSocketEvent::Auth { socket: socket.key, refused: None });
             }
         }
     }
@@ -79,6 +80,15 @@ impl ClientSockets {
         if !matches!(socket.state, State::Joining { .. }) {
             // A refusal of what was granted before says nothing.
             return;
+        }
+        if matches!(error, JoinError::Refused { .. })
+            && socket.auth == AuthSource::AskAgain
+            && !socket.asked_again
+        {
+            socket.asked_again = true;
+            socket.state = State::Asking;
+            self.answers.push_back(ClientSocketEvent::Auth { socket: socket.key, refused: Some(error) });
+            return self.rearm();
         }
         socket.wanted = false;
         let event = ClientSocketEvent::Refused { socket: socket.key, connection: socket.ended, error };
