@@ -1,6 +1,7 @@
 //! The server that test suites and load generators talk to, for every runtime: each adapter's example includes this file
 //! and provides the adapter as `crate::sansocket`.
 
+use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
     Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
     Server, ServerBuilder, Socket,
@@ -37,7 +38,11 @@ fn register(namespace: &Namespace) {
         })
         .on("bcast", async |socket: Socket, Data(room): Data<String>, args: Args| {
             let _ = socket.namespace().to(&room).emit("bcast", &args.skip(1));
-        });
+        })
+        .on("volatile", async |socket: Socket, Data(room): Data<String>, args: Args| {
+            let _ = socket.namespace().to(&room).volatile().emit("volatile", &args.skip(1));
+        })
+        .on("recovered", async |socket: Socket| socket.recovered());
 }
 
 fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
@@ -65,17 +70,21 @@ pub(crate) async fn run(
     let ping_timeout = Duration::from_millis(option("--ping-timeout", 200));
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
+    let recovery = Duration::from_millis(option("--recovery", 0));
 
     let allow_eio3 = flag("--allow-eio3");
 
-    let io = io
+    let mut io = io
         .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
         .connect_timeout(connect_timeout)
-        .origins(Origins::any())
-        .build()?;
+        .origins(Origins::any());
+    if !recovery.is_zero() {
+        io = io.connection_state_recovery(RecoveryConfig::default().window(recovery));
+    }
+    let io = io.build()?;
     for name in ["/", "/custom"] {
         register(&io.namespace(name));
     }

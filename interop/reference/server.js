@@ -12,6 +12,7 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  recovery: 0,
   "allow-eio3": false,
 });
 const shared = {
@@ -29,7 +30,9 @@ engine.on("connection", (session) => {
   session.on("message", (data) => session.send(data));
 });
 
-const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false });
+const window = options.recovery;
+const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
+const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false, ...recovery });
 
 function serve(socket) {
   socket.emit("auth", socket.handshake.auth);
@@ -47,6 +50,8 @@ function serve(socket) {
     await socket.join(room);
     if (typeof ack === "function") ack();
   });
+  socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
+  socket.on("recovered", (ack) => ack(socket.recovered));
   socket.on("bcast", (room, payload) => socket.nsp.to(room).emit("bcast", payload));
 }
 io.on("connection", serve);
