@@ -4,11 +4,13 @@
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
     Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
-    Server, ServerBuilder, Socket,
+    PerMessageDeflate, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
 
+/// The reference's `httpCompression`.
+const HTTP_THRESHOLD: usize = 1024;
 /// The most `tick`s that a client gets for one `burst`.
 const MAX_BURST: u32 = 10_000;
 
@@ -23,6 +25,9 @@ fn register(namespace: &Namespace) {
         .on("message-with-ack", async |args: Args| args)
         .on("echo", async |socket: Socket, args: Args| {
             let _ = socket.emit("echo", &args);
+        })
+        .on("as-is", async |socket: Socket, args: Args| {
+            let _ = socket.compress(false).emit("as-is", &args);
         })
         .on("ack", async |args: Args| args)
         .on("sink", async || {})
@@ -58,6 +63,18 @@ fn flag(name: &str) -> bool {
     std::env::args().any(|arg| arg == name)
 }
 
+/// The compression of WebSocket messages, of whatever size, if `--deflate` asks for it.
+fn deflate() -> Option<PerMessageDeflate> {
+    let (takeover, window_bits) = (flag("--deflate-takeover"), option("--deflate-window", 15));
+    let settings = PerMessageDeflate::default()
+        .threshold(0)
+        .server_context_takeover(takeover)
+        .client_context_takeover(takeover)
+        .server_window_bits(window_bits)
+        .client_window_bits(window_bits);
+    flag("--deflate").then_some(settings)
+}
+
 /// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
@@ -73,6 +90,15 @@ pub(crate) async fn run(
     let recovery = Duration::from_millis(option("--recovery", 0));
 
     let allow_eio3 = flag("--allow-eio3");
+    let (mut io, mut engine) = (io, engine);
+    if let Some(settings) = deflate() {
+        io = io.per_message_deflate(settings.clone());
+        engine = engine.per_message_deflate(settings);
+    }
+    if flag("--http-compression") {
+        io = io.http_compression(HTTP_THRESHOLD);
+        engine = engine.http_compression(HTTP_THRESHOLD);
+    }
 
     let mut io = io
         .allow_eio3(allow_eio3)

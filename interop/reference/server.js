@@ -14,6 +14,10 @@ const options = flags({
   "max-payload": 1_000_000,
   recovery: 0,
   "allow-eio3": false,
+  deflate: false,
+  "deflate-takeover": false,
+  "deflate-window": 15,
+  "http-compression": false,
 });
 const shared = {
   pingInterval: options["ping-interval"],
@@ -21,6 +25,17 @@ const shared = {
   maxHttpBufferSize: options["max-payload"],
   cors: { origin: "*" },
   allowEIO3: options["allow-eio3"],
+  // Whatever `--http-compression` says: it is on by default.
+  perMessageDeflate: options.deflate && {
+    threshold: 0,
+    serverNoContextTakeover: !options["deflate-takeover"] || undefined,
+    clientNoContextTakeover: !options["deflate-takeover"] || undefined,
+    // Even 15 would be a limit that some clients do not know.
+    ...(options["deflate-window"] < 15 && {
+      serverMaxWindowBits: options["deflate-window"],
+      clientMaxWindowBits: options["deflate-window"],
+    }),
+  },
 };
 
 const http = createServer((_request, response) => response.writeHead(404).end());
@@ -41,6 +56,10 @@ function serve(socket) {
   socket.on("echo", (...args) => {
     if (typeof args.at(-1) === "function") args.pop();
     socket.emit("echo", ...args);
+  });
+  socket.on("as-is", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    socket.compress(false).emit("as-is", ...args);
   });
   socket.on("ack", (...args) => {
     const ack = args.pop();
