@@ -2,8 +2,8 @@
 //! and provides the adapter as `crate::sansocket`.
 
 use crate::sansocket::{
-    Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
-    Server, ServerBuilder, Socket,
+    Args, Auth, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
+    Origins, SameSite, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -48,6 +48,27 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
+/// Every origin, or with `--origin` that one alone, with all settings that go with it.
+fn origins() -> Origins {
+    match option("--origin", "*".to_owned()).as_str() {
+        "*" => Origins::any(),
+        origin => Origins::list([origin])
+            .credentials(true)
+            .max_age(Duration::from_secs(600))
+            .methods(["GET", "POST"])
+            .allowed_headers(["x-a", "x-c"])
+            .exposed_headers(["x-one", "x-two"]),
+    }
+}
+
+/// The cookie that `--cookie` names, with all its attributes.
+fn cookie() -> Option<Cookie> {
+    let name = option("--cookie", String::new());
+    let cookie = Cookie::new(&*name).max_age(Duration::from_secs(60)).domain("a.example").path("/x");
+    let cookie = cookie.secure(true).partitioned(true).same_site(SameSite::None);
+    (!name.is_empty()).then_some(cookie)
+}
+
 /// Serves until the process ends. `more` registers further handlers.
 pub(crate) async fn run(
     io: ServerBuilder,
@@ -61,12 +82,16 @@ pub(crate) async fn run(
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
 
+    let (io, engine) = match cookie() {
+        Some(cookie) => (io.cookie(cookie.clone()), engine.cookie(cookie)),
+        None => (io, engine),
+    };
     let io = io
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
         .connect_timeout(connect_timeout)
-        .origins(Origins::any())
+        .origins(origins())
         .build()?;
     for name in ["/", "/custom"] {
         register(&io.namespace(name));
@@ -77,7 +102,7 @@ pub(crate) async fn run(
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
-        .origins(Origins::any())
+        .origins(origins())
         .on_message(async |socket: EngineSocket, message: Message| {
             let _ = socket.send(message);
         })
