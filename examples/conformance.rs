@@ -48,6 +48,7 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
+<<<<<<< HEAD
 /// Every origin, or with `--origin` that one alone, with all settings that go with it.
 fn origins() -> Origins {
     match option("--origin", "*".to_owned()).as_str() {
@@ -67,6 +68,11 @@ fn cookie() -> Option<Cookie> {
     let cookie = Cookie::new(&*name).max_age(Duration::from_secs(60)).domain("a.example").path("/x");
     let cookie = cookie.secure(true).partitioned(true).same_site(SameSite::None);
     (!name.is_empty()).then_some(cookie)
+=======
+/// Whether a flag without a value is there.
+fn flag(name: &str) -> bool {
+    std::env::args().any(|arg| arg == name)
+>>>>>>> w-origins
 }
 
 /// Serves until the process ends. `more` registers further handlers.
@@ -82,11 +88,17 @@ pub(crate) async fn run(
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
 
+<<<<<<< HEAD
     let (io, engine) = match cookie() {
         Some(cookie) => (io.cookie(cookie.clone()), engine.cookie(cookie)),
         None => (io, engine),
     };
+=======
+    let allow_eio3 = flag("--allow-eio3");
+
+>>>>>>> w-origins
     let io = io
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
@@ -99,6 +111,7 @@ pub(crate) async fn run(
     more(&io);
 
     let engine = engine
+        .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)

@@ -14,12 +14,14 @@ const options = flags({
   "max-payload": 1_000_000,
   origin: "*",
   cookie: "",
+  "allow-eio3": false,
 });
 const shared = {
   pingInterval: options["ping-interval"],
   pingTimeout: options["ping-timeout"],
   maxHttpBufferSize: options["max-payload"],
   cors: { origin: "*" },
+  allowEIO3: options["allow-eio3"],
 };
 if (options.origin !== "*") {
   shared.cors = {

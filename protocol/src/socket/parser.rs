@@ -314,6 +314,14 @@ impl Parser {
         }
     }
 
+    /// A server's refusal of a CONNECT for a client of Socket.IO 1.x or 2.x, which takes any value. As JSON:
+    /// `44"not allowed"`, or `44/chat,{"code":401}`.
+    pub fn error(&self, namespace: &str, reason: &PacketData) -> Frame {
+        match self.format {
+            Format::Json => json::frame::error(namespace, reason),
+        }
+    }
+
     /// Leaves a namespace, or makes the peer leave it. As JSON: `41` or `41/chat,`.
     pub fn disconnect(&self, namespace: &str) -> Frame {
         match self.format {

@@ -105,6 +105,16 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
+    /// Sets whether clients of Engine.IO 3 are served: those of Socket.IO 1.x and 2.x. Default no.
+    ///
+    /// They and later clients share namespaces, rooms and broadcasts. They are in the namespace `/` without asking, have
+    /// the query behind a namespace's name for `auth`, and **their socket's id is the session's id**: who knows it can read
+    /// and write that session, so do not show it to other clients.
+    pub fn allow_eio3(mut self, allow: bool) -> Self {
+        self.http.engine.allow_eio3 = allow;
+        self
+    }
+
     /// Sets that WebSocket messages are compressed, with clients that offer it: permessage-deflate (RFC 7692). Default:
     /// no compression, as in the reference.
     ///

@@ -71,7 +71,7 @@ impl SocketDispatch {
         self.live.retain(|live| !live.socket.is_gone());
         let Some(namespace) = self.server.namespace_for(name) else {
             debug!(namespace = &**name, "a client asked for a namespace that does not exist");
-            let _ = session.with(|machine| machine.reject(key, "Invalid namespace", None));
+            let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         };
         let is_dynamic = |live: &&LiveSocket| live.socket.namespace_inner().is_child();
@@ -81,10 +81,10 @@ impl SocketDispatch {
             debug!(namespace = &**name, "a session is in too many dynamic namespaces");
             self.server.dynamic_refused();
             self.server.namespace_left(&namespace);
-            let _ = session.with(|machine| machine.reject(key, "Invalid namespace", None));
+            let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         }
-        let id = self.server.fresh_id();
+        let id = self.server.id_for(session, name);
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();
         let entered =

@@ -25,6 +25,7 @@ use crate::server::options::{OnUpgrade, ServerOptions};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::session::handle::SessionHandle;
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
@@ -91,8 +92,14 @@ impl ServerInner {
         Arc::new(namespace)
     }
 
-    /// A new public id for a socket.
-    pub(crate) fn fresh_id(&self) -> Arc<str> {
+    /// The public id of a socket that is to be: a new one, but for a client that makes it by itself.
+    pub(crate) fn id_for(&self, session: &SessionHandle, namespace: &str) -> Arc<str> {
+        let own =
+            if self.gate.config.allow_eio3 { session.lock().machine.socket_id(namespace) } else { None };
+        own.unwrap_or_else(|| self.fresh_id())
+    }
+
+    fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
     }
 

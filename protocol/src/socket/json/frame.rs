@@ -70,6 +70,12 @@ pub(in crate::socket) fn connect_error(namespace: &str, message: &str, data: Opt
     Frame::from_text(text)
 }
 
+pub(in crate::socket) fn error(namespace: &str, reason: &PacketData) -> Frame {
+    let mut text = header(b'4', namespace, reason.wire_len());
+    text.extend_from_slice(reason.json().as_bytes());
+    Frame::from_text(text)
+}
+
 pub(in crate::socket) fn disconnect(namespace: &str) -> Frame {
     Frame::from_text(header(b'1', namespace, 0))
 }
