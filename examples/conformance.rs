@@ -48,7 +48,6 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
-<<<<<<< HEAD
 /// Every origin, or with `--origin` that one alone, with all settings that go with it.
 fn origins() -> Origins {
     match option("--origin", "*".to_owned()).as_str() {
@@ -68,11 +67,11 @@ fn cookie() -> Option<Cookie> {
     let cookie = Cookie::new(&*name).max_age(Duration::from_secs(60)).domain("a.example").path("/x");
     let cookie = cookie.secure(true).partitioned(true).same_site(SameSite::None);
     (!name.is_empty()).then_some(cookie)
-=======
+}
+
 /// Whether a flag without a value is there.
 fn flag(name: &str) -> bool {
     std::env::args().any(|arg| arg == name)
->>>>>>> w-origins
 }
 
 /// Serves until the process ends. `more` registers further handlers.
@@ -88,15 +87,12 @@ pub(crate) async fn run(
     let max_payload = option("--max-payload", 1_000_000);
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
 
-<<<<<<< HEAD
     let (io, engine) = match cookie() {
         Some(cookie) => (io.cookie(cookie.clone()), engine.cookie(cookie)),
         None => (io, engine),
     };
-=======
     let allow_eio3 = flag("--allow-eio3");
 
->>>>>>> w-origins
     let io = io
         .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
