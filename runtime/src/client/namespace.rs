@@ -5,7 +5,7 @@ use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
 use crate::handler::encoder::Encoder;
-use crate::handler::outgoing::Outgoing;
+use crate::handler::outgoing_hook::Outgoing;
 use crate::handler::table::SharedTable;
 use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};

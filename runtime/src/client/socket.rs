@@ -8,7 +8,7 @@ use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
-use crate::handler::outgoing::Watched;
+use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
 use crate::handler::{
@@ -111,6 +111,12 @@ impl ClientSocket {
     /// Returns whether the namespace is connected.
     pub fn is_connected(&self) -> bool {
         self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_connected(key))
+    }
+
+    /// Returns whether the server has given the socket its session back when it connected last: the same id, and every event that
+    /// it has missed. False while it is not connected, and at a server without connection state recovery.
+    pub fn recovered(&self) -> bool {
+        self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_recovered(key))
     }
 
     /// The transport of the connection; `None` while there is none.

@@ -1,6 +1,6 @@
 //! The request that opened a session, as the application sees it.
 
-use crate::http::types::HeaderView;
+use crate::http::convert::HeaderView;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 use sansocket_protocol::engine::{Headers, pairs};
