@@ -440,7 +440,7 @@ fn a_node_that_talks_to_some_is_heard_by_all() {
         world.pass(3 * SECOND);
         // Node 0 answers node 1, on a channel that node 2 does not hear.
         world.ask(1, acks(Target::all().to("nobody")));
-        world.emit(0, "room", Target::all().to("r"));
+        world.emit(0, "room", Target::all().to("elsewhere"));
         world.settle();
         for process in &world.processes {
             assert_eq!(process.node.membership("/"), Membership::Heard { nodes: 2 });
