@@ -343,6 +343,25 @@ async fn a_cookie_names_the_session_at_the_handshake() {
 }
 
 #[tokio::test]
+async fn a_handshake_is_an_object_for_others() {
+    let io = crate::server().build().expect("a server");
+    io.namespace("/")
+        .on("handshake", async |handshake: Handshake| serde_json::to_value(&handshake).expect("JSON"));
+    let addr = serve(&io).await;
+    let target = "/socket.io/?EIO=4&transport=websocket&room=a%20b&room=c";
+    let mut client = Client::connect_to(addr, target, "x-twice: 1\r\nx-twice: 2\r\n").await;
+    client.join("/", "").await;
+    let told: serde_json::Value = serde_json::from_str(&client.ask(r#"["handshake"]"#).await).expect("JSON");
+    let told = &told[0];
+    assert_eq!(told["headers"]["x-twice"], "1, 2");
+    assert_eq!(told["headers"]["host"], "test");
+    assert_eq!(told["query"]["room"], "c");
+    assert_eq!(told["url"], target);
+    assert_eq!((&told["address"], &told["secure"]), (&"127.0.0.1".into(), &false.into()));
+    assert!(told["issued"].as_u64() > Some(1_600_000_000_000));
+}
+
+#[tokio::test]
 async fn the_cookie_of_each_request_is_the_applications_choice() {
     let io = crate::server()
         .cookie(Cookie::new("io").secure(true).same_site(SameSite::None))

@@ -63,7 +63,9 @@ async function start(command, flags) {
 
 async function startOnce(command, flags) {
   const port = flags.port ?? (await freePort());
-  const args = Object.entries({ ...flags, port }).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const args = Object.entries({ ...flags, port }).flatMap(([name, value]) =>
+    value === true ? [`--${name}`] : [`--${name}`, String(value)],
+  );
   const child = spawn(command[0], [...command.slice(1), ...args], {
     cwd: command[0] === "cargo" ? workspace : here,
     stdio: ["ignore", "ignore", "pipe"],

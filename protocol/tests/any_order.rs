@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
-use sansocket_protocol::engine::Overflow;
+use sansocket_protocol::engine::{Overflow, Revision};
 use sansocket_protocol::fuzzing::server::{LARGEST_FRAME, Op, PACKETS, Run, Seen};
 use std::cell::RefCell;
 
@@ -37,15 +37,18 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 /// Tells random stories, the same ones at each run of the test.
-fn tell(cases: u32, check: impl Fn(bool, bool, Overflow, &[Op])) {
+fn tell(cases: u32, check: impl Fn(Revision, bool, bool, Overflow, &[Op])) {
     let overflow = prop_oneof![Just(Overflow::Close), Just(Overflow::Fail), Just(Overflow::Drop)];
-    let story = (prop::bool::weighted(0.8), any::<bool>(), overflow, prop::collection::vec(op(), 1..250));
+    let revision = prop_oneof![3 => Just(Revision::V4), 1 => Just(Revision::V3)];
+    let story =
+        (revision, prop::bool::weighted(0.8), any::<bool>(), overflow, prop::collection::vec(op(), 1..250));
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let told = TestRunner::new_with_rng(config, rng).run(&story, |(sockets, websocket, overflow, ops)| {
-        check(sockets, websocket, overflow, &ops);
-        Ok(())
-    });
+    let told =
+        TestRunner::new_with_rng(config, rng).run(&story, |(revision, sockets, websocket, overflow, ops)| {
+            check(revision, sockets, websocket, overflow, &ops);
+            Ok(())
+        });
     if let Err(error) = told {
         panic!("{error}");
     }
@@ -54,8 +57,8 @@ fn tell(cases: u32, check: impl Fn(bool, bool, Overflow, &[Op])) {
 #[test]
 fn any_order_of_calls_is_legal() {
     let total = RefCell::new(Seen::default());
-    tell(300, |sockets, websocket, overflow, ops| {
-        let mut run = Run::new(sockets, websocket, overflow);
+    tell(300, |revision, sockets, websocket, overflow, ops| {
+        let mut run = Run::new(revision, sockets, websocket, overflow);
         for op in ops {
             run.act(op);
             run.check();
@@ -79,9 +82,9 @@ fn any_order_of_calls_is_legal() {
 
 #[test]
 fn the_same_inputs_give_the_same_outputs() {
-    tell(60, |sockets, websocket, overflow, ops| {
+    tell(60, |revision, sockets, websocket, overflow, ops| {
         let [first, second] = [(); 2].map(|()| {
-            let mut run = Run::new(sockets, websocket, overflow);
+            let mut run = Run::new(revision, sockets, websocket, overflow);
             for op in ops {
                 run.act(op);
             }

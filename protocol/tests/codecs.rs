@@ -127,7 +127,7 @@ proptest! {
         let target = format!("/engine.io/?{query}&EIO=4&sid=x&transport=polling");
         let head = RequestHead { method: "GET", target: &target, headers: &[] };
         prop_assert_eq!(head.path(), "/engine.io/");
-        let Query { revision, transport, session } = head.query();
+        let Query { revision, transport, session, .. } = head.query();
         let read = [revision, transport, session];
         prop_assert_eq!(read.each_ref().map(|value| value.as_deref()), [Some("4"), Some("polling"), Some("x")]);
     }

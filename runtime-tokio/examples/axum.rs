@@ -17,6 +17,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// The state that routes and handlers share.
 #[derive(Clone, Default)]
@@ -70,6 +71,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Router::new().route("/", get(visits)).with_state(app).layer(io.layer()).layer(map_request(tell_peer));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on {}", listener.local_addr()?);
-    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await?;
+    // On Ctrl-C the clients are told, and come back to the next process by themselves.
+    let signal = tokio::signal::ctrl_c();
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(io.shutdown_on(signal, Duration::from_secs(5)))
+        .await?;
     Ok(())
 }

@@ -104,6 +104,7 @@
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
+//! | `idn` | no | clients reach hosts whose names have letters beyond ASCII, as in `http://bücher.example` |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
 //! | `platform-verifier` | no | clients trust what the system trusts; brings `tls` and ring, which needs a C compiler |
 //!
@@ -152,6 +153,8 @@ pub use server::{
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+/// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
+pub use sansocket_runtime::http_types as http;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
@@ -166,8 +169,10 @@ pub use sansocket_runtime::{
     SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract,
     handler,
 };
+pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
 #[cfg(feature = "cluster")]
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};
+pub use sansocket_runtime::{UnrecoveredSession, recovery};
 
 /// The code of this crate's README compiles.
 #[cfg(doctest)]

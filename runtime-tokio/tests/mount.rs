@@ -79,6 +79,28 @@ async fn axum_nests_it_as_a_service() {
 }
 
 #[tokio::test]
+async fn axums_graceful_shutdown_takes_the_clients_along() {
+    let io = server();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let patience = Duration::from_secs(20);
+    let served = axum::serve(listener, axum::Router::new().layer(io.layer()))
+        .with_graceful_shutdown(io.shutdown_on(stopped, patience));
+    let served = tokio::spawn(async move { served.await });
+    let mut client = Client::joined(addr).await;
+    let poller = Poller::joined(addr).await;
+    let pending = tokio::spawn(async move { poller.poll().await });
+    stop.send(()).expect("it is awaited");
+    // Neither the pending poll nor the WebSocket holds it up, or is cut off.
+    // A noop comes before it if the poll has arrived after the signal.
+    assert_eq!(soon(pending).await.expect("no panic").last().map(String::as_str), Some("1"));
+    client.gone().await;
+    soon(served).await.expect("no panic").expect("it ends well");
+    assert_eq!(io.clients_count(), 0);
+}
+
+#[tokio::test]
 async fn a_host_tells_the_peers_address_by_an_extension() {
     let io = server();
     let tell = async |mut request: Request, next: Next| {

@@ -12,6 +12,7 @@
 
 pub use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
 pub use crate::client::{ClientOptions, ClientTls, Dial, connect_to_any};
+pub use crate::engine::options::EngineOptions;
 pub use crate::handler::message::EngineHandlers;
 pub use crate::http::endpoint::{Endpoint, Fallback, serve_connection};
 pub use crate::http::handshake::ConnInfo;
@@ -100,7 +101,7 @@ macro_rules! adapter {
         /// A builder of an [`EngineServer`]. Its methods are those of [`sansocket_runtime::ServerBuilder`]. The
         /// defaults are those of the JavaScript server.
         pub type EngineServerBuilder =
-            $crate::ServerBuilder<EngineServer, $crate::adapter::EngineHandlers<$crate::EngineSocket>>;
+            $crate::ServerBuilder<EngineServer, $crate::adapter::EngineOptions>;
 
         impl EngineServer {
             /// A builder with the defaults, at the path `/engine.io/`.

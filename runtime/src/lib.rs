@@ -42,16 +42,17 @@ pub mod websocket;
 // For applications, which see them through their adapter: servers.
 pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
+pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
-pub use http::types::ResponseBody;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
+pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::server::Server;
@@ -85,6 +86,9 @@ pub use sansocket_protocol::socket::{
     Args, ArgsError, DataError, EncodeError, PacketData, Parser, SocketError, ToArgs,
 };
 
+// Connection state recovery.
+pub use sansocket_protocol::recovery;
+
 // The values of options.
 pub use sansocket_protocol::engine::{
     Cookie, CookieError, OriginError, Origins, Overflow, RefusalCode, RequestHead, SameSite, Transports,
@@ -92,6 +96,10 @@ pub use sansocket_protocol::engine::{
 pub use sansocket_protocol::rate::Rate;
 pub use sansocket_protocol::socket::EventExcess;
 pub use websocket::{DeflateSettingError, PerMessageDeflate};
+
+// The revisions of the protocols.
+pub use sansocket_protocol::engine::PROTOCOL as ENGINE_PROTOCOL;
+pub use sansocket_protocol::socket::PROTOCOL as SOCKET_PROTOCOL;
 
 // For the macro of adapters.
 #[doc(hidden)]

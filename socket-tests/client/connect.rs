@@ -2,7 +2,7 @@
 
 use crate::sansocket::{
     Auth, Client, ClientSocket, ClientState, ConnectError, ConnectionEvent, DisconnectReason, Refusal,
-    Server, Socket,
+    Server, ServerRefusal, Socket,
 };
 use crate::suite::relay::{Relay, TRANSPORTS, UPGRADE, WEBSOCKET, quick};
 use crate::suite::support::{log, serve, soon, until};
@@ -393,5 +393,66 @@ async fn a_connection_that_is_told_late_is_no_answer_to_who_connects_after_it() 
         assert_eq!(matches!(error, ConnectError::Refused(_)), refused, "{error}");
         // Nobody has started it since.
         until("nothing goes on", || client.status() == ClientState::Idle).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_refreshed_once() {
+    let io = crate::server().build().expect("a server");
+    io.root().on_connect(async |Auth(auth): Auth<Value>| match auth["token"].as_u64() {
+        Some(2) => Ok(()),
+        Some(token) => Err(Refusal::new(format!("{token} expired"))),
+        None => Err(Refusal::new("no token")),
+    });
+    let addr = serve(&io).await;
+    let (log, mut lines) = log();
+    for transports in TRANSPORTS {
+        let client = quick(addr, transports).build().unwrap();
+        let noted = log.clone();
+        client.auth_refreshed(move |refused: Option<ServerRefusal>| {
+            let noted = noted.clone();
+            async move {
+                tokio::task::yield_now().await;
+                noted.note(format_args!("{:?}", refused.as_ref().map(ServerRefusal::message)));
+                Ok::<_, String>(json!({ "token": if refused.is_some() { 2 } else { 1 } }))
+            }
+        });
+        let noted = log.clone();
+        client.on_connect_error(move |error: ConnectError| {
+            let noted = noted.clone();
+            async move { noted.note(format_args!("{error}")) }
+        });
+        soon(client.connect()).await.unwrap();
+        let closed = client.closed();
+        lines.expect("None").await;
+        lines.expect("Some(\"1 expired\")").await;
+        assert!(tokio::time::timeout(Duration::from_millis(20), closed).await.is_err());
+        client.close();
+        soon(client.closed()).await;
+        assert!(lines.drain().is_empty());
+    }
+
+    // One that is of no use either is final, and so is a callback that gives the refusal back.
+    for give_up in [false, true] {
+        let client = quick(addr, WEBSOCKET).build().unwrap();
+        let count = Arc::new(AtomicU32::new(0));
+        let counter = count.clone();
+        client.auth_refreshed(move |refused: Option<ServerRefusal>| {
+            let number = 5 + counter.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match refused.filter(|_| give_up) {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(json!({ "token": number })),
+                }
+            }
+        });
+        let error = soon(client.connect()).await.unwrap_err();
+        let ConnectError::Refused(refusal) = &error else { panic!("{error:?}") };
+        assert_eq!(refusal.message(), if give_up { "5 expired" } else { "6 expired" });
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+        soon(client.closed()).await;
+        // The next time begins anew.
+        soon(client.connect()).await.unwrap_err();
+        assert_eq!(count.load(Ordering::Relaxed), 4);
     }
 }

@@ -274,7 +274,7 @@ async fn a_proxy_is_asked_for_polls_and_tunnels_websockets() {
         let error = soon(client.connect()).await.unwrap_err();
         assert!(error.to_string().contains("407"), "{error}");
     }
-    let wrong = quick(addr, WEBSOCKET).proxy("https://proxy", None).build();
+    let wrong = quick(addr, WEBSOCKET).proxy("ftp://proxy", None).build();
     assert!(matches!(wrong, Err(ClientBuildError::Proxy)));
 }
 

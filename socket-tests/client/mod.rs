@@ -14,6 +14,7 @@ mod handlers;
 mod hostile;
 mod lifecycle;
 pub(crate) mod relay;
+mod socks;
 #[path = "../support.rs"]
 pub(crate) mod support;
 mod transports;

@@ -16,6 +16,11 @@ pub enum ServerAddrError {
     /// There is no host, or it has characters that no host has.
     #[error("the address has no valid host")]
     Host,
+    /// The host has letters beyond ASCII, and the client was built without a way to translate them.
+    #[error(
+        "the host has letters beyond ASCII: turn on the feature `idn`, or write it in its A-labels, which begin with `xn--`"
+    )]
+    International,
     /// The port is no number from 1 to 65535.
     #[error("the port must be a number from 1 to 65535")]
     Port,

@@ -51,6 +51,9 @@ pub struct EngineServerConfig {
     pub transports: Transports,
     /// Whether a polling session may move to WebSocket. Default yes.
     pub allow_upgrades: bool,
+    /// Whether clients of [`Revision::V3`](super::Revision::V3) are served, those of Socket.IO 1.x and 2.x. Default no:
+    /// their handshakes are refused with code 5, and the ids of their sockets are the secret ids of their sessions.
+    pub allow_eio3: bool,
     /// The cookie that the polling handshake sets. By default there is no cookie.
     pub cookie: Option<Cookie>,
     /// The origins whose pages may talk to this server. By default, as in the reference, requests of all origins are
@@ -103,6 +106,7 @@ impl Default for EngineServerConfig {
             max_poll_packets: 16,
             transports: Transports::ALL,
             allow_upgrades: true,
+            allow_eio3: false,
             cookie: None,
             origins: None,
             initial_packet: None,
@@ -143,6 +147,7 @@ impl EngineServerConfig {
         max_poll_packets: usize,
         transports: Transports,
         allow_upgrades: bool,
+        allow_eio3: bool,
         cookie: Option<Cookie>,
         origins: Option<Origins>,
         initial_packet: Option<String>,

@@ -1,11 +1,14 @@
-//! Heartbeats of protocol v4: the server pings, the client answers.
+//! Heartbeats. In protocol v4 the server pings, and the client answers:
 //!
 //! ```text
 //!                 ping_interval over: send 2
-//!     Waiting ---------------------------------> Pinged --- ping_timeout over: the peer is gone
+//!     Waiting ---------------------------------> Awaiting --- ping_timeout over: the peer is gone
 //!        ^                                          |
 //!        +----------------- 3 received -------------+
 //! ```
+//!
+//! In protocol v3 the client pings. The server answers, and otherwise only watches: it is always `Awaiting`, the next ping
+//! has `ping_interval` and `ping_timeout` together, and each one begins that anew.
 
 use crate::time::Instant;
 use core::time::Duration;
@@ -22,7 +25,7 @@ pub(crate) struct Heartbeat {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Waiting { ping_at: Instant },
-    Pinged { deadline: Instant, refreshed: bool, last: Instant, excused: bool },
+    Awaiting { deadline: Instant, refreshed: bool, last: Instant, excused: bool },
 }
 
 /// A deadline that is judged so much later was slept through.
@@ -50,12 +53,25 @@ impl Heartbeat {
         Self { interval, timeout, state: State::Waiting { ping_at: now + interval }, suspended: false }
     }
 
+    /// The heartbeat of a session whose client pings, once in each interval.
+    pub(crate) fn watching(now: Instant, interval: Duration, timeout: Duration) -> Self {
+        let mut heartbeat = Self::new(now, interval, interval.saturating_add(timeout));
+        heartbeat.ping(now);
+        heartbeat
+    }
+
+    /// A ping was sent, or came: its answer, or the next one, is awaited.
+    pub(crate) fn ping(&mut self, now: Instant) {
+        let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
+        self.state = State::Awaiting { deadline: now + self.timeout, refreshed: false, last, excused: false };
+    }
+
     /// The time at which the next action is due.
     pub(crate) fn deadline(&self) -> Instant {
         match self.state {
             State::Waiting { ping_at } => ping_at,
-            State::Pinged { .. } if self.suspended => Instant::FAR_FUTURE,
-            State::Pinged { deadline, .. } => deadline,
+            State::Awaiting { .. } if self.suspended => Instant::FAR_FUTURE,
+            State::Awaiting { deadline, .. } => deadline,
         }
     }
 
@@ -66,12 +82,10 @@ impl Heartbeat {
         }
         match self.state {
             State::Waiting { .. } => {
-                let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
-                let deadline = now + self.timeout;
-                self.state = State::Pinged { deadline, refreshed: false, last, excused: false };
+                self.ping(now);
                 Some(Due::Ping)
             }
-            State::Pinged { .. } => Some(Due::Timeout),
+            State::Awaiting { .. } => Some(Due::Timeout),
         }
     }
 
@@ -83,7 +97,7 @@ impl Heartbeat {
     /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
     /// a client busy sending is alive, but one that never answers is still given up.
     pub(crate) fn activity(&mut self, now: Instant) {
-        if let State::Pinged { deadline, refreshed, .. } = &mut self.state {
+        if let State::Awaiting { deadline, refreshed, .. } = &mut self.state {
             if !*refreshed {
                 *deadline = now + self.timeout;
                 *refreshed = true;
@@ -95,7 +109,7 @@ impl Heartbeat {
     /// does, and the pong may have arrived in a request that nobody has read. False: the peer was silent.
     pub(crate) fn excuse(&mut self, now: Instant) -> bool {
         match &mut self.state {
-            State::Pinged { deadline, excused, .. } if !*excused && now >= *deadline + LATE => {
+            State::Awaiting { deadline, excused, .. } if !*excused && now >= *deadline + LATE => {
                 *deadline = now + TO_READ;
                 *excused = true;
                 true
@@ -107,7 +121,7 @@ impl Heartbeat {
     /// Bytes of an unfinished message came. A pong may wait behind them, so they grant it a timeout more, again and again,
     /// but not for ever: a client that trickles bytes is given up.
     pub(crate) fn bytes(&mut self, now: Instant) {
-        if let State::Pinged { deadline, last, .. } = &mut self.state {
+        if let State::Awaiting { deadline, last, .. } = &mut self.state {
             *deadline = (*deadline).max((now + self.timeout).min(*last));
         }
     }
@@ -126,7 +140,7 @@ impl Heartbeat {
 
     /// The awaited pong, if one is, has a whole timeout from here.
     pub(crate) fn restart(&mut self, now: Instant) {
-        if let State::Pinged { deadline, .. } = &mut self.state {
+        if let State::Awaiting { deadline, .. } = &mut self.state {
             *deadline = now + self.timeout;
         }
     }
@@ -198,6 +212,19 @@ mod tests {
         beat.pong(at(90_000));
         beat.due(at(90_300));
         assert!(beat.excuse(at(99_000)));
+    }
+
+    #[test]
+    fn a_client_that_pings_is_watched_and_never_pinged() {
+        let mut beat = Heartbeat::watching(at(0), Duration::from_millis(300), Duration::from_millis(200));
+        assert_eq!(beat.due(at(499)), None);
+        beat.ping(at(300));
+        assert_eq!(beat.deadline(), at(800));
+        // Another packet is a sign of life as well, once for each ping.
+        beat.activity(at(700));
+        beat.activity(at(900));
+        assert_eq!(beat.deadline(), at(1200));
+        assert_eq!(beat.due(at(1200)), Some(Due::Timeout));
     }
 
     #[test]

@@ -14,6 +14,9 @@
 //! | send an answer | [`Response`], [`RefusalCode`] |
 //! | read or write packets without a session | [`EnginePacket`], [`PayloadEncoder`], [`PayloadDecoder`], [`OpenPacket`] |
 
+/// The newest revision of the Engine.IO protocol that is spoken here: the value of `EIO`.
+pub const PROTOCOL: u8 = 4;
+
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod cookie;

@@ -192,6 +192,11 @@ impl Origins {
         }
     }
 
+    /// Whether requests of every origin are served, and so those that do not name theirs.
+    pub(crate) const fn are_all(&self) -> bool {
+        self.any
+    }
+
     /// Whether requests of that origin are served.
     pub fn allow(&self, origin: &str, head: &RequestHead<'_>) -> bool {
         let listed = || {

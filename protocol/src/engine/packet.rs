@@ -17,6 +17,9 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
+/// The type of a message that is sent as bytes (protocol v3, "Encoding").
+pub(crate) const BINARY_MESSAGE: u8 = 4;
+
 /// One Engine.IO packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +56,9 @@ pub enum EnginePacketError {
     /// A polling body is no UTF-8.
     #[error("the body is not UTF-8")]
     Utf8,
+    /// The length in front of a packet of revision 3 is no number, or not that of the packet.
+    #[error("the length in front of a packet is malformed, or not that of the packet")]
+    Length,
 }
 
 impl EnginePacket {
@@ -92,11 +98,55 @@ impl EnginePacket {
             other => return Err(EnginePacketError::UnknownType(other)),
         })
     }
+
+    /// Reads one packet of revision 3 that came as text: a binary message is `b4` and base64 there.
+    ///
+    /// # Errors
+    /// As for [`EnginePacket::decode`].
+    pub(crate) fn decode_v3(mut text: Bytes) -> Result<Self, EnginePacketError> {
+        if text.first() != Some(&b'b') {
+            return Self::decode(text);
+        }
+        match text.get(1) {
+            Some(b'4') => {
+                text.advance(2);
+                let mut bytes = Vec::new();
+                BASE64.decode_vec(&text, &mut bytes).map_err(|_| EnginePacketError::Base64)?;
+                Ok(Self::Message(WireMessage::Binary(bytes.into())))
+            }
+            Some(&other) => Err(EnginePacketError::UnknownType(other)),
+            None => Err(EnginePacketError::Empty),
+        }
+    }
+
+    /// Reads one packet of revision 3 that came as bytes: its type is a byte and no digit. `None` if that is not the type of
+    /// a message: nobody sends others so, and the reference ignores those that it does not know.
+    pub(crate) fn decode_v3_binary(mut data: Bytes) -> Option<Self> {
+        if data.first() != Some(&BINARY_MESSAGE) {
+            return None;
+        }
+        data.advance(1);
+        Some(Self::Message(WireMessage::Binary(data)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_binary_message_of_revision_3_has_a_type_in_every_form() {
+        let message = EnginePacket::Message(WireMessage::Binary(Bytes::from_static(&[1, 2])));
+        assert_eq!(EnginePacket::decode_v3("b4AQI=".into()), Ok(message.clone()));
+        assert_eq!(EnginePacket::decode_v3("b4AQI".into()), Ok(message.clone()));
+        assert_eq!(EnginePacket::decode_v3("bAQI=".into()), Err(EnginePacketError::UnknownType(b'A')));
+        assert_eq!(EnginePacket::decode_v3("b".into()), Err(EnginePacketError::Empty));
+        assert_eq!(EnginePacket::decode_v3("b4!".into()), Err(EnginePacketError::Base64));
+        assert_eq!(EnginePacket::decode_v3_binary(Bytes::from_static(&[4, 1, 2])), Some(message));
+        for ignored in [&b""[..], b"4", &[2], &[9, 1]] {
+            assert_eq!(EnginePacket::decode_v3_binary(Bytes::copy_from_slice(ignored)), None);
+        }
+    }
 
     #[test]
     fn every_type_digit_is_known_and_no_other() {

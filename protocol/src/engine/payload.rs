@@ -1,4 +1,8 @@
-//! Long-polling payloads: packets joined by the byte 0x1E (protocol v4, "HTTP long-polling").
+//! Long-polling payloads: packets joined by the byte 0x1E (protocol v4, "HTTP long-polling"). Those of revision 3, and the
+//! wrapping of either for JSONP, are in the folder.
+
+pub(crate) mod jsonp;
+pub(crate) mod v3;
 
 use super::packet::BASE64;
 use crate::engine::packet::{EnginePacket, EnginePacketError};
@@ -48,13 +52,8 @@ impl PayloadEncoder {
     /// Adds a binary message: `b` and base64.
     pub fn binary(&mut self, data: &[u8]) {
         self.separate();
-        let needed = base64_len(data);
         self.body.push(b'b');
-        let start = self.body.len();
-        self.body.resize(start.saturating_add(needed), 0);
-        let room = self.body.get_mut(start..).unwrap_or_default();
-        let written = BASE64.encode_slice(data, room).unwrap_or(0);
-        self.body.truncate(start.saturating_add(written));
+        push_base64(&mut self.body, data);
     }
 
     /// The body.
@@ -75,6 +74,15 @@ pub(super) fn binary_len(data: &[u8]) -> usize {
 
 fn base64_len(data: &[u8]) -> usize {
     base64::encoded_len(data.len(), true).unwrap_or(0)
+}
+
+/// Adds the base64 of `data`, whose capacity should be there.
+pub(super) fn push_base64(body: &mut Vec<u8>, data: &[u8]) {
+    let start = body.len();
+    body.resize(start.saturating_add(base64_len(data)), 0);
+    let room = body.get_mut(start..).unwrap_or_default();
+    let written = BASE64.encode_slice(data, room).unwrap_or(0);
+    body.truncate(start.saturating_add(written));
 }
 
 /// A reader of the packets of a body, one by one. It stops for good at the first malformed one; those before it have
@@ -117,15 +125,18 @@ impl Iterator for PayloadDecoder {
             }
             None => rest,
         };
-        // A small packet that waits must not keep a large body alive: it would count for less than it holds.
-        let small = packet.len() < self.len / 2;
-        let packet = if small { Bytes::copy_from_slice(&packet) } else { packet };
-        let packet = EnginePacket::decode(packet);
+        let packet = EnginePacket::decode(apart(packet, self.len));
         if packet.is_err() {
             self.rest = None;
         }
         Some(packet)
     }
+}
+
+/// A packet of a body of that many bytes. A small one that waits must not keep a large body alive: it would count for less
+/// than it holds.
+fn apart(packet: Bytes, body: usize) -> Bytes {
+    if packet.len() < body / 2 { Bytes::copy_from_slice(&packet) } else { packet }
 }
 
 #[cfg(test)]

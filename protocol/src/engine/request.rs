@@ -102,12 +102,16 @@ pub struct Query<'a> {
     pub transport: Option<Cow<'a, str>>,
     /// `sid`: the session.
     pub session: Option<Cow<'a, str>>,
+    /// `j`: the number of the callback, in a handshake by JSONP.
+    pub jsonp: Option<Cow<'a, str>>,
+    /// `b64`: whether the client takes no binary messages.
+    pub base64: bool,
 }
 
 impl<'a> Query<'a> {
-    /// The revision, if it is one that is spoken here.
-    pub fn revision(&self) -> Option<Revision> {
-        self.revision.as_deref().and_then(Revision::parse)
+    /// The revision that the client speaks.
+    pub fn revision(&self) -> Revision {
+        Revision::of(self.revision.as_deref())
     }
 
     /// The transport, if it is one that is known here.
@@ -123,6 +127,8 @@ impl<'a> Query<'a> {
                 "EIO" => parsed.revision = Some(value),
                 "transport" => parsed.transport = Some(value),
                 "sid" => parsed.session = Some(value).filter(|value| !value.is_empty()),
+                "j" => parsed.jsonp = Some(value),
+                "b64" => parsed.base64 = !value.is_empty(),
                 _ => {}
             }
         }
@@ -281,8 +287,17 @@ impl Response {
 
     /// The answer to a poll.
     pub(crate) fn poll(body: Bytes) -> Self {
+        Self::poll_as("text/plain; charset=UTF-8", body)
+    }
+
+    /// The answer to a poll in the binary form of revision 3.
+    pub(crate) fn binary_poll(body: Bytes) -> Self {
+        Self::poll_as("application/octet-stream", body)
+    }
+
+    fn poll_as(content_type: &'static str, body: Bytes) -> Self {
         let mut headers = Vec::with_capacity(3);
-        headers.push((Cow::Borrowed("content-type"), Cow::Borrowed("text/plain; charset=UTF-8")));
+        headers.push((Cow::Borrowed("content-type"), Cow::Borrowed(content_type)));
         headers.push((Cow::Borrowed("cache-control"), Cow::Borrowed("no-store")));
         Self { status: 200, headers, body, refusal: None, may_compress: false }
     }

@@ -18,6 +18,7 @@
 mod channel;
 mod clocks;
 mod ending;
+mod form;
 mod polling;
 mod transmit;
 mod upgrade;
@@ -28,6 +29,7 @@ pub use crate::engine::server::transmit::ServerTransmit;
 use self::channel::Channel;
 use self::clocks::Undated;
 use self::ending::Ending;
+use self::form::Form;
 use self::polling::{Post, PostProgress};
 use self::upgrade::Upgrade;
 use super::handshake::open_packet;
@@ -45,7 +47,6 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use bytes::Bytes;
 use core::time::Duration;
 
 /// The time between two releases of a poll that is pending during an upgrade, so that the client can stop polling.
@@ -85,18 +86,22 @@ enum Transport {
 
 #[derive(Clone, Debug)]
 enum Outgoing {
-    Ping,
+    /// A ping of this side in revision 4, the answer to one of the client in revision 3.
+    Heartbeat,
     Message(WireMessage),
     /// The message behind it is not to be compressed. An item of its own, because hardly any message is such.
     AsIs,
 }
+
+/// The most answers to pings that are queued: a client that asks again and again, and reads nothing, gets no more.
+const MAX_QUEUED_PONGS: u8 = 16;
 
 /// One Engine.IO session, seen from the server. See the [module](self).
 #[derive(Debug)]
 pub(crate) struct ServerSession {
     config: Arc<EngineServerConfig>,
     id: Arc<str>,
-    revision: Revision,
+    form: Form,
     state: State,
     transport: Transport,
     upgrade: Option<Upgrade>,
@@ -106,6 +111,8 @@ pub(crate) struct ServerSession {
     heartbeat: Heartbeat,
     control: VecDeque<ServerTransmit>,
     out: VecDeque<Outgoing>,
+    /// How many of these are heartbeats.
+    heartbeats: u8,
     queued: usize,
     unwritten: usize,
     /// The owner could not write all, when it said so last.
@@ -131,7 +138,7 @@ impl ServerSession {
         Self {
             config,
             id,
-            revision,
+            form: Form::new(revision),
             state: State::Opening { deadline },
             transport: Transport::Polling,
             upgrade: None,
@@ -141,6 +148,7 @@ impl ServerSession {
             heartbeat,
             control: VecDeque::new(),
             out: VecDeque::new(),
+            heartbeats: 0,
             queued: 0,
             unwritten: 0,
             behind: false,
@@ -156,6 +164,11 @@ impl ServerSession {
     /// The session id: a secret between this server and its client.
     pub(crate) fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// The revision of the protocol that it speaks.
+    pub(crate) fn revision(&self) -> Revision {
+        self.form.revision()
     }
 
     /// The settings.
@@ -207,6 +220,11 @@ impl ServerSession {
         self.queued.saturating_add(self.unwritten)
     }
 
+    /// The packets that are queued and not given out.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len()
+    }
+
     /// Returns whether a volatile message would leave at once: a poll is pending with nothing to answer it, or the
     /// WebSocket is not behind.
     pub(crate) fn is_writable(&self) -> bool {
@@ -236,17 +254,19 @@ impl ServerSession {
             if query.transport() != Some(channel.kind()) {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
             } else if matches!(self.state, State::Opening { .. }) && self.transport == Transport::Polling {
+                self.form.begin_channel(query.base64);
                 self.transport = Transport::Channel(channel);
                 self.control.push_back(channel.accept());
-            } else if self.may_upgrade() && query.revision() == Some(self.revision) {
+            } else if self.may_upgrade() && query.revision() == self.revision() {
                 self.upgrade = Some(Upgrade {
                     channel,
                     probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
+                    base64: query.base64,
                 });
                 self.control.push_back(channel.accept());
-            } else if query.revision() == Some(self.revision) && self.has_channel() {
+            } else if query.revision() == self.revision() && self.has_channel() {
                 // As in the reference, it is closed once it is there: clients expect no refusal for such a request.
                 self.control.push_back(channel.accept());
             } else {
@@ -262,13 +282,13 @@ impl ServerSession {
         // A session on a channel has no use for plain requests, whatever transport they name.
         if self.transport != Transport::Polling
             || query.transport() != Some(TransportKind::Polling)
-            || query.revision() != Some(self.revision)
+            || query.revision() != self.revision()
         {
             self.refuse(request, RefusalCode::BadRequest);
             return Wants::Answer;
         }
         match (head.method, self.state) {
-            ("GET", State::Opening { .. }) => self.open_polling(now, request),
+            ("GET", State::Opening { .. }) => self.open_polling(now, request, &query),
             ("GET", _) => self.handle_poll(request),
             ("POST", State::Open | State::Closing { .. }) => return self.handle_post(request, head),
             _ => self.refuse(request, RefusalCode::BadHandshakeMethod),
@@ -354,17 +374,9 @@ impl ServerSession {
                 );
                 return None;
             }
-            return match message {
-                WireMessage::Binary(_) if !self.takes_input() => None,
-                WireMessage::Binary(_) => {
-                    self.heartbeat.activity(now);
-                    Some(message)
-                }
-                WireMessage::Text(text) => {
-                    let packet = EnginePacket::decode(text);
-                    self.handle_packet(now, packet)
-                }
-            };
+            // One that is to be ignored is a sign of life all the same.
+            let packet = self.form.decode(message).unwrap_or(Ok(EnginePacket::Noop));
+            return self.handle_packet(now, packet);
         }
         if self.moves_to(websocket) {
             self.handle_probe(now, message);
@@ -490,7 +502,11 @@ impl ServerSession {
     fn open(&mut self, now: Instant) {
         self.state = State::Open;
         self.has_opened = true;
-        self.heartbeat = Heartbeat::new(now, self.config.ping_interval, self.config.ping_timeout);
+        let (interval, timeout) = (self.config.ping_interval, self.config.ping_timeout);
+        self.heartbeat = match self.revision() {
+            Revision::V4 => Heartbeat::new(now, interval, timeout),
+            Revision::V3 => Heartbeat::watching(now, interval, timeout),
+        };
         if let Some(initial) = &self.config.initial_packet {
             let frame = Frame::text_message(initial);
             self.send(frame);
@@ -504,8 +520,14 @@ impl ServerSession {
                 self.heartbeat.activity(now);
                 return Some(message);
             }
-            EnginePacket::Pong(_) => self.heartbeat.pong(now),
-            EnginePacket::Ping(_) => {
+            EnginePacket::Pong(_) if self.revision() == Revision::V4 => self.heartbeat.pong(now),
+            EnginePacket::Ping(_) if self.revision() == Revision::V3 => {
+                self.heartbeat.ping(now);
+                if self.heartbeats < MAX_QUEUED_PONGS {
+                    self.queue_heartbeat();
+                }
+            }
+            EnginePacket::Pong(_) | EnginePacket::Ping(_) => {
                 let ended = Ended::by(CloseReason::TransportError, EngineError::HeartbeatDirection);
                 self.end_after_events(ended, CLOSE);
             }
@@ -515,6 +537,11 @@ impl ServerSession {
             }
         }
         None
+    }
+
+    fn queue_heartbeat(&mut self) {
+        self.heartbeats = self.heartbeats.saturating_add(1);
+        self.out.push_back(Outgoing::Heartbeat);
     }
 
     fn respond(&mut self, request: RequestId, response: Response) {
@@ -543,7 +570,7 @@ impl ServerSession {
                         upgrade.noop_at = now + NOOP_INTERVAL;
                         if self.out.is_empty() {
                             if let Some(poll) = self.poll.take() {
-                                self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
+                                self.release_poll(poll, &[NOOP]);
                             }
                         }
                     }
@@ -562,8 +589,8 @@ impl ServerSession {
             }
             State::Open => match self.heartbeat.due(now) {
                 // A client that answers without having been asked, and never polls, must not pile them up.
-                Some(Due::Ping) if self.out.iter().any(|item| matches!(item, Outgoing::Ping)) => {}
-                Some(Due::Ping) => self.out.push_back(Outgoing::Ping),
+                Some(Due::Ping) if self.heartbeats > 0 => {}
+                Some(Due::Ping) => self.queue_heartbeat(),
                 // A WebSocket was read before this is judged. A pong by POST comes on a connection of its own.
                 Some(Due::Timeout) if self.transport == Transport::Polling && self.heartbeat.excuse(now) => {}
                 Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),

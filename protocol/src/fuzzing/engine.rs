@@ -61,7 +61,7 @@ pub fn payload(data: &[u8]) {
 }
 
 /// The text of a packet, as the protocol's section "Packet encoding" has it.
-fn write(packet: &EnginePacket) -> Vec<u8> {
+pub(super) fn write(packet: &EnginePacket) -> Vec<u8> {
     let (digit, data) = match packet {
         EnginePacket::Open(data) => (b'0', data.to_vec()),
         EnginePacket::Close => (b'1', vec![]),
@@ -77,7 +77,7 @@ fn write(packet: &EnginePacket) -> Vec<u8> {
     text
 }
 
-fn obvious(text: &[u8]) -> Result<EnginePacket, EnginePacketError> {
+pub(super) fn obvious(text: &[u8]) -> Result<EnginePacket, EnginePacketError> {
     let Some((digit, data)) = text.split_first() else { return Err(EnginePacketError::Empty) };
     let bytes = || Bytes::copy_from_slice(data);
     match digit {
@@ -99,7 +99,7 @@ fn obvious(text: &[u8]) -> Result<EnginePacket, EnginePacketError> {
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Bit by bit.
-fn base64(data: &[u8]) -> Vec<u8> {
+pub(super) fn base64(data: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for three in data.chunks(3) {
         let word = three.iter().fold(0, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
@@ -113,7 +113,7 @@ fn base64(data: &[u8]) -> Vec<u8> {
 
 /// Decodes base64. Padding may be missing in part but not exceed its length, and nothing but the alphabet stands before
 /// it. Bits of the last letter beyond the last byte are dropped.
-fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn unbase64(text: &[u8]) -> Option<Vec<u8>> {
     let end = text.iter().position(|byte| *byte == b'=').unwrap_or(text.len());
     let (letters, padding) = text.split_at(end);
     let missing = (4 - letters.len() % 4) % 4;

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use crate::engine::request::{Query, RequestHead, pairs};
-use crate::engine::{EngineServerConfig, Origins, TransportKind, Transports};
+use crate::engine::{EngineServerConfig, Origins, Revision, TransportKind, Transports};
 use crate::random::Random;
 use crate::server::{Route, Router};
 use alloc::borrow::Cow;
@@ -41,7 +41,8 @@ pub fn admission(data: &[u8]) {
 
     let transports = [Transports::ALL, Transports::WEBSOCKET, Transports::POLLING][usize::from(settings) % 3];
     let listed = settings & 4 != 0;
-    let mut config = EngineServerConfig::default().transports(transports);
+    let allow_eio3 = settings & 8 != 0;
+    let mut config = EngineServerConfig::default().transports(transports).allow_eio3(allow_eio3);
     if listed {
         config = config.origins(Some(Origins::list(["https://a.example"])));
     }
@@ -71,6 +72,8 @@ pub fn admission(data: &[u8]) {
     assert_eq!(query.revision.as_deref(), last("EIO"));
     assert_eq!(query.transport.as_deref(), last("transport"));
     assert_eq!(query.session.as_deref(), session);
+    assert_eq!(query.jsonp.as_deref(), last("j"));
+    assert_eq!(query.base64, last("b64").is_some_and(|value| !value.is_empty()));
 
     // The route: the reference's order of checks.
     let websocket = matches!(connection, Some("upgrade" | "keep-alive, Upgrade"))
@@ -97,7 +100,9 @@ pub fn admission(data: &[u8]) {
         Expected::Refused(2)
     } else if websocket != (last("transport") == Some("websocket")) {
         Expected::Refused(3)
-    } else if last("EIO") != Some("4") {
+    } else if listed && last("j").is_some() && !websocket {
+        Expected::Refused(4)
+    } else if last("EIO") != Some("4") && !allow_eio3 {
         Expected::Refused(5)
     } else {
         Expected::Open
@@ -121,6 +126,7 @@ pub fn admission(data: &[u8]) {
         }
         Route::Open(grant) => {
             assert_eq!(grant.transport == TransportKind::WebSocket, websocket);
+            assert_eq!(grant.revision == Revision::V4, last("EIO") == Some("4"));
             Expected::Open
         }
         Route::Session(key) => {
@@ -144,7 +150,7 @@ enum Expected {
 }
 
 /// `+` is a blank and `%XX` a byte, if it is one.
-fn unescape(text: &str) -> String {
+pub(super) fn unescape(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.bytes().next() {

@@ -11,6 +11,7 @@ pub mod client;
 pub mod cluster;
 pub mod cluster_node;
 pub mod engine;
+pub mod engine_v3;
 pub mod http;
 pub mod hub;
 pub mod input;
@@ -22,9 +23,10 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
+    ("engine_payload_v3", engine_v3::payload),
     ("socket_packet", socket::packet),
     ("arguments", socket::arguments),
     ("reassembly", socket::reassembly),

@@ -2,8 +2,13 @@
 //! answers each request at most once, decides each awaited acknowledgement exactly once, keeps the queues bounded,
 //! and comes to an end.
 
+mod op;
+
+pub use op::{Op, PACKETS};
+
 use super::input::Input;
 use crate::engine::config::{EngineServerConfig, Overflow};
+use crate::engine::payload::v3;
 use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, ServerTransmit};
 use crate::engine::{Revision, TransportKind};
@@ -32,148 +37,6 @@ pub const LARGEST_FRAME: usize = 1_500;
 /// most.
 const REPLIES: usize = 150 * 80;
 
-/// Packets that peers send: whole ones, broken ones, and all that a state may or may not expect.
-pub const PACKETS: [&str; 34] = [
-    "40",
-    "40",
-    "40/a,",
-    "40/b,{\"t\":1}",
-    "41",
-    "41/a,",
-    "42[\"e\"]",
-    "42[\"e\",1,{\"a\":[]}]",
-    "42/a,[\"e\"]",
-    "421[\"e\"]",
-    "430[]",
-    "431[1]",
-    "432[]",
-    "43/a,0[]",
-    "451-[\"e\",{\"_placeholder\":true,\"num\":0}]",
-    "461-0[{\"_placeholder\":true,\"num\":0}]",
-    "bAQID",
-    "bAQ==",
-    "2",
-    "2probe",
-    "2probe",
-    "3",
-    "3",
-    "5",
-    "5",
-    "6",
-    "0",
-    "1",
-    "4",
-    "",
-    "9",
-    "42[",
-    "4hello",
-    "42[\"connect\"]",
-];
-
-/// Something that is done to a connection.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub enum Op {
-    /// One of the things that an honest client may do next.
-    Client {
-        choice: u8,
-        number: usize,
-    },
-    /// The owner's work: it writes and tells, and accepts who wants to join.
-    Owner,
-    /// The rest is out of place more often than not.
-    Poll {
-        method: u8,
-    },
-    Post {
-        packets: Vec<usize>,
-    },
-    BeginPost,
-    Body {
-        request: usize,
-        packets: Vec<usize>,
-        too_large: bool,
-    },
-    Upgrade,
-    Opened {
-        request: usize,
-    },
-    WebSocket {
-        request: usize,
-        packet: usize,
-        binary: bool,
-    },
-    WebSocketClosed {
-        request: usize,
-        error: bool,
-    },
-    Aborted {
-        request: usize,
-    },
-    Time {
-        to: i16,
-    },
-    Deadline,
-    Unwritten {
-        bytes: usize,
-    },
-    Transmit {
-        count: usize,
-    },
-    Events {
-        count: usize,
-    },
-    Command {
-        command: u8,
-        socket: usize,
-        number: usize,
-    },
-    End {
-        abort: bool,
-    },
-}
-
-impl Op {
-    /// An operation out of a fuzzer's bytes. Those that get far come more often.
-    pub fn read(input: &mut Input<'_>) -> Self {
-        let kind = input.byte();
-        let request = |input: &mut Input<'_>| input.below(12);
-        let packet = |input: &mut Input<'_>| input.below(PACKETS.len());
-        let packets = |input: &mut Input<'_>| {
-            let count = input.below(4);
-            (0..count).map(|_| packet(input)).collect()
-        };
-        let number = |input: &mut Input<'_>| input.below(LARGEST_FRAME);
-        match kind {
-            0..=79 => Self::Client { choice: input.byte() % 12, number: number(input) },
-            80..=119 => Self::Owner,
-            120..=167 => {
-                Self::Command { command: input.byte() % 14, socket: input.below(4), number: number(input) }
-            }
-            168..=175 => Self::Poll { method: input.byte() % 8 },
-            176..=183 => Self::Post { packets: packets(input) },
-            184..=187 => Self::BeginPost,
-            188..=195 => {
-                Self::Body { request: request(input), packets: packets(input), too_large: input.flag() }
-            }
-            196..=199 => Self::Upgrade,
-            200..=207 => Self::Opened { request: request(input) },
-            208..=219 => {
-                let binary = input.byte() >= 230;
-                Self::WebSocket { request: request(input), packet: packet(input), binary }
-            }
-            220..=223 => Self::WebSocketClosed { request: request(input), error: input.flag() },
-            224..=227 => Self::Aborted { request: request(input) },
-            228..=233 => Self::Time { to: i16::from(input.byte()) - 50 },
-            234..=239 => Self::Deadline,
-            240..=242 => Self::Unwritten { bytes: 2 * input.below(50_000) },
-            243..=247 => Self::Transmit { count: input.below(10) },
-            248..=252 => Self::Events { count: input.below(10) },
-            253..=255 => Self::End { abort: input.byte() >= 200 },
-        }
-    }
-}
-
 /// The largest number of operations in one input.
 const MAX_OPS: usize = 250;
 
@@ -185,7 +48,8 @@ pub fn any_order(data: &[u8]) {
     let mut input = Input::new(data);
     let settings = input.byte();
     let overflow = [Overflow::Close, Overflow::Fail, Overflow::Drop][usize::from(settings / 4) % 3];
-    let mut run = Run::new(settings & 1 == 0, settings & 2 != 0, overflow);
+    let revision = if settings & 128 == 0 { Revision::V4 } else { Revision::V3 };
+    let mut run = Run::new(revision, settings & 1 == 0, settings & 2 != 0, overflow);
     for _ in 0..MAX_OPS {
         if input.is_empty() {
             break;
@@ -238,7 +102,7 @@ pub struct Seen {
 
 impl Run {
     /// A connection, with Socket.IO on it or not, that begins with a WebSocket or not.
-    pub fn new(sockets: bool, websocket: bool, overflow: Overflow) -> Self {
+    pub fn new(revision: Revision, sockets: bool, websocket: bool, overflow: Overflow) -> Self {
         let config = EngineServerConfig::default()
             .ping_interval(Duration::from_millis(300))
             .ping_timeout(Duration::from_millis(200))
@@ -258,13 +122,8 @@ impl Run {
             .connect_timeout(Duration::from_millis(900))
             .event_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)));
         let now = Instant::ZERO;
-        let connection = Connection::new(
-            now,
-            Revision::V4,
-            Arc::new(config),
-            "sid".into(),
-            sockets.then(|| Arc::new(layer)),
-        );
+        let connection =
+            Connection::new(now, revision, Arc::new(config), "sid".into(), sockets.then(|| Arc::new(layer)));
         let mut run = Self {
             connection,
             now,
@@ -293,7 +152,8 @@ impl Run {
     fn request(&mut self, method: &str, transport: &str, headers: &[(&str, &str)]) -> RequestId {
         let id = RequestId(self.requests.len() as u64);
         self.requests.insert(id, Asked::Answer);
-        let target = format!("/engine.io/?EIO=4&sid=sid&transport={transport}");
+        let revision = self.connection.revision().as_str();
+        let target = format!("/engine.io/?EIO={revision}&sid=sid&transport={transport}");
         let head = RequestHead { method, target: &target, headers: &headers };
         let _wants = self.connection.handle_request(self.now, id, &head);
         id
@@ -329,13 +189,13 @@ impl Run {
             }
             Op::Post { packets } => {
                 let id = self.request("POST", "polling", &[]);
-                self.connection.handle_body(now, id, Body::Complete(body(packets)));
+                self.connection.handle_body(now, id, Body::Complete(self.body(packets)));
             }
             Op::BeginPost => {
                 self.request("POST", "polling", &[]);
             }
             Op::Body { request, packets, too_large } => {
-                let body = if *too_large { Body::TooLarge } else { Body::Complete(body(packets)) };
+                let body = if *too_large { Body::TooLarge } else { Body::Complete(self.body(packets)) };
                 self.connection.handle_body(now, self.pick(*request), body);
             }
             Op::Upgrade => {
@@ -383,6 +243,7 @@ impl Run {
             name => name,
         });
         let namespace = if namespace.is_empty() { String::new() } else { format!("{namespace},") };
+        let is_old = self.connection.revision() == Revision::V3;
         let packet = match choice {
             0 | 1 if polling => {
                 if self.poll.is_none_or(|poll| self.requests[&poll] != Asked::Answer) {
@@ -403,12 +264,14 @@ impl Run {
                 }
                 return;
             }
-            4 => "3".to_string(),
+            4 => if is_old { "2" } else { "3" }.to_string(),
             _ if !self.sockets_on => format!("4{}", "x".repeat(number % MAX_PAYLOAD)),
             _ if socket.is_none() || choice == 5 && joined.len() < 2 => {
                 let taken = self.sockets.iter().filter(|key| !self.over.contains(key));
                 let taken: BTreeSet<_> = taken.map(|key| &*self.namespaces[key]).collect();
                 match ["/", "/a"].into_iter().find(|name| !taken.contains(name)) {
+                    // It is in there by itself.
+                    Some("/") if is_old => return,
                     Some(name) => format!("40{name},"),
                     None => return,
                 }
@@ -431,10 +294,19 @@ impl Run {
             // One that is pending is on its way, or withheld: it has to wait.
             if posts <= polls {
                 let id = self.request("POST", "polling", &[]);
-                self.connection.handle_body(self.now, id, Body::Complete(packet));
+                let body = if is_old { framed([&packet[..]]) } else { packet };
+                self.connection.handle_body(self.now, id, Body::Complete(body));
             }
         } else if let (Some(websocket), true) = (self.websocket, self.connection.wants_read()) {
             self.connection.handle_websocket(self.now, websocket, WireMessage::Text(packet));
+        }
+    }
+
+    fn body(&self, packets: &[usize]) -> Bytes {
+        let packets = packets.iter().map(|at| PACKETS[*at]);
+        match self.connection.revision() {
+            Revision::V4 => packets.collect::<Vec<_>>().join("\x1e").into(),
+            Revision::V3 => framed(packets.map(str::as_bytes)),
         }
     }
 
@@ -503,7 +375,9 @@ impl Run {
                     let asked = self.requests.insert(request, Asked::Accepted);
                     assert_ne!(asked, Some(Asked::Accepted), "it was accepted twice");
                 }
-                ServerTransmit::Write { websocket, .. } => assert!(self.requests.contains_key(&websocket)),
+                ServerTransmit::Write { websocket, .. } | ServerTransmit::WriteTyped { websocket, .. } => {
+                    assert!(self.requests.contains_key(&websocket))
+                }
                 ServerTransmit::CloseWebSocket { .. } => {}
             }
         }
@@ -593,6 +467,9 @@ impl Run {
     }
 }
 
-fn body(packets: &[usize]) -> Bytes {
-    packets.iter().map(|at| PACKETS[*at]).collect::<Vec<_>>().join("\x1e").into()
+/// A payload of revision 3.
+fn framed<'a>(packets: impl IntoIterator<Item = &'a [u8]>) -> Bytes {
+    let mut payload = v3::PayloadEncoder::with_capacity(v3::Form::Text, 0);
+    packets.into_iter().for_each(|packet| payload.text(packet));
+    payload.finish()
 }

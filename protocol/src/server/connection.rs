@@ -11,9 +11,11 @@ use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::{Frame, WireMessage};
 use crate::socket;
 use crate::socket::SocketError;
+use crate::socket::server::legacy;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 /// An event for the application about one connection.
@@ -119,7 +121,7 @@ impl Connection {
         sockets: Option<Arc<socket::SocketServerConfig>>,
     ) -> Self {
         let layer = match sockets {
-            Some(config) => Layer::Sockets(ServerSockets::new(now, config)),
+            Some(config) => Layer::Sockets(ServerSockets::new(now, revision, config)),
             None => Layer::Messages(Messages::new(now, &engine)),
         };
         let engine = ServerSession::new(now, revision, engine, id);
@@ -132,6 +134,17 @@ impl Connection {
     /// The session id: a secret between this server and its client. Sockets have public ids of their own.
     pub fn id(&self) -> &Arc<str> {
         self.engine.id()
+    }
+
+    /// Returns the revision of Engine.IO that the client speaks.
+    pub fn revision(&self) -> Revision {
+        self.engine.revision()
+    }
+
+    /// Returns the id that the client gives to its socket in that namespace by itself: one of [`Revision::V3`] makes it from the
+    /// session's. `None`: it takes the id that [`accept`](Self::accept) gives it.
+    pub fn socket_id(&self, namespace: &str) -> Option<Arc<str>> {
+        (self.revision() == Revision::V3).then(|| legacy::socket_id(self.id(), namespace))
     }
 
     /// Returns whether messages pass.
@@ -213,6 +226,11 @@ impl Connection {
         self.engine.buffered().saturating_add(behind)
     }
 
+    /// The packets that are queued, and that [`poll_transmit`](Self::poll_transmit) has not given out. They leave in order.
+    pub fn unsent(&self) -> usize {
+        self.engine.unsent()
+    }
+
     /// Returns whether less than half of the send budget is used: the time to send more, for a sender that waits.
     pub fn has_capacity(&self) -> bool {
         self.buffered() <= self.engine.config().effective_send_budget() / 2
@@ -248,6 +266,7 @@ impl Connection {
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
         let now = self.tick_input(now);
         let wants = self.engine.handle_request(now, request, head);
+        self.handle_open();
         self.settle_input();
         wants
     }
@@ -278,6 +297,7 @@ impl Connection {
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
         let now = self.tick_input(now);
         self.engine.handle_websocket_opened(now, websocket);
+        self.handle_open();
         self.settle_input();
     }
 
@@ -337,12 +357,41 @@ impl Connection {
     // --- commands of a Socket.IO connection -------------------------------------------------------------------
 
     /// Lets a client into the namespace that it asked for: writes the CONNECT reply with the public id `sid`, then the
-    /// frames that were emitted to the socket meanwhile.
+    /// frames that were emitted to the socket meanwhile. A client that has an id by itself is not told another:
+    /// see [`socket_id`](Self::socket_id).
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn accept(&mut self, socket: SocketKey, sid: &str) -> Result<(), SendError> {
-        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid))
+        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid, None))
+    }
+
+    /// The same for a client whose session may be recovered: the CONNECT reply also has the private id `pid`, a secret
+    /// between this server and its client. For one that has recovered its session, both ids are those that it had, and
+    /// the events that it has missed are [emitted](Self::emit) before, so that they leave behind the reply.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_recoverable(&mut self, socket: SocketKey, sid: &str, pid: &str) -> Result<(), SendError> {
+        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid, Some(pid)))
+    }
+
+    /// Tells [`ServerSocketEvent::Connect`] once more, for a client that could not be decided about when it was told.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn ask_again(
+        &mut self,
+        socket: SocketKey,
+        auth: Option<socket::PacketData>,
+    ) -> Result<(), SendError> {
+        self.with_sockets(|sockets, _| sockets.ask_again(socket, auth))
+    }
+
+    /// The bytes that may be emitted to the client before the send budget is used up: as many as the events that it has
+    /// missed may have.
+    pub fn capacity(&self) -> usize {
+        self.engine.config().effective_send_budget().saturating_sub(self.buffered())
     }
 
     /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and with `data`, which must be
@@ -364,6 +413,22 @@ impl Connection {
             self.settle();
         }
         Ok(())
+    }
+
+    /// Refuses a client that asked for a namespace that does not exist, in the reference's words. The connection stays.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
+    pub fn reject_namespace(&mut self, socket: SocketKey) -> Result<(), SendError> {
+        let message = "Invalid namespace";
+        match self.revision() {
+            Revision::V4 => self.reject(socket, message, None),
+            // The only refusal that has the later form there, too.
+            Revision::V3 => {
+                let reason = socket::PacketData::encode(&BTreeMap::from([("message", message)])).ok();
+                self.reject(socket, message, reason.as_ref())
+            }
+        }
     }
 
     /// Queues an event for a socket. A frame for this one alone is given away; one for several is lent, and shared.
@@ -606,6 +671,13 @@ impl Connection {
     }
 
     // --- inside -----------------------------------------------------------------------------------------------
+
+    /// The session may have opened.
+    fn handle_open(&mut self) {
+        if let (Layer::Sockets(sockets), true) = (&mut self.layer, self.engine.is_open()) {
+            sockets.handle_open();
+        }
+    }
 
     /// Time that runs backwards stands still.
     fn tick(&mut self, now: Instant) -> Instant {

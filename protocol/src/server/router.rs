@@ -1,10 +1,10 @@
 //! The router of requests: to a session, or to a refusal (protocol v4, "HTTP", and the reference's order of checks).
 
 use super::admission::{Admission, Grant, RegisterError, Source};
-use crate::engine::TransportKind;
 use crate::engine::config::EngineServerConfig;
 use crate::engine::origins::OriginDecision;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
+use crate::engine::{Revision, TransportKind};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;
@@ -102,9 +102,8 @@ impl<K: Clone> Router<K> {
         let Some(transport) = query.transport().filter(|kind| self.config.transports.contains(*kind)) else {
             return refuse(RefusalCode::UnknownTransport);
         };
-        let revision = query.revision();
-        if let Some(id) = query.session {
-            return match self.sessions.get(&*id) {
+        if let Some(id) = &query.session {
+            return match self.sessions.get(&**id) {
                 // Only GET opens a WebSocket; the session decides about the rest.
                 Some(_) if websocket && head.method != "GET" => refuse(RefusalCode::BadHandshakeMethod),
                 Some(entry) => Route::Session(entry.session.clone()),
@@ -117,9 +116,14 @@ impl<K: Clone> Router<K> {
         if websocket != (transport == TransportKind::WebSocket) {
             return refuse(RefusalCode::BadRequest);
         }
-        match revision {
-            Some(revision) => Route::Open(Grant { transport, revision }),
-            None => refuse(RefusalCode::UnsupportedRevision),
+        // A script's request does not say which page it is for, and no browser keeps its answer from that page.
+        let is_jsonp = query.jsonp.is_some() && transport == TransportKind::Polling;
+        if is_jsonp && self.config.origins.as_ref().is_some_and(|origins| !origins.are_all()) {
+            return refuse(RefusalCode::Forbidden);
+        }
+        match query.revision() {
+            Revision::V3 if !self.config.allow_eio3 => refuse(RefusalCode::UnsupportedRevision),
+            revision => Route::Open(Grant { transport, revision }),
         }
     }
 
@@ -214,6 +218,11 @@ impl<K: Clone> Router<K> {
         self.draining = true;
     }
 
+    /// The session of that id.
+    pub fn session(&self, id: &str) -> Option<&K> {
+        self.sessions.get(id).map(|entry| &entry.session)
+    }
+
     /// The sessions, in the order of their ids.
     pub fn sessions(&self) -> impl Iterator<Item = &K> {
         self.sessions.values().map(|entry| &entry.session)
@@ -244,7 +253,6 @@ fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Revision;
     use crate::engine::request::Headers;
     use crate::engine::{Origins, Transports};
     use alloc::format;
@@ -291,6 +299,33 @@ mod tests {
             assert_eq!(ask(&router, method, query, &[]), refusal(code, message), "{method} {query}");
         }
         assert_eq!(ask(&router, "GET", "?EIO=3&EIO=4&transport=polling&sid=", &[]), "open websocket=false");
+    }
+
+    #[test]
+    fn all_but_revision_4_is_revision_3_where_that_is_served() {
+        let router = router(EngineServerConfig::default().allow_eio3(true));
+        for (query, revision) in [
+            ("?EIO=4&transport=polling", Revision::V4),
+            ("?EIO=3&transport=polling", Revision::V3),
+            ("?transport=polling", Revision::V3),
+            ("?EIO=5&transport=polling", Revision::V3),
+        ] {
+            let target = format!("/engine.io/{query}");
+            let head = RequestHead { method: "GET", target: &target, headers: &[] };
+            let Route::Open(grant) = router.route(&head) else { panic!("{query}") };
+            assert_eq!(grant.revision, revision, "{query}");
+        }
+    }
+
+    #[test]
+    fn where_origins_are_listed_there_is_no_jsonp() {
+        let query = "?EIO=4&transport=polling&j=0";
+        let open = router(EngineServerConfig::default().origins(Some(Origins::any())));
+        assert!(ask(&open, "GET", query, &[]).starts_with("open"));
+        let origins = Origins::list(["https://a.example"]);
+        let router = router(EngineServerConfig::default().origins(Some(origins)));
+        assert!(ask(&router, "GET", query, &[]).starts_with("403"));
+        assert_eq!(ask(&router, "GET", "?EIO=4&transport=websocket&j=0", &UPGRADE), "open websocket=true");
     }
 
     #[test]

@@ -370,6 +370,12 @@ impl World {
                     connection.handle_websocket_opened(now, request);
                 }
             }
+            ServerTransmit::WriteTyped { websocket, kind, data, .. } => {
+                if self.channels.get(&websocket.0).is_some_and(|channel| channel.server_open) {
+                    let message = WireMessage::Binary([&[kind], &data[..]].concat().into());
+                    self.send(websocket.0, false, Item::Message(message));
+                }
+            }
             ServerTransmit::Write { websocket, message, .. } => {
                 if self.channels.get(&websocket.0).is_some_and(|channel| channel.server_open) {
                     self.send(websocket.0, false, Item::Message(message));

@@ -27,6 +27,9 @@ pub(crate) mod packet;
 mod parser;
 pub(crate) mod server;
 
+/// The newest revision of the Socket.IO protocol that is spoken here.
+pub const PROTOCOL: u8 = 5;
+
 pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
 pub use config::{EventExcess, SocketServerConfig};
 pub use error::SocketError;

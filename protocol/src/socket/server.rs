@@ -1,5 +1,5 @@
-//! The Socket.IO layer of one connection, seen from the server (protocol revision 5): its sockets, one per
-//! joined namespace.
+//! The Socket.IO layer of one connection, seen from the server (protocol revision 5, and 4 for the clients of Engine.IO's
+//! revision 3): its sockets, one per joined namespace.
 //!
 //! ```text
 //!                 accept: CONNECT reply, then what waited behind it
@@ -18,6 +18,7 @@
 //! the answer of the very client that it serves.
 
 mod event;
+pub(crate) mod legacy;
 mod waiting;
 
 pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
@@ -27,6 +28,7 @@ use super::error::SocketError;
 use super::json::data::PacketData;
 use super::packet::{Packet, PacketType};
 use super::parser::Part;
+use crate::engine::Revision;
 use crate::engine::server::ServerSession;
 use crate::message::{Frame, WireMessage};
 use crate::pace::{Pace, Turn};
@@ -87,6 +89,9 @@ impl Socket {
 #[derive(Debug)]
 pub(crate) struct ServerSockets {
     config: Arc<SocketServerConfig>,
+    revision: Revision,
+    /// The client is to join the main namespace without asking.
+    joins_main: bool,
     sockets: Vec<Socket>,
     last_key: u32,
     reassembly: Reassembly,
@@ -114,11 +119,13 @@ pub(crate) struct ServerSockets {
 
 impl ServerSockets {
     /// The layer of a connection that has joined nothing yet.
-    pub(crate) fn new(now: Instant, config: Arc<SocketServerConfig>) -> Self {
+    pub(crate) fn new(now: Instant, revision: Revision, config: Arc<SocketServerConfig>) -> Self {
         let connect_deadline = Some(now + config.connect_timeout);
         let connects = Bucket::full(now, config.connect_rate.unwrap_or(Rate::per_second(1)));
         Self {
             config,
+            revision,
+            joins_main: revision == Revision::V3,
             sockets: Vec::new(),
             last_key: 0,
             reassembly: Reassembly::default(),
@@ -225,9 +232,12 @@ impl ServerSockets {
                     return self.handle_packet(packet);
                 }
                 // Before anything is kept for it (CVE-2026-48804): nobody sends attachments before the CONNECT reply.
-                if !self.sockets.iter().any(|socket| {
-                    socket.state == State::Connected && *socket.namespace == *packet.namespace()
-                }) {
+                let namespace = legacy::namespace(self.revision, &packet);
+                if !self
+                    .sockets
+                    .iter()
+                    .any(|socket| socket.state == State::Connected && *socket.namespace == *namespace)
+                {
                     return Err(SocketError::NotJoined);
                 }
                 let max_bytes = parser.max_attachments.get().saturating_mul(max_payload);
@@ -310,15 +320,16 @@ impl ServerSockets {
         reason = "proof: `at` is the position of a socket, and none is taken out here"
     )]
     fn handle_packet(&mut self, packet: Packet) -> Result<(), SocketError> {
+        let namespace = legacy::namespace(self.revision, &packet);
         let at = self
             .sockets
             .iter()
-            .position(|socket| socket.state != State::Left && *socket.namespace == *packet.namespace());
+            .position(|socket| socket.state != State::Left && *socket.namespace == *namespace);
         if packet.kind() == PacketType::Connect {
             return match at {
                 // One that is still being decided counts as joined.
                 Some(_) => Err(SocketError::AlreadyJoined),
-                None => self.handle_connect(packet),
+                None => self.ask(namespace.into(), legacy::auth(self.revision, &packet)),
             };
         }
         let connected = |at: &usize| self.sockets[*at].state == State::Connected;
@@ -357,14 +368,14 @@ impl ServerSockets {
         }
     }
 
-    fn handle_connect(&mut self, packet: Packet) -> Result<(), SocketError> {
+    /// A client asks to join a namespace.
+    fn ask(&mut self, namespace: Arc<str>, auth: Option<PacketData>) -> Result<(), SocketError> {
         if self.config.connect_rate.is_some_and(|rate| self.connects.take(self.now, rate).is_err()) {
             return Err(SocketError::TooManyConnects);
         }
-        if packet.namespace().len() > self.config.max_namespace_name {
+        if namespace.len() > self.config.max_namespace_name {
             return Err(SocketError::NamespaceTooLong);
         }
-        let auth = packet.data();
         if auth.as_ref().is_some_and(|auth| auth.wire_len() > self.config.max_auth) {
             return Err(SocketError::AuthTooLarge);
         }
@@ -377,7 +388,6 @@ impl ServerSockets {
         }
         self.last_key = self.last_key.checked_add(1).ok_or(SocketError::TooManyNamespaces)?;
         let socket = SocketKey::new(self.last_key);
-        let namespace: Arc<str> = packet.namespace().into();
         // Most connections have one socket: no allocation for four.
         self.sockets.reserve_exact(1);
         self.sockets.push(Socket {
@@ -401,8 +411,8 @@ impl ServerSockets {
 
     // --- commands ---------------------------------------------------------------------------------------------
 
-    /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, then
-    /// what was emitted to the socket meanwhile.
+    /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, and the private
+    /// id `pid` if its session may be recovered, then what was emitted to the socket meanwhile.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
@@ -411,17 +421,31 @@ impl ServerSockets {
         engine: &mut ServerSession,
         socket: SocketKey,
         sid: &str,
+        pid: Option<&str>,
     ) -> Result<(), SendError> {
-        let parser = self.config.parser;
+        let (parser, revision) = (self.config.parser, self.revision);
         let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
-        engine.send(parser.connect(&joined.namespace, sid));
+        engine.send(match pid {
+            Some(pid) if revision == Revision::V4 => parser.connect_recoverable(&joined.namespace, sid, pid),
+            _ => legacy::consent(revision, &parser, &joined.namespace, sid),
+        });
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.queued_len());
             engine.send(frame);
         }
         self.connect_deadline = None;
+        Ok(())
+    }
+
+    /// Tells of a client that asked for a namespace once more, with that auth: the application could not decide yet.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
+    pub(crate) fn ask_again(&mut self, socket: SocketKey, auth: Option<PacketData>) -> Result<(), SendError> {
+        let namespace = self.find(socket, State::Connecting)?.1.namespace.clone();
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
 
@@ -438,7 +462,8 @@ impl ServerSockets {
         data: Option<&PacketData>,
     ) -> Result<(), SendError> {
         let (at, refused) = self.find(socket, State::Connecting)?;
-        engine.send(self.config.parser.connect_error(&refused.namespace, message, data));
+        let parser = &self.config.parser;
+        engine.send(legacy::refusal(self.revision, parser, &refused.namespace, message, data));
         self.refused = self.refused.saturating_add(1);
         self.leave(at, CloseReason::ServerNamespaceDisconnect);
         self.sweep();

@@ -354,6 +354,7 @@ impl Player {
                 let auth = match rest_of_rest.strip_prefix("auth=") {
                     None => AuthSource::None,
                     Some("ask") => AuthSource::Ask,
+                    Some("ask-again") => AuthSource::AskAgain,
                     Some(auth) => AuthSource::Fixed(PacketData::from_json(auth).unwrap()),
                 };
                 match self.client.add(first, auth) {
@@ -508,7 +509,10 @@ impl Player {
             self.names.iter().find(|(key, _)| key == socket).map_or("?", |(_, name)| name.as_str())
         };
         match event {
-            ClientSocketEvent::Auth { socket } => format!("auth {}", name(socket)),
+            ClientSocketEvent::Auth { socket, refused: None } => format!("auth {}", name(socket)),
+            ClientSocketEvent::Auth { socket, refused: Some(error) } => {
+                format!("auth {} again: {error}", name(socket))
+            }
             ClientSocketEvent::Connected { socket, id, .. } => format!("connect {} {id}", name(socket)),
             ClientSocketEvent::Refused { socket, error, .. } => match error {
                 JoinError::Refused { message, data: Some(data) } => {

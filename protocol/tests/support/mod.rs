@@ -415,6 +415,10 @@ impl World {
                 let before = self.answers.insert(request, websocket);
                 assert!(matches!(before, Some(Answer::Awaited)), "{request:?} was answered twice");
             }
+            ServerTransmit::WriteTyped { websocket, kind, data, compress } => {
+                let message = WireMessage::Binary([&[kind], &data[..]].concat().into());
+                self.carry_out(ServerTransmit::Write { websocket, message, compress });
+            }
             ServerTransmit::Write { websocket, message, .. } => {
                 let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                 self.unwritten += if self.writes { 0 } else { bytes.len() };
@@ -543,6 +547,11 @@ impl Request {
             Answer::Aborted => "reset".to_string(),
             Answer::WebSocket { .. } => "101".to_string(),
             Answer::Response(response) if response.body.is_empty() => response.status.to_string(),
+            Answer::Response(response)
+                if response.get("content-type") == Some("application/octet-stream") =>
+            {
+                format!("{} {}", response.status, hex(&response.body))
+            }
             Answer::Response(response) => {
                 format!("{} {}", response.status, String::from_utf8_lossy(&response.body))
             }

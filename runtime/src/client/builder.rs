@@ -11,6 +11,7 @@ use crate::client::net::dial::Dial;
 use crate::client::net::http::own_header;
 use crate::client::net::proxy;
 use crate::client::net::proxy::Proxies;
+use crate::client::net::server;
 use crate::client::net::tls::ClientTls;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
@@ -19,7 +20,7 @@ use crate::websocket::deflate::shared::SharedDeflate;
 use crate::websocket::{PerMessageDeflate, offered_subprotocols};
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use sansocket_protocol::client::{Manager, ReconnectConfig, ServerAddr};
+use sansocket_protocol::client::{Manager, ReconnectConfig};
 use sansocket_protocol::engine::{EngineClientConfig, TransportKind};
 use sansocket_protocol::socket::SocketClientConfig;
 use std::fmt;
@@ -307,9 +308,14 @@ impl<C, L> ClientBuilder<C, L> {
         self
     }
 
-    /// Sets a forward proxy, as `http://host:port`, and the value of `Proxy-Authorization`, if it wants one; the address may
-    /// hold it, too, as `http://user:password@host:port`. Long-polling of `http` asks it in absolute form, all else goes
-    /// through a tunnel that it makes (CONNECT).
+    /// Sets a forward proxy, and the value of `Proxy-Authorization`, if it wants one; the address may hold user and password,
+    /// too, percent-encoded, as `http://user:password@host:port`.
+    ///
+    /// | address | proxy |
+    /// |---|---|
+    /// | `http://host:port` | long-polling of `http` asks it in absolute form, all else goes through a tunnel that it makes (CONNECT) |
+    /// | `https://host:port` | the same, over TLS to the proxy |
+    /// | `socks5://host:port`, `socks5h://host:port` | all goes through tunnels of SOCKS 5; the proxy looks names up; without `authorization` |
     pub fn proxy(mut self, address: &str, authorization: Option<&str>) -> Self {
         self.proxy = ProxyOption::Address(address.to_owned(), authorization.map(str::to_owned));
         self
@@ -383,7 +389,7 @@ impl<C, L> ClientBuilder<C, L> {
         mut self,
         layer: impl FnOnce(L) -> LayerSettings,
     ) -> Result<(Arc<Shared>, Arc<Alive>), ClientBuildError> {
-        let url = ServerAddr::parse(&self.address)?;
+        let url = server::parse(&self.address)?;
         self.check_headers()?;
         let proxies = self.checked_proxies()?;
         let subprotocols = self.checked_subprotocols()?;
@@ -393,7 +399,7 @@ impl<C, L> ClientBuilder<C, L> {
         let (dialer, tls) = (self.dialer, self.tls);
         let dial = self.dial.unwrap_or_else(|| dialer(tls));
         // `before_dial` may name another address.
-        if url.secure && self.before_dial.is_none() {
+        if (url.secure && self.before_dial.is_none()) || proxies.need_tls() {
             dial.check_secure().map_err(ClientBuildError::Tls)?;
         }
         let mut random = entropy::random().map_err(|error| ClientBuildError::Entropy(error.into()))?;

@@ -65,7 +65,11 @@ impl Client {
     }
 
     /// Waits until no namespace is connected or will be by itself: all were left by either side, or refused, or the
-    /// client gave up. A connection that is lost and made again is not the end.
+    /// client gave up. A connection that is lost and made again is not the end, and neither is a refusal after which
+    /// [`auth_refreshed`](ClientSocket::auth_refreshed) finds a better auth.
+    ///
+    /// A handler that calls [`start`](ClientSocket::start) after a refusal does not delay it: this has ended by then. A
+    /// program that refreshes a token uses `auth_refreshed`.
     ///
     /// The queued events are then written and the connection is closed, so that a program may exit. A server that does
     /// not read them delays that by some seconds.

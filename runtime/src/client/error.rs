@@ -20,9 +20,10 @@ pub enum ClientBuildError {
     /// The address is not the URL of a server.
     #[error(transparent)]
     Url(#[from] ServerAddrError),
-    /// The address of the proxy is not a URL, or asks for TLS to the proxy.
+    /// The address of the proxy is none that is known here.
     #[error(
-        "the address of the proxy must be `http://host:port`, perhaps with `user:password@` before the host"
+        "the address of the proxy must be `http://host:port`, `https://..` or `socks5://..`, perhaps with \
+         `user:password@` before the host"
     )]
     Proxy,
     /// The path or a query parameter is not valid.
@@ -139,13 +140,22 @@ impl From<ClientBuildError> for ConnectError {
 ///     data["retryAfter"].as_u64()
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the server refused the connection: {message}")]
 pub struct ServerRefusal {
     message: String,
     data: Option<socket::PacketData>,
 }
 
 impl ServerRefusal {
+    /// The refusal, if the error is one.
+    pub(crate) fn of(error: socket::JoinError) -> Option<Self> {
+        match error {
+            socket::JoinError::Refused { message, data } => Some(Self { message, data }),
+            _ => None,
+        }
+    }
+
     /// Its message.
     pub fn message(&self) -> &str {
         &self.message
@@ -198,7 +208,11 @@ impl ConnectError {
     pub(crate) fn application(error: impl Into<BoxError>) -> Self {
         match error.into().downcast::<Self>() {
             Ok(error) => *error,
-            Err(error) => Self::Application(error.into()),
+            // Handed back by a callback that has no fresher auth.
+            Err(error) => match error.downcast::<ServerRefusal>() {
+                Ok(refusal) => Self::Refused(*refusal),
+                Err(error) => Self::Application(error.into()),
+            },
         }
     }
 

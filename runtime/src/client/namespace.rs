@@ -1,11 +1,11 @@
 //! A namespace of a client, as its handles and its task share it.
 
-use super::error::ConnectError;
+use super::error::{ConnectError, ServerRefusal};
 use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
 use crate::handler::encoder::Encoder;
-use crate::handler::outgoing::Outgoing;
+use crate::handler::outgoing_hook::Outgoing;
 use crate::handler::table::SharedTable;
 use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// The callback that gives the auth for a namespace each time it is joined.
 pub(crate) type AskAuth =
-    Arc<dyn Fn() -> BoxFuture<Result<AuthSource, ConnectError>> + Send + Sync + 'static>;
+    Arc<dyn Fn(Option<ServerRefusal>) -> BoxFuture<Result<AuthSource, ConnectError>> + Send + Sync + 'static>;
 
 /// A namespace of a client: its handlers, and its key in the machine.
 pub(crate) struct ClientNamespace {

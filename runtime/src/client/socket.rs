@@ -1,6 +1,6 @@
 //! The client's socket: one namespace of a client.
 
-use super::error::ConnectError;
+use super::error::{ConnectError, ServerRefusal};
 use super::events::Events;
 use super::namespace::ClientNamespace;
 use super::table::ClientTable;
@@ -8,7 +8,7 @@ use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
-use crate::handler::outgoing::Watched;
+use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
 use crate::handler::{
@@ -113,6 +113,12 @@ impl ClientSocket {
         self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_connected(key))
     }
 
+    /// Returns whether the server has given the socket its session back when it connected last: the same id, and every event that
+    /// it has missed. False while it is not connected, and at a server without connection state recovery.
+    pub fn recovered(&self) -> bool {
+        self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_recovered(key))
+    }
+
     /// The transport of the connection; `None` while there is none.
     pub fn transport(&self) -> Option<TransportKind> {
         self.shared.handle.lock().machine.transport()
@@ -142,8 +148,53 @@ impl ClientSocket {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let ask = move || -> BoxFuture<Result<AuthSource, ConnectError>> {
-            let future = auth();
+        self.ask_with(AuthSource::Ask, move |_| auth())
+    }
+
+    /// As [`auth_with`](Self::auth_with), for tokens that have to be refreshed: if the server refuses the client, the
+    /// callback runs once more, and sees the refusal. A second refusal in a row is final, as any other is.
+    ///
+    /// Meanwhile the socket counts as about to connect: [`connect`](Self::connect) waits, no `on_connect_error` handler
+    /// runs, and [`Client::closed`](crate::Client::closed) does not end. A callback that has nothing better to offer hands
+    /// the refusal back as its error.
+    ///
+    /// ```
+    /// use sansocket_runtime::{Client, ConnectError, ServerRefusal};
+    ///
+    /// # #[derive(serde::Serialize)]
+    /// # struct Login { token: String }
+    /// # async fn kept_token() -> String { String::new() }
+    /// # async fn fresh_token() -> String { String::new() }
+    /// fn log_in(client: &Client) {
+    ///     client.auth_refreshed(async |refused: Option<ServerRefusal>| {
+    ///         let token = match refused {
+    ///             None => kept_token().await,
+    ///             Some(refusal) if refusal.message() == "token expired" => fresh_token().await,
+    ///             Some(refusal) => return Err(refusal),
+    ///         };
+    ///         Ok(Login { token })
+    ///     });
+    /// }
+    /// ```
+    pub fn auth_refreshed<T, E, F, Fut>(&self, auth: F) -> &Self
+    where
+        T: Serialize,
+        E: Into<BoxError>,
+        F: Fn(Option<ServerRefusal>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.ask_with(AuthSource::AskAgain, auth)
+    }
+
+    fn ask_with<T, E, F, Fut>(&self, source: AuthSource, auth: F) -> &Self
+    where
+        T: Serialize,
+        E: Into<BoxError>,
+        F: Fn(Option<ServerRefusal>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let ask = move |refused| -> BoxFuture<Result<AuthSource, ConnectError>> {
+            let future = auth(refused);
             Box::pin(async move {
                 let auth = future.await.map_err(ConnectError::application)?;
                 let auth = super::auth::encode(&auth);
@@ -152,7 +203,7 @@ impl ClientSocket {
         };
         let before = self.namespace.ask.lock().unwrap_or_else(PoisonError::into_inner).replace(Arc::new(ask));
         drop(before);
-        self.set_auth(AuthSource::Ask);
+        self.set_auth(source);
         self
     }
 

@@ -2,7 +2,8 @@
 
 use crate::base::entropy;
 use crate::base::runtime::Runtime;
-use crate::engine::server::{EngineServer, EngineSocket, Messages};
+use crate::base::typemap::TypeMap;
+use crate::engine::server::{EngineServer, EngineShared, EngineSocket, Messages};
 use crate::handler::message::{EngineHandlers, Message};
 use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
@@ -12,13 +13,20 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::rate::Rate;
 use sansocket_protocol::socket::EventExcess;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// The options of a [`ServerBuilder`] that concern the messages of plain Engine.IO.
+#[derive(Debug, Default)]
+pub struct EngineOptions {
+    handlers: EngineHandlers<EngineSocket>,
+    state: TypeMap,
+}
 
 /// The options of plain Engine.IO.
-impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
+impl<S: From<EngineServer>> ServerBuilder<S, EngineOptions> {
     /// A builder with the defaults, at the path `/engine.io/`, for a server on that runtime.
     pub fn new(runtime: impl Runtime) -> Self {
-        Self::under("/engine.io", EngineHandlers::default(), Arc::new(runtime))
+        Self::under("/engine.io", EngineOptions::default(), Arc::new(runtime))
     }
 
     /// Sets how many messages one client may send. Messages that come faster wait, or end the session: see
@@ -42,7 +50,23 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
         F: Fn(EngineSocket) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.layer.on_open(handler);
+        self.layer.handlers.on_open(handler);
+        self
+    }
+
+    /// Sets the handler that runs when a session has moved from long-polling to WebSocket, in line with its messages.
+    pub fn on_upgrade<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(EngineSocket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.layer.handlers.on_upgrade(handler);
+        self
+    }
+
+    /// Gives a value to all sessions, one of each type: see [`EngineSocket::state`].
+    pub fn state<T: Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.layer.state.insert(Arc::new(value));
         self
     }
 
@@ -52,7 +76,7 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
         F: Fn(EngineSocket, Message) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.layer.on_message(handler);
+        self.layer.handlers.on_message(handler);
         self
     }
 
@@ -62,7 +86,7 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
         F: Fn(EngineSocket, CloseReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.layer.on_close(handler);
+        self.layer.handlers.on_close(handler);
         self
     }
 
@@ -71,12 +95,15 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineHandlers<EngineSocket>> {
     /// # Errors
     /// [`BuildError`].
     pub fn build(self) -> Result<S, BuildError> {
-        let Self { http, layer: handlers, runtime, .. } = self;
+        let Self { http, layer: EngineOptions { handlers, state }, runtime, .. } = self;
         let random = entropy::random().map_err(BuildError::Entropy)?;
+        let shared = Arc::new(EngineShared { state, server: OnceLock::new() });
+        let of_sessions = shared.clone();
         let application: MakeApplication = Box::new(move |handshake| {
-            Some(Session::make_task(Messages::new(handlers.clone(), handshake.clone())))
+            let messages = Messages::new(handlers.clone(), handshake.clone(), of_sessions.clone());
+            Some(Session::make_task(messages))
         });
         let gate = Gate::new(http, runtime, None, random, application)?;
-        Ok(EngineServer::new(gate).into())
+        Ok(EngineServer::new(gate, &shared).into())
     }
 }

@@ -3,6 +3,7 @@
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::debug;
+use crate::base::typemap::TypeMap;
 use crate::handler::job::Job;
 use crate::handler::message::{EngineHandlers, Message};
 use crate::http::endpoint::Endpoint;
@@ -18,16 +19,54 @@ use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::SocketKey;
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 /// A plain Engine.IO server. Cheap to clone.
 #[derive(Clone)]
 pub struct EngineServer(Arc<Gate>);
 
+/// What all sessions of a server share with the application.
+pub(super) struct EngineShared {
+    pub(super) state: TypeMap,
+    pub(super) server: OnceLock<Weak<Gate>>,
+}
+
 impl EngineServer {
-    pub(super) fn new(gate: Gate) -> Self {
-        Self(Arc::new(gate))
+    pub(super) fn new(gate: Gate, shared: &EngineShared) -> Self {
+        let gate = Arc::new(gate);
+        // Just made, so nobody has set it.
+        let _ = shared.server.set(Arc::downgrade(&gate));
+        Self(gate)
+    }
+
+    /// The open session of that id, which is a secret between the server and its client.
+    pub fn session(&self, id: &str) -> Option<EngineSocket> {
+        EngineSocket::of(self.0.session(id)?)
+    }
+
+    /// The open sessions, in the order of their ids. To send a message to all of them:
+    ///
+    /// ```
+    /// # use sansocket_runtime::{EngineServer, Message};
+    /// fn tell_all(engine: &EngineServer, text: &str) {
+    ///     for session in engine.sessions() {
+    ///         // Those that have gone meanwhile need no message.
+    ///         let _ = session.send(text);
+    ///     }
+    /// }
+    /// ```
+    pub fn sessions(&self) -> Vec<EngineSocket> {
+        self.0.all_sessions().into_iter().filter_map(EngineSocket::of).collect()
+    }
+
+    /// Closes all sessions after their queued messages were written. New ones may be opened at once: see
+    /// [`shutdown`](Self::shutdown).
+    pub fn close_all(&self) {
+        for session in self.0.all_sessions() {
+            session.with(|machine| machine.close(CloseReason::ForcedClose));
+        }
     }
 
     /// The HTTP side, for adapters to mount.
@@ -50,6 +89,19 @@ impl EngineServer {
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.shutdown(timeout).await;
     }
+
+    /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits
+    /// for the polls of all clients, and cuts WebSockets off.
+    pub fn shutdown_on<F>(&self, signal: F, timeout: Duration) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future + Send,
+    {
+        let server = self.clone();
+        async move {
+            signal.await;
+            server.shutdown(timeout).await;
+        }
+    }
 }
 
 impl Mount for EngineServer {
@@ -65,13 +117,42 @@ impl fmt::Debug for EngineServer {
 }
 
 /// One session of a plain Engine.IO server. Cheap to clone, and usable anywhere.
+///
+/// ```
+/// # use sansocket_runtime::{EngineSocket, Message};
+/// # use std::sync::atomic::{AtomicU32, Ordering};
+/// struct Received(AtomicU32);
+///
+/// async fn on_open(socket: EngineSocket) {
+///     socket.insert(Received(AtomicU32::new(0)));
+/// }
+///
+/// async fn on_message(socket: EngineSocket, message: Message) {
+///     if let Some(received) = socket.get::<Received>() {
+///         println!("{} messages", received.0.fetch_add(1, Ordering::Relaxed) + 1);
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct EngineSocket {
     session: Arc<SessionHandle>,
+    own: Arc<Own>,
+}
+
+/// The part of a session that is the application's.
+struct Own {
     handshake: Handshake,
+    data: Mutex<TypeMap>,
+    shared: Arc<EngineShared>,
 }
 
 impl EngineSocket {
+    /// The socket of a session that has opened.
+    fn of(session: Arc<SessionHandle>) -> Option<Self> {
+        let own = session.attached::<Own>()?;
+        Some(Self { session, own })
+    }
+
     /// The session id. It is a secret between the server and this client: never tell it to anybody else.
     pub fn id(&self) -> Arc<str> {
         self.session.lock().machine.id().clone()
@@ -79,7 +160,42 @@ impl EngineSocket {
 
     /// The request that opened the session.
     pub fn handshake(&self) -> &Handshake {
-        &self.handshake
+        &self.own.handshake
+    }
+
+    /// The server, unless all its handles are gone.
+    pub fn server(&self) -> Option<EngineServer> {
+        self.own.shared.server.get()?.upgrade().map(EngineServer)
+    }
+
+    /// The value of that type that was given to the server's builder (`state`).
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.own.shared.state.get()
+    }
+
+    /// Keeps a value with the session, one of each type, until the last handle of the session is gone. Returns the value
+    /// of that type that was there.
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) -> Option<Arc<T>> {
+        self.data().insert(Arc::new(value))
+    }
+
+    /// The value of that type that was kept with the session.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.data().get()
+    }
+
+    /// Takes the value of that type out.
+    pub fn remove<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.data().remove()
+    }
+
+    fn data(&self) -> MutexGuard<'_, TypeMap> {
+        self.own.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether messages pass.
+    pub fn is_open(&self) -> bool {
+        self.session.lock().machine.is_open()
     }
 
     /// The transport in use at the moment.
@@ -106,6 +222,25 @@ impl EngineSocket {
         self.session.ready().await;
     }
 
+    /// Waits until all messages that were queued before this call are written: to the WebSocket's connection, or into the
+    /// answer to a poll that HTTP has taken, and if that is longer than 4 KiB, written. It says nothing about the client
+    /// having read them.
+    ///
+    /// ```
+    /// # use sansocket_runtime::EngineSocket;
+    /// # use sansocket_protocol::error::SendError;
+    /// async fn send_and_flush(socket: &EngineSocket) -> Result<(), SendError> {
+    ///     socket.send("one")?;
+    ///     socket.flushed().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if the session has ended before that was known.
+    pub fn flushed(&self) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.session.flushed()
+    }
+
     /// Closes the session after the queued messages were written.
     pub fn close(&self) {
         self.session.with(|machine| machine.close(CloseReason::ForcedClose));
@@ -121,18 +256,23 @@ impl fmt::Debug for EngineSocket {
 /// The application of a plain Engine.IO session: it runs the handlers.
 pub(super) struct Messages {
     handlers: EngineHandlers<EngineSocket>,
-    handshake: Handshake,
+    own: Arc<Own>,
     /// A session that never opened is not closed either, for the application.
     opened: bool,
 }
 
 impl Messages {
-    pub(super) fn new(handlers: EngineHandlers<EngineSocket>, handshake: Handshake) -> Self {
-        Self { handlers, handshake, opened: false }
+    pub(super) fn new(
+        handlers: EngineHandlers<EngineSocket>,
+        handshake: Handshake,
+        shared: Arc<EngineShared>,
+    ) -> Self {
+        let own = Arc::new(Own { handshake, data: Mutex::default(), shared });
+        Self { handlers, own, opened: false }
     }
 
     fn socket(&self, session: &Arc<SessionHandle>) -> EngineSocket {
-        EngineSocket { session: session.clone(), handshake: self.handshake.clone() }
+        EngineSocket { session: session.clone(), own: self.own.clone() }
     }
 }
 
@@ -145,12 +285,14 @@ impl Application for Messages {
 
     fn open(&mut self, session: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
         self.opened = true;
+        session.attach(self.own.clone());
         self.handlers.opened(|| self.socket(session)).map(job)
     }
 
     fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
         match event {
             ServerEvent::Message(message) => self.handlers.message(|| self.socket(session), message).map(job),
+            ServerEvent::Upgraded => self.handlers.upgraded(|| self.socket(session)).map(job),
             ServerEvent::Closed(closed) => {
                 debug!(reason = %closed.reason, "a session was closed");
                 let told = self.opened.then(|| self.handlers.closed(|| self.socket(session), closed.reason));

@@ -68,6 +68,7 @@ type OnClose<S> = Arc<dyn Fn(S, CloseReason) -> BoxFuture<()> + Send + Sync>;
 /// client. Messages of one session are handled one after the other.
 pub struct EngineHandlers<S> {
     open: Option<OnOpen<S>>,
+    upgrade: Option<OnOpen<S>>,
     message: Option<OnMessage<S>>,
     close: Option<OnClose<S>>,
 }
@@ -79,6 +80,14 @@ impl<S: 'static> EngineHandlers<S> {
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.open = Some(Arc::new(move |socket| Box::pin(handler(socket))));
+    }
+
+    pub(crate) fn on_upgrade<F, Fut>(&mut self, handler: F)
+    where
+        F: Fn(S) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.upgrade = Some(Arc::new(move |socket| Box::pin(handler(socket))));
     }
 
     pub(crate) fn on_message<F, Fut>(&mut self, handler: F)
@@ -101,6 +110,10 @@ impl<S: 'static> EngineHandlers<S> {
         self.open.as_ref().map(|handler| handler(socket()))
     }
 
+    pub(crate) fn upgraded(&self, socket: impl FnOnce() -> S) -> Option<BoxFuture<()>> {
+        self.upgrade.as_ref().map(|handler| handler(socket()))
+    }
+
     pub(crate) fn message(&self, socket: impl FnOnce() -> S, message: WireMessage) -> Option<BoxFuture<()>> {
         let handler = self.message.as_ref()?;
         Some(handler(socket(), Message::received(message)?))
@@ -113,13 +126,18 @@ impl<S: 'static> EngineHandlers<S> {
 
 impl<S> Clone for EngineHandlers<S> {
     fn clone(&self) -> Self {
-        Self { open: self.open.clone(), message: self.message.clone(), close: self.close.clone() }
+        Self {
+            open: self.open.clone(),
+            upgrade: self.upgrade.clone(),
+            message: self.message.clone(),
+            close: self.close.clone(),
+        }
     }
 }
 
 impl<S> Default for EngineHandlers<S> {
     fn default() -> Self {
-        Self { open: None, message: None, close: None }
+        Self { open: None, upgrade: None, message: None, close: None }
     }
 }
 

@@ -59,7 +59,7 @@ pub mod extract;
 pub(crate) mod job;
 mod kind;
 pub(crate) mod message;
-pub(crate) mod outgoing;
+pub(crate) mod outgoing_hook;
 pub(crate) mod peer;
 pub(crate) mod reserved;
 pub(crate) mod table;

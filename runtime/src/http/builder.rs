@@ -20,7 +20,7 @@ use std::time::Duration;
 ///
 /// `S` is the server that [`build`](Self::build) makes: an adapter's own type. `L` holds the options of the layer
 /// above Engine.IO: [`ServerOptions`](crate::adapter::ServerOptions) for a Socket.IO server,
-/// [`EngineHandlers`](crate::adapter::EngineHandlers) for a server of plain Engine.IO. Applications know it by the
+/// [`EngineOptions`](crate::adapter::EngineOptions) for a server of plain Engine.IO. Applications know it by the
 /// names that their adapter gives it, `ServerBuilder` and `EngineServerBuilder`.
 ///
 /// ```
@@ -102,6 +102,16 @@ impl<S, L> ServerBuilder<S, L> {
     /// Sets whether a polling session may move to WebSocket. Default yes.
     pub fn allow_upgrades(mut self, allow: bool) -> Self {
         self.http.engine.allow_upgrades = allow;
+        self
+    }
+
+    /// Sets whether clients of Engine.IO 3 are served: those of Socket.IO 1.x and 2.x. Default no.
+    ///
+    /// They and later clients share namespaces, rooms and broadcasts. They are in the namespace `/` without asking, have
+    /// the query behind a namespace's name for `auth`, and **their socket's id is the session's id**: who knows it can read
+    /// and write that session, so do not show it to other clients.
+    pub fn allow_eio3(mut self, allow: bool) -> Self {
+        self.http.engine.allow_eio3 = allow;
         self
     }
 

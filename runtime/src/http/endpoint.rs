@@ -3,10 +3,10 @@
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::base::trace::debug;
 use crate::http::connections::{Connections, Place};
+use crate::http::convert::{ResponseBody, target};
 use crate::http::gate::Gate;
 use crate::http::handshake::ConnInfo;
-use crate::http::timer::HeadTimer;
-use crate::http::types::{ResponseBody, target};
+use crate::http::head_deadline::HeadTimer;
 use crate::http::write_deadline::WriteDeadline;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};

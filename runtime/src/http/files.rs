@@ -1,7 +1,7 @@
 //! The browser's client, served from a directory: `/socket.io/socket.io.js` and its relatives.
 
 use crate::http::compression::{Encoding, THRESHOLD};
-use crate::http::types::ResponseBody;
+use crate::http::convert::ResponseBody;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY,

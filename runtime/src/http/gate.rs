@@ -7,12 +7,12 @@ use crate::base::trace::{debug, info};
 use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::compression::Encoding;
 use crate::http::connections::{Connections, Place};
+use crate::http::convert::{HeaderView, ResponseBody, head, response, target};
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
 use crate::http::options::{BuildError, Deadlines, Hooks, HttpOptions};
 use crate::http::refused::RefusedRequest;
 use crate::http::shutdown::{Running, Shutdown};
-use crate::http::types::{HeaderView, ResponseBody, head, response, target};
 use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
 use crate::session::task;
@@ -111,6 +111,16 @@ impl Gate {
     /// The number of sessions.
     pub(crate) fn sessions(&self) -> usize {
         self.router().len()
+    }
+
+    /// The session of that id.
+    pub(crate) fn session(&self, id: &str) -> Option<Arc<SessionHandle>> {
+        self.router().session(id).cloned()
+    }
+
+    /// All sessions, in the order of their ids.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
+        self.router().sessions().cloned().collect()
     }
 
     /// The counters of all sessions so far.

@@ -1,9 +1,12 @@
 //! The request that opened a session, as the application sees it.
 
+use crate::http::convert::HeaderView;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
-use sansocket_protocol::engine::pairs;
+use sansocket_protocol::engine::{Headers, pairs};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,6 +102,27 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers and query may hold secrets.
         f.debug_struct("Handshake").field("path", &self.0.uri.path()).field("peer", &self.0.peer).finish()
+    }
+}
+
+/// As an object, like JavaScript's `socket.handshake`: `headers`, `query`, `url`, `address`, `secure`, and `issued` in
+/// milliseconds since 1970. Of a parameter that comes several times the last value counts. Headers and query may hold
+/// secrets, cookies among them: do not send them to other clients.
+impl Serialize for Handshake {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let view = HeaderView::of(&self.0.headers);
+        let headers: BTreeMap<_, _> =
+            self.0.headers.keys().map(|name| (name.as_str(), view.header(name.as_str()))).collect();
+        let query: BTreeMap<_, _> = self.query().collect();
+        let issued = self.0.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut fields = serializer.serialize_struct("Handshake", 6)?;
+        fields.serialize_field("headers", &headers)?;
+        fields.serialize_field("query", &query)?;
+        fields.serialize_field("url", &self.0.uri.to_string())?;
+        fields.serialize_field("address", &self.0.peer.map(|peer| peer.ip()))?;
+        fields.serialize_field("secure", &self.0.secure)?;
+        fields.serialize_field("issued", &u64::try_from(issued).unwrap_or(u64::MAX))?;
+        fields.end()
     }
 }
 

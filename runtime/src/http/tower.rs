@@ -1,9 +1,9 @@
 //! A server inside a host: as a tower service, and as a tower layer.
 
 use crate::base::runtime::BoxFuture;
+use crate::http::convert::ResponseBody;
 use crate::http::endpoint::Endpoint;
 use crate::http::handshake::ConnInfo;
-use crate::http::types::ResponseBody;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;

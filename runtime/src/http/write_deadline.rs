@@ -22,7 +22,7 @@ pub struct WriteDeadline<IO> {
     limit: Duration,
     runtime: Arc<dyn Runtime>,
     timer: Option<Box<dyn Timer>>,
-    /// Set by each read: see [`HeadTimer`](crate::http::timer::HeadTimer).
+    /// Set by each read: see [`HeadTimer`](crate::http::head_deadline::HeadTimer).
     read: Arc<AtomicBool>,
     /// The timer runs: the last attempt moved nothing.
     is_waiting: bool,

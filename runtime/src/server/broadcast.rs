@@ -2,6 +2,7 @@
 
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
+use crate::server::recovery::Recorder;
 use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
 #[cfg(feature = "cluster")]
@@ -101,6 +102,11 @@ impl Broadcast {
         self.namespace.hub().reached(&self.target)
     }
 
+    /// What keeps its event for clients that are away: not if it is volatile.
+    fn recorder(&self) -> Option<&Recorder> {
+        self.namespace.recorder().filter(|_| !self.target.flags.volatile)
+    }
+
     /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
     /// asked for.
     pub(super) fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
@@ -119,6 +125,14 @@ impl Broadcast {
                     let limit = self.namespace.hub().limits().rooms_per_socket;
                     return Err(HubError::TooManyRooms { limit });
                 }
+            }
+            return Ok(Vec::new());
+        }
+        if let (Some(recorder), Command::Emit { frame, ack: None }) = (self.recorder(), command) {
+            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
+            let queued = recorder.broadcast(&self.namespace, &self.target, frame, watched.is_some());
+            if let Some(watched) = watched {
+                queued.iter().for_each(|socket| socket.show(&watched));
             }
             return Ok(Vec::new());
         }

@@ -1,6 +1,6 @@
 //! The handlers of a server's namespaces, and the methods that register them.
 
-use crate::handler::outgoing::Outgoing;
+use crate::handler::outgoing_hook::Outgoing;
 use crate::handler::table::{EventTable, SharedTable};
 use crate::handler::{
     OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,

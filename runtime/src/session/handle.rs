@@ -15,13 +15,14 @@ use crate::websocket::wire::Traffic;
 use futures_channel::oneshot;
 use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::{RequestId, Response, TransportKind};
-use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::server::{Connection, ServerEvent};
 use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -72,8 +73,12 @@ pub(crate) struct SessionInner {
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
-    /// The tasks that wait for capacity in the send buffer.
-    ready: Wakers,
+    /// The tasks that wait for capacity in the send buffer, or for messages to be written.
+    ready: Wakers<Awaiting>,
+    /// What belongs to the session and is the application's, if it keeps any.
+    attached: Option<Arc<dyn Any + Send + Sync>>,
+    /// The owner has taken output, and not said how much of it is written.
+    pub(crate) writing: bool,
     pub(crate) traffic: Traffic,
     /// Bytes that the owner has not written to its WebSocket yet.
     pub(crate) unwritten: usize,
@@ -100,6 +105,8 @@ impl SessionHandle {
                 upgrades: Vec::new(),
                 acks: BTreeMap::new(),
                 ready: Wakers::default(),
+                attached: None,
+                writing: false,
                 traffic: Traffic::default(),
                 unwritten: 0,
                 unread: 0,
@@ -162,7 +169,31 @@ impl SessionHandle {
 
     /// Waits until the send buffer has capacity, or never will.
     pub(crate) fn ready(&self) -> Wait<&Self> {
-        Wait::new(self, ())
+        Wait::new(self, Awaiting::Capacity)
+    }
+
+    /// Waits until all messages that were queued up to now are written.
+    ///
+    /// # Errors
+    /// The session ended before that was known.
+    pub(crate) fn flushed(&self) -> impl Future<Output = Result<(), SendError>> {
+        let upto = self.lock().machine.counts().events_out;
+        let wait = Wait::new(self, Awaiting::Written { upto });
+        async move {
+            wait.await;
+            if self.lock().is_written(upto) { Ok(()) } else { Err(SendError::Disconnected) }
+        }
+    }
+
+    /// Puts the application's part in, for the life of the session.
+    pub(crate) fn attach(&self, attached: Arc<dyn Any + Send + Sync>) {
+        let before = self.lock().attached.replace(attached);
+        drop(before);
+    }
+
+    /// The application's part.
+    pub(crate) fn attached<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.lock().attached.clone()?.downcast().ok()
     }
 }
 
@@ -190,12 +221,21 @@ impl Drop for Unread {
     }
 }
 
-impl Awaited for &SessionHandle {
-    type Who = ();
+/// A thing that tasks wait for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaiting {
+    /// Capacity in the send buffer.
+    Capacity,
+    /// That so many messages, of all that were ever queued, are written.
+    Written { upto: u64 },
+}
 
-    fn look<T>(&self, (): (), then: impl FnOnce(bool, &mut Wakers) -> T) -> T {
+impl Awaited for &SessionHandle {
+    type Who = Awaiting;
+
+    fn look<T>(&self, who: Awaiting, then: impl FnOnce(bool, &mut Wakers<Awaiting>) -> T) -> T {
         let mut inner = self.lock();
-        let is_ready = inner.ended || inner.has_capacity_or_never_will();
+        let is_ready = inner.ended || inner.is_there(who);
         then(is_ready, &mut inner.ready)
     }
 }
@@ -322,12 +362,32 @@ impl SessionInner {
         self.cut = true;
     }
 
-    /// Takes out the tasks that wait for capacity in the send buffer, if there is some now, or never will be.
+    /// Takes out the tasks that need not wait any more, because what they wait for is there, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
-        if self.ready.is_empty() || !self.has_capacity_or_never_will() {
+        if self.ready.is_empty() {
             return Vec::new();
         }
-        self.ready.take()
+        let mut ready = std::mem::take(&mut self.ready);
+        let woken = ready.take_those(|who| self.is_there(*who));
+        self.ready = ready;
+        woken
+    }
+
+    /// Returns whether nobody needs to wait for it: it is there, or never will be.
+    fn is_there(&self, who: Awaiting) -> bool {
+        match who {
+            Awaiting::Capacity => self.has_capacity_or_never_will(),
+            Awaiting::Written { upto } => self.machine.ended().is_some() || self.is_written(upto),
+        }
+    }
+
+    /// Returns whether so many messages are written. A session that has thrown its queue away has written none of it.
+    fn is_written(&self, upto: u64) -> bool {
+        // Packets that are no messages are in the queue as well: then a message counts as written later, never sooner.
+        let waiting = self.machine.unsent().try_into().unwrap_or(u64::MAX);
+        let given_out = self.machine.counts().events_out.saturating_sub(waiting);
+        let is_aborted = self.ended || self.machine.ended().is_some();
+        !is_aborted && given_out >= upto && !self.writing && self.unwritten == 0 && self.unread == 0
     }
 
     fn has_capacity_or_never_will(&self) -> bool {

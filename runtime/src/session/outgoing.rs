@@ -20,7 +20,7 @@ impl Outgoing {
         Self { now, answers: Vec::new(), given_up: Vec::new() }
     }
 
-    /// Takes one output of the machine that is no message for a WebSocket: the task writes those itself.
+    /// Takes one output of the machine that is no message as it is queued: the task writes those itself.
     pub(super) fn take(
         &mut self,
         transmit: ServerTransmit,
@@ -30,6 +30,11 @@ impl Outgoing {
         upgrading: &mut Vec<(RequestId, Upgrade)>,
     ) {
         match transmit {
+            ServerTransmit::WriteTyped { websocket, kind, data, compress } => {
+                if let Some(found) = find_open(websockets, websocket) {
+                    found.wire.write_typed(kind, &data, compress);
+                }
+            }
             ServerTransmit::CloseWebSocket { websocket, code } => {
                 if let Some(found) = find_open(websockets, websocket) {
                     found.wire.close(code, self.now, None);

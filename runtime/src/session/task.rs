@@ -335,6 +335,7 @@ impl<A: Application> Session<A> {
             return ready.into_iter().for_each(Waker::wake);
         }
         let mut outgoing = Outgoing::new(self.now);
+        inner.writing = true;
         with_buffers(|buffers| {
             // The first WebSocket writes from the thread's buffer, and takes over only what is left.
             if let Some(first) = self.websockets.first_mut() {
@@ -487,6 +488,7 @@ fn tell_unwritten(inner: &mut SessionInner, websockets: &mut [SessionWebSocket],
     }
     let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
     inner.unwritten = current.map_or(0, |websocket| websocket.wire.unwritten());
+    inner.writing = false;
     inner.tell_unwritten(now);
 }
 

@@ -25,6 +25,8 @@
 //! # Ok::<(), sansocket_runtime::websocket::ReadError>(())
 //! ```
 
+#[cfg(test)]
+mod autobahn;
 pub(crate) mod buffers;
 pub(crate) mod deflate;
 mod handshake;
@@ -38,6 +40,7 @@ mod write;
 pub use deflate::{DeflateSettingError, PerMessageDeflate};
 pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
 pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
+pub(crate) use write::write_binary_parts;
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
 
 /// An end of a connection: clients mask their frames, servers do not (RFC 6455, section 5.3).

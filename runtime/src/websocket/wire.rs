@@ -5,7 +5,9 @@ use crate::base::runtime::Stream;
 use crate::base::trace::debug;
 use crate::websocket::buffers::Buffers;
 use crate::websocket::deflate::connection::Deflate;
-use crate::websocket::{Incoming, Reader, Role, write_binary, write_close, write_pong, write_text};
+use crate::websocket::{
+    Incoming, Reader, Role, write_binary, write_binary_parts, write_close, write_pong, write_text,
+};
 use bytes::Bytes;
 use hyper::rt::ReadBuf;
 use sansocket_protocol::message::WireMessage;
@@ -163,6 +165,17 @@ impl Wire {
     fn flush_deflate(&mut self) {
         if let Some(deflate) = &mut self.deflate {
             deflate.flush(&mut self.out);
+        }
+    }
+
+    /// Queues a binary message that begins with that byte: a server's, which has no mask.
+    pub(crate) fn write_typed(&mut self, kind: u8, data: &[u8], compress: bool) {
+        match &mut self.deflate {
+            Some(deflate) => {
+                let message = WireMessage::Binary([&[kind], data].concat().into());
+                deflate.write(message, compress, None);
+            }
+            None => write_binary_parts(&mut self.out, [&[kind], data]),
         }
     }
 

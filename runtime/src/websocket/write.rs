@@ -15,6 +15,13 @@ pub fn write_binary(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     write_frame(out, 0x82, mask, payload);
 }
 
+/// Appends a binary message of two parts, without a mask.
+pub(crate) fn write_binary_parts(out: &mut Vec<u8>, [first, second]: [&[u8]; 2]) {
+    write_header(out, 0x82, None, first.len() + second.len());
+    out.extend_from_slice(first);
+    out.extend_from_slice(second);
+}
+
 /// Appends a ping. A control frame carries 125 bytes (5.5); a longer payload is cut there.
 pub fn write_ping(out: &mut Vec<u8>, mask: Option<[u8; 4]>, payload: &[u8]) {
     write_frame(out, 0x89, mask, &payload[..payload.len().min(MAX_CONTROL)]);
@@ -52,8 +59,17 @@ pub(super) fn write_message(
 }
 
 fn write_frame(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u8]) {
+    write_header(out, first, mask, payload.len());
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(mask) = mask {
+        super::mask(&mut out[start..], mask, 0);
+    }
+}
+
+/// Appends the header of a frame whose payload has that length, and makes room for that.
+fn write_header(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, len: usize) {
     let masked = if mask.is_some() { 0x80 } else { 0 };
-    let len = payload.len();
     out.reserve(len + 14);
     if len < 126 {
         out.extend_from_slice(&[first, masked | len as u8]);
@@ -66,10 +82,5 @@ fn write_frame(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u
     }
     if let Some(mask) = mask {
         out.extend_from_slice(&mask);
-    }
-    let start = out.len();
-    out.extend_from_slice(payload);
-    if let Some(mask) = mask {
-        super::mask(&mut out[start..], mask, 0);
     }
 }

@@ -1,9 +1,11 @@
 //! A connection of its own on which a session's messages travel one by one, where polling needs a request for each batch.
 
+use crate::engine::packet::BINARY_MESSAGE;
 use crate::engine::request::RequestId;
 use crate::engine::server::ServerTransmit;
 use crate::engine::transport::TransportKind;
 use crate::message::WireMessage;
+use bytes::Bytes;
 
 /// A connection that carries whole messages, known by the id of the request that became it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,15 @@ impl Channel {
     pub(super) const fn write(self, message: WireMessage, compress: bool) -> ServerTransmit {
         match self {
             Self::WebSocket(websocket) => ServerTransmit::Write { websocket, message, compress },
+        }
+    }
+
+    /// Writes one binary message of revision 3 to it.
+    pub(super) const fn write_typed(self, data: Bytes, compress: bool) -> ServerTransmit {
+        match self {
+            Self::WebSocket(websocket) => {
+                ServerTransmit::WriteTyped { websocket, kind: BINARY_MESSAGE, data, compress }
+            }
         }
     }
 

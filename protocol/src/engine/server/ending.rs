@@ -3,12 +3,11 @@
 use super::polling::PostProgress;
 use super::{CLOSE, NOOP, NOT_UTF8, Outgoing, PARTING_TIME, State, Transport};
 use crate::engine::error::Ended;
-use crate::engine::request::{RefusalCode, Response};
+use crate::engine::request::RefusalCode;
 use crate::engine::server::ServerSession;
 use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
-use bytes::Bytes;
 
 /// An end that the peer brought about in the middle of its messages. Its earlier messages are handled
 /// first, and the answers to them are written.
@@ -47,11 +46,12 @@ impl ServerSession {
                 self.ending = None;
                 self.closed = Some(ended);
                 self.drop_upgrade();
-                self.out.retain(|item| !matches!(item, Outgoing::Ping));
+                self.out.retain(|item| !matches!(item, Outgoing::Heartbeat));
+                self.heartbeats = 0;
                 self.answer_post();
                 if self.out.is_empty() {
                     if let Some(poll) = self.poll.take() {
-                        self.respond(poll, Response::poll(Bytes::from_static(CLOSE)));
+                        self.release_poll(poll, &[CLOSE]);
                         self.finish();
                     }
                 }
@@ -141,7 +141,7 @@ impl ServerSession {
         }
         self.drop_upgrade();
         if let Some(poll) = self.poll.take() {
-            self.respond(poll, Response::poll(Bytes::from_static(to_poll)));
+            self.release_poll(poll, &[to_poll]);
         }
         self.answer_post();
         if let Transport::Channel(channel) = self.transport {

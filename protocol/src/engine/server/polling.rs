@@ -1,24 +1,27 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
 use super::ending::Ending;
-use super::{Body, NOOP, Outgoing, State, Wants};
+use super::form::Packets;
+use super::{Body, CLOSE, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
 use crate::engine::error::{Ended, EngineError};
 use crate::engine::handshake::open_packet;
-use crate::engine::payload;
-use crate::engine::request::{RequestHead, RequestId, Response};
+use crate::engine::payload::v3;
+use crate::engine::request::{Query, RequestHead, RequestId, Response};
+use crate::engine::revision::Revision;
 use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::message::WireMessage;
 use crate::reason::CloseReason;
 use crate::time::Instant;
 use alloc::collections::VecDeque;
-use bytes::Bytes;
 
 /// A POST whose answer is still owed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Post {
     pub(super) request: RequestId,
     pub(super) progress: PostProgress,
+    /// Its head says that the body is bytes.
+    pub(super) is_binary: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +38,13 @@ pub(super) enum PostProgress {
 impl ServerSession {
     /// The body of a POST ended. Give the packets that come back to [`ServerSession::handle_packet`] one by one, and
     /// then call [`ServerSession::end_body`]. `None`: there is nothing to read.
-    pub(crate) fn begin_body(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        body: Body,
-    ) -> Option<payload::PayloadDecoder> {
+    pub(crate) fn begin_body(&mut self, now: Instant, request: RequestId, body: Body) -> Option<Packets> {
         self.fire(now);
-        if self.post.is_none_or(|post| post.request != request) {
-            return None;
-        }
+        let post = self.post.filter(|post| post.request == request)?;
         match body {
             Body::Complete(body) if body.len() <= self.config.max_payload => {
-                self.post = Some(Post { request, progress: PostProgress::Handling });
-                Some(payload::PayloadDecoder::new(body))
+                self.post = Some(Post { progress: PostProgress::Handling, ..post });
+                Some(self.form.packets(body, post.is_binary))
             }
             Body::Complete(_) | Body::TooLarge => {
                 self.post = None;
@@ -73,7 +69,8 @@ impl ServerSession {
         }
     }
 
-    pub(super) fn open_polling(&mut self, now: Instant, request: RequestId) {
+    pub(super) fn open_polling(&mut self, now: Instant, request: RequestId, query: &Query<'_>) {
+        self.form.begin_polling(query);
         self.open(now);
         let may_upgrade = self.config.allow_upgrades && self.config.transports.websocket;
         let open = open_packet(&self.config, &self.id, may_upgrade);
@@ -91,10 +88,10 @@ impl ServerSession {
             self.respond(request, Response::new(400));
             self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPolls));
         } else if matches!(self.state, State::Closing { .. }) && self.out.is_empty() {
-            self.respond(request, Response::poll(Bytes::from_static(b"6\x1e1")));
+            self.release_poll(request, &[NOOP, CLOSE]);
             self.finish();
         } else if matches!(self.state, State::Parting { .. }) {
-            self.respond(request, Response::poll(Bytes::from_static(NOOP)));
+            self.release_poll(request, &[NOOP]);
             self.part();
         } else {
             self.poll = Some(request);
@@ -102,19 +99,21 @@ impl ServerSession {
     }
 
     pub(super) fn handle_post(&mut self, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        let is_binary =
+            head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream");
         let declared = head.headers.header("content-length").and_then(|length| length.parse::<u64>().ok());
         if let Some(post) = self.post.take() {
             self.respond(request, Response::new(400));
             self.control.push_back(ServerTransmit::Abort { request: post.request });
             self.abort(Ended::by(CloseReason::TransportError, EngineError::OverlappingPosts));
-        } else if head.headers.header("content-type").is_some_and(|kind| kind == "application/octet-stream") {
+        } else if is_binary && self.form.revision() == Revision::V4 {
             // Binary bodies belong to protocol v3.
             self.respond(request, Response::new(400));
             self.abort(Ended::plain(CloseReason::TransportError));
         } else if declared.is_some_and(|length| length > self.config.max_payload as u64) {
             self.respond(request, Response::new(413));
         } else {
-            self.post = Some(Post { request, progress: PostProgress::Reading });
+            self.post = Some(Post { request, progress: PostProgress::Reading, is_binary });
             return Wants::Body { limit: self.config.max_payload };
         }
         Wants::Answer
@@ -133,28 +132,33 @@ impl ServerSession {
         }
     }
 
-    /// Returns the queued packets as one polling body: as many as fit into about `max_payload`, and no more than
+    /// Answers a poll with these packets, which are text and not queued.
+    pub(super) fn release_poll(&mut self, poll: RequestId, packets: &[&'static [u8]]) {
+        let response = self.form.answer(packets);
+        self.respond(poll, response);
+    }
+
+    /// Returns the queued packets as the answer to a poll: as many as fit into about `max_payload`, and no more than
     /// `max_poll_packets`. The rest waits for the next poll. One packet goes out whatever its size is.
     ///
     /// As in the reference, it may be compressed unless none of its packets may.
     pub(super) fn poll_answer(&mut self) -> Response {
-        let (mut packets, mut items, mut bytes) = (0usize, 0usize, 0usize);
+        let (mut packets, mut items, mut bytes, mut form) = (0usize, 0usize, 0usize, v3::Form::Text);
         for (at, item) in self.out.iter().enumerate() {
-            let len = match item {
-                Outgoing::AsIs => continue,
-                Outgoing::Ping => payload::text_len(b"2"),
-                Outgoing::Message(WireMessage::Text(text)) => payload::text_len(text),
-                Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data),
-            };
-            let sum = bytes.saturating_add(len);
+            if matches!(item, Outgoing::AsIs) {
+                continue;
+            }
+            let sum = bytes.saturating_add(self.form.len_of(item));
             if packets > 0 && (sum > self.config.max_payload || packets >= self.config.max_poll_packets) {
                 break;
+            }
+            if self.form.makes_bytes(item) {
+                form = v3::Form::Binary;
             }
             (packets, items, bytes) = (packets.saturating_add(1), at.saturating_add(1), sum);
         }
         // Exactly what it takes: a client that reads slowly must not make the server hold more than is counted for it.
-        // No separator stands in front of the first.
-        let mut payload = payload::PayloadEncoder::with_capacity(bytes.saturating_sub(1));
+        let mut payload = self.form.payload(form, bytes);
         let mut as_is = 0usize;
         for item in self.out.drain(..items) {
             if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
@@ -162,7 +166,10 @@ impl ServerSession {
             }
             match item {
                 Outgoing::AsIs => as_is = as_is.saturating_add(1),
-                Outgoing::Ping => payload.text(b"2"),
+                Outgoing::Heartbeat => {
+                    self.heartbeats = self.heartbeats.saturating_sub(1);
+                    payload.text(self.form.heartbeat());
+                }
                 Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
                 Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
             }
@@ -170,6 +177,6 @@ impl ServerSession {
         if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();
         }
-        Response::poll(payload.finish()).compress(as_is < packets)
+        self.form.respond(form, payload.finish()).compress(as_is < packets)
     }
 }

@@ -42,6 +42,17 @@ pub enum ServerTransmit {
         /// Whether it may be compressed, if an extension of the WebSocket does so.
         compress: bool,
     },
+    /// Write one binary message of revision 3 to that WebSocket.
+    WriteTyped {
+        /// The id of the WebSocket.
+        websocket: RequestId,
+        /// The first byte of the message: the packet's type.
+        kind: u8,
+        /// The rest of the message. It is apart, so that clients of all revisions share the bytes of a broadcast.
+        data: Bytes,
+        /// Whether it may be compressed, as for [`ServerTransmit::Write`].
+        compress: bool,
+    },
     /// Close that WebSocket. It may be gone already.
     CloseWebSocket {
         /// The id of the WebSocket.
@@ -104,7 +115,10 @@ impl ServerSession {
                     self.out = VecDeque::new();
                 }
                 let message = match item {
-                    Outgoing::Ping | Outgoing::AsIs => WireMessage::Text(Bytes::from_static(b"2")),
+                    Outgoing::Heartbeat | Outgoing::AsIs => {
+                        self.heartbeats = self.heartbeats.saturating_sub(1);
+                        WireMessage::Text(Bytes::from_static(self.form.heartbeat()))
+                    }
                     Outgoing::Message(message) => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
@@ -112,7 +126,7 @@ impl ServerSession {
                         message
                     }
                 };
-                Some(channel.write(message, compress))
+                Some(self.form.write(channel, message, compress))
             }
             Transport::Polling if !self.out.is_empty() => {
                 let request = self.poll.take()?;

@@ -3,7 +3,6 @@
 use super::channel::Channel;
 use super::{NOOP, NOOP_INTERVAL, State, Transport};
 use crate::engine::packet::EnginePacket;
-use crate::engine::request::Response;
 use crate::engine::server::ServerSession;
 use crate::message::WireMessage;
 use crate::time::Instant;
@@ -19,6 +18,8 @@ pub(super) struct Upgrade {
     pub(super) probes: u8,
     pub(super) deadline: Instant,
     pub(super) noop_at: Instant,
+    /// Its request says that the client takes no bytes.
+    pub(super) base64: bool,
 }
 
 impl ServerSession {
@@ -52,12 +53,13 @@ impl ServerSession {
             }
             // With or without a probe before it: that it came shows that the way is open (.NET's client sends none).
             Some(EnginePacket::Upgrade) => {
+                self.form.begin_channel(upgrade.base64);
                 self.upgrade = None;
                 self.transport = Transport::Channel(channel);
                 self.upgraded = true;
                 // A well-behaved client has stopped polling by now.
                 if let Some(poll) = self.poll.take() {
-                    self.respond(poll, Response::poll(Bytes::from_static(NOOP)));
+                    self.release_poll(poll, &[NOOP]);
                 }
             }
             _ => self.drop_upgrade(),

@@ -40,12 +40,15 @@ pub enum JoinError {
 #[non_exhaustive]
 pub enum ClientSocketEvent {
     /// The socket is about to join, and its auth is to be given anew: [`Manager::authenticate`] it. Only for
-    /// sockets with [`Auth::Ask`](crate::socket::client::AuthSource::Ask).
+    /// sockets with [`AuthSource::Ask`](crate::socket::AuthSource::Ask) and
+    /// [`AuthSource::AskAgain`](crate::socket::AuthSource::AskAgain).
     ///
     /// [`Manager::authenticate`]: crate::client::Manager::authenticate
     Auth {
         /// The socket.
         socket: SocketKey,
+        /// The server's refusal of the last answer, if the socket is asked again because of it.
+        refused: Option<JoinError>,
     },
     /// The server let the socket in.
     Connected {
@@ -57,6 +60,9 @@ pub enum ClientSocketEvent {
         connection: u64,
         /// Its public id, for as long as it is connected.
         id: Arc<str>,
+        /// Whether the server has given it its session back: the same id, and every event that it has missed. Always
+        /// false at a server that does not recover connections.
+        recovered: bool,
     },
     /// The server did not let the socket in (`connect_error`).
     Refused {

@@ -96,11 +96,16 @@ impl ServerSockets {
     fn next_released(&mut self) -> Option<ServerSocketEvent> {
         while let Some(&key) = self.released.front() {
             let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
-            let next = found.and_then(|socket| socket.waiting.pop_front().map(|event| (event, socket)));
-            let Some((event, socket)) = next else {
+            let Some(event) = found.and_then(|socket| socket.waiting.pop_front()) else {
                 self.released.pop_front();
                 continue;
             };
+            if event.socket() != key && !self.is_connecting(event.socket()) {
+                // It waited behind another socket, and its connection ended meanwhile.
+                self.inbound = self.inbound.saturating_sub(event.weight());
+                continue;
+            }
+            let Some(socket) = self.sockets.iter_mut().find(|socket| socket.key == key) else { continue };
             match socket.turn(&event, self.now) {
                 Turn::Now => {
                     if socket.waiting.is_empty() {
@@ -125,7 +130,7 @@ impl ServerSockets {
             if self.events.is_empty() && self.events.capacity() > cost::SHRINK_ABOVE {
                 self.events = VecDeque::new();
             }
-            let key = event.socket();
+            let key = self.waits_behind(&event).unwrap_or(event.socket());
             match self.sockets.iter_mut().find(|socket| socket.key == key) {
                 Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
                 Some(socket) => match socket.turn(&event, self.now) {

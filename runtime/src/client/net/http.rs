@@ -107,13 +107,13 @@ pub(crate) async fn request(
     limit: usize,
 ) -> Result<Answered, Failure> {
     // Many proxies tunnel to ports of TLS only.
-    let asked = route.proxy.clone().filter(|_| !route.target.secure);
+    let asked = route.proxy.clone().filter(|proxy| !route.target.secure && proxy.is_http());
     let is_proxied = asked.is_some();
     let uri = if is_proxied { format!("http://{}{target}", route.authority) } else { target };
     let mut request = Request::builder().method(method.clone()).uri(uri);
     if let Some(headers) = request.headers_mut() {
         standard(headers, &route)?;
-        if let Some(authorization) = asked.as_ref().and_then(|proxy| proxy.authorization.clone()) {
+        if let Some(authorization) = asked.as_ref().and_then(|proxy| proxy.authorization().cloned()) {
             headers.insert(PROXY_AUTHORIZATION, authorization);
         }
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -131,7 +131,7 @@ pub(crate) async fn request(
         }
     }
     let stream = match asked {
-        Some(proxy) => route.dial.dial(proxy.host, proxy.port).await?,
+        Some(proxy) => proxy.dial(&*route.dial).await?,
         None => connect(route.dial, route.target, route.proxy).await?,
     };
     let (sender, connection) =

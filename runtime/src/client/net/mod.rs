@@ -5,4 +5,6 @@ pub(crate) mod cookies;
 pub(crate) mod dial;
 pub(crate) mod http;
 pub(crate) mod proxy;
+pub(crate) mod server;
+mod socks;
 pub(crate) mod tls;

@@ -1,10 +1,11 @@
 //! Forward proxies: their addresses, and the choice of one by the environment.
 
-use crate::client::net::dial::{Proxy, Target};
+use crate::client::net::dial::{Proxy, ProxyKind, Target};
+use crate::client::net::server;
+use crate::client::net::socks::Credentials;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use sansocket_protocol::client::ServerAddr;
 use std::net::IpAddr;
 use thiserror::Error;
 
@@ -58,6 +59,11 @@ impl Proxies {
         })
     }
 
+    /// Returns whether one of them is reached over TLS.
+    pub(crate) fn need_tls(&self) -> bool {
+        [&self.plain, &self.secure].into_iter().flatten().any(Proxy::is_secure)
+    }
+
     /// The proxy for a server.
     pub(crate) fn of(&self, target: &Target) -> Option<&Proxy> {
         let proxy = if target.secure { &self.secure } else { &self.plain };
@@ -88,7 +94,7 @@ fn is_direct(rule: &str, target: &Target) -> bool {
     !domain.is_empty() && below
 }
 
-/// Reads the address of a proxy: `http://host:port`, and before the host `user:password@` where it wants that, unless
+/// Reads the address of a proxy: `http://host:port`, `https://..` or `socks5://..`, and before the host `user:password@` where it wants that, unless
 /// `authorization` is given.
 pub(crate) fn parse(address: &str, authorization: Option<&str>) -> Result<Proxy, ProxyError> {
     let address = address.trim();
@@ -99,25 +105,52 @@ pub(crate) fn parse(address: &str, authorization: Option<&str>) -> Result<Proxy,
         Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
         None => (None, rest),
     };
-    let url = ServerAddr::parse(&format!("{scheme}://{rest}")).map_err(|_| ProxyError::Address)?;
-    if url.secure {
-        return Err(ProxyError::Address);
-    }
-    let basic = credentials.map(|credentials| {
+    let (kind, default_port) = match &*scheme.to_ascii_lowercase() {
+        "http" => (Scheme::Http, 80),
+        "https" => (Scheme::Https, 443),
+        "socks5" | "socks5h" => (Scheme::Socks, 1080),
+        _ => return Err(ProxyError::Address),
+    };
+    let url = server::parse(&format!("http://{rest}")).map_err(|_| ProxyError::Address)?;
+    let has_port = rest
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = if has_port { url.port } else { default_port };
+    let pair = credentials.map(|credentials| {
         let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-        let pair = [&decode(user)[..], b":", &decode(password)[..]].concat();
-        format!("Basic {}", STANDARD.encode(pair))
+        (decode(user), decode(password))
     });
-    let authorization = authorization
-        .or(basic.as_deref())
-        .map(HeaderValue::from_str)
-        .transpose()
-        .map_err(|_| ProxyError::Authorization)?
-        .map(|mut value| {
-            value.set_sensitive(true);
-            value
-        });
-    Ok(Proxy { host: url.host, port: url.port, authorization })
+    let kind = match kind {
+        Scheme::Socks if authorization.is_some() => return Err(ProxyError::Authorization),
+        Scheme::Socks => ProxyKind::Socks(match pair {
+            Some((user, password)) => Some(Credentials::new(user, password).ok_or(ProxyError::Address)?),
+            None => None,
+        }),
+        Scheme::Http | Scheme::Https => ProxyKind::Http {
+            secure: matches!(kind, Scheme::Https),
+            authorization: header(authorization, pair)?,
+        },
+    };
+    Ok(Proxy { host: url.host, port, kind })
+}
+
+enum Scheme {
+    Http,
+    Https,
+    Socks,
+}
+
+/// The value of `Proxy-Authorization`.
+fn header(given: Option<&str>, pair: Option<(Vec<u8>, Vec<u8>)>) -> Result<Option<HeaderValue>, ProxyError> {
+    let basic = pair.map(|(user, password)| {
+        format!("Basic {}", STANDARD.encode([&user[..], b":", &password[..]].concat()))
+    });
+    let value = given.or(basic.as_deref()).map(HeaderValue::from_str).transpose();
+    let value = value.map_err(|_| ProxyError::Authorization)?;
+    Ok(value.map(|mut value| {
+        value.set_sensitive(true);
+        value
+    }))
 }
 
 /// Without percent-encoding.
@@ -154,7 +187,7 @@ mod tests {
 
     /// The proxy for that server, as `host:port`.
     fn way(environment: &[(&str, &str)], server: &str) -> String {
-        let url = ServerAddr::parse(server).unwrap();
+        let url = crate::client::net::server::parse(server).unwrap();
         let target = Target { host: url.host, port: url.port, secure: url.secure };
         let proxies = proxies(environment).unwrap();
         proxies.of(&target).map_or("direct".to_owned(), |proxy| format!("{}:{}", proxy.host, proxy.port))
@@ -172,7 +205,10 @@ mod tests {
         assert_eq!(way(&[("http_proxy", "a:1"), ("HTTP_PROXY", "b:1")], "http://x"), "a:1");
         // The header `Proxy` of a request must not name one.
         assert_eq!(way(&[("HTTP_PROXY", "a:1"), ("REQUEST_METHOD", "GET")], "http://x"), "direct");
-        for wrong in ["socks5://a:1", "https://a:1", "http://"] {
+        assert_eq!(way(&[("ALL_PROXY", "socks5h://s")], "https://x"), "s:1080");
+        assert_eq!(way(&[("ALL_PROXY", "socks5://[::1]:80")], "https://x"), "::1:80");
+        assert_eq!(way(&[("HTTPS_PROXY", "https://s")], "https://x"), "s:443");
+        for wrong in ["socks4://a:1", "ftp://a:1", "http://", "socks5://"] {
             assert!(matches!(proxies(&[("ALL_PROXY", wrong)]), Err(ProxyError::Address)), "{wrong}");
         }
     }
@@ -206,7 +242,7 @@ mod tests {
         let given = |address, authorization| {
             parse(address, authorization)
                 .unwrap()
-                .authorization
+                .authorization()
                 .map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(given("http://x:y@h:1", None).as_deref(), Some("Basic eDp5"));
@@ -218,6 +254,12 @@ mod tests {
         assert_eq!(given("http://x@h", None), Some(format!("Basic {}", STANDARD.encode("x:"))));
         assert_eq!(given("http://x:y@h", Some("Bearer z")).as_deref(), Some("Bearer z"));
         assert_eq!(given("http://h", None), None);
-        assert!(!format!("{:?}", parse("http://x:y@h", None).unwrap()).contains("eDp5"));
+        for address in ["http://x:secret@h", "socks5://x:secret@h"] {
+            let shown = format!("{:?}", parse(address, None).unwrap());
+            assert!(!shown.contains("secret") && !shown.contains("eDpzZWNyZXQ"), "{shown}");
+        }
+        assert!(matches!(parse("socks5://h", Some("Bearer z")), Err(ProxyError::Authorization)));
+        let long = format!("socks5://{}:y@h", "x".repeat(256));
+        assert!(matches!(parse(&long, None), Err(ProxyError::Address)));
     }
 }

@@ -3,7 +3,7 @@
 use crate::base::error::HandlerError;
 use crate::base::trace::debug;
 use crate::base::turn::Turn;
-use crate::client::error::ConnectError;
+use crate::client::error::{ConnectError, ServerRefusal};
 use crate::client::handlers::ClientJob;
 use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
@@ -17,6 +17,7 @@ use sansocket_protocol::error::{Closed, PeerError, SendError};
 use sansocket_protocol::socket::{AckOutcome, ClientSocketEvent, SocketKey};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Driver {
     }
 
     fn socket_event(&mut self, event: ClientSocketEvent, connection: u64, context: &mut Context<'_>) {
-        let (ClientSocketEvent::Auth { socket: key }
+        let (ClientSocketEvent::Auth { socket: key, .. }
         | ClientSocketEvent::Connected { socket: key, .. }
         | ClientSocketEvent::Refused { socket: key, .. }
         | ClientSocketEvent::Event { socket: key, .. }
@@ -106,21 +107,8 @@ impl Driver {
                 self.unsent(key, error);
                 None
             }
-            ClientSocketEvent::Auth { .. } => {
-                let ask = socket.namespace_inner().ask.lock();
-                let ask = ask.unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-                if let Some(ask) = ask {
-                    let asked = catch_unwind(AssertUnwindSafe(|| ask()));
-                    let future = asked.unwrap_or_else(|panic| {
-                        let error = ConnectError::application(HandlerError::panic(&*panic));
-                        Box::pin(std::future::ready(Err(error)))
-                    });
-                    self.auths.retain(|(asked, _)| *asked != key);
-                    self.auths.push((key, future));
-                    // It may be ready at once.
-                    self.poll_asked(context);
-                }
-                None
+            ClientSocketEvent::Auth { refused, .. } => {
+                return self.ask_for_auth(&socket, key, refused.and_then(ServerRefusal::of), context);
             }
             // The core may learn to say more; this crate is of its own version.
             _ => None,
@@ -128,6 +116,27 @@ impl Driver {
         if let Some(job) = job {
             self.begin(job, context);
         }
+    }
+
+    /// Asks the application for the auth of a socket, after a refusal of the last one if there was any.
+    fn ask_for_auth(
+        &mut self,
+        socket: &ClientSocket,
+        key: SocketKey,
+        refused: Option<ServerRefusal>,
+        context: &mut Context<'_>,
+    ) {
+        let ask = socket.namespace_inner().ask.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(ask) = ask else { return };
+        let asked = catch_unwind(AssertUnwindSafe(|| ask(refused)));
+        let future = asked.unwrap_or_else(|panic| {
+            let error = ConnectError::application(HandlerError::panic(&*panic));
+            Box::pin(std::future::ready(Err(error)))
+        });
+        self.auths.retain(|(asked, _)| *asked != key);
+        self.auths.push((key, future));
+        // It may be ready at once.
+        self.poll_asked(context);
     }
 
     /// An event that nobody awaits an answer of could not be sent.

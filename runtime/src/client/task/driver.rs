@@ -14,6 +14,7 @@ use crate::client::namespace::ClientNamespace;
 use crate::client::net::cookies::Cookies;
 use crate::client::net::dial::Target;
 use crate::client::net::http::{Answered, Failure, Handshake, Kept, Route, own_header};
+use crate::client::net::server;
 use crate::client::net::{cookies, http};
 use crate::client::task::handle::ClientHandle;
 use crate::client::task::shared::{Attempt, Shared};
@@ -224,7 +225,7 @@ impl Driver {
                 Ok(auth) => {
                     let auth = match &auth {
                         AuthSource::Fixed(auth) => Some(auth),
-                        AuthSource::None | AuthSource::Ask => None,
+                        AuthSource::None | AuthSource::Ask | AuthSource::AskAgain => None,
                     };
                     self.shared.handle.lock().machine.authenticate(now, key, auth);
                 }
@@ -271,7 +272,7 @@ impl Driver {
 
     /// Judges the application's address, as the options are judged before the first try.
     fn judge(&self, attempt: Attempt) -> Result<(ServerAddr, HeaderMap, Parameters), ClientBuildError> {
-        let url = ServerAddr::parse(&attempt.url)?;
+        let url = server::parse(&attempt.url)?;
         if let Some(name) = own_header(&attempt.headers) {
             return Err(ClientBuildError::OwnHeader(name.clone()));
         }

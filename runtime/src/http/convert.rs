@@ -28,6 +28,13 @@ impl<'a> HeaderView<'a> {
     }
 }
 
+impl<'a> HeaderView<'a> {
+    /// Headers alone.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        Self { headers, authority: None, secure: false }
+    }
+}
+
 impl Headers for HeaderView<'_> {
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         let lines = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
