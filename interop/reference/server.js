@@ -12,6 +12,8 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  origin: "*",
+  cookie: "",
   recovery: 0,
   "allow-eio3": false,
   deflate: false,
@@ -37,6 +39,28 @@ const shared = {
     }),
   },
 };
+if (options.origin !== "*") {
+  shared.cors = {
+    origin: [options.origin],
+    credentials: true,
+    maxAge: 600,
+    methods: ["GET", "POST"],
+    allowedHeaders: ["x-a", "x-c"],
+    exposedHeaders: ["x-one", "x-two"],
+  };
+}
+if (options.cookie) {
+  shared.cookie = {
+    name: options.cookie,
+    maxAge: 60,
+    domain: "a.example",
+    path: "/x",
+    httpOnly: true,
+    secure: true,
+    partitioned: true,
+    sameSite: "none",
+  };
+}
 
 const http = createServer((_request, response) => response.writeHead(404).end());
 
