@@ -16,6 +16,7 @@ const options = flags({
   record: "",
   ticks: false,
   parser: "json",
+  deflate: false,
 });
 
 const http = createServer((_request, response) => response.writeHead(404).end());
@@ -26,6 +27,7 @@ const io = new Server(http, {
   pingTimeout: options["ping-timeout"],
   serveClient: false,
   ...(options.parser === "msgpack" && { parser: msgpack }),
+  perMessageDeflate: options.deflate && { threshold: 0 },
 });
 
 /** The arguments without the acknowledgement, and the acknowledgement (which may do nothing). */
