@@ -14,6 +14,7 @@ const options = flags({
   path: "/socket.io",
   record: "",
   ticks: false,
+  deflate: false,
 });
 
 const http = createServer((_request, response) => response.writeHead(404).end());
@@ -23,6 +24,7 @@ const io = new Server(http, {
   pingInterval: options["ping-interval"],
   pingTimeout: options["ping-timeout"],
   serveClient: false,
+  perMessageDeflate: options.deflate && { threshold: 0 },
 });
 
 /** The arguments without the acknowledgement, and the acknowledgement (which may do nothing). */

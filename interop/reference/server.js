@@ -12,7 +12,14 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  origin: "*",
+  cookie: "",
+  recovery: 0,
   "allow-eio3": false,
+  deflate: false,
+  "deflate-takeover": false,
+  "deflate-window": 15,
+  "http-compression": false,
 });
 const shared = {
   pingInterval: options["ping-interval"],
@@ -20,7 +27,40 @@ const shared = {
   maxHttpBufferSize: options["max-payload"],
   cors: { origin: "*" },
   allowEIO3: options["allow-eio3"],
+  // Whatever `--http-compression` says: it is on by default.
+  perMessageDeflate: options.deflate && {
+    threshold: 0,
+    serverNoContextTakeover: !options["deflate-takeover"] || undefined,
+    clientNoContextTakeover: !options["deflate-takeover"] || undefined,
+    // Even 15 would be a limit that some clients do not know.
+    ...(options["deflate-window"] < 15 && {
+      serverMaxWindowBits: options["deflate-window"],
+      clientMaxWindowBits: options["deflate-window"],
+    }),
+  },
 };
+if (options.origin !== "*") {
+  shared.cors = {
+    origin: [options.origin],
+    credentials: true,
+    maxAge: 600,
+    methods: ["GET", "POST"],
+    allowedHeaders: ["x-a", "x-c"],
+    exposedHeaders: ["x-one", "x-two"],
+  };
+}
+if (options.cookie) {
+  shared.cookie = {
+    name: options.cookie,
+    maxAge: 60,
+    domain: "a.example",
+    path: "/x",
+    httpOnly: true,
+    secure: true,
+    partitioned: true,
+    sameSite: "none",
+  };
+}
 
 const http = createServer((_request, response) => response.writeHead(404).end());
 
@@ -29,7 +69,9 @@ engine.on("connection", (session) => {
   session.on("message", (data) => session.send(data));
 });
 
-const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false });
+const window = options.recovery;
+const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
+const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false, ...recovery });
 
 function serve(socket) {
   socket.emit("auth", socket.handshake.auth);
@@ -39,6 +81,10 @@ function serve(socket) {
     if (typeof args.at(-1) === "function") args.pop();
     socket.emit("echo", ...args);
   });
+  socket.on("as-is", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    socket.compress(false).emit("as-is", ...args);
+  });
   socket.on("ack", (...args) => {
     const ack = args.pop();
     if (typeof ack === "function") ack(...args);
@@ -47,6 +93,8 @@ function serve(socket) {
     await socket.join(room);
     if (typeof ack === "function") ack();
   });
+  socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
+  socket.on("recovered", (ack) => ack(socket.recovered));
   socket.on("bcast", (room, payload) => socket.nsp.to(room).emit("bcast", payload));
 }
 io.on("connection", serve);

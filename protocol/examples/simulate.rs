@@ -3,11 +3,14 @@
 //!
 //!     cargo run --release -p sansocket-protocol --features sim --example simulate -- --seeds 10000
 //!     ... -- --seeds 1 --from 1234 --trace
+//!     ... -- --recovery --seeds 100000
+//!
+//! With `--recovery` it plays conversations at a server that recovers connections, in place of scenarios.
 
 // A program, not the core: it may start threads, read its arguments and write to the terminal.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
-use sansocket_protocol::sim::{Coverage, Outcome, Scenario, run, shrink};
+use sansocket_protocol::sim::{Coverage, Outcome, Recoveries, Scenario, recover, run, shrink};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -18,15 +21,21 @@ struct Options {
     threads: u64,
     trace: bool,
     shrink: usize,
+    recovery: bool,
 }
 
 fn options() -> Result<Options, String> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    let mut options = Options { seeds: 10_000, from: 0, threads, trace: false, shrink: 2000 };
+    let mut options =
+        Options { seeds: 10_000, from: 0, threads, trace: false, shrink: 2000, recovery: false };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         if arg == "--trace" {
             options.trace = true;
+            continue;
+        }
+        if arg == "--recovery" {
+            options.recovery = true;
             continue;
         }
         let value = args.next().and_then(|value| value.parse().ok());
@@ -38,7 +47,7 @@ fn options() -> Result<Options, String> {
             "--shrink" => options.shrink = usize::try_from(value).unwrap_or(0),
             _ => {
                 return Err(format!(
-                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace"
+                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace, --recovery"
                 ));
             }
         }
@@ -81,8 +90,48 @@ fn report(seed: u64, rule: &str, options: &Options) {
     println!("Again: --seeds 1 --from {seed}");
 }
 
+/// Plays conversations at a server that recovers connections.
+fn recoveries(options: &Options) -> Result<(), String> {
+    let began = Instant::now();
+    let next = AtomicU64::new(options.from);
+    let end = options.from + options.seeds;
+    let work = || {
+        let mut told = Recoveries::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return Ok(told);
+            }
+            match recover(seed, false) {
+                Ok(one) => told.add(&one),
+                Err(_) => return Err(seed),
+            }
+        }
+    };
+    let mut told = Recoveries::default();
+    let mut failures = Vec::new();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join().expect("a rule that is broken is an error") {
+                Ok(one) => told.add(&one),
+                Err(seed) => failures.push(seed),
+            }
+        }
+    });
+    if let Some(seed) = failures.first() {
+        let broken = recover(*seed, true).expect_err("the same seed gives the same run");
+        return Err(format!("seed {seed}: {broken}"));
+    }
+    println!("{} seeds in {:.0} s: {told}", options.seeds, began.elapsed().as_secs_f64());
+    Ok(())
+}
+
 fn main() -> Result<(), String> {
     let options = options()?;
+    if options.recovery {
+        return recoveries(&options);
+    }
     set_hook(Box::new(|_| {}));
     if options.trace {
         let outcome = play(&Scenario::generate(options.from), true)?;

@@ -274,6 +274,7 @@
 //! | [`server`] | [`Router`](server::Router), which finds the session of a request, and [`Connection`](server::Connection), one client |
 //! | [`client`] | [`Manager`](client::Manager), which dials, keeps one session at a time, and dials again |
 //! | [`hub`] | the sockets of one namespace and their rooms, and the selection of recipients |
+//! | [`recovery`] | the sessions of clients that have lost their connection, and the events that they miss |
 //! | [`socket`] | Socket.IO: packets, arguments with attachments, the events and settings of sockets |
 //! | [`engine`] | Engine.IO: packets, polling payloads, HTTP as data, settings, the data of `poll_transmit` |
 //! | [`message`] | a message, encoded once and shared by all its receivers |
@@ -352,6 +353,7 @@ mod pace;
 pub mod random;
 pub mod rate;
 mod reason;
+pub mod recovery;
 pub mod server;
 #[cfg(feature = "sim")]
 #[allow(

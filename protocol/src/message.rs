@@ -105,6 +105,11 @@ impl Frame {
         Self { text: kept(text), attachments: Some(attachments.into()), as_is: false }
     }
 
+    /// The same attachments behind another text.
+    pub(crate) fn with_text(&self, text: Vec<u8>) -> Self {
+        Self { text: kept(text), attachments: self.attachments.clone(), as_is: self.as_is }
+    }
+
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
         Self { text: kept(text), attachments: None, as_is: false }
     }

@@ -38,6 +38,27 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Returns whether a server keeps the session of a socket that ended so, if it recovers connections: its client comes back by
+    /// itself, and neither side has left the namespace on purpose. After a panic the client begins anew, because the
+    /// state of the session may be what the handler has panicked about.
+    pub const fn is_recoverable(self) -> bool {
+        match self {
+            Self::TransportError
+            | Self::TransportClose
+            | Self::ForcedClose
+            | Self::PingTimeout
+            | Self::ServerShuttingDown
+            | Self::SlowConsumer
+            | Self::Stalled => true,
+            Self::ParseError
+            | Self::ServerNamespaceDisconnect
+            | Self::ClientNamespaceDisconnect
+            | Self::HandlerPanic
+            | Self::IoServerDisconnect
+            | Self::IoClientDisconnect => false,
+        }
+    }
+
     /// The reason as the reference spells it, for example `ping timeout`.
     pub const fn as_str(self) -> &'static str {
         match self {

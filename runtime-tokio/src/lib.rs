@@ -172,6 +172,7 @@ pub use sansocket_runtime::{
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
 #[cfg(feature = "cluster")]
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};
+pub use sansocket_runtime::{UnrecoveredSession, recovery};
 
 /// The code of this crate's README compiles.
 #[cfg(doctest)]

@@ -52,6 +52,7 @@ pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
+pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::server::Server;
@@ -84,6 +85,9 @@ pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::{
     Args, ArgsError, DataError, EncodeError, PacketData, Parser, SocketError, ToArgs,
 };
+
+// Connection state recovery.
+pub use sansocket_protocol::recovery;
 
 // The values of options.
 pub use sansocket_protocol::engine::{

@@ -241,6 +241,12 @@ impl Manager {
         self.sockets().is_some_and(|sockets| sockets.is_connected(socket))
     }
 
+    /// Returns whether the server has given a connected socket its session back after the connection was lost: it has the same id,
+    /// and has missed nothing. False while it is not connected, and at a server that does not recover connections.
+    pub fn is_recovered(&self, socket: SocketKey) -> bool {
+        self.sockets().is_some_and(|sockets| sockets.is_recovered(socket))
+    }
+
     /// The number of the socket's connection, to be kept with an event that wants an answer: it counts up whenever one
     /// ends. An event that [`poll_event`](Self::poll_event) has just given belongs to this one.
     pub fn connection(&self, socket: SocketKey) -> u64 {

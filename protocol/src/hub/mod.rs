@@ -32,6 +32,7 @@
 //! ```
 
 mod command;
+mod journal;
 mod rooms;
 mod select;
 mod target;
@@ -39,8 +40,10 @@ mod target;
 mod tests;
 
 pub use command::{Command, Effect};
+pub use journal::{Journal, Membership};
 pub use target::{Flags, Target};
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -138,6 +141,8 @@ pub struct Hub<H> {
     free: Vec<u32>,
     by_id: BTreeMap<Arc<str>, u32>,
     rooms: Rooms,
+    /// The numbers of the next event and of the oldest that is kept: for the journals.
+    events: (u64, u64),
 }
 
 #[derive(Clone, Debug)]
@@ -152,12 +157,14 @@ struct Socket<H> {
     handle: H,
     /// Numbers of the rooms it joined, in that order.
     rooms: Vec<u32>,
+    journal: Option<Box<Journal>>,
 }
 
 impl<H: Clone> Hub<H> {
     /// A hub without sockets.
     pub fn new(limits: HubLimits) -> Self {
-        Self { limits, slots: Vec::new(), free: Vec::new(), by_id: BTreeMap::new(), rooms: Rooms::default() }
+        let (slots, free, by_id, rooms) = Default::default();
+        Self { limits, slots, free, by_id, rooms, events: (0, 0) }
     }
 
     /// The limits in force.
@@ -187,7 +194,7 @@ impl<H: Clone> Hub<H> {
             reason = "proof: it is the index of a slot, and a slot is never taken out"
         )]
         let slot = &mut self.slots[index as usize];
-        slot.socket = Some(Socket { id, handle, rooms: Vec::new() });
+        slot.socket = Some(Socket { id, handle, rooms: Vec::new(), journal: None });
         Ok(MemberKey { index, generation: slot.generation })
     }
 
@@ -261,6 +268,7 @@ impl<H: Clone> Hub<H> {
         if let Some(socket) = self.socket_mut(key) {
             socket.rooms.push(number);
         }
+        self.note(key, &[number], true);
         Ok(true)
     }
 
@@ -272,13 +280,16 @@ impl<H: Clone> Hub<H> {
         if !forget(&mut socket.rooms, number) {
             return false;
         }
+        self.note(key, &[number], false);
         self.rooms.take(number, key.index)
     }
 
     /// Takes a socket out of all rooms but that of its own id.
     pub fn leave_all(&mut self, key: MemberKey) {
         let Some(socket) = self.socket_mut(key) else { return };
-        for number in mem::take(&mut socket.rooms) {
+        let left = mem::take(&mut socket.rooms);
+        self.note(key, &left, false);
+        for number in left {
             self.rooms.take(number, key.index);
         }
     }
@@ -314,9 +325,13 @@ impl<H: Clone> Hub<H> {
     /// Takes every socket out of a room. A socket whose id is the room's name stays reachable by it.
     pub fn close_room(&mut self, room: &str) {
         let Some(number) = self.rooms.find(room) else { return };
+        let events = self.events;
         for index in self.rooms.close(number) {
             if let Some(Slot { socket: Some(socket), .. }) = self.slots.get_mut(index as usize) {
                 forget(&mut socket.rooms, number);
+                if let Some(journal) = &mut socket.journal {
+                    journal.note(events, room.into(), false);
+                }
             }
         }
     }

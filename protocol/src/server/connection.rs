@@ -363,7 +363,35 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn accept(&mut self, socket: SocketKey, sid: &str) -> Result<(), SendError> {
-        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid))
+        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid, None))
+    }
+
+    /// The same for a client whose session may be recovered: the CONNECT reply also has the private id `pid`, a secret
+    /// between this server and its client. For one that has recovered its session, both ids are those that it had, and
+    /// the events that it has missed are [emitted](Self::emit) before, so that they leave behind the reply.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_recoverable(&mut self, socket: SocketKey, sid: &str, pid: &str) -> Result<(), SendError> {
+        self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid, Some(pid)))
+    }
+
+    /// Tells [`ServerSocketEvent::Connect`] once more, for a client that could not be decided about when it was told.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn ask_again(
+        &mut self,
+        socket: SocketKey,
+        auth: Option<socket::PacketData>,
+    ) -> Result<(), SendError> {
+        self.with_sockets(|sockets, _| sockets.ask_again(socket, auth))
+    }
+
+    /// The bytes that may be emitted to the client before the send budget is used up: as many as the events that it has
+    /// missed may have.
+    pub fn capacity(&self) -> usize {
+        self.engine.config().effective_send_budget().saturating_sub(self.buffered())
     }
 
     /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and with `data`, which must be

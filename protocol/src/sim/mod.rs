@@ -4,10 +4,11 @@
 //! socket or a clock: hours pass in milliseconds, and the same seed gives the same run, byte for byte. This module is
 //! behind the feature `sim`. It is for the tests of whoever builds on this crate, and it is how the crate tests itself.
 //!
-//! There are two ways to use it:
+//! There are three ways to use it:
 //!
 //! * [`World`] is the place alone. Bring your own application (an [`App`], which hears what both ends are told and
 //!   gives commands), let faults happen by the calls of `World`, and look whether your rules hold.
+//! * [`recover`] plays conversations at a server that recovers connections, against an oracle of their own.
 //! * [`Scenario::generate`] makes up an application and faults from a seed, and [`run`] plays them against a model of
 //!   what a perfect Socket.IO would deliver. [`shrink`] makes one that fails smaller. The example `simulate` does that
 //!   for as many seeds as you like.
@@ -108,6 +109,7 @@ mod link;
 mod model;
 mod play;
 mod raw;
+mod recovery;
 mod scenario;
 mod server;
 mod shrink;
@@ -118,6 +120,7 @@ pub use self::coverage::{Coverage, Situation};
 pub use self::dice::Dice;
 pub use self::link::{Cut, Link, When};
 pub use self::play::{Outcome, run};
+pub use self::recovery::{Recoveries, recover};
 pub use self::scenario::{Act, Emit, Player, Raw, Scenario, Settings, Step, To};
 pub use self::shrink::shrink;
 pub use self::trace::Trace;

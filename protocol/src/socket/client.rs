@@ -19,6 +19,7 @@
 mod config;
 mod event;
 mod join;
+mod recovery;
 mod retries;
 mod sending;
 
@@ -26,6 +27,7 @@ pub use crate::socket::client::config::SocketClientConfig;
 pub use crate::socket::client::event::{ClientSocketEvent, JoinError};
 pub(crate) use crate::socket::ids::{AckOutcome, SocketKey};
 
+use self::recovery::Recovery;
 use self::retries::Reliable;
 use super::error::SocketError;
 use super::json::data::PacketData;
@@ -37,6 +39,7 @@ use crate::message::{Frame, WireMessage};
 use crate::reason::{CloseReason, SendError};
 use crate::socket::json::reassembly::Reassembly;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -91,6 +94,8 @@ struct Socket {
     /// The application was asked again since the socket began to join.
     asked_again: bool,
     id: Option<Arc<str>>,
+    /// Of a server that recovers connections.
+    recovery: Option<Box<Recovery>>,
     /// The number of the socket's connections that have ended.
     ended: u64,
     held: bool,
@@ -153,6 +158,12 @@ impl ClientSockets {
     /// The public id of a connected socket.
     pub(crate) fn id(&self, socket: SocketKey) -> Option<&Arc<str>> {
         self.sockets.iter().find(|found| found.key == socket).and_then(|found| found.id.as_ref())
+    }
+
+    /// Returns whether the server has given a connected socket its session back: it has missed nothing.
+    pub(crate) fn is_recovered(&self, socket: SocketKey) -> bool {
+        let found = self.sockets.iter().find(|found| found.key == socket && found.state == State::Joined);
+        found.and_then(|found| found.recovery.as_ref()).is_some_and(|recovery| recovery.is_recovered)
     }
 
     /// Which connection of the socket this is: it counts up whenever one ends. An event that
@@ -317,7 +328,7 @@ impl ClientSockets {
             (PacketType::ConnectError | PacketType::Disconnect, State::Leaving) => socket.state = State::Away,
             (_, State::Away | State::Asking | State::Leaving) => {}
             (PacketType::Connect, _) => match packet.sid() {
-                Some(id) => self.joined(now, engine, at, id),
+                Some(id) => self.joined(now, engine, at, id, packet.pid()),
                 None => self.refuse(at, JoinError::OldServer),
             },
             (PacketType::ConnectError, _) => {
@@ -327,6 +338,7 @@ impl ClientSockets {
             (PacketType::Disconnect, State::Joining { .. }) => self.refuse(at, JoinError::Disconnected),
             (PacketType::Disconnect, State::Joined) => {
                 socket.wanted = false;
+                socket.recovery = None;
                 self.leave(at, CloseReason::IoServerDisconnect);
             }
             (PacketType::Event | PacketType::BinaryEvent, state) => {
@@ -339,6 +351,7 @@ impl ClientSockets {
                 let event = ClientSocketEvent::Event { socket: key, args, ack };
                 self.inbound = self.inbound.saturating_add(event.weight());
                 if state == State::Joined {
+                    recovery::seen(&mut socket.recovery, &event);
                     socket.inbox.push_back(event);
                 } else {
                     socket.early.push_back(event);
@@ -386,6 +399,7 @@ impl ClientSockets {
             auth,
             asked_again: false,
             id: None,
+            recovery: None,
             ended: 0,
             held: false,
             inbox: VecDeque::new(),
@@ -448,6 +462,8 @@ impl ClientSockets {
         let Some(at) = self.at(socket) else { return };
         let Some(found) = self.sockets.get_mut(at) else { return };
         found.wanted = false;
+        // The server keeps no session that was left on purpose.
+        found.recovery = None;
         if let (Some(engine), State::Joined) = (engine, found.state) {
             engine.send(&self.config.parser.disconnect(&found.namespace));
         }

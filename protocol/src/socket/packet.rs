@@ -244,6 +244,11 @@ impl Packet {
         data::sid(&self.data()?)
     }
 
+    /// The private id in a server's CONNECT: of a server that recovers connections.
+    pub fn pid(&self) -> Option<Arc<str>> {
+        data::pid(&self.data()?)
+    }
+
     /// The content of a CONNECT_ERROR: the message, and data beside it.
     pub fn refusal(&self) -> (String, Option<PacketData>) {
         self.data().map_or_else(Default::default, |data| data::refusal(&data))

@@ -306,6 +306,32 @@ impl Parser {
         }
     }
 
+    /// The same consent with a private id, by which the client may recover the session after it has lost its connection.
+    /// As JSON: `40{"sid":"...","pid":"..."}`.
+    pub fn connect_recoverable(&self, namespace: &str, sid: &str, pid: &str) -> Frame {
+        match self.format {
+            Format::Json => json::frame::connect_recoverable(namespace, sid, pid),
+        }
+    }
+
+    /// The event that a frame is, with an offset behind its arguments: by that the client tells, once it recovers its
+    /// session, which event it has received last. Anything but an event comes back as it is.
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let parser = Parser::json();
+    /// let frame = parser.event("/chat", "said", None, &("ada", 3))?;
+    /// assert_eq!(parser.with_offset(&frame, "Q8AVICU").text().unwrap(), r#"42/chat,["said","ada",3,"Q8AVICU"]"#);
+    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
+    /// ```
+    pub fn with_offset(&self, frame: &Frame, offset: &str) -> Frame {
+        match self.format {
+            Format::Json => json::frame::with_offset(frame, offset),
+        }
+        .unwrap_or_else(|| frame.clone())
+    }
+
     /// A server's refusal of a CONNECT. As JSON: `44{"message":"...","data":...}`; without data there is no such
     /// member.
     pub fn connect_error(&self, namespace: &str, message: &str, data: Option<&PacketData>) -> Frame {

@@ -411,8 +411,8 @@ impl ServerSockets {
 
     // --- commands ---------------------------------------------------------------------------------------------
 
-    /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, then
-    /// what was emitted to the socket meanwhile.
+    /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, and the private
+    /// id `pid` if its session may be recovered, then what was emitted to the socket meanwhile.
     ///
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
@@ -421,17 +421,31 @@ impl ServerSockets {
         engine: &mut ServerSession,
         socket: SocketKey,
         sid: &str,
+        pid: Option<&str>,
     ) -> Result<(), SendError> {
         let (parser, revision) = (self.config.parser, self.revision);
         let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
         let behind = mem::take(&mut joined.behind);
-        engine.send(legacy::consent(revision, &parser, &joined.namespace, sid));
+        engine.send(match pid {
+            Some(pid) if revision == Revision::V4 => parser.connect_recoverable(&joined.namespace, sid, pid),
+            _ => legacy::consent(revision, &parser, &joined.namespace, sid),
+        });
         for frame in behind {
             self.behind = self.behind.saturating_sub(frame.queued_len());
             engine.send(frame);
         }
         self.connect_deadline = None;
+        Ok(())
+    }
+
+    /// Tells of a client that asked for a namespace once more, with that auth: the application could not decide yet.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
+    pub(crate) fn ask_again(&mut self, socket: SocketKey, auth: Option<PacketData>) -> Result<(), SendError> {
+        let namespace = self.find(socket, State::Connecting)?.1.namespace.clone();
+        self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
 

@@ -8,7 +8,7 @@ type Value = Arc<dyn Any + Send + Sync>;
 
 /// A map of values by type, one of each. Values are shared, not lent, so that no lock is held while the application
 /// looks at one.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct TypeMap(Vec<(TypeId, Value)>);
 
 impl TypeMap {

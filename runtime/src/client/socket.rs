@@ -113,6 +113,12 @@ impl ClientSocket {
         self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_connected(key))
     }
 
+    /// Returns whether the server has given the socket its session back when it connected last: the same id, and every event that
+    /// it has missed. False while it is not connected, and at a server without connection state recovery.
+    pub fn recovered(&self) -> bool {
+        self.namespace.key.is_some_and(|key| self.shared.handle.lock().machine.is_recovered(key))
+    }
+
     /// The transport of the connection; `None` while there is none.
     pub fn transport(&self) -> Option<TransportKind> {
         self.shared.handle.lock().machine.transport()

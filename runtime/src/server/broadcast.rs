@@ -2,6 +2,7 @@
 
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
+use crate::server::recovery::Recorder;
 use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
 #[cfg(feature = "cluster")]
@@ -86,7 +87,7 @@ impl Broadcast {
     }
 
     /// An event for all, encoded once.
-    fn encode<T: ToArgs + ?Sized>(
+    pub(super) fn encode<T: ToArgs + ?Sized>(
         &self,
         event: &str,
         id: Option<u64>,
@@ -99,6 +100,11 @@ impl Broadcast {
     /// A snapshot, taken under the lock; nothing is sent under it.
     pub(super) fn recipients(&self) -> Vec<Socket> {
         self.namespace.hub().reached(&self.target)
+    }
+
+    /// What keeps its event for clients that are away: not if it is volatile.
+    fn recorder(&self) -> Option<&Recorder> {
+        self.namespace.recorder().filter(|_| !self.target.flags.volatile)
     }
 
     /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
@@ -119,6 +125,14 @@ impl Broadcast {
                     let limit = self.namespace.hub().limits().rooms_per_socket;
                     return Err(HubError::TooManyRooms { limit });
                 }
+            }
+            return Ok(Vec::new());
+        }
+        if let (Some(recorder), Command::Emit { frame, ack: None }) = (self.recorder(), command) {
+            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
+            let queued = recorder.broadcast(&self.namespace, &self.target, frame, watched.is_some());
+            if let Some(watched) = watched {
+                queued.iter().for_each(|socket| socket.show(&watched));
             }
             return Ok(Vec::new());
         }

@@ -13,12 +13,16 @@ use crate::handler::{
     OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::http::handshake::Handshake;
+use crate::server::namespace::NamespaceInner;
+use crate::server::recovery::{Recorder, Start};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
 use crate::server::table::ServerTable;
 use crate::session::handle::SessionHandle;
 use crate::session::task::Application;
+use sansocket_protocol::engine::Revision;
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::hub::HubError;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{Args, PacketData, ServerSocketEvent, SocketKey};
 use std::any::Any;
@@ -84,11 +88,23 @@ impl SocketDispatch {
             let _ = session.with(|machine| machine.reject_namespace(key));
             return None;
         }
-        let id = self.server.id_for(session, name);
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();
-        let entered =
-            Socket::enter(id, key, session.clone(), namespace.clone(), self.handshake.clone(), auth);
+        let asked = namespace.recorder().and_then(|_| auth.as_ref()?.recovery());
+        if let (Some(recorder), Some((pid, _))) = (namespace.recorder(), &asked) {
+            if let Some(ended) = recorder.recovery.end_of(pid, name, session) {
+                let (server, session, pid) = (self.server.clone(), session.clone(), pid.clone());
+                return Some(Job::new(Some(key), async move {
+                    if let Some(recorder) = namespace.recorder() {
+                        recorder.recovery.wait_for(&pid, ended).await;
+                    }
+                    server.namespace_left(&namespace);
+                    // The client may be gone by now.
+                    let _ = session.with(|machine| machine.ask_again(key, auth));
+                }));
+            }
+        }
+        let entered = self.enter(key, auth, asked, &namespace, session);
         let socket = match entered {
             Ok(socket) => socket,
             Err(error) => {
@@ -99,7 +115,8 @@ impl SocketDispatch {
             }
         };
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
-        if table.connect_middleware.is_empty() && table.connect.is_empty() {
+        let skips = self.server.skips_middleware(&socket);
+        if (table.connect_middleware.is_empty() || skips) && table.connect.is_empty() {
             if socket.accept() != Accepted::Joined {
                 forget(&self.server, &socket);
                 return None;
@@ -110,6 +127,37 @@ impl SocketDispatch {
             return Some(Job::new(Some(key), connected(socket, table)));
         }
         Some(Job::new(Some(key), connect(self.server.clone(), socket, table)))
+    }
+
+    /// A socket that asks to join: with the session that its client asks for, if it can be recovered.
+    fn enter(
+        &self,
+        key: SocketKey,
+        auth: Option<PacketData>,
+        asked: Option<(String, Option<String>)>,
+        namespace: &Arc<NamespaceInner>,
+        session: &Arc<SessionHandle>,
+    ) -> Result<Socket, HubError> {
+        // A client of the older revision has nowhere to keep a private id.
+        let knows = |_: &&Recorder| session.lock().machine.revision() == Revision::V4;
+        let recorder = namespace.recorder().filter(knows);
+        let in_order = recorder.map(Recorder::in_order);
+        let back = match (recorder, &in_order, asked) {
+            (Some(recorder), Some(in_order), Some(asked)) => {
+                let capacity = session.lock().machine.capacity();
+                recorder.restore(in_order, &namespace.name, &asked, capacity)
+            }
+            _ => None,
+        };
+        let start = back.unwrap_or_else(|| {
+            let id = self.server.id_for(session, &namespace.name);
+            match recorder {
+                Some(recorder) => recorder.begin(id, self.server.fresh_id()),
+                None => Start::plain(id),
+            }
+        });
+        let handshake = self.handshake.clone();
+        Socket::enter(start, key, session.clone(), namespace.clone(), handshake, auth)
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
@@ -152,6 +200,9 @@ impl SocketDispatch {
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
+        if let Some(recoverable) = socket.recoverable() {
+            recoverable.lost(reason);
+        }
         if table.disconnecting.is_empty() && table.disconnect.is_empty() {
             forget(&server, &socket);
             self.live.retain(|live| live.socket.key() != key);
@@ -265,7 +316,8 @@ fn forget(server: &ServerInner, socket: &Socket) {
 
 async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>) {
     let mut context = Context::<OnConnect>::new(socket.clone(), ());
-    for handler in &table.connect_middleware {
+    let middleware: &[_] = if server.skips_middleware(&socket) { &[] } else { &table.connect_middleware };
+    for handler in middleware {
         if !let_in(&server, &mut context, &**handler).await {
             return forget(&server, &socket);
         }

@@ -11,6 +11,7 @@ pub(crate) mod namespace;
 pub(crate) mod node;
 pub(crate) mod options;
 mod peer;
+pub(crate) mod recovery;
 mod registry;
 #[cfg(feature = "cluster")]
 pub(crate) mod remote;

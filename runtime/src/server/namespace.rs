@@ -10,12 +10,14 @@ use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
 use crate::server::broadcast::Broadcast;
+use crate::server::recovery::{Recorder, Recoverable, Recovery};
 use crate::server::server::{Server, ServerInner};
 #[cfg(feature = "cluster")]
 use crate::server::server_side::ServerSide;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::count;
+use sansocket_protocol::hub;
 use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
@@ -35,6 +37,8 @@ pub(crate) struct NamespaceInner {
     broadcast_ack: AtomicU64,
     /// Of a child of a dynamic namespace: whether it is in the registry's list of idle ones.
     listed_as_idle: Option<AtomicBool>,
+    /// `None` without connection state recovery.
+    recorder: Option<Box<Recorder>>,
     server: Weak<ServerInner>,
     #[cfg(feature = "cluster")]
     pub(crate) membership: Option<Membership>,
@@ -49,6 +53,7 @@ impl NamespaceInner {
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
         is_child: bool,
+        recovery: Option<Arc<Recovery>>,
         server: Weak<ServerInner>,
     ) -> Self {
         Self {
@@ -59,6 +64,7 @@ impl NamespaceInner {
             leaving: AtomicUsize::new(0),
             broadcast_ack: AtomicU64::new(1),
             listed_as_idle: is_child.then(AtomicBool::default),
+            recorder: recovery.map(|recovery| Box::new(Recorder::new(recovery))),
             server,
             #[cfg(feature = "cluster")]
             membership: None,
@@ -75,19 +81,59 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What records events and rooms for connection state recovery.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_deref()
+    }
+
     /// Takes a socket out of the hub; its disconnect handlers follow. Returns the rooms that ended with it.
-    pub(crate) fn begin_leaving(&self, key: MemberKey) -> Vec<Arc<str>> {
-        let mut hub = self.hub_mut();
-        let emptied = hub.rooms_with_only(key);
+    pub(crate) fn begin_leaving(&self, key: MemberKey, recoverable: Option<&Recoverable>) -> Vec<Arc<str>> {
+        let hub = self.hub_mut();
         self.leaving.fetch_add(1, Ordering::AcqRel);
-        let removed = hub.remove(key);
+        let emptied = hub.rooms_with_only(key);
+        self.detach(hub, key, recoverable, &emptied);
+        emptied
+    }
+
+    /// Takes a socket out of the hub, for good.
+    pub(crate) fn remove(&self, key: MemberKey, recoverable: Option<&Recoverable>) {
+        let hub = self.hub_mut();
+        #[cfg(feature = "cluster")]
+        let emptied = if self.membership.is_some() { hub.rooms_with_only(key) } else { Vec::new() };
+        #[cfg(not(feature = "cluster"))]
+        let emptied = Vec::new();
+        self.detach(hub, key, recoverable, &emptied);
+    }
+
+    fn detach(
+        &self,
+        mut hub: RwLockWriteGuard<'_, Hub<Socket>>,
+        key: MemberKey,
+        recoverable: Option<&Recoverable>,
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] emptied: &[Arc<str>],
+    ) {
+        let Some((socket, left)) = hub.detach(key) else { return };
+        if let (Some(recorder), Some(recoverable), Some(left)) = (self.recorder(), recoverable, left) {
+            recorder.left(recoverable, left);
+        }
         #[cfg(feature = "cluster")]
         if let Some(membership) = &self.membership {
             emptied.iter().for_each(|room| membership.room_ended(room));
         }
         drop(hub);
-        drop(removed);
-        emptied
+        // What the application keeps with it is dropped without the lock.
+        drop(socket);
+    }
+
+    /// Puts a socket back into the rooms that it was in.
+    pub(crate) fn restore(&self, hub: &mut Hub<Socket>, key: MemberKey, rooms: hub::Membership) {
+        #[cfg(feature = "cluster")]
+        let names = rooms.rooms.clone();
+        hub.restore(key, rooms);
+        #[cfg(feature = "cluster")]
+        if let Some(membership) = &self.membership {
+            names.iter().for_each(|room| membership.look_at_room(hub, room));
+        }
     }
 
     /// The disconnect handlers of a socket have run.

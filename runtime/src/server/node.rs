@@ -182,8 +182,8 @@ fn emit(
 ) {
     let wants = ack.zip(serving);
     let id = wants.as_ref().map(|_| namespace.next_broadcast_ack());
-    let frame = namespace.encoder.event(&event.name(), id, event.args());
     let broadcast = Broadcast::new(namespace.clone(), target);
+    let frame = broadcast.encode(&event.name(), id, event.args());
     let frame = match frame {
         Ok(frame) => frame,
         Err(error) => {

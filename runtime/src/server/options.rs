@@ -9,15 +9,17 @@ use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
 use crate::http::options::BuildError;
 use crate::server::dispatch::SocketDispatch;
+use crate::server::recovery::Recovery;
 use crate::server::server::{Server, ServerInner};
 use crate::server::socket::Socket;
 use crate::session::task::Session;
 use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::rate::Rate;
+use sansocket_protocol::recovery::{MemoryStore, RecoveryConfig, RecoveryStore};
 use sansocket_protocol::socket::{EventExcess, Parser, SocketServerConfig};
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 /// A listener for sockets whose connection has moved to WebSocket.
@@ -33,6 +35,8 @@ pub struct ServerOptions {
     pub(crate) max_dynamic: usize,
     pub(crate) max_dynamic_per_session: usize,
     pub(crate) max_concurrent: usize,
+    pub(crate) recovery: Option<RecoveryConfig>,
+    pub(crate) recovery_store: Mutex<Option<Box<dyn RecoveryStore>>>,
     #[cfg(feature = "cluster")]
     pub(crate) cluster: Option<ClusterOptions>,
 }
@@ -48,6 +52,8 @@ impl Default for ServerOptions {
             max_dynamic: 100_000,
             max_dynamic_per_session: 100,
             max_concurrent: 1000,
+            recovery: None,
+            recovery_store: Mutex::default(),
             #[cfg(feature = "cluster")]
             cluster: None,
         }
@@ -169,6 +175,32 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Turns connection state recovery on: a client that has lost its connection and is back within the window gets its
+    /// session back, with its id, rooms, values and all events that it has missed. Default off. The time in which a lost
+    /// connection is noticed is set to the ping interval and the ping timeout.
+    ///
+    /// ```
+    /// use sansocket_runtime::recovery::RecoveryConfig;
+    /// use std::time::Duration;
+    ///
+    /// # fn set<S: From<sansocket_runtime::Server>>(
+    /// #     builder: sansocket_runtime::ServerBuilder<S, sansocket_runtime::adapter::ServerOptions>,
+    /// # ) {
+    /// builder.connection_state_recovery(RecoveryConfig::default().window(Duration::from_secs(60)));
+    /// # }
+    /// ```
+    pub fn connection_state_recovery(mut self, config: RecoveryConfig) -> Self {
+        self.layer.recovery = Some(config);
+        self
+    }
+
+    /// Sets the store of [`connection_state_recovery`](Self::connection_state_recovery), which this does not turn on. Its
+    /// limits are its own. Default: this process's memory, within those of the settings.
+    pub fn recovery_store(mut self, store: impl RecoveryStore + 'static) -> Self {
+        self.layer.recovery_store = Mutex::new(Some(Box::new(store)));
+        self
+    }
+
     /// Sets whether a dynamic namespace goes when its last client leaves. Default no.
     pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
         self.layer.cleanup_empty = cleanup;
@@ -225,9 +257,15 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         });
         let sockets = std::mem::take(&mut layer.sockets);
         let gate = Arc::new(Gate::new(http, runtime, Some(sockets), random.fork(), application)?);
+        let recovery = layer.recovery.map(|config| {
+            let config = config.detection(gate.config.ping_interval.saturating_add(gate.config.ping_timeout));
+            let store = layer.recovery_store.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            let store = store.unwrap_or_else(|| Box::new(MemoryStore::new(config, random.fork())));
+            Recovery::new(config, store, gate.counters.clone(), gate.clock.clone())
+        });
         #[cfg(feature = "cluster")]
         let (cluster, of_node) = (layer.cluster.take(), random.fork());
-        let server = Arc::new_cyclic(|weak| ServerInner::new(gate, layer, random, weak.clone()));
+        let server = Arc::new_cyclic(|weak| ServerInner::new(gate, layer, random, recovery, weak.clone()));
         #[cfg(feature = "cluster")]
         if let Some(options) = cluster {
             server.join_cluster(options, of_node);

@@ -22,6 +22,7 @@ use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
 use crate::server::options::{OnUpgrade, ServerOptions};
+use crate::server::recovery::{Recovery, UnrecoveredSession};
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
@@ -43,6 +44,7 @@ pub(crate) struct ServerInner {
     options: ServerOptions,
     random: Mutex<Random>,
     concurrent: Concurrent,
+    recovery: Option<Arc<Recovery>>,
     on_error: OnceLock<ErrorHook>,
     default_error_hook: DefaultErrorHook,
     /// Set before there is any namespace, or never.
@@ -52,8 +54,15 @@ pub(crate) struct ServerInner {
 }
 
 impl ServerInner {
-    pub(crate) fn new(gate: Arc<Gate>, options: ServerOptions, random: Random, this: Weak<Self>) -> Self {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        options: ServerOptions,
+        random: Random,
+        recovery: Option<Arc<Recovery>>,
+        this: Weak<Self>,
+    ) -> Self {
         Self {
+            recovery,
             gate,
             namespaces: Namespaces::default(),
             options,
@@ -81,10 +90,10 @@ impl ServerInner {
         handlers: Arc<NamespaceHandlers>,
         is_child: bool,
     ) -> Arc<NamespaceInner> {
-        let (limits, server) = (self.options.limits, self.this.clone());
+        let (limits, server, recovery) = (self.options.limits, self.this.clone(), self.recovery.clone());
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
         let mut namespace =
-            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, server);
+            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, recovery, server);
         #[cfg(feature = "cluster")]
         if let Some(cluster) = self.cluster.get() {
             namespace.membership = Some(Membership::new(&cluster.node, name));
@@ -99,7 +108,7 @@ impl ServerInner {
         own.unwrap_or_else(|| self.fresh_id())
     }
 
-    fn fresh_id(&self) -> Arc<str> {
+    pub(crate) fn fresh_id(&self) -> Arc<str> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).id().into()
     }
 
@@ -163,6 +172,12 @@ impl ServerInner {
             }
             None => self.default_error_hook.show(namespace, event, error),
         }
+    }
+
+    /// Returns whether the middleware is left out for a socket: its client was let in before.
+    pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
+        let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
+        skips && socket.recovered()
     }
 
     /// A place for a handler of `on_concurrent`, if one is free.
@@ -283,6 +298,25 @@ impl Server {
         self
     }
 
+    /// Sets the hook for sessions that were kept for their clients and cannot be recovered any more: the window is over, or
+    /// one of the reasons of [`Ended`](crate::recovery::Ended). It is called once for each, after `on_disconnect`, with
+    /// the rooms and values that its socket had: the place to take back what was kept for the client's return. The first
+    /// hook stays. Without connection state recovery it is never called.
+    ///
+    /// ```
+    /// use sansocket_runtime::Server;
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_unrecovered(|session| println!("{} is not coming back", session.id()));
+    /// }
+    /// ```
+    pub fn on_unrecovered(&self, hook: impl Fn(&UnrecoveredSession) + Send + Sync + 'static) -> &Self {
+        if let Some(recovery) = &self.0.recovery {
+            recovery.set_hook(Box::new(hook));
+        }
+        self
+    }
+
     /// The value of that type that was given to the builder's `state`.
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.0.options.state.get::<T>().map(|state| T::clone(&state))
@@ -339,6 +373,9 @@ impl Server {
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.gate.shutdown(timeout).await;
+        if let Some(recovery) = &self.0.recovery {
+            recovery.close();
+        }
         #[cfg(feature = "cluster")]
         self.leave_cluster();
     }

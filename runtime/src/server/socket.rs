@@ -7,6 +7,7 @@ use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
 use crate::server::emitter::SocketEmitter;
 use crate::server::namespace::{Namespace, NamespaceInner};
+use crate::server::recovery::{Recoverable, Start};
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
 use futures_channel::oneshot;
@@ -63,6 +64,8 @@ pub(crate) struct SocketInner {
     auth: Option<PacketData>,
     hub_key: OnceLock<MemberKey>,
     state: AtomicU8,
+    /// `None` without connection state recovery.
+    recovery: Option<Box<Recoverable>>,
     data: Mutex<TypeMap>,
 }
 
@@ -101,13 +104,15 @@ pub struct Socket(pub(super) Arc<SocketInner>);
 impl Socket {
     /// A socket that asks to join, entered into the hub.
     pub(crate) fn enter(
-        id: Arc<str>,
+        mut start: Start,
         key: SocketKey,
         session: Arc<SessionHandle>,
         namespace: Arc<NamespaceInner>,
         handshake: Handshake,
         auth: Option<PacketData>,
     ) -> Result<Self, HubError> {
+        let (membership, missed) = start.take_resumed();
+        let Start { id, recoverable: recovery, data, .. } = start;
         let socket = Self(Arc::new(SocketInner {
             id: id.clone(),
             key,
@@ -117,13 +122,22 @@ impl Socket {
             auth,
             hub_key: OnceLock::new(),
             state: AtomicU8::new(CONNECTING),
-            data: Mutex::new(TypeMap::default()),
+            recovery,
+            data: Mutex::new(data),
         }));
         let mut hub = socket.0.namespace.hub_mut();
         let hub_key = hub.insert(id, socket.clone())?;
         // Set under the hub's lock, so whoever finds the socket there finds its key too.
         let _ = socket.0.hub_key.set(hub_key);
+        if let (Some(recorder), Some(recoverable)) = (socket.0.namespace.recorder(), socket.recoverable()) {
+            recorder.entered(&socket.0.namespace, &mut hub, hub_key, membership);
+            recorder.enlist(&socket, recoverable);
+        }
         drop(hub);
+        for frame in missed {
+            // It fits, as was looked at. It leaves behind the answer to the CONNECT.
+            let _ = socket.deliver(frame, Delivery::Queue);
+        }
         Ok(socket)
     }
 
@@ -145,13 +159,39 @@ impl Socket {
         if joined == Err(REFUSED) {
             return Accepted::Refused;
         }
-        self.0.session.with(|machine| match machine.accept(self.0.key, &self.0.id) {
-            Ok(()) => Accepted::Joined,
-            // If the connection is still there, the application has disconnected it just now.
-            Err(_) => Accepted::Gone(
-                machine.ended().map_or(CloseReason::ServerNamespaceDisconnect, |(reason, _)| reason),
-            ),
-        })
+        let accepted = self.0.session.with(|machine| {
+            let told = match self.recoverable() {
+                Some(recoverable) => machine.accept_recoverable(self.0.key, &self.0.id, recoverable.pid()),
+                None => machine.accept(self.0.key, &self.0.id),
+            };
+            match told {
+                Ok(()) => Accepted::Joined,
+                // If the connection is still there, the application has disconnected it just now.
+                Err(_) => Accepted::Gone(
+                    machine.ended().map_or(CloseReason::ServerNamespaceDisconnect, |(reason, _)| reason),
+                ),
+            }
+        });
+        match (self.recoverable(), accepted) {
+            (Some(recoverable), Accepted::Joined) => recoverable.accepted(),
+            (Some(recoverable), Accepted::Gone(reason)) => recoverable.lost(reason),
+            _ => {}
+        }
+        accepted
+    }
+
+    /// The part that can be recovered: `None` without connection state recovery.
+    pub(crate) fn recoverable(&self) -> Option<&Recoverable> {
+        self.0.recovery.as_deref()
+    }
+
+    /// Returns whether the connection has ended in a way after which its client may come back.
+    pub(crate) fn was_lost(&self) -> bool {
+        self.0.session.lock().machine.ended().is_some_and(|(reason, _)| reason.is_recoverable())
+    }
+
+    pub(crate) fn id_shared(&self) -> Arc<str> {
+        self.0.id.clone()
     }
 
     /// Returns whether the client waits for the answer to its CONNECT.
@@ -163,20 +203,28 @@ impl Socket {
     pub(crate) fn begin_leaving(&self) -> Vec<Arc<str>> {
         let Some(key) = self.0.hub_key.get() else { return Vec::new() };
         self.0.state.store(LEFT, Ordering::Release);
-        self.0.namespace.begin_leaving(*key)
+        self.0.namespace.begin_leaving(*key, self.recoverable())
     }
 
     /// Takes it out of the hub, for good.
     pub(crate) fn forget(&self) {
-        match self.0.state.swap(GONE, Ordering::AcqRel) {
-            GONE => {}
+        let before = self.0.state.swap(GONE, Ordering::AcqRel);
+        match before {
+            GONE => return,
             LEFT => self.0.namespace.end_leaving(),
             _ => {
                 if let Some(key) = self.0.hub_key.get() {
-                    let removed = self.0.namespace.hub_mut().remove(*key);
-                    drop(removed);
+                    self.0.namespace.remove(*key, self.recoverable());
                 }
             }
+        }
+        if let (Some(recorder), Some(recoverable)) = (self.0.namespace.recorder(), self.recoverable()) {
+            if before == CONNECTING && self.was_lost() {
+                // Before it was decided about.
+                recoverable.lost(CloseReason::TransportClose);
+            }
+            let data = self.data().clone();
+            recorder.end(self, recoverable, data);
         }
     }
 
@@ -214,7 +262,12 @@ impl Socket {
 
     pub(super) fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
         let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
-        let queued = self.deliver(frame, delivery)?;
+        let queued = match (delivery, self.0.namespace.recorder(), self.recoverable()) {
+            (Delivery::Queue, Some(recorder), Some(recoverable)) => {
+                recorder.emit(self, recoverable, &frame)?
+            }
+            _ => self.deliver(frame, delivery)?,
+        };
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);
         }
@@ -275,6 +328,13 @@ impl Socket {
     /// Returns whether the client is connected: events to it are sent.
     pub fn is_connected(&self) -> bool {
         self.0.session.lock().machine.is_connected(self.0.key)
+    }
+
+    /// Returns whether the client has got its session back after it had lost its connection: the same id, its rooms and values, and
+    /// every event that it has missed. Always false without
+    /// [`connection_state_recovery`](crate::ServerBuilder::connection_state_recovery).
+    pub fn recovered(&self) -> bool {
+        self.recoverable().is_some_and(|recoverable| recoverable.recovered)
     }
 
     /// The transport that the client's connection uses at the moment.

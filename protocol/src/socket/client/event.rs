@@ -60,6 +60,9 @@ pub enum ClientSocketEvent {
         connection: u64,
         /// Its public id, for as long as it is connected.
         id: Arc<str>,
+        /// Whether the server has given it its session back: the same id, and every event that it has missed. Always
+        /// false at a server that does not recover connections.
+        recovered: bool,
     },
     /// The server did not let the socket in (`connect_error`).
     Refused {

@@ -1,6 +1,6 @@
 //! Joining a namespace, and leaving it.
 
-use super::{AckOutcome, State, weight};
+use super::{AckOutcome, State, recovery, weight};
 use crate::engine::client::ClientSession;
 use crate::reason::CloseReason;
 use crate::socket::client::{AuthSource, ClientSocketEvent, ClientSockets, JoinError};
@@ -34,7 +34,8 @@ impl ClientSockets {
     ) {
         let deadline = now + self.config.join_timeout;
         let Some(socket) = self.sockets.get_mut(at) else { return };
-        let frame = self.config.parser.join(&socket.namespace, auth);
+        let auth = recovery::auth(socket.recovery.as_deref(), auth);
+        let frame = self.config.parser.join(&socket.namespace, auth.as_ref());
         if let Err(error) = engine.check_size(&frame) {
             socket.state = State::Joining { deadline };
             return self.refuse(at, JoinError::Auth(error));
@@ -46,12 +47,24 @@ impl ClientSockets {
     }
 
     /// The server let a socket in: first comes what it had sent before, then what waited here.
-    pub(super) fn joined(&mut self, now: Instant, engine: &mut ClientSession, at: usize, id: Arc<str>) {
+    pub(super) fn joined(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        at: usize,
+        id: Arc<str>,
+        pid: Option<Arc<str>>,
+    ) {
         let Some(socket) = self.sockets.get_mut(at) else { return };
         socket.state = State::Joined;
         socket.id = Some(id.clone());
+        let recovered = recovery::joined(&mut socket.recovery, pid);
+        for event in &socket.early {
+            recovery::seen(&mut socket.recovery, event);
+        }
         socket.inbox.append(&mut socket.early);
-        let event = ClientSocketEvent::Connected { socket: socket.key, connection: socket.ended, id };
+        let event =
+            ClientSocketEvent::Connected { socket: socket.key, connection: socket.ended, id, recovered };
         self.inbound = self.inbound.saturating_add(event.weight());
         socket.inbox.push_back(event);
         for waiting in mem::take(&mut socket.buffer) {

@@ -237,6 +237,24 @@ impl Args {
         Argument { json: self.argument(position)?, ..self.outside() }.json()
     }
 
+    /// The last argument, if it is a text: where a server that recovers connections puts its offset.
+    pub(in crate::socket) fn last_text(&self) -> Option<Cow<'_, str>> {
+        let last = self.len().checked_sub(1)?;
+        // Nearly all texts end so, and few have an escaped quote.
+        if let [text @ .., b'"', b']'] = &self.text[..] {
+            let start = text.iter().rposition(|byte| *byte == b'"')?;
+            let (before, quoted) = (text.get(..start)?, text.get(start.saturating_add(1)..)?);
+            if before.last() != Some(&b'\\') && !quoted.contains(&b'\\') {
+                return core::str::from_utf8(quoted).ok().map(Cow::Borrowed);
+            }
+        } else if self.text.last() == Some(&b']')
+            && self.text.iter().nth_back(1).is_some_and(|byte| !byte.is_ascii_whitespace())
+        {
+            return None;
+        }
+        self.get::<String>(last).ok().map(Cow::Owned)
+    }
+
     /// The arguments, one after the other.
     ///
     /// ```

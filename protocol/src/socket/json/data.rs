@@ -3,6 +3,7 @@
 use super::args::plain_reason;
 use super::encode::{EncodeError, extent};
 use super::validate;
+use super::write::push_string;
 use crate::socket::packet::{PacketError, PacketType};
 use crate::socket::parser::{DEFAULT_MAX_DEPTH, DEFAULT_MAX_NUMBER, Parser};
 use alloc::borrow::Cow;
@@ -90,6 +91,52 @@ impl PacketData {
         self.0.first() == Some(&b'{')
     }
 
+    /// The private id and the offset by which a client asks to recover its session; `None` if it does not. One that has
+    /// not received any event has no offset to tell.
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::PacketData;
+    ///
+    /// let auth = PacketData::from_json(r#"{"pid":"l3bH","offset":"Q8AVICU","token":"x"}"#)?;
+    /// assert_eq!(auth.recovery(), Some(("l3bH".to_string(), Some("Q8AVICU".to_string()))));
+    /// assert_eq!(PacketData::from_json(r#"{"pid":7}"#)?.recovery(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recovery(&self) -> Option<(String, Option<String>)> {
+        let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(&self.0).ok()?;
+        let text = |value: &&RawValue| serde_json::from_str::<String>(value.get()).ok();
+        let pid = members.get("pid").and_then(text)?;
+        match members.get("offset") {
+            None => Some((pid, None)),
+            // Anything but a text is no offset, so nothing is known of what was received.
+            Some(offset) => Some((pid, Some(text(offset)?))),
+        }
+    }
+
+    /// The same object with `pid` and `offset` before its members, unless it has those itself: the application's win, as
+    /// in the reference.
+    pub(in crate::socket) fn with_recovery(auth: Option<&Self>, pid: &str, offset: Option<&str>) -> Self {
+        let json = auth.filter(|auth| auth.is_object()).map_or("{}", Self::json);
+        let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).unwrap_or_default();
+        let mut text = alloc::vec![b'{'];
+        for (name, value) in [("pid", Some(pid)), ("offset", offset)] {
+            if let Some(value) = value.filter(|_| !members.contains_key(name)) {
+                if text.len() > 1 {
+                    text.push(b',');
+                }
+                push_string(&mut text, name);
+                text.push(b':');
+                push_string(&mut text, value);
+            }
+        }
+        if !members.is_empty() && text.len() > 1 {
+            text.push(b',');
+        }
+        // Behind the brace.
+        text.extend_from_slice(json.as_bytes().get(1..).unwrap_or(b"}"));
+        Self(text.into())
+    }
+
     /// Returns whether it is `null`.
     pub fn is_null(&self) -> bool {
         &*self.0 == b"null"
@@ -124,11 +171,20 @@ impl fmt::Debug for PacketData {
     }
 }
 
-/// The id in a server's CONNECT.
+/// The public id in a server's CONNECT.
 pub(in crate::socket) fn sid(data: &PacketData) -> Option<Arc<str>> {
+    member(data, "sid")
+}
+
+/// The private id beside it.
+pub(in crate::socket) fn pid(data: &PacketData) -> Option<Arc<str>> {
+    member(data, "pid")
+}
+
+fn member(data: &PacketData, name: &str) -> Option<Arc<str>> {
     let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(data.bytes()).ok()?;
-    let sid: String = serde_json::from_str(members.get("sid")?.get()).ok()?;
-    Some(sid.into())
+    let text: String = serde_json::from_str(members.get(name)?.get()).ok()?;
+    Some(text.into())
 }
 
 /// Returns the message and the data of a CONNECT_ERROR. Servers send `{"message","data"}`; Python's and old ones a

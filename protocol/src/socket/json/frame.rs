@@ -58,6 +58,16 @@ pub(in crate::socket) fn connect(namespace: &str, sid: &str) -> Frame {
     Frame::from_text(text)
 }
 
+pub(in crate::socket) fn connect_recoverable(namespace: &str, sid: &str, pid: &str) -> Frame {
+    let mut text = header(b'0', namespace, sid.len().saturating_add(pid.len()).saturating_add(20));
+    text.extend_from_slice(b"{\"sid\":");
+    push_string(&mut text, sid);
+    text.extend_from_slice(b",\"pid\":");
+    push_string(&mut text, pid);
+    text.push(b'}');
+    Frame::from_text(text)
+}
+
 pub(in crate::socket) fn connect_error(namespace: &str, message: &str, data: Option<&PacketData>) -> Frame {
     let mut text = header(b'4', namespace, INITIAL_CAPACITY);
     text.extend_from_slice(b"{\"message\":");
@@ -78,6 +88,17 @@ pub(in crate::socket) fn error(namespace: &str, reason: &PacketData) -> Frame {
 
 pub(in crate::socket) fn disconnect(namespace: &str) -> Frame {
     Frame::from_text(header(b'1', namespace, 0))
+}
+
+/// The event with one more argument, a text: the header and the other arguments are copied as they are.
+pub(in crate::socket) fn with_offset(frame: &Frame, offset: &str) -> Option<Frame> {
+    let (b']', event) = frame.text()?.split_last()? else { return None };
+    let mut text = Vec::with_capacity(event.len().saturating_add(offset.len()).saturating_add(4));
+    text.extend_from_slice(event);
+    text.push(b',');
+    push_string(&mut text, offset);
+    text.push(b']');
+    Some(frame.with_text(text))
 }
 
 /// The event that a frame is.

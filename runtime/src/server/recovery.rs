@@ -1,0 +1,544 @@
+//! Connection state recovery: the store of a server behind its lock, the sessions that are connected, and the order of
+//! events.
+//!
+//! Locks are taken in this order: the order of a namespace's events, its hub, the store; and a session's own at any time,
+//! alone. Nobody holds one while the application's code runs.
+
+use crate::base::clock::Clock;
+use crate::base::runtime::Timer;
+use crate::base::trace::debug;
+use crate::base::typemap::TypeMap;
+use crate::server::namespace::NamespaceInner;
+use crate::server::socket::{Delivery, Socket, SocketInner};
+use crate::session::handle::SessionHandle;
+use crate::session::stats::{Counters, count};
+use futures_channel::oneshot;
+use sansocket_protocol::error::{CloseReason, SendError};
+use sansocket_protocol::hub::{Hub, Journal, MemberKey, Membership, Target};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::recovery::{
+    Appended, Audience, Ended, KeptSession, LiveSession, NewEvent, RecoveryConfig, RecoveryStore,
+};
+use sansocket_protocol::time::Instant;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// How long a client that comes back waits for the handlers of the connection that it has lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Hook = Box<dyn Fn(&UnrecoveredSession) + Send + Sync>;
+
+/// The recovery of a server that has it turned on.
+pub(crate) struct Recovery {
+    pub(crate) config: RecoveryConfig,
+    store: Mutex<Box<dyn RecoveryStore>>,
+    /// The sessions whose sockets are connected, or whose disconnect handlers run, by their private ids.
+    live: Mutex<BTreeMap<Arc<str>, Live>>,
+    hook: OnceLock<Hook>,
+    counters: Arc<Counters>,
+    clock: Clock,
+    /// A task waits for the store's deadlines.
+    watched: AtomicBool,
+    watcher: Mutex<Option<Waker>>,
+    closed: AtomicBool,
+}
+
+struct Live {
+    socket: Weak<SocketInner>,
+    /// Those who wait for its end; dropping them tells.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// The recovery of one namespace.
+pub(crate) struct Recorder {
+    pub(crate) recovery: Arc<Recovery>,
+    /// Held while an event gets its number and is queued for its receivers.
+    order: Mutex<()>,
+}
+
+/// The part of a socket that can be recovered.
+pub(crate) struct Recoverable {
+    pid: Arc<str>,
+    pub(crate) recovered: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    live: LiveSession,
+    /// The client was let in.
+    accepted: bool,
+    /// The reason of its end keeps the session.
+    keeps: bool,
+    /// Its rooms, once it has left them, and the number of the first event after that.
+    left: Option<(Membership, u64)>,
+}
+
+/// The application's values, as they are kept with a session.
+struct Values(TypeMap);
+
+/// A session that cannot be recovered any more: its client did not come back in time, or could not be told what it has
+/// missed. For [`Server::on_unrecovered`](crate::Server::on_unrecovered).
+pub struct UnrecoveredSession {
+    session: KeptSession,
+    ended: Ended,
+}
+
+impl UnrecoveredSession {
+    /// The public id that its socket had.
+    pub fn id(&self) -> &str {
+        &self.session.sid
+    }
+
+    /// The name of its namespace.
+    pub fn namespace(&self) -> &str {
+        &self.session.namespace
+    }
+
+    /// The rooms that its socket was in, without its own id.
+    pub fn rooms(&self) -> &[Arc<str>] {
+        &self.session.membership.rooms
+    }
+
+    /// The value of that type that was kept with its socket.
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        values(&self.session)?.0.get()
+    }
+
+    /// The reason.
+    pub fn reason(&self) -> Ended {
+        self.ended
+    }
+}
+
+impl fmt::Debug for UnrecoveredSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnrecoveredSession")
+            .field("id", &self.id())
+            .field("namespace", &self.namespace())
+            .field("reason", &self.ended)
+            .finish()
+    }
+}
+
+fn values(session: &KeptSession) -> Option<&Values> {
+    session.data.0.as_deref()?.downcast_ref()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Recovery {
+    pub(crate) fn new(
+        config: RecoveryConfig,
+        store: Box<dyn RecoveryStore>,
+        counters: Arc<Counters>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            store: Mutex::new(store),
+            live: Mutex::default(),
+            hook: OnceLock::new(),
+            counters,
+            clock,
+            watched: AtomicBool::new(false),
+            watcher: Mutex::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn set_hook(&self, hook: Hook) {
+        // Setting it twice is a mistake without consequence.
+        let _ = self.hook.set(hook);
+    }
+
+    /// Tells of the sessions that have ended for good. No lock is held.
+    fn settle(&self) {
+        let mut over = Vec::new();
+        let mut store = lock(&self.store);
+        over.extend(std::iter::from_fn(|| store.poll_ended()));
+        drop(store);
+        self.tell(over);
+    }
+
+    fn tell(&self, over: Vec<(KeptSession, Ended)>) {
+        for (session, ended) in over {
+            debug!(socket = &*session.sid, ?ended, "a session cannot be recovered any more");
+            let Some(hook) = self.hook.get() else { continue };
+            // The application's values may panic as they are dropped, too.
+            let told = catch_unwind(AssertUnwindSafe(|| hook(&UnrecoveredSession { session, ended })));
+            if told.is_err() {
+                count(&self.counters.panics);
+                debug!("the hook for sessions that are not recovered panicked");
+            }
+        }
+    }
+
+    /// Ends all sessions that wait: the server has shut down.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let drained = lock(&self.store).drain();
+        self.tell(drained.into_iter().map(|session| (session, Ended::ShutDown)).collect());
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let waker = lock(&self.watcher).take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Has a task wait for the store's deadlines, until it has none.
+    fn watch(self: &Arc<Self>) {
+        if self.watched.load(Ordering::Acquire) || self.watched.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (this, clock) = (Arc::downgrade(self), self.clock.clone());
+        let mut timer = None;
+        self.clock.runtime().spawn(Box::pin(poll_fn(move |context| match this.upgrade() {
+            Some(this) => this.poll_deadlines(&mut timer, &clock, context),
+            None => Poll::Ready(()),
+        })));
+    }
+
+    fn poll_deadlines(
+        &self,
+        timer: &mut Option<Box<dyn Timer>>,
+        clock: &Clock,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        *lock(&self.watcher) = Some(context.waker().clone());
+        loop {
+            let deadline = {
+                let store = lock(&self.store);
+                let deadline = store.poll_timeout().filter(|_| !self.closed.load(Ordering::Acquire));
+                if deadline.is_none() {
+                    // Under the lock: whoever keeps something after this has another task wait.
+                    self.watched.store(false, Ordering::Release);
+                }
+                deadline
+            };
+            let Some(deadline) = deadline else { return Poll::Ready(()) };
+            let at = clock.instant(deadline);
+            let timer = timer.get_or_insert_with(|| clock.runtime().timer(at));
+            timer.reset(at);
+            if timer.poll_elapsed(context).is_pending() {
+                return Poll::Pending;
+            }
+            lock(&self.store).handle_timeout(clock.now().max(deadline));
+            self.settle();
+        }
+    }
+
+    /// The end of the connection that has that session, if it is not over: its client is back on another one, so it is
+    /// ended if the server has not noticed yet. `None` if there is nothing to wait for.
+    pub(crate) fn end_of(
+        &self,
+        pid: &str,
+        namespace: &str,
+        back_on: &Arc<SessionHandle>,
+    ) -> Option<oneshot::Receiver<()>> {
+        let (ended, socket) = {
+            let mut live = lock(&self.live);
+            let found = live.get_mut(pid)?;
+            let socket = Socket(found.socket.upgrade()?);
+            // On the same connection it was left on purpose.
+            if *socket.namespace_inner().name != *namespace || Arc::ptr_eq(socket.session(), back_on) {
+                return None;
+            }
+            let (sender, ended) = oneshot::channel();
+            found.waiting.push(sender);
+            (ended, socket)
+        };
+        socket.session().with(|machine| machine.abort(CloseReason::TransportClose));
+        Some(ended)
+    }
+
+    /// Waits for that end, but not for ever: then the session is lost.
+    pub(crate) async fn wait_for(&self, pid: &str, ended: oneshot::Receiver<()>) {
+        let waited = crate::base::runtime::timeout(self.clock.runtime(), PATIENCE, ended).await;
+        if waited.is_none() {
+            lock(&self.live).remove(pid);
+        }
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
+impl fmt::Debug for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The beginning of a socket: new, or with the session that its client has got back.
+pub(crate) struct Start {
+    pub(crate) id: Arc<str>,
+    pub(crate) data: TypeMap,
+    pub(crate) recoverable: Option<Box<Recoverable>>,
+    /// The rooms that it was in, and what it has missed.
+    resumed: Option<(Membership, Vec<Frame>)>,
+}
+
+/// No event of a namespace gets a number while this lives.
+pub(crate) struct InOrder<'a> {
+    order: Option<MutexGuard<'a, ()>>,
+    recovery: &'a Recovery,
+}
+
+impl Drop for InOrder<'_> {
+    fn drop(&mut self) {
+        self.order = None;
+        self.recovery.settle();
+    }
+}
+
+impl Recorder {
+    pub(crate) fn new(recovery: Arc<Recovery>) -> Self {
+        Self { recovery, order: Mutex::new(()) }
+    }
+
+    pub(crate) fn in_order(&self) -> InOrder<'_> {
+        InOrder { order: Some(lock(&self.order)), recovery: &self.recovery }
+    }
+
+    /// The beginning of a new session.
+    pub(crate) fn begin(&self, id: Arc<str>, pid: Arc<str>) -> Start {
+        let live = LiveSession::new(pid, lock(&self.recovery.store).next(), &self.recovery.config);
+        Start { recoverable: Some(Box::new(Recoverable::new(live, false))), ..Start::plain(id) }
+    }
+
+    /// The session of that private id, if it can be recovered. Nothing may be emitted until its socket is in the hub.
+    pub(crate) fn restore(
+        &self,
+        _: &InOrder<'_>,
+        namespace: &str,
+        (pid, offset): &(String, Option<String>),
+        capacity: usize,
+    ) -> Option<Start> {
+        let now = self.recovery.clock.now();
+        let restored = lock(&self.recovery.store).restore(now, namespace, pid, offset.as_deref(), capacity);
+        let back = restored.inspect_err(|error| debug!(%error, "a session is not recovered")).ok()?;
+        let data = values(&back.session).map(|values| values.0.clone()).unwrap_or_default();
+        let KeptSession { live, sid, membership, .. } = back.session;
+        let recoverable = Some(Box::new(Recoverable::new(live, true)));
+        Some(Start { id: sid, data, recoverable, resumed: Some((membership, back.missed)) })
+    }
+
+    /// A socket has entered the hub, under whose lock this is called: its rooms are noted from here on.
+    pub(crate) fn entered(
+        &self,
+        namespace: &NamespaceInner,
+        hub: &mut Hub<Socket>,
+        key: MemberKey,
+        membership: Option<Membership>,
+    ) {
+        let (next, oldest) = self.passed();
+        hub.passed(next, oldest);
+        match membership {
+            Some(membership) => namespace.restore(hub, key, membership),
+            None => hub.record(key, Journal::new(self.recovery.config.max_room_changes)),
+        }
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        let store = lock(&self.recovery.store);
+        (store.next(), store.oldest())
+    }
+
+    /// Enters a socket among those that are connected.
+    pub(crate) fn enlist(&self, socket: &Socket, recoverable: &Recoverable) {
+        let live = Live { socket: Arc::downgrade(&socket.0), waiting: Vec::new() };
+        lock(&self.recovery.live).insert(recoverable.pid.clone(), live);
+    }
+
+    fn append(
+        &self,
+        now: Instant,
+        namespace: &NamespaceInner,
+        audience: Audience,
+        frame: &Frame,
+    ) -> Appended {
+        let event =
+            NewEvent { namespace: &namespace.name, audience, frame, parser: namespace.encoder.parser() };
+        lock(&self.recovery.store).append(now, event)
+    }
+
+    /// Emits an event to the sockets of a target. With `tell`, those are given back that it was queued for.
+    pub(crate) fn broadcast(
+        &self,
+        namespace: &NamespaceInner,
+        target: &Target,
+        frame: &Frame,
+        tell: bool,
+    ) -> Vec<Socket> {
+        let in_order = self.in_order();
+        let now = self.recovery.clock.now();
+        let (appended, reached) = {
+            let mut hub = namespace.hub_mut();
+            let appended = self.append(now, namespace, Audience::of(target), frame);
+            let (next, oldest) = self.passed();
+            hub.passed(next, oldest);
+            (appended, hub.reached(target))
+        };
+        let mut queued = Vec::new();
+        for (at, socket) in reached.iter().enumerate() {
+            if let Some(recoverable) = socket.recoverable() {
+                recoverable.sent(now, &appended);
+            }
+            if socket.deliver(&appended.frame, Delivery::Queue) == Ok(true) && tell {
+                queued.push(at);
+            }
+        }
+        drop(in_order);
+        self.recovery.watch();
+        queued.into_iter().filter_map(|at| reached.get(at).cloned()).collect()
+    }
+
+    /// Emits an event to one socket. While its client is away, and may come back, the event waits for it.
+    pub(crate) fn emit(
+        &self,
+        socket: &Socket,
+        recoverable: &Recoverable,
+        frame: &Frame,
+    ) -> Result<bool, SendError> {
+        let namespace = socket.namespace_inner();
+        // Dropped after the order is free: it may be the last of what the application keeps with a socket.
+        let heir: Option<Socket>;
+        let in_order = self.in_order();
+        let now = self.recovery.clock.now();
+        let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame);
+        recoverable.sent(now, &appended);
+        let mut queued = socket.deliver(&appended.frame, Delivery::Queue);
+        if queued == Err(SendError::Disconnected) {
+            // Its client may be back on another connection.
+            let found = namespace.hub().by_id(socket.id()).map(|(_, heir)| heir.clone());
+            heir = found.filter(|heir| heir != socket);
+            if let Some((heir, part)) = heir.as_ref().and_then(|heir| Some((heir, heir.recoverable()?))) {
+                if part.pid == recoverable.pid {
+                    part.sent(now, &appended);
+                    queued = heir.deliver(&appended.frame, Delivery::Queue);
+                    if queued == Err(SendError::Disconnected) && self.awaits(heir, part) {
+                        queued = Ok(false);
+                    }
+                }
+            } else if self.awaits(socket, recoverable) {
+                queued = Ok(false);
+            }
+            if queued.is_err() {
+                lock(&self.recovery.store).retract(appended.number);
+            }
+        } else if queued != Ok(true) {
+            lock(&self.recovery.store).retract(appended.number);
+        }
+        drop(in_order);
+        self.recovery.watch();
+        queued
+    }
+
+    /// Returns whether the client of a socket that is not connected may come back.
+    fn awaits(&self, socket: &Socket, recoverable: &Recoverable) -> bool {
+        if lock(&self.recovery.store).holds(&recoverable.pid) {
+            return true;
+        }
+        let is_live = lock(&self.recovery.live)
+            .get(&recoverable.pid)
+            .is_some_and(|live| live.socket.as_ptr() == Arc::as_ptr(&socket.0));
+        let state = lock(&recoverable.state);
+        let (accepted, keeps) = (state.accepted, state.keeps);
+        drop(state);
+        is_live && (keeps || (accepted || recoverable.recovered) && socket.was_lost())
+    }
+
+    /// A socket leaves the hub, under whose lock this is called.
+    pub(crate) fn left(&self, recoverable: &Recoverable, membership: Membership) {
+        let (next, _) = self.passed();
+        lock(&recoverable.state).left = Some((membership, next));
+    }
+
+    /// A socket is gone, its disconnect handlers included: its session waits from here on, or is over.
+    pub(crate) fn end(&self, socket: &Socket, recoverable: &Recoverable, data: TypeMap) {
+        let (live, left, keeps, accepted) = {
+            let mut state = lock(&recoverable.state);
+            (state.live.clone(), state.left.take(), state.keeps, state.accepted)
+        };
+        // Somebody has waited for this in vain if it is not there any more.
+        let waiting = match lock(&self.recovery.live).entry(recoverable.pid.clone()) {
+            Entry::Occupied(found) if found.get().socket.as_ptr() == Arc::as_ptr(&socket.0) => {
+                Some(found.remove().waiting)
+            }
+            Entry::Occupied(_) | Entry::Vacant(_) => None,
+        };
+        if let (Some(_), Some((membership, next))) = (&waiting, left) {
+            let values: Arc<Values> = Arc::new(Values(data));
+            let namespace = socket.namespace_inner().name.clone();
+            let kept = live.keep(socket.id_shared(), namespace, membership, next, Some(values as _));
+            if keeps && !self.recovery.closed.load(Ordering::Acquire) {
+                let now = self.recovery.clock.now();
+                lock(&self.recovery.store).save(now, kept);
+                self.recovery.settle();
+                self.recovery.watch();
+                self.recovery.wake();
+            } else if recoverable.recovered && !accepted {
+                self.recovery.tell(vec![(kept, Ended::Refused)]);
+            }
+        }
+        drop(waiting);
+    }
+}
+
+impl Start {
+    /// The beginning of a socket of a server that does not recover connections.
+    pub(crate) fn plain(id: Arc<str>) -> Self {
+        Self { id, data: TypeMap::default(), recoverable: None, resumed: None }
+    }
+
+    /// Takes the rooms out that the socket was in, and what it has missed.
+    pub(crate) fn take_resumed(&mut self) -> (Option<Membership>, Vec<Frame>) {
+        match self.resumed.take() {
+            Some((membership, missed)) => (Some(membership), missed),
+            None => (None, Vec::new()),
+        }
+    }
+}
+
+impl Recoverable {
+    fn new(live: LiveSession, recovered: bool) -> Self {
+        let pid = live.pid().clone();
+        let state = State { live, accepted: false, keeps: false, left: None };
+        Self { pid, recovered, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn pid(&self) -> &str {
+        &self.pid
+    }
+
+    fn sent(&self, now: Instant, appended: &Appended) {
+        lock(&self.state).live.sent(now, appended.number);
+    }
+
+    /// The client was let in.
+    pub(crate) fn accepted(&self) {
+        lock(&self.state).accepted = true;
+    }
+
+    /// Its connection is lost, for that reason.
+    pub(crate) fn lost(&self, reason: CloseReason) {
+        let mut state = lock(&self.state);
+        // A client that was never let in knows no private id.
+        state.keeps |= reason.is_recoverable() && (state.accepted || self.recovered);
+    }
+}
