@@ -23,3 +23,15 @@ for (const kind of FOREIGN) {
     }
   });
 }
+
+describe("connection state recovery", { concurrency: 3 }, () => {
+  for (const transport of ["polling", "websocket", "upgrade"]) {
+    test(`each event once, wherever the connection is cut, over ${transport}`, async (t) => {
+      const server = [...peerCommand("node"), "--recovery", "20000"];
+      const client = new Program([...peerClientCommand(), "recovery", transport, ...server]);
+      const end = await client.exit(300_000);
+      for (const line of client.seen) t.diagnostic(`${transport}: ${line}`);
+      assert.equal(end, 0, client.errors);
+    });
+  }
+});

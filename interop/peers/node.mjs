@@ -14,6 +14,7 @@ const options = flags({
   path: "/socket.io",
   record: "",
   ticks: false,
+  recovery: 0,
 });
 
 const http = createServer((_request, response) => response.writeHead(404).end());
@@ -23,6 +24,7 @@ const io = new Server(http, {
   pingInterval: options["ping-interval"],
   pingTimeout: options["ping-timeout"],
   serveClient: false,
+  ...(options.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: options.recovery } } : {}),
 });
 
 /** The arguments without the acknowledgement, and the acknowledgement (which may do nothing). */
