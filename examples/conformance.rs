@@ -4,7 +4,7 @@
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
     Args, Auth, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
-    Origins, PerMessageDeflate, SameSite, Server, ServerBuilder, Socket,
+    Origins, Parser, PerMessageDeflate, SameSite, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -110,6 +110,12 @@ pub(crate) async fn run(
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
     let recovery = Duration::from_millis(option("--recovery", 0));
 
+    let parser = match &*option("--parser", "json".to_owned()) {
+        "json" => Parser::json(),
+        "msgpack" => Parser::msgpack(),
+        other => return Err(format!("--parser is json or msgpack, not {other:?}").into()),
+    };
+
     let allow_eio3 = flag("--allow-eio3");
     let (mut io, mut engine) = (io, engine);
     if let Some(cookie) = cookie() {
@@ -126,6 +132,7 @@ pub(crate) async fn run(
     }
 
     let mut io = io
+        .parser(parser)
         .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)

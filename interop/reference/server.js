@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import { attach } from "engine.io";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { flags } from "./flags.js";
 
 const options = flags({
@@ -12,6 +13,7 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  parser: "json",
   origin: "*",
   cookie: "",
   recovery: 0,
@@ -71,7 +73,14 @@ engine.on("connection", (session) => {
 
 const window = options.recovery;
 const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
-const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false, ...recovery });
+const io = new Server(http, {
+  ...shared,
+  path: "/socket.io",
+  connectTimeout: 1000,
+  serveClient: false,
+  ...recovery,
+  ...(options.parser === "msgpack" && { parser: msgpack }),
+});
 
 function serve(socket) {
   socket.emit("auth", socket.handshake.auth);
