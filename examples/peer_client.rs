@@ -4,7 +4,7 @@
 //! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
 use crate::sansocket::{
-    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, PerMessageDeflate,
+    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, Parser, PerMessageDeflate,
     TransportKind,
 };
 use bytes::Bytes;
@@ -115,6 +115,8 @@ impl Drop for Peer {
 }
 
 fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBuilder {
+    // As the server: its flag is part of its command.
+    let is_packed = peer.command.windows(2).any(|pair| pair == ["--parser", "msgpack"]);
     let takeover =
         |settings: PerMessageDeflate| settings.server_context_takeover(true).client_context_takeover(true);
     let settings = PerMessageDeflate::default().threshold(0);
@@ -129,6 +131,7 @@ fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBui
         None => build(url),
     };
     build(&format!("http://127.0.0.1:{}", peer.port))
+        .parser(if is_packed { Parser::msgpack() } else { Parser::json() })
         .transports(transports.iter().copied())
         .reconnection_delay(DELAY)
         .reconnection_delay_max(DELAY_MAX)
