@@ -4,7 +4,8 @@
 //! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
 use crate::sansocket::{
-    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, TransportKind,
+    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, Parser, PerMessageDeflate,
+    TransportKind,
 };
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -116,7 +117,23 @@ impl Drop for Peer {
 }
 
 fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBuilder {
+    // As the server: its flag is part of its command.
+    let is_packed = peer.command.windows(2).any(|pair| pair == ["--parser", "msgpack"]);
+    let takeover =
+        |settings: PerMessageDeflate| settings.server_context_takeover(true).client_context_takeover(true);
+    let settings = PerMessageDeflate::default().threshold(0);
+    let deflate = match std::env::var("PEER_CLIENT_DEFLATE").as_deref() {
+        Ok("alone") => Some(settings),
+        Ok("takeover") => Some(takeover(settings)),
+        Ok("small") => Some(takeover(settings.server_window_bits(9).client_window_bits(10))),
+        _ => None,
+    };
+    let build = |url: &str| match deflate.clone() {
+        Some(settings) => build(url).per_message_deflate(settings),
+        None => build(url),
+    };
     build(&format!("http://127.0.0.1:{}", peer.port))
+        .parser(if is_packed { Parser::msgpack() } else { Parser::json() })
         .transports(transports.iter().copied())
         .reconnection_delay(DELAY)
         .reconnection_delay_max(DELAY_MAX)

@@ -36,3 +36,15 @@ describe("connection state recovery", { concurrency: 3 }, () => {
     });
   }
 });
+
+describe("npm's server with permessage-deflate", { concurrency: 3 }, () => {
+  for (const deflate of ["alone", "takeover", "small"]) {
+    test(`everything passes compressed, ${deflate}`, async (t) => {
+      const command = [...peerClientCommand(), "basics", "upgrade", ...peerCommand("node"), "--deflate"];
+      const client = new Program(command, { PEER_CLIENT_DEFLATE: deflate });
+      const end = await client.exit(300_000);
+      for (const line of client.seen) t.diagnostic(line);
+      assert.equal(end, 0, client.errors);
+    });
+  }
+});

@@ -4,6 +4,7 @@
 import { appendFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { flags } from "../reference/flags.js";
 
 const options = flags({
@@ -15,6 +16,8 @@ const options = flags({
   record: "",
   ticks: false,
   recovery: 0,
+  parser: "json",
+  deflate: false,
 });
 
 const http = createServer((_request, response) => response.writeHead(404).end());
@@ -25,6 +28,8 @@ const io = new Server(http, {
   pingTimeout: options["ping-timeout"],
   serveClient: false,
   ...(options.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: options.recovery } } : {}),
+  ...(options.parser === "msgpack" && { parser: msgpack }),
+  perMessageDeflate: options.deflate && { threshold: 0 },
 });
 
 /** The arguments without the acknowledgement, and the acknowledgement (which may do nothing). */

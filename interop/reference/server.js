@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import { attach } from "engine.io";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { flags } from "./flags.js";
 
 const options = flags({
@@ -12,8 +13,15 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  parser: "json",
+  origin: "*",
+  cookie: "",
   recovery: 0,
   "allow-eio3": false,
+  deflate: false,
+  "deflate-takeover": false,
+  "deflate-window": 15,
+  "http-compression": false,
 });
 const shared = {
   pingInterval: options["ping-interval"],
@@ -21,7 +29,40 @@ const shared = {
   maxHttpBufferSize: options["max-payload"],
   cors: { origin: "*" },
   allowEIO3: options["allow-eio3"],
+  // Whatever `--http-compression` says: it is on by default.
+  perMessageDeflate: options.deflate && {
+    threshold: 0,
+    serverNoContextTakeover: !options["deflate-takeover"] || undefined,
+    clientNoContextTakeover: !options["deflate-takeover"] || undefined,
+    // Even 15 would be a limit that some clients do not know.
+    ...(options["deflate-window"] < 15 && {
+      serverMaxWindowBits: options["deflate-window"],
+      clientMaxWindowBits: options["deflate-window"],
+    }),
+  },
 };
+if (options.origin !== "*") {
+  shared.cors = {
+    origin: [options.origin],
+    credentials: true,
+    maxAge: 600,
+    methods: ["GET", "POST"],
+    allowedHeaders: ["x-a", "x-c"],
+    exposedHeaders: ["x-one", "x-two"],
+  };
+}
+if (options.cookie) {
+  shared.cookie = {
+    name: options.cookie,
+    maxAge: 60,
+    domain: "a.example",
+    path: "/x",
+    httpOnly: true,
+    secure: true,
+    partitioned: true,
+    sameSite: "none",
+  };
+}
 
 const http = createServer((_request, response) => response.writeHead(404).end());
 
@@ -32,7 +73,14 @@ engine.on("connection", (session) => {
 
 const window = options.recovery;
 const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
-const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false, ...recovery });
+const io = new Server(http, {
+  ...shared,
+  path: "/socket.io",
+  connectTimeout: 1000,
+  serveClient: false,
+  ...recovery,
+  ...(options.parser === "msgpack" && { parser: msgpack }),
+});
 
 function serve(socket) {
   socket.emit("auth", socket.handshake.auth);
@@ -41,6 +89,10 @@ function serve(socket) {
   socket.on("echo", (...args) => {
     if (typeof args.at(-1) === "function") args.pop();
     socket.emit("echo", ...args);
+  });
+  socket.on("as-is", (...args) => {
+    if (typeof args.at(-1) === "function") args.pop();
+    socket.compress(false).emit("as-is", ...args);
   });
   socket.on("ack", (...args) => {
     const ack = args.pop();

@@ -42,8 +42,8 @@ const ENDED = Symbol("the end of stdout");
 
 /** A program whose stdout is read line by line. */
 export class Program {
-  constructor([program, ...args]) {
-    this.child = spawn(program, args, { cwd: here, stdio: ["ignore", "pipe", "pipe"] });
+  constructor([program, ...args], env = {}) {
+    this.child = spawn(program, args, { cwd: here, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
     this.lines = new Inbox();
     this.errors = "";
     this.seen = [];

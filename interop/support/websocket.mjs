@@ -2,6 +2,7 @@
 import { connect } from "node:net";
 import { once } from "node:events";
 import { createHash, randomBytes } from "node:crypto";
+import { constants, inflateRawSync } from "node:zlib";
 import { Inbox, within } from "./wait.mjs";
 
 export const TEXT = 1;
@@ -9,6 +10,8 @@ export const BINARY = 2;
 const CLOSE = 8;
 const PING = 9;
 const PONG = 10;
+const EMPTY_BLOCK = Buffer.from([0, 0, 0xff, 0xff]);
+const SYNC = { finishFlush: constants.Z_SYNC_FLUSH };
 
 /** One client frame; masked, final and unextended unless told otherwise. */
 export function frame(opcode, payload, { fin = true, masked = true, rsv = 0 } = {}) {
@@ -105,6 +108,7 @@ export class RawWebSocket {
   #buffer;
   #parts = [];
   #opcode = 0;
+  #compressed = false;
   #inbox = new Inbox();
   #over = false;
 
@@ -205,10 +209,15 @@ export class RawWebSocket {
     } else if (opcode === PONG) this.pongs.push(Buffer.from(payload));
     else if (opcode === PING) this.socket.write(frame(PONG, payload));
     else {
-      if (opcode !== 0) this.#opcode = opcode;
+      if (opcode !== 0) {
+        this.#opcode = opcode;
+        this.#compressed = (first & 0x40) !== 0;
+      }
       this.#parts.push(Buffer.from(payload));
       if (!(first & 0x80)) return;
-      const whole = Buffer.concat(this.#parts);
+      let whole = Buffer.concat(this.#parts);
+      // Without context takeover; RFC 7692, section 7.2.2.
+      if (this.#compressed) whole = inflateRawSync(Buffer.concat([whole, EMPTY_BLOCK]), SYNC);
       this.#parts = [];
       if (!this.#over) this.#inbox.push(this.#opcode === TEXT ? whole.toString() : whole);
     }

@@ -25,6 +25,8 @@
 //! # Ok::<(), sansocket_runtime::websocket::ReadError>(())
 //! ```
 
+#[cfg(test)]
+mod autobahn;
 pub(crate) mod buffers;
 pub(crate) mod deflate;
 mod handshake;
