@@ -15,6 +15,7 @@ const options = flags({
   path: "/socket.io",
   record: "",
   ticks: false,
+  recovery: 0,
   parser: "json",
   deflate: false,
 });
@@ -26,6 +27,7 @@ const io = new Server(http, {
   pingInterval: options["ping-interval"],
   pingTimeout: options["ping-timeout"],
   serveClient: false,
+  ...(options.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: options.recovery } } : {}),
   ...(options.parser === "msgpack" && { parser: msgpack }),
   perMessageDeflate: options.deflate && { threshold: 0 },
 });

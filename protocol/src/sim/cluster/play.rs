@@ -107,7 +107,7 @@ impl Play {
 
     /// Goes from one thing to the next.
     fn run_to(&mut self, end: Instant) {
-        for _ in 0..1_000_000 {
+        for _ in 0..100_000 {
             let flight = self.bus.flights.first_key_value().map(|((at, _), _)| *at);
             let timer = self.members.iter().filter_map(|member| match &member.machine {
                 Machine::Ours(node) => node.poll_timeout(),
