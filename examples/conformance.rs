@@ -3,8 +3,8 @@
 
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
-    Args, Auth, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace, Origins,
-    PerMessageDeflate, Server, ServerBuilder, Socket,
+    Args, Auth, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
+    Origins, Parser, PerMessageDeflate, SameSite, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
@@ -58,6 +58,27 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
     }
 }
 
+/// Every origin, or with `--origin` that one alone, with all settings that go with it.
+fn origins() -> Origins {
+    match option("--origin", "*".to_owned()).as_str() {
+        "*" => Origins::any(),
+        origin => Origins::list([origin])
+            .credentials(true)
+            .max_age(Duration::from_secs(600))
+            .methods(["GET", "POST"])
+            .allowed_headers(["x-a", "x-c"])
+            .exposed_headers(["x-one", "x-two"]),
+    }
+}
+
+/// The cookie that `--cookie` names, with all its attributes.
+fn cookie() -> Option<Cookie> {
+    let name = option("--cookie", String::new());
+    let cookie = Cookie::new(&*name).max_age(Duration::from_secs(60)).domain("a.example").path("/x");
+    let cookie = cookie.secure(true).partitioned(true).same_site(SameSite::None);
+    (!name.is_empty()).then_some(cookie)
+}
+
 /// Returns whether a flag without a value is there.
 fn flag(name: &str) -> bool {
     std::env::args().any(|arg| arg == name)
@@ -89,8 +110,18 @@ pub(crate) async fn run(
     let connect_timeout = Duration::from_millis(option("--connect-timeout", 1000));
     let recovery = Duration::from_millis(option("--recovery", 0));
 
+    let parser = match &*option("--parser", "json".to_owned()) {
+        "json" => Parser::json(),
+        "msgpack" => Parser::msgpack(),
+        other => return Err(format!("--parser is json or msgpack, not {other:?}").into()),
+    };
+
     let allow_eio3 = flag("--allow-eio3");
     let (mut io, mut engine) = (io, engine);
+    if let Some(cookie) = cookie() {
+        io = io.cookie(cookie.clone());
+        engine = engine.cookie(cookie);
+    }
     if let Some(settings) = deflate() {
         io = io.per_message_deflate(settings.clone());
         engine = engine.per_message_deflate(settings);
@@ -101,12 +132,13 @@ pub(crate) async fn run(
     }
 
     let mut io = io
+        .parser(parser)
         .allow_eio3(allow_eio3)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
         .connect_timeout(connect_timeout)
-        .origins(Origins::any());
+        .origins(origins());
     if !recovery.is_zero() {
         io = io.connection_state_recovery(RecoveryConfig::default().window(recovery));
     }
@@ -121,7 +153,7 @@ pub(crate) async fn run(
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_payload(max_payload)
-        .origins(Origins::any())
+        .origins(origins())
         .on_message(async |socket: EngineSocket, message: Message| {
             let _ = socket.send(message);
         })

@@ -5,6 +5,7 @@ use crate::sansocket::{
     Args, Broadcast, Data, Incomplete, Namespace, Server, ServerBuilder, ServerSideError, Socket,
 };
 use sansocket_redis::RedisBus;
+use sansocket_unix::UnixBus;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -28,9 +29,14 @@ pub(crate) fn join(io: ServerBuilder) -> Result<ServerBuilder, Box<dyn std::erro
         names = vec!["classic", "python"];
     }
     names.sort_unstable();
-    let bus = RedisBus::open(address)?;
-    let of_address = bus.dialect();
-    let options = ClusterOptions::new(bus);
+    let (options, of_address) = match address.strip_prefix("unix:") {
+        Some(path) => (ClusterOptions::new(UnixBus::new(path)), None),
+        None => {
+            let bus = RedisBus::open(address)?;
+            let of_address = bus.dialect();
+            (ClusterOptions::new(bus), of_address)
+        }
+    };
     let options = match &names[..] {
         ["python"] => options.dialect(Dialect::Python(dialect::Python::default())),
         ["classic"] => options.dialect(Dialect::Classic(dialect::Classic::default())),

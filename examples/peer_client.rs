@@ -4,7 +4,7 @@
 //! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
 use crate::sansocket::{
-    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, PerMessageDeflate,
+    Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, Parser, PerMessageDeflate,
     TransportKind,
 };
 use bytes::Bytes;
@@ -18,6 +18,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -115,6 +117,8 @@ impl Drop for Peer {
 }
 
 fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBuilder {
+    // As the server: its flag is part of its command.
+    let is_packed = peer.command.windows(2).any(|pair| pair == ["--parser", "msgpack"]);
     let takeover =
         |settings: PerMessageDeflate| settings.server_context_takeover(true).client_context_takeover(true);
     let settings = PerMessageDeflate::default().threshold(0);
@@ -129,6 +133,7 @@ fn builder(build: Build, peer: &Peer, transports: &[TransportKind]) -> ClientBui
         None => build(url),
     };
     build(&format!("http://127.0.0.1:{}", peer.port))
+        .parser(if is_packed { Parser::msgpack() } else { Parser::json() })
         .transports(transports.iter().copied())
         .reconnection_delay(DELAY)
         .reconnection_delay_max(DELAY_MAX)
@@ -354,6 +359,98 @@ async fn restart(build: Build, peer: &mut Peer, transports: &[TransportKind], re
     Ok(())
 }
 
+/// Passes bytes on to a server, and cuts every connection after so many bytes of the server.
+async fn proxy(listener: TcpListener, port: u16, left: Arc<AtomicU64>, cuts: mpsc::UnboundedSender<()>) {
+    while let Ok((mut near, _)) = listener.accept().await {
+        let (left, cuts) = (left.clone(), cuts.clone());
+        tokio::spawn(async move {
+            let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+            let (mut up, mut down) = ([0; 4096], [0; 4096]);
+            loop {
+                let passed = tokio::select! {
+                    read = near.read(&mut up) => match read {
+                        Ok(1..) => far.write_all(&up[..read.unwrap_or(0)]).await,
+                        _ => return,
+                    },
+                    read = far.read(&mut down) => match read {
+                        Ok(bytes @ 1..) => {
+                            let allowed = left.load(Ordering::Relaxed);
+                            let passed = allowed.min(bytes as u64);
+                            left.store(allowed - passed, Ordering::Relaxed);
+                            let written = near.write_all(&down[..usize::try_from(passed).unwrap_or(0)]).await;
+                            if passed < bytes as u64 {
+                                left.store(u64::MAX, Ordering::Relaxed);
+                                let _ = cuts.send(());
+                                return;
+                            }
+                            written
+                        }
+                        _ => return,
+                    },
+                };
+                if passed.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// At a server that recovers connections, each tick comes once and in order, wherever the connection is cut, unless the
+/// server has said that it does not give the session back: npm's does not while it has not noticed the loss, as for a poll
+/// whose answer is cut.
+async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Outcome {
+    const CUTS: u64 = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let left = Arc::new(AtomicU64::new(u64::MAX));
+    let (cut, mut cuts) = mpsc::unbounded_channel();
+    let proxy = tokio::spawn(proxy(listener, peer.port, left.clone(), cut));
+    let client = build(&address)
+        .transports(transports.iter().copied())
+        .reconnection_delay(DELAY)
+        .reconnection_delay_max(DELAY)
+        .build()?;
+    let ticks = Arc::new(Mutex::new(Vec::new()));
+    let heard = ticks.clone();
+    client.on("tick", move |args: Args| {
+        heard.lock().unwrap().push(args.get::<u64>(0).ok());
+        std::future::ready(())
+    });
+    let heard = ticks.clone();
+    client.on_connect(move |socket: ClientSocket| {
+        if !socket.recovered() {
+            heard.lock().unwrap().push(None);
+        }
+        std::future::ready(())
+    });
+    let (mut ups, _downs) = ends(&client);
+    soon("connect", client.connect()).await??;
+    soon("connect", ups.recv()).await?;
+    let first = ticks.lock().unwrap().len();
+    let mut recovered = 0;
+    until("a first tick", || ticks.lock().unwrap().len() > first).await?;
+    for round in 0..CUTS {
+        left.store(1 + round * 7, Ordering::Relaxed);
+        soon("the cut", cuts.recv()).await?;
+        soon("the client is back", ups.recv()).await?;
+        recovered += u64::from(client.recovered());
+    }
+    let seen = ticks.lock().unwrap().len();
+    until("a last tick", || ticks.lock().unwrap().len() > seen + 2).await?;
+    let ticks = ticks.lock().unwrap().clone();
+    for pair in ticks.windows(2) {
+        if let [Some(before), Some(tick)] = *pair {
+            ensure!(tick == before + 1, "{tick} came behind {before}");
+        }
+    }
+    println!("{} ticks in {CUTS} cuts, {recovered} of them recovered", ticks.len());
+    let all = transports == [TransportKind::WebSocket];
+    ensure!(recovered == CUTS || !all, "sessions were not given back");
+    proxy.abort();
+    Ok(())
+}
+
 /// Emits numbered events, every other one with an acknowledgement.
 async fn emit(
     client: Client,
@@ -399,7 +496,8 @@ async fn programs(build: Build) -> Outcome {
         "upgrade" => &[TransportKind::Polling, TransportKind::WebSocket],
         _ => {
             return Err(
-                "usage: peer_client basics|restart|retries polling|websocket|upgrade COMMAND...".into()
+                "usage: peer_client basics|restart|retries|recovery polling|websocket|upgrade COMMAND..."
+                    .into(),
             );
         }
     };
@@ -411,6 +509,7 @@ async fn programs(build: Build) -> Outcome {
         "basics" => basics(build, &peer, transports).await,
         "restart" => restart(build, &mut peer, transports, false).await,
         "retries" => restart(build, &mut peer, transports, true).await,
+        "recovery" => recovery(build, &peer, transports).await,
         _ => Err(format!("there is no program {program}").into()),
     }
 }

@@ -1,7 +1,10 @@
 // Nodes of several kinds on one Redis: what a client does at one node, the clients of all others hear once, in order.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { Emitter } from "@socket.io/redis-emitter";
+import { createClient } from "redis";
 import { drain, openClient, startNodes, startRedis, stopNodes } from "./support/cluster.mjs";
+import { Program } from "./support/peers.mjs";
 import { until } from "./support/wait.mjs";
 
 const EMITS = 20;
@@ -12,7 +15,7 @@ const isPython = (node) => is(node, "py ") || is(node, "ours python");
 const of = (heard, event) => heard.filter(([name]) => name === event).map(([, ...args]) => args);
 
 /** The behaviour of nodes that understand each other. */
-function understandEachOther(title, kinds, { asksByRoom = true, movesByRoom = false } = {}) {
+function understandEachOther(title, kinds, { asksByRoom = true, usesRedis = true } = {}) {
   describe(title, { timeout: 120_000 }, () => {
     let redis, nodes;
     const clients = () => nodes.map((node) => node.client);
@@ -165,6 +168,7 @@ function understandEachOther(title, kinds, { asksByRoom = true, movesByRoom = fa
       for (const client of custom) client.disconnect();
     });
 
+    if (!usesRedis) return;
     test("with Redis gone each node of ours serves its own, and with it back they hear each other", async () => {
       const mine = nodes.filter((node) => is(node, "ours"));
       await redis.kill();
@@ -205,3 +209,49 @@ understandEachOther(
   { asksByRoom: false },
 );
 understandEachOther("ours alone", ["ours alone", "ours alone", "ours alone"]);
+understandEachOther("ours by a Unix socket", ["ours by socket", "ours by socket", "ours by socket"], { usesRedis: false });
+
+describe("processes without a server", { timeout: 60_000 }, () => {
+  for (const [title, kind, emit] of [
+    ["npm's emitter", "ours classic", emitByNpm],
+    ["a write-only manager of Python", "ours python", emitByPython],
+  ]) {
+    test(`${title} reaches the clients of ours`, async () => {
+      const redis = await startRedis();
+      const nodes = await startNodes(redis, [kind, kind]);
+      try {
+        await until(() => nodes.every((node) => /bus up/.test(node.program.errors)), "the nodes are on the bus");
+        await nodes[0].client.call("join", "red");
+        await emit(redis);
+        const member = await nodes[0].client.until("end", 2);
+        assert.deepEqual(member, [["news", 1, Buffer.from("bytes")], ["end", 2]]);
+        assert.deepEqual(await nodes[1].client.until("end", 2), [["end", 2]]);
+      } finally {
+        await stopNodes(nodes);
+        await redis.stop();
+      }
+    });
+  }
+});
+
+async function emitByNpm(redis) {
+  const client = createClient({ url: redis.url });
+  await client.connect();
+  const emitter = new Emitter(client);
+  emitter.to("red").emit("news", 1, Buffer.from("bytes"));
+  emitter.emit("end", 2);
+  // The emitter does not wait for its publications; they are before this on the connection.
+  await client.ping();
+  await client.quit();
+}
+
+async function emitByPython(redis) {
+  const code = `
+import socketio
+manager = socketio.RedisManager("${redis.url}", write_only=True)
+manager.emit("news", (1, b"bytes"), room="red")
+manager.emit("end", (2,))
+`;
+  const python = new Program([`${import.meta.dirname}/.venv/bin/python`, "-c", code]);
+  assert.equal(await python.exit(), 0, python.errors);
+}

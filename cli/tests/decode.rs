@@ -123,7 +123,8 @@ fn attachments_are_counted() {
     assert_eq!(found[1]["attachment"], json!({ "of": 1, "index": 1, "announced": 2 }));
     assert_eq!((&found[1]["hex"], &found[1]["bytes"]), (&json!("0102"), &json!(2)));
     assert_eq!(found[2]["attachment"]["index"], 2);
-    assert_eq!(found[3]["error"], "a binary frame came that no packet announced");
+    let error = found[3]["error"].as_str().unwrap();
+    assert!(error.starts_with("a binary frame came that no packet announced"), "{error}");
     assert_eq!(found[4]["ok"], true);
 
     let (found, well) = lines(&[], b"452-[\"a\"]\nbAQI=\n42[\"b\"]\n");

@@ -24,6 +24,19 @@ for (const kind of FOREIGN) {
   });
 }
 
+describe("connection state recovery", { concurrency: 3 }, () => {
+  // A cut in the middle of an upgrade need not end a session, so that there may be nothing to recover.
+  for (const transport of ["polling", "websocket"]) {
+    test(`each event once, wherever the connection is cut, over ${transport}`, async (t) => {
+      const server = [...peerCommand("node"), "--recovery", "20000"];
+      const client = new Program([...peerClientCommand(), "recovery", transport, ...server]);
+      const end = await client.exit(300_000);
+      for (const line of client.seen) t.diagnostic(`${transport}: ${line}`);
+      assert.equal(end, 0, client.errors);
+    });
+  }
+});
+
 describe("npm's server with permessage-deflate", { concurrency: 3 }, () => {
   for (const deflate of ["alone", "takeover", "small"]) {
     test(`everything passes compressed, ${deflate}`, async (t) => {

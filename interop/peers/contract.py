@@ -22,6 +22,7 @@ def options():
     parser.add_argument("--path", default="/socket.io")
     parser.add_argument("--record", default="")
     parser.add_argument("--ticks", action="store_true")
+    parser.add_argument("--parser", choices=["json", "msgpack"], default="json")
     return parser.parse_args()
 
 
@@ -34,6 +35,7 @@ def settings(chosen):
         # Its handlers would overtake each other otherwise.
         "async_handlers": False,
         "namespaces": NAMESPACES,
+        "serializer": "msgpack" if chosen.parser == "msgpack" else "default",
     }
 
 

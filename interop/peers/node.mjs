@@ -4,6 +4,7 @@
 import { appendFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { flags } from "../reference/flags.js";
 
 const options = flags({
@@ -14,6 +15,8 @@ const options = flags({
   path: "/socket.io",
   record: "",
   ticks: false,
+  recovery: 0,
+  parser: "json",
   deflate: false,
 });
 
@@ -24,6 +27,8 @@ const io = new Server(http, {
   pingInterval: options["ping-interval"],
   pingTimeout: options["ping-timeout"],
   serveClient: false,
+  ...(options.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: options.recovery } } : {}),
+  ...(options.parser === "msgpack" && { parser: msgpack }),
   perMessageDeflate: options.deflate && { threshold: 0 },
 });
 

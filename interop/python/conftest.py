@@ -41,7 +41,8 @@ def free_port():
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, flags=None):
+        self.flags = [text for name, value in (flags or {}).items() for text in (f"--{name}", value)]
         self.port = None
         self.process = None
 
@@ -60,7 +61,7 @@ class Server:
     def _start(self, port):
         program, folder = command()
         # Integral seconds: this client reads the numbers, and some servers truncate them.
-        flags = ["--port", str(port), "--ping-interval", "1000", "--ping-timeout", "2000"]
+        flags = ["--port", str(port), "--ping-interval", "1000", "--ping-timeout", "2000", *self.flags]
         self.process = subprocess.Popen(
             program + flags, cwd=folder, stdout=subprocess.DEVNULL, stderr=sys.stderr
         )

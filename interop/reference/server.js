@@ -5,6 +5,7 @@
 import { createServer } from "node:http";
 import { attach } from "engine.io";
 import { Server } from "socket.io";
+import msgpack from "socket.io-msgpack-parser";
 import { flags } from "./flags.js";
 
 const options = flags({
@@ -12,6 +13,9 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  parser: "json",
+  origin: "*",
+  cookie: "",
   recovery: 0,
   "allow-eio3": false,
   deflate: false,
@@ -37,6 +41,28 @@ const shared = {
     }),
   },
 };
+if (options.origin !== "*") {
+  shared.cors = {
+    origin: [options.origin],
+    credentials: true,
+    maxAge: 600,
+    methods: ["GET", "POST"],
+    allowedHeaders: ["x-a", "x-c"],
+    exposedHeaders: ["x-one", "x-two"],
+  };
+}
+if (options.cookie) {
+  shared.cookie = {
+    name: options.cookie,
+    maxAge: 60,
+    domain: "a.example",
+    path: "/x",
+    httpOnly: true,
+    secure: true,
+    partitioned: true,
+    sameSite: "none",
+  };
+}
 
 const http = createServer((_request, response) => response.writeHead(404).end());
 
@@ -47,7 +73,14 @@ engine.on("connection", (session) => {
 
 const window = options.recovery;
 const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration: window } } : {};
-const io = new Server(http, { ...shared, path: "/socket.io", connectTimeout: 1000, serveClient: false, ...recovery });
+const io = new Server(http, {
+  ...shared,
+  path: "/socket.io",
+  connectTimeout: 1000,
+  serveClient: false,
+  ...recovery,
+  ...(options.parser === "msgpack" && { parser: msgpack }),
+});
 
 function serve(socket) {
   socket.emit("auth", socket.handshake.auth);

@@ -15,6 +15,7 @@ const here = new URL("..", import.meta.url).pathname;
 export async function startRedis() {
   const folder = await mkdtemp(join(tmpdir(), "redis-"));
   const redis = {
+    folder,
     port: await freePort(),
     async start() {
       const args = ["--port", redis.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
@@ -59,6 +60,7 @@ const NODES = {
   "ours sharded": (redis) => ours(redis.url.replace("redis:", "redis+sharded:"), "cluster"),
   "ours streams": (redis) => ours(redis.url.replace("redis:", "redis+streams:"), "cluster"),
   "ours alone": (redis) => ours(redis.url, "cluster"),
+  "ours by socket": (redis) => ours(`unix:${redis.folder}/bus`, "cluster"),
 };
 
 const ours = (bus, dialect) => [

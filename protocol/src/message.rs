@@ -19,6 +19,7 @@ pub enum WireMessage {
 /// A message that is ready to be sent: to one peer, or to all members of a room. A clone shares the bytes.
 ///
 /// A WebSocket sends it as one text message, with the Engine.IO type `4` in front, and a binary message for each attachment.
+/// With the MessagePack parser it is one binary message.
 /// Make it before you take a lock, because that runs the application's `Serialize`.
 ///
 /// Namespaces are what [`is_namespace`](crate::socket::is_namespace) says; the namespace `/` is not written (the empty name means it, too).
@@ -33,7 +34,7 @@ pub enum WireMessage {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Empty for a raw binary message: any other text begins with `4`.
+    /// Empty for a message that is binary alone: any other text begins with `4`.
     text: Bytes,
     attachments: Option<Arc<[Bytes]>>,
     /// It is sent as it is, though its transport could compress it.
@@ -74,7 +75,8 @@ impl Frame {
         !self.as_is
     }
 
-    /// The text, which begins with the Engine.IO type `4`. `None` for a binary message of plain Engine.IO.
+    /// The text, which begins with the Engine.IO type `4`. `None` for what is binary alone: a packet of the MessagePack
+    /// parser, a binary message of plain Engine.IO.
     pub fn text(&self) -> Option<&Bytes> {
         if self.text.is_empty() { None } else { Some(&self.text) }
     }
@@ -105,6 +107,11 @@ impl Frame {
         Self { text: kept(text), attachments: Some(attachments.into()), as_is: false }
     }
 
+    /// A frame of one binary message.
+    pub(crate) fn from_binary(message: Vec<u8>) -> Self {
+        Self::binary_message(kept(message))
+    }
+
     /// The same attachments behind another text.
     pub(crate) fn with_text(&self, text: Vec<u8>) -> Self {
         Self { text: kept(text), attachments: self.attachments.clone(), as_is: self.as_is }
@@ -115,7 +122,7 @@ impl Frame {
     }
 }
 
-/// The text as it waits in queues, which count its length: much more than that it must not hold.
+/// The message as it waits in queues, which count its length: much more than that it must not hold.
 fn kept(mut text: Vec<u8>) -> Bytes {
     if text.capacity().saturating_sub(text.len()) > cost::MOST_SPARE {
         text.shrink_to_fit();

@@ -175,3 +175,69 @@ fn announced_attachments_reserve_nothing() {
     });
     assert!(reassembly.is_waiting());
 }
+
+/// A message of the MessagePack parser, that of an acknowledgement with those bytes for its data.
+fn packed(data: &[u8]) -> Bytes {
+    [b"\x83\xa4type\x03\xa3nsp\xa1/\xa4data", data].concat().into()
+}
+
+fn decode_packed(message: &Bytes) {
+    let parser = Parser::msgpack().max_depth(usize::MAX).max_arguments(usize::MAX);
+    let len = message.len();
+    let given = message.clone();
+    // Two words for each open list or map beyond the sixteenth, which has a byte.
+    within("Parser::msgpack().decode", len, 40, || drop(parser.decode(given)));
+    let given = message.clone();
+    within("Parser::msgpack().decode, with the usual limits", len, 8, || {
+        drop(Parser::msgpack().max_depth(100).decode(given));
+    });
+    if let Ok(packet) = parser.decode(message.clone()) {
+        let args = packet.into_args();
+        within("skip and bytes", len, 2, || drop((args.skip(1), args.bytes(0))));
+        within("sending on", len, 16, || drop(parser.ack("/", 1, &args)));
+        within("as JSON", len, 40, || drop(args.to_json()));
+    }
+}
+
+#[test]
+fn hostile_messagepack_costs_no_more_than_a_multiple_of_its_length() {
+    for n in [1, 10, 16, 17, 1000, 50_000] {
+        for (open, inner) in [
+            (&b"\x91"[..], &b"\xc0"[..]),
+            (b"\x81\xa0", b"\xc0"),
+            (b"\x81\x01", b"\xc0"),
+            (b"\xdc\x00\x01", b"\xc0"),
+            (b"\xdd\xff\xff\xff\xff", b""),
+            (b"\xdf\x7f\xff\xff\xff", b""),
+            (b"\x91", b"\xdb\xff\xff\xff\xff"),
+            (b"\x91", b"\xc6\xff\xff\xff\xff"),
+            (b"\x91", b"\xc9\xff\xff\xff\xff\x00"),
+        ] {
+            decode_packed(&packed(&[&open.repeat(n), inner].concat()));
+        }
+        let wide = [&b"\xdd"[..], &u32::try_from(n).unwrap().to_be_bytes(), &b"\xc4\x00".repeat(n)].concat();
+        decode_packed(&packed(&wide));
+    }
+    let lengths = [0xc4, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xd9, 0xda, 0xdb, 0xdc, 0xdd, 0xde, 0xdf];
+    for marker in lengths {
+        // No length is believed.
+        let message = packed(&[0x91, marker, 0xff, 0xff, 0xff, 0xff]);
+        within("a length without its bytes", message.len(), 1, || {
+            drop(Parser::msgpack().decode(message.clone()).unwrap_err());
+        });
+    }
+}
+
+#[test]
+fn a_messagepack_event_costs_nothing_to_read_and_three_allocations_to_send() {
+    let parser = Parser::msgpack();
+    let frame =
+        parser.event("/chat", "said", Some(7), &("ada", [1, 2, 3], Bytes::from_static(b"xyz"))).unwrap();
+    let message = frame.attachments()[0].clone();
+    let measured = measure(|| drop(parser.decode(message).unwrap()));
+    assert_eq!(measured.count_total, 0, "{measured:?}");
+    let args = ("ada", [1, 2, 3], "xyz");
+    // The message, the frame that is shared, and what `Bytes` needs to share it.
+    let measured = measure(|| drop(parser.event("/chat", "said", None, &args).unwrap()));
+    assert!(measured.count_total <= 3, "{measured:?}");
+}

@@ -8,10 +8,11 @@
 //! namespaces `/` and `/custom`. Flags: `--port` (or `PORT`; 3000), `--ping-interval` and `--ping-timeout` in
 //! milliseconds (300 and 200), `--max-payload` in bytes (1000000), `--connect-timeout` in milliseconds (1000),
 //! `--recovery`, the window of connection state recovery in milliseconds (off),
+//! `--parser` (`json`, or `msgpack`),
 //! `--allow-eio3` for clients of Engine.IO 3,
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
 //! directions) and `--http-compression` (polls from 1024 bytes on). With
-//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`) it is a node of a cluster, which speaks what
+//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
 //! bridges between them, as does `--bridge`. The application itself is in `examples/conformance.rs`, the same for every runtime.
 

@@ -111,6 +111,7 @@
 //! Features whose names begin with `test-` serve the tests of this crate.
 #![doc = include_str!("../docs/handlers.md")]
 #![doc = include_str!("../docs/extractors.md")]
+#![doc = include_str!("../docs/parsers.md")]
 #![doc = include_str!("../docs/testing.md")]
 #![doc = include_str!("../docs/from-javascript.md")]
 #![doc = include_str!("../docs/from-python.md")]
@@ -169,6 +170,7 @@ pub use sansocket_runtime::{
     SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract,
     handler,
 };
+pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
 #[cfg(feature = "cluster")]
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};

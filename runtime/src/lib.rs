@@ -83,7 +83,8 @@ pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;
 pub use sansocket_protocol::socket::{
-    Args, ArgsError, DataError, EncodeError, PacketData, Parser, SocketError, ToArgs,
+    Args, ArgsError, CustomPacket, CustomParser, DataError, Date, EncodeError, PacketData, Parser,
+    SocketError, ToArgs,
 };
 
 // Connection state recovery.

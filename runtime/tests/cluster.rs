@@ -366,7 +366,7 @@ fn without_the_bus_each_node_serves_its_own_and_says_so() {
     there.expect_nothing();
     nodes.io(0).to("red").emit("ping", &2).unwrap();
     assert_eq!((here.expect::<u8>("ping"), there.expect::<u8>("ping")), (2, 2));
-    assert_eq!(*news.lock().unwrap(), ["down, true", "up after Some(7s)"]);
+    assert_eq!(*news.lock().unwrap(), ["up after None", "down, true", "up after Some(7s)"]);
 }
 
 #[test]

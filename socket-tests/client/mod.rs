@@ -13,6 +13,7 @@ mod events;
 mod handlers;
 mod hostile;
 mod lifecycle;
+mod parsers;
 pub(crate) mod relay;
 mod socks;
 #[path = "../support.rs"]

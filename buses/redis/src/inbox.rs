@@ -1,4 +1,4 @@
-//! What Redis pushes, until the node has a turn.
+//! The messages that Redis pushes, until the node has a turn.
 
 use bytes::Bytes;
 use redis::{PushInfo, PushKind, Value};

@@ -9,7 +9,7 @@ use sansocket_runtime::cluster::BusLink;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// How long one `XREAD` waits. Redis may not notice earlier that the node is gone.
+/// The time that one `XREAD` waits. Redis may not notice earlier that the node is gone.
 const BLOCK: Duration = Duration::from_secs(2);
 /// The most entries of one answer.
 const COUNT: usize = 100;

@@ -83,7 +83,7 @@ impl Bridge {
         subscriptions
     }
 
-    /// Whether a subscription is one for all namespaces together.
+    /// Returns whether a subscription is one for all namespaces together.
     pub(super) fn is_shared(&self, subscription: &Subscription) -> bool {
         let Subscription::Channel(channel) = subscription else { return false };
         *channel == self.own.count_channel(NAMESPACE) || self.python.subscriptions().contains(subscription)

@@ -184,8 +184,12 @@ impl Classic {
                 (channel, writer.broadcast(event, target)?)
             }
             // They go to everybody, whoever asked.
-            Message::ServerSideAnswer { .. } => {
+            Message::ServerSideAnswer { .. } if !envelope.namespace.contains('#') => {
                 (format!("{}-response#{}#", self.prefix, envelope.namespace), writer.answered()?)
+            }
+            // Their channel alone says the namespace, and would be taken for that of a node in a shorter one.
+            message if message.answers().is_some() && envelope.namespace.contains('#') => {
+                return Err(InexpressibleError::Namespace);
             }
             message if message.answers().is_some() => (self.response_channel(envelope), writer.answered()?),
             _ => (self.count_channel(&envelope.namespace), writer.asked()?),

@@ -236,7 +236,8 @@ pub enum InexpressibleError {
         /// The bus's limit.
         limit: usize,
     },
-    /// The namespace has no `/` at its beginning, or has a comma.
+    /// The namespace has no `/` at its beginning, or has a comma; or it has a `#`, and the message is an answer in the
+    /// classic dialect.
     #[error("the wire cannot carry the name of the namespace")]
     Namespace,
     /// Something is beyond one of the [`Limits`]: peers would have to refuse it.

@@ -28,7 +28,7 @@ pub struct Cookie {
     pub path: Option<String>,
     /// The domain to whose hosts browsers send it. Default: the host that has set it, alone.
     pub domain: Option<String>,
-    /// How long browsers keep it, in whole seconds. Default: until they are closed.
+    /// The time for which browsers keep the cookie, in whole seconds. Default: until they are closed.
     pub max_age: Option<Duration>,
     /// Whether it is hidden from scripts. Default yes.
     pub http_only: bool,

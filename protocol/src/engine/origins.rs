@@ -192,12 +192,12 @@ impl Origins {
         }
     }
 
-    /// Whether requests of every origin are served, and so those that do not name theirs.
+    /// Returns whether requests of every origin are served, and so those that do not name theirs.
     pub(crate) const fn are_all(&self) -> bool {
         self.any
     }
 
-    /// Whether requests of that origin are served.
+    /// Returns whether requests of that origin are served.
     pub fn allow(&self, origin: &str, head: &RequestHead<'_>) -> bool {
         let listed = || {
             let parsed = Origin::parse(origin);
@@ -302,7 +302,7 @@ pub enum OriginDecision<'a> {
 }
 
 impl OriginDecision<'_> {
-    /// Whether the request is refused.
+    /// Returns whether the request is refused.
     pub const fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
@@ -327,7 +327,7 @@ impl<'a> Origin<'a> {
         Some(Self { scheme, host, port: port.filter(|port| default_port(scheme) != Some(port)) })
     }
 
-    /// Whether it may be a setting.
+    /// Returns whether it may be a setting.
     fn is_pattern(&self) -> bool {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
         let scheme = self.scheme == "*" || self.scheme.bytes().all(is_letter);
@@ -342,7 +342,7 @@ impl<'a> Origin<'a> {
         scheme && port && matches(self.host.as_bytes(), origin.host.as_bytes())
     }
 
-    /// Whether it is the origin of the server's own pages.
+    /// Returns whether it is the origin of the server's own pages.
     fn is_own(&self, head: &RequestHead<'_>) -> bool {
         let header = |name| head.headers.header(name);
         // A proxy that ends TLS tells the scheme. Without such a word either may be right.
@@ -392,7 +392,8 @@ fn default_port(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a host matches a pattern in which `*` stands for one or more characters. Upper and lower case are the same.
+/// Returns whether a host matches a pattern in which `*` stands for one or more characters. Upper and lower case are
+/// the same.
 ///
 /// Only the last star is ever stretched, so the time is at most the product of the lengths.
 fn matches(mut pattern: &[u8], mut host: &[u8]) -> bool {

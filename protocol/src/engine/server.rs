@@ -111,7 +111,7 @@ pub(crate) struct ServerSession {
     heartbeat: Heartbeat,
     control: VecDeque<ServerTransmit>,
     out: VecDeque<Outgoing>,
-    /// How many of these are heartbeats.
+    /// The number of these that are heartbeats.
     heartbeats: u8,
     queued: usize,
     unwritten: usize,
@@ -476,7 +476,7 @@ impl ServerSession {
         Some(deadline)
     }
 
-    /// Whether the session has moved or ended since that was last asked, or reading is paused.
+    /// Returns whether the session has moved or ended since that was last asked, or reading is paused.
     #[inline]
     pub(crate) fn has_news(&self) -> bool {
         self.upgraded || self.closed.is_some() || self.paused_at.is_some()

@@ -139,7 +139,7 @@ pub fn adapter(data: &[u8]) {
     everywhere(&read);
 }
 
-/// What must hold of everything that was read.
+/// Checks all that must hold of everything that was read.
 fn check(read: &Envelope) {
     let limits = limits();
     check_name(&read.namespace);
@@ -214,7 +214,7 @@ fn check_args(args: &Args) {
     assert!(args.attachments().len() <= limits.attachments);
 }
 
-/// What was written of a message in the dialect that it came from.
+/// Checks the written form of a message in the dialect that it came from.
 fn check_written(
     read: &Envelope,
     written: Result<Vec<Published>, InexpressibleError>,
@@ -325,7 +325,7 @@ fn assert_same_to_javascript(read: &Message, again: &Message, may_lose_null: boo
     assert_same(read, again);
 }
 
-/// Whether two messages mean the same, spelled as they may be.
+/// Returns whether two messages mean the same, spelled as they may be.
 fn assert_same(read: &Message, again: &Message) {
     assert_eq!(shape(read), shape(again));
     let (read, again) = (all_args(read), all_args(again));

@@ -72,13 +72,13 @@ enum Flight {
 struct Story {
     now: Instant,
     processes: Vec<Process>,
-    /// What is on its way, and to whom.
+    /// The messages on their way, and their receivers.
     flights: VecDeque<(usize, Flight)>,
     rows: Vec<Bytes>,
     selects: Vec<(usize, String, usize)>,
     inserts: Vec<(usize, Box<crate::cluster::Envelope>, u64)>,
     sent: u64,
-    /// How often each node heard of each event.
+    /// The number of times that each node heard of each event.
     heard: BTreeMap<(usize, String), usize>,
     repeats: usize,
 }
@@ -237,7 +237,7 @@ impl Story {
         }
     }
 
-    /// What a driver and a runtime do without delay.
+    /// Does the work that a driver and a runtime do without delay.
     fn drive(&mut self, at: usize) {
         for step in 0.. {
             assert!(step < 10_000, "it has no end");

@@ -5,7 +5,8 @@
 //! covered by the version number.
 //!
 //! Wherever possible an oracle says what is right, made by the most obvious means and by none of those that it judges:
-//! [`engine`] has its own base64, [`socket`] reads JSON by serde_json alone, [`hub`] compares with a list of lists.
+//! [`engine`] has its own base64, [`socket`] reads JSON by serde_json alone, [`msgpack`] by
+//! rmp, [`hub`] compares with a list of lists.
 
 pub mod client;
 pub mod cluster;
@@ -15,6 +16,7 @@ pub mod engine_v3;
 pub mod http;
 pub mod hub;
 pub mod input;
+pub mod msgpack;
 pub mod pair;
 pub mod server;
 pub mod socket;
@@ -23,12 +25,13 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("engine_payload_v3", engine_v3::payload),
     ("socket_packet", socket::packet),
     ("arguments", socket::arguments),
+    ("msgpack_packet", msgpack::packet),
     ("reassembly", socket::reassembly),
     ("http", http::admission),
     ("server", server::any_order),

@@ -235,7 +235,7 @@ impl ClientSockets {
     ) -> Result<(), SocketError> {
         let max_bytes = engine.config().max_message;
         let parser = &self.config.parser;
-        let packet = match parser.part(message) {
+        let packet = match parser.part(message)? {
             Part::Packet(packet) => {
                 parser.decode(packet).and_then(|packet| self.reassembly.start(packet, max_bytes, max_bytes))
             }

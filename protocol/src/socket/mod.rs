@@ -20,9 +20,11 @@
 
 pub(crate) mod client;
 pub(crate) mod config;
+mod custom;
 pub(crate) mod error;
 pub(crate) mod ids;
 pub(crate) mod json;
+pub(crate) mod msgpack;
 pub(crate) mod packet;
 mod parser;
 pub(crate) mod server;
@@ -32,12 +34,15 @@ pub const PROTOCOL: u8 = 5;
 
 pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
 pub use config::{EventExcess, SocketServerConfig};
+pub use custom::{CustomData, CustomPacket, CustomParser};
 pub use error::SocketError;
 pub use ids::{AckOutcome, SocketKey};
-pub use json::args::{Args, ArgsError, Argument, Iter};
+pub use json::args::{Args, ArgsError};
+pub use json::argument::{Argument, Iter};
 pub use json::data::{DataError, PacketData};
 pub use json::encode::{ArgsEncoder, EncodeError, ToArgs};
 pub use json::reassembly::Reassembly;
+pub use msgpack::date::Date;
 pub use packet::{
     DEFAULT_MAX_ATTACHMENTS, Packet, PacketError, PacketType, RESERVED_EVENTS, is_namespace, is_reserved,
 };

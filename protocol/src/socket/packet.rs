@@ -138,8 +138,29 @@ pub enum PacketError {
         missing: usize,
     },
     /// A binary frame that no packet announced.
-    #[error("a binary frame came that no packet announced")]
+    #[error(
+        "a binary frame came that no packet announced: does the peer use another parser, such as MessagePack?"
+    )]
     UnexpectedBinary,
+    /// A text message, where the parser has binary ones alone. It is what a peer with the default parser sends.
+    #[error(
+        "a text message came, but the packets of this parser are binary: does the peer use another parser?"
+    )]
+    UnexpectedText,
+    /// A message is not of the form that the MessagePack parser has for packets.
+    #[error("the message is no packet: {reason}, at byte {at}")]
+    Malformed {
+        /// Where, in bytes from the beginning of the message.
+        at: usize,
+        /// The fault.
+        reason: &'static str,
+    },
+    /// A [`CustomParser`](crate::socket::CustomParser) cannot read a message.
+    #[error("the parser refuses the message: {reason}")]
+    Custom {
+        /// The words of its error.
+        reason: String,
+    },
     /// The attachments of one packet are together larger than is allowed.
     #[error("the packet's attachments are together larger than the {max} bytes that are allowed")]
     AttachmentsTooLarge {

@@ -1,11 +1,14 @@
 //! The parser: the value through which every frame is made and every message is read.
 
 use crate::message::{Frame, WireMessage};
+use crate::socket::custom::{self, CustomParser};
 use crate::socket::json;
 use crate::socket::json::args::Args;
 use crate::socket::json::data::PacketData;
-use crate::socket::json::encode::{ArgsEncoder, EncodeError, ToArgs};
+use crate::socket::json::encode::{EncodeError, ToArgs};
+use crate::socket::msgpack;
 use crate::socket::packet::{DEFAULT_MAX_ATTACHMENTS, Packet, PacketError};
+use alloc::boxed::Box;
 use bytes::Bytes;
 use core::fmt;
 
@@ -38,11 +41,21 @@ pub const DEFAULT_MAX_ARGUMENTS: usize = 1000;
 /// assert_eq!(args.decode::<(String, u32)>()?, ("ada".to_string(), 3));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// | parser | packets | bytes |
+/// |---|---|---|
+/// | [`Parser::json`], the default | text, [JSON](https://github.com/socketio/socket.io-protocol) | attachments: binary messages behind it |
+/// | [`Parser::msgpack`] | one binary message, MessagePack | inside of it |
+/// | [`Parser::custom`] | one message, in a format of your own | inside of it |
+///
+/// Nothing on the wire says which it is. A peer with another one sends what cannot be read, and its connection is
+/// closed with a [`PacketError`] that says so.
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Parser {
-    format: Format,
-    /// The most attachments of a received packet. Default 10, as in the reference: each costs up to
+    kind: Kind,
+    custom: Option<Custom>,
+    /// The most attachments of a received packet, where bytes are attachments. Default 10, as in the reference: each costs up to
     /// `max_payload` of memory until the packet is whole.
     pub max_attachments: Limit,
     /// The most attachments of a packet that is sent. Default 10, because the peers take no more. Raise it where
@@ -99,10 +112,33 @@ impl fmt::Debug for Limit {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    MessagePack,
+    Custom,
+}
+
+/// A parser of the application's. One pointer and not two, for the size of [`Parser`].
+#[derive(Clone, Copy)]
+struct Custom(&'static Held);
+
+struct Held(Box<dyn CustomParser>);
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Custom {}
+
 /// The format of packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Format {
     Json,
+    MessagePack,
+    Custom(&'static dyn CustomParser),
 }
 
 /// One message of an Engine.IO session, by the part that it has in a packet.
@@ -113,6 +149,19 @@ pub enum Part {
     Packet(Bytes),
     /// An attachment of the packet before it, for [`Reassembly::push`](crate::socket::Reassembly::push).
     Attachment(Bytes),
+}
+
+impl fmt::Debug for Parser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parser")
+            .field("name", &self.name())
+            .field("max_attachments", &self.max_attachments)
+            .field("max_sent_attachments", &self.max_sent_attachments)
+            .field("max_depth", &self.max_depth)
+            .field("max_number", &self.max_number)
+            .field("max_arguments", &self.max_arguments)
+            .finish()
+    }
 }
 
 impl Default for Parser {
@@ -126,12 +175,66 @@ impl Parser {
     /// as binary messages.
     pub const fn json() -> Self {
         Self {
-            format: Format::Json,
+            kind: Kind::Json,
+            custom: None,
             max_attachments: Limit::new(DEFAULT_MAX_ATTACHMENTS),
             max_sent_attachments: Limit::new(DEFAULT_MAX_ATTACHMENTS),
             max_depth: Limit::new(DEFAULT_MAX_DEPTH),
             max_number: Limit::new(DEFAULT_MAX_NUMBER),
             max_arguments: Limit::new(DEFAULT_MAX_ARGUMENTS),
+        }
+    }
+
+    /// The MessagePack parser: each packet is one binary message, and bytes stand inside of it, as in npm's
+    /// `socket.io-msgpack-parser` and Python's `serializer="msgpack"`. Limits on attachments and on the characters of
+    /// numbers mean nothing here.
+    ///
+    /// ```
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let parser = Parser::msgpack();
+    /// let frame = parser.event("/", "hello", None, &1)?;
+    /// assert_eq!(frame.text(), None);
+    /// let message = frame.attachments()[0].clone();
+    /// assert_eq!(message, b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa5hello\x01"[..]);
+    /// assert_eq!(parser.decode(message)?.into_args().decode::<u8>()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn msgpack() -> Self {
+        Self { kind: Kind::MessagePack, ..Self::json() }
+    }
+
+    /// A parser of your own: see [`CustomParser`]. It is kept as long as the program runs, so make it once.
+    pub fn custom(parser: impl CustomParser + 'static) -> Self {
+        let parser: &'static Held = Box::leak(Box::new(Held(Box::new(parser))));
+        Self { kind: Kind::Custom, custom: Some(Custom(parser)), ..Self::json() }
+    }
+
+    /// One that takes everything: for what was written here.
+    pub(in crate::socket) const UNLIMITED: Self = Self {
+        max_attachments: Limit::NONE,
+        max_sent_attachments: Limit::NONE,
+        max_depth: Limit::NONE,
+        max_number: Limit::NONE,
+        max_arguments: Limit::NONE,
+        ..Self::json()
+    };
+
+    #[inline]
+    fn format(&self) -> Format {
+        match (self.kind, self.custom) {
+            (Kind::Json, _) => Format::Json,
+            (_, Some(custom)) => Format::Custom(&*custom.0.0),
+            (_, None) => Format::MessagePack,
+        }
+    }
+
+    /// Its name, for logs: `json`, `msgpack`, or that of a [`CustomParser`].
+    pub fn name(&self) -> &'static str {
+        match self.format() {
+            Format::Json => "json",
+            Format::MessagePack => "msgpack",
+            Format::Custom(custom) => custom.name(),
         }
     }
 
@@ -173,18 +276,32 @@ impl Parser {
     // --- reading ----------------------------------------------------------------------------------------------
 
     /// The part that a message of the session has in a packet.
+    ///
+    /// # Errors
+    ///
+    /// [`PacketError::UnexpectedText`] or [`PacketError::UnexpectedBinary`] if the parser has no messages of that kind.
     #[inline]
-    pub fn part(&self, message: WireMessage) -> Part {
-        match (self.format, message) {
-            (Format::Json, WireMessage::Text(text)) => Part::Packet(text),
-            (Format::Json, WireMessage::Binary(data)) => Part::Attachment(data),
+    pub fn part(&self, message: WireMessage) -> Result<Part, PacketError> {
+        if self.kind == Kind::Json {
+            return Ok(match message {
+                WireMessage::Text(text) => Part::Packet(text),
+                WireMessage::Binary(data) => Part::Attachment(data),
+            });
+        }
+        let is_text = matches!(self.format(), Format::Custom(custom) if custom.is_text());
+        match (is_text, message) {
+            (true, WireMessage::Text(packet)) | (false, WireMessage::Binary(packet)) => {
+                Ok(Part::Packet(packet))
+            }
+            (true, WireMessage::Binary(_)) => Err(PacketError::UnexpectedBinary),
+            (false, WireMessage::Text(_)) => Err(PacketError::UnexpectedText),
         }
     }
 
     /// Reads a packet: the whole of an Engine.IO message (without the engine's `4`).
     ///
     /// The bytes are checked here, text to be UTF-8, JSON to be valid, all of it to be of the shape that the type asks
-    /// for and within the limits. A packet with attachments is checked as strictly, before any of them has come.
+    /// for and within the limits. No length that a message states is believed, and nothing is allocated for it. A packet with attachments is checked as strictly, before any of them has come.
     ///
     /// The cost is one pass over the bytes. Nothing is allocated for a packet without attachments that nests at most
     /// 64 levels deep.
@@ -208,8 +325,10 @@ impl Parser {
     /// ```
     #[inline]
     pub fn decode(&self, packet: Bytes) -> Result<Packet, PacketError> {
-        match self.format {
+        match self.format() {
             Format::Json => json::packet::decode(self, packet),
+            Format::MessagePack => msgpack::packet::decode(self, packet),
+            Format::Custom(custom) => custom::decode(self, custom, &packet),
         }
     }
 
@@ -226,8 +345,10 @@ impl Parser {
     /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
     /// ```
     pub fn event_of(&self, frame: &Frame) -> Option<Args> {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::event_of(frame),
+            Format::MessagePack => msgpack::frame::event_of(frame),
+            Format::Custom(custom) => custom::event_of(custom, frame),
         }
     }
 
@@ -249,34 +370,15 @@ impl Parser {
         ack: Option<u64>,
         args: &T,
     ) -> Result<Frame, EncodeError> {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::event(self, namespace, event, ack, args),
+            Format::MessagePack => {
+                msgpack::frame::with_args(self, namespace, Some(event), ack, args).map(Frame::from_binary)
+            }
+            Format::Custom(custom) => {
+                custom::frame(custom, msgpack::frame::with_args(self, namespace, Some(event), ack, args)?)
+            }
         }
-    }
-
-    /// An event with one more argument at the end: the offset that connection state recovery gives it. It does not count
-    /// against [`max_arguments`](Self::max_arguments).
-    ///
-    /// # Errors
-    ///
-    /// As for [`event`](Self::event).
-    ///
-    /// ```
-    /// use sansocket_protocol::socket::Parser;
-    ///
-    /// let frame = Parser::json().event_with_offset("/", "said", &("ada", 3), "Q8AVICU")?;
-    /// assert_eq!(frame.text().unwrap(), r#"42["said","ada",3,"Q8AVICU"]"#);
-    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
-    /// ```
-    #[inline]
-    pub fn event_with_offset<T: ToArgs + ?Sized>(
-        &self,
-        namespace: &str,
-        event: &str,
-        args: &T,
-        offset: &str,
-    ) -> Result<Frame, EncodeError> {
-        self.event(namespace, event, None, &WithOffset { args, offset })
     }
 
     /// The answer to the event that came with this `id`. As JSON: `43id[arguments...]`, with attachments
@@ -287,30 +389,48 @@ impl Parser {
     /// As for [`event`](Self::event).
     #[inline]
     pub fn ack<T: ToArgs + ?Sized>(&self, namespace: &str, id: u64, args: &T) -> Result<Frame, EncodeError> {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::ack(self, namespace, id, args),
+            Format::MessagePack => {
+                msgpack::frame::with_args(self, namespace, None, Some(id), args).map(Frame::from_binary)
+            }
+            Format::Custom(custom) => {
+                custom::frame(custom, msgpack::frame::with_args(self, namespace, None, Some(id), args)?)
+            }
         }
     }
 
     /// A client's CONNECT. `auth` must be an object. As JSON: `40`, or `40/chat,{"token":"..."}`.
     pub fn join(&self, namespace: &str, auth: Option<&PacketData>) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::join(namespace, auth),
+            Format::MessagePack => Frame::from_binary(msgpack::frame::join(namespace, auth)),
+            Format::Custom(custom) => custom::frame_or_nothing(custom, msgpack::frame::join(namespace, auth)),
         }
     }
 
     /// A server's consent to a CONNECT. The namespace is the one that the peer asked for. As JSON: `40{"sid":"..."}`.
     pub fn connect(&self, namespace: &str, sid: &str) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::connect(namespace, sid),
+            Format::MessagePack => Frame::from_binary(msgpack::frame::connect(namespace, sid)),
+            Format::Custom(custom) => {
+                custom::frame_or_nothing(custom, msgpack::frame::connect(namespace, sid))
+            }
         }
     }
 
     /// The same consent with a private id, by which the client may recover the session after it has lost its connection.
     /// As JSON: `40{"sid":"...","pid":"..."}`.
     pub fn connect_recoverable(&self, namespace: &str, sid: &str, pid: &str) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::connect_recoverable(namespace, sid, pid),
+            Format::MessagePack => {
+                Frame::from_binary(msgpack::frame::connect_recoverable(namespace, sid, pid))
+            }
+            Format::Custom(custom) => {
+                custom::frame_or_nothing(custom, msgpack::frame::connect_recoverable(namespace, sid, pid))
+            }
         }
     }
 
@@ -326,8 +446,10 @@ impl Parser {
     /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
     /// ```
     pub fn with_offset(&self, frame: &Frame, offset: &str) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::with_offset(frame, offset),
+            Format::MessagePack => msgpack::frame::with_offset(frame, offset),
+            Format::Custom(custom) => custom::with_offset(custom, frame, offset),
         }
         .unwrap_or_else(|| frame.clone())
     }
@@ -335,42 +457,36 @@ impl Parser {
     /// A server's refusal of a CONNECT. As JSON: `44{"message":"...","data":...}`; without data there is no such
     /// member.
     pub fn connect_error(&self, namespace: &str, message: &str, data: Option<&PacketData>) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::connect_error(namespace, message, data),
+            Format::MessagePack => {
+                Frame::from_binary(msgpack::frame::connect_error(namespace, message, data))
+            }
+            Format::Custom(custom) => {
+                custom::frame_or_nothing(custom, msgpack::frame::connect_error(namespace, message, data))
+            }
         }
     }
 
     /// A server's refusal of a CONNECT for a client of Socket.IO 1.x or 2.x, which takes any value. As JSON:
     /// `44"not allowed"`, or `44/chat,{"code":401}`.
     pub fn error(&self, namespace: &str, reason: &PacketData) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::error(namespace, reason),
+            Format::MessagePack => Frame::from_binary(msgpack::frame::error(namespace, reason)),
+            Format::Custom(custom) => {
+                custom::frame_or_nothing(custom, msgpack::frame::error(namespace, reason))
+            }
         }
     }
 
     /// Leaves a namespace, or makes the peer leave it. As JSON: `41` or `41/chat,`.
     pub fn disconnect(&self, namespace: &str) -> Frame {
-        match self.format {
+        match self.format() {
             Format::Json => json::frame::disconnect(namespace),
+            Format::MessagePack => Frame::from_binary(msgpack::frame::disconnect(namespace)),
+            Format::Custom(custom) => custom::frame_or_nothing(custom, msgpack::frame::disconnect(namespace)),
         }
-    }
-}
-
-/// Arguments with an offset behind them.
-struct WithOffset<'a, T: ?Sized> {
-    args: &'a T,
-    offset: &'a str,
-}
-
-impl<T: ToArgs + ?Sized> ToArgs for WithOffset<'_, T> {
-    fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
-        self.args.to_args(out)?;
-        out.offset(self.offset)
-    }
-
-    fn len_hint(&self) -> Option<usize> {
-        // Two quotes and a comma; what needs escapes is no offset of any adapter.
-        Some(self.args.len_hint()?.saturating_add(self.offset.len()).saturating_add(3))
     }
 }
 
@@ -392,18 +508,5 @@ mod tests {
             assert_eq!(Limit::new(max), Limit::NONE);
         }
         assert!(Limit::new(3) < Limit::NONE);
-    }
-
-    #[test]
-    fn an_offset_stands_behind_the_arguments_and_is_not_counted() {
-        let parser = Parser::json().max_arguments(2);
-        let text = |frame: Frame| frame.text().unwrap().clone();
-        let frame = parser.event_with_offset("/a", "e", &(1, [2]), "x-1").unwrap();
-        assert_eq!(text(frame), r#"42/a,["e",1,[2],"x-1"]"#);
-        assert_eq!(text(parser.event_with_offset("/", "e", &(), "x").unwrap()), r#"42["e","x"]"#);
-        let error = parser.event_with_offset("/", "e", &(1, 2, 3), "x").unwrap_err();
-        assert_eq!(error, EncodeError::TooManyArguments { max: 2 });
-        let relayed = Args::from_json("[1]", alloc::vec![]).unwrap();
-        assert_eq!(text(parser.event_with_offset("/", "e", &relayed, "x").unwrap()), r#"42["e",1,"x"]"#);
     }
 }

@@ -224,7 +224,7 @@ impl ServerSockets {
         max_payload: usize,
     ) -> Result<(), SocketError> {
         let parser = &self.config.parser;
-        let packet = match parser.part(message) {
+        let packet = match parser.part(message)? {
             Part::Packet(packet) => {
                 let packet = parser.decode(packet)?;
                 // Mostly it is whole, and not passed through hands that it does not need.

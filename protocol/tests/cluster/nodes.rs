@@ -431,3 +431,21 @@ fn a_second_namespace_is_another_cluster() {
         assert_eq!(world.got(), ["a0 main", "a1 main", "b0 main", "b1 main"], "{dialect:?}");
     }
 }
+
+/// Found by the simulation: answers and events of one room are not heard by everybody, and put the heartbeat off.
+#[test]
+fn a_node_that_talks_to_some_is_heard_by_all() {
+    let mut world = World::new(3, &heartbeats());
+    for _ in 0..10 {
+        world.pass(3 * SECOND);
+        // Node 0 answers node 1, on a channel that node 2 does not hear.
+        world.ask(1, acks(Target::all().to("nobody")));
+        world.emit(0, "room", Target::all().to("elsewhere"));
+        world.settle();
+        for process in &world.processes {
+            assert_eq!(process.node.membership("/"), Membership::Heard { nodes: 2 });
+        }
+    }
+    let down = |event: &NodeEvent| matches!(event, NodeEvent::PeerDown { .. });
+    assert!(!world.processes.iter().any(|process| process.told.iter().any(down)));
+}

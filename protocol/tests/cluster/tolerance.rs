@@ -31,7 +31,7 @@ fn received(line: &Value) -> Option<&Value> {
     (!got[0].as_str().is_some_and(|name| name.starts_with('$'))).then_some(got)
 }
 
-/// Whether something went wrong at the peer or its clients.
+/// Returns whether something went wrong at the peer or its clients.
 fn has_hurt(line: &Value) -> bool {
     let outcome = line["outcome"].as_str().unwrap();
     let was_disconnected = line["client_got"].to_string().contains("$disconnect");

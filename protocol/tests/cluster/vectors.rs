@@ -52,7 +52,7 @@ impl Tally {
         self.by_op.get(op).copied().unwrap_or(0)
     }
 
-    /// Whether the bytes are those of the peer. If not, at least they mean the same.
+    /// Returns whether the bytes are those of the peer. If not, at least they mean the same.
     fn written(&mut self, line: &Value, is_equal: bool) {
         self.decoded += 1;
         if !is_equal {

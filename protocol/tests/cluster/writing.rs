@@ -374,3 +374,22 @@ fn an_acknowledgement_of_null_is_not_one_of_nothing() {
         assert_eq!((values.len(), asked), (usize::from(args.contains(" 1 ")), request), "{args}");
     }
 }
+
+/// The channel of a classic answer alone says its namespace.
+#[test]
+fn a_classic_answer_is_never_taken_for_one_of_another_namespace() {
+    let request = RequestId::new("r");
+    let answers = [
+        Message::Ack { request: request.clone(), args: Values::new(&1).unwrap() },
+        Message::AckCount { request: request.clone(), sockets: 1 },
+        Message::ServerSideAnswer { request, value: Values::new(&1).unwrap() },
+    ];
+    for answer in answers {
+        let written = Classic::default().encode(&Envelope::new(NODE, "/a#b", answer.clone()), &limits());
+        assert_eq!(written.unwrap_err(), InexpressibleError::Namespace);
+        assert!(Classic::default().encode(&Envelope::new(NODE, "/a", answer), &limits()).is_ok());
+    }
+    let event = Envelope { namespace: "/a#b".into(), ..emit("[1]", Target::all()) };
+    let [one] = &Classic::default().encode(&event, &limits()).unwrap()[..] else { panic!() };
+    assert_eq!(Classic::default().decode(&one.channel, &one.payload, &limits()).unwrap(), event);
+}

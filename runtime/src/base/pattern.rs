@@ -1,6 +1,6 @@
 //! Patterns of names.
 
-/// Whether `name` fits `pattern`, in which `*` stands for any number of characters.
+/// Returns whether `name` fits `pattern`, in which `*` stands for any number of characters.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };

@@ -79,7 +79,7 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
     }
 
     /// Sets the parser of packets, and what they may hold. It replaces what [`max_attachments`](Self::max_attachments)
-    /// has set. Default JSON.
+    /// has set. Default [`Parser::json`]; the server must use the same: [`Parser::msgpack`], or one of your own.
     pub fn parser(mut self, parser: Parser) -> Self {
         self.layer.sockets.parser = parser;
         self

@@ -72,7 +72,7 @@ pub trait Bus: Send + Sync + 'static {
 
 /// The connection of a [`Bus`] to its node.
 ///
-/// What waits in it for the bus is bounded by
+/// The messages that wait in it for the bus are bounded by
 /// [`NodeConfig::max_waiting_bytes`](crate::cluster::NodeConfig::max_waiting_bytes).
 pub struct BusLink {
     cluster: Arc<Cluster>,
@@ -175,7 +175,7 @@ impl BusLink {
         self.cluster.refused(&*reason.into());
     }
 
-    /// Whether the node is closed.
+    /// Returns whether the node is closed.
     pub fn is_closed(&self) -> bool {
         self.cluster.is_closing()
     }

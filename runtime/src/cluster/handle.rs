@@ -46,13 +46,14 @@ pub(crate) struct Cluster {
 
 struct State {
     node: Node,
-    /// How many live namespaces of the server have each name: a dynamic one may come again before the last is gone.
+    /// The number of live namespaces of the server that have each name: a dynamic one may come again before the last is
+    /// gone.
     opened: BTreeMap<Arc<str>, usize>,
     asks: BTreeMap<AskId, oneshot::Sender<Outcome>>,
     down_reason: Option<Arc<BoxError>>,
-    /// What the dialect has no form for.
+    /// The number of messages that the dialect has no form for.
     inexpressible: u64,
-    /// What the bus has refused.
+    /// The number of messages that the bus has refused.
     refused: u64,
     task: Option<Waker>,
     bus: Option<Waker>,
@@ -155,7 +156,7 @@ impl Cluster {
         self.request_timeout
     }
 
-    /// How long a peer's request is of interest.
+    /// Returns the time for which a peer's request is of interest.
     pub(crate) fn answer_timeout(&self, told: Option<Duration>) -> Duration {
         told.unwrap_or(self.answer_timeout).min(self.max_answer_timeout)
     }
@@ -232,7 +233,7 @@ impl Cluster {
         self.state().node.poll_transmit()
     }
 
-    /// Whether the node is closed; if not, the task is woken when it is.
+    /// Returns whether the node is closed; if not, the task is woken when it is.
     pub(crate) fn is_closed(&self, context: &mut Context<'_>) -> bool {
         let mut state = self.state();
         register(&mut state.bus, context);

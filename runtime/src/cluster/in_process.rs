@@ -10,7 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+
+/// The most messages that a node is given before others have a turn.
+const TURN: usize = 256;
 
 /// A bus between servers of one process, in its memory: for servers on several runtimes, and for tests.
 ///
@@ -74,6 +77,16 @@ impl InProcessBus {
         self
     }
 
+    /// A place on the bus, which has subscribed to nothing yet.
+    pub fn seat(&self) -> BusSeat {
+        let mut shared = self.shared();
+        shared.next += 1;
+        let number = shared.next;
+        shared.nodes.insert(number, Inbox::default());
+        drop(shared);
+        BusSeat { bus: self.clone(), number }
+    }
+
     /// Takes the bus down, as if its engine had stopped: every node is told.
     pub fn take_down(&self) {
         self.shared().is_up = false;
@@ -133,7 +146,8 @@ impl InProcessBus {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn count(&self, channel: &str) -> u32 {
+    /// The number of nodes that subscribe to a channel, patterns not counted.
+    pub fn count(&self, channel: &str) -> u32 {
         let shared = self.shared();
         let subscribers = shared.nodes.values().filter(|inbox| inbox.channels.contains(channel)).count();
         u32::try_from(subscribers).unwrap_or(u32::MAX)
@@ -164,22 +178,52 @@ impl fmt::Debug for InProcessBus {
     }
 }
 
-/// What a node on the bus waits for.
-enum Next {
-    Transmit(Option<NodeTransmit>),
-    Message(Arc<str>, Bytes),
-    Cut,
-}
-
-/// The place of one node, which goes with the node's task.
-struct Seat {
+/// A place on an [`InProcessBus`], for buses that are made of one: what is subscribed to here, and the messages of that. It
+/// is given up when it is dropped.
+pub struct BusSeat {
     bus: InProcessBus,
     number: u64,
 }
 
-impl Seat {
+impl BusSeat {
     fn inbox<T>(&self, look: impl FnOnce(&mut Inbox) -> T) -> Option<T> {
         self.bus.shared().nodes.get_mut(&self.number).map(look)
+    }
+
+    /// Subscribes to a channel or a pattern; there are no streams here.
+    pub fn subscribe(&self, subscription: Subscription) {
+        self.inbox(|inbox| match subscription {
+            Subscription::Channel(channel) => inbox.channels.insert(channel),
+            Subscription::Pattern(pattern) => inbox.patterns.insert(pattern),
+            Subscription::Stream(_) => false,
+        });
+    }
+
+    /// Takes a subscription back.
+    pub fn unsubscribe(&self, subscription: Subscription) {
+        self.inbox(|inbox| match subscription {
+            Subscription::Channel(channel) => inbox.channels.remove(&channel),
+            Subscription::Pattern(pattern) => inbox.patterns.remove(&pattern),
+            Subscription::Stream(_) => false,
+        });
+    }
+
+    /// The next message and its channel; `None` once the place was cut off.
+    pub fn poll_message(&self, context: &mut Context<'_>) -> Poll<Option<(Arc<str>, Bytes)>> {
+        let found = self.inbox(|inbox| {
+            if inbox.is_cut {
+                return Poll::Ready(None);
+            }
+            if let Some((channel, payload)) = inbox.waiting.pop_front() {
+                inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(payload.len());
+                return Poll::Ready(Some((channel, payload)));
+            }
+            if !inbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+                inbox.waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        });
+        found.unwrap_or(Poll::Ready(None))
     }
 
     /// Waits until the bus is there; false if the node is closed meanwhile.
@@ -203,77 +247,54 @@ impl Seat {
         .await
     }
 
-    async fn next(&self, link: &mut BusLink) -> Next {
-        poll_fn(|context| {
-            let found = self.inbox(|inbox| {
-                if inbox.is_cut {
-                    return Some(Next::Cut);
-                }
-                let message = inbox.waiting.pop_front();
-                if let Some((channel, payload)) = message {
-                    inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(payload.len());
-                    return Some(Next::Message(channel, payload));
-                }
-                inbox.waker = Some(context.waker().clone());
-                None
-            });
-            match found {
-                Some(Some(next)) => Poll::Ready(next),
-                None => Poll::Ready(Next::Cut),
-                Some(None) => link.poll_next(context).map(Next::Transmit),
+    /// Serves a node until it is closed (true), or cut off (false).
+    fn poll_serve(&self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<bool> {
+        for _ in 0..TURN {
+            match self.poll_message(context) {
+                Poll::Ready(Some((channel, payload))) => link.message(&channel, payload),
+                Poll::Ready(None) => return Poll::Ready(false),
+                Poll::Pending => match ready!(link.poll_next(context)) {
+                    Some(transmit) => self.carry_out(link, transmit),
+                    None => return Poll::Ready(true),
+                },
             }
-        })
-        .await
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn carry_out(&self, link: &mut BusLink, transmit: NodeTransmit) {
         match transmit {
             NodeTransmit::Publish(published) => self.bus.publish(&published.channel, published.payload),
             NodeTransmit::Count { channel, ask } => link.counted(ask, Some(self.bus.count(&channel))),
-            NodeTransmit::Subscribe(subscription) => {
-                self.inbox(|inbox| match subscription {
-                    Subscription::Channel(channel) => inbox.channels.insert(channel),
-                    Subscription::Pattern(pattern) => inbox.patterns.insert(pattern),
-                    Subscription::Stream(_) => false,
-                });
-            }
-            NodeTransmit::Unsubscribe(subscription) => {
-                self.inbox(|inbox| match subscription {
-                    Subscription::Channel(channel) => inbox.channels.remove(&channel),
-                    Subscription::Pattern(pattern) => inbox.patterns.remove(&pattern),
-                    Subscription::Stream(_) => false,
-                });
-            }
+            NodeTransmit::Subscribe(subscription) => self.subscribe(subscription),
+            NodeTransmit::Unsubscribe(subscription) => self.unsubscribe(subscription),
             // Of dialects that this bus does not carry.
             _ => {}
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for BusSeat {
     fn drop(&mut self) {
         self.bus.shared().nodes.remove(&self.number);
     }
 }
 
+impl fmt::Debug for BusSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BusSeat").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
 impl Bus for InProcessBus {
     fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
-        let number = {
-            let mut shared = self.shared();
-            shared.next += 1;
-            shared.next
-        };
-        let seat = Seat { bus: *self, number };
+        let seat = self.seat();
         Box::pin(async move {
             while seat.enter(&mut link).await {
                 link.up();
-                loop {
-                    match seat.next(&mut link).await {
-                        Next::Transmit(Some(transmit)) => seat.carry_out(&mut link, transmit),
-                        Next::Transmit(None) => return,
-                        Next::Message(channel, payload) => link.message(&channel, payload),
-                        Next::Cut => break,
-                    }
+                if poll_fn(|context| seat.poll_serve(&mut link, context)).await {
+                    return;
                 }
                 link.down("the node was cut off");
             }

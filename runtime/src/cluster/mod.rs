@@ -53,7 +53,7 @@ mod options;
 mod task;
 
 pub use bus::{Bus, BusLink};
-pub use in_process::InProcessBus;
+pub use in_process::{BusSeat, InProcessBus};
 pub use options::{ClusterEvent, ClusterOptions};
 pub use sansocket_protocol::cluster::node::{AskId, Dialect, NodeConfig, NodeCounts, NodeTransmit};
 pub use sansocket_protocol::cluster::{Envelope, InexpressibleError, Limits, Published, Subscription};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How long the bus may take to say goodbye.
+/// The time that the bus has to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The task of a node, until it is closed.

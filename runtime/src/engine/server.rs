@@ -27,7 +27,7 @@ use std::time::Duration;
 #[derive(Clone)]
 pub struct EngineServer(Arc<Gate>);
 
-/// What all sessions of a server share with the application.
+/// The state that all sessions of a server share with the application.
 pub(super) struct EngineShared {
     pub(super) state: TypeMap,
     pub(super) server: OnceLock<Weak<Gate>>,

@@ -87,7 +87,7 @@ impl Broadcast {
     }
 
     /// An event for all, encoded once.
-    fn encode<T: ToArgs + ?Sized>(
+    pub(super) fn encode<T: ToArgs + ?Sized>(
         &self,
         event: &str,
         id: Option<u64>,

@@ -48,8 +48,9 @@ impl ServerInner {
 }
 
 impl Server {
-    /// Sets the hook for news about the cluster's bus and the other nodes. The first hook stays. It must not block: no
-    /// message of other nodes is delivered meanwhile.
+    /// Sets the hook for news about the cluster's bus and the other nodes. The first hook stays. If the bus is there
+    /// already, the hook is told so at once; should it come just then, it is told twice. The hook must not block: no message
+    /// of other nodes is delivered meanwhile.
     ///
     /// ```
     /// use sansocket_runtime::{Server, cluster::ClusterEvent};
@@ -65,7 +66,11 @@ impl Server {
     pub fn on_bus(&self, hook: impl Fn(&ClusterEvent) + Send + Sync + 'static) -> &Self {
         if let Some(cluster) = self.0.cluster.get() {
             // Setting it twice is a mistake without consequence.
-            let _ = cluster.on_bus.set(Box::new(hook));
+            if cluster.on_bus.set(Box::new(hook)).is_ok() && cluster.node.is_on_bus() {
+                if let Some(hook) = cluster.on_bus.get() {
+                    hook(&ClusterEvent::Up { gap: None });
+                }
+            }
         }
         self
     }
@@ -182,8 +187,8 @@ fn emit(
 ) {
     let wants = ack.zip(serving);
     let id = wants.as_ref().map(|_| namespace.next_broadcast_ack());
-    let frame = namespace.encoder.event(&event.name(), id, event.args());
     let broadcast = Broadcast::new(namespace.clone(), target);
+    let frame = broadcast.encode(&event.name(), id, event.args());
     let frame = match frame {
         Ok(frame) => frame,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! What a broadcast says to other nodes, and what they say of their sockets.
+//! A broadcast's messages to other nodes, and their answers about their sockets.
 
 use crate::base::error::{AckError, EmitError};
 use crate::cluster::Membership;
@@ -21,10 +21,10 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}: raise `request_timeout`, or work with the {} that came", Missing(.missing_nodes), .came.len())]
 pub struct Incomplete<T: fmt::Debug> {
-    /// What came, with that of this node.
+    /// The answers that came, with that of this node.
     pub came: Vec<T>,
-    /// How many nodes did not answer; `None` if it is not known how many there are: the bus was away, or the dialect does
-    /// not count nodes.
+    /// The number of nodes that did not answer; `None` if it is not known how many there are: the bus was away, or the
+    /// dialect does not count nodes.
     pub missing_nodes: Option<u32>,
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Missing<'_> {
     }
 }
 
-/// What came, if nothing is missing.
+/// Returns the answers, if none is missing.
 pub(super) fn complete<T: fmt::Debug>(
     came: Vec<T>,
     missing_nodes: Option<u32>,
@@ -179,7 +179,7 @@ impl Namespace {
 /// A socket of the cluster, here or on another node: what its node said of it when it was asked, and the verbs of a
 /// broadcast to it alone.
 ///
-/// What is sent to a socket that has gone reaches nobody.
+/// A message to a socket that has gone reaches nobody.
 #[derive(Clone)]
 pub struct RemoteSocket {
     namespace: Namespace,
@@ -286,7 +286,7 @@ impl fmt::Debug for RemoteSocket {
     }
 }
 
-/// What other nodes are told of a socket.
+/// Returns the description of a socket that other nodes are told.
 pub(super) fn describe(socket: &Socket, with_private: bool) -> cluster::RemoteSocket {
     let nothing = cluster::Values::nothing();
     let handshake = crate::server::node::handshake_value(socket.handshake(), with_private);

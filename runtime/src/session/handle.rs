@@ -75,7 +75,7 @@ pub(crate) struct SessionInner {
     pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
     /// The tasks that wait for capacity in the send buffer, or for messages to be written.
     ready: Wakers<Awaiting>,
-    /// What belongs to the session and is the application's, if it keeps any.
+    /// The application's own data of the session, if it keeps any.
     attached: Option<Arc<dyn Any + Send + Sync>>,
     /// The owner has taken output, and not said how much of it is written.
     pub(crate) writing: bool,

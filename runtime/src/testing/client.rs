@@ -345,7 +345,7 @@ fn lock(inbox: &Mutex<Inbox>) -> MutexGuard<'_, Inbox> {
 
 fn describe(received: &Received) -> String {
     let args = &received.args;
-    let args: Vec<_> = (0..args.len()).map(|at| args.json(at).unwrap_or("?")).collect();
+    let args: Vec<_> = args.iter().map(|argument| argument.to_json()).collect();
     format!("{} [{}]", received.event, args.join(", "))
 }
 

@@ -35,7 +35,7 @@ fn kind_of(message: &Message) -> Option<u64> {
     })
 }
 
-/// What `data` says, by its type.
+/// Reads `data`, by the type of the message.
 pub(super) fn read_data(
     document: &Document<'_>,
     kind: u8,
@@ -200,7 +200,7 @@ pub(super) fn has_data(message: &Message) -> bool {
     !matches!(message, Message::Hello | Message::Heartbeat | Message::NodeClosed)
 }
 
-/// Whether the mark of a bridge has a place in the options of the message.
+/// Returns whether the mark of a bridge has a place in the options of the message.
 pub(super) fn has_via_inside(message: &Message) -> bool {
     matches!(message, Message::Emit { .. })
 }

@@ -1,4 +1,4 @@
-//! What the dialects have in common: reading the parts of a message, and writing one.
+//! The common part of the dialects: reading the parts of a message, and writing one.
 //!
 //! A message is a JSON document with attachments beside it. JSON is that already; MessagePack becomes it first. Each
 //! part is then found by walking over the text, and only what a [`Message`](super::Message) keeps is copied.

@@ -277,7 +277,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// What [`Document::options`] reads.
+/// The options that [`Document::options`] reads.
 #[derive(Default)]
 pub(in crate::cluster) struct Options {
     pub(in crate::cluster) target: Target,
@@ -323,7 +323,7 @@ fn check_depth(json: &str, limits: &Limits) -> Result<(), MalformedError> {
     Ok(())
 }
 
-/// What is neither missing nor `null`.
+/// Returns JSON that is neither missing nor `null`.
 pub(in crate::cluster) fn present(json: Option<&str>) -> Option<&str> {
     json.filter(|json| *json != "null")
 }

@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// How the text of a document is spelled.
+/// The spelling of a document's text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
     /// As `JSON.stringify` does.
@@ -341,7 +341,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// What beside the target goes into the flags of an event.
+/// The flags of an event, beside its target.
 #[derive(Default)]
 pub(in crate::cluster) struct Flags<'a> {
     pub(in crate::cluster) ack: Option<&'a AckRequest>,
@@ -356,7 +356,7 @@ fn bounded(out: Vec<u8>, limits: &Limits) -> Result<Bytes, InexpressibleError> {
     Ok(out.into())
 }
 
-/// Whether a double cannot hold the number. Python would make the word `Infinity` of it, which is no JSON.
+/// Returns whether a double cannot hold the number. Python would make the word `Infinity` of it, which is no JSON.
 fn is_infinite(scalar: &str) -> bool {
     let is_candidate = scalar.len() > 300 || scalar.bytes().any(|byte| matches!(byte, b'e' | b'E'));
     let is_number = scalar.bytes().next().is_some_and(|byte| byte == b'-' || byte.is_ascii_digit());

@@ -187,7 +187,7 @@ impl FromJson<'_> {
             let _ = encode::write_sint(&mut self.out, value);
             return;
         }
-        /// What is below is a `u64` if it is whole.
+        /// The bound below which a whole number is a `u64`.
         const U64: f64 = 18_446_744_073_709_551_616.0;
         let value: f64 = raw.parse().unwrap_or(f64::NAN);
         if !value.is_finite() {

@@ -29,7 +29,7 @@ pub(super) struct Asked {
     pub(super) outcome: Outcome,
 }
 
-/// What Python nodes were asked besides. They do not say how many answers are to come.
+/// The part of a request that Python nodes were asked besides. They do not say how many answers are to come.
 #[derive(Debug)]
 pub(super) struct PythonPart {
     token: RequestId,
@@ -331,7 +331,7 @@ impl Asked {
         }
     }
 
-    /// Whether this is the first answer of a node, as far as it can be told.
+    /// Returns whether this is the first answer of a node, as far as it can be told.
     fn is_first_of(&mut self, node: Option<&Arc<str>>) -> bool {
         match (&mut self.expects, node) {
             (Expects::Named(nodes), Some(node)) => nodes.remove(node),

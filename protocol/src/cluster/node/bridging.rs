@@ -58,7 +58,7 @@ pub(super) struct Held {
 }
 
 impl Bridging {
-    /// Whether this node copies what that one says.
+    /// Returns whether this node copies what that one says.
     fn owns(&self, name: &str, origin: &Origin) -> bool {
         let origin = match origin {
             Origin::Node(node) => node,
@@ -81,7 +81,7 @@ fn rank(bridge: &str, origin: &str) -> u64 {
     hash ^ (hash >> 33)
 }
 
-/// Whether a message means the same in both families, so that there may be copies of it.
+/// Returns whether a message means the same in both families, so that there may be copies of it.
 fn is_for_both(message: &Message) -> bool {
     matches!(
         message,
@@ -89,7 +89,7 @@ fn is_for_both(message: &Message) -> bool {
     )
 }
 
-/// Whether an event is for one socket, as far as its target tells.
+/// Returns whether an event is for one socket, as far as its target tells.
 fn is_for_one(target: &Target, ack: &AckRequest) -> bool {
     ack.single || matches!(&target.rooms[..], [room] if room.len() == ID_LENGTH)
 }
@@ -176,8 +176,8 @@ impl Node {
         }
     }
 
-    /// How many other bridges are members, as far as this one knows, and whether it is one itself; `None` if it is not
-    /// a bridge.
+    /// Returns the number of other bridges that are members, as far as this one knows, and whether it is one itself;
+    /// `None` if it is not a bridge.
     pub fn bridges(&self) -> Option<(usize, bool)> {
         self.bridging.as_ref().map(|bridging| (bridging.members.len(), bridging.is_member))
     }
@@ -418,7 +418,7 @@ impl Node {
         self.end_serving_if_over(serving);
     }
 
-    /// Whether the count of a request waits for Python. It goes out when nothing more is waited for.
+    /// Returns whether the count of a request waits for Python. It goes out when nothing more is waited for.
     pub(super) fn is_held(&mut self, serving: ServingId) -> bool {
         let Some(held) = self.servings.get(&serving).and_then(|served| served.held.as_ref()) else {
             return false;

@@ -55,7 +55,7 @@ impl Dialect {
         }
     }
 
-    /// Whether a subscription is one for all namespaces together.
+    /// Returns whether a subscription is one for all namespaces together.
     pub(super) fn is_shared(&self, subscription: &Subscription) -> bool {
         match self {
             Self::Python(_) => true,
@@ -84,13 +84,13 @@ impl Dialect {
     }
 }
 
-/// What is known of the other nodes of a namespace.
+/// The knowledge of the other nodes of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Membership {
     /// They say that they live: how many did lately, this one left out.
     Heard {
-        /// How many.
+        /// The number of nodes.
         nodes: usize,
     },
     /// The bus is asked how many there are, for each request.
@@ -105,13 +105,13 @@ pub enum Membership {
 pub struct NodeConfig {
     /// Bounds of one message.
     pub limits: Limits,
-    /// How long a node is silent before it says that it lives. Default 5 s, as the peers.
+    /// The time for which a node is silent before it says that it lives. Default 5 s, as the peers.
     pub heartbeat_interval: Duration,
-    /// How long a peer is silent before it is not a member any more. Default 10 s, as the peers.
+    /// The time for which a peer is silent before it is not a member any more. Default 10 s, as the peers.
     pub heartbeat_timeout: Duration,
-    /// How long this node keeps a peer's request that names no time. Default 5 s, as the peers.
+    /// The time for which this node keeps a peer's request that names no time. Default 5 s, as the peers.
     pub answer_timeout: Duration,
-    /// How long this node keeps a peer's request at most, whatever time it names. Default 5 min.
+    /// The longest time for which this node keeps a peer's request, whatever time that names. Default 5 min.
     pub max_answer_timeout: Duration,
     /// Requests of this node that are open. Default 10,000.
     pub max_asks: usize,

@@ -81,7 +81,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Whether all that was asked for is here.
+    /// Returns whether all that was asked for is here.
     pub fn is_complete(&self) -> bool {
         self.missing_nodes == Some(0) && self.missing_acks == 0
     }

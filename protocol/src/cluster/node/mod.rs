@@ -170,7 +170,7 @@ impl Node {
 
     // --- getters -----------------------------------------------------------------------------------------------------
 
-    /// What is known of the other nodes of a namespace.
+    /// Returns what is known of the other nodes of a namespace.
     pub fn membership(&self, namespace: &str) -> Membership {
         match self.dialect.membership() {
             Membership::Heard { .. } => {
@@ -180,7 +180,7 @@ impl Node {
         }
     }
 
-    /// Whether the bus is there.
+    /// Returns whether the bus is there.
     pub fn is_on_bus(&self) -> bool {
         self.is_up
     }
@@ -190,22 +190,22 @@ impl Node {
         &self.name
     }
 
-    /// What was counted.
+    /// Returns the counts of the node so far.
     pub fn counts(&self) -> NodeCounts {
         self.counts
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) has something.
+    /// Returns whether [`poll_transmit`](Self::poll_transmit) has something.
     pub fn has_transmits(&self) -> bool {
         !self.transmits.is_empty()
     }
 
-    /// Whether [`poll_event`](Self::poll_event) has something.
+    /// Returns whether [`poll_event`](Self::poll_event) has something.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// How many requests are open: of this node, and of others.
+    /// Returns the number of open requests: of this node, and of others.
     pub fn open_requests(&self) -> (usize, usize) {
         (self.asks.len(), self.servings.len())
     }

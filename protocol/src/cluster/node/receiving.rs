@@ -1,4 +1,4 @@
-//! What comes into a node.
+//! Messages and other input of a node.
 
 use super::{Dialect, Node, NodeTransmit};
 use crate::cluster::adapter::Notification;

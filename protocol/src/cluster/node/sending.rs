@@ -65,6 +65,7 @@ impl Node {
             via,
             message,
         };
+        let is_heard_by_all = is_heard_by_all(&envelope.message);
         let limits = &self.config.limits;
         let mut transmits = Vec::new();
         match &self.dialect {
@@ -89,7 +90,7 @@ impl Node {
                         payload,
                         envelope: Box::new(envelope),
                     });
-                    self.put_off_beat(&namespace, is_sent);
+                    self.put_off_beat(&namespace, is_sent && is_heard_by_all);
                     return Ok(is_sent);
                 }
             },
@@ -99,7 +100,7 @@ impl Node {
         for published in transmits {
             is_sent &= self.push_publish(published);
         }
-        self.put_off_beat(&namespace, is_sent);
+        self.put_off_beat(&namespace, is_sent && is_heard_by_all);
         Ok(is_sent)
     }
 
@@ -117,5 +118,13 @@ impl Node {
         self.counts.published = self.counts.published.saturating_add(1);
         self.transmits.push_back(transmit());
         true
+    }
+}
+
+/// Whether every other node hears a message. An answer may go to the asker's channel, and an event to that of one room.
+fn is_heard_by_all(message: &Message) -> bool {
+    match message {
+        Message::Emit { target, ack: None, .. } => target.rooms.len() != 1,
+        message => message.answers().is_none(),
     }
 }

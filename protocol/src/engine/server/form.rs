@@ -138,8 +138,8 @@ impl Form {
         }
     }
 
-    /// Whether a poll's answer with that item in it is bytes. Text beyond ASCII makes it so, too: the clients of Socket.IO
-    /// 1.x read it right as bytes only.
+    /// Returns whether a poll's answer with that item in it is bytes. Text beyond ASCII makes it so, too: the clients
+    /// of Socket.IO 1.x read it right as bytes only.
     pub(super) fn makes_bytes(&self, item: &Outgoing) -> bool {
         self.revision == Revision::V3
             && self.takes_bytes()
@@ -180,7 +180,7 @@ impl Form {
         self.respond(form, payload.finish())
     }
 
-    /// Whether the client takes bytes as an answer to a poll of revision 3. A script is none.
+    /// Returns whether the client takes bytes as an answer to a poll of revision 3. A script is none.
     const fn takes_bytes(&self) -> bool {
         !self.base64 && self.jsonp.is_none()
     }

@@ -1,4 +1,4 @@
-//! What the operation lists of the server's machine are made of.
+//! The operations that the stories of the server's machine are made of.
 
 use super::LARGEST_FRAME;
 use crate::fuzzing::input::Input;

@@ -1,4 +1,4 @@
-//! What members do, and what goes wrong with them.
+//! The acts of members, and their mishaps.
 
 use super::bus::{Command, Flight};
 use super::judge::{Request, SOON};
@@ -24,7 +24,7 @@ pub(super) struct Check {
     socket: Option<(String, usize)>,
     room: usize,
     is_in: bool,
-    /// How often the room had been changed.
+    /// The number of times that the room had been changed.
     changes: u64,
 }
 

@@ -17,7 +17,7 @@ use core::time::Duration;
 /// Fields of an entry.
 pub(super) type Fields = Vec<(&'static str, String)>;
 
-/// What a member sends to the bus.
+/// A message of a member to the bus.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
     Publish(Published),
@@ -36,7 +36,7 @@ pub(super) enum Who {
     Peer(u64),
 }
 
-/// What comes from the bus.
+/// A message of the bus.
 #[derive(Clone, Debug)]
 pub(super) enum Delivery {
     Message(Published),
@@ -46,7 +46,7 @@ pub(super) enum Delivery {
     Inserted(Box<Envelope>, u64),
 }
 
-/// What is on its way to somewhere, or is to happen.
+/// Something that is on its way to somewhere, or is to happen.
 #[derive(Clone, Debug)]
 pub(super) enum Flight {
     /// To the bus, from a member on one of its connections.
@@ -83,7 +83,7 @@ pub(super) struct Bus {
     delay: u64,
     is_reordering: bool,
     pub(super) dice: Dice,
-    /// How often each event was published, by its number.
+    /// The number of times that each event was published, by its number.
     pub(super) copies: BTreeMap<u64, u32>,
     pub(super) published: u64,
 }

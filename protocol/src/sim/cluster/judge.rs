@@ -1,4 +1,4 @@
-//! What has happened, and whether it is what must happen.
+//! The record of a run, and whether it is as it must be.
 
 use super::bus::number_in;
 use super::member::TIMEOUT;
@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How long a message may take at most, and all that it causes.
+/// The longest time for a message, and all that it causes.
 pub(super) const SOON: Duration = Duration::from_secs(2);
 /// The time after a fault by which everybody hears everybody.
 const HEALED: Duration = Duration::from_secs(5);
@@ -162,7 +162,7 @@ impl Judge {
 
     // --- what was calm -----------------------------------------------------------------------------------------------
 
-    /// Whether nothing was wrong with a member, or any of them, in a time and for `slack` before.
+    /// Returns whether nothing was wrong with a member, or any of them, in a time and for `slack` before.
     fn is_calm(&self, member: Option<usize>, from: Instant, until: Instant, slack: Duration) -> bool {
         !self.troubles.iter().any(|trouble| {
             let concerns = member.is_none() || trouble.member.is_none() || trouble.member == member;
@@ -178,7 +178,7 @@ impl Judge {
         self.kinds[member] == Kind::Ours(Speech::Bridge)
     }
 
-    /// Whether a bridge must be between the two.
+    /// Returns whether a bridge must be between the two.
     fn is_across(&self, from: usize, to: usize) -> bool {
         !self.is_bridge(from) && !self.is_bridge(to) && self.is_python(from) != self.is_python(to)
     }
@@ -189,7 +189,7 @@ impl Judge {
             .all(|at| self.is_calm(Some(at), from, until, KNOWN))
     }
 
-    /// Whether a message of one member must have reached another.
+    /// Returns whether a message of one member must have reached another.
     pub(super) fn must_reach(&self, from: usize, to: usize, at: Instant) -> bool {
         let until = at + SOON;
         self.is_calm(Some(from), at, until, HEALED)
@@ -310,7 +310,7 @@ impl Judge {
         }
     }
 
-    /// What a node has counted as no message is what was none.
+    /// Judges the count of malformed messages: it must be that of the garbage.
     pub(super) fn judge_malformed(&mut self, now: Instant, at: usize, malformed: u64) {
         let garbage = self.garbage.get(&(at, self.lives[at])).copied().unwrap_or(0);
         if malformed != garbage {

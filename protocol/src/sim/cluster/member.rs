@@ -23,7 +23,7 @@ use core::time::Duration;
 /// The rooms that sockets are in from the beginning, and those that they join and leave.
 pub(super) const ROOMS: [&str; 4] = ["r0", "r1", "d0", "d1"];
 
-/// How long requests wait.
+/// The time that requests wait.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Of whom an acknowledgement is wanted.
@@ -45,7 +45,7 @@ pub(super) struct Member {
     pub(super) kind: Kind,
     pub(super) machine: Machine,
     pub(super) hub: Hub<String>,
-    /// How many processes it has been.
+    /// The number of processes that it has been.
     pub(super) life: u64,
     /// Of the rooms, those that it has sockets in.
     began: BTreeSet<&'static str>,
@@ -243,7 +243,7 @@ impl Member {
         self.pump(now, at, bus, judge);
     }
 
-    /// What a driver and a runtime do at once.
+    /// Does the work that a driver and a runtime do at once.
     pub(super) fn pump(&mut self, now: Instant, at: usize, bus: &mut Bus, judge: &mut Judge) {
         for step in 0.. {
             assert!(step < 10_000, "work at one instant has no end");

@@ -124,7 +124,7 @@ impl Peer {
         self.asks.retain(|_, asked| asked.number != number);
     }
 
-    /// Whether nothing is open.
+    /// Returns whether nothing is open.
     pub(super) fn is_idle(&self) -> bool {
         self.asks.is_empty()
     }

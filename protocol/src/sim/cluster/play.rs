@@ -28,7 +28,7 @@ pub struct Report {
     pub requests: u64,
     /// A number that two runs share only if all was the same.
     pub hash: u64,
-    /// What happened, if it was kept.
+    /// The transcript of the run, if it was kept.
     pub transcript: String,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Play {
     pub(super) next_event: u64,
     /// Faults that are under way: the step, the members and their lives.
     pub(super) faults: Vec<(super::Fault, Vec<usize>)>,
-    /// What is to be looked at later.
+    /// The checks to be made later.
     pub(super) checks: Vec<super::act::Check>,
     /// When each room was changed last, and how often.
     pub(super) changes: [(Instant, u64); 2],
@@ -107,7 +107,7 @@ impl Play {
 
     /// Goes from one thing to the next.
     fn run_to(&mut self, end: Instant) {
-        for _ in 0..1_000_000 {
+        for _ in 0..100_000 {
             let flight = self.bus.flights.first_key_value().map(|((at, _), _)| *at);
             let timer = self.members.iter().filter_map(|member| match &member.machine {
                 Machine::Ours(node) => node.poll_timeout(),
@@ -192,7 +192,7 @@ impl Play {
         }
     }
 
-    /// What an event is to reach.
+    /// Returns the sockets that an event is to reach.
     pub(super) fn emission(&self, from: usize, target: &crate::hub::Target, is_certain: bool) -> Emission {
         let mut expected = BTreeMap::new();
         for (at, member) in self.members.iter().enumerate() {

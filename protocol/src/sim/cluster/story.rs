@@ -64,11 +64,11 @@ pub enum Fault {
         /// At once.
         told: bool,
     },
-    /// What is published goes out, and nothing comes in. In the end the driver connects anew.
+    /// Published messages go out, and nothing comes in. In the end the driver connects anew.
     HalfOpen,
-    /// What comes in is a second late. In the end the bus has had enough, and what is under way is lost.
+    /// Messages come in a second late. In the end the bus has had enough, and those under way are lost.
     Slow,
-    /// What comes in comes twice.
+    /// Messages come in twice.
     Repeats,
     /// The process is gone, and the bus counts it as there until the end. Then it is started again.
     Crash,
@@ -76,7 +76,7 @@ pub enum Fault {
     Leaves,
 }
 
-/// What a member does.
+/// An act of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// It emits.
@@ -108,7 +108,7 @@ pub struct Step {
     pub after: Duration,
     /// The member.
     pub member: u8,
-    /// What it does.
+    /// The act.
     pub act: Act,
 }
 
@@ -123,7 +123,7 @@ pub struct Story {
     pub delay: u64,
     /// Messages of one publisher overtake each other.
     pub is_reordering: bool,
-    /// What happens.
+    /// The steps of the story.
     pub steps: Vec<Step>,
 }
 

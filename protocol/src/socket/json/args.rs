@@ -1,5 +1,6 @@
 //! The arguments of a received event or acknowledgement.
 
+use crate::socket::json::argument::{Argument, Iter};
 use crate::socket::json::data::PacketData;
 use crate::socket::json::decode::{Missing, Progress, Whole};
 use crate::socket::json::packet::{event_name, judge};
@@ -7,6 +8,10 @@ use crate::socket::json::placeholder;
 use crate::socket::json::resolve::Resolve;
 use crate::socket::json::scan::{skip_blanks, skip_value};
 use crate::socket::json::validate::{self, Checked};
+use crate::socket::msgpack;
+use crate::socket::msgpack::check::{self, Seen};
+use crate::socket::msgpack::head::Head;
+use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::packet::{PacketError, PacketType};
 use crate::socket::parser::Parser;
 use alloc::borrow::Cow;
@@ -19,9 +24,9 @@ use core::fmt;
 use core::ops::Range;
 use serde::Deserialize;
 
-/// The arguments of a received event or acknowledgement: the text as it came, and the attachments.
+/// The arguments of a received event or acknowledgement: the message as it came, and the attachments.
 ///
-/// The text was checked when the packet came in, and is decoded when the application asks, into the types that
+/// The message was checked when the packet came in, and is decoded when the application asks, into the types that
 /// it asks for. A clone shares the bytes. To pass arguments on without decoding them, send the `Args`
 /// themselves: they are [`ToArgs`](crate::socket::ToArgs).
 ///
@@ -69,8 +74,20 @@ pub(in crate::socket) struct Shape {
     name: (u32, u32),
     first: u32,
     count: u32,
-    depth: u32,
+    depth: u16,
+    form: Form,
     longest_number: u32,
+}
+
+/// The form of the bytes that arguments are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    Json,
+    /// MessagePack.
+    Packed,
+    /// MessagePack with maps whose keys are no texts.
+    PackedWithOddKeys,
 }
 
 /// The bytes of the longest text of a packet.
@@ -82,11 +99,20 @@ pub(in crate::socket) const MAX_TEXT: usize = u32::MAX as usize;
     clippy::cast_possible_truncation,
     reason = "proof: whoever makes a `Shape` has checked the text's length"
 )]
-pub(super) fn narrow(value: usize) -> u32 {
+pub(in crate::socket) fn narrow(value: usize) -> u32 {
     value as u32
 }
 
 impl Shape {
+    /// The arguments of a MessagePack message, and the event's name before them as it stands there: an empty range if there
+    /// is none.
+    pub(in crate::socket) fn packed(name: Range<usize>, first: usize, count: usize, seen: Seen) -> Self {
+        let form = if seen.has_odd_keys { Form::PackedWithOddKeys } else { Form::Packed };
+        let depth = u16::try_from(seen.depth).unwrap_or(u16::MAX);
+        let name = (narrow(name.start), narrow(name.end));
+        Self { name, first: narrow(first), count: narrow(count), depth, longest_number: 0, form }
+    }
+
     /// `[name, arguments...]`. The name has its quotes only if it has escapes, and ends in front of `behind`.
     #[inline]
     #[allow(
@@ -113,7 +139,8 @@ impl Shape {
     }
 
     fn of(checked: Checked) -> Self {
-        let (depth, longest_number) = (narrow(checked.depth), narrow(checked.longest_number));
+        let depth = u16::try_from(checked.depth).unwrap_or(u16::MAX);
+        let longest_number = narrow(checked.longest_number);
         Self { depth, longest_number, ..Self::default() }
     }
 
@@ -210,7 +237,11 @@ impl Args {
     /// The bytes of [`event`](Self::event), for looking a handler up: cheaper, where the name has no escapes.
     #[inline]
     pub fn event_bytes(&self) -> Option<Cow<'_, [u8]>> {
-        match self.text.get(self.shape.name()?)? {
+        let raw = self.text.get(self.shape.name()?)?;
+        if self.is_packed() {
+            return msgpack::packet::event_name(raw);
+        }
+        match raw {
             // Only a name with escapes has kept its quotes.
             raw @ [b'"', ..] => event_name(raw).map(|name| Cow::Owned(name.into_owned().into_bytes())),
             name => Some(Cow::Borrowed(name)),
@@ -232,7 +263,29 @@ impl Args {
         self.shape.count == 0
     }
 
-    /// The JSON text of argument `position`, counted from 0. Costs as much as [`get`](Self::get).
+    /// All arguments as JSON text, commas between them, without brackets, whatever parser has read them: for a look at
+    /// them. In MessagePack, bytes are lists of numbers then.
+    pub fn to_json(&self) -> String {
+        if !self.is_packed() {
+            return String::from_utf8_lossy(self.list()).into_owned();
+        }
+        let texts: Vec<_> = self.iter().map(|argument| argument.to_json()).collect();
+        texts.join(",")
+    }
+
+    /// The value that begins there as JSON text.
+    pub(super) fn json_of(&self, mut value: &[u8]) -> String {
+        if !self.is_packed() {
+            return String::from_utf8_lossy(value.get(..skip_value(value, 0)).unwrap_or_default())
+                .into_owned();
+        }
+        let mut json = Vec::new();
+        push_value(&mut json, &mut value, &mut Binary::Numbers);
+        String::from_utf8(json).unwrap_or_default()
+    }
+
+    /// The JSON text of argument `position`, counted from 0. Costs as much as [`get`](Self::get). `None` if it is not JSON,
+    /// because another parser than the default one has read it: see [`to_json`](Self::to_json).
     pub fn json(&self, position: usize) -> Option<&str> {
         Argument { json: self.argument(position)?, ..self.outside() }.json()
     }
@@ -240,6 +293,9 @@ impl Args {
     /// The last argument, if it is a text: where a server that recovers connections puts its offset.
     pub(in crate::socket) fn last_text(&self) -> Option<Cow<'_, str>> {
         let last = self.len().checked_sub(1)?;
+        if self.is_packed() {
+            return self.get::<&str>(last).ok().map(Cow::Borrowed);
+        }
         // Nearly all texts end so, and few have an escaped quote.
         if let [text @ .., b'"', b']'] = &self.text[..] {
             let start = text.iter().rposition(|byte| *byte == b'"')?;
@@ -281,7 +337,7 @@ impl Args {
         let progress = Progress::at(position);
         let decoded = match self.to_decode(position) {
             None => T::deserialize(Missing(&progress)),
-            Some(json) => decode(json, self.attachments()),
+            Some(json) => self.value(json),
         };
         decoded.map_err(|error| self.error(&progress, &error))
     }
@@ -331,7 +387,32 @@ impl Args {
         self.beside.as_ref().map_or(&[], |beside| &beside.attachments)
     }
 
-    /// The bytes that argument `position` stands for, without a copy, if it is a placeholder itself.
+    /// The bytes that argument `position` is, without a copy, whatever parser has read it. `None` if it is no bytes.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let picture = Bytes::from_static(&[1, 2, 3]);
+    /// let parser = Parser::msgpack();
+    /// let frame = parser.event("/", "drawn", None, &("x", &picture))?;
+    /// let args = parser.decode(frame.attachments()[0].clone())?.into_args();
+    /// assert_eq!(args.bytes(1), Some(picture));
+    /// assert_eq!(args.bytes(0), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn bytes(&self, position: usize) -> Option<Bytes> {
+        if !self.is_packed() {
+            return self.attachment(position).cloned();
+        }
+        match Head::read(&mut self.argument(position)?) {
+            Ok(Head::Bin(bytes)) => Some(self.text.slice_ref(bytes)),
+            _ => None,
+        }
+    }
+
+    /// The bytes that argument `position` stands for, without a copy, if it is a placeholder itself. `None` where bytes
+    /// stand inside of the message: [`bytes`](Self::bytes) finds both.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -360,6 +441,17 @@ impl Args {
         (self.shape.depth as usize, self.shape.longest_number as usize)
     }
 
+    /// Whether they are MessagePack.
+    #[inline]
+    pub(in crate::socket) fn is_packed(&self) -> bool {
+        self.shape.form != Form::Json
+    }
+
+    /// Whether maps in them have keys that are no texts.
+    pub(crate) fn has_odd_keys(&self) -> bool {
+        self.shape.form == Form::PackedWithOddKeys
+    }
+
     /// From `data` on there are halves of surrogate pairs, which serde_json refuses. What is passed on keeps them.
     pub(super) fn mend(&mut self, data: usize) {
         let mut mended = self.text.to_vec();
@@ -370,7 +462,7 @@ impl Args {
         beside.mended = Some(mended.into());
     }
 
-    fn mended(&self) -> Option<&[u8]> {
+    pub(super) fn mended(&self) -> Option<&[u8]> {
         self.beside.as_ref()?.mended.as_deref()
     }
 
@@ -378,6 +470,11 @@ impl Args {
     pub(in crate::socket) fn data(&self, data: usize) -> Option<PacketData> {
         if data >= self.text.len() {
             return None;
+        }
+        if self.is_packed() {
+            let mut json = Vec::new();
+            push_value(&mut json, &mut self.text.get(data..)?, &mut Binary::Numbers);
+            return Some(PacketData::received(json.into()));
         }
         Some(PacketData::received(match self.mended() {
             Some(mended) => Bytes::copy_from_slice(mended.get(data..)?),
@@ -408,7 +505,33 @@ impl Args {
             return None;
         }
         let first = self.text.get(self.shape.first as usize..)?;
+        if self.is_packed() {
+            let mut rest = first;
+            check::skip(&mut rest, position);
+            return Some(rest);
+        }
         (0..position).try_fold(first, |json, _| next(json))
+    }
+
+    /// From the beginning of an argument to the beginning of the one behind it.
+    pub(super) fn behind<'a>(&self, argument: &'a [u8]) -> Option<&'a [u8]> {
+        if self.is_packed() {
+            let mut rest = argument;
+            check::skip(&mut rest, 1);
+            return Some(rest);
+        }
+        next(argument)
+    }
+
+    /// Decodes the value that begins there.
+    pub(super) fn value<'de, T: Deserialize<'de>>(
+        &'de self,
+        value: &'de [u8],
+    ) -> Result<T, serde_json::Error> {
+        if self.is_packed() {
+            return T::deserialize(&mut msgpack::decode::Value::new(value));
+        }
+        decode(value, self.attachments())
     }
 
     /// The same, to decode from.
@@ -474,105 +597,6 @@ pub(super) fn plain_reason(error: &serde_json::Error) -> String {
     reason
 }
 
-/// One of the arguments of an event or an acknowledgement: see [`Args::iter`].
-#[derive(Clone, Copy)]
-pub struct Argument<'a> {
-    args: &'a Args,
-    /// From its beginning on.
-    json: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Argument<'a> {
-    /// Its position, counted from 0.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
-    /// Its JSON text.
-    pub fn json(&self) -> Option<&'a str> {
-        core::str::from_utf8(self.json.get(..skip_value(self.json, 0))?).ok()
-    }
-
-    /// Decodes it.
-    ///
-    /// # Errors
-    ///
-    /// [`ArgsError::Invalid`] if it is something else.
-    pub fn decode<T: Deserialize<'a>>(&self) -> Result<T, ArgsError> {
-        let json = match self.args.mended() {
-            None => self.json,
-            Some(mended) => {
-                mended.get(self.args.text.len().saturating_sub(self.json.len())..).unwrap_or_default()
-            }
-        };
-        decode(json, self.args.attachments())
-            .map_err(|error| ArgsError::Invalid { position: self.position, reason: plain_reason(&error) })
-    }
-
-    /// The bytes that it stands for, without a copy, if it is bytes itself.
-    pub fn attachment(&self) -> Option<&'a Bytes> {
-        let attachments = self.args.attachments();
-        let mut outermost = None;
-        // They are reported in the order in which they end, so the argument itself comes last.
-        let end = skip_value(self.json, 0);
-        let found = placeholder::placeholders(self.json.get(..end)?, |found| {
-            outermost = (found.span.end == end).then_some(found.num).flatten();
-            Ok::<(), ()>(())
-        });
-        found.ok().and(outermost).and_then(|num| attachments.get(num))
-    }
-}
-
-impl fmt::Debug for Argument<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Argument").field("position", &self.position).field("json", &self.json()).finish()
-    }
-}
-
-/// The arguments of an event or an acknowledgement, one after the other: see [`Args::iter`].
-#[derive(Clone, Debug)]
-pub struct Iter<'a> {
-    args: &'a Args,
-    /// From the beginning of the argument that was given last.
-    next: Option<&'a [u8]>,
-    position: usize,
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = Argument<'a>;
-
-    fn next(&mut self) -> Option<Argument<'a>> {
-        if self.position >= self.args.len() {
-            return None;
-        }
-        let json = match self.next {
-            None => self.args.argument(0)?,
-            Some(json) => next(json)?,
-        };
-        self.next = Some(json);
-        let position = self.position;
-        self.position = position.saturating_add(1);
-        Some(Argument { args: self.args, json, position })
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.args.len().saturating_sub(self.position);
-        (left, Some(left))
-    }
-}
-
-impl ExactSizeIterator for Iter<'_> {}
-
-impl<'a> IntoIterator for &'a Args {
-    type Item = Argument<'a>;
-    type IntoIter = Iter<'a>;
-
-    fn into_iter(self) -> Iter<'a> {
-        self.iter()
-    }
-}
-
 /// From the beginning of an argument to the beginning of the one behind it.
 #[allow(
     clippy::arithmetic_side_effects,
@@ -587,7 +611,7 @@ impl fmt::Debug for Args {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Args")
             .field("event", &self.event())
-            .field("json", &String::from_utf8_lossy(self.list()))
+            .field("json", &self.to_json())
             .field("attachments", &self.attachments().len())
             .finish()
     }

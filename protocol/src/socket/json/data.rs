@@ -164,7 +164,7 @@ impl DataError {
     }
 }
 
-/// What a client shows is a secret: only its length is told.
+/// A client's data is a secret: only its length is told.
 impl fmt::Debug for PacketData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PacketData({} bytes)", self.0.len())
@@ -187,7 +187,8 @@ fn member(data: &PacketData, name: &str) -> Option<Arc<str>> {
     Some(text.into())
 }
 
-/// What a CONNECT_ERROR says. Servers send `{"message","data"}`; Python's and old ones a string, too.
+/// Returns the message and the data of a CONNECT_ERROR. Servers send `{"message","data"}`; Python's and old ones a
+/// string, too.
 pub(in crate::socket) fn refusal(data: &PacketData) -> (String, Option<PacketData>) {
     let as_text = |json: &str| serde_json::from_str::<String>(json).ok();
     if let Ok(members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(data.bytes()) {

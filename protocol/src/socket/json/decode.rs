@@ -1,7 +1,8 @@
 //! Decoding arguments: serde_json's deserializer, but a tuple is made out of several arguments.
 
-use crate::socket::json::args::{Args, next};
+use crate::socket::json::args::Args;
 use crate::socket::json::resolve::{Resolve, each_plain_method};
+use crate::socket::msgpack::decode::Value;
 use core::cell::Cell;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, SeqAccess, Visitor};
@@ -72,6 +73,7 @@ macro_rules! first {
     ($self:ident, $method:ident($($arg:expr),*)) => {
         match $self.args.to_decode(0) {
             None => Missing($self.progress).$method($($arg),*),
+            Some(value) if $self.args.is_packed() => Value::new(value).$method($($arg),*),
             Some(json) => {
                 let mut json = serde_json::Deserializer::from_slice(json);
                 match $self.args.attachments() {
@@ -187,12 +189,13 @@ impl<'de> SeqAccess<'de> for Arguments<'_, 'de> {
         progress.position.set(self.position);
         self.json = match self.json {
             None => args.to_decode(self.position),
-            Some(json) if self.position < args.len() => next(json),
+            Some(json) if self.position < args.len() => args.behind(json),
             Some(_) => None,
         };
         self.position = self.position.saturating_add(1);
         let value = match self.json {
             None => seed.deserialize(Missing(progress)),
+            Some(value) if args.is_packed() => seed.deserialize(&mut Value::new(value)),
             Some(json) => {
                 let mut json = serde_json::Deserializer::from_slice(json);
                 match args.attachments() {

@@ -4,8 +4,10 @@
 use crate::socket::json::args::Args;
 use crate::socket::json::placeholder;
 use crate::socket::json::serialize::Json;
-use crate::socket::json::spread::Spread;
+use crate::socket::json::spread::{Sink, Spread};
 use crate::socket::json::validate::{self, Invalid, SyntaxError};
+use crate::socket::msgpack;
+use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::parser::Parser;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -120,7 +122,11 @@ pub trait ToArgs {
 
 impl<T: Serialize + ?Sized> ToArgs for T {
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError> {
-        self.serialize(Spread { out, is_unit: is_unit::<T>() })
+        let is_unit = is_unit::<T>();
+        match &mut out.0 {
+            Target::Json(out) => self.serialize(Spread { out: &mut **out, is_unit }),
+            Target::Packed(out) => self.serialize(Spread { out: &mut **out, is_unit }),
+        }
     }
 }
 
@@ -140,57 +146,99 @@ impl ToArgs for Args {
     }
 
     fn len_hint(&self) -> Option<usize> {
+        if self.is_packed() {
+            return Some(self.text().len());
+        }
         self.attachments().is_empty().then(|| self.list().len())
     }
 }
 
 /// Takes arguments for a message, in order. What [`ToArgs`] writes to.
 #[derive(Debug)]
-pub struct ArgsEncoder<'a>(pub(crate) &'a mut Draft);
+pub struct ArgsEncoder<'a>(Target<'a>);
 
-impl ArgsEncoder<'_> {
+/// The message, as its parser makes it.
+#[derive(Debug)]
+enum Target<'a> {
+    Json(&'a mut Draft),
+    Packed(&'a mut msgpack::serialize::Draft),
+}
+
+impl<'a> ArgsEncoder<'a> {
+    pub(in crate::socket) fn json(draft: &'a mut Draft) -> Self {
+        Self(Target::Json(draft))
+    }
+
+    pub(in crate::socket) fn packed(draft: &'a mut msgpack::serialize::Draft) -> Self {
+        Self(Target::Packed(draft))
+    }
+
     /// Adds one argument; a tuple as one, too.
     ///
     /// # Errors
     ///
     /// [`EncodeError`] if it cannot be written.
     pub fn arg<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        value.serialize(self.next())
+        match &mut self.0 {
+            Target::Json(out) => value.serialize(out.next()),
+            Target::Packed(out) => value.serialize(out.next()),
+        }
     }
 
-    /// The number of attachments so far.
+    /// The number of attachments so far: none, where bytes stand inside of the message.
     pub fn attachments(&self) -> usize {
-        self.0.attachments.len()
+        match &self.0 {
+            Target::Json(out) => out.attachments.len(),
+            Target::Packed(_) => 0,
+        }
     }
 
-    /// Adds one argument that is not the application's, and is not counted.
-    pub(in crate::socket) fn offset(&mut self, offset: &str) -> Result<(), EncodeError> {
-        self.0.separate();
-        offset.serialize(Json(self.0))
-    }
-
-    pub(super) fn next(&mut self) -> Json<'_> {
-        self.0.arguments = self.0.arguments.saturating_add(1);
-        self.0.separate();
-        Json(self.0)
-    }
-
-    /// Adds received arguments, and each attachment where its first placeholder stands.
+    /// Adds received arguments, whatever parser has read them.
     fn relay(&mut self, args: &Args) -> Result<(), EncodeError> {
-        let json = args.list();
-        if json.is_empty() {
+        if args.is_empty() {
             return Ok(());
         }
-        self.0.arguments = self.0.arguments.saturating_add(args.len());
-        self.0.separate();
-        let message = &mut *self.0;
         // The other parser may have allowed more.
         let (depth, longest_number) = args.extent();
-        message.limit(depth, longest_number)?;
+        match &mut self.0 {
+            Target::Json(out) => {
+                out.limit(depth, longest_number)?;
+                out.arguments = out.arguments.saturating_add(args.len());
+                out.separate();
+                if args.is_packed() {
+                    out.relay_packed(args)
+                } else {
+                    out.relay(args)
+                }
+                Ok(())
+            }
+            Target::Packed(out) => {
+                out.relay(args.len(), depth, longest_number, |out| msgpack::frame::push_args(out, args))
+            }
+        }
+    }
+}
+
+impl Sink for Draft {
+    type Value<'a> = Json<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Json<'_> {
+        self.arguments = self.arguments.saturating_add(1);
+        self.separate();
+        Json(self)
+    }
+}
+
+impl Draft {
+    /// Adds received JSON, and each attachment where its first placeholder stands.
+    fn relay(&mut self, args: &Args) {
+        let json = args.list();
+        let message = self;
         if args.attachments().is_empty() {
             message.has_foreign_json = true;
             message.text.extend_from_slice(json);
-            return Ok(());
+            return;
         }
         // The number here of each that was named before. Mostly they are few: no allocation for those.
         let (mut few, mut many) = ([None; 16], Vec::new());
@@ -221,12 +269,27 @@ impl ArgsEncoder<'_> {
             }
         }
         message.text.extend_from_slice(json.get(copied..).unwrap_or_default());
-        Ok(())
+    }
+
+    /// Adds received MessagePack as JSON: its bytes become attachments.
+    fn relay_packed(&mut self, args: &Args) {
+        // A map of the peer may look like a placeholder.
+        self.has_foreign_json = true;
+        let before = self.attachments.len();
+        let mut rest = args.argument(0).unwrap_or_default();
+        for position in 0..args.len() {
+            if position > 0 {
+                self.text.push(b',');
+            }
+            let (message, attachments) = (args.text(), &mut self.attachments);
+            push_value(&mut self.text, &mut rest, &mut Binary::Attach { message, attachments });
+        }
+        self.placeholders = self.placeholders.saturating_add(self.attachments.len().saturating_sub(before));
     }
 }
 
 /// Looks how deep that valid JSON is, which stands below so many levels, and whether it is within the limits.
-pub(super) fn extent(parser: &Parser, json: &[u8], depth: usize) -> Result<(), EncodeError> {
+pub(in crate::socket) fn extent(parser: &Parser, json: &[u8], depth: usize) -> Result<(), EncodeError> {
     let max_depth = parser.max_depth.get().saturating_sub(depth);
     let seen = validate::check(json, 0, max_depth).map_err(|error| match error {
         Invalid::TooDeep { .. } => EncodeError::TooDeep { max: parser.max_depth.get() },

@@ -14,13 +14,6 @@ use alloc::vec::Vec;
 /// Room for the arguments of an ordinary event.
 const INITIAL_CAPACITY: usize = 124;
 
-/// A parser that takes everything.
-const NO_LIMITS: Parser = Parser::json()
-    .max_attachments(usize::MAX)
-    .max_depth(usize::MAX)
-    .max_number(usize::MAX)
-    .max_arguments(usize::MAX);
-
 pub(in crate::socket) fn event<T: ToArgs + ?Sized>(
     parser: &Parser,
     namespace: &str,
@@ -106,7 +99,7 @@ pub(in crate::socket) fn event_of(frame: &Frame) -> Option<Args> {
     let text = frame.text()?;
     let (b"4", b'2' | b'5') = (text.get(..1)?, text.get(1)?) else { return None };
     // It was written here, so no limit for what comes from outside is meant for it.
-    let packet = NO_LIMITS.decode(text.slice(1..)).ok()?;
+    let packet = Parser::UNLIMITED.decode(text.slice(1..)).ok()?;
     let mut reassembly = Reassembly::new();
     let mut whole = reassembly.start(packet, usize::MAX, usize::MAX).ok()?;
     for attachment in frame.attachments() {
@@ -147,7 +140,7 @@ fn with_args<T: ToArgs + ?Sized>(
     if let Some(event) = event {
         push_string(&mut message.text, event);
     }
-    args.to_args(&mut ArgsEncoder(&mut message))?;
+    args.to_args(&mut ArgsEncoder::json(&mut message))?;
     message.text.push(b']');
     message.check()?;
 

@@ -6,6 +6,7 @@
 //! [`Parser`](crate::socket::Parser) calls.
 
 pub(crate) mod args;
+pub(crate) mod argument;
 #[cfg(test)]
 mod codec_tests;
 pub(crate) mod data;
@@ -17,7 +18,7 @@ pub(crate) mod placeholder;
 pub(crate) mod reassembly;
 mod resolve;
 pub(crate) mod scan;
-mod serialize;
-mod spread;
+pub(crate) mod serialize;
+pub(crate) mod spread;
 pub(crate) mod validate;
 pub(crate) mod write;

@@ -14,7 +14,7 @@ use core::ops::Range;
 /// The bytes of `connect`.
 const SHORTEST_RESERVED: usize = 7;
 
-/// What is wrong with an event that begins with something else than its name.
+/// The mistake of an event that begins with something else than its name.
 const NO_NAME: &str = "the event's name must be a string or an integer";
 
 /// Reads the text of an Engine.IO message (without the engine's `4`).

@@ -11,7 +11,7 @@ use core::ops::Range;
 pub(crate) struct Placeholder {
     /// Which attachment it stands for, if its `num` is a whole number.
     pub(crate) num: Option<usize>,
-    /// Where the object is.
+    /// The place of the object.
     pub(crate) span: Range<usize>,
 }
 
@@ -28,7 +28,7 @@ impl Placeholder {
 const OBJECT: u8 = 1;
 const MARKED: u8 = 2;
 
-/// What stands before the number of a placeholder as the reference writes it.
+/// The text before the number of a placeholder as the reference writes it.
 const HEAD: &[u8] = b"{\"_placeholder\":true,\"num\":";
 
 /// Calls `each` for every placeholder in `json`, which must be valid JSON, in the order in which they end.
@@ -176,7 +176,7 @@ pub(in crate::socket) fn number(text: &[u8]) -> Option<usize> {
     })
 }
 
-/// What a member of an object is to us.
+/// The meaning of a member of an object.
 #[derive(PartialEq, Eq)]
 pub(in crate::socket) enum Key {
     Placeholder,

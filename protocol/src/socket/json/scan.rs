@@ -3,13 +3,13 @@
 //! Nothing here recurses, and nothing here can leave the slice: on text that is not valid after all the answers
 //! are wrong, but there is no panic and no endless loop.
 //!
-//! What is passed in and handed out as a position is at most one byte behind the end of the slice, and no function
-//! looks further than 7 bytes ahead. A slice has at most `isize::MAX` bytes, so that none of these sums overflows.
+//! A position that is passed in or handed out is at most one byte behind the end of the slice, and no function looks
+//! further than 7 bytes ahead. A slice has at most `isize::MAX` bytes, so that none of these sums overflows.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-/// Where the first byte at or after `at` is that is not JSON whitespace.
+/// Returns the place of the first byte at or after `at` that is not JSON whitespace.
 #[inline(always)]
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(crate) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
@@ -23,8 +23,8 @@ pub(crate) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Where the next byte at or after `at` is that means something inside of a string: a quote, a backslash or a
-/// control character. The end of the text, if there is none.
+/// Returns the place of the next byte at or after `at` that means something inside of a string: a quote, a backslash or
+/// a control character. The end of the text, if there is none.
 #[inline]
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(in crate::socket) fn find_special(json: &[u8], mut at: usize) -> usize {

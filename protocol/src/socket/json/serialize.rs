@@ -22,7 +22,7 @@ macro_rules! scalars {
 }
 
 /// Writes one value: serde_json's compact form, but bytes become attachments.
-pub(super) struct Json<'a>(pub(super) &'a mut Draft);
+pub(in crate::socket) struct Json<'a>(pub(super) &'a mut Draft);
 
 impl<'a> Json<'a> {
     /// `{"variant":`, for the variants that carry something.
@@ -186,12 +186,12 @@ impl<'a> Serializer for Json<'a> {
 
 /// How serde_json's `RawValue` (and `Number`, with some features) make themselves known to its serializer: as
 /// structs of such a name with one member of the same name.
-const SERDE_JSON_PRIVATE: &str = "$serde_json::private::";
+pub(in crate::socket) const SERDE_JSON_PRIVATE: &str = "$serde_json::private::";
 
 /// Such a struct, on its way to serde_json, which alone knows what its member means.
-struct Private<'a, T: ?Sized> {
-    name: &'static str,
-    value: &'a T,
+pub(in crate::socket) struct Private<'a, T: ?Sized> {
+    pub(in crate::socket) name: &'static str,
+    pub(in crate::socket) value: &'a T,
 }
 
 impl<T: Serialize + ?Sized> Serialize for Private<'_, T> {
@@ -203,7 +203,7 @@ impl<T: Serialize + ?Sized> Serialize for Private<'_, T> {
 }
 
 /// A list or an object that was begun.
-pub(super) struct Compound<'a> {
+pub(in crate::socket) struct Compound<'a> {
     message: &'a mut Draft,
     is_first: bool,
     /// The last key was `_placeholder`.

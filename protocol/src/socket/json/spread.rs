@@ -1,14 +1,24 @@
 //! Making several arguments out of a tuple.
 
-use crate::socket::json::encode::{ArgsEncoder, EncodeError};
-use crate::socket::json::serialize::Compound;
+use crate::socket::json::encode::EncodeError;
 use core::fmt::Display;
 use serde::ser;
 use serde::ser::{Serialize, Serializer};
 
+/// A message that takes arguments, one after the other.
+pub(in crate::socket) trait Sink {
+    /// What writes one argument.
+    type Value<'a>: Serializer<Ok = (), Error = EncodeError>
+    where
+        Self: 'a;
+
+    /// The place of the next argument.
+    fn next(&mut self) -> Self::Value<'_>;
+}
+
 /// Spreads a tuple into arguments; `()` into none; anything else is one.
-pub(super) struct Spread<'a, 'm> {
-    pub(super) out: &'a mut ArgsEncoder<'m>,
+pub(super) struct Spread<'a, S> {
+    pub(super) out: &'a mut S,
     /// The value is `()`, which nothing but its type can tell from other units.
     pub(super) is_unit: bool,
 }
@@ -21,16 +31,16 @@ macro_rules! single_values {
     )*};
 }
 
-impl<'a> Serializer for Spread<'a, '_> {
+impl<'a, S: Sink> Serializer for Spread<'a, S> {
     type Ok = ();
     type Error = EncodeError;
-    type SerializeSeq = Compound<'a>;
+    type SerializeSeq = <S::Value<'a> as Serializer>::SerializeSeq;
     type SerializeTuple = Self;
-    type SerializeTupleStruct = Compound<'a>;
-    type SerializeTupleVariant = Compound<'a>;
-    type SerializeMap = Compound<'a>;
-    type SerializeStruct = Compound<'a>;
-    type SerializeStructVariant = Compound<'a>;
+    type SerializeTupleStruct = <S::Value<'a> as Serializer>::SerializeTupleStruct;
+    type SerializeTupleVariant = <S::Value<'a> as Serializer>::SerializeTupleVariant;
+    type SerializeMap = <S::Value<'a> as Serializer>::SerializeMap;
+    type SerializeStruct = <S::Value<'a> as Serializer>::SerializeStruct;
+    type SerializeStructVariant = <S::Value<'a> as Serializer>::SerializeStructVariant;
 
     fn serialize_tuple(self, _: usize) -> Result<Self, EncodeError> {
         Ok(self)
@@ -53,7 +63,7 @@ impl<'a> Serializer for Spread<'a, '_> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), EncodeError> {
-        self.out.arg(value)
+        value.serialize(self.out.next())
     }
 
     fn serialize_unit_variant(
@@ -67,10 +77,10 @@ impl<'a> Serializer for Spread<'a, '_> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), EncodeError> {
-        self.out.arg(value)
+        self.out.next().serialize_newtype_struct(name, value)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -83,11 +93,15 @@ impl<'a> Serializer for Spread<'a, '_> {
         self.out.next().serialize_newtype_variant(name, index, variant, value)
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, EncodeError> {
         self.out.next().serialize_seq(len)
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, EncodeError> {
         self.out.next().serialize_tuple_struct(name, len)
     }
 
@@ -97,15 +111,15 @@ impl<'a> Serializer for Spread<'a, '_> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Compound<'a>, EncodeError> {
+    ) -> Result<Self::SerializeTupleVariant, EncodeError> {
         self.out.next().serialize_tuple_variant(name, index, variant, len)
     }
 
-    fn serialize_map(self, len: Option<usize>) -> Result<Compound<'a>, EncodeError> {
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, EncodeError> {
         self.out.next().serialize_map(len)
     }
 
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Compound<'a>, EncodeError> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, EncodeError> {
         self.out.next().serialize_struct(name, len)
     }
 
@@ -115,7 +129,7 @@ impl<'a> Serializer for Spread<'a, '_> {
         index: u32,
         variant: &'static str,
         len: usize,
-    ) -> Result<Compound<'a>, EncodeError> {
+    ) -> Result<Self::SerializeStructVariant, EncodeError> {
         self.out.next().serialize_struct_variant(name, index, variant, len)
     }
 
@@ -124,12 +138,12 @@ impl<'a> Serializer for Spread<'a, '_> {
     }
 }
 
-impl ser::SerializeTuple for Spread<'_, '_> {
+impl<S: Sink> ser::SerializeTuple for Spread<'_, S> {
     type Ok = ();
     type Error = EncodeError;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
-        self.out.arg(value)
+        value.serialize(self.out.next())
     }
 
     fn end(self) -> Result<(), EncodeError> {

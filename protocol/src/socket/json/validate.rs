@@ -54,7 +54,7 @@ impl Invalid {
     }
 }
 
-/// What was seen of a valid text.
+/// The findings about a valid text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::socket) struct Checked {
     /// The elements, if it is a list.
@@ -274,7 +274,7 @@ fn word(json: &[u8], at: usize, word: &'static [u8]) -> Result<usize, SyntaxErro
     if json.get(at..end) == Some(word) { Ok(end) } else { SyntaxError::expected("a value", at) }
 }
 
-/// What is open, the innermost last: one bit each, set for an object.
+/// The open lists and objects, the innermost last: one bit each, set for an object.
 #[derive(Default)]
 struct Nesting {
     depth: usize,

@@ -85,7 +85,7 @@ pub(crate) fn push_u64(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// A whole number with its sign.
-pub(super) fn push_i64(out: &mut Vec<u8>, value: i64) {
+pub(in crate::socket) fn push_i64(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
     }
@@ -108,7 +108,7 @@ pub(super) fn push_plain<T: Display>(out: &mut Vec<u8>, value: T) {
 }
 
 /// A double; `null` if it is not finite. serde_json picks the digits, so they are the same.
-pub(super) fn push_f64(out: &mut Vec<u8>, value: f64) {
+pub(in crate::socket) fn push_f64(out: &mut Vec<u8>, value: f64) {
     match serde_json::Number::from_f64(value) {
         Some(number) => push_plain(out, number),
         None => out.extend_from_slice(b"null"),

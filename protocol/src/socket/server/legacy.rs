@@ -45,7 +45,7 @@ pub(super) fn namespace(revision: Revision, packet: &Packet) -> &str {
     }
 }
 
-/// What a CONNECT shows: its `auth`, or its query as if it were that.
+/// Returns the data of a CONNECT: its `auth`, or its query as if it were that.
 pub(super) fn auth(revision: Revision, packet: &Packet) -> Option<PacketData> {
     match revision {
         Revision::V4 => packet.data(),

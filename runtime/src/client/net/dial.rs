@@ -46,7 +46,7 @@ pub(crate) struct Proxy {
     pub(crate) kind: ProxyKind,
 }
 
-/// What a proxy speaks.
+/// The protocol of a proxy.
 #[derive(Clone, Debug)]
 pub(crate) enum ProxyKind {
     /// It tunnels by CONNECT (RFC 9110, section 9.3.6), or is asked in absolute form (RFC 9112, section 3.2.2).

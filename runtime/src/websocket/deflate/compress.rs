@@ -17,7 +17,7 @@ pub(crate) struct Kind {
     pub(crate) memory_level: u8,
     /// The logarithm of the window, 9 to 15.
     pub(crate) window_bits: u8,
-    /// What is around the compressed bytes.
+    /// The bytes around the compressed ones.
     pub(crate) wrapping: Wrapping,
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Deflate {
     writing: Direction,
     /// The compressor that knows the past, with context takeover.
     compressor: Option<Box<zlib_rs::Deflate>>,
-    /// What is to be written. It is compressed once the session's lock is free.
+    /// The messages to be written. They are compressed once the session's lock is free.
     pending: Vec<Pending>,
 }
 

@@ -8,7 +8,7 @@
 //! | `shared` | what the connections of a server have in common, and broadcasts compressed once for all of them |
 //! | `connection` | the extension on one connection |
 //!
-//! Where a direction has no context takeover, each message is compressed by itself: a connection holds nothing between
+//! Without context takeover in a direction, each message is compressed by itself: a connection holds nothing between
 //! two of them, and works with a compressor that belongs to the thread.
 
 pub(crate) mod compress;

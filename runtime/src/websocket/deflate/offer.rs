@@ -16,9 +16,9 @@ const MAX_EXTENSIONS: usize = 32;
 /// The parameters that both ends have agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
-    /// What the server sends.
+    /// The parameters of the messages that the server sends.
     pub(super) server: Direction,
-    /// What the client sends.
+    /// The parameters of the messages that the client sends.
     pub(super) client: Direction,
 }
 

@@ -1,4 +1,4 @@
-//! What comes in becomes the application's types.
+//! Arguments that come in become the application's types.
 
 use crate::socket::json::codec_tests::*;
 

@@ -1,4 +1,4 @@
-//! What one peer sends must not end another one, nor make anybody hold much more than it has sent.
+//! Packets of one peer must not end another one, nor make anybody hold much more than it has sent.
 
 use crate::socket::json::codec_tests::*;
 use crate::socket::{DataError, PacketData, Parser};

@@ -36,7 +36,7 @@ fn decode(text: &str) -> Result<Packet, PacketError> {
     Parser::json().decode(Bytes::copy_from_slice(text.as_bytes()))
 }
 
-/// What the other end has when all of the frame has arrived.
+/// Returns the packet that the other end has when all of the frame has arrived.
 fn receive(frame: &Frame) -> Packet {
     let text = frame.text().unwrap();
     assert_eq!(text[0], b'4');

@@ -1,4 +1,4 @@
-//! What is a packet and what is not.
+//! Packets, and texts that are not packets.
 
 use crate::socket::Parser;
 use crate::socket::json::codec_tests::*;

@@ -1,4 +1,4 @@
-//! What came in goes out again without being decoded.
+//! Arguments that came in go out again without being decoded.
 //!
 //! The expected texts are what the JavaScript parser sends when it decodes and encodes the same packet, except that
 //! blanks and the digits of numbers stay as they came.

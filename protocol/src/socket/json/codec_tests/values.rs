@@ -1,4 +1,4 @@
-//! What goes out.
+//! Values on their way out.
 
 use crate::socket::json::codec_tests::*;
 use crate::socket::{PacketData, Parser};

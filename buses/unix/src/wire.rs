@@ -1,0 +1,75 @@
+//! Frames in and out of one connection.
+
+use crate::frame::{Frame, decode, encode};
+use async_io::Async;
+use bytes::{Buf, BytesMut};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::task::{Context, Poll, ready};
+
+/// Bytes that are read at once.
+const READ: usize = 64 << 10;
+/// Bytes that may wait to be written before no more is added: what does not fit waits where it has a bound of its own.
+const ROOM: usize = 256 << 10;
+
+pub(crate) struct Wire {
+    stream: Async<UnixStream>,
+    max: usize,
+    read: BytesMut,
+    written: BytesMut,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Async<UnixStream>, max: usize) -> Self {
+        Self { stream, max, read: BytesMut::new(), written: BytesMut::new() }
+    }
+
+    /// The next frame; `None` at the end.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Frame>>> {
+        loop {
+            if let Some(frame) = decode(&mut self.read, self.max)? {
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            let before = self.read.len();
+            self.read.resize(before + READ, 0);
+            let outcome = self.stream.get_ref().read(&mut self.read[before..]);
+            let read = *outcome.as_ref().unwrap_or(&0);
+            self.read.truncate(before + read);
+            match outcome {
+                Ok(0) => return Poll::Ready(Ok(None)),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_readable(context))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Whether more may be added.
+    pub(crate) fn has_room(&self) -> bool {
+        self.written.len() < ROOM
+    }
+
+    pub(crate) fn write(&mut self, frame: &Frame) {
+        // Nodes send nothing that large.
+        let _ = encode(frame, &mut self.written);
+    }
+
+    /// Writes what was added. Ready once all of it is written.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.written.is_empty() {
+            match self.stream.get_ref().write(&self.written) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(written) => self.written.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.stream.poll_writable(context))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

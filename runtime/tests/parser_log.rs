@@ -1,0 +1,66 @@
+//! A client with another parser than the server: it is closed, and the server's log says why.
+#![cfg(feature = "tracing")]
+
+use sansocket_runtime::adapter::ServerOptions;
+use sansocket_runtime::testing::TestServer;
+use sansocket_runtime::{Parser, Server, ServerBuilder, TransportKind};
+use std::fmt::{Debug, Write};
+use std::sync::{Arc, Mutex};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// Keeps what is said at `info` and above.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, "{field}={value:?} ");
+    }
+}
+
+impl Subscriber for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= Level::INFO
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn the_log_says_that_a_client_has_another_parser() {
+    for (servers, clients) in [(Parser::msgpack(), Parser::json()), (Parser::json(), Parser::msgpack())] {
+        for transport in [TransportKind::Polling, TransportKind::WebSocket] {
+            let lines = Lines::default();
+            tracing::subscriber::with_default(lines.clone(), || {
+                let server = TestServer::new(|runtime| {
+                    ServerBuilder::<Server, ServerOptions>::new(runtime).parser(servers).build()
+                });
+                let client = server.try_client("/", |builder| {
+                    builder.parser(clients).transports([transport]).reconnection(false)
+                });
+                assert!(client.is_err());
+                server.settle();
+            });
+            let lines = lines.0.lock().unwrap();
+            let said = lines.iter().any(|line| line.contains("another parser") && line.contains("mistake"));
+            assert!(said, "{} at {} by {transport:?}: {lines:?}", clients.name(), servers.name());
+        }
+    }
+}
