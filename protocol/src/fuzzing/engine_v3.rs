@@ -24,6 +24,10 @@ pub fn payload(data: &[u8]) {
         [(Form::Text, false), (Form::Binary, false), (Form::Text, true)][usize::from(input.byte()) % 3];
     let mut body = Bytes::copy_from_slice(input.rest());
     if is_jsonp {
+        // A session does not read a form that is no UTF-8.
+        if core::str::from_utf8(&body).is_err() {
+            return;
+        }
         let posted = jsonp::posted(&body);
         assert_eq!(posted, obvious_form(&body));
         let Some(payload) = posted else { return };
