@@ -446,6 +446,7 @@ impl ServerSession {
         true
     }
 
+    #[inline(always)]
     fn queue(&mut self, message: WireMessage, compress: bool) {
         if !compress {
             self.out.push_back(Outgoing::AsIs);

@@ -103,7 +103,7 @@ pub struct Connection {
     layer: Layer,
     now: Instant,
     upgraded: bool,
-    closed: Option<Closed>,
+    closed: Option<Box<Closed>>,
     /// The peer's mistake for which the engine was told to give it up.
     mistake: Option<Box<PeerError>>,
     counts: Counts,
@@ -301,7 +301,7 @@ impl Connection {
             // The end comes after the messages, as it does for sockets.
             return None;
         }
-        self.closed.take().map(ServerEvent::Closed)
+        self.closed.take().map(|closed| ServerEvent::Closed(*closed))
     }
 
     fn next_event(&mut self) -> Option<ServerEvent> {
@@ -532,7 +532,7 @@ impl Connection {
                 Layer::Messages(messages) => messages.end_turns(),
             }
             self.ended = Some((closed.reason, closed.detail.as_ref().and_then(Limit::of)));
-            self.closed = Some(closed);
+            self.closed = Some(Box::new(closed));
         }
         let config = self.engine.config();
         let budget = config.effective_receive_budget();

@@ -370,14 +370,25 @@ impl Parser {
         ack: Option<u64>,
         args: &T,
     ) -> Result<Frame, EncodeError> {
+        match self.kind {
+            Kind::Json => json::frame::event(self, namespace, event, ack, args),
+            _ => self.packed(namespace, Some(event), ack, args),
+        }
+    }
+
+    /// An event, or an answer, that is not JSON. Apart from JSON, which most applications use.
+    #[inline(never)]
+    fn packed<T: ToArgs + ?Sized>(
+        &self,
+        namespace: &str,
+        event: Option<&str>,
+        id: Option<u64>,
+        args: &T,
+    ) -> Result<Frame, EncodeError> {
+        let packet = msgpack::frame::with_args(self, namespace, event, id, args)?;
         match self.format() {
-            Format::Json => json::frame::event(self, namespace, event, ack, args),
-            Format::MessagePack => {
-                msgpack::frame::with_args(self, namespace, Some(event), ack, args).map(Frame::from_binary)
-            }
-            Format::Custom(custom) => {
-                custom::frame(custom, msgpack::frame::with_args(self, namespace, Some(event), ack, args)?)
-            }
+            Format::Custom(custom) => custom::frame(custom, packet),
+            Format::MessagePack | Format::Json => Ok(Frame::from_binary(packet)),
         }
     }
 
@@ -389,14 +400,9 @@ impl Parser {
     /// As for [`event`](Self::event).
     #[inline]
     pub fn ack<T: ToArgs + ?Sized>(&self, namespace: &str, id: u64, args: &T) -> Result<Frame, EncodeError> {
-        match self.format() {
-            Format::Json => json::frame::ack(self, namespace, id, args),
-            Format::MessagePack => {
-                msgpack::frame::with_args(self, namespace, None, Some(id), args).map(Frame::from_binary)
-            }
-            Format::Custom(custom) => {
-                custom::frame(custom, msgpack::frame::with_args(self, namespace, None, Some(id), args)?)
-            }
+        match self.kind {
+            Kind::Json => json::frame::ack(self, namespace, id, args),
+            _ => self.packed(namespace, None, Some(id), args),
         }
     }
 

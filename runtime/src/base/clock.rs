@@ -11,12 +11,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The wall clock's advance beyond the runtime's that counts as sleep: it is set by less than this all the time.
 const LEAST_SLEEP: Duration = Duration::from_secs(1);
 
-/// The runtime's clock, which tells the machines' time.
+/// The runtime's clock, which tells the machines' time. Each session has one, so it is a pointer.
 #[derive(Clone)]
-pub(crate) struct Clock {
+pub(crate) struct Clock(Arc<ClockInner>);
+
+struct ClockInner {
     runtime: Arc<dyn Runtime>,
     epoch: Instant,
-    sleep: Option<Arc<Sleep>>,
+    sleep: Option<Sleep>,
 }
 
 /// The time that the machine has slept. The runtime's clock stands still meanwhile, and the wall clock goes on.
@@ -32,8 +34,12 @@ struct Sleep {
 impl Clock {
     /// A clock that stands still while the machine sleeps.
     pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
+        Self::with_sleep(runtime, None)
+    }
+
+    fn with_sleep(runtime: Arc<dyn Runtime>, sleep: Option<Sleep>) -> Self {
         let epoch = runtime.now();
-        Self { runtime, epoch, sleep: None }
+        Self(Arc::new(ClockInner { runtime, epoch, sleep }))
     }
 
     /// A clock that counts the time for which the machine has slept: what was not heard meanwhile was not said, or is
@@ -41,16 +47,17 @@ impl Clock {
     pub(crate) fn awake_in_sleep(runtime: Arc<dyn Runtime>) -> Self {
         let last = Mutex::new((runtime.now(), runtime.wall_clock()));
         let sleep = Sleep { looked_at: AtomicU64::new(0), slept: AtomicU64::new(0), last };
-        Self { sleep: Some(Arc::new(sleep)), ..Self::new(runtime) }
+        Self::with_sleep(runtime, Some(sleep))
     }
 
     pub(crate) fn now(&self) -> time::Instant {
-        let now = self.runtime.now();
-        let elapsed = micros(now.saturating_duration_since(self.epoch));
-        let slept = self.sleep.as_ref().map_or(0, |sleep| {
+        let ClockInner { runtime, epoch, sleep } = &*self.0;
+        let now = runtime.now();
+        let elapsed = micros(now.saturating_duration_since(*epoch));
+        let slept = sleep.as_ref().map_or(0, |sleep| {
             if elapsed.saturating_sub(sleep.looked_at.load(Ordering::Relaxed)) >= micros(LOOK_EVERY) {
                 sleep.looked_at.store(elapsed, Ordering::Relaxed);
-                sleep.look(now, self.runtime.wall_clock());
+                sleep.look(now, runtime.wall_clock());
             }
             sleep.slept.load(Ordering::Relaxed)
         });
@@ -59,16 +66,16 @@ impl Clock {
 
     /// The sleep that was seen so far: timers that were armed before do not know of it.
     pub(crate) fn slept(&self) -> Duration {
-        let slept = self.sleep.as_ref().map_or(0, |sleep| sleep.slept.load(Ordering::Relaxed));
+        let slept = self.0.sleep.as_ref().map_or(0, |sleep| sleep.slept.load(Ordering::Relaxed));
         Duration::from_micros(slept)
     }
 
     pub(crate) fn instant(&self, at: time::Instant) -> Instant {
-        self.epoch + (at - time::Instant::ZERO).saturating_sub(self.slept()).min(LONGEST)
+        self.0.epoch + (at - time::Instant::ZERO).saturating_sub(self.slept()).min(LONGEST)
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
-        &self.runtime
+        &self.0.runtime
     }
 }
 

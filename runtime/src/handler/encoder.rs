@@ -23,6 +23,7 @@ impl Encoder {
     }
 
     /// An event. With an `ack` id the peer is asked to answer.
+    #[inline(always)]
     pub(crate) fn event<T: ToArgs + ?Sized>(
         &self,
         event: &str,

@@ -210,23 +210,12 @@ impl SocketDispatch {
         }
         Some(Job::new(Some(key), leave(server, socket, table, reason)))
     }
-}
 
-/// The jobs of a session with sockets.
-type Job = AnyJob<Work<Socket>>;
-
-impl Application for SocketDispatch {
-    type Work = Work<Socket>;
-
-    fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job> {
-        None
-    }
-
-    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
+    /// Takes an event that is not one of the application's: a step in a session's life. Apart from those, which are
+    /// by far the most.
+    #[inline(never)]
+    fn handle_other(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
         match event {
-            ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
-                self.event(socket, args, ack)
-            }
             ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, auth }) => {
                 self.connect(socket, &namespace, auth, session)
             }
@@ -268,6 +257,25 @@ impl Application for SocketDispatch {
             }
             _ => None,
         }
+    }
+}
+
+/// The jobs of a session with sockets.
+type Job = AnyJob<Work<Socket>>;
+
+impl Application for SocketDispatch {
+    type Work = Work<Socket>;
+
+    fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job> {
+        None
+    }
+
+    #[inline]
+    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
+        if let ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) = event {
+            return self.event(socket, args, ack);
+        }
+        self.handle_other(event, session)
     }
 
     fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {

@@ -253,6 +253,7 @@ impl Socket {
     }
 
     /// Queues an event. False if it was dropped: because of the `delivery`, or of the server's `overflow`.
+    #[inline]
     pub(crate) fn deliver(&self, frame: impl Into<Frame>, delivery: Delivery) -> Result<bool, SendError> {
         self.0.session.with(|machine| match delivery {
             Delivery::Queue => machine.emit(self.0.key, frame),

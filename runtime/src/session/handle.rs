@@ -141,6 +141,7 @@ impl SessionHandle {
     }
 
     /// As [`SessionHandle::with`], with the fields beside the machine.
+    #[inline(always)]
     pub(crate) fn with_inner<T>(&self, change: impl FnOnce(&mut SessionInner) -> T) -> T {
         let mut inner = self.lock();
         let result = change(&mut inner);

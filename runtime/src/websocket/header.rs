@@ -41,6 +41,7 @@ pub(super) struct Header {
 impl Header {
     /// The header at the start of `bytes` and its own length; `None` while it is incomplete. It is checked as far as
     /// that needs no knowledge of earlier frames. `deflate`: the ends have agreed on compression.
+    #[inline]
     pub(super) fn parse(bytes: &[u8], role: Role, deflate: bool) -> Result<Option<(Self, usize)>, ReadError> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
         let compressed = first & 0x70 != 0;

@@ -150,6 +150,7 @@ impl Wire {
     }
 
     /// Queues a message, which may be compressed unless `compress` says no.
+    #[inline]
     pub(crate) fn write(&mut self, message: &WireMessage, compress: bool, mut masks: Masks<'_>) {
         let mask = mask(&mut masks);
         if let Some(deflate) = &mut self.deflate {

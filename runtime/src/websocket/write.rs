@@ -58,6 +58,7 @@ pub(super) fn write_message(
     write_frame(out, if compressed { opcode | 0x40 } else { opcode }, mask, payload);
 }
 
+#[inline]
 fn write_frame(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u8]) {
     write_header(out, first, mask, payload.len());
     let start = out.len();
@@ -68,6 +69,7 @@ fn write_frame(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, payload: &[u
 }
 
 /// Appends the header of a frame whose payload has that length, and makes room for that.
+#[inline(always)]
 fn write_header(out: &mut Vec<u8>, first: u8, mask: Option<[u8; 4]>, len: usize) {
     let masked = if mask.is_some() { 0x80 } else { 0 };
     out.reserve(len + 14);

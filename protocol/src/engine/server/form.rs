@@ -77,6 +77,7 @@ impl Form {
     // --- channels -----------------------------------------------------------------------------------------------
 
     /// The packet that a channel's message is; `None` if it is none, and to be ignored.
+    #[inline]
     pub(super) fn decode(&self, message: WireMessage) -> Option<Result<EnginePacket, EnginePacketError>> {
         match (self.revision, message) {
             (Revision::V4, WireMessage::Text(text)) => Some(EnginePacket::decode(text)),
@@ -87,6 +88,7 @@ impl Form {
     }
 
     /// Writes one message to a channel.
+    #[inline(always)]
     pub(super) fn write(&self, channel: Channel, message: WireMessage, compress: bool) -> ServerTransmit {
         match message {
             WireMessage::Binary(data) if self.base64 => {

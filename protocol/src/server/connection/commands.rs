@@ -89,6 +89,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
+    #[inline]
     pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
         self.check(|sockets| sockets.takes_frames(socket))?;
         let frame = frame.into();

@@ -108,6 +108,7 @@ pub(in crate::socket) fn event_of(frame: &Frame) -> Option<Args> {
     whole.map(Packet::into_args)
 }
 
+#[inline]
 fn with_args<T: ToArgs + ?Sized>(
     parser: &Parser,
     digit: u8,

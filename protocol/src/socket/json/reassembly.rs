@@ -1,8 +1,10 @@
 //! Putting binary packets together: the text that announces attachments, then the attachments.
 
 use crate::socket::{Packet, PacketError};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::mem;
 
 /// A binary packet that waits for its attachments. One per connection: its frames come directly behind its text.
 ///
@@ -24,12 +26,14 @@ use bytes::Bytes;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Reassembly {
-    pending: Option<Pending>,
+    /// Most connections never have a binary packet: those that had one keep the box for the next.
+    pending: Option<Box<Pending>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Pending {
-    packet: Packet,
+    /// `None` if nothing waits.
+    packet: Option<Packet>,
     attachments: Vec<Bytes>,
     bytes: usize,
     max_bytes: usize,
@@ -57,13 +61,16 @@ impl Reassembly {
         max_bytes: usize,
         max_message: usize,
     ) -> Result<Option<Packet>, PacketError> {
-        if let Some(pending) = self.pending.take() {
-            return Err(PacketError::TextWhileWaiting { missing: pending.missing() });
+        if self.is_waiting() {
+            let missing = self.pending.take().map_or(0, |pending| pending.missing());
+            return Err(PacketError::TextWhileWaiting { missing });
         }
         if packet.attachments() == 0 {
             return Ok(Some(packet));
         }
-        self.pending = Some(Pending { packet, attachments: Vec::new(), bytes: 0, max_bytes, max_message });
+        let pending = self.pending.get_or_insert_default();
+        **pending =
+            Pending { packet: Some(packet), attachments: Vec::new(), bytes: 0, max_bytes, max_message };
         Ok(None)
     }
 
@@ -74,18 +81,21 @@ impl Reassembly {
     /// [`PacketError::UnexpectedBinary`] if no packet waits, [`PacketError::AttachmentsTooLarge`] or
     /// [`PacketError::ReferencesTooLarge`] if a limit is passed. The packet is dropped then.
     pub fn push(&mut self, attachment: Bytes) -> Result<Option<Packet>, PacketError> {
-        let mut pending = self.pending.take().ok_or(PacketError::UnexpectedBinary)?;
+        let pending = self.pending.as_mut().ok_or(PacketError::UnexpectedBinary)?;
+        let mut packet = pending.packet.take().ok_or(PacketError::UnexpectedBinary)?;
         pending.bytes = pending.bytes.saturating_add(attachment.len());
         if pending.bytes > pending.max_bytes {
-            return Err(PacketError::AttachmentsTooLarge { max: pending.max_bytes });
+            let max = pending.max_bytes;
+            self.pending = None;
+            return Err(PacketError::AttachmentsTooLarge { max });
         }
         pending.attachments.push(attachment);
-        if pending.missing() > 0 {
-            self.pending = Some(pending);
+        if pending.attachments.len() < packet.attachments() {
+            pending.packet = Some(packet);
             return Ok(None);
         }
-        let Pending { mut packet, attachments, bytes, max_message, .. } = pending;
-        let max = bytes.max(max_message);
+        let attachments = mem::take(&mut pending.attachments);
+        let max = pending.bytes.max(pending.max_message);
         if packet.referenced(&attachments).is_some_and(|referenced| referenced > max) {
             return Err(PacketError::ReferencesTooLarge { max });
         }
@@ -95,18 +105,21 @@ impl Reassembly {
 
     /// Returns whether the next frame must be an attachment.
     pub fn is_waiting(&self) -> bool {
-        self.pending.is_some()
+        self.pending.as_ref().is_some_and(|pending| pending.packet.is_some())
     }
 
     /// The bytes that are held: the text and the attachments so far.
     pub fn wire_len(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.packet.wire_len().saturating_add(pending.bytes))
+        let waiting =
+            self.pending.as_ref().and_then(|pending| Some((pending.packet.as_ref()?, pending.bytes)));
+        waiting.map_or(0, |(packet, bytes)| packet.wire_len().saturating_add(bytes))
     }
 }
 
 impl Pending {
     fn missing(&self) -> usize {
-        self.packet.attachments().saturating_sub(self.attachments.len())
+        let announced = self.packet.as_ref().map_or(0, Packet::attachments);
+        announced.saturating_sub(self.attachments.len())
     }
 }
 

@@ -38,6 +38,7 @@ impl ServerSockets {
 }
 
 /// The namespace that a packet is for.
+#[inline]
 pub(super) fn namespace(revision: Revision, packet: &Packet) -> &str {
     match revision {
         Revision::V4 => packet.namespace(),
