@@ -282,11 +282,11 @@
 //! | [`time`], [`random`], [`rate`] | time and randomness as the caller passes them in; rate limits |
 #![cfg_attr(
     feature = "cluster",
-    doc = "| [`cluster`] | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; no bus yet |"
+    doc = "| [`cluster`] | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; the buses are crates of their own |"
 )]
 #![cfg_attr(
     not(feature = "cluster"),
-    doc = "| `cluster` (feature `cluster`) | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; no bus yet |"
+    doc = "| `cluster` (feature `cluster`) | messages between the nodes of a cluster in the formats of the peers, and a node as a machine; the buses are crates of their own |"
 )]
 #![cfg_attr(
     feature = "sim",
