@@ -15,6 +15,8 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::time::Instant;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -57,6 +59,10 @@ struct State {
     refused: u64,
     task: Option<Waker>,
     bus: Option<Waker>,
+    /// The task has ended.
+    has_ended: bool,
+    /// Those who wait for that.
+    leaving: Vec<oneshot::Sender<()>>,
 }
 
 impl State {
@@ -98,6 +104,8 @@ impl Cluster {
             refused: 0,
             task: None,
             bus: None,
+            has_ended: false,
+            leaving: Vec::new(),
         };
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
@@ -196,6 +204,10 @@ impl Cluster {
     pub(crate) fn ask(&self, namespace: &str, ask: Ask, timeout: Duration) -> oneshot::Receiver<Outcome> {
         let (sender, receiver) = oneshot::channel();
         let asked = self.change(|state, now| {
+            // The task would not hand over the outcome any more.
+            if self.is_closing() {
+                return None;
+            }
             let asked = state.node.ask(now, namespace, ask, timeout);
             match &asked {
                 Ok(id) => {
@@ -203,9 +215,9 @@ impl Cluster {
                 }
                 Err(_) => state.inexpressible = state.inexpressible.saturating_add(1),
             }
-            asked
+            Some(asked)
         });
-        if let Err(error) = asked {
+        if let Some(Err(error)) = asked {
             debug!(%error, "the other nodes cannot be asked");
         }
         receiver
@@ -240,11 +252,12 @@ impl Cluster {
         self.is_closing()
     }
 
-    /// When the machine wants to be called. The task is woken when that changes.
-    pub(crate) fn poll_timeout(&self, context: &mut Context<'_>) -> Option<Instant> {
+    /// When the machine wants to be called. The task is woken when that changes. Pending if there is something to
+    /// [`deliver`](Self::deliver): it may have come when no waker was registered.
+    pub(crate) fn poll_timeout(&self, context: &mut Context<'_>) -> Poll<Option<Instant>> {
         let mut state = self.state();
         register(&mut state.task, context);
-        state.node.poll_timeout()
+        if state.node.has_events() { Poll::Pending } else { Poll::Ready(state.node.poll_timeout()) }
     }
 
     /// Counts something that the bus has refused.
@@ -308,22 +321,27 @@ impl Cluster {
 
     // --- namespaces ------------------------------------------------------------------------------------------------
 
+    // The count and the machine change under one lock: a namespace that goes while one of the same name comes would be
+    // closed for both.
+
     fn open(&self, namespace: &Arc<str>) {
-        *self.state().opened.entry(namespace.clone()).or_default() += 1;
-        if !self.is_closing() {
-            self.with_node(|node, now| node.open(now, namespace));
-        }
+        self.change(|state, now| {
+            *state.opened.entry(namespace.clone()).or_default() += 1;
+            if !self.is_closing() {
+                state.node.open(now, namespace);
+            }
+        });
     }
 
     fn shut(&self, namespace: &Arc<str>) {
-        let mut state = self.state();
-        let Some(times) = state.opened.get_mut(namespace) else { return };
-        *times -= 1;
-        if *times == 0 {
-            state.opened.remove(namespace);
-            drop(state);
-            self.with_node(|node, now| node.close(now, namespace));
-        }
+        self.change(|state, now| {
+            let Some(times) = state.opened.get_mut(namespace) else { return };
+            *times -= 1;
+            if *times == 0 {
+                state.opened.remove(namespace);
+                state.node.close(now, namespace);
+            }
+        });
     }
 
     // --- the end ---------------------------------------------------------------------------------------------------
@@ -346,6 +364,38 @@ impl Cluster {
             (state.task.take(), state.bus.take())
         };
         wake(wakers);
+    }
+
+    /// The task has ended: it answers nobody any more.
+    pub(crate) fn ended(&self) {
+        let mut state = self.state();
+        self.is_closing.store(true, Ordering::Release);
+        state.has_ended = true;
+        let (asks, leaving) = (std::mem::take(&mut state.asks), std::mem::take(&mut state.leaving));
+        // Their receivers are woken: without the lock.
+        drop(state);
+        drop((asks, leaving));
+    }
+
+    /// Waits until the task has ended: about a second after [`close`](Self::close), and not longer than `limit`, for a
+    /// bus that blocks.
+    pub(crate) async fn left(&self, limit: Duration) {
+        let mut receiver = {
+            let mut state = self.state();
+            if state.has_ended {
+                return;
+            }
+            let (sender, receiver) = oneshot::channel();
+            state.leaving.push(sender);
+            receiver
+        };
+        let mut timer = self.runtime().timer(self.runtime().now() + limit);
+        // That the sender is dropped says it.
+        poll_fn(|context| match Pin::new(&mut receiver).poll(context) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => timer.poll_elapsed(context),
+        })
+        .await;
     }
 }
 

@@ -134,7 +134,7 @@ impl InProcessBus {
         let max = shared.max_waiting_bytes;
         let name: Arc<str> = channel.into();
         for inbox in shared.nodes.values_mut().filter(|inbox| inbox.hears(channel)) {
-            inbox.waiting_bytes = inbox.waiting_bytes.saturating_add(payload.len());
+            inbox.waiting_bytes = inbox.waiting_bytes.saturating_add(weight(&name, &payload));
             if inbox.waiting_bytes > max {
                 inbox.cut();
             } else {
@@ -152,6 +152,12 @@ impl InProcessBus {
         let subscribers = shared.nodes.values().filter(|inbox| inbox.channels.contains(channel)).count();
         u32::try_from(subscribers).unwrap_or(u32::MAX)
     }
+}
+
+/// The bytes of a message that waits, with about what it takes besides its contents: many small ones have a bound, too.
+fn weight(channel: &str, payload: &Bytes) -> usize {
+    const OVERHEAD: usize = 96;
+    payload.len().saturating_add(channel.len()).saturating_add(OVERHEAD)
 }
 
 impl Inbox {
@@ -215,7 +221,7 @@ impl BusSeat {
                 return Poll::Ready(None);
             }
             if let Some((channel, payload)) = inbox.waiting.pop_front() {
-                inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(payload.len());
+                inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(weight(&channel, &payload));
                 return Poll::Ready(Some((channel, payload)));
             }
             if !inbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {

@@ -26,22 +26,30 @@ pub(crate) fn node_task(
     let mut bus = Some(bus.run(link));
     let mut alarm = Alarm::default();
     let mut goodbye = None;
+    let ending = Ending(cluster);
     Box::pin(poll_fn(move |context| {
+        let cluster = &ending.0;
         loop {
-            if poll_bus(&cluster, &mut bus, context) == Progress::Ended && cluster.is_closing() {
-                return Poll::Ready(());
-            }
+            let bus_progress = poll_bus(cluster, &mut bus, context);
+            let was_closing = cluster.is_closing();
             cluster.deliver(&*application);
             let now = cluster.clock().now();
-            let wakes_at = cluster.poll_timeout(context);
-            if cluster.is_closing() {
+            if was_closing {
+                // What `close` has ended is delivered by now.
                 let until = *goodbye.get_or_insert(now + GOODBYE);
-                if bus.is_none() || now >= until {
+                if bus_progress == Progress::Ended || now >= until {
+                    cluster.ended();
                     return Poll::Ready(());
                 }
+            }
+            let Poll::Ready(wakes_at) = cluster.poll_timeout(context) else { continue };
+            if let Some(until) = goodbye {
                 if alarm.poll(until, now, cluster.clock(), context).is_pending() {
                     return Poll::Pending;
                 }
+                continue;
+            }
+            if cluster.is_closing() {
                 continue;
             }
             let Some(deadline) = wakes_at else { return Poll::Pending };
@@ -51,6 +59,15 @@ pub(crate) fn node_task(
             cluster.with_node(|node, now| node.handle_timeout(now));
         }
     }))
+}
+
+/// Says that the task has ended, also if the runtime drops it unfinished.
+struct Ending(Arc<Cluster>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
 }
 
 #[derive(PartialEq, Eq)]

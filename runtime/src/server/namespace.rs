@@ -316,10 +316,13 @@ impl Namespace {
 
     /// Makes all sockets leave a room, those of other nodes as well.
     pub fn close_room(&self, room: &str) {
-        self.0.hub_mut().close_room(room);
+        let mut hub = self.0.hub_mut();
+        hub.close_room(room);
         #[cfg(feature = "cluster")]
         if let Some(membership) = &self.0.membership {
-            membership.room_ended(room);
+            // Under the lock: a socket that joins just now begins the room again, after this.
+            membership.look_at_room(&hub, room);
+            drop(hub);
             membership.send(sansocket_protocol::cluster::Message::close_room(room));
         }
     }

@@ -1,6 +1,6 @@
 //! A server as a node of a cluster: it applies the messages of other nodes to its own sockets.
 
-use crate::base::trace::debug;
+use crate::base::trace::{debug, warning};
 use crate::cluster::{Cluster, ClusterEvent, ClusterOptions, NodeApplication, NodeCounts, node_task};
 use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
@@ -18,7 +18,10 @@ use sansocket_protocol::socket::AckOutcome;
 use serde_json::{Map, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The most time that a shutdown waits for a node that leaves: more than its bus has for its goodbye.
+const LEAVING: Duration = Duration::from_secs(2);
 
 type BusHook = Box<dyn Fn(&ClusterEvent) + Send + Sync>;
 
@@ -98,9 +101,11 @@ impl Server {
         Ok((others as usize).saturating_add(1))
     }
 
-    pub(crate) fn leave_cluster(&self) {
+    /// Leaves the cluster, and waits until that is said: about a second at the most.
+    pub(crate) async fn leave_cluster(&self) {
         if let Some(cluster) = self.0.cluster.get() {
             cluster.node.close();
+            cluster.node.left(LEAVING).await;
         }
     }
 }
@@ -111,54 +116,11 @@ struct ServerNode(Weak<ServerInner>);
 impl NodeApplication for ServerNode {
     fn message(&self, cluster: &Arc<Cluster>, namespace: &str, message: Message, serving: Option<ServingId>) {
         let Some(server) = self.0.upgrade() else { return };
-        // It was open a moment ago.
-        let Some(namespace) = server.namespaces.find(namespace) else { return };
-        let answer = match message {
-            Message::Emit { event, target, ack } => {
-                return emit(cluster, &namespace, &event, target, ack, serving);
-            }
-            Message::ServerSideEmit { event, .. } => {
-                return server_side::serve(cluster, &namespace, &event, serving);
-            }
-            Message::Join { target, rooms } => {
-                let broadcast = Broadcast::new(namespace, target);
-                for room in rooms {
-                    // Refusals are counted.
-                    let _ = broadcast.apply(&Command::Join { room });
-                }
-                return;
-            }
-            Message::Leave { target, rooms } => {
-                let broadcast = Broadcast::new(namespace, target);
-                for room in rooms {
-                    let _ = broadcast.apply(&Command::Leave { room });
-                }
-                return;
-            }
-            Message::Disconnect { target, close } => {
-                let command = if close { Command::Close } else { Command::Disconnect };
-                let _ = Broadcast::new(namespace, target).apply(&command);
-                return;
-            }
-            Message::FetchSockets { target, .. } => {
-                let sockets = reached(namespace, target);
-                let with_private = cluster.private_handshakes;
-                Answer::Sockets(sockets.iter().map(|socket| describe(socket, with_private)).collect())
-            }
-            Message::FetchIds { target, .. } => {
-                Answer::Ids(reached(namespace, target).iter().map(|socket| socket.id().into()).collect())
-            }
-            Message::FetchRooms { .. } => {
-                let ids = reached(namespace.clone(), Target::all());
-                let mut rooms: Vec<Arc<str>> = namespace.hub().rooms().cloned().collect();
-                rooms.extend(ids.iter().map(|socket| socket.id().into()));
-                Answer::Rooms(rooms)
-            }
-            // Answers and heartbeats are the node's.
-            _ => return,
-        };
-        if let Some(serving) = serving {
-            cluster.answer(serving, answer);
+        // Code of the application runs in it: a parser, a hook.
+        let served = catch_unwind(AssertUnwindSafe(|| serve(&server, cluster, namespace, message, serving)));
+        if served.is_err() {
+            count(&server.gate.counters.panics);
+            warning!(namespace, "a message of another node has made the application panic");
         }
     }
 
@@ -169,6 +131,81 @@ impl NodeApplication for ServerNode {
             count(&server.gate.counters.panics);
             debug!("the hook for news of the bus panicked");
         }
+    }
+}
+
+/// Applies a message of another node, and answers it.
+fn serve(
+    server: &Arc<ServerInner>,
+    cluster: &Arc<Cluster>,
+    namespace: &str,
+    message: Message,
+    serving: Option<ServingId>,
+) {
+    let Some(namespace) = server.namespaces.find(namespace) else {
+        // It was open a moment ago. The other node need not wait until its time is over.
+        if let Some((serving, nothing)) = serving.zip(nothing(&message)) {
+            cluster.answer(serving, nothing);
+        }
+        return;
+    };
+    let answer = match message {
+        Message::Emit { event, target, ack } => {
+            return emit(cluster, &namespace, &event, target, ack, serving);
+        }
+        Message::ServerSideEmit { event, .. } => {
+            return server_side::serve(cluster, &namespace, &event, serving);
+        }
+        Message::Join { target, rooms } => {
+            let broadcast = Broadcast::new(namespace, target);
+            for room in rooms {
+                // Refusals are counted.
+                let _ = broadcast.apply(&Command::Join { room });
+            }
+            return;
+        }
+        Message::Leave { target, rooms } => {
+            let broadcast = Broadcast::new(namespace, target);
+            for room in rooms {
+                let _ = broadcast.apply(&Command::Leave { room });
+            }
+            return;
+        }
+        Message::Disconnect { target, close } => {
+            let command = if close { Command::Close } else { Command::Disconnect };
+            let _ = Broadcast::new(namespace, target).apply(&command);
+            return;
+        }
+        Message::FetchSockets { target, .. } => {
+            let sockets = reached(namespace, target);
+            let with_private = cluster.private_handshakes;
+            Answer::Sockets(sockets.iter().map(|socket| describe(socket, with_private)).collect())
+        }
+        Message::FetchIds { target, .. } => {
+            Answer::Ids(reached(namespace, target).iter().map(|socket| socket.id().into()).collect())
+        }
+        Message::FetchRooms { .. } => {
+            let ids = reached(namespace.clone(), Target::all());
+            let mut rooms: Vec<Arc<str>> = namespace.hub().rooms().cloned().collect();
+            rooms.extend(ids.iter().map(|socket| socket.id().into()));
+            Answer::Rooms(rooms)
+        }
+        // Answers and heartbeats are the node's.
+        _ => return,
+    };
+    if let Some(serving) = serving {
+        cluster.answer(serving, answer);
+    }
+}
+
+/// The answer of a node that has no socket there.
+fn nothing(message: &Message) -> Option<Answer> {
+    match message {
+        Message::Emit { ack: Some(_), .. } => Some(Answer::Count(0)),
+        Message::FetchSockets { .. } => Some(Answer::Sockets(Vec::new())),
+        Message::FetchIds { .. } => Some(Answer::Ids(Vec::new())),
+        Message::FetchRooms { .. } => Some(Answer::Rooms(Vec::new())),
+        _ => None,
     }
 }
 

@@ -370,6 +370,8 @@ impl Server {
     /// handlers that still wait. Listeners accept connections until then, because clients that poll need them to fetch
     /// their last events; for a port that is free at once, see [`Listening::stop`](crate::Listening::stop).
     ///
+    /// A node of a cluster says goodbye then, and what it has told the others leaves, for which its bus has a second.
+    ///
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.gate.shutdown(timeout).await;
@@ -377,7 +379,7 @@ impl Server {
             recovery.close();
         }
         #[cfg(feature = "cluster")]
-        self.leave_cluster();
+        self.leave_cluster().await;
     }
 
     /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits

@@ -96,6 +96,8 @@ pub struct Node {
     now: Instant,
     is_up: bool,
     down_since: Option<Instant>,
+    /// It is told that the bus is away, or could not be reached at all so far.
+    is_down_told: bool,
     spaces: BTreeMap<Arc<str>, Space>,
     asks: BTreeMap<AskId, Asked>,
     tokens: BTreeMap<RequestId, AskId>,
@@ -153,6 +155,7 @@ impl Node {
             now: Instant::ZERO,
             is_up: false,
             down_since: None,
+            is_down_told: false,
             spaces: BTreeMap::new(),
             asks: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -336,6 +339,7 @@ impl Node {
             return;
         }
         self.is_up = true;
+        self.is_down_told = false;
         let gap = self.down_since.take().map(|since| now - since);
         self.events.push_back(NodeEvent::BusUp { gap });
         let namespaces: Vec<Arc<str>> = self.spaces.keys().cloned().collect();
@@ -344,16 +348,20 @@ impl Node {
         }
     }
 
-    /// The driver has lost its connection. What it has not taken yet is dropped.
+    /// The driver has lost its connection, or could not connect, which is told once. What it has not taken yet is
+    /// dropped.
     pub fn handle_bus_down(&mut self, now: Instant) {
         let now = self.tick(now);
+        if !self.is_down_told {
+            self.is_down_told = true;
+            self.events.push_back(NodeEvent::BusDown);
+        }
         if !self.is_up {
             return;
         }
         self.is_up = false;
         self.bridge_end();
         self.down_since = Some(now);
-        self.events.push_back(NodeEvent::BusDown);
         let lost = |transmit: &NodeTransmit| {
             matches!(
                 transmit,
