@@ -11,12 +11,15 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use thiserror::Error;
 
 /// The most commands that go out at once.
 const BATCH: usize = 128;
 /// The most messages that come in before others have a turn.
 const TURN: usize = 256;
+/// The time after which a connection has proved itself: the next wait is a short one.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// Why a connection has ended.
 pub(crate) enum Ended {
@@ -52,7 +55,7 @@ struct Connection<'a> {
     reading: Option<Reading>,
 }
 
-/// Connects, and serves until the connection is lost. `attempt` is set to 0 once it is there.
+/// Connects, and serves until the connection is lost. `attempt` is set to 0 if it has lasted for some seconds.
 pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32) -> Ended {
     let inbox = Arc::new(Inbox::new(bus.settings.max_waiting_bytes));
     let pushed = inbox.clone();
@@ -65,8 +68,8 @@ pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32)
         Ok(connected) => connected,
         Err(error) => return Ended::Lost(error.into()),
     };
-    *attempt = 0;
     let runtime = link.runtime();
+    let since = runtime.now();
     let timer = runtime.timer(runtime.now() + bus.settings.ping_interval);
     link.up();
     let mut connection = Connection {
@@ -78,7 +81,12 @@ pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32)
         timer,
         reading: None,
     };
-    match poll_fn(|context| connection.poll(link, context)).await {
+    let served = poll_fn(|context| connection.poll(link, context)).await;
+    // A peer that accepts and hangs up is no reason to try without a pause.
+    if link.runtime().now() >= since + STEADY {
+        *attempt = 0;
+    }
+    match served {
         Ok(()) => Ended::Closed,
         Err(error) => Ended::Lost(error),
     }
@@ -112,9 +120,12 @@ impl Connection<'_> {
                     is_at_rest = false;
                 }
             }
-            if self.writing.is_none() {
+            if self.writing.is_none() && !self.is_reader_late() {
                 match link.poll_next(context) {
-                    Poll::Ready(Some(transmit)) => self.begin(link, transmit),
+                    Poll::Ready(Some(transmit)) => {
+                        self.begin(link, transmit);
+                        is_at_rest = false;
+                    }
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
                     Poll::Pending => self.ping_if_quiet(link, context),
                 }
@@ -133,13 +144,26 @@ impl Connection<'_> {
         Poll::Pending
     }
 
+    /// Reads a stream. Each namespace asks for it: a new reader would lose what came since the last page.
+    fn begin_to_read(&mut self, stream: String) {
+        if !self.reading.as_ref().is_some_and(|reading| reading.is_of(&stream)) {
+            self.reading = Some(Reading::new(self.bus, stream));
+        }
+    }
+
+    /// Whether a reader does not know the end of its stream yet. What is appended must leave after that, or its answers
+    /// could come before the place from which is read.
+    fn is_reader_late(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| !reading.has_begun())
+    }
+
     /// Begins to write a batch.
     fn begin(&mut self, link: &mut BusLink, first: NodeTransmit) {
         let mut batch = redis::pipe();
         let mut next = Some(first);
         while let Some(transmit) = next {
             self.add(&mut batch, transmit);
-            next = if batch.len() < BATCH { link.try_next() } else { None };
+            next = if batch.len() < BATCH && !self.is_reader_late() { link.try_next() } else { None };
         }
         if batch.is_empty() {
             return;
@@ -204,7 +228,7 @@ impl Connection<'_> {
                 batch.add_command(publish);
             }
             NodeTransmit::Subscribe(Subscription::Stream(stream)) => {
-                self.reading = Some(Reading::new(self.bus, stream));
+                self.begin_to_read(stream);
             }
             NodeTransmit::Unsubscribe(Subscription::Stream(_)) => self.reading = None,
             NodeTransmit::Subscribe(subscription) => {

@@ -27,6 +27,8 @@ struct Page {
 /// The reader of one stream.
 pub(crate) struct Reading {
     stream: String,
+    /// The end of the stream is known: nothing that is appended from now on is missed.
+    has_begun: bool,
     page: BoxFuture<Result<Page, RedisError>>,
 }
 
@@ -35,7 +37,15 @@ impl Reading {
     pub(crate) fn new(bus: &RedisBus, stream: String) -> Self {
         let (client, settings) = (bus.client.clone(), bus.settings);
         let name = stream.clone();
-        Self { stream, page: Box::pin(async move { begin(client, settings, name).await }) }
+        Self { stream, has_begun: false, page: Box::pin(async move { begin(client, settings, name).await }) }
+    }
+
+    pub(crate) fn is_of(&self, stream: &str) -> bool {
+        self.stream == stream
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// Hands over what has come. Ready after each page, and with an error if the connection is lost.
@@ -45,6 +55,7 @@ impl Reading {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LostError>> {
         let page = ready!(self.page.as_mut().poll(context))?;
+        self.has_begun = true;
         for entry in &page.entries {
             link.entry(entry.iter().map(|(name, value)| (&name[..], &value[..])));
         }
