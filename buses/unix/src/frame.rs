@@ -46,7 +46,8 @@ fn named(channel: &str) -> Vec<u8> {
     [&length.to_be_bytes(), channel.as_bytes()].concat()
 }
 
-/// Takes one frame from what was read, if a whole one is there.
+/// Takes one frame from what was read, if a whole one is there. It is a copy: a slice would hold the whole read buffer, of
+/// which a message that waits may be the smallest part.
 ///
 /// # Errors
 /// If it is longer than `max` bytes, or no frame.
@@ -63,18 +64,18 @@ pub(crate) fn decode(from: &mut BytesMut, max: usize) -> io::Result<Option<Frame
     let mut frame = from.split_to(length).freeze();
     let kind = frame.try_get_u8().map_err(|_| malformed("a frame has no kind"))?;
     Ok(Some(match kind {
-        1 => Frame::Subscribe(text(frame)?),
-        2 => Frame::SubscribePattern(text(frame)?),
-        3 => Frame::Unsubscribe(text(frame)?),
-        4 => Frame::UnsubscribePattern(text(frame)?),
+        1 => Frame::Subscribe(text(&frame)?),
+        2 => Frame::SubscribePattern(text(&frame)?),
+        3 => Frame::Unsubscribe(text(&frame)?),
+        4 => Frame::UnsubscribePattern(text(&frame)?),
         5 => {
             let channel = channel(&mut frame)?;
-            Frame::Publish { channel, payload: frame }
+            Frame::Publish { channel, payload: Bytes::copy_from_slice(&frame) }
         }
-        6 => Frame::Count { number: number(&mut frame)?, channel: text(frame)? },
+        6 => Frame::Count { number: number(&mut frame)?, channel: text(&frame)? },
         7 => {
             let channel = channel(&mut frame)?;
-            Frame::Message { channel, payload: frame }
+            Frame::Message { channel, payload: Bytes::copy_from_slice(&frame) }
         }
         8 => Frame::Counted {
             number: number(&mut frame)?,
@@ -84,8 +85,8 @@ pub(crate) fn decode(from: &mut BytesMut, max: usize) -> io::Result<Option<Frame
     }))
 }
 
-fn text(bytes: Bytes) -> io::Result<String> {
-    String::from_utf8(bytes.into()).map_err(|_| malformed("a name is not UTF-8"))
+fn text(bytes: &[u8]) -> io::Result<String> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| malformed("a name is not UTF-8"))
 }
 
 fn channel(frame: &mut Bytes) -> io::Result<String> {
@@ -93,7 +94,7 @@ fn channel(frame: &mut Bytes) -> io::Result<String> {
     if length > frame.len() {
         return Err(malformed("a channel is longer than its frame"));
     }
-    text(frame.split_to(length))
+    text(&frame.split_to(length))
 }
 
 fn number(frame: &mut Bytes) -> io::Result<u64> {

@@ -8,7 +8,7 @@ use sansocket_runtime::cluster::{BusSeat, InProcessBus, Subscription};
 use std::fs;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -41,6 +41,14 @@ impl Hub {
     /// Takes the place at the path, whoever had it.
     pub(crate) fn bind(bus: &UnixBus) -> io::Result<Self> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
+        // The rename replaces whatever is there.
+        match fs::symlink_metadata(&bus.path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                let said = "a file that is no socket is at this path: remove it, or choose another path";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, said));
+            }
+            _ => {}
+        }
         // Under another name first, and with its mode set: whoever finds it at the path can connect.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!(".{}-{number}", process::id());
@@ -107,15 +115,17 @@ impl Guest {
     fn poll(&mut self, bus: &InProcessBus, context: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURN {
             let mut is_at_rest = true;
-            match self.wire.poll_read(context) {
-                Poll::Ready(Ok(Some(frame))) => {
-                    is_at_rest = false;
-                    self.serve(bus, frame);
+            let has_room = self.wire.has_room();
+            // One that does not read its answers is not asked for more questions.
+            if has_room {
+                match self.wire.poll_read(context) {
+                    Poll::Ready(Ok(Some(frame))) => {
+                        is_at_rest = false;
+                        self.serve(bus, frame);
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => {}
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {}
-            }
-            if self.wire.has_room() {
                 match self.seat.poll_message(context) {
                     Poll::Ready(Some((channel, payload))) => {
                         is_at_rest = false;
@@ -128,7 +138,8 @@ impl Guest {
             if is_at_rest || !self.wire.has_room() {
                 match self.wire.poll_flush(context) {
                     Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(())) if !is_at_rest => {}
+                    // There is room again for what has not been polled.
+                    Poll::Ready(Ok(())) if !is_at_rest || !has_room => {}
                     Poll::Pending if !is_at_rest => {}
                     _ => return Poll::Pending,
                 }

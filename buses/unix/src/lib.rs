@@ -20,10 +20,13 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use thiserror::Error;
 
 /// The most frames that are handled before others have a turn.
 const TURN: usize = 256;
+/// The time after which a connection has proved itself: the next wait is a short one.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// A Unix socket as a bus. It carries every dialect that publishes on channels: all but those of streams and Postgres.
 #[derive(Clone, Debug)]
@@ -72,11 +75,16 @@ impl Bus for UnixBus {
             while !link.is_closed() {
                 let lost = match beside(&mut hub, connect(&self)).await {
                     Ok(wire) => {
-                        attempt = 0;
+                        let since = link.runtime().now();
                         link.up();
                         let mut node = Node { wire, asked: BTreeMap::new(), next: 0 };
                         let served = beside(&mut hub, poll_fn(|context| node.poll(&mut link, context)));
-                        match served.await {
+                        let served = served.await;
+                        // A peer that accepts and hangs up is no reason to try without a pause.
+                        if link.runtime().now() >= since + STEADY {
+                            attempt = 0;
+                        }
+                        match served {
                             Ok(()) => return,
                             Err(error) => error,
                         }
@@ -141,6 +149,7 @@ impl Node {
     fn poll(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), Option<io::Error>>> {
         for _ in 0..TURN {
             let mut is_at_rest = true;
+            let has_room = self.wire.has_room();
             match self.wire.poll_read(context) {
                 Poll::Ready(Ok(Some(frame))) => {
                     is_at_rest = false;
@@ -159,7 +168,7 @@ impl Node {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(error))),
                 Poll::Pending => {}
             }
-            if self.wire.has_room() {
+            if has_room {
                 match link.poll_next(context) {
                     Poll::Ready(Some(transmit)) => {
                         is_at_rest = false;
@@ -174,7 +183,7 @@ impl Node {
             // When there is nothing more to add, so that many frames leave at once.
             if is_at_rest || !self.wire.has_room() {
                 match self.wire.poll_flush(context) {
-                    Poll::Ready(Ok(())) if is_at_rest => return Poll::Pending,
+                    Poll::Ready(Ok(())) if is_at_rest && has_room => return Poll::Pending,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Some(error))),
                     Poll::Pending if is_at_rest => return Poll::Pending,

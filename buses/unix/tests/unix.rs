@@ -160,3 +160,56 @@ async fn a_path_that_cannot_be_is_told_and_tried_again() {
     receiver.recv().await.unwrap();
     assert!(io.is_on_bus());
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_not_overwritten() {
+    let folder = Folder::new();
+    std::fs::write(folder.bus(), "precious").unwrap();
+    let io = server(&folder.bus());
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    io.on_bus(move |event| {
+        let _ = sender.send(match event {
+            ClusterEvent::Down { reason } => reason.as_ref().map(ToString::to_string),
+            _ => None,
+        });
+    });
+    let said = receiver.recv().await.unwrap().unwrap();
+    assert!(said.contains("no socket"), "{said}");
+    assert_eq!(std::fs::read_to_string(folder.bus()).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_guest_that_does_not_read_is_not_listened_to() {
+    use std::io::Write;
+    let folder = Folder::new();
+    let io = server(&folder.bus());
+    counts(&io, 1).await;
+    let mut guest = std::os::unix::net::UnixStream::connect(folder.bus()).unwrap();
+    guest.set_nonblocking(true).unwrap();
+    // Counts of a channel with no name: the question is as long as the answer.
+    let questions = [0, 0, 0, 9, 6, 0, 0, 0, 0, 0, 0, 0, 7].repeat(1000);
+    let (mut written, mut refused) = (0, 0);
+    // Far more than all buffers hold. It ends because nothing goes out any more.
+    while refused < 20 && written < 64 << 20 {
+        match guest.write(&questions[written % 13..]) {
+            Ok(bytes) => (written, refused) = (written + bytes, 0),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                refused += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(written < 16 << 20, "{written} bytes were taken");
+    // The hub serves the others, and this one again once it reads.
+    counts(&io, 1).await;
+    guest.set_nonblocking(false).unwrap();
+    guest.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let answers = tokio::task::spawn_blocking(move || {
+        use std::io::Read;
+        let mut answers = vec![0; written / 13 * 17];
+        guest.read_exact(&mut answers).map(|()| answers)
+    });
+    let answers = answers.await.unwrap().unwrap();
+    assert!(answers.chunks(17).all(|answer| answer[..5] == [0, 0, 0, 13, 8]));
+}
