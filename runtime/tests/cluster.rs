@@ -1,17 +1,14 @@
 //! Several servers as nodes of a cluster, in one process and in virtual time: every verb between them, and a bus that
 //! goes away.
 
-use sansocket_runtime::adapter::{BoxFuture, ServerOptions};
-use sansocket_runtime::cluster::{
-    Bus, BusLink, ClusterEvent, ClusterOptions, Dialect, InProcessBus, NodeConfig, Subscription, dialect,
-};
+use sansocket_runtime::adapter::ServerOptions;
+use sansocket_runtime::cluster::{ClusterEvent, ClusterOptions, Dialect, InProcessBus, NodeConfig, dialect};
 use sansocket_runtime::testing::{TestClient, TestServer};
 use sansocket_runtime::{
     AckError, Args, BroadcastAckError, Bytes, Data, Incomplete, Server, ServerBuilder, ServerSideError,
     Socket,
 };
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -509,46 +506,6 @@ fn a_dynamic_namespace_is_of_the_cluster_while_it_lives() {
     again.expect_event("hello");
 }
 
-/// A bus that lets everything wait, and ends when its node is closed.
-struct Silent;
-
-impl Bus for Silent {
-    fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
-        Box::pin(async move {
-            link.down("nobody is there");
-            link.down("and still not");
-            link.up();
-            while link.next().await.is_some() {}
-        })
-    }
-}
-
-fn on_silent_bus() -> TestServer<Server> {
-    TestServer::new(|runtime| {
-        let options = ClusterOptions::new(Silent).dialect(Dialect::Classic(dialect::Classic::default()));
-        ServerBuilder::<Server, ServerOptions>::new(runtime).cluster(options).build()
-    })
-}
-
-#[test]
-fn requests_end_when_their_server_is_closed_and_none_begins_after_that() {
-    let server = on_silent_bus();
-    register(server.server());
-    server.settle();
-    let io = server.server().clone();
-    let mut asked = Box::pin(async move { io.root().fetch_sockets().await });
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(asked.as_mut().poll(&mut context).is_pending());
-    server.settle();
-    assert!(asked.as_mut().poll(&mut context).is_pending(), "the bus has not counted the nodes");
-
-    server.block_on(server.server().shutdown(SECOND));
-    assert!(matches!(asked.as_mut().poll(&mut context), Poll::Ready(Err(_))), "nobody has answered");
-    let elapsed = server.elapsed();
-    assert!(server.block_on(server.server().node_count()).is_err());
-    assert_eq!(server.elapsed(), elapsed, "nothing has waited");
-}
-
 #[test]
 fn what_is_said_before_a_shutdown_has_left_when_it_is_over() {
     with_each_dialect(2, |nodes| {
@@ -564,39 +521,6 @@ fn what_is_said_before_a_shutdown_has_left_when_it_is_over() {
         });
         assert_eq!(there.expect::<u8>("last"), 1);
     });
-}
-
-#[test]
-fn a_bus_that_could_never_be_reached_is_told_once() {
-    let server = on_silent_bus();
-    let news = Arc::new(Mutex::new(Vec::new()));
-    let told = news.clone();
-    server.server().on_bus(move |event| {
-        told.lock().unwrap().push(match event {
-            ClusterEvent::Up { gap: None } => "up",
-            ClusterEvent::Down { reason: Some(_) } => "down",
-            _ => "else",
-        });
-    });
-    server.settle();
-    assert_eq!(*news.lock().unwrap(), ["down", "up"]);
-}
-
-#[test]
-fn small_messages_that_wait_are_bounded_as_well() {
-    let bus = InProcessBus::new().max_waiting_bytes(10_000);
-    let seat = bus.seat();
-    seat.subscribe(Subscription::Channel("x".into()));
-    let mut context = Context::from_waker(Waker::noop());
-    // Read at once, any number comes.
-    for _ in 0..1000 {
-        bus.publish("x", Bytes::new());
-        assert!(matches!(seat.poll_message(&mut context), Poll::Ready(Some(_))));
-    }
-    for _ in 0..1000 {
-        bus.publish("x", Bytes::new());
-    }
-    assert!(matches!(seat.poll_message(&mut context), Poll::Ready(None)), "it is cut off");
 }
 
 #[test]
