@@ -9,6 +9,7 @@ use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 /// Events are forgotten this seldom: a server that is quiet is not woken for each.
@@ -48,7 +49,6 @@ struct Waiting {
 ///
 /// An event is kept once, however many receivers it has, and linked to the one before it that has the same room: the cost
 /// of a recovery grows with the events of its rooms, and not with all that are kept.
-#[derive(Debug)]
 pub struct MemoryStore {
     config: RecoveryConfig,
     offsets: Offsets,
@@ -64,6 +64,17 @@ pub struct MemoryStore {
     bytes: usize,
     ended: VecDeque<(KeptSession, Ended)>,
     forget_at: Instant,
+}
+
+impl fmt::Debug for MemoryStore {
+    /// The keys are private ids: whoever knows one can take the session over.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events, sessions) = (self.events.len(), self.sessions.len());
+        f.debug_struct("MemoryStore")
+            .field("events", &events)
+            .field("sessions", &sessions)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MemoryStore {
