@@ -48,7 +48,8 @@ struct Waiting {
 /// A store in this process's memory: bounded in time, in sessions and in bytes by its [`RecoveryConfig`].
 ///
 /// An event is kept once, however many receivers it has, and linked to the one before it that has the same room: the cost
-/// of a recovery grows with the events of its rooms, and not with all that are kept.
+/// of a recovery grows with the events of its rooms, and those for everyone or for several rooms, and not with all that
+/// are kept.
 pub struct MemoryStore {
     config: RecoveryConfig,
     offsets: Offsets,
