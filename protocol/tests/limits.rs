@@ -174,6 +174,13 @@ fn max_auth() {
     let ws = t.connect();
     ws.send(r#"40{"t":"12"}"#);
     ws.expect(r#"40{"sid":"S1"}"#);
+    // The last text of an event without an offset, which the reference's client shows as one: it begins anew.
+    let ws = t.connect();
+    ws.send(r#"40{"pid":"p","offset":"a text of the application","t":"3"}"#);
+    ws.expect(r#"40{"sid":"S2"}"#);
+    let ws = t.connect();
+    ws.send(r#"40{"pid":"p","offset":"x","t":"123"}"#);
+    ws.expect_closed(None);
 }
 
 #[test]

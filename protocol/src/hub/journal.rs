@@ -42,6 +42,11 @@ impl Journal {
         self.changes.len()
     }
 
+    /// The bytes of the names of rooms in it.
+    pub(crate) fn name_bytes(&self) -> usize {
+        self.changes.iter().fold(0, |sum, change| sum.saturating_add(change.room.len()))
+    }
+
     /// Returns whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

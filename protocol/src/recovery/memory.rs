@@ -9,6 +9,7 @@ use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 /// Events are forgotten this seldom: a server that is quiet is not woken for each.
@@ -47,8 +48,8 @@ struct Waiting {
 /// A store in this process's memory: bounded in time, in sessions and in bytes by its [`RecoveryConfig`].
 ///
 /// An event is kept once, however many receivers it has, and linked to the one before it that has the same room: the cost
-/// of a recovery grows with the events of its rooms, and not with all that are kept.
-#[derive(Debug)]
+/// of a recovery grows with the events of its rooms, and those for everyone or for several rooms, and not with all that
+/// are kept.
 pub struct MemoryStore {
     config: RecoveryConfig,
     offsets: Offsets,
@@ -64,6 +65,17 @@ pub struct MemoryStore {
     bytes: usize,
     ended: VecDeque<(KeptSession, Ended)>,
     forget_at: Instant,
+}
+
+impl fmt::Debug for MemoryStore {
+    /// The keys are private ids: whoever knows one can take the session over.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events, sessions) = (self.events.len(), self.sessions.len());
+        f.debug_struct("MemoryStore")
+            .field("events", &events)
+            .field("sessions", &sessions)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MemoryStore {

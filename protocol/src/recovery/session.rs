@@ -156,9 +156,13 @@ impl KeptSession {
 
     /// The bytes that it counts for in [`max_bytes`](super::RecoveryConfig::max_bytes).
     pub(super) fn weight(&self) -> usize {
-        let rooms = self.membership.rooms.iter().fold(0usize, |sum, room| sum.saturating_add(room.len()));
+        let membership = &self.membership;
+        let names = membership.rooms.iter().fold(membership.journal.name_bytes(), |sum, room| {
+            // A room that was joined and not left since stands in both, and has one name.
+            sum.saturating_add(room.len())
+        });
         let entries = self.membership.rooms.len().saturating_add(self.membership.journal.len());
-        RecoveryConfig::SESSION.saturating_add(rooms).saturating_add(entries.saturating_mul(48))
+        RecoveryConfig::SESSION.saturating_add(names).saturating_add(entries.saturating_mul(48))
     }
 }
 

@@ -457,7 +457,7 @@ impl Parser {
             Format::MessagePack => msgpack::frame::with_offset(frame, offset),
             Format::Custom(custom) => custom::with_offset(custom, frame, offset),
         }
-        .unwrap_or_else(|| frame.clone())
+        .map_or_else(|| frame.clone(), |event| event.compress(frame.may_compress()))
     }
 
     /// A server's refusal of a CONNECT. As JSON: `44{"message":"...","data":...}`; without data there is no such

@@ -90,7 +90,9 @@ impl SocketDispatch {
         }
         let version = namespace.handlers.table.version();
         let table = namespace.handlers.table.get();
-        let asked = namespace.recorder().and_then(|_| auth.as_ref()?.recovery());
+        // A client of the older revision has no private id: what it says in its query is the application's.
+        let recovers = namespace.recorder().is_some() && session.lock().machine.revision() == Revision::V4;
+        let asked = if recovers { auth.as_ref().and_then(PacketData::recovery) } else { None };
         if let (Some(recorder), Some((pid, _))) = (namespace.recorder(), &asked) {
             if let Some(ended) = recorder.recovery.end_of(pid, name, session) {
                 let (server, session, pid) = (self.server.clone(), session.clone(), pid.clone());

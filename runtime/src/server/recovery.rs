@@ -172,12 +172,14 @@ impl Recovery {
     fn tell(&self, over: Vec<(KeptSession, Ended)>) {
         for (session, ended) in over {
             debug!(socket = &*session.sid, ?ended, "a session cannot be recovered any more");
-            let Some(hook) = self.hook.get() else { continue };
             // The application's values may panic as they are dropped, too.
-            let told = catch_unwind(AssertUnwindSafe(|| hook(&UnrecoveredSession { session, ended })));
+            let told = catch_unwind(AssertUnwindSafe(|| match self.hook.get() {
+                Some(hook) => hook(&UnrecoveredSession { session, ended }),
+                None => drop(session),
+            }));
             if told.is_err() {
                 count(&self.counters.panics);
-                debug!("the hook for sessions that are not recovered panicked");
+                debug!("the hook for sessions that are not recovered, or a value of one, panicked");
             }
         }
     }

@@ -303,6 +303,9 @@ impl Server {
     /// the rooms and values that its socket had: the place to take back what was kept for the client's return. The first
     /// hook stays. Without connection state recovery it is never called.
     ///
+    /// It may be called within an emit, whose event pushes a session out of the store: the hook must not wait for a lock
+    /// that is held while something is emitted.
+    ///
     /// ```
     /// use sansocket_runtime::Server;
     ///

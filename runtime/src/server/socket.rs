@@ -135,8 +135,12 @@ impl Socket {
         }
         drop(hub);
         for frame in missed {
-            // It fits, as was looked at. It leaves behind the answer to the CONNECT.
-            let _ = socket.deliver(frame, Delivery::Queue);
+            // It fits, as was looked at, and leaves behind the answer to the CONNECT. If another namespace of the session
+            // has been quicker, the client comes back once more rather than miss it.
+            if !matches!(socket.deliver(frame, Delivery::Queue), Ok(true)) {
+                socket.0.session.with(|machine| machine.abort(CloseReason::SlowConsumer));
+                break;
+            }
         }
         Ok(socket)
     }

@@ -4,9 +4,13 @@ use crate::socket::client::ClientSocketEvent;
 use crate::socket::json::data::PacketData;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
+
+/// The most bytes of an offset. Those of the peers have less than 40; what is longer is a text of the application, at the
+/// end of an event that has no offset.
+const MAX_OFFSET: usize = 128;
 
 /// What a socket knows of its session at a server that recovers connections.
-#[derive(Debug)]
 pub(super) struct Recovery {
     /// The private id.
     pid: Arc<str>,
@@ -14,6 +18,13 @@ pub(super) struct Recovery {
     offset: Option<Box<str>>,
     /// Whether the session was given back when the socket joined last.
     pub(super) is_recovered: bool,
+}
+
+impl fmt::Debug for Recovery {
+    /// Whoever knows the private id can take the session over.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery").field("is_recovered", &self.is_recovered).finish_non_exhaustive()
+    }
 }
 
 /// What the server is shown: the application's auth, and that session if there was one.
@@ -33,13 +44,13 @@ pub(super) fn joined(recovery: &mut Option<Box<Recovery>>, pid: Option<Arc<str>>
     is_recovered
 }
 
-/// An event has come. The last argument is its offset if it is a text, whatever it looks like: each server has a format of
-/// its own. One that asks for an acknowledgement has none.
+/// An event has come. The last argument is its offset if it is a short text, whatever it looks like: each server has a
+/// format of its own. One that asks for an acknowledgement has none.
 pub(super) fn seen(recovery: &mut Option<Box<Recovery>>, event: &ClientSocketEvent) {
     let (Some(recovery), ClientSocketEvent::Event { args, ack: None, .. }) = (recovery, event) else {
         return;
     };
-    if let Some(offset) = args.last_text() {
+    if let Some(offset) = args.last_text().filter(|offset| offset.len() <= MAX_OFFSET) {
         recovery.offset = Some(Box::from(&*offset));
     }
 }

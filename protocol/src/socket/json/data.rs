@@ -137,6 +137,18 @@ impl PacketData {
         Self(text.into())
     }
 
+    /// The same object without the `pid` and `offset` of a session that is to be recovered.
+    pub(in crate::socket) fn without_recovery(self) -> Option<Self> {
+        let Ok(mut members) = serde_json::from_slice::<BTreeMap<Cow<'_, str>, &RawValue>>(&self.0) else {
+            return Some(self);
+        };
+        if members.remove("pid").is_none() {
+            return Some(self);
+        }
+        members.remove("offset");
+        if members.is_empty() { None } else { Self::encode(&members).ok() }
+    }
+
     /// Returns whether it is `null`.
     pub fn is_null(&self) -> bool {
         &*self.0 == b"null"

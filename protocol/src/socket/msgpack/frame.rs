@@ -4,7 +4,7 @@ use super::check::skip;
 use super::from_json::push_values;
 use super::head::Head;
 use super::serialize::Draft;
-use super::to_json::{Binary, push_value};
+use super::to_json::key_text;
 use super::write::{push_array, push_map, push_str, push_uint, set_len};
 use crate::message::Frame;
 use crate::socket::json::args::Args;
@@ -163,13 +163,40 @@ pub(in crate::socket) fn push_args(out: &mut Vec<u8>, args: &Args) {
     if !args.has_odd_keys() {
         return push_packed(out, list, args.len());
     }
-    // Keys become texts, as JSON has no others, and peers would refuse them.
-    let (mut rest, mut attachments) = (list, Vec::new());
+    let mut rest = list;
     for _ in 0..args.len() {
-        let mut json = Vec::new();
-        let message = args.text();
-        push_value(&mut json, &mut rest, &mut Binary::Attach { message, attachments: &mut attachments });
-        push_values(out, core::str::from_utf8(&json).unwrap_or_default(), &attachments);
+        push_with_text_keys(out, &mut rest);
+    }
+}
+
+/// Takes one value, which was checked, and writes it as it is, but for the keys of maps: they become texts, because
+/// peers would refuse all others.
+///
+/// Does not recurse: a level of nesting costs a few bytes.
+fn push_with_text_keys(out: &mut Vec<u8>, rest: &mut &[u8]) {
+    let mut open: Vec<(u32, bool)> = Vec::new();
+    loop {
+        let before = *rest;
+        let head = Head::read(rest).unwrap_or(Head::Nil);
+        out.extend_from_slice(before.get(..before.len().saturating_sub(rest.len())).unwrap_or_default());
+        match head {
+            Head::Array(values) => open.push((values, false)),
+            Head::Map(members) => open.push((members, true)),
+            _ => {}
+        }
+        // To the place of the next value, and out of all that ends before it.
+        loop {
+            let Some((left, is_map)) = open.last_mut() else { return };
+            let Some(fewer) = left.checked_sub(1) else {
+                open.pop();
+                continue;
+            };
+            *left = fewer;
+            if *is_map {
+                push_str(out, &key_text(Head::read(rest).unwrap_or(Head::Nil)));
+            }
+            break;
+        }
     }
 }
 

@@ -42,13 +42,11 @@ impl Proxies {
     /// # Errors
     /// [`ProxyError`] if the address of one cannot be used.
     pub(crate) fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
-        let get = |name: &str| {
-            let found = variable(&name.to_ascii_lowercase()).or_else(|| variable(name));
-            found.filter(|value| !value.trim().is_empty())
-        };
+        let set = |value: &String| !value.trim().is_empty();
+        let get = |name: &str| variable(&name.to_ascii_lowercase()).or_else(|| variable(name)).filter(set);
         // In a CGI program this one is a header of the request, `Proxy`, and not a setting.
         let is_cgi = variable("REQUEST_METHOD").is_some();
-        let plain = if is_cgi { variable("http_proxy") } else { get("HTTP_PROXY") };
+        let plain = if is_cgi { variable("http_proxy").filter(set) } else { get("HTTP_PROXY") };
         let all = get("ALL_PROXY");
         let parse = |address: Option<String>| address.map(|address| parse(&address, None)).transpose();
         let direct = get("NO_PROXY").unwrap_or_default();
@@ -102,8 +100,8 @@ pub(crate) fn parse(address: &str, authorization: Option<&str>) -> Result<Proxy,
     let (scheme, rest) = address.split_once("://").unwrap_or(("http", address));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (credentials, rest) = match rest[..end].rfind('@') {
-        Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
-        None => (None, rest),
+        Some(at) => (Some(&rest[..at]), &rest[at + 1..end]),
+        None => (None, &rest[..end]),
     };
     let (kind, default_port) = match &*scheme.to_ascii_lowercase() {
         "http" => (Scheme::Http, 80),
@@ -208,6 +206,9 @@ mod tests {
         assert_eq!(way(&[("ALL_PROXY", "socks5h://s")], "https://x"), "s:1080");
         assert_eq!(way(&[("ALL_PROXY", "socks5://[::1]:80")], "https://x"), "::1:80");
         assert_eq!(way(&[("HTTPS_PROXY", "https://s")], "https://x"), "s:443");
+        assert_eq!(way(&[("HTTP_PROXY", "http://u:p@a:3128/")], "http://x"), "a:3128");
+        assert_eq!(way(&[("ALL_PROXY", "socks5://s:9050/?x")], "https://x"), "s:9050");
+        assert_eq!(way(&[("http_proxy", ""), ("REQUEST_METHOD", "GET")], "http://x"), "direct");
         for wrong in ["socks4://a:1", "ftp://a:1", "http://", "socks5://"] {
             assert!(matches!(proxies(&[("ALL_PROXY", wrong)]), Err(ProxyError::Address)), "{wrong}");
         }

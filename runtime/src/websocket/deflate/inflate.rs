@@ -42,6 +42,8 @@ struct Current {
     final_blocks: u32,
     /// The last byte ended a block that called itself the last one, or there was none.
     at_end: bool,
+    /// A block has called itself the last one, and nothing has followed it.
+    has_ended: bool,
 }
 
 /// The most compressed bytes of a message that may have `max` when it is whole: codes of fixed length take nine bits
@@ -73,7 +75,11 @@ impl Inflating {
     pub(crate) fn push(&mut self, input: &[u8], out: &mut Vec<u8>, max: usize) -> Result<(), ReadError> {
         let current = match &mut self.current {
             Some(current) => current,
-            none => none.insert(Box::new(Current::begin(&self.history)?)),
+            none => {
+                // To give an inflater what came before costs about as much as that many bytes that come out.
+                self.batch += self.history.len() / 4;
+                none.insert(Box::new(Current::begin(&self.history)?))
+            }
         };
         if input.is_empty() {
             return Ok(());
@@ -127,10 +133,10 @@ impl Current {
         // Whatever window was agreed on, one of 15 bits reads it.
         let mut inflate = inflate.unwrap_or_else(|| Inflate::new(false, 15));
         give(&mut inflate, history)?;
-        Ok(Self { inflate, final_blocks: 0, at_end: true })
+        Ok(Self { inflate, final_blocks: 0, at_end: true, has_ended: false })
     }
 
-    /// Inflates all of the input. Returns how many bytes came out.
+    /// Inflates all of the input. Returns how many bytes came out, and were given to inflaters that began anew.
     fn run(
         &mut self,
         mut input: &[u8],
@@ -139,8 +145,12 @@ impl Current {
         history: &[u8],
     ) -> Result<usize, ReadError> {
         let before = out.len();
+        let mut given_anew = 0;
         with_scratch(|scratch| {
             loop {
+                if std::mem::take(&mut self.has_ended) {
+                    given_anew += self.begin_anew(out, history)?;
+                }
                 let (taken, given) = (self.inflate.total_in(), self.inflate.total_out());
                 let status = self.inflate.decompress(input, scratch, InflateFlush::SyncFlush);
                 let status = status.map_err(|_| ReadError::BadCompression)?;
@@ -149,20 +159,20 @@ impl Current {
                 input = input.get(taken..).unwrap_or_default();
                 append(out, scratch.get(..given).unwrap_or_default(), max)?;
                 self.at_end = status == Status::StreamEnd && input.is_empty();
-                if status == Status::StreamEnd {
-                    self.begin_anew(out, history)?;
-                } else if taken == 0 && given == 0 && !input.is_empty() {
+                self.has_ended = status == Status::StreamEnd;
+                if !self.has_ended && taken == 0 && given == 0 && !input.is_empty() {
                     return Err(ReadError::BadCompression);
                 }
-                if input.is_empty() && given < scratch.len() {
-                    return Ok(out.len() - before);
+                if input.is_empty() && (self.has_ended || given < scratch.len()) {
+                    return Ok(out.len() - before + given_anew);
                 }
             }
         })
     }
 
-    /// A block has called itself the last one. What follows may still refer to what came before.
-    fn begin_anew(&mut self, out: &[u8], history: &[u8]) -> Result<(), ReadError> {
+    /// A block has called itself the last one. What follows may still refer to what came before. Returns how many bytes
+    /// that is.
+    fn begin_anew(&mut self, out: &[u8], history: &[u8]) -> Result<usize, ReadError> {
         self.final_blocks += 1;
         if self.final_blocks > MAX_FINAL_BLOCKS {
             return Err(ReadError::BadCompression);
@@ -171,7 +181,8 @@ impl Current {
         let window = 1 << 15;
         let from_out = &out[out.len() - out.len().min(window)..];
         let from_history = history.len().min(window - from_out.len());
-        give(&mut self.inflate, &[&history[history.len() - from_history..], from_out].concat())
+        give(&mut self.inflate, &[&history[history.len() - from_history..], from_out].concat())?;
+        Ok(from_history + from_out.len())
     }
 }
 
