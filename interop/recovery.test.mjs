@@ -64,7 +64,6 @@ async function road({ down, unnoticed = false }) {
   return {
     url: `http://127.0.0.1:${proxy.address().port}`,
     arm: (bytes) => (left = bytes),
-    cuts: () => cuts,
     close() {
       for (const socket of open) socket.destroy();
       proxy.close();
@@ -87,6 +86,9 @@ async function conversation(transports, way, bytes) {
   try {
     const heard = [];
     client.on("bcast", (number) => heard.push(number));
+    // Not every cut is a loss: behind the last byte of an answer nothing is open that the client would miss.
+    let losses = 0;
+    client.on("disconnect", () => (losses += 1));
     const room = `room ${(rooms += 1)}`;
     await once(client, "connect");
     if (transports[1]) await once(client.io.engine, "upgrade");
@@ -106,11 +108,11 @@ async function conversation(transports, way, bytes) {
     assert.deepEqual(heard, [...Array(EVENTS).keys(), "last"], label);
     await until(() => client.connected, label);
     assert.equal(client.id, id, label);
-    if (through.cuts() > 0 && client.recovered !== undefined) {
+    if (losses > 0 && client.recovered !== undefined) {
       await until(() => client.recovered === true, label);
       assert.equal(await client.emitWithAck("recovered"), true, label);
     }
-    return through.cuts();
+    return losses;
   } finally {
     client.close();
     through.close();
@@ -121,42 +123,42 @@ async function conversation(transports, way, bytes) {
 async function everywhere(transports, way, end, step) {
   const positions = [];
   for (let bytes = 1; bytes < end; bytes += step) positions.push(bytes);
-  let cuts = 0;
+  let losses = 0;
   const work = async () => {
     while (positions.length > 0) {
       const made = await conversation(transports, way, positions.pop());
-      cuts += made;
+      losses += made;
     }
   };
   await Promise.all(Array.from({ length: 8 }, work));
-  return cuts;
+  return losses;
 }
 
 const skip = ours ? false : "the reference's clients begin anew if they are back before it has noticed";
 
 test("WebSocket, cut at every byte of what the server sends", async () => {
-  const cuts = await everywhere(["websocket"], { down: true }, 420, 1);
-  assert.ok(cuts > 200, `${cuts} cuts`);
+  const losses = await everywhere(["websocket"], { down: true }, 420, 1);
+  assert.ok(losses > 200, `${losses} losses`);
 });
 
 test("WebSocket, cut at bytes of what the client sends", async () => {
-  const cuts = await everywhere(["websocket"], { down: false }, 200, 3);
-  assert.ok(cuts > 5, `${cuts} cuts`);
+  const losses = await everywhere(["websocket"], { down: false }, 200, 3);
+  assert.ok(losses > 5, `${losses} losses`);
 });
 
 test("long-polling, cut at bytes of what the server sends", { skip }, async () => {
-  const cuts = await everywhere(["polling"], { down: true }, 2400, 13);
-  assert.ok(cuts > 30, `${cuts} cuts`);
+  const losses = await everywhere(["polling"], { down: true }, 2400, 13);
+  assert.ok(losses > 30, `${losses} losses`);
 });
 
 test("long-polling, cut at bytes of what the client sends", { skip }, async () => {
-  const cuts = await everywhere(["polling"], { down: false }, 2400, 29);
-  assert.ok(cuts > 20, `${cuts} cuts`);
+  const losses = await everywhere(["polling"], { down: false }, 2400, 29);
+  assert.ok(losses > 20, `${losses} losses`);
 });
 
 test("a loss that the server has not noticed when the client is back", { skip }, async () => {
-  const cuts = await everywhere(["websocket"], { down: true, unnoticed: true }, 420, 9);
-  assert.ok(cuts > 20, `${cuts} cuts`);
+  const losses = await everywhere(["websocket"], { down: true, unnoticed: true }, 420, 9);
+  assert.ok(losses > 20, `${losses} losses`);
 });
 
 test("volatile events are not sent again, and have no offset", async () => {
