@@ -114,8 +114,8 @@ pub use sansocket_runtime::{
     Message, Messages, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
     PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
     ResponseBody, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket,
-    SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract,
-    handler,
+    SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, WeakServer, ack,
+    extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -55,7 +55,7 @@ pub use server::namespace::Namespace;
 pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
-pub use server::server::Server;
+pub use server::server::{Server, WeakServer};
 #[cfg(feature = "cluster")]
 pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;

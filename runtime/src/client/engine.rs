@@ -61,7 +61,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJ
         // The core may learn to say more; this crate is of its own version.
         _ => return None,
     };
-    Some(ClientJob { socket: SESSION, work: Work::General(future) })
+    Some(ClientJob { socket: SESSION, work: Work::General { future, event: None } })
 }
 
 impl Shared {

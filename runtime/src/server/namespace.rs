@@ -1,9 +1,11 @@
 //! Namespaces: their sockets, rooms and handlers.
 
-use crate::base::error::{BroadcastAckError, EmitError};
+use crate::base::error::{BroadcastAckError, EmitError, HandlerFailure};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
+use crate::handler::ack::IntoAck;
 use crate::handler::encoder::Encoder;
+use crate::handler::error_hook::ErrorHook;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -15,7 +17,7 @@ use crate::server::server::{Server, ServerInner};
 #[cfg(feature = "cluster")]
 use crate::server::server_side::ServerSide;
 use crate::server::socket::Socket;
-use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, registrations};
 use crate::session::stats::count;
 use sansocket_protocol::hub;
 use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
@@ -239,6 +241,7 @@ pub struct Namespace(pub(crate) Arc<NamespaceInner>);
 
 impl Namespace {
     handler_methods!();
+    error_hook!();
 
     fn handlers(&self) -> &NamespaceHandlers {
         &self.0.handlers

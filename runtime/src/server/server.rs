@@ -6,7 +6,8 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
-use crate::handler::error_hook::DefaultErrorHook;
+use crate::handler::ack::{AckTarget, IntoAck};
+use crate::handler::error_hook::{DefaultErrorHook, ErrorHook};
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -28,15 +29,15 @@ use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::{Stats, count};
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+#[cfg(feature = "cluster")]
+use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
-
-type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) gate: Arc<Gate>,
@@ -45,7 +46,7 @@ pub(crate) struct ServerInner {
     random: Mutex<Random>,
     concurrent: Concurrent,
     recovery: Option<Arc<Recovery>>,
-    on_error: OnceLock<ErrorHook>,
+    on_error: RwLock<Option<ErrorHook<Socket>>>,
     default_error_hook: DefaultErrorHook,
     /// Set before there is any namespace, or never.
     #[cfg(feature = "cluster")]
@@ -68,7 +69,7 @@ impl ServerInner {
             options,
             random: Mutex::new(random),
             concurrent: Concurrent::default(),
-            on_error: OnceLock::new(),
+            on_error: RwLock::default(),
             default_error_hook: DefaultErrorHook::default(),
             #[cfg(feature = "cluster")]
             cluster: OnceLock::new(),
@@ -152,26 +153,46 @@ impl ServerInner {
 
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
-        self.report_about(socket, None, error);
+        self.report_about(socket, None, error, None);
     }
 
-    /// The same, with the event that it is about.
-    pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
-        let namespace = &*socket.namespace_inner().name;
-        match self.on_error.get() {
+    /// The same, with the event that it is about, and the acknowledgement that the client awaits. The hook may have an
+    /// answer to that.
+    pub(crate) fn report_about(
+        &self,
+        socket: &Socket,
+        event: Option<&str>,
+        error: &HandlerError,
+        ack: Option<&AckTarget>,
+    ) -> Option<Frame> {
+        let namespace = socket.namespace_inner();
+        let default = || self.on_error.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = &*namespace.name;
+        match namespace.handlers.error_hook().or_else(default) {
             Some(hook) => {
-                debug!(namespace, event, socket = socket.id(), %error, "a handler failed");
-                let failure = HandlerFailure::new(event, error);
-                if catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))).is_err() {
+                debug!(namespace = name, event, socket = socket.id(), %error, "a handler failed");
+                let told = hook.tell(socket, &HandlerFailure::new(event, error), ack);
+                return told.unwrap_or_else(|()| {
                     count(&self.gate.counters.panics);
-                    debug!("the error hook panicked");
-                }
+                    None
+                });
             }
             None if is_heard() => {
-                error!(namespace, event, socket = socket.id(), error = %Causes(error), "a handler failed");
+                error!(namespace = name, event, socket = socket.id(), error = %Causes(error), "a handler failed");
             }
-            None => self.default_error_hook.show(namespace, event, error),
+            None => self.default_error_hook.show(name, event, error),
         }
+        None
+    }
+
+    /// Drops all handlers and hooks of the application: no session is open any more, and whatever they have captured is
+    /// free, the server itself included.
+    fn drop_handlers(&self) {
+        for handlers in self.namespaces.all_handlers() {
+            handlers.clear();
+        }
+        let hook = self.on_error.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(hook);
     }
 
     /// Returns whether the middleware is left out for a socket: its client was let in before.
@@ -273,8 +294,12 @@ impl Server {
         self.0.namespaces.all().into_iter().map(Namespace).collect()
     }
 
-    /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
-    /// It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
+    /// Sets the hook for errors in handlers, in all namespaces that have none of their own
+    /// ([`Namespace::on_error`]): arguments that do not fit, returned errors, panics. It takes the place of the hook
+    /// before. It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
+    ///
+    /// **Its value acknowledges the event**, if the client asks for that and no other handler has answered. `()` is no
+    /// answer: the client waits until its own time limit. After a panic nothing is acknowledged, as the connection ends.
     ///
     /// Without a hook, each error is told once to `tracing` (feature `tracing`), at the level of errors, with the
     /// event, the namespace, the socket's public id and all causes. Without a subscriber that hears it, each error is one
@@ -290,12 +315,45 @@ impl Server {
     ///         Some(io) if io.kind() == std::io::ErrorKind::StorageFull => eprintln!("buy a disk"),
     ///         _ => eprintln!("{}: {error}", socket.namespace().name()),
     ///     });
+    ///     // The clients of this namespace hear of their mistakes: their acknowledgement is `{ error: ".." }`.
+    ///     io.namespace("/api").on_error(|_, error| serde_json::json!({ "error": error.to_string() }));
     /// }
     /// ```
-    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerFailure) + Send + Sync + 'static) -> &Self {
-        // Setting it twice is a mistake without consequence.
-        let _ = self.0.on_error.set(Box::new(hook));
+    pub fn on_error<R: IntoAck>(
+        &self,
+        hook: impl Fn(&Socket, &HandlerFailure) -> R + Send + Sync + 'static,
+    ) -> &Self {
+        let hook = ErrorHook::new(hook);
+        let before = self.0.on_error.write().unwrap_or_else(PoisonError::into_inner).replace(hook);
+        drop(before);
         self
+    }
+
+    /// A handle that does not keep the server: for values that handlers capture and for the builder's `state`, which the
+    /// server keeps itself. Handlers take the server as a parameter instead.
+    ///
+    /// ```
+    /// use sansocket_runtime::{Server, WeakServer};
+    ///
+    /// /// Shared by handlers and tasks.
+    /// struct App {
+    ///     io: WeakServer,
+    /// }
+    ///
+    /// impl App {
+    ///     fn announce(&self, text: &str) {
+    ///         if let Some(io) = self.io.upgrade() {
+    ///             let _ = io.emit("news", text);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// fn app(io: &Server) -> App {
+    ///     App { io: io.downgrade() }
+    /// }
+    /// ```
+    pub fn downgrade(&self) -> WeakServer {
+        WeakServer(self.0.this.clone())
     }
 
     /// Sets the hook for sessions that were kept for their clients and cannot be recovered any more: the window is over, or
@@ -375,6 +433,8 @@ impl Server {
     ///
     /// A node of a cluster says goodbye then, and what it has told the others leaves, for which its bus has a second.
     ///
+    /// At the end all handlers and hooks are dropped, with what they have captured.
+    ///
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.gate.shutdown(timeout).await;
@@ -383,6 +443,7 @@ impl Server {
         }
         #[cfg(feature = "cluster")]
         self.leave_cluster().await;
+        self.0.drop_handlers();
     }
 
     /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits
@@ -405,6 +466,23 @@ impl Server {
             signal.await;
             server.shutdown(timeout).await;
         }
+    }
+}
+
+/// A handle of a [`Server`] that does not keep it: see [`Server::downgrade`].
+#[derive(Clone)]
+pub struct WeakServer(Weak<ServerInner>);
+
+impl WeakServer {
+    /// The server; `None` once it is gone.
+    pub fn upgrade(&self) -> Option<Server> {
+        self.0.upgrade().map(Server)
+    }
+}
+
+impl fmt::Debug for WeakServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakServer(..)")
     }
 }
 

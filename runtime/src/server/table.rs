@@ -1,5 +1,6 @@
 //! The handlers of a server's namespaces, and the methods that register them.
 
+use crate::handler::error_hook::ErrorHook;
 use crate::handler::outgoing_hook::Outgoing;
 use crate::handler::table::{EventTable, SharedTable};
 use crate::handler::{
@@ -7,6 +8,7 @@ use crate::handler::{
 };
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 /// The handlers of a namespace by kind. They belong to it and not to its sockets, which carry no handlers.
 #[derive(Clone, Default)]
@@ -33,6 +35,7 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) table: SharedTable<ServerTable>,
     next_once: AtomicU64,
     pub(crate) outgoing: Outgoing<Socket>,
+    on_error: RwLock<Option<ErrorHook<Socket>>>,
 }
 
 impl NamespaceHandlers {
@@ -43,6 +46,25 @@ impl NamespaceHandlers {
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
         drop(self.table.change(change));
+    }
+
+    /// The hook for errors in this namespace, if it has one of its own.
+    pub(crate) fn error_hook(&self) -> Option<ErrorHook<Socket>> {
+        self.on_error.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_error_hook(&self, hook: Option<ErrorHook<Socket>>) {
+        let before =
+            std::mem::replace(&mut *self.on_error.write().unwrap_or_else(PoisonError::into_inner), hook);
+        // What it has captured is the application's: it is dropped without the lock.
+        drop(before);
+    }
+
+    /// Drops all of them.
+    pub(crate) fn clear(&self) {
+        self.change(|table| *table = ServerTable::default());
+        self.outgoing.clear();
+        self.set_error_hook(None);
     }
 }
 
@@ -56,6 +78,22 @@ macro_rules! registrations {
                 self
             }
         )*
+    };
+}
+
+/// The error hook of a namespace, or of the children of a dynamic one.
+macro_rules! error_hook {
+    () => {
+        /// Sets the hook for errors in the handlers of this namespace, in place of the server's
+        /// ([`Server::on_error`](crate::Server::on_error), which says more) and of the hook before. Its value
+        /// acknowledges the event, if the client asks for that; `()` does not.
+        pub fn on_error<R: IntoAck>(
+            &self,
+            hook: impl Fn(&Socket, &HandlerFailure) -> R + Send + Sync + 'static,
+        ) -> &Self {
+            self.handlers().set_error_hook(Some(ErrorHook::new(hook)));
+            self
+        }
     };
 }
 
@@ -194,4 +232,4 @@ macro_rules! handler_methods {
     };
 }
 
-pub(crate) use {handler_methods, registrations};
+pub(crate) use {error_hook, handler_methods, registrations};
