@@ -48,6 +48,7 @@ pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
+pub use server::answers::{Answer, Answers};
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
@@ -55,6 +56,7 @@ pub use server::namespace::Namespace;
 pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
+pub use server::rooms::Rooms;
 pub use server::server::{Server, WeakServer};
 #[cfg(feature = "cluster")]
 pub use server::server_side::ServerSideError;
@@ -63,9 +65,9 @@ pub use session::stats::{LimitCounts, Stats};
 
 // Clients.
 pub use client::{
-    Attempt, Client, ClientBuildError, ClientBuilder, ClientSocket, ConnectError, ConnectionEvent,
-    EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr, ServerAddrError, ServerRefusal,
-    TransportKind,
+    Attempt, Client, ClientBuildError, ClientBuilder, ClientEmitter, ClientSocket, ConnectError,
+    ConnectionEvent, EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr,
+    ServerAddrError, ServerRefusal, TransportKind,
 };
 pub use sansocket_protocol::client::ClientState;
 

@@ -1,11 +1,14 @@
 //! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
 
+pub(crate) mod answers;
 pub(crate) mod broadcast;
+mod broadcast_methods;
 mod concurrent;
 pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+mod messages;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;
@@ -15,6 +18,7 @@ pub(crate) mod recovery;
 mod registry;
 #[cfg(feature = "cluster")]
 pub(crate) mod remote;
+pub(crate) mod rooms;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 #[cfg(feature = "cluster")]

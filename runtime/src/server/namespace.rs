@@ -11,8 +11,11 @@ use crate::handler::table::{Listener, Runs};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
+use crate::server::answers::Answer;
 use crate::server::broadcast::Broadcast;
+use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::recovery::{Recorder, Recoverable, Recovery};
+use crate::server::rooms::Rooms;
 use crate::server::server::{Server, ServerInner};
 #[cfg(feature = "cluster")]
 use crate::server::server_side::ServerSide;
@@ -22,6 +25,7 @@ use crate::session::stats::count;
 use sansocket_protocol::hub;
 use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -262,44 +266,12 @@ impl Namespace {
         Broadcast::new(self.0.clone(), Target::all())
     }
 
-    /// The sockets in a room, as the target of a broadcast. A socket's id is the name of a room that it is always in; it is
-    /// there alone unless the application lets another one `join` a room of that name.
-    pub fn to(&self, room: &str) -> Broadcast {
-        self.broadcast().to(room)
-    }
-
-    /// All sockets but those in a room, as the target of a broadcast.
-    pub fn except(&self, room: &str) -> Broadcast {
-        self.broadcast().except(room)
-    }
-
-    /// Emits an event to all sockets.
-    ///
-    /// # Errors
-    /// [`EmitError::Encode`].
-    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        self.broadcast().emit(event, args)
-    }
-
-    /// Emits an event to all sockets, and collects their acknowledgements: see [`Broadcast::emit_with_ack`].
-    pub fn emit_with_ack<T: ToArgs + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
-        self.broadcast().emit_with_ack(event, args, timeout)
-    }
+    broadcast_methods!();
 
     /// The socket of that id.
     pub fn socket(&self, id: &str) -> Option<Socket> {
         let socket = self.0.hub().by_id(id).map(|(_, socket)| socket.clone());
         socket.filter(Socket::is_joined)
-    }
-
-    /// All sockets.
-    pub fn sockets(&self) -> Vec<Socket> {
-        self.broadcast().sockets()
     }
 
     /// The number of clients that are connected, including those that are just joining.

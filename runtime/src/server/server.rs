@@ -16,7 +16,9 @@ use crate::handler::{
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
+use crate::server::answers::Answer;
 use crate::server::broadcast::Broadcast;
+use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::concurrent::{Concurrent, Permit};
 use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
@@ -25,6 +27,7 @@ use crate::server::node::ServerCluster;
 use crate::server::options::{OnUpgrade, ServerOptions};
 use crate::server::recovery::{Recovery, UnrecoveredSession};
 use crate::server::registry::{Namespaces, NoNamespace};
+use crate::server::rooms::Rooms;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::handle::SessionHandle;
@@ -32,6 +35,7 @@ use crate::session::stats::{Stats, count};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 #[cfg(feature = "cluster")]
@@ -398,32 +402,21 @@ impl Server {
         self.namespaces().iter().find_map(|namespace| namespace.socket(id))
     }
 
-    /// Sockets of the main namespace in a room, as the target of a broadcast.
-    pub fn to(&self, room: &str) -> Broadcast {
-        self.root().to(room)
+    /// All sockets of the main namespace, as the target of a broadcast.
+    pub fn broadcast(&self) -> Broadcast {
+        self.root().broadcast()
     }
 
-    /// All sockets of the main namespace but those in a room, as the target of a broadcast.
-    pub fn except(&self, room: &str) -> Broadcast {
-        self.root().except(room)
+    broadcast_methods!();
+
+    /// The rooms of the main namespace, without those that are only a socket's id.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.root().rooms()
     }
 
-    /// Emits an event to all sockets of the main namespace.
-    ///
-    /// # Errors
-    /// [`EmitError::Encode`].
-    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        self.root().emit(event, args)
-    }
-
-    /// Emits an event to all sockets of the main namespace, and collects their acknowledgements.
-    pub fn emit_with_ack<T: ToArgs + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
-        self.root().emit_with_ack(event, args, timeout)
+    /// Makes all sockets of the main namespace leave a room, those of other nodes as well.
+    pub fn close_room(&self, room: &str) {
+        self.root().close_room(room);
     }
 
     /// Shuts down in good order: no session is opened, every client is told, queued events and answers to polls are

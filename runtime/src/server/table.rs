@@ -163,6 +163,11 @@ macro_rules! handler_methods {
             self
         }
 
+        /// Runs when the client emits `message`, as `send` does: [`on`](Self::on) of that name.
+        pub fn on_message<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            self.on(crate::handler::ack::MESSAGE, handler)
+        }
+
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
         /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
         ///
