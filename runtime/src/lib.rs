@@ -77,10 +77,10 @@ pub use base::error::{
 };
 pub use handler::ack::{Ack, IntoAck};
 pub use handler::extract::{
-    Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, PeerAddr, State, TryData,
+    Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, NameParts, PeerAddr, State, TryData,
 };
 pub use handler::message::Message;
-pub use handler::{Handler, ack, extract};
+pub use handler::{Handler, ListenerHandle, ack, extract};
 pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;

@@ -247,6 +247,11 @@ pub enum HandlerError {
     /// The request that opened the session carries no extension of that type.
     #[error("the request carried no extension of type `{0}`: a middleware of the host has to add it")]
     NoExtension(&'static str),
+    /// The name of the namespace does not have these parts: it is of no pattern, or of another one.
+    #[error(
+        "the namespace's name does not fit `{0}`: one type for each `*` of its `dynamic_namespace` is needed"
+    )]
+    NameParts(&'static str),
     /// The host does not tell the peer's address.
     #[error(
         "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions (with axum: see \

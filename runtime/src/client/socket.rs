@@ -10,6 +10,7 @@ use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
 use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
+use crate::handler::listener::ListenerHandle;
 use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
@@ -302,7 +303,35 @@ impl ClientSocket {
         self.change(|table| table.add_once(event, handler))
     }
 
-    /// Removes all handlers of `event`.
+    /// As [`on`](Self::on), and returns a handle by which this one handler is removed.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn add_listener<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnClientEvent, Params>,
+    ) -> ListenerHandle {
+        check_event(End::Client, event);
+        self.namespace.clone().add_listener(event, erase(handler), false)
+    }
+
+    /// As [`add_listener`](Self::add_listener), before the handlers of `event` that are registered already.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn prepend_listener<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnClientEvent, Params>,
+    ) -> ListenerHandle {
+        check_event(End::Client, event);
+        self.namespace.clone().add_listener(event, erase(handler), true)
+    }
+
+    /// Removes all handlers of `event`. For a single one, see [`add_listener`](Self::add_listener).
     pub fn off(&self, event: &str) -> &Self {
         self.change(|table| table.events.remove(event))
     }

@@ -14,6 +14,7 @@ use crate::handler::{
 };
 use crate::http::handshake::Handshake;
 use crate::server::namespace::NamespaceInner;
+use crate::server::own::OwnListeners;
 use crate::server::recovery::{Recorder, Start};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
@@ -177,14 +178,18 @@ impl SocketDispatch {
         let table = live.table();
         let name = args.event_bytes()?;
         let listeners = table.events.listeners(&name);
-        if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
+        if let ([Listener { handler, runs: Runs::InLine }], true) =
+            (listeners, table.is_plain() && !socket.has_own())
+        {
             let label = EventLabel::new(&name);
             drop(name);
             let span = event_span(&socket, label.as_str());
             let work = begin_sole(&**handler, socket, label, args, ack, span)?;
             return Some(Job { socket: Some(key), work });
         }
-        if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
+        let own = if socket.has_own() { socket.begin_own(&name) } else { None };
+        let is_own = own.as_ref().is_some_and(|own| !own.listeners.is_empty());
+        if listeners.is_empty() && !is_own && table.events.fallback.is_empty() && ack.is_some() {
             let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));
             debug!(
                 namespace,
@@ -199,7 +204,7 @@ impl SocketDispatch {
         drop(name);
         let span = event_span(&socket, label.as_str());
         let input = EventInput { args, ack, is_sole: false };
-        Some(Job::of_event(Some(key), label, within(span, event(socket, input, table, listeners))))
+        Some(Job::of_event(Some(key), label, within(span, event(socket, input, table, listeners, own))))
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -424,6 +429,7 @@ async fn event(
     input: EventInput,
     table: Arc<ServerTable>,
     mut listeners: Vec<Listener<OnEvent>>,
+    own: Option<OwnListeners>,
 ) {
     let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
@@ -437,6 +443,10 @@ async fn event(
         Runs::Once(number) => context.peer.is_first(number),
         Runs::InLine | Runs::Concurrent => true,
     });
+    if let Some(own) = own {
+        run_any(&mut context, &own.any).await;
+        listeners.extend(own.listeners);
+    }
     let listeners = if listeners.is_empty() { &table.events.fallback } else { &listeners };
     run_listeners(context, listeners).await;
 }

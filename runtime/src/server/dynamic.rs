@@ -3,6 +3,7 @@
 use crate::base::error::HandlerFailure;
 use crate::handler::ack::IntoAck;
 use crate::handler::error_hook::ErrorHook;
+use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -38,7 +39,7 @@ impl DynamicNamespace {
     handler_methods!();
     error_hook!();
 
-    fn handlers(&self) -> &NamespaceHandlers {
+    fn handlers(&self) -> &Arc<NamespaceHandlers> {
         &self.0.handlers
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;
 pub(crate) mod options;
+mod own;
 mod peer;
 pub(crate) mod recovery;
 mod registry;

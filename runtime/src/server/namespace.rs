@@ -6,6 +6,7 @@ use crate::cluster::Membership;
 use crate::handler::ack::IntoAck;
 use crate::handler::encoder::Encoder;
 use crate::handler::error_hook::ErrorHook;
+use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -247,7 +248,7 @@ impl Namespace {
     handler_methods!();
     error_hook!();
 
-    fn handlers(&self) -> &NamespaceHandlers {
+    fn handlers(&self) -> &Arc<NamespaceHandlers> {
         &self.0.handlers
     }
 

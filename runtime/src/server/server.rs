@@ -8,6 +8,7 @@ use crate::base::trace::{debug, error, is_heard};
 use crate::cluster::Membership;
 use crate::handler::ack::{AckTarget, IntoAck};
 use crate::handler::error_hook::{DefaultErrorHook, ErrorHook};
+use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -266,10 +267,11 @@ impl Server {
     }
 
     /// The namespaces whose names fit `pattern`, each of which is made when a client asks for it. In the pattern, `*`
-    /// stands for any number of characters: `/room-*`, or `*` for all.
+    /// stands for any number of characters: `/room-*`, or `*` for all. What it stands for, handlers get by
+    /// [`NameParts`](crate::NameParts).
     pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
-        let pattern = pattern.to_owned();
-        self.dynamic_namespace_if(move |name| fits(&pattern, name))
+        let of_names = pattern.to_owned();
+        self.add_dynamic(move |name| fits(&of_names, name), Some(pattern.into()))
     }
 
     /// The namespaces whose names match, each of which is made when a client asks for it. `matches` is called for every
@@ -278,10 +280,16 @@ impl Server {
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> DynamicNamespace {
-        let dynamic = Arc::new(Dynamic {
-            matches: Box::new(matches),
-            handlers: Arc::new(NamespaceHandlers::default()),
-        });
+        self.add_dynamic(matches, None)
+    }
+
+    fn add_dynamic(
+        &self,
+        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+        pattern: Option<Box<str>>,
+    ) -> DynamicNamespace {
+        let handlers = NamespaceHandlers::of_pattern(pattern);
+        let dynamic = Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(handlers) });
         self.0.namespaces.add_dynamic(dynamic.clone());
         DynamicNamespace(dynamic)
     }

@@ -17,7 +17,7 @@ use sansocket_protocol::socket::{AckOutcome, DataError, PacketData, SocketKey};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub(crate) struct SocketInner {
     auth: Option<PacketData>,
     hub_key: OnceLock<MemberKey>,
     state: AtomicU8,
+    /// There are handlers of this socket alone, or were.
+    pub(super) has_own: AtomicBool,
     /// `None` without connection state recovery.
     recovery: Option<Box<Recoverable>>,
     data: Mutex<TypeMap>,
@@ -119,6 +121,7 @@ impl Socket {
             auth,
             hub_key: OnceLock::new(),
             state: AtomicU8::new(CONNECTING),
+            has_own: AtomicBool::new(false),
             recovery,
             data: Mutex::new(data),
         }));
@@ -219,6 +222,9 @@ impl Socket {
                 }
             }
         }
+        if self.has_own() {
+            self.drop_own();
+        }
         if let (Some(recorder), Some(recoverable)) = (self.0.namespace.recorder(), self.recoverable()) {
             if before == CONNECTING && self.was_lost() {
                 // Before it was decided about.
@@ -231,6 +237,12 @@ impl Socket {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == GONE
+    }
+
+    /// Returns whether it may have handlers of its own.
+    #[inline]
+    pub(crate) fn has_own(&self) -> bool {
+        self.0.has_own.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_refused(&self) -> bool {
@@ -408,7 +420,7 @@ impl Socket {
 
     // --- the application's own data ---------------------------------------------------------------------------
 
-    fn data(&self) -> std::sync::MutexGuard<'_, TypeMap> {
+    pub(super) fn data(&self) -> std::sync::MutexGuard<'_, TypeMap> {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

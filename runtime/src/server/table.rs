@@ -1,14 +1,15 @@
 //! The handlers of a server's namespaces, and the methods that register them.
 
 use crate::handler::error_hook::ErrorHook;
+use crate::handler::listener::{HandlerId, ListenerHandle};
 use crate::handler::outgoing_hook::Outgoing;
-use crate::handler::table::{EventTable, SharedTable};
+use crate::handler::table::{EventTable, Listener, SharedTable};
 use crate::handler::{
     OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
 };
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The handlers of a namespace by kind. They belong to it and not to its sockets, which carry no handlers.
 #[derive(Clone, Default)]
@@ -36,9 +37,16 @@ pub(crate) struct NamespaceHandlers {
     next_once: AtomicU64,
     pub(crate) outgoing: Outgoing<Socket>,
     on_error: RwLock<Option<ErrorHook<Socket>>>,
+    /// The pattern of a dynamic namespace's names, if it has one.
+    pub(crate) pattern: Option<Box<str>>,
 }
 
 impl NamespaceHandlers {
+    /// Those of the namespaces whose names fit a pattern.
+    pub(crate) fn of_pattern(pattern: Option<Box<str>>) -> Self {
+        Self { pattern, ..Self::default() }
+    }
+
     /// The number of a new listener that runs once.
     pub(crate) fn next_once(&self) -> u64 {
         self.next_once.fetch_add(1, Ordering::Relaxed)
@@ -46,6 +54,31 @@ impl NamespaceHandlers {
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
         drop(self.table.change(change));
+    }
+
+    pub(crate) fn add_listener(
+        self: Arc<Self>,
+        event: &str,
+        handler: SharedHandler<OnEvent>,
+        first: bool,
+    ) -> ListenerHandle {
+        let (id, event) = (HandlerId::of(&handler), event.to_owned());
+        let listener = Listener::in_line(handler);
+        self.change(|table| {
+            if first {
+                table.events.prepend(&event, listener);
+            } else {
+                table.events.add(&event, listener);
+            }
+        });
+        let handlers = Arc::downgrade(&self);
+        ListenerHandle::new(move || {
+            let mut removed = false;
+            if let Some(handlers) = handlers.upgrade() {
+                handlers.change(|table| removed = table.events.take_one(&event, &id).is_some());
+            }
+            removed
+        })
     }
 
     /// The hook for errors in this namespace, if it has one of its own.
@@ -200,7 +233,35 @@ macro_rules! handler_methods {
             self
         }
 
-        /// Removes all handlers of `event`.
+        /// As [`on`](Self::on), and returns a handle by which this one handler is removed.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn add_listener<Params: 'static>(
+            &self,
+            event: &str,
+            handler: impl Handler<OnEvent, Params>,
+        ) -> ListenerHandle {
+            check_event(End::Server, event);
+            self.handlers().clone().add_listener(event, erase(handler), false)
+        }
+
+        /// As [`add_listener`](Self::add_listener), before the handlers of `event` that are registered already.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn prepend_listener<Params: 'static>(
+            &self,
+            event: &str,
+            handler: impl Handler<OnEvent, Params>,
+        ) -> ListenerHandle {
+            check_event(End::Server, event);
+            self.handlers().clone().add_listener(event, erase(handler), true)
+        }
+
+        /// Removes all handlers of `event`. For a single one, see [`add_listener`](Self::add_listener).
         pub fn off(&self, event: &str) -> &Self {
             self.handlers().change(|table| table.events.remove(event));
             self
