@@ -278,3 +278,29 @@ fn the_shorthands_of_the_server_are_those_of_its_main_namespace() {
     assert!(!ada.is_connected() && io.sockets().is_empty());
     assert!(admin.is_connected());
 }
+
+#[test]
+fn the_answers_of_a_call_are_bounded_and_those_that_are_taken_make_place_for_others() {
+    let test = TestServer::new(|runtime| {
+        ServerBuilder::<Server, sansocket_runtime::adapter::ServerOptions>::new(runtime)
+            .max_broadcast_answers(3000)
+            .build()
+    });
+    let clients: Vec<_> = (0..5).map(|_| test.client("/")).collect();
+    for client in &clients {
+        client.socket().on("text?", async || "x".repeat(1000));
+    }
+    let texts = |answers: &[Answer<String>]| answers.iter().filter(|answer| answer.result.is_ok()).count();
+    let answers = test.block_on(test.server().call::<_, String>("text?", &())).expect("it is encoded");
+    assert_eq!((answers.len(), texts(&answers)), (5, 2));
+    assert!(answers.iter().any(|answer| matches!(answer.result, Err(AckError::TooManyAnswers))));
+    // One that is taken makes place for the next one.
+    clients.iter().for_each(TestClient::stall_network);
+    let mut answers = test.server().call_stream::<_, String>("text?", &()).expect("it is encoded");
+    for client in &clients {
+        client.restore_network();
+        let answer = test.block_on(answers.next()).expect("an answer");
+        assert_eq!(answer.result.expect("a text").len(), 1000);
+    }
+    assert!(test.block_on(answers.next()).is_none());
+}

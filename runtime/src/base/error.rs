@@ -50,6 +50,9 @@ pub enum AckError {
     /// The peer went away first.
     #[error("the connection ended before the event was acknowledged")]
     Disconnected,
+    /// The answers of a broadcast have too many bytes together.
+    #[error("the answers have too many bytes: raise `max_broadcast_answers`, or take them as they come")]
+    TooManyAnswers,
     /// The answer does not have the type that was asked for.
     #[error("the acknowledgement does not fit: {0}")]
     Answer(#[from] ArgsError),

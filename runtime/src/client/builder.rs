@@ -90,6 +90,7 @@ pub(super) struct LayerSettings {
     pub(super) sockets: Option<SocketClientConfig>,
     pub(super) session: Option<Session>,
     pub(super) reliable: bool,
+    pub(super) acknowledge_unit: bool,
     pub(super) on_error: Option<ErrorHook<ClientSocket>>,
     pub(super) state: TypeMap,
 }
@@ -428,6 +429,7 @@ impl<C, L> ClientBuilder<C, L> {
             deflate: self.deflate.map(SharedDeflate::new),
             cookies: self.cookies,
             reliable: layer.reliable,
+            acknowledge_unit: layer.acknowledge_unit,
             max_message,
             on_error: layer.on_error,
             on_connection_event: self.on_connection_event,

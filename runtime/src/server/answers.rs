@@ -3,19 +3,23 @@
 use crate::base::error::{AckError, EmitError};
 use crate::server::broadcast::Broadcast;
 use crate::server::socket::Socket;
+use crate::session::stats::{Counters, count};
 use futures_channel::mpsc;
 use futures_core::Stream;
-use sansocket_protocol::socket::{AckOutcome, ToArgs};
+use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 #[cfg(feature = "cluster")]
-type Elsewhere = crate::base::runtime::BoxFuture<(Vec<sansocket_protocol::socket::Args>, usize)>;
+type Elsewhere = crate::base::runtime::BoxFuture<(Vec<Args>, usize)>;
 
 /// The answer of one client to a broadcast, or the reason why there is none.
 #[derive(Debug)]
@@ -31,13 +35,55 @@ pub struct Answer<R> {
 /// after the last one the stream ends.
 #[must_use = "the answers come by polling it"]
 pub struct Answers<R> {
-    here: mpsc::UnboundedReceiver<(Arc<str>, AckOutcome)>,
+    here: mpsc::UnboundedReceiver<(Arc<str>, Result<Args, AckError>)>,
+    budget: Arc<Budget>,
+    /// The answers are kept by whoever takes them: their bytes count on.
+    are_kept: bool,
     #[cfg(feature = "cluster")]
     elsewhere: Option<Elsewhere>,
     /// What came from other nodes: the answers, and the number of those that are missing.
     #[cfg(feature = "cluster")]
-    came: (std::vec::IntoIter<sansocket_protocol::socket::Args>, usize),
+    came: (std::vec::IntoIter<Args>, usize),
     value: PhantomData<fn() -> R>,
+}
+
+/// The bytes that the answers of a broadcast may have.
+struct Budget {
+    left: AtomicUsize,
+    counters: Option<Arc<Counters>>,
+}
+
+/// The bytes that an answer counts for.
+fn weight(args: &Args) -> usize {
+    args.wire_len().saturating_add(mem::size_of::<Args>())
+}
+
+impl Budget {
+    fn of(broadcast: &Broadcast) -> Arc<Self> {
+        let server = broadcast.namespace.server();
+        let left = server.as_ref().map_or(0, |server| server.0.max_broadcast_answers());
+        let counters = server.map(|server| server.0.gate.counters.clone());
+        Arc::new(Self { left: AtomicUsize::new(left), counters })
+    }
+
+    /// What came of a socket, as far as the budget allows.
+    fn judge(&self, outcome: AckOutcome) -> Result<Args, AckError> {
+        match outcome {
+            AckOutcome::Answered(args) => {
+                let weight = weight(&args);
+                let taken = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(weight)).is_ok();
+                if taken {
+                    return Ok(args);
+                }
+                if let Some(counters) = &self.counters {
+                    count(&counters.broadcast_answers);
+                }
+                Err(AckError::TooManyAnswers)
+            }
+            AckOutcome::Timeout => Err(AckError::Timeout),
+            _ => Err(AckError::Disconnected),
+        }
+    }
 }
 
 impl<R: DeserializeOwned> Answers<R> {
@@ -48,12 +94,13 @@ impl<R: DeserializeOwned> Answers<R> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer<R>>> {
         let here = Pin::new(&mut self.here).poll_next(context);
-        if let Poll::Ready(Some((id, outcome))) = here {
-            let result = match outcome {
-                AckOutcome::Answered(args) => args.decode().map_err(AckError::from),
-                AckOutcome::Timeout => Err(AckError::Timeout),
-                _ => Err(AckError::Disconnected),
-            };
+        if let Poll::Ready(Some((id, came))) = here {
+            let result = came.and_then(|args| {
+                if !self.are_kept {
+                    self.budget.left.fetch_add(weight(&args), Relaxed);
+                }
+                args.decode().map_err(AckError::from)
+            });
             return Poll::Ready(Some(Answer { id: Some(id), result }));
         }
         #[cfg(feature = "cluster")]
@@ -124,6 +171,8 @@ impl Broadcast {
     /// }
     /// ```
     ///
+    /// Answers beyond the builder's `max_broadcast_answers` bytes are [`AckError::TooManyAnswers`].
+    ///
     /// # Errors
     /// [`EmitError::Encode`]: nobody was asked.
     pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned + Send + 'static>(
@@ -134,6 +183,7 @@ impl Broadcast {
         let answers = self.call_stream(event, args);
         async move {
             let mut answers = answers?;
+            answers.are_kept = true;
             let mut all = Vec::new();
             while let Some(answer) = answers.next().await {
                 all.push(answer);
@@ -157,6 +207,8 @@ impl Broadcast {
     /// }
     /// ```
     ///
+    /// The builder's `max_broadcast_answers` bounds the answers that wait to be taken.
+    ///
     /// # Errors
     /// As [`call`](Self::call).
     pub fn call_stream<T: ToArgs + ?Sized, R: DeserializeOwned>(
@@ -167,16 +219,17 @@ impl Broadcast {
         let timeout = self.call_timeout();
         let id = self.namespace.next_broadcast_ack();
         let frame = self.encode(event, Some(id), args)?;
-        // One message for each socket at most.
+        let budget = Budget::of(self);
+        // One message for each socket at most, and the budget bounds their bytes.
         let (sender, here) = mpsc::unbounded();
         let recipients = self.recipients().into_iter().filter(Socket::is_connected);
         let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
         for socket in recipients {
-            let (sink, id_of) = (sender.clone(), socket.id_shared());
+            let (sink, id_of, of_all) = (sender.clone(), socket.id_shared(), budget.clone());
             // Nobody listens if the answers were dropped.
-            let told = move |outcome| drop(sink.unbounded_send((id_of, outcome)));
+            let told = move |outcome| drop(sink.unbounded_send((id_of, of_all.judge(outcome))));
             if socket.send_with_ack(&frame, id, timeout, told).is_err() {
-                let _ = sender.unbounded_send((socket.id_shared(), AckOutcome::Disconnected));
+                let _ = sender.unbounded_send((socket.id_shared(), Err(AckError::Disconnected)));
             } else if let Some(watched) = &watched {
                 socket.show(watched);
             }
@@ -185,6 +238,8 @@ impl Broadcast {
         let elsewhere = self.ask_event(event, args, timeout).map(|asked| -> Elsewhere { Box::pin(asked) });
         Ok(Answers {
             here,
+            budget,
+            are_kept: false,
             #[cfg(feature = "cluster")]
             elsewhere,
             #[cfg(feature = "cluster")]

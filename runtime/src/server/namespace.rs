@@ -25,7 +25,7 @@ use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, regis
 use crate::session::stats::count;
 use sansocket_protocol::hub;
 use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
-use sansocket_protocol::socket::{Args, Parser, ToArgs};
+use sansocket_protocol::socket::{Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
@@ -56,7 +56,7 @@ pub(crate) struct NamespaceInner {
 impl NamespaceInner {
     pub(crate) fn new(
         name: Arc<str>,
-        parser: Parser,
+        encoder: Arc<Encoder>,
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
         is_child: bool,
@@ -64,7 +64,7 @@ impl NamespaceInner {
         server: Weak<ServerInner>,
     ) -> Self {
         Self {
-            encoder: Encoder::new(name.clone(), parser),
+            encoder,
             name,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
