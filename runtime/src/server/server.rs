@@ -6,6 +6,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
+use crate::handler::encoder::Encoder;
 use crate::handler::error_hook::DefaultErrorHook;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
@@ -91,9 +92,10 @@ impl ServerInner {
         is_child: bool,
     ) -> Arc<NamespaceInner> {
         let (limits, server, recovery) = (self.options.limits, self.this.clone(), self.recovery.clone());
+        let encoder = Encoder::new(name.clone(), self.parser(), self.options.acknowledge_unit);
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
         let mut namespace =
-            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, recovery, server);
+            NamespaceInner::new(name.clone(), encoder, handlers, limits, is_child, recovery, server);
         #[cfg(feature = "cluster")]
         if let Some(cluster) = self.cluster.get() {
             namespace.membership = Some(Membership::new(&cluster.node, name));
@@ -127,6 +129,11 @@ impl ServerInner {
         count(&self.gate.counters.dynamic_namespaces);
     }
 
+    /// Returns the most bytes of answers to one broadcast.
+    pub(crate) fn max_broadcast_answers(&self) -> usize {
+        self.options.max_answers
+    }
+
     /// Returns the number of dynamic namespaces that one session may be in.
     pub(crate) fn max_dynamic_per_session(&self) -> usize {
         self.options.max_dynamic_per_session
@@ -157,6 +164,7 @@ impl ServerInner {
 
     /// The same, with the event that it is about.
     pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
+        count(&self.gate.counters.handler_errors);
         let namespace = &*socket.namespace_inner().name;
         match self.on_error.get() {
             Some(hook) => {
@@ -178,6 +186,12 @@ impl ServerInner {
     pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
         let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
         skips && socket.recovered()
+    }
+
+    /// The number of handlers of `on_concurrent` that run.
+    #[cfg(feature = "metrics")]
+    pub(super) fn concurrent_handlers(&self) -> usize {
+        self.concurrent.running()
     }
 
     /// A place for a handler of `on_concurrent`, if one is free.

@@ -1,6 +1,7 @@
 //! The socket: one client in one namespace.
 
 use crate::base::error::{AckError, EmitError};
+use crate::base::timing::Since;
 use crate::base::typemap::TypeMap;
 use crate::handler::outgoing_hook::Watched;
 use crate::http::handshake::Handshake;
@@ -293,11 +294,12 @@ impl Socket {
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
     ) -> Result<(), SendError> {
-        let deadline = self.0.session.now() + timeout;
+        let now = self.0.session.now();
+        let deadline = now + timeout;
         let key = self.0.key;
         self.0.session.with_inner(|inner| {
             inner.machine.emit_with_ack(key, frame, id, deadline)?;
-            inner.acks.insert((key, id), Box::new(sink));
+            inner.acks.insert((key, id), (Box::new(sink), Since::new(now)));
             Ok(())
         })
     }
@@ -320,6 +322,12 @@ impl Socket {
     /// The request that opened the session.
     pub fn handshake(&self) -> &Handshake {
         &self.0.handshake
+    }
+
+    /// The latest request of the session so far: a poll, a POST, the upgrade to a WebSocket. `None` without
+    /// [`keep_latest_request`](crate::ServerBuilder::keep_latest_request), and once the session has ended.
+    pub fn latest_request(&self) -> Option<Handshake> {
+        self.server()?.0.gate.latest_request(&self.0.session)
     }
 
     /// The `auth` object that the client sent when it joined; `{}` if it sent none.
