@@ -4,6 +4,7 @@ use super::error::ConnectError;
 use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::error::{Causes, HandlerError, HandlerFailure};
+use crate::base::timing::Since;
 use crate::base::trace::{Span, debug, error, is_heard, span, within};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
@@ -43,6 +44,7 @@ pub(crate) fn event(
         return Some(Job {
             socket: Some(key),
             work: begin_sole(&**handler, socket, label, args, ack, span)?,
+            since: Since::default(),
         });
     }
     if listeners.is_empty() && table.events.any.is_empty() {

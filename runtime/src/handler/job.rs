@@ -3,6 +3,7 @@
 use crate::base::clock::Clock;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
+use crate::base::timing::Since;
 use crate::base::trace::{Span, in_scope, within};
 use crate::base::turn::Turn;
 use crate::handler::ack::{AckTarget, Reply};
@@ -30,6 +31,8 @@ pub(crate) struct Job<W> {
     /// `None` for plain Engine.IO.
     pub(crate) socket: Option<SocketKey>,
     pub(crate) work: W,
+    /// When it began, if it is timed.
+    pub(crate) since: Since,
 }
 
 impl<W: Future<Output = ()> + Unpin> Job<W> {
@@ -110,7 +113,7 @@ impl<W: Future<Output = ()> + Unpin> Jobs<W> {
 
 impl<P> Job<Work<P>> {
     pub(crate) fn new(socket: Option<SocketKey>, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket, work: Work::General { future: Box::pin(work), event: None } }
+        Self { socket, work: Work::General { future: Box::pin(work), event: None }, since: Since::default() }
     }
 
     /// The handlers of an event, which have its name in case one of them panics.
@@ -119,7 +122,8 @@ impl<P> Job<Work<P>> {
         event: EventLabel,
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self { socket, work: Work::General { future: Box::pin(work), event: Some(event) } }
+        let work = Work::General { future: Box::pin(work), event: Some(event) };
+        Self { socket, work, since: Since::default() }
     }
 }
 

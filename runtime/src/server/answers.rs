@@ -235,7 +235,8 @@ impl Broadcast {
             }
         }
         #[cfg(feature = "cluster")]
-        let elsewhere = self.ask_event(event, args, timeout).map(|asked| -> Elsewhere { Box::pin(asked) });
+        let elsewhere =
+            self.ask_event(Some(&frame), event, args, timeout).map(|asked| -> Elsewhere { Box::pin(asked) });
         Ok(Answers {
             here,
             budget,

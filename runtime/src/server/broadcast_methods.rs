@@ -59,6 +59,18 @@ macro_rules! broadcast_methods {
             self.broadcast().call(event, args)
         }
 
+        /// Emits an event to all sockets, and gives their answers as they come: see [`Broadcast::call_stream`].
+        ///
+        /// # Errors
+        /// [`EmitError::Encode`].
+        pub fn call_stream<T: ToArgs + ?Sized, R: DeserializeOwned>(
+            &self,
+            event: &str,
+            args: &T,
+        ) -> Result<Answers<R>, EmitError> {
+            self.broadcast().call_stream(event, args)
+        }
+
         /// Emits an event to all sockets, and collects their acknowledgements: see [`Broadcast::emit_with_ack`].
         pub fn emit_with_ack<T: ToArgs + ?Sized>(
             &self,

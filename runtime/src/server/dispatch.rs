@@ -1,6 +1,7 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
 use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
+use crate::base::timing::Since;
 use crate::base::trace::{Span, debug, info, span, warning, within};
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
@@ -185,7 +186,7 @@ impl SocketDispatch {
             drop(name);
             let span = event_span(&socket, label.as_str());
             let work = begin_sole(&**handler, socket, label, args, ack, span)?;
-            return Some(Job { socket: Some(key), work });
+            return Some(Job { socket: Some(key), work, since: Since::default() });
         }
         let own = if socket.has_own() { socket.begin_own(&name) } else { None };
         let is_own = own.as_ref().is_some_and(|own| !own.listeners.is_empty());

@@ -9,6 +9,8 @@ pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
 mod messages;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;

@@ -12,7 +12,7 @@ use crate::handler::table::{Listener, Runs};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
-use crate::server::answers::Answer;
+use crate::server::answers::{Answer, Answers};
 use crate::server::broadcast::Broadcast;
 use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::recovery::{Recorder, Recoverable, Recovery};

@@ -18,7 +18,7 @@ use crate::handler::{
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
-use crate::server::answers::Answer;
+use crate::server::answers::{Answer, Answers};
 use crate::server::broadcast::Broadcast;
 use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::concurrent::{Concurrent, Permit};
@@ -177,6 +177,7 @@ impl ServerInner {
         error: &HandlerError,
         ack: Option<&AckTarget>,
     ) -> Option<Frame> {
+        count(&self.gate.counters.handler_errors);
         let namespace = socket.namespace_inner();
         let default = || self.on_error.read().unwrap_or_else(PoisonError::into_inner).clone();
         let name = &*namespace.name;
@@ -211,6 +212,12 @@ impl ServerInner {
     pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
         let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
         skips && socket.recovered()
+    }
+
+    /// The number of handlers of `on_concurrent` that run.
+    #[cfg(feature = "metrics")]
+    pub(super) fn concurrent_handlers(&self) -> usize {
+        self.concurrent.running()
     }
 
     /// A place for a handler of `on_concurrent`, if one is free.
