@@ -110,6 +110,8 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// It only writes.
+    is_emitter: bool,
     /// Of a bridge.
     bridging: Option<Box<Bridging>>,
 }
@@ -167,8 +169,36 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            is_emitter: false,
             bridging,
         }
+    }
+
+    /// A process without a server, which only [sends](Self::send): in every namespace, without opening it. It subscribes
+    /// to nothing, is no member, and answers nothing, so the other nodes neither count it nor wait for it. In
+    /// JavaScript's formats it goes by the name of their emitters; Python's do not tell such a process from a node.
+    ///
+    /// It takes no part in namespaces: [`open`](Self::open) has no effect, and what others are asked is refused. Speaking
+    /// a [`Bridge`](crate::cluster::Bridge), it publishes to both families itself, and no bridge copies it.
+    ///
+    /// ```
+    /// use sansocket_protocol::cluster::node::{Dialect, Node, NodeConfig, NodeTransmit};
+    /// use sansocket_protocol::cluster::{Classic, Event, Message};
+    /// use sansocket_protocol::hub::Target;
+    /// use sansocket_protocol::random::Random;
+    /// use sansocket_protocol::time::Instant;
+    ///
+    /// let dialect = Dialect::Classic(Classic::default());
+    /// let mut emitter = Node::emitter(NodeConfig::default(), dialect, Random::new([1; 32]));
+    /// emitter.handle_bus_up(Instant::ZERO);
+    /// let event = Event::new("said", &"hello").unwrap();
+    /// emitter.send(Instant::ZERO, "/", Message::Emit { event, target: Target::all(), ack: None })?;
+    /// let Some(NodeTransmit::Publish(published)) = emitter.poll_transmit() else { panic!() };
+    /// assert_eq!(published.channel, "socket.io#/#");
+    /// # Ok::<(), sansocket_protocol::cluster::InexpressibleError>(())
+    /// ```
+    pub fn emitter(config: NodeConfig, dialect: Dialect, random: Random) -> Self {
+        Self { is_emitter: true, ..Self::new(config, dialect, random) }
     }
 
     // --- getters -----------------------------------------------------------------------------------------------------
@@ -218,7 +248,7 @@ impl Node {
     /// Takes part in a namespace. A second time has no effect.
     pub fn open(&mut self, now: Instant, namespace: &str) {
         let now = self.tick(now);
-        if self.spaces.contains_key(namespace) {
+        if self.is_emitter || self.spaces.contains_key(namespace) {
             return;
         }
         let namespace: Arc<str> = namespace.into();

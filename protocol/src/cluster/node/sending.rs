@@ -57,14 +57,12 @@ impl Node {
         via: Option<Arc<str>>,
         message: Message,
     ) -> Result<bool, InexpressibleError> {
-        let Some((namespace, _)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
-        let envelope = Envelope {
-            origin: Origin::Node(self.name.clone()),
-            to,
-            namespace: namespace.clone(),
-            via,
-            message,
+        let namespace = match self.spaces.get_key_value(namespace) {
+            Some((namespace, _)) => namespace.clone(),
+            None if self.is_emitter => namespace.into(),
+            None => return Ok(false),
         };
+        let envelope = Envelope { origin: self.origin(family), to, namespace, via, message };
         let is_heard_by_all = is_heard_by_all(&envelope.message);
         let limits = &self.config.limits;
         let mut transmits = Vec::new();
@@ -102,6 +100,12 @@ impl Node {
         }
         self.put_off_beat(&namespace, is_sent && is_heard_by_all);
         Ok(is_sent)
+    }
+
+    /// The name of the sender. Python's format has none for a process that only writes.
+    fn origin(&self, family: Family) -> Origin {
+        let is_python = family == Family::Python || matches!(self.dialect, Dialect::Python(_));
+        if self.is_emitter && !is_python { Origin::Emitter } else { Origin::Node(self.name.clone()) }
     }
 
     pub(super) fn push_publish(&mut self, published: Published) -> bool {
