@@ -42,6 +42,20 @@ export async function freePort() {
   return port;
 }
 
+/**
+ * A port for a program that a test stops and starts again. It lies below the ports that the system gives to outgoing
+ * connections, so that nobody takes it meanwhile: not even a client that tries to reach it, and would then talk to itself.
+ */
+export async function steadyPort() {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(() => true, () => false);
+    probe.close();
+    if (isFree) return port;
+  }
+}
+
 const accepts = (port) =>
   new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

@@ -88,6 +88,7 @@ pub(super) struct LayerSettings {
     pub(super) sockets: Option<SocketClientConfig>,
     pub(super) session: Option<Session>,
     pub(super) reliable: bool,
+    pub(super) acknowledge_unit: bool,
     pub(super) on_error: Option<ErrorHook>,
     pub(super) state: TypeMap,
 }
@@ -426,6 +427,7 @@ impl<C, L> ClientBuilder<C, L> {
             deflate: self.deflate.map(SharedDeflate::new),
             cookies: self.cookies,
             reliable: layer.reliable,
+            acknowledge_unit: layer.acknowledge_unit,
             max_message,
             on_error: layer.on_error,
             on_connection_event: self.on_connection_event,

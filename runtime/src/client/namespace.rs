@@ -28,9 +28,14 @@ pub(crate) struct ClientNamespace {
 }
 
 impl ClientNamespace {
-    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>, parser: Parser) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        key: Option<SocketKey>,
+        parser: Parser,
+        unit_acknowledges: bool,
+    ) -> Self {
         Self {
-            encoder: Encoder::new(name.clone(), parser),
+            encoder: Encoder::new(name.clone(), parser, unit_acknowledges),
             name,
             key,
             table: SharedTable::default(),
@@ -76,7 +81,7 @@ mod tests {
     #[test]
     fn a_handler_that_runs_once_is_taken_out_by_the_event_that_it_runs_for() {
         const HANDLERS: usize = 5_000;
-        let namespace = ClientNamespace::new("/".into(), None, Parser::json());
+        let namespace = ClientNamespace::new("/".into(), None, Parser::json(), true);
         let taken = thread::scope(|scope| {
             let adding = scope.spawn(|| {
                 for _ in 0..HANDLERS {

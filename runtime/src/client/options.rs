@@ -26,6 +26,7 @@ use std::time::Duration;
 pub struct ClientOptions {
     sockets: SocketClientConfig,
     reliable: bool,
+    is_unit_silent: bool,
     on_error: Option<ErrorHook>,
     state: TypeMap,
     auth: Option<Result<AuthSource, EncodeError>>,
@@ -91,6 +92,13 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
+    /// Sets whether a handler that returns `()` acknowledges its event, if the server asks for that. Default yes. With
+    /// `false`, as in JavaScript, only a value or an [`Ack`](crate::Ack) does.
+    pub fn acknowledge_unit(mut self, acknowledge: bool) -> Self {
+        self.layer.is_unit_silent = !acknowledge;
+        self
+    }
+
     /// Adds a value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.layer.state.insert(Arc::new(state));
@@ -115,6 +123,7 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
             sockets: Some(layer.sockets),
             session: None,
             reliable: layer.reliable,
+            acknowledge_unit: !layer.is_unit_silent,
             on_error: layer.on_error,
             state: layer.state,
         })?;
@@ -176,6 +185,7 @@ impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSo
             sockets: None,
             session: Some(Session::new(handlers)),
             reliable: false,
+            acknowledge_unit: true,
             on_error: None,
             state: TypeMap::default(),
         })?;

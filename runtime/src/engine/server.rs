@@ -163,6 +163,12 @@ impl EngineSocket {
         &self.own.handshake
     }
 
+    /// The latest request of the session so far: a poll, a POST, the upgrade to a WebSocket. `None` without
+    /// [`keep_latest_request`](crate::ServerBuilder::keep_latest_request), and once the session has ended.
+    pub fn latest_request(&self) -> Option<Handshake> {
+        self.own.shared.server.get()?.upgrade()?.latest_request(&self.session)
+    }
+
     /// The server, unless all its handles are gone.
     pub fn server(&self) -> Option<EngineServer> {
         self.own.shared.server.get()?.upgrade().map(EngineServer)

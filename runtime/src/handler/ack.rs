@@ -39,7 +39,7 @@ pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reply {
-    /// An acknowledgement without arguments.
+    /// An acknowledgement without arguments, or none with the builder's `acknowledge_unit(false)`.
     Empty,
     /// An acknowledgement with arguments, encoded.
     Value(Frame),
@@ -49,7 +49,8 @@ pub enum Reply {
 ///
 /// `()` acknowledges without arguments, a tuple or an array with several, anything else with one. `Ok` stands
 /// for its value; `Err` goes to the error hook, and nothing is acknowledged. Nothing is sent if the client did
-/// not ask, or the handler took the [`Ack`] over.
+/// not ask, or the handler took the [`Ack`] over. With the builder's `acknowledge_unit(false)`, `()` stands for no
+/// acknowledgement, as it does in JavaScript.
 ///
 /// ```
 /// use sansocket_runtime::{Data, Server};

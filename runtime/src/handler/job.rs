@@ -192,6 +192,7 @@ impl<P: Peer> Answering<P> {
         let Some(target) = &self.ack else { return };
         let frame = match reply {
             Reply::Value(frame) => Ok(frame),
+            Reply::Empty if !target.encoder.unit_acknowledges() => return,
             Reply::Empty => target.encode(&()),
         };
         match frame {

@@ -32,6 +32,7 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, Route, Router};
 use sansocket_protocol::socket;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,6 +65,8 @@ pub(crate) struct Gate {
     pub(crate) shutdown: Arc<Shutdown>,
     pub(super) application: MakeApplication,
     router: Mutex<Router<Arc<SessionHandle>>>,
+    /// The latest request of each session, if they are kept.
+    latest: Option<Mutex<BTreeMap<Arc<str>, Handshake>>>,
     next_request: AtomicU64,
 }
 
@@ -96,6 +99,7 @@ impl Gate {
             connections: Arc::new(Connections::new(options.connections)),
             shutdown: Arc::default(),
             application,
+            latest: options.keep_latest_request.then(Mutex::default),
             next_request: AtomicU64::new(0),
         })
     }
@@ -121,6 +125,35 @@ impl Gate {
     /// All sessions, in the order of their ids.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.router().sessions().cloned().collect()
+    }
+
+    /// The latest request of a session, if they are kept.
+    pub(crate) fn latest_request(&self, session: &SessionHandle) -> Option<Handshake> {
+        let latest = self.latest.as_ref()?;
+        let id = session.lock().machine.id().clone();
+        latest.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Keeps a request as the latest of its session, if they are kept.
+    fn note_request(&self, session: &SessionHandle, request: &Request<()>, peer: ConnInfo) {
+        let Some(latest) = &self.latest else { return };
+        let request = Handshake::new(request, peer);
+        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = session.lock();
+        // The end of a session forgets it, and comes after this.
+        let before = (!inner.is_ended()).then(|| latest.insert(inner.machine.id().clone(), request));
+        drop((inner, latest));
+        // What a host has put on it is dropped without a lock.
+        drop(before);
+    }
+
+    /// A session has ended.
+    pub(super) fn forget(&self, id: &Arc<str>) {
+        drop(self.router().remove(id));
+        if let Some(latest) = &self.latest {
+            let last = latest.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            drop(last);
+        }
     }
 
     /// The counters of all sessions so far.
@@ -253,6 +286,7 @@ impl Gate {
             // Only now: a handshake that was refused above must leave no session behind.
             Found::Grant(grant) => self.open(request, peer, &grant).await?,
         };
+        self.note_request(&session, request, peer);
         // While the session is there: its task ends with the answer to this, which is not written by then.
         let running = self.shutdown.start();
         let (mut handed, wants) = self.hand_over(&session, head)?;

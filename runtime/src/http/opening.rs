@@ -132,7 +132,7 @@ impl Gate {
         };
         let gate = self.clone();
         let on_end = move || {
-            drop(gate.router().remove(&id));
+            gate.forget(&id);
             gate.shutdown.ended();
         };
         self.runtime().spawn(make_task(session.clone(), self.counters.clone(), Box::new(on_end)));

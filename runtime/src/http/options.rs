@@ -121,6 +121,8 @@ pub(crate) struct HttpOptions {
     pub(crate) max_head: usize,
     /// The directory of the browser's client.
     pub(crate) client: Option<PathBuf>,
+    /// The latest request of each session is kept.
+    pub(crate) keep_latest_request: bool,
     /// The compression of WebSocket messages, if it is offered.
     pub(crate) deflate: Option<PerMessageDeflate>,
     /// The size from which answers to polls are compressed, if they are.
@@ -138,6 +140,7 @@ impl HttpOptions {
             // As in Node: a session keeps the head that opened it.
             max_head: 16 << 10,
             client: None,
+            keep_latest_request: false,
             deflate: None,
             http_compression: None,
         }

@@ -3,7 +3,9 @@
 use crate::base::error::{BroadcastAckError, EmitError};
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::Recorder;
+use crate::server::server::Server;
 use crate::server::socket::{Delivery, Socket};
+use crate::session::stats::count;
 use futures_channel::oneshot;
 #[cfg(feature = "cluster")]
 use sansocket_protocol::cluster::Message;
@@ -12,6 +14,7 @@ use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, ToArgs};
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -174,7 +177,8 @@ impl Broadcast {
     }
 
     /// Emits an event to each socket and collects the acknowledgements. Resolves once: when all have answered,
-    /// or `timeout` is over. The event is sent by the call, not by the first poll.
+    /// or `timeout` is over. The event is sent by the call, not by the first poll. Answers beyond the builder's
+    /// `max_broadcast_answers` bytes count as missing.
     pub fn emit_with_ack<T: ToArgs + ?Sized>(
         &self,
         event: &str,
@@ -185,7 +189,8 @@ impl Broadcast {
         let started = self.encode(event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
-            let (collector, receiver) = Collector::new(recipients.len());
+            let server = self.namespace.server();
+            let (collector, receiver) = Collector::new(recipients.len(), server);
             let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
@@ -269,15 +274,25 @@ struct Collector(Mutex<Collecting>);
 
 struct Collecting {
     answers: Vec<Args>,
+    /// The bytes that further answers may have.
+    capacity: usize,
+    server: Option<Server>,
     missing: usize,
     open: usize,
     done: Option<oneshot::Sender<Collected>>,
 }
 
 impl Collector {
-    fn new(recipients: usize) -> (Arc<Self>, oneshot::Receiver<Collected>) {
+    fn new(recipients: usize, server: Option<Server>) -> (Arc<Self>, oneshot::Receiver<Collected>) {
         let (sender, receiver) = oneshot::channel();
-        let collecting = Collecting { answers: Vec::new(), missing: 0, open: recipients, done: Some(sender) };
+        let collecting = Collecting {
+            answers: Vec::new(),
+            capacity: server.as_ref().map_or(0, |server| server.0.max_broadcast_answers()),
+            server,
+            missing: 0,
+            open: recipients,
+            done: Some(sender),
+        };
         let collector = Arc::new(Self(Mutex::new(collecting)));
         if recipients == 0 {
             collector.finish();
@@ -298,9 +313,20 @@ impl Collector {
     fn take(&self, answer: Option<Args>) {
         let open = {
             let mut collecting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match answer {
-                Some(args) => collecting.answers.push(args),
-                None => collecting.missing += 1,
+            let weight =
+                answer.as_ref().map_or(0, |args| args.wire_len().saturating_add(mem::size_of::<Args>()));
+            match (answer, collecting.capacity.checked_sub(weight)) {
+                (Some(args), Some(capacity)) => {
+                    collecting.capacity = capacity;
+                    collecting.answers.push(args);
+                }
+                (Some(_), None) => {
+                    collecting.missing += 1;
+                    if let Some(server) = &collecting.server {
+                        count(&server.0.gate.counters.broadcast_answers);
+                    }
+                }
+                (None, _) => collecting.missing += 1,
             }
             collecting.open = collecting.open.saturating_sub(1);
             collecting.open

@@ -19,7 +19,7 @@ use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
 use crate::session::stats::count;
 use sansocket_protocol::hub;
 use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
-use sansocket_protocol::socket::{Args, Parser, ToArgs};
+use sansocket_protocol::socket::{Args, ToArgs};
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -49,7 +49,7 @@ pub(crate) struct NamespaceInner {
 impl NamespaceInner {
     pub(crate) fn new(
         name: Arc<str>,
-        parser: Parser,
+        encoder: Arc<Encoder>,
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
         is_child: bool,
@@ -57,7 +57,7 @@ impl NamespaceInner {
         server: Weak<ServerInner>,
     ) -> Self {
         Self {
-            encoder: Encoder::new(name.clone(), parser),
+            encoder,
             name,
             handlers,
             hub: RwLock::new(Hub::new(limits)),

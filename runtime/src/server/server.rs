@@ -6,6 +6,7 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
+use crate::handler::encoder::Encoder;
 use crate::handler::error_hook::DefaultErrorHook;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
@@ -91,9 +92,10 @@ impl ServerInner {
         is_child: bool,
     ) -> Arc<NamespaceInner> {
         let (limits, server, recovery) = (self.options.limits, self.this.clone(), self.recovery.clone());
+        let encoder = Encoder::new(name.clone(), self.parser(), self.options.acknowledge_unit);
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
         let mut namespace =
-            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, recovery, server);
+            NamespaceInner::new(name.clone(), encoder, handlers, limits, is_child, recovery, server);
         #[cfg(feature = "cluster")]
         if let Some(cluster) = self.cluster.get() {
             namespace.membership = Some(Membership::new(&cluster.node, name));
@@ -125,6 +127,11 @@ impl ServerInner {
     /// A client was not let into a dynamic namespace because there are too many of them.
     pub(crate) fn dynamic_refused(&self) {
         count(&self.gate.counters.dynamic_namespaces);
+    }
+
+    /// Returns the most bytes of answers to one broadcast.
+    pub(crate) fn max_broadcast_answers(&self) -> usize {
+        self.options.max_answers
     }
 
     /// Returns the number of dynamic namespaces that one session may be in.

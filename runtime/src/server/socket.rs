@@ -322,6 +322,12 @@ impl Socket {
         &self.0.handshake
     }
 
+    /// The latest request of the session so far: a poll, a POST, the upgrade to a WebSocket. `None` without
+    /// [`keep_latest_request`](crate::ServerBuilder::keep_latest_request), and once the session has ended.
+    pub fn latest_request(&self) -> Option<Handshake> {
+        self.server()?.0.gate.latest_request(&self.0.session)
+    }
+
     /// The `auth` object that the client sent when it joined; `{}` if it sent none.
     ///
     /// # Errors

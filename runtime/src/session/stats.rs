@@ -98,6 +98,8 @@ pub struct LimitCounts {
     pub rooms: u64,
     /// Emits that were not sent because of `max_pending_acks`.
     pub pending_acks: u64,
+    /// Answers to broadcasts that were dropped because of `max_broadcast_answers`.
+    pub broadcast_answers: u64,
     /// Events that ran in line because `max_concurrent` handlers ran already.
     pub concurrent: u64,
 }
@@ -110,6 +112,7 @@ pub(crate) struct Counters {
     pub(crate) bad_requests: AtomicU64,
     pub(crate) dynamic_namespaces: AtomicU64,
     pub(crate) rooms: AtomicU64,
+    pub(crate) broadcast_answers: AtomicU64,
     pub(crate) concurrent: AtomicU64,
     pub(crate) panics: AtomicU64,
 }
@@ -173,6 +176,7 @@ impl Counters {
         stats.refused.bad_requests = read(&self.bad_requests);
         stats.refused.dynamic_namespaces = read(&self.dynamic_namespaces);
         stats.refused.rooms = read(&self.rooms);
+        stats.refused.broadcast_answers = read(&self.broadcast_answers);
         stats.refused.concurrent = read(&self.concurrent);
         stats.panics = read(&self.panics);
         stats

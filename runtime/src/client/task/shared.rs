@@ -56,6 +56,8 @@ pub(crate) struct Settings {
     pub(crate) deflate: Option<Arc<SharedDeflate>>,
     pub(crate) cookies: bool,
     pub(crate) reliable: bool,
+    /// A handler that returns `()` acknowledges.
+    pub(crate) acknowledge_unit: bool,
     pub(crate) max_message: usize,
     pub(crate) on_error: Option<ErrorHook>,
     pub(crate) on_connection_event: Option<StateHook>,
@@ -144,7 +146,12 @@ impl Shared {
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         find(&all).unwrap_or_else(|| {
-            let made = Arc::new(ClientNamespace::new(name.as_str().into(), key, parser));
+            let made = Arc::new(ClientNamespace::new(
+                name.as_str().into(),
+                key,
+                parser,
+                self.settings.acknowledge_unit,
+            ));
             all.push(made.clone());
             made
         })
