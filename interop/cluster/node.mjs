@@ -35,7 +35,7 @@ for (const namespace of [io.of("/"), io.of("/custom")]) {
   namespace.on("connection", (socket) => {
     const on = (event, handler) =>
       socket.on(event, async (...args) => {
-        const acknowledge = args.pop();
+        const acknowledge = typeof args.at(-1) === "function" ? args.pop() : () => {};
         acknowledge(await handler(...args));
       });
     on("join", (room) => void socket.join(room));

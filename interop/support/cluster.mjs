@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { io } from "socket.io-client";
 import { Program } from "./peers.mjs";
-import { conformanceCommand, steadyPort } from "./server.mjs";
+import { conformanceCommand, freePort } from "./server.mjs";
 import { until, within } from "./wait.mjs";
 
 const here = new URL("..", import.meta.url).pathname;
@@ -16,7 +16,7 @@ export async function startRedis() {
   const folder = await mkdtemp(join(tmpdir(), "redis-"));
   const redis = {
     folder,
-    port: await steadyPort(),
+    port: await freePort(),
     async start() {
       const args = ["--port", redis.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
       redis.child = spawn("redis-server", args.map(String), { stdio: ["ignore", "pipe", "inherit"] });

@@ -32,27 +32,19 @@ function command(variable, reference, name) {
 export const conformanceCommand = () => command("SANSOCKET_CONFORMANCE", "server.js", "conformance");
 export const chatCommand = () => command("SANSOCKET_CHAT", "chat.js", "chat");
 
-/** A port that was free a moment ago. */
-export async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
-}
-
 /**
- * A port for a program that a test stops and starts again. It lies below the ports that the system gives to outgoing
- * connections, so that nobody takes it meanwhile: not even a client that tries to reach it, and would then talk to itself.
+ * A port that is free, below those that the system gives to outgoing connections: nobody takes it before the program that
+ * is to listen there, or while that is stopped and started again. A client that tried to reach it would talk to itself.
  */
-export async function steadyPort() {
+export async function freePort() {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);
     const probe = createServer().listen(port, "127.0.0.1");
     const isFree = await once(probe, "listening").then(() => true, () => false);
     probe.close();
-    if (isFree) return port;
+    if (!isFree) continue;
+    await once(probe, "close");
+    return port;
   }
 }
 

@@ -33,6 +33,8 @@ pub mod cluster;
 mod engine;
 pub mod handler;
 mod http;
+#[cfg(feature = "metrics")]
+pub use base::metrics;
 mod server;
 mod session;
 #[cfg(feature = "testing")]

@@ -137,6 +137,32 @@ fn rooms_and_exceptions_are_those_of_all_nodes() {
     });
 }
 
+/// A value that counts how often it is written.
+struct Counted<'a>(&'a std::sync::atomic::AtomicUsize);
+
+impl serde::Serialize for Counted<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        serializer.serialize_str("é")
+    }
+}
+
+#[test]
+fn an_event_for_all_nodes_is_written_once() {
+    with_each_dialect(2, |nodes| {
+        let (here, there) = (nodes.client(0), nodes.client(1));
+        there.socket().on("ask", async || "yes");
+        let written = std::sync::atomic::AtomicUsize::new(0);
+        nodes.io(0).emit("news", &(Counted(&written), Bytes::from_static(b"\0"))).unwrap();
+        for client in [&here, &there] {
+            assert_eq!(client.expect::<(String, Bytes)>("news"), ("é".into(), Bytes::from_static(b"\0")));
+        }
+        let asked = nodes.io(0).to(&there.id()).emit_with_ack("ask", &Counted(&written), SECOND);
+        assert_eq!(nodes.run(asked).unwrap().len(), 1);
+        assert_eq!(written.into_inner(), 2);
+    });
+}
+
 #[test]
 fn one_socket_is_reached_by_its_id_wherever_it_is() {
     with_each_dialect(2, |nodes| {

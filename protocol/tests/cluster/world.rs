@@ -24,8 +24,10 @@ pub(crate) struct Process {
     pub(crate) subscriptions: Vec<Subscription>,
     /// Events whose acknowledgements are still to be given.
     unanswered: Vec<(ServingId, Vec<String>)>,
-    /// What its sockets do with an event that wants an acknowledgement.
+    /// Whether its sockets acknowledge an event at once.
     pub(crate) acks: bool,
+    /// Events that they have not acknowledged.
+    late: Vec<(ServingId, Vec<String>)>,
     /// Nothing goes in or out.
     pub(crate) is_cut: bool,
     pub(crate) is_dead: bool,
@@ -264,6 +266,13 @@ impl World {
         self.processes[at].node.ask(now, "/", ask, Duration::from_secs(5)).unwrap()
     }
 
+    /// Lets the sockets of a process acknowledge what they have not acknowledged before.
+    pub(crate) fn acknowledge(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        process.unanswered.append(&mut process.late);
+        self.settle();
+    }
+
     /// What all sockets got, sorted, and forgets it.
     pub(crate) fn got(&mut self) -> Vec<String> {
         let mut all: Vec<String> =
@@ -304,6 +313,7 @@ impl Process {
             subscriptions: Vec::new(),
             unanswered: Vec::new(),
             acks: true,
+            late: Vec::new(),
             is_cut: false,
             is_dead: false,
         }
@@ -324,6 +334,8 @@ impl Process {
                     self.node.answer(now, serving, Answer::Count(sockets.len() as u32));
                     if self.acks {
                         self.unanswered.push((serving, sockets));
+                    } else {
+                        self.late.push((serving, sockets));
                     }
                 }
             }

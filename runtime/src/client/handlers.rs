@@ -4,6 +4,7 @@ use super::error::ConnectError;
 use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::error::{Causes, HandlerError, HandlerFailure};
+use crate::base::timing::Since;
 use crate::base::trace::{debug, error, is_heard};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
@@ -39,7 +40,11 @@ pub(crate) fn event(
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
         let label = EventLabel::new(&name);
         drop(name);
-        return Some(Job { socket: Some(key), work: begin_sole(&**handler, socket, label, args, ack)? });
+        return Some(Job {
+            socket: Some(key),
+            work: begin_sole(&**handler, socket, label, args, ack)?,
+            since: Since::default(),
+        });
     }
     if listeners.is_empty() && table.events.any.is_empty() {
         return None;

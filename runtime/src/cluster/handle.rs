@@ -8,7 +8,8 @@ use crate::cluster::options::ClusterEvent;
 use futures_channel::oneshot;
 use sansocket_protocol::cluster::Message;
 use sansocket_protocol::cluster::node::{
-    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
+    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEncoder, NodeEvent, NodeTransmit, Outcome,
+    ServingId,
 };
 use sansocket_protocol::hub::Hub;
 use sansocket_protocol::random::Random;
@@ -38,6 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The node of a server, its requests, and the wakers of its task and its bus.
 pub(crate) struct Cluster {
     state: Mutex<State>,
+    encoder: NodeEncoder,
     clock: Clock,
     request_timeout: Duration,
     answer_timeout: Duration,
@@ -128,6 +130,8 @@ impl Cluster {
             _ => false,
         };
         let (answer_timeout, max_answer_timeout) = (config.answer_timeout, config.max_answer_timeout);
+        let node = Node::new(config, dialect, random);
+        let encoder = node.encoder();
         let state = State {
             node,
             opened: BTreeMap::new(),
@@ -144,6 +148,7 @@ impl Cluster {
         };
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
+            encoder,
             clock,
             request_timeout,
             answer_timeout,
@@ -223,11 +228,12 @@ impl Cluster {
 
     // --- for the server -------------------------------------------------------------------------------------------
 
-    /// Tells the other nodes of a command that has been applied here.
-    pub(crate) fn send(&self, namespace: &str, message: Message) {
+    /// Tells the other nodes of a command that has been applied here. It is written before the lock is taken.
+    pub(crate) fn send(&self, namespace: &Arc<str>, message: Message) {
         let kind = message.kind();
-        if let Err(error) = self.with_node(|node, now| node.send(now, namespace, message)) {
-            self.inexpressible(kind, &error);
+        match self.encoder.encode(namespace, message) {
+            Ok(encoded) => drop(self.with_node(|node, now| node.send_encoded(now, encoded))),
+            Err(error) => self.inexpressible(kind, &error),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::base::clock::Clock;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
+use crate::base::timing::Since;
 use crate::base::turn::Turn;
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::kind::{Acks, Context, EventInput, Kind};
@@ -26,6 +27,8 @@ pub(crate) struct Job<W> {
     /// `None` for plain Engine.IO.
     pub(crate) socket: Option<SocketKey>,
     pub(crate) work: W,
+    /// When it began, if it is timed.
+    pub(crate) since: Since,
 }
 
 impl<W: Future<Output = ()> + Unpin> Job<W> {
@@ -106,7 +109,7 @@ impl<W: Future<Output = ()> + Unpin> Jobs<W> {
 
 impl<P> Job<Work<P>> {
     pub(crate) fn new(socket: Option<SocketKey>, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket, work: Work::General(Box::pin(work)) }
+        Self { socket, work: Work::General(Box::pin(work)), since: Since::default() }
     }
 }
 

@@ -169,10 +169,13 @@ impl Broadcast {
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = self.encode(event, None, args)?;
+        let command = Command::Emit { frame, ack: None };
         // Only rooms can refuse.
-        let _ = self.apply(&Command::Emit { frame, ack: None });
+        let _ = self.apply(&command);
         #[cfg(feature = "cluster")]
-        self.tell_event(event, args);
+        if let Command::Emit { frame, .. } = &command {
+            self.tell_event(frame, event, args);
+        }
         Ok(())
     }
 
@@ -200,10 +203,12 @@ impl Broadcast {
                     socket.show(watched);
                 }
             }
-            receiver
+            (receiver, frame)
         });
         #[cfg(feature = "cluster")]
-        let others = started.is_ok().then(|| self.ask_event(event, args, timeout)).flatten();
+        let others =
+            started.as_ref().ok().and_then(|(_, frame)| self.ask_event(Some(frame), event, args, timeout));
+        let started = started.map(|(receiver, _)| receiver);
         async move {
             let receiver = started.map_err(EmitError::from)?;
             #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]

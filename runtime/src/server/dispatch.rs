@@ -1,6 +1,7 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
 use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
+use crate::base::timing::Since;
 use crate::base::trace::{debug, info, warning};
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
@@ -177,7 +178,7 @@ impl SocketDispatch {
             let label = EventLabel::new(&name);
             drop(name);
             let work = begin_sole(&**handler, socket, label, args, ack)?;
-            return Some(Job { socket: Some(key), work });
+            return Some(Job { socket: Some(key), work, since: Since::default() });
         }
         if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
             let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));

@@ -6,6 +6,8 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;

@@ -301,6 +301,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         }
         // Just made, so nobody has set it.
         let _ = this.set(Arc::downgrade(&server));
+        #[cfg(feature = "metrics")]
+        server.follow_metrics();
         let server = Server(server);
         // The main namespace exists without being asked for.
         server.root();

@@ -164,6 +164,7 @@ impl ServerInner {
 
     /// The same, with the event that it is about.
     pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
+        count(&self.gate.counters.handler_errors);
         let namespace = &*socket.namespace_inner().name;
         match self.on_error.get() {
             Some(hook) => {
@@ -185,6 +186,12 @@ impl ServerInner {
     pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
         let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
         skips && socket.recovered()
+    }
+
+    /// The number of handlers of `on_concurrent` that run.
+    #[cfg(feature = "metrics")]
+    pub(super) fn concurrent_handlers(&self) -> usize {
+        self.concurrent.running()
     }
 
     /// A place for a handler of `on_concurrent`, if one is free.

@@ -1,6 +1,7 @@
 //! The socket: one client in one namespace.
 
 use crate::base::error::{AckError, EmitError};
+use crate::base::timing::Since;
 use crate::base::typemap::TypeMap;
 use crate::handler::outgoing_hook::Watched;
 use crate::http::handshake::Handshake;
@@ -293,11 +294,12 @@ impl Socket {
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
     ) -> Result<(), SendError> {
-        let deadline = self.0.session.now() + timeout;
+        let now = self.0.session.now();
+        let deadline = now + timeout;
         let key = self.0.key;
         self.0.session.with_inner(|inner| {
             inner.machine.emit_with_ack(key, frame, id, deadline)?;
-            inner.acks.insert((key, id), Box::new(sink));
+            inner.acks.insert((key, id), (Box::new(sink), Since::new(now)));
             Ok(())
         })
     }
