@@ -263,7 +263,7 @@ impl Emitter {
         if cluster.is_closing() {
             return Err(BusAway(Some(Arc::new("the emitter is closed".into()))).into());
         }
-        if cluster.with_node(|node, now| node.send(now, &self.namespace, message))? {
+        if cluster.try_send(&self.namespace, message)? {
             return Ok(());
         }
         if self.is_on_bus() {

@@ -6,11 +6,11 @@ use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info, warning};
 use crate::cluster::options::ClusterEvent;
 use futures_channel::oneshot;
-use sansocket_protocol::cluster::Message;
 use sansocket_protocol::cluster::node::{
     Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEncoder, NodeEvent, NodeTransmit, Outcome,
     ServingId,
 };
+use sansocket_protocol::cluster::{InexpressibleError, Message};
 use sansocket_protocol::hub::Hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::time::Instant;
@@ -130,7 +130,6 @@ impl Cluster {
             _ => false,
         };
         let (answer_timeout, max_answer_timeout) = (config.answer_timeout, config.max_answer_timeout);
-        let node = Node::new(config, dialect, random);
         let encoder = node.encoder();
         let state = State {
             node,
@@ -235,6 +234,16 @@ impl Cluster {
             Ok(encoded) => drop(self.with_node(|node, now| node.send_encoded(now, encoded))),
             Err(error) => self.inexpressible(kind, &error),
         }
+    }
+
+    /// The same for a process that has nobody to serve itself. False if it was not published.
+    pub(crate) fn try_send(
+        &self,
+        namespace: &Arc<str>,
+        message: Message,
+    ) -> Result<bool, InexpressibleError> {
+        let encoded = self.encoder.encode(namespace, message)?;
+        Ok(self.with_node(|node, now| node.send_encoded(now, encoded)))
     }
 
     /// Counts something that other nodes are not told because the dialect has no form for it.
