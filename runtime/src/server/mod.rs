@@ -30,3 +30,4 @@ pub(crate) mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typed;
