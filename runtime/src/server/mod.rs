@@ -6,6 +6,7 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+mod limits;
 #[cfg(feature = "metrics")]
 mod metrics;
 pub(crate) mod namespace;
