@@ -25,8 +25,6 @@
 //! # Ok::<(), sansocket_runtime::websocket::ReadError>(())
 //! ```
 
-#[cfg(test)]
-mod autobahn;
 pub(crate) mod buffers;
 pub(crate) mod deflate;
 mod handshake;
