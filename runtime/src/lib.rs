@@ -52,13 +52,13 @@ pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
-pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::server::Server;
 #[cfg(feature = "cluster")]
 pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;
+pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 
 // Clients.

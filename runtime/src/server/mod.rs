@@ -6,6 +6,7 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+pub(crate) mod lookups;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;
@@ -23,3 +24,4 @@ pub(crate) mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unrecovered;

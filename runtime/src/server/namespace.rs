@@ -215,6 +215,14 @@ impl NamespaceInner {
     }
 }
 
+impl Drop for NamespaceInner {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.upgrade().filter(|_| self.is_child()) {
+            server.namespaces.dropped(&self.name);
+        }
+    }
+}
+
 /// A namespace of a server: its handlers, its sockets and its rooms. Cheap to clone.
 ///
 /// Handlers may be registered at any time; a later one is in force for events that arrive later.
