@@ -10,6 +10,8 @@ use crate::http::connections::{Connections, Place};
 use crate::http::convert::{HeaderView, ResponseBody, head, response, target};
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
+#[cfg(feature = "metrics")]
+use crate::http::metrics::GateMetrics;
 use crate::http::options::{BuildError, Deadlines, Hooks, HttpOptions};
 use crate::http::refused::RefusedRequest;
 use crate::http::shutdown::{Running, Shutdown};
@@ -68,6 +70,9 @@ pub(crate) struct Gate {
     /// The latest request of each session, if they are kept.
     latest: Option<Mutex<BTreeMap<Arc<str>, Handshake>>>,
     next_request: AtomicU64,
+    /// The metrics, if they are recorded.
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<GateMetrics>,
 }
 
 impl Gate {
@@ -83,6 +88,7 @@ impl Gate {
         let (files, deadlines) = (options.files()?, options.deadlines());
         // No less than hyper needs.
         let max_head = options.max_head.max(8 << 10);
+        let timing = options.timing();
         let config = Arc::new(options.engine);
         Ok(Self {
             router: Mutex::new(Router::new(config.clone(), random)),
@@ -95,12 +101,14 @@ impl Gate {
             http_compression: options.http_compression,
             deadlines: Arc::new(deadlines),
             max_head,
-            counters: Arc::default(),
+            counters: Arc::new(Counters::new(timing)),
             connections: Arc::new(Connections::new(options.connections)),
             shutdown: Arc::default(),
             application,
             latest: options.keep_latest_request.then(Mutex::default),
             next_request: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            metrics: options.metrics.map(GateMetrics::new),
         })
     }
 
@@ -300,6 +308,7 @@ impl Gate {
                     cookie.replace(&id, &mut reply);
                 }
                 let reply = self.compressed(*reply, request.headers(), &session);
+                self.counters.polling_bytes_out.fetch_add(reply.body.len() as u64, Ordering::Relaxed);
                 Ok(self.reply(reply, body, running))
             }
             (Ok(Answer::Switch), Some(switch)) => handed.switch(switch),
@@ -412,7 +421,16 @@ impl Gate {
             let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
-                    session.with(|machine| machine.handle_body(session.now(), id, body));
+                    let (now, timing) = (session.now(), &self.counters.timing);
+                    if let engine::Body::Complete(bytes) = &body {
+                        let bytes = bytes.len() as u64;
+                        self.counters.polling_bytes_in.fetch_add(bytes, Ordering::Relaxed);
+                    }
+                    session.with(|machine| {
+                        let pong = timing.before_input(machine);
+                        machine.handle_body(now, id, body);
+                        timing.after_input(&pong, machine, now);
+                    });
                 }
                 Some(First::Answer(answer)) => return Ok(answer),
                 // The session hears of it as `handed` is dropped.

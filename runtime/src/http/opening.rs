@@ -106,6 +106,8 @@ impl Gate {
         make_task: MakeTask,
         grant: &Grant,
     ) -> Result<Arc<SessionHandle>, Response> {
+        #[cfg(feature = "metrics")]
+        self.start_metrics();
         // Counted before it can be found, so that a shutdown does not end without it.
         self.shutdown.started();
         let mut entered = None;

@@ -230,7 +230,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets whether a dynamic namespace goes when its last client leaves. Default no.
+    /// Sets whether a dynamic namespace goes when its last client leaves. Default no. A [`Namespace`](crate::Namespace) that
+    /// the application still holds stays the one of its name: if a client asks for it again, it is the same.
     pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
         self.layer.cleanup_empty = cleanup;
         self
@@ -301,6 +302,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         }
         // Just made, so nobody has set it.
         let _ = this.set(Arc::downgrade(&server));
+        #[cfg(feature = "metrics")]
+        server.follow_metrics();
         let server = Server(server);
         // The main namespace exists without being asked for.
         server.root();
