@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { freePort } from "./server.mjs";
 import { Inbox, until, within } from "./wait.mjs";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
@@ -97,7 +98,7 @@ export class Program {
 export async function startPeer(kind, flags = {}) {
   const peer = {
     kind,
-    port: flags.port ?? 0,
+    port: flags.port ?? (await freePort()),
     /** Starts it again, on the same port. */
     async start() {
       const given = Object.entries({ ...flags, port: peer.port }).filter(([, value]) => value !== false);

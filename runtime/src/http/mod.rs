@@ -11,6 +11,8 @@ pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod head_deadline;
 pub(crate) mod listener;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
 pub(crate) mod opening;
 pub(crate) mod options;
 pub(crate) mod refused;
