@@ -88,7 +88,7 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What records events and rooms for connection state recovery.
+    /// The recorder of events and rooms for connection state recovery.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_deref()
     }
