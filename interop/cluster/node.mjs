@@ -55,7 +55,8 @@ for (const namespace of [io.of("/"), io.of("/custom")]) {
     on("close-room", (room) => void namespace.in(room).socketsLeave(room));
     on("tell", (payload) => namespace.serverSideEmitWithAck("tell", payload));
   });
-  namespace.on("tell", (payload, acknowledge) => acknowledge(payload));
+  // Emitters ask for no answer.
+  namespace.on("tell", (payload, acknowledge) => (acknowledge ? acknowledge(payload) : namespace.local.emit("told", payload)));
 }
 
 http.listen(Number(values.port), "127.0.0.1", () => console.log(`listening ${http.address().port}`));

@@ -337,7 +337,7 @@ impl Talk {
     fn append(&mut self, now: Instant, audience: Audience, frame: &Frame) -> Appended {
         let (namespace, parser) = (&self.namespace, &self.parser);
         self.told.events += 1;
-        self.store.append(now, NewEvent { namespace, audience, frame, parser })
+        self.store.append(now, NewEvent { namespace, audience, frame, parser, offset: None })
     }
 
     fn frame(&mut self) -> Frame {

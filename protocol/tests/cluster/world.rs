@@ -21,7 +21,7 @@ pub(crate) struct Process {
     pub(crate) got: Vec<String>,
     pub(crate) done: BTreeMap<AskId, Outcome>,
     pub(crate) told: Vec<NodeEvent>,
-    subscriptions: Vec<Subscription>,
+    pub(crate) subscriptions: Vec<Subscription>,
     /// Events whose acknowledgements are still to be given.
     unanswered: Vec<(ServingId, Vec<String>)>,
     /// Whether its sockets acknowledge an event at once.
@@ -95,22 +95,17 @@ impl World {
             }
             node.room_began("/", "r");
             node.handle_bus_up(world.now);
-            world.processes.push(Process {
-                node,
-                hub,
-                got: Vec::new(),
-                done: BTreeMap::new(),
-                told: Vec::new(),
-                subscriptions: Vec::new(),
-                unanswered: Vec::new(),
-                acks: true,
-                late: Vec::new(),
-                is_cut: false,
-                is_dead: false,
-            });
+            world.processes.push(Process::new(node, hub));
         }
         world.settle();
         world
+    }
+
+    /// A process without sockets that only writes.
+    pub(crate) fn add_emitter(&mut self, dialect: &Dialect) {
+        let mut node = Node::emitter(NodeConfig::default(), dialect.clone(), Random::new([99; 32]));
+        node.handle_bus_up(self.now);
+        self.processes.push(Process::new(node, Hub::new(HubLimits::default())));
     }
 
     /// Does all that can be done without time.
@@ -308,6 +303,22 @@ fn is_channel(subscription: &Subscription, channel: &str) -> bool {
 }
 
 impl Process {
+    fn new(node: Node, hub: Hub<String>) -> Self {
+        Self {
+            node,
+            hub,
+            got: Vec::new(),
+            done: BTreeMap::new(),
+            told: Vec::new(),
+            subscriptions: Vec::new(),
+            unanswered: Vec::new(),
+            acks: true,
+            late: Vec::new(),
+            is_cut: false,
+            is_dead: false,
+        }
+    }
+
     fn selected(&self, target: &Target) -> Vec<String> {
         let mut sockets = Vec::new();
         self.hub.select(target, |_, id| sockets.push(id.clone()));

@@ -5,6 +5,7 @@ mod auth;
 mod builder;
 #[allow(clippy::module_inception)]
 pub(crate) mod client;
+mod emitter;
 mod engine;
 mod error;
 mod events;
@@ -21,6 +22,7 @@ pub(crate) mod task;
 
 pub use builder::ClientBuilder;
 pub use client::Client;
+pub use emitter::ClientEmitter;
 pub use engine::{EngineClientSocket, Messages};
 pub use error::{ClientBuildError, ConnectError, ReceiveError, ServerRefusal};
 pub use events::{Events, Received};

@@ -58,6 +58,7 @@ pub(crate) mod error_hook;
 pub mod extract;
 pub(crate) mod job;
 mod kind;
+pub(crate) mod listener;
 pub(crate) mod message;
 pub(crate) mod outgoing_hook;
 pub(crate) mod peer;
@@ -69,6 +70,7 @@ pub use kind::{
     OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
     OnDisconnecting, OnEvent, OnFilter,
 };
+pub use listener::ListenerHandle;
 pub use peer::Peer;
 
 pub(crate) use erased::{AnyHandler, SharedHandler, erase};

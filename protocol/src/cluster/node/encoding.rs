@@ -43,6 +43,8 @@ struct Writer {
     dialect: Dialect,
     limits: Limits,
     name: Arc<str>,
+    /// It only writes, and goes by the name of JavaScript's emitters.
+    is_emitter: bool,
 }
 
 /// A command to the other nodes, in the bytes of the node's dialect.
@@ -64,8 +66,8 @@ pub(super) enum Written {
 }
 
 impl NodeEncoder {
-    pub(super) fn new(dialect: Dialect, limits: Limits, name: Arc<str>) -> Self {
-        Self(Arc::new(Writer { dialect, limits, name }))
+    pub(super) fn new(dialect: Dialect, limits: Limits, name: Arc<str>, is_emitter: bool) -> Self {
+        Self(Arc::new(Writer { dialect, limits, name, is_emitter }))
     }
 
     /// Writes a command that this node has applied to its own sockets: an emit without acknowledgements, a join, a leave,
@@ -87,21 +89,29 @@ impl NodeEncoder {
         let is_copied = matches!(self.0.dialect, Dialect::Bridge(_)) && is_for_both(&message);
         let copy = is_copied.then(|| message.clone());
         let mark = is_copied.then(|| TO_BOTH.into());
-        let written = self.write(Family::JavaScript, self.envelope(namespace, None, mark, message))?;
+        let written = self
+            .write(Family::JavaScript, self.envelope(Family::JavaScript, namespace, None, mark, message))?;
         let for_python = copy.map(|copy| {
-            self.write(Family::Python, self.envelope(namespace, None, Some(self.0.name.clone()), copy))
+            self.write(
+                Family::Python,
+                self.envelope(Family::Python, namespace, None, Some(self.0.name.clone()), copy),
+            )
         });
         Ok(Encoded { namespace: namespace.clone(), written, for_python, is_heard_by_all })
     }
 
     pub(super) fn envelope(
         &self,
+        family: Family,
         namespace: &Arc<str>,
         to: Option<Arc<str>>,
         via: Option<Arc<str>>,
         message: Message,
     ) -> Envelope {
-        let origin = Origin::Node(self.0.name.clone());
+        // Python's format has no name for a process that only writes.
+        let is_python = family == Family::Python || matches!(self.0.dialect, Dialect::Python(_));
+        let is_emitter = self.0.is_emitter && !is_python;
+        let origin = if is_emitter { Origin::Emitter } else { Origin::Node(self.0.name.clone()) };
         Envelope { origin, to, namespace: namespace.clone(), via, message }
     }
 
@@ -138,7 +148,7 @@ impl Node {
     pub fn send_encoded(&mut self, now: Instant, encoded: Encoded) -> bool {
         self.tick(now);
         let Encoded { namespace, written, for_python, is_heard_by_all } = encoded;
-        if !self.spaces.contains_key(&namespace) {
+        if !self.is_emitter && !self.spaces.contains_key(&namespace) {
             return false;
         }
         let is_sent = self.push_written(&namespace, written, is_heard_by_all);

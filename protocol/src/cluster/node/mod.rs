@@ -113,6 +113,8 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// It only writes.
+    is_emitter: bool,
     /// Of a bridge.
     bridging: Option<Box<Bridging>>,
 }
@@ -152,7 +154,7 @@ impl Node {
         let name: Arc<str> = name.into();
         let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
         Self {
-            encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone()),
+            encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone(), false),
             config,
             dialect,
             random,
@@ -172,8 +174,38 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            is_emitter: false,
             bridging,
         }
+    }
+
+    /// A process without a server, which only [sends](Self::send): in every namespace, without opening it. It subscribes
+    /// to nothing, is no member, and answers nothing, so the other nodes neither count it nor wait for it. In
+    /// JavaScript's formats it goes by the name of their emitters; Python's do not tell such a process from a node.
+    ///
+    /// It takes no part in namespaces: [`open`](Self::open) has no effect, and what others are asked is refused. Speaking
+    /// a [`Bridge`](crate::cluster::Bridge), it publishes to both families itself, and no bridge copies it.
+    ///
+    /// ```
+    /// use sansocket_protocol::cluster::node::{Dialect, Node, NodeConfig, NodeTransmit};
+    /// use sansocket_protocol::cluster::{Classic, Event, Message};
+    /// use sansocket_protocol::hub::Target;
+    /// use sansocket_protocol::random::Random;
+    /// use sansocket_protocol::time::Instant;
+    ///
+    /// let dialect = Dialect::Classic(Classic::default());
+    /// let mut emitter = Node::emitter(NodeConfig::default(), dialect, Random::new([1; 32]));
+    /// emitter.handle_bus_up(Instant::ZERO);
+    /// let event = Event::new("said", &"hello").unwrap();
+    /// emitter.send(Instant::ZERO, "/", Message::Emit { event, target: Target::all(), ack: None })?;
+    /// let Some(NodeTransmit::Publish(published)) = emitter.poll_transmit() else { panic!() };
+    /// assert_eq!(published.channel, "socket.io#/#");
+    /// # Ok::<(), sansocket_protocol::cluster::InexpressibleError>(())
+    /// ```
+    pub fn emitter(config: NodeConfig, dialect: Dialect, random: Random) -> Self {
+        let node = Self::new(config, dialect, random);
+        let encoder = NodeEncoder::new(node.dialect.clone(), node.config.limits, node.name.clone(), true);
+        Self { is_emitter: true, encoder, ..node }
     }
 
     // --- getters -----------------------------------------------------------------------------------------------------
@@ -230,7 +262,7 @@ impl Node {
     /// Takes part in a namespace. A second time has no effect.
     pub fn open(&mut self, now: Instant, namespace: &str) {
         let now = self.tick(now);
-        if self.spaces.contains_key(namespace) {
+        if self.is_emitter || self.spaces.contains_key(namespace) {
             return;
         }
         let namespace: Arc<str> = namespace.into();

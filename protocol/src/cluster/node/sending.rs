@@ -58,7 +58,7 @@ impl Node {
         let Some((namespace, _)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
         let namespace = namespace.clone();
         let is_heard_by_all = is_heard_by_all(&message);
-        let envelope = self.encoder.envelope(&namespace, to, via, message);
+        let envelope = self.encoder.envelope(family, &namespace, to, via, message);
         let written = self.encoder.write(family, envelope)?;
         Ok(self.push_written(&namespace, written, is_heard_by_all))
     }
