@@ -46,6 +46,7 @@ pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
 pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
+pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;

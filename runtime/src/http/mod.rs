@@ -10,6 +10,7 @@ pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod head_deadline;
+pub(crate) mod limits;
 pub(crate) mod listener;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
