@@ -116,11 +116,12 @@ pub use sansocket_runtime::{
     ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError, DisconnectReason,
     DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket, EngineError, EngineSocket,
     Error, EventExcess, EventName, Events, Extension, Handler, HandlerError, HandlerFailure, Handshake,
-    HubError, IntoAck, LimitCounts, ListenerHandle, Listening, Message, Messages, NameParts, Namespace,
-    OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate, ReceiveError,
-    Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite, SendError,
-    ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State,
-    Stats, ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
+    HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message, Messages, NameParts,
+    Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate,
+    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite,
+    SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter,
+    SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack,
+    extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -46,6 +46,7 @@ pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
 pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
+pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
@@ -55,7 +56,6 @@ pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
-pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::rooms::Rooms;
@@ -63,6 +63,7 @@ pub use server::server::{Server, WeakServer};
 #[cfg(feature = "cluster")]
 pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;
+pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 
 // Clients.

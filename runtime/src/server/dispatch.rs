@@ -95,19 +95,10 @@ impl SocketDispatch {
         // A client of the older revision has no private id: what it says in its query is the application's.
         let recovers = namespace.recorder().is_some() && session.lock().machine.revision() == Revision::V4;
         let asked = if recovers { auth.as_ref().and_then(PacketData::recovery) } else { None };
-        if let (Some(recorder), Some((pid, _))) = (namespace.recorder(), &asked) {
-            if let Some(ended) = recorder.recovery.end_of(pid, name, session) {
-                let (server, session, pid) = (self.server.clone(), session.clone(), pid.clone());
-                return Some(Job::new(Some(key), async move {
-                    if let Some(recorder) = namespace.recorder() {
-                        recorder.recovery.wait_for(&pid, ended).await;
-                    }
-                    server.namespace_left(&namespace);
-                    // The client may be gone by now.
-                    let _ = session.with(|machine| machine.ask_again(key, auth));
-                }));
-            }
-        }
+        let auth = match self.wait_first(key, auth, asked.as_ref(), &namespace, session) {
+            Ok(job) => return Some(job),
+            Err(auth) => auth,
+        };
         let entered = self.enter(key, auth, asked, &namespace, session);
         let socket = match entered {
             Ok(socket) => socket,
@@ -118,6 +109,9 @@ impl SocketDispatch {
                 return None;
             }
         };
+        if namespace.is_child() {
+            self.server.namespaces.entered(&namespace);
+        }
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         let skips = self.server.skips_middleware(&socket);
         if (table.connect_middleware.is_empty() || skips) && table.connect.is_empty() {
@@ -135,6 +129,40 @@ impl SocketDispatch {
         }
         let span = step_span(&socket, "connect");
         Some(Job::new(Some(key), within(span, connect(self.server.clone(), socket, table))))
+    }
+
+    /// The job of a client whose session cannot be given back yet: its lost connection is not over, or its session is
+    /// looked for elsewhere. Then it asks again. Gives `auth` back if there is nothing to wait for.
+    fn wait_first(
+        &self,
+        key: SocketKey,
+        auth: Option<PacketData>,
+        asked: Option<&(String, Option<String>)>,
+        namespace: &Arc<NamespaceInner>,
+        session: &Arc<SessionHandle>,
+    ) -> Result<Job, Option<PacketData>> {
+        let (Some(recorder), Some(asked)) = (namespace.recorder(), asked) else { return Err(auth) };
+        let recovery = recorder.recovery.clone();
+        let (server, again) = (self.server.clone(), session.clone());
+        let (namespace, pid) = (namespace.clone(), asked.0.clone());
+        // The client may be gone by then.
+        let ask_again = move |auth| again.with(|machine| machine.ask_again(key, auth)).is_ok();
+        if let Some(ended) = recovery.end_of(&pid, &namespace.name, session) {
+            return Ok(Job::new(Some(key), async move {
+                recovery.wait_for(&pid, ended).await;
+                server.namespace_left(&namespace);
+                ask_again(auth);
+            }));
+        }
+        let Some(found) = recovery.look_up(&namespace.name, asked, session, key) else { return Err(auth) };
+        Ok(Job::new(Some(key), async move {
+            found
+                .wait(|| {
+                    server.namespace_left(&namespace);
+                    ask_again(auth)
+                })
+                .await;
+        }))
     }
 
     /// A socket that asks to join: with the session that its client asks for, if it can be recovered.
@@ -165,7 +193,7 @@ impl SocketDispatch {
             }
         });
         let handshake = self.handshake.clone();
-        Socket::enter(start, key, session.clone(), namespace.clone(), handshake, auth)
+        Socket::enter(in_order, start, key, session.clone(), namespace.clone(), handshake, auth)
     }
 
     fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {

@@ -8,6 +8,8 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+mod limits;
+pub(crate) mod lookups;
 mod messages;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -31,3 +33,4 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod typed;
+pub(crate) mod unrecovered;

@@ -89,7 +89,7 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What records events and rooms for connection state recovery.
+    /// The recorder of events and rooms for connection state recovery.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_deref()
     }
@@ -220,6 +220,14 @@ impl NamespaceInner {
 
     pub(crate) fn server(&self) -> Option<Server> {
         self.server.upgrade().map(Server)
+    }
+}
+
+impl Drop for NamespaceInner {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.upgrade().filter(|_| self.is_child()) {
+            server.namespaces.dropped(&self.name);
+        }
     }
 }
 

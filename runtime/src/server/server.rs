@@ -28,11 +28,12 @@ use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
 use crate::server::options::{OnUpgrade, ServerOptions};
-use crate::server::recovery::{Recovery, UnrecoveredSession};
+use crate::server::recovery::Recovery;
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::rooms::Rooms;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::server::unrecovered::UnrecoveredSession;
 use crate::session::handle::SessionHandle;
 use crate::session::stats::{Stats, count};
 use sansocket_protocol::message::Frame;

@@ -6,7 +6,7 @@ use crate::handler::outgoing_hook::Watched;
 use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::{Namespace, NamespaceInner};
-use crate::server::recovery::{Recoverable, Start};
+use crate::server::recovery::{InOrder, Recoverable, Start};
 use crate::server::rooms::Rooms;
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
@@ -102,8 +102,10 @@ struct Heard(Mutex<BTreeSet<u64>>);
 pub struct Socket(pub(super) Arc<SocketInner>);
 
 impl Socket {
-    /// A socket that asks to join, entered into the hub.
+    /// A socket that asks to join, entered into the hub. Nothing else of its namespace is emitted while it gets what it has
+    /// missed.
     pub(crate) fn enter(
+        in_order: Option<InOrder<'_>>,
         mut start: Start,
         key: SocketKey,
         session: Arc<SessionHandle>,
@@ -127,7 +129,20 @@ impl Socket {
             data: Mutex::new(data),
         }));
         let mut hub = socket.0.namespace.hub_mut();
-        let hub_key = hub.insert(id, socket.clone())?;
+        let hub_key = match hub.insert(id, socket.clone()) {
+            Ok(key) => key,
+            Err(error) => {
+                drop(hub);
+                // The application hears of it without a lock.
+                drop(in_order);
+                if let (Some(recorder), Some(recoverable), Some(membership)) =
+                    (socket.0.namespace.recorder(), socket.recoverable(), membership)
+                {
+                    recorder.refused(&socket, recoverable, membership);
+                }
+                return Err(error);
+            }
+        };
         // Set under the hub's lock, so whoever finds the socket there finds its key too.
         let _ = socket.0.hub_key.set(hub_key);
         if let (Some(recorder), Some(recoverable)) = (socket.0.namespace.recorder(), socket.recoverable()) {
@@ -231,8 +246,7 @@ impl Socket {
                 // Before it was decided about.
                 recoverable.lost(CloseReason::TransportClose);
             }
-            let data = self.data().clone();
-            recorder.end(self, recoverable, data);
+            recorder.end(self, recoverable, self.values());
         }
     }
 
@@ -430,6 +444,11 @@ impl Socket {
 
     pub(super) fn data(&self) -> std::sync::MutexGuard<'_, TypeMap> {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The data kept with it.
+    pub(crate) fn values(&self) -> TypeMap {
+        self.data().clone()
     }
 
     /// Keeps a value with the socket, one of each type, and returns the one before. A value that is to change later
