@@ -203,8 +203,13 @@ impl ServerInner {
     /// Drops all handlers and hooks of the application: no session is open any more, and whatever they have captured is
     /// free, the server itself included.
     fn drop_handlers(&self) {
-        for handlers in self.namespaces.all_handlers() {
-            handlers.clear();
+        self.namespaces.drop_handlers();
+        if let Some(recovery) = &self.recovery {
+            recovery.drop_hook();
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster.get() {
+            cluster.on_bus.clear();
         }
         let hook = self.on_error.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(hook);
@@ -305,7 +310,7 @@ impl Server {
         pattern: Option<Box<str>>,
     ) -> DynamicNamespace {
         let handlers = NamespaceHandlers::of_pattern(pattern);
-        let dynamic = Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(handlers) });
+        let dynamic = Arc::new(Dynamic::new(matches, handlers));
         self.0.namespaces.add_dynamic(dynamic.clone());
         DynamicNamespace(dynamic)
     }
@@ -401,7 +406,7 @@ impl Server {
     /// ```
     pub fn on_unrecovered(&self, hook: impl Fn(&UnrecoveredSession) + Send + Sync + 'static) -> &Self {
         if let Some(recovery) = &self.0.recovery {
-            recovery.set_hook(Box::new(hook));
+            recovery.set_hook(Arc::new(hook));
         }
         self
     }
