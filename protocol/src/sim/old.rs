@@ -96,7 +96,7 @@ impl OldClient {
     }
 
     fn emit(&mut self, world: &mut World, client: ClientId, frame: &Frame) {
-        let text = frame.text().cloned().map(|text| WireMessage::Text(text.into()));
+        let text = frame.text().cloned().map(WireMessage::Text);
         let data = frame.attachments().iter().cloned().map(WireMessage::Binary);
         for message in text.into_iter().chain(data) {
             self.write(world, client, message);
