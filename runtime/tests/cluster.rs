@@ -157,7 +157,7 @@ fn an_event_for_all_nodes_is_written_once() {
         for client in [&here, &there] {
             assert_eq!(client.expect::<(String, Bytes)>("news"), ("é".into(), Bytes::from_static(b"\0")));
         }
-        let asked = nodes.io(0).to(&there.id()).emit_with_ack("ask", &Counted(&written), SECOND);
+        let asked = nodes.io(0).to(there.id()).emit_with_ack("ask", &Counted(&written), SECOND);
         assert_eq!(nodes.run(asked).unwrap().len(), 1);
         assert_eq!(written.into_inner(), 2);
     });
