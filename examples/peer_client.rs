@@ -3,6 +3,9 @@
 //!
 //! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
+#[path = "member.rs"]
+mod member;
+
 use crate::sansocket::{
     Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, Parser, PerMessageDeflate,
     TransportKind,
@@ -569,11 +572,15 @@ async fn programs(build: Build) -> Outcome {
         "upgrade" => &[TransportKind::Polling, TransportKind::WebSocket],
         _ => {
             return Err(
-                "usage: peer_client basics|restart|retries|recovery polling|websocket|upgrade COMMAND..."
+                "usage: peer_client basics|restart|retries|recovery polling|websocket|upgrade COMMAND...\n       \
+                 peer_client member polling|websocket|upgrade ADDRESS --parser json|msgpack"
                     .into(),
             );
         }
     };
+    if program == "member" {
+        return member::run(build, args, transports).await;
+    }
     let record = std::env::temp_dir().join(format!("peer-client-{}", std::process::id()));
     let _ = std::fs::remove_file(&record);
     let mut peer = Peer { command: args.collect(), record, port: 0, child: None };

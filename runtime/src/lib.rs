@@ -46,6 +46,7 @@ pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
 pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
+pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
@@ -66,6 +67,7 @@ pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 
 // Clients.
+pub use client::blocking;
 pub use client::{
     Attempt, Client, ClientBuildError, ClientBuilder, ClientEmitter, ClientSocket, ConnectError,
     ConnectionEvent, EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr,
@@ -82,7 +84,9 @@ pub use handler::extract::{
     Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, NameParts, PeerAddr, State, TryData,
 };
 pub use handler::message::Message;
-pub use handler::{Handler, ListenerHandle, ack, extract};
+#[cfg(feature = "typescript")]
+pub use handler::typescript::TypeScript;
+pub use handler::{Handler, ListenerHandle, TypedEvent, ack, extract};
 pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;

@@ -8,6 +8,7 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+mod limits;
 pub(crate) mod lookups;
 mod messages;
 #[cfg(feature = "metrics")]
@@ -31,4 +32,5 @@ pub(crate) mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typed;
 pub(crate) mod unrecovered;
