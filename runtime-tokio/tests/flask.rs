@@ -66,7 +66,7 @@ fn a_client_that_asks_for_it_is_disconnected_once_it_knows() {
     assert!(ada.is_connected());
     farewell.ack(&()).expect("it is connected");
     assert!(!ada.is_connected());
-    assert_eq!(ada.disconnects(), [DisconnectReason::ServerNamespaceDisconnect]);
+    assert_eq!(ada.disconnects(), [DisconnectReason::IoServerDisconnect]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,6 @@
 //! The beginnings and ends of rooms and of memberships, for callers that ask for them.
 
 use super::Hub;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -40,12 +39,12 @@ pub enum RoomEvent {
 impl<H: Clone> Hub<H> {
     /// Begins to keep the changes of rooms for [`take_room_events`](Self::take_room_events). Without it nothing is kept.
     pub fn log_rooms(&mut self) {
-        self.log.get_or_insert_with(Box::default);
+        self.log.get_or_insert_with(Vec::new);
     }
 
     /// Takes the changes of rooms since the last call.
     pub fn take_room_events(&mut self) -> Vec<RoomEvent> {
-        self.log.as_mut().map(|log| mem::take(&mut **log)).unwrap_or_default()
+        self.log.as_mut().map(mem::take).unwrap_or_default()
     }
 
     /// A socket has just joined a room.

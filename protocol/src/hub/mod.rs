@@ -146,7 +146,7 @@ pub struct Hub<H> {
     /// The numbers of the next event and of the oldest that is kept: for the journals.
     events: (u64, u64),
     /// The changes of rooms that were not taken, if somebody wants them.
-    log: Option<Box<Vec<RoomEvent>>>,
+    log: Option<Vec<RoomEvent>>,
 }
 
 #[derive(Clone, Debug)]
