@@ -43,15 +43,18 @@ const ENDED = Symbol("the end of stdout");
 
 /** A program whose stdout is read line by line. */
 export class Program {
-  constructor([program, ...args], env = {}) {
-    this.child = spawn(program, args, { cwd: here, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  constructor([program, ...args], env = {}, stdin = "ignore") {
+    this.child = spawn(program, args, { cwd: here, stdio: [stdin, "pipe", "pipe"], env: { ...process.env, ...env } });
     this.lines = new Inbox();
+    /** Takes each line in place of `lines`, if it is set. */
+    this.onLine = undefined;
     this.errors = "";
     this.seen = [];
     const reader = createInterface({ input: this.child.stdout });
     reader.on("line", (line) => {
       this.seen.push(line);
-      this.lines.push(line);
+      if (this.onLine) this.onLine(line);
+      else this.lines.push(line);
     });
     reader.on("close", () => this.lines.push(ENDED));
     this.child.stderr.on("data", (data) => (this.errors = (this.errors + data).slice(-4000)));

@@ -62,7 +62,8 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJ
         // The core may learn to say more; this crate is of its own version.
         _ => return None,
     };
-    Some(ClientJob { socket: SESSION, work: Work::General(future), since: Since::default() })
+    let work = Work::General { future, event: None };
+    Some(ClientJob { socket: SESSION, work, since: Since::default() })
 }
 
 impl Shared {

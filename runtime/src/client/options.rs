@@ -11,7 +11,8 @@ use crate::client::client::Client;
 use crate::client::error::ClientBuildError;
 use crate::client::net::dial::Dial;
 use crate::client::net::tls::ClientTls;
-use crate::client::task::shared::ErrorHook;
+use crate::handler::ack::IntoAck;
+use crate::handler::error_hook::ErrorHook;
 use crate::handler::message::{EngineHandlers, Message};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{AuthSource, EncodeError, Parser, SocketClientConfig};
@@ -27,7 +28,7 @@ pub struct ClientOptions {
     sockets: SocketClientConfig,
     reliable: bool,
     is_unit_silent: bool,
-    on_error: Option<ErrorHook>,
+    on_error: Option<ErrorHook<ClientSocket>>,
     state: TypeMap,
     auth: Option<Result<AuthSource, EncodeError>>,
 }
@@ -105,11 +106,16 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
-    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
+    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics. Its
+    /// value acknowledges the event, if the server asks for that; `()` does not.
+    ///
     /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to
     /// 100.
-    pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerFailure) + Send + Sync + 'static) -> Self {
-        self.layer.on_error = Some(Box::new(hook));
+    pub fn on_error<R: IntoAck>(
+        mut self,
+        hook: impl Fn(&ClientSocket, &HandlerFailure) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.layer.on_error = Some(ErrorHook::new(hook));
         self
     }
 

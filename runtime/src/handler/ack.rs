@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The acknowledgement that a peer asks for.
 #[derive(Clone, Debug)]
@@ -31,6 +32,12 @@ impl AckTarget {
         self.encoder.ack(self.id, args)
     }
 }
+
+/// The time that a `call` waits for its answer, unless it is told otherwise.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The event of `send` and `on_message`.
+pub(crate) const MESSAGE: &str = "message";
 
 /// The receiver of an acknowledgement's outcome. It is called without any lock.
 pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;

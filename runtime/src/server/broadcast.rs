@@ -1,8 +1,10 @@
 //! Broadcasts: events for many sockets at once.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::Recorder;
+use crate::server::rooms::{Rooms, names};
 use crate::server::server::Server;
 use crate::server::socket::{Delivery, Socket};
 use crate::session::stats::count;
@@ -45,29 +47,55 @@ use std::time::Duration;
 ///     println!("{} have to go", io.to("closing").sockets().len());
 ///     io.to("closing").disconnect();
 /// }
+///
+/// // Lists of rooms, and the flags that an event may have.
+/// fn flags(io: &Server, rooms: &[String]) -> Result<(), EmitError> {
+///     io.to(rooms).except(["muted", "away"]).volatile().compress(false).local().emit("tick", &1)
+/// }
 /// ```
 #[derive(Clone)]
 #[must_use = "a broadcast does nothing until one of its verbs is called"]
 pub struct Broadcast {
     pub(super) namespace: Arc<NamespaceInner>,
     pub(super) target: Target,
+    /// Rooms were asked for, if perhaps none: without any in the target, nobody is meant.
+    narrowed: bool,
+    /// The time limit of calls, if it is not the default.
+    timeout: Option<Duration>,
 }
 
 impl Broadcast {
     pub(crate) fn new(namespace: Arc<NamespaceInner>, target: Target) -> Self {
-        Self { namespace, target }
+        Self { namespace, target, narrowed: false, timeout: None }
     }
 
-    /// Adds the sockets in a room. Without any room, all sockets are selected.
-    pub fn to(mut self, room: &str) -> Self {
-        self.target = self.target.to(room);
+    /// Adds the sockets in a room, or in several. Without `to`, all sockets are selected; with an empty list of rooms, none
+    /// is.
+    pub fn to(mut self, rooms: impl Rooms) -> Self {
+        rooms.each(&mut |room| self.target.rooms.push(room.into()));
+        self.narrowed = true;
         self
     }
 
-    /// Leaves the sockets in a room out.
-    pub fn except(mut self, room: &str) -> Self {
-        self.target = self.target.except(room);
+    /// Leaves the sockets in a room out, or those in several.
+    pub fn except(mut self, rooms: impl Rooms) -> Self {
+        rooms.each(&mut |room| self.target.except.push(room.into()));
         self
+    }
+
+    /// Sets how long [`call`](Self::call) waits for the answers. Default 60 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub(super) fn call_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(CALL_TIMEOUT)
+    }
+
+    /// Returns whether nobody is meant, here and on other nodes: a target without rooms would be everybody.
+    pub(super) fn is_to_nobody(&self) -> bool {
+        self.narrowed && self.target.rooms.is_empty()
     }
 
     /// Selects sockets of this process only, and not those of other nodes.
@@ -102,10 +130,13 @@ impl Broadcast {
 
     /// A snapshot, taken under the lock; nothing is sent under it.
     pub(super) fn recipients(&self) -> Vec<Socket> {
+        if self.is_to_nobody() {
+            return Vec::new();
+        }
         self.namespace.hub().reached(&self.target)
     }
 
-    /// What keeps its event for clients that are away: not if it is volatile.
+    /// The recorder that keeps its event for clients that are away: not if it is volatile.
     fn recorder(&self) -> Option<&Recorder> {
         self.namespace.recorder().filter(|_| !self.target.flags.volatile)
     }
@@ -113,6 +144,9 @@ impl Broadcast {
     /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
     /// asked for.
     pub(super) fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
+        if self.is_to_nobody() {
+            return Ok(Vec::new());
+        }
         if command.changes_rooms() {
             let mut hub = self.namespace.hub_mut();
             let effect = hub.apply(&self.target, command);
@@ -179,9 +213,18 @@ impl Broadcast {
         Ok(())
     }
 
+    /// Emits the event `message`, as [`emit`](Self::emit).
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn send<T: ToArgs + ?Sized>(&self, args: &T) -> Result<(), EmitError> {
+        self.emit(MESSAGE, args)
+    }
+
     /// Emits an event to each socket and collects the acknowledgements. Resolves once: when all have answered,
     /// or `timeout` is over. The event is sent by the call, not by the first poll. Answers beyond the builder's
-    /// `max_broadcast_answers` bytes count as missing.
+    /// `max_broadcast_answers` bytes count as missing. [`call`](Self::call) tells who has answered, and decodes the
+    /// answers.
     pub fn emit_with_ack<T: ToArgs + ?Sized>(
         &self,
         event: &str,
@@ -228,24 +271,39 @@ impl Broadcast {
         self.apply(&Command::Fetch).unwrap_or_default()
     }
 
-    /// Makes all of them join a room.
+    /// Makes all of them join a room, or several.
     ///
     /// # Errors
-    /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
-    pub fn join(&self, room: &str) -> Result<(), HubError> {
-        let joined = self.apply(&Command::Join { room: room.into() }).map(drop);
+    /// [`HubError`] if a name is too long, or if a socket is in too many rooms; the others have then joined, and all of
+    /// them the other rooms. Of several errors this is the first.
+    pub fn join(&self, rooms: impl Rooms) -> Result<(), HubError> {
+        let mut result = Ok(());
+        let mut rooms = names(&rooms);
+        rooms.retain(|room| {
+            let joined = self.apply(&Command::Join { room: room.clone() }).map(drop);
+            let has_name = !matches!(joined, Err(HubError::RoomNameTooLong { .. }));
+            if result.is_ok() {
+                result = joined;
+            }
+            has_name
+        });
         #[cfg(feature = "cluster")]
-        if !matches!(joined, Err(HubError::RoomNameTooLong { .. })) {
-            self.tell(|target| Message::Join { target, rooms: vec![room.into()] });
+        if !rooms.is_empty() {
+            self.tell(|target| Message::Join { target, rooms });
         }
-        joined
+        result
     }
 
-    /// Makes all of them leave a room.
-    pub fn leave(&self, room: &str) {
-        let _ = self.apply(&Command::Leave { room: room.into() });
+    /// Makes all of them leave a room, or several.
+    pub fn leave(&self, rooms: impl Rooms) {
+        let rooms = names(&rooms);
+        for room in &rooms {
+            let _ = self.apply(&Command::Leave { room: room.clone() });
+        }
         #[cfg(feature = "cluster")]
-        self.tell(|target| Message::Leave { target, rooms: vec![room.into()] });
+        if !rooms.is_empty() {
+            self.tell(|target| Message::Leave { target, rooms });
+        }
     }
 
     /// Disconnects all of them from the namespace.

@@ -230,7 +230,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets whether a dynamic namespace goes when its last client leaves. Default no.
+    /// Sets whether a dynamic namespace goes when its last client leaves. Default no. A [`Namespace`](crate::Namespace) that
+    /// the application still holds stays the one of its name: if a client asks for it again, it is the same.
     pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
         self.layer.cleanup_empty = cleanup;
         self

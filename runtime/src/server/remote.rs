@@ -4,6 +4,7 @@ use crate::base::error::{AckError, EmitError};
 use crate::cluster::Membership;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::Namespace;
+use crate::server::rooms::Rooms;
 use crate::server::socket::Socket;
 use sansocket_protocol::cluster::node::{Ask, Outcome};
 use sansocket_protocol::cluster::{self, Event, Message};
@@ -51,7 +52,8 @@ pub(super) fn complete<T: fmt::Debug>(
 impl Broadcast {
     /// The namespace's part in the cluster, unless the broadcast is for this node alone.
     fn membership(&self) -> Option<&Membership> {
-        self.namespace.membership.as_ref().filter(|_| !self.target.flags.local)
+        let membership = self.namespace.membership.as_ref()?;
+        (!self.target.flags.local && !self.is_to_nobody()).then_some(membership)
     }
 
     /// Tells the other nodes what has been done here.
@@ -274,14 +276,14 @@ impl RemoteSocket {
         }
     }
 
-    /// Makes it join a room. What its node refuses, nobody learns.
-    pub fn join(&self, room: &str) {
-        let _: Result<(), HubError> = self.broadcast().join(room);
+    /// Makes it join a room, or several. What its node refuses, nobody learns.
+    pub fn join(&self, rooms: impl Rooms) {
+        let _: Result<(), HubError> = self.broadcast().join(rooms);
     }
 
-    /// Makes it leave a room.
-    pub fn leave(&self, room: &str) {
-        self.broadcast().leave(room);
+    /// Makes it leave a room, or several.
+    pub fn leave(&self, rooms: impl Rooms) {
+        self.broadcast().leave(rooms);
     }
 
     /// Disconnects it from the namespace.

@@ -11,6 +11,7 @@ use crate::client::task::driver::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use crate::client::{engine, handlers};
+use crate::handler::job::take_panicked_event;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{Closed, PeerError, SendError};
@@ -87,7 +88,8 @@ impl Driver {
                     handlers::event(key, socket.clone(), args, ack, connection)
                 }));
                 begun.unwrap_or_else(|panic| {
-                    self.shared.report(&socket, &HandlerError::panic(&*panic));
+                    let event = take_panicked_event();
+                    self.shared.report_about(&socket, event.as_deref(), &HandlerError::panic(&*panic), None);
                     None
                 })
             }
@@ -368,10 +370,11 @@ impl Driver {
 
     fn panicked(&mut self, who: Key, panic: &(dyn Any + Send)) {
         let error = HandlerError::panic(panic);
+        let event = take_panicked_event();
         match who {
             Some(key) => {
                 if let Some(socket) = self.socket(key) {
-                    self.shared.report(&socket, &error);
+                    self.shared.report_about(&socket, event.as_deref(), &error, None);
                 }
             }
             None => self.shared.report_session(&error),
