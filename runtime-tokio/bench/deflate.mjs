@@ -4,8 +4,8 @@
 //     runtime-tokio/bench/deflate.mjs [--rounds 5] [--secs 1.5] [--conns 300]
 //
 // The server is the project's example, `cargo build --release -p sansocket-tokio --example conformance`; the reference is
-// npm's socket.io with ws, and its client the load, both as interop/package.json pins them (`npm ci` in interop/). All
-// share one core, and are compared by ratios within one round.
+// npm's socket.io with ws, and its client the load, both as interop/package.json pins them (`npm ci` in interop/). Each
+// server has the same core, and they are compared by ratios within one round.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -60,7 +60,6 @@ async function start(name, settings) {
   const port = await freePort();
   const [program, ...args] = SERVERS[name];
   const flags = ["--port", String(port), "--ping-interval", "25000", "--ping-timeout", "20000"];
-  // One core for all, as in the other benchmarks.
   const child = spawn("taskset", ["-c", "0", program, ...args, ...flags, ...settings], { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise((resolve, reject) => {
     child.stdout.once("data", resolve);

@@ -145,15 +145,18 @@ mod dial;
 mod listener;
 mod runtime;
 mod server;
+mod thread;
 
 pub use runtime::Tokio;
 pub use server::{
     Client, ClientBuilder, EngineClient, EngineClientBuilder, EngineServer, EngineServerBuilder, Listener,
-    Server, ServerBuilder,
+    Server, ServerBuilder, blocking,
 };
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
+#[cfg(feature = "typescript")]
+pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 /// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
 pub use sansocket_runtime::http_types as http;
@@ -162,16 +165,17 @@ pub use sansocket_runtime::metrics;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
-    Ack, AckError, Answer, Answers, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError,
-    BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed, ConnectError,
-    ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError, DisconnectReason,
-    DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket, EngineError, EngineSocket,
-    Error, EventExcess, EventName, Events, Extension, Handler, HandlerError, HandlerFailure, Handshake,
-    HubError, IntoAck, LimitCounts, ListenerHandle, Listening, Message, Messages, NameParts, Namespace,
-    OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate, ReceiveError,
-    Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite, SendError,
-    ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State,
-    Stats, ToArgs, TransportKind, Transports, TryData, WeakServer, ack, extract, handler,
+    Ack, AckError, Answer, Answers, AnyNamespace, Args, ArgsError, Attempt, Auth, BoxError, Broadcast,
+    BroadcastAckError, BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed,
+    ConnectError, ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError,
+    DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
+    EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler, HandlerError,
+    HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message,
+    Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
+    PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
+    ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal,
+    ServerService, Socket, SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports,
+    TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -46,11 +46,13 @@ pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
 pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
+pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use server::answers::{Answer, Answers};
+pub use server::any::AnyNamespace;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
@@ -66,6 +68,7 @@ pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 
 // Clients.
+pub use client::blocking;
 pub use client::{
     Attempt, Client, ClientBuildError, ClientBuilder, ClientEmitter, ClientSocket, ConnectError,
     ConnectionEvent, EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr,
@@ -82,10 +85,12 @@ pub use handler::extract::{
     Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, NameParts, PeerAddr, State, TryData,
 };
 pub use handler::message::Message;
-pub use handler::{Handler, ListenerHandle, ack, extract};
+#[cfg(feature = "typescript")]
+pub use handler::typescript::TypeScript;
+pub use handler::{Handler, ListenerHandle, TypedEvent, ack, extract};
 pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
-pub use sansocket_protocol::hub::HubError;
+pub use sansocket_protocol::hub::{HubError, RoomEvent};
 pub use sansocket_protocol::socket::{
     Args, ArgsError, CustomPacket, CustomParser, DataError, Date, EncodeError, PacketData, Parser,
     SocketError, ToArgs,

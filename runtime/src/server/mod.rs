@@ -1,6 +1,7 @@
 //! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
 
 pub(crate) mod answers;
+pub(crate) mod any;
 pub(crate) mod broadcast;
 mod broadcast_methods;
 mod concurrent;
@@ -8,6 +9,7 @@ pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+mod limits;
 pub(crate) mod lookups;
 mod messages;
 #[cfg(feature = "metrics")]
@@ -22,6 +24,7 @@ pub(crate) mod recovery;
 mod registry;
 #[cfg(feature = "cluster")]
 pub(crate) mod remote;
+mod room_events;
 pub(crate) mod rooms;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
@@ -31,4 +34,5 @@ pub(crate) mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typed;
 pub(crate) mod unrecovered;
