@@ -109,6 +109,8 @@ mod link;
 mod model;
 mod play;
 mod raw;
+#[cfg(feature = "record")]
+mod recordings;
 mod recovery;
 mod scenario;
 mod server;

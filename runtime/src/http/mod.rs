@@ -16,6 +16,8 @@ pub(crate) mod listener;
 pub(crate) mod metrics;
 pub(crate) mod opening;
 pub(crate) mod options;
+#[cfg(feature = "record")]
+pub(crate) mod recordings;
 pub(crate) mod refused;
 pub(crate) mod shutdown;
 #[cfg(feature = "tls")]
