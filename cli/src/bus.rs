@@ -12,7 +12,7 @@ pub(crate) struct BusOptions {
     /// `redis+streams://` or `unix:PATH`. URL is then the room, or the id of a socket; everybody if it is empty
     #[arg(long, value_name = "ADDRESS")]
     bus: Option<String>,
-    /// What the nodes of the cluster speak: `cluster` (our own nodes, or what the address means), `python`, `classic`
+    /// The dialect of the cluster's nodes: `cluster` (our own nodes, or what the address means), `python`, `classic`
     /// (JavaScript's Redis adapter), or `python,classic` for both at once
     #[arg(long, value_name = "NAMES", default_value = "cluster", requires = "bus")]
     dialect: String,
@@ -24,7 +24,7 @@ impl BusOptions {
         self.bus.is_some()
     }
 
-    /// What it takes to reach the bus.
+    /// The options for reaching the bus.
     pub(crate) fn open(&self, timeout: Duration) -> Result<ClusterOptions, Failure> {
         let address = self.bus.as_deref().unwrap_or_default();
         let (options, of_address) = bus(address)?;

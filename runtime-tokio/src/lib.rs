@@ -146,17 +146,20 @@ mod dial;
 mod listener;
 mod runtime;
 mod server;
+mod thread;
 
 pub use runtime::Tokio;
 pub use server::{
     Client, ClientBuilder, EngineClient, EngineClientBuilder, EngineServer, EngineServerBuilder, Listener,
-    Server, ServerBuilder,
+    Server, ServerBuilder, blocking,
 };
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
 #[cfg(feature = "record")]
 pub use sansocket_runtime::Recordings;
+#[cfg(feature = "typescript")]
+pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 /// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
 pub use sansocket_runtime::http_types as http;
@@ -174,7 +177,8 @@ pub use sansocket_runtime::{
     Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate,
     ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite,
     SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter,
-    SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, WeakServer, ack, extract, handler,
+    SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack,
+    extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

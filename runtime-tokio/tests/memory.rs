@@ -171,7 +171,7 @@ fn a_megabyte_in_and_out_leaves_nothing_behind() {
 /// The clients of the tests of `Limits`.
 const CLIENTS: usize = 4;
 
-/// What was held for each client is within what the limits add up to, and not far below it.
+/// The memory held for each client is within the sum of the limits, and not far below it.
 fn assert_computed(held: AllocationInfo, each: u64, what: &str) {
     let (most, computed) = (held.bytes_max, CLIENTS as u64 * each + ONCE as u64);
     println!("{what}: {} bytes each, {} computed", most / CLIENTS as u64, each);

@@ -69,6 +69,7 @@ pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 
 // Clients.
+pub use client::blocking;
 pub use client::{
     Attempt, Client, ClientBuildError, ClientBuilder, ClientEmitter, ClientSocket, ConnectError,
     ConnectionEvent, EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr,
@@ -85,7 +86,9 @@ pub use handler::extract::{
     Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, NameParts, PeerAddr, State, TryData,
 };
 pub use handler::message::Message;
-pub use handler::{Handler, ListenerHandle, ack, extract};
+#[cfg(feature = "typescript")]
+pub use handler::typescript::TypeScript;
+pub use handler::{Handler, ListenerHandle, TypedEvent, ack, extract};
 pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;

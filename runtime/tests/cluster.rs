@@ -157,7 +157,7 @@ fn an_event_for_all_nodes_is_written_once() {
         for client in [&here, &there] {
             assert_eq!(client.expect::<(String, Bytes)>("news"), ("é".into(), Bytes::from_static(b"\0")));
         }
-        let asked = nodes.io(0).to(&there.id()).emit_with_ack("ask", &Counted(&written), SECOND);
+        let asked = nodes.io(0).to(there.id()).emit_with_ack("ask", &Counted(&written), SECOND);
         assert_eq!(nodes.run(asked).unwrap().len(), 1);
         assert_eq!(written.into_inner(), 2);
     });
@@ -547,31 +547,6 @@ fn what_is_said_before_a_shutdown_has_left_when_it_is_over() {
         });
         assert_eq!(there.expect::<u8>("last"), 1);
     });
-}
-
-#[test]
-fn ten_nodes_and_a_thousand_rooms() {
-    let nodes = Nodes::new(10);
-    let clients: Vec<TestClient> = (0..10).map(|node| nodes.client(node)).collect();
-    for (node, client) in clients.iter().enumerate() {
-        let socket = nodes.io(node).socket(&client.id()).unwrap();
-        for room in 0..1000 {
-            socket.join(format!("room {room}")).unwrap();
-        }
-    }
-    nodes.settle();
-    let (messages, bytes) = nodes.bus.published();
-    for room in 0..1000 {
-        nodes.io(room % 10).to(format!("room {room}")).emit("tick", &"0123456789").unwrap();
-    }
-    nodes.settle();
-    for client in &clients {
-        assert_eq!(client.received().len(), 1000);
-    }
-    let (messages, bytes) = (nodes.bus.published().0 - messages, nodes.bus.published().1 - bytes);
-    println!("{messages} messages on the bus for 1000 broadcasts, {} bytes each", bytes / messages);
-    assert_eq!(messages, 1000, "a broadcast is one message, whatever the number of nodes and rooms");
-    assert!(bytes / messages < 200, "of which {} bytes", bytes / messages);
 }
 
 #[test]

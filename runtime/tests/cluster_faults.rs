@@ -1,4 +1,4 @@
-//! What becomes of a node when its bus, its application or its end is not as it should be.
+//! A node whose bus, application or end is not as it should be.
 
 use sansocket_runtime::adapter::{BoxFuture, ServerOptions};
 use sansocket_runtime::cluster::{

@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A value that is kept with a socket.
 struct Name(String);
 
-/// What the server was told, in order.
+/// The news that the server was told, in order.
 type Log = Arc<Mutex<Vec<String>>>;
 
 struct App {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the servers share: a log of events, and the sessions whose clients are away.
+/// The store that the servers share: a log of events, and the sessions whose clients are away.
 #[derive(Debug, Default)]
 struct Shared {
     log: Vec<(Arc<str>, Audience, Option<Frame>)>,
@@ -35,7 +35,7 @@ struct Away {
 /// A server's place in it, and its driver.
 #[derive(Default)]
 struct Place {
-    /// What is asked for, and not answered yet.
+    /// The questions that are not answered yet.
     asked: Vec<(Arc<str>, Option<String>)>,
     /// Sessions that were taken, with the first event that may have been missed.
     found: BTreeMap<Arc<str>, (Away, usize)>,

@@ -72,7 +72,7 @@ impl Subscriber for Lines {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 }
 
-/// What the handlers say while they run, with the spans around them. `SOCKET` stands for the socket's id.
+/// The log lines of the handlers while they run, with the spans around them. `SOCKET` stands for the socket's id.
 fn told(level: Option<Level>) -> (Vec<String>, usize) {
     let lines = Lines::default();
     lines.0.lock().unwrap().level = level;

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How often the hub looks whether it is still the one at the path. Two processes may have taken the place at once.
+/// The interval at which the hub looks whether it is still the one at the path. Two processes may have taken the place at once.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The nodes that are connected to this process, and what they have subscribed to.

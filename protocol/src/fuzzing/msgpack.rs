@@ -67,7 +67,7 @@ fn compare(packet: &Packet, expected: &Expected) {
     }
 }
 
-/// What came in can go out again, to this parser and to the other.
+/// Sends on what came in, with this parser and with the other.
 fn pass_on(args: &Args) {
     let trees = |args: &Args| -> Option<Vec<Tree>> { args.iter().map(|one| one.decode().ok()).collect() };
     let frame = PARSER.ack("/n", 5, args).expect("what came in can go out");
@@ -267,7 +267,7 @@ impl Tree {
         !matches!(self, Self::List(_) | Self::Map(_) | Self::Undefined | Self::Date(_) | Self::Other(_))
     }
 
-    /// What an application gets that takes anything.
+    /// The value for an application that takes anything.
     fn decoded(&self) -> Self {
         match self {
             Self::Undefined => Self::Nil,

@@ -131,7 +131,7 @@ impl MemoryStore {
         self.events.get(at)
     }
 
-    /// How long events are kept: for a period longer than promised, because sessions note events by periods.
+    /// The time for which events are kept: a period longer than promised, because sessions note events by periods.
     fn kept_for(&self) -> Duration {
         let promised = self.config.window.saturating_add(self.config.detection);
         promised.saturating_add(self.config.period())

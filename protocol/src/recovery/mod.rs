@@ -360,6 +360,6 @@ pub trait RecoveryStore: fmt::Debug + Send {
     /// The sessions that wait, to be ended at once: their server goes away.
     fn drain(&mut self) -> Vec<KeptSession>;
 
-    /// What it keeps.
+    /// The kept events and sessions.
     fn stats(&self) -> StoreStats;
 }

@@ -198,7 +198,7 @@ pub enum NotRecovered {
     /// More events were to be searched for what it has missed than are for one client.
     #[error("too many events have passed in the client's rooms to search them for it: see `max_searched`")]
     TooMany,
-    /// What it has missed does not fit into its send buffer.
+    /// The missed events do not fit into its send buffer.
     #[error("the client has missed more than fits into its send buffer: see `send_budget`")]
     TooMuch,
 }

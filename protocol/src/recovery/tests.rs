@@ -27,9 +27,9 @@ struct Person {
     pid: Arc<str>,
     /// Its rooms when it went away.
     rooms: Vec<Arc<str>>,
-    /// What was for it in this session, in order, as it is on the wire.
+    /// The events for it in this session, in order, as on the wire.
     sent: Vec<Appended>,
-    /// How many of these its client has seen.
+    /// The number of these that its client has seen.
     seen: usize,
 }
 
@@ -174,7 +174,7 @@ impl World {
     }
 }
 
-/// What one byte each says: what is done, by whom, and with which room or how many.
+/// One byte each for the act, its actor, and the room or the number.
 fn act(world: &mut World, (what, who, which): (u8, u8, u8)) {
     let person = usize::from(who) % world.people.len();
     let room = ROOMS[usize::from(which) % ROOMS.len()];

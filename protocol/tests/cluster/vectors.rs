@@ -34,7 +34,7 @@ fn limits() -> Limits {
     Limits::default()
 }
 
-/// What became of the lines of a file.
+/// The results of a file's lines.
 #[derive(Default)]
 struct Tally {
     by_op: BTreeMap<String, usize>,

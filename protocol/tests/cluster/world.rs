@@ -211,7 +211,7 @@ impl World {
         }
     }
 
-    /// What anybody on the bus may do.
+    /// The acts that anybody on the bus may do.
     pub(crate) fn publish(&mut self, published: Published) {
         for (at, process) in self.processes.iter().enumerate() {
             // Once for each subscription that fits, as in Redis.
@@ -273,7 +273,7 @@ impl World {
         self.settle();
     }
 
-    /// What all sockets got, sorted, and forgets it.
+    /// Takes all that the sockets got, sorted.
     pub(crate) fn got(&mut self) -> Vec<String> {
         let mut all: Vec<String> =
             self.processes.iter_mut().flat_map(|process| process.got.drain(..)).collect();

@@ -88,6 +88,7 @@ metrics_table! {
     BUS_SENT = Counter "sansocket_bus_sent_total" [] "Messages that were published on the bus";
     BUS_RECEIVED = Counter "sansocket_bus_received_total" [] "Messages that came on the bus and were of use";
     BUS_DISCARDED = Counter "sansocket_bus_discarded_total" ["reason"] "Messages of the bus that could not be sent, read or served, by the reason";
+    MISROUTED = Counter "sansocket_misrouted_total" [] "Requests that a load balancer sent to another node than their session's";
 }
 
 /// The options of a server's metrics.

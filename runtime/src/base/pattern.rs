@@ -16,7 +16,7 @@ pub(crate) fn fits(pattern: &str, name: &str) -> bool {
     last.map_or(rest.is_empty(), |last| rest.ends_with(last))
 }
 
-/// What the stars of a pattern stand for in a name that fits it: each as little as possible, the last one the rest.
+/// The parts of a name that the stars of its pattern stand for: each as little as possible, the last one the rest.
 pub(crate) fn parts<'a>(pattern: &str, name: &'a str) -> Option<Vec<&'a str>> {
     let mut pieces = pattern.split('*');
     let mut rest = name.strip_prefix(pieces.next()?)?;

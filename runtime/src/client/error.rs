@@ -49,6 +49,9 @@ pub enum ClientBuildError {
     /// The auth cannot be written as JSON, or is not an object.
     #[error("the auth cannot be written as the JSON of an object: {0}")]
     Auth(#[source] sansocket_protocol::socket::EncodeError),
+    /// The system gave a blocking client no thread.
+    #[error("no thread for the client: {0}")]
+    Thread(#[source] io::Error),
     /// The system gave no random bytes.
     #[error("the system's random number generator failed: {0}")]
     Entropy(#[source] BoxError),

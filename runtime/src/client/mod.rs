@@ -2,6 +2,7 @@
 //! Engine.IO, which is the same without them.
 
 mod auth;
+pub mod blocking;
 mod builder;
 #[allow(clippy::module_inception)]
 pub(crate) mod client;
@@ -19,6 +20,7 @@ mod socket;
 mod state;
 mod table;
 pub(crate) mod task;
+mod typed;
 
 pub use builder::ClientBuilder;
 pub use client::Client;

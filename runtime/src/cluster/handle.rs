@@ -11,6 +11,7 @@ use sansocket_protocol::cluster::node::{
     ServingId,
 };
 use sansocket_protocol::cluster::{InexpressibleError, Message};
+use sansocket_protocol::engine::NodeMark;
 use sansocket_protocol::hub::Hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::time::Instant;
@@ -211,6 +212,29 @@ impl Cluster {
     /// Returns the time for which a peer's request is of interest.
     pub(crate) fn answer_timeout(&self, told: Option<Duration>) -> Duration {
         told.unwrap_or(self.answer_timeout).min(self.max_answer_timeout)
+    }
+
+    /// The node whose session a request names that was refused here, if it is another one's.
+    pub(crate) fn owner_of(&self, session_id: &str) -> Option<Arc<str>> {
+        let mut state = self.state();
+        let owner = state.node.owner_of(session_id)?;
+        let times = state.node.counts().misrouted;
+        drop(state);
+        // A client tries again and again, and there may be thousands.
+        if times.is_power_of_two() {
+            warning!(
+                node = &*owner,
+                times,
+                "a client's request came to a node that does not have its session: let the load balancer send each client \
+                 to the same node always, or let clients use WebSocket alone"
+            );
+        }
+        Some(owner)
+    }
+
+    /// The mark in the ids of this node's sessions.
+    pub(crate) fn mark(&self) -> NodeMark {
+        NodeMark::of(self.state().node.name())
     }
 
     pub(crate) fn is_on_bus(&self) -> bool {

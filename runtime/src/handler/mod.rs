@@ -64,6 +64,9 @@ pub(crate) mod outgoing_hook;
 pub(crate) mod peer;
 pub(crate) mod reserved;
 pub(crate) mod table;
+pub(crate) mod typed;
+#[cfg(feature = "typescript")]
+pub(crate) mod typescript;
 
 pub use kind::{
     Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, NotLetIn, OnClientConnect,
@@ -72,6 +75,7 @@ pub use kind::{
 };
 pub use listener::ListenerHandle;
 pub use peer::Peer;
+pub use typed::{IntoAnswer, TypedEvent, TypedHandler};
 
 pub(crate) use erased::{AnyHandler, SharedHandler, erase};
 

@@ -4,6 +4,8 @@ use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info};
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::compression::Encoding;
 use crate::http::connections::{Connections, Place};
@@ -39,6 +41,8 @@ use sansocket_protocol::socket;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+#[cfg(feature = "cluster")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,6 +79,9 @@ pub(crate) struct Gate {
     /// The recorder of sessions, if they are recorded.
     #[cfg(feature = "record")]
     pub(super) recorder: Option<Arc<FlightRecorder>>,
+    /// The server as a node, if it is one.
+    #[cfg(feature = "cluster")]
+    pub(super) cluster: OnceLock<Arc<Cluster>>,
     /// The metrics, if they are recorded.
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<GateMetrics>,
@@ -119,6 +126,8 @@ impl Gate {
                 }
                 None => None,
             },
+            #[cfg(feature = "cluster")]
+            cluster: OnceLock::new(),
             #[cfg(feature = "metrics")]
             metrics: options.metrics.map(GateMetrics::new),
         })
@@ -273,8 +282,12 @@ impl Gate {
             Ok(reply) | Err(reply) => reply,
         };
         self.config.decorate(&head, &origin, &mut reply);
+        #[cfg(feature = "cluster")]
+        let other_node = self.other_node(&head, &reply);
         if let (Some(hook), Some(refusal)) = (&self.hooks.refused, reply.refused()) {
             let refused = RefusedRequest::new(request, peer, &self.config, reply.status, refusal);
+            #[cfg(feature = "cluster")]
+            let refused = refused.with_other_node(other_node);
             let _ = self.caught(|| hook(&refused));
         }
         response(reply)

@@ -14,6 +14,8 @@ pub(crate) mod limits;
 pub(crate) mod listener;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
+#[cfg(feature = "cluster")]
+mod node;
 pub(crate) mod opening;
 pub(crate) mod options;
 #[cfg(feature = "record")]

@@ -41,7 +41,7 @@ pub struct Answers<R> {
     are_kept: bool,
     #[cfg(feature = "cluster")]
     elsewhere: Option<Elsewhere>,
-    /// What came from other nodes: the answers, and the number of those that are missing.
+    /// The answers from other nodes, and the number of those that are missing.
     #[cfg(feature = "cluster")]
     came: (std::vec::IntoIter<Args>, usize),
     value: PhantomData<fn() -> R>,
@@ -66,7 +66,7 @@ impl Budget {
         Arc::new(Self { left: AtomicUsize::new(left), counters })
     }
 
-    /// What came of a socket, as far as the budget allows.
+    /// The answer of a socket, as far as the budget allows.
     fn judge(&self, outcome: AckOutcome) -> Result<Args, AckError> {
         match outcome {
             AckOutcome::Answered(args) => {

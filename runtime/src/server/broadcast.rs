@@ -136,7 +136,7 @@ impl Broadcast {
         self.namespace.hub().reached(&self.target)
     }
 
-    /// What keeps its event for clients that are away: not if it is volatile.
+    /// The recorder that keeps its event for clients that are away: not if it is volatile.
     fn recorder(&self) -> Option<&Recorder> {
         self.namespace.recorder().filter(|_| !self.target.flags.volatile)
     }

@@ -71,6 +71,23 @@ macro_rules! broadcast_methods {
             self.broadcast().call_stream(event, args)
         }
 
+        /// Emits a [typed event](TypedEvent) to all sockets.
+        ///
+        /// # Errors
+        /// [`EmitError::Encode`].
+        pub fn emit_typed<E: TypedEvent>(&self, event: E, payload: &E::Payload) -> Result<(), EmitError> {
+            self.broadcast().emit_typed(event, payload)
+        }
+
+        /// Emits a [typed event](TypedEvent) to all sockets, and awaits the answer of each: see [`Broadcast::call`].
+        pub fn call_typed<E: TypedEvent>(
+            &self,
+            event: E,
+            payload: &E::Payload,
+        ) -> impl Future<Output = Result<Vec<Answer<E::Answer>>, EmitError>> + Send + 'static + use<E> {
+            self.broadcast().call_typed(event, payload)
+        }
+
         /// Emits an event to all sockets, and collects their acknowledgements: see [`Broadcast::emit_with_ack`].
         pub fn emit_with_ack<T: ToArgs + ?Sized>(
             &self,

@@ -45,6 +45,7 @@ impl ServerInner {
             let counter = |name, label, value| metrics.options.counter(name, label).absolute(value);
             counter(names::BUS_SENT, None, counts.published);
             counter(names::BUS_RECEIVED, None, counts.received);
+            counter(names::MISROUTED, None, counts.misrouted);
             for (reason, messages) in [
                 ("malformed", counts.malformed),
                 ("dropped", counts.dropped),

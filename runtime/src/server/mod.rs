@@ -32,4 +32,5 @@ pub(crate) mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typed;
 pub(crate) mod unrecovered;

@@ -9,6 +9,7 @@ use crate::handler::error_hook::ErrorHook;
 use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
+use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
@@ -88,7 +89,7 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What records events and rooms for connection state recovery.
+    /// The recorder of events and rooms for connection state recovery.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_deref()
     }

@@ -77,6 +77,12 @@ impl Socket {
         self.change_own(|table| table.add(event, listener))
     }
 
+    #[track_caller]
+    pub(super) fn add_own(&self, event: &str, listener: Listener<OnEvent>) -> &Self {
+        check_event(End::Server, event);
+        self.change_own(|table| table.add(event, listener))
+    }
+
     /// As [`on`](Self::on), for the next `event` only: the handler is then removed.
     ///
     /// # Panics

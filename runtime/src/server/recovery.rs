@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How long a client that comes back waits for the handlers of the connection that it has lost.
+/// The time for which a client that comes back waits for the handlers of the connection that it has lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Hook = Box<dyn Fn(&UnrecoveredSession) + Send + Sync>;

@@ -446,7 +446,7 @@ impl Socket {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is kept with it.
+    /// The data kept with it.
     pub(crate) fn values(&self) -> TypeMap {
         self.data().clone()
     }

@@ -201,6 +201,23 @@ macro_rules! handler_methods {
             self.on(crate::handler::ack::MESSAGE, handler)
         }
 
+        /// Runs when the client emits that [typed event](crate::TypedEvent): extractors, then the payload. Otherwise as
+        /// [`on`](Self::on).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn on_typed<E: TypedEvent, Params: 'static>(
+            &self,
+            _: E,
+            handler: impl TypedHandler<E, OnEvent, Params>,
+        ) -> &Self {
+            check_event(End::Server, E::NAME);
+            let listener = Listener::in_line(erase_typed::<E, OnEvent, Params>(handler));
+            self.handlers().change(|table| table.events.add(E::NAME, listener));
+            self
+        }
+
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
         /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
         ///

@@ -206,6 +206,9 @@ pub struct NodeCounts {
     pub inexpressible: u64,
     /// Requests, answers and peers beyond the limits.
     pub refused: u64,
+    /// Requests of clients for sessions of other nodes, as far as those are known by name: a load balancer that does not
+    /// send a client to the same node again.
+    pub misrouted: u64,
     /// Requests of this node that are open.
     pub asks: usize,
     /// Requests of peers that are open here.

@@ -1,4 +1,4 @@
-//! What goes out of a node: messages, subscriptions, heartbeats.
+//! The sending side of a node: messages, subscriptions, heartbeats.
 
 use super::encoding::{Written, is_heard_by_all};
 use super::{Node, NodeTransmit, Timer};

@@ -155,7 +155,7 @@ impl FromJson<'_> {
         }
     }
 
-    /// What is written without a fraction is an integer, if 64 bits hold it.
+    /// A number that is written without a fraction is an integer, if 64 bits hold it.
     fn number(&mut self, raw: &str) {
         if let Ok(value) = raw.parse() {
             push_uint(self.out, value);
