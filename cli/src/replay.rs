@@ -72,7 +72,7 @@ fn replay(
     writeln!(output, "{:>10}  {:<50}  server", "seconds", "client")?;
     let mut summary = Summary::default();
     let mut start = None;
-    while let Some(step) = replay.next() {
+    for step in replay.by_ref() {
         let step = match step {
             Ok(step) => step,
             Err(error) => {

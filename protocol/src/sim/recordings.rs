@@ -21,7 +21,7 @@ pub(super) fn check(connection: &mut Connection) -> Result<(), String> {
     let Some(recording) = connection.take_recording() else { return Ok(()) };
     let mut replay = Replay::new(&recording).map_err(|error| error.to_string())?;
     let mut steps = 0_u64;
-    while let Some(step) = replay.next() {
+    for step in replay.by_ref() {
         let step = step.map_err(|error| error.to_string())?;
         if !step.is_same {
             return Err(format!("step {steps} at {:?}: {:?} gave {:?}", step.at, step.entry, step.output));

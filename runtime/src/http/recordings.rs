@@ -19,6 +19,8 @@ use std::time::SystemTime;
 /// The recordings that wait to be written; more are dropped.
 const MAX_WAITING: usize = 64;
 
+/// The way of recordings, with their paths, to the thread that writes them.
+type Writer = SyncSender<(PathBuf, Vec<u8>)>;
 type Choose = Box<dyn Fn(&Handshake) -> bool + Send + Sync>;
 
 /// The flight recorder of a server: what the machines of its sessions are given is written to files, which
@@ -117,7 +119,7 @@ pub(crate) struct FlightRecorder {
     sessions: AtomicU64,
     files: AtomicU64,
     /// The thread that writes, once there is something to write.
-    writer: Mutex<Option<SyncSender<(PathBuf, Vec<u8>)>>>,
+    writer: Mutex<Option<Writer>>,
 }
 
 impl FlightRecorder {
@@ -163,7 +165,7 @@ impl FlightRecorder {
 }
 
 /// A thread that writes recordings until the recorder is gone: a disk may take its time.
-fn spawn_writer() -> Option<SyncSender<(PathBuf, Vec<u8>)>> {
+fn spawn_writer() -> Option<Writer> {
     let (sender, receiver) = sync_channel::<(PathBuf, Vec<u8>)>(MAX_WAITING);
     let spawned = thread::Builder::new().name("sansocket-recordings".into()).spawn(move || {
         for (path, recording) in receiver {
