@@ -72,6 +72,13 @@ const NODES = {
   "ours sharded": (redis) => ours(redis.url.replace("redis:", "redis+sharded:"), "cluster"),
   "ours streams": (redis) => ours(redis.url.replace("redis:", "redis+streams:"), "cluster"),
   "ours alone": (redis) => ours(redis.url, "cluster"),
+  "ours on postgres": (bus) => ours(bus.url, "cluster"),
+  "ours on nats": (bus) => ours(bus.url, "cluster"),
+  "ours on amqp": (bus) => ours(bus.url, "cluster"),
+  "ours on amqp python": (bus) => ours(bus.url, "python"),
+  "js postgres": (bus) => [process.execPath, "cluster/node.mjs", "--adapter", "postgres", "--postgres", bus.url],
+  "py aio_pika": (bus) => [python, "cluster/node.py", "--manager", "aio_pika", "--amqp", bus.url],
+  "py kombu": (bus) => [python, "cluster/node.py", "--manager", "kombu", "--amqp", bus.url],
   "ours by socket": (redis) => ours(`unix:${redis.folder}/bus`, "cluster"),
 };
 
