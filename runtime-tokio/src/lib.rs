@@ -165,17 +165,17 @@ pub use sansocket_runtime::metrics;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
-    Ack, AckError, Answer, Answers, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError,
-    BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed, ConnectError,
-    ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError, DisconnectReason,
-    DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket, EngineError, EngineSocket,
-    Error, EventExcess, EventName, Events, Extension, Handler, HandlerError, HandlerFailure, Handshake,
-    HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message, Messages, NameParts,
-    Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate,
-    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite,
-    SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter,
-    SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack,
-    extract, handler,
+    Ack, AckError, Answer, Answers, AnyNamespace, Args, ArgsError, Attempt, Auth, BoxError, Broadcast,
+    BroadcastAckError, BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed,
+    ConnectError, ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError,
+    DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
+    EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler, HandlerError,
+    HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message,
+    Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
+    PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
+    ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal,
+    ServerService, Socket, SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports,
+    TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
