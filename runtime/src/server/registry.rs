@@ -117,6 +117,14 @@ impl Namespaces {
         self.read().by_name.values().map(|entry| entry.namespace.clone()).collect()
     }
 
+    /// The handlers of all namespaces, those of dynamic ones included.
+    pub(crate) fn all_handlers(&self) -> Vec<Arc<NamespaceHandlers>> {
+        let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner);
+        let of_dynamic = dynamic.iter().map(|dynamic| dynamic.handlers.clone());
+        let own = self.all().into_iter().map(|namespace| namespace.handlers.clone());
+        of_dynamic.chain(own).collect()
+    }
+
     /// Drops the handlers of all namespaces, and the handlers and matchers of dynamic ones.
     pub(crate) fn drop_handlers(&self) {
         let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
