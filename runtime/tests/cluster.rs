@@ -254,8 +254,11 @@ fn an_acknowledgement_that_does_not_come_is_counted_when_the_time_is_over() {
         let (silent, answers) = (nodes.client(1), nodes.client(1));
         answers.socket().on("ask", async || "yes");
         let asked = nodes.io(0).emit_with_ack("ask", &(), SECOND);
-        let Err(BroadcastAckError::Incomplete { answers, missing }) = nodes.run(asked) else { panic!() };
-        assert_eq!((answers.len(), missing), (1, 1));
+        let Err(BroadcastAckError::Incomplete { answers, missing, missing_nodes, .. }) = nodes.run(asked)
+        else {
+            panic!("one client is silent");
+        };
+        assert_eq!((answers.len(), missing, missing_nodes), (1, 1, Some(0)));
         silent.expect_event("ask");
     });
 }
@@ -375,8 +378,18 @@ fn without_the_bus_each_node_serves_its_own_and_says_so() {
     nodes.io(0).to("red").emit("ping", &1).unwrap();
     assert_eq!(here.expect::<u8>("ping"), 1);
     here.socket().on("ask", async || "yes");
-    let answers = nodes.run(nodes.io(0).to("red").emit_with_ack("ask", &(), SECOND)).unwrap();
-    assert_eq!(answers.len(), 1);
+    let asked = nodes.run(nodes.io(0).to("red").emit_with_ack("ask", &(), SECOND));
+    let Err(error) = asked else { panic!("nobody has asked the other node's sockets") };
+    assert!(error.to_string().starts_with("other nodes could not be asked"), "{error}");
+    let BroadcastAckError::Incomplete { answers, missing, missing_nodes, .. } = error else { panic!() };
+    assert_eq!((answers.len(), missing, missing_nodes), (1, 0, None));
+    let answers = nodes.run(nodes.io(0).to("red").call::<_, String>("ask", &())).expect("it is encoded");
+    assert_eq!(answers[0].result.as_ref().expect("an answer"), "yes");
+    assert!(matches!(answers[1].result, Err(AckError::NodesMissing { nodes: None })), "{answers:?}");
+    assert_eq!(answers.len(), 2);
+    // Those of this node alone are complete.
+    let own = nodes.io(0).to("red").local().emit_with_ack("ask", &(), SECOND);
+    assert_eq!(nodes.run(own).expect("all of them").len(), 1);
     let Err(Incomplete { came, missing_nodes }) = nodes.run(nodes.io(0).root().fetch_sockets()) else {
         panic!("nobody knows the sockets of the other node");
     };
@@ -591,4 +604,37 @@ fn the_sockets_of_a_verb_are_chosen_once_for_all_rooms_on_every_node() {
             assert!(rooms(client).is_empty(), "{:?}", rooms(client));
         }
     });
+}
+
+#[test]
+fn the_answers_of_other_nodes_are_bounded_by_their_bytes() {
+    let bus = InProcessBus::new();
+    let build = |max: usize| {
+        let options = ClusterOptions::new(bus.clone());
+        move |runtime| {
+            let builder = ServerBuilder::<Server, ServerOptions>::new(runtime);
+            builder.max_broadcast_answers(max).cluster(options).build()
+        }
+    };
+    // The one that asks has a limit, then the one that is asked.
+    for (here, there, is_late) in [(3000, 1 << 20, false), (1 << 20, 3000, true)] {
+        let one = TestServer::new(build(here));
+        let other = one.beside(build(there));
+        let clients: Vec<TestClient> = (0..5).map(|_| other.client("/")).collect();
+        for client in &clients {
+            client.socket().on("text?", async || "x".repeat(1000));
+        }
+        let before = one.elapsed();
+        let call = one.server().timeout(SECOND).call::<_, String>("text?", &());
+        let answers = one.block_on(call).expect("it is encoded");
+        let texts = answers.iter().filter(|answer| answer.result.is_ok()).count();
+        assert_eq!((answers.len(), texts), (5, 2));
+        let is_expected = |error: &AckError| match error {
+            AckError::TooManyAnswers => !is_late,
+            AckError::Timeout => is_late,
+            _ => false,
+        };
+        assert!(answers.iter().all(|answer| answer.result.as_ref().err().is_none_or(is_expected)));
+        assert_eq!(one.elapsed() - before >= SECOND, is_late);
+    }
 }

@@ -145,7 +145,7 @@ impl Story {
                 let event = Event::new(&format!("{at}-{}", self.sent), &()).expect("a legal event");
                 let target = if input.flag() { Target::all() } else { Target::all().to("r") };
                 let ask = match input.below(5) {
-                    0 | 1 => Ask::Acks { event, target, single: input.flag() },
+                    0 | 1 => Ask::Acks { event, target, single: input.flag(), max_bytes: 500 },
                     2 => Ask::Sockets { target },
                     3 => Ask::ServerSide { event },
                     _ => Ask::Nodes,

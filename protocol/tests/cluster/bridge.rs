@@ -96,7 +96,7 @@ fn rooms_are_changed_in_both_families() {
 }
 
 fn ask(event: &str, target: Target, single: bool) -> Ask {
-    Ask::Acks { event: Event::new(event, &()).unwrap(), target, single }
+    Ask::Acks { event: Event::new(event, &()).unwrap(), target, single, max_bytes: usize::MAX }
 }
 
 fn answers(world: &World, at: usize, ask: sansocket_protocol::cluster::node::AskId) -> Vec<String> {

@@ -20,7 +20,7 @@ fn event(name: &str) -> Event {
 }
 
 fn acks(target: Target) -> Ask {
-    Ask::Acks { event: event("ask"), target, single: false }
+    Ask::Acks { event: event("ask"), target, single: false, max_bytes: usize::MAX }
 }
 
 /// The texts that answers have, sorted.
@@ -104,8 +104,15 @@ fn acknowledgements_are_collected_across_nodes() {
         assert_eq!(outcome.is_complete(), !matches!(dialect, Dialect::Python(_)));
 
         let nobody = world.ask(0, acks(Target::all().to("nobody")));
-        let one =
-            world.ask(0, Ask::Acks { event: event("ask"), target: Target::all().to(id("b2")), single: true });
+        let one = world.ask(
+            0,
+            Ask::Acks {
+                event: event("ask"),
+                target: Target::all().to(id("b2")),
+                single: true,
+                max_bytes: usize::MAX,
+            },
+        );
         world.settle();
         let answered = world.processes[0].done.get(&one).map(answers);
         assert_eq!(answered.unwrap_or_default(), ["ack-b2"], "{dialect:?}");
@@ -475,4 +482,25 @@ fn a_node_that_talks_to_some_is_heard_by_all() {
     }
     let down = |event: &NodeEvent| matches!(event, NodeEvent::PeerDown { .. });
     assert!(!world.processes.iter().any(|process| process.told.iter().any(down)));
+}
+
+#[test]
+fn acknowledgements_are_kept_as_far_as_their_bytes_allow() {
+    let mut world = World::new(3, &heartbeats());
+    let now = world.now;
+    let ask = |max_bytes| Ask::Acks { event: event("ask"), target: Target::all(), single: false, max_bytes };
+    let node = &mut world.processes[0].node;
+    let (all, none) = (
+        node.ask(now, "/", ask(1 << 20), SECOND * 60).unwrap(),
+        node.ask(now, "/", ask(1), SECOND * 60).unwrap(),
+    );
+    world.settle();
+    let all = world.processes[0].done[&all].clone();
+    let none = &world.processes[0].done[&none];
+    assert!(all.is_complete() && all.refused_acks == 0 && !all.answers.is_empty(), "{all:?}");
+    // They have come: nobody waits for them until the time is over.
+    assert_eq!((none.answers.len(), none.refused_acks as usize), (0, all.answers.len()));
+    assert_eq!((none.missing_nodes, none.missing_acks), (Some(0), 0));
+    assert!(!none.is_complete());
+    assert_eq!(world.processes[0].node.counts().refused, u64::from(none.refused_acks));
 }

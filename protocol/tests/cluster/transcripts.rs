@@ -85,7 +85,7 @@ fn token(line: &str) -> String {
 }
 
 fn ask(target: Target) -> Ask {
-    Ask::Acks { event: Event::new("ask", &1).unwrap(), target, single: false }
+    Ask::Acks { event: Event::new("ask", &1).unwrap(), target, single: false, max_bytes: usize::MAX }
 }
 
 fn texts(outcome: &Outcome) -> Vec<&str> {
@@ -102,8 +102,12 @@ fn python_asks_and_is_asked() {
     assert_eq!(talk.said(), [r#"Channel("socketio")"#]);
 
     // `await sio.call("ask", 1, to=SID)`, of ours.
-    let single =
-        Ask::Acks { event: Event::new("ask", &1).unwrap(), target: Target::all().to("SID"), single: true };
+    let single = Ask::Acks {
+        event: Event::new("ask", &1).unwrap(),
+        target: Target::all().to("SID"),
+        single: true,
+        max_bytes: usize::MAX,
+    };
     talk.ask(single);
     assert_eq!(
         talk.said(),

@@ -53,6 +53,13 @@ pub enum AckError {
     /// The answers of a broadcast have too many bytes together.
     #[error("the answers have too many bytes: raise `max_broadcast_answers`, or take them as they come")]
     TooManyAnswers,
+    /// Other nodes of a cluster did not answer: the last answer of a call of many.
+    #[error("{}: perhaps some of their clients were not asked", Missing(.nodes))]
+    NodesMissing {
+        /// The number of nodes; `None` if it is not known how many there are: the bus was away, or the dialect does not
+        /// count nodes.
+        nodes: Option<u32>,
+    },
     /// The answer does not have the type that was asked for.
     #[error("the acknowledgement does not fit: {0}")]
     Answer(#[from] ArgsError),
@@ -67,7 +74,7 @@ pub enum AckError {
 /// async fn poll(lobby: Namespace) -> Vec<Args> {
 ///     match lobby.to("voters").emit_with_ack("vote", &(), Duration::from_secs(10)).await {
 ///         Ok(votes) => votes,
-///         Err(BroadcastAckError::Incomplete { answers, missing }) => {
+///         Err(BroadcastAckError::Incomplete { answers, missing, .. }) => {
 ///             println!("{missing} did not vote");
 ///             answers
 ///         }
@@ -82,13 +89,47 @@ pub enum BroadcastAckError {
     #[error(transparent)]
     Emit(#[from] EmitError),
     /// Some clients did not answer in time, or left.
-    #[error("{missing} of {} clients did not acknowledge the event", .answers.len() + .missing)]
+    #[error("{}", Unanswered(.answers.len(), *.missing, .missing_nodes))]
+    #[non_exhaustive]
     Incomplete {
         /// The answers that came.
         answers: Vec<Args>,
-        /// The number of clients that did not answer.
+        /// The number of clients that did not answer, or whose answers had too many bytes.
         missing: usize,
+        /// The number of other nodes of a cluster that did not answer, whose clients may not have been asked: 0 without a
+        /// cluster. `None` if it is not known how many there are: the bus was away, or the dialect does not count nodes.
+        missing_nodes: Option<u32>,
     },
+}
+
+/// The nodes that have not answered, in words.
+pub(crate) struct Missing<'a>(pub(crate) &'a Option<u32>);
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(1) => f.write_str("1 node has not answered"),
+            Some(nodes) => write!(f, "{nodes} nodes have not answered"),
+            None => f.write_str("other nodes could not be asked, or nobody knows how many there are"),
+        }
+    }
+}
+
+/// The clients and nodes that have not answered a broadcast, in words.
+struct Unanswered<'a>(usize, usize, &'a Option<u32>);
+
+impl fmt::Display for Unanswered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(answered, missing, nodes) = self;
+        if *missing > 0 || **nodes == Some(0) {
+            write!(f, "{missing} of {} clients did not acknowledge the event", answered + missing)?;
+        }
+        match nodes {
+            Some(0) => Ok(()),
+            _ if *missing > 0 => write!(f, "; {}", Missing(nodes)),
+            _ => Missing(nodes).fmt(f),
+        }
+    }
 }
 
 /// A refusal to let a client into a namespace: the client gets a `connect_error` with this message, and data if given.

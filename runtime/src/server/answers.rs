@@ -6,6 +6,8 @@ use crate::server::socket::Socket;
 use crate::session::stats::{Counters, count};
 use futures_channel::mpsc;
 use futures_core::Stream;
+#[cfg(feature = "cluster")]
+use sansocket_protocol::cluster::{Values, node::Outcome};
 use sansocket_protocol::socket::{AckOutcome, Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -17,9 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 #[cfg(feature = "cluster")]
-type Elsewhere = crate::base::runtime::BoxFuture<(Vec<Args>, usize)>;
+type Elsewhere = crate::base::runtime::BoxFuture<Outcome>;
+
+/// The public id of a socket, if it is of this node, and its answer.
+type RawAnswer = (Option<Arc<str>>, Result<Args, AckError>);
 
 /// The answer of one client to a broadcast, or the reason why there is none.
 #[derive(Debug)]
@@ -27,12 +33,14 @@ type Elsewhere = crate::base::runtime::BoxFuture<(Vec<Args>, usize)>;
 pub struct Answer<R> {
     /// The public id of the socket that was asked. `None` for one of another node of a cluster: nodes do not tell it.
     pub id: Option<Arc<str>>,
-    /// The value, or why there is none: the client did not answer in time, has gone, or answered with another type.
+    /// The value, or why there is none: the event was not sent, or the client did not answer in time, has gone, or
+    /// answered with another type. [`AckError::NodesMissing`] is about other nodes of a cluster and not about a client.
     pub result: Result<R, AckError>,
 }
 
 /// The answers to a broadcast as they come: see [`Broadcast::call_stream`]. Each socket that was asked gives exactly one;
-/// after the last one the stream ends.
+/// after the last one the stream ends. The answers from other nodes of a cluster come together, when all of them have
+/// answered or the time is over; if nodes are missing, the last answer is [`AckError::NodesMissing`].
 #[must_use = "the answers come by polling it"]
 pub struct Answers<R> {
     here: mpsc::UnboundedReceiver<(Arc<str>, Result<Args, AckError>)>,
@@ -41,14 +49,52 @@ pub struct Answers<R> {
     are_kept: bool,
     #[cfg(feature = "cluster")]
     elsewhere: Option<Elsewhere>,
-    /// The answers from other nodes, and the number of those that are missing.
+    /// The answers from other nodes.
     #[cfg(feature = "cluster")]
-    came: (std::vec::IntoIter<Args>, usize),
+    came: Came,
     value: PhantomData<fn() -> R>,
 }
 
+/// The answers from other nodes that were not given yet, and those that are missing.
+#[cfg(feature = "cluster")]
+#[derive(Default)]
+struct Came {
+    answers: std::vec::IntoIter<Values>,
+    refused: u32,
+    missing: u32,
+    /// `Some` if nodes are missing, with their number if that is known.
+    missing_nodes: Option<Option<u32>>,
+}
+
+#[cfg(feature = "cluster")]
+impl Came {
+    fn new(outcome: Outcome) -> Self {
+        Self {
+            answers: outcome.answers.into_iter(),
+            refused: outcome.refused_acks,
+            missing: outcome.missing_acks,
+            missing_nodes: (outcome.missing_nodes != Some(0)).then_some(outcome.missing_nodes),
+        }
+    }
+
+    fn next(&mut self) -> Option<Result<Args, AckError>> {
+        if let Some(values) = self.answers.next() {
+            return Some(Ok(values.args().clone()));
+        }
+        if let Some(refused) = self.refused.checked_sub(1) {
+            self.refused = refused;
+            return Some(Err(AckError::TooManyAnswers));
+        }
+        if let Some(missing) = self.missing.checked_sub(1) {
+            self.missing = missing;
+            return Some(Err(AckError::Timeout));
+        }
+        self.missing_nodes.take().map(|nodes| Err(AckError::NodesMissing { nodes }))
+    }
+}
+
 /// The bytes that the answers of a broadcast may have.
-struct Budget {
+pub(super) struct Budget {
     left: AtomicUsize,
     counters: Option<Arc<Counters>>,
 }
@@ -59,7 +105,7 @@ fn weight(args: &Args) -> usize {
 }
 
 impl Budget {
-    fn of(broadcast: &Broadcast) -> Arc<Self> {
+    pub(super) fn of(broadcast: &Broadcast) -> Arc<Self> {
         let server = broadcast.namespace.server();
         let left = server.as_ref().map_or(0, |server| server.0.max_broadcast_answers());
         let counters = server.map(|server| server.0.gate.counters.clone());
@@ -67,7 +113,7 @@ impl Budget {
     }
 
     /// The answer of a socket, as far as the budget allows.
-    fn judge(&self, outcome: AckOutcome) -> Result<Args, AckError> {
+    pub(super) fn judge(&self, outcome: AckOutcome) -> Result<Args, AckError> {
         match outcome {
             AckOutcome::Answered(args) => {
                 let weight = weight(&args);
@@ -93,19 +139,38 @@ impl<R: DeserializeOwned> Answers<R> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer<R>>> {
+        let decode = |args: Args| args.decode().map_err(AckError::from);
+        let answer = |(id, result): RawAnswer| Answer { id, result: result.and_then(decode) };
+        self.poll_raw(context).map(|next| next.map(answer))
+    }
+}
+
+impl<R> Answers<R> {
+    /// All answers as they came, the number of those that are missing, and of nodes that did not answer.
+    pub(super) async fn collect(mut self) -> (Vec<Args>, usize, Option<u32>) {
+        self.are_kept = true;
+        let (mut answers, mut missing, mut missing_nodes) = (Vec::new(), 0, Some(0));
+        while let Some((_, result)) = poll_fn(|context| self.poll_raw(context)).await {
+            match result {
+                Ok(args) => answers.push(args),
+                Err(AckError::NodesMissing { nodes }) => missing_nodes = nodes,
+                Err(_) => missing += 1,
+            }
+        }
+        (answers, missing, missing_nodes)
+    }
+
+    fn poll_raw(&mut self, context: &mut Context<'_>) -> Poll<Option<RawAnswer>> {
         let here = Pin::new(&mut self.here).poll_next(context);
-        if let Poll::Ready(Some((id, came))) = here {
-            let result = came.and_then(|args| {
-                if !self.are_kept {
-                    self.budget.left.fetch_add(weight(&args), Relaxed);
-                }
-                args.decode().map_err(AckError::from)
-            });
-            return Poll::Ready(Some(Answer { id: Some(id), result }));
+        if let Poll::Ready(Some((id, result))) = here {
+            if let (Ok(args), false) = (&result, self.are_kept) {
+                self.budget.left.fetch_add(weight(args), Relaxed);
+            }
+            return Poll::Ready(Some((Some(id), result)));
         }
         #[cfg(feature = "cluster")]
-        if let Poll::Ready(Some(answer)) = self.poll_elsewhere(context) {
-            return Poll::Ready(Some(answer));
+        if let Poll::Ready(Some(result)) = self.poll_elsewhere(context) {
+            return Poll::Ready(Some((None, result)));
         }
         #[cfg(feature = "cluster")]
         if self.elsewhere.is_some() {
@@ -116,24 +181,15 @@ impl<R: DeserializeOwned> Answers<R> {
 
     /// The next answer of another node. Ready with `None` once there are no more of them.
     #[cfg(feature = "cluster")]
-    fn poll_elsewhere(&mut self, context: &mut Context<'_>) -> Poll<Option<Answer<R>>> {
+    fn poll_elsewhere(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Args, AckError>>> {
         if let Some(elsewhere) = &mut self.elsewhere {
-            let Poll::Ready((answers, missing)) = elsewhere.as_mut().poll(context) else {
+            let Poll::Ready(outcome) = elsewhere.as_mut().poll(context) else {
                 return Poll::Pending;
             };
             self.elsewhere = None;
-            self.came = (answers.into_iter(), missing);
+            self.came = Came::new(outcome);
         }
-        let (answers, missing) = &mut self.came;
-        let result = match answers.next() {
-            Some(args) => args.decode().map_err(AckError::from),
-            None if *missing > 0 => {
-                *missing -= 1;
-                Err(AckError::Timeout)
-            }
-            None => return Poll::Ready(None),
-        };
-        Poll::Ready(Some(Answer { id: None, result }))
+        Poll::Ready(self.came.next())
     }
 }
 
@@ -171,7 +227,9 @@ impl Broadcast {
     /// }
     /// ```
     ///
-    /// Answers beyond the builder's `max_broadcast_answers` bytes are [`AckError::TooManyAnswers`].
+    /// Answers beyond the builder's `max_broadcast_answers` bytes are [`AckError::TooManyAnswers`]; those from other nodes
+    /// of a cluster may have as many bytes again. If other nodes did not answer, the last answer is
+    /// [`AckError::NodesMissing`].
     ///
     /// # Errors
     /// [`EmitError::Encode`]: nobody was asked.
@@ -207,7 +265,8 @@ impl Broadcast {
     /// }
     /// ```
     ///
-    /// The builder's `max_broadcast_answers` bounds the answers that wait to be taken.
+    /// The builder's `max_broadcast_answers` bounds the answers that wait to be taken, and those from other nodes of a
+    /// cluster, which come together at the end.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -216,7 +275,16 @@ impl Broadcast {
         event: &str,
         args: &T,
     ) -> Result<Answers<R>, EmitError> {
-        let timeout = self.call_timeout();
+        self.ask_all(event, args, self.call_timeout())
+    }
+
+    /// Sends an event to each socket, and begins to collect the answers.
+    pub(super) fn ask_all<T: ToArgs + ?Sized, R>(
+        &self,
+        event: &str,
+        args: &T,
+        timeout: Duration,
+    ) -> Result<Answers<R>, EmitError> {
         let id = self.namespace.next_broadcast_ack();
         let frame = self.encode(event, Some(id), args)?;
         let budget = Budget::of(self);
@@ -245,7 +313,7 @@ impl Broadcast {
             #[cfg(feature = "cluster")]
             elsewhere,
             #[cfg(feature = "cluster")]
-            came: (Vec::new().into_iter(), 0),
+            came: Came::default(),
             value: PhantomData,
         })
     }

@@ -5,19 +5,15 @@ use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::Recorder;
 use crate::server::rooms::{Rooms, names};
-use crate::server::server::Server;
 use crate::server::socket::{Delivery, Socket};
-use crate::session::stats::count;
-use futures_channel::oneshot;
 #[cfg(feature = "cluster")]
 use sansocket_protocol::cluster::Message;
 use sansocket_protocol::hub::{Command, Effect, HubError, Target};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, ToArgs};
+use sansocket_protocol::socket::{Args, EncodeError, ToArgs};
 use std::fmt;
 use std::future::Future;
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A selection of a namespace's sockets to broadcast to: all, or those in some rooms, minus those in others. A socket
@@ -224,7 +220,8 @@ impl Broadcast {
 
     /// Emits an event to each socket and collects the acknowledgements. Resolves once: when all have answered,
     /// or `timeout` is over. The event is sent by the call, not by the first poll. Answers beyond the builder's
-    /// `max_broadcast_answers` bytes count as missing. [`call`](Self::call) tells who has answered, and decodes the
+    /// `max_broadcast_answers` bytes count as missing; the answers from other nodes of a cluster may have as many again.
+    /// [`call`](Self::call) tells who has answered, and decodes the
     /// answers.
     pub fn emit_with_ack<T: ToArgs + ?Sized>(
         &self,
@@ -232,38 +229,13 @@ impl Broadcast {
         args: &T,
         timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
-        let id = self.namespace.next_broadcast_ack();
-        let started = self.encode(event, Some(id), args).map(|frame| {
-            let recipients: Vec<Socket> =
-                self.recipients().into_iter().filter(Socket::is_connected).collect();
-            let server = self.namespace.server();
-            let (collector, receiver) = Collector::new(recipients.len(), server);
-            let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
-            for socket in recipients {
-                let sink = Collector::sink(&collector);
-                if socket.send_with_ack(&frame, id, timeout, sink).is_err() {
-                    collector.take(None);
-                } else if let Some(watched) = &watched {
-                    socket.show(watched);
-                }
-            }
-            (receiver, frame)
-        });
-        #[cfg(feature = "cluster")]
-        let others =
-            started.as_ref().ok().and_then(|(_, frame)| self.ask_event(Some(frame), event, args, timeout));
-        let started = started.map(|(receiver, _)| receiver);
+        let asked = self.ask_all::<T, ()>(event, args, timeout);
         async move {
-            let receiver = started.map_err(EmitError::from)?;
-            #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
-            let (mut answers, mut missing) = receiver.await.unwrap_or_default();
-            #[cfg(feature = "cluster")]
-            if let Some(others) = others {
-                let (came, of_others) = others.await;
-                answers.extend(came);
-                missing += of_others;
+            let (answers, missing, missing_nodes) = asked?.collect().await;
+            if missing == 0 && missing_nodes == Some(0) {
+                return Ok(answers);
             }
-            if missing == 0 { Ok(answers) } else { Err(BroadcastAckError::Incomplete { answers, missing }) }
+            Err(BroadcastAckError::Incomplete { answers, missing, missing_nodes })
         }
     }
 
@@ -334,85 +306,5 @@ impl fmt::Debug for Broadcast {
             .field("namespace", &self.namespace.name)
             .field("target", &self.target)
             .finish()
-    }
-}
-
-type Collected = (Vec<Args>, usize);
-
-/// The answers of a broadcast as they come.
-struct Collector(Mutex<Collecting>);
-
-struct Collecting {
-    answers: Vec<Args>,
-    /// The bytes that further answers may have.
-    capacity: usize,
-    server: Option<Server>,
-    missing: usize,
-    open: usize,
-    done: Option<oneshot::Sender<Collected>>,
-}
-
-impl Collector {
-    fn new(recipients: usize, server: Option<Server>) -> (Arc<Self>, oneshot::Receiver<Collected>) {
-        let (sender, receiver) = oneshot::channel();
-        let collecting = Collecting {
-            answers: Vec::new(),
-            capacity: server.as_ref().map_or(0, |server| server.0.max_broadcast_answers()),
-            server,
-            missing: 0,
-            open: recipients,
-            done: Some(sender),
-        };
-        let collector = Arc::new(Self(Mutex::new(collecting)));
-        if recipients == 0 {
-            collector.finish();
-        }
-        (collector, receiver)
-    }
-
-    fn sink(collector: &Arc<Self>) -> impl FnOnce(AckOutcome) + Send + 'static + use<> {
-        let collector = collector.clone();
-        move |outcome| {
-            collector.take(match outcome {
-                AckOutcome::Answered(args) => Some(args),
-                _ => None,
-            });
-        }
-    }
-
-    fn take(&self, answer: Option<Args>) {
-        let open = {
-            let mut collecting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let weight =
-                answer.as_ref().map_or(0, |args| args.wire_len().saturating_add(mem::size_of::<Args>()));
-            match (answer, collecting.capacity.checked_sub(weight)) {
-                (Some(args), Some(capacity)) => {
-                    collecting.capacity = capacity;
-                    collecting.answers.push(args);
-                }
-                (Some(_), None) => {
-                    collecting.missing += 1;
-                    if let Some(server) = &collecting.server {
-                        count(&server.0.gate.counters.broadcast_answers);
-                    }
-                }
-                (None, _) => collecting.missing += 1,
-            }
-            collecting.open = collecting.open.saturating_sub(1);
-            collecting.open
-        };
-        if open == 0 {
-            self.finish();
-        }
-    }
-
-    fn finish(&self) {
-        let (done, collected) = {
-            let mut collecting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            (collecting.done.take(), (std::mem::take(&mut collecting.answers), collecting.missing))
-        };
-        if let Some(done) = done {
-            let _ = done.send(collected);
-        }
     }
 }

@@ -4,6 +4,7 @@ use crate::base::hook::Hook;
 use crate::base::trace::{debug, warning};
 use crate::cluster::{Cluster, ClusterEvent, ClusterOptions, NodeApplication, NodeCounts, node_task};
 use crate::http::handshake::Handshake;
+use crate::server::answers::Budget;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::NamespaceInner;
 use crate::server::remote::{Incomplete, describe};
@@ -15,7 +16,6 @@ use sansocket_protocol::cluster::node::{Answer, Ask, ServingId};
 use sansocket_protocol::cluster::{AckRequest, Event, Message, Values};
 use sansocket_protocol::hub::{Command, Target};
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::AckOutcome;
 use serde_json::{Map, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -242,10 +242,12 @@ fn emit(
     // Before any acknowledgement can come.
     cluster.answer(serving, Answer::Count(u32::try_from(recipients.len()).unwrap_or(u32::MAX)));
     let watched = namespace.handlers.outgoing.watch(namespace.encoder.parser(), &frame);
+    // A copy of each answer waits for the bus.
+    let budget = Budget::of(&broadcast);
     for socket in recipients {
-        let cluster = cluster.clone();
+        let (cluster, budget) = (cluster.clone(), budget.clone());
         let sink = move |outcome| {
-            let AckOutcome::Answered(args) = outcome else { return };
+            let Ok(args) = budget.judge(outcome) else { return };
             match Values::new(&args) {
                 Ok(values) => cluster.answer(serving, Answer::Ack(values)),
                 Err(error) => cluster.inexpressible("acknowledgement", &error),

@@ -1,6 +1,6 @@
 //! A broadcast's messages to other nodes, and their answers about their sockets.
 
-use crate::base::error::{AckError, EmitError};
+use crate::base::error::{AckError, EmitError, Missing};
 use crate::cluster::Membership;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::Namespace;
@@ -28,17 +28,6 @@ pub struct Incomplete<T: fmt::Debug> {
     /// The number of nodes that did not answer; `None` if it is not known how many there are: the bus was away, or the
     /// dialect does not count nodes.
     pub missing_nodes: Option<u32>,
-}
-
-struct Missing<'a>(&'a Option<u32>);
-
-impl fmt::Display for Missing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(nodes) => write!(f, "{nodes} nodes have not answered"),
-            None => f.write_str("other nodes could not be asked, or nobody knows how many there are"),
-        }
-    }
 }
 
 /// Returns the answers, if none is missing.
@@ -84,7 +73,7 @@ impl Broadcast {
         }
     }
 
-    /// Sends an event to the sockets of other nodes, and collects their acknowledgements, and how many are missing.
+    /// Sends an event to the sockets of other nodes, and collects their acknowledgements. `None` if nobody else is meant.
     /// `frame` is the event as the clients here get it.
     pub(super) fn ask_event<T: ToArgs + ?Sized>(
         &self,
@@ -92,13 +81,8 @@ impl Broadcast {
         event: &str,
         args: &T,
         timeout: Duration,
-    ) -> Option<impl Future<Output = (Vec<Args>, usize)> + Send + 'static + use<T>> {
-        let outcome = self.ask_acks(frame, event, args, timeout, false)?;
-        Some(async move {
-            let outcome = outcome.await;
-            let missing = outcome.missing_acks.saturating_add(outcome.missing_nodes.unwrap_or(0));
-            (outcome.answers.iter().map(|values| values.args().clone()).collect(), missing as usize)
-        })
+    ) -> Option<impl Future<Output = Outcome> + Send + 'static + use<T>> {
+        self.ask_acks(frame, event, args, timeout, false)
     }
 
     fn ask_acks<T: ToArgs + ?Sized>(
@@ -110,16 +94,24 @@ impl Broadcast {
         single: bool,
     ) -> Option<impl Future<Output = Outcome> + Send + 'static + use<T>> {
         let membership = self.membership()?;
-        match self.event(frame, event, args) {
+        let asked = match self.event(frame, event, args) {
             Ok(event) => {
-                let asked = membership.ask(Ask::Acks { event, target: self.target.clone(), single }, timeout);
-                Some(async move { asked.await.unwrap_or_default() })
+                let max_bytes = self.namespace.server().map_or(0, |server| server.0.max_broadcast_answers());
+                let target = self.target.clone();
+                Some(membership.ask(Ask::Acks { event, target, single, max_bytes }, timeout))
             }
             Err(error) => {
                 membership.cluster.inexpressible("emit", &error);
                 None
             }
-        }
+        };
+        // Without a question nobody knows what the others would have said.
+        Some(async move {
+            match asked {
+                Some(asked) => asked.await.unwrap_or_default(),
+                None => Outcome::default(),
+            }
+        })
     }
 
     /// The selected sockets of all nodes, each as its node describes it. Resolves when all nodes have answered, or after

@@ -1,15 +1,17 @@
 //! The requests of this node: each ends once, with what came and what is missing.
 
 use super::{Ask, AskError, AskId, Dialect, Membership, Node, NodeEvent, NodeTransmit, Outcome, Timer};
-use crate::cluster::{AckRequest, Event, Message, Python, RequestId};
+use crate::cluster::{AckRequest, Event, Message, Python, RequestId, Values};
 use crate::hub::Target;
 use crate::random::Random;
+use crate::socket::Args;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use core::time::Duration;
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Asked {
     /// Of all nodes together.
     pub(super) acks: u64,
     pub(super) counted_acks: u64,
+    /// The bytes that further acknowledgements may have.
+    pub(super) budget: usize,
     /// Of a bridge: the part that Python nodes were asked.
     pub(super) python: Option<PythonPart>,
     pub(super) answered: u32,
@@ -92,6 +96,7 @@ impl Node {
             _ => RequestId::new(token(&self.dialect, &mut self.random)),
         };
         let is_local = ask.is_local();
+        let budget = ask.max_bytes();
         let (kind, message) = ask.into_message(&token, timeout);
         let deadline = now + timeout;
         let expects = if is_local { Expects::Counted(Some(0)) } else { expects };
@@ -102,6 +107,7 @@ impl Node {
             _ => None,
         };
         let mut asked = Asked::new(namespace.clone(), deadline, token.clone(), kind, expects);
+        asked.budget = budget;
         let is_published = if is_local { true } else { self.count_and_publish(id, &namespace, message)? };
         if let Some((event, target)) = to_python.filter(|_| is_published) {
             asked.python = self.ask_python_too(id, &asked, event, target);
@@ -206,7 +212,7 @@ impl Node {
             (Kind::Acks { .. }, Message::Ack { args, request }) if has_room => {
                 if let Some(python) = asked.python.as_mut().filter(|python| python.token == request) {
                     python.acks = python.acks.saturating_add(1);
-                    asked.outcome.answers.push(args);
+                    self.counts.refused = self.counts.refused.saturating_add(asked.keep(args));
                     self.finish_if_complete(id);
                     return;
                 }
@@ -215,7 +221,7 @@ impl Node {
                     let open = asked.open_acks.entry(node.clone()).or_default();
                     *open = open.saturating_sub(1);
                 }
-                asked.outcome.answers.push(args);
+                self.counts.refused = self.counts.refused.saturating_add(asked.keep(args));
             }
             (Kind::Sockets, Message::Sockets { sockets, .. }) => {
                 if asked.is_first_of(node) {
@@ -292,10 +298,18 @@ impl Ask {
         }
     }
 
+    /// The bytes that its acknowledgements may have.
+    fn max_bytes(&self) -> usize {
+        match self {
+            Self::Acks { max_bytes, .. } => *max_bytes,
+            Self::Sockets { .. } | Self::ServerSide { .. } | Self::Nodes => 0,
+        }
+    }
+
     /// The message that asks, if the bus itself does not know the answer.
     fn into_message(self, token: &RequestId, timeout: Duration) -> (Kind, Option<Message>) {
         match self {
-            Self::Acks { event, target, single } => {
+            Self::Acks { event, target, single, .. } => {
                 let ack = AckRequest { request: token.clone(), timeout: Some(timeout), single };
                 (Kind::Acks { single }, Some(Message::Emit { event, target, ack: Some(ack) }))
             }
@@ -334,9 +348,26 @@ impl Asked {
             open_acks: BTreeMap::new(),
             acks: 0,
             counted_acks: 0,
+            budget: 0,
             python: None,
             answered: 0,
             outcome,
+        }
+    }
+
+    /// Keeps an acknowledgement, if its bytes are within the budget. Returns the number of those that were dropped.
+    fn keep(&mut self, args: Values) -> u64 {
+        let weight = args.args().wire_len().saturating_add(mem::size_of::<Args>());
+        match self.budget.checked_sub(weight) {
+            Some(left) => {
+                self.budget = left;
+                self.outcome.answers.push(args);
+                0
+            }
+            None => {
+                self.outcome.refused_acks = self.outcome.refused_acks.saturating_add(1);
+                1
+            }
         }
     }
 

@@ -23,6 +23,9 @@ pub enum Ask {
         target: Target,
         /// The first acknowledgement is enough.
         single: bool,
+        /// The bytes that the acknowledgements may have together, each with its own size in memory. Those beyond are
+        /// dropped.
+        max_bytes: usize,
     },
     /// Describe the sockets of a target.
     Sockets {
@@ -78,12 +81,14 @@ pub struct Outcome {
     pub missing_nodes: Option<u32>,
     /// The number of sockets, of the nodes that answered, that did not acknowledge.
     pub missing_acks: u32,
+    /// The number of acknowledgements that were dropped because of their bytes. They are not among the missing ones.
+    pub refused_acks: u32,
 }
 
 impl Outcome {
     /// Returns whether all that was asked for is here.
     pub fn is_complete(&self) -> bool {
-        self.missing_nodes == Some(0) && self.missing_acks == 0
+        self.missing_nodes == Some(0) && self.missing_acks == 0 && self.refused_acks == 0
     }
 }
 

@@ -124,7 +124,12 @@ impl Play {
         request.is_single = is_single;
         self.judge.emissions.insert(number, emission);
         if let Machine::Ours(_) = &self.members[at].machine {
-            self.begin(at, number, request, Ask::Acks { event, target, single: is_single });
+            self.begin(
+                at,
+                number,
+                request,
+                Ask::Acks { event, target, single: is_single, max_bytes: 1 << 20 },
+            );
             return;
         }
         self.judge.requests.insert(number, request);
