@@ -123,8 +123,8 @@ pub use sansocket_runtime::{
     Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
     PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
     ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal,
-    ServerService, Socket, SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports,
-    TryData, TypedEvent, WeakServer, ack, extract, handler,
+    ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed, ToArgs, TransportKind,
+    Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -38,7 +38,7 @@ fn the_value_of_an_error_hook_is_the_acknowledgement() {
             ack.send(&"by hand").map_err(Error::from)?;
             Err::<(), Error>(Refusal::new("too late").into())
         });
-    io.on_error(|socket, failure| {
+    io.on_error_reply(|socket, failure| {
         json!([socket.namespace().name(), failure.event().unwrap_or("-"), failure.to_string()])
     });
     let ada = test.client("/");
@@ -61,12 +61,14 @@ fn a_namespace_has_an_error_hook_of_its_own_or_that_of_the_server() {
     for name in ["/", "/own", "/silent"] {
         io.namespace(name).on("fail", async || Err::<(), _>("no luck"));
     }
-    io.dynamic_namespace("/game-*").on_error(|_, _| "lost").on("fail", async || Err::<(), _>("no luck"));
+    io.dynamic_namespace("/game-*")
+        .on_error_reply(|_, _| "lost")
+        .on("fail", async || Err::<(), _>("no luck"));
     let silent = Lines::default();
     let seen = silent.clone();
-    io.namespace("/own").on_error(|_, _| "replaced").on_error(|_, _| "own");
+    io.namespace("/own").on_error_reply(|_, _| "replaced").on_error_reply(|_, _| "own");
     io.namespace("/silent").on_error(move |_, failure| seen.lock().unwrap().push(line(failure)));
-    io.on_error(|_, _| "replaced").on_error(|_, _| "default");
+    io.on_error_reply(|_, _| "replaced").on_error_reply(|_, _| "default");
     for (name, answer) in [("/", "default"), ("/own", "own"), ("/game-7", "lost")] {
         assert_eq!(test.client(name).call::<String>("fail", &()), answer, "{name}");
     }
@@ -82,7 +84,7 @@ fn an_event_that_middleware_refuses_is_answered_by_the_error_hook() {
     test.server()
         .on("secret", async || "the secret")
         .event_middleware(async || Err::<(), _>("not for you"))
-        .on_error(|_, failure| line(failure));
+        .on_error_reply(|_, failure| line(failure));
     assert_eq!(test.client("/").call::<String>("secret", &()), "secret: not for you");
 }
 
@@ -93,7 +95,7 @@ fn a_client_answers_with_the_value_of_its_error_hook() {
         let answer = socket.emit_with_ack("question", &(), Duration::from_secs(5)).await?;
         Ok::<_, AckError>(answer.decode::<String>()?)
     });
-    let ada = test.client_with("/", |builder| builder.on_error(|_, failure| line(failure)));
+    let ada = test.client_with("/", |builder| builder.on_error_reply(|_, failure| line(failure)));
     ada.socket().on("question", async || Err::<(), _>("no idea"));
     assert_eq!(ada.call::<String>("ask", &()), "question: no idea");
 }
@@ -220,7 +222,7 @@ fn a_concurrent_handler_that_cannot_be_called_leaves_the_answer_to_the_others() 
     test.server()
         .on_concurrent("twice", async |Data(number): Data<u32>| number)
         .on("twice", async || "a value")
-        .on_error(move |_, failure| {
+        .on_error_reply(move |_, failure| {
             seen.lock().unwrap().push(failure.event().unwrap_or("-").to_owned());
             "a failure"
         });
@@ -238,7 +240,7 @@ fn an_acknowledgement_that_was_taken_over_comes_back_if_the_handler_cannot_be_ca
         .on("several", async |name: EventName| name.0)
         .on_concurrent("apart", async |_: Ack, Data(number): Data<u32>| number)
         .on_any(async || ())
-        .on_error(|_, failure| line(failure));
+        .on_error_reply(|_, failure| line(failure));
     let ada = test.client("/");
     let misfit = "the arguments do not fit the handler";
     assert!(ada.call::<String>("sole", &"seven").starts_with(&format!("sole: {misfit}")));

@@ -2,7 +2,7 @@
 
 use sansocket_runtime::testing::{TestClient, TestServer};
 use sansocket_runtime::{
-    AckError, Answer, Broadcast, Data, EmitError, HubError, Rooms, Server, ServerBuilder, Socket,
+    AckError, Answer, Broadcast, Data, EmitError, HubError, Rooms, Server, ServerBuilder, Socket, Timed,
 };
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -153,10 +153,16 @@ fn a_server_calls_one_client_and_gets_a_value() {
     let late = test.block_on(socket.call::<_, u32>("nothing", &()));
     assert!(matches!(late, Err(AckError::Timeout)));
     assert_eq!(test.elapsed() - before, SECOND * 63);
+    let late = test.block_on(socket.compress(false).timeout(SECOND).emit_with_ack("nothing", &()));
+    assert!(matches!(late, Err(AckError::Timeout)));
+    assert_eq!(test.elapsed() - before, SECOND * 64);
+    let late = test.block_on(test.server().timeout(SECOND).emit_with_ack("nothing", &()));
+    assert!(late.is_err());
+    assert_eq!(test.elapsed() - before, SECOND * 65);
     // A client has the same idiom.
     let late = test.block_on(client.socket().timeout(SECOND).call::<_, u32>("nothing", &()));
     assert!(matches!(late, Err(AckError::Timeout)));
-    assert_eq!(test.elapsed() - before, SECOND * 64);
+    assert_eq!(test.elapsed() - before, SECOND * 66);
 }
 
 /// Four clients: one answers, one with another type, one not, and one goes away.
@@ -214,7 +220,7 @@ fn a_call_of_many_tells_who_has_answered_and_who_has_not() {
 #[test]
 fn the_answers_of_a_call_come_one_by_one() {
     let Voters { test, clients } = voters();
-    let broadcast: Broadcast = test.server().timeout(SECOND * 5);
+    let broadcast: Timed<Broadcast> = test.server().timeout(SECOND * 5);
     let mut answers = broadcast.call_stream::<_, bool>("agreed?", &"peace").expect("it is encoded");
     let before = test.elapsed();
     let mut told = Vec::new();
@@ -241,11 +247,8 @@ fn the_flags_are_the_same_for_one_socket_and_for_many() {
     let io = test.server();
     let clients = [test.client("/"), test.client("/")];
     let (ada, bob) = (socket(&test, &clients[0]), socket(&test, &clients[1]));
-    assert_eq!(reached(&clients, || ada.volatile().compress(false).timeout(SECOND).emit("x", &1)), [0]);
-    assert_eq!(
-        reached(&clients, || io.volatile().compress(false).timeout(SECOND).local().emit("x", &1)),
-        [0, 1]
-    );
+    assert_eq!(reached(&clients, || ada.volatile().compress(false).emit("x", &1)), [0]);
+    assert_eq!(reached(&clients, || io.volatile().compress(false).local().emit("x", &1)), [0, 1]);
     assert_eq!(reached(&clients, || ada.local().emit("x", &1)), [1]);
     assert_eq!(reached(&clients, || io.compress(true).except(bob.id()).emit("x", &1)), [0]);
     // What is volatile is dropped for a client that cannot take it, and the rest waits.
@@ -332,4 +335,17 @@ fn a_call_of_many_tells_why_an_event_was_not_sent() {
     let answers = test.block_on(test.server().call::<_, u32>("number?", &())).expect("it is encoded");
     let refused = |answer: &Answer<u32>| matches!(&answer.result, Err(AckError::Emit(EmitError::Send(_))));
     assert!(answers.len() == 1 && refused(&answers[0]), "{answers:?}");
+}
+
+#[test]
+fn with_retries_the_time_of_a_call_is_that_of_each_try() {
+    let test = TestServer::default();
+    let client = test.client_with("/", |builder| builder.retries(2).ack_timeout(SECOND * 10));
+    let before = test.elapsed();
+    let late = test.block_on(client.socket().timeout(SECOND).call::<_, u32>("nothing", &()));
+    assert!(matches!(late, Err(AckError::Timeout)), "{late:?}");
+    assert_eq!(test.elapsed() - before, SECOND * 3);
+    let late = test.block_on(client.socket().call::<_, u32>("nothing", &()));
+    assert!(matches!(late, Err(AckError::Timeout)), "{late:?}");
+    assert_eq!(test.elapsed() - before, SECOND * 33);
 }

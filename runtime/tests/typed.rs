@@ -59,7 +59,7 @@ fn register(io: &Server) {
     })
     .on_typed(Leave, async |socket: Socket, (): ()| socket.disconnect())
     .on_typed(Kick, async |_: String| Err::<u32, _>("nobody".to_owned()))
-    .on_error(|_, failure| failure.to_string());
+    .on_error_reply(|_, failure| failure.to_string());
 }
 
 #[test]

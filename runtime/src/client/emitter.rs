@@ -2,25 +2,23 @@
 
 use super::socket::ClientSocket;
 use crate::base::error::{AckError, EmitError};
-use crate::handler::ack::CALL_TIMEOUT;
-use sansocket_protocol::socket::ToArgs;
+use crate::handler::timed::Timed;
+use sansocket_protocol::socket::{Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::time::Duration;
 
-/// A client's socket with the flags of the events that are emitted through it, as [`ClientSocket::volatile`] and
-/// [`ClientSocket::timeout`] give it.
+/// A client's socket with the flags of the events that are emitted through it, as [`ClientSocket::volatile`] gives it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it emits nothing by itself"]
 pub struct ClientEmitter<'a> {
     socket: &'a ClientSocket,
     is_volatile: bool,
-    timeout: Duration,
 }
 
 impl<'a> ClientEmitter<'a> {
     pub(super) fn new(socket: &'a ClientSocket) -> Self {
-        Self { socket, is_volatile: false, timeout: CALL_TIMEOUT }
+        Self { socket, is_volatile: false }
     }
 
     /// Drops events that cannot leave at once. It does not concern those that ask for an acknowledgement.
@@ -29,10 +27,9 @@ impl<'a> ClientEmitter<'a> {
         self
     }
 
-    /// Sets how long [`call`](Self::call) waits for the answer. Default 60 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
+    /// Calls that wait that long for their answer.
+    pub fn timeout(self, timeout: Duration) -> Timed<Self> {
+        Timed { calls: self, timeout }
     }
 
     /// Emits an event, as [`ClientSocket::emit`].
@@ -49,7 +46,27 @@ impl<'a> ClientEmitter<'a> {
         event: &str,
         args: &T,
     ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
-        let answer = self.socket.emit_with_ack(event, args, self.timeout);
+        self.socket.call(event, args)
+    }
+}
+
+impl Timed<ClientEmitter<'_>> {
+    /// Emits an event and awaits its acknowledgement, as [`ClientSocket::call`].
+    pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
+        let answer = self.emit_with_ack(event, args);
         async move { Ok(answer.await?.decode()?) }
+    }
+
+    /// Emits an event and awaits its acknowledgement, as [`ClientSocket::emit_with_ack`].
+    pub fn emit_with_ack<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
+        self.calls.socket.emit_with_ack(event, args, self.timeout)
     }
 }

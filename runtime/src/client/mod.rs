@@ -1,6 +1,7 @@
 //! The Socket.IO client: one connection to a server, any number of namespaces on it. And the client of plain
 //! Engine.IO, which is the same without them.
 
+mod asking;
 mod auth;
 pub mod blocking;
 mod builder;

@@ -68,7 +68,7 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
-    /// Sets how long each try of `retries` may take. Default 10 s.
+    /// Sets how long each try of `retries` may take, unless a call has a time of its own. Default 10 s.
     pub fn ack_timeout(mut self, timeout: Duration) -> Self {
         self.layer.sockets.ack_timeout = timeout;
         self
@@ -106,12 +106,18 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
-    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics. Its
-    /// value acknowledges the event, if the server asks for that; `()` does not.
+    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
+    /// It takes the place of the hook before.
     ///
     /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to
     /// 100.
-    pub fn on_error<R: IntoAck>(
+    pub fn on_error(self, hook: impl Fn(&ClientSocket, &HandlerFailure) + Send + Sync + 'static) -> Self {
+        self.on_error_reply(hook)
+    }
+
+    /// As [`on_error`](Self::on_error), with a hook whose value acknowledges the event, if the server asks for that and no
+    /// other handler has answered. `()` is no answer.
+    pub fn on_error_reply<R: IntoAck>(
         mut self,
         hook: impl Fn(&ClientSocket, &HandlerFailure) -> R + Send + Sync + 'static,
     ) -> Self {

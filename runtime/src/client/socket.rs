@@ -9,19 +9,18 @@ use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
-use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
+use crate::handler::ack::MESSAGE;
 use crate::handler::listener::ListenerHandle;
 use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
+use crate::handler::timed::Timed;
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
 };
-use futures_channel::oneshot;
 use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{AckOutcome, Args, AuthSource, EncodeError, SocketKey, ToArgs};
+use sansocket_protocol::socket::{Args, AuthSource, EncodeError, SocketKey, ToArgs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
@@ -59,8 +58,8 @@ use std::time::Duration;
 /// ```
 #[derive(Clone)]
 pub struct ClientSocket {
-    shared: Arc<Shared>,
-    namespace: Arc<ClientNamespace>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) namespace: Arc<ClientNamespace>,
     /// Keeps the client going.
     alive: Option<Arc<Alive>>,
 }
@@ -86,7 +85,7 @@ impl ClientSocket {
         &self.namespace
     }
 
-    fn key(&self) -> Result<SocketKey, SendError> {
+    pub(super) fn key(&self) -> Result<SocketKey, SendError> {
         self.namespace.key.ok_or(SendError::Namespace)
     }
 
@@ -421,7 +420,7 @@ impl ClientSocket {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
             let frame = self.namespace.encoder.event(event, Some(id), args)?;
-            return Ok(self.send_reliably(frame, id, None)?);
+            return Ok(self.send_reliably(frame, id, None, None)?);
         }
         let frame = self.namespace.encoder.event(event, None, args)?;
         let key = self.key()?;
@@ -450,7 +449,7 @@ impl ClientSocket {
         ClientEmitter::new(self).volatile()
     }
 
-    /// An emitter whose [`call`](ClientEmitter::call) waits that long for its answer.
+    /// Calls that wait that long for their answer.
     ///
     /// ```
     /// # use sansocket_runtime::{AckError, ClientSocket};
@@ -459,12 +458,12 @@ impl ClientSocket {
     ///     socket.timeout(Duration::from_secs(5)).call("add", &(1, 2)).await
     /// }
     /// ```
-    pub fn timeout(&self, timeout: Duration) -> ClientEmitter<'_> {
+    pub fn timeout(&self, timeout: Duration) -> Timed<ClientEmitter<'_>> {
         ClientEmitter::new(self).timeout(timeout)
     }
 
     /// Shows the hooks an event that was queued.
-    fn show(&self, watched: Option<Watched<Self>>) {
+    pub(super) fn show(&self, watched: Option<Watched<Self>>) {
         if let Some(watched) = watched {
             watched.show(self, None);
         }
@@ -529,84 +528,15 @@ impl ClientSocket {
     /// }
     /// ```
     ///
-    /// With the builder's `retries`, the event is sent again until it is acknowledged, as often as they allow.
+    /// With the builder's `retries`, the event is sent again until it is acknowledged, as often as they allow. The time of
+    /// each try is then that of [`timeout`](Self::timeout), or else the builder's `ack_timeout`.
     pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned>(
         &self,
         event: &str,
         args: &T,
     ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
-        let answer = self.emit_with_ack(event, args, CALL_TIMEOUT);
+        let answer = self.ask(event, args, None);
         async move { Ok(answer.await?.decode()?) }
-    }
-
-    /// As [`call`](Self::call), with a time limit of its own and the arguments as they came.
-    pub fn emit_with_ack<T: ToArgs + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
-        let id = self.namespace.next_ack_id();
-        let (sender, receiver) = oneshot::channel();
-        let sent =
-            self.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(|frame| {
-                let sink = move |outcome| {
-                    // Nobody listens if the future was dropped.
-                    let _ = sender.send(outcome);
-                };
-                if self.shared.settings.reliable {
-                    return Ok(self.send_reliably(frame, id, Some(Box::new(sink)))?);
-                }
-                let key = self.key()?;
-                let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
-                let now = self.shared.handle.now();
-                self.shared.handle.with(|inner| {
-                    if inner.ended {
-                        return Err(SendError::Disconnected);
-                    }
-                    inner.machine.emit_with_ack(now, key, &frame, id, now + timeout)?;
-                    inner.acks.insert((key, id), Box::new(sink));
-                    Ok(())
-                })?;
-                self.show(watched);
-                Ok(())
-            });
-        let shared = self.shared.clone();
-        async move {
-            sent?;
-            // The task watches the time, connected or not.
-            shared.start();
-            drop(shared);
-            match receiver.await {
-                Ok(AckOutcome::Answered(args)) => Ok(args),
-                Ok(AckOutcome::Timeout) => Err(AckError::Timeout),
-                Ok(AckOutcome::Unsent(error)) => Err(AckError::Emit(error.into())),
-                Ok(_) | Err(oneshot::Canceled) => Err(AckError::Disconnected),
-            }
-        }
-    }
-
-    fn send_reliably(
-        &self,
-        frame: Frame,
-        id: u64,
-        sink: Option<crate::handler::ack::AckSink>,
-    ) -> Result<(), SendError> {
-        let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
-        let now = self.shared.handle.now();
-        self.shared.handle.with(|inner| {
-            if inner.ended {
-                return Err(SendError::Disconnected);
-            }
-            inner.machine.emit_reliably(now, key, frame, id)?;
-            if let Some(sink) = sink {
-                inner.acks.insert((key, id), sink);
-            }
-            Ok(())
-        })?;
-        self.show(watched);
-        Ok(())
     }
 }
 

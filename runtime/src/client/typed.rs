@@ -6,6 +6,7 @@ use crate::base::error::{AckError, EmitError};
 use crate::handler::OnClientEvent;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
+use crate::handler::timed::Timed;
 use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use std::future::Future;
 
@@ -55,6 +56,17 @@ impl ClientEmitter<'_> {
         self.emit(E::NAME, payload)
     }
 
+    /// Emits a [typed event](TypedEvent) and awaits its answer, as [`call`](Self::call).
+    pub fn call_typed<E: TypedEvent>(
+        &self,
+        _: E,
+        payload: &E::Payload,
+    ) -> impl Future<Output = Result<E::Answer, AckError>> + Send + 'static + use<E> {
+        self.call(E::NAME, payload)
+    }
+}
+
+impl Timed<ClientEmitter<'_>> {
     /// Emits a [typed event](TypedEvent) and awaits its answer, as [`call`](Self::call).
     pub fn call_typed<E: TypedEvent>(
         &self,

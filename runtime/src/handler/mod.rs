@@ -64,6 +64,7 @@ pub(crate) mod outgoing_hook;
 pub(crate) mod peer;
 pub(crate) mod reserved;
 pub(crate) mod table;
+pub(crate) mod timed;
 pub(crate) mod typed;
 #[cfg(feature = "typescript")]
 pub(crate) mod typescript;

@@ -1,6 +1,8 @@
 //! Calls of many clients at once: their answers, each with the socket that gave it.
 
-use crate::base::error::{AckError, EmitError};
+use crate::base::error::{AckError, BroadcastAckError, EmitError};
+use crate::handler::ack::CALL_TIMEOUT;
+use crate::handler::timed::Timed;
 use crate::server::broadcast::Broadcast;
 use crate::server::socket::Socket;
 use crate::session::stats::{Counters, count};
@@ -133,6 +135,16 @@ impl Budget {
 }
 
 impl<R: DeserializeOwned> Answers<R> {
+    /// All of them.
+    async fn all(mut self) -> Vec<Answer<R>> {
+        self.are_kept = true;
+        let mut all = Vec::new();
+        while let Some(answer) = self.next().await {
+            all.push(answer);
+        }
+        all
+    }
+
     /// The next answer; `None` after the last one.
     pub async fn next(&mut self) -> Option<Answer<R>> {
         poll_fn(|context| self.poll(context)).await
@@ -239,15 +251,7 @@ impl Broadcast {
         args: &T,
     ) -> impl Future<Output = Result<Vec<Answer<R>>, EmitError>> + Send + 'static + use<T, R> {
         let answers = self.call_stream(event, args);
-        async move {
-            let mut answers = answers?;
-            answers.are_kept = true;
-            let mut all = Vec::new();
-            while let Some(answer) = answers.next().await {
-                all.push(answer);
-            }
-            Ok(all)
-        }
+        async move { Ok(answers?.all().await) }
     }
 
     /// As [`call`](Self::call), with the answers one by one as they come: a [`Stream`], with a method `next` of its own.
@@ -275,7 +279,7 @@ impl Broadcast {
         event: &str,
         args: &T,
     ) -> Result<Answers<R>, EmitError> {
-        self.ask_all(event, args, self.call_timeout())
+        self.ask_all(event, args, CALL_TIMEOUT)
     }
 
     /// Sends an event to each socket, and begins to collect the answers.
@@ -316,5 +320,41 @@ impl Broadcast {
             came: Came::default(),
             value: PhantomData,
         })
+    }
+}
+
+impl Timed<Broadcast> {
+    /// Emits an event to each socket and awaits an answer of each, as [`Broadcast::call`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned + Send + 'static>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<Vec<Answer<R>>, EmitError>> + Send + 'static + use<T, R> {
+        let answers = self.call_stream(event, args);
+        async move { Ok(answers?.all().await) }
+    }
+
+    /// Emits an event to each socket, and gives the answers as they come, as [`Broadcast::call_stream`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_stream<T: ToArgs + ?Sized, R: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> Result<Answers<R>, EmitError> {
+        self.calls.ask_all(event, args, self.timeout)
+    }
+
+    /// Emits an event to each socket and collects the acknowledgements, as [`Broadcast::emit_with_ack`].
+    pub fn emit_with_ack<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
+        self.calls.emit_with_ack(event, args, self.timeout)
     }
 }

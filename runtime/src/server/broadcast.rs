@@ -1,7 +1,8 @@
 //! Broadcasts: events for many sockets at once.
 
 use crate::base::error::{BroadcastAckError, EmitError};
-use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
+use crate::handler::ack::MESSAGE;
+use crate::handler::timed::Timed;
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::Recorder;
 use crate::server::rooms::{Rooms, names};
@@ -56,13 +57,11 @@ pub struct Broadcast {
     pub(super) target: Target,
     /// Rooms were asked for, if perhaps none: without any in the target, nobody is meant.
     narrowed: bool,
-    /// The time limit of calls, if it is not the default.
-    timeout: Option<Duration>,
 }
 
 impl Broadcast {
     pub(crate) fn new(namespace: Arc<NamespaceInner>, target: Target) -> Self {
-        Self { namespace, target, narrowed: false, timeout: None }
+        Self { namespace, target, narrowed: false }
     }
 
     /// Adds the sockets in a room, or in several. Without `to`, all sockets are selected; with an empty list of rooms, none
@@ -79,14 +78,9 @@ impl Broadcast {
         self
     }
 
-    /// Sets how long [`call`](Self::call) waits for the answers. Default 60 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    pub(super) fn call_timeout(&self) -> Duration {
-        self.timeout.unwrap_or(CALL_TIMEOUT)
+    /// Calls that wait that long for the answers.
+    pub fn timeout(self, timeout: Duration) -> Timed<Self> {
+        Timed { calls: self, timeout }
     }
 
     /// Returns whether nobody is meant, here and on other nodes: a target without rooms would be everybody.
@@ -100,7 +94,8 @@ impl Broadcast {
         self
     }
 
-    /// Skips sockets to which the event could not leave at once.
+    /// Skips sockets to which the event could not leave at once. It does not concern events that ask for an
+    /// acknowledgement: those wait.
     pub fn volatile(mut self) -> Self {
         self.target = self.target.volatile();
         self

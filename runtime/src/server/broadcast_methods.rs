@@ -29,8 +29,8 @@ macro_rules! broadcast_methods {
             self.broadcast().compress(compress)
         }
 
-        /// All sockets, as the target of a [`call`](Broadcast::call) that waits that long for the answers.
-        pub fn timeout(&self, timeout: Duration) -> Broadcast {
+        /// Calls of all sockets that wait that long for the answers.
+        pub fn timeout(&self, timeout: Duration) -> Timed<Broadcast> {
             self.broadcast().timeout(timeout)
         }
 

@@ -2,6 +2,7 @@
 
 use crate::base::error::{AckError, EmitError};
 use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
+use crate::handler::timed::Timed;
 use crate::server::socket::{Delivery, Socket};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, EncodeError, ToArgs};
@@ -9,8 +10,7 @@ use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::time::Duration;
 
-/// A socket with the flags of the events that are emitted through it, as [`Socket::volatile`], [`Socket::timeout`] and
-/// [`Socket::compress`] give it. Its methods are the socket's. A [`Broadcast`](crate::Broadcast) has the same flags.
+/// A socket with the flags of the events that are emitted through it, as [`Socket::volatile`] and [`Socket::compress`] give it. Its methods are the socket's. A [`Broadcast`](crate::Broadcast) has the same flags.
 ///
 /// ```
 /// # use sansocket_runtime::{EmitError, Socket};
@@ -24,12 +24,11 @@ pub struct SocketEmitter<'a> {
     socket: &'a Socket,
     compress: bool,
     delivery: Delivery,
-    timeout: Duration,
 }
 
 impl<'a> SocketEmitter<'a> {
     pub(super) fn new(socket: &'a Socket) -> Self {
-        Self { socket, compress: true, delivery: Delivery::Queue, timeout: CALL_TIMEOUT }
+        Self { socket, compress: true, delivery: Delivery::Queue }
     }
 
     /// Drops events that cannot leave at once. It does not concern those that ask for an acknowledgement.
@@ -38,10 +37,9 @@ impl<'a> SocketEmitter<'a> {
         self
     }
 
-    /// Sets how long [`call`](Self::call) waits for the answer. Default 60 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
+    /// Calls that wait that long for their answer.
+    pub fn timeout(self, timeout: Duration) -> Timed<Self> {
+        Timed { calls: self, timeout }
     }
 
     /// Sets whether the events may be compressed, where the server and the connection do so. Default yes.
@@ -90,7 +88,7 @@ impl<'a> SocketEmitter<'a> {
         event: &str,
         args: &T,
     ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
-        let answer = self.emit_with_ack(event, args, self.timeout);
+        let answer = self.emit_with_ack(event, args, CALL_TIMEOUT);
         async move { Ok(answer.await?.decode()?) }
     }
 
@@ -103,5 +101,26 @@ impl<'a> SocketEmitter<'a> {
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.socket.0.session.next_ack_id();
         self.socket.ask(self.encode(event, Some(id), args), id, timeout)
+    }
+}
+
+impl Timed<SocketEmitter<'_>> {
+    /// Emits an event and awaits its acknowledgement as a value, as [`Socket::call`].
+    pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
+        let answer = self.emit_with_ack(event, args);
+        async move { Ok(answer.await?.decode()?) }
+    }
+
+    /// Emits an event and awaits its acknowledgement, as [`Socket::emit_with_ack`].
+    pub fn emit_with_ack<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
+        self.calls.emit_with_ack(event, args, self.timeout)
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::error::{AckError, EmitError};
 use crate::handler::ack::MESSAGE;
+use crate::handler::timed::Timed;
 use crate::server::emitter::SocketEmitter;
 use crate::server::socket::{Delivery, Socket};
 use futures_channel::oneshot;
@@ -139,8 +140,8 @@ impl Socket {
         SocketEmitter::new(self).volatile()
     }
 
-    /// An emitter whose [`call`](SocketEmitter::call) waits that long for its answer.
-    pub fn timeout(&self, timeout: Duration) -> SocketEmitter<'_> {
+    /// Calls that wait that long for their answer.
+    pub fn timeout(&self, timeout: Duration) -> Timed<SocketEmitter<'_>> {
         SocketEmitter::new(self).timeout(timeout)
     }
 

@@ -8,6 +8,7 @@ mod concurrent;
 pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
+mod errors;
 mod extract;
 mod limits;
 pub(crate) mod lookups;

@@ -7,13 +7,14 @@ use crate::base::trace::{debug, error, is_heard};
 use crate::base::typemap::TypeMap;
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
-use crate::handler::ack::{AckTarget, IntoAck};
+use crate::handler::ack::AckTarget;
 use crate::handler::encoder::Encoder;
 use crate::handler::error_hook::{DefaultErrorHook, ErrorHook};
 use crate::handler::extract::Requirements;
 use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
+use crate::handler::timed::Timed;
 use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
@@ -56,7 +57,7 @@ pub(crate) struct ServerInner {
     random: Mutex<Random>,
     concurrent: Concurrent,
     recovery: Option<Arc<Recovery>>,
-    on_error: RwLock<Option<ErrorHook<Socket>>>,
+    pub(super) on_error: RwLock<Option<ErrorHook<Socket>>>,
     default_error_hook: DefaultErrorHook,
     /// The states that were given later than to the builder.
     provided: RwLock<TypeMap>,
@@ -370,41 +371,6 @@ impl Server {
     /// The namespaces that exist, in the order of their names.
     pub fn namespaces(&self) -> Vec<Namespace> {
         self.0.namespaces.all().into_iter().map(Namespace).collect()
-    }
-
-    /// Sets the hook for errors in handlers, in all namespaces that have none of their own
-    /// ([`Namespace::on_error`]): arguments that do not fit, returned errors, panics. It takes the place of the hook
-    /// before. It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
-    ///
-    /// **Its value acknowledges the event**, if the client asks for that and no other handler has answered. `()` is no
-    /// answer: the client waits until its own time limit. After a panic nothing is acknowledged, as the connection ends.
-    ///
-    /// Without a hook, each error is told once to `tracing` (feature `tracing`), at the level of errors, with the
-    /// event, the namespace, the socket's public id and all causes. Without a subscriber that hears it, each error is one
-    /// line on stderr, up to 100 of them. A line names the event, the namespace and the mistake, and shows no ids
-    /// and nothing that the client sent; the words of returned errors and panics are the application's own.
-    /// A hook replaces those lines, even one that does nothing.
-    ///
-    /// ```
-    /// use sansocket_runtime::{HandlerError, Server};
-    ///
-    /// fn register(io: &Server) {
-    ///     io.on_error(|socket, error| match error.downcast_ref::<std::io::Error>() {
-    ///         Some(io) if io.kind() == std::io::ErrorKind::StorageFull => eprintln!("buy a disk"),
-    ///         _ => eprintln!("{}: {error}", socket.namespace().name()),
-    ///     });
-    ///     // The clients of this namespace hear of their mistakes: their acknowledgement is `{ error: ".." }`.
-    ///     io.namespace("/api").on_error(|_, error| serde_json::json!({ "error": error.to_string() }));
-    /// }
-    /// ```
-    pub fn on_error<R: IntoAck>(
-        &self,
-        hook: impl Fn(&Socket, &HandlerFailure) -> R + Send + Sync + 'static,
-    ) -> &Self {
-        let hook = ErrorHook::new(hook);
-        let before = self.0.on_error.write().unwrap_or_else(PoisonError::into_inner).replace(hook);
-        drop(before);
-        self
     }
 
     /// A handle that does not keep the server: for values that handlers capture and for the builder's `state`, which the

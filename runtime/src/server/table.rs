@@ -192,9 +192,14 @@ macro_rules! registrations {
 macro_rules! error_hook {
     () => {
         /// Sets the hook for errors in the handlers of this namespace, in place of the server's
-        /// ([`Server::on_error`](crate::Server::on_error), which says more) and of the hook before. Its value
-        /// acknowledges the event, if the client asks for that; `()` does not.
-        pub fn on_error<R: IntoAck>(
+        /// ([`Server::on_error`](crate::Server::on_error), which says more) and of the hook before.
+        pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerFailure) + Send + Sync + 'static) -> &Self {
+            self.on_error_reply(hook)
+        }
+
+        /// As [`on_error`](Self::on_error), with a hook whose value acknowledges the event; see
+        /// [`Server::on_error_reply`](crate::Server::on_error_reply).
+        pub fn on_error_reply<R: IntoAck>(
             &self,
             hook: impl Fn(&Socket, &HandlerFailure) -> R + Send + Sync + 'static,
         ) -> &Self {

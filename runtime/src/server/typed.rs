@@ -3,6 +3,7 @@
 use crate::base::error::{AckError, EmitError};
 use crate::handler::OnEvent;
 use crate::handler::table::Listener;
+use crate::handler::timed::Timed;
 use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use crate::server::answers::Answer;
 use crate::server::broadcast::Broadcast;
@@ -67,6 +68,28 @@ impl Broadcast {
         self.emit(E::NAME, payload)
     }
 
+    /// Emits a [typed event](TypedEvent) and awaits the answer of each socket, as [`call`](Self::call).
+    pub fn call_typed<E: TypedEvent>(
+        &self,
+        _: E,
+        payload: &E::Payload,
+    ) -> impl Future<Output = Result<Vec<Answer<E::Answer>>, EmitError>> + Send + 'static + use<E> {
+        self.call(E::NAME, payload)
+    }
+}
+
+impl Timed<SocketEmitter<'_>> {
+    /// Emits a [typed event](TypedEvent) and awaits its answer, as [`call`](Self::call).
+    pub fn call_typed<E: TypedEvent>(
+        &self,
+        _: E,
+        payload: &E::Payload,
+    ) -> impl Future<Output = Result<E::Answer, AckError>> + Send + 'static + use<E> {
+        self.call(E::NAME, payload)
+    }
+}
+
+impl Timed<Broadcast> {
     /// Emits a [typed event](TypedEvent) and awaits the answer of each socket, as [`call`](Self::call).
     pub fn call_typed<E: TypedEvent>(
         &self,

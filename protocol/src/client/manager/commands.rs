@@ -11,6 +11,7 @@ use crate::time::Instant;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 impl Manager {
     /// Opens a session of plain Engine.IO. One that waits to dial again goes on waiting.
@@ -199,9 +200,36 @@ impl Manager {
         frame: Frame,
         id: u64,
     ) -> Result<(), SendError> {
+        self.retry(now, socket, frame, id, None)
+    }
+
+    /// As [`emit_reliably`](Self::emit_reliably), with a limit of its own for each try, in place of
+    /// [`ack_timeout`](crate::socket::SocketClientConfig::ack_timeout).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn emit_reliably_within(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        frame: Frame,
+        id: u64,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.retry(now, socket, frame, id, Some(limit))
+    }
+
+    fn retry(
+        &mut self,
+        now: Instant,
+        socket: SocketKey,
+        frame: Frame,
+        id: u64,
+        limit: Option<Duration>,
+    ) -> Result<(), SendError> {
         self.before_command(now, Some(socket), &frame)?;
         let now = self.now;
-        self.with_sockets(|sockets, engine| sockets.emit_reliably(now, engine, socket, frame, id))
+        self.with_sockets(|sockets, engine| sockets.emit_reliably(now, engine, socket, frame, id, limit))
             .unwrap_or(Err(SendError::Disconnected))
     }
 

@@ -19,6 +19,8 @@ pub(super) struct Reliable {
     pub(super) copy: Option<u64>,
     /// Until when this try is waited for.
     pub(super) pending: Option<Instant>,
+    /// How long each try is waited for, if not as long as the settings say.
+    pub(super) limit: Option<Duration>,
 }
 
 impl Socket {
@@ -44,7 +46,7 @@ impl Socket {
                 first.copy = Some(engine.last_queued());
             }
             first.tries = first.tries.saturating_add(1);
-            first.pending = Some(now + timeout);
+            first.pending = Some(now + first.limit.unwrap_or(timeout));
         }
         refused
     }

@@ -8,6 +8,7 @@ use crate::reason::SendError;
 use crate::socket::client::{ClientSocketEvent, ClientSockets};
 use crate::time::Instant;
 use core::mem;
+use core::time::Duration;
 
 impl ClientSockets {
     /// Throws away what waits to be sent on a socket, and what is sent until it is acknowledged. The
@@ -87,7 +88,7 @@ impl ClientSockets {
     /// Sends a frame that asks for an acknowledgement under `id` until it gets one: after those that were emitted so
     /// before, again after [`ack_timeout`](crate::socket::client::SocketClientConfig::ack_timeout) and with each new
     /// connection, at most [`retries`](crate::socket::client::SocketClientConfig::retries) times after the first. The
-    /// server may see it more than once.
+    /// server may see it more than once. With a `limit`, each try is waited for that long instead.
     ///
     /// # Errors
     /// [`SendError`]; then nothing is awaited.
@@ -98,12 +99,13 @@ impl ClientSockets {
         socket: SocketKey,
         frame: Frame,
         id: u64,
+        limit: Option<Duration>,
     ) -> Result<(), SendError> {
         self.may_await(socket, id)?;
         let at = self.at(socket).ok_or(SendError::Disconnected)?;
         let Some(found) = self.sockets.get_mut(at) else { return Err(SendError::Disconnected) };
         found.buffered = found.buffered.saturating_add(weight(&frame));
-        found.queue.push_back(Reliable { frame, id, tries: 0, copy: None, pending: None });
+        found.queue.push_back(Reliable { frame, id, tries: 0, copy: None, pending: None, limit });
         if let (Some(engine), State::Joined) = (engine, found.state) {
             self.send_next(now, engine, at);
             self.rearm();
