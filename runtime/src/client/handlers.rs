@@ -16,12 +16,13 @@ use crate::handler::{
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task;
 
 /// The jobs of a client.
 pub(crate) type ClientJob = Job<Work<ClientSocket>>;
 pub(crate) type ClientJobs = Jobs<Work<ClientSocket>>;
 
-/// Begins the handlers of an event.
+/// Begins the handlers of an event, and polls them once. They come back if they are not done.
 ///
 /// `connection` is the one that it came on.
 pub(crate) fn event(
@@ -30,6 +31,7 @@ pub(crate) fn event(
     args: Args,
     ack: Option<u64>,
     connection: u64,
+    task: &mut task::Context<'_>,
 ) -> Option<ClientJob> {
     let namespace = socket.namespace_inner();
     let ack = ack.map(|id| AckTarget { encoder: namespace.encoder.clone(), id, socket: key, connection });
@@ -39,7 +41,9 @@ pub(crate) fn event(
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
         let label = EventLabel::new(&name);
         drop(name);
-        return Some(Job { socket: Some(key), work: begin_sole(&**handler, socket, label, args, ack)? });
+        let input = EventInput { args, ack, is_sole: true };
+        let work = begin_sole(&**handler, socket, label.as_str().unwrap_or_default(), input, task)?;
+        return Some(Job { socket: Some(key), work });
     }
     if listeners.is_empty() && table.events.any.is_empty() {
         return None;
@@ -47,10 +51,11 @@ pub(crate) fn event(
     let listeners = listeners.to_vec();
     drop(name);
     let mut context = Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false });
-    Some(Job::new(Some(key), async move {
+    let job = Job::new(Some(key), async move {
         run_any(&mut context, &table.events.any).await;
         run_listeners(context, &listeners).await;
-    }))
+    });
+    job.begun(task)
 }
 
 /// Begins the handlers of a socket that has joined.

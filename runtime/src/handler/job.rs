@@ -29,8 +29,9 @@ pub(crate) struct Job<W> {
 }
 
 impl<W: Future<Output = ()> + Unpin> Job<W> {
-    pub(crate) fn poll(&mut self, context: &mut task::Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.work).poll(context)
+    /// Polls it once: it comes back if it is not done.
+    pub(crate) fn begun(mut self, context: &mut task::Context<'_>) -> Option<Self> {
+        Pin::new(&mut self.work).poll(context).is_pending().then_some(self)
     }
 
     /// Polls it; a panic of the application's code comes back as an error.
@@ -182,42 +183,64 @@ impl EventLabel {
 
 impl<P: Peer> Answering<P> {
     fn finish(&self, outcome: Result<Reply, HandlerError>) {
-        match outcome {
-            Ok(reply) => self.answer(reply),
-            Err(error) => self.peer.report(self.event.as_str(), &error),
-        }
+        finish(&self.peer, self.event.as_str(), self.ack.as_ref(), outcome);
     }
 
     fn answer(&self, reply: Reply) {
-        let Some(target) = &self.ack else { return };
-        let frame = match reply {
-            Reply::Value(frame) => Ok(frame),
-            Reply::Empty => target.encode(&()),
-        };
-        match frame {
-            Ok(frame) => self.peer.acknowledge(target, frame),
-            Err(error) => self.peer.report(self.event.as_str(), &error.into()),
-        }
+        answer(&self.peer, self.event.as_str(), self.ack.as_ref(), reply);
     }
 }
 
-/// Begins the only listener of an event.
+fn finish<P: Peer>(
+    peer: &P,
+    event: Option<&str>,
+    ack: Option<&AckTarget>,
+    outcome: Result<Reply, HandlerError>,
+) {
+    match outcome {
+        Ok(reply) => answer(peer, event, ack, reply),
+        Err(error) => peer.report(event, &error),
+    }
+}
+
+fn answer<P: Peer>(peer: &P, event: Option<&str>, ack: Option<&AckTarget>, reply: Reply) {
+    let Some(target) = ack else { return };
+    let frame = match reply {
+        Reply::Value(frame) => Ok(frame),
+        Reply::Empty => target.encode(&()),
+    };
+    match frame {
+        Ok(frame) => peer.acknowledge(target, frame),
+        Err(error) => peer.report(event, &error.into()),
+    }
+}
+
+/// Begins the only listener of an event, and polls it once. Most are done then, and all that the others need is kept
+/// for them alone.
 pub(crate) fn begin_sole<K: Acks>(
     handler: &dyn AnyHandler<K>,
     peer: K::Peer,
-    event: EventLabel,
-    args: Args,
-    ack: Option<AckTarget>,
+    event: &str,
+    input: EventInput,
+    task: &mut task::Context<'_>,
 ) -> Option<Work<K::Peer>> {
-    let mut context = Context::<K>::new(peer, EventInput { args, ack, is_sole: true });
-    match handler.call(&mut context) {
-        Ok(future) => {
-            let answering = Answering { peer: context.peer, event, ack: context.input.ack };
-            Some(Work::SoleListener { future, answering })
-        }
+    let mut context = Context::<K>::new(peer, input);
+    let mut future = match handler.call(&mut context) {
+        Ok(future) => future,
         Err(error) => {
             context.report(&error);
+            return None;
+        }
+    };
+    let Context { peer, input } = context;
+    match future.as_mut().poll(task) {
+        Poll::Ready(outcome) => {
+            finish(&peer, Some(event), input.ack.as_ref(), outcome);
             None
+        }
+        Poll::Pending => {
+            let answering = Answering { peer, event: EventLabel::new(event.as_bytes()), ack: input.ack };
+            Some(Work::SoleListener { future, answering })
         }
     }
 }

@@ -4,8 +4,7 @@ use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
 use crate::base::trace::{debug, info, warning};
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
-    EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
-    run_reported,
+    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners, run_reported,
 };
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -28,6 +27,7 @@ use sansocket_protocol::socket::{Args, PacketData, ServerSocketEvent, SocketKey}
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task;
 
 /// The sockets of one session, with what is constant for each looked up once.
 pub(crate) struct SocketDispatch {
@@ -162,7 +162,13 @@ impl SocketDispatch {
         Socket::enter(start, key, session.clone(), namespace.clone(), handshake, auth)
     }
 
-    fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
+    fn event(
+        &mut self,
+        key: SocketKey,
+        args: Args,
+        ack: Option<u64>,
+        context: &mut task::Context<'_>,
+    ) -> Option<Job> {
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
@@ -172,11 +178,11 @@ impl SocketDispatch {
         });
         let table = live.table();
         let name = args.event_bytes()?;
-        let listeners = table.events.listeners(&name);
+        let (event, listeners) = table.events.entry(&name);
         if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
-            let label = EventLabel::new(&name);
             drop(name);
-            let work = begin_sole(&**handler, socket, label, args, ack)?;
+            let input = EventInput { args, ack, is_sole: true };
+            let work = begin_sole(&**handler, socket, event, input, context)?;
             return Some(Job { socket: Some(key), work });
         }
         if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
@@ -192,7 +198,7 @@ impl SocketDispatch {
         let listeners = listeners.to_vec();
         drop(name);
         let input = EventInput { args, ack, is_sole: false };
-        Some(Job::new(Some(key), event(socket, input, table, listeners)))
+        Job::new(Some(key), run_event(socket, input, table, listeners)).begun(context)
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -273,11 +279,16 @@ impl Application for SocketDispatch {
     }
 
     #[inline]
-    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
+    fn handle(
+        &mut self,
+        event: ServerEvent,
+        session: &Arc<SessionHandle>,
+        context: &mut task::Context<'_>,
+    ) -> Option<Job> {
         if let ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) = event {
-            return self.event(socket, args, ack);
+            return self.event(socket, args, ack, context);
         }
-        self.handle_other(event, session)
+        self.handle_other(event, session)?.begun(context)
     }
 
     fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
@@ -396,7 +407,7 @@ async fn leave(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.
-async fn event(
+async fn run_event(
     socket: Socket,
     input: EventInput,
     table: Arc<ServerTable>,
