@@ -1,6 +1,7 @@
 //! The data that passes between a session and its owner.
 
 use super::{Outgoing, State, Transport};
+use crate::attachments::Beside;
 use crate::cost::{SERVER_MESSAGE, SHRINK_ABOVE, WRITE_AHEAD};
 use crate::engine::request::{RequestId, Response};
 use crate::engine::server::ServerSession;
@@ -119,11 +120,9 @@ impl ServerSession {
                         self.heartbeats = self.heartbeats.saturating_sub(1);
                         WireMessage::Text(Bytes::from_static(self.form.heartbeat()))
                     }
-                    Outgoing::Message(message) => {
-                        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
-                        self.unwritten = self.unwritten.saturating_add(bytes.len());
-                        message
+                    Outgoing::Message(message) => self.given_out(message),
+                    Outgoing::Attachment(beside) => {
+                        self.given_out(WireMessage::Binary(Beside::into_first(beside)))
                     }
                 };
                 Some(self.form.write(channel, message, compress))
@@ -135,6 +134,14 @@ impl ServerSession {
             }
             _ => None,
         }
+    }
+
+    #[inline(always)]
+    fn given_out(&mut self, message: WireMessage) -> WireMessage {
+        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
+        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
+        self.unwritten = self.unwritten.saturating_add(bytes.len());
+        message
     }
 
     /// Returns whether [`ServerSession::poll_transmit`] has something.

@@ -84,6 +84,11 @@ pub(crate) fn push_u64(out: &mut Vec<u8>, mut value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// The digits of a whole number.
+pub(in crate::socket) fn decimal_len(value: u64) -> usize {
+    value.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1))
+}
+
 /// A whole number with its sign.
 pub(in crate::socket) fn push_i64(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
