@@ -88,7 +88,8 @@ impl RequestHead<'_> {
                 .header(name)
                 .is_some_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
         };
-        has("connection", "upgrade") && has("upgrade", "websocket")
+        // Requests that ask for nothing have `connection`, too.
+        has("upgrade", "websocket") && has("connection", "upgrade")
     }
 }
 

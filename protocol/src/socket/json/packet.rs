@@ -106,17 +106,16 @@ fn check(
 ) -> Result<(Shape, Checked), PacketError> {
     let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
     let Some(&first) = bytes.get(data) else { return Ok((Shape::default(), Checked::default())) };
-    let (fits, reason) = match kind {
-        PacketType::Connect => (first == b'{', "expected an object"),
-        PacketType::Disconnect => (false, "expected none"),
-        PacketType::ConnectError => (first == b'{' || first == b'"', "expected an object or a string"),
-        PacketType::Event | PacketType::BinaryEvent => {
-            (first == b'[', "expected an array that begins with the event's name")
+    let fits = match kind {
+        PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck => {
+            first == b'['
         }
-        PacketType::Ack | PacketType::BinaryAck => (first == b'[', "expected an array"),
+        PacketType::Connect => first == b'{',
+        PacketType::ConnectError => first == b'{' || first == b'"',
+        PacketType::Disconnect => false,
     };
     if !fits {
-        return Err(invalid(data, reason));
+        return Err(invalid(data, expected(kind)));
     }
     let checked = validate::check(bytes, data, parser.max_depth.get()).map_err(|error| error.refuse(kind))?;
     let shape = match kind {
@@ -137,6 +136,17 @@ fn check(
     };
     judge(parser, &checked, shape.count())?;
     Ok((shape, checked))
+}
+
+/// The payload that packets of that kind have.
+fn expected(kind: PacketType) -> &'static str {
+    match kind {
+        PacketType::Connect => "expected an object",
+        PacketType::Disconnect => "expected none",
+        PacketType::ConnectError => "expected an object or a string",
+        PacketType::Event | PacketType::BinaryEvent => "expected an array that begins with the event's name",
+        PacketType::Ack | PacketType::BinaryAck => "expected an array",
+    }
 }
 
 /// Returns whether that many arguments, and the numbers in them, are within the limits.
