@@ -273,6 +273,8 @@ impl ServerSession {
             } else if matches!(self.state, State::Opening { .. }) && self.transport == Transport::Polling {
                 self.form.begin_channel(query.base64);
                 self.transport = Transport::Channel(channel);
+                // A queue's first growth would allocate four.
+                self.control.reserve_exact(1);
                 self.control.push_back(channel.accept());
             } else if self.may_upgrade() && query.revision() == self.revision() {
                 self.upgrade = Some(Upgrade {
@@ -366,6 +368,7 @@ impl ServerSession {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
             self.queued = self.queued.saturating_add(open.len().saturating_add(SERVER_MESSAGE));
+            self.out.reserve_exact(1);
             self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         } else if !self.moves_to(websocket) && (!self.is_on(websocket) || self.state == State::Closed) {
             // Its upgrade, or the session, was given up meanwhile, or the session has another one.

@@ -413,6 +413,7 @@ impl ServerSockets {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
+        self.events.reserve_exact(1);
         self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }

@@ -116,6 +116,8 @@ impl SocketDispatch {
                 return None;
             }
         };
+        // Most sessions have one socket.
+        self.live.reserve_exact(1);
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         let skips = self.server.skips_middleware(&socket);
         if (table.connect_middleware.is_empty() || skips) && table.connect.is_empty() {

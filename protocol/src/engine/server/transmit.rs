@@ -92,7 +92,8 @@ impl ServerSession {
     #[inline(always)]
     pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
-            if self.control.is_empty() && self.control.capacity() > 4 {
+            // Nothing more is to come on a channel, as a rule.
+            if self.control.is_empty() && matches!(self.transport, Transport::Channel(_)) {
                 self.control = VecDeque::new();
             }
             return Some(control);
