@@ -1,16 +1,13 @@
 //! The well-known Socket.IO chat, for every runtime: each adapter's example includes this file and provides the adapter as
-//! `crate::sansocket`.
+//! `crate::sansocket`. On several nodes of a cluster it is one chat.
 
-use crate::sansocket::{Data, EmitError, Listener, ServerBuilder, Socket, State};
+use crate::sansocket::{Data, EmitError, Incomplete, Listener, Server, ServerBuilder, Socket};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use serde::Serialize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The number of people who have given their name.
-#[derive(Clone, Default)]
-struct Users(Arc<AtomicUsize>);
+/// The room of those who have given their name.
+const PEOPLE: &str = "people";
 
 /// The name that somebody has given, kept with the socket.
 struct Name(String);
@@ -39,18 +36,25 @@ struct Said<'a> {
     message: &'a str,
 }
 
+/// The number of people, on all nodes if there are several. Without one that does not answer, the others count.
+async fn people(io: &Server) -> usize {
+    io.to(PEOPLE).fetch_sockets().await.unwrap_or_else(|Incomplete { came, .. }| came).len()
+}
+
 async fn add_user(
+    io: Server,
     socket: Socket,
-    State(users): State<Users>,
     Data(username): Data<String>,
-) -> Result<(), EmitError> {
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     if socket.get::<Name>().is_some() {
         return Ok(());
     }
-    let num_users = users.0.fetch_add(1, Ordering::Relaxed) + 1;
     socket.insert(Name(username.clone()));
+    socket.join(PEOPLE)?;
+    let num_users = people(&io).await;
     socket.emit("login", &Count { num_users })?;
-    socket.broadcast().emit("user joined", &Somebody { username: &username, num_users })
+    socket.broadcast().emit("user joined", &Somebody { username: &username, num_users })?;
+    Ok(())
 }
 
 async fn new_message(socket: Socket, Data(message): Data<String>) -> Result<(), EmitError> {
@@ -68,9 +72,9 @@ async fn stop_typing(socket: Socket) -> Result<(), EmitError> {
     socket.broadcast().emit("stop typing", &Typist { username: &name.0 })
 }
 
-async fn left(socket: Socket, State(users): State<Users>) -> Result<(), EmitError> {
+async fn left(io: Server, socket: Socket) -> Result<(), EmitError> {
     let Some(name) = socket.remove::<Name>() else { return Ok(()) };
-    let num_users = users.0.fetch_sub(1, Ordering::Relaxed) - 1;
+    let num_users = people(&io).await;
     socket.broadcast().emit("user left", &Somebody { username: &name.0, num_users })
 }
 
@@ -91,13 +95,15 @@ fn flag(name: &str) -> Option<String> {
     std::env::args().skip_while(|arg| arg != name).nth(1)
 }
 
-/// Serves the chat until the process ends.
-pub(crate) async fn run(mut builder: ServerBuilder) -> Result<(), Box<dyn std::error::Error>> {
+/// Serves the chat until the process ends. `also` adds what an example has besides.
+pub(crate) async fn run(
+    mut builder: ServerBuilder,
+    also: impl FnOnce(&Server),
+) -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 =
         flag("--port").or_else(|| std::env::var("PORT").ok()).map_or(Ok(3000), |port| port.parse())?;
     let host = flag("--host").unwrap_or_else(|| "127.0.0.1".to_owned());
 
-    builder = builder.state(Users::default());
     if let Some(directory) = flag("--client-dist") {
         builder = builder.serve_client(directory);
     }
@@ -108,6 +114,7 @@ pub(crate) async fn run(mut builder: ServerBuilder) -> Result<(), Box<dyn std::e
         .on("typing", typing)
         .on("stop typing", stop_typing)
         .on_disconnect(left);
+    also(&io);
 
     let listening = Listener::bind((host, port)).await?.mount(&io).fallback(page).spawn()?;
     println!("open http://{} in two windows", listening.local_addr());

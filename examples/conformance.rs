@@ -3,14 +3,16 @@
 
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
-    Args, Auth, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener, Message, Namespace,
-    Origins, Parser, PerMessageDeflate, SameSite, Server, ServerBuilder, Socket,
+    Args, Auth, BroadcastAckError, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener,
+    Message, Namespace, Origins, Parser, PerMessageDeflate, SameSite, Server, ServerBuilder, Socket,
 };
 use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// The reference's `httpCompression`.
 const HTTP_THRESHOLD: usize = 1024;
+/// For the answers of a room.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The most `tick`s that a client gets for one `burst`.
 const MAX_BURST: u32 = 10_000;
 
@@ -46,6 +48,17 @@ fn register(namespace: &Namespace) {
         })
         .on("volatile", async |socket: Socket, Data(room): Data<String>, args: Args| {
             let _ = socket.namespace().to(&room).volatile().emit("volatile", &args.skip(1));
+        })
+        .on_concurrent("ask", async |socket: Socket, Data(room): Data<String>, args: Args| {
+            let asked = socket.namespace().to(&room).emit_with_ack("question", &args.skip(1), PATIENCE);
+            let answers = match asked.await {
+                Ok(answers) => answers,
+                Err(BroadcastAckError::Incomplete { answers, .. }) => answers,
+                Err(_) => return,
+            };
+            for answer in answers {
+                let _ = socket.emit("answer", &answer);
+            }
         })
         .on("recovered", async |socket: Socket| socket.recovered());
 }

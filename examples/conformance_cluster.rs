@@ -17,9 +17,17 @@ fn values(name: &str) -> Vec<String> {
 
 /// Puts the server on the bus that the flags name, if they do.
 pub(crate) fn join(io: ServerBuilder) -> Result<ServerBuilder, Box<dyn std::error::Error>> {
+    Ok(match options()? {
+        Some(options) => io.cluster(options),
+        None => io,
+    })
+}
+
+/// The bus that the flags name, and what is spoken there.
+pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Error>> {
     let buses = values("--bus");
     let address = match &buses[..] {
-        [] => return Ok(io),
+        [] => return Ok(None),
         [address] => address,
         _ => return Err("a node is on one bus".into()),
     };
@@ -29,15 +37,8 @@ pub(crate) fn join(io: ServerBuilder) -> Result<ServerBuilder, Box<dyn std::erro
         names = vec!["classic", "python"];
     }
     names.sort_unstable();
-    let (options, of_address) = match address.strip_prefix("unix:") {
-        Some(path) => (ClusterOptions::new(UnixBus::new(path)), None),
-        None => {
-            let bus = RedisBus::open(address)?;
-            let of_address = bus.dialect();
-            (ClusterOptions::new(bus), of_address)
-        }
-    };
-    let options = match &names[..] {
+    let (options, of_address) = bus(address)?;
+    Ok(Some(match &names[..] {
         ["python"] => options.dialect(Dialect::Python(dialect::Python::default())),
         ["classic"] => options.dialect(Dialect::Classic(dialect::Classic::default())),
         ["classic", "python"] => options.dialect(Dialect::Bridge(dialect::Bridge::default())),
@@ -46,8 +47,20 @@ pub(crate) fn join(io: ServerBuilder) -> Result<ServerBuilder, Box<dyn std::erro
             None => options,
         },
         _ => return Err(format!("--dialect does not take {named:?}").into()),
-    };
-    Ok(io.cluster(options))
+    }))
+}
+
+/// The bus at an address, and the dialect that the address means, if it means one.
+fn bus(address: &str) -> Result<(ClusterOptions, Option<Dialect>), Box<dyn std::error::Error>> {
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Ok((ClusterOptions::new(UnixBus::new(path)), None));
+    }
+    if let Some(opened) = crate::more_buses(address) {
+        return opened;
+    }
+    let bus = RedisBus::open(address)?;
+    let of_address = bus.dialect();
+    Ok((ClusterOptions::new(bus), of_address))
 }
 
 /// Registers the events, and says on stderr when the bus comes and goes.

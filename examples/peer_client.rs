@@ -3,6 +3,9 @@
 //!
 //! The program around the client runs on tokio, as the tests of the adapters do: it needs a child process and a clock.
 
+#[path = "member.rs"]
+mod member;
+
 use crate::sansocket::{
     Args, Client, ClientBuilder, ClientSocket, ConnectError, DisconnectReason, Parser, PerMessageDeflate,
     TransportKind,
@@ -359,34 +362,46 @@ async fn restart(build: Build, peer: &mut Peer, transports: &[TransportKind], re
     Ok(())
 }
 
-/// Passes bytes on to a server, and cuts every connection after so many bytes of the server.
-async fn proxy(listener: TcpListener, port: u16, left: Arc<AtomicU64>, cuts: mpsc::UnboundedSender<()>) {
+/// Where the connections to a server are cut.
+struct Cut {
+    /// After so many bytes of the server.
+    left: AtomicU64,
+    /// Behind the next request for a poll, before it is answered.
+    at_poll: AtomicBool,
+    told: mpsc::UnboundedSender<()>,
+}
+
+/// Passes bytes on to a server, and cuts the connection where it is told to.
+async fn proxy(listener: TcpListener, port: u16, cut: Arc<Cut>) {
     while let Ok((mut near, _)) = listener.accept().await {
-        let (left, cuts) = (left.clone(), cuts.clone());
+        let cut = cut.clone();
         tokio::spawn(async move {
             let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
             let (mut up, mut down) = ([0; 4096], [0; 4096]);
             loop {
                 let passed = tokio::select! {
-                    read = near.read(&mut up) => match read {
-                        Ok(1..) => far.write_all(&up[..read.unwrap_or(0)]).await,
-                        _ => return,
-                    },
-                    read = far.read(&mut down) => match read {
-                        Ok(bytes @ 1..) => {
-                            let allowed = left.load(Ordering::Relaxed);
-                            let passed = allowed.min(bytes as u64);
-                            left.store(allowed - passed, Ordering::Relaxed);
-                            let written = near.write_all(&down[..usize::try_from(passed).unwrap_or(0)]).await;
-                            if passed < bytes as u64 {
-                                left.store(u64::MAX, Ordering::Relaxed);
-                                let _ = cuts.send(());
-                                return;
-                            }
-                            written
+                    read = near.read(&mut up) => {
+                        let Ok(bytes @ 1..) = read else { return };
+                        let written = far.write_all(&up[..bytes]).await;
+                        if up.starts_with(b"GET ") && cut.at_poll.swap(false, Ordering::Relaxed) {
+                            let _ = cut.told.send(());
+                            return;
                         }
-                        _ => return,
-                    },
+                        written
+                    }
+                    read = far.read(&mut down) => {
+                        let Ok(bytes @ 1..) = read else { return };
+                        let allowed = cut.left.load(Ordering::Relaxed);
+                        let passed = allowed.min(bytes as u64);
+                        cut.left.store(allowed - passed, Ordering::Relaxed);
+                        let written = near.write_all(&down[..usize::try_from(passed).unwrap_or(0)]).await;
+                        if passed < bytes as u64 {
+                            cut.left.store(u64::MAX, Ordering::Relaxed);
+                            let _ = cut.told.send(());
+                            return;
+                        }
+                        written
+                    }
                 };
                 if passed.is_err() {
                     return;
@@ -398,19 +413,104 @@ async fn proxy(listener: TcpListener, port: u16, left: Arc<AtomicU64>, cuts: mps
 
 /// At a server that recovers connections, each tick comes once and in order, wherever the connection is cut, unless the
 /// server has said that it does not give the session back: npm's does not while it has not noticed the loss, as for a poll
-/// whose answer is cut.
+/// whose answer is cut. For a WebSocket, and for a poll that waits, it does.
 async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Outcome {
     const CUTS: u64 = 40;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
-    let left = Arc::new(AtomicU64::new(u64::MAX));
-    let (cut, mut cuts) = mpsc::unbounded_channel();
-    let proxy = tokio::spawn(proxy(listener, peer.port, left.clone(), cut));
+    let (told, mut cuts) = mpsc::unbounded_channel();
+    let cut = Arc::new(Cut { left: AtomicU64::new(u64::MAX), at_poll: AtomicBool::new(false), told });
+    let proxy = tokio::spawn(proxy(listener, peer.port, cut.clone()));
     let client = build(&address)
         .transports(transports.iter().copied())
         .reconnection_delay(DELAY)
         .reconnection_delay_max(DELAY)
         .build()?;
+    let ticks = heard(&client);
+    let (mut ups, _downs) = ends(&client);
+    soon("connect", client.connect()).await??;
+    soon("connect", ups.recv()).await?;
+    let first = ticks.lock().unwrap().len();
+    until("a first tick", || ticks.lock().unwrap().len() > first).await?;
+    let mut recovered = 0;
+    for round in 0..CUTS {
+        recovered += u64::from(lose(&client, transports, round, &cut, (&mut cuts, &mut ups)).await?);
+    }
+    if transports == [TransportKind::Polling] {
+        soon("a session comes back whose poll waited", lose_poll(&client, &cut, &mut cuts, &mut ups)).await?;
+        recovered += 1;
+    }
+    let seen = ticks.lock().unwrap().len();
+    until("a last tick", || ticks.lock().unwrap().len() > seen + 2).await?;
+    let ticks = ticks.lock().unwrap().clone();
+    for pair in ticks.windows(2) {
+        if let [Some(before), Some(tick)] = *pair {
+            ensure!(tick == before + 1, "{tick} came behind {before}");
+        }
+    }
+    println!("{} ticks in {CUTS} cuts, {recovered} of them recovered", ticks.len());
+    proxy.abort();
+    Ok(())
+}
+
+/// Has the connection cut, and waits until the client is back. Returns whether it has got its session back; if it moves to a
+/// WebSocket, every other cut is on that way, where it need not end the session.
+async fn lose(
+    client: &Client,
+    transports: &[TransportKind],
+    round: u64,
+    cut: &Cut,
+    (cuts, ups): (&mut mpsc::UnboundedReceiver<()>, &mut mpsc::UnboundedReceiver<()>),
+) -> Outcome<bool> {
+    let moves = transports.len() > 1;
+    let on_the_way = moves && round % 2 == 1;
+    if moves && !on_the_way {
+        until("the upgrade", || client.transport() == Some(TransportKind::WebSocket)).await?;
+    }
+    cut.left.store(1 + round * 7, Ordering::Relaxed);
+    soon("the cut", cuts.recv()).await?;
+    if on_the_way {
+        // What is answered now is behind whatever the cut has done.
+        let answered = async {
+            while client.emit_with_ack("ack", &(), PATIENCE).await.is_err() {
+                tokio::time::sleep(DELAY / 20).await;
+            }
+        };
+        soon("an answer after the cut", answered).await?;
+        let recovered = ups.try_recv().is_ok() && client.recovered();
+        // A session whose way to the WebSocket was cut stays where it is: the next one moves.
+        client.disconnect();
+        soon("connect", client.connect()).await??;
+        until("the upgrade", || client.transport() == Some(TransportKind::WebSocket)).await?;
+        while ups.try_recv().is_ok() {}
+        return Ok(recovered);
+    }
+    soon("the client is back", ups.recv()).await?;
+    let recovered = client.recovered();
+    let may_be_unnoticed = transports == [TransportKind::Polling];
+    ensure!(recovered || may_be_unnoticed, "round {round}: the session was not given back");
+    Ok(recovered)
+}
+
+/// Cuts the connection of a poll that waits. A poll may have been answered just before, which is not noticed: then again.
+async fn lose_poll(
+    client: &Client,
+    cut: &Cut,
+    cuts: &mut mpsc::UnboundedReceiver<()>,
+    ups: &mut mpsc::UnboundedReceiver<()>,
+) {
+    loop {
+        cut.at_poll.store(true, Ordering::Relaxed);
+        cuts.recv().await;
+        ups.recv().await;
+        if client.recovered() {
+            return;
+        }
+    }
+}
+
+/// Returns the ticks that the client hears, with `None` for each session that it begins.
+fn heard(client: &Client) -> Arc<Mutex<Vec<Option<u64>>>> {
     let ticks = Arc::new(Mutex::new(Vec::new()));
     let heard = ticks.clone();
     client.on("tick", move |args: Args| {
@@ -424,31 +524,7 @@ async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Ou
         }
         std::future::ready(())
     });
-    let (mut ups, _downs) = ends(&client);
-    soon("connect", client.connect()).await??;
-    soon("connect", ups.recv()).await?;
-    let first = ticks.lock().unwrap().len();
-    let mut recovered = 0;
-    until("a first tick", || ticks.lock().unwrap().len() > first).await?;
-    for round in 0..CUTS {
-        left.store(1 + round * 7, Ordering::Relaxed);
-        soon("the cut", cuts.recv()).await?;
-        soon("the client is back", ups.recv()).await?;
-        recovered += u64::from(client.recovered());
-    }
-    let seen = ticks.lock().unwrap().len();
-    until("a last tick", || ticks.lock().unwrap().len() > seen + 2).await?;
-    let ticks = ticks.lock().unwrap().clone();
-    for pair in ticks.windows(2) {
-        if let [Some(before), Some(tick)] = *pair {
-            ensure!(tick == before + 1, "{tick} came behind {before}");
-        }
-    }
-    println!("{} ticks in {CUTS} cuts, {recovered} of them recovered", ticks.len());
-    let all = transports == [TransportKind::WebSocket];
-    ensure!(recovered == CUTS || !all, "sessions were not given back");
-    proxy.abort();
-    Ok(())
+    ticks
 }
 
 /// Emits numbered events, every other one with an acknowledgement.
@@ -496,11 +572,15 @@ async fn programs(build: Build) -> Outcome {
         "upgrade" => &[TransportKind::Polling, TransportKind::WebSocket],
         _ => {
             return Err(
-                "usage: peer_client basics|restart|retries|recovery polling|websocket|upgrade COMMAND..."
+                "usage: peer_client basics|restart|retries|recovery polling|websocket|upgrade COMMAND...\n       \
+                 peer_client member polling|websocket|upgrade ADDRESS --parser json|msgpack"
                     .into(),
             );
         }
     };
+    if program == "member" {
+        return member::run(build, args, transports).await;
+    }
     let record = std::env::temp_dir().join(format!("peer-client-{}", std::process::id()));
     let _ = std::fs::remove_file(&record);
     let mut peer = Peer { command: args.collect(), record, port: 0, child: None };

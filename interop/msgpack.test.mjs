@@ -1,10 +1,11 @@
 // MessagePack, at both ends: npm's client with its parser against the server, and peers that have another parser than
-// the server. Python's clients are in python/test_msgpack.py, and our own client in client/msgpack.test.mjs.
+// the server; all clients in one room. Python's own tests are in python/test_msgpack.py, and our own client in client/msgpack.test.mjs.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { once } from "node:events";
 import { io } from "socket.io-client";
 import msgpack from "socket.io-msgpack-parser";
+import { pythonMember, rustMember, socketMember, talk } from "./support/members.mjs";
 import { LIVELY, ours, startConformance } from "./support/server.mjs";
 import { Inbox, until, within } from "./support/wait.mjs";
 
@@ -128,6 +129,31 @@ for (const [name, options] of Object.entries(transports)) {
     });
   });
 }
+
+test("npm's client, python-socketio and our own talk in one room", async () => {
+  const kinds = ["polling", "websocket", "upgrade"];
+  const joining = Object.entries(transports).map(async ([name, options]) => {
+    const socket = dial("/", options);
+    await event(socket, "connect");
+    return socketMember(name, socket);
+  });
+  joining.push(...kinds.map((transport) => pythonMember(server.url, transport, "msgpack")));
+  if (ours) joining.push(...kinds.map((transport) => rustMember(server.url, transport, "msgpack")));
+  const joined = await Promise.allSettled(joining);
+  const members = joined.flatMap(({ value }) => value ?? []);
+  try {
+    for (const { reason } of joined) assert.ifError(reason);
+    await talk(members, [
+      { text: "hello é 😀", list: [1, -1.5, null, true, { deep: ["x"] }] },
+      "line\nbreak",
+      2 ** 40,
+      { image: Buffer.from([0, 1, 2, 255]), beside: [Buffer.alloc(70_000, 9)] },
+      Buffer.from("€"),
+    ]);
+  } finally {
+    for (const member of members) await member.leave();
+  }
+});
 
 describe("another parser", () => {
   for (const [name, options] of Object.entries(transports)) {

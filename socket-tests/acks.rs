@@ -1,6 +1,6 @@
 //! Acknowledgements that the server awaits.
 
-use crate::sansocket::{AckError, BroadcastAckError, Server, Socket};
+use crate::sansocket::{Ack, AckError, BroadcastAckError, Server, Socket};
 use crate::suite::support::{Client, logged, serve, soon, until};
 use std::time::Duration;
 
@@ -168,4 +168,43 @@ async fn an_answer_may_carry_binary() {
     client.send_binary(&[9, 8]).await;
     let args = soon(answer).await.expect("an answer");
     assert_eq!(args.decode::<bytes::Bytes>().expect("bytes"), [9, 8][..]);
+}
+
+#[tokio::test]
+async fn a_handler_that_returns_nothing_is_silent_if_the_server_says_so() {
+    let (io, _) = logged(crate::server().acknowledge_unit(false));
+    io.on("unit", async || ())
+        .on("result", async || Ok::<_, std::io::Error>(()))
+        .on("twice", async || ())
+        .on("twice", async || "second")
+        .on_concurrent("apart", async || ())
+        .on("by-hand", async |ack: Ack| drop(ack.send(&())))
+        .on("value", async || 1);
+    let mut client = Client::joined(serve(&io).await).await;
+    for silent in ["unit", "result", "apart", "unknown"] {
+        client.send(&format!(r#"25["{silent}"]"#)).await;
+    }
+    assert_eq!(client.ask(r#"["twice"]"#).await, r#"["second"]"#);
+    assert_eq!(client.ask(r#"["by-hand"]"#).await, "[]");
+    assert_eq!(client.ask(r#"["value"]"#).await, "[1]");
+}
+
+#[tokio::test]
+async fn answers_to_a_broadcast_beyond_their_limit_count_as_missing() {
+    let (io, _) = logged(crate::server().max_broadcast_answers(3000));
+    let addr = serve(&io).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(Client::joined(addr).await);
+    }
+    let answers = io.emit_with_ack("q", &(), LONG);
+    for client in &mut clients {
+        let packet = client.text().await;
+        client.send(&format!(r#"3{}["{}"]"#, ack_of(&packet), "x".repeat(1000))).await;
+    }
+    let Err(BroadcastAckError::Incomplete { answers, missing }) = soon(answers).await else {
+        panic!("they are too many bytes")
+    };
+    assert_eq!((answers.len(), missing), (2, 2));
+    assert_eq!(io.stats().refused.broadcast_answers, 2);
 }

@@ -2,7 +2,7 @@
 //! `tests/advisories.rs`; `docs/reliability.md` lists them all.
 
 use crate::suite::support::{Client, Poller, Response, get, serve, soon, until};
-use sansocket_runtime::websocket::{MAX_FRAGMENTS, Role};
+use sansocket_runtime::websocket::{MAX_EMPTY_FRAGMENTS, Role};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -146,7 +146,7 @@ async fn cve_2026_48779_and_62389_a_message_of_masses_of_fragments_closes() {
     let mut other = Client::joined(addr).await;
     let mut bad = Client::joined(addr).await;
     let mut bytes = vec![0x01, 0x80, 0, 0, 0, 0];
-    for _ in 0..=MAX_FRAGMENTS {
+    for _ in 0..=MAX_EMPTY_FRAGMENTS {
         bytes.extend_from_slice(&[0x00, 0x80, 0, 0, 0, 0]);
     }
     let _ = bad.stream.write_all(&bytes).await;
@@ -156,7 +156,7 @@ async fn cve_2026_48779_and_62389_a_message_of_masses_of_fragments_closes() {
     // The client reads frames by the same code.
     let mut reader = sansocket_runtime::websocket::Reader::new(Role::Client, 1 << 20);
     let mut frames: Vec<u8> =
-        [0x01, 0x00].into_iter().chain([0x00, 0x00].repeat(MAX_FRAGMENTS as usize + 1)).collect();
+        [0x01, 0x00].into_iter().chain([0x00, 0x00].repeat(MAX_EMPTY_FRAGMENTS as usize + 1)).collect();
     assert!(reader.feed(&mut frames, &mut |_| ()).is_err());
 }
 

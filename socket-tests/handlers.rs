@@ -254,7 +254,7 @@ async fn event_middleware_refuses_an_event() {
 async fn middleware_and_on_connect_refuse_with_message_and_data() {
     let (io, mut lines) = logged(crate::server());
     io.namespace("/middle")
-        .middleware(async || Err::<(), _>(Refusal::new("no entry").data(&("code", 42)).expect("JSON")))
+        .middleware(async || Err::<(), _>(Refusal::new("no entry").data(&("code", 42))))
         .on_connect(async |State(log): State<Log>| log.note("reached"));
     io.namespace("/connect")
         .middleware(async |State(log): State<Log>| log.note("middleware"))
@@ -306,7 +306,7 @@ async fn any_error_refuses_a_client_and_only_a_refusal_is_told_to_it() {
         Ok(())
     });
     io.namespace("/told").on_connect(async || -> Result<(), Error> {
-        let refusal = Refusal::new("no entry").data(&42)?;
+        let refusal = Refusal::new("no entry").data(&42);
         Err(refusal.into())
     });
     io.namespace("/words")

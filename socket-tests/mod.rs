@@ -14,6 +14,7 @@ mod ordering;
 mod panics;
 mod panics_elsewhere;
 mod refusals;
+mod requests;
 mod rooms;
 mod shutdown;
 mod slow;

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+#[cfg(feature = "bus")]
+mod bus;
 mod connect;
 mod decode;
 mod emit;

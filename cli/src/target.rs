@@ -91,6 +91,16 @@ impl Target {
         self.transports.is_empty()
     }
 
+    /// The one namespace for what has no client.
+    #[cfg(feature = "bus")]
+    pub(crate) fn namespace(&self) -> Result<&str, Failure> {
+        match &self.namespaces[..] {
+            [] => Ok("/"),
+            [name] => Ok(name),
+            _ => Err(Failure::Usage("only one --namespace is allowed here".to_owned())),
+        }
+    }
+
     /// Makes one client.
     pub(crate) fn client(&self, output: &Arc<Output>) -> Result<Sockets, Failure> {
         self.client_by(&self.transports(), output)

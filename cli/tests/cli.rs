@@ -91,7 +91,7 @@ async fn serve() -> (Server, String) {
     });
     root.on("kick", async |socket: Socket| socket.disconnect());
     io.namespace("/closed")
-        .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&json!({"code": 42})).unwrap()));
+        .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&json!({"code": 42}))));
     io.namespace("/secret").on_connect(async |Auth(auth): Auth<Value>| match auth["token"] == "abc" {
         true => Ok(()),
         false => Err(Refusal::new("who are you?")),

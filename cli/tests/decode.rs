@@ -189,3 +189,58 @@ fn wrong_usage_is_told_apart() {
     assert!(run(&["--body", "--hex"], b"").errors.contains("--hex"));
     assert_eq!(run(&[], b"").code, Some(0));
 }
+
+#[test]
+fn packets_in_messagepack_are_explained_from_hexadecimal_and_base64() {
+    // {type: 2, nsp: "/chat", id: 7, data: ["said", "ada", <01 02>, {n: 1}]}
+    let hex = "84a474797065 02 a36e7370 a52f63686174 a26964 07 a464617461 94 a473616964 a3616461 c4020102 81a16e01\n";
+    let (packets, well) = lines(&["--hex", "--msgpack"], hex.as_bytes());
+    assert!(well, "{packets:?}");
+    assert_eq!((&packets[0]["socket"], &packets[0]["namespace"]), (&json!("EVENT"), &json!("/chat")));
+    assert_eq!((&packets[0]["id"], &packets[0]["event"]), (&json!(7), &json!("said")));
+    assert_eq!(packets[0]["args"], json!(["ada", [1, 2], { "n": 1 }]));
+    // As a body of long-polling has it: {type: 0, nsp: "/"}
+    let (packets, well) = lines(&["--msgpack", "--body"], b"bgqR0eXBlAKNuc3ChLw==\x1e2");
+    assert!(well, "{packets:?}");
+    assert_eq!((&packets[0]["socket"], &packets[1]["engine"]), (&json!("CONNECT"), &json!("ping")));
+    // Nothing follows the namespace's length.
+    let (packets, well) = lines(&["--hex", "--msgpack"], b"82a474797065 02 a36e7370 a5\n");
+    assert!(!well && packets[0]["error"].as_str().unwrap().contains("at byte"), "{packets:?}");
+    // A text is of another parser.
+    let (packets, well) = lines(&["--msgpack"], b"42[\"hi\"]\n");
+    assert!(!well && packets[0]["error"].as_str().unwrap().contains("another parser"), "{packets:?}");
+}
+
+#[test]
+fn bodies_and_packets_of_engine_io_3_are_explained() {
+    let (packets, well) =
+        lines(&["--eio3", "--body"], "13:42[\"hi\",\"😀\"]1:213:451-[\"b\",{}]\n".as_bytes());
+    assert!(!well, "an attachment is missing");
+    assert_eq!((&packets[0]["event"], &packets[0]["args"]), (&json!("hi"), &json!(["😀"])));
+    assert_eq!(packets[1]["note"], "the client's heartbeat");
+    let placeholder = r#"451-["b",{"_placeholder":true,"num":0}]"#;
+    let text = format!("{}:{placeholder}6:b4AQI=\n", placeholder.len());
+    let (packets, well) = lines(&["--eio3", "--body"], text.as_bytes());
+    // The length of the second one is that of its base64 and type.
+    assert!(well, "{packets:?}");
+    assert_eq!((&packets[1]["hex"], &packets[1]["attachment"]["of"]), (&json!("0102"), &json!(1)));
+    let mut bytes = vec![0, 3, 9, 255];
+    bytes.extend_from_slice(placeholder.as_bytes());
+    bytes.extend_from_slice(&[1, 3, 255, 4, 1, 10]);
+    let (packets, well) = lines(&["--eio3", "--body"], &bytes);
+    assert!(well, "{packets:?}");
+    assert_eq!(packets[1]["hex"], "010a");
+    // One packet a line, and as WebSocket messages.
+    let (packets, well) = lines(&["--eio3"], b"2probe\nb4AQI=\n");
+    assert!(!well, "nobody announced it");
+    assert_eq!(packets[1]["hex"], "0102");
+    let (packets, _) = lines(&["--eio3", "--hex"], b"binary:040102\n");
+    assert_eq!(packets[0]["hex"], "0102");
+    assert_eq!(broken(&["--eio3", "--hex"], b"binary:050102\n").0, 0);
+    assert_eq!(broken(&["--eio3"], b"b5AQI=\n"), (1, "the type 4".to_owned()));
+    assert_eq!(broken(&["--eio3"], b"b4AQ!=\n").0, 4);
+    assert_eq!(
+        broken(&["--eio3", "--body"], b"9:2\n"),
+        (3, "8 more UTF-16 code units of the packet".to_owned())
+    );
+}

@@ -25,8 +25,7 @@ for (const kind of FOREIGN) {
 }
 
 describe("connection state recovery", { concurrency: 3 }, () => {
-  // A cut in the middle of an upgrade need not end a session, so that there may be nothing to recover.
-  for (const transport of ["polling", "websocket"]) {
+  for (const transport of ["polling", "websocket", "upgrade"]) {
     test(`each event once, wherever the connection is cut, over ${transport}`, async (t) => {
       const server = [...peerCommand("node"), "--recovery", "20000"];
       const client = new Program([...peerClientCommand(), "recovery", transport, ...server]);

@@ -35,7 +35,7 @@ for (const namespace of [io.of("/"), io.of("/custom")]) {
   namespace.on("connection", (socket) => {
     const on = (event, handler) =>
       socket.on(event, async (...args) => {
-        const acknowledge = args.pop();
+        const acknowledge = typeof args.at(-1) === "function" ? args.pop() : () => {};
         acknowledge(await handler(...args));
       });
     on("join", (room) => void socket.join(room));
@@ -55,7 +55,8 @@ for (const namespace of [io.of("/"), io.of("/custom")]) {
     on("close-room", (room) => void namespace.in(room).socketsLeave(room));
     on("tell", (payload) => namespace.serverSideEmitWithAck("tell", payload));
   });
-  namespace.on("tell", (payload, acknowledge) => acknowledge(payload));
+  // Emitters ask for no answer.
+  namespace.on("tell", (payload, acknowledge) => (acknowledge ? acknowledge(payload) : namespace.local.emit("told", payload)));
 }
 
 http.listen(Number(values.port), "127.0.0.1", () => console.log(`listening ${http.address().port}`));

@@ -6,7 +6,8 @@ import { io as io4 } from "socket.io-client";
 import io1 from "socket.io-client-1";
 import io2 from "socket.io-client-2";
 import { io as io3 } from "socket.io-client-3";
-import { LIVELY, startConformance } from "../support/server.mjs";
+import { plain, pythonMember, rustMember, socketMember, talk } from "../support/members.mjs";
+import { LIVELY, ours, startConformance } from "../support/server.mjs";
 import { Inbox, until, within } from "../support/wait.mjs";
 
 const VERSIONS = { "1.7": io1, "2.5": io2, "3.1": io3, "4.8": io4 };
@@ -58,15 +59,6 @@ async function connected(version, transport, nsp, options) {
   await event(socket, "connect");
   if (transport === "upgrade") await until(() => socket.io.engine.transport.name === "websocket", "the upgrade");
   return socket;
-}
-
-/** Bytes come as Buffers or as ArrayBuffers. */
-function plain(value) {
-  if (value instanceof ArrayBuffer) return Buffer.from(value);
-  if (ArrayBuffer.isView(value)) return Buffer.from(value);
-  if (Array.isArray(value)) return value.map(plain);
-  if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]));
 }
 
 const call = (socket, name, ...args) =>
@@ -144,25 +136,23 @@ for (const version of Object.keys(VERSIONS)) {
   }
 }
 
-test("all of them in one room get the same broadcasts", async () => {
-  const kinds = Object.keys(VERSIONS).flatMap((version) =>
-    Object.keys(TRANSPORTS).map((transport) => [version, transport]),
-  );
-  const members = await Promise.all(
-    kinds.map(async ([version, transport]) => {
-      const socket = await connected(version, transport);
-      await call(socket, "join", "everybody");
-      return { version, transport, socket, heard: inbox(socket, "bcast") };
+test("all of them, python-socketio and our own client talk in one room", async () => {
+  const kinds = Object.keys(TRANSPORTS);
+  const joining = Object.keys(VERSIONS).flatMap((version) =>
+    kinds.map(async (transport) => {
+      const member = socketMember(`${version} by ${transport}`, await connected(version, transport));
+      return { ...member, version, transport };
     }),
   );
-  for (const sender of members) {
-    for (const payload of PAYLOADS) {
-      if (!members.every(({ version, transport }) => carries(version, transport, payload))) continue;
-      sender.socket.emit("bcast", "everybody", payload);
-      for (const { version, transport, heard } of members) {
-        assert.deepEqual(await heard.next(), [payload], `from ${sender.version} to ${version} by ${transport}`);
-      }
-    }
+  joining.push(...kinds.map((transport) => pythonMember(server.url, transport)));
+  if (ours) joining.push(...kinds.map((transport) => rustMember(server.url, transport)));
+  const joined = await Promise.allSettled(joining);
+  const members = joined.flatMap(({ value }) => value ?? []);
+  try {
+    for (const { reason } of joined) assert.ifError(reason);
+    await talk(members, PAYLOADS, ({ version, transport }, payload) => carries(version, transport, payload));
+  } finally {
+    for (const member of members) await member.leave();
   }
 });
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import shlex
 import socket
 import subprocess
@@ -35,9 +36,15 @@ def command():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A free port below those of outgoing connections: a server that is stopped and started again finds it free."""
+    while True:
+        port = random.randrange(15_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Server:

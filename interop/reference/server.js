@@ -104,6 +104,11 @@ function serve(socket) {
   });
   socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
   socket.on("recovered", (ack) => ack(socket.recovered));
+  socket.on("ask", (room, payload) => {
+    socket.nsp.to(room).timeout(20_000).emit("question", payload, (_error, answers) => {
+      for (const answer of answers) socket.emit("answer", answer);
+    });
+  });
   socket.on("bcast", (room, payload) => socket.nsp.to(room).emit("bcast", payload));
 }
 io.on("connection", serve);

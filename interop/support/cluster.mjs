@@ -11,7 +11,7 @@ import { until, within } from "./wait.mjs";
 
 const here = new URL("..", import.meta.url).pathname;
 
-/** A redis-server on a free port, which keeps nothing, in a folder that goes with it. */
+/** A redis-server on a port of its own, which keeps nothing, in a folder that goes with it. */
 export async function startRedis() {
   const folder = await mkdtemp(join(tmpdir(), "redis-"));
   const redis = {
@@ -19,9 +19,16 @@ export async function startRedis() {
     port: await freePort(),
     async start() {
       const args = ["--port", redis.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
-      redis.child = spawn("redis-server", args.map(String), { stdio: "ignore" });
+      redis.child = spawn("redis-server", args.map(String), { stdio: ["ignore", "pipe", "inherit"] });
+      let said = "";
+      redis.child.stdout.on("data", (data) => (said = (said + data).slice(-4000)));
+      let end;
       redis.exited = new Promise((resolve) => redis.child.on("exit", resolve).on("error", resolve));
-      await until(() => accepts(redis.port), "redis-server accepts connections");
+      redis.exited.then((how) => (end = how));
+      await until(() => {
+        if (end !== undefined) throw new Error(`redis-server ended (${end}): ${said}`);
+        return answers(redis.port);
+      }, "redis-server answers");
     },
     /** As if the machine were gone. */
     async kill() {
@@ -38,11 +45,16 @@ export async function startRedis() {
   return redis;
 }
 
-const accepts = (port) =>
+/** Whether it is Redis that listens there, and ready. */
+const answers = (port) =>
   new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    socket.on("connect", () => resolve(true)).on("error", () => resolve(false));
-    socket.on("connect", () => socket.destroy());
+    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
+    socket.setTimeout(1000, () => socket.destroy());
+    socket.on("data", (data) => {
+      resolve(String(data).startsWith("+PONG"));
+      socket.destroy();
+    });
+    socket.on("error", () => {}).on("close", () => resolve(false));
   });
 
 const python = `${here}.venv/bin/python`;
@@ -74,7 +86,7 @@ export async function startNodes(redis, kinds) {
   const nodes = await Promise.all(
     kinds.map(async (kind, number) => {
       const program = new Program([...NODES[kind](redis), "--port", "0"]);
-      const port = (await program.line(/^listening (?:on .*:)?(\d+)$/))[1];
+      const port = (await program.line(/^listening (?:on .*:)?(\d+)$/, 60_000))[1];
       return { name: `${kind} ${number}`, kind, program, url: `http://127.0.0.1:${port}` };
     }),
   );

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { freePort } from "./server.mjs";
 import { Inbox, until, within } from "./wait.mjs";
 
 const here = fileURLToPath(new URL("..", import.meta.url));
@@ -42,15 +43,18 @@ const ENDED = Symbol("the end of stdout");
 
 /** A program whose stdout is read line by line. */
 export class Program {
-  constructor([program, ...args], env = {}) {
-    this.child = spawn(program, args, { cwd: here, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  constructor([program, ...args], env = {}, stdin = "ignore") {
+    this.child = spawn(program, args, { cwd: here, stdio: [stdin, "pipe", "pipe"], env: { ...process.env, ...env } });
     this.lines = new Inbox();
+    /** Takes each line in place of `lines`, if it is set. */
+    this.onLine = undefined;
     this.errors = "";
     this.seen = [];
     const reader = createInterface({ input: this.child.stdout });
     reader.on("line", (line) => {
       this.seen.push(line);
-      this.lines.push(line);
+      if (this.onLine) this.onLine(line);
+      else this.lines.push(line);
     });
     reader.on("close", () => this.lines.push(ENDED));
     this.child.stderr.on("data", (data) => (this.errors = (this.errors + data).slice(-4000)));
@@ -94,7 +98,7 @@ export class Program {
 export async function startPeer(kind, flags = {}) {
   const peer = {
     kind,
-    port: flags.port ?? 0,
+    port: flags.port ?? (await freePort()),
     /** Starts it again, on the same port. */
     async start() {
       const given = Object.entries({ ...flags, port: peer.port }).filter(([, value]) => value !== false);

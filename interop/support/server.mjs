@@ -32,14 +32,20 @@ function command(variable, reference, name) {
 export const conformanceCommand = () => command("SANSOCKET_CONFORMANCE", "server.js", "conformance");
 export const chatCommand = () => command("SANSOCKET_CHAT", "chat.js", "chat");
 
-/** A port that was free a moment ago. */
+/**
+ * A port that is free, below those that the system gives to outgoing connections: nobody takes it before the program that
+ * is to listen there, or while that is stopped and started again. A client that tried to reach it would talk to itself.
+ */
 export async function freePort() {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(() => true, () => false);
+    probe.close();
+    if (!isFree) continue;
+    await once(probe, "close");
+    return port;
+  }
 }
 
 const accepts = (port) =>

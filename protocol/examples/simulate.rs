@@ -3,14 +3,16 @@
 //!
 //!     cargo run --release -p sansocket-protocol --features sim --example simulate -- --seeds 10000
 //!     ... -- --seeds 1 --from 1234 --trace
+//!     ... -- --mixed --seeds 10000
 //!     ... -- --recovery --seeds 100000
 //!
+//! With `--mixed` there are clients of Engine.IO 3 in each scenario, and every other one is in MessagePack.
 //! With `--recovery` it plays conversations at a server that recovers connections, in place of scenarios.
 
 // A program, not the core: it may start threads, read its arguments and write to the terminal.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
-use sansocket_protocol::sim::{Coverage, Outcome, Recoveries, Scenario, recover, run, shrink};
+use sansocket_protocol::sim::{Coverage, Outcome, Recoveries, Scenario, Situation, recover, run, shrink};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -22,16 +24,43 @@ struct Options {
     trace: bool,
     shrink: usize,
     recovery: bool,
+    mixed: bool,
+}
+
+/// What occurs only where there are clients of Engine.IO 3.
+const OF_MIXED: [Situation; 3] = [Situation::OldJoined, Situation::OldEmit, Situation::OldHeard];
+
+impl Options {
+    fn scenario(&self, seed: u64) -> Scenario {
+        if self.mixed { Scenario::mixed(seed) } else { Scenario::generate(seed) }
+    }
+
+    /// The situations that should have occurred, and have not.
+    fn missing(&self, coverage: &Coverage) -> Vec<Situation> {
+        let missing = coverage.missing();
+        missing.filter(|situation| self.mixed || !OF_MIXED.contains(situation)).collect()
+    }
 }
 
 fn options() -> Result<Options, String> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    let mut options =
-        Options { seeds: 10_000, from: 0, threads, trace: false, shrink: 2000, recovery: false };
+    let mut options = Options {
+        seeds: 10_000,
+        from: 0,
+        threads,
+        trace: false,
+        shrink: 2000,
+        recovery: false,
+        mixed: false,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         if arg == "--trace" {
             options.trace = true;
+            continue;
+        }
+        if arg == "--mixed" {
+            options.mixed = true;
             continue;
         }
         if arg == "--recovery" {
@@ -47,7 +76,7 @@ fn options() -> Result<Options, String> {
             "--shrink" => options.shrink = usize::try_from(value).unwrap_or(0),
             _ => {
                 return Err(format!(
-                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace, --recovery"
+                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace, --mixed, --recovery"
                 ));
             }
         }
@@ -73,7 +102,7 @@ fn broken(scenario: &Scenario) -> Option<String> {
 }
 
 fn report(seed: u64, rule: &str, options: &Options) {
-    let scenario = Scenario::generate(seed);
+    let scenario = options.scenario(seed);
     let small = shrink(&scenario, options.shrink, |scenario| broken(scenario).as_deref() == Some(rule));
     let steps = (scenario.steps.len(), small.steps.len());
     println!("seed {seed}: broken: {rule}\n{} of {} steps are needed:", steps.1, steps.0);
@@ -87,7 +116,7 @@ fn report(seed: u64, rule: &str, options: &Options) {
         }
         Err(panic) => println!("it panics: {panic}"),
     }
-    println!("Again: --seeds 1 --from {seed}");
+    println!("Again: --seeds 1 --from {seed}{}", if options.mixed { " --mixed" } else { "" });
 }
 
 /// Plays conversations at a server that recovers connections.
@@ -134,7 +163,7 @@ fn main() -> Result<(), String> {
     }
     set_hook(Box::new(|_| {}));
     if options.trace {
-        let outcome = play(&Scenario::generate(options.from), true)?;
+        let outcome = play(&options.scenario(options.from), true)?;
         println!("{}", outcome.transcript);
     }
     let began = Instant::now();
@@ -149,7 +178,7 @@ fn main() -> Result<(), String> {
             if seed >= end {
                 break;
             }
-            let scenario = Scenario::generate(seed);
+            let scenario = options.scenario(seed);
             operations += scenario.steps.len() as u64;
             match play(&scenario, false) {
                 Ok(outcome) => {
@@ -193,7 +222,7 @@ fn main() -> Result<(), String> {
         per_seed(operations),
     );
     if options.seeds >= 2000 {
-        for situation in coverage.missing() {
+        for situation in options.missing(&coverage) {
             println!("never occurred: {}", situation.as_str());
         }
     }
@@ -204,7 +233,7 @@ fn main() -> Result<(), String> {
         report(*seed, rule, &options);
         return Err(format!("{} seeds failed", failures.len()));
     }
-    if options.seeds >= 2000 && coverage.missing().next().is_some() {
+    if options.seeds >= 2000 && !options.missing(&coverage).is_empty() {
         return Err("some situations never occurred".to_string());
     }
     Ok(())

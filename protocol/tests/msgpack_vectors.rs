@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
-/// What an application gets that takes anything.
+/// The value for an application that takes anything.
 fn decoded(written: &Value) -> Value {
     match written {
         Value::Array(list) => list.iter().map(decoded).collect(),

@@ -350,6 +350,19 @@ fn a_session_by_jsonp_upgrades_as_others_do() {
     websocket.expect("4hello");
 }
 
+#[test]
+fn a_poll_by_jsonp_that_is_pending_at_the_upgrade_is_answered_by_a_call() {
+    let t = Client::open(Server::engine(config()), "&j=2&b64=1");
+    let websocket = t.candidate("");
+    websocket.send("2probe");
+    websocket.expect("3probe");
+    let poll = t.poll();
+    websocket.send("5");
+    poll.expect_body(r#"___eio[2]("1:6");"#);
+    t.server.send("hello");
+    websocket.expect("4hello");
+}
+
 // --- Socket.IO ------------------------------------------------------------------------------------------------------
 
 /// A Socket.IO server that knows the namespaces `/`, `/chat` and `/closed`, the last of which lets nobody in.

@@ -70,6 +70,35 @@ fn no_rule_is_broken_where_clocks_were_set_back_that_are_set_ahead_today() {
 }
 
 #[test]
+fn no_rule_is_broken_where_clients_of_both_revisions_are_in_the_same_rooms() {
+    let mut coverage = [Coverage::default(), Coverage::default()];
+    for seed in 0..80 {
+        let scenario = Scenario::mixed(seed);
+        let outcome = run(&scenario, false);
+        if let Some(broken) = outcome.broken {
+            let transcript = run(&scenario, true).transcript;
+            panic!("seed {seed} at {:?}: {}: {}\n{transcript}", broken.at, broken.rule, broken.detail);
+        }
+        coverage[usize::from(scenario.settings.packed)].add(&outcome.coverage);
+    }
+    // As JSON, and as MessagePack.
+    for coverage in coverage {
+        for situation in [
+            Situation::OldJoined,
+            Situation::OldEmit,
+            Situation::OldHeard,
+            Situation::Broadcast,
+            Situation::RoomBroadcast,
+            Situation::AckAnswered,
+            Situation::ServerAckAnswered,
+            Situation::ServerRestart,
+        ] {
+            assert!(coverage.count(situation) > 0, "never occurred: {}", situation.as_str());
+        }
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..10 {
         let scenario = Scenario::generate(seed);

@@ -14,5 +14,5 @@ use sansocket_async_std::{self as sansocket, Server};
 mod chat;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    async_std::task::block_on(chat::run(Server::builder()))
+    async_std::task::block_on(chat::run(Server::builder(), |_| {}))
 }

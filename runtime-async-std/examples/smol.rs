@@ -15,5 +15,5 @@ mod chat;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // With the feature `async-std` off, `Smol` is the default.
-    smol::block_on(chat::run(Server::builder().runtime(Smol)))
+    smol::block_on(chat::run(Server::builder().runtime(Smol), |_| {}))
 }

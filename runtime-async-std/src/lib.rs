@@ -52,6 +52,7 @@
 //! | `async-std` | yes | the runtime `AsyncStd`, which servers and clients use unless told otherwise |
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
 //! | `idn` | no | clients reach hosts whose names have letters beyond ASCII, as in `http://bücher.example` |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
@@ -95,27 +96,32 @@ pub use runtime::AsyncStd;
 pub use runtime::Smol;
 pub use server::{
     Client, ClientBuilder, EngineClient, EngineClientBuilder, EngineServer, EngineServerBuilder, Listener,
-    Server, ServerBuilder,
+    Server, ServerBuilder, blocking,
 };
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
+#[cfg(feature = "typescript")]
+pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
 /// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
 pub use sansocket_runtime::http_types as http;
+#[cfg(feature = "metrics")]
+pub use sansocket_runtime::metrics;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
-    Ack, AckError, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError, BuildError,
-    ClientBuildError, ClientSocket, ClientState, Closed, ConnectError, ConnectionEvent, Cookie, CookieError,
-    Data, DataError, DeflateSettingError, DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms,
-    EncodeError, EngineClientSocket, EngineError, EngineSocket, Error, EventExcess, EventName, Events,
-    Extension, Handler, HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Listening,
-    Message, Messages, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
-    PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
-    ResponseBody, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket,
-    SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, ack, extract,
-    handler,
+    Ack, AckError, Answer, Answers, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError,
+    BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed, ConnectError,
+    ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError, DisconnectReason,
+    DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket, EngineError, EngineSocket,
+    Error, EventExcess, EventName, Events, Extension, Handler, HandlerError, HandlerFailure, Handshake,
+    HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message, Messages, NameParts,
+    Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate,
+    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite,
+    SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter,
+    SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack,
+    extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -13,6 +13,7 @@ sansocket_runtime::adapter! {
     addresses: AsyncToSocketAddrs,
     socket: Socket,
     dialer: Dialer,
+    blocking: Ok(crate::runtime::Standard::default()),
     tls: futures_rustls::rustls::ServerConfig,
 }
 

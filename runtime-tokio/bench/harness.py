@@ -65,17 +65,19 @@ class SetupError(Exception):
 class Server:
     """A running server process; use as a context manager.
 
-    `command` replaces the built-in command of `name`. `cores` are the cores it may run on, None for all.
+    `command` replaces the built-in command of `name`; `{port}` in it is its port, which it also finds in the environment
+    as PORT, beside `env`. `cores` are the cores it may run on, None for all.
     """
 
     # Below the range from which the system takes the ports of outgoing connections.
     _next_port = 21000
 
-    def __init__(self, name, command=None, cores=None):
+    def __init__(self, name, command=None, cores=None, env=None):
         self.name = name
         self.modes = PEERS[name][1] if name in PEERS else ALL
         self.command = shlex.split(command) if command else default_command(name)
         self.cores = cores
+        self.env = env or {}
 
     def can(self, mode):
         return mode in self.modes
@@ -86,7 +88,8 @@ class Server:
         with open(os.path.join(RESULTS, f"{self.name}.stderr"), "w") as errors:
             try:
                 self.process = subprocess.Popen(
-                    self.command, env={**os.environ, "PORT": str(self.port)}, stdout=subprocess.DEVNULL,
+                    [part.replace("{port}", str(self.port)) for part in self.command],
+                    env={**os.environ, **self.env, "PORT": str(self.port)}, stdout=subprocess.DEVNULL,
                     stderr=errors, preexec_fn=pin(self.cores))
             except OSError as e:
                 raise SetupError(f"{self.name} cannot be started, build it first: {e}") from None

@@ -15,5 +15,5 @@ mod chat;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    chat::run(Server::builder()).await
+    chat::run(Server::builder(), |_| {}).await
 }

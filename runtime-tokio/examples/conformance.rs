@@ -14,7 +14,8 @@
 //! directions) and `--http-compression` (polls from 1024 bytes on). With
 //! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
-//! bridges between them, as does `--bridge`. The application itself is in `examples/conformance.rs`, the same for every runtime.
+//! bridges between them, as does `--bridge`. With `--emit JSON` besides it is no server, but carries out a list of verbs on
+//! that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
 
 use sansocket_tokio::{self as sansocket, EngineServer, Server};
 
@@ -22,9 +23,24 @@ use sansocket_tokio::{self as sansocket, EngineServer, Server};
 mod conformance;
 #[path = "../../examples/conformance_cluster.rs"]
 mod conformance_cluster;
+#[path = "../../examples/conformance_emitter.rs"]
+mod conformance_emitter;
+
+use sansocket_tokio::Tokio;
+use sansocket_tokio::cluster::{ClusterOptions, Dialect};
+
+type Opened = Result<(ClusterOptions, Option<Dialect>), Box<dyn std::error::Error>>;
+
+/// Buses that need tokio.
+fn more_buses(_: &str) -> Option<Opened> {
+    None
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if conformance_emitter::run(Tokio).await? {
+        return Ok(());
+    }
     conformance::run(
         conformance_cluster::join(Server::builder())?,
         EngineServer::builder(),

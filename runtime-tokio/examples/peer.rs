@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     io.namespace("/auth").on_connect(async |auth: Option<Auth<Login>>| match auth {
         Some(Auth(login)) if login.token == "secret" => Ok(()),
-        _ => Err(Refusal::new("not authorized").data(&serde_json::json!({ "code": 401 })).unwrap()),
+        _ => Err(Refusal::new("not authorized").data(&serde_json::json!({ "code": 401 }))),
     });
     // It goes out behind the reply: this server never emits before it.
     io.namespace("/late").on_connect(async |socket: Socket| {

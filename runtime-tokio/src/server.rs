@@ -11,6 +11,7 @@ sansocket_runtime::adapter! {
     addresses: ToSocketAddrs,
     socket: Socket,
     dialer: Dialer,
+    blocking: crate::thread::OwnThread::start(),
     tls: tokio_rustls::rustls::ServerConfig,
 }
 

@@ -8,10 +8,11 @@ mod support;
 use sansocket_tokio as sansocket;
 
 use allocation_counter::{AllocationInfo, measure};
-use sansocket_tokio::{Args, Overflow, Server, Socket};
+use sansocket_tokio::{Args, Limits, Overflow, Server, Socket};
 use std::future::Future;
 use std::time::Duration;
-use support::{Client, Message, Poller, send_request, serve, until};
+use support::{Client, Message, Poller, request, send_request, serve, until};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
@@ -165,4 +166,122 @@ fn a_megabyte_in_and_out_leaves_nothing_behind() {
     assert!(held.bytes_current.abs() < 4096, "{held:?}");
     drop(kept);
     stage.server.block_on(until("the session ends", || io.clients_count() == 0));
+}
+
+/// The clients of the tests of `Limits`.
+const CLIENTS: usize = 4;
+
+/// The memory held for each client is within the sum of the limits, and not far below it.
+fn assert_computed(held: AllocationInfo, each: u64, what: &str) {
+    let (most, computed) = (held.bytes_max, CLIENTS as u64 * each + ONCE as u64);
+    println!("{what}: {} bytes each, {} computed", most / CLIENTS as u64, each);
+    assert!(most <= computed, "{what}: {held:?}, computed {computed}");
+    assert!(most >= CLIENTS as u64 * each / 4, "{what}: {held:?}, computed {computed}");
+}
+
+/// The first bytes of a masked frame of that size.
+fn frame_begun(bytes: usize) -> Vec<u8> {
+    let mut frame = vec![0x81, 0x80 | 127];
+    frame.extend_from_slice(&(bytes as u64).to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.resize(frame.len() + bytes - 1, b' ');
+    frame
+}
+
+#[test]
+fn a_stranger_costs_no_more_than_the_limits_add_up_to() {
+    for (name, limits) in [("default", Limits::default()), ("internet", Limits::internet())] {
+        let stage = Stage::new();
+        let io = Server::builder().limits(&limits).build().expect("a server");
+        // It never says whether it lets them in.
+        io.dynamic_namespace("*").on_connect(async || std::future::pending::<()>().await);
+        let addr = stage.server.block_on(serve(&io));
+        let strangers = limits.clone();
+        let attack = async move {
+            let mut open = Vec::new();
+            for _ in 0..CLIENTS {
+                let agent = format!("user-agent: {}\r\n", "x".repeat(strangers.max_head - 1500));
+                let response = request(addr, "GET", "/socket.io/?EIO=4&transport=polling", &agent, "").await;
+                let sid = response.body.split('"').nth(3).expect("a session").to_owned();
+                let target = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+                let auth = "x".repeat(strangers.max_auth - 20);
+                let at_once = strangers.connect_rate.expect("a rate").tokens_at_once() as usize;
+                for number in 0..strangers.max_namespaces.min(at_once) {
+                    let body = format!("40/{number},{{\"token\":\"{auth}\"}}");
+                    let response = request(addr, "POST", &target, "", &body).await;
+                    assert_eq!(response.body, "ok");
+                }
+                // A body and a candidate's message that lack their last byte.
+                let mut post = TcpStream::connect(addr).await.expect("a connection");
+                let head = format!(
+                    "POST {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n\r\n",
+                    strangers.max_payload
+                );
+                post.write_all(head.as_bytes()).await.expect("it is taken");
+                post.write_all(&vec![b'x'; strangers.max_payload - 1]).await.expect("it is taken");
+                let target = format!("/socket.io/?EIO=4&transport=websocket&sid={sid}");
+                let stream = TcpStream::connect(addr).await.expect("a connection");
+                let mut candidate = Client::upgraded(stream, &target, "").await;
+                candidate.stream.write_all(&frame_begun(strangers.max_payload)).await.expect("it is taken");
+                open.push((post, candidate));
+            }
+            open
+        };
+        let attack = stage.clients.spawn(attack);
+        let mut open = Vec::new();
+        let held = stage.counted(async {
+            open = attack.await.expect("no panic");
+            // What was sent last arrives.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        });
+        assert_eq!(io.clients_count(), CLIENTS);
+        assert_computed(held, limits.bytes_per_stranger(), &format!("strangers, {name}"));
+        drop(open);
+    }
+}
+
+#[test]
+fn a_client_costs_no_more_than_the_limits_add_up_to() {
+    let limits = Limits::internet();
+    let stage = Stage::new();
+    let io = Server::builder().limits(&limits).overflow(Overflow::Fail).build().expect("a server");
+    io.on("stuck", async |_: Args| std::future::pending::<()>().await);
+    let addr = stage.server.block_on(serve(&io));
+    let largest = limits.max_payload;
+    let attachments = limits.max_attachments;
+    let attack = stage.clients.spawn(async move {
+        let mut clients = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut client = Client::joined(addr).await;
+            // One event with all its attachments in the hands of a handler that does not finish, one behind it, and a
+            // third that lacks an attachment.
+            for missing in [0, 0, 1] {
+                let places: Vec<_> =
+                    (0..attachments).map(|at| format!(r#"{{"_placeholder":true,"num":{at}}}"#)).collect();
+                client.send(&format!(r#"5{attachments}-["stuck",{}]"#, places.join(","))).await;
+                for _ in missing..attachments {
+                    client.send_binary(&vec![0; largest]).await;
+                }
+            }
+            clients.push(client);
+        }
+        clients
+    });
+    let mut clients = Vec::new();
+    let held = stage.counted(async {
+        clients = attack.await.expect("no panic");
+        let sockets = io.root().sockets();
+        fill(&sockets, 1000).await;
+        for socket in &sockets {
+            for room in 0..99 {
+                let name = format!("{room:0>128}");
+                socket.join(&name).expect("it may be in so many rooms");
+            }
+        }
+    });
+    assert_eq!(clients.len(), CLIENTS);
+    // A single message may be larger than the budget if nothing else waits: up to 11 MB, which are not tried here.
+    let largest = 11_000_000 - limits.send_budget as u64;
+    let computed = limits.bytes_per_stranger() + limits.bytes_per_client() - largest;
+    assert_computed(held, computed, "clients, internet");
 }

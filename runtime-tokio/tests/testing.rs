@@ -38,7 +38,7 @@ fn an_ordinary_test_blocks() {
     register(test.server());
     let ada = test.client("/");
     assert_eq!(ada.call::<String>("echo", &"hello"), "hello");
-    test.server().to(&ada.id()).emit("news", &("tea", 2)).expect("encoded");
+    test.server().to(ada.id()).emit("news", &("tea", 2)).expect("encoded");
     assert_eq!(ada.expect::<(String, u32)>("news"), ("tea".to_owned(), 2));
 }
 

@@ -37,6 +37,8 @@ pub use crate::server::options::ServerOptions;
 ///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`.
 /// * `dialer`: what makes a client's connections: it implements [`Dial`](crate::adapter::Dial), and has
 ///   `fn new(ClientTls) -> Self`.
+/// * `blocking`: what blocking clients run on: an `io::Result` of a [`Runtime`](crate::adapter::Runtime) with threads of
+///   its own. An adapter whose runtime has no threads leaves it out.
 /// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`, which turns on that of this
 ///   crate. An adapter without such a feature leaves it out.
 #[doc(hidden)]
@@ -44,7 +46,7 @@ pub use crate::server::options::ServerOptions;
 macro_rules! adapter {
     (
         crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty,
-        dialer: $dialer:ty $(, tls: $tls:ty)? $(,)?
+        dialer: $dialer:ty $(, blocking: $blocking:expr)? $(, tls: $tls:ty)? $(,)?
     ) => {
         /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
         ///
@@ -182,6 +184,60 @@ macro_rules! adapter {
                 EngineClientBuilder::new(address, $runtime, |tls| ::std::sync::Arc::new(<$dialer>::new(tls)))
             }
         }
+
+        $(
+            /// The client without async: scripts, threads, tools.
+            ///
+            /// ```no_run
+            #[doc = concat!("use ", $name, "::blocking;")]
+            /// use std::time::Duration;
+            ///
+            /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// // Connected, with all defaults.
+            /// let client = blocking::connect("http://localhost:3000")?;
+            /// let sum: u32 = client.call("add", &(1, 2))?;
+            /// client.emit("sum", &sum)?;
+            /// client.close(); // what is queued is written
+            ///
+            /// // With options, and with the events that the server emits.
+            /// let client = blocking::client("http://localhost:3000/chat", |builder| {
+            ///     builder.auth(&serde_json::json!({ "token": "abc" }))
+            /// })?;
+            /// let mut events = client.events(); // before connecting: earlier ones are not kept
+            /// client.connect()?;
+            /// while let Ok(received) = events.receive(Duration::from_secs(10)) {
+            ///     println!("{}: {:?}", received.event, received.args);
+            /// }
+            /// # Ok(()) }
+            /// ```
+            pub mod blocking {
+                pub use $crate::blocking::{Client, Events, Socket};
+
+                /// A client with all defaults, connected.
+                ///
+                /// # Errors
+                /// [`ConnectError`]($crate::ConnectError).
+                pub fn connect(address: &str) -> ::std::result::Result<Client, $crate::ConnectError> {
+                    let client = client(address, |builder| builder).map_err($crate::ConnectError::from)?;
+                    client.connect()?;
+                    Ok(client)
+                }
+
+                /// A client with options, to be connected.
+                ///
+                /// # Errors
+                /// [`ClientBuildError`]($crate::ClientBuildError).
+                pub fn client(
+                    address: &str,
+                    options: impl FnOnce(super::ClientBuilder) -> super::ClientBuilder,
+                ) -> ::std::result::Result<Client, $crate::ClientBuildError> {
+                    let runtime: ::std::io::Result<_> = $blocking;
+                    let runtime = runtime.map_err($crate::ClientBuildError::Thread)?;
+                    let client = options(super::Client::builder(address).runtime(runtime)).build()?;
+                    Ok(Client::new((*client).clone()))
+                }
+            }
+        )?
 
         $crate::adapter! { @newtype Server, $crate::Server }
         $crate::adapter! { @newtype EngineServer, $crate::EngineServer }

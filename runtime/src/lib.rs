@@ -33,6 +33,8 @@ pub mod cluster;
 mod engine;
 pub mod handler;
 mod http;
+#[cfg(feature = "metrics")]
+pub use base::metrics;
 mod server;
 mod session;
 #[cfg(feature = "testing")]
@@ -44,28 +46,32 @@ pub use engine::server::{EngineServer, EngineSocket};
 pub use http::builder::ServerBuilder;
 pub use http::convert::ResponseBody;
 pub use http::handshake::Handshake;
+pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
+pub use server::answers::{Answer, Answers};
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
-pub use server::recovery::UnrecoveredSession;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
-pub use server::server::Server;
+pub use server::rooms::Rooms;
+pub use server::server::{Server, WeakServer};
 #[cfg(feature = "cluster")]
 pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;
+pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 
 // Clients.
+pub use client::blocking;
 pub use client::{
-    Attempt, Client, ClientBuildError, ClientBuilder, ClientSocket, ConnectError, ConnectionEvent,
-    EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr, ServerAddrError, ServerRefusal,
-    TransportKind,
+    Attempt, Client, ClientBuildError, ClientBuilder, ClientEmitter, ClientSocket, ConnectError,
+    ConnectionEvent, EngineClientSocket, Events, Messages, ReceiveError, Received, ServerAddr,
+    ServerAddrError, ServerRefusal, TransportKind,
 };
 pub use sansocket_protocol::client::ClientState;
 
@@ -75,10 +81,12 @@ pub use base::error::{
 };
 pub use handler::ack::{Ack, IntoAck};
 pub use handler::extract::{
-    Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, PeerAddr, State, TryData,
+    Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, NameParts, PeerAddr, State, TryData,
 };
 pub use handler::message::Message;
-pub use handler::{Handler, ack, extract};
+#[cfg(feature = "typescript")]
+pub use handler::typescript::TypeScript;
+pub use handler::{Handler, ListenerHandle, TypedEvent, ack, extract};
 pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
 pub use sansocket_protocol::hub::HubError;

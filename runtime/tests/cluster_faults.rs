@@ -1,4 +1,4 @@
-//! What becomes of a node when its bus, its application or its end is not as it should be.
+//! A node whose bus, application or end is not as it should be.
 
 use sansocket_runtime::adapter::{BoxFuture, ServerOptions};
 use sansocket_runtime::cluster::{
@@ -83,6 +83,53 @@ fn small_messages_that_wait_are_bounded_as_well() {
         bus.publish("x", Bytes::new());
     }
     assert!(matches!(seat.poll_message(&mut context), Poll::Ready(None)), "it is cut off");
+}
+
+#[test]
+fn an_outage_leaves_nothing_behind() {
+    for dialect in [
+        Dialect::Heartbeats(dialect::Sharded::new("x", dialect::SubscriptionMode::Static)),
+        Dialect::Classic(dialect::Classic::default()),
+    ] {
+        let bus = InProcessBus::new();
+        let build = |runtime| {
+            let options = ClusterOptions::new(bus.clone()).dialect(dialect.clone());
+            ServerBuilder::<Server, ServerOptions>::new(runtime).cluster(options).build()
+        };
+        let one = TestServer::new(build);
+        let other = one.beside(build);
+        one.settle();
+        let counts = || [one.server(), other.server()].map(|io| io.cluster_counts().unwrap());
+        let at_rest = counts();
+        // Their clients never answer.
+        let silent: Vec<_> = (0..10).map(|_| other.client("/")).collect();
+        let asked: Vec<_> =
+            (0..100).map(|_| Box::pin(one.server().emit_with_ack("ask", &(), SECOND * 4))).collect();
+        one.settle();
+        let open = counts();
+        assert_eq!((open[0].asks, open[1].servings), (100, 100), "{dialect:?}");
+
+        bus.take_down();
+        one.settle();
+        for number in 0..10_000 {
+            one.server().to("room").emit("news", &number).unwrap();
+        }
+        let down = counts();
+        assert_eq!((down[0].waiting_bytes, down[0].dropped), (0, 10_000));
+        one.advance(SECOND);
+        bus.bring_up();
+        one.settle();
+        let fetched = one.block_on(one.server().root().fetch_sockets()).unwrap();
+        assert_eq!(fetched.len(), silent.len(), "{dialect:?}: they hear each other again");
+        for asked in asked {
+            assert!(one.block_on(asked).is_err());
+        }
+        one.advance(SECOND * 5);
+        for (now, before) in counts().iter().zip(at_rest) {
+            assert_eq!((now.asks, now.servings, now.waiting_bytes), (0, 0, 0), "{dialect:?}");
+            assert_eq!(now.peers, before.peers, "{dialect:?}");
+        }
+    }
 }
 
 /// A parser of the application that does not survive one event.

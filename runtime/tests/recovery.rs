@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A value that is kept with a socket.
 struct Name(String);
 
-/// What the server was told, in order.
+/// The news that the server was told, in order.
 type Log = Arc<Mutex<Vec<String>>>;
 
 struct App {
@@ -298,6 +298,119 @@ fn a_session_whose_handlers_never_finish_is_given_up_and_its_client_begins_anew(
     app.test.advance(SECOND * 10);
     assert!(ada.is_connected());
     assert_eq!((ada.socket().recovered(), ada.id() == id), (false, false));
+}
+
+#[test]
+fn a_session_whose_client_did_not_wait_for_its_handlers_is_told_of_once() {
+    let app = app(RecoveryConfig::default());
+    let (finish, finished) = futures_channel::oneshot::channel::<()>();
+    let finished = Arc::new(Mutex::new(Some(finished)));
+    app.io().on_disconnect(move || {
+        let finished = finished.lock().unwrap().take();
+        async move {
+            if let Some(finished) = finished {
+                let _ = finished.await;
+            }
+        }
+    });
+    let ada = app.test.client("/");
+    ada.emit("name", &"Ada");
+    ada.cut_network();
+    ada.restore_network();
+    app.test.advance(SECOND * 16);
+    assert!(ada.is_connected() && !ada.socket().recovered());
+    app.log();
+    let _ = finish.send(());
+    app.test.advance(SECOND);
+    assert_eq!(app.log(), [r#"ended: Replaced Some("Ada") in []"#]);
+    app.test.advance(SECOND * 300);
+    assert_eq!(app.log(), [""; 0]);
+}
+
+#[test]
+fn a_session_that_is_lost_after_the_shutdown_is_told_of() {
+    let app = app(RecoveryConfig::default());
+    let (finish, finished) = futures_channel::oneshot::channel::<()>();
+    let finished = Arc::new(Mutex::new(Some(finished)));
+    let (begun, has_begun) = futures_channel::oneshot::channel::<()>();
+    let begun = Arc::new(Mutex::new(Some(begun)));
+    app.io().on_disconnect(move || {
+        let (finished, begun) = (finished.lock().unwrap().take(), begun.lock().unwrap().take());
+        async move {
+            drop(begun);
+            if let Some(finished) = finished {
+                let _ = finished.await;
+            }
+        }
+    });
+    let ada = app.test.client("/");
+    ada.cut_network();
+    let _ = app.test.block_on(has_begun);
+    app.log();
+    // Its handlers outlast the patience of the shutdown, and are cut off with it.
+    app.test.block_on(app.io().shutdown(SECOND));
+    app.test.advance(SECOND);
+    drop(finish);
+    app.test.advance(SECOND);
+    assert_eq!(app.log(), ["ended: ShutDown None in []"]);
+}
+
+#[test]
+fn a_server_that_goes_without_a_shutdown_tells_of_the_sessions_that_wait() {
+    let App { test, log, auth } = app(RecoveryConfig::default());
+    let ada = test.client("/");
+    ada.cut_network();
+    test.advance(SECOND);
+    log.lock().unwrap().clear();
+    drop((ada, test, auth));
+    assert_eq!(*log.lock().unwrap(), ["ended: ShutDown None in []"]);
+}
+
+#[test]
+fn a_namespace_that_was_cleaned_up_and_comes_again_is_the_one_that_its_handles_stand_for() {
+    let app = app_with(|builder| {
+        builder.connection_state_recovery(RecoveryConfig::default()).cleanup_empty_namespaces(true)
+    });
+    app.io()
+        .dynamic_namespace("/room-*")
+        .on("join", async |socket: Socket, Data(room): Data<String>| socket.join(&room).map(drop));
+    let names = || app.io().namespaces().iter().map(|found| found.name().to_owned()).collect::<Vec<_>>();
+    let ada = app.test.client("/room-1");
+    let () = ada.call("join", &"chess");
+    let held = app.io().namespaces().into_iter().find(|found| found.name() == "/room-1").unwrap();
+    let old = held.socket(&ada.id()).unwrap();
+
+    // It is gone while its client is away, and what is emitted by those who hold it waits all the same.
+    app.lose(&ada, || {
+        assert_eq!(names(), ["/"]);
+        held.to("chess").emit("move", &1).unwrap();
+        old.emit("you", &2).unwrap();
+    });
+    assert!(ada.socket().recovered());
+    held.to("chess").emit("move", &3).unwrap();
+    old.emit("you", &4).unwrap();
+    assert_eq!(heard(&ada), [event("move", 1), event("you", 2), event("move", 3), event("you", 4)]);
+    assert_eq!((names(), held.len()), (vec!["/".to_owned(), "/room-1".to_owned()], 1));
+
+    // The socket of the lost connection does nothing to the one that has its id now.
+    old.disconnect();
+    assert_eq!((old.join("draughts"), old.leave("chess"), old.is_connected()), (Ok(false), false, false));
+    assert_eq!(held.rooms(), ["chess".into()]);
+    assert!(ada.is_connected());
+
+    // Another one begins anew in it: the rooms of the first are not its own.
+    ada.disconnect();
+    assert_eq!(names(), ["/"]);
+    let bob = app.test.client("/room-1");
+    held.to("chess").emit("move", &5).unwrap();
+    held.emit("all", &6).unwrap();
+    assert_eq!(heard(&bob), [event("all", 6)]);
+    // Without anybody who holds it, it is made anew.
+    drop((held, old));
+    bob.disconnect();
+    let bob = app.test.client("/room-1");
+    app.io().namespace("/room-1").emit("all", &7).unwrap();
+    assert_eq!(heard(&bob), [event("all", 7)]);
 }
 
 #[test]

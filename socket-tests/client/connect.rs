@@ -23,7 +23,7 @@ async fn server() -> (Server, SocketAddr) {
     io.root().on("auth", async |Auth(auth): Auth<Value>| crate::sansocket::Data(auth));
     io.namespace("/chat").on("name", async |socket: Socket| socket.namespace().name().to_owned());
     io.namespace("/closed")
-        .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&json!({ "code": 42 })).unwrap()));
+        .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&json!({ "code": 42 }))));
     let addr = serve(&io).await;
     (io, addr)
 }

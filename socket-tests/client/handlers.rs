@@ -321,7 +321,7 @@ async fn a_panic_in_the_hooks_harms_nobody() {
     let io = crate::server().build().unwrap();
     let addr = serve(&io).await;
     let client = quick(addr, WEBSOCKET)
-        .on_error(|_, _| panic!("in the error hook"))
+        .on_error(|_, _| -> () { panic!("in the error hook") })
         .on_connection_event(|_| panic!("in the state hook"))
         .build()
         .unwrap();

@@ -235,6 +235,19 @@ async fn a_server_of_the_old_line_is_named_as_such_on_a_websocket() {
 }
 
 #[tokio::test]
+async fn a_server_that_gives_a_long_id_is_left() {
+    let addr = scripted(|mut stream, _| async move {
+        websocket(&mut stream).await;
+        let _ = stream.write_all(&text_frame(OPEN)).await;
+        let _ = stream.write_all(&text_frame(&format!(r#"40{{"sid":"{}"}}"#, "x".repeat(20_000)))).await;
+        forever(stream).await;
+    })
+    .await;
+    let error = refusal(addr, WEBSOCKET).await;
+    assert!(matches!(error, ConnectError::IdTooLong), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_never_answered_is_given_up() {
     let addr = scripted(|mut stream, _| async move {
         websocket(&mut stream).await;

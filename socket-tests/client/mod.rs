@@ -5,6 +5,7 @@
 //! An adapter that has TLS includes `tls.rs` beside it. The channels and locks in the tests are tokio's in all cases.
 
 mod acks;
+mod blocking;
 mod compression;
 mod connect;
 mod dial;

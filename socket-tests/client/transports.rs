@@ -20,8 +20,7 @@ async fn server() -> (Server, String) {
         answer.map(|args| args.decode::<String>().unwrap_or_default())
     });
     root.on("kick", async |socket: Socket| socket.disconnect());
-    io.namespace("/closed")
-        .on_connect(async || Err::<(), _>(Refusal::new("not today").data(&("code", 42)).unwrap()));
+    io.namespace("/closed").on_connect(async || Err::<(), _>(Refusal::new("not today").data(&("code", 42))));
     io.namespace("/chat").on("name", async |socket: Socket| socket.namespace().name().to_owned());
     let listening = io.listen("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listening.local_addr());

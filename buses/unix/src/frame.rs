@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::io;
 
-/// A frame. The first six are a node's, the others the hub's.
+/// A frame. The first six and the ping are a node's, the others the hub's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Frame {
     Subscribe(String),
@@ -14,6 +14,8 @@ pub(crate) enum Frame {
     Count { number: u64, channel: String },
     Message { channel: String, payload: Bytes },
     Counted { number: u64, nodes: u32 },
+    Ping,
+    Pong,
 }
 
 /// Adds a frame to bytes that are to be written. False if it is longer than four bytes can say.
@@ -36,6 +38,8 @@ pub(crate) fn encode(frame: &Frame, out: &mut BytesMut) -> bool {
         Frame::Count { number, channel } => put(6, &number.to_be_bytes(), channel.as_bytes()),
         Frame::Message { channel, payload } => put(7, &named(channel), payload),
         Frame::Counted { number, nodes } => put(8, &number.to_be_bytes(), &nodes.to_be_bytes()),
+        Frame::Ping => put(9, &[], &[]),
+        Frame::Pong => put(10, &[], &[]),
     }
 }
 
@@ -81,6 +85,8 @@ pub(crate) fn decode(from: &mut BytesMut, max: usize) -> io::Result<Option<Frame
             number: number(&mut frame)?,
             nodes: frame.try_get_u32().map_err(|_| malformed("a frame has no count"))?,
         },
+        9 => Frame::Ping,
+        10 => Frame::Pong,
         _ => return Err(malformed("a frame is of a kind that is not known")),
     }))
 }
@@ -119,6 +125,8 @@ mod tests {
             Frame::Count { number: u64::MAX, channel: "c".into() },
             Frame::Message { channel: String::new(), payload: Bytes::new() },
             Frame::Counted { number: 1, nodes: 7 },
+            Frame::Ping,
+            Frame::Pong,
         ]
     }
 
@@ -141,7 +149,7 @@ mod tests {
     fn broken_frames_are_errors() {
         for broken in [
             &b"\0\0\0\0"[..],
-            b"\0\0\0\x01\x09",
+            b"\0\0\0\x01\x0b",
             b"\0\0\0\x02\x01\xff",
             b"\0\0\0\x01\x05",
             b"\0\0\0\x05\x05\0\0\0\x01",

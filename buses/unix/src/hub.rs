@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// How often the hub looks whether it is still the one at the path. Two processes may have taken the place at once.
+/// The interval at which the hub looks whether it is still the one at the path. Two processes may have taken the place at once.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The nodes that are connected to this process, and what they have subscribed to.
@@ -30,11 +30,15 @@ pub(crate) struct Hub {
     bus: InProcessBus,
     guests: Vec<Guest>,
     max_message_bytes: usize,
+    /// The number of looks after which a guest that has said nothing is gone.
+    patience: u32,
 }
 
 struct Guest {
     wire: Wire,
     seat: BusSeat,
+    /// Looks since it has last said something. Each pings more often than the patience lasts.
+    silent: u32,
 }
 
 impl Hub {
@@ -65,10 +69,12 @@ impl Hub {
             listener,
             path: bus.path.clone(),
             file,
-            look: Timer::interval(LOOK_EVERY),
+            look: Timer::after(LOOK_EVERY),
             bus: InProcessBus::new().max_waiting_bytes(bus.max_waiting_bytes),
             guests: Vec::new(),
             max_message_bytes: bus.max_message_bytes,
+            patience: u32::try_from(bus.patience().div_duration_f64(LOOK_EVERY).ceil() as u64)
+                .unwrap_or(u32::MAX),
         })
     }
 
@@ -78,13 +84,16 @@ impl Hub {
             if file_number(&self.path).ok() != Some(self.file) {
                 return Poll::Ready(());
             }
+            // From now on, and not from when it was due: a process that was stopped has heard nobody meanwhile.
+            self.look.set_after(LOOK_EVERY);
+            self.guests.iter_mut().for_each(|guest| guest.silent = guest.silent.saturating_add(1));
         }
         while let Poll::Ready(Ok(())) = self.listener.poll_readable(context) {
             match self.listener.get_ref().accept() {
                 Ok((stream, _)) => {
                     if let Ok(stream) = Async::new(stream) {
                         let wire = Wire::new(stream, self.max_message_bytes);
-                        self.guests.push(Guest { wire, seat: self.bus.seat() });
+                        self.guests.push(Guest { wire, seat: self.bus.seat(), silent: 0 });
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -92,8 +101,9 @@ impl Hub {
                 Err(_) => break,
             }
         }
-        let bus = &self.bus;
-        self.guests.retain_mut(|guest| guest.poll(bus, context).is_pending());
+        let (bus, patience) = (&self.bus, self.patience);
+        // What a guest has said meanwhile counts.
+        self.guests.retain_mut(|guest| guest.poll(bus, context).is_pending() && guest.silent <= patience);
         Poll::Pending
     }
 }
@@ -121,6 +131,7 @@ impl Guest {
                 match self.wire.poll_read(context) {
                     Poll::Ready(Ok(Some(frame))) => {
                         is_at_rest = false;
+                        self.silent = 0;
                         self.serve(bus, frame);
                     }
                     Poll::Ready(_) => return Poll::Ready(()),
@@ -159,8 +170,9 @@ impl Guest {
             Frame::Count { number, channel } => {
                 self.wire.write(&Frame::Counted { number, nodes: bus.count(&channel) });
             }
+            Frame::Ping => self.wire.write(&Frame::Pong),
             // What only the hub says.
-            Frame::Message { .. } | Frame::Counted { .. } => {}
+            Frame::Message { .. } | Frame::Counted { .. } | Frame::Pong => {}
         }
     }
 }

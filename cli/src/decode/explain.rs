@@ -4,7 +4,7 @@ use super::locate::{self, Break};
 use bytes::Bytes;
 use sansocket_protocol::engine::{EnginePacket, OpenPacket};
 use sansocket_protocol::message::WireMessage;
-use sansocket_protocol::socket::{PacketError, PacketType, Parser, Reassembly};
+use sansocket_protocol::socket::{Packet, PacketError, PacketType, Parser, Reassembly};
 
 /// The explanation of one packet.
 #[derive(Debug)]
@@ -68,16 +68,18 @@ pub(crate) struct Malformed {
 /// An explainer of the packets that one side of a connection sends, one after the other.
 #[derive(Debug)]
 pub(crate) struct Explainer {
-    max_attachments: usize,
+    parser: Parser,
     engine_only: bool,
+    /// Packets of revision 3.
+    eio3: bool,
     reassembly: Reassembly,
     /// The attachment that is due next.
     due: Option<Attachment>,
 }
 
 impl Explainer {
-    pub(crate) fn new(max_attachments: usize, engine_only: bool) -> Self {
-        Self { max_attachments, engine_only, reassembly: Reassembly::new(), due: None }
+    pub(crate) fn new(parser: Parser, engine_only: bool, eio3: bool) -> Self {
+        Self { parser, engine_only, eio3, reassembly: Reassembly::new(), due: None }
     }
 
     /// Explains a packet given as text; a binary one is in base64.
@@ -87,7 +89,19 @@ impl Explainer {
             explanation.malformed("the packet is not UTF-8", error.valid_up_to(), "UTF-8");
             return explanation;
         }
-        match EnginePacket::decode(packet.clone()) {
+        let is_base64 = self.eio3 && packet.first() == Some(&b'b');
+        if is_base64 && packet.get(1) != Some(&b'4') {
+            explanation.malformed("a binary packet of another type than a message", 1, "the type 4");
+            return explanation;
+        }
+        // Without the type of the message, which only revision 3 has there.
+        let plain = if is_base64 { [b"b", &packet[2..]].concat().into() } else { packet.clone() };
+        match EnginePacket::decode(plain) {
+            Err(error) if is_base64 => {
+                let mut at = locate::engine(&[b"b", &packet[2..]].concat(), error);
+                at.offset += 1;
+                explanation.error = Some(Malformed { message: error.to_string(), at: Some(at) });
+            }
             Err(error) => {
                 let at = locate::engine(&packet, error);
                 explanation.error = Some(Malformed { message: error.to_string(), at: Some(at) });
@@ -97,12 +111,16 @@ impl Explainer {
             Ok(EnginePacket::Ping(data)) if data == "probe" => {
                 explanation.control("ping", &packet, "the client probes a WebSocket for its session");
             }
-            Ok(EnginePacket::Ping(_)) => explanation.control("ping", &packet, "the server's heartbeat"),
+            Ok(EnginePacket::Ping(_)) => {
+                let note = if self.eio3 { "the client's heartbeat" } else { "the server's heartbeat" };
+                explanation.control("ping", &packet, note);
+            }
             Ok(EnginePacket::Pong(data)) if data == "probe" => {
                 explanation.control("pong", &packet, "the WebSocket works: the client may upgrade to it");
             }
             Ok(EnginePacket::Pong(_)) => {
-                explanation.control("pong", &packet, "the client's answer to a ping")
+                let whose = if self.eio3 { "the server's" } else { "the client's" };
+                explanation.control("pong", &packet, &format!("{whose} answer to a ping"));
             }
             Ok(EnginePacket::Upgrade) => {
                 explanation.control("upgrade", &packet, "the client has upgraded to this WebSocket")
@@ -129,7 +147,7 @@ impl Explainer {
         } else if let Some(rest) = line.strip_prefix(b"binary:") {
             (rest, true)
         } else {
-            (line, self.due.is_some())
+            (line, self.due.is_some() || self.is_packed())
         };
         let mut bytes = Vec::with_capacity(digits.len() / 2);
         let mut high = None;
@@ -155,13 +173,31 @@ impl Explainer {
             return explanation;
         }
         let bytes = Bytes::from(bytes);
-        if is_binary {
-            let mut explanation = Explanation::new(number, bytes.clone());
-            self.attach(&mut explanation, bytes);
-            explanation
-        } else {
-            self.text(number, bytes)
+        if is_binary { self.binary(number, bytes) } else { self.text(number, bytes) }
+    }
+
+    /// Explains a binary packet.
+    pub(crate) fn binary(&mut self, number: usize, packet: Bytes) -> Explanation {
+        let mut explanation = Explanation::new(number, packet.clone());
+        match packet.first() {
+            _ if !self.eio3 => self.attach(&mut explanation, packet),
+            Some(4) => self.attach(&mut explanation, packet.slice(1..)),
+            _ => explanation.malformed("no binary message of Engine.IO 3", 0, "the byte 4, for a message"),
         }
+        explanation
+    }
+
+    /// The error in a body that breaks between its packets.
+    pub(crate) fn broken_body(number: usize, body: &[u8], place: Break) -> Explanation {
+        let mut explanation = Explanation::new(number, Bytes::copy_from_slice(body));
+        let message = "the body breaks here".to_owned();
+        explanation.error = Some(Malformed { message, at: Some(place) });
+        explanation
+    }
+
+    /// Returns whether packets are MessagePack.
+    fn is_packed(&self) -> bool {
+        self.parser.name() == "msgpack"
     }
 
     /// The error at the end of the packets, if attachments are still missing.
@@ -177,7 +213,14 @@ impl Explainer {
     fn socket(&mut self, explanation: &mut Explanation, text: Bytes) {
         // The Engine.IO type stands before it.
         let offset = explanation.packet.len() - text.len();
-        let packet = match Parser::json().max_attachments(self.max_attachments).decode(text.clone()) {
+        let decoded = match self.parser.part(WireMessage::Text(text.clone())) {
+            Ok(_) => self.parser.decode(text.clone()),
+            Err(error) => {
+                explanation.error = Some(Malformed { message: error.to_string(), at: None });
+                return;
+            }
+        };
+        let packet = match decoded {
             Ok(packet) => packet,
             Err(error) => {
                 let mut at = locate::socket(&text, &error);
@@ -194,6 +237,21 @@ impl Explainer {
                 return;
             }
         };
+        self.explain(explanation, packet);
+    }
+
+    /// A packet in MessagePack, which is a binary message.
+    fn packed(&mut self, explanation: &mut Explanation, message: Bytes) {
+        match self.parser.decode(message) {
+            Ok(packet) => self.explain(explanation, packet),
+            // Its words have the place in the message, which may stand in base64.
+            Err(error) => {
+                explanation.error = Some(Malformed { message: error.to_string(), at: None });
+            }
+        }
+    }
+
+    fn explain(&mut self, explanation: &mut Explanation, packet: Packet) {
         let announced = packet.attachments();
         let mut part = SocketPart {
             kind: packet.kind(),
@@ -208,7 +266,7 @@ impl Explainer {
             PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck => {
                 let args = packet.clone().into_args();
                 part.event = args.event().map(std::borrow::Cow::into_owned);
-                part.args = (0..args.len()).filter_map(|i| args.json(i).map(str::to_owned)).collect();
+                part.args = args.iter().map(|argument| argument.to_json()).collect();
             }
             _ => part.data = packet.data().map(|data| data.json().to_owned()),
         }
@@ -228,6 +286,9 @@ impl Explainer {
         explanation.binary = Some(data.clone());
         if self.engine_only {
             return;
+        }
+        if self.is_packed() {
+            return self.packed(explanation, data);
         }
         explanation.attachment = self.due.take();
         match self.reassembly.push(data) {

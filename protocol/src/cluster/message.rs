@@ -1,6 +1,7 @@
 //! The messages of one node to the others, whatever the format on the bus.
 
 use crate::hub::Target;
+use crate::message::Frame;
 use crate::socket::{Args, EncodeError, Parser, ToArgs};
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
@@ -281,6 +282,25 @@ impl Event {
         let frame = WRITER.event("/", name, None, args)?;
         // A frame of our own making is always read again.
         WRITER.event_of(&frame).map(Self).ok_or(EncodeError::Placeholder)
+    }
+
+    /// The event that a frame of ours is, without writing it anew: it shares the frame's bytes. `None` unless the parser
+    /// is that of JSON, and the frame an event of it.
+    ///
+    /// ```
+    /// use sansocket_protocol::cluster::Event;
+    /// use sansocket_protocol::socket::Parser;
+    ///
+    /// let parser = Parser::json();
+    /// let frame = parser.event("/chat", "said", None, &("ada", 3))?;
+    /// assert_eq!(Event::of_frame(&parser, &frame), Some(Event::new("said", &("ada", 3))?));
+    /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
+    /// ```
+    pub fn of_frame(parser: &Parser, frame: &Frame) -> Option<Self> {
+        if !parser.is_json() {
+            return None;
+        }
+        parser.event_of(frame).and_then(Self::from_args)
     }
 
     /// `args` must have come with a name, and its placeholders be in order.

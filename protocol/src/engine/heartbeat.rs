@@ -25,7 +25,7 @@ pub(crate) struct Heartbeat {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Waiting { ping_at: Instant },
-    Awaiting { deadline: Instant, refreshed: bool, last: Instant, excused: bool },
+    Awaiting { deadline: Instant, refreshed: bool, pinged: Instant, excused: bool },
 }
 
 /// A deadline that is judged so much later was slept through.
@@ -62,8 +62,8 @@ impl Heartbeat {
 
     /// A ping was sent, or came: its answer, or the next one, is awaited.
     pub(crate) fn ping(&mut self, now: Instant) {
-        let last = now + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
-        self.state = State::Awaiting { deadline: now + self.timeout, refreshed: false, last, excused: false };
+        let deadline = now + self.timeout;
+        self.state = State::Awaiting { deadline, refreshed: false, pinged: now, excused: false };
     }
 
     /// The time at which the next action is due.
@@ -72,6 +72,14 @@ impl Heartbeat {
             State::Waiting { ping_at } => ping_at,
             State::Awaiting { .. } if self.suspended => Instant::FAR_FUTURE,
             State::Awaiting { deadline, .. } => deadline,
+        }
+    }
+
+    /// The time of the ping whose pong is awaited.
+    pub(crate) fn awaited_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { .. } => None,
+            State::Awaiting { pinged, .. } => Some(pinged),
         }
     }
 
@@ -121,8 +129,9 @@ impl Heartbeat {
     /// Bytes of an unfinished message came. A pong may wait behind them, so they grant it a timeout more, again and again,
     /// but not for ever: a client that trickles bytes is given up.
     pub(crate) fn bytes(&mut self, now: Instant) {
-        if let State::Awaiting { deadline, last, .. } = &mut self.state {
-            *deadline = (*deadline).max((now + self.timeout).min(*last));
+        if let State::Awaiting { deadline, pinged, .. } = &mut self.state {
+            let last = *pinged + self.timeout.saturating_mul(TIMEOUTS_FOR_BYTES);
+            *deadline = (*deadline).max((now + self.timeout).min(last));
         }
     }
 

@@ -226,6 +226,11 @@ impl ServerSession {
         matches!(self.transport, Transport::Channel(used) if used.id() == channel)
     }
 
+    /// The time of the ping whose pong is awaited. The clients of revision 3 ping themselves.
+    pub(crate) fn pong_awaited_since(&self) -> Option<Instant> {
+        if self.revision() == Revision::V3 { None } else { self.heartbeat.awaited_since() }
+    }
+
     /// Returns whether the session is moving to the channel of that id.
     fn moves_to(&self, channel: RequestId) -> bool {
         self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)

@@ -67,7 +67,7 @@ fn compare(packet: &Packet, expected: &Expected) {
     }
 }
 
-/// What came in can go out again, to this parser and to the other.
+/// Sends on what came in, with this parser and with the other.
 fn pass_on(args: &Args) {
     let trees = |args: &Args| -> Option<Vec<Tree>> { args.iter().map(|one| one.decode().ok()).collect() };
     let frame = PARSER.ack("/n", 5, args).expect("what came in can go out");
@@ -267,7 +267,7 @@ impl Tree {
         !matches!(self, Self::List(_) | Self::Map(_) | Self::Undefined | Self::Date(_) | Self::Other(_))
     }
 
-    /// What an application gets that takes anything.
+    /// The value for an application that takes anything.
     fn decoded(&self) -> Self {
         match self {
             Self::Undefined => Self::Nil,
@@ -291,14 +291,41 @@ impl Tree {
             Self::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Self::Bool(value) => value.to_string(),
             Self::Number(number) => number.to_string(),
-            Self::Float(bits) => {
-                let value = f64::from_bits(*bits);
-                serde_json::Number::from_f64(value)
-                    .map_or_else(|| value.to_string(), |number| number.to_string())
-            }
+            Self::Float(bits) => number_text(f64::from_bits(*bits)),
             _ => "null".to_string(),
         }
     }
+}
+
+/// The text of a number, by the words of ECMAScript (Number::toString).
+fn number_text(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".to_string();
+    }
+    if value == 0.0 {
+        return "0".to_string();
+    }
+    let sign = if value < 0.0 { "-" } else { "" };
+    if value.is_infinite() {
+        return format!("{sign}Infinity");
+    }
+    let exact = format!("{:e}", value.abs());
+    let (digits, exponent) = exact.split_once('e').expect("an exponent");
+    let digits = digits.replace('.', "");
+    let k = digits.len() as i32;
+    let n = exponent.parse::<i32>().expect("a number") + 1;
+    let text = if k <= n && n <= 21 {
+        format!("{digits}{}", "0".repeat((n - k) as usize))
+    } else if 0 < n && n <= 21 {
+        format!("{}.{}", &digits[..n as usize], &digits[n as usize..])
+    } else if -6 < n && n <= 0 {
+        format!("0.{}{digits}", "0".repeat(-n as usize))
+    } else {
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        format!("{first}{point}{rest}e{}{}", if n > 0 { "+" } else { "-" }, (n - 1).abs())
+    };
+    format!("{sign}{text}")
 }
 
 impl<'de> Deserialize<'de> for Tree {

@@ -119,6 +119,8 @@ fn settings(input: &mut Input<'_>) -> Settings {
         max_payload: if tight { 12_000 } else { 1_000_000 },
         receive_budget: if tight { 3_000 } else { 1 << 20 },
         retries: u32::from(input.byte() % 4),
+        olds: 0,
+        packed: false,
         event_rate,
         clients,
     }

@@ -6,7 +6,8 @@ use super::{Appended, Audience, NewEvent, RecoveryConfig, RecoveryStore, StoreSt
 use crate::message::Frame;
 use crate::random::Random;
 use crate::time::Instant;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,14 +15,25 @@ use core::time::Duration;
 
 /// Events are forgotten this seldom: a server that is quiet is not woken for each.
 const FORGET_EVERY: Duration = Duration::from_secs(1);
+/// The bytes that an offset counts for that came with its event, beside its own.
+const GIVEN: usize = 128;
 /// The number of no event.
 const NONE: u64 = u64::MAX;
 
-/// The events of a namespace that are for one room, or with `None` all that are for everyone or for several rooms.
+/// The events of a namespace that are for a room, or with `None` those that are for everyone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Chain {
     namespace: Arc<str>,
     room: Option<Arc<str>>,
+}
+
+/// The numbers of the events before one in its chains.
+#[derive(Debug)]
+enum Links {
+    /// In its only chain.
+    One(u64),
+    /// In those of its rooms, in their order.
+    Several(Box<[u64]>),
 }
 
 #[derive(Debug)]
@@ -31,9 +43,22 @@ struct Event {
     audience: Audience,
     /// `None` if it was retracted.
     frame: Option<Frame>,
-    /// The one before it in its chain.
-    before: u64,
+    before: Links,
     weight: usize,
+}
+
+impl Event {
+    /// The one before it in the chain of that room, which it is for.
+    fn before(&self, room: Option<&Arc<str>>) -> u64 {
+        match &self.before {
+            Links::One(before) => *before,
+            Links::Several(links) => {
+                // A room that is named twice has its link at the first place.
+                let at = self.audience.rooms().iter().position(|found| Some(found) == room);
+                at.and_then(|at| links.get(at)).copied().unwrap_or(NONE)
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -47,9 +72,9 @@ struct Waiting {
 
 /// A store in this process's memory: bounded in time, in sessions and in bytes by its [`RecoveryConfig`].
 ///
-/// An event is kept once, however many receivers it has, and linked to the one before it that has the same room: the cost
-/// of a recovery grows with the events of its rooms, and those for everyone or for several rooms, and not with all that
-/// are kept.
+/// An event is kept once, however many receivers it has, and linked for each of its rooms to the one before it that has the
+/// same room: the cost of a recovery grows with the events of its rooms and those for everyone, not with all that are kept,
+/// and is at most [`RecoveryConfig::max_searched`] of them.
 pub struct MemoryStore {
     config: RecoveryConfig,
     offsets: Offsets,
@@ -58,6 +83,9 @@ pub struct MemoryStore {
     first: u64,
     /// The last event of each chain.
     chains: BTreeMap<Chain, u64>,
+    /// The events whose offsets came with them, by these and by their numbers.
+    given: BTreeMap<Arc<str>, u64>,
+    given_numbers: BTreeMap<u64, Arc<str>>,
     sessions: BTreeMap<Arc<str>, Waiting>,
     /// Those that wait, the longest first.
     queue: BTreeMap<u64, Arc<str>>,
@@ -87,6 +115,8 @@ impl MemoryStore {
             events: VecDeque::new(),
             first: 0,
             chains: BTreeMap::new(),
+            given: BTreeMap::new(),
+            given_numbers: BTreeMap::new(),
             sessions: BTreeMap::new(),
             queue: BTreeMap::new(),
             tickets: 0,
@@ -101,21 +131,40 @@ impl MemoryStore {
         self.events.get(at)
     }
 
-    /// How long events are kept: for a period longer than promised, because sessions note events by periods.
+    /// The time for which events are kept: a period longer than promised, because sessions note events by periods.
     fn kept_for(&self) -> Duration {
         let promised = self.config.window.saturating_add(self.config.detection);
         promised.saturating_add(self.config.period())
     }
 
-    fn chain(namespace: &Arc<str>, audience: &Audience) -> Chain {
-        Chain { namespace: namespace.clone(), room: audience.room().cloned() }
+    /// Puts the event of that number at the end of the chains of its rooms, and returns the ones before it there.
+    fn link(&mut self, namespace: &Arc<str>, audience: &Audience, number: u64) -> Links {
+        let mut add = |room: Option<&Arc<str>>| {
+            let chain = Chain { namespace: namespace.clone(), room: room.cloned() };
+            // The room of that number is named twice.
+            self.chains.insert(chain, number).filter(|before| *before != number).unwrap_or(NONE)
+        };
+        match audience.rooms() {
+            [] => Links::One(add(None)),
+            [room] => Links::One(add(Some(room))),
+            rooms => Links::Several(rooms.iter().map(|room| add(Some(room))).collect()),
+        }
     }
 
     fn forget_first(&mut self) -> bool {
         let Some(event) = self.events.pop_front() else { return false };
-        let chain = Self::chain(&event.namespace, &event.audience);
-        if self.chains.get(&chain) == Some(&self.first) {
-            self.chains.remove(&chain);
+        let rooms = event.audience.rooms();
+        let everyone = rooms.is_empty().then_some(None);
+        for room in rooms.iter().cloned().map(Some).chain(everyone) {
+            let chain = Chain { namespace: event.namespace.clone(), room };
+            if self.chains.get(&chain) == Some(&self.first) {
+                self.chains.remove(&chain);
+            }
+        }
+        if let Some(offset) = self.given_numbers.remove(&self.first) {
+            if self.given.get(&offset) == Some(&self.first) {
+                self.given.remove(&offset);
+            }
         }
         self.first = self.first.saturating_add(1);
         self.bytes = self.bytes.saturating_sub(event.weight);
@@ -162,20 +211,26 @@ impl MemoryStore {
     }
 
     /// The numbers of the events from `from` on that may have been for a session, the latest first.
-    fn candidates(&self, session: &KeptSession, from: u64) -> Vec<u64> {
+    fn candidates(&self, session: &KeptSession, from: u64) -> Result<Vec<u64>, NotRecovered> {
         let rooms = session.membership.ever();
         let rooms = rooms.into_iter().map(Some).chain([Some(&session.sid), None]);
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         for room in rooms {
             let chain = Chain { namespace: session.namespace.clone(), room: room.cloned() };
             let mut number = self.chains.get(&chain).copied().unwrap_or(NONE);
             while number != NONE && number >= from {
                 let Some(event) = self.event(number) else { break };
-                found.insert(number);
-                number = event.before;
+                if found.len() >= self.config.max_searched {
+                    return Err(NotRecovered::TooMany);
+                }
+                found.push(number);
+                number = event.before(room);
             }
         }
-        found.into_iter().rev().collect()
+        // An event for several of its rooms is found in each.
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.dedup();
+        Ok(found)
     }
 
     /// The events that a session has missed, in order, with their numbers and times.
@@ -191,7 +246,7 @@ impl MemoryStore {
         }
         let (mut missed, mut bytes) = (Vec::new(), 0usize);
         let mut past = session.membership.past();
-        for number in self.candidates(session, from) {
+        for number in self.candidates(session, from)? {
             let Some(event) = self.event(number) else { continue };
             let rooms = past.at(number);
             let Some(frame) = &event.frame else { continue };
@@ -222,12 +277,17 @@ impl RecoveryStore for MemoryStore {
             self.forget_old(now);
         }
         let number = self.next();
-        let offset = self.offsets.offset(number);
+        let given = event.offset.is_some();
+        let offset = event.offset.unwrap_or_else(|| self.offsets.offset(number));
         let frame = event.parser.with_offset(event.frame, &offset);
-        let before =
-            self.chains.insert(Self::chain(event.namespace, &event.audience), number).unwrap_or(NONE);
-        let weight =
+        let before = self.link(event.namespace, &event.audience, number);
+        let mut weight =
             frame.wire_len().saturating_add(event.audience.weight()).saturating_add(RecoveryConfig::EVENT);
+        if given {
+            weight = weight.saturating_add(offset.len()).saturating_add(GIVEN);
+            self.given.insert(offset.clone(), number);
+            self.given_numbers.insert(number, offset.clone());
+        }
         self.events.push_back(Event {
             at: now,
             namespace: event.namespace.clone(),
@@ -255,8 +315,9 @@ impl RecoveryStore for MemoryStore {
 
     fn save(&mut self, now: Instant, session: KeptSession) {
         let pid = session.live.pid().clone();
-        // Private ids are drawn at random, and a session is saved once.
-        drop(self.take(&pid));
+        // Private ids are drawn at random, and a session is saved once: but what ends is told of.
+        let replaced = self.take(&pid);
+        self.ended.extend(replaced.map(|session| (session, Ended::Replaced)));
         let weight = session.weight();
         self.tickets = self.tickets.saturating_add(1);
         self.queue.insert(self.tickets, pid.clone());
@@ -287,12 +348,19 @@ impl RecoveryStore for MemoryStore {
         }
         let seen = match offset {
             None => Ok(None),
-            Some(offset) => self.offsets.number(offset, self.next()).map(Some).ok_or(()),
+            Some(offset) => {
+                let given = self.given.get(offset).copied();
+                given.or_else(|| self.offsets.number(offset, self.next())).map(Some).ok_or(())
+            }
         };
         let missed = self.missed(&waiting.session, seen, capacity);
         let mut session = self.take(pid).ok_or(NotRecovered::Unknown)?;
         match missed {
             Ok(missed) => {
+                // Nobody asks again for what was seen.
+                if let Ok(Some(seen)) = seen {
+                    session.live.seen(seen);
+                }
                 for (number, at, _) in &missed {
                     session.live.sent(*at, *number);
                 }

@@ -24,7 +24,8 @@
 //!    event of the namespace may come in between: the order of numbers is the order on each connection.
 //! 2. At a disconnect: [`Hub::detach`](crate::hub::Hub::detach), and [`RecoveryStore::save`] if the reason
 //!    [is recoverable](crate::error::CloseReason::is_recoverable).
-//! 3. At a CONNECT that [shows a private id](crate::socket::PacketData::recovery): [`RecoveryStore::restore`],
+//! 3. At a CONNECT that [shows a private id](crate::socket::PacketData::recovery): [`RecoveryStore::look_up`], and once
+//!    that is [`Lookup::Ready`] or told by [`RecoveryStore::poll_looked_up`], [`RecoveryStore::restore`],
 //!    [`Hub::restore`](crate::hub::Hub::restore), an emit for each missed event, and
 //!    [`Connection::accept_recoverable`](crate::server::Connection::accept_recoverable).
 //!
@@ -42,7 +43,7 @@
 //! let mut say = |store: &mut MemoryStore, text: &str| {
 //!     let frame = parser.event("/", "said", None, text).unwrap();
 //!     let audience = Audience::of(&Target::all().to("chess"));
-//!     store.append(now, NewEvent { namespace: &namespace, audience, frame: &frame, parser: &parser })
+//!     store.append(now, NewEvent { namespace: &namespace, audience, frame: &frame, parser: &parser, offset: None })
 //! };
 //!
 //! // Ada joins, and hears an event.
@@ -103,6 +104,11 @@ pub struct RecoveryConfig {
     /// The most changes of its rooms that are kept for each socket while the events before them are. Default 64; with one
     /// more, what was before the oldest cannot be recovered.
     pub max_room_changes: usize,
+    /// The most events that are searched for what one client has missed: those since the last one that it has seen that were
+    /// for everyone, or for a room that it was in at some time since, whether or not it was when they passed; one
+    /// for several of these counts for each. Default 20,000. With one more its session ends, so that a client that reconnects again and again costs no more than
+    /// this each time.
+    pub max_searched: usize,
     /// Whether the middleware of a namespace is left out for a client that recovers its session, as it was let in before.
     /// Default yes, as in the reference.
     pub skip_middlewares: bool,
@@ -116,6 +122,7 @@ impl Default for RecoveryConfig {
             max_sessions: 100_000,
             max_bytes: 64 << 20,
             max_room_changes: 64,
+            max_searched: 20_000,
             skip_middlewares: true,
         }
     }
@@ -136,7 +143,7 @@ macro_rules! setters {
 
 impl RecoveryConfig {
     /// The bytes that a kept event counts for beside its own.
-    pub const EVENT: usize = 256;
+    pub const EVENT: usize = 272;
     /// The bytes that a kept session counts for beside its rooms.
     pub const SESSION: usize = 768;
 
@@ -152,6 +159,7 @@ impl RecoveryConfig {
         max_sessions: usize,
         max_bytes: usize,
         max_room_changes: usize,
+        max_searched: usize,
         skip_middlewares: bool,
     }
 }
@@ -177,7 +185,7 @@ impl Audience {
     }
 
     /// Returns whether a socket is among them: one of that public id, for whose rooms `is_in` answers.
-    fn includes(&self, id: &str, is_in: impl Fn(&str) -> bool) -> bool {
+    pub fn includes(&self, id: &str, is_in: impl Fn(&str) -> bool) -> bool {
         let among = |rooms: &[Arc<str>]| rooms.iter().any(|room| **room == *id || is_in(room));
         match self {
             Self::Socket(socket) => **socket == *id,
@@ -185,14 +193,11 @@ impl Audience {
         }
     }
 
-    /// The one room that all of them are in, if there is one by its name.
-    fn room(&self) -> Option<&Arc<str>> {
+    /// The rooms that each of them is in at least one of, with ids among them; empty means everyone.
+    fn rooms(&self) -> &[Arc<str>] {
         match self {
-            Self::Socket(socket) => Some(socket),
-            Self::Rooms { rooms, .. } => match &**rooms {
-                [room] => Some(room),
-                _ => None,
-            },
+            Self::Socket(socket) => core::slice::from_ref(socket),
+            Self::Rooms { rooms, .. } => rooms,
         }
     }
 
@@ -202,7 +207,9 @@ impl Audience {
             Self::Socket(socket) => socket.len().saturating_add(96),
             Self::Rooms { rooms, except } => {
                 let names = rooms.iter().chain(&**except);
-                names.fold(0, |sum, name| sum.saturating_add(name.len()).saturating_add(32))
+                let names = names.fold(0usize, |sum, name| sum.saturating_add(name.len()).saturating_add(32));
+                // The chains of the rooms behind the first, and the links in them.
+                names.saturating_add(rooms.len().saturating_sub(1).saturating_mul(104))
             }
         }
     }
@@ -219,7 +226,22 @@ pub struct NewEvent<'a> {
     pub frame: &'a Frame,
     /// The parser of the frame.
     pub parser: &'a Parser,
+    /// The offset that a log outside of the store has given it, such as a stream that several processes share. `None`: the
+    /// store gives one. No two events of a store have the same.
+    pub offset: Option<Arc<str>>,
 }
+
+/// The answer of a store that is to look for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// It need not look any further: restore the session.
+    Ready,
+    /// It has to ask somewhere else: [`RecoveryStore::poll_looked_up`] tells when it knows.
+    Pending,
+}
+
+/// Tells the owner of a store that something has happened to it from outside.
+pub type Notify = Arc<dyn Fn() + Send + Sync>;
 
 /// An event that has its number.
 #[derive(Clone, Debug)]
@@ -246,8 +268,25 @@ pub struct StoreStats {
 
 /// A store of sessions and events. A server has one for all of its namespaces.
 ///
-/// A store decides by what its owner tells it alone, and never waits. [`MemoryStore`] is the one that is used unless the
+/// A store never waits. [`MemoryStore`], which decides by what its owner tells it alone, is the one that is used unless the
 /// application brings its own.
+///
+/// # A store that several processes share
+///
+/// Its methods are called under a lock, so it must not ask a database in them. The seam has three places for that:
+///
+/// * **Events.** A process that shares a log appends an event to that first, and broadcasts it once the log has given it its
+///   place: [`NewEvent::offset`] is that place. So [`append`](Self::append) stands in the order of the log, and the numbers
+///   are the process's own count.
+/// * **Sessions that are lost.** [`save`](Self::save) hands the session over. What is sent away need be no more than the
+///   private and public ids, the namespace and the rooms: from these,
+///   [`LiveSession::new`], a [`Membership`](crate::hub::Membership) with an empty journal and
+///   [`LiveSession::keep`] make a session in another process. [`Data`] does not leave the process.
+/// * **Sessions that come back.** Before a session is restored, the owner has the store look for it by
+///   [`look_up`](Self::look_up). A store that has to ask says [`Lookup::Pending`], and gives the private id by
+///   [`poll_looked_up`](Self::poll_looked_up) when it has the answer, whatever it is. From then on until
+///   [`restore`](Self::restore) the store keeps what passes, so that `restore` gives everything that was missed up to
+///   that very moment: no event of the namespace comes between it and the socket's entrance.
 pub trait RecoveryStore: fmt::Debug + Send {
     /// The number of the next event.
     fn next(&self) -> u64;
@@ -266,6 +305,33 @@ pub trait RecoveryStore: fmt::Debug + Send {
 
     /// Returns whether a session with this private id waits.
     fn holds(&self, pid: &str) -> bool;
+
+    /// Looks for a session that is about to be restored, for a client that shows that offset. By default, and in a store
+    /// that keeps everything itself, there is nothing to look for. It may be called again while it is pending, for
+    /// another client that shows the same private id.
+    fn look_up(&mut self, now: Instant, namespace: &str, pid: &str, offset: Option<&str>) -> Lookup {
+        let _ = (now, namespace, pid, offset);
+        Lookup::Ready
+    }
+
+    /// The private id of the next session that was looked for and of which it is known now whether it is there:
+    /// [`restore`](Self::restore) says which. To be called after each of the other calls, and when
+    /// [notified](Self::notify).
+    fn poll_looked_up(&mut self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Nobody waits for that session any more: its client is gone, or begins anew. If it is found after all, or was found, it
+    /// waits for the rest of its window, as if it had not been looked for.
+    fn give_up(&mut self, pid: &str) {
+        let _ = pid;
+    }
+
+    /// Takes the function that the store's own driver is to call when it has changed the store: never from within one of
+    /// these methods, whose callers hold the store's lock. By default, nothing changes a store but its owner.
+    fn notify(&mut self, notify: Notify) {
+        let _ = notify;
+    }
 
     /// Gives a session back that waits in that namespace, with the events behind `offset` that it has missed, if they have
     /// at most `capacity` bytes as a connection counts them.
@@ -294,6 +360,6 @@ pub trait RecoveryStore: fmt::Debug + Send {
     /// The sessions that wait, to be ended at once: their server goes away.
     fn drain(&mut self) -> Vec<KeptSession>;
 
-    /// What it keeps.
+    /// The kept events and sessions.
     fn stats(&self) -> StoreStats;
 }

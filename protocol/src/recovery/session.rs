@@ -31,7 +31,7 @@ const MARKS: usize = 4;
 #[derive(Clone, PartialEq, Eq)]
 pub struct LiveSession {
     pid: Arc<str>,
-    /// The first event that was not before it.
+    /// The first event that was not before it, and that its client has not told to have seen.
     start: u64,
     /// Behind the last event that was sent to it; 0 if none was.
     last: u64,
@@ -74,6 +74,11 @@ impl LiveSession {
             self.next_mark = now + self.period;
         }
         self.last = self.last.max(number.saturating_add(1));
+    }
+
+    /// Its client has seen that event, and so those before it, and will not ask for them again.
+    pub(super) fn seen(&mut self, number: u64) {
+        self.start = self.start.max(number.saturating_add(1).min(self.last));
     }
 
     /// The first event that it may have missed of those from `after` on, if they are kept from `oldest` on. `None` if it
@@ -190,7 +195,10 @@ pub enum NotRecovered {
         "events that the client has missed are not kept any more: see `max_bytes` and `max_room_changes`"
     )]
     Gap,
-    /// What it has missed does not fit into its send buffer.
+    /// More events were to be searched for what it has missed than are for one client.
+    #[error("too many events have passed in the client's rooms to search them for it: see `max_searched`")]
+    TooMany,
+    /// The missed events do not fit into its send buffer.
     #[error("the client has missed more than fits into its send buffer: see `send_budget`")]
     TooMuch,
 }
@@ -206,8 +214,11 @@ pub enum Ended {
     Evicted,
     /// Its client came back, but could not be told what it had missed.
     NotRecovered(NotRecovered),
-    /// Its client came back, and the application did not let it in.
+    /// Its client came back, and was not let in.
     Refused,
+    /// Its client began anew instead: it came back before the handlers of its lost connection had finished, and waited for
+    /// them in vain. Or another session was saved under its private id.
+    Replaced,
     /// The server has shut down.
     ShutDown,
 }

@@ -27,9 +27,9 @@ struct Person {
     pid: Arc<str>,
     /// Its rooms when it went away.
     rooms: Vec<Arc<str>>,
-    /// What was for it in this session, in order, as it is on the wire.
+    /// The events for it in this session, in order, as on the wire.
     sent: Vec<Appended>,
-    /// How many of these its client has seen.
+    /// The number of these that its client has seen.
     seen: usize,
 }
 
@@ -47,7 +47,11 @@ impl World {
     }
 
     fn with(people: usize) -> Self {
-        let mut world = Self::new(RecoveryConfig::default());
+        Self::with_config(RecoveryConfig::default(), people)
+    }
+
+    fn with_config(config: RecoveryConfig, people: usize) -> Self {
+        let mut world = Self::new(config);
         (0..people).for_each(|_| world.add());
         world
     }
@@ -75,7 +79,8 @@ impl World {
         self.said += 1;
         let parser = Parser::json();
         let frame = parser.event(namespace, "said", None, &self.said).unwrap();
-        self.store.append(self.now, NewEvent { namespace, audience, frame: &frame, parser: &parser })
+        self.store
+            .append(self.now, NewEvent { namespace, audience, frame: &frame, parser: &parser, offset: None })
     }
 
     fn say(&mut self, target: &Target) -> Appended {
@@ -169,7 +174,7 @@ impl World {
     }
 }
 
-/// What one byte each says: what is done, by whom, and with which room or how many.
+/// One byte each for the act, its actor, and the room or the number.
 fn act(world: &mut World, (what, who, which): (u8, u8, u8)) {
     let person = usize::from(who) % world.people.len();
     let room = ROOMS[usize::from(which) % ROOMS.len()];
@@ -255,6 +260,47 @@ fn what_others_heard_long_ago_is_no_gap_for_a_client_that_has_missed_one_event()
 }
 
 #[test]
+fn a_client_that_reconnects_again_and_again_has_a_bounded_number_of_events_searched() {
+    let mut world = World::with_config(RecoveryConfig::default().max_searched(30), 3);
+    world.join(0, "a");
+    // These are for none of its rooms, though for several: they are not among those that are searched.
+    (0..100).for_each(|_| drop(world.say(&Target::all().to("b").to("c").to("b"))));
+    // These are for a room that it has left: they are, and one is that would be for it by another room.
+    world.leave(0, "a");
+    (0..28).for_each(|_| drop(world.say(&Target::all().to("a"))));
+    world.say(&Target::all().to("c").to("p0").to("p0").to("a"));
+    for _ in 0..5 {
+        world.lose(0);
+        world.back(0).unwrap();
+    }
+    world.say(&Target::all());
+    world.lose(0);
+    assert_eq!(world.back(0), Err(NotRecovered::TooMany));
+    assert_eq!(world.ended(), [Ended::NotRecovered(NotRecovered::TooMany)]);
+    // A new session begins behind all that.
+    world.lose(0);
+    world.back(0).unwrap();
+}
+
+#[test]
+fn what_a_client_has_told_to_have_seen_is_not_searched_or_sent_again() {
+    let mut world = World::with_config(RecoveryConfig::default().max_searched(2), 1);
+    let [_, second, third] = [0; 3].map(|_| world.whisper(0));
+    world.people[0].seen = 2;
+    world.lose(0);
+    world.back(0).unwrap();
+    for offset in [None, Some(&*second.offset)] {
+        world.lose(0);
+        let pid = world.people[0].pid.clone();
+        let back = world.store.restore(world.now, "/", &pid, offset, ENOUGH).unwrap();
+        assert_eq!(back.missed, core::slice::from_ref(&third.frame), "{offset:?}");
+        let key = world.hub.insert(back.session.sid, 0).unwrap();
+        world.hub.restore(key, back.session.membership);
+        world.people[0].here = Some((key, back.session.live));
+    }
+}
+
+#[test]
 fn a_session_ends_with_its_window_and_is_told_once() {
     let mut world = World::with(1);
     world.whisper(0);
@@ -314,20 +360,20 @@ fn beyond_a_limit_the_oldest_goes_and_who_needs_it_is_told() {
 
 #[test]
 fn more_changes_of_rooms_than_are_kept_are_a_gap_only_for_events_before_them() {
-    let mut world = World::with(1);
+    let mut world = World::with(2);
     world.say(&Target::all());
-    for _ in 0..33 {
-        world.join(0, "a");
-        world.leave(0, "a");
+    for person in 0..2 {
+        for _ in 0..33 {
+            world.join(person, "a");
+            world.leave(person, "a");
+        }
     }
     world.say(&Target::all());
     world.people[0].seen = 1;
-    world.lose(0);
+    (0..2).for_each(|person| world.lose(person));
     world.back(0).unwrap();
     // It saw nothing, and of the first event it is not known any more whether it was for it.
-    world.people[0].seen = 0;
-    world.lose(0);
-    assert_eq!(world.back(0), Err(NotRecovered::Gap));
+    assert_eq!(world.back(1), Err(NotRecovered::Gap));
 }
 
 #[test]
@@ -403,6 +449,15 @@ fn what_was_taken_back_is_not_sent_again() {
 }
 
 #[test]
+fn a_session_that_is_saved_over_another_ends_that_one() {
+    let mut world = World::with(2);
+    world.people[0].here.as_mut().unwrap().1 = world.people[1].here.as_ref().unwrap().1.clone();
+    (0..2).for_each(|person| world.lose(person));
+    assert_eq!(world.ended(), [Ended::Replaced]);
+    assert_eq!(world.store.stats().sessions, 1);
+}
+
+#[test]
 fn a_store_that_is_drained_is_empty_and_tells_nothing() {
     let mut world = World::with(3);
     (0..3).for_each(|person| world.lose(person));
@@ -434,7 +489,8 @@ fn the_memory_of_an_event_and_of_a_session_is_within_its_price() {
                     0 => Audience::of(&Target::all().to(room.clone())),
                     _ => Audience::Socket(socket.clone()),
                 };
-                let event = NewEvent { namespace: &namespace, audience, frame, parser: &parser };
+                let event =
+                    NewEvent { namespace: &namespace, audience, frame, parser: &parser, offset: None };
                 store.append(Instant::ZERO, event);
             }
         });

@@ -227,6 +227,20 @@ impl Connection {
         self.engine.buffered().saturating_add(behind)
     }
 
+    /// Bytes that were received and wait for handlers, or are in their hands.
+    pub fn inbound(&self) -> usize {
+        match &self.layer {
+            Layer::Sockets(sockets) => sockets.inbound(),
+            Layer::Messages(messages) => messages.inbound(),
+        }
+    }
+
+    /// The time of the ping whose pong is awaited. `None` if none is, and always with a client of [`Revision::V3`], which
+    /// pings itself.
+    pub fn pong_awaited_since(&self) -> Option<Instant> {
+        self.engine.pong_awaited_since()
+    }
+
     /// The packets that are queued, and that [`poll_transmit`](Self::poll_transmit) has not given out. They leave in order.
     pub fn unsent(&self) -> usize {
         self.engine.unsent()

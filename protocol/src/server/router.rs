@@ -4,7 +4,7 @@ use super::admission::{Admission, Grant, RegisterError, Source};
 use crate::engine::config::EngineServerConfig;
 use crate::engine::origins::OriginDecision;
 use crate::engine::request::{RefusalCode, RequestHead, Response};
-use crate::engine::{Revision, TransportKind};
+use crate::engine::{NodeMark, Revision, TransportKind};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;
@@ -54,6 +54,7 @@ pub struct Router<K> {
     config: Arc<EngineServerConfig>,
     sessions: BTreeMap<Arc<str>, Entry<K>>,
     random: Random,
+    mark: Option<NodeMark>,
     draining: bool,
     admission: Admission,
     opened: u64,
@@ -71,7 +72,21 @@ impl<K: Clone> Router<K> {
     /// An empty table. `random` makes the session ids, which are secrets.
     pub fn new(config: Arc<EngineServerConfig>, random: Random) -> Self {
         let (admission, refused) = (Admission::default(), RefusedHandshakes::default());
-        Self { config, sessions: BTreeMap::new(), random, draining: false, admission, opened: 0, refused }
+        Self {
+            config,
+            sessions: BTreeMap::new(),
+            random,
+            mark: None,
+            draining: false,
+            admission,
+            opened: 0,
+            refused,
+        }
+    }
+
+    /// Sets the mark of this node, which the ids of its sessions have from now on.
+    pub fn set_mark(&mut self, mark: NodeMark) {
+        self.mark = Some(mark);
     }
 
     /// Decides about a request by its head alone. Nothing changes.
@@ -189,7 +204,10 @@ impl<K: Clone> Router<K> {
         let id: Arc<str> = match id {
             Some(id) if !is_id(&id) => return Err(RegisterError::BadId),
             Some(id) => id.into(),
-            None => self.random.id().into(),
+            None => match self.mark {
+                None => self.random.id().into(),
+                Some(mark) => mark.put_into(self.random.id()).into(),
+            },
         };
         if self.sessions.contains_key(&id) { Err(RegisterError::BadId) } else { Ok(id) }
     }

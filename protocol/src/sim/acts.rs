@@ -7,7 +7,6 @@ use super::play::{Later, Play, ROOM, SLACK, socket_is_even};
 use super::scenario::Act;
 use super::world::World;
 use crate::error::CloseReason;
-use crate::socket::Parser;
 use crate::socket::server::SocketKey;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -129,7 +128,7 @@ impl Play<'_> {
                 else {
                     return;
                 };
-                if let Ok(frame) = Parser::json().ack(&namespace, id, &(number,)) {
+                if let Ok(frame) = self.parser().ack(&namespace, id, &(number,)) {
                     let _ = connection.ack(socket, &frame);
                 }
             }
@@ -140,11 +139,12 @@ impl Play<'_> {
                     return self.later(now + SLACK, later);
                 }
                 self.sync(world, client);
+                let parser = self.parser();
                 let peer = &mut self.model.peers[client.0];
                 let current = peer.life == life;
                 let Some(joined) = peer.find(key).filter(|_| current) else { return };
                 if let (Some(manager), Ok(frame)) =
-                    (world.client(client), Parser::json().ack(&joined.name, id, &(number,)))
+                    (world.client(client), parser.ack(&joined.name, id, &(number,)))
                 {
                     // It may be another connection meanwhile.
                     let _ = manager.ack_on(local, key, connection, &frame);

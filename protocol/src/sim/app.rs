@@ -1,6 +1,7 @@
 //! The application at both ends of a scenario: it answers, and compares what it is told with the model.
 
 use super::coverage::Situation;
+use super::old::OldClient;
 use super::play::{Later, Play};
 use super::world::World;
 use super::{App, ClientId, SessionId};
@@ -14,6 +15,7 @@ use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
 use crate::socket::{PacketData, SocketError};
 use crate::time::Instant;
 use alloc::format;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 impl Play<'_> {
@@ -67,6 +69,11 @@ impl Play<'_> {
             let at = world.now() + Duration::from_millis(delay);
             self.later(at, Later::ServerAck(session, socket, ack, number));
         }
+    }
+
+    /// Returns whether a client is none of ours.
+    pub(super) fn is_scripted(&self, client: ClientId) -> bool {
+        self.raws.contains_key(&client) || self.olds.contains_key(&client)
     }
 
     pub(super) fn client_ack(&mut self, world: &mut World, client: ClientId, id: u64, outcome: &AckOutcome) {
@@ -253,7 +260,7 @@ impl App for Play<'_> {
             ServerSocketEvent::Connect { socket, namespace, auth } => {
                 let who = auth.as_ref().and_then(|auth| who(auth.json()));
                 let client = world.client_of(session);
-                let raw = client.is_some_and(|client| self.raws.contains_key(&client));
+                let raw = client.is_some_and(|client| self.is_scripted(client));
                 let known = client.map(|client| client.0 as u64) == who.map(|(client, _)| client);
                 let (Some(client), true) = (client, raw || known) else {
                     let detail = format!("{session:?}: {client:?}, {who:?}");
@@ -333,7 +340,8 @@ impl App for Play<'_> {
     fn due(&self) -> Option<Instant> {
         let step = self.scenario.steps.get(self.step).map(|step| Instant::ZERO + step.at);
         let later = self.later.first_key_value().map(|((at, _), _)| *at);
-        step.into_iter().chain(later).min()
+        let olds = self.olds.values().map(OldClient::due).filter(|at| *at < Instant::FAR_FUTURE);
+        step.into_iter().chain(later).chain(olds).min()
     }
 
     fn wake(&mut self, world: &mut World) {
@@ -346,10 +354,17 @@ impl App for Play<'_> {
             if let Some((_, later)) = self.later.pop_first() {
                 self.do_later(world, later);
             }
+            return;
+        }
+        let old = self.olds.iter().find(|(_, old)| old.due() <= now).map(|(client, _)| *client);
+        if let Some(client) = old {
+            self.old_wakes(world, client);
         }
     }
 
     fn inspect(&mut self, world: &mut World) {
+        let olds: Vec<ClientId> = self.olds.keys().copied().collect();
+        olds.into_iter().for_each(|client| self.old_listens(world, client));
         for client in world.take_cuts() {
             let awaits = self
                 .model

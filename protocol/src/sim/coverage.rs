@@ -90,6 +90,9 @@ situations! {
     DoubleUpgrade: "second upgrades at once",
     HalfUpgrade: "upgrades never finished",
     NeverJoined: "sessions that never joined a namespace",
+    OldJoined: "clients of Engine.IO 3 let in",
+    OldEmit: "events emitted by clients of Engine.IO 3",
+    OldHeard: "events of the server heard by clients of Engine.IO 3",
     UnknownSession: "requests of unknown sessions",
 }
 

@@ -46,7 +46,7 @@ impl Play<'_> {
             }
             let id = world.server().socket_id(session, socket).cloned();
             let wire = id.as_ref().and_then(|id| self.model.wires.get(id));
-            if wire.is_some_and(|wire| !self.raws.contains_key(&wire.client)) {
+            if wire.is_some_and(|wire| !self.is_scripted(wire.client)) {
                 members.extend(id);
             }
         }

@@ -23,7 +23,7 @@
 //! | ends | readers that stall, handlers that take long, programs that crash, servers that are killed or stand still |
 //! | clocks | a client that sleeps, with a clock that goes on or stands still; a clock that is set back or ahead |
 //! | proxies | polls that are repeated |
-//! | peers | raw clients, which poll twice at once, upgrade and never finish, send garbage, never join |
+//! | peers | clients of Engine.IO 3 in the same rooms ([`Scenario::mixed`]); raw clients, which poll twice at once, upgrade and never finish, send garbage, never join |
 //!
 //! # What must hold
 //!
@@ -107,6 +107,7 @@ mod faults;
 mod judge;
 mod link;
 mod model;
+mod old;
 mod play;
 mod raw;
 mod recovery;

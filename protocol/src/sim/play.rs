@@ -3,6 +3,7 @@
 use super::coverage::{Coverage, Situation};
 use super::dice::Dice;
 use super::model::{Awaited, Joined, Model, Peer};
+use super::old::OldClient;
 use super::raw::RawState;
 use super::scenario::{Emit, Scenario, Settings, To};
 use super::world::{Broken, World};
@@ -78,6 +79,7 @@ pub(super) struct Play<'a> {
     pub(super) next: u64,
     pub(super) model: Model,
     pub(super) raws: BTreeMap<ClientId, RawState>,
+    pub(super) olds: BTreeMap<ClientId, OldClient>,
     /// No chance any more: everything is let in and answered.
     pub(super) healed: bool,
     /// No socket is to come back any more.
@@ -100,9 +102,12 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         .send_budget(settings.send_budget)
         .receive_budget(settings.receive_budget)
         .overflow(settings.overflow)
-        .max_payload(settings.max_payload);
-    let sockets =
-        socket::SocketServerConfig::default().connect_timeout(CONNECT).event_rate(settings.event_rate);
+        .max_payload(settings.max_payload)
+        .allow_eio3(settings.olds > 0);
+    let sockets = socket::SocketServerConfig::default()
+        .parser(parser(settings))
+        .connect_timeout(CONNECT)
+        .event_rate(settings.event_rate);
     let chance = Dice::fed(scenario.seed, scenario.chance.clone());
     let own = chance.reseeded(scenario.seed ^ 0xa99);
     let mut world = World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript);
@@ -115,6 +120,7 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         next: 0,
         model: Model::default(),
         raws: BTreeMap::new(),
+        olds: BTreeMap::new(),
         healed: false,
         ending: false,
         largest: 0,
@@ -137,6 +143,11 @@ impl Play<'_> {
         &self.scenario.settings
     }
 
+    /// The parser of everybody.
+    pub(super) fn parser(&self) -> Parser {
+        parser(self.settings())
+    }
+
     pub(super) fn begin(&mut self, world: &mut World) {
         for at in 0..self.settings().clients.len() {
             let (manager, peer) = self.program(ClientId(at), 0);
@@ -148,6 +159,10 @@ impl Play<'_> {
         for _ in 0..self.settings().raws {
             let client = world.add_raw(super::Link::default());
             self.raws.insert(client, RawState::default());
+        }
+        for at in 0..self.settings().olds {
+            let client = world.add_raw(super::Link::default());
+            self.olds.insert(client, OldClient::new((self.scenario.seed / 2 + at as u64) % 2 == 0));
         }
     }
 
@@ -169,8 +184,11 @@ impl Play<'_> {
             .close_timeout(CLOSE)
             .send_budget(player.send_budget)
             .receive_budget(settings.receive_budget);
-        let sockets =
-            SocketClientConfig::default().join_timeout(JOIN).retries(settings.retries).ack_timeout(ACK);
+        let sockets = SocketClientConfig::default()
+            .parser(parser(settings))
+            .join_timeout(JOIN)
+            .retries(settings.retries)
+            .ack_timeout(ACK);
         let random = Random::new(self.dice.key());
         let mut manager =
             Manager::new(Arc::new(reconnection), Arc::new(engine), random, Some(Arc::new(sockets)));
@@ -226,12 +244,16 @@ impl Play<'_> {
         let retries = ACK * (self.settings().retries + 2);
         world.run_until(world.now() + retries * 3 + Duration::from_secs(5), self);
         self.judge_delivered(world);
+        self.judge_old(world);
         self.ending = true;
         for at in 0..self.model.peers.len() {
             self.close(world, ClientId(at));
         }
         for (client, raw) in &mut self.raws {
             raw.stop(world, *client);
+        }
+        for (client, old) in &mut self.olds {
+            old.lose(world, *client, Instant::FAR_FUTURE);
         }
         world.run_until(world.now() + interval + 2 * timeout + CLOSE + CONNECT + PAUSE + SLACK, self);
         self.judge_end(world);
@@ -261,9 +283,9 @@ impl Play<'_> {
         let number = self.next;
         self.next += 1;
         let frame = if binary {
-            Parser::json().event(namespace, name, ack, &(number, Self::data(number, size)))
+            self.parser().event(namespace, name, ack, &(number, Self::data(number, size)))
         } else {
-            Parser::json().event(namespace, name, ack, &(number, "x".repeat(size)))
+            self.parser().event(namespace, name, ack, &(number, "x".repeat(size)))
         };
         let Ok(frame) = frame else { unreachable!("numbers and text have a JSON form") };
         self.largest = self.largest.max(frame.wire_len());
@@ -481,6 +503,10 @@ impl Play<'_> {
             joined.pending.clear();
         }
     }
+}
+
+fn parser(settings: &Settings) -> Parser {
+    if settings.packed { Parser::msgpack() } else { Parser::json() }
 }
 
 /// Every other one joins a room.

@@ -26,9 +26,9 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Ping interval and ping timeout.
 const DETECTION: Duration = Duration::from_secs(3);
 const ROOMS: [&str; 3] = ["a", "b", "c"];
-/// How long everybody talks, and faults happen.
+/// The time during which everybody talks and faults happen.
 const TALK: Duration = Duration::from_secs(25);
-/// How long it takes until everybody is back and has heard everything.
+/// The time until everybody is back and has heard everything.
 const QUIET: Duration = Duration::from_secs(20);
 
 /// The result of [`recover`].
@@ -74,7 +74,7 @@ impl fmt::Display for Recoveries {
 
 /// Plays a conversation of a few clients at a server that recovers connections, with faults at random bytes.
 ///
-/// What must hold: in each session, a client hears every event that was for it once and in order, whatever connections it
+/// The rule: in each session, a client hears every event that was for it once and in order, whatever connections it
 /// took. Inside the window its session is given back; when it is not, both ends say so.
 ///
 /// # Errors
@@ -337,7 +337,7 @@ impl Talk {
     fn append(&mut self, now: Instant, audience: Audience, frame: &Frame) -> Appended {
         let (namespace, parser) = (&self.namespace, &self.parser);
         self.told.events += 1;
-        self.store.append(now, NewEvent { namespace, audience, frame, parser })
+        self.store.append(now, NewEvent { namespace, audience, frame, parser, offset: None })
     }
 
     fn frame(&mut self) -> Frame {

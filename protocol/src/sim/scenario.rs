@@ -48,6 +48,10 @@ pub struct Settings {
     pub receive_budget: usize,
     /// The number of times that an event which must arrive is sent again.
     pub retries: u32,
+    /// The number of clients of Engine.IO 3, with the numbers behind those of the raw ones.
+    pub olds: usize,
+    /// Whether everybody speaks MessagePack.
+    pub packed: bool,
     /// The server's [`event_rate`](crate::socket::SocketServerConfig::event_rate).
     pub event_rate: Option<Rate>,
 }
@@ -246,6 +250,15 @@ impl Scenario {
         Self { seed, chance: Vec::new(), settings, steps }
     }
 
+    /// The scenario of a seed with one or two clients of Engine.IO 3 beside the others; for every other seed everybody
+    /// speaks MessagePack.
+    pub fn mixed(seed: u64) -> Self {
+        let mut scenario = Self::generate(seed);
+        scenario.settings.olds = if seed % 4 < 2 { 1 } else { 2 };
+        scenario.settings.packed = seed % 2 == 1;
+        scenario
+    }
+
     /// Often early, where sessions open and upgrade.
     fn moment(dice: &mut Dice) -> u64 {
         if dice.percent(25) { dice.below(600) } else { dice.below(LENGTH_MS) }
@@ -315,6 +328,8 @@ impl Settings {
             max_payload: if tight { 12_000 } else { 1_000_000 },
             receive_budget: if tight { 3_000 } else { 1 << 20 },
             retries: u32::try_from(dice.below(4)).unwrap_or(0),
+            olds: 0,
+            packed: false,
             event_rate: None,
         }
     }

@@ -44,6 +44,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// The longest id that a server may give a socket, in bytes: it is kept, and repeated to every server later.
+const MAX_ID: usize = 1 << 10;
+
 /// The bytes that a buffered frame counts for.
 fn weight(frame: &Frame) -> usize {
     frame.wire_len().saturating_add(cost::CLIENT_FRAME)
@@ -328,7 +331,15 @@ impl ClientSockets {
             (PacketType::ConnectError | PacketType::Disconnect, State::Leaving) => socket.state = State::Away,
             (_, State::Away | State::Asking | State::Leaving) => {}
             (PacketType::Connect, _) => match packet.sid() {
-                Some(id) => self.joined(now, engine, at, id, packet.pid()),
+                Some(id) => {
+                    let pid = packet.pid();
+                    if id.len() > MAX_ID || pid.as_ref().is_some_and(|pid| pid.len() > MAX_ID) {
+                        // It is in, as the server sees it.
+                        engine.send(&self.config.parser.disconnect(&socket.namespace));
+                        return self.refuse(at, JoinError::IdTooLong);
+                    }
+                    self.joined(now, engine, at, id, pid);
+                }
                 None => self.refuse(at, JoinError::OldServer),
             },
             (PacketType::ConnectError, _) => {

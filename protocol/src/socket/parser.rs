@@ -221,6 +221,12 @@ impl Parser {
     };
 
     #[inline]
+    /// Returns whether packets are JSON text.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.kind, Kind::Json)
+    }
+
     fn format(&self) -> Format {
         match (self.kind, self.custom) {
             (Kind::Json, _) => Format::Json,

@@ -1,6 +1,7 @@
 //! The dialects of a cluster, on what real peers said to each other. See `../vectors/cluster/README.md`.
 
 mod bridge;
+mod emitter;
 mod fuzzed;
 mod meaning;
 mod nodes;

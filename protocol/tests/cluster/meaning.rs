@@ -52,7 +52,7 @@ fn socket(socket: &RemoteSocket) -> Value {
     json!({ "id": &*socket.id, "rooms": rooms, "handshake": one(&socket.handshake), "data": one(&socket.data) })
 }
 
-/// What we read.
+/// The message that was read.
 pub(crate) fn of(envelope: &Envelope) -> Value {
     let mut out = json!({ "namespace": &*envelope.namespace, "kind": envelope.message.kind() });
     match &envelope.origin {
@@ -240,7 +240,7 @@ fn sockets(out: &mut Value, sockets: &Value) {
     out["sockets"] = sockets.as_array().unwrap().iter().map(socket).collect();
 }
 
-/// What a message of the classic Redis adapter means, on a channel of this namespace.
+/// The meaning of a message of the classic Redis adapter, on a channel of this namespace.
 pub(crate) fn of_classic(channel: &str, namespace: &str, message: &Value) -> Value {
     let mut out = json!({ "namespace": namespace });
     if let Some(parts) = message.as_array() {
@@ -310,7 +310,7 @@ pub(crate) fn of_classic(channel: &str, namespace: &str, message: &Value) -> Val
     out
 }
 
-/// What a message of JavaScript's `ClusterAdapter` means, in a namespace, for the node that its channel names.
+/// The meaning of a message of JavaScript's `ClusterAdapter`, in a namespace, for the node that its channel names.
 pub(crate) fn of_adapter(namespace: &str, node: Option<&str>, message: &Value) -> Value {
     const KINDS: [&str; 14] = [
         "",

@@ -3,7 +3,9 @@
 use crate::world::{World, dialects, id};
 use bytes::Bytes;
 use sansocket_protocol::cluster::node::{Ask, AskError, Dialect, Membership, NodeConfig, NodeEvent, Outcome};
-use sansocket_protocol::cluster::{Envelope, Event, Message, Origin, Postgres, Published, Python, Sharded};
+use sansocket_protocol::cluster::{
+    Classic, Envelope, Event, Message, Origin, Postgres, Published, Python, Sharded,
+};
 use sansocket_protocol::hub::Target;
 use std::time::Duration;
 
@@ -283,6 +285,31 @@ fn what_is_on_its_way_when_the_bus_fails_is_lost_and_the_request_ends() {
         let outcome = &world.processes[0].done[&ask];
         assert!(outcome.answers.is_empty() && !outcome.is_complete(), "{dialect:?}");
         assert_eq!(world.processes[0].node.open_requests(), (0, 0));
+    }
+}
+
+#[test]
+fn a_list_ends_when_the_bus_goes_and_acknowledgements_may_still_come_when_it_is_back() {
+    for dialect in [heartbeats(), Dialect::Classic(Classic::default())] {
+        let mut world = World::new(3, &dialect);
+        world.processes[1].acks = false;
+        let ask = world.ask(0, acks(Target::all().except(id("a0")).except(id("b0"))));
+        world.settle();
+        world.processes[2].is_cut = true;
+        let fetch = world.ask(0, Ask::Sockets { target: Target::all() });
+        world.settle();
+        assert!(world.processes[0].done.is_empty(), "node 2 has not answered");
+        world.bus(false);
+        let outcome = &world.processes[0].done[&fetch];
+        assert_eq!((outcome.sockets.len(), outcome.missing_nodes), (2, Some(1)), "{dialect:?}");
+        assert!(!world.processes[0].done.contains_key(&ask));
+        assert_eq!(world.processes[0].node.counts().asks, 1);
+        world.bus(true);
+        world.acknowledge(1);
+        let outcome = &world.processes[0].done[&ask];
+        assert_eq!(answers(outcome), ["ack-a1", "ack-a2", "ack-b1", "ack-b2"]);
+        assert!(outcome.is_complete(), "{dialect:?}: {outcome:?}");
+        assert_eq!(world.processes[0].node.counts().asks, 0);
     }
 }
 

@@ -25,7 +25,7 @@ fn decode(line: &Value) -> Result<Envelope, MalformedError> {
     }
 }
 
-/// What a client was sent, if it was sent one event.
+/// The event that a client was sent, if it was one.
 fn received(line: &Value) -> Option<&Value> {
     let got = line["client_got"].as_array()?.first()?;
     (!got[0].as_str().is_some_and(|name| name.starts_with('$'))).then_some(got)

@@ -27,7 +27,7 @@ impl Talk {
         Self { now, node, me }
     }
 
-    /// What it does, its own name as `ME`, MessagePack as hexadecimal digits.
+    /// Its acts, with its own name as `ME`, MessagePack as hexadecimal digits.
     fn said(&mut self) -> Vec<String> {
         let mut said = Vec::new();
         while let Some(transmit) = self.node.poll_transmit() {
@@ -48,7 +48,7 @@ impl Talk {
         said.iter().map(|line| line.replace(&self.me, "ME").replace(&hex, "(ME)")).collect()
     }
 
-    /// What a peer says, with `ME` for the node's name.
+    /// The words of a peer, with `ME` for the node's name.
     fn hear(&mut self, channel: &str, text: &str) {
         let channel = channel.replace("ME", &self.me);
         let payload = Bytes::from(text.replace("ME", &self.me));

@@ -21,11 +21,13 @@ pub(crate) struct Process {
     pub(crate) got: Vec<String>,
     pub(crate) done: BTreeMap<AskId, Outcome>,
     pub(crate) told: Vec<NodeEvent>,
-    subscriptions: Vec<Subscription>,
+    pub(crate) subscriptions: Vec<Subscription>,
     /// Events whose acknowledgements are still to be given.
     unanswered: Vec<(ServingId, Vec<String>)>,
-    /// What its sockets do with an event that wants an acknowledgement.
+    /// Whether its sockets acknowledge an event at once.
     pub(crate) acks: bool,
+    /// Events that they have not acknowledged.
+    late: Vec<(ServingId, Vec<String>)>,
     /// Nothing goes in or out.
     pub(crate) is_cut: bool,
     pub(crate) is_dead: bool,
@@ -93,21 +95,17 @@ impl World {
             }
             node.room_began("/", "r");
             node.handle_bus_up(world.now);
-            world.processes.push(Process {
-                node,
-                hub,
-                got: Vec::new(),
-                done: BTreeMap::new(),
-                told: Vec::new(),
-                subscriptions: Vec::new(),
-                unanswered: Vec::new(),
-                acks: true,
-                is_cut: false,
-                is_dead: false,
-            });
+            world.processes.push(Process::new(node, hub));
         }
         world.settle();
         world
+    }
+
+    /// A process without sockets that only writes.
+    pub(crate) fn add_emitter(&mut self, dialect: &Dialect) {
+        let mut node = Node::emitter(NodeConfig::default(), dialect.clone(), Random::new([99; 32]));
+        node.handle_bus_up(self.now);
+        self.processes.push(Process::new(node, Hub::new(HubLimits::default())));
     }
 
     /// Does all that can be done without time.
@@ -213,7 +211,7 @@ impl World {
         }
     }
 
-    /// What anybody on the bus may do.
+    /// The acts that anybody on the bus may do.
     pub(crate) fn publish(&mut self, published: Published) {
         for (at, process) in self.processes.iter().enumerate() {
             // Once for each subscription that fits, as in Redis.
@@ -268,7 +266,14 @@ impl World {
         self.processes[at].node.ask(now, "/", ask, Duration::from_secs(5)).unwrap()
     }
 
-    /// What all sockets got, sorted, and forgets it.
+    /// Lets the sockets of a process acknowledge what they have not acknowledged before.
+    pub(crate) fn acknowledge(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        process.unanswered.append(&mut process.late);
+        self.settle();
+    }
+
+    /// Takes all that the sockets got, sorted.
     pub(crate) fn got(&mut self) -> Vec<String> {
         let mut all: Vec<String> =
             self.processes.iter_mut().flat_map(|process| process.got.drain(..)).collect();
@@ -298,6 +303,22 @@ fn is_channel(subscription: &Subscription, channel: &str) -> bool {
 }
 
 impl Process {
+    fn new(node: Node, hub: Hub<String>) -> Self {
+        Self {
+            node,
+            hub,
+            got: Vec::new(),
+            done: BTreeMap::new(),
+            told: Vec::new(),
+            subscriptions: Vec::new(),
+            unanswered: Vec::new(),
+            acks: true,
+            late: Vec::new(),
+            is_cut: false,
+            is_dead: false,
+        }
+    }
+
     fn selected(&self, target: &Target) -> Vec<String> {
         let mut sockets = Vec::new();
         self.hub.select(target, |_, id| sockets.push(id.clone()));
@@ -313,6 +334,8 @@ impl Process {
                     self.node.answer(now, serving, Answer::Count(sockets.len() as u32));
                     if self.acks {
                         self.unanswered.push((serving, sockets));
+                    } else {
+                        self.late.push((serving, sockets));
                     }
                 }
             }

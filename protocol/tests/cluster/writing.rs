@@ -1,4 +1,4 @@
-//! What goes to the bus hurts no peer, and what comes from it is bounded.
+//! Messages to the bus hurt no peer, and messages from it are bounded.
 
 use bytes::Bytes;
 use sansocket_protocol::cluster::adapter::{Notified, Streamed, SubscriptionMode};

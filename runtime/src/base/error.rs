@@ -50,6 +50,9 @@ pub enum AckError {
     /// The peer went away first.
     #[error("the connection ended before the event was acknowledged")]
     Disconnected,
+    /// The answers of a broadcast have too many bytes together.
+    #[error("the answers have too many bytes: raise `max_broadcast_answers`, or take them as they come")]
+    TooManyAnswers,
     /// The answer does not have the type that was asked for.
     #[error("the acknowledgement does not fit: {0}")]
     Answer(#[from] ArgsError),
@@ -96,14 +99,15 @@ pub enum BroadcastAckError {
 /// ```
 /// use sansocket_runtime::Refusal;
 ///
-/// let refusal = Refusal::new("not authorized").data(&("code", 42)).unwrap();
+/// let refusal = Refusal::new("not authorized").data(&("code", 42));
 /// let short: Refusal = "not authorized".into();
 /// assert_eq!(short.message(), refusal.message());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     message: String,
-    data: Option<PacketData>,
+    /// An error of the encoding is told to the error hook, when the refusal is sent.
+    data: Option<Result<PacketData, EncodeError>>,
 }
 
 impl Refusal {
@@ -112,13 +116,12 @@ impl Refusal {
         Self { message: message.into(), data: None }
     }
 
-    /// Adds data for the client (`err.data` in JavaScript).
-    ///
-    /// # Errors
-    /// [`EncodeError`] if the value cannot be encoded.
-    pub fn data<T: Serialize + ?Sized>(mut self, data: &T) -> Result<Self, EncodeError> {
-        self.data = Some(PacketData::encode(data)?);
-        Ok(self)
+    /// Adds data for the client (`err.data` in JavaScript). If it cannot be encoded, the client is refused without it, and
+    /// the error hook is told.
+    #[must_use]
+    pub fn data<T: Serialize + ?Sized>(mut self, data: &T) -> Self {
+        self.data = Some(PacketData::encode(data));
+        self
     }
 
     /// The message.
@@ -126,8 +129,8 @@ impl Refusal {
         &self.message
     }
 
-    pub(crate) fn packet_data(&self) -> Option<&PacketData> {
-        self.data.as_ref()
+    pub(crate) fn packet_data(&self) -> Result<Option<&PacketData>, &EncodeError> {
+        self.data.as_ref().map(Result::as_ref).transpose()
     }
 }
 
@@ -247,6 +250,11 @@ pub enum HandlerError {
     /// The request that opened the session carries no extension of that type.
     #[error("the request carried no extension of type `{0}`: a middleware of the host has to add it")]
     NoExtension(&'static str),
+    /// The name of the namespace does not have these parts: it is of no pattern, or of another one.
+    #[error(
+        "the namespace's name does not fit `{0}`: one type for each `*` of its `dynamic_namespace` is needed"
+    )]
+    NameParts(&'static str),
     /// The host does not tell the peer's address.
     #[error(
         "the host did not tell the peer's address: put a `SocketAddr` into the request's extensions (with axum: see \
@@ -262,8 +270,8 @@ pub enum HandlerError {
     /// The handler returned an error. See [`downcast_ref`](Self::downcast_ref).
     #[error(transparent)]
     Failed(Arc<dyn std::error::Error + Send + Sync>),
-    /// The handler's acknowledgement could not be encoded.
-    #[error("the acknowledgement could not be encoded: {0}")]
+    /// The handler's acknowledgement, or the data of a [`Refusal`], could not be encoded.
+    #[error("the answer could not be encoded: {0}")]
     Encode(#[source] Arc<EncodeError>),
     /// The handler's acknowledgement could not be queued: the peer waits for it in vain.
     #[error("the acknowledgement could not be sent: {0}")]
@@ -343,7 +351,7 @@ impl HandlerFailure {
         Self { error: error.clone(), event: event.map(str::to_owned) }
     }
 
-    /// The name of the event; `None` where the handler is of another kind, and for panics.
+    /// The name of the event; `None` where the handler is of another kind.
     pub fn event(&self) -> Option<&str> {
         self.event.as_deref()
     }

@@ -9,9 +9,12 @@ pub(crate) mod entropy;
 pub(crate) mod error;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod in_memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub(crate) mod pattern;
 pub(crate) mod runtime;
 pub(crate) mod signal;
+pub(crate) mod timing;
 pub(crate) mod trace;
 pub(crate) mod turn;
 pub(crate) mod typemap;

@@ -56,6 +56,55 @@ macro_rules! see {
     }};
 }
 
+/// A span at debug level, if somebody listens to it: `None` costs one look at a flag.
+#[cfg(feature = "tracing")]
+macro_rules! span {
+    ($($fields:tt)*) => {
+        if tracing::span_enabled!(tracing::Level::DEBUG) { Some(tracing::debug_span!($($fields)*)) } else { None }
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! span {
+    ($name:literal, $($fields:tt)*) => {{
+        if false { $crate::base::trace::see!($($fields)*); }
+        None
+    }};
+}
+
+#[cfg(feature = "tracing")]
+pub(crate) use tracing::Span;
+
+/// There are none without the feature.
+#[cfg(not(feature = "tracing"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Span {}
+
+/// Runs the future within that span.
+#[cfg(feature = "tracing")]
+pub(crate) async fn within<T>(span: Option<Span>, future: impl Future<Output = T>) -> T {
+    match span {
+        None => future.await,
+        Some(span) => tracing::Instrument::instrument(future, span).await,
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn within<F>(_: Option<Span>, future: F) -> F {
+    future
+}
+
+/// Calls the function within that span.
+#[cfg(feature = "tracing")]
+pub(crate) fn in_scope<T>(span: &Span, call: impl FnOnce() -> T) -> T {
+    span.in_scope(call)
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn in_scope<T>(span: &Span, _: impl FnOnce() -> T) -> T {
+    match *span {}
+}
+
 /// Returns whether messages about errors are recorded.
 #[cfg(feature = "tracing")]
 pub(crate) fn is_heard() -> bool {
@@ -69,4 +118,4 @@ pub(crate) fn is_heard() -> bool {
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use see;
-pub(crate) use {debug, error, info, warning};
+pub(crate) use {debug, error, info, span, warning};

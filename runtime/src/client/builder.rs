@@ -13,9 +13,11 @@ use crate::client::net::proxy;
 use crate::client::net::proxy::Proxies;
 use crate::client::net::server;
 use crate::client::net::tls::ClientTls;
+use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::handle::ClientHandle;
-use crate::client::task::shared::{Alive, Attempt, BeforeDial, ErrorHook, Settings, Shared, StateHook};
+use crate::client::task::shared::{Alive, Attempt, BeforeDial, Settings, Shared, StateHook};
+use crate::handler::error_hook::ErrorHook;
 use crate::websocket::deflate::shared::SharedDeflate;
 use crate::websocket::{PerMessageDeflate, offered_subprotocols};
 use http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -88,7 +90,8 @@ pub(super) struct LayerSettings {
     pub(super) sockets: Option<SocketClientConfig>,
     pub(super) session: Option<Session>,
     pub(super) reliable: bool,
-    pub(super) on_error: Option<ErrorHook>,
+    pub(super) acknowledge_unit: bool,
+    pub(super) on_error: Option<ErrorHook<ClientSocket>>,
     pub(super) state: TypeMap,
 }
 
@@ -426,6 +429,7 @@ impl<C, L> ClientBuilder<C, L> {
             deflate: self.deflate.map(SharedDeflate::new),
             cookies: self.cookies,
             reliable: layer.reliable,
+            acknowledge_unit: layer.acknowledge_unit,
             max_message,
             on_error: layer.on_error,
             on_connection_event: self.on_connection_event,

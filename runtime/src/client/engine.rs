@@ -6,6 +6,7 @@ use super::queue::{Queue, Taking, queue};
 use crate::base::error::HandlerError;
 use crate::base::runtime;
 use crate::base::runtime::BoxFuture;
+use crate::base::timing::Since;
 use crate::base::trace::{debug, is_heard};
 use crate::client::task::handle::{Key, Patience};
 use crate::client::task::shared::{Alive, Shared};
@@ -61,7 +62,8 @@ pub(crate) fn begin(shared: &Arc<Shared>, event: SessionEvent) -> Option<ClientJ
         // The core may learn to say more; this crate is of its own version.
         _ => return None,
     };
-    Some(ClientJob { socket: SESSION, work: Work::General(future) })
+    let work = Work::General { future, event: None };
+    Some(ClientJob { socket: SESSION, work, since: Since::default() })
 }
 
 impl Shared {

@@ -49,6 +49,9 @@ pub enum ClientBuildError {
     /// The auth cannot be written as JSON, or is not an object.
     #[error("the auth cannot be written as the JSON of an object: {0}")]
     Auth(#[source] sansocket_protocol::socket::EncodeError),
+    /// The system gave a blocking client no thread.
+    #[error("no thread for the client: {0}")]
+    Thread(#[source] io::Error),
     /// The system gave no random bytes.
     #[error("the system's random number generator failed: {0}")]
     Entropy(#[source] BoxError),
@@ -86,6 +89,9 @@ pub enum ConnectError {
     /// The server is of the 2.x line of Socket.IO.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
     OldServer,
+    /// The server let the socket in with an id of more than 1024 bytes, public or private.
+    #[error("the server gave an id of more than 1024 bytes")]
+    IdTooLong,
     /// The auth is larger than any message that the server takes.
     #[error("the auth is too large: {0}")]
     AuthTooLarge(#[source] SendError),
@@ -230,6 +236,7 @@ impl From<socket::JoinError> for ConnectError {
         match error {
             socket::JoinError::Refused { message, data } => Self::Refused(ServerRefusal { message, data }),
             socket::JoinError::OldServer => Self::OldServer,
+            socket::JoinError::IdTooLong => Self::IdTooLong,
             socket::JoinError::Disconnected => Self::Dismissed,
             socket::JoinError::Auth(error) => Self::AuthTooLarge(error),
             // The core may learn to say more; this crate is of its own version.

@@ -4,7 +4,8 @@ use super::error::ConnectError;
 use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::error::{Causes, HandlerError, HandlerFailure};
-use crate::base::trace::{debug, error, is_heard};
+use crate::base::timing::Since;
+use crate::base::trace::{Span, debug, error, is_heard, span, within};
 use crate::client::task::shared::Shared;
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{EventLabel, Job, Jobs, Work, begin_sole, run_any, run_each, run_listeners};
@@ -14,8 +15,8 @@ use crate::handler::{
     SharedHandler,
 };
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task;
 
 /// The jobs of a client.
@@ -41,21 +42,29 @@ pub(crate) fn event(
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
         let label = EventLabel::new(&name);
         drop(name);
-        let input = EventInput { args, ack, is_sole: true };
-        let work = begin_sole(&**handler, socket, label.as_str().unwrap_or_default(), input, task)?;
-        return Some(Job { socket: Some(key), work });
+        let span = event_span(&socket, label.as_str());
+        let (event, input) = (label.as_str().unwrap_or_default(), EventInput { args, ack, is_sole: true });
+        let work = begin_sole(&**handler, socket, event, input, span, task)?;
+        return Some(Job { socket: Some(key), work, since: Since::default() });
     }
     if listeners.is_empty() && table.events.any.is_empty() {
         return None;
     }
     let listeners = listeners.to_vec();
+    let label = EventLabel::new(&name);
     drop(name);
+    let span = event_span(&socket, label.as_str());
     let mut context = Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false });
-    let job = Job::new(Some(key), async move {
+    let work = async move {
         run_any(&mut context, &table.events.any).await;
         run_listeners(context, &listeners).await;
-    });
-    job.begun(task)
+    };
+    Job::of_event(Some(key), label, within(span, work)).begun(task)
+}
+
+/// The span of an event's handlers.
+fn event_span(socket: &ClientSocket, event: Option<&str>) -> Option<Span> {
+    span!("event", namespace = socket.name(), event)
 }
 
 /// Begins the handlers of a socket that has joined.
@@ -93,22 +102,29 @@ where
 impl Shared {
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &ClientSocket, error: &HandlerError) {
-        self.report_about(socket, None, error);
+        self.report_about(socket, None, error, None);
     }
 
-    /// As [`Shared::report`], with the event that it was about.
-    pub(crate) fn report_about(&self, socket: &ClientSocket, event: Option<&str>, error: &HandlerError) {
+    /// As [`Shared::report`], with the event that it was about, and the acknowledgement that the server awaits. The hook
+    /// may have an answer to that.
+    pub(crate) fn report_about(
+        &self,
+        socket: &ClientSocket,
+        event: Option<&str>,
+        error: &HandlerError,
+        ack: Option<&AckTarget>,
+    ) -> Option<Frame> {
         match &self.settings.on_error {
             Some(hook) => {
                 debug!(namespace = socket.name(), event, %error, "a handler failed");
-                let failure = HandlerFailure::new(event, error);
                 // A hook that panics must not take the client along.
-                drop(catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))));
+                return hook.tell(socket, &HandlerFailure::new(event, error), ack).unwrap_or_default();
             }
             None if is_heard() => {
                 error!(namespace = socket.name(), event, error = %Causes(error), "a handler failed");
             }
             None => self.default_error_hook.show(socket.name(), event, error),
         }
+        None
     }
 }

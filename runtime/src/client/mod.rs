@@ -2,9 +2,11 @@
 //! Engine.IO, which is the same without them.
 
 mod auth;
+pub mod blocking;
 mod builder;
 #[allow(clippy::module_inception)]
 pub(crate) mod client;
+mod emitter;
 mod engine;
 mod error;
 mod events;
@@ -18,9 +20,11 @@ mod socket;
 mod state;
 mod table;
 pub(crate) mod task;
+mod typed;
 
 pub use builder::ClientBuilder;
 pub use client::Client;
+pub use emitter::ClientEmitter;
 pub use engine::{EngineClientSocket, Messages};
 pub use error::{ClientBuildError, ConnectError, ReceiveError, ServerRefusal};
 pub use events::{Events, Received};

@@ -5,8 +5,10 @@ use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
 use crate::handler::encoder::Encoder;
+use crate::handler::listener::{HandlerId, ListenerHandle};
 use crate::handler::outgoing_hook::Outgoing;
-use crate::handler::table::SharedTable;
+use crate::handler::table::{Listener, SharedTable};
+use crate::handler::{OnClientEvent, SharedHandler};
 use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,9 +30,14 @@ pub(crate) struct ClientNamespace {
 }
 
 impl ClientNamespace {
-    pub(crate) fn new(name: Arc<str>, key: Option<SocketKey>, parser: Parser) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        key: Option<SocketKey>,
+        parser: Parser,
+        unit_acknowledges: bool,
+    ) -> Self {
         Self {
-            encoder: Encoder::new(name.clone(), parser),
+            encoder: Encoder::new(name.clone(), parser, unit_acknowledges),
             name,
             key,
             table: SharedTable::default(),
@@ -47,6 +54,31 @@ impl ClientNamespace {
     /// Changes the table, and returns the one before, whose handlers the caller drops.
     pub(crate) fn change(&self, change: impl FnOnce(&mut ClientTable)) -> Arc<ClientTable> {
         self.table.change(change)
+    }
+
+    pub(crate) fn add_listener(
+        self: Arc<Self>,
+        event: &str,
+        handler: SharedHandler<OnClientEvent>,
+        first: bool,
+    ) -> ListenerHandle {
+        let (id, event) = (HandlerId::of(&handler), event.to_owned());
+        let listener = Listener::in_line(handler);
+        drop(self.change(|table| {
+            if first {
+                table.events.prepend(&event, listener);
+            } else {
+                table.events.add(&event, listener);
+            }
+        }));
+        let namespace = Arc::downgrade(&self);
+        ListenerHandle::new(move || {
+            let mut removed = false;
+            if let Some(namespace) = namespace.upgrade() {
+                drop(namespace.change(|table| removed = table.events.take_one(&event, &id).is_some()));
+            }
+            removed
+        })
     }
 
     /// The handlers for an event that is handled now. Those that run once are removed before they run: the events that
@@ -76,7 +108,7 @@ mod tests {
     #[test]
     fn a_handler_that_runs_once_is_taken_out_by_the_event_that_it_runs_for() {
         const HANDLERS: usize = 5_000;
-        let namespace = ClientNamespace::new("/".into(), None, Parser::json());
+        let namespace = ClientNamespace::new("/".into(), None, Parser::json(), true);
         let taken = thread::scope(|scope| {
             let adding = scope.spawn(|| {
                 for _ in 0..HANDLERS {

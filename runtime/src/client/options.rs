@@ -11,7 +11,8 @@ use crate::client::client::Client;
 use crate::client::error::ClientBuildError;
 use crate::client::net::dial::Dial;
 use crate::client::net::tls::ClientTls;
-use crate::client::task::shared::ErrorHook;
+use crate::handler::ack::IntoAck;
+use crate::handler::error_hook::ErrorHook;
 use crate::handler::message::{EngineHandlers, Message};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{AuthSource, EncodeError, Parser, SocketClientConfig};
@@ -26,7 +27,8 @@ use std::time::Duration;
 pub struct ClientOptions {
     sockets: SocketClientConfig,
     reliable: bool,
-    on_error: Option<ErrorHook>,
+    is_unit_silent: bool,
+    on_error: Option<ErrorHook<ClientSocket>>,
     state: TypeMap,
     auth: Option<Result<AuthSource, EncodeError>>,
 }
@@ -91,17 +93,29 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
         self
     }
 
+    /// Sets whether a handler that returns `()` acknowledges its event, if the server asks for that. Default yes. With
+    /// `false`, as in JavaScript, only a value or an [`Ack`](crate::Ack) does.
+    pub fn acknowledge_unit(mut self, acknowledge: bool) -> Self {
+        self.layer.is_unit_silent = !acknowledge;
+        self
+    }
+
     /// Adds a value that handlers get by `State<T>`, cloned: one of each type. An `Arc` makes that cheap.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.layer.state.insert(Arc::new(state));
         self
     }
 
-    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics.
+    /// Sets the hook that is told what goes wrong in handlers: arguments that do not fit, errors they return, panics. Its
+    /// value acknowledges the event, if the server asks for that; `()` does not.
+    ///
     /// Without it, and without a subscriber of `tracing` that hears debug messages, each is a line on stderr, up to
     /// 100.
-    pub fn on_error(mut self, hook: impl Fn(&ClientSocket, &HandlerFailure) + Send + Sync + 'static) -> Self {
-        self.layer.on_error = Some(Box::new(hook));
+    pub fn on_error<R: IntoAck>(
+        mut self,
+        hook: impl Fn(&ClientSocket, &HandlerFailure) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.layer.on_error = Some(ErrorHook::new(hook));
         self
     }
 
@@ -115,6 +129,7 @@ impl<C: From<Client>> ClientBuilder<C, ClientOptions> {
             sockets: Some(layer.sockets),
             session: None,
             reliable: layer.reliable,
+            acknowledge_unit: !layer.is_unit_silent,
             on_error: layer.on_error,
             state: layer.state,
         })?;
@@ -176,6 +191,7 @@ impl<C: From<EngineClientSocket>> ClientBuilder<C, EngineHandlers<EngineClientSo
             sockets: None,
             session: Some(Session::new(handlers)),
             reliable: false,
+            acknowledge_unit: true,
             on_error: None,
             state: TypeMap::default(),
         })?;

@@ -73,15 +73,15 @@ impl HandlerPeer for ClientSocket {
         self.shared().settings.state.get::<T>().map(|value| T::clone(&value))
     }
 
-    fn report(&self, event: Option<&str>, error: &HandlerError) {
-        self.shared().report_about(self, event, error);
+    fn report(&self, event: Option<&str>, error: &HandlerError, ack: Option<&AckTarget>) -> Option<Frame> {
+        self.shared().report_about(self, event, error, ack)
     }
 
     fn acknowledge(&self, target: &AckTarget, frame: Frame) {
         match self.shared().send_ack(target, frame) {
             // The connection may be lost meanwhile; nobody is left to be told.
             Ok(()) | Err(SendError::Disconnected) => {}
-            Err(error) => self.report(None, &HandlerError::Unsent(error)),
+            Err(error) => drop(self.report(None, &HandlerError::Unsent(error), None)),
         }
     }
 

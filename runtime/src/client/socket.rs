@@ -1,5 +1,6 @@
 //! The client's socket: one namespace of a client.
 
+use super::emitter::ClientEmitter;
 use super::error::{ConnectError, ServerRefusal};
 use super::events::Events;
 use super::namespace::ClientNamespace;
@@ -8,6 +9,8 @@ use crate::base::error::{AckError, BoxError, EmitError};
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
+use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
+use crate::handler::listener::ListenerHandle;
 use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
@@ -25,9 +28,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-
-/// The time that [`ClientSocket::call`] waits for the answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// One namespace of a client. Cheap to clone, and usable anywhere: in handlers, in other tasks, before it is connected
 /// and after.
@@ -287,6 +287,11 @@ impl ClientSocket {
         self.change(|table| table.events.add(event, Listener::in_line(handler)))
     }
 
+    /// Runs when the server emits `message`, as `send` does: [`on`](Self::on) of that name.
+    pub fn on_message<Params: 'static>(&self, handler: impl Handler<OnClientEvent, Params>) -> &Self {
+        self.on(MESSAGE, handler)
+    }
+
     /// As [`on`](Self::on), for the next `event` only: the handler is then removed.
     ///
     /// # Panics
@@ -298,7 +303,35 @@ impl ClientSocket {
         self.change(|table| table.add_once(event, handler))
     }
 
-    /// Removes all handlers of `event`.
+    /// As [`on`](Self::on), and returns a handle by which this one handler is removed.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn add_listener<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnClientEvent, Params>,
+    ) -> ListenerHandle {
+        check_event(End::Client, event);
+        self.namespace.clone().add_listener(event, erase(handler), false)
+    }
+
+    /// As [`add_listener`](Self::add_listener), before the handlers of `event` that are registered already.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn prepend_listener<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnClientEvent, Params>,
+    ) -> ListenerHandle {
+        check_event(End::Client, event);
+        self.namespace.clone().add_listener(event, erase(handler), true)
+    }
+
+    /// Removes all handlers of `event`. For a single one, see [`add_listener`](Self::add_listener).
     pub fn off(&self, event: &str) -> &Self {
         self.change(|table| table.events.remove(event))
     }
@@ -404,6 +437,32 @@ impl ClientSocket {
         Ok(())
     }
 
+    /// Emits the event `message`, as [`emit`](Self::emit).
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn send<T: ToArgs + ?Sized>(&self, args: &T) -> Result<(), EmitError> {
+        self.emit(MESSAGE, args)
+    }
+
+    /// Events that are dropped if they cannot leave at once.
+    pub fn volatile(&self) -> ClientEmitter<'_> {
+        ClientEmitter::new(self).volatile()
+    }
+
+    /// Calls that wait so long for their answer.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{AckError, ClientSocket};
+    /// # use std::time::Duration;
+    /// async fn ask(socket: ClientSocket) -> Result<u32, AckError> {
+    ///     socket.timeout(Duration::from_secs(5)).call("add", &(1, 2)).await
+    /// }
+    /// ```
+    pub fn timeout(&self, timeout: Duration) -> ClientEmitter<'_> {
+        ClientEmitter::new(self).timeout(timeout)
+    }
+
     /// Shows the hooks an event that was queued.
     fn show(&self, watched: Option<Watched<Self>>) {
         if let Some(watched) = watched {
@@ -457,8 +516,8 @@ impl ClientSocket {
         self.shared.handle.ready(self.namespace.key).await;
     }
 
-    /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds: its first argument, or a tuple
-    /// of several.
+    /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds or the time of
+    /// [`timeout`](Self::timeout): its first argument, or a tuple of several.
     ///
     /// The event is sent by the call, not by the first poll. The answer comes exactly once: the value, or an error
     /// when it took too long or the connection was lost.

@@ -6,10 +6,12 @@ use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info, warning};
 use crate::cluster::options::ClusterEvent;
 use futures_channel::oneshot;
-use sansocket_protocol::cluster::Message;
 use sansocket_protocol::cluster::node::{
-    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
+    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEncoder, NodeEvent, NodeTransmit, Outcome,
+    ServingId,
 };
+use sansocket_protocol::cluster::{InexpressibleError, Message};
+use sansocket_protocol::engine::NodeMark;
 use sansocket_protocol::hub::Hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::time::Instant;
@@ -32,9 +34,13 @@ pub(crate) trait NodeApplication: Send + Sync + 'static {
     fn news(&self, event: &ClusterEvent);
 }
 
+/// The time that the bus has to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// The node of a server, its requests, and the wakers of its task and its bus.
 pub(crate) struct Cluster {
     state: Mutex<State>,
+    encoder: NodeEncoder,
     clock: Clock,
     request_timeout: Duration,
     answer_timeout: Duration,
@@ -42,6 +48,7 @@ pub(crate) struct Cluster {
     /// Whether rooms have channels of their own: the hub's rooms are told then.
     follows_rooms: bool,
     pub(crate) private_handshakes: bool,
+    max_waiting_bytes: usize,
     is_closing: AtomicBool,
     this: std::sync::Weak<Cluster>,
 }
@@ -59,6 +66,10 @@ struct State {
     refused: u64,
     task: Option<Waker>,
     bus: Option<Waker>,
+    /// The time that the bus has to say what is left to say, once the node is closed.
+    goodbye: Duration,
+    /// The bus has said everything, and was there at the end.
+    has_said_all: bool,
     /// The task has ended.
     has_ended: bool,
     /// Those who wait for that.
@@ -80,10 +91,35 @@ impl State {
 }
 
 impl Cluster {
+    /// The node of a server.
     pub(crate) fn new(
         config: NodeConfig,
         dialect: Dialect,
         random: Random,
+        clock: Clock,
+        request_timeout: Duration,
+        private_handshakes: bool,
+    ) -> Arc<Self> {
+        let of_node = (config.clone(), dialect.clone());
+        let node = Node::new(config, dialect, random);
+        Self::of(node, of_node, clock, request_timeout, private_handshakes)
+    }
+
+    /// That of a process without one.
+    pub(crate) fn emitter(
+        config: NodeConfig,
+        dialect: Dialect,
+        random: Random,
+        clock: Clock,
+        request_timeout: Duration,
+    ) -> Arc<Self> {
+        let of_node = (config.clone(), dialect.clone());
+        Self::of(Node::emitter(config, dialect, random), of_node, clock, request_timeout, false)
+    }
+
+    fn of(
+        node: Node,
+        (config, dialect): (NodeConfig, Dialect),
         clock: Clock,
         request_timeout: Duration,
         private_handshakes: bool,
@@ -95,8 +131,9 @@ impl Cluster {
             _ => false,
         };
         let (answer_timeout, max_answer_timeout) = (config.answer_timeout, config.max_answer_timeout);
+        let encoder = node.encoder();
         let state = State {
-            node: Node::new(config, dialect, random),
+            node,
             opened: BTreeMap::new(),
             asks: BTreeMap::new(),
             down_reason: None,
@@ -104,17 +141,21 @@ impl Cluster {
             refused: 0,
             task: None,
             bus: None,
+            goodbye: GOODBYE,
+            has_said_all: false,
             has_ended: false,
             leaving: Vec::new(),
         };
         Arc::new_cyclic(|this| Self {
             state: Mutex::new(state),
+            encoder,
             clock,
             request_timeout,
             answer_timeout,
             max_answer_timeout,
             follows_rooms,
             private_handshakes,
+            max_waiting_bytes: config.max_waiting_bytes,
             is_closing: AtomicBool::new(false),
             this: this.clone(),
         })
@@ -160,6 +201,10 @@ impl Cluster {
         &self.clock
     }
 
+    pub(crate) fn max_waiting_bytes(&self) -> usize {
+        self.max_waiting_bytes
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         self.request_timeout
     }
@@ -167,6 +212,29 @@ impl Cluster {
     /// Returns the time for which a peer's request is of interest.
     pub(crate) fn answer_timeout(&self, told: Option<Duration>) -> Duration {
         told.unwrap_or(self.answer_timeout).min(self.max_answer_timeout)
+    }
+
+    /// The node whose session a request names that was refused here, if it is another one's.
+    pub(crate) fn owner_of(&self, session_id: &str) -> Option<Arc<str>> {
+        let mut state = self.state();
+        let owner = state.node.owner_of(session_id)?;
+        let times = state.node.counts().misrouted;
+        drop(state);
+        // A client tries again and again, and there may be thousands.
+        if times.is_power_of_two() {
+            warning!(
+                node = &*owner,
+                times,
+                "a client's request came to a node that does not have its session: let the load balancer send each client \
+                 to the same node always, or let clients use WebSocket alone"
+            );
+        }
+        Some(owner)
+    }
+
+    /// The mark in the ids of this node's sessions.
+    pub(crate) fn mark(&self) -> NodeMark {
+        NodeMark::of(self.state().node.name())
     }
 
     pub(crate) fn is_on_bus(&self) -> bool {
@@ -183,12 +251,23 @@ impl Cluster {
 
     // --- for the server -------------------------------------------------------------------------------------------
 
-    /// Tells the other nodes of a command that has been applied here.
-    pub(crate) fn send(&self, namespace: &str, message: Message) {
+    /// Tells the other nodes of a command that has been applied here. It is written before the lock is taken.
+    pub(crate) fn send(&self, namespace: &Arc<str>, message: Message) {
         let kind = message.kind();
-        if let Err(error) = self.with_node(|node, now| node.send(now, namespace, message)) {
-            self.inexpressible(kind, &error);
+        match self.encoder.encode(namespace, message) {
+            Ok(encoded) => drop(self.with_node(|node, now| node.send_encoded(now, encoded))),
+            Err(error) => self.inexpressible(kind, &error),
         }
+    }
+
+    /// The same for a process that has nobody to serve itself. False if it was not published.
+    pub(crate) fn try_send(
+        &self,
+        namespace: &Arc<str>,
+        message: Message,
+    ) -> Result<bool, InexpressibleError> {
+        let encoded = self.encoder.encode(namespace, message)?;
+        Ok(self.with_node(|node, now| node.send_encoded(now, encoded)))
     }
 
     /// Counts something that other nodes are not told because the dialect has no form for it.
@@ -348,6 +427,27 @@ impl Cluster {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Acquire)
+    }
+
+    /// The time that the bus has for its goodbye.
+    pub(crate) fn goodbye(&self) -> Duration {
+        self.state().goodbye
+    }
+
+    /// Sets it.
+    pub(crate) fn set_goodbye(&self, time: Duration) {
+        self.state().goodbye = time;
+    }
+
+    /// The bus has done everything.
+    pub(crate) fn said_all(&self) {
+        let mut state = self.state();
+        state.has_said_all = state.node.is_on_bus() && !state.node.has_transmits();
+    }
+
+    /// Returns whether it had at the end.
+    pub(crate) fn has_said_all(&self) -> bool {
+        self.state().has_said_all
     }
 
     /// Leaves the cluster: says goodbye, and ends the task once that is said.

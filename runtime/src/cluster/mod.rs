@@ -18,6 +18,7 @@
 //! | [`ClusterOptions`] | the bus of a server, the dialect that it speaks there, limits |
 //! | [`Bus`], [`BusLink`] | a bus, and its connection to the node: for authors of buses |
 //! | [`InProcessBus`] | a bus between servers of one process |
+//! | [`Emitter`] | a process without a server that emits to the clients of a cluster |
 //! | [`ClusterEvent`] | news about the bus and the other nodes |
 //! | [`Dialect`], [`dialect`] | the formats that peers speak |
 //!
@@ -46,13 +47,14 @@
 //! ```
 
 mod bus;
-
+mod emitter;
 mod handle;
 mod in_process;
 mod options;
 mod task;
 
 pub use bus::{Bus, BusLink};
+pub use emitter::{BusAway, Emitter, EmitterError, EmitterTarget};
 pub use in_process::{BusSeat, InProcessBus};
 pub use options::{ClusterEvent, ClusterOptions};
 pub use sansocket_protocol::cluster::node::{AskId, Dialect, NodeConfig, NodeCounts, NodeTransmit};

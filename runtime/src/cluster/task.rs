@@ -10,10 +10,6 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
-
-/// The time that the bus has to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The task of a node, until it is closed.
 pub(crate) fn node_task(
@@ -36,7 +32,7 @@ pub(crate) fn node_task(
             let now = cluster.clock().now();
             if was_closing {
                 // What `close` has ended is delivered by now.
-                let until = *goodbye.get_or_insert(now + GOODBYE);
+                let until = *goodbye.get_or_insert(now + cluster.goodbye());
                 if bus_progress == Progress::Ended || now >= until {
                     cluster.ended();
                     return Poll::Ready(());
@@ -81,7 +77,12 @@ fn poll_bus(cluster: &Arc<Cluster>, bus: &mut Option<BoxFuture<()>>, context: &m
     let Some(run) = bus else { return Progress::Ended };
     let said = match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
         Ok(Poll::Pending) => return Progress::Waits,
-        Ok(Poll::Ready(())) => "the bus has ended, and is away for good",
+        Ok(Poll::Ready(())) => {
+            if cluster.is_closing() {
+                cluster.said_all();
+            }
+            "the bus has ended, and is away for good"
+        }
         Err(_) => "the bus has panicked, and is away for good",
     };
     *bus = None;

@@ -7,6 +7,7 @@ use crate::engine::server::{EngineServer, EngineShared, EngineSocket, Messages};
 use crate::handler::message::{EngineHandlers, Message};
 use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
+use crate::http::limits::Limits;
 use crate::http::options::BuildError;
 use crate::session::task::Session;
 use sansocket_protocol::error::CloseReason;
@@ -27,6 +28,13 @@ impl<S: From<EngineServer>> ServerBuilder<S, EngineOptions> {
     /// A builder with the defaults, at the path `/engine.io/`, for a server on that runtime.
     pub fn new(runtime: impl Runtime) -> Self {
         Self::under("/engine.io", EngineOptions::default(), Arc::new(runtime))
+    }
+
+    /// Sets all limits that concern Engine.IO and HTTP at once: those of [`Limits::internet`], [`Limits::trusted`], or some of
+    /// your own. Limits that are set later go on top.
+    pub fn limits(mut self, limits: &Limits) -> Self {
+        limits.set_http(&mut self.http);
+        self
     }
 
     /// Sets how many messages one client may send. Messages that come faster wait, or end the session: see

@@ -2,6 +2,7 @@
 
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
+use crate::base::timing::Since;
 use crate::base::trace::debug;
 use crate::base::typemap::TypeMap;
 use crate::handler::job::Job;
@@ -39,6 +40,15 @@ impl EngineServer {
         let gate = Arc::new(gate);
         // Just made, so nobody has set it.
         let _ = shared.server.set(Arc::downgrade(&gate));
+        #[cfg(feature = "metrics")]
+        {
+            let of = Arc::downgrade(&gate);
+            gate.set_record(move || {
+                if let Some(gate) = of.upgrade() {
+                    gate.record_metrics();
+                }
+            });
+        }
         Self(gate)
     }
 
@@ -60,6 +70,13 @@ impl EngineServer {
     /// ```
     pub fn sessions(&self) -> Vec<EngineSocket> {
         self.0.all_sessions().into_iter().filter_map(EngineSocket::of).collect()
+    }
+
+    /// Brings the metrics that are counts and gauges up to date, at once instead of in a while: before they are scraped.
+    /// Without [`metrics`](crate::ServerBuilder::metrics) of the builder it does nothing. It visits all sessions.
+    #[cfg(feature = "metrics")]
+    pub fn record_metrics(&self) {
+        self.0.record_metrics();
     }
 
     /// Closes all sessions after their queued messages were written. New ones may be opened at once: see
@@ -162,6 +179,12 @@ impl EngineSocket {
     /// The request that opened the session.
     pub fn handshake(&self) -> &Handshake {
         &self.own.handshake
+    }
+
+    /// The latest request of the session so far: a poll, a POST, the upgrade to a WebSocket. `None` without
+    /// [`keep_latest_request`](crate::ServerBuilder::keep_latest_request), and once the session has ended.
+    pub fn latest_request(&self) -> Option<Handshake> {
+        self.own.shared.server.get()?.upgrade()?.latest_request(&self.session)
     }
 
     /// The server, unless all its handles are gone.
@@ -278,7 +301,7 @@ impl Messages {
 }
 
 fn job(future: BoxFuture<()>) -> Job<BoxFuture<()>> {
-    Job { socket: None, work: future }
+    Job { socket: None, work: future, since: Since::default() }
 }
 
 impl Application for Messages {

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The acknowledgement that a peer asks for.
 #[derive(Clone, Debug)]
@@ -32,6 +33,12 @@ impl AckTarget {
     }
 }
 
+/// The time that a `call` waits for its answer, unless it is told otherwise.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The event of `send` and `on_message`.
+pub(crate) const MESSAGE: &str = "message";
+
 /// The receiver of an acknowledgement's outcome. It is called without any lock.
 pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 
@@ -39,7 +46,7 @@ pub(crate) type AckSink = Box<dyn FnOnce(AckOutcome) + Send>;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reply {
-    /// An acknowledgement without arguments.
+    /// An acknowledgement without arguments, or none with the builder's `acknowledge_unit(false)`.
     Empty,
     /// An acknowledgement with arguments, encoded.
     Value(Frame),
@@ -49,7 +56,8 @@ pub enum Reply {
 ///
 /// `()` acknowledges without arguments, a tuple or an array with several, anything else with one. `Ok` stands
 /// for its value; `Err` goes to the error hook, and nothing is acknowledged. Nothing is sent if the client did
-/// not ask, or the handler took the [`Ack`] over.
+/// not ask, or the handler took the [`Ack`] over. With the builder's `acknowledge_unit(false)`, `()` stands for no
+/// acknowledgement, as it does in JavaScript.
 ///
 /// ```
 /// use sansocket_runtime::{Data, Server};

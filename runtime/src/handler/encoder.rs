@@ -11,11 +11,17 @@ use std::sync::Arc;
 pub(crate) struct Encoder {
     namespace: Arc<str>,
     parser: Parser,
+    /// A handler that returns `()` acknowledges.
+    unit_acknowledges: bool,
 }
 
 impl Encoder {
-    pub(crate) fn new(namespace: Arc<str>, parser: Parser) -> Arc<Self> {
-        Arc::new(Self { namespace, parser })
+    pub(crate) fn new(namespace: Arc<str>, parser: Parser, unit_acknowledges: bool) -> Arc<Self> {
+        Arc::new(Self { namespace, parser, unit_acknowledges })
+    }
+
+    pub(crate) fn unit_acknowledges(&self) -> bool {
+        self.unit_acknowledges
     }
 
     pub(crate) fn parser(&self) -> &Parser {

@@ -1,10 +1,53 @@
-//! The error hook's default: what happens to errors of handlers without `on_error` and without a subscriber of tracing.
-//! Otherwise an event whose arguments do not fit its handler would vanish without a word.
+//! Error hooks, and their default: what happens to errors of handlers without `on_error` and without a subscriber of
+//! tracing. Otherwise an event whose arguments do not fit its handler would vanish without a word.
 
-use crate::base::error::HandlerError;
+use crate::base::error::{HandlerError, HandlerFailure};
+use crate::base::trace::debug;
+use crate::handler::ack::{AckTarget, IntoAck, Reply};
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::ArgsError;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+type Hook<P> = dyn Fn(&P, &HandlerFailure, Option<&AckTarget>) -> Result<Reply, HandlerError> + Send + Sync;
+
+/// The application's hook for errors of handlers, with a socket of type `P`.
+pub(crate) struct ErrorHook<P>(Arc<Hook<P>>);
+
+impl<P> ErrorHook<P> {
+    pub(crate) fn new<R: IntoAck>(hook: impl Fn(&P, &HandlerFailure) -> R + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move |peer, failure, target| hook(peer, failure).into_ack(target)))
+    }
+
+    /// Tells the hook. Its value is the acknowledgement, if one is asked for; `()` is none. A panic comes back as an error.
+    pub(crate) fn tell(
+        &self,
+        peer: &P,
+        failure: &HandlerFailure,
+        target: Option<&AckTarget>,
+    ) -> Result<Option<Frame>, ()> {
+        match catch_unwind(AssertUnwindSafe(|| (self.0)(peer, failure, target))) {
+            Ok(Ok(Reply::Value(frame))) => Ok(Some(frame)),
+            Ok(Ok(Reply::Empty)) => Ok(None),
+            Ok(Err(error)) => {
+                debug!(%error, "the value of an error hook is no acknowledgement");
+                Ok(None)
+            }
+            Err(_) => {
+                debug!("the error hook panicked");
+                Err(())
+            }
+        }
+    }
+}
+
+impl<P> Clone for ErrorHook<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 /// The number of errors that are shown: a client that sends nonsense all day must not fill a disk.
 const SHOWN: u32 = 100;

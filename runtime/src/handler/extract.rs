@@ -5,6 +5,7 @@
 //! | [`Socket`](crate::Socket) | the client | a server's handlers |
 //! | [`Namespace`](crate::Namespace), [`Server`](crate::Server) | where the client is connected | a server's handlers |
 //! | [`Handshake`](crate::Handshake) | the request that opened the session: headers, query, address | a server's handlers |
+//! | [`NameParts<T>`] | the parts of a dynamic namespace's name | a server's handlers |
 //! | [`Auth<T>`] | the `auth` object that the client joined with | a server's handlers |
 //! | [`Extension<T>`] | a value that the host's middleware put on the request | a server's handlers |
 //! | [`PeerAddr`] | the address of the client | a server's handlers |
@@ -96,6 +97,7 @@ use serde::de::DeserializeOwned;
 use std::any::type_name;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// A type that a handler of kind `K` may have as a parameter. The [module](self#extractors-of-your-own) has an example.
@@ -259,6 +261,53 @@ pub struct Extension<T>(pub T);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName(pub String);
 
+/// The parts of a dynamic namespace's name that the stars of its pattern stand for: as a tuple with one type for each star,
+/// or as a `Vec` of texts. Each star stands for as little as possible, and the last one for the rest.
+///
+/// If a part is not of its type, the extraction fails: in `on_connect` that refuses the client.
+///
+/// ```
+/// use sansocket_runtime::{NameParts, Server, Socket};
+///
+/// fn register(io: &Server) {
+///     let games = io.dynamic_namespace("/game-*/*");
+///     games.on_connect(async |socket: Socket, NameParts((game, side)): NameParts<(u32, String)>| {
+///         println!("{} is {side} in game {game}", socket.id());
+///     });
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NameParts<T>(pub T);
+
+/// A type that [`NameParts`] makes of the parts of a name.
+pub trait FromNameParts: Sized {
+    /// The value; `None` if the parts do not fit.
+    fn from_name_parts(parts: &[&str]) -> Option<Self>;
+}
+
+impl FromNameParts for Vec<String> {
+    fn from_name_parts(parts: &[&str]) -> Option<Self> {
+        Some(parts.iter().map(|part| (*part).to_owned()).collect())
+    }
+}
+
+macro_rules! name_parts {
+    ($($part:ident)*) => {
+        impl<$($part: FromStr),*> FromNameParts for ($($part,)*) {
+            #[allow(non_snake_case)]
+            fn from_name_parts(parts: &[&str]) -> Option<Self> {
+                let [$($part),*] = parts else { return None };
+                Some(($($part.parse().ok()?,)*))
+            }
+        }
+    };
+}
+
+name_parts!(A);
+name_parts!(A B);
+name_parts!(A B C);
+name_parts!(A B C D);
+
 /// The address at the other end of the connection: see [`Handshake::peer_addr`](crate::Handshake::peer_addr).
 ///
 /// An adapter's own listener knows the address. A host framework tells it by a `SocketAddr` among the request's
@@ -305,6 +354,7 @@ wrapper!(Data);
 wrapper!(Auth);
 wrapper!(State);
 wrapper!(Extension);
+wrapper!(NameParts);
 
 impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for State<T> {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {

@@ -3,6 +3,8 @@
 use crate::base::clock::Clock;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
+use crate::base::timing::Since;
+use crate::base::trace::{Span, in_scope, within};
 use crate::base::turn::Turn;
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::kind::{Acks, Context, EventInput, Kind};
@@ -10,9 +12,12 @@ use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{AnyHandler, SharedHandler};
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::any::Any;
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{self, Poll};
@@ -26,6 +31,8 @@ pub(crate) struct Job<W> {
     /// `None` for plain Engine.IO.
     pub(crate) socket: Option<SocketKey>,
     pub(crate) work: W,
+    /// When it began, if it is timed.
+    pub(crate) since: Since,
 }
 
 impl<W: Future<Output = ()> + Unpin> Job<W> {
@@ -107,7 +114,17 @@ impl<W: Future<Output = ()> + Unpin> Jobs<W> {
 
 impl<P> Job<Work<P>> {
     pub(crate) fn new(socket: Option<SocketKey>, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { socket, work: Work::General(Box::pin(work)) }
+        Self { socket, work: Work::General { future: Box::pin(work), event: None }, since: Since::default() }
+    }
+
+    /// The handlers of an event, which have its name in case one of them panics.
+    pub(crate) fn of_event(
+        socket: Option<SocketKey>,
+        event: EventLabel,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let work = Work::General { future: Box::pin(work), event: Some(event) };
+        Self { socket, work, since: Since::default() }
     }
 }
 
@@ -121,8 +138,8 @@ pub(crate) fn poll_caught(
 
 /// The work of a job.
 pub(crate) enum Work<P> {
-    /// Any number of handlers.
-    General(BoxFuture<()>),
+    /// Any number of handlers, of an event or of something else.
+    General { future: BoxFuture<()>, event: Option<EventLabel> },
     /// The only listener of an event: the usual case, with one allocation less.
     SoleListener { future: BoxFuture<Result<Reply, HandlerError>>, answering: Answering<P> },
 }
@@ -132,12 +149,41 @@ impl<P: Peer> Future for Work<P> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
         match &mut *self {
-            Self::General(future) => future.as_mut().poll(context),
+            Self::General { future, event } => {
+                let unwinding = Unwinding(event.as_ref().and_then(EventLabel::as_str));
+                let polled = future.as_mut().poll(context);
+                mem::forget(unwinding);
+                polled
+            }
             Self::SoleListener { future, answering } => {
-                future.as_mut().poll(context).map(|outcome| answering.finish(outcome))
+                let unwinding = Unwinding(answering.event.as_str());
+                let polled = future.as_mut().poll(context);
+                mem::forget(unwinding);
+                polled.map(|outcome| answering.finish(outcome))
             }
         }
     }
+}
+
+thread_local! {
+    static PANICKED: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Remembers the event whose handlers have just panicked in this thread. It is forgotten where nothing panics, so that it
+/// costs nothing there.
+struct Unwinding<'a>(Option<&'a str>);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        let event = self.0.map(str::to_owned);
+        // A thread that ends has nobody to tell.
+        let _ = PANICKED.try_with(|panicked| panicked.replace(event));
+    }
+}
+
+/// The event whose handlers have panicked just before, if it was one of an event: for those who have caught the panic.
+pub(crate) fn take_panicked_event() -> Option<String> {
+    PANICKED.try_with(RefCell::take).ok().flatten()
 }
 
 /// The answer that an event's handlers are to give.
@@ -199,7 +245,12 @@ fn finish<P: Peer>(
 ) {
     match outcome {
         Ok(reply) => answer(peer, event, ack, reply),
-        Err(error) => peer.report(event, &error),
+        Err(error) => {
+            let answer = peer.report(event, &error, ack);
+            if let (Some(frame), Some(target)) = (answer, ack) {
+                peer.acknowledge(target, frame);
+            }
+        }
     }
 }
 
@@ -207,11 +258,12 @@ fn answer<P: Peer>(peer: &P, event: Option<&str>, ack: Option<&AckTarget>, reply
     let Some(target) = ack else { return };
     let frame = match reply {
         Reply::Value(frame) => Ok(frame),
+        Reply::Empty if !target.encoder.unit_acknowledges() => return,
         Reply::Empty => target.encode(&()),
     };
     match frame {
         Ok(frame) => peer.acknowledge(target, frame),
-        Err(error) => peer.report(event, &error.into()),
+        Err(error) => drop(peer.report(event, &error.into(), None)),
     }
 }
 
@@ -222,18 +274,31 @@ pub(crate) fn begin_sole<K: Acks>(
     peer: K::Peer,
     event: &str,
     input: EventInput,
+    span: Option<Span>,
     task: &mut task::Context<'_>,
 ) -> Option<Work<K::Peer>> {
     let mut context = Context::<K>::new(peer, input);
-    let mut future = match handler.call(&mut context) {
+    let unwinding = Unwinding(Some(event));
+    let called = match span {
+        None => handler.call(&mut context),
+        // Extractors and the beginning of the handler are within the span, too.
+        Some(span) => {
+            let called = in_scope(&span, || handler.call(&mut context));
+            called.map(|future| -> BoxFuture<_> { Box::pin(within(Some(span), future)) })
+        }
+    };
+    let mut future = match called {
         Ok(future) => future,
         Err(error) => {
-            context.report(&error);
+            mem::forget(unwinding);
+            context.report_and_answer(&error);
             return None;
         }
     };
     let Context { peer, input } = context;
-    match future.as_mut().poll(task) {
+    let polled = future.as_mut().poll(task);
+    mem::forget(unwinding);
+    match polled {
         Poll::Ready(outcome) => {
             finish(&peer, Some(event), input.ack.as_ref(), outcome);
             None
@@ -260,17 +325,27 @@ pub(crate) async fn run_any<K: Acks>(context: &mut Context<K>, any: &[SharedHand
 /// Runs the listeners of an event in their order. The first value acknowledges.
 pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &[Listener<K>]) {
     let mut reply: Option<Reply> = None;
+    // The error hook's answer: for want of a handler's.
+    let mut failed: Option<Frame> = None;
     for Listener { handler, runs } in listeners {
         let is_answered = matches!(reply, Some(Reply::Value(_)));
         if *runs == Runs::Concurrent && K::Peer::run_apart(&mut context, &**handler, is_answered) {
             continue;
         }
-        match run_reported(&mut context, &**handler).await {
-            Some(value @ Reply::Value(_)) if !is_answered => reply = Some(value),
-            Some(_) => reply = reply.or(Some(Reply::Empty)),
-            None => {}
+        let outcome = run(&mut context, &**handler).await.and_then(|outcome| outcome);
+        match outcome {
+            Ok(value @ Reply::Value(_)) if !is_answered => reply = Some(value),
+            Ok(_) => reply = reply.or(Some(Reply::Empty)),
+            Err(error) => {
+                let answer = context.report(&error);
+                failed = failed.or(answer);
+            }
         }
     }
+    let reply = match (reply, failed) {
+        (None | Some(Reply::Empty), Some(frame)) => Some(Reply::Value(frame)),
+        (reply, _) => reply,
+    };
     if let Some(reply) = reply {
         let event = EventLabel::of(&context.input.args);
         Answering { peer: context.peer, event, ack: context.input.ack }.answer(reply);
@@ -316,11 +391,11 @@ pub(crate) async fn run<K: Kind>(
     Ok(handler.call(context)?.await)
 }
 
-/// Runs a handler whose errors are told to the error hook and to nobody else. `None` after an error.
+/// Runs a handler whose errors are told to the error hook, which may answer the event. `None` after an error.
 pub(crate) async fn run_reported<K, T>(context: &mut Context<K>, handler: &dyn AnyHandler<K>) -> Option<T>
 where
     K: Kind<Outcome = Result<T, HandlerError>>,
 {
     let outcome = run(context, handler).await.and_then(|outcome| outcome);
-    outcome.inspect_err(|error| context.report(error)).ok()
+    outcome.inspect_err(|error| context.report_and_answer(error)).ok()
 }

@@ -5,6 +5,7 @@ use crate::handler::ack::{AckTarget, IntoAck, Reply};
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::Args;
 use std::any::Any;
 use std::fmt;
@@ -221,10 +222,20 @@ impl<K: Kind> Context<K> {
         K::event(&self.input)?.ack.clone()
     }
 
-    /// Tells the error hook.
-    pub(crate) fn report(&self, error: &HandlerError) {
-        let event = K::event(&self.input).and_then(|input| input.args.event());
-        self.peer.report(event.as_deref(), error);
+    /// Tells the error hook. What comes back is its answer to whoever awaits the acknowledgement.
+    pub(crate) fn report(&self, error: &HandlerError) -> Option<Frame> {
+        let input = K::event(&self.input);
+        let event = input.and_then(|input| input.args.event());
+        self.peer.report(event.as_deref(), error, input.and_then(|input| input.ack.as_ref()))
+    }
+
+    /// Tells the error hook, and sends its answer.
+    pub(crate) fn report_and_answer(&self, error: &HandlerError) {
+        let answer = self.report(error);
+        let ack = K::event(&self.input).and_then(|input| input.ack.as_ref());
+        if let (Some(frame), Some(ack)) = (answer, ack) {
+            self.peer.acknowledge(ack, frame);
+        }
     }
 }
 

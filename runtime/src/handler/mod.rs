@@ -58,18 +58,24 @@ pub(crate) mod error_hook;
 pub mod extract;
 pub(crate) mod job;
 mod kind;
+pub(crate) mod listener;
 pub(crate) mod message;
 pub(crate) mod outgoing_hook;
 pub(crate) mod peer;
 pub(crate) mod reserved;
 pub(crate) mod table;
+pub(crate) mod typed;
+#[cfg(feature = "typescript")]
+pub(crate) mod typescript;
 
 pub use kind::{
     Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, NotLetIn, OnClientConnect,
     OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
     OnDisconnecting, OnEvent, OnFilter,
 };
+pub use listener::ListenerHandle;
 pub use peer::Peer;
+pub use typed::{IntoAnswer, TypedEvent, TypedHandler};
 
 pub(crate) use erased::{AnyHandler, SharedHandler, erase};
 

@@ -22,8 +22,10 @@ pub(crate) mod sealed {
         /// The value of that type that was given to the builder.
         fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;
 
-        /// Tells the error hook, with the event that the error is about.
-        fn report(&self, event: Option<&str>, error: &HandlerError);
+        /// Tells the error hook, with the event that the error is about. What comes back is the hook's answer to a client
+        /// that awaits that acknowledgement.
+        fn report(&self, event: Option<&str>, error: &HandlerError, ack: Option<&AckTarget>)
+        -> Option<Frame>;
 
         /// Sends an acknowledgement that a handler has returned.
         fn acknowledge(&self, target: &AckTarget, frame: Frame);

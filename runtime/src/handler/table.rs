@@ -3,6 +3,7 @@
 
 use crate::handler::SharedHandler;
 use crate::handler::kind::Kind;
+use crate::handler::listener::HandlerId;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -103,6 +104,33 @@ impl<K: Kind> EventTable<K> {
             Ok(at) => self.events[at].1.push(listener),
             Err(at) => self.events.insert(at, (event.into(), vec![listener])),
         }
+    }
+
+    /// Adds a listener before the others of its event.
+    pub(crate) fn prepend(&mut self, event: &str, listener: Listener<K>) {
+        match self.find(event.as_bytes()) {
+            Ok(at) => self.events[at].1.insert(0, listener),
+            Err(at) => self.events.insert(at, (event.into(), vec![listener])),
+        }
+    }
+
+    /// Takes the listeners of an event out.
+    pub(crate) fn take(&mut self, event: &str) -> Vec<Listener<K>> {
+        match self.find(event.as_bytes()) {
+            Ok(at) => self.events.remove(at).1,
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Takes one listener of an event out.
+    pub(crate) fn take_one(&mut self, event: &str, id: &HandlerId<K>) -> Option<Listener<K>> {
+        let at = self.find(event.as_bytes()).ok()?;
+        let (_, listeners) = &mut self.events[at];
+        let taken = listeners.remove(listeners.iter().position(|listener| id.is(&listener.handler))?);
+        if listeners.is_empty() {
+            self.events.remove(at);
+        }
+        Some(taken)
     }
 
     /// Removes all listeners of an event.

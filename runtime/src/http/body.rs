@@ -1,7 +1,7 @@
 //! Request bodies: read up to a limit, for as long as the session does not answer first, or thrown away.
 
 use crate::session::handle::Answer;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_channel::oneshot;
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
@@ -44,7 +44,9 @@ pub(crate) async fn read_body<B: HttpBody>(
     more: impl Fn(),
 ) -> Result<Body, ()> {
     let mut first = None;
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
+    let upper = body.size_hint().upper().and_then(|upper| usize::try_from(upper).ok());
+    let most = upper.map_or(limit, |upper| upper.min(limit));
     while let Some(frame) = body.frame().await {
         let Ok(mut data) = frame.map_err(drop)?.into_data() else { continue };
         let bytes = data.remaining();
@@ -58,18 +60,26 @@ pub(crate) async fn read_body<B: HttpBody>(
         let data = data.copy_to_bytes(bytes);
         match first.take() {
             None if whole.is_empty() => first = Some(data),
-            None => whole.extend_from_slice(&data),
+            None => append(&mut whole, &data, most),
             Some(earlier) => {
-                whole.extend_from_slice(&earlier);
-                whole.extend_from_slice(&data);
+                append(&mut whole, &earlier, most);
+                append(&mut whole, &data, most);
             }
         }
     }
     Ok(Body::Complete(match first {
         // A slice of the connection's read buffer would keep the whole of that alive.
         Some(only) => Bytes::copy_from_slice(&only),
-        None => whole.freeze(),
+        None => whole.into(),
     }))
+}
+
+/// Appends a part of a body. The memory doubles as it grows, but not beyond what the body may have in the end.
+fn append(whole: &mut Vec<u8>, part: &[u8], most: usize) {
+    if whole.capacity() - whole.len() < part.len() {
+        whole.reserve_exact(part.len().max(whole.len().min(most.saturating_sub(whole.len()))));
+    }
+    whole.extend_from_slice(part);
 }
 
 /// Reads the rest of a body that nobody wants, up to a bound.

@@ -302,6 +302,23 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
+    /// Records [`METRICS`](crate::metrics::METRICS) for the recorder of the crate `metrics` that is installed when the
+    /// server is built. Default: no metrics.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(mut self, options: crate::metrics::MetricsOptions) -> Self {
+        self.http.metrics = Some(options);
+        self
+    }
+
+    /// Sets whether the latest request of each session is kept, for [`Socket::latest_request`](crate::Socket::latest_request)
+    /// and [`EngineSocket::latest_request`](crate::EngineSocket::latest_request): its headers may be newer than those of the
+    /// handshake, a cookie for one. It costs a copy of the head for each poll and POST, and at most `max_head` bytes for each
+    /// session. Default no.
+    pub fn keep_latest_request(mut self, keep: bool) -> Self {
+        self.http.keep_latest_request = keep;
+        self
+    }
+
     /// Sets the hook that makes the session ids. They are bearer secrets, so they must not be guessable; one that is
     /// in use refuses the client. Default: 20 characters with 120 random bits.
     pub fn generate_id(mut self, make: impl Fn(&Handshake) -> String + Send + Sync + 'static) -> Self {

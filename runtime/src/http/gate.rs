@@ -4,12 +4,16 @@ use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info};
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
 use crate::http::body::{First, or_answer, read_body, throw_away};
 use crate::http::compression::Encoding;
 use crate::http::connections::{Connections, Place};
 use crate::http::convert::{HeaderView, ResponseBody, head, response, target};
 use crate::http::files::Files;
 use crate::http::handshake::{ConnInfo, Handshake};
+#[cfg(feature = "metrics")]
+use crate::http::metrics::GateMetrics;
 use crate::http::options::{BuildError, Deadlines, Hooks, HttpOptions};
 use crate::http::refused::RefusedRequest;
 use crate::http::shutdown::{Running, Shutdown};
@@ -32,8 +36,11 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, Route, Router};
 use sansocket_protocol::socket;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+#[cfg(feature = "cluster")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -64,7 +71,15 @@ pub(crate) struct Gate {
     pub(crate) shutdown: Arc<Shutdown>,
     pub(super) application: MakeApplication,
     router: Mutex<Router<Arc<SessionHandle>>>,
+    /// The latest request of each session, if they are kept.
+    latest: Option<Mutex<BTreeMap<Arc<str>, Handshake>>>,
     next_request: AtomicU64,
+    /// The server as a node, if it is one.
+    #[cfg(feature = "cluster")]
+    pub(super) cluster: OnceLock<Arc<Cluster>>,
+    /// The metrics, if they are recorded.
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<GateMetrics>,
 }
 
 impl Gate {
@@ -80,6 +95,7 @@ impl Gate {
         let (files, deadlines) = (options.files()?, options.deadlines());
         // No less than hyper needs.
         let max_head = options.max_head.max(8 << 10);
+        let timing = options.timing();
         let config = Arc::new(options.engine);
         Ok(Self {
             router: Mutex::new(Router::new(config.clone(), random)),
@@ -92,11 +108,16 @@ impl Gate {
             http_compression: options.http_compression,
             deadlines: Arc::new(deadlines),
             max_head,
-            counters: Arc::default(),
+            counters: Arc::new(Counters::new(timing)),
             connections: Arc::new(Connections::new(options.connections)),
             shutdown: Arc::default(),
             application,
+            latest: options.keep_latest_request.then(Mutex::default),
             next_request: AtomicU64::new(0),
+            #[cfg(feature = "cluster")]
+            cluster: OnceLock::new(),
+            #[cfg(feature = "metrics")]
+            metrics: options.metrics.map(GateMetrics::new),
         })
     }
 
@@ -121,6 +142,35 @@ impl Gate {
     /// All sessions, in the order of their ids.
     pub(crate) fn all_sessions(&self) -> Vec<Arc<SessionHandle>> {
         self.router().sessions().cloned().collect()
+    }
+
+    /// The latest request of a session, if they are kept.
+    pub(crate) fn latest_request(&self, session: &SessionHandle) -> Option<Handshake> {
+        let latest = self.latest.as_ref()?;
+        let id = session.lock().machine.id().clone();
+        latest.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Keeps a request as the latest of its session, if they are kept.
+    fn note_request(&self, session: &SessionHandle, request: &Request<()>, peer: ConnInfo) {
+        let Some(latest) = &self.latest else { return };
+        let request = Handshake::new(request, peer);
+        let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = session.lock();
+        // The end of a session forgets it, and comes after this.
+        let before = (!inner.is_ended()).then(|| latest.insert(inner.machine.id().clone(), request));
+        drop((inner, latest));
+        // What a host has put on it is dropped without a lock.
+        drop(before);
+    }
+
+    /// A session has ended.
+    pub(super) fn forget(&self, id: &Arc<str>) {
+        drop(self.router().remove(id));
+        if let Some(latest) = &self.latest {
+            let last = latest.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+            drop(last);
+        }
     }
 
     /// The counters of all sessions so far.
@@ -220,8 +270,12 @@ impl Gate {
             Ok(reply) | Err(reply) => reply,
         };
         self.config.decorate(&head, &origin, &mut reply);
+        #[cfg(feature = "cluster")]
+        let other_node = self.other_node(&head, &reply);
         if let (Some(hook), Some(refusal)) = (&self.hooks.refused, reply.refused()) {
             let refused = RefusedRequest::new(request, peer, &self.config, reply.status, refusal);
+            #[cfg(feature = "cluster")]
+            let refused = refused.with_other_node(other_node);
             let _ = self.caught(|| hook(&refused));
         }
         response(reply)
@@ -253,6 +307,7 @@ impl Gate {
             // Only now: a handshake that was refused above must leave no session behind.
             Found::Grant(grant) => self.open(request, peer, &grant).await?,
         };
+        self.note_request(&session, request, peer);
         // While the session is there: its task ends with the answer to this, which is not written by then.
         let running = self.shutdown.start();
         let (mut handed, wants) = self.hand_over(&session, head)?;
@@ -266,6 +321,7 @@ impl Gate {
                     cookie.replace(&id, &mut reply);
                 }
                 let reply = self.compressed(*reply, request.headers(), &session);
+                self.counters.polling_bytes_out.fetch_add(reply.body.len() as u64, Ordering::Relaxed);
                 Ok(self.reply(reply, body, running))
             }
             (Ok(Answer::Switch), Some(switch)) => handed.switch(switch),
@@ -379,7 +435,16 @@ impl Gate {
             let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
-                    session.with(|machine| machine.handle_body(session.now(), id, body));
+                    let (now, timing) = (session.now(), &self.counters.timing);
+                    if let engine::Body::Complete(bytes) = &body {
+                        let bytes = bytes.len() as u64;
+                        self.counters.polling_bytes_in.fetch_add(bytes, Ordering::Relaxed);
+                    }
+                    session.with(|machine| {
+                        let pong = timing.before_input(machine);
+                        machine.handle_body(now, id, body);
+                        timing.after_input(&pong, machine, now);
+                    });
                 }
                 Some(First::Answer(answer)) => return Ok(answer),
                 // The session hears of it as `handed` is dropped.

@@ -10,7 +10,12 @@ pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod head_deadline;
+pub(crate) mod limits;
 pub(crate) mod listener;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
+#[cfg(feature = "cluster")]
+mod node;
 pub(crate) mod opening;
 pub(crate) mod options;
 pub(crate) mod refused;

@@ -106,6 +106,8 @@ impl Gate {
         make_task: MakeTask,
         grant: &Grant,
     ) -> Result<Arc<SessionHandle>, Response> {
+        #[cfg(feature = "metrics")]
+        self.start_metrics();
         // Counted before it can be found, so that a shutdown does not end without it.
         self.shutdown.started();
         let mut entered = None;
@@ -132,7 +134,7 @@ impl Gate {
         };
         let gate = self.clone();
         let on_end = move || {
-            drop(gate.router().remove(&id));
+            gate.forget(&id);
             gate.shutdown.ended();
         };
         self.runtime().spawn(make_task(session.clone(), self.counters.clone(), Box::new(on_end)));

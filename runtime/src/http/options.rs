@@ -1,7 +1,10 @@
 //! The HTTP part of a server's options, and why a server could not be built.
 
 use crate::base::error::Refusal;
+#[cfg(feature = "metrics")]
+use crate::base::metrics::MetricsOptions;
 use crate::base::runtime::{BoxFuture, LONGEST};
+use crate::base::timing::Timing;
 use crate::http::connections::ConnectionLimits;
 use crate::http::files::Files;
 use crate::http::handshake::Handshake;
@@ -121,6 +124,11 @@ pub(crate) struct HttpOptions {
     pub(crate) max_head: usize,
     /// The directory of the browser's client.
     pub(crate) client: Option<PathBuf>,
+    /// The metrics, if they are recorded.
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<MetricsOptions>,
+    /// The latest request of each session is kept.
+    pub(crate) keep_latest_request: bool,
     /// The compression of WebSocket messages, if it is offered.
     pub(crate) deflate: Option<PerMessageDeflate>,
     /// The size from which answers to polls are compressed, if they are.
@@ -138,6 +146,9 @@ impl HttpOptions {
             // As in Node: a session keeps the head that opened it.
             max_head: 16 << 10,
             client: None,
+            #[cfg(feature = "metrics")]
+            metrics: None,
+            keep_latest_request: false,
             deflate: None,
             http_compression: None,
         }
@@ -164,6 +175,14 @@ impl HttpOptions {
             return Err(BuildError::NoPingTimeout);
         }
         Ok(())
+    }
+
+    /// The recorders of durations, if metrics are recorded.
+    pub(super) fn timing(&self) -> Timing {
+        #[cfg(feature = "metrics")]
+        return Timing::new(self.metrics.as_ref());
+        #[cfg(not(feature = "metrics"))]
+        Timing
     }
 
     /// The deadlines, none of them beyond what can be added to the time.

@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use sansocket_protocol::engine::{EngineServerConfig, HttpRefusal, RefusalCode, pairs};
 use std::fmt;
 use std::net::SocketAddr;
+#[cfg(feature = "cluster")]
+use std::sync::Arc;
 
 /// A request that was refused with one of Engine.IO's codes: the value of the reference's `connection_error` event.
 ///
@@ -18,6 +20,8 @@ pub struct RefusedRequest {
     uri: Uri,
     headers: HeaderMap,
     peer: Option<SocketAddr>,
+    #[cfg(feature = "cluster")]
+    other_node: Option<Arc<str>>,
 }
 
 impl RefusedRequest {
@@ -39,7 +43,23 @@ impl RefusedRequest {
             uri: without_session(request.uri()),
             headers,
             peer: connection.peer.or_else(|| request.extensions().get::<SocketAddr>().copied()),
+            #[cfg(feature = "cluster")]
+            other_node: None,
         }
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn with_other_node(mut self, node: Option<Arc<str>>) -> Self {
+        self.other_node = node;
+        self
+    }
+
+    /// The name of the other node of the cluster whose session the request is for: the load balancer should have sent it
+    /// there. `None` for all other requests, and where nodes do not know each other by name: only those of the default
+    /// dialect do. They are counted, too: `misrouted` of [`Server::cluster_counts`](crate::Server::cluster_counts).
+    #[cfg(feature = "cluster")]
+    pub fn other_node(&self) -> Option<&str> {
+        self.other_node.as_deref()
     }
 
     /// The reference's code: as a number it is `code as u8`. A refusal by the limits is `Forbidden`.

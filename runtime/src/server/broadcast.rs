@@ -1,9 +1,13 @@
 //! Broadcasts: events for many sockets at once.
 
 use crate::base::error::{BroadcastAckError, EmitError};
+use crate::handler::ack::{CALL_TIMEOUT, MESSAGE};
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::Recorder;
+use crate::server::rooms::{Rooms, names};
+use crate::server::server::Server;
 use crate::server::socket::{Delivery, Socket};
+use crate::session::stats::count;
 use futures_channel::oneshot;
 #[cfg(feature = "cluster")]
 use sansocket_protocol::cluster::Message;
@@ -12,6 +16,7 @@ use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{AckOutcome, Args, EncodeError, ToArgs};
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,29 +47,55 @@ use std::time::Duration;
 ///     println!("{} have to go", io.to("closing").sockets().len());
 ///     io.to("closing").disconnect();
 /// }
+///
+/// // Lists of rooms, and the flags that an event may have.
+/// fn flags(io: &Server, rooms: &[String]) -> Result<(), EmitError> {
+///     io.to(rooms).except(["muted", "away"]).volatile().compress(false).local().emit("tick", &1)
+/// }
 /// ```
 #[derive(Clone)]
 #[must_use = "a broadcast does nothing until one of its verbs is called"]
 pub struct Broadcast {
     pub(super) namespace: Arc<NamespaceInner>,
     pub(super) target: Target,
+    /// Rooms were asked for, if perhaps none: without any in the target, nobody is meant.
+    narrowed: bool,
+    /// The time limit of calls, if it is not the default.
+    timeout: Option<Duration>,
 }
 
 impl Broadcast {
     pub(crate) fn new(namespace: Arc<NamespaceInner>, target: Target) -> Self {
-        Self { namespace, target }
+        Self { namespace, target, narrowed: false, timeout: None }
     }
 
-    /// Adds the sockets in a room. Without any room, all sockets are selected.
-    pub fn to(mut self, room: &str) -> Self {
-        self.target = self.target.to(room);
+    /// Adds the sockets in a room, or in several. Without `to`, all sockets are selected; with an empty list of rooms, none
+    /// is.
+    pub fn to(mut self, rooms: impl Rooms) -> Self {
+        rooms.each(&mut |room| self.target.rooms.push(room.into()));
+        self.narrowed = true;
         self
     }
 
-    /// Leaves the sockets in a room out.
-    pub fn except(mut self, room: &str) -> Self {
-        self.target = self.target.except(room);
+    /// Leaves the sockets in a room out, or those in several.
+    pub fn except(mut self, rooms: impl Rooms) -> Self {
+        rooms.each(&mut |room| self.target.except.push(room.into()));
         self
+    }
+
+    /// Sets how long [`call`](Self::call) waits for the answers. Default 60 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    pub(super) fn call_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(CALL_TIMEOUT)
+    }
+
+    /// Returns whether nobody is meant, here and on other nodes: a target without rooms would be everybody.
+    pub(super) fn is_to_nobody(&self) -> bool {
+        self.narrowed && self.target.rooms.is_empty()
     }
 
     /// Selects sockets of this process only, and not those of other nodes.
@@ -99,10 +130,13 @@ impl Broadcast {
 
     /// A snapshot, taken under the lock; nothing is sent under it.
     pub(super) fn recipients(&self) -> Vec<Socket> {
+        if self.is_to_nobody() {
+            return Vec::new();
+        }
         self.namespace.hub().reached(&self.target)
     }
 
-    /// What keeps its event for clients that are away: not if it is volatile.
+    /// The recorder that keeps its event for clients that are away: not if it is volatile.
     fn recorder(&self) -> Option<&Recorder> {
         self.namespace.recorder().filter(|_| !self.target.flags.volatile)
     }
@@ -110,6 +144,9 @@ impl Broadcast {
     /// Carries a command out: in the hub if it is about rooms, and else on each socket. Gives the sockets that were
     /// asked for.
     pub(super) fn apply(&self, command: &Command) -> Result<Vec<Socket>, HubError> {
+        if self.is_to_nobody() {
+            return Ok(Vec::new());
+        }
         if command.changes_rooms() {
             let mut hub = self.namespace.hub_mut();
             let effect = hub.apply(&self.target, command);
@@ -166,15 +203,28 @@ impl Broadcast {
     /// [`EmitError::Encode`].
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
         let frame = self.encode(event, None, args)?;
+        let command = Command::Emit { frame, ack: None };
         // Only rooms can refuse.
-        let _ = self.apply(&Command::Emit { frame, ack: None });
+        let _ = self.apply(&command);
         #[cfg(feature = "cluster")]
-        self.tell_event(event, args);
+        if let Command::Emit { frame, .. } = &command {
+            self.tell_event(frame, event, args);
+        }
         Ok(())
     }
 
+    /// Emits the event `message`, as [`emit`](Self::emit).
+    ///
+    /// # Errors
+    /// As [`emit`](Self::emit).
+    pub fn send<T: ToArgs + ?Sized>(&self, args: &T) -> Result<(), EmitError> {
+        self.emit(MESSAGE, args)
+    }
+
     /// Emits an event to each socket and collects the acknowledgements. Resolves once: when all have answered,
-    /// or `timeout` is over. The event is sent by the call, not by the first poll.
+    /// or `timeout` is over. The event is sent by the call, not by the first poll. Answers beyond the builder's
+    /// `max_broadcast_answers` bytes count as missing. [`call`](Self::call) tells who has answered, and decodes the
+    /// answers.
     pub fn emit_with_ack<T: ToArgs + ?Sized>(
         &self,
         event: &str,
@@ -185,7 +235,8 @@ impl Broadcast {
         let started = self.encode(event, Some(id), args).map(|frame| {
             let recipients: Vec<Socket> =
                 self.recipients().into_iter().filter(Socket::is_connected).collect();
-            let (collector, receiver) = Collector::new(recipients.len());
+            let server = self.namespace.server();
+            let (collector, receiver) = Collector::new(recipients.len(), server);
             let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), &frame);
             for socket in recipients {
                 let sink = Collector::sink(&collector);
@@ -195,10 +246,12 @@ impl Broadcast {
                     socket.show(watched);
                 }
             }
-            receiver
+            (receiver, frame)
         });
         #[cfg(feature = "cluster")]
-        let others = started.is_ok().then(|| self.ask_event(event, args, timeout)).flatten();
+        let others =
+            started.as_ref().ok().and_then(|(_, frame)| self.ask_event(Some(frame), event, args, timeout));
+        let started = started.map(|(receiver, _)| receiver);
         async move {
             let receiver = started.map_err(EmitError::from)?;
             #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
@@ -218,24 +271,39 @@ impl Broadcast {
         self.apply(&Command::Fetch).unwrap_or_default()
     }
 
-    /// Makes all of them join a room.
+    /// Makes all of them join a room, or several.
     ///
     /// # Errors
-    /// [`HubError`] if the name is too long, or if a socket is in too many rooms; the others have then joined.
-    pub fn join(&self, room: &str) -> Result<(), HubError> {
-        let joined = self.apply(&Command::Join { room: room.into() }).map(drop);
+    /// [`HubError`] if a name is too long, or if a socket is in too many rooms; the others have then joined, and all of
+    /// them the other rooms. Of several errors this is the first.
+    pub fn join(&self, rooms: impl Rooms) -> Result<(), HubError> {
+        let mut result = Ok(());
+        let mut rooms = names(&rooms);
+        rooms.retain(|room| {
+            let joined = self.apply(&Command::Join { room: room.clone() }).map(drop);
+            let has_name = !matches!(joined, Err(HubError::RoomNameTooLong { .. }));
+            if result.is_ok() {
+                result = joined;
+            }
+            has_name
+        });
         #[cfg(feature = "cluster")]
-        if !matches!(joined, Err(HubError::RoomNameTooLong { .. })) {
-            self.tell(|target| Message::Join { target, rooms: vec![room.into()] });
+        if !rooms.is_empty() {
+            self.tell(|target| Message::Join { target, rooms });
         }
-        joined
+        result
     }
 
-    /// Makes all of them leave a room.
-    pub fn leave(&self, room: &str) {
-        let _ = self.apply(&Command::Leave { room: room.into() });
+    /// Makes all of them leave a room, or several.
+    pub fn leave(&self, rooms: impl Rooms) {
+        let rooms = names(&rooms);
+        for room in &rooms {
+            let _ = self.apply(&Command::Leave { room: room.clone() });
+        }
         #[cfg(feature = "cluster")]
-        self.tell(|target| Message::Leave { target, rooms: vec![room.into()] });
+        if !rooms.is_empty() {
+            self.tell(|target| Message::Leave { target, rooms });
+        }
     }
 
     /// Disconnects all of them from the namespace.
@@ -269,15 +337,25 @@ struct Collector(Mutex<Collecting>);
 
 struct Collecting {
     answers: Vec<Args>,
+    /// The bytes that further answers may have.
+    capacity: usize,
+    server: Option<Server>,
     missing: usize,
     open: usize,
     done: Option<oneshot::Sender<Collected>>,
 }
 
 impl Collector {
-    fn new(recipients: usize) -> (Arc<Self>, oneshot::Receiver<Collected>) {
+    fn new(recipients: usize, server: Option<Server>) -> (Arc<Self>, oneshot::Receiver<Collected>) {
         let (sender, receiver) = oneshot::channel();
-        let collecting = Collecting { answers: Vec::new(), missing: 0, open: recipients, done: Some(sender) };
+        let collecting = Collecting {
+            answers: Vec::new(),
+            capacity: server.as_ref().map_or(0, |server| server.0.max_broadcast_answers()),
+            server,
+            missing: 0,
+            open: recipients,
+            done: Some(sender),
+        };
         let collector = Arc::new(Self(Mutex::new(collecting)));
         if recipients == 0 {
             collector.finish();
@@ -298,9 +376,20 @@ impl Collector {
     fn take(&self, answer: Option<Args>) {
         let open = {
             let mut collecting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match answer {
-                Some(args) => collecting.answers.push(args),
-                None => collecting.missing += 1,
+            let weight =
+                answer.as_ref().map_or(0, |args| args.wire_len().saturating_add(mem::size_of::<Args>()));
+            match (answer, collecting.capacity.checked_sub(weight)) {
+                (Some(args), Some(capacity)) => {
+                    collecting.capacity = capacity;
+                    collecting.answers.push(args);
+                }
+                (Some(_), None) => {
+                    collecting.missing += 1;
+                    if let Some(server) = &collecting.server {
+                        count(&server.0.gate.counters.broadcast_answers);
+                    }
+                }
+                (None, _) => collecting.missing += 1,
             }
             collecting.open = collecting.open.saturating_sub(1);
             collecting.open

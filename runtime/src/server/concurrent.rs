@@ -9,6 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Concurrent(Arc<AtomicUsize>);
 
 impl Concurrent {
+    /// The number of handlers that run.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn running(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
     /// The place of one more handler, unless `limit` of them run. `start` registers it with the shutdown.
     pub(crate) fn permit(&self, limit: usize, start: impl FnOnce() -> Running) -> Option<Permit> {
         let taken = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {

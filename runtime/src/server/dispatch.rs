@@ -1,10 +1,12 @@
 //! The dispatch of a Socket.IO session's events to the handlers of its namespaces.
 
 use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
-use crate::base::trace::{debug, info, warning};
+use crate::base::timing::Since;
+use crate::base::trace::{Span, debug, info, span, warning, within};
 use crate::handler::ack::AckTarget;
 use crate::handler::job::{
-    Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners, run_reported,
+    EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
+    run_reported, take_panicked_event,
 };
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{
@@ -13,6 +15,7 @@ use crate::handler::{
 };
 use crate::http::handshake::Handshake;
 use crate::server::namespace::NamespaceInner;
+use crate::server::own::OwnListeners;
 use crate::server::recovery::{Recorder, Start};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
@@ -93,19 +96,10 @@ impl SocketDispatch {
         // A client of the older revision has no private id: what it says in its query is the application's.
         let recovers = namespace.recorder().is_some() && session.lock().machine.revision() == Revision::V4;
         let asked = if recovers { auth.as_ref().and_then(PacketData::recovery) } else { None };
-        if let (Some(recorder), Some((pid, _))) = (namespace.recorder(), &asked) {
-            if let Some(ended) = recorder.recovery.end_of(pid, name, session) {
-                let (server, session, pid) = (self.server.clone(), session.clone(), pid.clone());
-                return Some(Job::new(Some(key), async move {
-                    if let Some(recorder) = namespace.recorder() {
-                        recorder.recovery.wait_for(&pid, ended).await;
-                    }
-                    server.namespace_left(&namespace);
-                    // The client may be gone by now.
-                    let _ = session.with(|machine| machine.ask_again(key, auth));
-                }));
-            }
-        }
+        let auth = match self.wait_first(key, auth, asked.as_ref(), &namespace, session) {
+            Ok(job) => return Some(job),
+            Err(auth) => auth,
+        };
         let entered = self.enter(key, auth, asked, &namespace, session);
         let socket = match entered {
             Ok(socket) => socket,
@@ -116,6 +110,9 @@ impl SocketDispatch {
                 return None;
             }
         };
+        if namespace.is_child() {
+            self.server.namespaces.entered(&namespace);
+        }
         // Most sessions have one socket.
         self.live.reserve_exact(1);
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
@@ -128,9 +125,47 @@ impl SocketDispatch {
             if table.connected.is_empty() {
                 return None;
             }
-            return Some(Job::new(Some(key), connected(socket, table)));
+            return Some(Job::new(
+                Some(key),
+                within(step_span(&socket, "connect"), connected(socket, table)),
+            ));
         }
-        Some(Job::new(Some(key), connect(self.server.clone(), socket, table)))
+        let span = step_span(&socket, "connect");
+        Some(Job::new(Some(key), within(span, connect(self.server.clone(), socket, table))))
+    }
+
+    /// The job of a client whose session cannot be given back yet: its lost connection is not over, or its session is
+    /// looked for elsewhere. Then it asks again. Gives `auth` back if there is nothing to wait for.
+    fn wait_first(
+        &self,
+        key: SocketKey,
+        auth: Option<PacketData>,
+        asked: Option<&(String, Option<String>)>,
+        namespace: &Arc<NamespaceInner>,
+        session: &Arc<SessionHandle>,
+    ) -> Result<Job, Option<PacketData>> {
+        let (Some(recorder), Some(asked)) = (namespace.recorder(), asked) else { return Err(auth) };
+        let recovery = recorder.recovery.clone();
+        let (server, again) = (self.server.clone(), session.clone());
+        let (namespace, pid) = (namespace.clone(), asked.0.clone());
+        // The client may be gone by then.
+        let ask_again = move |auth| again.with(|machine| machine.ask_again(key, auth)).is_ok();
+        if let Some(ended) = recovery.end_of(&pid, &namespace.name, session) {
+            return Ok(Job::new(Some(key), async move {
+                recovery.wait_for(&pid, ended).await;
+                server.namespace_left(&namespace);
+                ask_again(auth);
+            }));
+        }
+        let Some(found) = recovery.look_up(&namespace.name, asked, session, key) else { return Err(auth) };
+        Ok(Job::new(Some(key), async move {
+            found
+                .wait(|| {
+                    server.namespace_left(&namespace);
+                    ask_again(auth)
+                })
+                .await;
+        }))
     }
 
     /// A socket that asks to join: with the session that its client asks for, if it can be recovered.
@@ -161,7 +196,7 @@ impl SocketDispatch {
             }
         });
         let handshake = self.handshake.clone();
-        Socket::enter(start, key, session.clone(), namespace.clone(), handshake, auth)
+        Socket::enter(in_order, start, key, session.clone(), namespace.clone(), handshake, auth)
     }
 
     fn event(
@@ -181,13 +216,18 @@ impl SocketDispatch {
         let table = live.table();
         let name = args.event_bytes()?;
         let (event, listeners) = table.events.entry(&name);
-        if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain()) {
+        if let ([Listener { handler, runs: Runs::InLine }], true) =
+            (listeners, table.is_plain() && !socket.has_own())
+        {
             drop(name);
+            let span = event_span(&socket, Some(event));
             let input = EventInput { args, ack, is_sole: true };
-            let work = begin_sole(&**handler, socket, event, input, context)?;
-            return Some(Job { socket: Some(key), work });
+            let work = begin_sole(&**handler, socket, event, input, span, context)?;
+            return Some(Job { socket: Some(key), work, since: Since::default() });
         }
-        if listeners.is_empty() && table.events.fallback.is_empty() && ack.is_some() {
+        let own = if socket.has_own() { socket.begin_own(&name) } else { None };
+        let is_own = own.as_ref().is_some_and(|own| !own.listeners.is_empty());
+        if listeners.is_empty() && !is_own && table.events.fallback.is_empty() && ack.is_some() {
             let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));
             debug!(
                 namespace,
@@ -198,9 +238,12 @@ impl SocketDispatch {
         }
         let table = table.clone();
         let listeners = listeners.to_vec();
+        let label = EventLabel::new(&name);
         drop(name);
+        let span = event_span(&socket, label.as_str());
         let input = EventInput { args, ack, is_sole: false };
-        Job::new(Some(key), run_event(socket, input, table, listeners)).begun(context)
+        let work = within(span, run_event(socket, input, table, listeners, own));
+        Job::of_event(Some(key), label, work).begun(context)
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -218,7 +261,8 @@ impl SocketDispatch {
             self.live.retain(|live| live.socket.key() != key);
             return None;
         }
-        Some(Job::new(Some(key), leave(server, socket, table, reason)))
+        let span = step_span(&socket, "disconnect");
+        Some(Job::new(Some(key), within(span, leave(server, socket, table, reason))))
     }
 
     /// Takes an event that is not one of the application's: a step in a session's life. Apart from those, which are
@@ -295,6 +339,7 @@ impl Application for SocketDispatch {
 
     fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
         let error = HandlerError::panic(&*panic);
+        let event = take_panicked_event();
         let server = self.server.clone();
         let Some(live) = key.and_then(|key| self.find(key)) else {
             debug!(%error, "outside a socket");
@@ -305,7 +350,7 @@ impl Application for SocketDispatch {
             return;
         };
         let (socket, over) = (live.socket.clone(), live.over);
-        server.report(&socket, &error);
+        server.report_about(&socket, event.as_deref(), &error, None);
         session.with(|machine| {
             // The whole connection ends, as it would if the process had ended: the client connects again by itself.
             if machine.is_connected(socket.key()) {
@@ -330,6 +375,16 @@ impl Application for SocketDispatch {
             }));
         }
     }
+}
+
+/// The span of an event's handlers.
+fn event_span(socket: &Socket, event: Option<&str>) -> Option<Span> {
+    span!("event", namespace = &*socket.namespace_inner().name, socket = socket.id(), event)
+}
+
+/// The span of the handlers of a step in a socket's life.
+fn step_span(socket: &Socket, step: &'static str) -> Option<Span> {
+    span!("step", namespace = &*socket.namespace_inner().name, socket = socket.id(), step)
 }
 
 fn forget(server: &ServerInner, socket: &Socket) {
@@ -388,7 +443,11 @@ async fn let_in(
         }
     };
     debug!(socket = socket.id(), message = refusal.message(), "a client was refused");
-    let (message, data) = (refusal.message(), refusal.packet_data());
+    let data = refusal.packet_data().unwrap_or_else(|error| {
+        server.report(&socket, &error.clone().into());
+        None
+    });
+    let message = refusal.message();
     let _ = socket.session().with(|machine| machine.reject(socket.key(), message, data));
     false
 }
@@ -414,6 +473,7 @@ async fn run_event(
     input: EventInput,
     table: Arc<ServerTable>,
     mut listeners: Vec<Listener<OnEvent>>,
+    own: Option<OwnListeners>,
 ) {
     let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
@@ -427,6 +487,10 @@ async fn run_event(
         Runs::Once(number) => context.peer.is_first(number),
         Runs::InLine | Runs::Concurrent => true,
     });
+    if let Some(own) = own {
+        run_any(&mut context, &own.any).await;
+        listeners.extend(own.listeners);
+    }
     let listeners = if listeners.is_empty() { &table.events.fallback } else { &listeners };
     run_listeners(context, listeners).await;
 }

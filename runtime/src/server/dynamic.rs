@@ -1,12 +1,17 @@
 //! Dynamic namespaces, which come to be when a client asks for them.
 
+use crate::base::error::HandlerFailure;
+use crate::handler::ack::IntoAck;
+use crate::handler::error_hook::ErrorHook;
+use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
+use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
 use crate::server::socket::Socket;
-use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, registrations};
 use sansocket_protocol::socket::Args;
 use std::fmt;
 use std::sync::Arc;
@@ -33,8 +38,9 @@ pub(crate) struct Dynamic {
 
 impl DynamicNamespace {
     handler_methods!();
+    error_hook!();
 
-    fn handlers(&self) -> &NamespaceHandlers {
+    fn handlers(&self) -> &Arc<NamespaceHandlers> {
         &self.0.handlers
     }
 }

@@ -1,7 +1,8 @@
 //! The extractors of a server's handlers.
 
 use crate::base::error::HandlerError;
-use crate::handler::extract::{Auth, Extension, FromContext, PeerAddr};
+use crate::base::pattern::parts;
+use crate::handler::extract::{Auth, Extension, FromContext, FromNameParts, NameParts, PeerAddr};
 use crate::handler::{Context, Kind};
 use crate::http::handshake::Handshake;
 use crate::server::namespace::Namespace;
@@ -26,6 +27,18 @@ impl<K: Kind<Peer = Socket>> FromContext<K> for Namespace {
 impl<K: Kind<Peer = Socket>> FromContext<K> for Server {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         context.peer.server().ok_or(HandlerError::NoServer)
+    }
+}
+
+impl<K: Kind<Peer = Socket>, T: FromNameParts> FromContext<K> for NameParts<T> {
+    fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
+        let namespace = context.peer.namespace_inner();
+        let pattern = namespace.handlers.pattern.as_deref();
+        let found = pattern.and_then(|pattern| parts(pattern, &namespace.name));
+        found
+            .and_then(|parts| T::from_name_parts(&parts))
+            .map(Self)
+            .ok_or(HandlerError::NameParts(type_name::<T>()))
     }
 }
 

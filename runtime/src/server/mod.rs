@@ -1,20 +1,29 @@
 //! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
 
+pub(crate) mod answers;
 pub(crate) mod broadcast;
+mod broadcast_methods;
 mod concurrent;
 pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
 mod extract;
+mod limits;
+pub(crate) mod lookups;
+mod messages;
+#[cfg(feature = "metrics")]
+mod metrics;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;
 pub(crate) mod options;
+mod own;
 mod peer;
 pub(crate) mod recovery;
 mod registry;
 #[cfg(feature = "cluster")]
 pub(crate) mod remote;
+pub(crate) mod rooms;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;
 #[cfg(feature = "cluster")]
@@ -23,3 +32,5 @@ pub(crate) mod socket;
 mod table;
 #[cfg(test)]
 mod tests;
+mod typed;
+pub(crate) mod unrecovered;

@@ -1,25 +1,33 @@
 //! Namespaces: their sockets, rooms and handlers.
 
-use crate::base::error::{BroadcastAckError, EmitError};
+use crate::base::error::{BroadcastAckError, EmitError, HandlerFailure};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
+use crate::handler::ack::IntoAck;
 use crate::handler::encoder::Encoder;
+use crate::handler::error_hook::ErrorHook;
+use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
+use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
+use crate::server::answers::{Answer, Answers};
 use crate::server::broadcast::Broadcast;
+use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::recovery::{Recorder, Recoverable, Recovery};
+use crate::server::rooms::Rooms;
 use crate::server::server::{Server, ServerInner};
 #[cfg(feature = "cluster")]
 use crate::server::server_side::ServerSide;
 use crate::server::socket::Socket;
-use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, registrations};
 use crate::session::stats::count;
 use sansocket_protocol::hub;
 use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
-use sansocket_protocol::socket::{Args, Parser, ToArgs};
+use sansocket_protocol::socket::{Args, ToArgs};
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -49,7 +57,7 @@ pub(crate) struct NamespaceInner {
 impl NamespaceInner {
     pub(crate) fn new(
         name: Arc<str>,
-        parser: Parser,
+        encoder: Arc<Encoder>,
         handlers: Arc<NamespaceHandlers>,
         limits: HubLimits,
         is_child: bool,
@@ -57,7 +65,7 @@ impl NamespaceInner {
         server: Weak<ServerInner>,
     ) -> Self {
         Self {
-            encoder: Encoder::new(name.clone(), parser),
+            encoder,
             name,
             handlers,
             hub: RwLock::new(Hub::new(limits)),
@@ -81,7 +89,7 @@ impl NamespaceInner {
         self.hub.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What records events and rooms for connection state recovery.
+    /// The recorder of events and rooms for connection state recovery.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_deref()
     }
@@ -215,6 +223,14 @@ impl NamespaceInner {
     }
 }
 
+impl Drop for NamespaceInner {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.upgrade().filter(|_| self.is_child()) {
+            server.namespaces.dropped(&self.name);
+        }
+    }
+}
+
 /// A namespace of a server: its handlers, its sockets and its rooms. Cheap to clone.
 ///
 /// Handlers may be registered at any time; a later one is in force for events that arrive later.
@@ -239,8 +255,9 @@ pub struct Namespace(pub(crate) Arc<NamespaceInner>);
 
 impl Namespace {
     handler_methods!();
+    error_hook!();
 
-    fn handlers(&self) -> &NamespaceHandlers {
+    fn handlers(&self) -> &Arc<NamespaceHandlers> {
         &self.0.handlers
     }
 
@@ -259,44 +276,12 @@ impl Namespace {
         Broadcast::new(self.0.clone(), Target::all())
     }
 
-    /// The sockets in a room, as the target of a broadcast. A socket's id is the name of a room that it is always in; it is
-    /// there alone unless the application lets another one `join` a room of that name.
-    pub fn to(&self, room: &str) -> Broadcast {
-        self.broadcast().to(room)
-    }
-
-    /// All sockets but those in a room, as the target of a broadcast.
-    pub fn except(&self, room: &str) -> Broadcast {
-        self.broadcast().except(room)
-    }
-
-    /// Emits an event to all sockets.
-    ///
-    /// # Errors
-    /// [`EmitError::Encode`].
-    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        self.broadcast().emit(event, args)
-    }
-
-    /// Emits an event to all sockets, and collects their acknowledgements: see [`Broadcast::emit_with_ack`].
-    pub fn emit_with_ack<T: ToArgs + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
-        self.broadcast().emit_with_ack(event, args, timeout)
-    }
+    broadcast_methods!();
 
     /// The socket of that id.
     pub fn socket(&self, id: &str) -> Option<Socket> {
         let socket = self.0.hub().by_id(id).map(|(_, socket)| socket.clone());
         socket.filter(Socket::is_joined)
-    }
-
-    /// All sockets.
-    pub fn sockets(&self) -> Vec<Socket> {
-        self.broadcast().sockets()
     }
 
     /// The number of clients that are connected, including those that are just joining.

@@ -44,6 +44,7 @@ impl ServerInner {
         let clock = self.gate.clock.clone();
         let of_bus = random.fork();
         let node = Cluster::new(node, dialect, random, clock, request_timeout, private_handshakes);
+        self.gate.join_cluster(&node);
         let _ = self.cluster.set(Box::new(ServerCluster { node: node.clone(), on_bus: OnceLock::new() }));
         let application = Arc::new(ServerNode(Arc::downgrade(self)));
         self.gate.runtime().spawn(node_task(node, bus, application, of_bus));

@@ -35,6 +35,8 @@ pub struct ServerOptions {
     pub(crate) max_dynamic: usize,
     pub(crate) max_dynamic_per_session: usize,
     pub(crate) max_concurrent: usize,
+    pub(crate) max_answers: usize,
+    pub(crate) acknowledge_unit: bool,
     pub(crate) recovery: Option<RecoveryConfig>,
     pub(crate) recovery_store: Mutex<Option<Box<dyn RecoveryStore>>>,
     #[cfg(feature = "cluster")]
@@ -52,6 +54,8 @@ impl Default for ServerOptions {
             max_dynamic: 100_000,
             max_dynamic_per_session: 100,
             max_concurrent: 1000,
+            max_answers: 64 << 20,
+            acknowledge_unit: true,
             recovery: None,
             recovery_store: Mutex::default(),
             #[cfg(feature = "cluster")]
@@ -175,6 +179,31 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
+    /// Sets how many bytes the answers to one broadcast with acknowledgements may have together, in the form in which
+    /// they were received. Those beyond count as missing. Default 64 MiB.
+    pub fn max_broadcast_answers(mut self, bytes: usize) -> Self {
+        self.layer.max_answers = bytes;
+        self
+    }
+
+    /// Sets whether a handler that returns `()` acknowledges its event, if the client asks for that. Default yes. With
+    /// `false`, as in JavaScript, only a value or an [`Ack`](crate::Ack) does: for handlers that are ported from there.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{BuildError, adapter};
+    /// # type Server = sansocket_runtime::Server;
+    /// # type ServerBuilder = sansocket_runtime::ServerBuilder<Server, adapter::ServerOptions>;
+    /// # fn run(builder: ServerBuilder) -> Result<(), BuildError> {
+    /// let io = builder.acknowledge_unit(false).build()?;
+    /// io.on("typing", async || ()) // never acknowledged
+    ///     .on("save", async || "saved"); // acknowledged
+    /// # Ok(()) }
+    /// ```
+    pub fn acknowledge_unit(mut self, acknowledge: bool) -> Self {
+        self.layer.acknowledge_unit = acknowledge;
+        self
+    }
+
     /// Turns connection state recovery on: a client that has lost its connection and is back within the window gets its
     /// session back, with its id, rooms, values and all events that it has missed. Default off. The time in which a lost
     /// connection is noticed is set to the ping interval and the ping timeout.
@@ -201,7 +230,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         self
     }
 
-    /// Sets whether a dynamic namespace goes when its last client leaves. Default no.
+    /// Sets whether a dynamic namespace goes when its last client leaves. Default no. A [`Namespace`](crate::Namespace) that
+    /// the application still holds stays the one of its name: if a client asks for it again, it is the same.
     pub fn cleanup_empty_namespaces(mut self, cleanup: bool) -> Self {
         self.layer.cleanup_empty = cleanup;
         self
@@ -272,6 +302,8 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         }
         // Just made, so nobody has set it.
         let _ = this.set(Arc::downgrade(&server));
+        #[cfg(feature = "metrics")]
+        server.follow_metrics();
         let server = Server(server);
         // The main namespace exists without being asked for.
         server.root();

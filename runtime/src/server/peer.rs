@@ -93,11 +93,9 @@ impl HandlerPeer for Socket {
         self.server()?.state::<T>()
     }
 
-    fn report(&self, event: Option<&str>, error: &HandlerError) {
+    fn report(&self, event: Option<&str>, error: &HandlerError, ack: Option<&AckTarget>) -> Option<Frame> {
         // The server is there as long as its sessions are.
-        if let Some(server) = self.server() {
-            server.0.report_about(self, event, error);
-        }
+        self.server()?.0.report_about(self, event, error, ack)
     }
 
     fn acknowledge(&self, target: &AckTarget, frame: Frame) {
@@ -123,7 +121,12 @@ impl HandlerPeer for Socket {
         let future = match handler.call(context) {
             Ok(future) => future,
             Err(error) => {
-                context.report(&error);
+                // The first value acknowledges, and there was one already.
+                if answered {
+                    context.report(&error);
+                } else {
+                    context.report_and_answer(&error);
+                }
                 return true;
             }
         };
@@ -144,7 +147,7 @@ impl HandlerPeer for Socket {
             if let (Err(panic), Work::SoleListener { answering, .. }) = (result, &work) {
                 count(&counters.panics);
                 let socket = &answering.peer;
-                socket.report(answering.event.as_str(), &HandlerError::panic(&*panic));
+                socket.report(answering.event.as_str(), &HandlerError::panic(&*panic), None);
                 socket.session().with(|machine| {
                     if machine.is_connected(socket.key()) {
                         machine.close(CloseReason::HandlerPanic);

@@ -8,8 +8,10 @@ use crate::base::clock::Clock;
 use crate::base::runtime::Timer;
 use crate::base::trace::debug;
 use crate::base::typemap::TypeMap;
+use crate::server::lookups::Lookups;
 use crate::server::namespace::NamespaceInner;
 use crate::server::socket::{Delivery, Socket, SocketInner};
+use crate::server::unrecovered::{UnrecoveredSession, Values, values};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::{Counters, count};
 use futures_channel::oneshot;
@@ -30,24 +32,31 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// How long a client that comes back waits for the handlers of the connection that it has lost.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time for which a client that comes back waits for the handlers of the connection that it has lost.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 type Hook = Box<dyn Fn(&UnrecoveredSession) + Send + Sync>;
 
 /// The recovery of a server that has it turned on.
 pub(crate) struct Recovery {
     pub(crate) config: RecoveryConfig,
-    store: Mutex<Box<dyn RecoveryStore>>,
+    pub(crate) store: Mutex<Box<dyn RecoveryStore>>,
+    pub(crate) lookups: Lookups,
     /// The sessions whose sockets are connected, or whose disconnect handlers run, by their private ids.
     live: Mutex<BTreeMap<Arc<str>, Live>>,
     hook: OnceLock<Hook>,
     counters: Arc<Counters>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     /// A task waits for the store's deadlines.
     watched: AtomicBool,
     watcher: Mutex<Option<Waker>>,
     closed: AtomicBool,
+}
+
+/// A socket whose end is awaited.
+pub(crate) struct Ending {
+    socket: Weak<SocketInner>,
+    ended: oneshot::Receiver<()>,
 }
 
 struct Live {
@@ -80,58 +89,7 @@ struct State {
     left: Option<(Membership, u64)>,
 }
 
-/// The application's values, as they are kept with a session.
-struct Values(TypeMap);
-
-/// A session that cannot be recovered any more: its client did not come back in time, or could not be told what it has
-/// missed. For [`Server::on_unrecovered`](crate::Server::on_unrecovered).
-pub struct UnrecoveredSession {
-    session: KeptSession,
-    ended: Ended,
-}
-
-impl UnrecoveredSession {
-    /// The public id that its socket had.
-    pub fn id(&self) -> &str {
-        &self.session.sid
-    }
-
-    /// The name of its namespace.
-    pub fn namespace(&self) -> &str {
-        &self.session.namespace
-    }
-
-    /// The rooms that its socket was in, without its own id.
-    pub fn rooms(&self) -> &[Arc<str>] {
-        &self.session.membership.rooms
-    }
-
-    /// The value of that type that was kept with its socket.
-    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        values(&self.session)?.0.get()
-    }
-
-    /// The reason.
-    pub fn reason(&self) -> Ended {
-        self.ended
-    }
-}
-
-impl fmt::Debug for UnrecoveredSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnrecoveredSession")
-            .field("id", &self.id())
-            .field("namespace", &self.namespace())
-            .field("reason", &self.ended)
-            .finish()
-    }
-}
-
-fn values(session: &KeptSession) -> Option<&Values> {
-    session.data.0.as_deref()?.downcast_ref()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -142,9 +100,10 @@ impl Recovery {
         counters: Arc<Counters>,
         clock: Clock,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let recovery = Arc::new(Self {
             config,
             store: Mutex::new(store),
+            lookups: Lookups::default(),
             live: Mutex::default(),
             hook: OnceLock::new(),
             counters,
@@ -152,7 +111,16 @@ impl Recovery {
             watched: AtomicBool::new(false),
             watcher: Mutex::default(),
             closed: AtomicBool::new(false),
-        })
+        });
+        let this = Arc::downgrade(&recovery);
+        lock(&recovery.store).notify(Arc::new(move || {
+            if let Some(this) = this.upgrade() {
+                this.settle();
+                this.watch();
+                this.wake();
+            }
+        }));
+        recovery
     }
 
     pub(crate) fn set_hook(&self, hook: Hook) {
@@ -160,12 +128,14 @@ impl Recovery {
         let _ = self.hook.set(hook);
     }
 
-    /// Tells of the sessions that have ended for good. No lock is held.
-    fn settle(&self) {
-        let mut over = Vec::new();
+    /// Tells of the sessions that have ended for good, and of those that were looked for. No lock is held.
+    pub(crate) fn settle(&self) {
+        let (mut over, mut found) = (Vec::new(), Vec::new());
         let mut store = lock(&self.store);
         over.extend(std::iter::from_fn(|| store.poll_ended()));
+        found.extend(std::iter::from_fn(|| store.poll_looked_up()));
         drop(store);
+        found.iter().for_each(|pid| self.looked_up(pid));
         self.tell(over);
     }
 
@@ -174,7 +144,7 @@ impl Recovery {
             debug!(socket = &*session.sid, ?ended, "a session cannot be recovered any more");
             // The application's values may panic as they are dropped, too.
             let told = catch_unwind(AssertUnwindSafe(|| match self.hook.get() {
-                Some(hook) => hook(&UnrecoveredSession { session, ended }),
+                Some(hook) => hook(&UnrecoveredSession::new(session, ended)),
                 None => drop(session),
             }));
             if told.is_err() {
@@ -186,21 +156,39 @@ impl Recovery {
 
     /// Ends all sessions that wait: the server has shut down.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        let drained = lock(&self.store).drain();
+        let drained = {
+            let mut store = lock(&self.store);
+            // Under the lock: whoever saves a session after this sees it.
+            self.closed.store(true, Ordering::Release);
+            store.drain()
+        };
         self.tell(drained.into_iter().map(|session| (session, Ended::ShutDown)).collect());
         self.wake();
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let waker = lock(&self.watcher).take();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
+    /// Keeps a session for its client, unless the server has shut down.
+    fn save(self: &Arc<Self>, session: KeptSession) {
+        let mut store = lock(&self.store);
+        if self.closed.load(Ordering::Acquire) {
+            drop(store);
+            return self.tell(vec![(session, Ended::ShutDown)]);
+        }
+        store.save(self.clock.now(), session);
+        drop(store);
+        self.settle();
+        self.watch();
+        self.wake();
+    }
+
     /// Has a task wait for the store's deadlines, until it has none.
-    fn watch(self: &Arc<Self>) {
+    pub(crate) fn watch(self: &Arc<Self>) {
         if self.watched.load(Ordering::Acquire) || self.watched.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -243,12 +231,7 @@ impl Recovery {
 
     /// The end of the connection that has that session, if it is not over: its client is back on another one, so it is
     /// ended if the server has not noticed yet. `None` if there is nothing to wait for.
-    pub(crate) fn end_of(
-        &self,
-        pid: &str,
-        namespace: &str,
-        back_on: &Arc<SessionHandle>,
-    ) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn end_of(&self, pid: &str, namespace: &str, back_on: &Arc<SessionHandle>) -> Option<Ending> {
         let (ended, socket) = {
             let mut live = lock(&self.live);
             let found = live.get_mut(pid)?;
@@ -262,21 +245,25 @@ impl Recovery {
             (ended, socket)
         };
         socket.session().with(|machine| machine.abort(CloseReason::TransportClose));
-        Some(ended)
+        Some(Ending { socket: Arc::downgrade(&socket.0), ended })
     }
 
-    /// Waits for that end, but not for ever: then the session is lost.
-    pub(crate) async fn wait_for(&self, pid: &str, ended: oneshot::Receiver<()>) {
-        let waited = crate::base::runtime::timeout(self.clock.runtime(), PATIENCE, ended).await;
+    /// Waits for that end, but not for ever: then the session is lost, which is told of once it ends.
+    pub(crate) async fn wait_for(&self, pid: &str, ending: Ending) {
+        let waited = crate::base::runtime::timeout(self.clock.runtime(), PATIENCE, ending.ended).await;
         if waited.is_none() {
-            lock(&self.live).remove(pid);
+            let mut live = lock(&self.live);
+            if live.get(pid).is_some_and(|found| found.socket.ptr_eq(&ending.socket)) {
+                live.remove(pid);
+            }
         }
     }
 }
 
 impl Drop for Recovery {
+    /// A server may go without a shutdown.
     fn drop(&mut self) {
-        self.wake();
+        self.close();
     }
 }
 
@@ -374,8 +361,13 @@ impl Recorder {
         audience: Audience,
         frame: &Frame,
     ) -> Appended {
-        let event =
-            NewEvent { namespace: &namespace.name, audience, frame, parser: namespace.encoder.parser() };
+        let event = NewEvent {
+            namespace: &namespace.name,
+            audience,
+            frame,
+            parser: namespace.encoder.parser(),
+            offset: None,
+        };
         lock(&self.recovery.store).append(now, event)
     }
 
@@ -465,6 +457,19 @@ impl Recorder {
         is_live && (keeps || (accepted || recoverable.recovered) && socket.was_lost())
     }
 
+    /// A socket could not enter the hub: the session that it was to go on with ends.
+    pub(crate) fn refused(&self, socket: &Socket, recoverable: &Recoverable, membership: Membership) {
+        self.left(recoverable, membership);
+        let (data, namespace) = (socket.values(), socket.namespace_inner().name.clone());
+        let (live, left) = {
+            let mut state = lock(&recoverable.state);
+            (state.live.clone(), state.left.take())
+        };
+        let Some((membership, next)) = left else { return };
+        let kept = live.keep(socket.id_shared(), namespace, membership, next, Some(Values::of(data)));
+        self.recovery.tell(vec![(kept, Ended::Refused)]);
+    }
+
     /// A socket leaves the hub, under whose lock this is called.
     pub(crate) fn left(&self, recoverable: &Recoverable, membership: Membership) {
         let (next, _) = self.passed();
@@ -484,17 +489,15 @@ impl Recorder {
             }
             Entry::Occupied(_) | Entry::Vacant(_) => None,
         };
-        if let (Some(_), Some((membership, next))) = (&waiting, left) {
-            let values: Arc<Values> = Arc::new(Values(data));
+        let was_refused = recoverable.recovered && !accepted;
+        if let Some((membership, next)) = left.filter(|_| keeps || was_refused) {
             let namespace = socket.namespace_inner().name.clone();
-            let kept = live.keep(socket.id_shared(), namespace, membership, next, Some(values as _));
-            if keeps && !self.recovery.closed.load(Ordering::Acquire) {
-                let now = self.recovery.clock.now();
-                lock(&self.recovery.store).save(now, kept);
-                self.recovery.settle();
-                self.recovery.watch();
-                self.recovery.wake();
-            } else if recoverable.recovered && !accepted {
+            let kept = live.keep(socket.id_shared(), namespace, membership, next, Some(Values::of(data)));
+            if waiting.is_none() {
+                self.recovery.tell(vec![(kept, Ended::Replaced)]);
+            } else if keeps {
+                self.recovery.save(kept);
+            } else {
                 self.recovery.tell(vec![(kept, Ended::Refused)]);
             }
         }

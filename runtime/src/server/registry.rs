@@ -4,7 +4,7 @@ use crate::server::dynamic::Dynamic;
 use crate::server::namespace::NamespaceInner;
 use crate::server::table::NamespaceHandlers;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 /// The most idle namespaces that are looked at to make room for one: the application may hold on to some of them.
 const LOOKS: usize = 16;
@@ -16,6 +16,14 @@ pub(crate) struct Namespaces {
     /// The children without sockets, the longest idle first. Some may be in use again, or gone.
     idle: Mutex<VecDeque<Arc<str>>>,
     dynamic: RwLock<Vec<Arc<Dynamic>>>,
+    /// Children that are not in the table any more, while somebody may still hold them: if a client asks for one again,
+    /// it is the same that comes back, so that a name never stands for two namespaces. Locked within the table's lock.
+    held: Mutex<BTreeMap<Arc<str>, Held>>,
+}
+
+struct Held {
+    namespace: Weak<NamespaceInner>,
+    parent: Option<Arc<Dynamic>>,
 }
 
 #[derive(Default)]
@@ -78,6 +86,28 @@ impl Namespaces {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn held(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the namespace of that name back that was removed and is still held by somebody.
+    fn take_held(&self, name: &str) -> Option<Arc<NamespaceInner>> {
+        let taken = self.held().remove(name)?;
+        taken.namespace.upgrade()
+    }
+
+    /// Nobody holds a namespace any more.
+    pub(crate) fn dropped(&self, name: &str) {
+        let mut held = self.held();
+        // One that has come after it may be held by now.
+        if held.get(name).is_some_and(|found| found.namespace.strong_count() == 0) {
+            let removed = held.remove(name);
+            drop(held);
+            // The last of its parent may be the application's matcher.
+            drop(removed);
+        }
+    }
+
     fn idle(&self) -> MutexGuard<'_, VecDeque<Arc<str>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,6 +115,14 @@ impl Namespaces {
     /// All namespaces, in the order of their names.
     pub(crate) fn all(&self) -> Vec<Arc<NamespaceInner>> {
         self.read().by_name.values().map(|entry| entry.namespace.clone()).collect()
+    }
+
+    /// The handlers of all namespaces, those of dynamic ones included.
+    pub(crate) fn all_handlers(&self) -> Vec<Arc<NamespaceHandlers>> {
+        let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner);
+        let of_dynamic = dynamic.iter().map(|dynamic| dynamic.handlers.clone());
+        let own = self.all().into_iter().map(|namespace| namespace.handlers.clone());
+        of_dynamic.chain(own).collect()
     }
 
     /// The namespace of that name, if it exists.
@@ -101,7 +139,8 @@ impl Namespaces {
     ) -> Arc<NamespaceInner> {
         let mut table = self.write();
         let entry = table.by_name.entry(name.clone());
-        entry.or_insert_with(|| Entry { namespace: make(), parent: None }).namespace.clone()
+        let make = || Entry { namespace: self.take_held(name).unwrap_or_else(make), parent: None };
+        entry.or_insert_with(make).namespace.clone()
     }
 
     /// Adds namespaces that are made when a client asks for them.
@@ -132,7 +171,10 @@ impl Namespaces {
         let mut table = self.write();
         let removed =
             if table.by_name.contains_key(name) { None } else { self.make_room(&mut table, max_dynamic)? };
-        let make = || Entry { namespace: make(parent.handlers.clone()), parent: Some(parent) };
+        let make = || {
+            let made = || make(parent.handlers.clone());
+            Entry { namespace: self.take_held(name).unwrap_or_else(made), parent: Some(parent.clone()) }
+        };
         let namespace = table.add_child(name.clone(), make).namespace.clone();
         drop(table);
         // Their values may be the application's: dropped without the lock.
@@ -142,17 +184,36 @@ impl Namespaces {
 
     /// Removes a child of a dynamic namespace whose last socket has left.
     pub(crate) fn remove_if_empty(&self, namespace: &Arc<NamespaceInner>) {
-        let removed = {
-            let mut table = self.write();
-            let is_it = table
-                .by_name
-                .get(&namespace.name)
-                .is_some_and(|entry| entry.is_child() && Arc::ptr_eq(&entry.namespace, namespace));
-            if is_it { table.remove_child(&namespace.name) } else { None }
-        };
-        // Somebody may have entered it meanwhile: then it stays, unless a new one has come already.
-        if let Some(entry) = removed.filter(|_| !namespace.is_vacant()) {
-            self.write().add_child(namespace.name.clone(), || entry);
+        let mut table = self.write();
+        let found = table.by_name.get(&namespace.name);
+        if !found.is_some_and(|entry| entry.is_child() && Arc::ptr_eq(&entry.namespace, namespace))
+            || !namespace.is_vacant()
+        {
+            return;
+        }
+        let removed = table.remove_child(&namespace.name);
+        if let Some(Entry { parent, .. }) = &removed {
+            let held = Held { namespace: Arc::downgrade(namespace), parent: parent.clone() };
+            self.held().insert(namespace.name.clone(), held);
+        }
+        drop(table);
+        // Its values may be the application's: dropped without the lock.
+        drop(removed);
+    }
+
+    /// A socket has entered a child of a dynamic namespace, which may have been removed since the socket's client asked
+    /// for it.
+    pub(crate) fn entered(&self, namespace: &Arc<NamespaceInner>) {
+        if self.read().by_name.contains_key(&namespace.name) {
+            return;
+        }
+        let mut table = self.write();
+        let held = self.held().remove(&namespace.name);
+        if let Some(parent) = held.and_then(|held| held.parent) {
+            table.add_child(namespace.name.clone(), || Entry {
+                namespace: namespace.clone(),
+                parent: Some(parent),
+            });
         }
     }
 

@@ -4,11 +4,13 @@ use crate::base::error::{AckError, EmitError};
 use crate::cluster::Membership;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::Namespace;
+use crate::server::rooms::Rooms;
 use crate::server::socket::Socket;
 use sansocket_protocol::cluster::node::{Ask, Outcome};
 use sansocket_protocol::cluster::{self, Event, Message};
 use sansocket_protocol::hub::{Command, HubError, Target};
-use sansocket_protocol::socket::{Args, ArgsError, ToArgs};
+use sansocket_protocol::message::Frame;
+use sansocket_protocol::socket::{Args, ArgsError, EncodeError, ToArgs};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -50,7 +52,8 @@ pub(super) fn complete<T: fmt::Debug>(
 impl Broadcast {
     /// The namespace's part in the cluster, unless the broadcast is for this node alone.
     fn membership(&self) -> Option<&Membership> {
-        self.namespace.membership.as_ref().filter(|_| !self.target.flags.local)
+        let membership = self.namespace.membership.as_ref()?;
+        (!self.target.flags.local && !self.is_to_nobody()).then_some(membership)
     }
 
     /// Tells the other nodes what has been done here.
@@ -60,23 +63,37 @@ impl Broadcast {
         }
     }
 
-    /// Tells the other nodes of an event that has been sent here.
-    pub(super) fn tell_event<T: ToArgs + ?Sized>(&self, event: &str, args: &T) {
+    /// An event for other nodes: that of the frame that the clients here get, if its parser has the same form.
+    fn event<T: ToArgs + ?Sized>(
+        &self,
+        frame: Option<&Frame>,
+        event: &str,
+        args: &T,
+    ) -> Result<Event, EncodeError> {
+        let parser = self.namespace.encoder.parser();
+        let shared = frame.and_then(|frame| Event::of_frame(parser, frame));
+        shared.map_or_else(|| Event::new(event, args), Ok)
+    }
+
+    /// Tells the other nodes of an event that has been sent here, as `frame`.
+    pub(super) fn tell_event<T: ToArgs + ?Sized>(&self, frame: &Frame, event: &str, args: &T) {
         let Some(membership) = self.membership() else { return };
-        match Event::new(event, args) {
+        match self.event(Some(frame), event, args) {
             Ok(event) => membership.send(Message::Emit { event, target: self.target.clone(), ack: None }),
             Err(error) => membership.cluster.inexpressible("emit", &error),
         }
     }
 
     /// Sends an event to the sockets of other nodes, and collects their acknowledgements, and how many are missing.
+    /// `frame` is the event as the clients here get it.
     pub(super) fn ask_event<T: ToArgs + ?Sized>(
         &self,
+        frame: Option<&Frame>,
         event: &str,
         args: &T,
         timeout: Duration,
     ) -> Option<impl Future<Output = (Vec<Args>, usize)> + Send + 'static + use<T>> {
-        let outcome = self.ask_acks(event, args, timeout, false)?;
+        let outcome = self.ask_acks(frame, event, args, timeout, false)?;
         Some(async move {
             let outcome = outcome.await;
             let missing = outcome.missing_acks.saturating_add(outcome.missing_nodes.unwrap_or(0));
@@ -86,13 +103,14 @@ impl Broadcast {
 
     fn ask_acks<T: ToArgs + ?Sized>(
         &self,
+        frame: Option<&Frame>,
         event: &str,
         args: &T,
         timeout: Duration,
         single: bool,
     ) -> Option<impl Future<Output = Outcome> + Send + 'static + use<T>> {
         let membership = self.membership()?;
-        match Event::new(event, args) {
+        match self.event(frame, event, args) {
             Ok(event) => {
                 let asked = membership.ask(Ask::Acks { event, target: self.target.clone(), single }, timeout);
                 Some(async move { asked.await.unwrap_or_default() })
@@ -244,7 +262,7 @@ impl RemoteSocket {
         let here = self.local().map(|socket| socket.emit_with_ack(event, args, timeout));
         let elsewhere = match &here {
             Some(_) => None,
-            None => self.broadcast().ask_acks(event, args, timeout, true),
+            None => self.broadcast().ask_acks(None, event, args, timeout, true),
         };
         async move {
             if let Some(here) = here {
@@ -258,14 +276,14 @@ impl RemoteSocket {
         }
     }
 
-    /// Makes it join a room. What its node refuses, nobody learns.
-    pub fn join(&self, room: &str) {
-        let _: Result<(), HubError> = self.broadcast().join(room);
+    /// Makes it join a room, or several. What its node refuses, nobody learns.
+    pub fn join(&self, rooms: impl Rooms) {
+        let _: Result<(), HubError> = self.broadcast().join(rooms);
     }
 
-    /// Makes it leave a room.
-    pub fn leave(&self, room: &str) {
-        self.broadcast().leave(room);
+    /// Makes it leave a room, or several.
+    pub fn leave(&self, rooms: impl Rooms) {
+        self.broadcast().leave(rooms);
     }
 
     /// Disconnects it from the namespace.

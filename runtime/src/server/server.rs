@@ -6,37 +6,46 @@ use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
-use crate::handler::error_hook::DefaultErrorHook;
+use crate::handler::ack::{AckTarget, IntoAck};
+use crate::handler::encoder::Encoder;
+use crate::handler::error_hook::{DefaultErrorHook, ErrorHook};
+use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
+use crate::handler::typed::{TypedEvent, TypedHandler, erase_typed};
 use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
 use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
+use crate::server::answers::{Answer, Answers};
 use crate::server::broadcast::Broadcast;
+use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::concurrent::{Concurrent, Permit};
 use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
 use crate::server::options::{OnUpgrade, ServerOptions};
-use crate::server::recovery::{Recovery, UnrecoveredSession};
+use crate::server::recovery::Recovery;
 use crate::server::registry::{Namespaces, NoNamespace};
+use crate::server::rooms::Rooms;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::server::unrecovered::UnrecoveredSession;
 use crate::session::handle::SessionHandle;
 use crate::session::stats::{Stats, count};
+use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+#[cfg(feature = "cluster")]
+use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
-
-type ErrorHook = Box<dyn Fn(&Socket, &HandlerFailure) + Send + Sync>;
 
 pub(crate) struct ServerInner {
     pub(crate) gate: Arc<Gate>,
@@ -45,7 +54,7 @@ pub(crate) struct ServerInner {
     random: Mutex<Random>,
     concurrent: Concurrent,
     recovery: Option<Arc<Recovery>>,
-    on_error: OnceLock<ErrorHook>,
+    on_error: RwLock<Option<ErrorHook<Socket>>>,
     default_error_hook: DefaultErrorHook,
     /// Set before there is any namespace, or never.
     #[cfg(feature = "cluster")]
@@ -68,7 +77,7 @@ impl ServerInner {
             options,
             random: Mutex::new(random),
             concurrent: Concurrent::default(),
-            on_error: OnceLock::new(),
+            on_error: RwLock::default(),
             default_error_hook: DefaultErrorHook::default(),
             #[cfg(feature = "cluster")]
             cluster: OnceLock::new(),
@@ -91,9 +100,10 @@ impl ServerInner {
         is_child: bool,
     ) -> Arc<NamespaceInner> {
         let (limits, server, recovery) = (self.options.limits, self.this.clone(), self.recovery.clone());
+        let encoder = Encoder::new(name.clone(), self.parser(), self.options.acknowledge_unit);
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
         let mut namespace =
-            NamespaceInner::new(name.clone(), self.parser(), handlers, limits, is_child, recovery, server);
+            NamespaceInner::new(name.clone(), encoder, handlers, limits, is_child, recovery, server);
         #[cfg(feature = "cluster")]
         if let Some(cluster) = self.cluster.get() {
             namespace.membership = Some(Membership::new(&cluster.node, name));
@@ -127,6 +137,11 @@ impl ServerInner {
         count(&self.gate.counters.dynamic_namespaces);
     }
 
+    /// Returns the most bytes of answers to one broadcast.
+    pub(crate) fn max_broadcast_answers(&self) -> usize {
+        self.options.max_answers
+    }
+
     /// Returns the number of dynamic namespaces that one session may be in.
     pub(crate) fn max_dynamic_per_session(&self) -> usize {
         self.options.max_dynamic_per_session
@@ -152,32 +167,59 @@ impl ServerInner {
 
     /// Tells the error hook.
     pub(crate) fn report(&self, socket: &Socket, error: &HandlerError) {
-        self.report_about(socket, None, error);
+        self.report_about(socket, None, error, None);
     }
 
-    /// The same, with the event that it is about.
-    pub(crate) fn report_about(&self, socket: &Socket, event: Option<&str>, error: &HandlerError) {
-        let namespace = &*socket.namespace_inner().name;
-        match self.on_error.get() {
+    /// The same, with the event that it is about, and the acknowledgement that the client awaits. The hook may have an
+    /// answer to that.
+    pub(crate) fn report_about(
+        &self,
+        socket: &Socket,
+        event: Option<&str>,
+        error: &HandlerError,
+        ack: Option<&AckTarget>,
+    ) -> Option<Frame> {
+        count(&self.gate.counters.handler_errors);
+        let namespace = socket.namespace_inner();
+        let default = || self.on_error.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = &*namespace.name;
+        match namespace.handlers.error_hook().or_else(default) {
             Some(hook) => {
-                debug!(namespace, event, socket = socket.id(), %error, "a handler failed");
-                let failure = HandlerFailure::new(event, error);
-                if catch_unwind(AssertUnwindSafe(|| hook(socket, &failure))).is_err() {
+                debug!(namespace = name, event, socket = socket.id(), %error, "a handler failed");
+                let told = hook.tell(socket, &HandlerFailure::new(event, error), ack);
+                return told.unwrap_or_else(|()| {
                     count(&self.gate.counters.panics);
-                    debug!("the error hook panicked");
-                }
+                    None
+                });
             }
             None if is_heard() => {
-                error!(namespace, event, socket = socket.id(), error = %Causes(error), "a handler failed");
+                error!(namespace = name, event, socket = socket.id(), error = %Causes(error), "a handler failed");
             }
-            None => self.default_error_hook.show(namespace, event, error),
+            None => self.default_error_hook.show(name, event, error),
         }
+        None
+    }
+
+    /// Drops all handlers and hooks of the application: no session is open any more, and whatever they have captured is
+    /// free, the server itself included.
+    fn drop_handlers(&self) {
+        for handlers in self.namespaces.all_handlers() {
+            handlers.clear();
+        }
+        let hook = self.on_error.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(hook);
     }
 
     /// Returns whether the middleware is left out for a socket: its client was let in before.
     pub(crate) fn skips_middleware(&self, socket: &Socket) -> bool {
         let skips = self.recovery.as_ref().is_some_and(|recovery| recovery.config.skip_middlewares);
         skips && socket.recovered()
+    }
+
+    /// The number of handlers of `on_concurrent` that run.
+    #[cfg(feature = "metrics")]
+    pub(super) fn concurrent_handlers(&self) -> usize {
+        self.concurrent.running()
     }
 
     /// A place for a handler of `on_concurrent`, if one is free.
@@ -241,10 +283,11 @@ impl Server {
     }
 
     /// The namespaces whose names fit `pattern`, each of which is made when a client asks for it. In the pattern, `*`
-    /// stands for any number of characters: `/room-*`, or `*` for all.
+    /// stands for any number of characters: `/room-*`, or `*` for all. What it stands for, handlers get by
+    /// [`NameParts`](crate::NameParts).
     pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
-        let pattern = pattern.to_owned();
-        self.dynamic_namespace_if(move |name| fits(&pattern, name))
+        let of_names = pattern.to_owned();
+        self.add_dynamic(move |name| fits(&of_names, name), Some(pattern.into()))
     }
 
     /// The namespaces whose names match, each of which is made when a client asks for it. `matches` is called for every
@@ -253,10 +296,16 @@ impl Server {
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> DynamicNamespace {
-        let dynamic = Arc::new(Dynamic {
-            matches: Box::new(matches),
-            handlers: Arc::new(NamespaceHandlers::default()),
-        });
+        self.add_dynamic(matches, None)
+    }
+
+    fn add_dynamic(
+        &self,
+        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+        pattern: Option<Box<str>>,
+    ) -> DynamicNamespace {
+        let handlers = NamespaceHandlers::of_pattern(pattern);
+        let dynamic = Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(handlers) });
         self.0.namespaces.add_dynamic(dynamic.clone());
         DynamicNamespace(dynamic)
     }
@@ -273,8 +322,12 @@ impl Server {
         self.0.namespaces.all().into_iter().map(Namespace).collect()
     }
 
-    /// Sets the hook for errors in handlers: arguments that do not fit, returned errors, panics. The first hook stays.
-    /// It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
+    /// Sets the hook for errors in handlers, in all namespaces that have none of their own
+    /// ([`Namespace::on_error`]): arguments that do not fit, returned errors, panics. It takes the place of the hook
+    /// before. It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
+    ///
+    /// **Its value acknowledges the event**, if the client asks for that and no other handler has answered. `()` is no
+    /// answer: the client waits until its own time limit. After a panic nothing is acknowledged, as the connection ends.
     ///
     /// Without a hook, each error is told once to `tracing` (feature `tracing`), at the level of errors, with the
     /// event, the namespace, the socket's public id and all causes. Without a subscriber that hears it, each error is one
@@ -290,12 +343,45 @@ impl Server {
     ///         Some(io) if io.kind() == std::io::ErrorKind::StorageFull => eprintln!("buy a disk"),
     ///         _ => eprintln!("{}: {error}", socket.namespace().name()),
     ///     });
+    ///     // The clients of this namespace hear of their mistakes: their acknowledgement is `{ error: ".." }`.
+    ///     io.namespace("/api").on_error(|_, error| serde_json::json!({ "error": error.to_string() }));
     /// }
     /// ```
-    pub fn on_error(&self, hook: impl Fn(&Socket, &HandlerFailure) + Send + Sync + 'static) -> &Self {
-        // Setting it twice is a mistake without consequence.
-        let _ = self.0.on_error.set(Box::new(hook));
+    pub fn on_error<R: IntoAck>(
+        &self,
+        hook: impl Fn(&Socket, &HandlerFailure) -> R + Send + Sync + 'static,
+    ) -> &Self {
+        let hook = ErrorHook::new(hook);
+        let before = self.0.on_error.write().unwrap_or_else(PoisonError::into_inner).replace(hook);
+        drop(before);
         self
+    }
+
+    /// A handle that does not keep the server: for values that handlers capture and for the builder's `state`, which the
+    /// server keeps itself. Handlers take the server as a parameter instead.
+    ///
+    /// ```
+    /// use sansocket_runtime::{Server, WeakServer};
+    ///
+    /// /// Shared by handlers and tasks.
+    /// struct App {
+    ///     io: WeakServer,
+    /// }
+    ///
+    /// impl App {
+    ///     fn announce(&self, text: &str) {
+    ///         if let Some(io) = self.io.upgrade() {
+    ///             let _ = io.emit("news", text);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// fn app(io: &Server) -> App {
+    ///     App { io: io.downgrade() }
+    /// }
+    /// ```
+    pub fn downgrade(&self) -> WeakServer {
+        WeakServer(self.0.this.clone())
     }
 
     /// Sets the hook for sessions that were kept for their clients and cannot be recovered any more: the window is over, or
@@ -340,32 +426,21 @@ impl Server {
         self.namespaces().iter().find_map(|namespace| namespace.socket(id))
     }
 
-    /// Sockets of the main namespace in a room, as the target of a broadcast.
-    pub fn to(&self, room: &str) -> Broadcast {
-        self.root().to(room)
+    /// All sockets of the main namespace, as the target of a broadcast.
+    pub fn broadcast(&self) -> Broadcast {
+        self.root().broadcast()
     }
 
-    /// All sockets of the main namespace but those in a room, as the target of a broadcast.
-    pub fn except(&self, room: &str) -> Broadcast {
-        self.root().except(room)
+    broadcast_methods!();
+
+    /// The rooms of the main namespace, without those that are only a socket's id.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.root().rooms()
     }
 
-    /// Emits an event to all sockets of the main namespace.
-    ///
-    /// # Errors
-    /// [`EmitError::Encode`].
-    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        self.root().emit(event, args)
-    }
-
-    /// Emits an event to all sockets of the main namespace, and collects their acknowledgements.
-    pub fn emit_with_ack<T: ToArgs + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Vec<Args>, BroadcastAckError>> + Send + 'static + use<T> {
-        self.root().emit_with_ack(event, args, timeout)
+    /// Makes all sockets of the main namespace leave a room, those of other nodes as well.
+    pub fn close_room(&self, room: &str) {
+        self.root().close_room(room);
     }
 
     /// Shuts down in good order: no session is opened, every client is told, queued events and answers to polls are
@@ -375,6 +450,8 @@ impl Server {
     ///
     /// A node of a cluster says goodbye then, and what it has told the others leaves, for which its bus has a second.
     ///
+    /// At the end all handlers and hooks are dropped, with what they have captured.
+    ///
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.gate.shutdown(timeout).await;
@@ -383,6 +460,7 @@ impl Server {
         }
         #[cfg(feature = "cluster")]
         self.leave_cluster().await;
+        self.0.drop_handlers();
     }
 
     /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits
@@ -405,6 +483,23 @@ impl Server {
             signal.await;
             server.shutdown(timeout).await;
         }
+    }
+}
+
+/// A handle of a [`Server`] that does not keep it: see [`Server::downgrade`].
+#[derive(Clone)]
+pub struct WeakServer(Weak<ServerInner>);
+
+impl WeakServer {
+    /// The server; `None` once it is gone.
+    pub fn upgrade(&self) -> Option<Server> {
+        self.0.upgrade().map(Server)
+    }
+}
+
+impl fmt::Debug for WeakServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakServer(..)")
     }
 }
 

@@ -1,26 +1,24 @@
 //! The socket: one client in one namespace.
 
-use crate::base::error::{AckError, EmitError};
+use crate::base::timing::Since;
 use crate::base::typemap::TypeMap;
 use crate::handler::outgoing_hook::Watched;
 use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
-use crate::server::emitter::SocketEmitter;
 use crate::server::namespace::{Namespace, NamespaceInner};
-use crate::server::recovery::{Recoverable, Start};
+use crate::server::recovery::{InOrder, Recoverable, Start};
+use crate::server::rooms::Rooms;
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
-use futures_channel::oneshot;
 use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::hub::{HubError, MemberKey, Target};
 use sansocket_protocol::message::Frame;
-use sansocket_protocol::socket::{AckOutcome, Args, DataError, EncodeError, PacketData, SocketKey, ToArgs};
+use sansocket_protocol::socket::{AckOutcome, DataError, PacketData, SocketKey};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::future::Future;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +62,8 @@ pub(crate) struct SocketInner {
     auth: Option<PacketData>,
     hub_key: OnceLock<MemberKey>,
     state: AtomicU8,
+    /// There are handlers of this socket alone, or were.
+    pub(super) has_own: AtomicBool,
     /// `None` without connection state recovery.
     recovery: Option<Box<Recoverable>>,
     data: Mutex<TypeMap>,
@@ -102,8 +102,10 @@ struct Heard(Mutex<BTreeSet<u64>>);
 pub struct Socket(pub(super) Arc<SocketInner>);
 
 impl Socket {
-    /// A socket that asks to join, entered into the hub.
+    /// A socket that asks to join, entered into the hub. Nothing else of its namespace is emitted while it gets what it has
+    /// missed.
     pub(crate) fn enter(
+        in_order: Option<InOrder<'_>>,
         mut start: Start,
         key: SocketKey,
         session: Arc<SessionHandle>,
@@ -122,11 +124,25 @@ impl Socket {
             auth,
             hub_key: OnceLock::new(),
             state: AtomicU8::new(CONNECTING),
+            has_own: AtomicBool::new(false),
             recovery,
             data: Mutex::new(data),
         }));
         let mut hub = socket.0.namespace.hub_mut();
-        let hub_key = hub.insert(id, socket.clone())?;
+        let hub_key = match hub.insert(id, socket.clone()) {
+            Ok(key) => key,
+            Err(error) => {
+                drop(hub);
+                // The application hears of it without a lock.
+                drop(in_order);
+                if let (Some(recorder), Some(recoverable), Some(membership)) =
+                    (socket.0.namespace.recorder(), socket.recoverable(), membership)
+                {
+                    recorder.refused(&socket, recoverable, membership);
+                }
+                return Err(error);
+            }
+        };
         // Set under the hub's lock, so whoever finds the socket there finds its key too.
         let _ = socket.0.hub_key.set(hub_key);
         if let (Some(recorder), Some(recoverable)) = (socket.0.namespace.recorder(), socket.recoverable()) {
@@ -222,18 +238,26 @@ impl Socket {
                 }
             }
         }
+        if self.has_own() {
+            self.drop_own();
+        }
         if let (Some(recorder), Some(recoverable)) = (self.0.namespace.recorder(), self.recoverable()) {
             if before == CONNECTING && self.was_lost() {
                 // Before it was decided about.
                 recoverable.lost(CloseReason::TransportClose);
             }
-            let data = self.data().clone();
-            recorder.end(self, recoverable, data);
+            recorder.end(self, recoverable, self.values());
         }
     }
 
     pub(crate) fn is_gone(&self) -> bool {
         self.0.state.load(Ordering::Acquire) == GONE
+    }
+
+    /// Returns whether it may have handlers of its own.
+    #[inline]
+    pub(crate) fn has_own(&self) -> bool {
+        self.0.has_own.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_refused(&self) -> bool {
@@ -265,7 +289,7 @@ impl Socket {
         })
     }
 
-    pub(super) fn send(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
+    pub(super) fn send_frame(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
         let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let recorded = self.0.namespace.recorder().filter(|_| delivery == Delivery::Queue);
         let queued = match recorded.and_then(|recorder| Some((recorder, self.recoverable()?))) {
@@ -292,11 +316,12 @@ impl Socket {
         timeout: Duration,
         sink: impl FnOnce(AckOutcome) + Send + 'static,
     ) -> Result<(), SendError> {
-        let deadline = self.0.session.now() + timeout;
+        let now = self.0.session.now();
+        let deadline = now + timeout;
         let key = self.0.key;
         self.0.session.with_inner(|inner| {
             inner.machine.emit_with_ack(key, frame, id, deadline)?;
-            inner.acks.insert((key, id), Box::new(sink));
+            inner.acks.insert((key, id), (Box::new(sink), Since::new(now)));
             Ok(())
         })
     }
@@ -319,6 +344,12 @@ impl Socket {
     /// The request that opened the session.
     pub fn handshake(&self) -> &Handshake {
         &self.0.handshake
+    }
+
+    /// The latest request of the session so far: a poll, a POST, the upgrade to a WebSocket. `None` without
+    /// [`keep_latest_request`](crate::ServerBuilder::keep_latest_request), and once the session has ended.
+    pub fn latest_request(&self) -> Option<Handshake> {
+        self.server()?.0.gate.latest_request(&self.0.session)
     }
 
     /// The `auth` object that the client sent when it joined; `{}` if it sent none.
@@ -346,130 +377,34 @@ impl Socket {
         self.0.session.transport()
     }
 
-    // --- messages ---------------------------------------------------------------------------------------------
-
-    /// Emits an event to the client. A tuple is several arguments, `&()` is no argument, anything else is one; bytes
-    /// (`Bytes`) travel as binary.
-    ///
-    /// It never waits: the event is queued, in the order of the calls, until the client reads it. The builder's
-    /// `overflow` decides what happens when more than `send_budget` bytes wait.
-    ///
-    /// # Errors
-    /// [`EmitError`] if the value cannot be encoded, the name is reserved, or the socket is not connected.
-    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.encoder.event(event, None, args)?;
-        Ok(self.send(frame, Delivery::Queue)?)
-    }
-
-    /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit). A dropped event is not an error.
-    pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.encoder.event(event, None, args)?;
-        Ok(self.send(frame, Delivery::Volatile)?)
-    }
-
-    /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
-    /// the client reads.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.0.namespace.encoder.event(event, None, args)?;
-        self.ready().await;
-        Ok(self.send(frame, Delivery::Queue)?)
-    }
-
-    /// Waits until less than half of the send budget is used, or the client is gone.
-    pub async fn ready(&self) {
-        self.0.session.ready().await;
-    }
-
-    /// Emits an event and awaits the client's acknowledgement. The event is sent by the call, not by the first
-    /// poll; the future may be dropped.
-    ///
-    /// The future resolves exactly once: with the answer, or an error when `timeout` is over or the client has gone.
-    /// A handler may await it for the very client that it serves. In `on_connect` it fails at once: the client
-    /// has not joined yet.
-    ///
-    /// ```
-    /// # use sansocket_runtime::{AckError, Socket};
-    /// # use std::time::Duration;
-    /// async fn ask(socket: Socket) -> Result<String, AckError> {
-    ///     let answer = socket.emit_with_ack("name?", &(), Duration::from_secs(5)).await?;
-    ///     Ok(answer.decode().unwrap_or_default())
-    /// }
-    /// ```
-    pub fn emit_with_ack<T: ToArgs + ?Sized>(
-        &self,
-        event: &str,
-        args: &T,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
-        let id = self.0.session.next_ack_id();
-        self.ask(self.0.namespace.encoder.event(event, Some(id), args), id, timeout)
-    }
-
-    /// Sends an event with that id, and awaits its acknowledgement.
-    pub(super) fn ask(
-        &self,
-        frame: Result<Frame, EncodeError>,
-        id: u64,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<> {
-        let (sender, receiver) = oneshot::channel();
-        let sent = frame.map_err(EmitError::from).and_then(|frame| {
-            let sink = move |outcome| {
-                // Nobody listens if the future was dropped.
-                let _ = sender.send(outcome);
-            };
-            let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
-            self.send_with_ack(frame, id, timeout, sink)?;
-            if let Some(watched) = watched {
-                self.show(&watched);
-            }
-            Ok(())
-        });
-        async move {
-            sent?;
-            match receiver.await {
-                Ok(AckOutcome::Answered(args)) => Ok(args),
-                Ok(AckOutcome::Timeout) => Err(AckError::Timeout),
-                _ => Err(AckError::Disconnected),
-            }
-        }
-    }
-
-    /// Sets whether the events that are emitted through the result may be compressed, where the server and the connection
-    /// do so. Events of the socket itself may.
-    ///
-    /// ```
-    /// # use sansocket_runtime::{Bytes, EmitError, Socket};
-    /// fn picture(socket: &Socket, jpeg: Bytes) -> Result<(), EmitError> {
-    ///     socket.compress(false).emit("picture", &jpeg)
-    /// }
-    /// ```
-    pub fn compress(&self, compress: bool) -> SocketEmitter<'_> {
-        SocketEmitter { socket: self, compress }
-    }
-
     // --- rooms ------------------------------------------------------------------------------------------------
 
-    /// Joins a room. Returns false if the socket was in it before. After the client has gone this does nothing.
+    /// Joins a room, or several. Returns false if the socket was in all of them before. After the client has gone this does
+    /// nothing.
     ///
     /// If clients choose the name, put a prefix before it (`format!("chat:{name}")`): a socket in a room that is named
     /// like another socket's public id is sent what is for that socket.
     ///
     /// # Errors
-    /// [`HubError`] if the socket is in too many rooms, or the name is too long.
-    pub fn join(&self, room: &str) -> Result<bool, HubError> {
-        self.0.hub_key.get().map_or(Ok(false), |key| self.0.namespace.join(*key, room))
+    /// [`HubError`] if the socket is in too many rooms, or a name is too long. It has joined the rooms before that one in the
+    /// list, and none behind it.
+    pub fn join(&self, rooms: impl Rooms) -> Result<bool, HubError> {
+        let Some(key) = self.0.hub_key.get() else { return Ok(false) };
+        let mut result = Ok(false);
+        rooms.each(&mut |room| {
+            if let Ok(before) = result {
+                result = self.0.namespace.join(*key, room).map(|joined| before || joined);
+            }
+        });
+        result
     }
 
-    /// Leaves a room. Returns whether the socket was in it.
-    pub fn leave(&self, room: &str) -> bool {
-        self.0.hub_key.get().is_some_and(|key| self.0.namespace.leave(*key, room))
+    /// Leaves a room, or several. Returns whether the socket was in any of them.
+    pub fn leave(&self, rooms: impl Rooms) -> bool {
+        let Some(key) = self.0.hub_key.get() else { return false };
+        let mut left = false;
+        rooms.each(&mut |room| left |= self.0.namespace.leave(*key, room));
+        left
     }
 
     /// Leaves all rooms but the one that is named after the socket's id.
@@ -489,20 +424,30 @@ impl Socket {
         Broadcast::new(self.0.namespace.clone(), Target::all().except(self.0.id.clone()))
     }
 
-    /// The sockets in a room but this one, as the target of a broadcast.
-    pub fn to(&self, room: &str) -> Broadcast {
-        self.broadcast().to(room)
+    /// The sockets in a room, or in several, but this one, as the target of a broadcast.
+    pub fn to(&self, rooms: impl Rooms) -> Broadcast {
+        self.broadcast().to(rooms)
     }
 
-    /// All sockets but this one and those in a room, as the target of a broadcast.
-    pub fn except(&self, room: &str) -> Broadcast {
-        self.broadcast().except(room)
+    /// All sockets but this one and those in a room, or in several, as the target of a broadcast.
+    pub fn except(&self, rooms: impl Rooms) -> Broadcast {
+        self.broadcast().except(rooms)
+    }
+
+    /// All sockets of the namespace in this process but this one, as the target of a broadcast.
+    pub fn local(&self) -> Broadcast {
+        self.broadcast().local()
     }
 
     // --- the application's own data ---------------------------------------------------------------------------
 
-    fn data(&self) -> std::sync::MutexGuard<'_, TypeMap> {
+    pub(super) fn data(&self) -> std::sync::MutexGuard<'_, TypeMap> {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The data kept with it.
+    pub(crate) fn values(&self) -> TypeMap {
+        self.data().clone()
     }
 
     /// Keeps a value with the socket, one of each type, and returns the one before. A value that is to change later

@@ -1,12 +1,15 @@
 //! The handlers of a server's namespaces, and the methods that register them.
 
+use crate::handler::error_hook::ErrorHook;
+use crate::handler::listener::{HandlerId, ListenerHandle};
 use crate::handler::outgoing_hook::Outgoing;
-use crate::handler::table::{EventTable, SharedTable};
+use crate::handler::table::{EventTable, Listener, SharedTable};
 use crate::handler::{
     OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
 };
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The handlers of a namespace by kind. They belong to it and not to its sockets, which carry no handlers.
 #[derive(Clone, Default)]
@@ -33,9 +36,17 @@ pub(crate) struct NamespaceHandlers {
     pub(crate) table: SharedTable<ServerTable>,
     next_once: AtomicU64,
     pub(crate) outgoing: Outgoing<Socket>,
+    on_error: RwLock<Option<ErrorHook<Socket>>>,
+    /// The pattern of a dynamic namespace's names, if it has one.
+    pub(crate) pattern: Option<Box<str>>,
 }
 
 impl NamespaceHandlers {
+    /// Those of the namespaces whose names fit a pattern.
+    pub(crate) fn of_pattern(pattern: Option<Box<str>>) -> Self {
+        Self { pattern, ..Self::default() }
+    }
+
     /// The number of a new listener that runs once.
     pub(crate) fn next_once(&self) -> u64 {
         self.next_once.fetch_add(1, Ordering::Relaxed)
@@ -43,6 +54,50 @@ impl NamespaceHandlers {
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
         drop(self.table.change(change));
+    }
+
+    pub(crate) fn add_listener(
+        self: Arc<Self>,
+        event: &str,
+        handler: SharedHandler<OnEvent>,
+        first: bool,
+    ) -> ListenerHandle {
+        let (id, event) = (HandlerId::of(&handler), event.to_owned());
+        let listener = Listener::in_line(handler);
+        self.change(|table| {
+            if first {
+                table.events.prepend(&event, listener);
+            } else {
+                table.events.add(&event, listener);
+            }
+        });
+        let handlers = Arc::downgrade(&self);
+        ListenerHandle::new(move || {
+            let mut removed = false;
+            if let Some(handlers) = handlers.upgrade() {
+                handlers.change(|table| removed = table.events.take_one(&event, &id).is_some());
+            }
+            removed
+        })
+    }
+
+    /// The hook for errors in this namespace, if it has one of its own.
+    pub(crate) fn error_hook(&self) -> Option<ErrorHook<Socket>> {
+        self.on_error.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_error_hook(&self, hook: Option<ErrorHook<Socket>>) {
+        let before =
+            std::mem::replace(&mut *self.on_error.write().unwrap_or_else(PoisonError::into_inner), hook);
+        // What it has captured is the application's: it is dropped without the lock.
+        drop(before);
+    }
+
+    /// Drops all of them.
+    pub(crate) fn clear(&self) {
+        self.change(|table| *table = ServerTable::default());
+        self.outgoing.clear();
+        self.set_error_hook(None);
     }
 }
 
@@ -56,6 +111,22 @@ macro_rules! registrations {
                 self
             }
         )*
+    };
+}
+
+/// The error hook of a namespace, or of the children of a dynamic one.
+macro_rules! error_hook {
+    () => {
+        /// Sets the hook for errors in the handlers of this namespace, in place of the server's
+        /// ([`Server::on_error`](crate::Server::on_error), which says more) and of the hook before. Its value
+        /// acknowledges the event, if the client asks for that; `()` does not.
+        pub fn on_error<R: IntoAck>(
+            &self,
+            hook: impl Fn(&Socket, &HandlerFailure) -> R + Send + Sync + 'static,
+        ) -> &Self {
+            self.handlers().set_error_hook(Some(ErrorHook::new(hook)));
+            self
+        }
     };
 }
 
@@ -125,6 +196,28 @@ macro_rules! handler_methods {
             self
         }
 
+        /// Runs when the client emits `message`, as `send` does: [`on`](Self::on) of that name.
+        pub fn on_message<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+            self.on(crate::handler::ack::MESSAGE, handler)
+        }
+
+        /// Runs when the client emits that [typed event](crate::TypedEvent): extractors, then the payload. Otherwise as
+        /// [`on`](Self::on).
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn on_typed<E: TypedEvent, Params: 'static>(
+            &self,
+            _: E,
+            handler: impl TypedHandler<E, OnEvent, Params>,
+        ) -> &Self {
+            check_event(End::Server, E::NAME);
+            let listener = Listener::in_line(erase_typed::<E, OnEvent, Params>(handler));
+            self.handlers().change(|table| table.events.add(E::NAME, listener));
+            self
+        }
+
         /// As [`on`](Self::on), but the handler runs in a task of its own, and the client's next events do not
         /// wait for it. At most the builder's `max_concurrent` run at once; beyond that it runs in line.
         ///
@@ -157,7 +250,35 @@ macro_rules! handler_methods {
             self
         }
 
-        /// Removes all handlers of `event`.
+        /// As [`on`](Self::on), and returns a handle by which this one handler is removed.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn add_listener<Params: 'static>(
+            &self,
+            event: &str,
+            handler: impl Handler<OnEvent, Params>,
+        ) -> ListenerHandle {
+            check_event(End::Server, event);
+            self.handlers().clone().add_listener(event, erase(handler), false)
+        }
+
+        /// As [`add_listener`](Self::add_listener), before the handlers of `event` that are registered already.
+        ///
+        /// # Panics
+        /// As [`on`](Self::on).
+        #[track_caller]
+        pub fn prepend_listener<Params: 'static>(
+            &self,
+            event: &str,
+            handler: impl Handler<OnEvent, Params>,
+        ) -> ListenerHandle {
+            check_event(End::Server, event);
+            self.handlers().clone().add_listener(event, erase(handler), true)
+        }
+
+        /// Removes all handlers of `event`. For a single one, see [`add_listener`](Self::add_listener).
         pub fn off(&self, event: &str) -> &Self {
             self.handlers().change(|table| table.events.remove(event));
             self
@@ -194,4 +315,4 @@ macro_rules! handler_methods {
     };
 }
 
-pub(crate) use {handler_methods, registrations};
+pub(crate) use {error_hook, handler_methods, registrations};

@@ -6,6 +6,7 @@
 //! code runs: values are encoded before, wakers are called after.
 
 use crate::base::clock::Clock;
+use crate::base::timing::Since;
 use crate::base::turn::{KeptBy, NextStep};
 use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::handler::ack::AckSink;
@@ -72,7 +73,8 @@ pub(crate) struct SessionInner {
     armed: time::Instant,
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
-    pub(crate) acks: BTreeMap<(SocketKey, u64), AckSink>,
+    /// The awaited acknowledgements, and since when they are awaited.
+    pub(crate) acks: BTreeMap<(SocketKey, u64), (AckSink, Since)>,
     /// The tasks that wait for capacity in the send buffer, or for messages to be written.
     ready: Wakers<Awaiting>,
     /// The application's own data of the session, if it keeps any.
@@ -246,7 +248,7 @@ pub(crate) struct StillWaiting {
     /// Dropping them answers.
     pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
     pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
-    pub(crate) acks: Vec<AckSink>,
+    pub(crate) acks: Vec<(AckSink, Since)>,
     pub(crate) ready: Vec<Waker>,
 }
 
@@ -269,7 +271,7 @@ pub(crate) struct OwnerPass {
 pub(crate) struct PulledEvent {
     pub(crate) event: ServerEvent,
     /// The receiver, if it is an acknowledgement.
-    pub(crate) sink: Option<AckSink>,
+    pub(crate) sink: Option<(AckSink, Since)>,
     /// There may be another one.
     pub(crate) more: bool,
 }

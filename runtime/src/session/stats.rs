@@ -1,5 +1,6 @@
 //! The counters of a server.
 
+use crate::base::timing::Timing;
 use crate::websocket::wire::Traffic;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::{Connection, Counts, Limit};
@@ -45,6 +46,12 @@ pub struct Stats {
     pub websocket_bytes_in: u64,
     /// Bytes that were written to WebSockets, frame headers included.
     pub websocket_bytes_out: u64,
+    /// Bytes of the bodies of POSTs.
+    pub polling_bytes_in: u64,
+    /// Bytes of the bodies of answers to the requests of polling clients.
+    pub polling_bytes_out: u64,
+    /// Errors of handlers that the error hook was told: arguments that do not fit, returned errors, panics.
+    pub handler_errors: u64,
     /// Panics of the application's code that were caught: in handlers, hooks and conversions.
     pub panics: u64,
 }
@@ -98,6 +105,8 @@ pub struct LimitCounts {
     pub rooms: u64,
     /// Emits that were not sent because of `max_pending_acks`.
     pub pending_acks: u64,
+    /// Answers to broadcasts that were dropped because of `max_broadcast_answers`.
+    pub broadcast_answers: u64,
     /// Events that ran in line because `max_concurrent` handlers ran already.
     pub concurrent: u64,
 }
@@ -110,8 +119,14 @@ pub(crate) struct Counters {
     pub(crate) bad_requests: AtomicU64,
     pub(crate) dynamic_namespaces: AtomicU64,
     pub(crate) rooms: AtomicU64,
+    pub(crate) broadcast_answers: AtomicU64,
     pub(crate) concurrent: AtomicU64,
     pub(crate) panics: AtomicU64,
+    pub(crate) handler_errors: AtomicU64,
+    pub(crate) polling_bytes_in: AtomicU64,
+    pub(crate) polling_bytes_out: AtomicU64,
+    /// The durations that metrics are about.
+    pub(crate) timing: Timing,
 }
 
 /// Counts something rare.
@@ -143,6 +158,10 @@ impl Passed {
 }
 
 impl Counters {
+    pub(crate) fn new(timing: Timing) -> Self {
+        Self { timing, ..Self::default() }
+    }
+
     /// Adds the counters of a session that has ended.
     pub(crate) fn session_ended(&self, passed: &Passed) {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,8 +192,12 @@ impl Counters {
         stats.refused.bad_requests = read(&self.bad_requests);
         stats.refused.dynamic_namespaces = read(&self.dynamic_namespaces);
         stats.refused.rooms = read(&self.rooms);
+        stats.refused.broadcast_answers = read(&self.broadcast_answers);
         stats.refused.concurrent = read(&self.concurrent);
         stats.panics = read(&self.panics);
+        stats.handler_errors = read(&self.handler_errors);
+        stats.polling_bytes_in = read(&self.polling_bytes_in);
+        stats.polling_bytes_out = read(&self.polling_bytes_out);
         stats
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::base::alarm::Alarm;
 use crate::base::runtime::{BoxFuture, Stream};
+use crate::base::timing::{Sampler, Since, Timing};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::handler::job::{Job, Jobs};
@@ -93,6 +94,7 @@ pub(crate) struct Session<A: Application> {
     opened: bool,
     /// The machine has not heard how much of its output is written.
     untold: bool,
+    sampler: Sampler,
     counters: Arc<Counters>,
     on_end: Option<OnEnd>,
 }
@@ -114,6 +116,7 @@ impl<A: Application> Session<A> {
             now: time::Instant::ZERO,
             opened: false,
             untold: false,
+            sampler: Sampler::default(),
             counters,
             on_end: Some(on_end),
         }
@@ -197,9 +200,9 @@ impl<A: Application> Session<A> {
     fn poll_read(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         pass.may_pull = self.opened;
-        let Self { websockets, handle, now, .. } = self;
+        let Self { websockets, handle, now, counters, .. } = self;
         for websocket in websockets.iter_mut().filter(|websocket| !websocket.wire.is_dead()) {
-            progress |= websocket.poll_read(handle, *now, pass, context);
+            progress |= websocket.poll_read(handle, *now, pass, &counters.timing, context);
         }
         progress
     }
@@ -240,8 +243,9 @@ impl<A: Application> Session<A> {
 
     /// Hands one event to the application, or an acknowledgement to those who await it.
     fn handle(&mut self, PulledEvent { event, sink, .. }: PulledEvent, context: &mut Context<'_>) {
-        if let Some(sink) = sink {
+        if let Some((sink, since)) = sink {
             if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
+                self.counters.timing.acknowledged(since, self.now, &outcome);
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
                     self.panicked(Some(socket), panic);
                 }
@@ -256,10 +260,16 @@ impl<A: Application> Session<A> {
             ) => Some(*socket),
             _ => None,
         };
+        let since = match &event {
+            ServerEvent::Socket(ServerSocketEvent::Event { .. }) | ServerEvent::Message(_) => {
+                self.counters.timing.sample(&mut self.sampler, || self.handle.now())
+            }
+            _ => Since::default(),
+        };
         let begun = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.handle, context)));
         match begun {
-            Ok(Some(job)) => self.keep(job),
-            Ok(None) => {}
+            Ok(Some(job)) => self.keep(Job { since, ..job }),
+            Ok(None) => self.counters.timing.handled(since, || self.handle.now()),
             Err(panic) => self.panicked(socket, panic),
         }
     }
@@ -286,6 +296,7 @@ impl<A: Application> Session<A> {
         let round = &mut self.jobs.begin_round();
         while let Some((job, panic)) = self.jobs.poll_done(round, turn, self.handle.clock(), context) {
             let socket = job.socket;
+            self.counters.timing.handled(job.since, || self.handle.now());
             if let Some(panic) = panic {
                 self.panicked(socket, panic);
             }
@@ -463,7 +474,8 @@ impl<A: Application> Drop for Session<A> {
         let waiting = self.handle.force_end();
         drop((waiting.requests, waiting.upgrades));
         // Whichever code of the application panics here, the session is counted and forgotten.
-        for sink in waiting.acks {
+        for (sink, since) in waiting.acks {
+            self.counters.timing.acknowledged(since, self.now, &AckOutcome::Disconnected);
             let _ = catch_unwind(AssertUnwindSafe(|| sink(AckOutcome::Disconnected)));
         }
         for waker in waiting.ready {
@@ -496,6 +508,7 @@ impl SessionWebSocket {
         handle: &SessionHandle,
         now: time::Instant,
         pass: &mut OwnerPass,
+        timing: &Timing,
         context: &mut Context<'_>,
     ) -> bool {
         if self.is_paused && self.wire.is_open() {
@@ -515,9 +528,11 @@ impl SessionWebSocket {
             if buffers.inbox.is_empty() && self.wire.awaits_more() {
                 inner.machine.handle_bytes(now, self.id);
             }
+            let pong = timing.before_input(&inner.machine);
             for message in buffers.inbox.drain(..) {
                 inner.machine.handle_websocket(now, self.id, message);
             }
+            timing.after_input(&pong, &inner.machine, now);
             match read {
                 WireRead::Nothing | WireRead::Received => {}
                 WireRead::Closed => inner.machine.handle_websocket_closed(now, self.id, None),

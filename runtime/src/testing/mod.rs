@@ -52,6 +52,8 @@
 //! ```
 
 mod client;
+#[doc(hidden)]
+pub mod echo;
 mod loopback;
 mod world;
 

@@ -25,8 +25,6 @@
 //! # Ok::<(), sansocket_runtime::websocket::ReadError>(())
 //! ```
 
-#[cfg(test)]
-mod autobahn;
 pub(crate) mod buffers;
 pub(crate) mod deflate;
 mod handshake;
@@ -39,7 +37,7 @@ mod write;
 
 pub use deflate::{DeflateSettingError, PerMessageDeflate};
 pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
-pub use read::{Incoming, MAX_FRAGMENTS, ReadError, Reader};
+pub use read::{Incoming, MAX_EMPTY_FRAGMENTS, ReadError, Reader};
 pub(crate) use write::write_binary_parts;
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
 

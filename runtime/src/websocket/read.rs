@@ -7,11 +7,12 @@ use bytes::Bytes;
 use std::mem;
 use thiserror::Error;
 
-/// The most frames of one message: 16,384.
+/// The most empty frames of one message: 16,384.
 ///
-/// Empty fragments cost their sender two to six bytes and would otherwise keep a message unfinished for ever
-/// without meeting the limit of its size. Senders that split do so by kilobytes.
-pub const MAX_FRAGMENTS: u32 = 16_384;
+/// They cost their sender two to six bytes and would otherwise keep a message unfinished for ever without meeting the
+/// limit of its size. A frame that carries something brings that limit nearer, and costs less than a message of that
+/// size, of which a peer may send any number.
+pub const MAX_EMPTY_FRAGMENTS: u32 = 16_384;
 
 /// A message or control frame that a [`Reader`] has taken out of the bytes. Each `Bytes` owns its memory, at most twice
 /// its length.
@@ -67,8 +68,8 @@ pub enum ReadError {
     /// More bytes in one message than the reader accepts, as its header announced, or as came out of a compressed one.
     #[error("the message is larger than accepted: send less at once, or raise the largest message's size")]
     TooLarge,
-    /// More than [`MAX_FRAGMENTS`] frames in one message.
-    #[error("the message has more than {MAX_FRAGMENTS} fragments")]
+    /// More than [`MAX_EMPTY_FRAGMENTS`] frames of one message are empty.
+    #[error("the message has more than {MAX_EMPTY_FRAGMENTS} empty fragments")]
     TooManyFragments,
     /// A compressed message that cannot be decompressed (RFC 7692, section 7.2.2), or is cut short.
     #[error("the compressed message cannot be decompressed, or is cut short")]
@@ -77,7 +78,7 @@ pub enum ReadError {
 
 impl ReadError {
     /// The code to close the connection with (7.4.1): 1002 for a breach of the protocol, 1007 for text that is
-    /// not UTF-8 and for data that cannot be decompressed, 1008 for too many fragments, 1009 for a message too large.
+    /// not UTF-8 and for data that cannot be decompressed, 1008 for too many empty fragments, 1009 for a message too large.
     pub fn close_code(self) -> u16 {
         match self {
             Self::BadCloseReason | Self::BadCompression => 1007,
@@ -119,7 +120,7 @@ enum State {
 struct Message {
     text: bool,
     compressed: bool,
-    fragments: u32,
+    empty_fragments: u32,
     /// The bytes of its frames so far.
     arrived: usize,
     /// The message so far: the same bytes, unless they are compressed.
@@ -268,11 +269,11 @@ impl Reader {
         }
         if matches!(header.kind, Kind::Text | Kind::Binary) {
             let (text, compressed) = (header.kind == Kind::Text, header.compressed);
-            let message = Message { text, compressed, fragments: 0, arrived: 0, data: Vec::new() };
+            let message = Message { text, compressed, empty_fragments: 0, arrived: 0, data: Vec::new() };
             self.message = Some(Box::new(message));
         }
-        if let (Some(message), false) = (&mut self.message, header.kind.is_control()) {
-            message.fragments += 1;
+        if let (Some(message), 0, false) = (&mut self.message, header.len, header.kind.is_control()) {
+            message.empty_fragments += 1;
         }
         self.partial = Some(Box::new(Partial::Payload { header, got: 0, control: Vec::new() }));
         self.payload(inflating, rest, each)
@@ -285,7 +286,7 @@ impl Reader {
             (Kind::Close | Kind::Ping | Kind::Pong, _) => usize::MAX,
             (Kind::Continue, None) => return Err(ReadError::NothingToContinue),
             (Kind::Text | Kind::Binary, Some(_)) => return Err(ReadError::UnfinishedMessage),
-            (Kind::Continue, Some(message)) if message.fragments >= MAX_FRAGMENTS => {
+            (Kind::Continue, Some(message)) if message.empty_fragments > MAX_EMPTY_FRAGMENTS => {
                 return Err(ReadError::TooManyFragments);
             }
             (Kind::Continue, Some(message)) => {
@@ -335,7 +336,7 @@ impl Reader {
             message.arrived += chunk.len();
             match inflating {
                 Some(inflating) if message.compressed => {
-                    inflating.push(chunk, &mut message.data, self.max_message)?;
+                    inflating.push(chunk, is_last, &mut message.data, self.max_message)?;
                     if is_last {
                         inflating.finish(&mut message.data, self.max_message)?;
                     }

@@ -174,11 +174,26 @@ fn a_message_too_large_is_refused_at_its_header() {
 fn a_flood_of_empty_fragments_ends() {
     let mut reader = Reader::new(Role::Server, MAX);
     reader.feed(&mut masked(0x01, b""), &mut |_| {}).unwrap();
-    for _ in 1..MAX_FRAGMENTS {
+    for _ in 0..MAX_EMPTY_FRAGMENTS {
         reader.feed(&mut masked(0x00, b""), &mut |_| {}).unwrap();
     }
     let error = reader.feed(&mut masked(0x80, b""), &mut |_| unreachable!()).unwrap_err();
     assert_eq!((error, error.close_code()), (ReadError::TooManyFragments, 1008));
+}
+
+#[test]
+fn fragments_that_carry_something_are_as_many_as_the_message_may_have_bytes() {
+    let max = 3 * MAX_EMPTY_FRAGMENTS as usize;
+    let mut reader = Reader::new(Role::Server, max);
+    let mut seen = Vec::new();
+    reader.feed(&mut masked(0x02, b"x"), &mut |item| seen.push(item)).unwrap();
+    for _ in 2..max {
+        reader.feed(&mut masked(0x00, b"x"), &mut |item| seen.push(item)).unwrap();
+    }
+    reader.feed(&mut masked(0x80, b"x"), &mut |item| seen.push(item)).unwrap();
+    assert_eq!(seen, [Incoming::Binary(vec![b'x'; max].into())]);
+    let mut wrong = [masked(0x02, b"x"), masked(0x00, b"x").repeat(max)].concat();
+    assert_eq!(reader.feed(&mut wrong, &mut |_| unreachable!()), Err(ReadError::TooLarge));
 }
 
 #[test]

@@ -227,12 +227,11 @@ pub(super) fn check(envelope: &Envelope) -> Result<u64, InexpressibleError> {
     kind_of(&envelope.message).ok_or(InexpressibleError::Kind { kind })
 }
 
-/// `{type, data, uid, nsp}`. Emitters leave the namespace out where the channel says it.
+/// `{type, data, uid, nsp}`.
 pub(super) fn write_envelope<'a>(
     envelope: &Envelope,
     limits: &'a Limits,
     undefined_is_null: bool,
-    has_nsp: bool,
 ) -> Result<Draft<'a>, InexpressibleError> {
     let kind = check(envelope)?;
     let mut draft = Draft::new(limits);
@@ -245,10 +244,8 @@ pub(super) fn write_envelope<'a>(
     }
     draft.key("uid");
     draft.name(uid(envelope)?);
-    if has_nsp {
-        draft.key("nsp");
-        draft.name(&envelope.namespace);
-    }
+    draft.key("nsp");
+    draft.name(&envelope.namespace);
     if let Some(via) = envelope.via.as_ref().filter(|_| !has_via_inside(&envelope.message)) {
         draft.key("via");
         draft.name(via);

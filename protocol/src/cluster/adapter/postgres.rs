@@ -139,15 +139,15 @@ impl Postgres {
     /// [`InexpressibleError`] if this dialect has no form for it.
     pub fn encode(&self, envelope: &Envelope, limits: &Limits) -> Result<Notified, InexpressibleError> {
         let channel = self.channel(&envelope.namespace)?;
-        let has_nsp = envelope.origin != Origin::Emitter;
-        let draft = write_envelope(envelope, limits, false, has_nsp)?;
+        // npm's emitter leaves the namespace out, and npm's adapter drops what has none.
+        let draft = write_envelope(envelope, limits, false)?;
         if draft.attachments.is_empty() {
             let payload = draft.javascript()?;
             if payload.len() <= MOST_NOTIFIED {
                 return Ok(Notified::Published(Published { channel, payload }));
             }
         }
-        let payload = write_envelope(envelope, limits, true, has_nsp)?.message_pack()?;
+        let payload = write_envelope(envelope, limits, true)?.message_pack()?;
         Ok(Notified::Row { payload })
     }
 

@@ -85,7 +85,7 @@ impl Sharded {
     ///
     /// [`InexpressibleError`] if this dialect has no form for it. Answers need [`Envelope::to`].
     pub fn encode(&self, envelope: &Envelope, limits: &Limits) -> Result<Vec<Published>, InexpressibleError> {
-        let draft = write_envelope(envelope, limits, false, true)?;
+        let draft = write_envelope(envelope, limits, false)?;
         let channel = match &envelope.message {
             Message::Emit { target, ack: None, .. } => match &target.rooms[..] {
                 [room] => self.room_channel(&envelope.namespace, room),

@@ -165,7 +165,7 @@ impl Streams {
         };
         if !is_entry {
             let channel = channel_for(&self.prefix, envelope)?;
-            let payload = write_envelope(envelope, limits, true, true)?.message_pack()?;
+            let payload = write_envelope(envelope, limits, true)?.message_pack()?;
             return Ok(Streamed::Published(Published { channel, payload }));
         }
         let kind = check(envelope)?;

@@ -7,5 +7,5 @@ mod number;
 mod read;
 mod write;
 
-pub(super) use read::{Document, elements, fields, number, present, string};
+pub(super) use read::{Document, check_depth, elements, fields, number, present, string};
 pub(super) use write::{Draft, Flags};

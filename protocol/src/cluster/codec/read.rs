@@ -301,7 +301,7 @@ fn check_size(payload: &[u8], limits: &Limits) -> Result<(), MalformedError> {
     Ok(())
 }
 
-fn check_depth(json: &str, limits: &Limits) -> Result<(), MalformedError> {
+pub(in crate::cluster) fn check_depth(json: &str, limits: &Limits) -> Result<(), MalformedError> {
     let bytes = json.as_bytes();
     let mut depth = 0usize;
     let mut at = 0usize;

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 #[derive(Debug)]
@@ -236,6 +237,14 @@ impl Node {
             }
         }
         self.finish_if_complete(id);
+    }
+
+    /// Ends the requests whose answers nodes send at once.
+    pub(super) fn finish_lists(&mut self) {
+        let is_list = |asked: &Asked| !matches!(asked.kind, Kind::Acks { .. });
+        let lists: Vec<AskId> =
+            self.asks.iter().filter(|(_, asked)| is_list(asked)).map(|(id, _)| *id).collect();
+        lists.into_iter().for_each(|id| self.finish(id));
     }
 
     pub(super) fn finish_if_complete(&mut self, id: AskId) {

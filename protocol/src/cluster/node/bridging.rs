@@ -12,7 +12,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 /// The mark of what a bridge sends to both families: apply it, do not copy it.
-const TO_BOTH: &str = "*";
+pub(super) const TO_BOTH: &str = "*";
 
 /// The length of a socket's id. Peers know it from the names of rooms by this.
 const ID_LENGTH: usize = 20;
@@ -82,7 +82,7 @@ fn rank(bridge: &str, origin: &str) -> u64 {
 }
 
 /// Returns whether a message means the same in both families, so that there may be copies of it.
-fn is_for_both(message: &Message) -> bool {
+pub(super) fn is_for_both(message: &Message) -> bool {
     matches!(
         message,
         Message::Emit { .. } | Message::Join { .. } | Message::Leave { .. } | Message::Disconnect { .. }

@@ -188,7 +188,7 @@ pub enum NodeEvent {
     BusDown,
 }
 
-/// The counters of a node.
+/// The counters of a node: of what has been so far, and in the end of what it holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeCounts {
@@ -206,4 +206,15 @@ pub struct NodeCounts {
     pub inexpressible: u64,
     /// Requests, answers and peers beyond the limits.
     pub refused: u64,
+    /// Requests of clients for sessions of other nodes, as far as those are known by name: a load balancer that does not
+    /// send a client to the same node again.
+    pub misrouted: u64,
+    /// Requests of this node that are open.
+    pub asks: usize,
+    /// Requests of peers that are open here.
+    pub servings: usize,
+    /// Members that are known by name, each once for each namespace.
+    pub peers: usize,
+    /// Bytes of messages that wait for the driver.
+    pub waiting_bytes: usize,
 }

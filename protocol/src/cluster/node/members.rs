@@ -3,6 +3,7 @@
 use super::asking::Expects;
 use super::{Node, NodeEvent, Timer};
 use crate::cluster::Message;
+use crate::engine::NodeMark;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,6 +24,19 @@ impl Node {
         space.peers.insert(node.clone(), silent_at);
         self.timers.insert((silent_at, Timer::Peer(namespace.clone(), node.clone())));
         self.events.push_back(NodeEvent::PeerUp { namespace: namespace.clone(), node: node.clone() });
+    }
+
+    /// Returns the name of the node that a session id is of, by the [mark](NodeMark) in it; `None` if it is of no live node
+    /// that this one knows by name, or of this one itself. It counts: a load balancer has sent a request to the wrong node.
+    pub fn owner_of(&mut self, session_id: &str) -> Option<Arc<str>> {
+        let mark = NodeMark::in_id(session_id)?;
+        if mark == NodeMark::of(&self.name) {
+            return None;
+        }
+        let mut peers = self.spaces.values().flat_map(|space| space.peers.keys());
+        let owner = peers.find(|name| NodeMark::of(name) == mark).cloned()?;
+        self.counts.misrouted = self.counts.misrouted.saturating_add(1);
+        Some(owner)
     }
 
     /// A node that is gone has answered all that it ever will.

@@ -62,6 +62,7 @@
 mod asking;
 mod bridging;
 mod config;
+mod encoding;
 mod interface;
 mod members;
 mod receiving;
@@ -69,6 +70,7 @@ mod sending;
 mod serving;
 
 pub use config::{Dialect, Membership, NodeConfig};
+pub use encoding::{Encoded, NodeEncoder};
 pub use interface::{Answer, Ask, AskError, AskId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId};
 
 use self::asking::{Asked, token};
@@ -89,6 +91,7 @@ use alloc::vec::Vec;
 pub struct Node {
     config: NodeConfig,
     dialect: Dialect,
+    encoder: NodeEncoder,
     random: Random,
     /// The name of this node in all its namespaces, closed ones as well: what it sent there may still come back.
     name: Arc<str>,
@@ -110,6 +113,8 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// It only writes.
+    is_emitter: bool,
     /// Of a bridge.
     bridging: Option<Box<Bridging>>,
 }
@@ -146,12 +151,14 @@ impl Node {
             Dialect::Python(_) | Dialect::Bridge(_) => format!("{:016x}{:016x}", random.u64(), random.u64()),
             _ => token(&dialect, &mut random),
         };
+        let name: Arc<str> = name.into();
         let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
         Self {
+            encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone(), false),
             config,
             dialect,
             random,
-            name: name.into(),
+            name,
             now: Instant::ZERO,
             is_up: false,
             down_since: None,
@@ -167,8 +174,38 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            is_emitter: false,
             bridging,
         }
+    }
+
+    /// A process without a server, which only [sends](Self::send): in every namespace, without opening it. It subscribes
+    /// to nothing, is no member, and answers nothing, so the other nodes neither count it nor wait for it. In
+    /// JavaScript's formats it goes by the name of their emitters; Python's do not tell such a process from a node.
+    ///
+    /// It takes no part in namespaces: [`open`](Self::open) has no effect, and what others are asked is refused. Speaking
+    /// a [`Bridge`](crate::cluster::Bridge), it publishes to both families itself, and no bridge copies it.
+    ///
+    /// ```
+    /// use sansocket_protocol::cluster::node::{Dialect, Node, NodeConfig, NodeTransmit};
+    /// use sansocket_protocol::cluster::{Classic, Event, Message};
+    /// use sansocket_protocol::hub::Target;
+    /// use sansocket_protocol::random::Random;
+    /// use sansocket_protocol::time::Instant;
+    ///
+    /// let dialect = Dialect::Classic(Classic::default());
+    /// let mut emitter = Node::emitter(NodeConfig::default(), dialect, Random::new([1; 32]));
+    /// emitter.handle_bus_up(Instant::ZERO);
+    /// let event = Event::new("said", &"hello").unwrap();
+    /// emitter.send(Instant::ZERO, "/", Message::Emit { event, target: Target::all(), ack: None })?;
+    /// let Some(NodeTransmit::Publish(published)) = emitter.poll_transmit() else { panic!() };
+    /// assert_eq!(published.channel, "socket.io#/#");
+    /// # Ok::<(), sansocket_protocol::cluster::InexpressibleError>(())
+    /// ```
+    pub fn emitter(config: NodeConfig, dialect: Dialect, random: Random) -> Self {
+        let node = Self::new(config, dialect, random);
+        let encoder = NodeEncoder::new(node.dialect.clone(), node.config.limits, node.name.clone(), true);
+        Self { is_emitter: true, encoder, ..node }
     }
 
     // --- getters -----------------------------------------------------------------------------------------------------
@@ -193,9 +230,16 @@ impl Node {
         &self.name
     }
 
-    /// Returns the counts of the node so far.
+    /// Returns the counts of the node so far, and of what it holds now.
     pub fn counts(&self) -> NodeCounts {
-        self.counts
+        let peers = self.spaces.values().fold(0usize, |sum, space| sum.saturating_add(space.peers.len()));
+        NodeCounts {
+            asks: self.asks.len(),
+            servings: self.servings.len(),
+            peers,
+            waiting_bytes: self.waiting_bytes,
+            ..self.counts
+        }
     }
 
     /// Returns whether [`poll_transmit`](Self::poll_transmit) has something.
@@ -218,7 +262,7 @@ impl Node {
     /// Takes part in a namespace. A second time has no effect.
     pub fn open(&mut self, now: Instant, namespace: &str) {
         let now = self.tick(now);
-        if self.spaces.contains_key(namespace) {
+        if self.is_emitter || self.spaces.contains_key(namespace) {
             return;
         }
         let namespace: Arc<str> = namespace.into();
@@ -268,7 +312,8 @@ impl Node {
 
     /// Tells the others of a command that this node has applied to its own sockets: an emit without
     /// acknowledgements, a join, a leave, a disconnect, or a server-side emit without answers. False if it was not
-    /// published: it is for this node alone, or the bus is away.
+    /// published: it is for this node alone, or the bus is away. To do most of the work without the node, see
+    /// [`NodeEncoder`].
     ///
     /// # Errors
     ///
@@ -279,8 +324,6 @@ impl Node {
         namespace: &str,
         message: Message,
     ) -> Result<bool, InexpressibleError> {
-        self.tick(now);
-        let kind = message.kind();
         match &message {
             Message::Emit { target, ack: None, .. }
             | Message::Join { target, .. }
@@ -290,20 +333,10 @@ impl Node {
             {
                 return Ok(false);
             }
-            Message::Emit { ack: None, .. }
-            | Message::Join { .. }
-            | Message::Leave { .. }
-            | Message::Disconnect { .. }
-            | Message::ServerSideEmit { request: None, .. } => {}
-            _ => return Err(InexpressibleError::Kind { kind }),
+            _ => {}
         }
-        if self.bridging.is_none() {
-            return self.publish(namespace, None, message);
-        }
-        let copy = message.clone();
-        let is_sent = self.publish(namespace, None, message)?;
-        self.send_to_python(namespace, copy);
-        Ok(is_sent)
+        let encoded = self.encoder.encode(&namespace.into(), message)?;
+        Ok(self.send_encoded(now, encoded))
     }
 
     /// A room has its first member on this node.
@@ -349,7 +382,8 @@ impl Node {
     }
 
     /// The driver has lost its connection, or could not connect, which is told once. What it has not taken yet is
-    /// dropped.
+    /// dropped. Requests that nodes answer at once end with what came, for the rest is lost; those for acknowledgements,
+    /// which clients send when they like, go on until their deadlines.
     pub fn handle_bus_down(&mut self, now: Instant) {
         let now = self.tick(now);
         if !self.is_down_told {
@@ -372,6 +406,7 @@ impl Node {
         self.counts.dropped = self.counts.dropped.saturating_add(lost as u64);
         self.transmits.clear();
         self.waiting_bytes = 0;
+        self.finish_lists();
     }
 
     /// Time has passed: ends what has lasted too long, and says that this node lives.

@@ -1,13 +1,11 @@
-//! What goes out of a node: messages, subscriptions, heartbeats.
+//! The sending side of a node: messages, subscriptions, heartbeats.
 
-use super::{Dialect, Node, NodeTransmit, Timer};
-use crate::cluster::adapter::{Notified, Streamed};
+use super::encoding::{Written, is_heard_by_all};
+use super::{Node, NodeTransmit, Timer};
 use crate::cluster::bridge::Family;
-use crate::cluster::{Envelope, InexpressibleError, Message, Origin, Published, Subscription};
+use crate::cluster::{InexpressibleError, Message, Published, Subscription};
 use crate::time::Instant;
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 impl Node {
     /// Time does not go back.
@@ -58,50 +56,34 @@ impl Node {
         message: Message,
     ) -> Result<bool, InexpressibleError> {
         let Some((namespace, _)) = self.spaces.get_key_value(namespace) else { return Ok(false) };
-        let envelope = Envelope {
-            origin: Origin::Node(self.name.clone()),
-            to,
-            namespace: namespace.clone(),
-            via,
-            message,
-        };
-        let is_heard_by_all = is_heard_by_all(&envelope.message);
-        let limits = &self.config.limits;
-        let mut transmits = Vec::new();
-        match &self.dialect {
-            Dialect::Python(python) => transmits = python.encode(&envelope, limits)?,
-            Dialect::Classic(classic) => transmits = classic.encode(&envelope, limits)?,
-            Dialect::Bridge(bridge) => transmits = bridge.encode(family, &envelope, limits)?,
-            Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => {
-                transmits = sharded.encode(&envelope, limits)?;
+        let namespace = namespace.clone();
+        let is_heard_by_all = is_heard_by_all(&message);
+        let envelope = self.encoder.envelope(family, &namespace, to, via, message);
+        let written = self.encoder.write(family, envelope)?;
+        Ok(self.push_written(&namespace, written, is_heard_by_all))
+    }
+
+    /// False if something of it was dropped.
+    pub(super) fn push_written(&mut self, namespace: &str, written: Written, is_heard_by_all: bool) -> bool {
+        let is_sent = match written {
+            Written::Published(transmits) => {
+                let mut is_sent = true;
+                for published in transmits {
+                    is_sent &= self.push_publish(published);
+                }
+                is_sent
             }
-            Dialect::Streams(streams) => match streams.encode(&envelope, limits)? {
-                Streamed::Published(published) => transmits.push(published),
-                Streamed::Entry { stream, fields } => {
-                    let bytes = fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()));
-                    return Ok(self.push(bytes, move || NodeTransmit::Append { stream, fields }));
-                }
-            },
-            Dialect::Postgres(postgres) => match postgres.encode(&envelope, limits)? {
-                Notified::Published(published) => transmits.push(published),
-                Notified::Row { payload } => {
-                    let namespace = envelope.namespace.clone();
-                    let is_sent = self.push(payload.len(), move || NodeTransmit::Insert {
-                        payload,
-                        envelope: Box::new(envelope),
-                    });
-                    self.put_off_beat(&namespace, is_sent && is_heard_by_all);
-                    return Ok(is_sent);
-                }
-            },
-        }
-        let namespace = envelope.namespace;
-        let mut is_sent = true;
-        for published in transmits {
-            is_sent &= self.push_publish(published);
-        }
-        self.put_off_beat(&namespace, is_sent && is_heard_by_all);
-        Ok(is_sent)
+            // The stream has no heartbeats.
+            Written::Entry { stream, fields } => {
+                let bytes = fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()));
+                return self.push(bytes, move || NodeTransmit::Append { stream, fields });
+            }
+            Written::Row { payload, envelope } => {
+                self.push(payload.len(), move || NodeTransmit::Insert { payload, envelope })
+            }
+        };
+        self.put_off_beat(namespace, is_sent && is_heard_by_all);
+        is_sent
     }
 
     pub(super) fn push_publish(&mut self, published: Published) -> bool {
@@ -118,13 +100,5 @@ impl Node {
         self.counts.published = self.counts.published.saturating_add(1);
         self.transmits.push_back(transmit());
         true
-    }
-}
-
-/// Whether every other node hears a message. An answer may go to the asker's channel, and an event to that of one room.
-fn is_heard_by_all(message: &Message) -> bool {
-    match message {
-        Message::Emit { target, ack: None, .. } => target.rooms.len() != 1,
-        message => message.answers().is_none(),
     }
 }

@@ -43,7 +43,7 @@ impl ServerSession {
             WireMessage::Binary(_) => None,
         };
         let Some(upgrade) = &mut self.upgrade else { return };
-        let channel = upgrade.channel;
+        let Upgrade { channel, base64, .. } = *upgrade;
         match packet {
             Some(EnginePacket::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);
@@ -53,14 +53,14 @@ impl ServerSession {
             }
             // With or without a probe before it: that it came shows that the way is open (.NET's client sends none).
             Some(EnginePacket::Upgrade) => {
-                self.form.begin_channel(upgrade.base64);
-                self.upgrade = None;
-                self.transport = Transport::Channel(channel);
-                self.upgraded = true;
-                // A well-behaved client has stopped polling by now.
+                // A well-behaved client has stopped polling by now. The answer has the form of polls: a script is a call.
                 if let Some(poll) = self.poll.take() {
                     self.release_poll(poll, &[NOOP]);
                 }
+                self.form.begin_channel(base64);
+                self.upgrade = None;
+                self.transport = Transport::Channel(channel);
+                self.upgraded = true;
             }
             _ => self.drop_upgrade(),
         }

@@ -29,7 +29,7 @@ pub(super) enum Command {
     Select(String, Arc<str>),
 }
 
-/// What a count is for.
+/// The purpose of a count.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Who {
     Ours(AskId),

@@ -24,6 +24,9 @@ pub enum JoinError {
     /// It answered like a server of the 2.x line, without an id.
     #[error("the server speaks another protocol revision (Socket.IO 2.x); this client needs 3.x or newer")]
     OldServer,
+    /// It let the client in with an id of more than 1024 bytes, public or private.
+    #[error("the server gave an id of more than 1024 bytes")]
+    IdTooLong,
     /// It sent DISCONNECT in place of an answer.
     #[error("the server disconnected the namespace before it had let this client in")]
     Disconnected,

@@ -10,7 +10,7 @@ use core::fmt;
 /// end of an event that has no offset.
 const MAX_OFFSET: usize = 128;
 
-/// What a socket knows of its session at a server that recovers connections.
+/// A socket's knowledge of its session at a server that recovers connections.
 pub(super) struct Recovery {
     /// The private id.
     pid: Arc<str>,
@@ -27,7 +27,7 @@ impl fmt::Debug for Recovery {
     }
 }
 
-/// What the server is shown: the application's auth, and that session if there was one.
+/// The auth that the server is shown: the application's, and that session if there was one.
 pub(super) fn auth(recovery: Option<&Recovery>, auth: Option<&PacketData>) -> Option<PacketData> {
     let Some(Recovery { pid, offset, .. }) = recovery else { return auth.cloned() };
     Some(PacketData::with_recovery(auth, pid, offset.as_deref()))

@@ -61,6 +61,13 @@ use serde::Serialize;
 ///
 /// Inside, a packet is MessagePack on its way to the application and from it, so that such a parser costs one more
 /// conversion for each message.
+///
+/// **Both methods are called under locks of the server**, so they must only compute: they must not wait, nor call into the
+/// server or a client, which would wait for itself, nor panic. [`decode`](Self::decode) runs under the lock of the one
+/// session that the message came from: whoever emits to that client meanwhile, as a broadcast does, waits for it. It gets
+/// one message at a time, of at most `max_payload` bytes, and should take no more than a time in proportion to them.
+/// [`encode`](Self::encode) runs where the application emits, without a lock; with connection state recovery both run
+/// once more for each event that is kept, to append its offset, under the lock of all that is kept.
 pub trait CustomParser: Send + Sync {
     /// The name, for logs.
     fn name(&self) -> &str;

@@ -54,7 +54,7 @@ use serde::Deserialize;
 pub struct Args {
     text: Bytes,
     shape: Shape,
-    /// What few packets have, behind one pointer: arguments are moved often on their way to a handler.
+    /// The parts that few packets have, behind one pointer: arguments are moved often on their way to a handler.
     beside: Option<Arc<Beside>>,
 }
 
@@ -435,7 +435,7 @@ impl Args {
         self.attachments().iter().fold(text, |sum, bytes| sum.saturating_add(bytes.len()))
     }
 
-    /// How deep lists and objects stand inside each other, and how long the longest number is. Where arguments were
+    /// The depth of lists and objects inside each other, and the length of the longest number. Where arguments were
     /// skipped, they count too.
     pub(super) fn extent(&self) -> (usize, usize) {
         (self.shape.depth as usize, self.shape.longest_number as usize)
@@ -584,7 +584,7 @@ fn decode<'de, T: Deserialize<'de>>(
     }
 }
 
-/// What serde_json says, without the place in a text that the reader does not have, and without control characters: it
+/// The words of serde_json, without the place in a text that the reader does not have, and without control characters: it
 /// quotes what a peer sent.
 pub(super) fn plain_reason(error: &serde_json::Error) -> String {
     let mut reason = error.to_string();

@@ -116,7 +116,7 @@ pub trait ToArgs {
     /// [`EncodeError`] if one of them cannot be written.
     fn to_args(&self, out: &mut ArgsEncoder<'_>) -> Result<(), EncodeError>;
 
-    /// How many bytes that will be, what stands between them included, if it is known beforehand: the message is
+    /// The number of bytes that this will be, separators included, if known beforehand: the message is
     /// allocated at that size. A wrong answer costs time and nothing else.
     fn len_hint(&self) -> Option<usize> {
         None

@@ -184,7 +184,7 @@ impl<'a> Serializer for Json<'a> {
     }
 }
 
-/// How serde_json's `RawValue` (and `Number`, with some features) make themselves known to its serializer: as
+/// The names by which serde_json's `RawValue` (and `Number`, with some features) make themselves known to its serializer: as
 /// structs of such a name with one member of the same name.
 pub(in crate::socket) const SERDE_JSON_PRIVATE: &str = "$serde_json::private::";
 
@@ -208,7 +208,7 @@ pub(in crate::socket) struct Compound<'a> {
     is_first: bool,
     /// The last key was `_placeholder`.
     is_marker: bool,
-    /// What ends it; nothing for the private structs of serde_json.
+    /// Its end; nothing for the private structs of serde_json.
     end: &'static [u8],
 }
 

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 
 /// A message that takes arguments, one after the other.
 pub(in crate::socket) trait Sink {
-    /// What writes one argument.
+    /// The writer of one argument.
     type Value<'a>: Serializer<Ok = (), Error = EncodeError>
     where
         Self: 'a;

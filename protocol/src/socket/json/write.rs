@@ -14,7 +14,7 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// What the value displays, in quotes.
+/// The displayed form of a value, in quotes.
 pub(crate) fn push_displayed<T: Display + ?Sized>(out: &mut Vec<u8>, value: &T) -> fmt::Result {
     struct Escaped<'a>(&'a mut Vec<u8>);
 
@@ -95,7 +95,7 @@ pub(in crate::socket) fn push_i64(out: &mut Vec<u8>, value: i64) {
     push_u64(out, value.unsigned_abs());
 }
 
-/// What displays as ASCII that needs no escapes: the wide integers, serde_json's numbers.
+/// A value that displays as ASCII without escapes: the wide integers, serde_json's numbers.
 pub(super) fn push_plain<T: Display>(out: &mut Vec<u8>, value: T) {
     struct Plain<'a>(&'a mut Vec<u8>);
 

@@ -3,10 +3,10 @@
 use super::head::{Fault, Head};
 use alloc::vec::Vec;
 
-/// What was seen of a value.
+/// The findings about a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    /// How deep lists and maps stand inside each other.
+    /// The depth of lists and maps inside each other.
     pub(crate) depth: usize,
     /// A map has a key that is no text. npm's parser reads those as texts, Python's refuses them.
     pub(crate) has_odd_keys: bool,

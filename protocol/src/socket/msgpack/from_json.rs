@@ -14,11 +14,22 @@ use bytes::Bytes;
 ///
 /// Does not recurse: a level of nesting costs a few bytes.
 pub(crate) fn push_values(out: &mut Vec<u8>, json: &str, attachments: &[Bytes]) {
+    push(out, json, attachments, false);
+}
+
+/// The same, but a number that is too large for a double is `nil` and not infinite: as it will be when somebody writes
+/// JSON again, which has nothing infinite.
+#[cfg(feature = "cluster")]
+pub(crate) fn push_finite_values(out: &mut Vec<u8>, json: &str, attachments: &[Bytes]) {
+    push(out, json, attachments, true);
+}
+
+fn push(out: &mut Vec<u8>, json: &str, attachments: &[Bytes], is_finite: bool) {
     let mut placeholders =
         if attachments.is_empty() { Vec::new() } else { placeholder::outermost(json.as_bytes()) };
     placeholders.retain(|found| found.num.is_some_and(|num| num < attachments.len()));
     let sizes = sizes(json, &placeholders).into_iter();
-    FromJson { json, at: 0, attachments, placeholders: &placeholders, sizes, out }.document();
+    FromJson { json, at: 0, attachments, placeholders: &placeholders, sizes, is_finite, out }.document();
 }
 
 /// The numbers of elements or members of each array and object, in the order in which they begin.
@@ -79,6 +90,7 @@ struct FromJson<'a> {
     attachments: &'a [Bytes],
     placeholders: &'a [Placeholder],
     sizes: vec::IntoIter<usize>,
+    is_finite: bool,
     out: &'a mut Vec<u8>,
 }
 
@@ -143,14 +155,17 @@ impl FromJson<'_> {
         }
     }
 
-    /// What is written without a fraction is an integer, if 64 bits hold it.
+    /// A number that is written without a fraction is an integer, if 64 bits hold it.
     fn number(&mut self, raw: &str) {
         if let Ok(value) = raw.parse() {
             push_uint(self.out, value);
         } else if let Ok(value) = raw.parse() {
             push_int(self.out, value);
         } else {
-            push_f64(self.out, raw.parse().unwrap_or(f64::NAN));
+            match raw.parse::<f64>() {
+                Ok(value) if value.is_infinite() && self.is_finite => push_nil(self.out),
+                value => push_f64(self.out, value.unwrap_or(f64::NAN)),
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Head<'a> {
     Map(u32),
 }
 
-/// What is wrong with bytes that are no value.
+/// The fault of bytes that are no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// They end too early.

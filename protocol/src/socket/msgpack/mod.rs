@@ -6,7 +6,7 @@
 //! [`Parser`](crate::socket::Parser) calls. `to_json` and `from_json` are for arguments that another parser has read,
 //! and for the data of packets without arguments, which is JSON whatever the parser.
 //!
-//! What the values of JavaScript are in MessagePack:
+//! The values of JavaScript in MessagePack:
 //!
 //! | value | bytes | read as |
 //! |---|---|---|

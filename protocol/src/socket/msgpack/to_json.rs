@@ -83,12 +83,30 @@ pub(super) fn key_text(key: Head<'_>) -> String {
         Head::Str(text) | Head::Bin(text) => String::from_utf8_lossy(text).into_owned(),
         Head::Bool(value) => String::from(if value { "true" } else { "false" }),
         Head::Nil => String::from("null"),
-        Head::F64(value) if !value.is_finite() => alloc::format!("{value}"),
+        Head::F32(value) => number_text(f64::from(value)),
+        Head::F64(value) => number_text(value),
         other => {
             let mut out = Vec::new();
             push_scalar(&mut out, other, &mut Binary::Numbers);
             String::from_utf8(out).unwrap_or_default()
         }
+    }
+}
+
+/// The text of a number in JavaScript: digits as far as they go to 21 places, else an exponent with its sign.
+fn number_text(value: f64) -> String {
+    let size = value.abs();
+    if value.is_nan() {
+        String::from("NaN")
+    } else if size == 0.0 {
+        String::from("0")
+    } else if value.is_infinite() {
+        String::from(if value > 0.0 { "Infinity" } else { "-Infinity" })
+    } else if (1e-6..1e21).contains(&size) {
+        alloc::format!("{value}")
+    } else {
+        let text = alloc::format!("{value:e}");
+        if size < 1.0 { text } else { text.replace('e', "e+") }
     }
 }
 
@@ -122,5 +140,34 @@ fn push_scalar(out: &mut Vec<u8>, head: Head<'_>, binary: &mut Binary<'_>) {
             }
         },
         Head::Nil | Head::Undefined | Head::Array(_) | Head::Map(_) => out.extend_from_slice(b"null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_are_numbers_have_the_texts_of_javascript() {
+        // As `String(number)` says them in Node.js.
+        for (number, text) in [
+            (1e21, "1e+21"),
+            (1e-7, "1e-7"),
+            (0.000_001, "0.000001"),
+            (1.5, "1.5"),
+            (-0.0, "0"),
+            (-1.25e300, "-1.25e+300"),
+            (123_456_789_012_345_680_000.0, "123456789012345680000"),
+            (1e16, "10000000000000000"),
+            (5e-324, "5e-324"),
+            (f64::from(f32::MIN_POSITIVE), "1.1754943508222875e-38"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "Infinity"),
+            (f64::NEG_INFINITY, "-Infinity"),
+        ] {
+            assert_eq!(key_text(Head::F64(number)), text);
+        }
+        assert_eq!(key_text(Head::F32(f32::NAN)), "NaN");
+        assert_eq!(key_text(Head::F32(0.1)), "0.10000000149011612");
     }
 }

@@ -27,13 +27,18 @@ modes: echo | echo-bin | ack | bcast | connect | idle | polling
   --conns N   connections (50)         --depth P  messages in flight per connection (1)
   --size S    payload bytes (64)       --secs D   measured seconds (3)   --warmup W  seconds (0.5)
   --label L   copied to the output     --touch 1  idle: one echo per connection first
-  bcast: --conns members, --depth broadcasts in flight; connect: --conns concurrent, idle: --secs hold";
+  bcast: --conns members, --depth broadcasts in flight; with --from URL [--from-pid PID] they are emitted by a
+         connection to another node of a cluster, which is no member
+  connect: --conns concurrent, idle: --secs hold";
 
 struct Cfg {
     t: Target,
     mode: String,
     label: String,
     pid: Option<u32>,
+    /// bcast: the node that emits, and its process.
+    from: Option<Target>,
+    from_pid: Option<u32>,
     conns: usize,
     depth: usize,
     size: usize,
@@ -96,6 +101,11 @@ fn parse() -> Option<Cfg> {
         mode: m.get("mode")?.to_string(),
         label: m.get("label").unwrap_or(&"").to_string(),
         pid: m.get("pid").and_then(|p| p.parse().ok()),
+        from: match m.get("from") {
+            Some(url) => Some(Target::parse(url)?),
+            None => None,
+        },
+        from_pid: m.get("from-pid").and_then(|p| p.parse().ok()),
         conns: num("conns", 50.0)? as usize,
         depth: num("depth", 1.0)? as usize,
         size: num("size", 64.0)? as usize,
@@ -187,14 +197,16 @@ async fn open_many(sh: &Rc<Sh>, n: usize) -> io::Result<Vec<Conn>> {
 async fn measure(sh: &Rc<Sh>, hs: Vec<JoinHandle<()>>) {
     let c = &sh.cfg;
     let cpu = || c.pid.and_then(procfs::cpu_secs);
+    let from = || c.from_pid.and_then(procfs::cpu_secs);
     let own = || procfs::cpu_secs(std::process::id()).unwrap_or(0.0);
     sleep(Duration::from_secs_f64(c.warmup)).await;
-    let (s0, o0, t0) = (cpu(), own(), Instant::now());
+    let (s0, f0, o0, t0) = (cpu(), from(), own(), Instant::now());
     sh.phase.set(Phase::Run);
     sleep(Duration::from_secs_f64(c.secs)).await;
     sh.phase.set(Phase::Stop);
-    let (s1, o1, dt) = (cpu(), own(), t0.elapsed().as_secs_f64());
-    print_result(sh, dt, s0.zip(s1).map(|(a, b)| b - a), o1 - o0);
+    let (s1, f1, o1, dt) = (cpu(), from(), own(), t0.elapsed().as_secs_f64());
+    let spent = |before: Option<f64>, after: Option<f64>| before.zip(after).map(|(a, b)| b - a);
+    print_result(sh, dt, spent(s0, s1), spent(f0, f1), o1 - o0);
     // Let the tasks wind down for a moment so that the server sees clean closes where possible.
     let _ = timeout(Duration::from_millis(300), async {
         for h in hs {
@@ -204,8 +216,9 @@ async fn measure(sh: &Rc<Sh>, hs: Vec<JoinHandle<()>>) {
     .await;
 }
 
-/// `dt`: measured seconds; `cpu_s` and `own_s`: CPU seconds of the server and of this process in them.
-fn print_result(sh: &Sh, dt: f64, cpu_s: Option<f64>, own_s: f64) {
+/// `dt`: measured seconds; `cpu_s`, `from_s` and `own_s`: CPU seconds in them of the server, of the node that emits, and
+/// of this process.
+fn print_result(sh: &Sh, dt: f64, cpu_s: Option<f64>, from_s: Option<f64>, own_s: f64) {
     let c = &sh.cfg;
     let n = sh.msgs.get();
     let h = sh.hist.borrow();
@@ -214,7 +227,7 @@ fn print_result(sh: &Sh, dt: f64, cpu_s: Option<f64>, own_s: f64) {
     println!(
         "{{\"label\":\"{}\",\"mode\":\"{}\",\"conns\":{},\"depth\":{},\"size\":{},\"secs\":{:.3},\"msgs\":{},\"per_s\":{:.1},\
          \"lat_n\":{},\"p50_us\":{:.1},\"p99_us\":{:.1},\"p999_us\":{:.1},\"max_us\":{:.1},\"server_cpu_s\":{},\"server_us_per_msg\":{},\
-         \"server_util\":{},\"client_cpu_s\":{:.3},\"client_us_per_msg\":{:.3},\"server_rss_kib\":{},\"reordered\":{},\"errors\":{}{}}}",
+         \"from_cpu_s\":{},\"server_util\":{},\"client_cpu_s\":{:.3},\"client_us_per_msg\":{:.3},\"server_rss_kib\":{},\"reordered\":{},\"errors\":{}{}}}",
         c.label,
         c.mode,
         c.conns,
@@ -230,6 +243,7 @@ fn print_result(sh: &Sh, dt: f64, cpu_s: Option<f64>, own_s: f64) {
         h.max() as f64 / 1e3,
         cpu_s.map_or("null".into(), |v| format!("{v:.4}")),
         cpu_s.filter(|_| n > 0).map_or("null".into(), |v| format!("{:.3}", v * 1e6 / n as f64)),
+        from_s.map_or("null".into(), |v| format!("{v:.4}")),
         cpu_s.map_or("null".into(), |v| format!("{:.3}", v / dt)),
         own_s,
         own_s * 1e6 / n.max(1) as f64,
@@ -347,6 +361,36 @@ async fn echo(sh: Rc<Sh>, mut c: Conn, tpl: Rc<Template>) -> io::Result<()> {
     }
 }
 
+/// Emits at one node until a member on another hears it: before that, what is emitted may be lost.
+async fn until_heard(from: Conn, member: &mut Conn) -> io::Result<Conn> {
+    let mut probe = vec![];
+    put(&mut probe, TEXT, b"42[\"bcast\",\"room1\",\"probe\"]");
+    for _ in 0..100 {
+        write(&from.s, &probe).await?;
+        let heard = member.expect(|op, p| op == TEXT && p.starts_with(b"42[\"bcast\",") && p.ends_with(b"probe\"]"));
+        if let Ok(heard) = timeout(Duration::from_millis(200), heard).await {
+            return heard.map(|()| from);
+        }
+    }
+    Err(ws::err("the members never heard the other node"))
+}
+
+#[allow(clippy::await_holding_refcell_ref)]
+async fn answer_pings(c: Rc<(tokio::net::TcpStream, RefCell<ws::Reader>)>) -> io::Result<()> {
+    let mut rd = c.1.borrow_mut();
+    let mut out = vec![];
+    loop {
+        rd.fill(&c.0).await?;
+        while let Some((op, r)) = rd.next()? {
+            control(op, rd.get(r), &mut out)?;
+        }
+        if !out.is_empty() {
+            write(&c.0, &out).await?;
+            out.clear();
+        }
+    }
+}
+
 #[allow(clippy::await_holding_refcell_ref)]
 async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
     struct Slot {
@@ -361,6 +405,10 @@ async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
         write(&c.s, &w).await?;
         timeout(Duration::from_secs(10), c.expect(|op, p| op == TEXT && p.starts_with(b"430["))).await??;
     }
+    let from = match &sh.cfg.from {
+        None => None,
+        Some(target) => Some(until_heard(Conn::open(target, 4096).await?, &mut cs[0]).await?),
+    };
     let mut p = b"42[\"bcast\",\"room1\",\"".to_vec();
     let at = p.len();
     p.extend(filler(sh.cfg.size, W));
@@ -416,7 +464,14 @@ async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
             }
         })));
     }
-    let sender = cs[0].clone();
+    let sender = match from {
+        None => cs[0].clone(),
+        Some(from) => {
+            let from = Rc::new((from.s, RefCell::new(from.r)));
+            hs.push(spawn_local(guard(sh.clone(), answer_pings(from.clone()))));
+            from
+        }
+    };
     hs.push(spawn_local(guard(sh.clone(), {
         let sh = sh.clone();
         async move {

@@ -11,6 +11,7 @@ use crate::client::task::driver::Driver;
 use crate::client::task::handle::Key;
 use crate::client::task::shared::Attempt;
 use crate::client::{engine, handlers};
+use crate::handler::job::take_panicked_event;
 use sansocket_protocol::client::{ClientEvent, ClientState, SessionEvent};
 use sansocket_protocol::engine::EngineError;
 use sansocket_protocol::error::{Closed, PeerError, SendError};
@@ -89,7 +90,10 @@ impl Driver {
                 return match begun {
                     Ok(Some(job)) => self.keep(job),
                     Ok(None) => {}
-                    Err(panic) => self.shared.report(&socket, &HandlerError::panic(&*panic)),
+                    Err(panic) => {
+                        let (event, error) = (take_panicked_event(), HandlerError::panic(&*panic));
+                        drop(self.shared.report_about(&socket, event.as_deref(), &error, None));
+                    }
                 };
             }
             ClientSocketEvent::Connected { connection, .. } => {
@@ -372,10 +376,11 @@ impl Driver {
 
     fn panicked(&mut self, who: Key, panic: &(dyn Any + Send)) {
         let error = HandlerError::panic(panic);
+        let event = take_panicked_event();
         match who {
             Some(key) => {
                 if let Some(socket) = self.socket(key) {
-                    self.shared.report(&socket, &error);
+                    self.shared.report_about(&socket, event.as_deref(), &error, None);
                 }
             }
             None => self.shared.report_session(&error),

@@ -1,6 +1,5 @@
 //! The parts of a client that its handles and its task share.
 
-use crate::base::error::HandlerFailure;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::typemap::TypeMap;
 use crate::client::engine::Session;
@@ -12,7 +11,7 @@ use crate::client::socket::ClientSocket;
 use crate::client::state::ConnectionEvent;
 use crate::client::task::driver::Driver;
 use crate::client::task::handle::{ClientHandle, Key, Patience, Waiter};
-use crate::handler::error_hook::DefaultErrorHook;
+use crate::handler::error_hook::{DefaultErrorHook, ErrorHook};
 use crate::websocket::deflate::shared::SharedDeflate;
 use futures_channel::oneshot;
 use http::{HeaderMap, HeaderValue};
@@ -36,7 +35,6 @@ pub struct Attempt {
 }
 
 pub(crate) type BeforeDial = Box<dyn Fn(Attempt) -> BoxFuture<Result<Attempt, ConnectError>> + Send + Sync>;
-pub(crate) type ErrorHook = Box<dyn Fn(&ClientSocket, &HandlerFailure) + Send + Sync>;
 pub(crate) type StateHook = Box<dyn Fn(&ConnectionEvent) + Send + Sync>;
 
 /// The settings of a client.
@@ -56,8 +54,10 @@ pub(crate) struct Settings {
     pub(crate) deflate: Option<Arc<SharedDeflate>>,
     pub(crate) cookies: bool,
     pub(crate) reliable: bool,
+    /// A handler that returns `()` acknowledges.
+    pub(crate) acknowledge_unit: bool,
     pub(crate) max_message: usize,
-    pub(crate) on_error: Option<ErrorHook>,
+    pub(crate) on_error: Option<ErrorHook<ClientSocket>>,
     pub(crate) on_connection_event: Option<StateHook>,
     pub(crate) state: TypeMap,
     /// The handlers of plain Engine.IO; `None` for Socket.IO.
@@ -144,7 +144,12 @@ impl Shared {
         };
         let mut all = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
         find(&all).unwrap_or_else(|| {
-            let made = Arc::new(ClientNamespace::new(name.as_str().into(), key, parser));
+            let made = Arc::new(ClientNamespace::new(
+                name.as_str().into(),
+                key,
+                parser,
+                self.settings.acknowledge_unit,
+            ));
             all.push(made.clone());
             made
         })

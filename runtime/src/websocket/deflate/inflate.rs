@@ -7,6 +7,7 @@ use super::compress::with_scratch;
 use super::offer::Direction;
 use crate::websocket::ReadError;
 use std::cell::Cell;
+use std::mem;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 /// The most blocks of a message that call themselves the last one (RFC 7692, section 7.2.3.4): each makes the inflater
@@ -15,6 +16,9 @@ const MAX_FINAL_BLOCKS: u32 = 1024;
 /// The most bytes that may come out of one batch of input before the reader pauses, but for the message in which that
 /// happens: a kilobyte of input can hold a megabyte.
 const MAX_BATCH: usize = 256 << 10;
+/// The most bytes of an unfinished message that wait for the rest as they are. An inflater is about three times as much,
+/// so that a peer must have sent a part of that before it gets one.
+const MAX_HELD: usize = 16 << 10;
 /// The most inflaters that a thread keeps.
 const MAX_KEPT: usize = 2;
 
@@ -31,10 +35,16 @@ pub(crate) struct Inflating {
     /// The bytes to which the next message may refer, and how many there may be.
     history: Vec<u8>,
     window: usize,
-    /// The inflater of the message that has begun, in a box because there mostly is none.
-    current: Option<Box<Current>>,
+    /// The message that has begun, in a box because there mostly is none.
+    unfinished: Option<Box<Unfinished>>,
     /// Bytes that came out of this batch.
     batch: usize,
+}
+
+enum Unfinished {
+    /// Its beginning as it came.
+    Held(Vec<u8>),
+    Inflating(Current),
 }
 
 struct Current {
@@ -55,7 +65,7 @@ pub(crate) fn max_compressed(max: usize) -> usize {
 impl Inflating {
     pub(crate) fn new(direction: Direction) -> Self {
         let window = if direction.takeover { 1 << direction.window_bits } else { 0 };
-        Self { history: Vec::new(), window, current: None, batch: 0 }
+        Self { history: Vec::new(), window, unfinished: None, batch: 0 }
     }
 
     /// Begins with a batch of input.
@@ -68,33 +78,45 @@ impl Inflating {
         self.batch >= MAX_BATCH
     }
 
-    /// Takes a piece of a compressed message and appends what comes out, up to `max` bytes in all.
+    /// Takes a piece of a compressed message, which may be its last, and appends what comes out, up to `max` bytes in
+    /// all. What comes out may be kept back until more has come in.
     ///
     /// # Errors
     /// [`ReadError::TooLarge`] and [`ReadError::BadCompression`]; the connection is over then.
-    pub(crate) fn push(&mut self, input: &[u8], out: &mut Vec<u8>, max: usize) -> Result<(), ReadError> {
-        let current = match &mut self.current {
-            Some(current) => current,
-            none => {
-                // To give an inflater what came before costs about as much as that many bytes that come out.
-                self.batch += self.history.len() / 4;
-                none.insert(Box::new(Current::begin(&self.history)?))
+    pub(crate) fn push(
+        &mut self,
+        input: &[u8],
+        is_last: bool,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<(), ReadError> {
+        let unfinished = self.unfinished.get_or_insert_with(|| Box::new(Unfinished::Held(Vec::new())));
+        if let Unfinished::Held(held) = &mut **unfinished {
+            if !is_last && held.len() + input.len() <= MAX_HELD {
+                held.extend_from_slice(input);
+                return Ok(());
             }
-        };
-        if input.is_empty() {
-            return Ok(());
+            // To give an inflater what came before costs about as much as that many bytes that come out.
+            self.batch += self.history.len() / 4;
+            let mut current = Current::begin(&self.history)?;
+            self.batch += current.run(held, out, max, &self.history)?;
+            **unfinished = Unfinished::Inflating(current);
         }
-        current.at_end = false;
-        self.batch += current.run(input, out, max, &self.history)?;
+        if let Unfinished::Inflating(current) = &mut **unfinished {
+            self.batch += current.run(input, out, max, &self.history)?;
+        }
         Ok(())
     }
 
-    /// The message is complete.
+    /// The message is complete: its last piece was pushed.
     ///
     /// # Errors
     /// As [`push`](Self::push); it may have been cut short.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>, max: usize) -> Result<(), ReadError> {
-        let Some(mut current) = self.current.take() else { return Ok(()) };
+        let Some(Unfinished::Inflating(mut current)) = self.unfinished.take().map(|unfinished| *unfinished)
+        else {
+            return Ok(());
+        };
         // A sender that ends each message with a last block may forget the empty one behind it, and one that has
         // nothing to say the one byte for that. zlib, and so everybody, takes both.
         if !current.at_end {
@@ -110,6 +132,11 @@ impl Inflating {
             out.shrink_to_fit();
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_inflater(&self) -> bool {
+        matches!(self.unfinished.as_deref(), Some(Unfinished::Inflating(_)))
     }
 
     /// Keeps the last bytes for the next message.
@@ -144,11 +171,15 @@ impl Current {
         max: usize,
         history: &[u8],
     ) -> Result<usize, ReadError> {
+        if input.is_empty() {
+            return Ok(0);
+        }
+        self.at_end = false;
         let before = out.len();
         let mut given_anew = 0;
         with_scratch(|scratch| {
             loop {
-                if std::mem::take(&mut self.has_ended) {
+                if mem::take(&mut self.has_ended) {
                     given_anew += self.begin_anew(out, history)?;
                 }
                 let (taken, given) = (self.inflate.total_in(), self.inflate.total_out());

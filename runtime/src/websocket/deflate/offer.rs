@@ -48,10 +48,16 @@ impl Agreed {
         }
     }
 
-    /// The server's answer, for a client whose offer had `client_max_window_bits` if it was `limitable`.
-    fn answer(self, limitable: bool) -> String {
-        let client_bits = limitable.then_some(self.client.window_bits).filter(|bits| *bits < 15);
-        let server_bits = Some(self.server.window_bits).filter(|bits| *bits < 15);
+    /// The server's answer to that offer. A limit that was offered is accepted by naming it (7.1.2.1), whatever it is;
+    /// a client that has not said that it can limit its window is not asked to (7.1.2.2).
+    fn answer(self, offered: &Parameters) -> String {
+        let client_bits = match offered.client_bits {
+            Some(Bits::AtMost(_)) => Some(self.client.window_bits),
+            Some(Bits::Any) => Some(self.client.window_bits).filter(|bits| *bits < 15),
+            None => None,
+        };
+        let is_named = self.server.window_bits < 15 || offered.server_bits.is_some();
+        let server_bits = is_named.then_some(self.server.window_bits);
         let mut answer = NAME.to_owned();
         flag(&mut answer, "server_no_context_takeover", !self.server.takeover);
         flag(&mut answer, "client_no_context_takeover", !self.client.takeover);
@@ -111,7 +117,7 @@ impl PerMessageDeflate {
         offers.iter().filter(|offer| offer.name.eq_ignore_ascii_case(NAME)).find_map(|offer| {
             let offered = Parameters::read(&offer.parameters)?;
             let agreed = self.agree(&offered)?;
-            Some((agreed, agreed.answer(offered.client_bits.is_some())))
+            Some((agreed, agreed.answer(&offered)))
         })
     }
 
@@ -322,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_server_answers_an_offer_in_its_own_terms() {
-        let table: [(PerMessageDeflate, &str, Option<&str>); 14] = [
+        let table: [(PerMessageDeflate, &str, Option<&str>); 15] = [
             (both(), "permessage-deflate", Some("permessage-deflate")),
             (both(), "PerMessage-Deflate", Some("permessage-deflate")),
             // The default settings ask for no takeover, whatever the offer.
@@ -358,6 +364,11 @@ mod tests {
                 Some("permessage-deflate; server_max_window_bits=12"),
             ),
             (both(), "permessage-deflate; server_max_window_bits=8", None),
+            (
+                both(),
+                "permessage-deflate; server_max_window_bits=15; client_max_window_bits=15",
+                Some("permessage-deflate; server_max_window_bits=15; client_max_window_bits=15"),
+            ),
             (both(), "permessage-deflate; client_max_window_bits", Some("permessage-deflate")),
             (
                 both(),

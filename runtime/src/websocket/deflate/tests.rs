@@ -241,6 +241,31 @@ fn a_bomb_ends_at_the_largest_message() {
 }
 
 #[test]
+fn an_unfinished_message_has_no_inflater_before_it_has_sent_a_part_of_that() {
+    let mut state = 1u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    let random: Vec<u8> = (0..60_000).map(|_| noise()).collect();
+    let payload = Oracle::new().message(&random);
+    // A byte, and then pieces that go beyond what is held.
+    for piece in [1, 1000, 16_384, 30_000, payload.len()] {
+        let mut reading = Reading::new(direction(15, true), 100_000);
+        reading.feed(&frame(0x42, &[])).expect("legal");
+        let mut arrived = 0;
+        for chunk in payload.chunks(piece) {
+            reading.feed(&frame(0x00, chunk)).expect("legal");
+            arrived += chunk.len();
+            assert_eq!(reading.inflating.has_inflater(), arrived > 16_384, "{arrived} bytes by {piece}");
+        }
+        reading.feed(&frame(0x80, &[])).expect("legal");
+        assert!(!reading.inflating.has_inflater());
+        assert_eq!(reading.seen, [Incoming::Binary(random.clone().into())]);
+    }
+}
+
+#[test]
 fn input_of_which_nothing_comes_out_is_bounded_too() {
     let mut empty_blocks = [0, 0, 0, 0xff, 0xff].repeat(MAX);
     empty_blocks.push(0);

@@ -276,7 +276,7 @@ fn arguments_can_be_written_one_by_one() {
 
 #[test]
 fn bytes_beside_a_value_change_nothing_about_how_it_is_read() {
-    /// What a deserializer says about itself: whether it is for people, and how many elements it expects.
+    /// A deserializer's words about itself: whether it is for people, and how many elements it expects.
     #[derive(Debug, PartialEq)]
     struct About(bool, Option<usize>);
 

@@ -1,0 +1,174 @@
+//! The handlers of one socket, beside those of its namespace.
+
+use crate::handler::listener::{HandlerId, ListenerHandle};
+use crate::handler::reserved::{End, check_event};
+use crate::handler::table::{EventTable, Listener, Runs};
+use crate::handler::{Handler, OnEvent, SharedHandler, erase};
+use crate::server::socket::{Socket, SocketInner};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The handlers of one socket. They are kept beside the application's values, so that a socket without any carries nothing
+/// for them, and dropped when it has gone: they may have captured the socket itself.
+#[derive(Default)]
+pub(crate) struct OwnHandlers(Mutex<EventTable<OnEvent>>);
+
+/// The handlers of one socket for one event.
+pub(crate) struct OwnListeners {
+    pub(crate) any: Vec<SharedHandler<OnEvent>>,
+    pub(crate) listeners: Vec<Listener<OnEvent>>,
+}
+
+impl OwnHandlers {
+    fn lock(&self) -> MutexGuard<'_, EventTable<OnEvent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Handlers of this socket alone, which run after those of its namespace: for those whose captured values belong to one
+/// client. They end with the socket; a client that comes back is another socket, and joins by `on_connect` again.
+///
+/// ```
+/// use sansocket_runtime::{Data, Server, Socket};
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// fn register(io: &Server) {
+///     io.on_connect(async |socket: Socket| {
+///         let score = Arc::new(AtomicU32::new(0));
+///         socket.on("hit", move |Data(points): Data<u32>| {
+///             let score = score.clone();
+///             async move { score.fetch_add(points, Ordering::Relaxed) + points }
+///         });
+///     });
+/// }
+/// ```
+impl Socket {
+    /// The handlers of this socket, made if there are none. `None` if the socket has gone.
+    fn own_handlers(&self) -> Option<Arc<OwnHandlers>> {
+        let mut data = self.data();
+        if self.is_gone() {
+            return None;
+        }
+        let own = data.get::<OwnHandlers>().unwrap_or_else(|| {
+            let own = Arc::<OwnHandlers>::default();
+            data.insert(own.clone());
+            own
+        });
+        self.0.note_own_handlers();
+        Some(own)
+    }
+
+    fn change_own(&self, change: impl FnOnce(&mut EventTable<OnEvent>)) -> &Self {
+        if let Some(own) = self.own_handlers() {
+            change(&mut own.lock());
+        }
+        self
+    }
+
+    /// Runs when this client emits `event`, after the namespace's handlers of it. Otherwise as
+    /// [`Namespace::on`](crate::Namespace::on). After the client has gone this does nothing.
+    ///
+    /// # Panics
+    /// As [`Namespace::on`](crate::Namespace::on).
+    #[track_caller]
+    pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+        check_event(End::Server, event);
+        let listener = Listener::in_line(erase(handler));
+        self.change_own(|table| table.add(event, listener))
+    }
+
+    #[track_caller]
+    pub(super) fn add_own(&self, event: &str, listener: Listener<OnEvent>) -> &Self {
+        check_event(End::Server, event);
+        self.change_own(|table| table.add(event, listener))
+    }
+
+    /// As [`on`](Self::on), for the next `event` only: the handler is then removed.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
+        check_event(End::Server, event);
+        let listener = Listener { handler: erase(handler), runs: Runs::Once(0) };
+        self.change_own(|table| table.add(event, listener))
+    }
+
+    /// Runs for every event of this client, before its handlers. Its return value is not an acknowledgement.
+    pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
+        let handler = erase(handler);
+        self.change_own(|table| table.any.push(handler))
+    }
+
+    /// As [`on`](Self::on), and returns a handle by which this one handler is removed.
+    ///
+    /// # Panics
+    /// As [`on`](Self::on).
+    #[track_caller]
+    pub fn add_listener<Params: 'static>(
+        &self,
+        event: &str,
+        handler: impl Handler<OnEvent, Params>,
+    ) -> ListenerHandle {
+        check_event(End::Server, event);
+        let handler = erase(handler);
+        let (id, event) = (HandlerId::of(&handler), event.to_owned());
+        self.change_own(|table| table.add(&event, Listener::in_line(handler)));
+        let socket = Arc::downgrade(&self.0);
+        ListenerHandle::new(move || {
+            let Some(own) = socket.upgrade().and_then(|socket| Socket(socket).own_handlers()) else {
+                return false;
+            };
+            let removed = own.lock().take_one(&event, &id);
+            // What it has captured is dropped without the lock.
+            removed.is_some()
+        })
+    }
+
+    /// Removes all handlers of `event` that this socket has. Those of its namespace stay.
+    pub fn off(&self, event: &str) -> &Self {
+        let mut removed = Vec::new();
+        self.change_own(|table| removed = table.take(event));
+        drop(removed);
+        self
+    }
+
+    /// Removes all handlers of [`on_any`](Self::on_any) that this socket has.
+    pub fn off_any(&self) -> &Self {
+        let mut removed = Vec::new();
+        self.change_own(|table| removed = std::mem::take(&mut table.any));
+        drop(removed);
+        self
+    }
+
+    /// The socket's own handlers of an event that is handled now. Those that run once are removed before they run.
+    pub(crate) fn begin_own(&self, event: &[u8]) -> Option<OwnListeners> {
+        let own = self.data().get::<OwnHandlers>()?;
+        let mut table = own.lock();
+        let listeners = table.listeners(event).to_vec();
+        if table.has_once(event) {
+            table.remove_once(event);
+        }
+        let listeners = listeners
+            .into_iter()
+            .map(|listener| match listener.runs {
+                // It is decided: nobody counts it again.
+                Runs::Once(_) => Listener::in_line(listener.handler),
+                Runs::InLine | Runs::Concurrent => listener,
+            })
+            .collect();
+        Some(OwnListeners { any: table.any.clone(), listeners })
+    }
+
+    /// Drops the socket's own handlers: it has gone.
+    pub(super) fn drop_own(&self) {
+        let own = self.data().remove::<OwnHandlers>();
+        drop(own);
+    }
+}
+
+impl SocketInner {
+    fn note_own_handlers(&self) {
+        self.has_own.store(true, std::sync::atomic::Ordering::Release);
+    }
+}

@@ -1,0 +1,207 @@
+//! Registering handlers: those of one socket, those that are removed one by one, and the parts of a namespace's name.
+
+use sansocket_runtime::testing::TestServer;
+use sansocket_runtime::{ConnectError, Data, NameParts, Namespace, Socket};
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+fn take(lines: &Lines) -> Vec<String> {
+    std::mem::take(&mut lines.lock().unwrap())
+}
+
+/// A handler that notes its name.
+macro_rules! noting {
+    ($lines:expr, $name:literal) => {{
+        let lines = $lines.clone();
+        move || {
+            lines.lock().unwrap().push($name.to_owned());
+            ready(())
+        }
+    }};
+}
+
+#[test]
+fn a_socket_has_handlers_of_its_own_after_those_of_its_namespace() {
+    let test = TestServer::default();
+    let lines = Lines::default();
+    let noted = lines.clone();
+    test.server().on_connect(move |socket: Socket| {
+        let name = socket.handshake().query_value("name").unwrap_or_default().into_owned();
+        let (who, lines) = (name.clone(), noted.clone());
+        socket.on("who", move || ready(who.clone()));
+        if name == "ada" {
+            socket
+                .once("first", noting!(lines, "once"))
+                .on("first", noting!(lines, "always"))
+                .on_any(noting!(lines, "any"));
+        }
+        ready(())
+    });
+    test.server().on("who", noting!(lines, "namespace"));
+    let [ada, bob] = ["ada", "bob"].map(|name| test.client_with("/", |builder| builder.query("name", name)));
+    // The namespace's handler returns nothing, and the first value acknowledges.
+    assert_eq!(bob.call::<String>("who", &()), "bob");
+    assert_eq!(take(&lines), ["namespace"]);
+    assert_eq!(ada.call::<String>("who", &()), "ada");
+    assert_eq!(take(&lines), ["any", "namespace"]);
+    for client in [&ada, &bob] {
+        client.emit("first", &());
+        client.emit("first", &());
+    }
+    assert_eq!(take(&lines), ["any", "once", "always", "any", "always"], "those of ada alone");
+
+    // Registered at any time, as in a handler, and taken away again.
+    let socket = test.server().socket(&ada.id()).expect("it is connected");
+    socket.off("first").off_any();
+    let later = socket.add_listener("first", noting!(lines, "later"));
+    ada.emit("first", &());
+    assert_eq!(take(&lines), ["later"]);
+    assert!(later.remove());
+    ada.emit("first", &());
+    assert!(take(&lines).is_empty());
+    assert_eq!(ada.call::<String>("who", &()), "ada", "the others stay");
+}
+
+#[test]
+fn a_sockets_own_handlers_go_with_it_even_if_they_have_captured_it() {
+    let test = TestServer::default();
+    let watched = Arc::new(());
+    let held = watched.clone();
+    test.server().on_connect(move |socket: Socket| {
+        let (own, held) = (socket.clone(), held.clone());
+        socket.on("id", move || {
+            let _ = &held;
+            ready(own.id().to_owned())
+        });
+        ready(())
+    });
+    let ada = test.client("/");
+    assert_eq!(ada.call::<String>("id", &()), *ada.id());
+    let socket = test.server().socket(&ada.id()).expect("it is connected");
+    let count = || Arc::strong_count(&watched);
+    assert_eq!(count(), 3);
+    let gone_first = socket.add_listener("x", || ready(()));
+    ada.disconnect();
+    assert_eq!(count(), 2, "the socket's handlers are dropped, though somebody has the socket");
+    assert!(!gone_first.remove());
+    // What is registered too late is not kept.
+    let held = watched.clone();
+    socket.on("late", move || {
+        let _ = &held;
+        ready(())
+    });
+    assert_eq!(count(), 2);
+}
+
+#[test]
+fn a_recovered_socket_registers_its_own_handlers_again() {
+    use sansocket_runtime::recovery::RecoveryConfig;
+    use sansocket_runtime::{Server, ServerBuilder, adapter::ServerOptions};
+    let test = TestServer::new(|runtime| {
+        ServerBuilder::<Server, ServerOptions>::new(runtime)
+            .connection_state_recovery(RecoveryConfig::default())
+            .build()
+    });
+    let lines = Lines::default();
+    let noted = lines.clone();
+    test.server().on_connect(move |socket: Socket| {
+        socket.on("once more", noting!(noted, "heard"));
+        ready(())
+    });
+    let ada = test.client("/");
+    ada.cut_network();
+    ada.restore_network();
+    test.advance(Duration::from_secs(10));
+    assert!(ada.socket().recovered());
+    ada.emit("once more", &());
+    assert_eq!(take(&lines), ["heard"], "and not twice");
+}
+
+#[test]
+fn one_listener_is_removed_and_the_others_stay() {
+    let test = TestServer::default();
+    let lines = Lines::default();
+    let io = test.server();
+    let second = io.on("e", noting!(lines, "one")).add_listener("e", noting!(lines, "two"));
+    let zeroth = io.prepend_listener("e", noting!(lines, "zero"));
+    let elsewhere = io.namespace("/x").add_listener("e", noting!(lines, "elsewhere"));
+    let ada = test.client("/");
+    let heard = || {
+        ada.emit("e", &());
+        take(&lines)
+    };
+    assert_eq!(heard(), ["zero", "one", "two"]);
+    assert!(second.remove());
+    assert!(elsewhere.remove());
+    assert_eq!(heard(), ["zero", "one"]);
+    let third = io.add_listener("e", noting!(lines, "three"));
+    io.off("e");
+    assert!(!zeroth.remove() && !third.remove(), "they were gone");
+    assert!(heard().is_empty());
+    drop(io.add_listener("e", noting!(lines, "stays")));
+    assert_eq!(heard(), ["stays"], "a handle that is dropped removes nothing");
+    let orphan = TestServer::default().server().add_listener("e", noting!(lines, "orphan"));
+    assert!(!orphan.remove());
+}
+
+#[test]
+fn a_client_removes_one_listener_and_prepends_another() {
+    let test = TestServer::default();
+    let lines = Lines::default();
+    let ada = test.client("/");
+    let second = ada.socket().on("e", noting!(lines, "one")).add_listener("e", noting!(lines, "two"));
+    let _zeroth = ada.socket().prepend_listener("e", noting!(lines, "zero"));
+    test.server().emit("e", &()).expect("it is encoded");
+    test.settle();
+    assert_eq!(take(&lines), ["zero", "one", "two"]);
+    assert!(second.remove());
+    test.server().emit("e", &()).expect("it is encoded");
+    test.settle();
+    assert_eq!(take(&lines), ["zero", "one"]);
+}
+
+#[test]
+fn a_removed_listener_is_dropped_with_what_it_has_captured() {
+    let test = TestServer::default();
+    let watched = Arc::new(());
+    let held = watched.clone();
+    let listener = test.server().add_listener("e", move || {
+        let _ = &held;
+        ready(())
+    });
+    assert_eq!(Arc::strong_count(&watched), 2);
+    assert!(listener.remove());
+    assert_eq!(Arc::strong_count(&watched), 1);
+}
+
+#[test]
+fn the_parts_of_a_dynamic_namespaces_name_are_extracted() {
+    let test = TestServer::default();
+    let io = test.server();
+    let games = io.dynamic_namespace("/game-*/*");
+    games
+        .on_connect(async |_: NameParts<(u32, String)>| ())
+        .on("parts", async |NameParts((game, side)): NameParts<(u32, String)>, Data(n): Data<u32>| {
+            format!("{side} in {game}: {n}")
+        })
+        .on("texts", async |NameParts(parts): NameParts<Vec<String>>| parts)
+        .on("too few", async |parts: Option<NameParts<(u32,)>>| parts.is_some());
+    io.on("none", async |parts: Option<NameParts<(u32,)>>| parts.is_some());
+    io.dynamic_namespace_if(|name| name.starts_with("/other")).on(
+        "none",
+        async |parts: Option<NameParts<(String,)>>, namespace: Namespace| {
+            (parts.is_some(), namespace.name().to_owned())
+        },
+    );
+    let ada = test.client("/game-7/red/team");
+    assert_eq!(ada.call::<String>("parts", &3), "red/team in 7: 3");
+    assert_eq!(ada.call::<Vec<String>>("texts", &()), ["7", "red/team"]);
+    assert!(!ada.call::<bool>("too few", &()));
+    let refused = test.try_client("/game-seven/red", |builder| builder);
+    assert!(matches!(refused, Err(ConnectError::Refused(_))), "{refused:?}");
+    assert!(!test.client("/").call::<bool>("none", &()));
+    assert_eq!(test.client("/other").call::<(bool, String)>("none", &()), (false, "/other".to_owned()));
+}
