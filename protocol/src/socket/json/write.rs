@@ -32,10 +32,21 @@ pub(crate) fn push_displayed<T: Display + ?Sized>(out: &mut Vec<u8>, value: &T) 
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Without a way out of its middle, the compiler takes whole vectors.
+    if text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        push_escapes(out, text);
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+#[inline(never)]
+fn push_escapes(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut rest = text.as_bytes();
     loop {
-        // What has to be escaped is what ends the search: most strings have nothing of it.
+        // What has to be escaped is what ends the search.
         let (plain, special) = rest.split_at_checked(find_special(rest, 0)).unwrap_or((rest, &[]));
         out.extend_from_slice(plain);
         let Some((&byte, behind)) = special.split_first() else { return };
