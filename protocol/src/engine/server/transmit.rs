@@ -93,7 +93,8 @@ impl ServerSession {
     pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
             // Nothing more is to come on a channel, as a rule.
-            if self.control.is_empty() && matches!(self.transport, Transport::Channel(_)) {
+            let is_on_channel = matches!(self.transport, Transport::Channel(_));
+            if self.control.is_empty() && (is_on_channel || self.control.capacity() > 4) {
                 self.control = VecDeque::new();
             }
             return Some(control);
