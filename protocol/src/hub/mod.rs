@@ -33,6 +33,7 @@
 
 mod command;
 mod journal;
+mod log;
 mod rooms;
 mod select;
 mod target;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use command::{Command, Effect};
 pub use journal::{Journal, Membership};
+pub use log::RoomEvent;
 pub use target::{Flags, Target};
 
 use alloc::boxed::Box;
@@ -143,6 +145,8 @@ pub struct Hub<H> {
     rooms: Rooms,
     /// The numbers of the next event and of the oldest that is kept: for the journals.
     events: (u64, u64),
+    /// The changes of rooms that were not taken, if somebody wants them.
+    log: Option<Vec<RoomEvent>>,
 }
 
 #[derive(Clone, Debug)]
@@ -164,7 +168,7 @@ impl<H: Clone> Hub<H> {
     /// A hub without sockets.
     pub fn new(limits: HubLimits) -> Self {
         let (slots, free, by_id, rooms) = Default::default();
-        Self { limits, slots, free, by_id, rooms, events: (0, 0) }
+        Self { limits, slots, free, by_id, rooms, events: (0, 0), log: None }
     }
 
     /// The limits in force.
@@ -268,6 +272,7 @@ impl<H: Clone> Hub<H> {
         if let Some(socket) = self.socket_mut(key) {
             socket.rooms.push(number);
         }
+        self.log_joined(number, key.index);
         self.note(key, &[number], true);
         Ok(true)
     }
@@ -281,6 +286,7 @@ impl<H: Clone> Hub<H> {
             return false;
         }
         self.note(key, &[number], false);
+        self.log_leaving(number, key.index);
         self.rooms.take(number, key.index)
     }
 
@@ -290,6 +296,7 @@ impl<H: Clone> Hub<H> {
         let left = mem::take(&mut socket.rooms);
         self.note(key, &left, false);
         for number in left {
+            self.log_leaving(number, key.index);
             self.rooms.take(number, key.index);
         }
     }
@@ -326,6 +333,7 @@ impl<H: Clone> Hub<H> {
     pub fn close_room(&mut self, room: &str) {
         let Some(number) = self.rooms.find(room) else { return };
         let events = self.events;
+        self.log_closing(number);
         for index in self.rooms.close(number) {
             if let Some(Slot { socket: Some(socket), .. }) = self.slots.get_mut(index as usize) {
                 forget(&mut socket.rooms, number);

@@ -11,7 +11,7 @@ use crate::handler::{
     Handler, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, erase,
 };
 use crate::server::socket::Socket;
-use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, registrations};
+use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, outgoing_methods, registrations};
 use sansocket_protocol::socket::Args;
 use std::fmt;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub(crate) struct Dynamic {
 
 impl DynamicNamespace {
     handler_methods!();
+    outgoing_methods!();
     error_hook!();
 
     fn handlers(&self) -> &Arc<NamespaceHandlers> {

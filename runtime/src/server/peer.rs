@@ -2,7 +2,7 @@
 
 use crate::base::error::HandlerError;
 use crate::handler::ack::{AckTarget, Reply};
-use crate::handler::job::{Answering, EventLabel, Work, poll_caught};
+use crate::handler::job::{Answering, EventLabel, Work, poll_caught, take_panicked_event};
 use crate::handler::peer::sealed::{HandlerPeer, SendAck};
 use crate::handler::{
     Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,
@@ -146,6 +146,8 @@ impl HandlerPeer for Socket {
             let result = finished.await;
             if let (Err(panic), Work::SoleListener { answering, .. }) = (result, &work) {
                 count(&counters.panics);
+                // It is known here, and must not be taken for that of a later panic.
+                let _ = take_panicked_event();
                 let socket = &answering.peer;
                 socket.report(answering.event.as_str(), &HandlerError::panic(&*panic), None);
                 socket.session().with(|machine| {
