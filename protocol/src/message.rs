@@ -110,6 +110,12 @@ impl Frame {
         Self::with_beside(kept(text), beside)
     }
 
+    /// The same, of attachments that nothing shares.
+    #[cfg(feature = "record")]
+    pub(crate) fn with_attachments(text: Vec<u8>, attachments: Vec<Bytes>) -> Self {
+        Self::from_parts(text, Arc::new(Beside::of(attachments.into())))
+    }
+
     fn with_beside(text: Bytes, beside: Arc<Beside>) -> Self {
         Self { text, beside: Some(beside), as_is: false }
     }
