@@ -49,7 +49,7 @@ fn register(namespace: &Namespace) {
         .on("volatile", async |socket: Socket, Data(room): Data<String>, args: Args| {
             let _ = socket.namespace().to(&room).volatile().emit("volatile", &args.skip(1));
         })
-        .on_concurrent("ask", async |socket: Socket, Data(room): Data<String>, args: Args| {
+        .on_concurrent("ask-room", async |socket: Socket, Data(room): Data<String>, args: Args| {
             let asked = socket.namespace().to(&room).emit_with_ack("question", &args.skip(1), PATIENCE);
             let answers = match asked.await {
                 Ok(answers) => answers,

@@ -37,7 +37,7 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
         names = vec!["classic", "python"];
     }
     names.sort_unstable();
-    let (options, of_address) = bus(address)?;
+    let (options, of_address) = bus(address, &names)?;
     Ok(Some(match &names[..] {
         ["python"] => options.dialect(Dialect::Python(dialect::Python::default())),
         ["classic"] => options.dialect(Dialect::Classic(dialect::Classic::default())),
@@ -51,11 +51,14 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
 }
 
 /// The bus at an address, and the dialect that the address means, if it means one.
-fn bus(address: &str) -> Result<(ClusterOptions, Option<Dialect>), Box<dyn std::error::Error>> {
+fn bus(
+    address: &str,
+    dialects: &[&str],
+) -> Result<(ClusterOptions, Option<Dialect>), Box<dyn std::error::Error>> {
     if let Some(path) = address.strip_prefix("unix:") {
         return Ok((ClusterOptions::new(UnixBus::new(path)), None));
     }
-    if let Some(opened) = crate::more_buses(address) {
+    if let Some(opened) = crate::more_buses(address, dialects) {
         return opened;
     }
     let bus = RedisBus::open(address)?;

@@ -1,6 +1,7 @@
 //! The bus of a cluster, by its address, and the dialect that is spoken there.
 
 use crate::failure::Failure;
+use sansocket_postgres::PostgresBus;
 use sansocket_redis::RedisBus;
 use sansocket_tokio::cluster::{ClusterOptions, Dialect, dialect};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(crate) struct BusOptions {
     /// Emit to the clients of a cluster by its bus, without a server: `redis://`, `rediss://`, `redis+sharded://`,
-    /// `redis+streams://` or `unix:PATH`. URL is then the room, or the id of a socket; everybody if it is empty
+    /// `redis+streams://`, `postgres://` or `unix:PATH`. URL is then the room, or the id of a socket; everybody if it is empty
     #[arg(long, value_name = "ADDRESS")]
     bus: Option<String>,
     /// The dialect of the cluster's nodes: `cluster` (our own nodes, or what the address means), `python`, `classic`
@@ -59,12 +60,18 @@ fn bus(address: &str) -> Result<(ClusterOptions, Option<Dialect>), Failure> {
     }
     let scheme = address.split("://").next().unwrap_or_default();
     let kind = scheme.split('+').next().unwrap_or_default();
+    let wrong = |error: &dyn std::fmt::Display| Failure::Usage(format!("--bus: {error}"));
+    if matches!(scheme, "postgres" | "postgresql") {
+        let bus = PostgresBus::open(address).map_err(|error| wrong(&error))?;
+        let dialect = bus.dialect();
+        return Ok((ClusterOptions::new(bus), Some(dialect)));
+    }
     if !matches!(kind, "redis" | "rediss") {
         return Err(Failure::Usage(format!(
             "`{scheme}` is no kind of bus that is known: see `sansocket help emit`"
         )));
     }
-    let bus = RedisBus::open(address).map_err(|error| Failure::Usage(format!("--bus: {error}")))?;
+    let bus = RedisBus::open(address).map_err(|error| wrong(&error))?;
     let dialect = bus.dialect();
     Ok((ClusterOptions::new(bus), dialect))
 }

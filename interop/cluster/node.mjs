@@ -1,16 +1,19 @@
-// A JavaScript node of a cluster: npm's server with one of the Redis adapters, driven by its clients' events as the
+// A JavaScript node of a cluster: npm's server with one of the Redis adapters or that of Postgres, driven by its clients' events as the
 // conformance server is.
 //
 //   node cluster/node.mjs --redis redis://127.0.0.1:6379 --adapter classic|sharded|streams --port 0
+//   node cluster/node.mjs --postgres postgres://user@127.0.0.1/database --adapter postgres --port 0
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
+import { createAdapter as createPostgresAdapter } from "@socket.io/postgres-adapter";
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
+import pg from "pg";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 
 const { values } = parseArgs({
-  options: { redis: { type: "string" }, adapter: { type: "string" }, port: { type: "string", default: "0" } },
+  options: { redis: { type: "string" }, postgres: { type: "string" }, adapter: { type: "string" }, port: { type: "string", default: "0" } },
 });
 
 // Connection lost: the client connects again by itself, and so often that a test need not wait.
@@ -20,7 +23,15 @@ const connect = async () => {
   await client.connect();
   return client;
 };
+const pool = async () => {
+  const pool = new pg.Pool({ connectionString: values.postgres });
+  // One connection after the other, so that no two nodes make the table at once.
+  await pool.query(`CREATE TABLE IF NOT EXISTS socket_io_attachments
+    (id bigserial UNIQUE, created_at timestamptz DEFAULT NOW(), payload bytea)`).catch(() => {});
+  return pool;
+};
 const adapters = {
+  postgres: async () => createPostgresAdapter(await pool()),
   classic: async () => createAdapter(await connect(), await connect()),
   sharded: async () => createShardedAdapter(await connect(), await connect()),
   streams: async () => createStreamsAdapter(await connect()),

@@ -1,7 +1,8 @@
-"""A Python node of a cluster: python-socketio with a Redis manager, driven by its clients' events as the conformance
+"""A Python node of a cluster: python-socketio with a manager for Redis or RabbitMQ, driven by its clients' events as the conformance
 server is.
 
 .venv/bin/python cluster/node.py --redis redis://127.0.0.1:6379 --manager async|sync --port 0
+.venv/bin/python cluster/node.py --amqp amqp://guest:guest@127.0.0.1/%2f --manager aio_pika|kombu --port 0
 """
 
 import argparse
@@ -14,7 +15,8 @@ import socketio
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--redis")
-parser.add_argument("--manager", choices=["async", "sync"])
+parser.add_argument("--amqp")
+parser.add_argument("--manager", choices=["async", "sync", "aio_pika", "kombu"])
 parser.add_argument("--port", type=int, default=0)
 chosen = parser.parse_args()
 
@@ -107,7 +109,11 @@ def register_sync(sio, namespace):
 async def serve_async():
     import uvicorn
 
-    sio = socketio.AsyncServer(async_mode="asgi", client_manager=socketio.AsyncRedisManager(chosen.redis))
+    if chosen.amqp:
+        manager = socketio.AsyncAioPikaManager(chosen.amqp)
+    else:
+        manager = socketio.AsyncRedisManager(chosen.redis)
+    sio = socketio.AsyncServer(async_mode="asgi", client_manager=manager)
     for namespace in ("/", "/custom"):
         register_async(sio, namespace)
     server = uvicorn.Server(uvicorn.Config(socketio.ASGIApp(sio), log_level="critical"))
@@ -118,7 +124,8 @@ async def serve_async():
 def serve_sync():
     from werkzeug.serving import make_server
 
-    sio = socketio.Server(async_mode="threading", client_manager=socketio.RedisManager(chosen.redis))
+    manager = socketio.KombuManager(chosen.amqp) if chosen.amqp else socketio.RedisManager(chosen.redis)
+    sio = socketio.Server(async_mode="threading", client_manager=manager)
     for namespace in ("/", "/custom"):
         register_sync(sio, namespace)
     server = make_server("127.0.0.1", 0, socketio.WSGIApp(sio), threaded=True, fd=listener.fileno())
@@ -126,7 +133,7 @@ def serve_sync():
     server.serve_forever()
 
 
-if chosen.manager == "async":
+if chosen.manager in ("async", "aio_pika"):
     asyncio.run(serve_async())
 else:
     threading.stack_size(256 * 1024)

@@ -104,7 +104,7 @@ function serve(socket) {
   });
   socket.on("volatile", (room, payload) => socket.nsp.to(room).volatile.emit("volatile", payload));
   socket.on("recovered", (ack) => ack(socket.recovered));
-  socket.on("ask", (room, payload) => {
+  socket.on("ask-room", (room, payload) => {
     socket.nsp.to(room).timeout(20_000).emit("question", payload, (_error, answers) => {
       for (const answer of answers) socket.emit("answer", answer);
     });

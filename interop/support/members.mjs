@@ -131,7 +131,7 @@ export async function talk(members, payloads, carries = () => true) {
     }
     // Each asks all, and all answer with what they were asked.
     const question = common.at(-1);
-    sender.emit("ask", room, question);
+    sender.emit("ask-room", room, question);
     for (const member of members) {
       assert.deepEqual(await member.heard.question.next(`question for ${member.name}`), [question], member.name);
     }

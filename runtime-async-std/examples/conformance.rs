@@ -31,7 +31,7 @@ use sansocket_async_std::cluster::{ClusterOptions, Dialect};
 type Opened = Result<(ClusterOptions, Option<Dialect>), Box<dyn std::error::Error>>;
 
 /// Buses that need this runtime: none.
-fn more_buses(_: &str) -> Option<Opened> {
+fn more_buses(_: &str, _: &[&str]) -> Option<Opened> {
     None
 }
 

@@ -2,6 +2,8 @@
 
 use sansocket_async_std::{self as sansocket, AsyncStd};
 
+#[path = "../../socket-tests/blocking_client.rs"]
+mod blocking_client;
 #[path = "../../socket-tests/client/mod.rs"]
 mod suite;
 #[cfg(feature = "test-tls")]

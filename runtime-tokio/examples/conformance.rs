@@ -12,7 +12,8 @@
 //! `--allow-eio3` for clients of Engine.IO 3,
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
 //! directions) and `--http-compression` (polls from 1024 bytes on). With
-//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `unix:PATH`) it is a node of a cluster, which speaks what
+//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `nats://`,
+//! `postgres://`, `amqp://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
 //! bridges between them, as does `--bridge`. With `--emit JSON` besides it is no server, but carries out a list of verbs on
 //! that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
@@ -26,14 +27,31 @@ mod conformance_cluster;
 #[path = "../../examples/conformance_emitter.rs"]
 mod conformance_emitter;
 
+use sansocket_amqp::AmqpBus;
+use sansocket_nats::NatsBus;
+use sansocket_postgres::PostgresBus;
 use sansocket_tokio::Tokio;
 use sansocket_tokio::cluster::{ClusterOptions, Dialect};
 
 type Opened = Result<(ClusterOptions, Option<Dialect>), Box<dyn std::error::Error>>;
 
 /// Buses that need tokio.
-fn more_buses(_: &str) -> Option<Opened> {
-    None
+fn more_buses(address: &str, dialects: &[&str]) -> Option<Opened> {
+    let scheme = address.split("://").next().unwrap_or_default();
+    Some(match scheme {
+        "nats" | "tls" => {
+            NatsBus::open(address).map(|bus| (ClusterOptions::new(bus), None)).map_err(Into::into)
+        }
+        "postgres" | "postgresql" => PostgresBus::open(address).map_err(Into::into).map(|bus| {
+            let dialect = bus.dialect();
+            (ClusterOptions::new(bus), Some(dialect))
+        }),
+        "amqp" => AmqpBus::open(address).map_err(Into::into).map(|bus| {
+            let bus = if dialects == ["python"] { bus.python() } else { bus };
+            (ClusterOptions::new(bus), None)
+        }),
+        _ => return None,
+    })
 }
 
 #[tokio::main]

@@ -104,6 +104,7 @@
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
+//! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
 //! | `idn` | no | clients reach hosts whose names have letters beyond ASCII, as in `http://bücher.example` |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
@@ -155,6 +156,8 @@ pub use server::{
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
+#[cfg(feature = "record")]
+pub use sansocket_runtime::Recordings;
 #[cfg(feature = "typescript")]
 pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
@@ -165,17 +168,17 @@ pub use sansocket_runtime::metrics;
 #[cfg(feature = "testing")]
 pub use sansocket_runtime::testing;
 pub use sansocket_runtime::{
-    Ack, AckError, Answer, Answers, Args, ArgsError, Attempt, Auth, BoxError, Broadcast, BroadcastAckError,
-    BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed, ConnectError,
-    ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError, DisconnectReason,
-    DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket, EngineError, EngineSocket,
-    Error, EventExcess, EventName, Events, Extension, Handler, HandlerError, HandlerFailure, Handshake,
-    HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message, Messages, NameParts,
-    Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError, PerMessageDeflate, Rate,
-    ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead, ResponseBody, Rooms, SameSite,
-    SendError, ServerAddrError, ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter,
-    SocketError, State, Stats, ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack,
-    extract, handler,
+    Ack, AckError, Answer, Answers, AnyNamespace, Args, ArgsError, Attempt, Auth, BoxError, Broadcast,
+    BroadcastAckError, BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed,
+    ConnectError, ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError,
+    DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
+    EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler, HandlerError,
+    HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message,
+    Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
+    PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
+    ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal,
+    ServerService, Socket, SocketEmitter, SocketError, State, Stats, ToArgs, TransportKind, Transports,
+    TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -6,6 +6,8 @@ use std::time::Duration;
 use suite::relay::{WEBSOCKET, quick};
 use suite::support::{serve, soon};
 
+#[path = "../../socket-tests/blocking_client.rs"]
+mod blocking_client;
 #[path = "../../socket-tests/client/mod.rs"]
 mod suite;
 #[cfg(feature = "test-tls")]

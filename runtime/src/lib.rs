@@ -49,9 +49,12 @@ pub use http::handshake::Handshake;
 pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
+#[cfg(feature = "record")]
+pub use http::recordings::Recordings;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use server::answers::{Answer, Answers};
+pub use server::any::AnyNamespace;
 pub use server::broadcast::Broadcast;
 pub use server::dynamic::DynamicNamespace;
 pub use server::emitter::SocketEmitter;
@@ -89,7 +92,7 @@ pub use handler::typescript::TypeScript;
 pub use handler::{Handler, ListenerHandle, TypedEvent, ack, extract};
 pub use sansocket_protocol::engine::EngineError;
 pub use sansocket_protocol::error::{Closed, PeerError, SendError};
-pub use sansocket_protocol::hub::HubError;
+pub use sansocket_protocol::hub::{HubError, RoomEvent};
 pub use sansocket_protocol::socket::{
     Args, ArgsError, CustomPacket, CustomParser, DataError, Date, EncodeError, PacketData, Parser,
     SocketError, ToArgs,

@@ -1,8 +1,9 @@
 //! Registering handlers: those of one socket, those that are removed one by one, and the parts of a namespace's name.
 
 use sansocket_runtime::testing::TestServer;
-use sansocket_runtime::{ConnectError, Data, NameParts, Namespace, Socket};
+use sansocket_runtime::{ConnectError, Data, NameParts, Namespace, Server, Socket, State, TypedEvent};
 use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ fn a_sockets_own_handlers_go_with_it_even_if_they_have_captured_it() {
 #[test]
 fn a_recovered_socket_registers_its_own_handlers_again() {
     use sansocket_runtime::recovery::RecoveryConfig;
-    use sansocket_runtime::{Server, ServerBuilder, adapter::ServerOptions};
+    use sansocket_runtime::{ServerBuilder, adapter::ServerOptions};
     let test = TestServer::new(|runtime| {
         ServerBuilder::<Server, ServerOptions>::new(runtime)
             .connection_state_recovery(RecoveryConfig::default())
@@ -204,4 +205,112 @@ fn the_parts_of_a_dynamic_namespaces_name_are_extracted() {
     assert!(matches!(refused, Err(ConnectError::Refused(_))), "{refused:?}");
     assert!(!test.client("/").call::<bool>("none", &()));
     assert_eq!(test.client("/other").call::<(bool, String)>("none", &()), (false, "/other".to_owned()));
+}
+
+#[test]
+fn an_event_that_middleware_stops_is_not_the_one_that_runs_once() {
+    let test = TestServer::default();
+    let lines = Lines::default();
+    let noted = lines.clone();
+    test.server()
+        .on_connect(move |socket: Socket| {
+            socket.once("enter", noting!(noted, "entered"));
+            ready(())
+        })
+        .event_middleware(async |Data(word): Data<String>| match word.as_str() {
+            "sesame" => Ok(()),
+            _ => Err("closed"),
+        })
+        .on_error(|_, _| ());
+    let ada = test.client("/");
+    for word in ["barley", "sesame", "sesame"] {
+        ada.emit("enter", &word);
+    }
+    assert_eq!(take(&lines), ["entered"]);
+}
+
+#[test]
+fn a_state_is_given_after_the_build_and_the_start_panics_without_it() {
+    #[derive(Clone)]
+    struct Late(&'static str);
+    #[derive(Clone)]
+    struct Never;
+    let test = TestServer::default();
+    let io = test.server();
+    io.on("late", async |State(Late(text)): State<Late>| text);
+    let start = || {
+        let panic = catch_unwind(AssertUnwindSafe(|| drop(io.endpoint()))).err()?;
+        Some(panic.downcast_ref::<String>().expect("a text").clone())
+    };
+    let panic = start().expect("the state is missing");
+    assert!(panic.contains("State<registering::") && panic.contains("Late>"), "{panic}");
+    io.provide(Late("never seen")).provide(Late("here it is"));
+    assert_eq!(start(), None);
+    assert_eq!(test.client("/").call::<String>("late", &()), "here it is");
+    // Of every kind of handler and in every namespace, but for those that can do without.
+    io.on_connected(async |_: Option<State<Never>>| ());
+    assert_eq!(start(), None);
+    struct Ping;
+    impl TypedEvent for Ping {
+        const NAME: &'static str = "ping";
+        type Payload = ();
+        type Answer = ();
+    }
+    let registering: [fn(&Server); 5] = [
+        |io| _ = io.namespace("/a").on_disconnect(async |_: State<Never>| ()),
+        |io| _ = io.namespace("/a").middleware(async |_: State<Never>| ()),
+        |io| _ = io.dynamic_namespace("/b-*").on_any(async |_: Socket, _: State<Never>| ()),
+        |io| _ = io.on_typed(Ping, async |_: State<Never>, (): ()| ()),
+        |io| _ = io.on_fallback(async |_: State<Never>, _: Socket| ()),
+    ];
+    for register in registering {
+        let test = TestServer::default();
+        register(test.server());
+        let started = catch_unwind(AssertUnwindSafe(|| drop(test.server().endpoint())));
+        assert!(started.is_err());
+        test.server().provide(Never).endpoint();
+    }
+}
+
+#[test]
+fn handlers_for_any_namespace_stand_in_where_there_is_none() {
+    let test = TestServer::default();
+    let io = test.server();
+    let lines = Lines::default();
+    io.namespace("/own").on("who", async || "own").on_disconnect(noting!(lines, "own left"));
+    io.namespace("/rest").on_fallback(async || "rest");
+    let any = io.any_namespace();
+    any.on("who", async |namespace: Namespace| format!("any of {}", namespace.name()))
+        .on("only here", async || "any")
+        .on_fallback(async || "any fallback")
+        .on_disconnect(noting!(lines, "any left"));
+    // Those that come later have them, too.
+    io.namespace("/later");
+    io.dynamic_namespace("/game-*").on("play", async || "game");
+    let answers = |name: &str| {
+        let client = test.client(name);
+        ["who", "only here", "else"].map(|event| client.call::<String>(event, &()))
+    };
+    assert_eq!(answers("/"), ["any of /", "any", "any fallback"]);
+    assert_eq!(answers("/later"), ["any of /later", "any", "any fallback"]);
+    assert_eq!(answers("/game-7"), ["any of /game-7", "any", "any fallback"]);
+    assert_eq!(test.client("/game-7").call::<String>("play", &()), "game");
+    test.settle();
+    assert_eq!(take(&lines), ["any left"; 4]);
+    assert_eq!(answers("/own"), ["own", "any", "any fallback"]);
+    assert_eq!(answers("/rest"), ["rest"; 3]);
+    test.settle();
+    assert_eq!(take(&lines), ["own left", "any left"]);
+
+    // What a namespace gets takes the place, and what it loses is stood in for.
+    let client = test.client("/later");
+    let own = io.namespace("/later").add_listener("who", async || "later");
+    assert_eq!(client.call::<String>("who", &()), "later");
+    assert!(own.remove());
+    assert_eq!(client.call::<String>("who", &()), "any of /later");
+    any.off("who").off_fallback();
+    assert_eq!(test.client("/own").call::<String>("who", &()), "own");
+    let nobody = test.block_on(client.socket().timeout(Duration::from_secs(1)).call::<_, String>("who", &()));
+    assert!(nobody.is_err(), "{nobody:?}");
+    assert!(matches!(test.try_client("/unknown", |builder| builder), Err(ConnectError::Refused(_))));
 }

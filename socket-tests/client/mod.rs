@@ -2,10 +2,9 @@
 //! the crate, itself as `sansocket` and the functions `server()`, `client(address)`, `engine_server()` and
 //! `engine_client(address)`, which make builders.
 //!
-//! An adapter that has TLS includes `tls.rs` beside it. The channels and locks in the tests are tokio's in all cases.
+//! An adapter that has TLS includes `tls.rs` beside it, and one that has a blocking client `../blocking_client.rs`. The channels and locks in the tests are tokio's in all cases.
 
 mod acks;
-mod blocking;
 mod compression;
 mod connect;
 mod dial;

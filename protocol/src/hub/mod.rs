@@ -33,6 +33,7 @@
 
 mod command;
 mod journal;
+mod log;
 mod rooms;
 mod select;
 mod target;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use command::{Command, Effect};
 pub use journal::{Journal, Membership};
+pub use log::RoomEvent;
 pub use target::{Flags, Target};
 
 use alloc::boxed::Box;
@@ -124,9 +126,9 @@ pub enum HubError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Joined {
-    /// Sockets that are newly in the room.
+    /// The number of sockets that are newly in a room, counted for each room.
     pub joined: usize,
-    /// Sockets that were at their limit of rooms and stayed outside.
+    /// The number of sockets that were at their limit of rooms and stayed outside, counted for each room.
     pub refused: usize,
 }
 
@@ -143,6 +145,8 @@ pub struct Hub<H> {
     rooms: Rooms,
     /// The numbers of the next event and of the oldest that is kept: for the journals.
     events: (u64, u64),
+    /// The changes of rooms that were not taken, if somebody wants them.
+    log: Option<Vec<RoomEvent>>,
 }
 
 #[derive(Clone, Debug)]
@@ -164,7 +168,7 @@ impl<H: Clone> Hub<H> {
     /// A hub without sockets.
     pub fn new(limits: HubLimits) -> Self {
         let (slots, free, by_id, rooms) = Default::default();
-        Self { limits, slots, free, by_id, rooms, events: (0, 0) }
+        Self { limits, slots, free, by_id, rooms, events: (0, 0), log: None }
     }
 
     /// The limits in force.
@@ -268,6 +272,7 @@ impl<H: Clone> Hub<H> {
         if let Some(socket) = self.socket_mut(key) {
             socket.rooms.push(number);
         }
+        self.log_joined(number, key.index);
         self.note(key, &[number], true);
         Ok(true)
     }
@@ -281,6 +286,7 @@ impl<H: Clone> Hub<H> {
             return false;
         }
         self.note(key, &[number], false);
+        self.log_leaving(number, key.index);
         self.rooms.take(number, key.index)
     }
 
@@ -290,6 +296,7 @@ impl<H: Clone> Hub<H> {
         let left = mem::take(&mut socket.rooms);
         self.note(key, &left, false);
         for number in left {
+            self.log_leaving(number, key.index);
             self.rooms.take(number, key.index);
         }
     }
@@ -326,6 +333,7 @@ impl<H: Clone> Hub<H> {
     pub fn close_room(&mut self, room: &str) {
         let Some(number) = self.rooms.find(room) else { return };
         let events = self.events;
+        self.log_closing(number);
         for index in self.rooms.close(number) {
             if let Some(Slot { socket: Some(socket), .. }) = self.slots.get_mut(index as usize) {
                 forget(&mut socket.rooms, number);
@@ -363,25 +371,39 @@ impl<H: Clone> Hub<H> {
         }
     }
 
-    /// Puts every socket of a target into a room. Those at their limit of rooms stay outside and are counted.
+    /// Puts every socket of a target into rooms. The sockets are those that the target stands for before the first of
+    /// them joins. Those at their limit of rooms stay outside and are counted.
     ///
     /// # Errors
-    /// [`HubError::RoomNameTooLong`], and then nobody joined.
-    pub fn join_all(&mut self, target: &Target, room: &str) -> Result<Joined, HubError> {
-        self.check_name(room)?;
+    /// [`HubError::RoomNameTooLong`] for any of the names, and then nobody joined.
+    pub fn join_all(&mut self, target: &Target, rooms: &[impl AsRef<str>]) -> Result<Joined, HubError> {
+        for room in rooms {
+            self.check_name(room.as_ref())?;
+        }
+        let keys = self.keys(target);
         let mut outcome = Joined::default();
-        for key in self.keys(target) {
-            match self.join(key, room) {
-                Ok(newly) => outcome.joined = outcome.joined.saturating_add(usize::from(newly)),
-                Err(_) => outcome.refused = outcome.refused.saturating_add(1),
+        for room in rooms {
+            for key in &keys {
+                match self.join(*key, room.as_ref()) {
+                    Ok(newly) => outcome.joined = outcome.joined.saturating_add(usize::from(newly)),
+                    Err(_) => outcome.refused = outcome.refused.saturating_add(1),
+                }
             }
         }
         Ok(outcome)
     }
 
-    /// Takes every socket of a target out of a room; how many were in it.
-    pub fn leave_all_in(&mut self, target: &Target, room: &str) -> usize {
-        self.keys(target).into_iter().filter(|&key| self.leave(key, room)).count()
+    /// Takes every socket of a target out of rooms, and returns how many were in them, counted for each room. The
+    /// sockets are those that the target stands for before the first of them leaves.
+    pub fn leave_all_in(&mut self, target: &Target, rooms: &[impl AsRef<str>]) -> usize {
+        let keys = self.keys(target);
+        let mut left = 0_usize;
+        for room in rooms {
+            for key in &keys {
+                left = left.saturating_add(usize::from(self.leave(*key, room.as_ref())));
+            }
+        }
+        left
     }
 
     /// The keys a target stands for, ascending: [`select`](Self::select) for a caller that then changes the hub.

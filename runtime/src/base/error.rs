@@ -245,7 +245,9 @@ pub enum HandlerError {
         source: Arc<DataError>,
     },
     /// The builder was given no state of that type.
-    #[error("there is no state of type `{0}`: give it to the builder with `.state({0} ..)`")]
+    #[error(
+        "there is no state of type `{0}`: give it to the builder with `.state({0} ..)`, or to the server with `provide`"
+    )]
     NoState(&'static str),
     /// The request that opened the session carries no extension of that type.
     #[error("the request carried no extension of type `{0}`: a middleware of the host has to add it")]

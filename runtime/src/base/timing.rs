@@ -1,4 +1,4 @@
-//! The durations that a session's metrics are about. Without the feature `metrics`, everything here is empty.
+//! The durations in a session's metrics. Without the feature `metrics`, everything here is empty.
 
 #[cfg(feature = "metrics")]
 pub(crate) use on::{Sampler, Since, Timing};
@@ -8,7 +8,7 @@ pub(crate) use off::{Sampler, Since, Timing};
 
 /// One event in so many of each session is timed.
 #[cfg(feature = "metrics")]
-const SAMPLED: u8 = 16;
+const SAMPLED: u8 = 64;
 
 #[cfg(feature = "metrics")]
 mod on {
@@ -131,11 +131,11 @@ mod off {
     pub(crate) type Sampler = ();
 
     #[derive(Clone, Copy, Debug, Default)]
-    pub(crate) struct Since;
+    pub(crate) struct Since(());
 
     impl Since {
         pub(crate) fn new(_: Instant) -> Self {
-            Self
+            Self(())
         }
     }
 
@@ -144,7 +144,7 @@ mod off {
     impl Timing {
         #[inline(always)]
         pub(crate) fn sample(&self, _: &mut Sampler, _: impl FnOnce() -> Instant) -> Since {
-            Since
+            Since(())
         }
 
         #[inline(always)]

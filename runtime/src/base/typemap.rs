@@ -25,6 +25,11 @@ impl TypeMap {
         value.clone().downcast().ok()
     }
 
+    /// Returns whether there is a value of that type.
+    pub(crate) fn has(&self, id: TypeId) -> bool {
+        self.0.iter().any(|(known, _)| *known == id)
+    }
+
     /// Takes the value of that type out.
     pub(crate) fn remove<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
         let at = self.0.iter().position(|(id, _)| *id == TypeId::of::<T>())?;

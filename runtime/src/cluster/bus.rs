@@ -104,6 +104,21 @@ impl BusLink {
         self.cluster.try_transmit()
     }
 
+    /// After [`message`](Self::message): the channel and the id of the row that the message is in, if it is in the table of
+    /// attachments. What comes after it must wait until that [row](Self::row) was handed over.
+    pub fn wanted_row(&mut self) -> Option<(String, Arc<str>)> {
+        match self.cluster.try_transmit_if(|next| matches!(next, NodeTransmit::Select { .. }))? {
+            NodeTransmit::Select { channel, row } => Some((channel, row)),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the next thing to do is an [`Insert`](NodeTransmit::Insert). Nothing may be asked for after it
+    /// until it is [answered](Self::inserted): the notification of the row is next then.
+    pub fn wants_to_insert(&self) -> bool {
+        self.cluster.has_next(|next| matches!(next, NodeTransmit::Insert { .. }))
+    }
+
     /// The bus is connected.
     pub fn up(&mut self) {
         self.cluster.heard(|node, now| node.handle_bus_up(now));

@@ -324,6 +324,21 @@ impl Cluster {
         self.state().node.poll_transmit()
     }
 
+    /// The same if it is of a kind.
+    pub(crate) fn try_transmit_if(
+        &self,
+        is_wanted: impl FnOnce(&NodeTransmit) -> bool,
+    ) -> Option<NodeTransmit> {
+        let mut state = self.state();
+        let is_wanted = state.node.next_transmit().is_some_and(is_wanted);
+        if is_wanted { state.node.poll_transmit() } else { None }
+    }
+
+    /// Returns whether the next thing to do is of a kind.
+    pub(crate) fn has_next(&self, is_so: impl FnOnce(&NodeTransmit) -> bool) -> bool {
+        self.state().node.next_transmit().is_some_and(is_so)
+    }
+
     /// Returns whether the node is closed; if not, the task is woken when it is.
     pub(crate) fn is_closed(&self, context: &mut Context<'_>) -> bool {
         let mut state = self.state();

@@ -3,6 +3,7 @@
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
 use crate::handler::Handler;
+use crate::handler::extract::Requirements;
 use crate::handler::kind::{Context, Kind};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use std::sync::Arc;
 pub trait AnyHandler<K: Kind>: Send + Sync {
     /// Extracts the parameters and begins the handler.
     fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+
+    /// Says what the server must have before it serves.
+    fn requires(&self, requirements: &mut Requirements);
 }
 
 struct Erased<H, Params> {
@@ -21,6 +25,10 @@ struct Erased<H, Params> {
 impl<K: Kind, Params, H: Handler<K, Params>> AnyHandler<K> for Erased<H, Params> {
     fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError> {
         self.handler.call(context)
+    }
+
+    fn requires(&self, requirements: &mut Requirements) {
+        self.handler.requires(requirements);
     }
 }
 

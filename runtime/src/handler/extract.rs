@@ -21,8 +21,8 @@
 //! | [`ConnectError`](crate::ConnectError) | the error of a failed connection | a client's `on_connect_error` |
 //! | `Option<T>` of any of these | `None` if the extraction fails | where `T` may stand |
 //!
-//! Parameters are extracted from left to right. If one fails, the handler is not called and the error hook is told;
-//! before a client has joined, it is refused.
+//! Parameters are extracted from left to right. If one fails, the handler is not called and the error hook is told,
+//! which may answer the event; before a client has joined, it is refused.
 //!
 //! ```
 //! use sansocket_runtime::{Auth, Data, EventName, PeerAddr, Server, Socket, State, TryData};
@@ -94,7 +94,7 @@ use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{Args, ArgsError};
 use serde::de::DeserializeOwned;
-use std::any::type_name;
+use std::any::{TypeId, type_name};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
@@ -119,6 +119,10 @@ pub trait FromContext<K: Kind>: Sized {
     /// [`HandlerError`] if there is no such value; the handler is then not called.
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError>;
 
+    /// Says what the server must have before it serves, so that a lack of it shows when it starts and not at the first
+    /// event. By default nothing.
+    fn requires(_: &mut Requirements) {}
+
     /// Extracts the last parameter of a handler: it may take a value that [`from_context`](Self::from_context) has to
     /// copy for the parameters behind it.
     ///
@@ -126,6 +130,17 @@ pub trait FromContext<K: Kind>: Sized {
     /// As for [`from_context`](Self::from_context).
     fn from_context_at_last(context: &mut Context<K>) -> Result<Self, HandlerError> {
         Self::from_context(context)
+    }
+}
+
+/// What handlers need of their server before it serves: the types of their [`State`].
+#[derive(Debug, Default)]
+pub struct Requirements(pub(crate) Vec<(TypeId, &'static str)>);
+
+impl Requirements {
+    /// Adds the state of that type.
+    pub fn state<T: Send + Sync + 'static>(&mut self) {
+        self.0.push((TypeId::of::<T>(), type_name::<T>()));
     }
 }
 
@@ -212,7 +227,8 @@ pub struct TryData<T>(pub Result<T, ArgsError>);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth<T>(pub T);
 
-/// A clone of the value of that type that was given to the builder's `state`: a pool, a sender, an `Arc` of anything.
+/// A clone of the value of that type that was given to the builder's `state`, or to
+/// [`Server::provide`](crate::Server::provide): a pool, a sender, an `Arc` of anything. Without it the server does not start.
 ///
 /// ```
 /// use sansocket_runtime::{Server, State};
@@ -360,6 +376,10 @@ impl<K: Kind, T: Clone + Send + Sync + 'static> FromContext<K> for State<T> {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
         context.peer.state::<T>().map(Self).ok_or(HandlerError::NoState(type_name::<T>()))
     }
+
+    fn requires(requirements: &mut Requirements) {
+        requirements.state::<T>();
+    }
 }
 
 /// `None` where the extraction fails.
@@ -409,7 +429,11 @@ impl<K: HasArgs> FromContext<K> for EventName {
 
 impl<K: Acks> FromContext<K> for Ack {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
-        Ok(Self::new(context.input.ack.take(), &context.peer))
+        let target = context.input.ack.take();
+        if target.is_some() {
+            context.input.taken.clone_from(&target);
+        }
+        Ok(Self::new(target, &context.peer))
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) use erased::{AnyHandler, SharedHandler, erase};
 
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
-use crate::handler::extract::FromContext;
+use crate::handler::extract::{FromContext, Requirements};
 use std::future::Future;
 
 /// An async function that is a handler of kind `K`; `Params` are its parameters.
@@ -111,6 +111,9 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
     /// # Errors
     /// If a parameter cannot be extracted.
     fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+
+    /// Says what the server must have before it serves: see [`FromContext::requires`].
+    fn requires(&self, _: &mut Requirements) {}
 }
 
 macro_rules! handlers {
@@ -131,6 +134,12 @@ macro_rules! handlers {
                 let ack = context.ack();
                 let future = self($($param,)* $($last)?);
                 Ok(Box::pin(async move { future.await.into_outcome(ack) }))
+            }
+
+            #[allow(unused_variables)]
+            fn requires(&self, requirements: &mut Requirements) {
+                $(<$param as FromContext<K>>::requires(requirements);)*
+                $(<$last as FromContext<K>>::requires(requirements);)?
             }
         }
     };

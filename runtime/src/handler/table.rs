@@ -2,6 +2,7 @@
 //! that changes while it is in use.
 
 use crate::handler::SharedHandler;
+use crate::handler::extract::Requirements;
 use crate::handler::kind::Kind;
 use crate::handler::listener::HandlerId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,6 +84,30 @@ impl<K: Kind> EventTable<K> {
             Ok(at) => &self.events[at].1,
             Err(_) => &[],
         }
+    }
+
+    /// This table, with the handlers of another one for the events that come to none of its own.
+    pub(crate) fn with_stand_ins(&self, others: &Self) -> Self {
+        let mut table = self.clone();
+        if table.any.is_empty() {
+            table.any.clone_from(&others.any);
+        }
+        if table.fallback.is_empty() {
+            table.fallback.clone_from(&others.fallback);
+            for (event, listeners) in &others.events {
+                if let Err(at) = table.find(event.as_bytes()) {
+                    table.events.insert(at, (event.clone(), listeners.clone()));
+                }
+            }
+        }
+        table
+    }
+
+    /// What all of these handlers need.
+    pub(crate) fn requirements(&self, requirements: &mut Requirements) {
+        self.any.iter().for_each(|handler| handler.requires(requirements));
+        let listeners = self.events.iter().flat_map(|(_, listeners)| listeners).chain(&self.fallback);
+        listeners.for_each(|listener| listener.handler.requires(requirements));
     }
 
     fn find(&self, event: &[u8]) -> Result<usize, usize> {

@@ -4,7 +4,7 @@ use crate::base::error::{BoxError, HandlerError};
 use crate::base::runtime::BoxFuture;
 use crate::handler::ack::{Reply, reply};
 use crate::handler::erased::{AnyHandler, SharedHandler};
-use crate::handler::extract::FromContext;
+use crate::handler::extract::{FromContext, Requirements};
 use crate::handler::kind::{Acks, Context};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -143,6 +143,9 @@ pub trait TypedHandler<E: TypedEvent, K: Acks, Params>: Send + Sync + 'static {
     /// # Errors
     /// If a parameter cannot be extracted.
     fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+
+    /// Says what the server must have before it serves: see [`FromContext::requires`].
+    fn requires(&self, _: &mut Requirements) {}
 }
 
 macro_rules! handlers {
@@ -167,6 +170,11 @@ macro_rules! handlers {
                     reply(ack.as_ref(), &answer)
                 }))
             }
+
+            #[allow(unused_variables)]
+            fn requires(&self, requirements: &mut Requirements) {
+                $(<$param as FromContext<K>>::requires(requirements);)*
+            }
         }
     };
 }
@@ -188,6 +196,10 @@ struct Typed<E, H, Params> {
 impl<E: TypedEvent, K: Acks, Params, H: TypedHandler<E, K, Params>> AnyHandler<K> for Typed<E, H, Params> {
     fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<Result<Reply, HandlerError>>, HandlerError> {
         self.handler.call(context)
+    }
+
+    fn requires(&self, requirements: &mut Requirements) {
+        self.handler.requires(requirements);
     }
 }
 

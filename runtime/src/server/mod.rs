@@ -1,6 +1,7 @@
 //! The Socket.IO server as an application holds it: the server, its namespaces and rooms, its sockets.
 
 pub(crate) mod answers;
+pub(crate) mod any;
 pub(crate) mod broadcast;
 mod broadcast_methods;
 mod concurrent;
@@ -23,6 +24,7 @@ pub(crate) mod recovery;
 mod registry;
 #[cfg(feature = "cluster")]
 pub(crate) mod remote;
+mod room_events;
 pub(crate) mod rooms;
 #[allow(clippy::module_inception)]
 pub(crate) mod server;

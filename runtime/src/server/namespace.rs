@@ -17,21 +17,22 @@ use crate::server::answers::{Answer, Answers};
 use crate::server::broadcast::Broadcast;
 use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::recovery::{Recorder, Recoverable, Recovery};
+use crate::server::room_events::{HubMut, RoomEvents};
 use crate::server::rooms::Rooms;
 use crate::server::server::{Server, ServerInner};
 #[cfg(feature = "cluster")]
 use crate::server::server_side::ServerSide;
 use crate::server::socket::Socket;
-use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, registrations};
+use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, outgoing_methods, registrations};
 use crate::session::stats::count;
 use sansocket_protocol::hub;
-use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, Target};
+use sansocket_protocol::hub::{Hub, HubError, HubLimits, MemberKey, RoomEvent, Target};
 use sansocket_protocol::socket::{Args, ToArgs};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 pub(crate) struct NamespaceInner {
@@ -45,6 +46,8 @@ pub(crate) struct NamespaceInner {
     broadcast_ack: AtomicU64,
     /// Of a child of a dynamic namespace: whether it is in the registry's list of idle ones.
     listed_as_idle: Option<AtomicBool>,
+    /// The hooks for the changes of rooms, if there are any.
+    pub(super) room_events: OnceLock<Box<RoomEvents>>,
     /// `None` without connection state recovery.
     recorder: Option<Box<Recorder>>,
     server: Weak<ServerInner>,
@@ -72,6 +75,7 @@ impl NamespaceInner {
             leaving: AtomicUsize::new(0),
             broadcast_ack: AtomicU64::new(1),
             listed_as_idle: is_child.then(AtomicBool::default),
+            room_events: OnceLock::new(),
             recorder: recovery.map(|recovery| Box::new(Recorder::new(recovery))),
             server,
             #[cfg(feature = "cluster")]
@@ -85,8 +89,20 @@ impl NamespaceInner {
         self.hub.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn hub_mut(&self) -> RwLockWriteGuard<'_, Hub<Socket>> {
-        self.hub.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn hub_mut(&self) -> HubMut<'_> {
+        HubMut::new(self.hub.write().unwrap_or_else(PoisonError::into_inner), self)
+    }
+
+    /// Drops all handlers of the application.
+    pub(crate) fn drop_handlers(&self) {
+        self.handlers.clear();
+        if let Some(events) = self.room_events.get() {
+            events.clear();
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(server_side) = self.server_side.get() {
+            server_side.clear();
+        }
     }
 
     /// The recorder of events and rooms for connection state recovery.
@@ -115,7 +131,7 @@ impl NamespaceInner {
 
     fn detach(
         &self,
-        mut hub: RwLockWriteGuard<'_, Hub<Socket>>,
+        mut hub: HubMut<'_>,
         key: MemberKey,
         recoverable: Option<&Recoverable>,
         #[cfg_attr(not(feature = "cluster"), expect(unused_variables))] emptied: &[Arc<str>],
@@ -255,6 +271,7 @@ pub struct Namespace(pub(crate) Arc<NamespaceInner>);
 
 impl Namespace {
     handler_methods!();
+    outgoing_methods!();
     error_hook!();
 
     fn handlers(&self) -> &Arc<NamespaceHandlers> {
@@ -297,6 +314,31 @@ impl Namespace {
     /// The rooms, without those that are only a socket's id.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         self.0.hub().rooms().cloned().collect()
+    }
+
+    /// Adds a hook for the beginnings and ends of rooms, and for the sockets that join and leave them, in this process: for
+    /// presence, counters, subscriptions elsewhere. The rooms that are only a socket's id are not among them.
+    ///
+    /// It is told of each change once, in the order of the changes, where they are made: within `join`, for example. It must
+    /// not block; it may join and leave rooms itself. A change that was just told may be undone already.
+    ///
+    /// ```
+    /// use sansocket_runtime::{RoomEvent, Server};
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on_room_event(|event| match event {
+    ///         RoomEvent::Created { room } => println!("{room} is open"),
+    ///         RoomEvent::Joined { room, socket } => println!("{socket} is in {room}"),
+    ///         RoomEvent::Left { room, socket } => println!("{socket} has left {room}"),
+    ///         RoomEvent::Deleted { room } => println!("{room} is closed"),
+    ///         _ => {}
+    ///     });
+    /// }
+    /// ```
+    pub fn on_room_event(&self, hook: impl Fn(&RoomEvent) + Send + Sync + 'static) -> &Self {
+        self.0.room_events.get_or_init(Box::default).add(hook);
+        self.0.hub_mut().log_rooms();
+        self
     }
 
     /// Makes all sockets leave a room, those of other nodes as well.

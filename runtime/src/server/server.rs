@@ -4,11 +4,13 @@ use crate::base::error::{BroadcastAckError, Causes, EmitError, HandlerError, Han
 use crate::base::pattern::fits;
 use crate::base::runtime::BoxFuture;
 use crate::base::trace::{debug, error, is_heard};
+use crate::base::typemap::TypeMap;
 #[cfg(feature = "cluster")]
 use crate::cluster::Membership;
 use crate::handler::ack::{AckTarget, IntoAck};
 use crate::handler::encoder::Encoder;
 use crate::handler::error_hook::{DefaultErrorHook, ErrorHook};
+use crate::handler::extract::Requirements;
 use crate::handler::listener::ListenerHandle;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{Listener, Runs};
@@ -20,6 +22,7 @@ use crate::http::endpoint::Endpoint;
 use crate::http::gate::Gate;
 use crate::http::listener::Mount;
 use crate::server::answers::{Answer, Answers};
+use crate::server::any::AnyNamespace;
 use crate::server::broadcast::Broadcast;
 use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::concurrent::{Concurrent, Permit};
@@ -32,19 +35,18 @@ use crate::server::recovery::Recovery;
 use crate::server::registry::{Namespaces, NoNamespace};
 use crate::server::rooms::Rooms;
 use crate::server::socket::Socket;
-use crate::server::table::{NamespaceHandlers, handler_methods, registrations};
+use crate::server::table::{NamespaceHandlers, handler_methods, outgoing_methods, registrations};
 use crate::server::unrecovered::UnrecoveredSession;
 use crate::session::handle::SessionHandle;
 use crate::session::stats::{Stats, count};
+use sansocket_protocol::hub::RoomEvent;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::{Args, Parser, ToArgs};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
-#[cfg(feature = "cluster")]
-use std::sync::OnceLock;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 pub(crate) struct ServerInner {
@@ -56,6 +58,10 @@ pub(crate) struct ServerInner {
     recovery: Option<Arc<Recovery>>,
     on_error: RwLock<Option<ErrorHook<Socket>>>,
     default_error_hook: DefaultErrorHook,
+    /// The states that were given later than to the builder.
+    provided: RwLock<TypeMap>,
+    /// The handlers that stand in for those that a namespace does not have.
+    any: OnceLock<Arc<NamespaceHandlers>>,
     /// Set before there is any namespace, or never.
     #[cfg(feature = "cluster")]
     pub(crate) cluster: OnceLock<Box<ServerCluster>>,
@@ -79,6 +85,8 @@ impl ServerInner {
             concurrent: Concurrent::default(),
             on_error: RwLock::default(),
             default_error_hook: DefaultErrorHook::default(),
+            provided: RwLock::default(),
+            any: OnceLock::new(),
             #[cfg(feature = "cluster")]
             cluster: OnceLock::new(),
             this,
@@ -200,11 +208,26 @@ impl ServerInner {
         None
     }
 
+    /// Gives a namespace the handlers of [`Server::any_namespace`], as they are now.
+    fn let_stand_in(&self, handlers: &NamespaceHandlers) {
+        if let Some(any) = self.any.get() {
+            handlers.stand_in(any.table.get());
+        }
+    }
+
     /// Drops all handlers and hooks of the application: no session is open any more, and whatever they have captured is
     /// free, the server itself included.
     fn drop_handlers(&self) {
-        for handlers in self.namespaces.all_handlers() {
-            handlers.clear();
+        if let Some(any) = self.any.get() {
+            any.clear();
+        }
+        self.namespaces.drop_handlers();
+        if let Some(recovery) = &self.recovery {
+            recovery.drop_hook();
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster.get() {
+            cluster.on_bus.clear();
         }
         let hook = self.on_error.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(hook);
@@ -264,7 +287,12 @@ pub struct Server(pub(crate) Arc<ServerInner>);
 
 impl Server {
     /// The HTTP side of the server, for adapters to mount.
+    ///
+    /// # Panics
+    /// If a handler extracts a [`State`](crate::State) that the server has not: see [`provide`](Self::provide).
+    #[track_caller]
     pub fn endpoint(&self) -> Endpoint {
+        self.check_state();
         Endpoint::new(self.0.gate.clone(), Some(self.0.clone()))
     }
 
@@ -274,7 +302,9 @@ impl Server {
         let name: Arc<str> = if name.starts_with('/') { name.into() } else { format!("/{name}").into() };
         let inner = &self.0;
         let made = || inner.new_namespace(&name, Arc::default(), false);
-        Namespace(inner.namespaces.named(&name, made))
+        let namespace = inner.namespaces.named(&name, made);
+        inner.let_stand_in(&namespace.handlers);
+        Namespace(namespace)
     }
 
     /// The main namespace, `/`.
@@ -305,16 +335,36 @@ impl Server {
         pattern: Option<Box<str>>,
     ) -> DynamicNamespace {
         let handlers = NamespaceHandlers::of_pattern(pattern);
-        let dynamic = Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(handlers) });
+        let dynamic = Arc::new(Dynamic::new(matches, handlers));
         self.0.namespaces.add_dynamic(dynamic.clone());
+        self.0.let_stand_in(&dynamic.handlers);
         DynamicNamespace(dynamic)
     }
 
     handler_methods!();
+    outgoing_methods!();
 
     /// The handlers of the main namespace.
     fn handlers(&self) -> Arc<NamespaceHandlers> {
         self.root().0.handlers.clone()
+    }
+
+    /// Handlers that run in every namespace that has none of that kind or for that event: see [`AnyNamespace`].
+    pub fn any_namespace(&self) -> AnyNamespace {
+        let any = self.0.any.get_or_init(|| {
+            let any = Arc::new(NamespaceHandlers::default());
+            let server = self.0.this.clone();
+            let hand_on = move || {
+                let Some(server) = server.upgrade() else { return };
+                for handlers in server.namespaces.all_handlers() {
+                    server.let_stand_in(&handlers);
+                }
+            };
+            // It is new.
+            let _ = any.on_change.set(Box::new(hand_on));
+            any
+        });
+        AnyNamespace(any.clone())
     }
 
     /// The namespaces that exist, in the order of their names.
@@ -401,14 +451,62 @@ impl Server {
     /// ```
     pub fn on_unrecovered(&self, hook: impl Fn(&UnrecoveredSession) + Send + Sync + 'static) -> &Self {
         if let Some(recovery) = &self.0.recovery {
-            recovery.set_hook(Box::new(hook));
+            recovery.set_hook(Arc::new(hook));
         }
         self
     }
 
-    /// The value of that type that was given to the builder's `state`.
+    /// Gives handlers a value by [`State<T>`](crate::State), as the builder's `state` does, but later: for values that
+    /// need the server. One of each type; a value of a type that the builder was given is not replaced.
+    ///
+    /// A handler whose state is not there when the server starts (`listen`, `layer`, `service`) is a mistake, and the start
+    /// panics with the type's name; a handler that is registered later finds its mistake at its first event, by
+    /// [`HandlerError::NoState`].
+    ///
+    /// ```
+    /// use sansocket_runtime::{Server, State, WeakServer};
+    /// use std::sync::Arc;
+    ///
+    /// struct Lobby {
+    ///     io: WeakServer, // and not a `Server`: the server keeps the lobby
+    /// }
+    ///
+    /// fn register(io: &Server) {
+    ///     io.on("size", async |State(lobby): State<Arc<Lobby>>| {
+    ///         lobby.io.upgrade().map_or(0, |io| io.to("lobby").sockets().len())
+    ///     });
+    ///     io.provide(Arc::new(Lobby { io: io.downgrade() }));
+    /// }
+    /// ```
+    pub fn provide<T: Clone + Send + Sync + 'static>(&self, state: T) -> &Self {
+        let mut provided = self.0.provided.write().unwrap_or_else(PoisonError::into_inner);
+        let before = provided.insert(Arc::new(state));
+        drop(provided);
+        // The application's value is dropped without the lock.
+        drop(before);
+        self
+    }
+
+    /// The value of that type that was given to the builder's `state`, or to [`provide`](Self::provide).
     pub fn state<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        self.0.options.state.get::<T>().map(|state| T::clone(&state))
+        let provided = || self.0.provided.read().unwrap_or_else(PoisonError::into_inner).get::<T>();
+        self.0.options.state.get::<T>().or_else(provided).map(|state| T::clone(&state))
+    }
+
+    /// Makes sure that every handler finds its state.
+    #[track_caller]
+    fn check_state(&self) {
+        let mut requirements = Requirements::default();
+        for handlers in self.0.namespaces.all_handlers() {
+            handlers.table.get().requirements(&mut requirements);
+        }
+        let provided = self.0.provided.read().unwrap_or_else(PoisonError::into_inner);
+        let has = |id| self.0.options.state.has(id) || provided.has(id);
+        let missing = requirements.0.into_iter().find(|(id, _)| !has(*id));
+        drop(provided);
+        if let Some((_, name)) = missing {
+            panic!("a handler extracts `State<{name}>`, and there is none: {}", HandlerError::NoState(name));
+        }
     }
 
     /// The number of clients that are connected: sessions, whatever namespaces they are in.
@@ -436,6 +534,12 @@ impl Server {
     /// The rooms of the main namespace, without those that are only a socket's id.
     pub fn rooms(&self) -> Vec<Arc<str>> {
         self.root().rooms()
+    }
+
+    /// Adds a hook for the rooms of the main namespace: see [`Namespace::on_room_event`].
+    pub fn on_room_event(&self, hook: impl Fn(&RoomEvent) + Send + Sync + 'static) -> &Self {
+        self.root().on_room_event(hook);
+        self
     }
 
     /// Makes all sockets of the main namespace leave a room, those of other nodes as well.

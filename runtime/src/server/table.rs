@@ -1,15 +1,16 @@
 //! The handlers of a server's namespaces, and the methods that register them.
 
 use crate::handler::error_hook::ErrorHook;
+use crate::handler::extract::Requirements;
 use crate::handler::listener::{HandlerId, ListenerHandle};
 use crate::handler::outgoing_hook::Outgoing;
 use crate::handler::table::{EventTable, Listener, SharedTable};
 use crate::handler::{
-    OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
+    Kind, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
 };
 use crate::server::socket::Socket;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// The handlers of a namespace by kind. They belong to it and not to its sockets, which carry no handlers.
 #[derive(Clone, Default)]
@@ -24,17 +25,56 @@ pub(crate) struct ServerTable {
 }
 
 impl ServerTable {
+    /// This table, with the handlers of another one where it has none.
+    fn with_stand_ins(&self, any: &Self) -> Self {
+        fn of<T: Clone>(own: &[T], any: &[T]) -> Vec<T> {
+            if own.is_empty() { any.to_vec() } else { own.to_vec() }
+        }
+        Self {
+            connect_middleware: of(&self.connect_middleware, &any.connect_middleware),
+            connect: of(&self.connect, &any.connect),
+            connected: of(&self.connected, &any.connected),
+            disconnecting: of(&self.disconnecting, &any.disconnecting),
+            disconnect: of(&self.disconnect, &any.disconnect),
+            event_middleware: of(&self.event_middleware, &any.event_middleware),
+            events: self.events.with_stand_ins(&any.events),
+        }
+    }
+
+    /// What all of these handlers need of the server.
+    pub(crate) fn requirements(&self, requirements: &mut Requirements) {
+        fn of<K: Kind>(handlers: &[SharedHandler<K>], requirements: &mut Requirements) {
+            handlers.iter().for_each(|handler| handler.requires(requirements));
+        }
+        of(&self.connect_middleware, requirements);
+        of(&self.connect, requirements);
+        of(&self.connected, requirements);
+        of(&self.disconnecting, requirements);
+        of(&self.disconnect, requirements);
+        of(&self.event_middleware, requirements);
+        self.events.requirements(requirements);
+    }
+
     /// Returns whether an event goes straight to its listeners.
     pub(crate) fn is_plain(&self) -> bool {
         self.event_middleware.is_empty() && self.events.any.is_empty()
     }
 }
 
+/// The handlers of a namespace, and those that stand in where it has none.
+struct Composed {
+    own: ServerTable,
+    any: Arc<ServerTable>,
+}
+
 /// The handlers of a namespace, or of all children of a dynamic one.
 #[derive(Default)]
 pub(crate) struct NamespaceHandlers {
     pub(crate) table: SharedTable<ServerTable>,
-    next_once: AtomicU64,
+    /// Where handlers stand in for those that are not here: those that are, by themselves.
+    composed: Mutex<Option<Box<Composed>>>,
+    /// Of the handlers that stand in: hands a change on.
+    pub(super) on_change: OnceLock<Box<dyn Fn() + Send + Sync>>,
     pub(crate) outgoing: Outgoing<Socket>,
     on_error: RwLock<Option<ErrorHook<Socket>>>,
     /// The pattern of a dynamic namespace's names, if it has one.
@@ -49,11 +89,43 @@ impl NamespaceHandlers {
 
     /// The number of a new listener that runs once.
     pub(crate) fn next_once(&self) -> u64 {
-        self.next_once.fetch_add(1, Ordering::Relaxed)
+        // Numbers of all namespaces: handlers may stand in for others.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn composed(&self) -> MutexGuard<'_, Option<Box<Composed>>> {
+        self.composed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
-        drop(self.table.change(change));
+        let mut composed = self.composed();
+        let before = match &mut *composed {
+            None => self.table.change(change),
+            Some(composed) => {
+                change(&mut composed.own);
+                self.table.change(|table| *table = composed.own.with_stand_ins(&composed.any))
+            }
+        };
+        drop(composed);
+        // It holds what was removed, which is dropped without a lock.
+        drop(before);
+        if let Some(hand_on) = self.on_change.get() {
+            hand_on();
+        }
+    }
+
+    /// Lets these handlers stand in for those that are not here.
+    pub(crate) fn stand_in(&self, any: Arc<ServerTable>) {
+        let mut composed = self.composed();
+        let own = match composed.take() {
+            Some(composed) => composed.own,
+            None => ServerTable::clone(&self.table.get()),
+        };
+        let before = self.table.change(|table| *table = own.with_stand_ins(&any));
+        *composed = Some(Box::new(Composed { own, any }));
+        drop(composed);
+        drop(before);
     }
 
     pub(crate) fn add_listener(
@@ -95,6 +167,8 @@ impl NamespaceHandlers {
 
     /// Drops all of them.
     pub(crate) fn clear(&self) {
+        let composed = self.composed().take();
+        drop(composed);
         self.change(|table| *table = ServerTable::default());
         self.outgoing.clear();
         self.set_error_hook(None);
@@ -295,7 +369,12 @@ macro_rules! handler_methods {
             self.handlers().change(|table| table.events.fallback.clear());
             self
         }
+    };
+}
 
+/// The hooks for the events that a namespace emits.
+macro_rules! outgoing_methods {
+    () => {
         /// Adds a hook that sees every event that is emitted to a socket here, once it is queued: for logs and counts.
         /// The arguments are as the client gets them; `args.event()` is the name. A broadcast is shown once for each
         /// socket, but encoded once all the same. Acknowledgements are not events.
@@ -315,4 +394,4 @@ macro_rules! handler_methods {
     };
 }
 
-pub(crate) use {error_hook, handler_methods, registrations};
+pub(crate) use {error_hook, handler_methods, outgoing_methods, registrations};

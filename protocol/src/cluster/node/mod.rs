@@ -247,6 +247,11 @@ impl Node {
         !self.transmits.is_empty()
     }
 
+    /// What [`poll_transmit`](Self::poll_transmit) would give, to look at it.
+    pub fn next_transmit(&self) -> Option<&NodeTransmit> {
+        self.transmits.front()
+    }
+
     /// Returns whether [`poll_event`](Self::poll_event) has something.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()

@@ -28,7 +28,8 @@ impl Node {
                 Ok(Notification::Row { origin, id }) => {
                     let is_own = origin == Origin::Node(self.name.clone());
                     if !is_own && self.is_up {
-                        self.transmits.push_back(NodeTransmit::Select { channel: channel.into(), row: id });
+                        // First of all: the driver holds back what comes after the notification until the row is there.
+                        self.transmits.push_front(NodeTransmit::Select { channel: channel.into(), row: id });
                     }
                     return;
                 }
@@ -61,7 +62,10 @@ impl Node {
         self.tick(now);
         if let Dialect::Postgres(postgres) = &self.dialect {
             if let Ok(header) = postgres.header(envelope, row, &self.config.limits) {
-                self.push_publish(header);
+                // Before what was sent after the message.
+                if self.push_publish(header) {
+                    self.transmits.rotate_right(1);
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The client without async: each test drives it from a thread of its own.
+//! The client without async, for the adapters that have one: each test drives it from a thread of its own.
 
 use crate::sansocket::{
     AckError, ClientSocket, ConnectError, Data, ReceiveError, Refusal, Server, Socket, TypedEvent, blocking,

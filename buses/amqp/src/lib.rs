@@ -1,0 +1,97 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+mod connection;
+
+use crate::connection::Ended;
+use lapin::uri::AMQPUri;
+use sansocket_runtime::adapter::BoxFuture;
+use sansocket_runtime::cluster::{Bus, BusLink};
+use std::fmt;
+use thiserror::Error;
+
+/// RabbitMQ as a bus.
+///
+/// One connection carries everything, and one queue what comes, so that messages stay in order.
+pub struct AmqpBus {
+    uri: AMQPUri,
+    settings: Settings,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    /// The direct exchange on which channels are routing keys; `None` if each channel is an exchange.
+    exchange: Option<String>,
+    max_waiting_bytes: u32,
+}
+
+/// An address that is none of an AMQP broker.
+#[derive(Debug, Error)]
+#[error("no address of an AMQP broker: {reason}")]
+pub struct AddressError {
+    reason: String,
+}
+
+/// Seconds without a sign of life after which half the connection is taken for lost.
+const HEARTBEAT: u16 = 4;
+
+impl AmqpBus {
+    /// The bus at an address: `amqp://user:password@host:port/vhost`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// [`AddressError`] if it is no such address.
+    pub fn open(address: &str) -> Result<Self, AddressError> {
+        let mut uri: AMQPUri = address.parse().map_err(|reason| AddressError { reason })?;
+        uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
+        let settings = Settings { exchange: Some("sansocket".to_owned()), max_waiting_bytes: 32 << 20 };
+        Ok(Self { uri, settings })
+    }
+
+    /// Meets python-socketio's nodes: each channel is an exchange of type `fanout`, as their managers declare it. For
+    /// Python's dialect.
+    #[must_use]
+    pub fn python(mut self) -> Self {
+        self.settings.exchange = None;
+        self
+    }
+
+    /// Sets the exchange of our own nodes. Default `sansocket`.
+    #[must_use]
+    pub fn exchange(mut self, name: &str) -> Self {
+        self.settings.exchange = Some(name.to_owned());
+        self
+    }
+
+    /// Sets how many bytes of messages may wait for this node at the broker, which drops the oldest beyond that.
+    /// Default 32 MiB.
+    #[must_use]
+    pub fn max_waiting_bytes(mut self, bytes: u32) -> Self {
+        self.settings.max_waiting_bytes = bytes;
+        self
+    }
+}
+
+impl Bus for AmqpBus {
+    fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
+        Box::pin(async move {
+            let mut attempt = 0;
+            while !link.is_closed() {
+                let error = match connection::serve(&self, &mut link, &mut attempt).await {
+                    Ended::Closed => return,
+                    Ended::Lost(error) => error,
+                };
+                link.down(error);
+                link.wait_before(attempt).await;
+                attempt = attempt.saturating_add(1);
+            }
+        })
+    }
+}
+
+impl fmt::Debug for AmqpBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the address: it may hold a password.
+        f.debug_struct("AmqpBus").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+// Brokers of a test's own beside Redis: each on ports of its own, in a folder that goes with it.
+import { execFileSync, spawn } from "node:child_process";
+import { chownSync, readdirSync } from "node:fs";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "./server.mjs";
+import { until } from "./wait.mjs";
+
+/** A program that is started, killed as if its machine were gone, and started again where it was. */
+function broker(folder, port, { command, options = {}, answers, after = () => {} }) {
+  const self = {
+    folder,
+    port,
+    async start() {
+      const [program, ...args] = command;
+      self.child = spawn(program, args.map(String), { stdio: ["ignore", "pipe", "pipe"], ...options });
+      let said = "";
+      let end;
+      for (const stream of [self.child.stdout, self.child.stderr]) {
+        stream.on("data", (data) => (said = (said + data).slice(-4000)));
+      }
+      self.exited = new Promise((resolve) => self.child.on("exit", resolve).on("error", resolve));
+      self.exited.then((how) => (end = how));
+      await until(
+        () => {
+          if (end !== undefined) throw new Error(`${program} ended (${end}): ${said}`);
+          return answers(port);
+        },
+        `${program} answers`,
+        // RabbitMQ takes its time.
+        120_000,
+      );
+    },
+    async kill() {
+      self.child.kill("SIGKILL");
+      await self.exited;
+    },
+    async stop() {
+      await self.kill();
+      await after();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return self;
+}
+
+/** Whether who listens there says something like `expected`, after `first` was sent. */
+const saying = (first, expected) => (port) =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(first));
+    socket.setTimeout(1000, () => socket.destroy());
+    socket.on("data", (data) => {
+      resolve(expected.test(data.toString("latin1")));
+      socket.destroy();
+    });
+    socket.on("error", () => {}).on("close", () => resolve(false));
+  });
+
+export async function startNats() {
+  const [folder, port] = [await mkdtemp(join(tmpdir(), "nats-")), await freePort()];
+  const command = ["nats-server", "--addr", "127.0.0.1", "--port", port];
+  const nats = broker(folder, port, { command, answers: saying("", /^INFO /) });
+  await nats.start();
+  nats.url = `nats://127.0.0.1:${port}`;
+  return nats;
+}
+
+/** Postgres does not run as root: it gets the user that Debian's package has made. */
+function postgresUser() {
+  if (process.getuid() !== 0) return {};
+  const id = (flag) => Number(execFileSync("id", [flag, "postgres"], { encoding: "utf8" }));
+  return { uid: id("-u"), gid: id("-g") };
+}
+
+/** Where Debian's package of the newest version has put its programs, which are not on the path. */
+function postgresPrograms() {
+  const versions = readdirSync("/usr/lib/postgresql").map(Number).sort((one, other) => other - one);
+  return `/usr/lib/postgresql/${versions[0]}/bin`;
+}
+
+export async function startPostgres() {
+  const programs = postgresPrograms();
+  const [folder, port] = [await mkdtemp(join(tmpdir(), "postgres-")), await freePort()];
+  const user = postgresUser();
+  if (user.uid !== undefined) chownSync(folder, user.uid, user.gid);
+  const data = join(folder, "data");
+  const init = ["-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale"];
+  execFileSync(join(programs, "initdb"), init, { stdio: ["ignore", "ignore", "inherit"], cwd: folder, ...user });
+  const command = [join(programs, "postgres"), "-D", data, "-p", port, "-k", folder];
+  for (const setting of ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=100"]) command.push("-c", setting);
+  // A request for TLS, which is answered with one letter.
+  const answers = saying(Buffer.from([0, 0, 0, 8, 4, 210, 22, 47]), /^[NS]$/);
+  const postgres = broker(folder, port, { command, options: { cwd: folder, ...user }, answers });
+  // Its children keep the old shared memory busy for a moment after it was killed.
+  const { start } = postgres;
+  postgres.start = async () => {
+    await until(() => start().then(() => true, (error) => !/shared memory|lock file/.test(error.message) && Promise.reject(error)), "Postgres starts");
+  };
+  await postgres.start();
+  postgres.url = `postgres://test@127.0.0.1:${port}/postgres`;
+  return postgres;
+}
+
+const accepts = (port) =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => resolve(true));
+    socket.on("connect", () => socket.destroy()).on("error", () => resolve(false));
+  });
+
+const RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+export async function startRabbit() {
+  const [folder, port, distribution, mapper] = [
+    await mkdtemp(join(tmpdir(), "rabbit-")), await freePort(), await freePort(), await freePort(),
+  ];
+  for (const name of ["data", "log"]) await mkdir(join(folder, name));
+  await writeFile(join(folder, "plugins"), "[].");
+  await writeFile(
+    join(folder, "rabbit.conf"),
+    `listeners.tcp.default = 127.0.0.1:${port}\ndisk_free_limit.absolute = 1MB\n`,
+  );
+  const env = {
+    ...process.env,
+    HOME: folder,
+    RABBITMQ_CONF_ENV_FILE: join(folder, "none"),
+    RABBITMQ_CONFIG_FILE: join(folder, "rabbit.conf"),
+    RABBITMQ_NODENAME: `test${port}@localhost`,
+    RABBITMQ_MNESIA_BASE: join(folder, "data"),
+    RABBITMQ_LOG_BASE: join(folder, "log"),
+    RABBITMQ_LOGS: "-",
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, "plugins"),
+    RABBITMQ_PID_FILE: join(folder, "pid"),
+    RABBITMQ_DIST_PORT: String(distribution),
+    ERL_EPMD_PORT: String(mapper),
+    ERL_EPMD_ADDRESS: "127.0.0.1",
+  };
+  // Erlang would start one in the background, which nobody would stop.
+  const names = spawn("epmd", ["-port", String(mapper), "-address", "127.0.0.1"], { stdio: "ignore" });
+  await until(() => accepts(mapper), "epmd answers");
+  const rabbit = broker(folder, port, {
+    command: [RABBITMQ],
+    // A group of its own: the script starts Erlang as a child.
+    options: { env, detached: true },
+    answers: saying("AMQP\x00\x00\x09\x01", /./s),
+    after: () => void names.kill("SIGKILL"),
+  });
+  rabbit.kill = async () => {
+    process.kill(-rabbit.child.pid, "SIGKILL");
+    await rabbit.exited;
+  };
+  await rabbit.start();
+  rabbit.url = `amqp://guest:guest@127.0.0.1:${port}/%2f`;
+  return rabbit;
+}
