@@ -1,4 +1,4 @@
-//! The durations that a session's metrics are about. Without the feature `metrics`, everything here is empty.
+//! The durations in a session's metrics. Without the feature `metrics`, everything here is empty.
 
 #[cfg(feature = "metrics")]
 pub(crate) use on::{Sampler, Since, Timing};
@@ -8,7 +8,7 @@ pub(crate) use off::{Sampler, Since, Timing};
 
 /// One event in so many of each session is timed.
 #[cfg(feature = "metrics")]
-const SAMPLED: u8 = 16;
+const SAMPLED: u8 = 64;
 
 #[cfg(feature = "metrics")]
 mod on {
