@@ -42,8 +42,9 @@ pub(crate) fn event(
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
         let label = EventLabel::new(&name);
         drop(name);
-        let span = event_span(&socket, label.as_str());
-        let (event, input) = (label.as_str().unwrap_or_default(), EventInput { args, ack, is_sole: true });
+        let span = event_span(&socket, &label);
+        let event = label.as_str().unwrap_or_default();
+        let input = EventInput { args, ack, is_sole: true, taken: None };
         let work = begin_sole(&**handler, socket, event, input, span, task)?;
         return Some(Job { socket: Some(key), work, since: Since::default() });
     }
@@ -53,8 +54,9 @@ pub(crate) fn event(
     let listeners = listeners.to_vec();
     let label = EventLabel::new(&name);
     drop(name);
-    let span = event_span(&socket, label.as_str());
-    let mut context = Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false });
+    let span = event_span(&socket, &label);
+    let mut context =
+        Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false, taken: None });
     let work = async move {
         run_any(&mut context, &table.events.any).await;
         run_listeners(context, &listeners).await;
@@ -63,8 +65,9 @@ pub(crate) fn event(
 }
 
 /// The span of an event's handlers.
-fn event_span(socket: &ClientSocket, event: Option<&str>) -> Option<Span> {
-    span!("event", namespace = socket.name(), event)
+fn event_span(socket: &ClientSocket, label: &EventLabel) -> Option<Span> {
+    // The label is read only if somebody listens.
+    span!("event", namespace = socket.name(), event = label.as_str())
 }
 
 /// Begins the handlers of a socket that has joined.
