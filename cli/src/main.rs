@@ -14,6 +14,7 @@ mod emit;
 mod failure;
 mod listen;
 mod output;
+mod replay;
 mod show;
 mod target;
 mod values;
@@ -36,6 +37,7 @@ enum Command {
     Decode(decode::Options),
     Emit(emit::Options),
     Listen(listen::Options),
+    Replay(replay::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +47,6 @@ fn main() -> ExitCode {
         Command::Decode(options) => decode::run(&options),
         Command::Emit(options) => emit::run(&options),
         Command::Listen(options) => listen::run(&options),
+        Command::Replay(options) => replay::run(&options),
     }
 }

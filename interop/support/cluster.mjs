@@ -11,14 +11,15 @@ import { until, within } from "./wait.mjs";
 
 const here = new URL("..", import.meta.url).pathname;
 
-/** A redis-server on a port of its own, which keeps nothing, in a folder that goes with it. */
-export async function startRedis() {
+/** A redis-server on a port of its own, which keeps nothing, in a folder that goes with it. `more` gives further flags. */
+export async function startRedis(more = () => []) {
   const folder = await mkdtemp(join(tmpdir(), "redis-"));
   const redis = {
     folder,
     port: await freePort(),
     async start() {
       const args = ["--port", redis.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+      args.push(...more(folder));
       redis.child = spawn("redis-server", args.map(String), { stdio: ["ignore", "pipe", "inherit"] });
       let said = "";
       redis.child.stdout.on("data", (data) => (said = (said + data).slice(-4000)));
@@ -79,6 +80,7 @@ const NODES = {
   "js postgres": (bus) => [process.execPath, "cluster/node.mjs", "--adapter", "postgres", "--postgres", bus.url],
   "py aio_pika": (bus) => [python, "cluster/node.py", "--manager", "aio_pika", "--amqp", bus.url],
   "py kombu": (bus) => [python, "cluster/node.py", "--manager", "kombu", "--amqp", bus.url],
+  "ours at an address": (bus) => ours(bus.address, bus.dialect ?? "cluster"),
   "ours by socket": (redis) => ours(`unix:${redis.folder}/bus`, "cluster"),
 };
 

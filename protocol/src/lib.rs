@@ -353,7 +353,11 @@ mod pace;
 pub mod random;
 pub mod rate;
 mod reason;
+#[cfg(feature = "record")]
+pub mod record;
 pub mod recovery;
+#[cfg(feature = "record")]
+pub mod replay;
 pub mod server;
 #[cfg(feature = "sim")]
 #[allow(

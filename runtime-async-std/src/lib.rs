@@ -53,6 +53,7 @@
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
+//! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
 //! | `idn` | no | clients reach hosts whose names have letters beyond ASCII, as in `http://bücher.example` |
 //! | `tls` | no | TLS by rustls: `Listener::tls`, and `ClientBuilder::tls` for `https` and `wss` |
@@ -101,6 +102,8 @@ pub use server::{
 
 /// Bytes in arguments travel as binary.
 pub use bytes::Bytes;
+#[cfg(feature = "record")]
+pub use sansocket_runtime::Recordings;
 #[cfg(feature = "typescript")]
 pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};

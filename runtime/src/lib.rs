@@ -49,6 +49,8 @@ pub use http::handshake::Handshake;
 pub use http::limits::Limits;
 pub use http::listener::Listening;
 pub use http::options::BuildError;
+#[cfg(feature = "record")]
+pub use http::recordings::Recordings;
 pub use http::refused::RefusedRequest;
 pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use server::answers::{Answer, Answers};

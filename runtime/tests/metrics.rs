@@ -101,7 +101,7 @@ fn a_scrape_shows_what_a_server_has_done() {
         let (ada, bob) = (test.client("/"), test.client("/"));
         ada.socket().on("question", async || "answer");
         bob.socket().on("question", async |_: sansocket_runtime::Ack| std::future::pending::<()>().await);
-        for number in 0..20 {
+        for number in 0..80 {
             assert_eq!(ada.call::<i32>("echo", &number), number);
         }
         ada.emit("fails", &());
@@ -123,9 +123,9 @@ fn a_scrape_shows_what_a_server_has_done() {
         1.0
     );
     assert_eq!(labelled("sansocket_sessions_closed_total", r#"reason="transport close""#), 1.0);
-    assert_eq!(of_test("sansocket_events_received_total"), 22.0);
-    // 20 acknowledgements, two questions, and the acknowledgement of `join`, for which nobody has asked: none.
-    assert_eq!(of_test("sansocket_events_sent_total"), 22.0);
+    assert_eq!(of_test("sansocket_events_received_total"), 82.0);
+    // 80 acknowledgements, two questions, and the acknowledgement of `join`, for which nobody has asked: none.
+    assert_eq!(of_test("sansocket_events_sent_total"), 82.0);
     assert_eq!(of_test("sansocket_namespaces"), 1.0);
     assert_eq!(of_test("sansocket_sockets"), 1.0);
     assert_eq!(of_test("sansocket_rooms"), 1.0);
@@ -134,7 +134,7 @@ fn a_scrape_shows_what_a_server_has_done() {
     assert_eq!(labelled("sansocket_acks_total", r#"outcome="timeout""#), 1.0);
     assert_eq!(of_test("sansocket_ack_duration_seconds_count"), 1.0);
     assert_eq!(of_test("sansocket_heartbeat_duration_seconds_count"), 2.0);
-    // The first of 22 events, and the 17th.
+    // The first of 82 events, and the 65th.
     assert_eq!(of_test("sansocket_handler_duration_seconds_count"), 2.0);
     for transport in [r#"transport="websocket""#, r#"transport="polling""#] {
         assert!(labelled("sansocket_received_bytes_total", transport) > 0.0);

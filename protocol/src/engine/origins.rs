@@ -336,7 +336,9 @@ impl<'a> Origin<'a> {
 
     fn matches(&self, origin: &Self) -> bool {
         let scheme = self.scheme == "*" || self.scheme.eq_ignore_ascii_case(origin.scheme);
-        let port = self.port == Some("*") || self.port == origin.port;
+        // With any scheme, only the origin says whose own port it is.
+        let wanted = self.port.filter(|port| default_port(origin.scheme) != Some(port));
+        let port = self.port == Some("*") || wanted == origin.port;
         scheme && port && matches(self.host.as_bytes(), origin.host.as_bytes())
     }
 
@@ -435,6 +437,7 @@ mod tests {
             "https://*.example.com",
             "http://localhost:*",
             "*://any.example",
+            "*://port.example:443",
             "http://[::1]:3000",
             "HTTPS://Upper.Example:443",
             "capacitor://localhost",
@@ -463,6 +466,10 @@ mod tests {
             ("http://localhost:5173", true),
             ("http://localhost.evil.example:80", false),
             ("ionic://any.example", true),
+            ("https://port.example", true),
+            ("http://port.example:443", true),
+            ("http://port.example", false),
+            ("https://port.example:80", false),
             ("http://[::1]:3000", true),
             ("http://[::1]:3001", false),
             ("https://upper.example", true),

@@ -2,6 +2,8 @@
 
 mod commands;
 mod inputs;
+#[cfg(feature = "record")]
+pub(super) mod recording;
 
 use super::counts::{Counts, Limit};
 use super::messages::Messages;
@@ -12,6 +14,8 @@ use crate::engine::server::{ServerSession, ServerTransmit};
 use crate::engine::{Revision, TransportKind};
 use crate::error::{CloseReason, Closed, PeerError, SendError};
 use crate::message::{Frame, WireMessage};
+#[cfg(feature = "record")]
+use crate::record::{Entry, Recorder};
 use crate::socket;
 use crate::socket::server::legacy;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
@@ -108,6 +112,10 @@ pub struct Connection {
     mistake: Option<Box<PeerError>>,
     counts: Counts,
     ended: Option<(CloseReason, Option<Limit>)>,
+    #[cfg(feature = "record")]
+    recorder: Option<Box<Recorder>>,
+    #[cfg(feature = "record")]
+    broke_a_rule: bool,
 }
 
 impl Connection {
@@ -127,7 +135,20 @@ impl Connection {
         };
         let engine = ServerSession::new(now, revision, engine, id);
         let counts = Counts::default();
-        Self { engine, layer, now, upgraded: false, closed: None, mistake: None, counts, ended: None }
+        Self {
+            engine,
+            layer,
+            now,
+            upgraded: false,
+            closed: None,
+            mistake: None,
+            counts,
+            ended: None,
+            #[cfg(feature = "record")]
+            recorder: None,
+            #[cfg(feature = "record")]
+            broke_a_rule: false,
+        }
     }
 
     // --- getters ----------------------------------------------------------------------------------------------
@@ -279,12 +300,31 @@ impl Connection {
     /// The next thing to write.
     #[inline]
     pub fn poll_transmit(&mut self) -> Option<ServerTransmit> {
-        self.engine.poll_transmit()
+        let transmit = self.engine.poll_transmit();
+        #[cfg(feature = "record")]
+        if let Some(transmit) = &transmit {
+            self.note(|mask| Entry::Transmit { digest: recording::digest_transmit(mask, transmit) });
+        }
+        transmit
     }
 
     /// The next event for the application. While more than half of the send budget is used, events
     /// of this client wait, unless it has brought about the end: a fast client that is answered paces itself.
+    #[inline]
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
+        #[cfg(feature = "record")]
+        let is_ending = self.engine.is_ending();
+        let event = self.take_event();
+        #[cfg(feature = "record")]
+        match &event {
+            Some(event) => self.note(|_| Entry::Event { digest: recording::digest_event(event) }),
+            None if is_ending => self.note(|_| Entry::NoEvent {}),
+            None => {}
+        }
+        event
+    }
+
+    fn take_event(&mut self) -> Option<ServerEvent> {
         if core::mem::take(&mut self.upgraded) {
             return Some(ServerEvent::Upgraded);
         }
@@ -485,7 +525,7 @@ impl Connection {
             Overflow::Drop => Ok(false),
             Overflow::Fail => Err(SendError::Full),
             Overflow::Close => {
-                self.abort(CloseReason::SlowConsumer);
+                self.abort_now(CloseReason::SlowConsumer);
                 Err(SendError::Full)
             }
         }
@@ -544,6 +584,10 @@ impl Connection {
             match &mut self.layer {
                 Layer::Sockets(sockets) => sockets.handle_closed(closed.reason),
                 Layer::Messages(messages) => messages.end_turns(),
+            }
+            #[cfg(feature = "record")]
+            {
+                self.broke_a_rule = closed.detail.is_some();
             }
             self.ended = Some((closed.reason, closed.detail.as_ref().and_then(Limit::of)));
             self.closed = Some(Box::new(closed));

@@ -22,6 +22,8 @@ mod messages;
 mod router;
 
 pub use admission::{Grant, RefusedHandshakes, RegisterError, Source};
+#[cfg(feature = "record")]
+pub(crate) use connection::recording::{digest_event, digest_transmit};
 pub use connection::{Connection, ServerEvent};
 pub use counts::{Counts, Limit};
 pub use router::{Route, Router};

@@ -10,6 +10,8 @@ use crate::engine::server::{Body, ServerTransmit, Wants};
 use crate::engine::{EngineError, TransportKind};
 use crate::message::WireMessage;
 use crate::server::{Connection, Route, ServerEvent};
+#[cfg(feature = "record")]
+use crate::sim::recordings;
 use crate::socket::server::ServerSocketEvent;
 use alloc::format;
 use alloc::sync::Arc;
@@ -241,7 +243,10 @@ impl World {
                 };
                 self.server.last_session = id.0;
                 let (config, sockets) = (self.server.config.clone(), self.server.sockets.clone());
-                let connection = Connection::new(now, grant.revision, config, sid, Some(sockets));
+                #[cfg_attr(not(feature = "record"), expect(unused_mut))]
+                let mut connection = Connection::new(now, grant.revision, config, sid, Some(sockets));
+                #[cfg(feature = "record")]
+                recordings::begin(&mut connection, id);
                 let session = Session { connection, heard: now, orphan: None, client };
                 self.server.sessions.insert(id, session);
                 let situation = if websocket { Situation::WebSocket } else { Situation::Polling };
@@ -318,7 +323,13 @@ impl World {
     }
 
     fn forget_session(&mut self, id: SessionId, sid: &Arc<str>, listed: bool) {
-        self.server.sessions.remove(&id);
+        let session = self.server.sessions.remove(&id);
+        #[cfg(feature = "record")]
+        if let Some(Err(difference)) = session.map(|mut session| recordings::check(&mut session.connection)) {
+            self.fail("a session replays as it was recorded", difference);
+        }
+        #[cfg(not(feature = "record"))]
+        drop(session);
         if listed {
             self.fail("what is finished is not listed", format!("{sid}"));
         }

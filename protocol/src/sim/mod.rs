@@ -110,6 +110,8 @@ mod model;
 mod old;
 mod play;
 mod raw;
+#[cfg(feature = "record")]
+mod recordings;
 mod recovery;
 mod scenario;
 mod server;

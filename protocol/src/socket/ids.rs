@@ -11,6 +11,12 @@ impl SocketKey {
     pub(crate) const fn new(number: u32) -> Self {
         Self(number)
     }
+
+    /// Its number, for recordings.
+    #[cfg(feature = "record")]
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// The outcome of an awaited acknowledgement.

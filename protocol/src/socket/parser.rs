@@ -222,9 +222,14 @@ impl Parser {
 
     #[inline]
     /// Returns whether packets are JSON text.
-    #[cfg(feature = "cluster")]
+    #[cfg(any(feature = "cluster", feature = "record"))]
     pub(crate) fn is_json(&self) -> bool {
         matches!(self.kind, Kind::Json)
+    }
+
+    #[cfg(feature = "record")]
+    pub(crate) fn is_msgpack(&self) -> bool {
+        matches!(self.kind, Kind::MessagePack)
     }
 
     fn format(&self) -> Format {

@@ -167,6 +167,12 @@ impl ServerSockets {
         self.inbound
     }
 
+    /// The settings.
+    #[cfg(feature = "record")]
+    pub(crate) fn config(&self) -> &SocketServerConfig {
+        &self.config
+    }
+
     /// The same, with those that handlers are at work on.
     pub(crate) fn inbound(&self) -> usize {
         self.inbound.saturating_add(self.in_hand)

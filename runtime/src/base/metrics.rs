@@ -77,7 +77,7 @@ metrics_table! {
     RECEIVE_QUEUE_MAX = Gauge "sansocket_receive_queue_max_bytes" [] "The same of the session that has most";
     PENDING_ACKS = Gauge "sansocket_pending_acks" [] "Acknowledgements that are awaited from clients";
     CONCURRENT = Gauge "sansocket_concurrent_handlers" [] "Handlers of on_concurrent that run";
-    HANDLER_DURATION = Histogram "sansocket_handler_duration_seconds" [] "Time that the handlers of an event took, one event in 16 of each session";
+    HANDLER_DURATION = Histogram "sansocket_handler_duration_seconds" [] "Time that the handlers of an event took, one event in 64 of each session";
     ACK_DURATION = Histogram "sansocket_ack_duration_seconds" [] "Time from an event to its acknowledgement by the client";
     ACKS = Counter "sansocket_acks_total" ["outcome"] "Awaited acknowledgements, by what became of them";
     HEARTBEAT_DURATION = Histogram "sansocket_heartbeat_duration_seconds" [] "Time from a ping to its pong";

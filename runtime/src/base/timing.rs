@@ -8,7 +8,7 @@ pub(crate) use off::{Sampler, Since, Timing};
 
 /// One event in so many of each session is timed.
 #[cfg(feature = "metrics")]
-const SAMPLED: u8 = 16;
+const SAMPLED: u8 = 64;
 
 #[cfg(feature = "metrics")]
 mod on {

@@ -310,6 +310,14 @@ impl<S, L> ServerBuilder<S, L> {
         self
     }
 
+    /// Records sessions: what their machines are given goes to files, which the command-line tool replays. Default: no
+    /// recordings.
+    #[cfg(feature = "record")]
+    pub fn record(mut self, recordings: crate::Recordings) -> Self {
+        self.http.recordings = Some(recordings);
+        self
+    }
+
     /// Sets whether the latest request of each session is kept, for [`Socket::latest_request`](crate::Socket::latest_request)
     /// and [`EngineSocket::latest_request`](crate::EngineSocket::latest_request): its headers may be newer than those of the
     /// handshake, a cookie for one. It costs a copy of the head for each poll and POST, and at most `max_head` bytes for each

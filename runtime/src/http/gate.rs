@@ -15,6 +15,8 @@ use crate::http::handshake::{ConnInfo, Handshake};
 #[cfg(feature = "metrics")]
 use crate::http::metrics::GateMetrics;
 use crate::http::options::{BuildError, Deadlines, Hooks, HttpOptions};
+#[cfg(feature = "record")]
+use crate::http::recordings::FlightRecorder;
 use crate::http::refused::RefusedRequest;
 use crate::http::shutdown::{Running, Shutdown};
 use crate::session::handle::{Answer, SessionHandle, Upgrade};
@@ -74,6 +76,9 @@ pub(crate) struct Gate {
     /// The latest request of each session, if they are kept.
     latest: Option<Mutex<BTreeMap<Arc<str>, Handshake>>>,
     next_request: AtomicU64,
+    /// The recorder of sessions, if they are recorded.
+    #[cfg(feature = "record")]
+    pub(super) recorder: Option<Arc<FlightRecorder>>,
     /// The server as a node, if it is one.
     #[cfg(feature = "cluster")]
     pub(super) cluster: OnceLock<Arc<Cluster>>,
@@ -114,6 +119,13 @@ impl Gate {
             application,
             latest: options.keep_latest_request.then(Mutex::default),
             next_request: AtomicU64::new(0),
+            #[cfg(feature = "record")]
+            recorder: match options.recordings {
+                Some(recordings) => {
+                    Some(Arc::new(FlightRecorder::new(recordings).map_err(BuildError::Recordings)?))
+                }
+                None => None,
+            },
             #[cfg(feature = "cluster")]
             cluster: OnceLock::new(),
             #[cfg(feature = "metrics")]

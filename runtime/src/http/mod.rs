@@ -18,6 +18,8 @@ pub(crate) mod metrics;
 mod node;
 pub(crate) mod opening;
 pub(crate) mod options;
+#[cfg(feature = "record")]
+pub(crate) mod recordings;
 pub(crate) mod refused;
 pub(crate) mod shutdown;
 #[cfg(feature = "tls")]

@@ -3,6 +3,8 @@
 use crate::base::trace::{debug, warning};
 use crate::http::gate::Gate;
 use crate::http::handshake::{ConnInfo, Handshake};
+#[cfg(feature = "record")]
+use crate::http::recordings::FlightRecorder;
 use crate::session::handle::SessionHandle;
 use crate::session::stats::count;
 use crate::session::task::MakeTask;
@@ -48,7 +50,19 @@ impl Gate {
             return Err(grant.refuse(None));
         };
         let cookie = self.choose_cookie(&handshake, grant)?;
-        let session = self.enter(address, id, make_task, grant)?;
+        #[cfg(feature = "record")]
+        let recorder = self.recorder.clone().filter(|recorder| {
+            // One that cannot be asked is not recorded.
+            self.caught(|| recorder.chooses(&handshake)).unwrap_or(false)
+        });
+        let session = self.enter(
+            address,
+            id,
+            make_task,
+            grant,
+            #[cfg(feature = "record")]
+            recorder,
+        )?;
         Ok((session, cookie))
     }
 
@@ -105,6 +119,7 @@ impl Gate {
         id: Option<String>,
         make_task: MakeTask,
         grant: &Grant,
+        #[cfg(feature = "record")] recorder: Option<Arc<FlightRecorder>>,
     ) -> Result<Arc<SessionHandle>, Response> {
         #[cfg(feature = "metrics")]
         self.start_metrics();
@@ -112,13 +127,18 @@ impl Gate {
         self.shutdown.started();
         let mut entered = None;
         let registered = self.router().register_from(address, id, |id| {
-            let machine = Connection::new(
+            #[cfg_attr(not(feature = "record"), expect(unused_mut))]
+            let mut machine = Connection::new(
                 self.clock.now(),
                 grant.revision,
                 self.config.clone(),
                 id.clone(),
                 self.sockets.clone(),
             );
+            #[cfg(feature = "record")]
+            if let Some(recorder) = &recorder {
+                recorder.begin(&mut machine);
+            }
             let session = SessionHandle::new(machine, self.clock.clone());
             entered = Some(session.clone());
             session
@@ -133,7 +153,17 @@ impl Gate {
             }
         };
         let gate = self.clone();
+        #[cfg(feature = "record")]
+        let of_session = session.clone();
         let on_end = move || {
+            #[cfg(feature = "record")]
+            if let Some(recorder) = &recorder {
+                let mut inner = of_session.lock();
+                let (recording, ended) = (inner.machine.take_recording(), inner.machine.ended());
+                let broke_a_rule = inner.machine.broke_a_rule();
+                drop(inner);
+                recorder.end(recording, ended.map(|(reason, _)| reason), broke_a_rule);
+            }
             gate.forget(&id);
             gate.shutdown.ended();
         };

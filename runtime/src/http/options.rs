@@ -8,6 +8,8 @@ use crate::base::timing::Timing;
 use crate::http::connections::ConnectionLimits;
 use crate::http::files::Files;
 use crate::http::handshake::Handshake;
+#[cfg(feature = "record")]
+use crate::http::recordings::Recordings;
 use crate::http::refused::RefusedRequest;
 use crate::websocket::{DeflateSettingError, PerMessageDeflate};
 use http::header::HeaderMap;
@@ -34,6 +36,10 @@ pub enum BuildError {
         #[source]
         error: io::Error,
     },
+    /// The directory for recordings cannot be made.
+    #[cfg(feature = "record")]
+    #[error("cannot make the directory for recordings: {0}")]
+    Recordings(#[source] io::Error),
     /// The option `transports` enables neither of them.
     #[error("`transports` is empty: enable polling, websocket, or both")]
     NoTransport,
@@ -127,6 +133,9 @@ pub(crate) struct HttpOptions {
     /// The metrics, if they are recorded.
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<MetricsOptions>,
+    /// The recordings of sessions, if they are made.
+    #[cfg(feature = "record")]
+    pub(crate) recordings: Option<Recordings>,
     /// The latest request of each session is kept.
     pub(crate) keep_latest_request: bool,
     /// The compression of WebSocket messages, if it is offered.
@@ -148,6 +157,8 @@ impl HttpOptions {
             client: None,
             #[cfg(feature = "metrics")]
             metrics: None,
+            #[cfg(feature = "record")]
+            recordings: None,
             keep_latest_request: false,
             deflate: None,
             http_compression: None,

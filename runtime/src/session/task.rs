@@ -319,6 +319,8 @@ impl<A: Application> Session<A> {
     /// Reports a panic of the application's code.
     fn panicked(&mut self, socket: Option<SocketKey>, panic: Box<dyn Any + Send>) {
         count(&self.counters.panics);
+        #[cfg(feature = "record")]
+        self.handle.lock().machine.remark("the application's code panicked");
         let told = catch_unwind(AssertUnwindSafe(|| self.application.panicked(socket, panic, &self.handle)));
         if let Err(again) = told {
             // The payload of this panic may panic in its own drop: it is never dropped.

@@ -1,15 +1,29 @@
 //! The commands of a connection: of its sockets, of plain Engine.IO, and of any connection.
 
+#[cfg(feature = "record")]
+use super::recording::{number, optional_number};
 use super::{Connection, Layer};
 use crate::engine::Revision;
 use crate::engine::error::Ended;
 use crate::error::{CloseReason, SendError};
 use crate::message::Frame;
+#[cfg(feature = "record")]
+use crate::record::Entry;
 use crate::socket::server::SocketKey;
 use crate::socket::{PacketData, SocketError};
 use crate::time::Instant;
+#[cfg(feature = "record")]
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+
+/// Adds an entry to the recording, if there is one.
+macro_rules! note {
+    ($self:ident, $entry:expr) => {
+        #[cfg(feature = "record")]
+        $self.note(|_| $entry);
+    };
+}
 
 impl Connection {
     /// Lets a client into the namespace that it asked for: writes the CONNECT reply with the public id `sid`, then the
@@ -19,6 +33,7 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
     pub fn accept(&mut self, socket: SocketKey, sid: &str) -> Result<(), SendError> {
+        note!(self, Entry::Accept { socket: number(socket), sid: Cow::Borrowed(sid), pid: None });
         self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid, None))
     }
 
@@ -29,6 +44,10 @@ impl Connection {
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn accept_recoverable(&mut self, socket: SocketKey, sid: &str, pid: &str) -> Result<(), SendError> {
+        note!(
+            self,
+            Entry::Accept { socket: number(socket), sid: Cow::Borrowed(sid), pid: Some(Cow::Borrowed(pid)) }
+        );
         self.with_sockets(|sockets, engine| sockets.accept(engine, socket, sid, Some(pid)))
     }
 
@@ -38,6 +57,13 @@ impl Connection {
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn ask_again(&mut self, socket: SocketKey, auth: Option<PacketData>) -> Result<(), SendError> {
+        note!(
+            self,
+            Entry::AskAgain {
+                socket: number(socket),
+                auth: auth.as_ref().map(|auth| Cow::Borrowed(auth.json().as_bytes())),
+            }
+        );
         self.with_sockets(|sockets, _| sockets.ask_again(socket, auth))
     }
 
@@ -58,6 +84,14 @@ impl Connection {
         message: &str,
         data: Option<&PacketData>,
     ) -> Result<(), SendError> {
+        note!(
+            self,
+            Entry::Reject {
+                socket: number(socket),
+                message: Cow::Borrowed(message),
+                data: data.map(|data| Cow::Borrowed(data.json().as_bytes())),
+            }
+        );
         self.with_sockets(|sockets, engine| sockets.reject(engine, socket, message, data))?;
         let is_last = matches!(&self.layer, Layer::Sockets(sockets) if sockets.is_refused_for_good());
         if is_last && self.is_open() {
@@ -93,6 +127,7 @@ impl Connection {
     pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
         self.check(|sockets| sockets.takes_frames(socket))?;
         let frame = frame.into();
+        note!(self, Entry::Emit { socket: number(socket), frame: frame.clone() });
         if !self.admit(&frame)? {
             return Ok(false);
         }
@@ -132,6 +167,15 @@ impl Connection {
         }
         may?;
         let frame = frame.into();
+        note!(
+            self,
+            Entry::EmitWithAck {
+                socket: number(socket),
+                frame: frame.clone(),
+                id,
+                deadline: deadline.as_micros(),
+            }
+        );
         if !self.admit(&frame)? {
             return Err(SendError::Full);
         }
@@ -147,6 +191,7 @@ impl Connection {
     pub fn ack(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<(), SendError> {
         self.check(|sockets| sockets.is_connected(socket).then_some(()).ok_or(SendError::Disconnected))?;
         let frame = frame.into();
+        note!(self, Entry::Ack { socket: number(socket), frame: frame.clone() });
         if !self.admit(&frame)? {
             return Ok(());
         }
@@ -159,11 +204,13 @@ impl Connection {
     /// # Errors
     /// [`SendError::Disconnected`].
     pub fn disconnect(&mut self, socket: SocketKey, reason: CloseReason) -> Result<(), SendError> {
+        note!(self, Entry::Disconnect { socket: number(socket), reason });
         self.with_sockets(|sockets, engine| sockets.disconnect(engine, socket, reason))
     }
 
     /// Keeps the next events back: of one socket, or with `None` the messages of a plain Engine.IO session.
     pub fn hold(&mut self, socket: Option<SocketKey>) {
+        note!(self, Entry::Hold { socket: optional_number(socket) });
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.hold(socket),
             (Layer::Messages(messages), _) => messages.hold(),
@@ -175,6 +222,7 @@ impl Connection {
     /// A handler has begun with an event of that many bytes, and the next ones of its socket do not wait for it. They
     /// count in `receive_budget` until [`end_apart`](Self::end_apart), which is owed for each.
     pub fn begin_apart(&mut self, bytes: usize) {
+        note!(self, Entry::BeginApart { size: bytes as u64 });
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.begin_apart(bytes);
         }
@@ -183,6 +231,7 @@ impl Connection {
 
     /// A handler for which [`begin_apart`](Self::begin_apart) was called is done.
     pub fn end_apart(&mut self, bytes: usize) {
+        note!(self, Entry::EndApart { size: bytes as u64 });
         if let Layer::Sockets(sockets) = &mut self.layer {
             sockets.end_apart(bytes);
         }
@@ -192,6 +241,7 @@ impl Connection {
 
     /// Lets them go on: a handler has finished.
     pub fn release(&mut self, socket: Option<SocketKey>) {
+        note!(self, Entry::Release { socket: optional_number(socket) });
         match (&mut self.layer, socket) {
             (Layer::Sockets(sockets), Some(socket)) => sockets.release(socket),
             (Layer::Messages(messages), _) => messages.release(),
@@ -212,6 +262,7 @@ impl Connection {
             return Err(SendError::Disconnected);
         }
         let frame = frame.into();
+        note!(self, Entry::Send { frame: frame.clone() });
         if self.admit(&frame)? {
             self.engine.send(frame);
             self.counts.events_out = self.counts.events_out.wrapping_add(1);
@@ -222,6 +273,7 @@ impl Connection {
     /// Closes the connection: every socket is told, and the queue is written first. A client that is to come back by
     /// itself, because the server shuts down or a handler panicked, is not told that its sockets are disconnected.
     pub fn close(&mut self, reason: CloseReason) {
+        note!(self, Entry::Close { reason });
         if let Layer::Sockets(sockets) = &mut self.layer {
             match reason {
                 // A client that is told that it was disconnected does not come back by itself.
@@ -236,6 +288,11 @@ impl Connection {
 
     /// Ends the connection now; its queue is thrown away.
     pub fn abort(&mut self, reason: CloseReason) {
+        note!(self, Entry::Abort { reason });
+        self.abort_now(reason);
+    }
+
+    pub(super) fn abort_now(&mut self, reason: CloseReason) {
         self.engine.abort(Ended::plain(reason));
         self.settle();
     }

@@ -6,14 +6,41 @@ use crate::engine::request::{RequestHead, RequestId};
 use crate::engine::server::{Body, Wants};
 use crate::error::CloseReason;
 use crate::message::WireMessage;
+#[cfg(feature = "record")]
+use crate::record::Entry;
 use crate::socket::SocketError;
 use crate::time::Instant;
+#[cfg(feature = "record")]
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
+
+/// Adds an entry to the recording, if there is one.
+macro_rules! note {
+    ($self:ident, $now:ident, $entry:expr) => {
+        #[cfg(feature = "record")]
+        if $self.recorder.is_some() {
+            $self.now = $self.now.max($now);
+            $self.note(|_| $entry);
+        }
+    };
+}
 
 impl Connection {
     /// A request arrived for which the router said [`Open`](crate::server::Route::Open) (the first one) or
     /// [`Session`](crate::server::Route::Session).
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        note!(self, now, {
+            let header = |name| head.headers.header(name);
+            Entry::Request {
+                request: request.0,
+                method: Cow::Borrowed(head.method),
+                target: Cow::Borrowed(head.target),
+                connection: header("connection"),
+                upgrade: header("upgrade"),
+                content_type: header("content-type"),
+                content_length: header("content-length"),
+            }
+        });
         let now = self.tick_input(now);
         let wants = self.engine.handle_request(now, request, head);
         self.handle_open();
@@ -23,6 +50,14 @@ impl Connection {
 
     /// The body that a request wanted is here, or too large.
     pub fn handle_body(&mut self, now: Instant, request: RequestId, body: Body) {
+        note!(
+            self,
+            now,
+            match &body {
+                Body::Complete(data) => Entry::Body { request: request.0, data: Cow::Borrowed(data) },
+                Body::TooLarge => Entry::BodyTooLarge { request: request.0 },
+            }
+        );
         let now = self.tick_input(now);
         if let Some(payload) = self.engine.begin_body(now, request, body) {
             for packet in payload {
@@ -38,6 +73,7 @@ impl Connection {
 
     /// A request ended before it was answered, or its body failed, or its WebSocket never came to be.
     pub fn handle_request_aborted(&mut self, now: Instant, request: RequestId) {
+        note!(self, now, Entry::RequestAborted { request: request.0 });
         let now = self.tick_input(now);
         self.engine.handle_request_aborted(now, request);
         self.settle_input();
@@ -45,6 +81,7 @@ impl Connection {
 
     /// The WebSocket of an accepted request has opened.
     pub fn handle_websocket_opened(&mut self, now: Instant, websocket: RequestId) {
+        note!(self, now, Entry::WebSocketOpened { websocket: websocket.0 });
         let now = self.tick_input(now);
         self.engine.handle_websocket_opened(now, websocket);
         self.handle_open();
@@ -53,6 +90,18 @@ impl Connection {
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
     pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: WireMessage) {
+        note!(
+            self,
+            now,
+            match &message {
+                WireMessage::Text(data) => {
+                    Entry::WebSocketText { websocket: websocket.0, data: Cow::Borrowed(data) }
+                }
+                WireMessage::Binary(data) => {
+                    Entry::WebSocketBinary { websocket: websocket.0, data: Cow::Borrowed(data) }
+                }
+            }
+        );
         let now = self.tick_input(now);
         if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
             self.handle_message(message);
@@ -63,6 +112,7 @@ impl Connection {
     /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of
     /// life for the heartbeat, up to eight times `ping_timeout` for each ping.
     pub fn handle_bytes(&mut self, now: Instant, from: RequestId) {
+        note!(self, now, Entry::BytesArrived { from: from.0 });
         let now = self.tick_input(now);
         self.engine.handle_bytes(now, from);
         self.settle_input();
@@ -71,6 +121,14 @@ impl Connection {
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the
     /// adapter has sent that close code.
     pub fn handle_websocket_closed(&mut self, now: Instant, websocket: RequestId, error: Option<u16>) {
+        note!(
+            self,
+            now,
+            Entry::WebSocketClosed {
+                websocket: websocket.0,
+                code: error.map_or(0, |code| u64::from(code).saturating_add(1)),
+            }
+        );
         let now = self.tick_input(now);
         self.engine.handle_websocket_closed(now, websocket, error);
         self.settle_input();
@@ -79,6 +137,7 @@ impl Connection {
     /// The owner has not yet written that many of the bytes that it was given, answers to polls included. For a
     /// WebSocket it is given no more while there are 64 KiB or more, so it has to say 0 when all is written.
     pub fn handle_unwritten(&mut self, now: Instant, bytes: usize) {
+        note!(self, now, Entry::Unwritten { size: bytes as u64 });
         let now = self.tick(now);
         self.engine.handle_unwritten(now, bytes);
         self.engine.dated();
@@ -86,6 +145,7 @@ impl Connection {
 
     /// A deadline may have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        note!(self, now, Entry::Timeout {});
         let now = self.tick(now);
         self.engine.handle_timeout(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
