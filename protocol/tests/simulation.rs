@@ -72,7 +72,8 @@ fn no_rule_is_broken_where_clocks_were_set_back_that_are_set_ahead_today() {
 #[test]
 fn no_rule_is_broken_where_clients_of_both_revisions_are_in_the_same_rooms() {
     let mut coverage = [Coverage::default(), Coverage::default()];
-    for seed in 0..80 {
+    // Of the last two the server had forgotten the session before its client heard that it was let in.
+    for seed in (0..80).chain([1291, 1721]) {
         let scenario = Scenario::mixed(seed);
         let outcome = run(&scenario, false);
         if let Some(broken) = outcome.broken {

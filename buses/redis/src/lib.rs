@@ -63,7 +63,7 @@ impl RedisBus {
     /// # Errors
     /// [`RedisError`] if it is no address.
     pub fn from_connection_info(address: impl IntoConnectionInfo) -> Result<Self, RedisError> {
-        #[cfg(any(feature = "tls", feature = "smol-tls"))]
+        #[cfg(any(feature = "tls", feature = "smol"))]
         // Somebody else may have chosen one, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let info = address.into_connection_info()?;

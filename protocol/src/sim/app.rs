@@ -266,6 +266,9 @@ impl App for Play<'_> {
                     let detail = format!("{session:?}: {client:?}, {who:?}");
                     return world.fail("a socket belongs to its client", detail);
                 };
+                if self.olds.contains_key(&client) {
+                    self.old_opens(world, session);
+                }
                 let life = who.map_or(0, |(_, life)| u32::try_from(life).unwrap_or(0));
                 self.waiting.insert((session, socket), (client, life, namespace.clone()));
                 match self.dice.below(20) {

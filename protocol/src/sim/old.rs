@@ -1,10 +1,10 @@
 //! Clients of Engine.IO 3, as those of Socket.IO 1.x and 2.x: they keep the rules of their revision, and are in the same rooms
 //! as the others.
 
-use super::ClientId;
 use super::coverage::Situation;
 use super::play::{Play, SLACK};
 use super::world::{Heard, World};
+use super::{ClientId, SessionId};
 use crate::engine::packet::EnginePacket;
 use crate::engine::payload::v3;
 use crate::engine::request::RequestId;
@@ -105,6 +105,13 @@ impl OldClient {
 }
 
 impl Play<'_> {
+    /// A session is one of an old client's, which knows it by its id.
+    pub(super) fn old_opens(&mut self, world: &mut World, session: SessionId) {
+        if let Some(connection) = world.server().connection(session) {
+            self.old_sessions.insert(connection.id().clone(), session);
+        }
+    }
+
     /// Lets a client do what is due.
     pub(super) fn old_wakes(&mut self, world: &mut World, client: ClientId) {
         let (now, settings) = (world.now(), self.settings());
@@ -233,9 +240,7 @@ impl Play<'_> {
     fn old_packet(&mut self, world: &mut World, client: ClientId, old: &mut OldClient, packet: Packet) {
         match packet.kind() {
             PacketType::Connect => {
-                let sid = old.sid.clone().unwrap_or_default();
-                let session = world.server().sessions().find(|(_, found)| **found.id() == *sid);
-                let session = session.map(|(session, _)| session);
+                let session = old.sid.as_deref().and_then(|sid| self.old_sessions.get(sid)).copied();
                 let mut wires = self.model.wires.iter();
                 old.wire = wires.find(|(_, wire)| Some(wire.session) == session).map(|(id, _)| id.clone());
                 world.coverage().note(Situation::OldJoined);

@@ -80,6 +80,8 @@ pub(super) struct Play<'a> {
     pub(super) model: Model,
     pub(super) raws: BTreeMap<ClientId, RawState>,
     pub(super) olds: BTreeMap<ClientId, OldClient>,
+    /// The sessions of these by their ids, those that are over included: what they said may still be on its way.
+    pub(super) old_sessions: BTreeMap<Arc<str>, SessionId>,
     /// No chance any more: everything is let in and answered.
     pub(super) healed: bool,
     /// No socket is to come back any more.
@@ -121,6 +123,7 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         model: Model::default(),
         raws: BTreeMap::new(),
         olds: BTreeMap::new(),
+        old_sessions: BTreeMap::new(),
         healed: false,
         ending: false,
         largest: 0,

@@ -256,6 +256,10 @@ impl Scenario {
         let mut scenario = Self::generate(seed);
         scenario.settings.olds = if seed % 4 < 2 { 1 } else { 2 };
         scenario.settings.packed = seed % 2 == 1;
+        if scenario.settings.packed {
+            // The whole packet is base64 in a poll, and not its attachments alone.
+            scenario.settings.max_payload = scenario.settings.max_payload.max(16_000);
+        }
         scenario
     }
 
