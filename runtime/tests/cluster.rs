@@ -577,3 +577,18 @@ fn a_call_is_answered_by_the_sockets_of_all_nodes_and_an_empty_list_is_nobody_an
         }
     });
 }
+
+#[test]
+fn the_sockets_of_a_verb_are_chosen_once_for_all_rooms_on_every_node() {
+    with_each_dialect(2, |nodes| {
+        let (here, there) = (nodes.member(0, "a"), nodes.member(1, "a"));
+        let rooms = |client: &TestClient| client.call::<Vec<String>>("rooms", &()).split_off(1);
+        nodes.io(0).to("a").join(["b", "c"]).unwrap();
+        nodes.settle();
+        nodes.io(0).to("b").leave(["a", "b", "c"]);
+        nodes.settle();
+        for client in [&here, &there] {
+            assert!(rooms(client).is_empty(), "{:?}", rooms(client));
+        }
+    });
+}

@@ -2,7 +2,8 @@
 
 use sansocket_runtime::testing::TestServer;
 use sansocket_runtime::{
-    Ack, AckError, ConnectError, Data, Error, HandlerError, HandlerFailure, Refusal, Server, Socket, State,
+    Ack, AckError, ConnectError, Data, Error, EventName, HandlerError, HandlerFailure, Refusal, Server,
+    Socket, State,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -209,4 +210,77 @@ fn a_server_that_its_handlers_have_captured_is_free_after_its_shutdown() {
     drop((ada, io, test));
     assert!(weak.upgrade().is_none());
     assert!(watched.upgrade().is_none(), "the server's state is dropped with it");
+}
+
+#[test]
+fn a_concurrent_handler_that_cannot_be_called_leaves_the_answer_to_the_others() {
+    let test = TestServer::default();
+    let lines = Lines::default();
+    let seen = lines.clone();
+    test.server()
+        .on_concurrent("twice", async |Data(number): Data<u32>| number)
+        .on("twice", async || "a value")
+        .on_error(move |_, failure| {
+            seen.lock().unwrap().push(failure.event().unwrap_or("-").to_owned());
+            "a failure"
+        });
+    let ada = test.client("/");
+    assert_eq!(ada.call::<String>("twice", &"seven"), "a value");
+    assert_eq!(take(&lines), ["twice"]);
+}
+
+#[test]
+fn an_acknowledgement_that_was_taken_over_comes_back_if_the_handler_cannot_be_called() {
+    let test = TestServer::default();
+    test.server()
+        .on("sole", async |_: Ack, Data(number): Data<u32>| number)
+        .on("several", async |_: Ack, Data(number): Data<u32>| number)
+        .on("several", async |name: EventName| name.0)
+        .on_concurrent("apart", async |_: Ack, Data(number): Data<u32>| number)
+        .on_any(async || ())
+        .on_error(|_, failure| line(failure));
+    let ada = test.client("/");
+    let misfit = "the arguments do not fit the handler";
+    assert!(ada.call::<String>("sole", &"seven").starts_with(&format!("sole: {misfit}")));
+    assert_eq!(ada.call::<String>("several", &"seven"), "several");
+    assert!(ada.call::<String>("apart", &"seven").starts_with(&format!("apart: {misfit}")));
+    test.server().off_any();
+    assert!(ada.call::<String>("sole", &"seven").starts_with(&format!("sole: {misfit}")));
+}
+
+#[test]
+fn every_hook_is_dropped_by_the_shutdown() {
+    use sansocket_runtime::cluster::{ClusterOptions, InProcessBus};
+    use sansocket_runtime::recovery::RecoveryConfig;
+    use sansocket_runtime::{Args, ServerBuilder, adapter::ServerOptions};
+    let build = |runtime| {
+        let builder = ServerBuilder::<Server, ServerOptions>::new(runtime);
+        let builder = builder.connection_state_recovery(RecoveryConfig::default());
+        builder.cluster(ClusterOptions::new(InProcessBus::new())).build()
+    };
+    let test = TestServer::new(build);
+    let io = test.server().clone();
+    let guard = Arc::new(Guard("held by the hooks"));
+    let watched = || Arc::strong_count(&guard);
+    let hold = || guard.clone();
+    let held = hold();
+    io.on_unrecovered(move |_| drop(held.clone()));
+    let held = hold();
+    io.root().on_server_side("news", move |_: Args| {
+        drop(held.clone());
+        std::future::ready(())
+    });
+    let held = hold();
+    io.on_bus(move |_| drop(held.clone()));
+    let held = hold();
+    let dynamic = io.dynamic_namespace_if(move |name| {
+        drop(held.clone());
+        name.starts_with("/x-")
+    });
+    let child = test.client("/x-1");
+    assert!(child.is_connected());
+    assert_eq!(watched(), 5);
+    test.block_on(io.shutdown(Duration::from_secs(1)));
+    assert_eq!(watched(), 1, "whoever still has the server, or a namespace of it");
+    drop((io, dynamic));
 }

@@ -208,6 +208,28 @@ fn the_parts_of_a_dynamic_namespaces_name_are_extracted() {
 }
 
 #[test]
+fn an_event_that_middleware_stops_is_not_the_one_that_runs_once() {
+    let test = TestServer::default();
+    let lines = Lines::default();
+    let noted = lines.clone();
+    test.server()
+        .on_connect(move |socket: Socket| {
+            socket.once("enter", noting!(noted, "entered"));
+            ready(())
+        })
+        .event_middleware(async |Data(word): Data<String>| match word.as_str() {
+            "sesame" => Ok(()),
+            _ => Err("closed"),
+        })
+        .on_error(|_, _| ());
+    let ada = test.client("/");
+    for word in ["barley", "sesame", "sesame"] {
+        ada.emit("enter", &word);
+    }
+    assert_eq!(take(&lines), ["entered"]);
+}
+
+#[test]
 fn a_state_is_given_after_the_build_and_the_start_panics_without_it() {
     #[derive(Clone)]
     struct Late(&'static str);

@@ -304,3 +304,32 @@ fn the_answers_of_a_call_are_bounded_and_those_that_are_taken_make_place_for_oth
     }
     assert!(test.block_on(answers.next()).is_none());
 }
+
+#[test]
+fn the_sockets_of_a_broadcast_are_chosen_once_for_all_rooms() {
+    let test = TestServer::default();
+    let io = test.server();
+    let clients = [test.client("/"), test.client("/")];
+    let (ada, bob) = (socket(&test, &clients[0]), socket(&test, &clients[1]));
+    ada.join(["a", "b"]).expect("there is room");
+    bob.join("b").expect("there is room");
+    io.to("a").leave(["a", "b"]);
+    assert!(room_names(&ada).is_empty(), "{:?}", room_names(&ada));
+    assert_eq!(room_names(&bob), ["b"]);
+    io.except("c").join(["c", "d"]).expect("there is room");
+    assert_eq!(room_names(&ada), ["c", "d"]);
+}
+
+#[test]
+fn a_call_of_many_tells_why_an_event_was_not_sent() {
+    let test = TestServer::new(|runtime| {
+        ServerBuilder::<Server, sansocket_runtime::adapter::ServerOptions>::new(runtime)
+            .max_pending_acks(1)
+            .build()
+    });
+    let _client = test.client("/");
+    let _open = test.server().call_stream::<_, u32>("number?", &()).expect("it is encoded");
+    let answers = test.block_on(test.server().call::<_, u32>("number?", &())).expect("it is encoded");
+    let refused = |answer: &Answer<u32>| matches!(&answer.result, Err(AckError::Emit(EmitError::Send(_))));
+    assert!(answers.len() == 1 && refused(&answers[0]), "{answers:?}");
+}

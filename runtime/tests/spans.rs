@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_core::span::Current;
 
 /// Keeps what is said, with the spans that it is said in.
 #[derive(Clone, Default)]
@@ -17,7 +18,7 @@ struct Lines(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     level: Option<Level>,
-    spans: Vec<String>,
+    spans: Vec<(String, &'static Metadata<'static>)>,
     entered: Vec<u64>,
     lines: Vec<String>,
 }
@@ -44,7 +45,7 @@ impl Subscriber for Lines {
         let mut line = Line(span.metadata().name().to_owned());
         span.record(&mut line);
         let mut kept = self.0.lock().unwrap();
-        kept.spans.push(line.0);
+        kept.spans.push((line.0, span.metadata()));
         Id::from_u64(kept.spans.len() as u64)
     }
 
@@ -53,7 +54,7 @@ impl Subscriber for Lines {
             let mut line = Line::default();
             event.record(&mut line);
             let mut kept = self.0.lock().unwrap();
-            let spans: Vec<_> = kept.entered.iter().map(|id| kept.spans[*id as usize - 1].as_str()).collect();
+            let spans: Vec<_> = kept.entered.iter().map(|id| &*kept.spans[*id as usize - 1].0).collect();
             let line = format!("{} in {}", line.0.trim(), spans.join(" / "));
             kept.lines.push(line);
         }
@@ -66,6 +67,14 @@ impl Subscriber for Lines {
     fn exit(&self, id: &Id) {
         let mut kept = self.0.lock().unwrap();
         assert_eq!(kept.entered.pop(), Some(id.into_u64()));
+    }
+
+    fn current_span(&self) -> Current {
+        let kept = self.0.lock().unwrap();
+        match kept.entered.last() {
+            Some(id) => Current::new(Id::from_u64(*id), kept.spans[*id as usize - 1].1),
+            None => Current::none(),
+        }
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
@@ -86,6 +95,11 @@ fn told(level: Option<Level>) -> (Vec<String>, usize) {
                 let _ = socket.emit_with_ack("nothing", &(), Duration::from_secs(1)).await;
                 tracing::info!("after");
             })
+            .on_concurrent("apart", async |socket: Socket| {
+                tracing::info!("began apart");
+                let _ = socket.emit_with_ack("nothing", &(), Duration::from_secs(1)).await;
+                tracing::info!("went on apart");
+            })
             .on("twice", async || tracing::info!("one"))
             .on("twice", async || tracing::info!("two"))
             .on_disconnect(async || tracing::info!("gone"));
@@ -93,6 +107,8 @@ fn told(level: Option<Level>) -> (Vec<String>, usize) {
         let id = client.id();
         client.emit("say", &"hello");
         client.emit("wait", &());
+        test.advance(Duration::from_secs(2));
+        client.emit("apart", &());
         test.advance(Duration::from_secs(2));
         client.emit("twice", &());
         client.disconnect();
@@ -115,6 +131,8 @@ fn handlers_run_in_a_span_with_namespace_socket_and_event() {
             event("said hello", "say"),
             event("before", "wait"),
             event("after", "wait"),
+            event("began apart", "apart"),
+            event("went on apart", "apart"),
             event("one", "twice"),
             event("two", "twice"),
             "message=gone in step namespace=/chat socket=SOCKET step=disconnect".to_owned(),

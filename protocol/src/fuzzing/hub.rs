@@ -176,11 +176,11 @@ impl Both {
                     model.select(&target).into_iter().map(|n| model.join(n, &room)).collect();
                 let joined = results.iter().filter(|r| **r == Ok(true)).count();
                 let refused = results.iter().filter(|r| r.is_err()).count();
-                assert_eq!(hub.join_all(&target, &room), Ok(Joined { joined, refused }));
+                assert_eq!(hub.join_all(&target, &[&room]), Ok(Joined { joined, refused }));
             }
             Op::LeaveAllIn(target, room) => {
                 let left = model.select(&target).into_iter().filter(|&n| model.leave(n, &room)).count();
-                assert_eq!(hub.leave_all_in(&target, &room), left);
+                assert_eq!(hub.leave_all_in(&target, &[&room]), left);
             }
             Op::Select(target) => {
                 let mut seen = vec![];

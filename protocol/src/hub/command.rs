@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 /// let mut hub = Hub::new(HubLimits::default());
 /// hub.insert("ada".into(), 'A')?;
 /// hub.insert("bob".into(), 'B')?;
-/// hub.apply(&Target::all().except("bob"), &Command::Join { room: "chess".into() })?;
+/// hub.apply(&Target::all().except("bob"), &Command::Join { rooms: vec!["chess".into()] })?;
 ///
 /// let frame = Parser::json().event("/", "move", None, &"e4").unwrap();
 /// let effect = hub.apply(&Target::all().to("chess"), &Command::Emit { frame, ack: None })?;
@@ -34,15 +34,15 @@ pub enum Command {
         /// The id in it, if its acknowledgements are awaited: only connected sockets can give one.
         ack: Option<u64>,
     },
-    /// It joins a room.
+    /// It joins rooms.
     Join {
-        /// The room.
-        room: Arc<str>,
+        /// The rooms.
+        rooms: Vec<Arc<str>>,
     },
-    /// It leaves a room.
+    /// It leaves rooms.
     Leave {
-        /// The room.
-        room: Arc<str>,
+        /// The rooms.
+        rooms: Vec<Arc<str>>,
     },
     /// It is disconnected from the namespace.
     Disconnect,
@@ -68,7 +68,7 @@ impl Command {
 pub enum Effect<H> {
     /// The hub has let sockets join.
     Joined(Joined),
-    /// The hub has let that many sockets leave.
+    /// The hub has let that many sockets leave, counted for each room.
     Left(usize),
     /// The handles of the sockets that the command is to be carried out on, which is the caller's to do: the hub holds
     /// no connections.
@@ -82,8 +82,8 @@ impl<H: Clone> Hub<H> {
     /// [`HubError::RoomNameTooLong`] for [`Command::Join`], and then nobody joined.
     pub fn apply(&mut self, target: &Target, command: &Command) -> Result<Effect<H>, HubError> {
         Ok(match command {
-            Command::Join { room } => Effect::Joined(self.join_all(target, room)?),
-            Command::Leave { room } => Effect::Left(self.leave_all_in(target, room)),
+            Command::Join { rooms } => Effect::Joined(self.join_all(target, rooms)?),
+            Command::Leave { rooms } => Effect::Left(self.leave_all_in(target, rooms)),
             Command::Emit { .. } | Command::Disconnect | Command::Close | Command::Fetch => {
                 Effect::Reached(self.reached(target))
             }

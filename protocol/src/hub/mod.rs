@@ -126,9 +126,9 @@ pub enum HubError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Joined {
-    /// Sockets that are newly in the room.
+    /// The number of sockets that are newly in a room, counted for each room.
     pub joined: usize,
-    /// Sockets that were at their limit of rooms and stayed outside.
+    /// The number of sockets that were at their limit of rooms and stayed outside, counted for each room.
     pub refused: usize,
 }
 
@@ -371,25 +371,39 @@ impl<H: Clone> Hub<H> {
         }
     }
 
-    /// Puts every socket of a target into a room. Those at their limit of rooms stay outside and are counted.
+    /// Puts every socket of a target into rooms. The sockets are those that the target stands for before the first of
+    /// them joins. Those at their limit of rooms stay outside and are counted.
     ///
     /// # Errors
-    /// [`HubError::RoomNameTooLong`], and then nobody joined.
-    pub fn join_all(&mut self, target: &Target, room: &str) -> Result<Joined, HubError> {
-        self.check_name(room)?;
+    /// [`HubError::RoomNameTooLong`] for any of the names, and then nobody joined.
+    pub fn join_all(&mut self, target: &Target, rooms: &[impl AsRef<str>]) -> Result<Joined, HubError> {
+        for room in rooms {
+            self.check_name(room.as_ref())?;
+        }
+        let keys = self.keys(target);
         let mut outcome = Joined::default();
-        for key in self.keys(target) {
-            match self.join(key, room) {
-                Ok(newly) => outcome.joined = outcome.joined.saturating_add(usize::from(newly)),
-                Err(_) => outcome.refused = outcome.refused.saturating_add(1),
+        for room in rooms {
+            for key in &keys {
+                match self.join(*key, room.as_ref()) {
+                    Ok(newly) => outcome.joined = outcome.joined.saturating_add(usize::from(newly)),
+                    Err(_) => outcome.refused = outcome.refused.saturating_add(1),
+                }
             }
         }
         Ok(outcome)
     }
 
-    /// Takes every socket of a target out of a room; how many were in it.
-    pub fn leave_all_in(&mut self, target: &Target, room: &str) -> usize {
-        self.keys(target).into_iter().filter(|&key| self.leave(key, room)).count()
+    /// Takes every socket of a target out of rooms, and returns how many were in them, counted for each room. The
+    /// sockets are those that the target stands for before the first of them leaves.
+    pub fn leave_all_in(&mut self, target: &Target, rooms: &[impl AsRef<str>]) -> usize {
+        let keys = self.keys(target);
+        let mut left = 0_usize;
+        for room in rooms {
+            for key in &keys {
+                left = left.saturating_add(usize::from(self.leave(*key, room.as_ref())));
+            }
+        }
+        left
     }
 
     /// The keys a target stands for, ascending: [`select`](Self::select) for a caller that then changes the hub.

@@ -94,11 +94,28 @@ fn a_socket_cannot_be_in_more_rooms_than_allowed() {
     hub.join(a, "y").unwrap();
     assert_eq!(hub.join(a, "z"), Err(HubError::TooManyRooms { limit: 2 }));
     assert_eq!(hub.join(a, "y"), Ok(false));
-    assert_eq!(hub.join_all(&Target::all(), "z"), Ok(Joined { joined: 1, refused: 1 }));
+    assert_eq!(hub.join_all(&Target::all(), &["z"]), Ok(Joined { joined: 1, refused: 1 }));
     assert_eq!(names(&hub.rooms_of(b)), ["b", "z"]);
     assert!(hub.leave(a, "x"));
     assert_eq!(hub.join(a, "z"), Ok(true));
     assert_eq!(names(&hub.rooms_of(a)), ["a", "y", "z"]);
+}
+
+#[test]
+fn the_sockets_of_a_target_are_chosen_once_for_all_rooms() {
+    let mut hub = Hub::new(HubLimits::default());
+    let a = hub.insert("a".into(), 1).unwrap();
+    let b = hub.insert("b".into(), 2).unwrap();
+    let of_x = Target::all().to("x");
+    hub.join(a, "x").unwrap();
+    hub.join(a, "y").unwrap();
+    hub.join(b, "y").unwrap();
+    assert_eq!(hub.leave_all_in(&of_x, &["x", "y"]), 2);
+    assert_eq!(names(&hub.rooms_of(a)), ["a"]);
+    assert_eq!(names(&hub.rooms_of(b)), ["b", "y"]);
+    // Joining the first room does not leave them out of the second one.
+    let joined = hub.join_all(&Target::all().except("x"), &["x", "z"]);
+    assert_eq!(joined, Ok(Joined { joined: 4, refused: 0 }));
 }
 
 #[test]
@@ -107,7 +124,7 @@ fn a_room_name_cannot_be_longer_than_allowed() {
     let a = hub.insert("a".into(), 1).unwrap();
     assert_eq!(hub.join(a, "four"), Ok(true));
     assert_eq!(hub.join(a, "fives"), Err(HubError::RoomNameTooLong { limit: 4 }));
-    assert!(hub.join_all(&Target::all(), "fives").is_err());
+    assert!(hub.join_all(&Target::all(), &["ok", "fives"]).is_err());
     assert_eq!(hub.rooms().count(), 1);
 }
 

@@ -340,14 +340,10 @@ impl Process {
                 }
             }
             Message::Join { target, rooms } => {
-                for room in rooms {
-                    self.hub.join_all(&target, &room).unwrap();
-                }
+                self.hub.join_all(&target, &rooms).unwrap();
             }
             Message::Leave { target, rooms } => {
-                for room in rooms {
-                    self.hub.leave_all_in(&target, &room);
-                }
+                self.hub.leave_all_in(&target, &rooms);
             }
             Message::Disconnect { target, .. } => {
                 for key in self.hub.keys(&target) {

@@ -7,6 +7,7 @@ pub(crate) mod alpn;
 pub(crate) mod clock;
 pub(crate) mod entropy;
 pub(crate) mod error;
+pub(crate) mod hook;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod in_memory;
 #[cfg(feature = "metrics")]

@@ -1,4 +1,4 @@
-//! The durations that a session's metrics are about. Without the feature `metrics`, everything here is empty.
+//! The durations in a session's metrics. Without the feature `metrics`, everything here is empty.
 
 #[cfg(feature = "metrics")]
 pub(crate) use on::{Sampler, Since, Timing};

@@ -105,6 +105,17 @@ pub(crate) fn in_scope<T>(span: &Span, _: impl FnOnce() -> T) -> T {
     match *span {}
 }
 
+/// The span that the caller is in, if somebody listens to spans: for work that goes on in another task.
+#[cfg(feature = "tracing")]
+pub(crate) fn current() -> Option<Span> {
+    if tracing::span_enabled!(tracing::Level::DEBUG) { Some(Span::current()) } else { None }
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn current() -> Option<Span> {
+    None
+}
+
 /// Returns whether messages about errors are recorded.
 #[cfg(feature = "tracing")]
 pub(crate) fn is_heard() -> bool {

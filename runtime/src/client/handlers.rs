@@ -40,7 +40,7 @@ pub(crate) fn event(
     if let ([Listener { handler, .. }], true) = (listeners, table.events.any.is_empty()) {
         let label = EventLabel::new(&name);
         drop(name);
-        let span = event_span(&socket, label.as_str());
+        let span = event_span(&socket, &label);
         return Some(Job {
             socket: Some(key),
             work: begin_sole(&**handler, socket, label, args, ack, span)?,
@@ -53,8 +53,9 @@ pub(crate) fn event(
     let listeners = listeners.to_vec();
     let label = EventLabel::new(&name);
     drop(name);
-    let span = event_span(&socket, label.as_str());
-    let mut context = Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false });
+    let span = event_span(&socket, &label);
+    let mut context =
+        Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false, taken: None });
     let work = async move {
         run_any(&mut context, &table.events.any).await;
         run_listeners(context, &listeners).await;
@@ -63,8 +64,9 @@ pub(crate) fn event(
 }
 
 /// The span of an event's handlers.
-fn event_span(socket: &ClientSocket, event: Option<&str>) -> Option<Span> {
-    span!("event", namespace = socket.name(), event)
+fn event_span(socket: &ClientSocket, label: &EventLabel) -> Option<Span> {
+    // The label is read only if somebody listens.
+    span!("event", namespace = socket.name(), event = label.as_str())
 }
 
 /// Begins the handlers of a socket that has joined.

@@ -21,8 +21,8 @@
 //! | [`ConnectError`](crate::ConnectError) | the error of a failed connection | a client's `on_connect_error` |
 //! | `Option<T>` of any of these | `None` if the extraction fails | where `T` may stand |
 //!
-//! Parameters are extracted from left to right. If one fails, the handler is not called and the error hook is told;
-//! before a client has joined, it is refused.
+//! Parameters are extracted from left to right. If one fails, the handler is not called and the error hook is told,
+//! which may answer the event; before a client has joined, it is refused.
 //!
 //! ```
 //! use sansocket_runtime::{Auth, Data, EventName, PeerAddr, Server, Socket, State, TryData};
@@ -429,7 +429,11 @@ impl<K: HasArgs> FromContext<K> for EventName {
 
 impl<K: Acks> FromContext<K> for Ack {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
-        Ok(Self::new(context.input.ack.take(), &context.peer))
+        let target = context.input.ack.take();
+        if target.is_some() {
+            context.input.taken.clone_from(&target);
+        }
+        Ok(Self::new(target, &context.peer))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::base::turn::Turn;
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::kind::{Acks, Context, EventInput, Kind};
 use crate::handler::peer::Peer;
-use crate::handler::peer::sealed::HandlerPeer as _;
+use crate::handler::peer::sealed::{Apart, HandlerPeer as _};
 use crate::handler::table::{Listener, Runs};
 use crate::handler::{AnyHandler, SharedHandler};
 use sansocket_protocol::message::Frame;
@@ -262,13 +262,13 @@ pub(crate) fn begin_sole<K: Acks>(
     ack: Option<AckTarget>,
     span: Option<Span>,
 ) -> Option<Work<K::Peer>> {
-    let mut context = Context::<K>::new(peer, EventInput { args, ack, is_sole: true });
+    let mut context = Context::<K>::new(peer, EventInput { args, ack, is_sole: true, taken: None });
     let unwinding = Unwinding(Some(&event));
     let called = match span {
-        None => handler.call(&mut context),
+        None => call_acking(&mut context, handler),
         // Extractors and the beginning of the handler are within the span, too.
         Some(span) => {
-            let called = in_scope(&span, || handler.call(&mut context));
+            let called = in_scope(&span, || call_acking(&mut context, handler));
             called.map(|future| -> BoxFuture<_> { Box::pin(within(Some(span), future)) })
         }
     };
@@ -283,6 +283,20 @@ pub(crate) fn begin_sole<K: Acks>(
             None
         }
     }
+}
+
+/// Begins a handler that may acknowledge. If it cannot be called, the acknowledgement that an extractor has taken over
+/// comes back: the error hook may answer.
+pub(crate) fn call_acking<K: Acks>(
+    context: &mut Context<K>,
+    handler: &dyn AnyHandler<K>,
+) -> Result<BoxFuture<K::Outcome>, HandlerError> {
+    let called = handler.call(context);
+    let taken = context.input.taken.take();
+    if called.is_err() {
+        context.input.ack = context.input.ack.take().or(taken);
+    }
+    called
 }
 
 /// Runs the handlers that see every event. They do not acknowledge it.
@@ -304,10 +318,20 @@ pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &
     let mut failed: Option<Frame> = None;
     for Listener { handler, runs } in listeners {
         let is_answered = matches!(reply, Some(Reply::Value(_)));
-        if *runs == Runs::Concurrent && K::Peer::run_apart(&mut context, &**handler, is_answered) {
-            continue;
+        if *runs == Runs::Concurrent {
+            match K::Peer::run_apart(&mut context, &**handler, is_answered) {
+                Apart::Begun => continue,
+                Apart::Failed(answer) => {
+                    failed = failed.or(answer);
+                    continue;
+                }
+                Apart::Not => {}
+            }
         }
-        let outcome = run(&mut context, &**handler).await.and_then(|outcome| outcome);
+        let outcome = match call_acking(&mut context, &**handler) {
+            Ok(future) => future.await,
+            Err(error) => Err(error),
+        };
         match outcome {
             Ok(value @ Reply::Value(_)) if !is_answered => reply = Some(value),
             Ok(_) => reply = reply.or(Some(Reply::Empty)),

@@ -115,6 +115,8 @@ pub struct EventInput {
     pub(crate) ack: Option<AckTarget>,
     /// The event goes to one handler, and nobody looks at its arguments afterwards.
     pub(crate) is_sole: bool,
+    /// The acknowledgement that an extractor of the present handler has taken over: it comes back if another one fails.
+    pub(crate) taken: Option<AckTarget>,
 }
 
 impl EventInput {

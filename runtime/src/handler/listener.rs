@@ -32,7 +32,7 @@ impl ListenerHandle {
         Self(Box::new(remove))
     }
 
-    /// Removes the handler. What it is doing now, it finishes. Returns false if it was gone before: removed with all
+    /// Removes the handler. If it is running, it runs to its end. Returns false if it was gone before: removed with all
     /// handlers of its event, run once, or dropped with its socket or server.
     pub fn remove(self) -> bool {
         (self.0)()

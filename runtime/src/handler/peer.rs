@@ -17,6 +17,16 @@ pub(crate) mod sealed {
     use sansocket_protocol::message::Frame;
     use std::sync::Arc;
 
+    /// The outcome of the attempt to run a listener in a task of its own.
+    pub enum Apart {
+        /// It has to run in line.
+        Not,
+        /// It runs.
+        Begun,
+        /// Its parameters could not be extracted; the error hook was told, and this is its answer.
+        Failed(Option<Frame>),
+    }
+
     /// The part of a socket that handlers, extractors and jobs need.
     pub trait HandlerPeer: Clone + Send + Sync + Unpin + 'static {
         /// The value of that type that was given to the builder.
@@ -34,13 +44,13 @@ pub(crate) mod sealed {
         fn ack_sender(&self) -> Arc<dyn SendAck>;
 
         /// Runs a listener in a task of its own. It takes the acknowledgement along, unless an earlier listener has
-        /// `answered`. False if it has to run in line.
+        /// `answered`.
         fn run_apart<K: Acks<Peer = Self>>(
             _: &mut Context<K>,
             _handler: &dyn AnyHandler<K>,
             _answered: bool,
-        ) -> bool {
-            false
+        ) -> Apart {
+            Apart::Not
         }
     }
 

@@ -228,8 +228,9 @@ impl Broadcast {
             let (sink, id_of, of_all) = (sender.clone(), socket.id_shared(), budget.clone());
             // Nobody listens if the answers were dropped.
             let told = move |outcome| drop(sink.unbounded_send((id_of, of_all.judge(outcome))));
-            if socket.send_with_ack(&frame, id, timeout, told).is_err() {
-                let _ = sender.unbounded_send((socket.id_shared(), Err(AckError::Disconnected)));
+            if let Err(error) = socket.send_with_ack(&frame, id, timeout, told) {
+                let error = AckError::Emit(error.into());
+                let _ = sender.unbounded_send((socket.id_shared(), Err(error)));
             } else if let Some(watched) = &watched {
                 socket.show(watched);
             }

@@ -151,14 +151,15 @@ impl Broadcast {
             let mut hub = self.namespace.hub_mut();
             let effect = hub.apply(&self.target, command);
             #[cfg(feature = "cluster")]
-            if let (Some(membership), Command::Join { room } | Command::Leave { room }) =
+            if let (Some(membership), Command::Join { rooms } | Command::Leave { rooms }) =
                 (&self.namespace.membership, command)
             {
-                membership.look_at_room(&hub, room);
+                rooms.iter().for_each(|room| membership.look_at_room(&hub, room));
             }
             drop(hub);
             if let Effect::Joined(joined) = effect.inspect_err(|_| self.namespace.room_refused())? {
                 if joined.refused > 0 {
+                    (0..joined.refused).for_each(|_| self.namespace.room_refused());
                     let limit = self.namespace.hub().limits().rooms_per_socket;
                     return Err(HubError::TooManyRooms { limit });
                 }
@@ -275,18 +276,10 @@ impl Broadcast {
     ///
     /// # Errors
     /// [`HubError`] if a name is too long, or if a socket is in too many rooms; the others have then joined, and all of
-    /// them the other rooms. Of several errors this is the first.
+    /// them the other rooms. If both are so, the error is about the name.
     pub fn join(&self, rooms: impl Rooms) -> Result<(), HubError> {
-        let mut result = Ok(());
-        let mut rooms = names(&rooms);
-        rooms.retain(|room| {
-            let joined = self.apply(&Command::Join { room: room.clone() }).map(drop);
-            let has_name = !matches!(joined, Err(HubError::RoomNameTooLong { .. }));
-            if result.is_ok() {
-                result = joined;
-            }
-            has_name
-        });
+        #[cfg_attr(not(feature = "cluster"), expect(unused_variables))]
+        let (result, rooms) = self.join_rooms(names(&rooms));
         #[cfg(feature = "cluster")]
         if !rooms.is_empty() {
             self.tell(|target| Message::Join { target, rooms });
@@ -294,15 +287,29 @@ impl Broadcast {
         result
     }
 
+    /// Makes the sockets of this process join the rooms whose names are not too long, and returns those.
+    pub(super) fn join_rooms(&self, mut rooms: Vec<Arc<str>>) -> (Result<(), HubError>, Vec<Arc<str>>) {
+        let limit = self.namespace.hub().limits().room_name_bytes;
+        let asked = rooms.len();
+        rooms.retain(|room| room.len() <= limit);
+        let too_long = asked - rooms.len();
+        (0..too_long).for_each(|_| self.namespace.room_refused());
+        let command = Command::Join { rooms };
+        let joined = self.apply(&command).map(drop);
+        let Command::Join { rooms } = command else { return (joined, Vec::new()) };
+        let result = if too_long > 0 { Err(HubError::RoomNameTooLong { limit }) } else { joined };
+        (result, rooms)
+    }
+
     /// Makes all of them leave a room, or several.
     pub fn leave(&self, rooms: impl Rooms) {
-        let rooms = names(&rooms);
-        for room in &rooms {
-            let _ = self.apply(&Command::Leave { room: room.clone() });
-        }
+        let command = Command::Leave { rooms: names(&rooms) };
+        let _ = self.apply(&command);
         #[cfg(feature = "cluster")]
-        if !rooms.is_empty() {
-            self.tell(|target| Message::Leave { target, rooms });
+        if let Command::Leave { rooms } = command {
+            if !rooms.is_empty() {
+                self.tell(|target| Message::Leave { target, rooms });
+            }
         }
     }
 

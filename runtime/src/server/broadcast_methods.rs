@@ -29,7 +29,7 @@ macro_rules! broadcast_methods {
             self.broadcast().compress(compress)
         }
 
-        /// All sockets, as the target of a [`call`](Broadcast::call) that waits so long for the answers.
+        /// All sockets, as the target of a [`call`](Broadcast::call) that waits that long for the answers.
         pub fn timeout(&self, timeout: Duration) -> Broadcast {
             self.broadcast().timeout(timeout)
         }

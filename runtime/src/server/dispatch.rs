@@ -14,8 +14,8 @@ use crate::handler::{
     OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::http::handshake::Handshake;
+use crate::server::lookups::Decided;
 use crate::server::namespace::NamespaceInner;
-use crate::server::own::OwnListeners;
 use crate::server::recovery::{Recorder, Start};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Accepted, CONNECTION_REFUSED, Socket};
@@ -36,6 +36,8 @@ pub(crate) struct SocketDispatch {
     server: Arc<ServerInner>,
     handshake: Handshake,
     live: Vec<LiveSocket>,
+    /// The sockets whose sessions were looked for elsewhere.
+    decided: Decided,
 }
 
 struct LiveSocket {
@@ -60,7 +62,7 @@ impl LiveSocket {
 
 impl SocketDispatch {
     pub(crate) fn new(server: Arc<ServerInner>, handshake: Handshake) -> Self {
-        Self { server, handshake, live: Vec::new() }
+        Self { server, handshake, live: Vec::new(), decided: Decided::new() }
     }
 
     fn find(&mut self, key: SocketKey) -> Option<&mut LiveSocket> {
@@ -154,7 +156,9 @@ impl SocketDispatch {
                 ask_again(auth);
             }));
         }
-        let Some(found) = recovery.look_up(&namespace.name, asked, session, key) else { return Err(auth) };
+        let Some(found) = recovery.look_up(&namespace.name, asked, &self.decided, key) else {
+            return Err(auth);
+        };
         Ok(Job::new(Some(key), async move {
             found
                 .wait(|| {
@@ -207,18 +211,17 @@ impl SocketDispatch {
         let table = live.table();
         let name = args.event_bytes()?;
         let listeners = table.events.listeners(&name);
-        if let ([Listener { handler, runs: Runs::InLine }], true) =
-            (listeners, table.is_plain() && !socket.has_own())
+        let has_own = socket.has_own() && socket.has_own_for(&name);
+        if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain() && !has_own)
         {
             let label = EventLabel::new(&name);
             drop(name);
-            let span = event_span(&socket, label.as_str());
+            let span = event_span(&socket, &label);
             let work = begin_sole(&**handler, socket, label, args, ack, span)?;
             return Some(Job { socket: Some(key), work, since: Since::default() });
         }
-        let own = if socket.has_own() { socket.begin_own(&name) } else { None };
-        let is_own = own.as_ref().is_some_and(|own| !own.listeners.is_empty());
-        if listeners.is_empty() && !is_own && table.events.fallback.is_empty() && ack.is_some() {
+        let is_unheard = listeners.is_empty() && !has_own && table.events.fallback.is_empty();
+        if is_unheard && ack.is_some() {
             let (namespace, event) = (&*socket.namespace_inner().name, String::from_utf8_lossy(&name));
             debug!(
                 namespace,
@@ -227,13 +230,16 @@ impl SocketDispatch {
                 "a client awaits the answer to an event without a handler"
             );
         }
+        if is_unheard && table.is_plain() {
+            return None;
+        }
         let table = table.clone();
         let listeners = listeners.to_vec();
         let label = EventLabel::new(&name);
         drop(name);
-        let span = event_span(&socket, label.as_str());
-        let input = EventInput { args, ack, is_sole: false };
-        Some(Job::of_event(Some(key), label, within(span, event(socket, input, table, listeners, own))))
+        let span = event_span(&socket, &label);
+        let input = EventInput { args, ack, is_sole: false, taken: None };
+        Some(Job::of_event(Some(key), label, within(span, event(socket, input, table, listeners))))
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -363,8 +369,10 @@ impl Application for SocketDispatch {
 }
 
 /// The span of an event's handlers.
-fn event_span(socket: &Socket, event: Option<&str>) -> Option<Span> {
-    span!("event", namespace = &*socket.namespace_inner().name, socket = socket.id(), event)
+fn event_span(socket: &Socket, label: &EventLabel) -> Option<Span> {
+    // The label is read only if somebody listens.
+    let namespace = &*socket.namespace_inner().name;
+    span!("event", namespace, socket = socket.id(), event = label.as_str())
 }
 
 /// The span of the handlers of a step in a socket's life.
@@ -458,7 +466,6 @@ async fn event(
     input: EventInput,
     table: Arc<ServerTable>,
     mut listeners: Vec<Listener<OnEvent>>,
-    own: Option<OwnListeners>,
 ) {
     let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
@@ -467,6 +474,8 @@ async fn event(
         }
     }
     let mut context = Context::<OnEvent>::new(context.peer, context.input);
+    // Behind the filters: an event that they stop is not the one that a handler of `once` waits for.
+    let own = if context.peer.has_own() { context.peer.begin_own(&context.input.args) } else { None };
     run_any(&mut context, &table.events.any).await;
     listeners.retain(|listener| match listener.runs {
         Runs::Once(number) => context.peer.is_first(number),

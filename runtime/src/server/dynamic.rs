@@ -1,6 +1,7 @@
 //! Dynamic namespaces, which come to be when a client asks for them.
 
 use crate::base::error::HandlerFailure;
+use crate::base::hook::Hook;
 use crate::handler::ack::IntoAck;
 use crate::handler::error_hook::ErrorHook;
 use crate::handler::listener::ListenerHandle;
@@ -32,8 +33,30 @@ use std::sync::Arc;
 pub struct DynamicNamespace(pub(crate) Arc<Dynamic>);
 
 pub(crate) struct Dynamic {
-    pub(crate) matches: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    matches: Hook<dyn Fn(&str) -> bool + Send + Sync>,
     pub(crate) handlers: Arc<NamespaceHandlers>,
+}
+
+impl Dynamic {
+    pub(crate) fn new(
+        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+        handlers: NamespaceHandlers,
+    ) -> Self {
+        let matcher = Hook::default();
+        matcher.set(Arc::new(matches) as Arc<dyn Fn(&str) -> bool + Send + Sync>);
+        Self { matches: matcher, handlers: Arc::new(handlers) }
+    }
+
+    /// Returns whether a namespace of that name may be made. None may after the shutdown.
+    pub(crate) fn matches(&self, name: &str) -> bool {
+        self.matches.get().is_some_and(|matches| matches(name))
+    }
+
+    /// Drops the matcher and the handlers, with what they have captured.
+    pub(crate) fn clear(&self) {
+        self.matches.clear();
+        self.handlers.clear();
+    }
 }
 
 impl DynamicNamespace {

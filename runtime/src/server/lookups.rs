@@ -1,30 +1,29 @@
 //! The clients that wait while a store of sessions asks somewhere else for theirs.
 
 use crate::server::recovery::{PATIENCE, Recovery, lock};
-use crate::session::handle::SessionHandle;
 use futures_channel::oneshot;
 use sansocket_protocol::recovery::Lookup;
 use sansocket_protocol::socket::SocketKey;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-/// A client in a namespace: its session's address, and its socket.
-type Place = (usize, SocketKey);
+/// The sockets of a session whose clients have waited, and are about to be decided about. Made with the first one.
+pub(crate) type Decided = OnceLock<Arc<Mutex<BTreeSet<SocketKey>>>>;
 
 /// The sessions that are looked for.
 #[derive(Default)]
 pub(crate) struct Lookups {
     /// Those who wait, by private ids. Changed under the store's lock.
     waiting: Mutex<BTreeMap<Arc<str>, Vec<oneshot::Sender<()>>>>,
-    /// Those who have waited, and are about to be decided about.
-    done: Mutex<BTreeSet<Place>>,
 }
 
 /// A client that waits for what the store finds.
 pub(crate) struct Awaited {
     recovery: Arc<Recovery>,
     pid: Arc<str>,
-    place: Place,
+    /// The marks of the client's session, and its socket.
+    decided: Arc<Mutex<BTreeSet<SocketKey>>>,
+    key: SocketKey,
     /// `None` once it is known.
     found: Option<oneshot::Receiver<()>>,
 }
@@ -35,11 +34,10 @@ impl Recovery {
         self: &Arc<Self>,
         namespace: &str,
         (pid, offset): &(String, Option<String>),
-        session: &Arc<SessionHandle>,
+        decided: &Decided,
         key: SocketKey,
     ) -> Option<Awaited> {
-        let place = (Arc::as_ptr(session).addr(), key);
-        if lock(&self.lookups.done).remove(&place) {
+        if decided.get().is_some_and(|decided| lock(decided).remove(&key)) {
             return None;
         }
         let found = {
@@ -58,7 +56,8 @@ impl Recovery {
         self.settle();
         self.watch();
         self.wake();
-        Some(Awaited { recovery: self.clone(), pid: pid.as_str().into(), place, found: Some(found) })
+        let decided = decided.get_or_init(Arc::default).clone();
+        Some(Awaited { recovery: self.clone(), pid: pid.as_str().into(), decided, key, found: Some(found) })
     }
 
     /// It is known whether that session is there.
@@ -77,10 +76,9 @@ impl Awaited {
                 self.found = None;
             }
         }
-        let done = &self.recovery.lookups.done;
-        lock(done).insert(self.place);
+        lock(&self.decided).insert(self.key);
         if !ask() {
-            lock(done).remove(&self.place);
+            lock(&self.decided).remove(&self.key);
             // It was found for nobody.
             self.recovery.give_up(&self.pid);
         }

@@ -139,7 +139,7 @@ impl Socket {
         SocketEmitter::new(self).volatile()
     }
 
-    /// Calls that wait so long for their answer.
+    /// An emitter whose [`call`](SocketEmitter::call) waits that long for its answer.
     pub fn timeout(&self, timeout: Duration) -> SocketEmitter<'_> {
         SocketEmitter::new(self).timeout(timeout)
     }

@@ -93,6 +93,18 @@ impl NamespaceInner {
         HubMut::new(self.hub.write().unwrap_or_else(PoisonError::into_inner), self)
     }
 
+    /// Drops all handlers of the application.
+    pub(crate) fn drop_handlers(&self) {
+        self.handlers.clear();
+        if let Some(events) = self.room_events.get() {
+            events.clear();
+        }
+        #[cfg(feature = "cluster")]
+        if let Some(server_side) = self.server_side.get() {
+            server_side.clear();
+        }
+    }
+
     /// The recorder of events and rooms for connection state recovery.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_deref()

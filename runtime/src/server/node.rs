@@ -1,5 +1,6 @@
 //! A server as a node of a cluster: it applies the messages of other nodes to its own sockets.
 
+use crate::base::hook::Hook;
 use crate::base::trace::{debug, warning};
 use crate::cluster::{Cluster, ClusterEvent, ClusterOptions, NodeApplication, NodeCounts, node_task};
 use crate::http::handshake::Handshake;
@@ -17,18 +18,18 @@ use sansocket_protocol::random::Random;
 use sansocket_protocol::socket::AckOutcome;
 use serde_json::{Map, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// The most time that a shutdown waits for a node that leaves: more than its bus has for its goodbye.
 const LEAVING: Duration = Duration::from_secs(2);
 
-type BusHook = Box<dyn Fn(&ClusterEvent) + Send + Sync>;
+type OnBus = dyn Fn(&ClusterEvent) + Send + Sync;
 
 /// A server's part in its cluster. With the server it leaves it.
 pub(crate) struct ServerCluster {
     pub(crate) node: Arc<Cluster>,
-    on_bus: OnceLock<BusHook>,
+    pub(super) on_bus: Hook<OnBus>,
 }
 
 impl Drop for ServerCluster {
@@ -45,7 +46,7 @@ impl ServerInner {
         let of_bus = random.fork();
         let node = Cluster::new(node, dialect, random, clock, request_timeout, private_handshakes);
         self.gate.join_cluster(&node);
-        let _ = self.cluster.set(Box::new(ServerCluster { node: node.clone(), on_bus: OnceLock::new() }));
+        let _ = self.cluster.set(Box::new(ServerCluster { node: node.clone(), on_bus: Hook::default() }));
         let application = Arc::new(ServerNode(Arc::downgrade(self)));
         self.gate.runtime().spawn(node_task(node, bus, application, of_bus));
     }
@@ -70,7 +71,7 @@ impl Server {
     pub fn on_bus(&self, hook: impl Fn(&ClusterEvent) + Send + Sync + 'static) -> &Self {
         if let Some(cluster) = self.0.cluster.get() {
             // Setting it twice is a mistake without consequence.
-            if cluster.on_bus.set(Box::new(hook)).is_ok() && cluster.node.is_on_bus() {
+            if cluster.on_bus.set(Arc::new(hook)) && cluster.node.is_on_bus() {
                 if let Some(hook) = cluster.on_bus.get() {
                     hook(&ClusterEvent::Up { gap: None });
                 }
@@ -158,18 +159,12 @@ fn serve(
             return server_side::serve(cluster, &namespace, &event, serving);
         }
         Message::Join { target, rooms } => {
-            let broadcast = Broadcast::new(namespace, target);
-            for room in rooms {
-                // Refusals are counted.
-                let _ = broadcast.apply(&Command::Join { room });
-            }
+            // Refusals are counted.
+            let _ = Broadcast::new(namespace, target).join_rooms(rooms);
             return;
         }
         Message::Leave { target, rooms } => {
-            let broadcast = Broadcast::new(namespace, target);
-            for room in rooms {
-                let _ = broadcast.apply(&Command::Leave { room });
-            }
+            let _ = Broadcast::new(namespace, target).apply(&Command::Leave { rooms });
             return;
         }
         Message::Disconnect { target, close } => {

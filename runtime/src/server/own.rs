@@ -5,6 +5,7 @@ use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{EventTable, Listener, Runs};
 use crate::handler::{Handler, OnEvent, SharedHandler, erase};
 use crate::server::socket::{Socket, SocketInner};
+use sansocket_protocol::socket::Args;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The handlers of one socket. They are kept beside the application's values, so that a socket without any carries nothing
@@ -56,6 +57,11 @@ impl Socket {
         });
         self.0.note_own_handlers();
         Some(own)
+    }
+
+    /// The handlers of this socket, if it has had any.
+    fn present_own(&self) -> Option<Arc<OwnHandlers>> {
+        if self.has_own() { self.data().get() } else { None }
     }
 
     fn change_own(&self, change: impl FnOnce(&mut EventTable<OnEvent>)) -> &Self {
@@ -116,7 +122,7 @@ impl Socket {
         self.change_own(|table| table.add(&event, Listener::in_line(handler)));
         let socket = Arc::downgrade(&self.0);
         ListenerHandle::new(move || {
-            let Some(own) = socket.upgrade().and_then(|socket| Socket(socket).own_handlers()) else {
+            let Some(own) = socket.upgrade().and_then(|socket| Socket(socket).present_own()) else {
                 return false;
             };
             let removed = own.lock().take_one(&event, &id);
@@ -127,25 +133,36 @@ impl Socket {
 
     /// Removes all handlers of `event` that this socket has. Those of its namespace stay.
     pub fn off(&self, event: &str) -> &Self {
-        let mut removed = Vec::new();
-        self.change_own(|table| removed = table.take(event));
+        let removed = self.present_own().map(|own| own.lock().take(event));
+        // What they have captured is dropped without the lock.
         drop(removed);
         self
     }
 
     /// Removes all handlers of [`on_any`](Self::on_any) that this socket has.
     pub fn off_any(&self) -> &Self {
-        let mut removed = Vec::new();
-        self.change_own(|table| removed = std::mem::take(&mut table.any));
+        let removed = self.present_own().map(|own| std::mem::take(&mut own.lock().any));
         drop(removed);
         self
     }
 
+    /// Returns whether one of the socket's own handlers is for that event.
+    pub(crate) fn has_own_for(&self, event: &[u8]) -> bool {
+        self.present_own().is_some_and(|own| {
+            let table = own.lock();
+            !(table.any.is_empty() && table.listeners(event).is_empty())
+        })
+    }
+
     /// The socket's own handlers of an event that is handled now. Those that run once are removed before they run.
-    pub(crate) fn begin_own(&self, event: &[u8]) -> Option<OwnListeners> {
-        let own = self.data().get::<OwnHandlers>()?;
+    pub(crate) fn begin_own(&self, args: &Args) -> Option<OwnListeners> {
+        let event = &*args.event_bytes()?;
+        let own = self.present_own()?;
         let mut table = own.lock();
         let listeners = table.listeners(event).to_vec();
+        if table.any.is_empty() && listeners.is_empty() {
+            return None;
+        }
         if table.has_once(event) {
             table.remove_once(event);
         }
@@ -160,7 +177,8 @@ impl Socket {
         Some(OwnListeners { any: table.any.clone(), listeners })
     }
 
-    /// Drops the socket's own handlers: it has gone.
+    /// Drops the socket's own handlers: it has gone. Whoever is just adding one has not seen that yet, or has added it:
+    /// both happen under the lock of the socket's data.
     pub(super) fn drop_own(&self) {
         let own = self.data().remove::<OwnHandlers>();
         drop(own);
@@ -170,5 +188,46 @@ impl Socket {
 impl SocketInner {
     fn note_own_handlers(&self) {
         self.has_own.store(true, std::sync::atomic::Ordering::Release);
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::testing::TestServer;
+    use std::future::ready;
+
+    #[test]
+    fn handlers_that_are_just_being_added_are_dropped_with_the_socket() {
+        let test = TestServer::default();
+        let client = test.client("/");
+        let socket = test.server().socket(&client.id()).expect("it is connected");
+        let captured = Arc::new(());
+        let held = captured.clone();
+        let handler = erase::<OnEvent, _>(move || {
+            let _ = &held;
+            ready(())
+        });
+        // Another thread has put them in, and has not said so yet.
+        let own = Arc::<OwnHandlers>::default();
+        own.lock().add("late", Listener::in_line(handler));
+        socket.data().insert(own);
+        assert!(!socket.has_own());
+        client.disconnect();
+        assert!(socket.is_gone());
+        assert_eq!(Arc::strong_count(&captured), 1);
+    }
+
+    #[test]
+    fn to_look_for_handlers_of_a_socket_makes_none() {
+        let test = TestServer::default();
+        let client = test.client("/");
+        let socket = test.server().socket(&client.id()).expect("it is connected");
+        socket.off("x").off_any();
+        assert!(!socket.has_own());
+        let listener = socket.add_listener("x", || ready(()));
+        assert!(socket.has_own_for(b"x") && !socket.has_own_for(b"y"));
+        assert!(listener.remove());
+        assert!(!socket.has_own_for(b"x"));
     }
 }

@@ -1,9 +1,10 @@
 //! The server's side of the handlers: its kinds, and the part of its socket that they need.
 
 use crate::base::error::HandlerError;
+use crate::base::trace::{current, within};
 use crate::handler::ack::{AckTarget, Reply};
-use crate::handler::job::{Answering, EventLabel, Work, poll_caught, take_panicked_event};
-use crate::handler::peer::sealed::{HandlerPeer, SendAck};
+use crate::handler::job::{Answering, EventLabel, Work, call_acking, poll_caught, take_panicked_event};
+use crate::handler::peer::sealed::{Apart, HandlerPeer, SendAck};
 use crate::handler::{
     Acks, AnyHandler, Context, Departure, EventInput, Kind, NotLetIn, OnConnect, OnConnected, OnDisconnect,
     OnDisconnecting, OnEvent, OnFilter,
@@ -111,31 +112,24 @@ impl HandlerPeer for Socket {
         context: &mut Context<K>,
         handler: &dyn AnyHandler<K>,
         answered: bool,
-    ) -> bool {
-        let Some(server) = context.peer.server() else { return false };
+    ) -> Apart {
+        let Some(server) = context.peer.server() else { return Apart::Not };
         let Some(permit) = server.0.concurrent_permit() else {
             count(&server.0.gate.counters.concurrent);
-            return false;
+            return Apart::Not;
         };
         let event = EventLabel::of(&context.input.args);
-        let future = match handler.call(context) {
+        let future = match call_acking(context, handler) {
             Ok(future) => future,
-            Err(error) => {
-                // The first value acknowledges, and there was one already.
-                if answered {
-                    context.report(&error);
-                } else {
-                    context.report_and_answer(&error);
-                }
-                return true;
-            }
+            // Other listeners may still answer: it is for want of theirs.
+            Err(error) => return Apart::Failed(context.report(&error)),
         };
         // The first value acknowledges, and there was one already.
         let ack = if answered { None } else { context.input.ack.take() };
         let answering = Answering { peer: context.peer.clone(), event, ack };
         let counters = server.0.gate.counters.clone();
         let in_hand = InHand::new(&context.peer, &context.input.args);
-        server.0.spawn(Box::pin(async move {
+        let job = async move {
             let mut work = Work::SoleListener { future, answering };
             let mut cut = Box::pin(permit.cut());
             let finished = std::future::poll_fn(|context| match poll_caught(&mut work, context) {
@@ -161,7 +155,8 @@ impl HandlerPeer for Socket {
             drop(in_hand);
             drop(cut);
             drop(permit);
-        }));
-        true
+        };
+        server.0.spawn(Box::pin(within(current(), job)));
+        Apart::Begun
     }
 }

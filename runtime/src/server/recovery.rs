@@ -5,6 +5,7 @@
 //! alone. Nobody holds one while the application's code runs.
 
 use crate::base::clock::Clock;
+use crate::base::hook::Hook;
 use crate::base::runtime::Timer;
 use crate::base::trace::debug;
 use crate::base::typemap::TypeMap;
@@ -28,14 +29,14 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// The time for which a client that comes back waits for the handlers of the connection that it has lost.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-type Hook = Box<dyn Fn(&UnrecoveredSession) + Send + Sync>;
+type OnUnrecovered = dyn Fn(&UnrecoveredSession) + Send + Sync;
 
 /// The recovery of a server that has it turned on.
 pub(crate) struct Recovery {
@@ -44,7 +45,7 @@ pub(crate) struct Recovery {
     pub(crate) lookups: Lookups,
     /// The sessions whose sockets are connected, or whose disconnect handlers run, by their private ids.
     live: Mutex<BTreeMap<Arc<str>, Live>>,
-    hook: OnceLock<Hook>,
+    hook: Hook<OnUnrecovered>,
     counters: Arc<Counters>,
     pub(crate) clock: Clock,
     /// A task waits for the store's deadlines.
@@ -105,7 +106,7 @@ impl Recovery {
             store: Mutex::new(store),
             lookups: Lookups::default(),
             live: Mutex::default(),
-            hook: OnceLock::new(),
+            hook: Hook::default(),
             counters,
             clock,
             watched: AtomicBool::new(false),
@@ -123,9 +124,14 @@ impl Recovery {
         recovery
     }
 
-    pub(crate) fn set_hook(&self, hook: Hook) {
+    pub(crate) fn set_hook(&self, hook: Arc<OnUnrecovered>) {
         // Setting it twice is a mistake without consequence.
-        let _ = self.hook.set(hook);
+        self.hook.set(hook);
+    }
+
+    /// Drops the hook: all sessions have ended.
+    pub(crate) fn drop_hook(&self) {
+        self.hook.clear();
     }
 
     /// Tells of the sessions that have ended for good, and of those that were looked for. No lock is held.

@@ -125,6 +125,16 @@ impl Namespaces {
         of_dynamic.chain(own).collect()
     }
 
+    /// Drops the handlers of all namespaces, and the handlers and matchers of dynamic ones.
+    pub(crate) fn drop_handlers(&self) {
+        let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
+        dynamic.iter().for_each(|dynamic| dynamic.clear());
+        let held: Vec<_> = self.held().values().filter_map(|held| held.namespace.upgrade()).collect();
+        for namespace in self.all().into_iter().chain(held) {
+            namespace.drop_handlers();
+        }
+    }
+
     /// The namespace of that name, if it exists.
     #[cfg(feature = "cluster")]
     pub(crate) fn find(&self, name: &str) -> Option<Arc<NamespaceInner>> {
@@ -160,13 +170,13 @@ impl Namespaces {
         match found {
             Some(Entry { namespace, parent: None }) => return Ok(namespace),
             // A matcher that has changed its mind is heard, even if the namespace exists.
-            Some(Entry { namespace, parent: Some(parent) }) if (parent.matches)(name) => {
+            Some(Entry { namespace, parent: Some(parent) }) if parent.matches(name) => {
                 return Ok(namespace);
             }
             _ => {}
         }
         let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let parent = candidates.into_iter().find(|candidate| (candidate.matches)(name));
+        let parent = candidates.into_iter().find(|candidate| candidate.matches(name));
         let parent = parent.ok_or(NoNamespace::Unknown)?;
         let mut table = self.write();
         let removed =

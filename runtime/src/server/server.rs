@@ -220,13 +220,13 @@ impl ServerInner {
         if let Some(any) = self.any.get() {
             any.clear();
         }
-        for handlers in self.namespaces.all_handlers() {
-            handlers.clear();
+        self.namespaces.drop_handlers();
+        if let Some(recovery) = &self.recovery {
+            recovery.drop_hook();
         }
-        for namespace in self.namespaces.all() {
-            if let Some(events) = namespace.room_events.get() {
-                events.clear();
-            }
+        #[cfg(feature = "cluster")]
+        if let Some(cluster) = self.cluster.get() {
+            cluster.on_bus.clear();
         }
         let hook = self.on_error.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(hook);
@@ -334,7 +334,7 @@ impl Server {
         pattern: Option<Box<str>>,
     ) -> DynamicNamespace {
         let handlers = NamespaceHandlers::of_pattern(pattern);
-        let dynamic = Arc::new(Dynamic { matches: Box::new(matches), handlers: Arc::new(handlers) });
+        let dynamic = Arc::new(Dynamic::new(matches, handlers));
         self.0.namespaces.add_dynamic(dynamic.clone());
         self.0.let_stand_in(&dynamic.handlers);
         DynamicNamespace(dynamic)
@@ -423,7 +423,7 @@ impl Server {
     /// ```
     pub fn on_unrecovered(&self, hook: impl Fn(&UnrecoveredSession) + Send + Sync + 'static) -> &Self {
         if let Some(recovery) = &self.0.recovery {
-            recovery.set_hook(Box::new(hook));
+            recovery.set_hook(Arc::new(hook));
         }
         self
     }

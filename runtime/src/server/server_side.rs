@@ -18,6 +18,14 @@ type Handler = Arc<dyn Fn(Args) -> BoxFuture<Result<Values, EncodeError>> + Send
 #[derive(Default)]
 pub(crate) struct ServerSide(RwLock<BTreeMap<String, Handler>>);
 
+impl ServerSide {
+    /// Drops all handlers, with what they have captured.
+    pub(super) fn clear(&self) {
+        let handlers = std::mem::take(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner));
+        drop(handlers);
+    }
+}
+
 /// Why the answers of other nodes are not all there.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -91,7 +99,10 @@ impl Namespace {
             Box::pin(async move { Values::new(&answer.await) })
         });
         let handlers = self.0.server_side.get_or_init(Box::default);
-        handlers.0.write().unwrap_or_else(PoisonError::into_inner).insert(event.to_owned(), handler);
+        let before =
+            handlers.0.write().unwrap_or_else(PoisonError::into_inner).insert(event.to_owned(), handler);
+        // What it has captured is dropped without the lock.
+        drop(before);
         self
     }
 }

@@ -238,9 +238,8 @@ impl Socket {
                 }
             }
         }
-        if self.has_own() {
-            self.drop_own();
-        }
+        // Before the data is kept for a client that comes back.
+        self.drop_own();
         if let (Some(recorder), Some(recoverable)) = (self.0.namespace.recorder(), self.recoverable()) {
             if before == CONNECTING && self.was_lost() {
                 // Before it was decided about.

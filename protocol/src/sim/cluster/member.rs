@@ -182,14 +182,10 @@ impl Member {
                 return sockets;
             }
             Message::Join { target, rooms } => {
-                for room in rooms {
-                    let _ = self.hub.join_all(target, room);
-                }
+                let _ = self.hub.join_all(target, rooms);
             }
             Message::Leave { target, rooms } => {
-                for room in rooms {
-                    self.hub.leave_all_in(target, room);
-                }
+                self.hub.leave_all_in(target, rooms);
             }
             _ => {}
         }
