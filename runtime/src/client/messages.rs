@@ -57,7 +57,7 @@ impl ClientSocket {
         ClientEmitter::new(self).volatile()
     }
 
-    /// Calls that wait so long for their answer.
+    /// An emitter whose [`call`](ClientEmitter::call) waits that long for its answer.
     ///
     /// ```
     /// # use sansocket_runtime::{AckError, ClientSocket};
