@@ -119,7 +119,7 @@ mod tests {
         hub.leave(a, "x");
         hub.leave(b, "x");
         assert_eq!(told(&mut hub), ["a<x", "b<x", "-x"]);
-        hub.join_all(&Target::all().except("silent"), "y").unwrap();
+        hub.join_all(&Target::all().except("silent"), &["y"]).unwrap();
         hub.join(a, "z").unwrap();
         assert_eq!(told(&mut hub), ["+y", "a>y", "b>y", "+z", "a>z"]);
         hub.leave_all(a);

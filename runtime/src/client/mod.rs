@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod events;
 pub(crate) mod handlers;
+mod messages;
 pub(crate) mod namespace;
 mod net;
 mod options;
