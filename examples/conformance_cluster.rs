@@ -61,7 +61,10 @@ fn bus(
     if let Some(opened) = crate::more_buses(address, dialects) {
         return opened;
     }
-    let bus = RedisBus::open(address)?;
+    let mut bus = RedisBus::open(address)?;
+    if let Some(sentinels) = values("--sentinels").pop() {
+        bus = bus.sentinels(&sentinels)?;
+    }
     let of_address = bus.dialect();
     Ok((ClusterOptions::new(bus), of_address))
 }

@@ -1,6 +1,8 @@
 // The ways to Redis: users with no more rights than docs/cluster.md asks for, and Unix sockets.
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { describe, test } from "node:test";
+import { startSentinel } from "../support/brokers.mjs";
 import { drain, startNodes, startRedis, stopNodes } from "../support/cluster.mjs";
 import { emit } from "../support/emitter.mjs";
 import { until } from "../support/wait.mjs";
@@ -68,3 +70,45 @@ describe("a user of Redis with the rights of the documentation, by TCP and by a 
     }
   });
 });
+
+test("nodes follow Sentinel to the new master", { timeout: 120_000 }, async () => {
+  const master = await startRedis();
+  const replica = await startRedis(() => ["--replicaof", "127.0.0.1", String(master.port)]);
+  const sentinel = await startSentinel(master.port);
+  let nodes = [];
+  try {
+    // Until it knows the replica, there is nobody to take over.
+    await until(async () => /slave0:ip=127.0.0.1/.test(await command(master.port, "INFO replication")), "the replica is there");
+    await until(async () => /num-slaves\r\n\$1\r\n1/.test(await command(sentinel.port, "SENTINEL MASTER main")), "Sentinel knows it");
+    // Nobody listens at the first.
+    const sentinels = `127.0.0.1:1,127.0.0.1:${sentinel.port}/main`;
+    nodes = await startNodes({ sentinels }, ["ours by Sentinel", "ours by Sentinel"]);
+    let round = 0;
+    const everybodyHears = () =>
+      until(async () => {
+        round += 1;
+        for (const node of nodes) await node.client.call("bcast-all", "news", `${node.name} ${round}`);
+        return nodes.every(({ client }) => nodes.every(({ name }) => client.heard.some(([, value]) => value === `${name} ${round}`)));
+      }, "everybody hears everybody");
+    await everybodyHears();
+    await master.kill();
+    for (const { program } of nodes) await until(() => /bus down/.test(program.errors), "the loss is told");
+    await everybodyHears();
+    assert.match(await command(replica.port, "ROLE"), /master/);
+    for (const { program } of nodes) assert.match(program.errors, /bus down[^]*bus up after \d+ ms/, "the gap is told");
+  } finally {
+    await stopNodes(nodes);
+    for (const program of [sentinel, replica, master]) await program.stop();
+  }
+});
+
+/** The first part of Redis's answer to a command. */
+const command = (port, words) =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write(`${words}\r\n`));
+    socket.on("data", (data) => {
+      resolve(String(data));
+      socket.destroy();
+    });
+    socket.on("error", () => resolve(""));
+  });

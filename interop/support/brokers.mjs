@@ -67,6 +67,20 @@ export async function startNats() {
   return nats;
 }
 
+/** A Sentinel alone, for a service `main` whose master is on that port, and which it gives up after half a second. */
+export async function startSentinel(master) {
+  const [folder, port] = [await mkdtemp(join(tmpdir(), "sentinel-")), await freePort()];
+  const settings = [
+    ...[`port ${port}`, "bind 127.0.0.1", `dir ${folder}`, `sentinel monitor main 127.0.0.1 ${master} 1`],
+    ...["sentinel down-after-milliseconds main 500", "sentinel failover-timeout main 3000"],
+  ];
+  await writeFile(join(folder, "sentinel.conf"), `${settings.join("\n")}\n`);
+  const command = ["redis-sentinel", join(folder, "sentinel.conf")];
+  const sentinel = broker(folder, port, { command, answers: saying("PING\r\n", /^\+PONG/) });
+  await sentinel.start();
+  return sentinel;
+}
+
 /** Postgres does not run as root: it gets the user that Debian's package has made. */
 function postgresUser() {
   if (process.getuid() !== 0) return {};

@@ -328,6 +328,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod attachments;
 pub mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;

@@ -1,8 +1,10 @@
 //! The messages that a transport carries, whatever layer wrote them: [`WireMessage`] in, [`Frame`] out.
+use crate::attachments::{Attachments, Beside};
 use crate::cost;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
 
 /// One Engine.IO message, text or binary, as it arrived.
 ///
@@ -32,11 +34,12 @@ pub enum WireMessage {
 /// assert!(frame.attachments().is_empty());
 /// # Ok::<(), sansocket_protocol::socket::EncodeError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Frame {
     /// Empty for a message that is binary alone: any other text begins with `4`.
     text: Bytes,
-    attachments: Option<Arc<[Bytes]>>,
+    /// The attachments, if there are any.
+    beside: Option<Arc<Beside>>,
     /// It is sent as it is, though its transport could compress it.
     as_is: bool,
 }
@@ -59,7 +62,7 @@ impl Frame {
 
     /// A binary message of plain Engine.IO.
     pub fn binary_message(data: Bytes) -> Self {
-        Self { text: Bytes::new(), attachments: Some(Arc::from([data])), as_is: false }
+        Self::with_beside(Bytes::new(), Arc::new(Beside::of(Attachments::One(data))))
     }
 
     /// Sets whether a transport that compresses may compress it, attachments included. By default it may: the
@@ -83,7 +86,7 @@ impl Frame {
 
     /// The binary messages to send, directly behind the text.
     pub fn attachments(&self) -> &[Bytes] {
-        self.attachments.as_deref().unwrap_or_default()
+        self.beside.as_ref().map_or(&[], |beside| beside.attachments.as_slice())
     }
 
     /// The bytes that it counts for in a budget: text and attachments, without a transport's own bytes.
@@ -98,13 +101,23 @@ impl Frame {
     }
 
     /// Its parts, without a copy: a sole owner need not share them.
-    pub(crate) fn into_parts(self) -> (Bytes, Option<Arc<[Bytes]>>) {
-        (self.text, self.attachments)
+    pub(crate) fn into_parts(self) -> (Bytes, Option<Arc<Beside>>) {
+        (self.text, self.beside)
     }
 
     /// A frame of several messages: the text, then the attachments.
-    pub(crate) fn from_parts(text: Vec<u8>, attachments: Vec<Bytes>) -> Self {
-        Self { text: kept(text), attachments: Some(attachments.into()), as_is: false }
+    pub(crate) fn from_parts(text: Vec<u8>, beside: Arc<Beside>) -> Self {
+        Self::with_beside(kept(text), beside)
+    }
+
+    /// The same, of attachments that nothing shares.
+    #[cfg(feature = "record")]
+    pub(crate) fn with_attachments(text: Vec<u8>, attachments: Vec<Bytes>) -> Self {
+        Self::from_parts(text, Arc::new(Beside::of(attachments.into())))
+    }
+
+    fn with_beside(text: Bytes, beside: Arc<Beside>) -> Self {
+        Self { text, beside: Some(beside), as_is: false }
     }
 
     /// A frame of one binary message.
@@ -114,11 +127,29 @@ impl Frame {
 
     /// The same attachments behind another text.
     pub(crate) fn with_text(&self, text: Vec<u8>) -> Self {
-        Self { text: kept(text), attachments: self.attachments.clone(), as_is: self.as_is }
+        Self { text: kept(text), beside: self.beside.clone(), as_is: self.as_is }
     }
 
     pub(crate) fn from_text(text: Vec<u8>) -> Self {
-        Self { text: kept(text), attachments: None, as_is: false }
+        Self { text: kept(text), beside: None, as_is: false }
+    }
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.text, self.attachments(), self.as_is) == (&other.text, other.attachments(), other.as_is)
+    }
+}
+
+impl Eq for Frame {}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("text", &self.text)
+            .field("attachments", &self.attachments())
+            .field("compress", &self.may_compress())
+            .finish()
     }
 }
 

@@ -7,6 +7,7 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::socket::SocketServerConfig;
 use sansocket_protocol::time::Instant;
+use std::time::Duration;
 use support::{Server, WebSocket, event_with_id, quick};
 
 /// A connection with the sockets `/` and `/b`, of which the first is held.
@@ -225,6 +226,52 @@ fn what_waits_behind_an_event_in_hand_still_stalls() {
     t.advance_ms(1);
     t.with(|c| c.release(Some(key)));
     assert!(t.events().contains(&"closed stalled".to_string()));
+}
+
+/// One byte less than the budget is read on, and the whole of it is not: an error of one survived every other test.
+#[test]
+fn the_receive_budget_is_met_to_the_byte() {
+    let pause = Duration::from_secs(5);
+    let config = |budget| EngineServerConfig::default().pause_timeout(pause).receive_budget(budget);
+    let t = Server::socketio(config(1000), Default::default()).accepting();
+    let _ws = t.joined();
+    t.with(|c| c.begin_apart(999));
+    assert!(t.with(|c| c.wants_read()));
+    t.with(|c| c.begin_apart(1));
+    assert!(!t.with(|c| c.wants_read()));
+    t.with(|c| c.end_apart(1));
+    assert!(t.with(|c| c.wants_read()));
+
+    let with_sockets = |budget| {
+        let t = Server::socketio(config(budget), Default::default()).accepting();
+        let (ws, key) = t.joined();
+        t.with(|c| c.hold(Some(key)));
+        ws.send(r#"42["e","some words"]"#);
+        (t, Some(key), ws)
+    };
+    let with_messages = |budget| {
+        let t = Server::engine(config(budget));
+        let ws = t.connect();
+        t.with(|c| c.hold(None));
+        ws.send("4some words");
+        (t, None, ws)
+    };
+    for waiting in [&with_sockets as &dyn Fn(usize) -> (Server, Option<SocketKey>, WebSocket), &with_messages]
+    {
+        let (t, _, _ws) = waiting(1 << 20);
+        let size = t.with(|c| c.inbound());
+        let (t, _, _ws) = waiting(size + 1);
+        assert!(t.with(|c| c.wants_read()));
+        t.advance_ms(5000);
+        t.expect_alive();
+        let (t, key, _ws) = waiting(size);
+        assert!(!t.with(|c| c.wants_read()));
+        t.advance_ms(4999);
+        t.expect_alive();
+        t.advance_ms(1);
+        t.with(|c| c.release(key));
+        assert!(t.events().contains(&"closed stalled".to_string()));
+    }
 }
 
 #[test]

@@ -62,10 +62,11 @@ pub use server::namespace::Namespace;
 #[cfg(feature = "cluster")]
 pub use server::remote::{Incomplete, RemoteSocket};
 pub use server::rooms::Rooms;
-pub use server::server::{Server, WeakServer};
+pub use server::server::Server;
 #[cfg(feature = "cluster")]
 pub use server::server_side::ServerSideError;
 pub use server::socket::Socket;
+pub use server::state::WeakServer;
 pub use server::unrecovered::UnrecoveredSession;
 pub use session::stats::{LimitCounts, Stats};
 

@@ -64,14 +64,14 @@ impl Cluster {
             for member in 0..members {
                 let node = (room + member) % NODES;
                 let socket = self.servers[node].server().socket(&clients[node].id()).unwrap();
-                socket.join(&format!("room {room}")).unwrap();
+                socket.join(format!("room {room}")).unwrap();
             }
         }
         self.servers[0].settle();
         let traffic = self.traffic(|| {
             for room in 0..ROOMS {
                 let io = self.servers[(room + members) % NODES].server();
-                io.to(&format!("room {room}")).emit("tick", &"0123456789").unwrap();
+                io.to(format!("room {room}")).emit("tick", &"0123456789").unwrap();
             }
         });
         let delivered: usize = clients.iter().map(|client| client.received().len()).sum();

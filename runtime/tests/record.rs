@@ -1,7 +1,6 @@
 //! The feature `record`, over real sockets: which sessions leave a recording behind, and what is in it.
 
 #[path = "../examples/single-thread/adapter.rs"]
-#[allow(dead_code)]
 mod sansocket;
 
 #[path = "../../socket-tests/support.rs"]

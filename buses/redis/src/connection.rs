@@ -1,10 +1,13 @@
 //! One connection to Redis, from its beginning to its loss.
 
 use crate::inbox::{Inbox, Pushed};
+use crate::sentinel::check_role;
 use crate::stream::Reading;
 use crate::{Kind, RedisBus, Settings};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Pipeline, PushInfo, RedisError, Value, cmd, from_redis_value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisError, Value, cmd, from_redis_value,
+};
 use sansocket_runtime::adapter::{BoxFuture, Timer};
 use sansocket_runtime::cluster::{AskId, BusLink, NodeTransmit, Subscription};
 use std::collections::HashMap;
@@ -35,6 +38,10 @@ pub(crate) enum LostError {
     Redis(#[from] RedisError),
     #[error("Redis has closed the connection")]
     Disconnected,
+    #[error("no Sentinel knows a master of {0:?}")]
+    NoMaster(String),
+    #[error("this Redis is not the master any more")]
+    Replica,
     #[error("more than {0} bytes of messages wait for this node: it does not keep up")]
     TooMuch(usize),
 }
@@ -44,6 +51,7 @@ type Writing = BoxFuture<(MultiplexedConnection, Result<Vec<Value>, RedisError>)
 
 struct Connection<'a> {
     bus: &'a RedisBus,
+    client: Client,
     inbox: Arc<Inbox>,
     /// Not there while a batch is under way.
     idle: Option<MultiplexedConnection>,
@@ -64,9 +72,9 @@ pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32)
         Ok::<(), std::convert::Infallible>(())
     };
     let config = config(&bus.settings).set_push_sender(push);
-    let connected = match bus.client.get_multiplexed_async_connection_with_config(&config).await {
+    let (client, connected) = match connect(bus, &config).await {
         Ok(connected) => connected,
-        Err(error) => return Ended::Lost(error.into()),
+        Err(error) => return Ended::Lost(error),
     };
     let runtime = link.runtime();
     let since = runtime.now();
@@ -74,6 +82,7 @@ pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32)
     link.up();
     let mut connection = Connection {
         bus,
+        client,
         inbox,
         idle: Some(connected),
         writing: None,
@@ -90,6 +99,21 @@ pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32)
         Ok(()) => Ended::Closed,
         Err(error) => Ended::Lost(error),
     }
+}
+
+/// Connects to the Redis of the address, or to the present master.
+async fn connect(
+    bus: &RedisBus,
+    config: &AsyncConnectionConfig,
+) -> Result<(Client, MultiplexedConnection), LostError> {
+    let Some(sentinels) = &bus.sentinels else {
+        let connected = bus.client.get_multiplexed_async_connection_with_config(config).await?;
+        return Ok((bus.client.clone(), connected));
+    };
+    let client = sentinels.master(&bus.client, &bus.settings).await?;
+    let mut connected = client.get_multiplexed_async_connection_with_config(config).await?;
+    check_role(&mut connected).await?;
+    Ok((client, connected))
 }
 
 pub(crate) fn config(settings: &Settings) -> AsyncConnectionConfig {
@@ -147,7 +171,7 @@ impl Connection<'_> {
     /// Reads a stream. Each namespace asks for it: a new reader would lose what came since the last page.
     fn begin_to_read(&mut self, stream: String) {
         if !self.reading.as_ref().is_some_and(|reading| reading.is_of(&stream)) {
-            self.reading = Some(Reading::new(self.bus, stream));
+            self.reading = Some(Reading::new(&self.client, self.bus.settings, stream));
         }
     }
 

@@ -4,10 +4,14 @@
 
 mod connection;
 mod inbox;
+mod sentinel;
 mod stream;
 
 use crate::connection::Ended;
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
+use crate::sentinel::Sentinels;
+use redis::{Client, IntoConnectionInfo, ProtocolVersion};
+
+pub use redis::RedisError;
 use sansocket_runtime::adapter::BoxFuture;
 use sansocket_runtime::cluster::{Bus, BusLink, Dialect, dialect};
 use std::fmt;
@@ -18,7 +22,9 @@ use std::time::Duration;
 /// One connection carries everything, so that what a node publishes leaves after its subscriptions, and in order. With
 /// streams there is a second one, which waits for entries.
 pub struct RedisBus {
+    /// Of which Sentinels replace the host and the port, if there are any.
     client: Client,
+    sentinels: Option<Sentinels>,
     kind: Kind,
     settings: Settings,
 }
@@ -63,7 +69,7 @@ impl RedisBus {
     /// # Errors
     /// [`RedisError`] if it is no address.
     pub fn from_connection_info(address: impl IntoConnectionInfo) -> Result<Self, RedisError> {
-        #[cfg(any(feature = "tls", feature = "smol-tls"))]
+        #[cfg(any(feature = "tls", feature = "smol"))]
         // Somebody else may have chosen one, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let info = address.into_connection_info()?;
@@ -75,7 +81,23 @@ impl RedisBus {
             ping_interval: Duration::from_secs(2),
             max_stream_length: 10_000,
         };
-        Ok(Self { client, kind: Kind::PubSub, settings })
+        Ok(Self { client, sentinels: None, kind: Kind::PubSub, settings })
+    }
+
+    /// Asks Sentinels for the master before each connection. They are named as `host:port,host:port/service`; user,
+    /// password and database are those of the address of the bus, whose host and port are not used. Without TLS.
+    ///
+    /// ```
+    /// # use sansocket_redis::{RedisBus, RedisError};
+    /// let bus = RedisBus::open("redis://chat:secret@main/0")?.sentinels("10.0.0.1:26379,10.0.0.2:26379/main")?;
+    /// # Ok::<(), RedisError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RedisError`] if one of them is no address.
+    pub fn sentinels(mut self, sentinels: &str) -> Result<Self, RedisError> {
+        self.sentinels = Some(Sentinels::parse(sentinels)?);
+        Ok(self)
     }
 
     /// Uses sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`): for the dialect of the same name. Redis 7 is needed.

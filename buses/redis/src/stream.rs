@@ -1,7 +1,7 @@
 //! The reader of a stream, on a connection of its own: it waits in `XREAD`, and nothing else could be asked meanwhile.
 
+use crate::Settings;
 use crate::connection::{LostError, config};
-use crate::{RedisBus, Settings};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, Value, cmd};
 use sansocket_runtime::adapter::BoxFuture;
@@ -34,8 +34,8 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// Reads from the present end of the stream.
-    pub(crate) fn new(bus: &RedisBus, stream: String) -> Self {
-        let (client, settings) = (bus.client.clone(), bus.settings);
+    pub(crate) fn new(client: &Client, settings: Settings, stream: String) -> Self {
+        let client = client.clone();
         let name = stream.clone();
         Self { stream, has_begun: false, page: Box::pin(async move { begin(client, settings, name).await }) }
     }

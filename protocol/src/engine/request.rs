@@ -73,12 +73,12 @@ impl fmt::Debug for RequestHead<'_> {
 impl RequestHead<'_> {
     /// The part of the target before `?`.
     pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(self.target, |(path, _)| path)
+        path_and_query(self.target).0
     }
 
     /// The query that this protocol reads.
     pub fn query(&self) -> Query<'_> {
-        Query::parse(self.target.split_once('?').map_or("", |(_, query)| query))
+        Query::parse(path_and_query(self.target).1)
     }
 
     /// Returns whether the client asks for a WebSocket (`Connection: Upgrade`, `Upgrade: websocket`).
@@ -88,7 +88,8 @@ impl RequestHead<'_> {
                 .header(name)
                 .is_some_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
         };
-        has("connection", "upgrade") && has("upgrade", "websocket")
+        // Requests that ask for nothing have `connection`, too.
+        has("upgrade", "websocket") && has("connection", "upgrade")
     }
 }
 
@@ -145,7 +146,54 @@ impl<'a> Query<'a> {
 /// assert_eq!(pairs, [("a".into(), "1".into()), ("b".into(), "x y z".into()), ("c".into(), "".into())]);
 /// ```
 pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    form_urlencoded::parse(query.as_bytes())
+    Pairs { rest: query }
+}
+
+/// The pairs of a query string. They are found in one pass, and most of them have nothing to decode.
+struct Pairs<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (Cow<'a, str>, Cow<'a, str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            let (mut equals, mut is_coded, mut end) = (None, false, self.rest.len());
+            for (at, byte) in self.rest.bytes().enumerate() {
+                match byte {
+                    b'&' => {
+                        end = at;
+                        break;
+                    }
+                    b'=' if equals.is_none() => equals = Some(at),
+                    b'%' | b'+' => is_coded = true,
+                    _ => {}
+                }
+            }
+            let (pair, rest) = around(self.rest, end);
+            self.rest = rest;
+            if is_coded {
+                return form_urlencoded::parse(pair.as_bytes()).next();
+            }
+            if end > 0 {
+                let (name, value) = around(pair, equals.unwrap_or(end));
+                return Some((name.into(), value.into()));
+            }
+        }
+        None
+    }
+}
+
+/// The parts of a text before and behind the ASCII character at `at`.
+fn around(text: &str, at: usize) -> (&str, &str) {
+    (text.get(..at).unwrap_or(text), text.get(at.saturating_add(1)..).unwrap_or_default())
+}
+
+/// The parts of a request's target before and behind `?`.
+fn path_and_query(target: &str) -> (&str, &str) {
+    let at = target.bytes().position(|byte| byte == b'?');
+    around(target, at.unwrap_or(target.len()))
 }
 
 /// The reason why a request was refused before it reached a session (protocol v4; the reference's numbers and words).

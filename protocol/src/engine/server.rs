@@ -37,6 +37,7 @@ use super::heartbeat::{Due, Heartbeat};
 use super::request::{RefusalCode, RequestHead, RequestId, Response};
 use super::revision::Revision;
 use super::transport::TransportKind;
+use crate::attachments::Beside;
 use crate::cost::{SERVER_MESSAGE, WRITABLE_BELOW};
 use crate::engine::config::EngineServerConfig;
 use crate::engine::error::{Ended, EngineError};
@@ -47,6 +48,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// The time between two releases of a poll that is pending during an upgrade, so that the client can stop polling.
@@ -89,8 +91,23 @@ enum Outgoing {
     /// A ping of this side in revision 4, the answer to one of the client in revision 3.
     Heartbeat,
     Message(WireMessage),
+    /// The only attachment of a frame. It is taken out of what it may share with others only when it leaves: its last
+    /// owner needs no share.
+    Attachment(Arc<Beside>),
     /// The message behind it is not to be compressed. An item of its own, because hardly any message is such.
     AsIs,
+}
+
+impl Outgoing {
+    /// The bytes of a message, and whether it is a binary one. `None` for what is no message.
+    fn content(&self) -> Option<(&Bytes, bool)> {
+        match self {
+            Self::Message(WireMessage::Text(text)) => Some((text, false)),
+            Self::Message(WireMessage::Binary(data)) => Some((data, true)),
+            Self::Attachment(beside) => beside.attachments.as_slice().first().map(|data| (data, true)),
+            Self::Heartbeat | Self::AsIs => None,
+        }
+    }
 }
 
 /// The most answers to pings that are queued: a client that asks again and again, and reads nothing, gets no more.
@@ -261,6 +278,8 @@ impl ServerSession {
             } else if matches!(self.state, State::Opening { .. }) && self.transport == Transport::Polling {
                 self.form.begin_channel(query.base64);
                 self.transport = Transport::Channel(channel);
+                // A queue's first growth would allocate four.
+                self.control.reserve_exact(1);
                 self.control.push_back(channel.accept());
             } else if self.may_upgrade() && query.revision() == self.revision() {
                 self.upgrade = Some(Upgrade {
@@ -354,6 +373,7 @@ impl ServerSession {
             self.open(now);
             let open = open_packet(&self.config, &self.id, false);
             self.queued = self.queued.saturating_add(open.len().saturating_add(SERVER_MESSAGE));
+            self.out.reserve_exact(1);
             self.out.push_front(Outgoing::Message(WireMessage::Text(open)));
         } else if !self.moves_to(websocket) && (!self.is_on(websocket) || self.state == State::Closed) {
             // Its upgrade, or the session, was given up meanwhile, or the session has another one.
@@ -440,23 +460,32 @@ impl ServerSession {
         }
         self.queued = self.queued.saturating_add(frame.queued_len());
         let compress = frame.may_compress();
-        let (text, attachments) = frame.into_parts();
+        let (text, beside) = frame.into_parts();
         // Only a raw binary message has no text.
         if !text.is_empty() {
-            self.queue(WireMessage::Text(text), compress);
+            self.queue(Outgoing::Message(WireMessage::Text(text)), compress);
         }
-        for attachment in attachments.as_deref().unwrap_or_default() {
-            self.queue(WireMessage::Binary(attachment.clone()), compress);
+        match beside {
+            None => {}
+            Some(beside) if beside.attachments.len() == 1 => {
+                self.queue(Outgoing::Attachment(beside), compress)
+            }
+            Some(beside) => {
+                for attachment in beside.attachments.as_slice() {
+                    let message = WireMessage::Binary(attachment.clone());
+                    self.queue(Outgoing::Message(message), compress);
+                }
+            }
         }
         true
     }
 
     #[inline(always)]
-    fn queue(&mut self, message: WireMessage, compress: bool) {
+    fn queue(&mut self, message: Outgoing, compress: bool) {
         if !compress {
             self.out.push_back(Outgoing::AsIs);
         }
-        self.out.push_back(Outgoing::Message(message));
+        self.out.push_back(message);
     }
 
     // --- outputs ----------------------------------------------------------------------------------------------

@@ -337,7 +337,10 @@ fn read_frame(reader: &mut Reader<'_>) -> Result<Frame, RecordingError> {
     for _ in 0..count {
         attachments.push(Bytes::copy_from_slice(reader.bytes()?));
     }
-    let frame =
-        if attachments.is_empty() { Frame::from_text(text) } else { Frame::from_parts(text, attachments) };
+    let frame = if attachments.is_empty() {
+        Frame::from_text(text)
+    } else {
+        Frame::with_attachments(text, attachments)
+    };
     Ok(frame.compress(may_compress))
 }

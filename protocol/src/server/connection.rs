@@ -463,12 +463,10 @@ impl Connection {
     }
 
     fn has_layer_event(&self) -> bool {
-        let is_paced = self.is_paced();
         self.upgraded
             || match &self.layer {
-                Layer::Sockets(sockets) if is_paced => sockets.has_answer(),
-                Layer::Sockets(sockets) => sockets.has_event(),
-                Layer::Messages(messages) => messages.has_next() && !is_paced,
+                Layer::Sockets(sockets) => sockets.has_event() && (sockets.has_answer() || !self.is_paced()),
+                Layer::Messages(messages) => messages.has_next() && !self.is_paced(),
             }
     }
 
@@ -550,7 +548,7 @@ impl Connection {
     }
 
     /// Asks before the budget is: a command that fails for another reason must not close the connection.
-    fn check(&self, ask: impl FnOnce(&ServerSockets) -> Result<(), SendError>) -> Result<(), SendError> {
+    fn check<T>(&self, ask: impl FnOnce(&ServerSockets) -> Result<T, SendError>) -> Result<T, SendError> {
         match &self.layer {
             Layer::Sockets(sockets) if self.is_open() => ask(sockets),
             _ => Err(SendError::Disconnected),

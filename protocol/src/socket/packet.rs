@@ -1,10 +1,10 @@
 //! Socket.IO packets, as they come in.
 
+use crate::attachments::Attachments;
 use crate::socket::json::args::Args;
 use crate::socket::json::data::{self, PacketData};
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use core::ops::Range;
@@ -283,7 +283,7 @@ impl Packet {
         self.args
     }
 
-    pub(super) fn attach(&mut self, attachments: Vec<Bytes>) {
+    pub(super) fn attach(&mut self, attachments: Attachments) {
         self.args.attach(attachments);
     }
 

@@ -419,6 +419,7 @@ impl ServerSockets {
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
+        self.events.reserve_exact(1);
         self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
@@ -484,8 +485,8 @@ impl ServerSockets {
         Ok(())
     }
 
-    /// Queues a frame for a socket. The budget is the caller's to check. A socket that is still connecting gets
-    /// it behind its CONNECT reply.
+    /// Keeps a frame for a socket that is still connecting, which gets it behind its CONNECT reply. The budget is the
+    /// caller's to check.
     ///
     /// # Errors
     /// [`SendError::Disconnected`].
@@ -495,16 +496,14 @@ impl ServerSockets {
         socket: SocketKey,
         frame: Frame,
     ) -> Result<(), SendError> {
-        let found = self.sockets.iter_mut().find(|candidate| candidate.key == socket);
-        match found {
-            Some(Socket { state: State::Connected, .. }) => sent(engine.send(frame)),
-            Some(Socket { state: State::Connecting, behind, .. }) if engine.is_open() => {
-                self.behind = self.behind.saturating_add(frame.queued_len());
-                behind.push(frame);
-                Ok(())
-            }
-            _ => Err(SendError::Disconnected),
+        let joining = self.find_mut(socket, State::Connecting)?;
+        if !engine.is_open() {
+            return Err(SendError::Disconnected);
         }
+        let len = frame.queued_len();
+        joining.behind.push(frame);
+        self.behind = self.behind.saturating_add(len);
+        Ok(())
     }
 
     /// Queues a frame that asks for an acknowledgement under `id`, which is awaited until `deadline`.
@@ -529,10 +528,13 @@ impl ServerSockets {
         Ok(())
     }
 
-    /// Returns whether [`ServerSockets::emit`] has somewhere to put a frame.
-    pub(crate) fn takes_frames(&self, socket: SocketKey) -> Result<(), SendError> {
-        let found = self.sockets.iter().any(|found| found.key == socket && found.state != State::Left);
-        if found { Ok(()) } else { Err(SendError::Disconnected) }
+    /// Returns whether a socket is connected, or only about to be: [`ServerSockets::emit`] keeps its frames then.
+    ///
+    /// # Errors
+    /// [`SendError::Disconnected`] if there is no such socket any more.
+    pub(crate) fn takes_frames(&self, socket: SocketKey) -> Result<bool, SendError> {
+        let found = self.sockets.iter().find(|found| found.key == socket && found.state != State::Left);
+        found.map(|found| found.state == State::Connected).ok_or(SendError::Disconnected)
     }
 
     /// Returns whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
@@ -545,20 +547,6 @@ impl ServerSockets {
         } else {
             Ok(())
         }
-    }
-
-    /// Answers an event of the client. An answer after the socket has left its namespace is dropped.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`].
-    pub(crate) fn ack(
-        &mut self,
-        engine: &mut ServerSession,
-        socket: SocketKey,
-        frame: Frame,
-    ) -> Result<(), SendError> {
-        self.find(socket, State::Connected)?;
-        sent(engine.send(frame))
     }
 
     /// Takes a socket out of its namespace: writes DISCONNECT. The connection stays.
@@ -648,8 +636,4 @@ impl ServerSockets {
     fn sweep(&mut self) {
         self.sockets.retain(|socket| !socket.is_done());
     }
-}
-
-fn sent(sent: bool) -> Result<(), SendError> {
-    if sent { Ok(()) } else { Err(SendError::Disconnected) }
 }

@@ -17,12 +17,13 @@ use crate::handler::{
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
+use std::task;
 
 /// The jobs of a client.
 pub(crate) type ClientJob = Job<Work<ClientSocket>>;
 pub(crate) type ClientJobs = Jobs<Work<ClientSocket>>;
 
-/// Begins the handlers of an event.
+/// Begins the handlers of an event, and polls them once. They come back if they are not done.
 ///
 /// `connection` is the one that it came on.
 pub(crate) fn event(
@@ -31,6 +32,7 @@ pub(crate) fn event(
     args: Args,
     ack: Option<u64>,
     connection: u64,
+    task: &mut task::Context<'_>,
 ) -> Option<ClientJob> {
     let namespace = socket.namespace_inner();
     let ack = ack.map(|id| AckTarget { encoder: namespace.encoder.clone(), id, socket: key, connection });
@@ -41,11 +43,10 @@ pub(crate) fn event(
         let label = EventLabel::new(&name);
         drop(name);
         let span = event_span(&socket, &label);
-        return Some(Job {
-            socket: Some(key),
-            work: begin_sole(&**handler, socket, label, args, ack, span)?,
-            since: Since::default(),
-        });
+        let event = label.as_str().unwrap_or_default();
+        let input = EventInput { args, ack, is_sole: true, taken: None };
+        let work = begin_sole(&**handler, socket, event, input, span, task)?;
+        return Some(Job { socket: Some(key), work, since: Since::default() });
     }
     if listeners.is_empty() && table.events.any.is_empty() {
         return None;
@@ -60,7 +61,7 @@ pub(crate) fn event(
         run_any(&mut context, &table.events.any).await;
         run_listeners(context, &listeners).await;
     };
-    Some(Job::of_event(Some(key), label, within(span, work)))
+    Job::of_event(Some(key), label, within(span, work)).begun(task)
 }
 
 /// The span of an event's handlers.

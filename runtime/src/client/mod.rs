@@ -1,7 +1,6 @@
 //! The Socket.IO client: one connection to a server, any number of namespaces on it. And the client of plain
 //! Engine.IO, which is the same without them.
 
-mod asking;
 mod auth;
 pub mod blocking;
 mod builder;
@@ -12,6 +11,7 @@ mod engine;
 mod error;
 mod events;
 pub(crate) mod handlers;
+mod messages;
 pub(crate) mod namespace;
 mod net;
 mod options;

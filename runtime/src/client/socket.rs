@@ -1,32 +1,27 @@
 //! The client's socket: one namespace of a client.
 
-use super::emitter::ClientEmitter;
 use super::error::{ConnectError, ServerRefusal};
 use super::events::Events;
 use super::namespace::ClientNamespace;
 use super::table::ClientTable;
-use crate::base::error::{AckError, BoxError, EmitError};
+use crate::base::error::BoxError;
 use crate::base::runtime::BoxFuture;
 use crate::client::task::handle::Patience;
 use crate::client::task::shared::{Alive, Shared};
 use crate::handler::ack::MESSAGE;
 use crate::handler::listener::ListenerHandle;
-use crate::handler::outgoing_hook::Watched;
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::Listener;
-use crate::handler::timed::Timed;
 use crate::handler::{
     Handler, OnClientConnect, OnClientConnectError, OnClientDisconnect, OnClientEvent, erase,
 };
 use sansocket_protocol::engine::TransportKind;
 use sansocket_protocol::error::SendError;
-use sansocket_protocol::socket::{Args, AuthSource, EncodeError, SocketKey, ToArgs};
+use sansocket_protocol::socket::{Args, AuthSource, EncodeError, SocketKey};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 /// One namespace of a client. Cheap to clone, and usable anywhere: in handlers, in other tasks, before it is connected
 /// and after.
@@ -402,141 +397,6 @@ impl ClientSocket {
     /// no `Events` are not kept, so call this before connecting.
     pub fn events(&self) -> Events {
         Events::new(self)
-    }
-
-    // --- messages ---------------------------------------------------------------------------------------------
-
-    /// Emits an event to the server. A tuple is several arguments, `&()` is no argument, anything else is one; bytes
-    /// (`Bytes`) travel as binary.
-    ///
-    /// It never waits: an event that cannot be sent now is kept, and sent in order.
-    ///
-    /// # Errors
-    /// [`EmitError`] if the value cannot be encoded, the name is reserved, more than `send_budget` bytes wait, the
-    /// server takes no message of that size, or the async runtime that the client ran on is gone. If the server's limit
-    /// is not known before the socket is connected, the hook `on_error` is told of an event that is too large
-    /// ([`HandlerError::UnsentEvent`](crate::HandlerError::UnsentEvent)).
-    pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        if self.shared.settings.reliable {
-            let id = self.namespace.next_ack_id();
-            let frame = self.namespace.encoder.event(event, Some(id), args)?;
-            return Ok(self.send_reliably(frame, id, None, None)?);
-        }
-        let frame = self.namespace.encoder.event(event, None, args)?;
-        let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
-        let now = self.shared.handle.now();
-        self.shared.handle.with(|inner| {
-            if inner.ended {
-                return Err(SendError::Disconnected);
-            }
-            inner.machine.emit(now, key, &frame)
-        })?;
-        self.show(watched);
-        Ok(())
-    }
-
-    /// Emits the event `message`, as [`emit`](Self::emit).
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub fn send<T: ToArgs + ?Sized>(&self, args: &T) -> Result<(), EmitError> {
-        self.emit(MESSAGE, args)
-    }
-
-    /// Events that are dropped if they cannot leave at once.
-    pub fn volatile(&self) -> ClientEmitter<'_> {
-        ClientEmitter::new(self).volatile()
-    }
-
-    /// Calls that wait that long for their answer.
-    ///
-    /// ```
-    /// # use sansocket_runtime::{AckError, ClientSocket};
-    /// # use std::time::Duration;
-    /// async fn ask(socket: ClientSocket) -> Result<u32, AckError> {
-    ///     socket.timeout(Duration::from_secs(5)).call("add", &(1, 2)).await
-    /// }
-    /// ```
-    pub fn timeout(&self, timeout: Duration) -> Timed<ClientEmitter<'_>> {
-        ClientEmitter::new(self).timeout(timeout)
-    }
-
-    /// Shows the hooks an event that was queued.
-    pub(super) fn show(&self, watched: Option<Watched<Self>>) {
-        if let Some(watched) = watched {
-            watched.show(self, None);
-        }
-    }
-
-    /// Emits an event if it can leave at once, and otherwise drops it: for positions, cursors, sounds.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit). A dropped event is not an error.
-    pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.encoder.event(event, None, args)?;
-        let key = self.key()?;
-        let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
-        let now = self.shared.handle.now();
-        if self.shared.handle.with(|inner| inner.machine.emit_volatile(now, key, &frame))? {
-            self.show(watched);
-        }
-        Ok(())
-    }
-
-    /// Waits until less than half of the send budget is used, then emits: for a sender that produces faster than
-    /// the server reads.
-    ///
-    /// # Errors
-    /// As [`emit`](Self::emit).
-    pub async fn emit_when_ready<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        self.ready().await;
-        self.emit(event, args)
-    }
-
-    /// The bytes of events that wait for a connection, or with the builder's `retries` for their acknowledgement, with
-    /// 64 more for each event.
-    pub fn unsent(&self) -> usize {
-        let Some(key) = self.namespace.key else { return 0 };
-        self.shared.handle.lock().machine.buffered_by(key)
-    }
-
-    /// Drops the events that are [unsent](Self::unsent). Acknowledgements that are awaited for them fail as
-    /// disconnected.
-    pub fn discard_unsent(&self) {
-        if let Some(key) = self.namespace.key {
-            self.shared.discard(key);
-        }
-    }
-
-    /// Waits until less than half of the send budget is used, or nothing will be sent before the next
-    /// [`connect`](Self::connect).
-    pub async fn ready(&self) {
-        self.shared.handle.ready(self.namespace.key).await;
-    }
-
-    /// Emits an event and awaits the server's acknowledgement, for up to 60 seconds or the time of
-    /// [`timeout`](Self::timeout): its first argument, or a tuple of several.
-    ///
-    /// The event is sent by the call, not by the first poll. The answer comes exactly once: the value, or an error
-    /// when it took too long or the connection was lost.
-    ///
-    /// ```
-    /// # use sansocket_runtime::{AckError, ClientSocket};
-    /// async fn ask(socket: ClientSocket) -> Result<u32, AckError> {
-    ///     socket.call("add", &(1, 2)).await
-    /// }
-    /// ```
-    ///
-    /// With the builder's `retries`, the event is sent again until it is acknowledged, as often as they allow. The time of
-    /// each try is then that of [`timeout`](Self::timeout), or else the builder's `ack_timeout`.
-    pub fn call<T: ToArgs + ?Sized, R: DeserializeOwned>(
-        &self,
-        event: &str,
-        args: &T,
-    ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
-        let answer = self.ask(event, args, None);
-        async move { Ok(answer.await?.decode()?) }
     }
 }
 

@@ -22,6 +22,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task;
 use std::time::Duration;
 
 /// A plain Engine.IO server. Cheap to clone.
@@ -312,17 +313,23 @@ impl Application for Messages {
         self.handlers.opened(|| self.socket(session)).map(job)
     }
 
-    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
-        match event {
-            ServerEvent::Message(message) => self.handlers.message(|| self.socket(session), message).map(job),
-            ServerEvent::Upgraded => self.handlers.upgraded(|| self.socket(session)).map(job),
+    fn handle(
+        &mut self,
+        event: ServerEvent,
+        session: &Arc<SessionHandle>,
+        context: &mut task::Context<'_>,
+    ) -> Option<Job<Self::Work>> {
+        let begun = match event {
+            ServerEvent::Message(message) => self.handlers.message(|| self.socket(session), message),
+            ServerEvent::Upgraded => self.handlers.upgraded(|| self.socket(session)),
             ServerEvent::Closed(closed) => {
                 debug!(reason = %closed.reason, "a session was closed");
                 let told = self.opened.then(|| self.handlers.closed(|| self.socket(session), closed.reason));
-                told.flatten().map(job)
+                told.flatten()
             }
             _ => None,
-        }
+        };
+        job(begun?).begun(context)
     }
 
     fn panicked(&mut self, _: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {

@@ -36,8 +36,9 @@ pub(crate) struct Job<W> {
 }
 
 impl<W: Future<Output = ()> + Unpin> Job<W> {
-    pub(crate) fn poll(&mut self, context: &mut task::Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.work).poll(context)
+    /// Polls it once: it comes back if it is not done.
+    pub(crate) fn begun(mut self, context: &mut task::Context<'_>) -> Option<Self> {
+        Pin::new(&mut self.work).poll(context).is_pending().then_some(self)
     }
 
     /// Polls it; a panic of the application's code comes back as an error.
@@ -149,13 +150,13 @@ impl<P: Peer> Future for Work<P> {
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
         match &mut *self {
             Self::General { future, event } => {
-                let unwinding = Unwinding(event.as_ref());
+                let unwinding = Unwinding(event.as_ref().and_then(EventLabel::as_str));
                 let polled = future.as_mut().poll(context);
                 mem::forget(unwinding);
                 polled
             }
             Self::SoleListener { future, answering } => {
-                let unwinding = Unwinding(Some(&answering.event));
+                let unwinding = Unwinding(answering.event.as_str());
                 let polled = future.as_mut().poll(context);
                 mem::forget(unwinding);
                 polled.map(|outcome| answering.finish(outcome))
@@ -170,11 +171,11 @@ thread_local! {
 
 /// Remembers the event whose handlers have just panicked in this thread. It is forgotten where nothing panics, so that it
 /// costs nothing there.
-struct Unwinding<'a>(Option<&'a EventLabel>);
+struct Unwinding<'a>(Option<&'a str>);
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
-        let event = self.0.and_then(EventLabel::as_str).map(str::to_owned);
+        let event = self.0.map(str::to_owned);
         // A thread that ends has nobody to tell.
         let _ = PANICKED.try_with(|panicked| panicked.replace(event));
     }
@@ -228,42 +229,56 @@ impl EventLabel {
 
 impl<P: Peer> Answering<P> {
     fn finish(&self, outcome: Result<Reply, HandlerError>) {
-        match outcome {
-            Ok(reply) => self.answer(reply),
-            Err(error) => {
-                let answer = self.peer.report(self.event.as_str(), &error, self.ack.as_ref());
-                if let (Some(frame), Some(target)) = (answer, &self.ack) {
-                    self.peer.acknowledge(target, frame);
-                }
-            }
-        }
+        finish(&self.peer, self.event.as_str(), self.ack.as_ref(), outcome);
     }
 
     fn answer(&self, reply: Reply) {
-        let Some(target) = &self.ack else { return };
-        let frame = match reply {
-            Reply::Value(frame) => Ok(frame),
-            Reply::Empty if !target.encoder.unit_acknowledges() => return,
-            Reply::Empty => target.encode(&()),
-        };
-        match frame {
-            Ok(frame) => self.peer.acknowledge(target, frame),
-            Err(error) => drop(self.peer.report(self.event.as_str(), &error.into(), None)),
+        answer(&self.peer, self.event.as_str(), self.ack.as_ref(), reply);
+    }
+}
+
+fn finish<P: Peer>(
+    peer: &P,
+    event: Option<&str>,
+    ack: Option<&AckTarget>,
+    outcome: Result<Reply, HandlerError>,
+) {
+    match outcome {
+        Ok(reply) => answer(peer, event, ack, reply),
+        Err(error) => {
+            let answer = peer.report(event, &error, ack);
+            if let (Some(frame), Some(target)) = (answer, ack) {
+                peer.acknowledge(target, frame);
+            }
         }
     }
 }
 
-/// Begins the only listener of an event.
+fn answer<P: Peer>(peer: &P, event: Option<&str>, ack: Option<&AckTarget>, reply: Reply) {
+    let Some(target) = ack else { return };
+    let frame = match reply {
+        Reply::Value(frame) => Ok(frame),
+        Reply::Empty if !target.encoder.unit_acknowledges() => return,
+        Reply::Empty => target.encode(&()),
+    };
+    match frame {
+        Ok(frame) => peer.acknowledge(target, frame),
+        Err(error) => drop(peer.report(event, &error.into(), None)),
+    }
+}
+
+/// Begins the only listener of an event, and polls it once. Most are done then, and all that the others need is kept
+/// for them alone.
 pub(crate) fn begin_sole<K: Acks>(
     handler: &dyn AnyHandler<K>,
     peer: K::Peer,
-    event: EventLabel,
-    args: Args,
-    ack: Option<AckTarget>,
+    event: &str,
+    input: EventInput,
     span: Option<Span>,
+    task: &mut task::Context<'_>,
 ) -> Option<Work<K::Peer>> {
-    let mut context = Context::<K>::new(peer, EventInput { args, ack, is_sole: true, taken: None });
-    let unwinding = Unwinding(Some(&event));
+    let mut context = Context::<K>::new(peer, input);
+    let unwinding = Unwinding(Some(event));
     let called = match span {
         None => call_acking(&mut context, handler),
         // Extractors and the beginning of the handler are within the span, too.
@@ -272,15 +287,25 @@ pub(crate) fn begin_sole<K: Acks>(
             called.map(|future| -> BoxFuture<_> { Box::pin(within(Some(span), future)) })
         }
     };
-    mem::forget(unwinding);
-    match called {
-        Ok(future) => {
-            let answering = Answering { peer: context.peer, event, ack: context.input.ack };
-            Some(Work::SoleListener { future, answering })
-        }
+    let mut future = match called {
+        Ok(future) => future,
         Err(error) => {
+            mem::forget(unwinding);
             context.report_and_answer(&error);
+            return None;
+        }
+    };
+    let Context { peer, input } = context;
+    let polled = future.as_mut().poll(task);
+    mem::forget(unwinding);
+    match polled {
+        Poll::Ready(outcome) => {
+            finish(&peer, Some(event), input.ack.as_ref(), outcome);
             None
+        }
+        Poll::Pending => {
+            let answering = Answering { peer, event: EventLabel::new(event.as_bytes()), ack: input.ack };
+            Some(Work::SoleListener { future, answering })
         }
     }
 }

@@ -80,9 +80,17 @@ impl<K: Kind> Listener<K> {
 impl<K: Kind> EventTable<K> {
     /// The listeners of an event, in the order of their registration.
     pub(crate) fn listeners(&self, event: &[u8]) -> &[Listener<K>] {
+        self.entry(event).1
+    }
+
+    /// The same, with the event's name as the table has it.
+    pub(crate) fn entry(&self, event: &[u8]) -> (&str, &[Listener<K>]) {
         match self.find(event) {
-            Ok(at) => &self.events[at].1,
-            Err(_) => &[],
+            Ok(at) => {
+                let (name, listeners) = &self.events[at];
+                (name, listeners)
+            }
+            Err(_) => ("", &[]),
         }
     }
 

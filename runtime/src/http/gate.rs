@@ -424,6 +424,7 @@ impl Gate {
             if inner.is_ended() {
                 return None;
             }
+            inner.requests.reserve_exact(1);
             inner.requests.push((id, sender));
             Some(inner.machine.handle_request(session.now(), id, head))
         });

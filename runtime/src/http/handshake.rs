@@ -2,14 +2,14 @@
 
 use crate::http::convert::HeaderView;
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use sansocket_protocol::engine::{Headers, pairs};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// The request that opened a session: its headers, its query, who sent it, and when. Cheap to clone.
@@ -31,8 +31,7 @@ use std::time::SystemTime;
 pub struct Handshake(Arc<Inner>);
 
 struct Inner {
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
     extensions: Extensions,
     peer: Option<SocketAddr>,
     secure: bool,
@@ -44,11 +43,9 @@ impl Handshake {
         let mut extensions = request.extensions().clone();
         // hyper's own: it would keep the connection's parts alive.
         extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let (uri, headers) = own(request.uri(), request.headers());
         let peer = connection.peer.or_else(|| extensions.get::<SocketAddr>().copied());
         Self(Arc::new(Inner {
-            uri,
-            headers,
+            head: Head::new(request.uri(), request.headers()),
             extensions,
             peer,
             secure: connection.secure,
@@ -58,17 +55,17 @@ impl Handshake {
 
     /// The headers, without those of the WebSocket handshake.
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+        &self.0.head.parsed().headers
     }
 
     /// The target of the request.
     pub fn uri(&self) -> &Uri {
-        &self.0.uri
+        &self.0.head.parsed().uri
     }
 
     /// The pairs of the query, decoded, Engine.IO's own among them.
     pub fn query(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        pairs(self.0.uri.query().unwrap_or(""))
+        pairs(self.0.head.query())
     }
 
     /// The first value of that name in the query.
@@ -101,7 +98,8 @@ impl Handshake {
 impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers and query may hold secrets.
-        f.debug_struct("Handshake").field("path", &self.0.uri.path()).field("peer", &self.0.peer).finish()
+        let path = self.uri().path();
+        f.debug_struct("Handshake").field("path", &path).field("peer", &self.0.peer).finish()
     }
 }
 
@@ -110,15 +108,16 @@ impl fmt::Debug for Handshake {
 /// secrets, cookies among them: do not send them to other clients.
 impl Serialize for Handshake {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let view = HeaderView::of(&self.0.headers);
+        let headers = self.headers();
+        let view = HeaderView::of(headers);
         let headers: BTreeMap<_, _> =
-            self.0.headers.keys().map(|name| (name.as_str(), view.header(name.as_str()))).collect();
+            headers.keys().map(|name| (name.as_str(), view.header(name.as_str()))).collect();
         let query: BTreeMap<_, _> = self.query().collect();
         let issued = self.0.time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut fields = serializer.serialize_struct("Handshake", 6)?;
         fields.serialize_field("headers", &headers)?;
         fields.serialize_field("query", &query)?;
-        fields.serialize_field("url", &self.0.uri.to_string())?;
+        fields.serialize_field("url", &self.uri().to_string())?;
         fields.serialize_field("address", &self.0.peer.map(|peer| peer.ip()))?;
         fields.serialize_field("secure", &self.0.secure)?;
         fields.serialize_field("issued", &u64::try_from(issued).unwrap_or(u64::MAX))?;
@@ -130,30 +129,62 @@ impl Serialize for Handshake {
 const LEFT_OUT: [&str; 5] =
     ["connection", "upgrade", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions"];
 
-/// A copy of the request's head in one piece of memory: hyper's own are slices of the connection's read buffer and
-/// would keep all of that alive.
-fn own(uri: &Uri, headers: &HeaderMap) -> (Uri, HeaderMap) {
-    let kept = || headers.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()));
-    let mut text = uri.to_string().into_bytes();
-    let uri_end = text.len();
-    let mut count = 0;
-    for (_, value) in kept() {
-        text.extend_from_slice(value.as_bytes());
-        count += 1;
-    }
-    let text = Bytes::from(text);
-    let owned_uri = Uri::from_maybe_shared(text.slice(..uri_end)).unwrap_or_default();
-    let mut owned = HeaderMap::with_capacity(count);
-    let mut at = uri_end;
-    for (name, value) in kept() {
-        let end = at + value.len();
-        // The value was valid where it came from.
-        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(at..end)) {
-            owned.append(name.clone(), value);
+/// A copy of a request's head in one piece of memory: hyper's own parts are slices of the connection's read buffer and
+/// would keep all of that alive. Most applications never look at it, so it is text until one does.
+struct Head {
+    /// The target, and a line for each header, as in HTTP: no name has a colon, and no value a line's end.
+    text: Bytes,
+    /// The length of the target.
+    target: usize,
+    parsed: OnceLock<Box<ParsedHead>>,
+}
+
+struct ParsedHead {
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Head {
+    fn new(uri: &Uri, headers: &HeaderMap) -> Self {
+        let kept = || headers.iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()));
+        let target = match (uri.scheme(), uri.authority(), uri.path_and_query()) {
+            (None, None, Some(target)) => Cow::Borrowed(target.as_str()),
+            _ => Cow::Owned(uri.to_string()),
+        };
+        let lines: usize = kept().map(|(name, value)| name.as_str().len() + value.len() + 2).sum();
+        let mut text = Vec::with_capacity(target.len() + lines);
+        text.extend_from_slice(target.as_bytes());
+        for (name, value) in kept() {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.push(b':');
+            text.extend_from_slice(value.as_bytes());
+            text.push(b'\n');
         }
-        at = end;
+        Self { text: text.into(), target: target.len(), parsed: OnceLock::new() }
     }
-    (owned_uri, owned)
+
+    fn parsed(&self) -> &ParsedHead {
+        self.parsed.get_or_init(|| {
+            let (target, lines) = (self.text.slice(..self.target), self.text.slice(self.target..));
+            let mut headers = HeaderMap::new();
+            for line in lines.split(|byte| *byte == b'\n') {
+                let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+                let value = lines.slice_ref(&line[colon + 1..]);
+                // Both were valid where they came from.
+                if let (Ok(name), Ok(value)) =
+                    (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_maybe_shared(value))
+                {
+                    headers.append(name, value);
+                }
+            }
+            Box::new(ParsedHead { uri: Uri::from_maybe_shared(target).unwrap_or_default(), headers })
+        })
+    }
+
+    fn query(&self) -> &str {
+        let target = std::str::from_utf8(&self.text[..self.target]).unwrap_or_default();
+        target.split_once('?').map_or("", |(_, query)| query)
+    }
 }
 
 /// The facts about a connection that its listener knows.
@@ -163,4 +194,35 @@ pub struct ConnInfo {
     pub peer: Option<SocketAddr>,
     /// Whether the connection is encrypted.
     pub secure: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_head_of_a_request_is_what_it_was() {
+        for (target, query) in [
+            ("/socket.io/?EIO=4&room=a%20b", "EIO=4&room=a%20b"),
+            ("http://user@host.example:80/x?y?z", "y?z"),
+            ("/", ""),
+        ] {
+            let request = Request::get(target)
+                .header("Host", "host.example")
+                .header("cookie", "a=b: c")
+                .header("x-twice", "1")
+                .header("X-Twice", HeaderValue::from_bytes(b"\xff\t2").unwrap())
+                .header("x-empty", "")
+                .header("upgrade", "websocket");
+            let request = request.body(()).unwrap();
+            let handshake = Handshake::new(&request, ConnInfo::default());
+            assert_eq!(handshake.uri(), request.uri());
+            assert_eq!(handshake.uri().query().unwrap_or_default(), query);
+            let decoded: Vec<_> = handshake.query().collect();
+            assert_eq!(decoded, pairs(query).collect::<Vec<_>>());
+            let mut headers = request.headers().clone();
+            headers.remove("upgrade");
+            assert_eq!(*handshake.headers(), headers);
+        }
+    }
 }

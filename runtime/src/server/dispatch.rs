@@ -30,6 +30,7 @@ use sansocket_protocol::socket::{Args, PacketData, ServerSocketEvent, SocketKey}
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task;
 
 /// The sockets of one session, with what is constant for each looked up once.
 pub(crate) struct SocketDispatch {
@@ -114,6 +115,8 @@ impl SocketDispatch {
         if namespace.is_child() {
             self.server.namespaces.entered(&namespace);
         }
+        // Most sessions have one socket.
+        self.live.reserve_exact(1);
         self.live.push(LiveSocket { socket: socket.clone(), table: table.clone(), version, over: false });
         let skips = self.server.skips_middleware(&socket);
         if (table.connect_middleware.is_empty() || skips) && table.connect.is_empty() {
@@ -200,7 +203,13 @@ impl SocketDispatch {
         Socket::enter(in_order, start, key, session.clone(), namespace.clone(), handshake, auth)
     }
 
-    fn event(&mut self, key: SocketKey, args: Args, ack: Option<u64>) -> Option<Job> {
+    fn event(
+        &mut self,
+        key: SocketKey,
+        args: Args,
+        ack: Option<u64>,
+        context: &mut task::Context<'_>,
+    ) -> Option<Job> {
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
@@ -210,14 +219,14 @@ impl SocketDispatch {
         });
         let table = live.table();
         let name = args.event_bytes()?;
-        let listeners = table.events.listeners(&name);
+        let (event, listeners) = table.events.entry(&name);
         let has_own = socket.has_own() && socket.has_own_for(&name);
         if let ([Listener { handler, runs: Runs::InLine }], true) = (listeners, table.is_plain() && !has_own)
         {
-            let label = EventLabel::new(&name);
             drop(name);
-            let span = event_span(&socket, &label);
-            let work = begin_sole(&**handler, socket, label, args, ack, span)?;
+            let span = event_span(&socket, || Some(event));
+            let input = EventInput { args, ack, is_sole: true, taken: None };
+            let work = begin_sole(&**handler, socket, event, input, span, context)?;
             return Some(Job { socket: Some(key), work, since: Since::default() });
         }
         let is_unheard = listeners.is_empty() && !has_own && table.events.fallback.is_empty();
@@ -237,9 +246,10 @@ impl SocketDispatch {
         let listeners = listeners.to_vec();
         let label = EventLabel::new(&name);
         drop(name);
-        let span = event_span(&socket, &label);
+        let span = event_span(&socket, || label.as_str());
         let input = EventInput { args, ack, is_sole: false, taken: None };
-        Some(Job::of_event(Some(key), label, within(span, event(socket, input, table, listeners))))
+        let work = within(span, run_event(socket, input, table, listeners));
+        Job::of_event(Some(key), label, work).begun(context)
     }
 
     fn disconnected(&mut self, key: SocketKey, reason: CloseReason) -> Option<Job> {
@@ -321,11 +331,16 @@ impl Application for SocketDispatch {
     }
 
     #[inline]
-    fn handle(&mut self, event: ServerEvent, session: &Arc<SessionHandle>) -> Option<Job> {
+    fn handle(
+        &mut self,
+        event: ServerEvent,
+        session: &Arc<SessionHandle>,
+        context: &mut task::Context<'_>,
+    ) -> Option<Job> {
         if let ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) = event {
-            return self.event(socket, args, ack);
+            return self.event(socket, args, ack, context);
         }
-        self.handle_other(event, session)
+        self.handle_other(event, session)?.begun(context)
     }
 
     fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {
@@ -369,10 +384,10 @@ impl Application for SocketDispatch {
 }
 
 /// The span of an event's handlers.
-fn event_span(socket: &Socket, label: &EventLabel) -> Option<Span> {
-    // The label is read only if somebody listens.
+fn event_span<'a>(socket: &Socket, name: impl FnOnce() -> Option<&'a str>) -> Option<Span> {
+    // The name is read only if somebody listens.
     let namespace = &*socket.namespace_inner().name;
-    span!("event", namespace, socket = socket.id(), event = label.as_str())
+    span!("event", namespace, socket = socket.id(), event = name())
 }
 
 /// The span of the handlers of a step in a socket's life.
@@ -461,7 +476,7 @@ async fn leave(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTable>
 }
 
 /// The general way of an event: middleware, those who see everything, the listeners, or those for the rest.
-async fn event(
+async fn run_event(
     socket: Socket,
     input: EventInput,
     table: Arc<ServerTable>,

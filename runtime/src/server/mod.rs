@@ -32,6 +32,7 @@ pub(crate) mod server;
 #[cfg(feature = "cluster")]
 pub(crate) mod server_side;
 pub(crate) mod socket;
+pub(crate) mod state;
 mod table;
 #[cfg(test)]
 mod tests;

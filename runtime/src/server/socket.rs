@@ -290,11 +290,10 @@ impl Socket {
 
     pub(super) fn send_frame(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
         let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
-        let queued = match (delivery, self.0.namespace.recorder(), self.recoverable()) {
-            (Delivery::Queue, Some(recorder), Some(recoverable)) => {
-                recorder.emit(self, recoverable, &frame)?
-            }
-            _ => self.deliver(frame, delivery)?,
+        let recorded = self.0.namespace.recorder().filter(|_| delivery == Delivery::Queue);
+        let queued = match recorded.and_then(|recorder| Some((recorder, self.recoverable()?))) {
+            Some((recorder, recoverable)) => recorder.emit(self, recoverable, &frame)?,
+            None => self.deliver(frame, delivery)?,
         };
         if let Some(watched) = watched.filter(|_| queued) {
             self.show(&watched);

@@ -325,7 +325,12 @@ impl SessionInner {
     /// Takes a request out, to be answered without the lock.
     pub(crate) fn take_request(&mut self, request: RequestId) -> Option<oneshot::Sender<Answer>> {
         let at = self.requests.iter().position(|(id, _)| *id == request)?;
-        Some(self.requests.swap_remove(at).1)
+        let sender = self.requests.swap_remove(at).1;
+        if self.requests.is_empty() && self.machine.transport() != TransportKind::Polling {
+            // The last one that came before a WebSocket, as a rule.
+            self.requests = Vec::new();
+        }
+        Some(sender)
     }
 
     /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server

@@ -45,8 +45,13 @@ pub(crate) trait Application: Send + Unpin + 'static {
     /// The session begins: the work to do at that, if any.
     fn open(&mut self, handle: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
 
-    /// Takes an event. Work that takes longer comes back as a job.
-    fn handle(&mut self, event: ServerEvent, handle: &Arc<SessionHandle>) -> Option<Job<Self::Work>>;
+    /// Takes an event, and polls what it begins for it. Most handlers finish at that; the others come back as a job.
+    fn handle(
+        &mut self,
+        event: ServerEvent,
+        handle: &Arc<SessionHandle>,
+        context: &mut Context<'_>,
+    ) -> Option<Job<Self::Work>>;
 
     /// A job of that socket panicked.
     fn panicked(
@@ -261,15 +266,7 @@ impl<A: Application> Session<A> {
             }
             _ => Since::default(),
         };
-        // Most handlers finish at the first poll.
-        let begun = catch_unwind(AssertUnwindSafe(|| {
-            let mut job = self.application.handle(event, &self.handle)?;
-            if job.poll(context).is_pending() {
-                return Some(job);
-            }
-            drop(job);
-            None
-        }));
+        let begun = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.handle, context)));
         match begun {
             Ok(Some(job)) => self.keep(Job { since, ..job }),
             Ok(None) => self.counters.timing.handled(since, || self.handle.now()),

@@ -39,7 +39,12 @@ impl Application for Counting {
         None
     }
 
-    fn handle(&mut self, event: ServerEvent, _: &Arc<SessionHandle>) -> Option<Job<Self::Work>> {
+    fn handle(
+        &mut self,
+        event: ServerEvent,
+        _: &Arc<SessionHandle>,
+        _: &mut std::task::Context<'_>,
+    ) -> Option<Job<Self::Work>> {
         if let ServerEvent::Message(_) = event {
             self.runtime.advance(self.takes);
             self.handled.fetch_add(1, Ordering::Relaxed);

@@ -127,15 +127,17 @@ impl Form {
 
     /// The bytes that an item adds to the answer to a poll, at most.
     pub(super) fn len_of(&self, item: &Outgoing) -> usize {
-        match (self.revision, item) {
-            (_, Outgoing::AsIs) => 0,
-            (Revision::V4, Outgoing::Heartbeat) => payload::text_len(self.heartbeat()),
-            (Revision::V4, Outgoing::Message(WireMessage::Text(text))) => payload::text_len(text),
-            (Revision::V4, Outgoing::Message(WireMessage::Binary(data))) => payload::binary_len(data),
-            (Revision::V3, Outgoing::Heartbeat) => v3::text_len(self.heartbeat()),
-            (Revision::V3, Outgoing::Message(WireMessage::Text(text))) => v3::text_len(text),
-            (Revision::V3, Outgoing::Message(WireMessage::Binary(data))) => {
-                v3::binary_len(if self.takes_bytes() { v3::Form::Binary } else { v3::Form::Text }, data)
+        let (bytes, is_binary) = match item.content() {
+            Some((bytes, is_binary)) => (&bytes[..], is_binary),
+            None if matches!(item, Outgoing::AsIs) => return 0,
+            None => (self.heartbeat(), false),
+        };
+        match (self.revision, is_binary) {
+            (Revision::V4, false) => payload::text_len(bytes),
+            (Revision::V4, true) => payload::binary_len(bytes),
+            (Revision::V3, false) => v3::text_len(bytes),
+            (Revision::V3, true) => {
+                v3::binary_len(if self.takes_bytes() { v3::Form::Binary } else { v3::Form::Text }, bytes)
             }
         }
     }
@@ -145,11 +147,7 @@ impl Form {
     pub(super) fn makes_bytes(&self, item: &Outgoing) -> bool {
         self.revision == Revision::V3
             && self.takes_bytes()
-            && match item {
-                Outgoing::Heartbeat | Outgoing::AsIs => false,
-                Outgoing::Message(WireMessage::Text(text)) => !text.is_ascii(),
-                Outgoing::Message(WireMessage::Binary(_)) => true,
-            }
+            && item.content().is_some_and(|(bytes, is_binary)| is_binary || !bytes.is_ascii())
     }
 
     /// A payload with capacity for that many bytes.

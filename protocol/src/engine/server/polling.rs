@@ -161,18 +161,17 @@ impl ServerSession {
         let mut payload = self.form.payload(form, bytes);
         let mut as_is = 0usize;
         for item in self.out.drain(..items) {
-            if let Outgoing::Message(WireMessage::Text(data) | WireMessage::Binary(data)) = &item {
-                self.queued = self.queued.saturating_sub(data.len().saturating_add(cost::SERVER_MESSAGE));
-            }
-            match item {
-                Outgoing::AsIs => as_is = as_is.saturating_add(1),
-                Outgoing::Heartbeat => {
+            let Some((bytes, is_binary)) = item.content() else {
+                if matches!(item, Outgoing::AsIs) {
+                    as_is = as_is.saturating_add(1);
+                } else {
                     self.heartbeats = self.heartbeats.saturating_sub(1);
                     payload.text(self.form.heartbeat());
                 }
-                Outgoing::Message(WireMessage::Text(text)) => payload.text(&text),
-                Outgoing::Message(WireMessage::Binary(data)) => payload.binary(&data),
-            }
+                continue;
+            };
+            self.queued = self.queued.saturating_sub(bytes.len().saturating_add(cost::SERVER_MESSAGE));
+            if is_binary { payload.binary(bytes) } else { payload.text(bytes) }
         }
         if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
             self.out = VecDeque::new();

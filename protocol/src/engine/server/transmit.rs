@@ -1,6 +1,7 @@
 //! The data that passes between a session and its owner.
 
 use super::{Outgoing, State, Transport};
+use crate::attachments::Beside;
 use crate::cost::{SERVER_MESSAGE, SHRINK_ABOVE, WRITE_AHEAD};
 use crate::engine::request::{RequestId, Response};
 use crate::engine::server::ServerSession;
@@ -91,7 +92,9 @@ impl ServerSession {
     #[inline(always)]
     pub(crate) fn poll_transmit(&mut self) -> Option<ServerTransmit> {
         if let Some(control) = self.control.pop_front() {
-            if self.control.is_empty() && self.control.capacity() > 4 {
+            // Nothing more is to come on a channel, as a rule.
+            let is_on_channel = matches!(self.transport, Transport::Channel(_));
+            if self.control.is_empty() && (is_on_channel || self.control.capacity() > 4) {
                 self.control = VecDeque::new();
             }
             return Some(control);
@@ -119,11 +122,9 @@ impl ServerSession {
                         self.heartbeats = self.heartbeats.saturating_sub(1);
                         WireMessage::Text(Bytes::from_static(self.form.heartbeat()))
                     }
-                    Outgoing::Message(message) => {
-                        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
-                        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
-                        self.unwritten = self.unwritten.saturating_add(bytes.len());
-                        message
+                    Outgoing::Message(message) => self.given_out(message),
+                    Outgoing::Attachment(beside) => {
+                        self.given_out(WireMessage::Binary(Beside::into_first(beside)))
                     }
                 };
                 Some(self.form.write(channel, message, compress))
@@ -135,6 +136,14 @@ impl ServerSession {
             }
             _ => None,
         }
+    }
+
+    #[inline(always)]
+    fn given_out(&mut self, message: WireMessage) -> WireMessage {
+        let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
+        self.queued = self.queued.saturating_sub(bytes.len().saturating_add(SERVER_MESSAGE));
+        self.unwritten = self.unwritten.saturating_add(bytes.len());
+        message
     }
 
     /// Returns whether [`ServerSession::poll_transmit`] has something.

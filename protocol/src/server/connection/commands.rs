@@ -125,13 +125,18 @@ impl Connection {
     /// [`SendError::Disconnected`], or [`SendError::Full`] if the budget is used up and the policy says so.
     #[inline]
     pub fn emit(&mut self, socket: SocketKey, frame: impl Into<Frame>) -> Result<bool, SendError> {
-        self.check(|sockets| sockets.takes_frames(socket))?;
+        let is_connected = self.check(|sockets| sockets.takes_frames(socket))?;
         let frame = frame.into();
         note!(self, Entry::Emit { socket: number(socket), frame: frame.clone() });
         if !self.admit(&frame)? {
             return Ok(false);
         }
-        let sent = self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame));
+        let sent = if is_connected {
+            // Nothing but the queue changes: there is nothing to settle.
+            self.engine.send(frame).then_some(()).ok_or(SendError::Disconnected)
+        } else {
+            self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
+        };
         self.count_out(sent).map(|()| true)
     }
 
@@ -195,7 +200,7 @@ impl Connection {
         if !self.admit(&frame)? {
             return Ok(());
         }
-        let sent = self.with_sockets(|sockets, engine| sockets.ack(engine, socket, frame));
+        let sent = self.engine.send(frame).then_some(()).ok_or(SendError::Disconnected);
         self.count_out(sent)
     }
 

@@ -1,10 +1,11 @@
 //! The arguments of a received event or acknowledgement.
 
+use crate::attachments::{Attachments, Beside};
 use crate::socket::json::argument::{Argument, Iter};
 use crate::socket::json::data::PacketData;
 use crate::socket::json::decode::{Missing, Progress, Whole};
 use crate::socket::json::packet::{event_name, judge};
-use crate::socket::json::placeholder;
+use crate::socket::json::placeholder::{self, Names};
 use crate::socket::json::resolve::Resolve;
 use crate::socket::json::scan::{skip_blanks, skip_value};
 use crate::socket::json::validate::{self, Checked};
@@ -15,7 +16,6 @@ use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::packet::{PacketError, PacketType};
 use crate::socket::parser::Parser;
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -58,14 +58,6 @@ pub struct Args {
     beside: Option<Arc<Beside>>,
 }
 
-/// The parts of some arguments beside their text.
-#[derive(Clone, Default)]
-struct Beside {
-    attachments: Vec<Bytes>,
-    /// The text to decode from, if that is not the text as it came: see [`Args::mend`].
-    mended: Option<Box<[u8]>>,
-}
-
 /// Where the parts of the array are in the text, and what was seen of it. All zero if there is none. A text is at most
 /// [`MAX_TEXT`] long.
 #[derive(Clone, Copy, Default)]
@@ -76,6 +68,8 @@ pub(in crate::socket) struct Shape {
     count: u32,
     depth: u16,
     form: Form,
+    /// Each attachment is named once, in order, as [`placeholder::push`] writes it.
+    names_in_order: bool,
     longest_number: u32,
 }
 
@@ -110,7 +104,7 @@ impl Shape {
         let form = if seen.has_odd_keys { Form::PackedWithOddKeys } else { Form::Packed };
         let depth = u16::try_from(seen.depth).unwrap_or(u16::MAX);
         let name = (narrow(name.start), narrow(name.end));
-        Self { name, first: narrow(first), count: narrow(count), depth, longest_number: 0, form }
+        Self { name, first: narrow(first), count: narrow(count), depth, form, ..Self::default() }
     }
 
     /// `[name, arguments...]`. The name has its quotes only if it has escapes, and ends in front of `behind`.
@@ -142,6 +136,10 @@ impl Shape {
         let depth = u16::try_from(checked.depth).unwrap_or(u16::MAX);
         let longest_number = narrow(checked.longest_number);
         Self { depth, longest_number, ..Self::default() }
+    }
+
+    pub(super) fn with_names(self, names: Names) -> Self {
+        Self { names_in_order: names.are_in_order, ..self }
     }
 
     pub(in crate::socket) fn count(&self) -> usize {
@@ -208,14 +206,15 @@ impl Args {
         let checked = validate::check(json.as_bytes(), start, parser.max_depth.get())
             .map_err(|error| error.refuse(kind))?;
         judge(&parser, &checked, checked.elements)?;
-        if !attachments.is_empty() {
-            placeholder::check(json.as_bytes(), attachments.len())
-                .ok_or(PacketError::IllegalPlaceholder { announced: attachments.len() })?;
-        }
         let text = Bytes::copy_from_slice(json.as_bytes());
-        let shape = Shape::list(&text, start, checked);
+        let mut shape = Shape::list(&text, start, checked);
+        if !attachments.is_empty() {
+            let names = placeholder::check(json.as_bytes(), attachments.len(), checked.has_escapes)
+                .ok_or(PacketError::IllegalPlaceholder { announced: attachments.len() })?;
+            shape = shape.with_names(names);
+        }
         let mut args = Self::new(text, shape);
-        args.attach(attachments);
+        args.attach(attachments.into());
         if checked.has_half_surrogate {
             args.mend(0);
         }
@@ -376,6 +375,7 @@ impl Args {
     pub fn skip(&self, n: usize) -> Self {
         let mut rest = self.clone();
         rest.shape.count = narrow(self.len().saturating_sub(n));
+        rest.shape.names_in_order &= n == 0;
         if let Some(json) = self.argument(n) {
             rest.shape.first = narrow(self.text.len().saturating_sub(json.len()));
         }
@@ -384,7 +384,7 @@ impl Args {
 
     /// The attachments, in the order of their numbers.
     pub fn attachments(&self) -> &[Bytes] {
-        self.beside.as_ref().map_or(&[], |beside| &beside.attachments)
+        self.beside.as_ref().map_or(&[], |beside| beside.attachments.as_slice())
     }
 
     /// The bytes that argument `position` is, without a copy, whatever parser has read it. `None` if it is no bytes.
@@ -491,12 +491,18 @@ impl Args {
         &self.text
     }
 
-    pub(in crate::socket) fn attach(&mut self, attachments: Vec<Bytes>) {
+    pub(in crate::socket) fn attach(&mut self, attachments: Attachments) {
         match &mut self.beside {
             _ if attachments.is_empty() => {}
             Some(beside) => Arc::make_mut(beside).attachments = attachments,
-            none => *none = Some(Arc::new(Beside { attachments, mended: None })),
+            none => *none = Some(Arc::new(Beside::of(attachments))),
         }
+    }
+
+    /// The attachments, if the text names each of them once and in order: a message that passes all of it on has both
+    /// as they are.
+    pub(super) fn in_order(&self) -> Option<&Arc<Beside>> {
+        self.beside.as_ref().filter(|beside| self.shape.names_in_order && beside.mended.is_none())
     }
 
     /// The JSON from the beginning of argument `position` on.

@@ -1,16 +1,19 @@
 //! Encoding arguments: serde_json's output, with two additions. A tuple becomes several arguments, and bytes
 //! become placeholders and attachments.
 
+use crate::attachments::Beside;
 use crate::socket::json::args::Args;
 use crate::socket::json::placeholder;
 use crate::socket::json::serialize::Json;
 use crate::socket::json::spread::{Sink, Spread};
 use crate::socket::json::validate::{self, Invalid, SyntaxError};
+use crate::socket::json::write::decimal_len;
 use crate::socket::msgpack;
 use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::parser::Parser;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt::Display;
@@ -149,7 +152,12 @@ impl ToArgs for Args {
         if self.is_packed() {
             return Some(self.text().len());
         }
-        self.attachments().is_empty().then(|| self.list().len())
+        // Behind the type of a message with attachments stand their number and a dash. As a rule all are sent.
+        let announced = match self.attachments().len() {
+            0 => 0,
+            number => decimal_len(number as u64).saturating_add(1),
+        };
+        Some(self.list().len().saturating_add(announced))
     }
 }
 
@@ -188,7 +196,7 @@ impl<'a> ArgsEncoder<'a> {
     /// The number of attachments so far: none, where bytes stand inside of the message.
     pub fn attachments(&self) -> usize {
         match &self.0 {
-            Target::Json(out) => out.attachments.len(),
+            Target::Json(out) => out.attached(),
             Target::Packed(_) => 0,
         }
     }
@@ -240,6 +248,12 @@ impl Draft {
             message.text.extend_from_slice(json);
             return;
         }
+        if let (Some(beside), 0) = (args.in_order(), message.attached()) {
+            message.placeholders = message.placeholders.saturating_add(beside.attachments.len());
+            message.text.extend_from_slice(json);
+            message.beside = Some(beside.clone());
+            return;
+        }
         // The number here of each that was named before. Mostly they are few: no allocation for those.
         let (mut few, mut many) = ([None; 16], Vec::new());
         let numbers: &mut [Option<usize>] = match few.get_mut(..args.attachments().len()) {
@@ -257,10 +271,7 @@ impl Draft {
                 message.has_foreign_json = true;
                 continue;
             };
-            let num = *number.get_or_insert_with(|| {
-                message.attachments.push(attachment.clone());
-                message.attachments.len().saturating_sub(1)
-            });
+            let num = *number.get_or_insert_with(|| message.attach(attachment.clone()));
             message.placeholders = message.placeholders.saturating_add(1);
             if found.num != Some(num) || !found.is_canonical(json) {
                 message.text.extend_from_slice(json.get(copied..found.span.start).unwrap_or_default());
@@ -275,16 +286,21 @@ impl Draft {
     fn relay_packed(&mut self, args: &Args) {
         // A map of the peer may look like a placeholder.
         self.has_foreign_json = true;
-        let before = self.attachments.len();
+        let mut attachments =
+            self.beside.take().map_or_else(Vec::new, |beside| beside.attachments.as_slice().to_vec());
+        let before = attachments.len();
         let mut rest = args.argument(0).unwrap_or_default();
         for position in 0..args.len() {
             if position > 0 {
                 self.text.push(b',');
             }
-            let (message, attachments) = (args.text(), &mut self.attachments);
-            push_value(&mut self.text, &mut rest, &mut Binary::Attach { message, attachments });
+            let mut found = Binary::Attach { message: args.text(), attachments: &mut attachments };
+            push_value(&mut self.text, &mut rest, &mut found);
         }
-        self.placeholders = self.placeholders.saturating_add(self.attachments.len().saturating_sub(before));
+        self.placeholders = self.placeholders.saturating_add(attachments.len().saturating_sub(before));
+        if !attachments.is_empty() {
+            self.beside = Some(Arc::new(Beside::of(attachments.into())));
+        }
     }
 }
 
@@ -307,7 +323,8 @@ pub(in crate::socket) fn extent(parser: &Parser, json: &[u8], depth: usize) -> R
 pub(crate) struct Draft {
     parser: Parser,
     pub(crate) text: Vec<u8>,
-    pub(crate) attachments: Vec<Bytes>,
+    /// The attachments, if there are any. Received arguments that are passed on as they came share theirs.
+    pub(super) beside: Option<Arc<Beside>>,
     /// Where the array begins.
     pub(crate) array: usize,
     /// The number of arguments.
@@ -327,7 +344,7 @@ impl Draft {
         Self {
             parser: *parser,
             text,
-            attachments: Vec::new(),
+            beside: None,
             array: 0,
             arguments: 0,
             depth: 1,
@@ -335,6 +352,19 @@ impl Draft {
             has_lookalike: false,
             has_foreign_json: false,
         }
+    }
+
+    /// The number of attachments so far.
+    #[inline]
+    pub(super) fn attached(&self) -> usize {
+        self.beside.as_ref().map_or(0, |beside| beside.attachments.len())
+    }
+
+    /// Adds an attachment, and returns its number.
+    pub(super) fn attach(&mut self, attachment: Bytes) -> usize {
+        let number = self.attached();
+        Arc::make_mut(self.beside.get_or_insert_default()).attachments.push(attachment);
+        number
     }
 
     /// One more list or object is open.
@@ -369,7 +399,7 @@ impl Draft {
         if self.arguments > self.parser.max_arguments.get() {
             return Err(EncodeError::TooManyArguments { max: self.parser.max_arguments.get() });
         }
-        if self.attachments.len() > self.parser.max_sent_attachments.get() {
+        if self.attached() > self.parser.max_sent_attachments.get() {
             return Err(EncodeError::TooManyAttachments { max: self.parser.max_sent_attachments.get() });
         }
         self.check_lookalikes()
@@ -377,7 +407,7 @@ impl Draft {
 
     /// Refuses what the peer would take for an attachment.
     fn check_lookalikes(&self) -> Result<(), EncodeError> {
-        if self.attachments.is_empty() {
+        if self.attached() == 0 {
             return Ok(());
         }
         let mut found = 0usize;

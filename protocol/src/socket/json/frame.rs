@@ -4,7 +4,7 @@ use super::args::Args;
 use super::data::PacketData;
 use super::encode::{ArgsEncoder, Draft, EncodeError, ToArgs};
 use super::reassembly::Reassembly;
-use super::write::{push_string, push_u64};
+use super::write::{decimal_len, push_string, push_u64};
 use crate::message::Frame;
 use crate::socket::packet::{Packet, is_namespace, is_reserved};
 use crate::socket::parser::Parser;
@@ -125,8 +125,7 @@ fn with_args<T: ToArgs + ?Sized>(
         Some(list) => {
             let name = event.map_or(0, |event| event.len().saturating_add(2));
             let comma = usize::from(event.is_some() && list > 0);
-            let digits =
-                id.map_or(0, |id| id.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1)));
+            let digits = id.map_or(0, decimal_len);
             // The `2` are the brackets.
             [digits, name, comma, list].into_iter().fold(2, usize::saturating_add)
         }
@@ -145,14 +144,24 @@ fn with_args<T: ToArgs + ?Sized>(
     message.text.push(b']');
     message.check()?;
 
-    let Draft { mut text, attachments, .. } = message;
-    if attachments.is_empty() {
-        return Ok(Frame::from_text(text));
+    let Draft { mut text, beside, .. } = message;
+    let Some(beside) = beside else { return Ok(Frame::from_text(text)) };
+    announce(&mut text, digit, beside.attachments.len());
+    Ok(Frame::from_parts(text, beside))
+}
+
+/// Makes a packet one with attachments: 2 becomes 5, 3 becomes 6, and their number comes in behind that.
+fn announce(text: &mut Vec<u8>, digit: u8, attached: usize) {
+    let before = text.len();
+    push_u64(text, attached as u64);
+    text.push(b'-');
+    let added = text.len().saturating_sub(before);
+    if let Some(behind) = text.get_mut(2..) {
+        behind.rotate_right(added);
     }
-    // Only now is it known to be a binary packet: 2 becomes 5, 3 becomes 6, and the count comes in between.
-    let count = attachments.len().to_string();
-    text.splice(1..2, [digit.saturating_add(3)].into_iter().chain(count.bytes()).chain([b'-']));
-    Ok(Frame::from_parts(text, attachments))
+    if let Some(kind) = text.get_mut(1) {
+        *kind = digit.saturating_add(3);
+    }
 }
 
 /// The engine's digit, the packet's digit and the namespace, with capacity for what comes behind.

@@ -62,15 +62,17 @@ pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, 
     let id = if end == at { None } else { Some(id.ok_or(PacketError::IdOverflow)?) };
 
     let data = skip_blanks(bytes, end);
-    let (shape, has_half_surrogate) = check(parser, kind, bytes, data)?;
+    let (mut shape, checked) = check(parser, kind, bytes, data)?;
     let mut repeats = false;
     if attachments > 0 {
         let json = bytes.get(data..).unwrap_or_default();
-        repeats = placeholder::check(json, attachments)
+        let names = placeholder::check(json, attachments, checked.has_escapes)
             .ok_or(PacketError::IllegalPlaceholder { announced: attachments })?;
+        repeats = names.repeat;
+        shape = shape.with_names(names);
     }
     let mut args = Args::new(text, shape);
-    if has_half_surrogate {
+    if checked.has_half_surrogate {
         args.mend(data);
     }
     let namespace = narrow(namespace.start)..narrow(namespace.end);
@@ -94,28 +96,32 @@ fn digits(text: &[u8], at: usize) -> (Option<u64>, usize) {
 }
 
 /// Checks the payload, which begins at `data` with something else than a blank, and need not be there. Says where its
-/// parts are, and whether it has half a surrogate pair.
+/// parts are, and what was found in it.
 #[allow(clippy::arithmetic_side_effects, reason = "proof: `data` is the position of a byte")]
-fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result<(Shape, bool), PacketError> {
+fn check(
+    parser: &Parser,
+    kind: PacketType,
+    bytes: &[u8],
+    data: usize,
+) -> Result<(Shape, Checked), PacketError> {
     let invalid = |at, reason: &str| PacketError::InvalidPayload { kind, at, reason: reason.to_string() };
-    let Some(&first) = bytes.get(data) else { return Ok((Shape::default(), false)) };
-    let (fits, reason) = match kind {
-        PacketType::Connect => (first == b'{', "expected an object"),
-        PacketType::Disconnect => (false, "expected none"),
-        PacketType::ConnectError => (first == b'{' || first == b'"', "expected an object or a string"),
-        PacketType::Event | PacketType::BinaryEvent => {
-            (first == b'[', "expected an array that begins with the event's name")
+    let Some(&first) = bytes.get(data) else { return Ok((Shape::default(), Checked::default())) };
+    let fits = match kind {
+        PacketType::Event | PacketType::BinaryEvent | PacketType::Ack | PacketType::BinaryAck => {
+            first == b'['
         }
-        PacketType::Ack | PacketType::BinaryAck => (first == b'[', "expected an array"),
+        PacketType::Connect => first == b'{',
+        PacketType::ConnectError => first == b'{' || first == b'"',
+        PacketType::Disconnect => false,
     };
     if !fits {
-        return Err(invalid(data, reason));
+        return Err(invalid(data, expected(kind)));
     }
     let checked = validate::check(bytes, data, parser.max_depth.get()).map_err(|error| error.refuse(kind))?;
     let shape = match kind {
         PacketType::Event | PacketType::BinaryEvent => {
             let start = skip_blanks(bytes, data + 1);
-            let (name, behind) = find_name(bytes, start).ok_or_else(|| invalid(start, NO_NAME))?;
+            let (name, behind) = find_name(bytes, start, &checked).ok_or_else(|| invalid(start, NO_NAME))?;
             // A shorter one is none of them, however it is written.
             if name.len() >= SHORTEST_RESERVED {
                 let name = bytes.get(name.clone()).and_then(event_name);
@@ -129,7 +135,18 @@ fn check(parser: &Parser, kind: PacketType, bytes: &[u8], data: usize) -> Result
         PacketType::Connect | PacketType::Disconnect | PacketType::ConnectError => Shape::default(),
     };
     judge(parser, &checked, shape.count())?;
-    Ok((shape, checked.has_half_surrogate))
+    Ok((shape, checked))
+}
+
+/// The payload that packets of that kind have.
+fn expected(kind: PacketType) -> &'static str {
+    match kind {
+        PacketType::Connect => "expected an object",
+        PacketType::Disconnect => "expected none",
+        PacketType::ConnectError => "expected an object or a string",
+        PacketType::Event | PacketType::BinaryEvent => "expected an array that begins with the event's name",
+        PacketType::Ack | PacketType::BinaryAck => "expected an array",
+    }
 }
 
 /// Returns whether that many arguments, and the numbers in them, are within the limits.
@@ -150,8 +167,11 @@ pub(super) fn judge(parser: &Parser, checked: &Checked, count: usize) -> Result<
     clippy::arithmetic_side_effects,
     reason = "proof: a position is at most one byte behind the end of a slice"
 )]
-fn find_name(json: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
+fn find_name(json: &[u8], start: usize, checked: &Checked) -> Option<(Range<usize>, usize)> {
     match json.get(start)? {
+        b'"' if !checked.has_escapes && checked.behind_first > start + 1 => {
+            Some((start + 1..checked.behind_first - 1, checked.behind_first))
+        }
         b'"' => {
             let end = find_special(json, start + 1);
             if json.get(end) == Some(&b'"') {

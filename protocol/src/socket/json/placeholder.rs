@@ -18,11 +18,18 @@ pub(crate) struct Placeholder {
 impl Placeholder {
     /// Returns whether `json` already has it in the one form that [`push`] writes.
     pub(in crate::socket) fn is_canonical(&self, json: &[u8]) -> bool {
-        let digits =
-            json.get(self.span.clone()).and_then(|object| object.strip_prefix(HEAD)?.strip_suffix(b"}"));
-        // Valid JSON has no leading zeros, so one number is always the same digits.
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+        let found = canonical(json, self.span.start);
+        found.is_some_and(|found| found.span == self.span)
     }
+}
+
+/// How the placeholders of a text name the attachments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::socket) struct Names {
+    /// Some attachment may be named twice.
+    pub(in crate::socket) repeat: bool,
+    /// Each is named once, in order, by a placeholder as [`push`] writes it.
+    pub(in crate::socket) are_in_order: bool,
 }
 
 const OBJECT: u8 = 1;
@@ -31,19 +38,107 @@ const MARKED: u8 = 2;
 /// The text before the number of a placeholder as the reference writes it.
 const HEAD: &[u8] = b"{\"_placeholder\":true,\"num\":";
 
+/// The key that makes an object a placeholder.
+const MARK: &[u8] = b"_placeholder";
+
 /// Calls `each` for every placeholder in `json`, which must be valid JSON, in the order in which they end.
 ///
 /// Does not recurse: a peer may nest as deep as its message is long. Needs one byte per level of nesting, and one
 /// word more per open object, which has at least five bytes of text around the one inside of it.
 /// Of a repeated key the last one counts, as in JavaScript.
+pub(crate) fn placeholders<E>(json: &[u8], each: impl FnMut(Placeholder) -> Result<(), E>) -> Result<(), E> {
+    // Without a way out of its middle, the compiler takes whole vectors.
+    let has_escapes = json.iter().fold(false, |found, &byte| found | (byte == b'\\'));
+    each_placeholder(json, has_escapes, each)
+}
+
+fn each_placeholder<E>(
+    json: &[u8],
+    has_escapes: bool,
+    mut each: impl FnMut(Placeholder) -> Result<(), E>,
+) -> Result<(), E> {
+    match if has_escapes { None } else { Canonical::all(json) } {
+        Some(Canonical { count: 1, last: Some(only), .. }) => each(only),
+        Some(_) => {
+            let mut canonical = Canonical::new(json);
+            while let Ok(Some(found)) = canonical.next() {
+                each(found)?;
+            }
+            Ok(())
+        }
+        None => any_placeholders(json, each),
+    }
+}
+
+/// The placeholders of a text that has all of them in the form that [`push`] writes, as the reference does. They are
+/// found without following the JSON: in valid JSON without a backslash, no string has a quote in it, so what looks like
+/// one is one.
+struct Canonical<'a> {
+    json: &'a [u8],
+    /// All before this is seen.
+    at: usize,
+    count: usize,
+    last: Option<Placeholder>,
+}
+
+impl<'a> Canonical<'a> {
+    fn new(json: &'a [u8]) -> Self {
+        Self { json, at: 0, count: 0, last: None }
+    }
+
+    /// `None` if the text, which has no escapes, has a placeholder of another form.
+    fn all(json: &'a [u8]) -> Option<Self> {
+        let mut all = Self::new(json);
+        while let Some(found) = all.next().ok()? {
+            all.count = all.count.saturating_add(1);
+            all.last = Some(found);
+        }
+        Some(all)
+    }
+
+    /// The next one, or an error if it has another form.
+    fn next(&mut self) -> Result<Option<Placeholder>, NotCanonical> {
+        while let Some(behind) = self.json.get(self.at..) {
+            let Some(mark) = behind.iter().position(|&byte| byte == b'_') else { return Ok(None) };
+            let at = self.at.saturating_add(mark);
+            self.at = at.saturating_add(1);
+            if !behind.get(mark..).is_some_and(|behind| behind.starts_with(MARK)) {
+                continue;
+            }
+            let found =
+                at.checked_sub(2).and_then(|start| canonical(self.json, start)).ok_or(NotCanonical)?;
+            self.at = found.span.end;
+            return Ok(Some(found));
+        }
+        Ok(None)
+    }
+}
+
+struct NotCanonical;
+
+/// The placeholder that begins there, if it has the form that [`push`] writes.
+fn canonical(json: &[u8], start: usize) -> Option<Placeholder> {
+    let number = json.get(start..)?.strip_prefix(HEAD)?;
+    // Valid JSON has no leading zeros, so one number is always the same digits. Nobody sends a thousand million.
+    let digits =
+        number.iter().take(10).position(|byte| !byte.is_ascii_digit()).filter(|digits| *digits > 0)?;
+    if number.get(digits) != Some(&b'}') {
+        return None;
+    }
+    let num = number.iter().take(digits).fold(0usize, |num, digit| {
+        num.saturating_mul(10).saturating_add(usize::from(digit.wrapping_sub(b'0')))
+    });
+    let end = start.saturating_add(HEAD.len()).saturating_add(digits).saturating_add(1);
+    Some(Placeholder { num: Some(num), span: start..end })
+}
+
+/// [`placeholders`] of any form.
+#[inline(never)]
 #[allow(
     clippy::arithmetic_side_effects,
     reason = "proof: `at` and `start` are positions of bytes, `after` is where a colon was found"
 )]
-pub(crate) fn placeholders<E>(
-    json: &[u8],
-    mut each: impl FnMut(Placeholder) -> Result<(), E>,
-) -> Result<(), E> {
+fn any_placeholders<E>(json: &[u8], mut each: impl FnMut(Placeholder) -> Result<(), E>) -> Result<(), E> {
     let mut open: Vec<u8> = Vec::new();
     // Where the open objects begin.
     let mut starts: Vec<usize> = Vec::new();
@@ -135,10 +230,10 @@ pub(crate) fn push(out: &mut Vec<u8>, num: usize) {
     out.push(b'}');
 }
 
-/// Returns whether some attachment may be named twice. `None` if not every placeholder in `json` stands for one of
-/// `count` attachments.
-pub(in crate::socket) fn check(json: &[u8], count: usize) -> Option<bool> {
-    let mut named = 0u64;
+/// Returns how `count` attachments are named. `None` if not every placeholder in `json` stands for one of them.
+/// A text without escapes is faster to check.
+pub(in crate::socket) fn check(json: &[u8], count: usize, has_escapes: bool) -> Option<Names> {
+    let (mut named, mut found_in_order, mut are_in_order) = (0u64, 0usize, true);
     let mut repeats = false;
     let check = |found: Placeholder| match found.num {
         Some(num) if num < count => {
@@ -146,11 +241,15 @@ pub(in crate::socket) fn check(json: &[u8], count: usize) -> Option<bool> {
             let bit = u32::try_from(num).ok().and_then(|num| 1u64.checked_shl(num));
             repeats |= bit.is_none_or(|bit| named & bit != 0);
             named |= bit.unwrap_or(0);
+            // Canonical ones do not stand inside of each other: they end in the order in which they begin.
+            are_in_order &= num == found_in_order && found.is_canonical(json);
+            found_in_order = found_in_order.saturating_add(1);
             Ok(())
         }
         _ => Err(()),
     };
-    placeholders(json, check).ok().map(|()| repeats)
+    each_placeholder(json, has_escapes, check).ok()?;
+    Some(Names { repeat: repeats, are_in_order: are_in_order && found_in_order == count })
 }
 
 /// The bytes that all placeholders in `json` stand for.
@@ -250,7 +349,7 @@ mod tests {
             (r#"["e",{"_placeholder":true,"num":9,"x":"_placeholder"}]"#, 1, false),
             (r#"["e",{"_placeholder":true,"num":0,"x":"num"}]"#, 1, true),
         ] {
-            assert_eq!(check(json.as_bytes(), count).is_some(), legal, "{json}");
+            assert_eq!(check(json.as_bytes(), count, json.contains('\\')).is_some(), legal, "{json}");
         }
     }
 
@@ -264,8 +363,8 @@ mod tests {
         for _ in 0..200_000 {
             json.push_str("]}");
         }
-        assert!(check(json.as_bytes(), 2).is_some());
-        assert!(check(json.as_bytes(), 1).is_none());
+        assert!(check(json.as_bytes(), 2, false).is_some());
+        assert!(check(json.as_bytes(), 1, false).is_none());
     }
 
     #[test]
@@ -283,10 +382,11 @@ mod tests {
             (&[1, 0, 1], true),
             (&[63, 62], false),
         ] {
-            assert_eq!(check(list(nums).as_bytes(), 64), Some(repeats), "{nums:?}");
+            let names = check(list(nums).as_bytes(), 64, false).unwrap();
+            assert_eq!(names, Names { repeat: repeats, are_in_order: false }, "{nums:?}");
         }
         // Those above 63 are taken for repeated, and counted.
-        assert_eq!(check(list(&[64]).as_bytes(), 65), Some(true));
+        assert!(check(list(&[64]).as_bytes(), 65, false).unwrap().repeat);
         let attachments = [Bytes::from_static(b"12345"), Bytes::from_static(b"1")];
         assert_eq!(referenced(list(&[0, 1, 0]).as_bytes(), &attachments), 11);
     }

@@ -1,8 +1,8 @@
 //! Putting binary packets together: the text that announces attachments, then the attachments.
 
+use crate::attachments::Attachments;
 use crate::socket::{Packet, PacketError};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::mem;
 
@@ -34,7 +34,7 @@ pub struct Reassembly {
 struct Pending {
     /// `None` if nothing waits.
     packet: Option<Packet>,
-    attachments: Vec<Bytes>,
+    attachments: Attachments,
     bytes: usize,
     max_bytes: usize,
     max_message: usize,
@@ -69,8 +69,13 @@ impl Reassembly {
             return Ok(Some(packet));
         }
         let pending = self.pending.get_or_insert_default();
-        **pending =
-            Pending { packet: Some(packet), attachments: Vec::new(), bytes: 0, max_bytes, max_message };
+        **pending = Pending {
+            packet: Some(packet),
+            attachments: Attachments::default(),
+            bytes: 0,
+            max_bytes,
+            max_message,
+        };
         Ok(None)
     }
 
@@ -96,7 +101,7 @@ impl Reassembly {
         }
         let attachments = mem::take(&mut pending.attachments);
         let max = pending.bytes.max(pending.max_message);
-        if packet.referenced(&attachments).is_some_and(|referenced| referenced > max) {
+        if packet.referenced(attachments.as_slice()).is_some_and(|referenced| referenced > max) {
             return Err(PacketError::ReferencesTooLarge { max });
         }
         packet.attach(attachments);

@@ -74,8 +74,8 @@ impl<'a> Serializer for Json<'a> {
     }
 
     fn serialize_bytes(self, bytes: &[u8]) -> Result<(), EncodeError> {
-        placeholder::push(&mut self.0.text, self.0.attachments.len());
-        self.0.attachments.push(Bytes::copy_from_slice(bytes));
+        let number = self.0.attach(Bytes::copy_from_slice(bytes));
+        placeholder::push(&mut self.0.text, number);
         self.0.placeholders = self.0.placeholders.saturating_add(1);
         Ok(())
     }

@@ -63,6 +63,10 @@ pub(in crate::socket) struct Checked {
     pub(super) depth: usize,
     /// The characters of the longest number.
     pub(super) longest_number: usize,
+    /// The place behind its first element, if it is a list.
+    pub(super) behind_first: usize,
+    /// One of its strings has an escape.
+    pub(super) has_escapes: bool,
     /// Half a surrogate pair stands in one of its strings.
     pub(super) has_half_surrogate: bool,
 }
@@ -112,6 +116,9 @@ pub(in crate::socket) fn check(json: &[u8], mut at: usize, max_depth: usize) -> 
             _ => return Invalid::expected("a value", at),
         }
         // A value has ended, and maybe what it is in.
+        if seen.elements == 0 && open.depth == 1 {
+            seen.behind_first = at;
+        }
         loop {
             at = skip_blanks(json, at);
             let Some(is_object) = open.top() else {
@@ -166,7 +173,10 @@ fn rest_of_string(json: &[u8], mut at: usize, seen: &mut Checked) -> Result<usiz
     loop {
         match json.get(at) {
             Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at += escape(json, at, seen)?,
+            Some(b'\\') => {
+                seen.has_escapes = true;
+                at += escape(json, at, seen)?;
+            }
             Some(_) => return SyntaxError::expected("no control character in a string", at),
             None => return SyntaxError::expected("a closing quote", at),
         }

@@ -1,6 +1,7 @@
 //! Writing the scalars of JSON, exactly as serde_json's compact form has them. Its own serializer exists with
 //! std only.
 
+use crate::socket::json::scan::find_special;
 use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::{Display, Write as _};
@@ -30,17 +31,26 @@ pub(crate) fn push_displayed<T: Display + ?Sized>(out: &mut Vec<u8>, value: &T) 
     Ok(())
 }
 
-#[allow(clippy::arithmetic_side_effects, reason = "proof: `at` is the position of a byte")]
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
+    // Without a way out of its middle, the compiler takes whole vectors.
+    if text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        push_escapes(out, text);
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+#[inline(never)]
+fn push_escapes(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
-        copied = at + 1;
+    let mut rest = text.as_bytes();
+    loop {
+        // What has to be escaped is what ends the search.
+        let (plain, special) = rest.split_at_checked(find_special(rest, 0)).unwrap_or((rest, &[]));
+        out.extend_from_slice(plain);
+        let Some((&byte, behind)) = special.split_first() else { return };
+        rest = behind;
         let short = match byte {
             b'"' | b'\\' => byte,
             0x08 => b'b',
@@ -61,7 +71,6 @@ fn push_escaped(out: &mut Vec<u8>, text: &str) {
         };
         out.extend_from_slice(&[b'\\', short]);
     }
-    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
 }
 
 /// A whole number.
@@ -82,6 +91,11 @@ pub(crate) fn push_u64(out: &mut Vec<u8>, mut value: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+/// The digits of a whole number.
+pub(in crate::socket) fn decimal_len(value: u64) -> usize {
+    value.checked_ilog10().map_or(1, |log| (log as usize).saturating_add(1))
 }
 
 /// A whole number with its sign.

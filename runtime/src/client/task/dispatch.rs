@@ -85,13 +85,16 @@ impl Driver {
             ClientSocketEvent::Event { args, ack, .. } => {
                 // Extractors run the application's `Deserialize`, and handlers begin before they are futures.
                 let begun = catch_unwind(AssertUnwindSafe(|| {
-                    handlers::event(key, socket.clone(), args, ack, connection)
+                    handlers::event(key, socket.clone(), args, ack, connection, context)
                 }));
-                begun.unwrap_or_else(|panic| {
-                    let event = take_panicked_event();
-                    self.shared.report_about(&socket, event.as_deref(), &HandlerError::panic(&*panic), None);
-                    None
-                })
+                return match begun {
+                    Ok(Some(job)) => self.keep(job),
+                    Ok(None) => {}
+                    Err(panic) => {
+                        let (event, error) = (take_panicked_event(), HandlerError::panic(&*panic));
+                        drop(self.shared.report_about(&socket, event.as_deref(), &error, None));
+                    }
+                };
             }
             ClientSocketEvent::Connected { connection, .. } => {
                 self.tell_waiters(Some(key), connection, &Ok(()));
@@ -344,12 +347,15 @@ impl Driver {
     fn begin(&mut self, mut job: ClientJob, context: &mut Context<'_>) {
         match job.poll_caught(context) {
             Ok(Poll::Ready(())) => {}
-            Ok(Poll::Pending) => {
-                self.shared.handle.lock().machine.hold(job.socket);
-                self.jobs.push(job);
-            }
+            Ok(Poll::Pending) => self.keep(job),
             Err(panic) => self.panicked(job.socket, &*panic),
         }
+    }
+
+    /// Later events of its socket wait for it.
+    fn keep(&mut self, job: ClientJob) {
+        self.shared.handle.lock().machine.hold(job.socket);
+        self.jobs.push(job);
     }
 
     /// Goes on with the jobs that were not done at once, until the turn is over.
