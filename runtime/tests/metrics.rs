@@ -189,3 +189,29 @@ fn a_server_that_is_not_told_to_records_nothing() {
         assert_eq!(handle.render(), "");
     });
 }
+
+#[test]
+fn handlers_are_timed_where_they_run_and_the_last_counts_are_those_of_the_shutdown() {
+    let (recorder, handle) = recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let test =
+            TestServer::new(|runtime| Builder::new(runtime).metrics(MetricsOptions::default()).build());
+        test.server().on_concurrent("slow", async |socket: Socket| {
+            let _ = socket.emit_with_ack("nothing", &(), SECOND * 2).await;
+        });
+        // The first event of a session is timed, but this one has no handler.
+        let nobody = test.client("/");
+        nobody.emit("nobody", &());
+        let client = test.client("/");
+        client.emit("slow", &());
+        test.advance(SECOND * 3);
+        let scrape = handle.render();
+        assert_eq!(value(&scrape, "sansocket_handler_duration_seconds_count"), 1.0);
+        let took = value(&scrape, "sansocket_handler_duration_seconds_sum");
+        assert!((2.0..3.0).contains(&took), "{took}");
+        test.server().record_metrics();
+        assert_eq!(value(&handle.render(), "sansocket_sockets"), 2.0);
+        test.block_on(test.server().shutdown(SECOND));
+        assert_eq!(value(&handle.render(), "sansocket_sockets"), 0.0);
+    });
+}

@@ -50,7 +50,8 @@ impl Subscriber for Lines {
     }
 
     fn event(&self, event: &Event<'_>) {
-        if event.metadata().target() == "spans" {
+        let is_warning = *event.metadata().level() == Level::WARN;
+        if event.metadata().target() == "spans" || is_warning {
             let mut line = Line::default();
             event.record(&mut line);
             let mut kept = self.0.lock().unwrap();
@@ -145,4 +146,27 @@ fn without_an_ear_at_debug_level_there_are_no_spans() {
     let (lines, spans) = told(Some(Level::INFO));
     assert_eq!(lines.first().map(String::as_str), Some("message=asked in "));
     assert_eq!(spans, 0);
+}
+
+#[test]
+fn a_socket_that_gets_more_and_more_handlers_is_a_warning_once() {
+    let lines = Lines::default();
+    lines.0.lock().unwrap().level = Some(Level::WARN);
+    tracing::subscriber::with_default(lines.clone(), || {
+        let test = TestServer::default();
+        test.server().on("again", async |socket: Socket| {
+            socket.on("more", async || ()).on_any(async || ());
+        });
+        let client = test.client("/");
+        for _ in 0..99 {
+            client.emit("again", &());
+        }
+        assert!(lines.0.lock().unwrap().lines.is_empty());
+        for _ in 0..50 {
+            client.emit("again", &());
+        }
+    });
+    let lines = std::mem::take(&mut lines.0.lock().unwrap().lines);
+    let handlers = "100 handlers of its own for one event";
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.contains(handlers)), "{lines:?}");
 }

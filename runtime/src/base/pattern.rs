@@ -2,18 +2,7 @@
 
 /// Returns whether `name` fits `pattern`, in which `*` stands for any number of characters.
 pub(crate) fn fits(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
-    let mut last = None;
-    for part in parts {
-        if let Some(before) = last.replace(part) {
-            match rest.find(before) {
-                Some(at) => rest = &rest[at + before.len()..],
-                None => return false,
-            }
-        }
-    }
-    last.map_or(rest.is_empty(), |last| rest.ends_with(last))
+    parts(pattern, name).is_some()
 }
 
 /// The parts of a name that the stars of its pattern stand for: each as little as possible, the last one the rest.

@@ -18,6 +18,7 @@ mod on {
     use sansocket_protocol::server::Connection;
     use sansocket_protocol::socket::AckOutcome;
     use sansocket_protocol::time::Instant;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     /// The recorders of durations, if the server records metrics.
     #[derive(Default)]
@@ -30,6 +31,8 @@ mod on {
         answered: Counter,
         timeout: Counter,
         disconnected: Counter,
+        /// The handlers of `on_concurrent` that were counted.
+        apart: AtomicU64,
     }
 
     /// The events of a session that were counted, to time one in so many.
@@ -59,6 +62,7 @@ mod on {
                     answered: acks("answered"),
                     timeout: acks("timeout"),
                     disconnected: acks("disconnected"),
+                    apart: AtomicU64::new(0),
                 })
             }))
         }
@@ -71,6 +75,14 @@ mod on {
             }
             let is_sampled = *events % SAMPLED == 0;
             *events = events.wrapping_add(1);
+            Since(is_sampled.then(now))
+        }
+
+        /// Counts a handler that runs in a task of its own, and begins to time it if its turn has come.
+        pub(crate) fn sample_apart(&self, now: impl FnOnce() -> Instant) -> Since {
+            let is_sampled = self.0.as_ref().is_some_and(|recorders| {
+                recorders.apart.fetch_add(1, Ordering::Relaxed) % u64::from(SAMPLED) == 0
+            });
             Since(is_sampled.then(now))
         }
 
@@ -144,6 +156,11 @@ mod off {
     impl Timing {
         #[inline(always)]
         pub(crate) fn sample(&self, _: &mut Sampler, _: impl FnOnce() -> Instant) -> Since {
+            Since(())
+        }
+
+        #[inline(always)]
+        pub(crate) fn sample_apart(&self, _: impl FnOnce() -> Instant) -> Since {
             Since(())
         }
 

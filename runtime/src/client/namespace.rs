@@ -5,9 +5,9 @@ use super::socket::ClientSocket;
 use super::table::ClientTable;
 use crate::base::runtime::BoxFuture;
 use crate::handler::encoder::Encoder;
-use crate::handler::listener::{HandlerId, ListenerHandle};
+use crate::handler::listener::{ListenerHandle, add_listener};
 use crate::handler::outgoing_hook::Outgoing;
-use crate::handler::table::{Listener, SharedTable};
+use crate::handler::table::SharedTable;
 use crate::handler::{OnClientEvent, SharedHandler};
 use sansocket_protocol::socket::{AuthSource, Parser, SocketKey};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,22 +62,8 @@ impl ClientNamespace {
         handler: SharedHandler<OnClientEvent>,
         first: bool,
     ) -> ListenerHandle {
-        let (id, event) = (HandlerId::of(&handler), event.to_owned());
-        let listener = Listener::in_line(handler);
-        drop(self.change(|table| {
-            if first {
-                table.events.prepend(&event, listener);
-            } else {
-                table.events.add(&event, listener);
-            }
-        }));
-        let namespace = Arc::downgrade(&self);
-        ListenerHandle::new(move || {
-            let mut removed = false;
-            if let Some(namespace) = namespace.upgrade() {
-                drop(namespace.change(|table| removed = table.events.take_one(&event, &id).is_some()));
-            }
-            removed
+        add_listener(&self, event, handler, first, |namespace, change| {
+            drop(namespace.change(|table| change(&mut table.events)));
         })
     }
 

@@ -106,6 +106,9 @@ impl EngineServer {
     /// left after `timeout` is cut off, handlers that still wait included.
     pub async fn shutdown(&self, timeout: Duration) {
         self.0.shutdown(timeout).await;
+        // The task that does it every few seconds may not come to it any more.
+        #[cfg(feature = "metrics")]
+        self.record_metrics();
     }
 
     /// Waits for the signal, and then [shuts down](Self::shutdown): for a host's own graceful shutdown, which otherwise waits

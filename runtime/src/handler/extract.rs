@@ -95,6 +95,7 @@ use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::socket::{Args, ArgsError};
 use serde::de::DeserializeOwned;
 use std::any::{TypeId, type_name};
+use std::fmt::{self, Display, Write as _};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
@@ -280,7 +281,9 @@ pub struct EventName(pub String);
 /// The parts of a dynamic namespace's name that the stars of its pattern stand for: as a tuple with one type for each star,
 /// or as a `Vec` of texts. Each star stands for as little as possible, and the last one for the rest.
 ///
-/// If a part is not of its type, the extraction fails: in `on_connect` that refuses the client.
+/// If a part is not of its type, the extraction fails: in `on_connect` that refuses the client. So it does if the value is
+/// shown (`Display`) in another way than the client has written it: `/game-7` is a game for a `u32`, and `/game-07` and
+/// `/game-+7`, which are other namespaces, are none.
 ///
 /// ```
 /// use sansocket_runtime::{NameParts, Server, Socket};
@@ -309,14 +312,32 @@ impl FromNameParts for Vec<String> {
 
 macro_rules! name_parts {
     ($($part:ident)*) => {
-        impl<$($part: FromStr),*> FromNameParts for ($($part,)*) {
+        impl<$($part: FromStr + Display),*> FromNameParts for ($($part,)*) {
             #[allow(non_snake_case)]
             fn from_name_parts(parts: &[&str]) -> Option<Self> {
                 let [$($part),*] = parts else { return None };
-                Some(($($part.parse().ok()?,)*))
+                Some(($(from_part($part)?,)*))
             }
         }
     };
+}
+
+/// The value of a part. One that is shown in another way than it was written does not count: a value has one name.
+fn from_part<T: FromStr + Display>(part: &str) -> Option<T> {
+    let value: T = part.parse().ok()?;
+    let mut rest = Rest(part);
+    let is_shown = write!(rest, "{value}").is_ok();
+    (is_shown && rest.0.is_empty()).then_some(value)
+}
+
+/// What is left of a text from whose beginning all is taken that is written.
+struct Rest<'a>(&'a str);
+
+impl fmt::Write for Rest<'_> {
+    fn write_str(&mut self, written: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(written).ok_or(fmt::Error)?;
+        Ok(())
+    }
 }
 
 name_parts!(A);

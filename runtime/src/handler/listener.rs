@@ -1,6 +1,7 @@
 //! The handle of one listener, by which it is removed.
 
 use crate::handler::kind::Kind;
+use crate::handler::table::{EventTable, Listener};
 use crate::handler::{AnyHandler, SharedHandler};
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -56,4 +57,35 @@ impl<K: Kind> HandlerId<K> {
     pub(crate) fn is(&self, handler: &SharedHandler<K>) -> bool {
         Arc::as_ptr(handler).cast::<()>() == self.0.as_ptr().cast()
     }
+}
+
+/// A change of a table of handlers.
+pub(crate) type Change<'a, K> = dyn FnMut(&mut EventTable<K>) + 'a;
+
+/// Adds a handler of an event to the table that `owner` has, behind the others or before them. `change` lets a function
+/// change that table.
+pub(crate) fn add_listener<O: Send + Sync + 'static, K: Kind>(
+    owner: &Arc<O>,
+    event: &str,
+    handler: SharedHandler<K>,
+    first: bool,
+    change: fn(&O, &mut Change<'_, K>),
+) -> ListenerHandle {
+    let (id, event) = (HandlerId::of(&handler), event.to_owned());
+    change(owner, &mut |table| {
+        let listener = Listener::in_line(handler.clone());
+        if first {
+            table.prepend(&event, listener);
+        } else {
+            table.add(&event, listener);
+        }
+    });
+    let owner = Arc::downgrade(owner);
+    ListenerHandle::new(move || {
+        let mut removed = false;
+        if let Some(owner) = owner.upgrade() {
+            change(&owner, &mut |table| removed = table.take_one(&event, &id).is_some());
+        }
+        removed
+    })
 }

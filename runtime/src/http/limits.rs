@@ -183,14 +183,18 @@ impl Limits {
     }
 
     /// The most bytes that a client can make the server hold before it is let into a namespace: a POST and the message of a
-    /// WebSocket that it is moving to, both unfinished, the head of its first request and one on the way, and as many
-    /// CONNECT packets as may be undecided, each with its `auth`. Together with about 16 KiB for the connection and the
-    /// session itself, and 2 KiB for each undecided socket.
+    /// WebSocket that it is moving to, both unfinished, the head of its first request and one on the way, and
+    /// `max_namespaces` CONNECT packets that handlers are deciding about, each with its `auth`: `connect_rate` bounds how fast
+    /// they come, and not how many wait. Together with about 16 KiB for the connection and the session itself, and 2 KiB for
+    /// each undecided socket.
     pub fn bytes_per_stranger(&self) -> u64 {
-        let at_once = self.connect_rate.map_or(usize::MAX, |rate| rate.tokens_at_once() as usize);
-        let undecided = self.max_namespaces.min(at_once);
         let socket = sum([self.max_auth, self.max_namespace_name, 2 << 10]);
-        sum([16 << 10, times(2, self.max_payload), times(2, self.max_head), times(undecided, socket)]) as u64
+        sum([
+            16 << 10,
+            times(2, self.max_payload),
+            times(2, self.max_head),
+            times(self.max_namespaces, socket),
+        ]) as u64
     }
 
     /// The most bytes that a client can make the server hold once it was let in, beside those of

@@ -39,6 +39,8 @@ pub(crate) struct SocketDispatch {
     live: Vec<LiveSocket>,
     /// The sockets whose sessions were looked for elsewhere.
     decided: Decided,
+    /// The last event had no handler in the session's task.
+    is_untimed: bool,
 }
 
 struct LiveSocket {
@@ -63,7 +65,7 @@ impl LiveSocket {
 
 impl SocketDispatch {
     pub(crate) fn new(server: Arc<ServerInner>, handshake: Handshake) -> Self {
-        Self { server, handshake, live: Vec::new(), decided: Decided::new() }
+        Self { server, handshake, live: Vec::new(), decided: Decided::new(), is_untimed: false }
     }
 
     fn find(&mut self, key: SocketKey) -> Option<&mut LiveSocket> {
@@ -210,6 +212,7 @@ impl SocketDispatch {
         ack: Option<u64>,
         context: &mut task::Context<'_>,
     ) -> Option<Job> {
+        self.is_untimed = false;
         // Field by field: nothing is counted up and down for each event that need not be.
         let live = self.live.iter_mut().find(|live| live.socket.key() == key)?;
         let socket = live.socket.clone();
@@ -240,8 +243,13 @@ impl SocketDispatch {
             );
         }
         if is_unheard && table.is_plain() {
+            self.is_untimed = true;
             return None;
         }
+        let is_concurrent = |listener: &Listener<_>| listener.runs == Runs::Concurrent;
+        // Those are timed in their own tasks.
+        self.is_untimed =
+            table.is_plain() && !has_own && !listeners.is_empty() && listeners.iter().all(is_concurrent);
         let table = table.clone();
         let listeners = listeners.to_vec();
         let label = EventLabel::new(&name);
@@ -341,6 +349,10 @@ impl Application for SocketDispatch {
             return self.event(socket, args, ack, context);
         }
         self.handle_other(event, session)?.begun(context)
+    }
+
+    fn is_untimed(&self) -> bool {
+        self.is_untimed
     }
 
     fn panicked(&mut self, key: Option<SocketKey>, panic: Box<dyn Any + Send>, session: &Arc<SessionHandle>) {

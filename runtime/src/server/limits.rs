@@ -97,6 +97,14 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn a_slow_stranger_can_have_as_many_undecided_namespaces_as_a_quick_one() {
+        let mut limits = Limits::default();
+        let before = limits.bytes_per_stranger();
+        limits.connect_rate = Some(sansocket_protocol::rate::Rate::per_second(1).burst(1));
+        assert_eq!(limits.bytes_per_stranger(), before);
+    }
+
+    #[test]
     fn each_limit_is_set_and_read_back() {
         for limits in [Limits::default(), Limits::internet(), Limits::trusted()] {
             let (mut http, mut layer) = (HttpOptions::new("/"), ServerOptions::default());

@@ -1,5 +1,6 @@
 //! The handlers of one socket, beside those of its namespace.
 
+use crate::base::trace::warning;
 use crate::handler::listener::{HandlerId, ListenerHandle};
 use crate::handler::reserved::{End, check_event};
 use crate::handler::table::{EventTable, Listener, Runs};
@@ -12,6 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// for them, and dropped when it has gone: they may have captured the socket itself.
 #[derive(Default)]
 pub(crate) struct OwnHandlers(Mutex<EventTable<OnEvent>>);
+
+/// So many handlers of one socket for one event are told of, once: perhaps something adds one at each event.
+const MANY: usize = 100;
 
 /// The handlers of one socket for one event.
 pub(crate) struct OwnListeners {
@@ -64,9 +68,27 @@ impl Socket {
         if self.has_own() { self.data().get() } else { None }
     }
 
-    fn change_own(&self, change: impl FnOnce(&mut EventTable<OnEvent>)) -> &Self {
-        if let Some(own) = self.own_handlers() {
-            change(&mut own.lock());
+    /// Adds a handler of `event`, or one that sees every event.
+    fn add_handler(&self, event: Option<&str>, listener: Listener<OnEvent>) -> &Self {
+        let Some(own) = self.own_handlers() else { return self };
+        let mut table = own.lock();
+        let count = match event {
+            Some(event) => {
+                table.add(event, listener);
+                table.listeners(event.as_bytes()).len()
+            }
+            None => {
+                table.any.push(listener.handler);
+                table.any.len()
+            }
+        };
+        drop(table);
+        if count == MANY {
+            warning!(
+                socket = self.id(),
+                event,
+                "a socket has {MANY} handlers of its own for one event: are they added again and again?"
+            );
         }
         self
     }
@@ -74,19 +96,22 @@ impl Socket {
     /// Runs when this client emits `event`, after the namespace's handlers of it. Otherwise as
     /// [`Namespace::on`](crate::Namespace::on). After the client has gone this does nothing.
     ///
+    /// Handlers are added, not replaced: register them in `on_connect`, and not where an event may do it again and again.
+    /// A socket with 100 of one event is a warning of `tracing`.
+    ///
     /// # Panics
     /// As [`Namespace::on`](crate::Namespace::on).
     #[track_caller]
     pub fn on<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         check_event(End::Server, event);
         let listener = Listener::in_line(erase(handler));
-        self.change_own(|table| table.add(event, listener))
+        self.add_handler(Some(event), listener)
     }
 
     #[track_caller]
     pub(super) fn add_own(&self, event: &str, listener: Listener<OnEvent>) -> &Self {
         check_event(End::Server, event);
-        self.change_own(|table| table.add(event, listener))
+        self.add_handler(Some(event), listener)
     }
 
     /// As [`on`](Self::on), for the next `event` only: the handler is then removed.
@@ -97,13 +122,12 @@ impl Socket {
     pub fn once<Params: 'static>(&self, event: &str, handler: impl Handler<OnEvent, Params>) -> &Self {
         check_event(End::Server, event);
         let listener = Listener { handler: erase(handler), runs: Runs::Once(0) };
-        self.change_own(|table| table.add(event, listener))
+        self.add_handler(Some(event), listener)
     }
 
     /// Runs for every event of this client, before its handlers. Its return value is not an acknowledgement.
     pub fn on_any<Params: 'static>(&self, handler: impl Handler<OnEvent, Params>) -> &Self {
-        let handler = erase(handler);
-        self.change_own(|table| table.any.push(handler))
+        self.add_handler(None, Listener::in_line(erase(handler)))
     }
 
     /// As [`on`](Self::on), and returns a handle by which this one handler is removed.
@@ -119,7 +143,7 @@ impl Socket {
         check_event(End::Server, event);
         let handler = erase(handler);
         let (id, event) = (HandlerId::of(&handler), event.to_owned());
-        self.change_own(|table| table.add(&event, Listener::in_line(handler)));
+        self.add_handler(Some(&event), Listener::in_line(handler));
         let socket = Arc::downgrade(&self.0);
         ListenerHandle::new(move || {
             let Some(own) = socket.upgrade().and_then(|socket| Socket(socket).present_own()) else {

@@ -129,6 +129,7 @@ impl HandlerPeer for Socket {
         let answering = Answering { peer: context.peer.clone(), event, ack };
         let counters = server.0.gate.counters.clone();
         let in_hand = InHand::new(&context.peer, &context.input.args);
+        let since = counters.timing.sample_apart(|| context.peer.session().now());
         let job = async move {
             let mut work = Work::SoleListener { future, answering };
             let mut cut = Box::pin(permit.cut());
@@ -138,6 +139,9 @@ impl HandlerPeer for Socket {
                 Err(panic) => Poll::Ready(Err(panic)),
             });
             let result = finished.await;
+            if let Work::SoleListener { answering, .. } = &work {
+                counters.timing.handled(since, || answering.peer.session().now());
+            }
             if let (Err(panic), Work::SoleListener { answering, .. }) = (result, &work) {
                 count(&counters.panics);
                 // It is known here, and must not be taken for that of a later panic.

@@ -449,6 +449,9 @@ impl Server {
         }
         #[cfg(feature = "cluster")]
         self.leave_cluster().await;
+        // The task that does it every few seconds may not come to it any more.
+        #[cfg(feature = "metrics")]
+        self.record_metrics();
         self.0.drop_handlers();
     }
 

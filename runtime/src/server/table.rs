@@ -2,9 +2,9 @@
 
 use crate::handler::error_hook::ErrorHook;
 use crate::handler::extract::Requirements;
-use crate::handler::listener::{HandlerId, ListenerHandle};
+use crate::handler::listener::{ListenerHandle, add_listener};
 use crate::handler::outgoing_hook::Outgoing;
-use crate::handler::table::{EventTable, Listener, SharedTable};
+use crate::handler::table::{EventTable, SharedTable};
 use crate::handler::{
     Kind, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
 };
@@ -134,22 +134,8 @@ impl NamespaceHandlers {
         handler: SharedHandler<OnEvent>,
         first: bool,
     ) -> ListenerHandle {
-        let (id, event) = (HandlerId::of(&handler), event.to_owned());
-        let listener = Listener::in_line(handler);
-        self.change(|table| {
-            if first {
-                table.events.prepend(&event, listener);
-            } else {
-                table.events.add(&event, listener);
-            }
-        });
-        let handlers = Arc::downgrade(&self);
-        ListenerHandle::new(move || {
-            let mut removed = false;
-            if let Some(handlers) = handlers.upgrade() {
-                handlers.change(|table| removed = table.events.take_one(&event, &id).is_some());
-            }
-            removed
+        add_listener(&self, event, handler, first, |handlers, change| {
+            handlers.change(|table| change(&mut table.events));
         })
     }
 

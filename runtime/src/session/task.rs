@@ -53,6 +53,11 @@ pub(crate) trait Application: Send + Unpin + 'static {
         context: &mut Context<'_>,
     ) -> Option<Job<Self::Work>>;
 
+    /// Returns whether the last event had no handler that could be timed in the session's task.
+    fn is_untimed(&self) -> bool {
+        false
+    }
+
     /// A job of that socket panicked.
     fn panicked(
         &mut self,
@@ -267,6 +272,7 @@ impl<A: Application> Session<A> {
             _ => Since::default(),
         };
         let begun = catch_unwind(AssertUnwindSafe(|| self.application.handle(event, &self.handle, context)));
+        let since = if self.application.is_untimed() { Since::default() } else { since };
         match begun {
             Ok(Some(job)) => self.keep(Job { since, ..job }),
             Ok(None) => self.counters.timing.handled(since, || self.handle.now()),
