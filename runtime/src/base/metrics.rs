@@ -72,9 +72,9 @@ metrics_table! {
     BYTES_RECEIVED = Counter "sansocket_received_bytes_total" ["transport"] "Bytes received: of WebSockets with frame headers, of polling the bodies";
     BYTES_SENT = Counter "sansocket_sent_bytes_total" ["transport"] "Bytes sent: of WebSockets with frame headers, of polling the bodies";
     SEND_QUEUE = Gauge "sansocket_send_queue_bytes" [] "Bytes that wait for clients, in all sessions";
-    SEND_QUEUE_MAX = Gauge "sansocket_send_queue_max_bytes" [] "Bytes that wait for the client for which most wait";
+    SEND_QUEUE_MAX = Gauge "sansocket_send_queue_max_bytes" [] "Bytes that wait for the client with the longest queue";
     RECEIVE_QUEUE = Gauge "sansocket_receive_queue_bytes" [] "Bytes received that handlers have not finished with, in all sessions";
-    RECEIVE_QUEUE_MAX = Gauge "sansocket_receive_queue_max_bytes" [] "The same of the session that has most";
+    RECEIVE_QUEUE_MAX = Gauge "sansocket_receive_queue_max_bytes" [] "The same, of the session with the most";
     PENDING_ACKS = Gauge "sansocket_pending_acks" [] "Acknowledgements that are awaited from clients";
     CONCURRENT = Gauge "sansocket_concurrent_handlers" [] "Handlers of on_concurrent that run";
     HANDLER_DURATION = Histogram "sansocket_handler_duration_seconds" [] "Time that the handlers of an event took, one event in 64 of each session";

@@ -9,8 +9,9 @@ use std::sync::PoisonError;
 
 impl Server {
     /// Sets the hook for errors in handlers, in all namespaces that have none of their own
-    /// ([`Namespace::on_error`]): arguments that do not fit, returned errors, panics. It takes the place of the hook
-    /// before. It gets the socket, the event and a returned error as it is: see [`HandlerError::downcast_ref`].
+    /// ([`Namespace::on_error`](crate::Namespace::on_error)): arguments that do not fit, returned errors, panics. It takes the place of the hook
+    /// before. It gets the socket, the event and a returned error as it is: see
+    /// [`HandlerError::downcast_ref`](crate::HandlerError::downcast_ref).
     ///
     /// The client is told nothing: if it asked for an acknowledgement, it waits until its own time limit. For a hook that
     /// answers, see [`on_error_reply`](Self::on_error_reply).
