@@ -311,7 +311,7 @@ entries! {
         /// A number that two events share only if they are the same.
         digest: number
     }
-    /// No event was there, while the session was at its end.
+    /// An event was asked for, and none was to be had yet: asking may have put some off.
     42 NoEvent {}
     /// The owner's remark, such as a panic's message.
     50 Note {

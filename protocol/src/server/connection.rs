@@ -313,12 +313,13 @@ impl Connection {
     #[inline]
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
         #[cfg(feature = "record")]
-        let is_ending = self.engine.is_ending();
+        // Looking for an event may put some off, by their rate or because their socket is busy.
+        let may_change = self.engine.is_ending() || self.has_layer_event();
         let event = self.take_event();
         #[cfg(feature = "record")]
         match &event {
             Some(event) => self.note(|_| Entry::Event { digest: recording::digest_event(event) }),
-            None if is_ending => self.note(|_| Entry::NoEvent {}),
+            None if may_change => self.note(|_| Entry::NoEvent {}),
             None => {}
         }
         event
