@@ -191,3 +191,127 @@ fn a_websocket_of_plain_engine_io_is_masked_as_well() {
     assert!(!contains(&recording, "geheim") && !contains(&recording, "123"));
     assert!(Replay::new(&recording).unwrap().all(|step| step.unwrap().is_same));
 }
+
+const AUTH: &str = "40/chat?token=geheim%20%C3%A9%22&n=hunter2";
+
+/// A session of revision 3: its requests, and bodies or messages of a WebSocket.
+fn of_revision_3(query: &str, inputs: &[&[u8]]) -> (Vec<u8>, Vec<ServerEvent>) {
+    let config = Arc::new(EngineServerConfig::default().allow_eio3(true));
+    let sockets = Arc::new(SocketServerConfig::default());
+    let mut session =
+        Connection::new(Instant::ZERO, Revision::V3, config, "session-id".into(), Some(sockets));
+    assert!(session.record(RecordOptions::default()));
+    let is_websocket = query.contains("websocket");
+    let content_type = if query.contains("bytes") { "application/octet-stream" } else { "text/plain" };
+    let headers: &[_] = match is_websocket {
+        true => &[("connection", "upgrade"), ("upgrade", "websocket")],
+        false => &[("content-type", content_type)],
+    };
+    let target = format!("/engine.io/?EIO=3&{query}");
+    let head = RequestHead { method: "GET", target: &target, headers: &headers };
+    let _ = session.handle_request(Instant::ZERO, RequestId(1), &head);
+    while session.poll_transmit().is_some() {}
+    if is_websocket {
+        session.handle_websocket_opened(Instant::ZERO, RequestId(1));
+    }
+    let target = format!("{target}&sid=session-id");
+    let mut events = Vec::new();
+    for (input, number) in inputs.iter().zip(2..) {
+        let data = input.to_vec();
+        match core::str::from_utf8(input) {
+            _ if !is_websocket => {
+                let head = RequestHead { method: "POST", target: &target, headers: &headers };
+                let _ = session.handle_request(Instant::ZERO, RequestId(number), &head);
+                session.handle_body(Instant::ZERO, RequestId(number), Body::Complete(data.into()));
+            }
+            Ok(_) if input[0] > 9 => {
+                session.handle_websocket(Instant::ZERO, RequestId(1), WireMessage::Text(data.into()));
+            }
+            _ => session.handle_websocket(Instant::ZERO, RequestId(1), WireMessage::Binary(data.into())),
+        }
+        while session.poll_transmit().is_some() {}
+        while let Some(event) = session.poll_event() {
+            if let ServerEvent::Socket(ServerSocketEvent::Connect { socket, .. }) = &event {
+                session.accept(*socket, "public-id").unwrap();
+            }
+            events.push(event);
+        }
+        while session.poll_transmit().is_some() {}
+    }
+    (session.take_recording().unwrap(), events)
+}
+
+fn replays_without_secrets(recording: &[u8], events: usize) {
+    for secret in ["geheim", "hunter2", "token=x%20g", "321", "Z2VoZWlt"] {
+        assert!(!contains(recording, secret), "{secret}: {}", String::from_utf8_lossy(recording));
+    }
+    let mut seen = 0;
+    for step in Replay::new(recording).unwrap() {
+        let step = step.unwrap();
+        assert!(step.is_same, "{step:?}");
+        seen += usize::from(matches!(step.output, Output::Event(_)));
+    }
+    assert_eq!(seen, events);
+}
+
+fn text_payload(packets: &[&str]) -> Vec<u8> {
+    packets
+        .iter()
+        .map(|packet| format!("{}:{packet}", packet.encode_utf16().count()))
+        .collect::<String>()
+        .into()
+}
+
+fn byte_payload(packets: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (kind, packet) in packets {
+        payload.push(*kind);
+        payload.extend(packet.len().to_string().bytes().map(|digit| digit - b'0'));
+        payload.push(255);
+        payload.extend_from_slice(packet);
+    }
+    payload
+}
+
+const EVENT: &str = "42/chat,[\"say\",\"geheim \u{e9}\u{1f600}\",321]";
+const FILE: &str = "451-/chat,[\"file\",{\"_placeholder\":true,\"num\":0}]";
+
+#[test]
+fn a_websocket_of_revision_3_is_masked_with_its_auth_in_the_query() {
+    let inputs: [&[u8]; 6] =
+        [AUTH.as_bytes(), EVENT.as_bytes(), FILE.as_bytes(), b"\x04geheim", FILE.as_bytes(), b"b4Z2VoZWlt"];
+    let (recording, events) = of_revision_3("transport=websocket", &inputs);
+    // Two CONNECT, two files, and one that is said.
+    assert_eq!(events.len(), 5, "{events:?}");
+    assert!(contains(&recording, "/chat?token=") && contains(&recording, "&n=xxxxxxx"));
+    replays_without_secrets(&recording, 5);
+}
+
+#[test]
+fn bodies_of_revision_3_are_masked_packet_by_packet() {
+    let texts = text_payload(&[AUTH, EVENT, FILE, "b4Z2VoZWlt"]);
+    let (recording, events) = of_revision_3("transport=polling", &[&texts, b"99:42[\"geheim\"]"]);
+    assert!(events.len() >= 4, "{events:?}");
+    replays_without_secrets(&recording, events.len());
+    let bytes = byte_payload(&[
+        (0, AUTH.as_bytes()),
+        (0, EVENT.as_bytes()),
+        (0, FILE.as_bytes()),
+        (1, b"\x04geheim"),
+    ]);
+    let (recording, events) = of_revision_3("transport=polling&bytes", &[&bytes, b"\x00\x09\x09\xff4geheim"]);
+    assert!(events.len() >= 4, "{events:?}");
+    replays_without_secrets(&recording, events.len());
+}
+
+#[test]
+fn forms_of_scripts_are_masked_and_keep_their_payload() {
+    let payload = text_payload(&[AUTH, EVENT, "42/chat,[\"say\",\"geheim\\nhunter2 & 1+1 = 100%\"]"]);
+    let payload = String::from_utf8(payload).unwrap().replace("\\n", "\\\\n");
+    let escaped: String = payload.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let body = format!("d={escaped}");
+    let (recording, events) =
+        of_revision_3("transport=polling&j=0", &[body.as_bytes(), b"d=4%3A42geheim&d=1"]);
+    assert!(events.len() >= 4, "{events:?}");
+    replays_without_secrets(&recording, events.len());
+}

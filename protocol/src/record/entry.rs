@@ -92,7 +92,7 @@ macro_rules! entries {
     (@type $a:lifetime optional_text) => { Option<Cow<$a, str>> };
     (@type $a:lifetime target) => { Cow<$a, str> };
     (@type $a:lifetime packet) => { Cow<$a, [u8]> };
-    (@type $a:lifetime binary) => { Cow<$a, [u8]> };
+    (@type $a:lifetime message) => { Cow<$a, [u8]> };
     (@type $a:lifetime body) => { Cow<$a, [u8]> };
     (@type $a:lifetime optional_json) => { Option<Cow<$a, [u8]>> };
     (@type $a:lifetime frame) => { Frame };
@@ -109,7 +109,9 @@ macro_rules! entries {
     };
     (@write target $writer:ident $mask:ident $field:ident) => { $writer.text(&$mask.target($field)) };
     (@write packet $writer:ident $mask:ident $field:ident) => { $writer.bytes(&$mask.text($field)) };
-    (@write binary $writer:ident $mask:ident $field:ident) => { $writer.bytes(&$mask.binary($field)) };
+    (@write message $writer:ident $mask:ident $field:ident) => {
+        $writer.bytes(&$mask.binary_message($field))
+    };
     (@write body $writer:ident $mask:ident $field:ident) => { $writer.bytes(&$mask.body($field)) };
     (@write optional_json $writer:ident $mask:ident $field:ident) => {
         $writer.optional($field.as_deref().map(|json| $mask.json(json)).as_deref())
@@ -126,7 +128,7 @@ macro_rules! entries {
     (@read optional_text $reader:ident) => { $reader.optional_text()?.map(Cow::Owned) };
     (@read target $reader:ident) => { Cow::Borrowed($reader.text()?) };
     (@read packet $reader:ident) => { Cow::Borrowed($reader.bytes()?) };
-    (@read binary $reader:ident) => { Cow::Borrowed($reader.bytes()?) };
+    (@read message $reader:ident) => { Cow::Borrowed($reader.bytes()?) };
     (@read body $reader:ident) => { Cow::Borrowed($reader.bytes()?) };
     (@read optional_json $reader:ident) => { $reader.optional()?.map(Cow::Borrowed) };
     (@read frame $reader:ident) => { read_frame($reader)? };
@@ -188,7 +190,7 @@ entries! {
         /// On that WebSocket.
         websocket: number,
         /// The message.
-        data: binary
+        data: message
     }
     /// Bytes arrived that complete nothing.
     8 BytesArrived {

@@ -1,13 +1,15 @@
 //! The masking of secrets: every length, and all that a session decides by, stays as it is.
 
-use crate::engine::Query;
+mod body;
+mod json;
+mod namespace;
+
+use crate::engine::{Query, Revision};
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-
-/// The longest number that stays: those of placeholders are short.
-const SHORT_NUMBER: usize = 3;
+use core::ops::Range;
 
 /// How the texts of a recording are masked.
 #[derive(Clone, Copy, Debug)]
@@ -15,11 +17,12 @@ pub(crate) struct Mask {
     is_on: bool,
     /// Messages are Socket.IO packets.
     has_sockets: bool,
+    revision: Revision,
 }
 
 impl Mask {
-    pub(crate) fn new(is_on: bool, has_sockets: bool) -> Self {
-        Self { is_on, has_sockets }
+    pub(crate) fn new(is_on: bool, has_sockets: bool, revision: Revision) -> Self {
+        Self { is_on, has_sockets, revision }
     }
 
     pub(crate) fn is_on(self) -> bool {
@@ -46,13 +49,32 @@ impl Mask {
         if self.is_on { Cow::Owned(vec![0; data.len()]) } else { Cow::Borrowed(data) }
     }
 
+    /// A binary message of a client, whose first byte is its type in revision 3.
+    pub(crate) fn binary_message(self, data: &[u8]) -> Cow<'_, [u8]> {
+        let mut masked = self.binary(data);
+        if let (Revision::V3, Cow::Owned(masked), Some(&kind)) = (self.revision, &mut masked, data.first()) {
+            masked.iter_mut().take(1).for_each(|byte| *byte = kind);
+        }
+        masked
+    }
+
+    /// The name of a namespace, which is not masked but for what is no name.
+    pub(crate) fn namespace(self, name: &str) -> Cow<'_, [u8]> {
+        if !self.is_on {
+            return Cow::Borrowed(name.as_bytes());
+        }
+        let mut out = Vec::with_capacity(name.len());
+        namespace::mask(&mut out, name.as_bytes());
+        Cow::Owned(out)
+    }
+
     /// JSON alone.
     pub(crate) fn json(self, json: &[u8]) -> Cow<'_, [u8]> {
         if !self.is_on {
             return Cow::Borrowed(json);
         }
         let mut out = Vec::with_capacity(json.len());
-        mask_json(&mut out, json, false);
+        json::mask(&mut out, json, json::Keep::Nothing);
         Cow::Owned(out)
     }
 
@@ -62,21 +84,7 @@ impl Mask {
             return Cow::Borrowed(body);
         }
         let mut out = Vec::with_capacity(body.len());
-        for (at, packet) in body.split(|byte| *byte == 0x1e).enumerate() {
-            if at > 0 {
-                out.push(0x1e);
-            }
-            match packet.split_first() {
-                // Base64 of bytes that are 0.
-                Some((b'b', data)) => {
-                    out.push(b'b');
-                    out.extend(
-                        data.iter().map(|byte| if byte.is_ascii_alphanumeric() { b'A' } else { *byte }),
-                    );
-                }
-                _ => self.packet(&mut out, packet),
-            }
-        }
+        self.form_or_payload(&mut out, body);
         Cow::Owned(out)
     }
 
@@ -109,123 +117,70 @@ impl Mask {
         if matches!(packet, b"2probe" | b"3probe") || packet.len() < 2 {
             return out.extend_from_slice(packet);
         }
-        let is_event = packet.starts_with(b"42") || packet.starts_with(b"45");
-        let header = if self.has_sockets { header_len(packet) } else { 1 };
-        let (header, rest) = packet.split_at(header);
-        out.extend_from_slice(header);
-        if self.has_sockets {
-            mask_json(out, rest, is_event);
-        } else {
-            mask_words(out, rest);
+        if packet.first() == Some(&b'b') {
+            return self.base64(out, packet);
         }
+        if !self.has_sockets {
+            let (kind, rest) = packet.split_at(1);
+            out.extend_from_slice(kind);
+            return mask_words(out, rest);
+        }
+        let header = Header::of(packet);
+        out.extend_from_slice(packet.get(..header.namespace.start).unwrap_or_default());
+        namespace::mask(out, packet.get(header.namespace.clone()).unwrap_or_default());
+        out.extend_from_slice(packet.get(header.namespace.end..header.end).unwrap_or_default());
+        let keep = match packet.get(..2) {
+            Some(b"42") => json::Keep::Name,
+            Some(b"45") => json::Keep::NameAndPlaceholders,
+            Some(b"46") => json::Keep::Placeholders,
+            _ => json::Keep::Nothing,
+        };
+        json::mask(out, packet.get(header.end..).unwrap_or_default(), keep);
     }
-}
 
-/// The length of the Engine.IO type and the header of a Socket.IO packet: its type, attachments, namespace and id.
-fn header_len(packet: &[u8]) -> usize {
-    let digits = |from: usize| {
-        let rest = packet.get(from..).unwrap_or_default();
-        let after = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        from.saturating_add(after)
-    };
-    if packet.first() != Some(&b'4') {
-        return 1;
-    }
-    let mut at = digits(1);
-    if packet.get(at) == Some(&b'-') {
-        at = at.saturating_add(1);
-    }
-    if packet.get(at) == Some(&b'/') {
-        let rest = packet.get(at..).unwrap_or_default();
-        let end =
-            rest.iter().position(|byte| *byte == b',').map_or(rest.len(), |comma| comma.saturating_add(1));
-        at = at.saturating_add(end);
-    }
-    digits(at).min(packet.len())
-}
-
-/// Masks JSON, or what should be JSON: texts but for keys and, if it is said so, the first one, and long numbers.
-fn mask_json(out: &mut Vec<u8>, json: &[u8], mut keep_first: bool) {
-    let mut rest = json;
-    while let Some((&byte, behind)) = rest.split_first() {
-        if byte == b'"' {
-            let end = end_of_text(behind);
-            let (text, after) = behind.split_at(end);
-            out.push(byte);
-            let is_key = after.get(1..).unwrap_or_default().iter().find(|byte| !byte.is_ascii_whitespace())
-                == Some(&b':');
-            if is_key || core::mem::take(&mut keep_first) {
-                out.extend_from_slice(text);
-            } else {
-                mask_text(out, text);
-            }
-            // The quote behind it, if there is one.
-            out.extend(after.first());
-            rest = after.get(1..).unwrap_or_default();
-            continue;
-        }
-        let is_of_number =
-            |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
-        if byte.is_ascii_digit() || byte == b'-' {
-            let end = rest.iter().position(|byte| !is_of_number(byte)).unwrap_or(rest.len());
-            let (number, after) = rest.split_at(end);
-            let is_short = number.len() <= SHORT_NUMBER;
-            out.extend(number.iter().map(|byte| match byte {
-                b'1'..=b'9' if !is_short => b'1',
-                byte => *byte,
-            }));
-            rest = after;
-            continue;
-        }
-        let end =
-            rest.iter().position(|byte| matches!(byte, b'"' | b'-' | b'0'..=b'9')).unwrap_or(rest.len());
-        let (other, after) = rest.split_at(end);
-        for_each_char(other, |bytes| match bytes {
-            // The letters of `true`, `false` and `null`.
-            [b't' | b'r' | b'u' | b'e' | b'f' | b'a' | b'l' | b's' | b'n'] => out.extend_from_slice(bytes),
+    /// A binary message as text: base64 of bytes that are 0.
+    fn base64(self, out: &mut Vec<u8>, packet: &[u8]) {
+        let prefix = match self.revision {
+            Revision::V4 => 1,
+            Revision::V3 => 2,
+        };
+        let (prefix, data) = packet.split_at(prefix.min(packet.len()));
+        out.extend_from_slice(prefix);
+        for_each_char(data, |bytes| match bytes {
+            [byte] if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/') => out.push(b'A'),
             _ => out.extend_from_slice(masked_char(bytes)),
         });
-        rest = after;
     }
 }
 
-/// The end of a text, behind its first quote: the place of its last one, or the end of all.
-fn end_of_text(bytes: &[u8]) -> usize {
-    let mut at = 0_usize;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at,
-            b'\\' => at = at.saturating_add(2),
-            _ => at = at.saturating_add(1),
-        }
-    }
-    bytes.len()
+/// The header of a Socket.IO packet, with the Engine.IO type in front: its type, attachments, namespace and id.
+struct Header {
+    namespace: Range<usize>,
+    end: usize,
 }
 
-/// Masks the inside of a text.
-fn mask_text(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
-        let (plain, escape) = rest.split_at(at);
-        mask_words(out, plain);
-        let code = escape.get(2..6).filter(|_| escape.get(1) == Some(&b'u'));
-        let value = code.and_then(|code| core::str::from_utf8(code).ok());
-        let value = value.and_then(|code| u32::from_str_radix(code, 16).ok());
-        match value {
-            // Halves of pairs must stay together.
-            Some(0xd800..=0xdfff) | None => {
-                let len = if value.is_some() { 6 } else { 2.min(escape.len()) };
-                let (kept, after) = escape.split_at(len);
-                out.extend_from_slice(kept);
-                rest = after;
-            }
-            Some(_) => {
-                out.extend_from_slice(b"\\u0078");
-                rest = escape.get(6..).unwrap_or_default();
-            }
+impl Header {
+    fn of(packet: &[u8]) -> Self {
+        let digits = |from: usize| {
+            let rest = packet.get(from..).unwrap_or_default();
+            let after = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+            from.saturating_add(after)
+        };
+        if packet.first() != Some(&b'4') {
+            return Self { namespace: 1..1, end: 1 };
         }
+        let mut at = digits(1);
+        if packet.get(at) == Some(&b'-') {
+            at = at.saturating_add(1);
+        }
+        let start = at;
+        if packet.get(at) == Some(&b'/') {
+            let rest = packet.get(at..).unwrap_or_default();
+            at = at.saturating_add(rest.iter().position(|byte| *byte == b',').unwrap_or(rest.len()));
+        }
+        let behind = at.saturating_add(usize::from(at > start && packet.get(at) == Some(&b',')));
+        Self { namespace: start..at, end: digits(behind) }
     }
-    mask_words(out, rest);
 }
 
 /// Masks each character but control characters.
@@ -255,5 +210,51 @@ fn for_each_char(text: &[u8], mut each: impl FnMut(&[u8])) {
             each(character.encode_utf8(&mut buffer).as_bytes());
         }
         chunk.invalid().iter().for_each(|byte| each(&[*byte]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_keep_their_structure_and_nothing_else() {
+        for (packet, masked) in [
+            // An old client's query, with a comma behind it and without.
+            ("40/chat?token=SECRET", "40/chat?token=xxxxxx"),
+            ("40/chat?token=SECRET&b=1,", "40/chat?token=xxxxxx&b=x,"),
+            ("40/chat?a=%41%22%C3%A9+%4&SECRET", "40/chat?a=%78%22%c3%a9xxx&xxxxxx"),
+            // Without the comma.
+            (r#"40/admin{"token":"SECRET","a":"SECRET"}"#, r#"40/admin{xxxxxxxxxxxxxxxx,"x":"xxxxxx"}"#),
+            ("40/admin,", "40/admin,"),
+            // Words and numbers.
+            (r#"42["card",123,0,-1.5e10,4111]"#, r#"42["card",111,1,-1.1e11,1111]"#),
+            ("42[\"e\",true,false,null,tru,SECRETS,01]", "42[\"e\",true,false,null,xxx,xxxxxxx,01]"),
+            // No names: they are texts in the wrong place.
+            (r#"42[{"a":"SECRET"}]"#, r#"42[{"a":"xxxxxx"}]"#),
+            (r#"42[7,"SECRET"]"#, r#"42[1,"xxxxxx"]"#),
+            (r#"42["e",{"a":"b":"c"}]"#, r#"42["e",{"a":"x":"x"}]"#),
+            // Numbers of attachments, and one that is none.
+            (
+                r#"451-["e",{"_placeholder":true,"num":0},{"num":123},7]"#,
+                r#"451-["e",{"_placeholder":true,"num":0},{"num":111},1]"#,
+            ),
+            (r#"42["e",{"_placeholder":true,"num":123}]"#, r#"42["e",{"_placeholder":true,"num":111}]"#),
+            ("b+/A9==", "bAAAA=="),
+            ("2probe", "2probe"),
+        ] {
+            let mask = Mask::new(true, true, Revision::V4);
+            let once = mask.text(packet.as_bytes()).into_owned();
+            assert_eq!(core::str::from_utf8(&once), Ok(masked), "{packet}");
+            // Outputs of a replay are masked once more.
+            assert_eq!(mask.text(&once), once, "{packet}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_masked_as_in_its_packet() {
+        let mask = Mask::new(true, true, Revision::V4);
+        assert_eq!(&*mask.namespace("/chat?token=SECRET"), b"/chat?token=xxxxxx");
+        assert_eq!(&*mask.namespace("/chat"), b"/chat");
     }
 }

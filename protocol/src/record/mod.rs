@@ -7,10 +7,10 @@
 //!
 //! # What is in it
 //!
-//! By default a recording holds no secrets: the letters of texts in JSON are `x` and the digits of long numbers `1`, of
-//! attachments and bodies of plain Engine.IO only the length is there, the session's id and the ids of its sockets are
+//! By default a recording holds no secrets: the letters of texts in JSON are `x` and the digits of numbers `1`, as are the
+//! values of the query behind a namespace, which clients of Socket.IO 2.x have for `auth`; of attachments and bodies of plain Engine.IO only the length is there, the session's id and the ids of its sockets are
 //! `x`, and of requests only what the session reads: method, path, the query of Engine.IO, and the headers that say how
-//! the body is encoded. Names of namespaces and events, and the keys of objects, stay. All lengths stay as well, so the
+//! the body is encoded. Names of namespaces and events, the keys of objects and queries, and ids of acknowledgements stay. All lengths stay as well, so the
 //! session takes the same way. [`RecordOptions::with_secrets`] keeps everything.
 //!
 //! # The format
@@ -98,7 +98,7 @@ impl Recorder {
     /// Begins a recording. `None` if the session's parser has no form here: the application's own, or MessagePack where
     /// secrets are not kept.
     pub(crate) fn new(now: Instant, settings: &Settings<'_>, options: RecordOptions) -> Option<Self> {
-        let mask = Mask::new(!options.with_secrets, settings.sockets.is_some());
+        let mask = Mask::new(!options.with_secrets, settings.sockets.is_some(), settings.revision);
         let mut writer = Writer::default();
         settings.write(&mut writer, mask)?;
         writer.number(now.as_micros());

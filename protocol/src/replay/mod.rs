@@ -90,7 +90,7 @@ impl<'a> Replay<'a> {
         let mut reader = Reader::new(recording);
         let settings = ReadSettings::read(&mut reader)?;
         let now = Instant::from_micros(reader.number()?);
-        let mask = Mask::new(settings.is_masked, settings.sockets.is_some());
+        let mask = Mask::new(settings.is_masked, settings.sockets.is_some(), settings.revision);
         let sockets = settings.sockets.map(Arc::new);
         let engine = Arc::new(settings.engine);
         let connection = Connection::new(now, settings.revision, engine, settings.id, sockets);
@@ -120,7 +120,7 @@ impl<'a> Replay<'a> {
             },
             Entry::Event { digest } => match connection.poll_event() {
                 Some(event) => {
-                    let is_same = digest_event(&event) == *digest;
+                    let is_same = digest_event(self.mask, &event) == *digest;
                     (Output::Event(event), is_same)
                 }
                 None => (Output::Missing, false),

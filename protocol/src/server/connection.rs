@@ -318,7 +318,7 @@ impl Connection {
         let event = self.take_event();
         #[cfg(feature = "record")]
         match &event {
-            Some(event) => self.note(|_| Entry::Event { digest: recording::digest_event(event) }),
+            Some(event) => self.note(|mask| Entry::Event { digest: recording::digest_event(mask, event) }),
             None if may_change => self.note(|_| Entry::NoEvent {}),
             None => {}
         }

@@ -13,7 +13,7 @@ const MAX_DIGITS: usize = 10;
 /// The byte behind the digits of a length in a binary payload.
 const END_OF_LENGTH: u8 = 255;
 /// The first bytes of a packet in a binary payload.
-const TEXT: u8 = 0;
+pub(crate) const TEXT: u8 = 0;
 const BINARY: u8 = 1;
 
 /// A writer of packets into a payload. Whether it is to be text is decided before the first packet, and holds for all.
@@ -191,7 +191,7 @@ impl Iterator for PayloadDecoder {
 }
 
 /// Takes one packet off a text: its length in digits, `:`, and that many UTF-16 code units.
-fn text_packet(rest: &mut Bytes) -> Option<Bytes> {
+pub(crate) fn text_packet(rest: &mut Bytes) -> Option<Bytes> {
     let end = rest.iter().take(MAX_DIGITS.saturating_add(1)).position(|byte| *byte == b':')?;
     let mut length = number(rest.get(..end)?.iter().map(|byte| byte.wrapping_sub(b'0')))?;
     let behind = rest.get(end.checked_add(1)?..)?;
@@ -213,7 +213,7 @@ fn text_packet(rest: &mut Bytes) -> Option<Bytes> {
 }
 
 /// Takes one packet off bytes: its kind, its length, and that many bytes.
-fn binary_packet(rest: &mut Bytes) -> Option<(u8, Bytes)> {
+pub(crate) fn binary_packet(rest: &mut Bytes) -> Option<(u8, Bytes)> {
     let (&kind, behind) = rest.split_first()?;
     let end = behind.iter().take(MAX_DIGITS.saturating_add(1)).position(|byte| *byte == END_OF_LENGTH)?;
     let length = number(behind.get(..end)?.iter().copied())?;

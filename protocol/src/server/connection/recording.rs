@@ -90,12 +90,12 @@ pub(crate) fn digest_transmit(mask: Mask, transmit: &ServerTransmit) -> u64 {
 }
 
 /// A number that two events share only if they are about the same, as far as that can be seen without what is masked.
-pub(crate) fn digest_event(event: &ServerEvent) -> u64 {
+pub(crate) fn digest_event(mask: Mask, event: &ServerEvent) -> u64 {
     let mut digest = Digest::new();
     match event {
         ServerEvent::Socket(ServerSocketEvent::Connect { socket, namespace, auth }) => {
             digest.numbers([1, number(*socket), auth.as_ref().map_or(0, |auth| auth.json().len() as u64)]);
-            digest.bytes(namespace.as_bytes());
+            digest.bytes(&mask.namespace(namespace));
         }
         ServerEvent::Socket(ServerSocketEvent::Event { socket, args, ack }) => {
             digest.numbers([
