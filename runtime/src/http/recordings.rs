@@ -5,6 +5,7 @@ use crate::http::handshake::Handshake;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::record::RecordOptions;
 use sansocket_protocol::server::Connection;
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -53,7 +54,7 @@ pub struct Recordings {
 
 impl Recordings {
     /// Recordings in that directory, which is made if it does not exist. Their names are `MILLISECONDS-NUMBER.ssrec`, with
-    /// the time at the session's end.
+    /// the time at the session's end. On Unix only their owner may read the files, and the directory if it is made here.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),
@@ -91,7 +92,7 @@ impl Recordings {
         self
     }
 
-    /// Sets how many files this server writes; later recordings are dropped. Default 1000.
+    /// Sets how many files this server keeps: a further recording replaces the oldest one. Default 1000.
     pub fn max_files(mut self, files: u64) -> Self {
         self.max_files = files;
         self
@@ -117,17 +118,24 @@ impl fmt::Debug for Recordings {
 pub(crate) struct FlightRecorder {
     settings: Recordings,
     sessions: AtomicU64,
-    files: AtomicU64,
+    files: Mutex<Files>,
+}
+
+/// The files of a recorder.
+#[derive(Default)]
+struct Files {
+    /// The number of the next one.
+    number: u64,
     /// The thread that writes, once there is something to write.
-    writer: Mutex<Option<Writer>>,
+    writer: Option<Writer>,
 }
 
 impl FlightRecorder {
     /// # Errors
     /// If the directory cannot be made.
     pub(crate) fn new(settings: Recordings) -> io::Result<Self> {
-        fs::create_dir_all(&settings.directory)?;
-        Ok(Self { settings, sessions: AtomicU64::new(0), files: AtomicU64::new(0), writer: Mutex::new(None) })
+        make_directory(&settings.directory)?;
+        Ok(Self { settings, sessions: AtomicU64::new(0), files: Mutex::default() })
     }
 
     /// Returns whether a session is to be recorded.
@@ -144,44 +152,104 @@ impl FlightRecorder {
     pub(crate) fn end(&self, recording: Option<Vec<u8>>, reason: Option<CloseReason>, broke_a_rule: bool) {
         let Some(recording) = recording else { return };
         let failed = broke_a_rule || reason == Some(CloseReason::HandlerPanic);
-        if !failed && !self.settings.keeps_all {
-            return;
-        }
-        let number = self.files.fetch_add(1, Ordering::Relaxed);
-        if number >= self.settings.max_files {
+        if (!failed && !self.settings.keeps_all) || self.settings.max_files == 0 {
             return;
         }
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-        let path = self.settings.directory.join(format!("{time}-{number}.ssrec"));
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if writer.is_none() {
-            *writer = spawn_writer();
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.settings.directory.join(format!("{time}-{}.ssrec", files.number));
+        if files.writer.is_none() {
+            files.writer = spawn_writer(self.settings.max_files);
         }
-        let taken = writer.as_ref().is_some_and(|writer| writer.try_send((path, recording)).is_ok());
-        if !taken {
+        let taken = files.writer.as_ref().is_some_and(|writer| writer.try_send((path, recording)).is_ok());
+        if taken {
+            files.number = files.number.wrapping_add(1);
+        } else {
             warning!("a recording of a session was dropped: the disk is too slow");
         }
     }
 }
 
 /// A thread that writes recordings until the recorder is gone: a disk may take its time.
-fn spawn_writer() -> Option<Writer> {
+fn spawn_writer(max_files: u64) -> Option<Writer> {
     let (sender, receiver) = sync_channel::<(PathBuf, Vec<u8>)>(MAX_WAITING);
     let spawned = thread::Builder::new().name("sansocket-recordings".into()).spawn(move || {
+        let mut written = VecDeque::<PathBuf>::new();
         for (path, recording) in receiver {
-            if let Err(error) = write(&path, &recording) {
-                warning!(path = %path.display(), %error, "a recording of a session could not be written");
+            // One client that breaks rules again and again must not keep out the recordings of all others.
+            while written.len() as u64 >= max_files {
+                if let Some(oldest) = written.pop_front() {
+                    remove(&oldest);
+                }
+            }
+            match write(&path, &recording) {
+                Ok(()) => written.push_back(path),
+                Err(error) => {
+                    warning!(path = %path.display(), %error, "a recording of a session could not be written");
+                }
             }
         }
     });
     spawned.ok().map(|_| sender)
 }
 
+/// Removes the oldest file, which somebody may have taken away before.
+fn remove(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warning!(path = %path.display(), %error, "the oldest recording of a session could not be removed");
+        }
+        _ => {}
+    }
+}
+
+/// Makes the directory, for its owner only.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
 /// Writes it under another name first, so that nobody reads half of one.
 fn write(path: &Path, recording: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension("part");
-    let mut file = fs::File::create(&unfinished)?;
-    file.write_all(recording)?;
+    let mut options = fs::OpenOptions::new();
+    // A link that somebody has put there is not followed.
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&unfinished)?;
+    let written = file.write_all(recording);
     drop(file);
-    fs::rename(unfinished, path)
+    let finished = written.and_then(|()| fs::rename(&unfinished, path));
+    if finished.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    finished
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn files_are_for_their_owner_and_follow_no_link() {
+        let directory = std::env::temp_dir().join(format!("sansocket-{}-owner", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        make_directory(&directory).expect("a directory");
+        let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        let path = directory.join("1-0.ssrec");
+        write(&path, b"recording").expect("a file");
+        assert_eq!((mode(&path), fs::read(&path).expect("a file")), (0o600, b"recording".to_vec()));
+        let target = directory.join("target");
+        symlink(&target, directory.join("1-1.part")).expect("a link");
+        let error = write(&directory.join("1-1.ssrec"), b"recording").expect_err("a link is there");
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!target.exists());
+        fs::remove_dir_all(&directory).expect("it can be removed");
+    }
 }
