@@ -263,8 +263,7 @@ impl Cluster {
         }
     }
 
-    /// The same for a process that has nobody to serve itself. False if it was not published, also because the node is
-    /// closed.
+    /// The same for a process that has nobody to serve itself. False if it was not published: the node may be closed.
     pub(crate) fn try_send(
         &self,
         namespace: &Arc<str>,
