@@ -253,9 +253,9 @@ async fn a_client_with_a_slow_handler_still_gets_its_heartbeats() {
     lines.expect("1").await;
 }
 
-/// Writes in 30 parts that take 1.5 seconds together.
+/// Writes in 60 parts that take 3 seconds together.
 async fn trickle(stream: &mut TcpStream, bytes: &[u8]) {
-    for part in bytes.chunks(bytes.len().div_ceil(30)) {
+    for part in bytes.chunks(bytes.len().div_ceil(60)) {
         soon(stream.write_all(part)).await.expect("it is taken");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -264,7 +264,7 @@ async fn trickle(stream: &mut TcpStream, bytes: &[u8]) {
 #[tokio::test]
 async fn bytes_of_a_message_that_takes_longer_than_a_heartbeat_are_a_sign_of_life() {
     let builder = crate::server().ping_interval(Duration::from_millis(100));
-    let io = builder.ping_timeout(Duration::from_millis(400)).build().expect("a server");
+    let io = builder.ping_timeout(Duration::from_secs(2)).build().expect("a server");
     io.on("length", async |Data(text): Data<String>| text.len());
     let addr = serve(&io).await;
     let event = format!(r#"420["length","{}"]"#, "x".repeat(300_000));

@@ -71,7 +71,7 @@ describe("a user of Redis with the rights of the documentation, by TCP and by a 
   });
 });
 
-test("nodes follow Sentinel to the new master", { timeout: 120_000 }, async () => {
+test("nodes follow Sentinel to the new master", { timeout: 300_000 }, async () => {
   const master = await startRedis();
   const replica = await startRedis(() => ["--replicaof", "127.0.0.1", String(master.port)]);
   const sentinel = await startSentinel(master.port);
@@ -89,7 +89,7 @@ test("nodes follow Sentinel to the new master", { timeout: 120_000 }, async () =
         round += 1;
         for (const node of nodes) await node.client.call("bcast-all", "news", `${node.name} ${round}`);
         return nodes.every(({ client }) => nodes.every(({ name }) => client.heard.some(([, value]) => value === `${name} ${round}`)));
-      }, "everybody hears everybody");
+      }, "everybody hears everybody", 90_000);
     await everybodyHears();
     await master.kill();
     for (const { program } of nodes) await until(() => /bus down/.test(program.errors), "the loss is told");

@@ -67,12 +67,12 @@ export async function startNats() {
   return nats;
 }
 
-/** A Sentinel alone, for a service `main` whose master is on that port, and which it gives up after half a second. */
+/** A Sentinel alone, for a service `main` whose master is on that port, and which it gives up after two seconds. */
 export async function startSentinel(master) {
   const [folder, port] = [await mkdtemp(join(tmpdir(), "sentinel-")), await freePort()];
   const settings = [
     ...[`port ${port}`, "bind 127.0.0.1", `dir ${folder}`, `sentinel monitor main 127.0.0.1 ${master} 1`],
-    ...["sentinel down-after-milliseconds main 500", "sentinel failover-timeout main 3000"],
+    ...["sentinel down-after-milliseconds main 2000", "sentinel failover-timeout main 3000"],
   ];
   await writeFile(join(folder, "sentinel.conf"), `${settings.join("\n")}\n`);
   const command = ["redis-sentinel", join(folder, "sentinel.conf")];

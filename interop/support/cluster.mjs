@@ -134,7 +134,7 @@ export async function openClient(node, namespace = "/") {
 let marks = 0;
 
 /** Lets every node send a last event to everybody, and returns what each client has heard until then, without those. */
-export async function drain(nodes, clients = nodes.map((node) => node.client)) {
+export async function drain(nodes, clients = nodes.map((node) => node.client), patience = undefined) {
   marks += 1;
   const mark = `mark ${marks}`;
   for (const node of nodes) await node.client.call("bcast-all", "mark", `${mark} ${node.name}`);
@@ -144,6 +144,7 @@ export async function drain(nodes, clients = nodes.map((node) => node.client)) {
       await until(
         () => new Set(client.heard.filter(isMark).map(([, value]) => value)).size === nodes.length,
         `${client.io.uri} hears a last event of all ${nodes.length} nodes; it heard ${JSON.stringify(client.heard.filter(isMark))}`,
+        patience,
       );
       const heard = client.heard.splice(0).filter((item) => !isMark(item));
       return heard;

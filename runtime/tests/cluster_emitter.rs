@@ -1,8 +1,9 @@
 //! Processes without a server on the bus of servers, in virtual time.
 
-use sansocket_runtime::adapter::ServerOptions;
+use sansocket_runtime::adapter::{BoxFuture, ServerOptions};
 use sansocket_runtime::cluster::{
-    ClusterEvent, ClusterOptions, Dialect, Emitter, EmitterError, InProcessBus, NodeConfig, dialect,
+    Bus, BusLink, ClusterEvent, ClusterOptions, Dialect, Emitter, EmitterError, InProcessBus, NodeConfig,
+    dialect,
 };
 use sansocket_runtime::testing::{TestClient, TestServer};
 use sansocket_runtime::{Args, Data, Server, ServerBuilder, Socket};
@@ -161,6 +162,53 @@ fn what_was_not_sent_by_the_end_is_told() {
     fixture.bus.take_down();
     fixture.servers[0].settle();
     assert!(matches!(fixture.run(emitter.close(SECOND)), Err(EmitterError::Unsent)));
+}
+
+/// A bus that is up from the beginning, and does something to what it is to publish.
+#[derive(Clone, Copy)]
+enum BadBus {
+    Refuses,
+    /// It is lost before it takes anything, and is back at once.
+    Loses,
+}
+
+impl Bus for BadBus {
+    fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
+        Box::pin(async move {
+            link.refused("what is of no concern to an emitter");
+            link.up();
+            if matches!(*self, Self::Loses) {
+                link.sleep(SECOND).await;
+                link.down("lost");
+                link.up();
+            }
+            while link.next().await.is_some() {
+                if matches!(*self, Self::Refuses) {
+                    link.refused("no rights");
+                }
+            }
+        })
+    }
+}
+
+#[test]
+fn what_the_bus_has_refused_or_lost_is_told_by_the_end() {
+    let fixture = Fixture::new(dialects()[0].clone());
+    for (bus, emits) in [(BadBus::Refuses, 0), (BadBus::Refuses, 2), (BadBus::Loses, 0), (BadBus::Loses, 2)] {
+        let emitter = fixture.open(ClusterOptions::new(bus).request_timeout(SECOND)).unwrap();
+        for _ in 0..emits {
+            emitter.emit("news", &()).unwrap();
+        }
+        fixture.servers[0].advance(2 * SECOND);
+        let closed = fixture.run(emitter.close(SECOND));
+        match (bus, emits) {
+            (_, 0) => assert!(closed.is_ok(), "{closed:?}"),
+            (BadBus::Refuses, _) => {
+                assert!(matches!(closed, Err(EmitterError::Refused { times: 2 })), "{closed:?}");
+            }
+            (BadBus::Loses, _) => assert!(matches!(closed, Err(EmitterError::Unsent)), "{closed:?}"),
+        }
+    }
 }
 
 #[test]

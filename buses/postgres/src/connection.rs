@@ -8,6 +8,7 @@ use sansocket_runtime::cluster::{BusLink, Envelope, NodeTransmit, Subscription};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
@@ -72,6 +73,8 @@ struct Connection<'a> {
     writing: Option<BoxFuture<Asked>>,
     /// The row that is read. Nothing else is handed over meanwhile.
     reading: Option<BoxFuture<Asked>>,
+    /// A statement of the batch has been answered since the last look.
+    has_progressed: Arc<AtomicBool>,
     /// When the connection is tried, or is given up.
     timer: Box<dyn Timer>,
     clean: Box<dyn Timer>,
@@ -90,10 +93,10 @@ pub(crate) async fn serve(bus: &PostgresBus, link: &mut BusLink, attempt: &mut u
     let since = runtime.now();
     let timer = runtime.timer(since + settings.ping_interval);
     let clean = runtime.timer(since + CLEAN);
-    link.up();
     if let Some(refused) = refused {
         link.refused(refused);
     }
+    link.up();
     let mut connection = Connection {
         settings,
         client: Arc::new(client),
@@ -103,6 +106,7 @@ pub(crate) async fn serve(bus: &PostgresBus, link: &mut BusLink, attempt: &mut u
         waiting_bytes: 0,
         writing: None,
         reading: None,
+        has_progressed: Arc::default(),
         timer,
         clean,
     };
@@ -166,7 +170,12 @@ impl Connection<'_> {
                     Side::Reading => &mut self.reading,
                 };
                 let Some(running) = asked else { continue };
-                let Poll::Ready(answer) = running.as_mut().poll(context) else { continue };
+                let Poll::Ready(answer) = running.as_mut().poll(context) else {
+                    if self.has_progressed.swap(false, Ordering::Relaxed) {
+                        self.waits(link);
+                    }
+                    continue;
+                };
                 *asked = None;
                 is_at_rest = false;
                 answered(link, answer)?;
@@ -187,7 +196,8 @@ impl Connection<'_> {
                         is_at_rest = false;
                     }
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
-                    Poll::Pending => self.clean_if_due(link, context),
+                    // What it begins has to be polled before this may wait.
+                    Poll::Pending => is_at_rest &= !self.clean_if_due(link, context),
                 }
             }
             if is_at_rest && self.timer.poll_elapsed(context).is_ready() {
@@ -227,7 +237,7 @@ impl Connection<'_> {
         self.waits(link);
         self.reading = Some(Box::pin(async move {
             let found = client.query_opt(&rows.select, &[&row]).await;
-            Asked::Row(channel, found.map(|found| found.and_then(|row| row.get(0))))
+            Asked::Row(channel, found.and_then(|row| row.map_or(Ok(None), |row| row.try_get(0))))
         }));
     }
 
@@ -272,12 +282,14 @@ impl Connection<'_> {
         }
         self.waits(link);
         let mut refused = Vec::new();
+        let has_progressed = self.has_progressed.clone();
         self.writing = Some(Box::pin(async move {
             // The first poll sends, so it goes in order, and does not wait for the answers in between.
             poll_fn(|context| {
                 running.retain_mut(|one| match one.as_mut().poll(context) {
                     Poll::Ready(done) => {
                         refused.extend(done.err());
+                        has_progressed.store(true, Ordering::Relaxed);
                         false
                     }
                     Poll::Pending => true,
@@ -289,17 +301,20 @@ impl Connection<'_> {
         }));
     }
 
-    fn clean_if_due(&mut self, link: &BusLink, context: &mut Context<'_>) {
+    /// Deletes old attachments, if it is time. Returns whether that has begun.
+    fn clean_if_due(&mut self, link: &BusLink, context: &mut Context<'_>) -> bool {
         if self.clean.poll_elapsed(context).is_pending() {
-            return;
+            return false;
         }
         self.clean.reset(link.runtime().now() + CLEAN);
-        let Some(rows) = self.statements.rows.clone() else { return };
+        // Without a table the timer has to be polled again, too.
+        let Some(rows) = self.statements.rows.clone() else { return true };
         let client = self.client.clone();
         self.waits(link);
         self.writing = Some(Box::pin(async move {
             Asked::Batch(client.execute(&rows.clean, &[]).await.err().into_iter().collect())
         }));
+        true
     }
 
     /// From now on an answer is waited for.

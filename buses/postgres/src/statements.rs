@@ -43,8 +43,9 @@ pub(crate) async fn prepare(client: &Client, table: &str) -> Result<(Statements,
 }
 
 async fn prepare_rows(client: &Client, table: &str) -> Result<Rows, Error> {
-    let insert = format!("INSERT INTO {table} (payload) VALUES ($1) RETURNING id");
-    let select = format!("SELECT payload FROM {table} WHERE id = $1");
+    // A table that others have made may have columns of other types: Postgres converts them, or says why not.
+    let insert = format!("INSERT INTO {table} (payload) VALUES ($1) RETURNING id::int8");
+    let select = format!("SELECT payload::bytea FROM {table} WHERE id = $1");
     let clean = format!("DELETE FROM {table} WHERE created_at < NOW() - INTERVAL '30 seconds'");
     Ok(Rows {
         insert: client.prepare_typed(&insert, &[Type::BYTEA]).await?,

@@ -85,7 +85,9 @@ impl RedisBus {
     }
 
     /// Asks Sentinels for the master before each connection. They are named as `host:port,host:port/service`; user,
-    /// password and database are those of the address of the bus, whose host and port are not used. Without TLS.
+    /// password and database are those of the address of the bus, whose host and port are not used. With a
+    /// `rediss://` address the master is reached by TLS, with a certificate for the name or address that the Sentinels give;
+    /// the Sentinels themselves are always asked without TLS.
     ///
     /// ```
     /// # use sansocket_redis::{RedisBus, RedisError};

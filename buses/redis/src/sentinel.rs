@@ -25,7 +25,8 @@ impl Sentinels {
             match self.ask(sentinel, settings).await {
                 Ok(Some((host, port))) => {
                     let info = of.get_connection_info().clone().into_connection_info()?;
-                    return Ok(Client::open(info.set_addr(ConnectionAddr::Tcp(host, port)))?);
+                    let master = at(info.addr(), host, port);
+                    return Ok(Client::open(info.set_addr(master))?);
                 }
                 // It does not know the service.
                 Ok(None) => {}
@@ -44,10 +45,44 @@ impl Sentinels {
     }
 }
 
+/// The address with another host and port. One on TLS stays on it.
+fn at(of: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match of {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
+    }
+}
+
 /// Fails unless that is a master. One that was replaced a moment ago takes publications that reach nobody.
 pub(crate) async fn check_role(connection: &mut redis::aio::MultiplexedConnection) -> Result<(), LostError> {
     let answer = connection.send_packed_command(&cmd("ROLE")).await?.extract_error()?;
     let Value::Array(parts) = answer else { return Err(LostError::Replica) };
     let role: Option<String> = parts.into_iter().next().and_then(|role| from_redis_value(role).ok());
     if role.as_deref() == Some("master") { Ok(()) } else { Err(LostError::Replica) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at;
+    use redis::ConnectionAddr;
+
+    #[test]
+    fn the_master_of_an_address_on_tls_is_on_tls() {
+        for insecure in [false, true] {
+            let of =
+                ConnectionAddr::TcpTls { host: "main".to_owned(), port: 6379, insecure, tls_params: None };
+            let master = at(&of, "10.0.0.7".to_owned(), 6380);
+            let expected = ConnectionAddr::TcpTls {
+                host: "10.0.0.7".to_owned(),
+                port: 6380,
+                insecure,
+                tls_params: None,
+            };
+            assert!(master == expected, "{master}");
+        }
+        let plain = at(&ConnectionAddr::Tcp("main".to_owned(), 6379), "10.0.0.7".to_owned(), 6380);
+        assert!(plain == ConnectionAddr::Tcp("10.0.0.7".to_owned(), 6380), "{plain}");
+    }
 }

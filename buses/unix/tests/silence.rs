@@ -83,7 +83,8 @@ async fn a_process_that_falls_silent_is_told_and_its_place_is_taken() {
         guest.write_all(&PONG).unwrap();
         (stuck, guest)
     });
-    let (io, mut news) = server(&path, Duration::from_millis(100));
+    // Long, for a busy machine: the thread must not be late.
+    let (io, mut news) = server(&path, Duration::from_millis(1500));
     assert_eq!(news.recv().await.unwrap(), "up");
     let _held = answers_once.join().unwrap();
     let said = news.recv().await.unwrap();

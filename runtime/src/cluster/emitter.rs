@@ -50,6 +50,8 @@ pub struct Emitter {
 struct Inner {
     cluster: Arc<Cluster>,
     news: Arc<News>,
+    /// What the bus had refused before it was there: of no concern to what is emitted.
+    refused_before: OnceLock<u64>,
 }
 
 impl Drop for Inner {
@@ -115,9 +117,15 @@ pub enum EmitterError {
         /// The limit.
         limit: usize,
     },
-    /// The bus did not take everything before the time was over, or was lost meanwhile.
+    /// The bus did not take everything before the time was over, or was lost while something waited for it.
     #[error("the bus has not taken everything that was emitted")]
     Unsent,
+    /// The bus has refused some of what it was told: by an access rule, or for its size. The log says why.
+    #[error("the bus has refused {times} of what it was told: the log says why")]
+    Refused {
+        /// The number of commands that it has refused since the emitter was opened.
+        times: u64,
+    },
     /// The system gives no random bytes, of which names are made.
     #[error("the system gives no random bytes")]
     Entropy(#[source] io::Error),
@@ -156,8 +164,13 @@ impl Emitter {
         let news = Arc::new(News::default());
         let cluster = Cluster::emitter(node, dialect, random, clock.clone(), request_timeout);
         clock.runtime().spawn(node_task(cluster.clone(), bus, news.clone(), of_bus));
-        let emitter = Self { inner: Arc::new(Inner { cluster, news }), namespace: "/".into() };
-        if emitter.is_there_within(request_timeout).await { Ok(emitter) } else { Err(emitter.away().into()) }
+        let inner = Inner { cluster, news, refused_before: OnceLock::new() };
+        let emitter = Self { inner: Arc::new(inner), namespace: "/".into() };
+        if !emitter.is_there_within(request_timeout).await {
+            return Err(emitter.away().into());
+        }
+        let _ = emitter.inner.refused_before.set(emitter.inner.cluster.refused_by_bus());
+        Ok(emitter)
     }
 
     async fn is_there_within(&self, time: Duration) -> bool {
@@ -249,22 +262,31 @@ impl Emitter {
     /// last clone that is dropped closes it, and nobody learns whether everything has left.
     ///
     /// # Errors
-    /// [`EmitterError::Unsent`] if that is not so within `limit`.
+    /// [`EmitterError::Unsent`] if that is not so within `limit`, or if the bus was lost earlier while something waited for
+    /// it; [`EmitterError::Refused`] if it has refused something. What the bus had taken and not confirmed when its
+    /// connection was lost may be lost as well, and is not known.
     pub async fn close(&self, limit: Duration) -> Result<(), EmitterError> {
         let cluster = &self.inner.cluster;
         cluster.set_goodbye(limit);
         cluster.close();
         cluster.left(limit.saturating_add(LEAVING).min(LONGEST)).await;
-        if cluster.has_said_all() { Ok(()) } else { Err(EmitterError::Unsent) }
+        if !cluster.has_said_all() {
+            return Err(EmitterError::Unsent);
+        }
+        let before = self.inner.refused_before.get().copied().unwrap_or_default();
+        match cluster.refused_by_bus().saturating_sub(before) {
+            0 => Ok(()),
+            times => Err(EmitterError::Refused { times }),
+        }
     }
 
     fn send(&self, message: Message) -> Result<(), EmitterError> {
         let cluster = &self.inner.cluster;
-        if cluster.is_closing() {
-            return Err(BusAway(Some(Arc::new("the emitter is closed".into()))).into());
-        }
         if cluster.try_send(&self.namespace, message)? {
             return Ok(());
+        }
+        if cluster.is_closing() {
+            return Err(BusAway(Some(Arc::new("the emitter is closed".into()))).into());
         }
         if self.is_on_bus() {
             return Err(EmitterError::TooMuch { limit: cluster.max_waiting_bytes() });

@@ -64,6 +64,8 @@ struct State {
     inexpressible: u64,
     /// The number of messages that the bus has refused.
     refused: u64,
+    /// The number of messages that were lost with the connection to the bus, after they were taken to be sent.
+    lost: u64,
     task: Option<Waker>,
     bus: Option<Waker>,
     /// The time that the bus has to say what is left to say, once the node is closed.
@@ -139,6 +141,7 @@ impl Cluster {
             down_reason: None,
             inexpressible: 0,
             refused: 0,
+            lost: 0,
             task: None,
             bus: None,
             goodbye: GOODBYE,
@@ -260,14 +263,15 @@ impl Cluster {
         }
     }
 
-    /// The same for a process that has nobody to serve itself. False if it was not published.
+    /// The same for a process that has nobody to serve itself. False if it was not published: the node may be closed.
     pub(crate) fn try_send(
         &self,
         namespace: &Arc<str>,
         message: Message,
     ) -> Result<bool, InexpressibleError> {
         let encoded = self.encoder.encode(namespace, message)?;
-        Ok(self.with_node(|node, now| node.send_encoded(now, encoded)))
+        // With the lock: `close` on another thread comes before this, and nothing is sent, or after, and waits for it.
+        Ok(self.with_node(|node, now| !self.is_closing() && node.send_encoded(now, encoded)))
     }
 
     /// Counts something that other nodes are not told because the dialect has no form for it.
@@ -358,14 +362,26 @@ impl Cluster {
     pub(crate) fn refused(&self, error: &(dyn std::error::Error + Send + Sync)) {
         let mut state = self.state();
         state.refused = state.refused.saturating_add(1);
+        let times = state.refused;
         drop(state);
-        warning!(%error, "the bus has refused a command");
+        // A rule that is missing refuses every message.
+        if times.is_power_of_two() {
+            warning!(%error, times, "the bus has refused a command");
+        }
+    }
+
+    /// The number of commands that the bus has refused.
+    pub(crate) fn refused_by_bus(&self) -> u64 {
+        self.state().refused
     }
 
     pub(crate) fn down(&self, reason: Option<Arc<BoxError>>) {
         self.change(|state, now| {
             state.down_reason = reason;
+            let before = state.node.counts().dropped;
             state.node.handle_bus_down(now);
+            let lost = state.node.counts().dropped.saturating_sub(before);
+            state.lost = state.lost.saturating_add(lost);
         });
     }
 
@@ -460,9 +476,10 @@ impl Cluster {
         state.has_said_all = state.node.is_on_bus() && !state.node.has_transmits();
     }
 
-    /// Returns whether it had at the end.
+    /// Returns whether it had at the end, and nothing was lost before that waited for it.
     pub(crate) fn has_said_all(&self) -> bool {
-        self.state().has_said_all
+        let state = self.state();
+        state.has_said_all && state.lost == 0
     }
 
     /// Leaves the cluster: says goodbye, and ends the task once that is said.
