@@ -27,7 +27,7 @@ struct Options {
     mixed: bool,
 }
 
-/// What occurs only where there are clients of Engine.IO 3.
+/// The situations that occur only where there are clients of Engine.IO 3.
 const OF_MIXED: [Situation; 3] = [Situation::OldJoined, Situation::OldEmit, Situation::OldHeard];
 
 impl Options {

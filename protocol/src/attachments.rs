@@ -13,7 +13,7 @@ pub(crate) enum Attachments {
     Many(Vec<Bytes>),
 }
 
-/// What few messages have beside their text, behind one pointer: arguments and frames are moved often. Arguments that
+/// The parts that few messages have beside their text, behind one pointer: arguments and frames are moved often. Arguments that
 /// are passed on as they came share it with their frame.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Beside {

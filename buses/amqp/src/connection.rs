@@ -49,7 +49,7 @@ pub(crate) enum LostError {
     Silent,
 }
 
-/// What is open at the broker.
+/// The open channels and queues at the broker.
 struct Open {
     connection: Connection,
     channel: Channel,

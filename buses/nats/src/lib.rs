@@ -90,5 +90,5 @@ impl fmt::Debug for NatsBus {
 
 /// The wait of the client, within which a server must answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// How often a connection is tried. It is lost when three of them are not answered.
+/// The interval at which a connection is tried. It is lost when three of them are not answered.
 const PING: Duration = Duration::from_secs(2);

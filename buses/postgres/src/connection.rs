@@ -21,7 +21,7 @@ const BATCH: usize = 128;
 const TURN: usize = 256;
 /// The time after which a connection has proved itself: the next wait is a short one.
 const STEADY: Duration = Duration::from_secs(5);
-/// How often old attachments are deleted.
+/// The interval at which old attachments are deleted.
 const CLEAN: Duration = Duration::from_secs(30);
 
 /// Why a connection has ended.
@@ -52,7 +52,7 @@ enum Asked {
     Row(String, Result<Option<Vec<u8>>, Error>),
 }
 
-/// What is asked: of what goes out, or of what comes in.
+/// The statement that is under way: for what goes out, or for what comes in.
 #[derive(Clone, Copy)]
 enum Side {
     Writing,
@@ -66,10 +66,10 @@ struct Connection<'a> {
     client: Arc<Client>,
     statements: Statements,
     wire: Wire,
-    /// What has come, while a row is read that comes before it.
+    /// The messages that have come, while a row is read that comes before it.
     waiting: VecDeque<Notification>,
     waiting_bytes: usize,
-    /// What goes out. Nothing else goes out meanwhile.
+    /// The batch that goes out. Nothing else goes out meanwhile.
     writing: Option<BoxFuture<Asked>>,
     /// The row that is read. Nothing else is handed over meanwhile.
     reading: Option<BoxFuture<Asked>>,

@@ -1,4 +1,4 @@
-//! What is asked of Postgres.
+//! The statements for Postgres.
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Statement};

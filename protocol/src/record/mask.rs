@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// How the texts of a recording are masked.
+/// The masking of a recording's texts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mask {
     is_on: bool,

@@ -105,7 +105,7 @@ impl Recorder {
         Some(Self { writer, last: now, max_bytes: options.max_bytes, mask, is_full: false })
     }
 
-    /// How the texts of this recording are masked.
+    /// The masking of this recording's texts.
     pub(crate) fn mask(&self) -> Mask {
         self.mask
     }

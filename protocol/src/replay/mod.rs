@@ -57,9 +57,9 @@ pub struct Replay<'a> {
 pub struct Step<'a> {
     /// When it happened, by the clock of the server that recorded it.
     pub at: Instant,
-    /// What was recorded.
+    /// The recorded entry.
     pub entry: Entry<'a>,
-    /// What came of it now.
+    /// Its output now.
     pub output: Output,
     /// Whether that is what came of it then. Another version of this library may decide otherwise.
     pub is_same: bool,

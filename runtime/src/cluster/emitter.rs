@@ -50,7 +50,7 @@ pub struct Emitter {
 struct Inner {
     cluster: Arc<Cluster>,
     news: Arc<News>,
-    /// What the bus had refused before it was there: of no concern to what is emitted.
+    /// The refusals of the bus before this emitter was there: of no concern to what is emitted.
     refused_before: OnceLock<u64>,
 }
 

@@ -134,7 +134,7 @@ pub trait FromContext<K: Kind>: Sized {
     }
 }
 
-/// What handlers need of their server before it serves: the types of their [`State`].
+/// The needs of handlers before their server serves: the types of their [`State`].
 #[derive(Debug, Default)]
 pub struct Requirements(pub(crate) Vec<(TypeId, &'static str)>);
 
@@ -330,7 +330,7 @@ fn from_part<T: FromStr + Display>(part: &str) -> Option<T> {
     (is_shown && rest.0.is_empty()).then_some(value)
 }
 
-/// What is left of a text from whose beginning all is taken that is written.
+/// The rest of a text, from whose beginning all that is written is taken.
 struct Rest<'a>(&'a str);
 
 impl fmt::Write for Rest<'_> {

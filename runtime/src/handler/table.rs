@@ -111,7 +111,7 @@ impl<K: Kind> EventTable<K> {
         table
     }
 
-    /// What all of these handlers need.
+    /// The needs of all these handlers.
     pub(crate) fn requirements(&self, requirements: &mut Requirements) {
         self.any.iter().for_each(|handler| handler.requires(requirements));
         let listeners = self.events.iter().flat_map(|(_, listeners)| listeners).chain(&self.fallback);

@@ -151,7 +151,7 @@ impl fmt::Display for TypeScript {
     }
 }
 
-/// What a tuple consists of: it is several arguments.
+/// The elements of a tuple, which is several arguments.
 fn several(type_script: &str) -> Option<&str> {
     type_script.strip_prefix('[')?.strip_suffix(']')
 }

@@ -1,4 +1,4 @@
-//! What handlers share: the values that the application gives a server, and the handle with which such a value knows the
+//! State that handlers share: the values that the application gives a server, and the handle with which such a value knows the
 //! server.
 
 use crate::base::error::HandlerError;

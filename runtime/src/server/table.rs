@@ -41,7 +41,7 @@ impl ServerTable {
         }
     }
 
-    /// What all of these handlers need of the server.
+    /// The needs of all these handlers.
     pub(crate) fn requirements(&self, requirements: &mut Requirements) {
         fn of<K: Kind>(handlers: &[SharedHandler<K>], requirements: &mut Requirements) {
             handlers.iter().for_each(|handler| handler.requires(requirements));

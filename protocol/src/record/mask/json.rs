@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 /// The longest number of a placeholder that stays.
 const MAX_PLACEHOLDER: usize = 5;
 
-/// What a session reads in the JSON of a packet.
+/// The parts that a session reads in the JSON of a packet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {
     Nothing,

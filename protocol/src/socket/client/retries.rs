@@ -19,7 +19,7 @@ pub(super) struct Reliable {
     pub(super) copy: Option<u64>,
     /// Until when this try is waited for.
     pub(super) pending: Option<Instant>,
-    /// How long each try is waited for, if not as long as the settings say.
+    /// The time limit of each try, if not as long as the settings say.
     pub(super) limit: Option<Duration>,
 }
 

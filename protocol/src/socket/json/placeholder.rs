@@ -23,7 +23,7 @@ impl Placeholder {
     }
 }
 
-/// How the placeholders of a text name the attachments.
+/// The way in which the placeholders of a text name the attachments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::socket) struct Names {
     /// Some attachment may be named twice.
