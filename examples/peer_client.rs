@@ -466,6 +466,8 @@ async fn lose(
     let on_the_way = moves && round % 2 == 1;
     if moves && !on_the_way {
         until("the upgrade", || client.transport() == Some(TransportKind::WebSocket)).await?;
+        // The server has moved, too: a session that is cut before it has is not given back while it polls.
+        soon("an answer over the WebSocket", client.emit_with_ack("ack", &(), PATIENCE)).await??;
     }
     cut.left.store(1 + round * 7, Ordering::Relaxed);
     soon("the cut", cuts.recv()).await?;
