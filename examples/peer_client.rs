@@ -434,6 +434,13 @@ async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Ou
     until("a first tick", || ticks.lock().unwrap().len() > first).await?;
     let mut recovered = 0;
     for round in 0..CUTS {
+        // Without an event of this session, its client has no offset to show, and no server gives it back.
+        let seen = ticks.lock().unwrap().len();
+        let has_one = || {
+            let ticks = ticks.lock().unwrap();
+            ticks.len() > seen && ticks.last().is_some_and(Option::is_some)
+        };
+        until("a tick of this session", has_one).await?;
         recovered += u64::from(lose(&client, transports, round, &cut, (&mut cuts, &mut ups)).await?);
     }
     if transports == [TransportKind::Polling] {
