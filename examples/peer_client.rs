@@ -157,6 +157,42 @@ fn ends(socket: &ClientSocket) -> (mpsc::UnboundedReceiver<()>, mpsc::UnboundedR
     (ups, downs)
 }
 
+/// What becomes of a socket, in the order in which its handlers run.
+enum Turn {
+    Connected { recovered: bool },
+    Disconnected(DisconnectReason),
+}
+
+fn turns(socket: &ClientSocket) -> mpsc::UnboundedReceiver<Turn> {
+    let (turn, turns) = mpsc::unbounded_channel();
+    let up = turn.clone();
+    socket.on_connect(move |socket: ClientSocket| {
+        let _ = up.send(Turn::Connected { recovered: socket.recovered() });
+        async {}
+    });
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        let _ = turn.send(Turn::Disconnected(reason));
+        async {}
+    });
+    turns
+}
+
+/// Waits for the connection that follows an end for such a reason. Returns whether it has got its session back, and how
+/// many before it had.
+async fn connected_after(
+    turns: &mut mpsc::UnboundedReceiver<Turn>,
+    reason: impl Fn(DisconnectReason) -> bool,
+) -> Outcome<(bool, u64)> {
+    let (mut ended, mut before) = (false, 0);
+    loop {
+        match soon("a connection after an end", turns.recv()).await?.ok_or("no connection")? {
+            Turn::Disconnected(why) => ended |= reason(why),
+            Turn::Connected { recovered } if ended => return Ok((recovered, before)),
+            Turn::Connected { recovered } => before += u64::from(recovered),
+        }
+    }
+}
+
 async fn basics(build: Build, peer: &Peer, transports: &[TransportKind]) -> Outcome {
     let token = Arc::new(());
     let client = builder(build, peer, transports).state(token.clone()).build()?;
@@ -364,11 +400,21 @@ async fn restart(build: Build, peer: &mut Peer, transports: &[TransportKind], re
 
 /// Where the connections to a server are cut.
 struct Cut {
-    /// After so many bytes of the server.
-    left: AtomicU64,
+    /// After so many bytes of the server. `None`: nowhere.
+    left: Mutex<Option<u64>>,
     /// Behind the next request for a poll, before it is answered.
     at_poll: AtomicBool,
     told: mpsc::UnboundedSender<()>,
+}
+
+impl Cut {
+    /// Returns how many of the server's next bytes pass. If not all of them do, this connection is the one that is cut.
+    fn pass(&self, bytes: usize) -> usize {
+        let mut left = self.left.lock().unwrap();
+        let passed = left.map_or(bytes, |left| bytes.min(usize::try_from(left).unwrap_or(usize::MAX)));
+        *left = if passed < bytes { None } else { left.map(|left| left - passed as u64) };
+        passed
+    }
 }
 
 /// Passes bytes on to a server, and cuts the connection where it is told to.
@@ -391,12 +437,9 @@ async fn proxy(listener: TcpListener, port: u16, cut: Arc<Cut>) {
                     }
                     read = far.read(&mut down) => {
                         let Ok(bytes @ 1..) = read else { return };
-                        let allowed = cut.left.load(Ordering::Relaxed);
-                        let passed = allowed.min(bytes as u64);
-                        cut.left.store(allowed - passed, Ordering::Relaxed);
-                        let written = near.write_all(&down[..usize::try_from(passed).unwrap_or(0)]).await;
-                        if passed < bytes as u64 {
-                            cut.left.store(u64::MAX, Ordering::Relaxed);
+                        let passed = cut.pass(bytes);
+                        let written = near.write_all(&down[..passed]).await;
+                        if passed < bytes {
                             let _ = cut.told.send(());
                             return;
                         }
@@ -419,7 +462,7 @@ async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Ou
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let (told, mut cuts) = mpsc::unbounded_channel();
-    let cut = Arc::new(Cut { left: AtomicU64::new(u64::MAX), at_poll: AtomicBool::new(false), told });
+    let cut = Arc::new(Cut { left: Mutex::new(None), at_poll: AtomicBool::new(false), told });
     let proxy = tokio::spawn(proxy(listener, peer.port, cut.clone()));
     let client = build(&address)
         .transports(transports.iter().copied())
@@ -427,9 +470,9 @@ async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Ou
         .reconnection_delay_max(DELAY)
         .build()?;
     let ticks = heard(&client);
-    let (mut ups, _downs) = ends(&client);
+    let mut turns = turns(&client);
     soon("connect", client.connect()).await??;
-    soon("connect", ups.recv()).await?;
+    soon("connect", turns.recv()).await?;
     let first = ticks.lock().unwrap().len();
     until("a first tick", || ticks.lock().unwrap().len() > first).await?;
     let mut recovered = 0;
@@ -441,10 +484,10 @@ async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Ou
             ticks.len() > seen && ticks.last().is_some_and(Option::is_some)
         };
         until("a tick of this session", has_one).await?;
-        recovered += u64::from(lose(&client, transports, round, &cut, (&mut cuts, &mut ups)).await?);
+        recovered += lose(&client, transports, round, &cut, (&mut cuts, &mut turns)).await?;
     }
     if transports == [TransportKind::Polling] {
-        soon("a session comes back whose poll waited", lose_poll(&client, &cut, &mut cuts, &mut ups)).await?;
+        soon("a session comes back whose poll waited", lose_poll(&cut, &mut cuts, &mut turns)).await??;
         recovered += 1;
     }
     let seen = ticks.lock().unwrap().len();
@@ -460,15 +503,15 @@ async fn recovery(build: Build, peer: &Peer, transports: &[TransportKind]) -> Ou
     Ok(())
 }
 
-/// Has the connection cut, and waits until the client is back. Returns whether it has got its session back; if it moves to a
-/// WebSocket, every other cut is on that way, where it need not end the session.
+/// Has the connection cut, and waits until the client is back. Returns how many times it has got its session back; if it
+/// moves to a WebSocket, every other cut is on that way, where it need not end the session.
 async fn lose(
     client: &Client,
     transports: &[TransportKind],
     round: u64,
     cut: &Cut,
-    (cuts, ups): (&mut mpsc::UnboundedReceiver<()>, &mut mpsc::UnboundedReceiver<()>),
-) -> Outcome<bool> {
+    (cuts, turns): (&mut mpsc::UnboundedReceiver<()>, &mut mpsc::UnboundedReceiver<Turn>),
+) -> Outcome<u64> {
     let moves = transports.len() > 1;
     let on_the_way = moves && round % 2 == 1;
     if moves && !on_the_way {
@@ -476,7 +519,7 @@ async fn lose(
         // The server has moved, too: a session that is cut before it has is not given back while it polls.
         soon("an answer over the WebSocket", client.emit_with_ack("ack", &(), PATIENCE)).await??;
     }
-    cut.left.store(1 + round * 7, Ordering::Relaxed);
+    *cut.left.lock().unwrap() = Some(1 + round * 7);
     soon("the cut", cuts.recv()).await?;
     if on_the_way {
         // What is answered now is behind whatever the cut has done.
@@ -486,34 +529,31 @@ async fn lose(
             }
         };
         soon("an answer after the cut", answered).await?;
-        let recovered = ups.try_recv().is_ok() && client.recovered();
         // A session whose way to the WebSocket was cut stays where it is: the next one moves.
         client.disconnect();
         soon("connect", client.connect()).await??;
+        let ours = |reason| reason == DisconnectReason::IoClientDisconnect;
+        let (_, recovered) = connected_after(turns, ours).await?;
         until("the upgrade", || client.transport() == Some(TransportKind::WebSocket)).await?;
-        while ups.try_recv().is_ok() {}
         return Ok(recovered);
     }
-    soon("the client is back", ups.recv()).await?;
-    let recovered = client.recovered();
+    let (recovered, _) = connected_after(turns, |_| true).await?;
     let may_be_unnoticed = transports == [TransportKind::Polling];
     ensure!(recovered || may_be_unnoticed, "round {round}: the session was not given back");
-    Ok(recovered)
+    Ok(u64::from(recovered))
 }
 
 /// Cuts the connection of a poll that waits. A poll may have been answered just before, which is not noticed: then again.
 async fn lose_poll(
-    client: &Client,
     cut: &Cut,
     cuts: &mut mpsc::UnboundedReceiver<()>,
-    ups: &mut mpsc::UnboundedReceiver<()>,
-) {
+    turns: &mut mpsc::UnboundedReceiver<Turn>,
+) -> Outcome {
     loop {
         cut.at_poll.store(true, Ordering::Relaxed);
         cuts.recv().await;
-        ups.recv().await;
-        if client.recovered() {
-            return;
+        if connected_after(turns, |_| true).await?.0 {
+            return Ok(());
         }
     }
 }
