@@ -107,6 +107,8 @@ pub use sansocket_runtime::Recordings;
 #[cfg(feature = "typescript")]
 pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+#[cfg(feature = "admin")]
+pub use sansocket_runtime::admin;
 /// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
 pub use sansocket_runtime::http_types as http;
 #[cfg(feature = "metrics")]
