@@ -2,8 +2,9 @@
 
 use sansocket_tokio::admin::AdminOptions;
 use sansocket_tokio::testing::Loopback;
-use sansocket_tokio::{Client, ConnectError, Server};
+use sansocket_tokio::{Client, ConnectError, Data, Server};
 use serde_json::{Value, json};
+use std::future::ready;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -18,8 +19,9 @@ async fn connect(
     let client = Client::builder("http://test/admin").dial(network.clone()).auth(&auth).build();
     let client = client.map_err(|error| error.to_string())?;
     let (told, sessions) = mpsc::unbounded_channel();
-    client.on("session", async move |sansocket_tokio::Data(session): sansocket_tokio::Data<String>| {
+    client.on("session", move |Data(session): Data<String>| {
         let _ = told.send(session);
+        ready(())
     });
     match client.connect().await {
         Ok(()) => Ok((client, sessions)),
