@@ -2,8 +2,9 @@
 
 use super::raw;
 use super::raw::{Raw, request};
-use sansocket_tokio::{Client, ClientBuilder, Data, TransportKind};
+use sansocket_tokio::{Client, ClientBuilder, Data, DisconnectReason, TransportKind};
 use std::fmt;
+use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,9 +151,10 @@ impl Load {
         }
         let mut actors = JoinSet::new();
         for actor in 0..self.actors as u64 {
-            actors.spawn(repeat(stopped.clone(), actor, {
-                let done = done.clone();
-                async move |turn| visit(self, turn, &done).await
+            let of_visit = done.clone();
+            actors.spawn(repeat(stopped.clone(), actor, move |turn| {
+                let done = of_visit.clone();
+                async move { visit(self, turn, &done).await }
             }));
             actors.spawn(counted(
                 stopped.clone(),
@@ -175,9 +177,10 @@ impl Load {
                 |done| &done.abandoned,
                 move |turn| abandon(self, turn),
             ));
-            actors.spawn(repeat(stopped.clone(), actor, {
-                let done = done.clone();
-                async move |turn| {
+            let of_broken = done.clone();
+            actors.spawn(repeat(stopped.clone(), actor, move |turn| {
+                let done = of_broken.clone();
+                async move {
                     broken(self, turn).await;
                     done.broken.fetch_add(1, Ordering::Relaxed);
                 }
@@ -237,19 +240,21 @@ impl Steady {
         let client = client(port, "/").transports(kinds.iter().copied()).build().map_err(io::Error::other)?;
         let last = AtomicU64::new(u64::MAX);
         let heard = done.clone();
-        client.on("tick", async move |Data(tick): Data<u64>| {
+        client.on("tick", move |Data(tick): Data<u64>| {
             let before = last.swap(tick, Ordering::Relaxed);
             heard.ticks.fetch_add(1, Ordering::Relaxed);
             if before != u64::MAX && tick != before + 1 {
                 heard.fault(format!("tick {tick} has come after {before}"));
             }
+            ready(())
         });
         let is_ending = Arc::new(AtomicBool::new(false));
         let (lost, ending) = (done.clone(), is_ending.clone());
-        client.on_disconnect(async move |reason: sansocket_tokio::DisconnectReason| {
+        client.on_disconnect(move |reason: DisconnectReason| {
             if !ending.load(Ordering::Relaxed) {
                 lost.fault(format!("a client that behaves has lost its connection: {reason:?}"));
             }
+            ready(())
         });
         client.connect().await.map_err(io::Error::other)?;
         client.call::<_, ()>("join", &"steady").await.map_err(io::Error::other)?;

@@ -39,10 +39,10 @@ pub(super) fn register(pages: &Namespace, feed: &Arc<Feed>, login: Arc<Login>, r
     pages.on_connect(|| ready(())).on_disconnect(|| ready(())).on_disconnecting(|| ready(()));
     pages.on_fallback(|| ready(())).event_middleware(|| ready(())).on_any(|| ready(()));
     if !read_only {
-        pages.on("emit", |server: Server, args: Args| ready(emit(&server, &args)));
-        pages.on("join", |server: Server, args: Args| ready(join(&server, &args)));
-        pages.on("leave", |server: Server, args: Args| ready(leave(&server, &args)));
-        pages.on("_disconnect", |server: Server, args: Args| ready(disconnect(&server, &args)));
+        pages.on("emit", async |server: Server, args: Args| emit(&server, &args));
+        pages.on("join", async |server: Server, args: Args| join(&server, &args));
+        pages.on("leave", async |server: Server, args: Args| leave(&server, &args));
+        pages.on("_disconnect", async |server: Server, args: Args| disconnect(&server, &args));
     }
 }
 
