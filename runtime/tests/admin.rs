@@ -119,8 +119,6 @@ fn a_page_is_told_of_a_sockets_whole_life_as_the_reference_tells_it() {
         ]
     );
     io.socket(&ada.id()).expect("it is connected").join("attic").expect("there is room");
-    let names = [(&page, "page".to_owned()), (&ada, "ada".to_owned())];
-    let names: Vec<(&TestClient, &str)> = names.iter().map(|(client, name)| (*client, &**name)).collect();
     told(&page, &names);
     let id = ada.id().to_string();
     ada.disconnect();
@@ -230,7 +228,8 @@ fn a_page_commands_one_socket_a_room_and_a_namespace() {
         (1, json!({ "a": [true] }), Bytes::from_static(&[9]))
     );
     page.emit("emit", &("/", "", "all"));
-    (ada.expect_event("all"), bob.expect_event("all"));
+    ada.expect_event("all");
+    bob.expect_event("all");
     carl.expect_nothing();
     page.emit("_disconnect", &("/", false, &*bob.id()));
     assert!(!bob.is_connected() && ada.is_connected());
@@ -377,7 +376,6 @@ fn headers_that_say_who_somebody_is_and_ids_of_sessions_are_not_shown() {
             None => options,
         });
         let page = test.client("/admin");
-        let ids = Arc::new(Mutex::new(Vec::new()));
         let _ada = test.client_with("/", |builder| {
             builder
                 .header("cookie", "key=1")
@@ -385,7 +383,6 @@ fn headers_that_say_who_somebody_is_and_ids_of_sessions_are_not_shown() {
                 .header("x-forwarded-for", "203.0.113.7")
                 .auth(&json!({ "token": "three" }))
         });
-        ids.lock().unwrap().push(1);
         let events = page.received();
         let texts: Vec<String> = events.iter().map(|event| event.args.to_json()).collect();
         let text = texts.join("\n");

@@ -79,13 +79,14 @@ mod tests {
     use super::*;
 
     fn stats(opened: u64, events_in: u64, closed: &[(CloseReason, u64)]) -> Stats {
-        let mut stats = Stats::default();
-        stats.opened = opened;
-        stats.events_in = events_in;
-        stats.polling_bytes_in = events_in * 10;
-        stats.websocket_bytes_in = events_in;
-        stats.closed = closed.iter().copied().collect();
-        stats
+        Stats {
+            opened,
+            events_in,
+            polling_bytes_in: events_in * 10,
+            websocket_bytes_in: events_in,
+            closed: closed.iter().copied().collect(),
+            ..Stats::default()
+        }
     }
 
     fn told(statistics: &mut Statistics) -> Vec<String> {
