@@ -63,8 +63,9 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     hears(&one, &heard).await;
     in_order(&one, &heard, 100).await;
     in_order(&one, &heard, 50_000).await;
+    assert_eq!(one.cluster_counts().unwrap().refused, 0);
     outage(&mut engine, &one, &other, &heard).await;
     assert_eq!(one.node_count().await.unwrap(), 2);
     in_order(&one, &heard, 100).await;
-    assert_eq!((one.cluster_counts().unwrap().refused, other.cluster_counts().unwrap().malformed), (0, 0));
+    assert_eq!(other.cluster_counts().unwrap().malformed, 0);
 }
