@@ -133,13 +133,13 @@ impl BusLink {
 
     /// Bytes came on a channel.
     pub fn message(&mut self, channel: &str, payload: Bytes) {
-        self.cluster.heard(|node, now| node.handle_message(now, channel, &payload));
+        self.cluster.came(channel, |node, now| node.handle_message(now, channel, &payload));
         self.deliver();
     }
 
     /// An entry came on a stream, with its fields in any order.
     pub fn entry<'a>(&mut self, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
-        self.cluster.heard(|node, now| node.handle_entry(now, fields));
+        self.cluster.came("a stream", |node, now| node.handle_entry(now, fields));
         self.deliver();
     }
 
@@ -157,7 +157,7 @@ impl BusLink {
 
     /// The answer to [`NodeTransmit::Select`]: the row's payload.
     pub fn row(&mut self, channel: &str, payload: &Bytes) {
-        self.cluster.heard(|node, now| node.handle_row(now, channel, payload));
+        self.cluster.came(channel, |node, now| node.handle_row(now, channel, payload));
         self.deliver();
     }
 

@@ -50,8 +50,10 @@ mod bus;
 mod emitter;
 mod handle;
 mod in_process;
+mod membership;
 mod options;
 mod task;
+mod unreadable;
 
 pub use bus::{Bus, BusLink};
 pub use emitter::{BusAway, Emitter, EmitterError, EmitterTarget};
@@ -60,7 +62,8 @@ pub use options::{ClusterEvent, ClusterOptions};
 pub use sansocket_protocol::cluster::node::{AskId, Dialect, NodeConfig, NodeCounts, NodeTransmit};
 pub use sansocket_protocol::cluster::{Envelope, InexpressibleError, Limits, Published, Subscription};
 
-pub(crate) use handle::{Cluster, Membership, NodeApplication};
+pub(crate) use handle::{Cluster, NodeApplication};
+pub(crate) use membership::Membership;
 pub(crate) use task::node_task;
 
 /// The dialects with their settings.

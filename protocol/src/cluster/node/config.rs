@@ -27,6 +27,19 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Python(_) => "python",
+            Self::Classic(_) => "classic",
+            Self::Sharded(_) => "sharded",
+            Self::Streams(_) => "streams",
+            Self::Postgres(_) => "postgres",
+            Self::Heartbeats(_) => "heartbeats",
+            Self::Bridge(_) => "bridge",
+        }
+    }
+
     pub(super) fn membership(&self) -> Membership {
         match self {
             Self::Python(_) => Membership::Unknown,

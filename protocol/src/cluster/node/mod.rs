@@ -77,7 +77,7 @@ use self::asking::{Asked, token};
 use self::bridging::Bridging;
 use self::serving::Serving;
 use super::message::{Message, RequestId};
-use super::{InexpressibleError, Subscription};
+use super::{InexpressibleError, MalformedError, Subscription};
 use crate::random::Random;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -113,6 +113,8 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// The latest mistake, for whoever tells of it.
+    malformed: Option<MalformedError>,
     /// It only writes.
     is_emitter: bool,
     /// Of a bridge.
@@ -136,8 +138,10 @@ enum Timer {
 /// One namespace.
 #[derive(Debug)]
 struct Space {
-    /// When the others stop to believe that it lives.
+    /// When to say that it lives, unless something else is sent before.
     beat_at: Instant,
+    /// When it last said so in so many words.
+    beaten_at: Instant,
     /// The peers, and when each is silent for too long.
     peers: BTreeMap<Arc<str>, Instant>,
     /// The rooms of this node that have a channel of their own.
@@ -174,6 +178,7 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            malformed: None,
             is_emitter: false,
             bridging,
         }
@@ -206,6 +211,11 @@ impl Node {
         let node = Self::new(config, dialect, random);
         let encoder = NodeEncoder::new(node.dialect.clone(), node.config.limits, node.name.clone(), true);
         Self { is_emitter: true, encoder, ..node }
+    }
+
+    /// The reason why the latest payload could not be read, once.
+    pub fn take_malformed(&mut self) -> Option<MalformedError> {
+        self.malformed.take()
     }
 
     // --- getters -----------------------------------------------------------------------------------------------------
@@ -271,7 +281,7 @@ impl Node {
             return;
         }
         let namespace: Arc<str> = namespace.into();
-        let space = Space { beat_at: now, peers: BTreeMap::new(), rooms: BTreeSet::new() };
+        let space = Space { beat_at: now, beaten_at: now, peers: BTreeMap::new(), rooms: BTreeSet::new() };
         self.spaces.insert(namespace.clone(), space);
         if self.is_up {
             self.join_bus(&namespace);
@@ -412,6 +422,22 @@ impl Node {
         self.transmits.clear();
         self.waiting_bytes = 0;
         self.finish_lists();
+    }
+
+    /// The bus has refused something that was published: it may have been what the others were to hear of this node, which
+    /// says that it lives when it would have without it.
+    pub fn handle_refused(&mut self, now: Instant) {
+        self.tick(now);
+        if !self.is_up || !self.dialect.is_heard() {
+            return;
+        }
+        for (namespace, space) in &mut self.spaces {
+            let at = space.beaten_at + self.config.heartbeat_interval;
+            if at < space.beat_at {
+                space.beat_at = at;
+                self.timers.insert((at, Timer::Beat(namespace.clone())));
+            }
+        }
     }
 
     /// Time has passed: ends what has lasted too long, and says that this node lives.

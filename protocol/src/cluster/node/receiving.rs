@@ -70,10 +70,15 @@ impl Node {
         }
     }
 
+    pub(super) fn malformed(&mut self, error: MalformedError) {
+        self.counts.malformed = self.counts.malformed.saturating_add(1);
+        self.malformed = Some(error);
+    }
+
     pub(super) fn take(&mut self, read: Result<Envelope, MalformedError>) {
-        let Ok(Envelope { origin, to, namespace, message, .. }) = read else {
-            self.counts.malformed = self.counts.malformed.saturating_add(1);
-            return;
+        let Envelope { origin, to, namespace, message, .. } = match read {
+            Ok(envelope) => envelope,
+            Err(error) => return self.malformed(error),
         };
         let is_own = origin == Origin::Node(self.name.clone());
         if is_own || !self.spaces.contains_key(&namespace) || to.is_some_and(|to| to != self.name) {
