@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { Server } from "socket.io";
 import { blockingClientCommand, FOREIGN, Program, startPeer } from "../support/peers.mjs";
-import { LIVELY } from "../support/server.mjs";
+import { HASTY } from "../support/server.mjs";
 import { within } from "../support/wait.mjs";
 
 const client = (...args) => new Program([...blockingClientCommand(), ...args]);
@@ -37,7 +37,7 @@ for (const kind of [...FOREIGN, "sansocket"]) {
     });
 
     test("it stays while nothing but pings comes", async (t) => {
-      const lively = await startPeer(kind, LIVELY);
+      const lively = await startPeer(kind, HASTY);
       t.after(() => lively.kill());
       program = client(`${lively.url}/chat`);
       await program.line(/^connected/);

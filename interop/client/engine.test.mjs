@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { engineClientCommand, FOREIGN_ENGINES, Program, startPeer } from "../support/peers.mjs";
-import { LIVELY } from "../support/server.mjs";
+import { HASTY } from "../support/server.mjs";
 
 for (const kind of FOREIGN_ENGINES) {
   for (const transport of ["polling", "websocket", "upgrade"]) {
@@ -35,7 +35,7 @@ for (const kind of FOREIGN_ENGINES) {
       });
 
       test("it stays while nothing but pings comes", async (t) => {
-        const lively = await startPeer(kind, LIVELY);
+        const lively = await startPeer(kind, HASTY);
         t.after(() => lively.kill());
         runAt(lively);
         await program.line(/^open/);

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { io } from "socket.io-client";
 import { FOREIGN, startPeer } from "../support/peers.mjs";
 import { Inbox, within } from "../support/wait.mjs";
-import { LIVELY, ours } from "../support/server.mjs";
+import { HASTY, ours } from "../support/server.mjs";
 
 const once = (socket, event) => within(new Promise((resolve) => socket.once(event, (...args) => resolve(args))), event);
 
@@ -90,7 +90,7 @@ for (const kind of ours ? [...FOREIGN, "sansocket"] : FOREIGN) {
 
       test("kick ends the socket, close the connection", async (t) => {
         // One of the ends is seen by the heartbeat. In the other tests a machine that stands still for so long is no end.
-        const quick = await startPeer(kind, LIVELY);
+        const quick = await startPeer(kind, HASTY);
         t.after(() => quick.kill());
         const socket = connect("/chat", {}, quick);
         t.after(() => socket.disconnect());
