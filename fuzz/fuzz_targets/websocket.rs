@@ -1,25 +1,8 @@
 #![no_main]
-//! The codec's own files: nothing else of the runtime is built.
-#![allow(dead_code, unused_imports, reason = "the codec has more users than this one")]
 
 use libfuzzer_sys::fuzz_target;
 
-mod websocket {
-    #[path = "../../../runtime/src/websocket/deflate/mod.rs"]
-    pub(crate) mod deflate;
-    #[path = "../../../runtime/src/websocket/fuzzing.rs"]
-    pub(crate) mod fuzzing;
-    #[path = "../../../runtime/src/websocket/header.rs"]
-    mod header;
-    #[path = "../../../runtime/src/websocket/read.rs"]
-    mod read;
-    #[path = "../../../runtime/src/websocket/role.rs"]
-    mod role;
-    #[path = "../../../runtime/src/websocket/write.rs"]
-    mod write;
-
-    pub(crate) use read::{Incoming, ReadError, Reader};
-    pub(crate) use role::{Role, mask};
-}
+#[path = "../codec/mod.rs"]
+mod websocket;
 
 fuzz_target!(|data: &[u8]| websocket::fuzzing::connection(data));

@@ -16,9 +16,9 @@ const MAX_EXTENSIONS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
     /// The parameters of the messages that the server sends.
-    pub(super) server: Direction,
+    pub(crate) server: Direction,
     /// The parameters of the messages that the client sends.
-    pub(super) client: Direction,
+    pub(crate) client: Direction,
 }
 
 /// One direction of a connection.
