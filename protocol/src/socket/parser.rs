@@ -223,7 +223,7 @@ impl Parser {
     #[inline]
     /// Returns whether packets are JSON text.
     #[cfg(any(feature = "cluster", feature = "record"))]
-    pub(crate) fn is_json(&self) -> bool {
+    pub fn is_json(&self) -> bool {
         matches!(self.kind, Kind::Json)
     }
 
