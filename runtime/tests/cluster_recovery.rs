@@ -192,3 +192,20 @@ fn without_the_bus_clients_hear_their_own_node_and_begin_anew() {
     assert!(ada.socket().recovered() && ada.id() == id);
     assert_eq!(heard(&ada), [json!(6)]);
 }
+
+#[test]
+fn a_session_outlives_its_server() {
+    let world = World::new();
+    let ada = world.one.client("/");
+    world.one.server().emit("number", &1).unwrap();
+    world.one.settle();
+    let offset: String = ada.expect_event("number").args.get(1).unwrap();
+    let (id, pid) = (ada.id(), world.pid(&ada));
+    let io = world.one.server().clone();
+    world.one.runtime().spawn(Box::pin(async move { io.shutdown(SECOND).await }));
+    world.one.advance(SECOND * 3);
+    world.two.server().emit("number", &2).unwrap();
+    world.two.settle();
+    let again = world.comes(&world.two, &pid, &offset);
+    assert_eq!((again.id(), heard(&again)), (id, vec![json!(2)]));
+}

@@ -146,7 +146,7 @@ pub struct NodeConfig {
     /// Of the dialect of streams: whether connections are recovered, so that events go to the stream first. Default no.
     pub recovers: bool,
     /// The time for which an event of this node is waited for to come back from the stream. Then it is sent to the sockets
-    /// here without an offset. Default 500 ms.
+    /// here without an offset. Default 1 s.
     pub log_patience: Duration,
     /// Sessions that are looked for at a time. Default 1000.
     pub max_lookups: usize,
@@ -174,7 +174,7 @@ impl Default for NodeConfig {
             bridge_settle: Duration::from_millis(500),
             max_waiting_bytes: 64 << 20,
             recovers: false,
-            log_patience: Duration::from_millis(500),
+            log_patience: Duration::from_secs(1),
             max_lookups: 1000,
             max_recovered_entries: 100_000,
             max_recovered_bytes: 64 << 20,
@@ -229,6 +229,27 @@ impl NodeConfig {
     #[must_use]
     pub fn with_recovers(mut self, recovers: bool) -> Self {
         self.recovers = recovers;
+        self
+    }
+
+    /// Sets [`log_patience`](Self::log_patience).
+    #[must_use]
+    pub fn with_log_patience(mut self, patience: Duration) -> Self {
+        self.log_patience = patience;
+        self
+    }
+
+    /// Sets [`max_recovered_entries`](Self::max_recovered_entries).
+    #[must_use]
+    pub fn with_max_recovered_entries(mut self, entries: usize) -> Self {
+        self.max_recovered_entries = entries;
+        self
+    }
+
+    /// Sets [`max_recovered_bytes`](Self::max_recovered_bytes).
+    #[must_use]
+    pub fn with_max_recovered_bytes(mut self, bytes: usize) -> Self {
+        self.max_recovered_bytes = bytes;
         self
     }
 
