@@ -7,7 +7,7 @@ use crate::base::typemap::TypeMap;
 use crate::cluster::{ClusterOptions, Dialect};
 use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
-use crate::http::options::BuildError;
+use crate::http::options::{BuildError, ClientFiles};
 use crate::server::dispatch::SocketDispatch;
 use crate::server::recovery::Recovery;
 use crate::server::server::{Server, ServerInner};
@@ -261,7 +261,19 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
     /// Serves the browser's client from a directory such as `node_modules/socket.io-client/dist`, at
     /// `/socket.io/socket.io.js` and so on, with ETags. The files are read once, by `build`.
     pub fn serve_client(mut self, directory: impl AsRef<Path>) -> Self {
-        self.http.client = Some(directory.as_ref().to_owned());
+        self.http.client = Some(ClientFiles::Directory(directory.as_ref().to_owned()));
+        self
+    }
+
+    /// Serves the browser's client that is part of this crate, at `/socket.io/socket.io.js`, with ETags, and compressed
+    /// for browsers that take that. The last call of this or [`serve_client`](Self::serve_client) counts.
+    ///
+    /// It is npm's `socket.io-client` 4.8.4, minified, without source maps: `socket.io.js` and `socket.io.min.js` are the
+    /// same file here; `socket.io.esm.min.js` is for `import`, `socket.io.msgpack.min.js` for
+    /// [`Parser::msgpack`](crate::Parser::msgpack).
+    #[cfg(feature = "client-bundle")]
+    pub fn serve_client_bundle(mut self) -> Self {
+        self.http.client = Some(ClientFiles::Bundle);
         self
     }
 
