@@ -229,8 +229,8 @@ pub struct NewEvent<'a> {
     /// The offset that a log outside of the store has given it, such as a stream that several processes share. `None`: the
     /// store gives one. No two events of a store have the same.
     ///
-    /// The servers of the runtime give none: they queue an event for their own clients at once, whatever a log may
-    /// say later. See [`RecoveryStore`] for the order that a shared store has to keep then.
+    /// A server of the runtime gives one where the nodes of its cluster share a stream, and none to a store of the
+    /// application's own: see [`RecoveryStore`] for the order that a shared store has to keep then.
     pub offset: Option<Arc<str>>,
 }
 
@@ -280,9 +280,9 @@ pub struct StoreStats {
 ///
 /// * **Events.** An owner that shares a log may append an event to that first, and broadcast it once the log has given it
 ///   its place: [`NewEvent::offset`] is that place. So [`append`](Self::append) stands in the order of the log, and the
-///   numbers are the process's own count. The servers of the runtime do not wait for a log: an event reaches the clients
-///   of its own process at once, and those of the others later, so that two processes may tell two events in
-///   different orders. Their events have no offset, and the store gives one that says which event of *which process* it
+///   numbers are the process's own count. A server of the runtime does so in a cluster on a stream of its own; with a store
+///   of the application's, an event reaches the clients of its process at once, and those of the others later, so that
+///   two processes may tell two events in different orders. Such events have no offset, and the store gives one that says which event of *which process* it
 ///   was, such as the process's name and its own count. From such an offset a store knows what a client of that process
 ///   has seen of its events; of those of other processes it has to note, beside the process's own events, how far it had
 ///   read the others by then. One number for all of them, in the order of the log, would lose an event that the log has

@@ -229,7 +229,7 @@ impl Parser {
     /// Returns whether packets are JSON text.
     #[inline]
     #[cfg(any(feature = "cluster", feature = "record"))]
-    pub(crate) fn is_json(&self) -> bool {
+    pub fn is_json(&self) -> bool {
         matches!(self.kind, Kind::Json)
     }
 

@@ -20,4 +20,5 @@ pub(crate) mod timing;
 pub(crate) mod trace;
 pub(crate) mod turn;
 pub(crate) mod typemap;
+pub(crate) mod upgrade;
 pub(crate) mod wakers;

@@ -4,6 +4,7 @@ use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info};
+use crate::base::upgrade::Switching;
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
 use crate::http::body::{First, hand_body, or_answer, read_body, throw_away};
@@ -29,7 +30,6 @@ use crate::websocket::{Role, accept_upgrade, offered_subprotocols};
 use futures_channel::oneshot;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
-use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::{
     OriginDecision, RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants,
@@ -249,7 +249,7 @@ impl Gate {
         if let Some(file) = self.files.respond(&parts) {
             return self.finish(&parts, file);
         }
-        let stream = parts.extensions.remove::<OnUpgrade>();
+        let stream = Switching::take(&mut parts.extensions);
         let place = parts.extensions.remove::<Arc<Place>>();
         let upgrade =
             stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _), deflate: None });

@@ -158,7 +158,7 @@ impl<A: Application> Session<A> {
         let mut at = 0;
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
-            let Poll::Ready(upgraded) = Pin::new(&mut upgrade.stream).poll(context) else {
+            let Poll::Ready(upgraded) = upgrade.stream.poll(self.handle.clock().runtime(), context) else {
                 at += 1;
                 continue;
             };
@@ -167,10 +167,7 @@ impl<A: Application> Session<A> {
                 self.upgrading = Vec::new();
             }
             match upgraded {
-                Ok(upgraded) => {
-                    let (stream, ahead) = self.handle.clock().runtime().stream(upgraded);
-                    self.add_websocket(id, stream, ahead, place, deflate);
-                }
+                Ok((stream, ahead)) => self.add_websocket(id, stream, ahead, place, deflate),
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
                     self.handle.lock().machine.handle_request_aborted(self.now, id);
