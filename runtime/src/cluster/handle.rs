@@ -4,6 +4,7 @@ use crate::base::clock::Clock;
 use crate::base::error::BoxError;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info, warning};
+use crate::cluster::log::{LogNews, LoggedEvent};
 use crate::cluster::options::ClusterEvent;
 use crate::cluster::unreadable::Unreadable;
 use futures_channel::oneshot;
@@ -32,6 +33,11 @@ pub(crate) trait NodeApplication: Send + Sync + 'static {
 
     /// Tells news about the bus.
     fn news(&self, event: &ClusterEvent);
+
+    /// Tells news about the log that the nodes share.
+    fn log(&self, news: LogNews) {
+        drop(news);
+    }
 }
 
 /// The time that the bus has to say goodbye.
@@ -40,7 +46,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The node of a server, its requests, and the wakers of its task and its bus.
 pub(crate) struct Cluster {
     state: Mutex<State>,
-    encoder: NodeEncoder,
+    pub(super) encoder: NodeEncoder,
     clock: Clock,
     /// The name of the dialect, for the log.
     dialect: &'static str,
@@ -436,6 +442,13 @@ impl Cluster {
                     application.message(&this, &namespace, message, serving);
                 }
                 NodeEvent::Done { .. } => {}
+                NodeEvent::Logged { namespace, event, target, id, ticket } => {
+                    application.log(LogNews::Logged(LoggedEvent { namespace, event, target, id, ticket }));
+                }
+                NodeEvent::Unlogged { ticket, may_come } => {
+                    application.log(LogNews::Unlogged { ticket, may_come });
+                }
+                NodeEvent::Found { pid, found, .. } => application.log(LogNews::Found { pid, found }),
                 NodeEvent::BusUp { gap } => {
                     info!(?gap, "the bus is there");
                     application.news(&ClusterEvent::Up { gap });

@@ -68,14 +68,19 @@ mod members;
 mod receiving;
 mod sending;
 mod serving;
+mod sessions;
 
 pub use config::{Dialect, Membership, NodeConfig};
 pub use encoding::{Encoded, NodeEncoder};
-pub use interface::{Answer, Ask, AskError, AskId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId};
+pub use interface::{
+    Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
+};
+pub use sessions::{EntryId, EntryIdError, FoundSession, StreamEntry};
 
 use self::asking::{Asked, token};
 use self::bridging::Bridging;
 use self::serving::Serving;
+use self::sessions::Log;
 use super::message::{Message, RequestId};
 use super::{InexpressibleError, MalformedError, Subscription};
 use crate::random::Random;
@@ -119,6 +124,8 @@ pub struct Node {
     is_emitter: bool,
     /// Of a bridge.
     bridging: Option<Box<Bridging>>,
+    /// Of a node that recovers connections.
+    log: Option<Box<Log>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,6 +140,8 @@ enum Timer {
     Relay(RequestId),
     Bridge(Arc<str>),
     BridgeBeat,
+    Ticket(u64),
+    Lookup(LookupId),
 }
 
 /// One namespace.
@@ -157,6 +166,7 @@ impl Node {
         };
         let name: Arc<str> = name.into();
         let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
+        let log = (config.recovers && matches!(dialect, Dialect::Streams(_))).then(Box::default);
         Self {
             encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone(), false),
             config,
@@ -181,6 +191,7 @@ impl Node {
             malformed: None,
             is_emitter: false,
             bridging,
+            log,
         }
     }
 
@@ -422,6 +433,7 @@ impl Node {
         self.transmits.clear();
         self.waiting_bytes = 0;
         self.finish_lists();
+        self.end_log();
     }
 
     /// The bus has refused something that was published: it may have been what the others were to hear of this node, which
@@ -457,6 +469,8 @@ impl Node {
                 Timer::Relay(token) => self.relay_over(&token),
                 Timer::Bridge(node) => self.bridge_silent(node),
                 Timer::BridgeBeat => self.bridge_beat(),
+                Timer::Ticket(ticket) => self.unlogged(ticket, true),
+                Timer::Lookup(id) => self.end_lookup(id, false),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();
@@ -480,6 +494,7 @@ impl Node {
         let bytes = match &transmit {
             NodeTransmit::Publish(published) => published.payload.len(),
             NodeTransmit::Insert { payload, .. } => payload.len(),
+            NodeTransmit::Save { value, .. } => value.len(),
             NodeTransmit::Append { fields, .. } => {
                 fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()))
             }

@@ -39,15 +39,6 @@ impl Node {
         self.take(read);
     }
 
-    /// An entry came on the stream, with its fields in any order.
-    pub fn handle_entry<'a>(&mut self, now: Instant, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
-        self.tick(now);
-        if let Dialect::Streams(streams) = &self.dialect {
-            let read = streams.decode_entry(fields, &self.config.limits);
-            self.take(read);
-        }
-    }
-
     /// A row was read that [`NodeTransmit::Select`] asked for.
     pub fn handle_row(&mut self, now: Instant, channel: &str, payload: &Bytes) {
         self.tick(now);

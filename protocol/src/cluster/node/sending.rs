@@ -78,9 +78,9 @@ impl Node {
                 is_sent
             }
             // The stream has no heartbeats.
-            Written::Entry { stream, fields } => {
+            Written::Entry { stream, fields, ticket } => {
                 let bytes = fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()));
-                return self.push(bytes, move || NodeTransmit::Append { stream, fields });
+                return self.push(bytes, move || NodeTransmit::Append { stream, fields, ticket });
             }
             Written::Row { payload, envelope } => {
                 self.push(payload.len(), move || NodeTransmit::Insert { payload, envelope })
