@@ -187,6 +187,9 @@ pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};
 pub use sansocket_runtime::{Incomplete, RemoteSocket, ServerSideError, cluster};
 pub use sansocket_runtime::{UnrecoveredSession, recovery};
 
+#[cfg(doctest)]
+mod guides;
+
 /// The code of this crate's README compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,7 @@
 //! The ground that everything else stands on: the async runtime's interface, clocks and timers, turns of tasks, waiting,
 //! errors, logging. It imports nothing else of this crate.
 
+pub(crate) mod ahead;
 pub(crate) mod alarm;
 #[cfg(feature = "tls")]
 pub(crate) mod alpn;
