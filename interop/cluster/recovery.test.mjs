@@ -176,6 +176,12 @@ test("with Redis gone a client hears its own node, and begins anew at another; w
     assert.notEqual(client.id, id);
     await redis.start();
     for (const { program } of nodes) await until(() => /bus up after/.test(program.errors), "the bus is back");
+    // Each reads from the end of the stream that it finds then.
+    await until(async () => {
+      for (const node of nodes) await node.client.call("bcast-all", "back", node.name);
+      const hears = ({ client }) => new Set(client.heard.filter(([event]) => event === "back").map(([, name]) => name)).size;
+      return nodes.every((node) => hears(node) === nodes.length);
+    }, "they hear each other again");
     await within(client.emitWithAck("join", "room"), "the room");
     await say(nodes[0], "again");
     await hears("again");
