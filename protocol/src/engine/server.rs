@@ -321,6 +321,7 @@ impl ServerSession {
     }
 
     /// One packet of a polling body. Returns a message for the layer above.
+    #[inline]
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
@@ -454,6 +455,7 @@ impl ServerSession {
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ServerSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
+    #[inline]
     pub(crate) fn send(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
@@ -465,19 +467,19 @@ impl ServerSession {
         if !text.is_empty() {
             self.queue(Outgoing::Message(WireMessage::Text(text)), compress);
         }
-        match beside {
-            None => {}
-            Some(beside) if beside.attachments.len() == 1 => {
-                self.queue(Outgoing::Attachment(beside), compress)
-            }
-            Some(beside) => {
-                for attachment in beside.attachments.as_slice() {
-                    let message = WireMessage::Binary(attachment.clone());
-                    self.queue(Outgoing::Message(message), compress);
-                }
-            }
+        if let Some(beside) = beside {
+            self.queue_attachments(beside, compress);
         }
         true
+    }
+
+    fn queue_attachments(&mut self, beside: Arc<Beside>, compress: bool) {
+        if beside.attachments.len() == 1 {
+            return self.queue(Outgoing::Attachment(beside), compress);
+        }
+        for attachment in beside.attachments.as_slice() {
+            self.queue(Outgoing::Message(WireMessage::Binary(attachment.clone())), compress);
+        }
     }
 
     #[inline(always)]
@@ -549,12 +551,19 @@ impl ServerSession {
     }
 
     /// A packet on the transport in use.
+    #[inline]
     fn handle_any_packet(&mut self, now: Instant, packet: EnginePacket) -> Option<WireMessage> {
+        if let EnginePacket::Message(message) = packet {
+            self.heartbeat.activity(now);
+            return Some(message);
+        }
+        self.handle_other_packet(now, packet);
+        None
+    }
+
+    #[inline(never)]
+    fn handle_other_packet(&mut self, now: Instant, packet: EnginePacket) {
         match packet {
-            EnginePacket::Message(message) => {
-                self.heartbeat.activity(now);
-                return Some(message);
-            }
             EnginePacket::Pong(_) if self.revision() == Revision::V4 => self.heartbeat.pong(now),
             EnginePacket::Ping(_) if self.revision() == Revision::V3 => {
                 self.heartbeat.ping(now);
@@ -567,11 +576,10 @@ impl ServerSession {
                 self.end_after_events(ended, CLOSE);
             }
             EnginePacket::Close => self.end_after_events(Ended::plain(CloseReason::TransportClose), NOOP),
-            EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
+            EnginePacket::Message(_) | EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
                 self.heartbeat.activity(now)
             }
         }
-        None
     }
 
     fn queue_heartbeat(&mut self) {
@@ -587,8 +595,15 @@ impl ServerSession {
         self.respond(request, Response::refusal(code));
     }
 
-    /// Fires the deadlines that are over, but for those that judge the peer's silence.
+    /// Fires the deadlines that are over, but for those that judge the peer's silence. Mostly there are none.
+    #[inline]
     fn fire(&mut self, now: Instant) {
+        if self.state != State::Open || self.paused_at.is_some() || self.upgrade.is_some() {
+            self.fire_any(now);
+        }
+    }
+
+    fn fire_any(&mut self, now: Instant) {
         match self.state {
             State::Closing { deadline } if now >= deadline => {
                 self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)

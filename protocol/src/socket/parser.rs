@@ -220,7 +220,6 @@ impl Parser {
         ..Self::json()
     };
 
-    #[inline]
     /// Returns whether packets are JSON text.
     #[cfg(any(feature = "cluster", feature = "record"))]
     pub(crate) fn is_json(&self) -> bool {
@@ -232,6 +231,7 @@ impl Parser {
         matches!(self.kind, Kind::MessagePack)
     }
 
+    #[inline]
     fn format(&self) -> Format {
         match (self.kind, self.custom) {
             (Kind::Json, _) => Format::Json,

@@ -298,10 +298,14 @@ impl ServerSockets {
     }
 
     /// Judges the awaited acknowledgements alone.
+    #[inline]
     pub(crate) fn expire_acks(&mut self, now: Instant) {
-        if now < self.ack_deadline {
-            return;
+        if now >= self.ack_deadline {
+            self.expire_due_acks(now);
         }
+    }
+
+    fn expire_due_acks(&mut self, now: Instant) {
         self.ack_deadline = Instant::FAR_FUTURE;
         for socket in &mut self.sockets {
             let key = socket.key;
