@@ -321,7 +321,7 @@ impl ServerSession {
     }
 
     /// One packet of a polling body. Returns a message for the layer above.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
@@ -455,8 +455,13 @@ impl ServerSession {
 
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ServerSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
-    #[inline]
     pub(crate) fn send(&mut self, frame: Frame) -> bool {
+        self.send_now(frame)
+    }
+
+    /// The same, in line: for what is sent most often.
+    #[inline(always)]
+    pub(crate) fn send_now(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
         }

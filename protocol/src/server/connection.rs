@@ -331,13 +331,22 @@ impl Connection {
         if let (true, Layer::Sockets(sockets)) = (may_be_plain, &mut self.layer) {
             // By far the most events are such.
             if sockets.is_plain_turn() {
-                let event = sockets.pop_event().map(ServerEvent::Socket);
                 self.counts.events_in = self.counts.events_in.wrapping_add(1);
                 self.settle();
-                return event;
+                return self.pop_event();
             }
         }
         self.take_any_event()
+    }
+
+    /// The first event in the queue of the sockets. A function of its own, which writes it to where it is wanted: it is
+    /// large.
+    #[inline(never)]
+    fn pop_event(&mut self) -> Option<ServerEvent> {
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.pop_event().map(ServerEvent::Socket),
+            Layer::Messages(_) => None,
+        }
     }
 
     #[inline(never)]
@@ -426,7 +435,7 @@ impl Connection {
     }
 
     /// Time that runs backwards stands still.
-    #[inline]
+    #[inline(always)]
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         if let Layer::Sockets(sockets) = &mut self.layer {

@@ -256,7 +256,13 @@ impl ServerSockets {
         } else {
             Instant::FAR_FUTURE
         };
-        packet.map_or(Ok(()), |packet| self.handle_packet(packet))
+        packet.map_or(Ok(()), |packet| self.handle_whole(packet))
+    }
+
+    /// A packet whose attachments are all there.
+    #[inline(never)]
+    fn handle_whole(&mut self, packet: Packet) -> Result<(), SocketError> {
+        self.handle_packet(packet)
     }
 
     /// The connection ended: so do all sockets.
@@ -325,6 +331,7 @@ impl ServerSockets {
         }
     }
 
+    #[inline(always)]
     #[allow(
         clippy::indexing_slicing,
         reason = "proof: `at` is the position of a socket, and none is taken out here"

@@ -305,15 +305,15 @@ pub(crate) fn begin_sole<K: Acks>(
             return None;
         }
     };
-    let Context { peer, input } = context;
-    let polled = future.as_mut().poll_outcome(input.ack.as_ref(), task);
+    let polled = future.as_mut().poll_outcome(context.input.ack.as_ref(), task);
     mem::forget(unwinding);
     match polled {
         Poll::Ready(outcome) => {
-            finish(&peer, Some(event), input.ack.as_ref(), outcome);
+            finish(&context.peer, Some(event), context.input.ack.as_ref(), outcome);
             None
         }
         Poll::Pending => {
+            let Context { peer, input } = context;
             let answering = Answering { peer, event: EventLabel::new(event.as_bytes()), ack: input.ack };
             Some(Work::SoleListener { future, answering })
         }
