@@ -121,7 +121,8 @@ pub(crate) struct ServerSession {
     form: Form,
     state: State,
     transport: Transport,
-    upgrade: Option<Upgrade>,
+    /// Boxed, as what ends a session is: an idle connection has none of it.
+    upgrade: Option<Box<Upgrade>>,
     poll: Option<RequestId>,
     post: Option<Post>,
     paused_at: Option<Instant>,
@@ -134,9 +135,9 @@ pub(crate) struct ServerSession {
     unwritten: usize,
     /// The owner could not write all, when it said so last.
     behind: bool,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
     close_code: Option<u16>,
-    closed: Option<Ended>,
+    closed: Option<Box<Ended>>,
     upgraded: bool,
     has_opened: bool,
     undated: Undated,
@@ -233,7 +234,7 @@ impl ServerSession {
 
     /// Returns whether the session is moving to the channel of that id.
     fn moves_to(&self, channel: RequestId) -> bool {
-        self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
+        self.upgrade.as_ref().is_some_and(|upgrade| upgrade.channel.id() == channel)
     }
 
     /// Bytes that wait for the peer: queued here (with [`SERVER_MESSAGE`] more for each message), and not yet written
@@ -282,13 +283,13 @@ impl ServerSession {
                 self.control.reserve_exact(1);
                 self.control.push_back(channel.accept());
             } else if self.may_upgrade() && query.revision() == self.revision() {
-                self.upgrade = Some(Upgrade {
+                self.upgrade = Some(Box::new(Upgrade {
                     channel,
                     probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                     base64: query.base64,
-                });
+                }));
                 self.control.push_back(channel.accept());
             } else if query.revision() == self.revision() && self.has_channel() {
                 // As in the reference, it is closed once it is there: clients expect no refusal for such a request.
@@ -526,7 +527,7 @@ impl ServerSession {
 
     /// The end of the session, once.
     pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
-        self.closed.take()
+        self.closed.take().map(|ended| *ended)
     }
 
     /// Returns whether the session has moved to WebSocket since the last call.

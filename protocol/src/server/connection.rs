@@ -314,7 +314,7 @@ impl Connection {
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
         #[cfg(feature = "record")]
         // Looking for an event may put some off, by their rate or because their socket is busy.
-        let may_change = self.engine.is_ending() || self.has_layer_event();
+        let may_change = self.recorder.is_some() && (self.engine.is_ending() || self.has_layer_event());
         let event = self.take_event();
         #[cfg(feature = "record")]
         match &event {

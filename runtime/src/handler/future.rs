@@ -3,7 +3,7 @@
 use crate::base::trace::{Span, in_scope};
 use crate::handler::ack::AckTarget;
 use crate::handler::kind::{IntoOutcome, Kind};
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -36,9 +36,20 @@ where
 /// The future of a handler of kind `K`, whatever its type.
 pub type BoxHandlerFuture<K> = Pin<Box<dyn HandlerFuture<K>>>;
 
-/// Waits for the outcome of a handler, whose value is for that acknowledgement.
-pub(crate) async fn outcome<K: Kind>(mut future: BoxHandlerFuture<K>, ack: Option<&AckTarget>) -> K::Outcome {
-    poll_fn(|task| future.as_mut().poll_outcome(ack, task)).await
+/// Waits for the outcome of a handler, whose value is for that acknowledgement. No async function: the futures around it
+/// would have room for it twice.
+pub(crate) struct OutcomeOf<'a, K: Kind> {
+    pub(crate) future: BoxHandlerFuture<K>,
+    pub(crate) ack: Option<&'a AckTarget>,
+}
+
+impl<K: Kind> Future for OutcomeOf<'_, K> {
+    type Output = K::Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<K::Outcome> {
+        let Self { future, ack } = &mut *self;
+        future.as_mut().poll_outcome(*ack, task)
+    }
 }
 
 /// The future of a handler within a span.

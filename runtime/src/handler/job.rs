@@ -11,7 +11,7 @@ use crate::handler::kind::{Acks, Context, EventInput, Kind};
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::{Apart, HandlerPeer as _};
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{AnyHandler, BoxHandlerFuture, SharedHandler, Spanned, outcome};
+use crate::handler::{AnyHandler, BoxHandlerFuture, OutcomeOf, SharedHandler, Spanned};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::any::Any;
@@ -364,7 +364,7 @@ pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &
             }
         }
         let outcome = match call_acking(&mut context, &**handler) {
-            Ok(future) => outcome(future, context.input.ack.as_ref()).await,
+            Ok(future) => OutcomeOf { future, ack: context.input.ack.as_ref() }.await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -423,7 +423,7 @@ pub(crate) async fn run<K: Kind>(
     handler: &dyn AnyHandler<K>,
 ) -> Result<K::Outcome, HandlerError> {
     let future = handler.call(context)?;
-    Ok(outcome(future, context.ack()).await)
+    Ok(OutcomeOf { future, ack: context.ack() }.await)
 }
 
 /// Runs a handler whose errors are told to the error hook, which may answer the event. `None` after an error.

@@ -82,7 +82,7 @@ pub use peer::Peer;
 pub use typed::{IntoAnswer, TypedEvent, TypedHandler};
 
 pub(crate) use erased::{AnyHandler, SharedHandler, erase};
-pub(crate) use future::{Spanned, outcome};
+pub(crate) use future::{OutcomeOf, Spanned};
 
 use crate::base::error::HandlerError;
 use crate::handler::extract::{FromContext, Requirements};
