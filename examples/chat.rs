@@ -104,9 +104,10 @@ pub(crate) async fn run(
         flag("--port").or_else(|| std::env::var("PORT").ok()).map_or(Ok(3000), |port| port.parse())?;
     let host = flag("--host").unwrap_or_else(|| "127.0.0.1".to_owned());
 
-    if let Some(directory) = flag("--client-dist") {
-        builder = builder.serve_client(directory);
-    }
+    builder = match flag("--client-dist") {
+        Some(directory) => builder.serve_client(directory),
+        None => builder.serve_client_bundle(),
+    };
     let io = builder.build()?;
     io.namespace("/")
         .on("add user", add_user)

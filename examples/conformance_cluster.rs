@@ -1,6 +1,6 @@
 //! The server as a node of a cluster: its bus by flags, and events by which clients drive it.
 
-use crate::sansocket::cluster::{ClusterEvent, ClusterOptions, Dialect, dialect};
+use crate::sansocket::cluster::{ClusterEvent, ClusterOptions, Dialect, SessionData, dialect};
 use crate::sansocket::{
     Args, Broadcast, Data, Incomplete, Namespace, Server, ServerBuilder, ServerSideError, Socket,
 };
@@ -95,6 +95,12 @@ fn firsts(answers: &[Args]) -> Vec<Value> {
 fn register_in(namespace: &Namespace) {
     namespace
         .on("leave", async |socket: Socket, Data(room): Data<String>| socket.leave(&room))
+        .on("remember", async |socket: Socket, Data(kept): Data<Value>| {
+            socket.insert(SessionData(serde_json::json!({ "kept": kept })));
+        })
+        .on("recall", async |socket: Socket| {
+            socket.get::<SessionData>().map_or(Value::Null, |data| data.0["kept"].clone())
+        })
         .on("bcast-all", async |socket: Socket, Data(event): Data<String>, args: Args| {
             socket.namespace().emit(&event, &args.skip(1))
         })

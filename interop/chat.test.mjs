@@ -1,11 +1,11 @@
 // Two people in Chromium and one in Node on the chat page of the chat example.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { after, afterEach, before, test } from "node:test";
 import { once } from "node:events";
 import { chromium } from "playwright-core";
 import { io } from "socket.io-client";
-import { startChat } from "./support/server.mjs";
+import { ours, startChat } from "./support/server.mjs";
 import { until, within } from "./support/wait.mjs";
 
 const executablePath =
@@ -236,17 +236,20 @@ test("it fits a phone", async () => {
   assert.ok(box.x + box.width <= 360 && box.y + box.height <= 640, "the button is on the screen");
 });
 
-test("the public copy of the client is used when the server has none", async () => {
+test("the client comes with the program, or from its public copy where the server has none", async () => {
   const own = await startChat();
   try {
-    assert.ok((await fetch(`${own.url}/socket.io/socket.io.js`)).status >= 400);
+    // The test needs no internet: the pinned package is the same file as the public copy.
+    const script = new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url).pathname;
+    const served = await fetch(`${own.url}/socket.io/socket.io.js`);
+    const body = await served.text();
+    if (ours) assert.equal(body, readFileSync(script, "utf8"), "the bundle is npm's own file, of the version in package.json");
+    else assert.ok(served.status >= 400);
     const context = await browser.newContext();
     const page = await context.newPage();
     pages.push(page);
-    const script = new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url).pathname;
-    // The test needs no internet: the pinned package is the same file.
     await page.route("https://cdn.socket.io/4.8.4/socket.io.min.js", (route) =>
-      route.fulfill({ path: script, contentType: "application/javascript" }),
+      ours ? route.abort() : route.fulfill({ path: script, contentType: "application/javascript" }),
     );
     await page.goto(own.url);
     await page.locator('#status[data-state="online"]').waitFor({ timeout: 10_000 });

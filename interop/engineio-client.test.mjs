@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { Socket } from "engine.io-client";
-import { LIVELY, startConformance } from "./support/server.mjs";
+import { HASTY, LIVELY, startConformance } from "./support/server.mjs";
 import { Inbox, pace, until, within } from "./support/wait.mjs";
 
 let server;
@@ -112,11 +112,16 @@ for (const [name, options] of Object.entries(transports)) {
     });
 
     test("is closed when it stops answering pings", async () => {
-      const socket = await open();
-      const closed = event(socket, "close");
-      const send = socket._sendPacket;
-      socket._sendPacket = (type, ...rest) => type !== "pong" && send.call(socket, type, ...rest);
-      assert.match((await closed)[0], /^(transport close|transport error|ping timeout)$/);
+      const own = await startConformance(HASTY);
+      try {
+        const socket = await open(own);
+        const closed = event(socket, "close");
+        const send = socket._sendPacket;
+        socket._sendPacket = (type, ...rest) => type !== "pong" && send.call(socket, type, ...rest);
+        assert.match((await closed)[0], /^(transport close|transport error|ping timeout)$/);
+      } finally {
+        await own.stop();
+      }
     });
   });
 }

@@ -1,9 +1,11 @@
 //! In which order the events of a client are handled.
 
 use crate::sansocket::{Data, Socket, State};
-use crate::suite::support::{Client, Log, logged, serve};
+use crate::suite::support::{Client, Log, logged, serve, soon};
+use sansocket_runtime::websocket::write_text;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 #[tokio::test]
@@ -113,4 +115,18 @@ async fn beyond_the_limit_a_concurrent_handler_runs_in_line() {
     assert!(lines.drain().is_empty());
     go.add_permits(2);
     lines.expect("fast").await;
+}
+
+#[tokio::test]
+async fn an_event_in_front_of_a_broken_frame_is_answered_before_the_close() {
+    let io = crate::server().build().expect("options");
+    io.namespace("/").on("ask", async || "answer");
+    let mut client = Client::joined(serve(&io).await).await;
+    let mut out = Vec::new();
+    write_text(&mut out, Some([1, 2, 3, 4]), br#"4277["ask"]"#);
+    // An opcode without a meaning, in the same write.
+    out.extend([0x83, 0x80, 0, 0, 0, 0]);
+    soon(client.stream.write_all(&out)).await.expect("it is taken");
+    client.expect(r#"377["answer"]"#).await;
+    client.gone().await;
 }

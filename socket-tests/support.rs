@@ -329,7 +329,18 @@ impl Response {
 
 /// One request on a connection of its own. `headers` are whole lines.
 pub async fn request(addr: SocketAddr, method: &str, target: &str, headers: &str, body: &str) -> Response {
-    let mut stream = soon(TcpStream::connect(addr)).await.expect("a connection");
+    let stream = soon(TcpStream::connect(addr)).await.expect("a connection");
+    request_over(stream, method, target, headers, body).await
+}
+
+/// The same over a connection that is there.
+pub async fn request_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    target: &str,
+    headers: &str,
+    body: &str,
+) -> Response {
     send_request(&mut stream, method, target, headers, body).await;
     soon(Response::read(&mut stream)).await.expect("a response")
 }
@@ -338,7 +349,13 @@ pub async fn get(addr: SocketAddr, target: &str) -> Response {
     request(addr, "GET", target, "", "").await
 }
 
-pub async fn send_request(stream: &mut TcpStream, method: &str, target: &str, headers: &str, body: &str) {
+pub async fn send_request(
+    stream: &mut (impl AsyncWrite + Unpin),
+    method: &str,
+    target: &str,
+    headers: &str,
+    body: &str,
+) {
     let length = body.len();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { Server } from "socket.io";
 import { blockingClientCommand, FOREIGN, Program, startPeer } from "../support/peers.mjs";
+import { HASTY } from "../support/server.mjs";
 import { within } from "../support/wait.mjs";
 
 const client = (...args) => new Program([...blockingClientCommand(), ...args]);
@@ -16,7 +17,7 @@ for (const kind of [...FOREIGN, "sansocket"]) {
     let peer;
     let program;
     beforeEach(async () => {
-      peer = await startPeer(kind, { "ping-interval": 300, "ping-timeout": 2000, ticks: true });
+      peer = await startPeer(kind, { ticks: true });
     });
     afterEach(async () => {
       await program?.kill();
@@ -35,8 +36,10 @@ for (const kind of [...FOREIGN, "sansocket"]) {
       await program.line(/^event answered \["really\?",1\]/);
     });
 
-    test("it stays while nothing but pings comes", async () => {
-      program = client(`${peer.url}/chat`);
+    test("it stays while nothing but pings comes", async (t) => {
+      const lively = await startPeer(kind, HASTY);
+      t.after(() => lively.kill());
+      program = client(`${lively.url}/chat`);
       await program.line(/^connected/);
       await new Promise((resolve) => setTimeout(resolve, 3000)); // longer than the heartbeat grants
       assert.deepEqual(program.seen.slice(1), []);

@@ -13,7 +13,7 @@ import { createClient } from "redis";
 import { Server } from "socket.io";
 
 const { values } = parseArgs({
-  options: { redis: { type: "string" }, postgres: { type: "string" }, adapter: { type: "string" }, port: { type: "string", default: "0" } },
+  options: { redis: { type: "string" }, postgres: { type: "string" }, adapter: { type: "string" }, port: { type: "string", default: "0" }, recovery: { type: "string" } },
 });
 
 // Connection lost: the client connects again by itself, and so often that a test need not wait.
@@ -37,8 +37,9 @@ const adapters = {
   streams: async () => createStreamsAdapter(await connect()),
 };
 
+const recovery = values.recovery ? { connectionStateRecovery: { maxDisconnectionDuration: Number(values.recovery) } } : {};
 const http = createServer();
-const io = new Server(http, { adapter: await adapters[values.adapter](), pingInterval: 25_000 });
+const io = new Server(http, { adapter: await adapters[values.adapter](), pingInterval: 25_000, ...recovery });
 
 const target = (namespace, room) => (room === null || room === undefined ? namespace : namespace.to(room));
 
@@ -50,6 +51,8 @@ for (const namespace of [io.of("/"), io.of("/custom")]) {
         acknowledge(await handler(...args));
       });
     on("join", (room) => void socket.join(room));
+    on("remember", (kept) => void (socket.data.kept = kept));
+    on("recall", () => socket.data.kept ?? null);
     on("leave", (room) => void socket.leave(room));
     on("bcast-all", (event, ...payload) => void namespace.emit(event, ...payload));
     on("bcast", (room, ...payload) => void target(namespace, room).emit("bcast", ...payload));

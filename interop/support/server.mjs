@@ -116,8 +116,10 @@ export const CALM = { "ping-interval": 600_000, "ping-timeout": 60_000 };
 /** What servers in the field are set to. */
 export const USUAL = { "ping-interval": 25_000, "ping-timeout": 20_000 };
 
-/** Frequent pings, but time to answer them while large messages are under way. */
-export const LIVELY = { "ping-interval": 300, "ping-timeout": 2000 };
+/** Frequent pings, and time to answer them on a machine that stands still for some seconds. */
+export const LIVELY = { "ping-interval": 300, "ping-timeout": 20_000 };
+/** For tests in which the heartbeat is to find somebody dead. */
+export const HASTY = { "ping-interval": 300, "ping-timeout": 2000 };
 
 export const startConformance = (flags = CALM) => start(conformanceCommand(), flags);
 export const startChat = (flags = {}) => start(chatCommand(), flags);

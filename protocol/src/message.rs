@@ -95,7 +95,7 @@ impl Frame {
     }
 
     /// The same, with the price of each of its messages in a server's queue.
-    pub(crate) fn queued_len(&self) -> usize {
+    pub fn queued_len(&self) -> usize {
         let messages = self.attachments().len().saturating_add(usize::from(!self.text.is_empty()));
         self.wire_len().saturating_add(messages.saturating_mul(cost::SERVER_MESSAGE))
     }

@@ -1,4 +1,4 @@
-//! futures-io streams as hyper reads and writes them, and a TCP stream on async-io's reactor.
+//! futures-io streams as hyper reads and writes them, and the system's streams on async-io's reactor.
 
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -111,9 +111,12 @@ impl AsyncWrite for FuturesIo {
     }
 }
 
-/// A TCP stream. Unlike async-io's own, closing it tells the peer: it ends the direction that is written to.
+/// A stream of the system's. Unlike async-io's own, closing it tells the peer: it ends the direction that is written to.
 #[derive(Debug)]
-pub(crate) struct Tcp(Async<TcpStream>);
+pub(crate) struct SystemStream<T>(Async<T>);
+
+/// A TCP stream.
+pub(crate) type Tcp = SystemStream<TcpStream>;
 
 impl From<Async<TcpStream>> for Tcp {
     fn from(stream: Async<TcpStream>) -> Self {
@@ -124,7 +127,39 @@ impl From<Async<TcpStream>> for Tcp {
     }
 }
 
-impl AsyncRead for Tcp {
+/// A stream on a Unix socket.
+#[cfg(unix)]
+pub(crate) type Unix = SystemStream<std::os::unix::net::UnixStream>;
+
+#[cfg(unix)]
+impl From<Async<std::os::unix::net::UnixStream>> for Unix {
+    fn from(stream: Async<std::os::unix::net::UnixStream>) -> Self {
+        Self(stream)
+    }
+}
+
+/// What ends one direction of a stream.
+pub(crate) trait EndWriting {
+    fn end_writing(&self) -> io::Result<()>;
+}
+
+impl EndWriting for TcpStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+#[cfg(unix)]
+impl EndWriting for std::os::unix::net::UnixStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl<T> AsyncRead for SystemStream<T>
+where
+    Async<T>: AsyncRead + Unpin,
+{
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -134,7 +169,10 @@ impl AsyncRead for Tcp {
     }
 }
 
-impl AsyncWrite for Tcp {
+impl<T: EndWriting> AsyncWrite for SystemStream<T>
+where
+    Async<T>: AsyncWrite + Unpin,
+{
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -157,6 +195,6 @@ impl AsyncWrite for Tcp {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
+        Poll::Ready(self.0.get_ref().end_writing())
     }
 }

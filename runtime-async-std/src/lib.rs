@@ -52,6 +52,7 @@
 //! | `async-std` | yes | the runtime `AsyncStd`, which servers and clients use unless told otherwise |
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |

@@ -60,7 +60,12 @@ fn stream(upgraded: Upgraded) -> (Box<dyn Stream>, Bytes) {
         Ok(stream) => return stream,
         Err(upgraded) => upgraded,
     };
-    // A host with streams of its own: hyper's wrapper around them does too.
+    #[cfg(unix)]
+    let upgraded = match raw_stream::<HyperIo<crate::io::Unix>>(upgraded) {
+        Ok(stream) => return stream,
+        Err(upgraded) => upgraded,
+    };
+    // A host with streams of its own, and TLS on a Unix socket: hyper's wrapper around them does too.
     (Box::new(upgraded), Bytes::new())
 }
 

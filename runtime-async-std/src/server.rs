@@ -6,6 +6,8 @@ use crate::runtime::Standard;
 use async_io::Async;
 use async_net::AsyncToSocketAddrs;
 use std::net::TcpListener;
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
 
 sansocket_runtime::adapter! {
     crate: "sansocket_async_std",
@@ -14,11 +16,19 @@ sansocket_runtime::adapter! {
     socket: Socket,
     dialer: Dialer,
     blocking: Ok(crate::runtime::Standard::default()),
+    unix: std::path::Path,
     tls: futures_rustls::rustls::ServerConfig,
 }
 
 impl From<Async<TcpListener>> for Listener {
     fn from(listener: Async<TcpListener>) -> Self {
-        Self::over(Socket(listener))
+        Self::over(Socket::Tcp(listener))
+    }
+}
+
+#[cfg(unix)]
+impl From<Async<UnixListener>> for Listener {
+    fn from(listener: Async<UnixListener>) -> Self {
+        Self::over(Socket::Unix(listener, None))
     }
 }

@@ -133,7 +133,7 @@ fn both_adapters_make_their_types_from_the_same_parts() {
     // An argument that one of them left out would take methods away: without `tls`, those of that name.
     let here = arguments("runtime-async-std");
     assert_eq!(here, arguments("runtime-tokio"));
-    for part in ["runtime", "addresses", "socket", "dialer", "tls"] {
+    for part in ["runtime", "addresses", "socket", "dialer", "unix", "tls"] {
         assert!(here.contains(part), "{here:?}");
     }
 }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Then open <http://127.0.0.1:3000> in two windows. Flags: `--port` (or `PORT`; 3000), `--host` (127.0.0.1), and
-//! `--client-dist node_modules/socket.io-client/dist` to serve the browser's client from there; without it the
-//! page takes it from the public CDN. The application itself is in `examples/chat.rs`, the same for every runtime.
+//! `--client-dist node_modules/socket.io-client/dist` to serve the browser's client from there; without it, it
+//! is the one in the feature `client-bundle`. The application itself is in `examples/chat.rs`, the same for every runtime.
 
 use sansocket_tokio::{self as sansocket, Server};
 

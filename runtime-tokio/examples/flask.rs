@@ -14,7 +14,7 @@ mod flask;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let io = Server::builder().build()?;
+    let io = Server::builder().serve_client_bundle().build()?;
     flask::register(&io);
     tokio::spawn(flask::background(io.downgrade(), tokio::time::sleep));
     let page = async |_| {

@@ -103,6 +103,7 @@
 //! |---|---|---|
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |

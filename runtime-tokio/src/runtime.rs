@@ -50,7 +50,12 @@ impl Runtime for Tokio {
             Ok(stream) => return stream,
             Err(upgraded) => upgraded,
         };
-        // A host with streams of its own: hyper's wrapper around them does too.
+        #[cfg(unix)]
+        let upgraded = match raw::<TokioIo<tokio::net::UnixStream>>(upgraded) {
+            Ok(stream) => return stream,
+            Err(upgraded) => upgraded,
+        };
+        // A host with streams of its own, and TLS on a Unix socket: hyper's wrapper around them does too.
         (Box::new(upgraded), Bytes::new())
     }
 }

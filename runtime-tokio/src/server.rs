@@ -3,6 +3,8 @@
 use crate::dial::Dialer;
 use crate::listener::Socket;
 use crate::runtime::Tokio;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::net::{TcpListener, ToSocketAddrs};
 
 sansocket_runtime::adapter! {
@@ -12,11 +14,19 @@ sansocket_runtime::adapter! {
     socket: Socket,
     dialer: Dialer,
     blocking: crate::thread::OwnThread::start(),
+    unix: std::path::Path,
     tls: tokio_rustls::rustls::ServerConfig,
 }
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self::over(Socket(listener))
+        Self::over(Socket::Tcp(listener))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::over(Socket::Unix(listener, None))
     }
 }

@@ -7,6 +7,9 @@ mod suite;
 #[cfg(feature = "test-tls")]
 #[path = "../../socket-tests/tls.rs"]
 mod tls;
+#[cfg(unix)]
+#[path = "../../socket-tests/unix.rs"]
+mod unix;
 
 fn server() -> sansocket::ServerBuilder {
     sansocket::Server::builder()

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | an async runtime | [`Runtime`], [`Timer`] |
 //! | accepting connections | [`Mounted`], [`Mount`]; below them [`Endpoint`] and [`serve_connection`] |
+//! | a host that does not serve by hyper | [`Endpoint::respond`], [`HostStream`] |
 //! | a stream after its upgrade to WebSocket | [`raw_stream`] |
 //! | connections that a client makes | [`Dial`], [`connect_to_any`], [`ClientTls`] |
 //!
 #![doc = include_str!("../docs/writing-an-adapter.md")]
 
 pub use crate::base::runtime::{BoxFuture, Runtime, Stream, Timer};
+pub use crate::base::upgrade::HostStream;
 pub use crate::client::{ClientOptions, ClientTls, Dial, connect_to_any};
 pub use crate::engine::options::EngineOptions;
 pub use crate::handler::message::EngineHandlers;
@@ -19,6 +21,8 @@ pub use crate::http::handshake::ConnInfo;
 pub use crate::http::listener::{Mount, Mounted};
 #[cfg(feature = "tls")]
 pub use crate::http::tls::listener_tls;
+#[cfg(unix)]
+pub use crate::http::unix::SocketFile;
 pub use crate::http::write_deadline::{WriteDeadline, raw_stream};
 pub use crate::server::options::ServerOptions;
 
@@ -34,11 +38,15 @@ pub use crate::server::options::ServerOptions;
 /// * `socket`: a listening socket, with these functions, which need not be public:
 ///   `async fn bind(impl addresses) -> io::Result<Self>`, `fn local_addr(&self) -> io::Result<SocketAddr>`,
 ///   `async fn serve(self, Mounted)`, and with the adapter's feature `tls` also
-///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`.
+///   `async fn serve_tls(self, Mounted, Arc<rustls::ServerConfig>)`. It implements `TryFrom<std::net::TcpListener>`.
 /// * `dialer`: what makes a client's connections: it implements [`Dial`](crate::adapter::Dial), and has
 ///   `fn new(ClientTls) -> Self`.
 /// * `blocking`: what blocking clients run on: an `io::Result` of a [`Runtime`](crate::adapter::Runtime) with threads of
 ///   its own. An adapter whose runtime has no threads leaves it out.
+/// * `unix`: the type `std::path::Path`. On Unix, `socket` then also has
+///   `async fn bind_unix(&Path) -> io::Result<Self>`, for which there is [`SocketFile`](crate::adapter::SocketFile), and
+///   implements `TryFrom<std::os::unix::net::UnixListener>`; its address is `0.0.0.0:0` in that case. An adapter without
+///   Unix sockets leaves it out.
 /// * `tls`: the type `rustls::ServerConfig`, named only with the adapter's feature `tls`, which turns on that of this
 ///   crate. An adapter without such a feature leaves it out.
 #[doc(hidden)]
@@ -46,7 +54,7 @@ pub use crate::server::options::ServerOptions;
 macro_rules! adapter {
     (
         crate: $name:literal, runtime: $runtime:expr, addresses: $addresses:path, socket: $socket:ty,
-        dialer: $dialer:ty $(, blocking: $blocking:expr)? $(, tls: $tls:ty)? $(,)?
+        dialer: $dialer:ty $(, blocking: $blocking:expr)? $(, unix: $unix:ty)? $(, tls: $tls:ty)? $(,)?
     ) => {
         /// A Socket.IO server. Cheap to clone; usable in handlers and outside.
         ///
@@ -245,8 +253,23 @@ macro_rules! adapter {
         $crate::adapter! { @newtype EngineClient, $crate::EngineClientSocket }
         $crate::adapter! { @server $addresses, Server }
         $crate::adapter! { @server $addresses, EngineServer }
+        $(
+            $crate::adapter! { @unix $unix, Server }
+            $crate::adapter! { @unix $unix, EngineServer }
+        )?
         $crate::adapter! { @client Client }
         $crate::adapter! { @client EngineClient }
+
+        /// A socket that the application was given, by systemd or by a process that passes it on.
+        impl ::std::convert::TryFrom<::std::net::TcpListener> for Listener {
+            type Error = ::std::io::Error;
+
+            fn try_from(listener: ::std::net::TcpListener) -> ::std::io::Result<Self> {
+                <$socket>::try_from(listener).map(Self::over)
+            }
+        }
+
+        $( $crate::adapter! { @unix_listener $unix, $socket } )?
 
         /// A listener on one address, for one or more servers, each under its own path.
         ///
@@ -259,6 +282,19 @@ macro_rules! adapter {
         /// let listening = Listener::bind("127.0.0.1:0").await?.mount(&io).mount(&engine).spawn()?;
         /// println!("listening on {}", listening.local_addr());
         /// listening.wait().await; // until io and engine are shut down
+        /// # Ok(()) }
+        /// ```
+        ///
+        /// It listens on TCP ([`bind`](Self::bind)), on a Unix socket (`bind_unix`), or on a socket that the process was
+        /// given, such as one of systemd's. For those, the crate `listenfd` reads systemd's variables:
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", $name, "::{Listener, Server};")]
+        ///
+        /// # async fn run(given: std::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+        /// let io = Server::builder().build()?;
+        /// // let given = listenfd::ListenFd::from_env().take_tcp_listener(0)?.ok_or("no socket was given")?;
+        /// Listener::try_from(given)?.mount(&io).spawn()?.wait().await;
         /// # Ok(()) }
         /// ```
         ///
@@ -283,6 +319,22 @@ macro_rules! adapter {
                 Ok(Self::over(<$socket>::bind(address).await?))
             }
 
+            $(
+                /// Binds a Unix socket, whose file is there until the listener ends. A file that a process which has
+                /// died left behind is replaced.
+                ///
+                /// Its clients have no address: behind a proxy, `client_address` of the builder reads it from a header.
+                /// The file's mode is the process's default, so a folder with the right mode decides which processes
+                /// may connect.
+                ///
+                /// # Errors
+                /// If another process listens there, if the file is not a socket, or if the system refuses the path.
+                #[cfg(unix)]
+                pub async fn bind_unix(path: impl AsRef<$unix>) -> ::std::io::Result<Self> {
+                    Ok(Self::over(<$socket>::bind_unix(path.as_ref()).await?))
+                }
+            )?
+
             fn over(socket: $socket) -> Self {
                 Self {
                     socket,
@@ -294,7 +346,7 @@ macro_rules! adapter {
                 }
             }
 
-            /// The address that it is bound to.
+            /// The address that it is bound to. A Unix socket has a path instead: for one, this is `0.0.0.0:0`.
             ///
             /// # Errors
             /// If the system does not tell.
@@ -358,6 +410,34 @@ macro_rules! adapter {
                     }
                 )?
                 self.socket.serve(self.mounted).await;
+            }
+        }
+    };
+
+    (@unix_listener $unix:ty, $socket:ty) => {
+        /// A Unix socket that the application was given. Its file, if any, stays when the listener ends.
+        #[cfg(unix)]
+        impl ::std::convert::TryFrom<::std::os::unix::net::UnixListener> for Listener {
+            type Error = ::std::io::Error;
+
+            fn try_from(listener: ::std::os::unix::net::UnixListener) -> ::std::io::Result<Self> {
+                <$socket>::try_from(listener).map(Self::over)
+            }
+        }
+    };
+
+    (@unix $unix:ty, $server:ident) => {
+        impl $server {
+            /// Listens on a Unix socket, and serves it in the background: see [`Listener::bind_unix`].
+            ///
+            /// # Errors
+            /// If the path cannot be bound.
+            #[cfg(unix)]
+            pub async fn listen_unix(
+                &self,
+                path: impl AsRef<$unix>,
+            ) -> ::std::io::Result<$crate::Listening> {
+                Listener::bind_unix(path).await?.mount(self).spawn()
             }
         }
     };

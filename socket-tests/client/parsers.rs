@@ -1,13 +1,15 @@
 //! Parsers: the same handlers and the same client, whatever form the packets have.
 
 use crate::sansocket::{
-    Args, BoxError, CustomPacket, CustomParser, Data, DisconnectReason, Parser, Server, Socket,
+    Args, BoxError, Client, CustomPacket, CustomParser, Data, DisconnectReason, Parser, Server, Socket,
 };
 use crate::suite::relay::{TRANSPORTS, WEBSOCKET, quick};
-use crate::suite::support::{Client as RawClient, log, soon};
+use crate::suite::support::{Client as RawClient, Poller, log, request, soon};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// CBOR: binary, as most formats are.
 struct Cbor;
@@ -163,4 +165,126 @@ async fn a_client_that_changes_its_parser_is_closed() {
     client.emit(r#"["message"]"#).await;
     client.gone().await;
     lines.expect("forced close").await;
+}
+
+/// CBOR that calls the application before it reads a packet.
+struct Calling(Arc<dyn Fn(&CustomPacket) + Send + Sync>);
+
+impl CustomParser for Calling {
+    fn name(&self) -> &str {
+        "calling"
+    }
+
+    fn encode(&self, packet: &CustomPacket) -> Result<Vec<u8>, BoxError> {
+        Cbor.encode(packet)
+    }
+
+    fn decode(&self, message: &[u8]) -> Result<CustomPacket, BoxError> {
+        let packet = Cbor.decode(message)?;
+        (self.0)(&packet);
+        Ok(packet)
+    }
+}
+
+#[tokio::test]
+async fn a_parser_may_call_the_server_and_the_client_while_it_reads() {
+    for transports in TRANSPORTS {
+        let (server, client) = (Arc::new(OnceLock::<Server>::new()), Arc::new(OnceLock::<Client>::new()));
+        let (io, sender, calls) = (server.clone(), client.clone(), Arc::new(AtomicU8::new(0)));
+        let servers = Parser::custom(Calling(Arc::new(move |packet| {
+            let Some(io) = io.get().filter(|_| packet.id().is_some()) else { return };
+            // To the very session that the packet came from, whose lock would be in the way.
+            io.emit("heard", &"from the parser").unwrap();
+            assert_eq!(io.root().sockets().len(), 1);
+            assert!(io.root().sockets()[0].emit("heard", &"from the parser").is_ok());
+        })));
+        let clients = Parser::custom(Calling(Arc::new(move |_| {
+            let Some(client) = sender.get() else { return };
+            // Its own answers would be read by the same parser, without end.
+            if calls.fetch_add(1, Ordering::Relaxed) < 3 {
+                client.emit("ignored", &1).unwrap();
+            }
+        })));
+        let (io, addr) = serve(servers).await;
+        server.set(io).ok().unwrap();
+        let speaker = quick(addr, transports).parser(clients).build().unwrap();
+        let (log, mut lines) = log();
+        speaker.on("heard", move |Data(text): Data<String>| {
+            log.note(text);
+            async {}
+        });
+        soon(speaker.connect()).await.unwrap();
+        client.set(speaker.clone()).ok().unwrap();
+        let back: Everything = soon(speaker.call("typed", &everything())).await.unwrap();
+        assert_eq!(back, everything());
+        lines.expect("from the parser").await;
+        lines.expect("from the parser").await;
+        speaker.close();
+        soon(speaker.closed()).await;
+    }
+}
+
+/// JSON text, but for the word over which the parser panics.
+struct Fragile;
+
+impl CustomParser for Fragile {
+    fn name(&self) -> &str {
+        "fragile"
+    }
+
+    fn is_text(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, packet: &CustomPacket) -> Result<Vec<u8>, BoxError> {
+        Text.encode(packet)
+    }
+
+    fn decode(&self, message: &[u8]) -> Result<CustomPacket, BoxError> {
+        assert!(!message.windows(6).any(|word| word == b"poison"), "the parser does not expect that");
+        Text.decode(message)
+    }
+}
+
+#[tokio::test]
+async fn a_parser_that_panics_ends_the_session_that_it_reads_for() {
+    let parser = Parser::custom(Fragile);
+    let (io, addr) = serve(parser).await;
+    let other = quick(addr, WEBSOCKET).parser(parser).build().unwrap();
+    soon(other.connect()).await.unwrap();
+    let (log, mut lines) = log();
+    io.root().on_disconnect(move |reason: DisconnectReason| {
+        log.note(reason);
+        async {}
+    });
+    let (join, poison) = (r#"4{"type":0,"nsp":"/"}"#, r#"4{"type":2,"nsp":"/","data":["poison"]}"#);
+
+    let mut websocket = RawClient::connect(addr).await;
+    websocket.raw(join).await.unwrap();
+    assert!(websocket.packet().await.contains("sid"));
+    websocket.raw(poison).await.unwrap();
+    websocket.gone().await;
+    lines.expect("forced close").await;
+
+    let poller = Poller::connect(addr).await;
+    poller.post(join).await;
+    assert!(poller.poll().await[0].contains("sid"));
+    let _ = request(poller.addr, "POST", &poller.target, "", poison).await;
+    lines.expect("forced close").await;
+    assert_eq!(io.stats().panics, 2);
+
+    let back: Everything = soon(other.call("typed", &everything())).await.unwrap();
+    assert_eq!(back, everything(), "another session goes on");
+}
+
+#[tokio::test]
+async fn a_client_whose_parser_panics_is_closed() {
+    for transports in TRANSPORTS {
+        let (io, addr) = serve(Parser::custom(Text)).await;
+        let client =
+            quick(addr, transports).parser(Parser::custom(Fragile)).reconnection(false).build().unwrap();
+        soon(client.connect()).await.unwrap();
+        io.emit("poison", &1).unwrap();
+        soon(client.closed()).await;
+    }
 }

@@ -189,12 +189,18 @@ impl Link<'_> {
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(transmit) = next {
-            if name(&transmit).is_some_and(|name| name.len() > LONGEST_NAME) {
+            if let NodeTransmit::Count { ask, .. } = transmit {
+                // AMQP tells nobody how many queues an exchange has.
+                link.counted(ask, None);
+            } else if name(&transmit).is_some_and(|name| name.len() > LONGEST_NAME) {
                 link.refused("the name of a channel is longer than AMQP allows: 255 bytes");
             } else {
                 batch.push(transmit);
             }
             next = if batch.len() < BATCH { link.try_next() } else { None };
+        }
+        if batch.is_empty() {
+            return;
         }
         // The set of exchanges grows here, and what fails ends the connection, and the set with it.
         let mut missing = BTreeSet::new();

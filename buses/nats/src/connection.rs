@@ -1,14 +1,16 @@
 //! One connection to NATS, from its beginning to its loss.
 
 use crate::news::{News, Told};
+use crate::parts::{LostPart, Parts, split};
 use crate::{NatsBus, PING, TIMEOUT};
-use async_nats::{Client, ConnectError, PublishError, SubscribeError, Subscriber};
+use async_nats::{Client, ConnectError, Message, PublishError, SubscribeError, Subscriber};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use futures_core::Stream;
 use sansocket_runtime::adapter::BoxFuture;
 use sansocket_runtime::cluster::{BusLink, NodeTransmit, Subscription};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,12 +45,14 @@ pub(crate) enum LostError {
     Told(String),
     #[error("NATS has ended a subscription")]
     Unsubscribed,
+    #[error("more than {0} bytes of messages wait for this node: it does not keep up")]
+    TooMuch(usize),
 }
 
 /// The outcome of a batch: new subscriptions with their channels, and what the client has refused to publish.
 #[derive(Default)]
 struct Written {
-    subscribed: Vec<(String, Subscriber)>,
+    subscribed: Vec<(Arc<str>, Subscriber)>,
     refused: Vec<PublishError>,
 }
 
@@ -56,7 +60,11 @@ struct Connection<'a> {
     bus: &'a NatsBus,
     client: Client,
     news: Arc<News>,
-    subscribers: BTreeMap<String, Subscriber>,
+    subscribers: BTreeMap<Arc<str>, Subscriber>,
+    /// What has come and is not handed over, and its bytes.
+    inbox: VecDeque<(Arc<str>, Message)>,
+    inbox_bytes: usize,
+    parts: Parts,
     writing: Option<BoxFuture<Result<Written, LostError>>>,
 }
 
@@ -84,7 +92,16 @@ pub(crate) async fn serve(bus: &NatsBus, link: &mut BusLink, attempt: &mut u32) 
     };
     let since = link.runtime().now();
     link.up();
-    let mut connection = Connection { bus, client, news, subscribers: BTreeMap::new(), writing: None };
+    let mut connection = Connection {
+        bus,
+        client,
+        news,
+        subscribers: BTreeMap::new(),
+        inbox: VecDeque::new(),
+        inbox_bytes: 0,
+        parts: Parts::new(bus.max_waiting_bytes),
+        writing: None,
+    };
     let served = poll_fn(|context| connection.poll(link, context)).await;
     // A peer that accepts and hangs up is no reason to try without a pause.
     if link.runtime().now() >= since + STEADY {
@@ -99,8 +116,7 @@ pub(crate) async fn serve(bus: &NatsBus, link: &mut BusLink, attempt: &mut u32) 
 impl Connection<'_> {
     /// Ready once the node is closed, or the connection is lost.
     fn poll(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), LostError>> {
-        let mut left = TURN;
-        while left > 0 {
+        for _ in 0..TURN {
             let mut is_at_rest = true;
             match self.news.poll(context) {
                 Poll::Ready(Told::Lost(what)) => return Poll::Ready(Err(LostError::Told(what))),
@@ -110,9 +126,13 @@ impl Connection<'_> {
                 }
                 Poll::Pending => {}
             }
-            match self.poll_messages(link, context, &mut left) {
+            match self.poll_messages(context) {
                 Ok(came) => is_at_rest &= !came,
                 Err(error) => return Poll::Ready(Err(error)),
+            }
+            if let Some((channel, message)) = self.inbox.pop_front() {
+                self.hand_over(link, &channel, message);
+                is_at_rest = false;
             }
             if self.writing.is_none() {
                 match link.poll_next(context) {
@@ -136,45 +156,63 @@ impl Connection<'_> {
             if is_at_rest {
                 return Poll::Pending;
             }
-            left = left.saturating_sub(1);
         }
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Hands over what has come, of each channel in its order.
-    fn poll_messages(
-        &mut self,
-        link: &mut BusLink,
-        context: &mut Context<'_>,
-        left: &mut usize,
-    ) -> Result<bool, LostError> {
+    /// Takes what has come from the client, which bounds it in number, to bound it in bytes.
+    fn poll_messages(&mut self, context: &mut Context<'_>) -> Result<bool, LostError> {
         let mut came = false;
         for (channel, subscriber) in &mut self.subscribers {
-            while *left > 0 {
+            for _ in 0..self.bus.max_waiting {
                 match Pin::new(&mut *subscriber).poll_next(context) {
-                    Poll::Ready(Some(message)) => link.message(channel, message.payload),
+                    Poll::Ready(Some(message)) => {
+                        self.inbox_bytes = self.inbox_bytes.saturating_add(weight(&message));
+                        self.inbox.push_back((channel.clone(), message));
+                    }
                     Poll::Ready(None) => return Err(LostError::Unsubscribed),
                     Poll::Pending => break,
                 }
                 came = true;
-                *left -= 1;
+                if self.inbox_bytes > self.bus.max_waiting_bytes {
+                    return Err(LostError::TooMuch(self.bus.max_waiting_bytes));
+                }
             }
         }
         Ok(came)
     }
 
+    fn hand_over(&mut self, link: &mut BusLink, channel: &str, message: Message) {
+        self.inbox_bytes = self.inbox_bytes.saturating_sub(weight(&message));
+        match self.parts.take(message.headers.as_ref(), message.payload) {
+            Ok(Some(payload)) => link.message(channel, payload),
+            Ok(None) => {}
+            // What is left of a message that began before this node subscribed.
+            Err(LostPart::Order) => {}
+            Err(error) => link.refused(error),
+        }
+    }
+
     /// Begins to do what the node wants, up to a batch of it.
     fn begin(&mut self, link: &mut BusLink, first: NodeTransmit) {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            let Some(transmit) = link.try_next() else { break };
-            batch.push(transmit);
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(transmit) = next {
+            match transmit {
+                // NATS does not tell who subscribes.
+                NodeTransmit::Count { ask, .. } => link.counted(ask, None),
+                transmit => batch.push(transmit),
+            }
+            next = if batch.len() < BATCH { link.try_next() } else { None };
+        }
+        if batch.is_empty() {
+            return;
         }
         // Dropping a subscriber unsubscribes it, after what the client was told before.
         for transmit in &batch {
             if let NodeTransmit::Unsubscribe(Subscription::Channel(channel)) = transmit {
-                self.subscribers.remove(channel);
+                self.subscribers.remove(&**channel);
             }
         }
         let (client, prefix) = (self.client.clone(), self.bus.prefix.clone());
@@ -194,16 +232,16 @@ async fn write(client: Client, prefix: String, batch: Vec<NodeTransmit>) -> Resu
         match transmit {
             NodeTransmit::Publish(published) => {
                 let subject = subject(&prefix, &published.channel);
-                if let Err(error) = client.publish(subject, published.payload).await {
+                if let Err(error) = publish(&client, subject, published.payload).await {
                     written.refused.push(error);
                 }
             }
             NodeTransmit::Subscribe(Subscription::Channel(channel)) => {
                 let subscriber = client.subscribe(subject(&prefix, &channel)).await?;
-                written.subscribed.push((channel, subscriber));
+                written.subscribed.push((channel.into(), subscriber));
             }
             NodeTransmit::Unsubscribe(Subscription::Channel(channel)) => {
-                written.subscribed.retain(|(subscribed, _)| *subscribed != channel);
+                written.subscribed.retain(|(subscribed, _)| **subscribed != channel);
             }
             // Of dialects that are not for NATS.
             _ => {}
@@ -211,6 +249,29 @@ async fn write(client: Client, prefix: String, batch: Vec<NodeTransmit>) -> Resu
     }
     client.flush().await?;
     Ok(written)
+}
+
+/// Publishes a payload, in parts if the server takes none that large.
+async fn publish(client: &Client, subject: String, payload: Bytes) -> Result<(), PublishError> {
+    let max = client.max_payload();
+    if payload.len() <= max {
+        return client.publish(subject, payload).await;
+    }
+    // Every client has other ones, and gives each out once.
+    let Some(parts) = split(&payload, max, &client.new_inbox()) else {
+        // It says why.
+        return client.publish(subject, payload).await;
+    };
+    for (headers, part) in parts {
+        client.publish_with_headers(subject.clone(), headers, part).await?;
+    }
+    Ok(())
+}
+
+/// The bytes of a message that waits, with about what it takes besides.
+fn weight(message: &Message) -> usize {
+    const OVERHEAD: usize = 192;
+    message.length.saturating_add(OVERHEAD)
 }
 
 /// The subject of a channel. NATS has meanings for dots, blanks, `*` and `>`.

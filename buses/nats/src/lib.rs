@@ -4,6 +4,7 @@
 
 mod connection;
 mod news;
+mod parts;
 
 use crate::connection::Ended;
 use async_nats::{ConnectOptions, ServerAddr};
@@ -20,6 +21,7 @@ pub struct NatsBus {
     options: ConnectOptions,
     prefix: String,
     max_waiting: usize,
+    max_waiting_bytes: usize,
 }
 
 /// An address that is none of a NATS server.
@@ -43,7 +45,13 @@ impl NatsBus {
     pub fn with_options(addresses: &str, options: ConnectOptions) -> Result<Self, AddressError> {
         let servers = addresses.split(',').map(|address| address.trim().parse());
         let servers = servers.collect::<Result<Vec<ServerAddr>, _>>()?;
-        Ok(Self { servers, options, prefix: "sansocket".to_owned(), max_waiting: 8192 })
+        Ok(Self {
+            servers,
+            options,
+            prefix: "sansocket".to_owned(),
+            max_waiting: 8192,
+            max_waiting_bytes: 32 << 20,
+        })
     }
 
     /// Sets the first token of all subjects. Default `sansocket`. Clusters that share a NATS account have different ones.
@@ -60,6 +68,14 @@ impl NatsBus {
     #[must_use]
     pub fn max_waiting(mut self, messages: usize) -> Self {
         self.max_waiting = messages.max(1);
+        self
+    }
+
+    /// Sets how many bytes of messages may wait for this node, of all channels together, and how many of large messages that
+    /// have not come whole. With more of the first it connects anew; of the second the oldest is dropped. Default 32 MiB.
+    #[must_use]
+    pub fn max_waiting_bytes(mut self, bytes: usize) -> Self {
+        self.max_waiting_bytes = bytes;
         self
     }
 }

@@ -250,12 +250,16 @@ impl Connection<'_> {
                 NodeTransmit::Insert { payload, envelope } if batch.is_empty() => {
                     return self.insert(link, payload, envelope);
                 }
+                // Postgres does not tell who listens.
+                NodeTransmit::Count { ask, .. } => link.counted(ask, None),
                 transmit => batch.push(transmit),
             }
             // A row's notification must leave before what was said after it.
             next = if batch.len() < BATCH && !link.wants_to_insert() { link.try_next() } else { None };
         }
-        self.write(link, batch);
+        if !batch.is_empty() {
+            self.write(link, batch);
+        }
     }
 
     fn insert(&mut self, link: &mut BusLink, payload: Bytes, envelope: Box<Envelope>) {

@@ -2,14 +2,14 @@
 
 use crate::inbox::{Inbox, Pushed};
 use crate::sentinel::check_role;
-use crate::stream::Reading;
+use crate::stream::{Reading, bytes, entries};
 use crate::{Kind, RedisBus, Settings};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisError, Value, cmd, from_redis_value,
 };
 use sansocket_runtime::adapter::{BoxFuture, Timer};
-use sansocket_runtime::cluster::{AskId, BusLink, NodeTransmit, Subscription};
+use sansocket_runtime::cluster::{AskId, BusLink, LookupId, NodeTransmit, Subscription};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use thiserror::Error;
 
 /// The most commands that go out at once.
 const BATCH: usize = 128;
+/// The most entries of the stream that are read at once for a client that comes back.
+const PAGE: usize = 1000;
 /// The most messages that come in before others have a turn.
 const TURN: usize = 256;
 /// The time after which a connection has proved itself: the next wait is a short one.
@@ -49,6 +51,15 @@ pub(crate) enum LostError {
 /// A batch of commands that is under way: the connection, and their answers.
 type Writing = BoxFuture<(MultiplexedConnection, Result<Vec<Value>, RedisError>)>;
 
+/// A command whose answer is of interest.
+enum Question {
+    Count(AskId),
+    Appended(u64),
+    /// Behind it are a `GET`, a `DEL` and an `EXEC`, whose answer is this one, and an `XRANGE`.
+    Taken(LookupId),
+    Page(LookupId),
+}
+
 struct Connection<'a> {
     bus: &'a RedisBus,
     client: Client,
@@ -56,8 +67,8 @@ struct Connection<'a> {
     /// Not there while a batch is under way.
     idle: Option<MultiplexedConnection>,
     writing: Option<Writing>,
-    /// The counts in that batch: the position of each.
-    asked: Vec<(usize, AskId)>,
+    /// The questions in that batch: the position of the answer to each.
+    asked: Vec<(usize, Question)>,
     timer: Box<dyn Timer>,
     /// The reader of a stream, on a connection of its own.
     reading: Option<Reading>,
@@ -221,12 +232,8 @@ impl Connection<'_> {
                 link.refused(RedisError::from(error.clone()));
             }
         }
-        for (position, ask) in self.asked.drain(..) {
-            let counted = answers.get(position).cloned().and_then(|answer| {
-                let counts: HashMap<String, u32> = from_redis_value(answer).ok()?;
-                counts.into_values().next()
-            });
-            link.counted(ask, counted);
+        for (position, question) in std::mem::take(&mut self.asked) {
+            answered(link, question, answers.get(position..).unwrap_or_default());
         }
         Poll::Ready(Ok(()))
     }
@@ -262,12 +269,13 @@ impl Connection<'_> {
                 batch.add_command(subscribe(is_sharded, subscription, "UN"));
             }
             NodeTransmit::Count { channel, ask } => {
-                self.asked.push((batch.len(), ask));
+                self.asked.push((batch.len(), Question::Count(ask)));
                 let mut count = cmd("PUBSUB");
                 count.arg(if is_sharded { "SHARDNUMSUB" } else { "NUMSUB" }).arg(channel);
                 batch.add_command(count);
             }
-            NodeTransmit::Append { stream, fields } => {
+            NodeTransmit::Append { stream, fields, ticket } => {
+                self.asked.extend(ticket.map(|ticket| (batch.len(), Question::Appended(ticket))));
                 let mut append = cmd("XADD");
                 append.arg(stream).arg("MAXLEN").arg("~").arg(self.bus.settings.max_stream_length).arg("*");
                 for (name, value) in fields {
@@ -275,9 +283,62 @@ impl Connection<'_> {
                 }
                 batch.add_command(append);
             }
+            NodeTransmit::Save { key, value, time } => {
+                let mut set = cmd("SET");
+                set.arg(key)
+                    .arg(&value[..])
+                    .arg("PX")
+                    .arg(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                batch.add_command(set);
+            }
+            NodeTransmit::Take { key, stream, offset, lookup } => {
+                // One command does both since Redis 6.2 only.
+                batch.add_command(cmd("MULTI"));
+                for name in ["GET", "DEL"] {
+                    let mut command = cmd(name);
+                    command.arg(&key);
+                    batch.add_command(command);
+                }
+                self.asked.push((batch.len(), Question::Taken(lookup)));
+                batch.add_command(cmd("EXEC"));
+                let (mut range, offset) = (cmd("XRANGE"), offset.to_string());
+                range.arg(stream).arg(&offset).arg(&offset);
+                batch.add_command(range);
+            }
+            NodeTransmit::Page { stream, from, lookup } => {
+                self.asked.push((batch.len(), Question::Page(lookup)));
+                let mut range = cmd("XRANGE");
+                range.arg(stream).arg(from.to_string()).arg("+").arg("COUNT").arg(PAGE);
+                batch.add_command(range);
+            }
             // Of dialects that are not for Redis.
             _ => {}
         }
+    }
+}
+
+/// Tells the node an answer, which is the first of these.
+fn answered(link: &mut BusLink, question: Question, answers: &[Value]) {
+    let answer = answers.first().cloned().unwrap_or(Value::Nil);
+    match question {
+        Question::Count(ask) => {
+            let counts: Option<HashMap<String, u32>> = from_redis_value(answer).ok();
+            link.counted(ask, counts.and_then(|counts| counts.into_values().next()));
+        }
+        Question::Appended(ticket) => {
+            if let Value::ServerError(_) = answer {
+                link.not_appended(ticket);
+            }
+        }
+        Question::Taken(lookup) => {
+            let value = match answer {
+                Value::Array(values) => values.into_iter().next().and_then(bytes),
+                _ => None,
+            };
+            let has_offset = answers.get(1).is_some_and(|found| !entries(found.clone()).is_empty());
+            link.taken(lookup, value.as_deref(), has_offset);
+        }
+        Question::Page(lookup) => link.page(lookup, &entries(answer)),
     }
 }
 

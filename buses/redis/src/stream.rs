@@ -5,7 +5,7 @@ use crate::connection::{LostError, config};
 use redis::aio::MultiplexedConnection;
 use redis::{Client, RedisError, Value, cmd};
 use sansocket_runtime::adapter::BoxFuture;
-use sansocket_runtime::cluster::BusLink;
+use sansocket_runtime::cluster::{BusLink, EntryId, StreamEntry};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,14 +14,11 @@ const BLOCK: Duration = Duration::from_secs(2);
 /// The most entries of one answer.
 const COUNT: usize = 100;
 
-/// An entry: its fields.
-type Entry = Vec<(Vec<u8>, Vec<u8>)>;
-
 struct Page {
     connection: MultiplexedConnection,
     /// The id of the last entry that was read.
     last: String,
-    entries: Vec<Entry>,
+    entries: Vec<StreamEntry>,
 }
 
 /// The reader of one stream.
@@ -55,9 +52,12 @@ impl Reading {
         context: &mut Context<'_>,
     ) -> Poll<Result<(), LostError>> {
         let page = ready!(self.page.as_mut().poll(context))?;
-        self.has_begun = true;
+        if !self.has_begun {
+            self.has_begun = true;
+            link.reads_from(page.last.parse().unwrap_or(EntryId::default()));
+        }
         for entry in &page.entries {
-            link.entry(entry.iter().map(|(name, value)| (&name[..], &value[..])));
+            link.entry(&entry.id, entry.fields());
         }
         let (connection, last, stream) = (page.connection, page.last, self.stream.clone());
         self.page = Box::pin(read(connection, stream, last));
@@ -73,7 +73,7 @@ async fn begin(client: Client, settings: Settings, stream: String) -> Result<Pag
     ask.arg(&stream).arg("+").arg("-").arg("COUNT").arg(1);
     let answer = connection.send_packed_command(&ask).await?;
     let last = match entries(answer).pop() {
-        Some((id, _)) => id,
+        Some(entry) => entry.id,
         None => "0-0".to_owned(),
     };
     Ok(Page { connection, last, entries: Vec::new() })
@@ -89,9 +89,9 @@ async fn read(
     ask.arg("STREAMS").arg(&stream).arg(&last);
     let answer = connection.send_packed_command(&ask).await?.extract_error()?;
     let mut page = Vec::new();
-    for (id, fields) in streams(answer).into_iter().flat_map(entries) {
-        last = id;
-        page.push(fields);
+    page.extend(streams(answer).into_iter().flat_map(entries));
+    if let Some(entry) = page.last() {
+        last.clone_from(&entry.id);
     }
     Ok(Page { connection, last, entries: page })
 }
@@ -111,25 +111,28 @@ fn streams(answer: Value) -> Vec<Value> {
     }
 }
 
-fn entries(answer: Value) -> Vec<(String, Entry)> {
+/// The entries of an answer.
+pub(crate) fn entries(answer: Value) -> Vec<StreamEntry> {
     let Value::Array(entries) = answer else { return Vec::new() };
     entries.into_iter().filter_map(entry).collect()
 }
 
-fn entry(value: Value) -> Option<(String, Entry)> {
+fn entry(value: Value) -> Option<StreamEntry> {
     let Value::Array(parts) = value else { return None };
     let mut parts = parts.into_iter();
     let id = String::from_utf8(bytes(parts.next()?)?).ok()?;
-    let Some(Value::Array(fields)) = parts.next() else { return Some((id, Vec::new())) };
+    let Some(Value::Array(fields)) = parts.next() else {
+        return Some(StreamEntry { id, fields: Vec::new() });
+    };
     let mut fields = fields.into_iter();
     let mut pairs = Vec::new();
     while let (Some(name), Some(value)) = (fields.next().and_then(bytes), fields.next().and_then(bytes)) {
         pairs.push((name, value));
     }
-    Some((id, pairs))
+    Some(StreamEntry { id, fields: pairs })
 }
 
-fn bytes(value: Value) -> Option<Vec<u8>> {
+pub(crate) fn bytes(value: Value) -> Option<Vec<u8>> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.into_bytes()),

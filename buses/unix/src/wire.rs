@@ -7,7 +7,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::task::{Context, Poll, ready};
 
-/// Bytes that are read at once.
+/// Bytes that are read at once: at first, and on a connection that brings more.
+const FIRST_READ: usize = 4 << 10;
 const READ: usize = 64 << 10;
 /// Bytes that may wait to be written before no more is added: what does not fit waits where it has a bound of its own.
 const ROOM: usize = 256 << 10;
@@ -15,13 +16,15 @@ const ROOM: usize = 256 << 10;
 pub(crate) struct Wire {
     stream: Async<UnixStream>,
     max: usize,
+    /// What the socket is read into: cleared once, and not for each read.
+    scratch: Vec<u8>,
     read: BytesMut,
     written: BytesMut,
 }
 
 impl Wire {
     pub(crate) fn new(stream: Async<UnixStream>, max: usize) -> Self {
-        Self { stream, max, read: BytesMut::new(), written: BytesMut::new() }
+        Self { stream, max, scratch: vec![0; FIRST_READ], read: BytesMut::new(), written: BytesMut::new() }
     }
 
     /// The next frame; `None` at the end.
@@ -30,14 +33,14 @@ impl Wire {
             if let Some(frame) = decode(&mut self.read, self.max)? {
                 return Poll::Ready(Ok(Some(frame)));
             }
-            let before = self.read.len();
-            self.read.resize(before + READ, 0);
-            let outcome = self.stream.get_ref().read(&mut self.read[before..]);
-            let read = *outcome.as_ref().unwrap_or(&0);
-            self.read.truncate(before + read);
-            match outcome {
+            match self.stream.get_ref().read(&mut self.scratch) {
                 Ok(0) => return Poll::Ready(Ok(None)),
-                Ok(_) => {}
+                Ok(read) => {
+                    self.read.extend_from_slice(&self.scratch[..read]);
+                    if read == self.scratch.len() && read < READ {
+                        self.scratch.resize(READ, 0);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.stream.poll_readable(context))?;

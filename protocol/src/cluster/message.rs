@@ -313,6 +313,14 @@ impl Event {
         self.0.event().unwrap_or_default()
     }
 
+    /// About the bytes that it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        const OVERHEAD: usize = 192;
+        let attachments = self.0.attachments().iter();
+        let bytes = attachments.fold(self.0.list().len(), |sum, bytes| sum.saturating_add(bytes.len()));
+        bytes.saturating_add(OVERHEAD)
+    }
+
     /// The arguments, to be sent on by [`Parser::event`].
     pub fn args(&self) -> &Args {
         &self.0

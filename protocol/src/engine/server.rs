@@ -23,6 +23,7 @@ mod polling;
 mod transmit;
 mod upgrade;
 
+pub(crate) use self::form::Incoming;
 pub use self::transmit::{Body, Wants};
 pub use crate::engine::server::transmit::ServerTransmit;
 
@@ -321,6 +322,12 @@ impl ServerSession {
         Wants::Answer
     }
 
+    /// The form of what the client sends on a WebSocket.
+    #[inline]
+    pub(crate) fn incoming(&self) -> Incoming {
+        self.form.incoming(false)
+    }
+
     /// One packet of a polling body. Returns a message for the layer above.
     #[inline(always)]
     pub(crate) fn handle_packet(
@@ -402,7 +409,7 @@ impl ServerSession {
                 return None;
             }
             // One that is to be ignored is a sign of life all the same.
-            let packet = self.form.decode(message).unwrap_or(Ok(EnginePacket::Noop));
+            let packet = self.form.incoming(false).decode(message).unwrap_or(Ok(EnginePacket::Noop));
             return self.handle_packet(now, packet);
         }
         if self.moves_to(websocket) {

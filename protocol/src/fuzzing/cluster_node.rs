@@ -231,7 +231,7 @@ impl Story {
                 Flight::Message(one) => node.handle_message(self.now, &one.channel, &one.payload),
                 Flight::Entry(fields) => {
                     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-                    node.handle_entry(self.now, fields);
+                    node.handle_entry(self.now, "", fields);
                 }
             }
         }
@@ -262,7 +262,7 @@ impl Story {
                         }
                     }
                 }
-                NodeTransmit::Append { stream, fields } => {
+                NodeTransmit::Append { stream, fields, .. } => {
                     assert!(process.node.is_on_bus());
                     for (to, process) in self.processes.iter().enumerate() {
                         if process.subscriptions.contains(&format!("stream {stream}"))
@@ -286,6 +286,8 @@ impl Story {
                 NodeTransmit::Select { channel, row } => {
                     self.selects.push((at, channel, row.parse().unwrap_or(usize::MAX)));
                 }
+                // Only nodes that recover connections.
+                NodeTransmit::Save { .. } | NodeTransmit::Take { .. } | NodeTransmit::Page { .. } => {}
             }
         }
         while let Some(event) = self.processes[at].node.poll_event() {

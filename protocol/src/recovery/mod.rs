@@ -228,6 +228,9 @@ pub struct NewEvent<'a> {
     pub parser: &'a Parser,
     /// The offset that a log outside of the store has given it, such as a stream that several processes share. `None`: the
     /// store gives one. No two events of a store have the same.
+    ///
+    /// A server of the runtime gives one where the nodes of its cluster share a stream, and none to a store of the
+    /// application's own: see [`RecoveryStore`] for the order that a shared store has to keep then.
     pub offset: Option<Arc<str>>,
 }
 
@@ -275,9 +278,15 @@ pub struct StoreStats {
 ///
 /// Its methods are called under a lock, so it must not ask a database in them. The seam has three places for that:
 ///
-/// * **Events.** A process that shares a log appends an event to that first, and broadcasts it once the log has given it its
-///   place: [`NewEvent::offset`] is that place. So [`append`](Self::append) stands in the order of the log, and the numbers
-///   are the process's own count.
+/// * **Events.** An owner that shares a log may append an event to that first, and broadcast it once the log has given it
+///   its place: [`NewEvent::offset`] is that place. So [`append`](Self::append) stands in the order of the log, and the
+///   numbers are the process's own count. A server of the runtime does so in a cluster on a stream of its own; with a store
+///   of the application's, an event reaches the clients of its process at once, and those of the others later, so that
+///   two processes may tell two events in different orders. Such events have no offset, and the store gives one that says which event of *which process* it
+///   was, such as the process's name and its own count. From such an offset a store knows what a client of that process
+///   has seen of its events; of those of other processes it has to note, beside the process's own events, how far it had
+///   read the others by then. One number for all of them, in the order of the log, would lose an event that the log has
+///   before and the client's process has after the one that the client saw last.
 /// * **Sessions that are lost.** [`save`](Self::save) hands the session over. What is sent away need be no more than the
 ///   private and public ids, the namespace and the rooms: from these,
 ///   [`LiveSession::new`], a [`Membership`](crate::hub::Membership) with an empty journal and

@@ -219,6 +219,8 @@ pub enum Ended {
     /// Its client began anew instead: it came back before the handlers of its lost connection had finished, and waited for
     /// them in vain. Or another session was saved under its private id.
     Replaced,
+    /// The bus that the nodes of a cluster share was away: it was not kept there, or it is not known what was missed.
+    BusAway,
     /// The server has shut down.
     ShutDown,
 }

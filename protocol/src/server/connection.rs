@@ -19,6 +19,7 @@ use crate::record::{Entry, Recorder};
 use crate::socket;
 use crate::socket::server::legacy;
 use crate::socket::server::{ServerSocketEvent, ServerSockets, SocketKey};
+use crate::socket::{Packet, PacketError, SocketError};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -517,6 +518,21 @@ impl Connection {
             }
             Layer::Messages(messages) => messages.push(self.now, message).map_err(PeerError::from),
         };
+        if let Err(error) = taken {
+            self.give_up(error);
+        }
+    }
+
+    /// The same for a message that the application's parser may have read already.
+    fn handle_message_ahead(&mut self, message: WireMessage, read: Option<Result<Packet, PacketError>>) {
+        let (Layer::Sockets(sockets), Some(read)) = (&mut self.layer, read) else {
+            return self.handle_message(message);
+        };
+        let max_payload = self.engine.config().max_payload;
+        let taken = read
+            .map_err(SocketError::from)
+            .and_then(|packet| sockets.handle_read(packet, max_payload))
+            .map_err(PeerError::from);
         if let Err(error) = taken {
             self.give_up(error);
         }

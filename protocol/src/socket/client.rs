@@ -236,15 +236,29 @@ impl ClientSockets {
         engine: &mut ClientSession,
         message: WireMessage,
     ) -> Result<(), SocketError> {
-        let max_bytes = engine.config().max_message;
         let parser = &self.config.parser;
         let packet = match parser.part(message)? {
-            Part::Packet(packet) => {
-                parser.decode(packet).and_then(|packet| self.reassembly.start(packet, max_bytes, max_bytes))
-            }
-            Part::Attachment(data) => self.reassembly.push(data),
+            Part::Packet(packet) => return self.handle_read(now, engine, parser.decode(packet)?),
+            Part::Attachment(data) => self.reassembly.push(data)?,
         };
-        if let Some(packet) = packet? {
+        if let Some(packet) = packet {
+            self.handle_packet(now, engine, packet);
+        }
+        Ok(())
+    }
+
+    /// A packet that was read from a message of the session.
+    ///
+    /// # Errors
+    /// As [`handle_message`](Self::handle_message).
+    pub(crate) fn handle_read(
+        &mut self,
+        now: Instant,
+        engine: &mut ClientSession,
+        packet: Packet,
+    ) -> Result<(), SocketError> {
+        let max_bytes = engine.config().max_message;
+        if let Some(packet) = self.reassembly.start(packet, max_bytes, max_bytes)? {
             self.handle_packet(now, engine, packet);
         }
         Ok(())

@@ -18,6 +18,7 @@
 //! Out: a [`Frame`](crate::message::Frame) is made once per message from anything that is [`ToArgs`], by
 //! [`Parser::event`] and its sisters.
 
+mod ahead;
 pub(crate) mod client;
 pub(crate) mod config;
 mod custom;
@@ -32,6 +33,7 @@ pub(crate) mod server;
 /// The newest revision of the Socket.IO protocol that is spoken here.
 pub const PROTOCOL: u8 = 5;
 
+pub use ahead::{AheadReader, ReadAhead};
 pub use client::{AuthSource, ClientSocketEvent, JoinError, SocketClientConfig};
 pub use config::{EventExcess, SocketServerConfig};
 pub use custom::{CustomData, CustomPacket, CustomParser};

@@ -220,9 +220,16 @@ impl Parser {
         ..Self::json()
     };
 
+    /// Returns whether it is the application's.
+    #[inline]
+    pub(crate) fn is_custom(&self) -> bool {
+        matches!(self.kind, Kind::Custom)
+    }
+
     /// Returns whether packets are JSON text.
+    #[inline]
     #[cfg(any(feature = "cluster", feature = "record"))]
-    pub(crate) fn is_json(&self) -> bool {
+    pub fn is_json(&self) -> bool {
         matches!(self.kind, Kind::Json)
     }
 

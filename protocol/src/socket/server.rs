@@ -27,7 +27,7 @@ pub use crate::socket::server::event::ServerSocketEvent;
 use super::error::SocketError;
 use super::json::data::PacketData;
 use super::packet::{Packet, PacketType};
-use super::parser::Part;
+use super::parser::{Parser, Part};
 use crate::engine::Revision;
 use crate::engine::server::ServerSession;
 use crate::message::{Frame, WireMessage};
@@ -167,6 +167,12 @@ impl ServerSockets {
         self.inbound
     }
 
+    /// The parser of its packets.
+    #[inline]
+    pub(crate) fn parser(&self) -> &Parser {
+        &self.config.parser
+    }
+
     /// The settings.
     #[cfg(feature = "record")]
     pub(crate) fn config(&self) -> &SocketServerConfig {
@@ -230,27 +236,44 @@ impl ServerSockets {
         max_payload: usize,
     ) -> Result<(), SocketError> {
         let parser = &self.config.parser;
-        let packet = match parser.part(message)? {
+        match parser.part(message)? {
             Part::Packet(packet) => {
                 let packet = parser.decode(packet)?;
-                // Mostly it is whole, and not passed through hands that it does not need.
-                if packet.attachments() == 0 && !self.reassembly.is_waiting() {
-                    return self.handle_packet(packet);
-                }
-                // Before anything is kept for it (CVE-2026-48804): nobody sends attachments before the CONNECT reply.
-                let namespace = legacy::namespace(self.revision, &packet);
-                if !self
-                    .sockets
-                    .iter()
-                    .any(|socket| socket.state == State::Connected && *socket.namespace == *namespace)
-                {
-                    return Err(SocketError::NotJoined);
-                }
-                let max_bytes = parser.max_attachments.get().saturating_mul(max_payload);
-                self.reassembly.start(packet, max_bytes, max_payload)?
+                self.handle_read(packet, max_payload)
             }
-            Part::Attachment(data) => self.reassembly.push(data)?,
-        };
+            Part::Attachment(data) => {
+                let packet = self.reassembly.push(data)?;
+                self.handle_reassembled(packet)
+            }
+        }
+    }
+
+    /// A packet that was read from a message of the Engine.IO session.
+    ///
+    /// # Errors
+    /// As [`handle_message`](Self::handle_message).
+    #[inline]
+    pub(crate) fn handle_read(&mut self, packet: Packet, max_payload: usize) -> Result<(), SocketError> {
+        // Mostly it is whole, and not passed through hands that it does not need.
+        if packet.attachments() == 0 && !self.reassembly.is_waiting() {
+            return self.handle_packet(packet);
+        }
+        // Before anything is kept for it (CVE-2026-48804): nobody sends attachments before the CONNECT reply.
+        let namespace = legacy::namespace(self.revision, &packet);
+        if !self
+            .sockets
+            .iter()
+            .any(|socket| socket.state == State::Connected && *socket.namespace == *namespace)
+        {
+            return Err(SocketError::NotJoined);
+        }
+        let max_bytes = self.config.parser.max_attachments.get().saturating_mul(max_payload);
+        let packet = self.reassembly.start(packet, max_bytes, max_payload)?;
+        self.handle_reassembled(packet)
+    }
+
+    /// A packet is whole, or waits for more attachments.
+    fn handle_reassembled(&mut self, packet: Option<Packet>) -> Result<(), SocketError> {
         self.attachment_deadline = if self.reassembly.is_waiting() {
             self.now + self.config.attachment_timeout
         } else {

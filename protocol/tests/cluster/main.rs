@@ -5,6 +5,7 @@ mod emitter;
 mod fuzzed;
 mod meaning;
 mod nodes;
+mod recovery;
 mod rows;
 mod stories;
 mod tolerance;

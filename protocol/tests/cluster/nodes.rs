@@ -504,3 +504,35 @@ fn acknowledgements_are_kept_as_far_as_their_bytes_allow() {
     assert!(!none.is_complete());
     assert_eq!(world.processes[0].node.counts().refused, u64::from(none.refused_acks));
 }
+
+#[test]
+fn a_node_whose_messages_are_refused_says_that_it_lives_and_judges_others() {
+    let mut world = World::new(3, &heartbeats());
+    world.settle();
+    let peers = |world: &World, at: usize| match world.processes[at].node.membership("/") {
+        Membership::Heard { nodes } => nodes,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(peers(&world, 1), 2);
+    world.processes[2].is_dead = true;
+    let before = world.processes[0].node.counts();
+    for _ in 0..60 {
+        world.pass(SECOND / 2);
+        // It sends nothing but what its bus refuses, and gets nothing but what it cannot read.
+        let now = world.now;
+        let node = &mut world.processes[0].node;
+        let refused = Message::Emit { event: event("too large"), target: Target::all(), ack: None };
+        assert!(node.send(now, "/", refused).unwrap());
+        while node.poll_transmit().is_some() {}
+        node.handle_refused(now);
+        node.handle_message(now, "socket.io#/#", &Bytes::from_static(b"?"));
+        world.settle();
+        assert_ne!(peers(&world, 1), 0, "the other one believes that it lives");
+    }
+    let after = world.processes[0].node.counts();
+    assert_eq!(after.malformed - before.malformed, 60);
+    assert_eq!((peers(&world, 0), peers(&world, 1)), (1, 1), "the one that died is gone for both");
+    // 30 s: six times, and no more often than a quiet node.
+    let beats = after.published - before.published - 60;
+    assert!((5..=7).contains(&beats), "{beats}");
+}

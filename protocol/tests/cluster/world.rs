@@ -136,7 +136,7 @@ impl World {
                 Flight::Row(channel, payload) => process.node.handle_row(now, &channel, &payload),
                 Flight::Entry(fields) => {
                     let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-                    process.node.handle_entry(now, fields);
+                    process.node.handle_entry(now, "", fields);
                 }
                 Flight::Count(ask, subscribers) => process.node.handle_count(now, ask, Some(subscribers)),
                 Flight::Inserted(envelope, row) => process.node.handle_inserted(now, &envelope, row),
@@ -189,7 +189,7 @@ impl World {
                     let count = self.processes.iter().filter(hears).count() as u32;
                     self.in_flight.push_back((at, Flight::Count(ask, count)));
                 }
-                NodeTransmit::Append { stream, fields } => {
+                NodeTransmit::Append { stream, fields, .. } => {
                     let stream = Subscription::Stream(stream);
                     for (at, process) in self.processes.iter().enumerate() {
                         if process.subscriptions.contains(&stream) {

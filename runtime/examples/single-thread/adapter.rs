@@ -143,14 +143,16 @@ impl Acceptor {
         let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "the address resolves to nothing");
         for address in address.to_socket_addrs()? {
             match TcpListener::bind(address) {
-                Ok(mut listener) => {
-                    let token = Executor::get().register(&mut listener)?;
-                    return Ok(Self { listener, token });
-                }
+                Ok(listener) => return Self::over(listener),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
+    }
+
+    fn over(mut listener: TcpListener) -> io::Result<Self> {
+        let token = Executor::get().register(&mut listener)?;
+        Ok(Self { listener, token })
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -162,6 +164,15 @@ impl Acceptor {
             Executor::get().try_io(self.token, Direction::Read, context, || self.listener.accept())
         };
         mounted.serve(accept, |stream| ready(Tcp::new(stream))).await;
+    }
+}
+
+impl TryFrom<std::net::TcpListener> for Acceptor {
+    type Error = io::Error;
+
+    fn try_from(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Self::over(TcpListener::from_std(listener))
     }
 }
 

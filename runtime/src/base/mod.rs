@@ -1,6 +1,7 @@
 //! The ground that everything else stands on: the async runtime's interface, clocks and timers, turns of tasks, waiting,
 //! errors, logging. It imports nothing else of this crate.
 
+pub(crate) mod ahead;
 pub(crate) mod alarm;
 #[cfg(feature = "tls")]
 pub(crate) mod alpn;
@@ -19,4 +20,5 @@ pub(crate) mod timing;
 pub(crate) mod trace;
 pub(crate) mod turn;
 pub(crate) mod typemap;
+pub(crate) mod upgrade;
 pub(crate) mod wakers;

@@ -5,7 +5,7 @@ use crate::base::runtime::{BoxFuture, Runtime};
 use crate::cluster::handle::{Cluster, NodeApplication};
 use bytes::Bytes;
 use sansocket_protocol::cluster::Envelope;
-use sansocket_protocol::cluster::node::{AskId, NodeTransmit};
+use sansocket_protocol::cluster::node::{AskId, EntryId, LookupId, NodeTransmit, StreamEntry};
 use sansocket_protocol::random::Random;
 use std::fmt;
 use std::future::poll_fn;
@@ -133,13 +133,39 @@ impl BusLink {
 
     /// Bytes came on a channel.
     pub fn message(&mut self, channel: &str, payload: Bytes) {
-        self.cluster.heard(|node, now| node.handle_message(now, channel, &payload));
+        self.cluster.came(channel, |node, now| node.handle_message(now, channel, &payload));
         self.deliver();
     }
 
-    /// An entry came on a stream, with its fields in any order.
-    pub fn entry<'a>(&mut self, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
-        self.cluster.heard(|node, now| node.handle_entry(now, fields));
+    /// An entry came on a stream, with its id and its fields in any order.
+    pub fn entry<'a>(&mut self, id: &str, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
+        self.cluster.came("a stream", |node, now| node.handle_entry(now, id, fields));
+        self.deliver();
+    }
+
+    /// The entries of a stream are read from behind that one on: to be told before the first, and before anything is
+    /// appended.
+    pub fn reads_from(&mut self, id: EntryId) {
+        self.cluster.heard(|node, now| node.handle_stream_position(now, id));
+        self.deliver();
+    }
+
+    /// The engine has refused an [`Append`](NodeTransmit::Append) of that ticket.
+    pub fn not_appended(&mut self, ticket: u64) {
+        self.cluster.heard(|node, now| node.handle_not_appended(now, ticket));
+        self.deliver();
+    }
+
+    /// The answer to [`NodeTransmit::Take`]: the value of the key, and whether the stream has that entry.
+    pub fn taken(&mut self, lookup: LookupId, value: Option<&[u8]>, has_offset: bool) {
+        self.cluster
+            .came("the keys of sessions", |node, now| node.handle_taken(now, lookup, value, has_offset));
+        self.deliver();
+    }
+
+    /// The answer to [`NodeTransmit::Page`]: the next entries, in order, and none at the end of the stream.
+    pub fn page<'a>(&mut self, lookup: LookupId, entries: impl IntoIterator<Item = &'a StreamEntry>) {
+        self.cluster.heard(|node, now| node.handle_page(now, lookup, entries));
         self.deliver();
     }
 
@@ -157,7 +183,7 @@ impl BusLink {
 
     /// The answer to [`NodeTransmit::Select`]: the row's payload.
     pub fn row(&mut self, channel: &str, payload: &Bytes) {
-        self.cluster.heard(|node, now| node.handle_row(now, channel, payload));
+        self.cluster.came(channel, |node, now| node.handle_row(now, channel, payload));
         self.deliver();
     }
 

@@ -4,7 +4,9 @@ use crate::base::clock::Clock;
 use crate::base::error::BoxError;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info, warning};
+use crate::cluster::log::{LogNews, LoggedEvent};
 use crate::cluster::options::ClusterEvent;
+use crate::cluster::unreadable::Unreadable;
 use futures_channel::oneshot;
 use sansocket_protocol::cluster::node::{
     Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEncoder, NodeEvent, NodeTransmit, Outcome,
@@ -12,7 +14,6 @@ use sansocket_protocol::cluster::node::{
 };
 use sansocket_protocol::cluster::{InexpressibleError, Message};
 use sansocket_protocol::engine::NodeMark;
-use sansocket_protocol::hub::Hub;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::time::Instant;
 use std::collections::BTreeMap;
@@ -32,6 +33,11 @@ pub(crate) trait NodeApplication: Send + Sync + 'static {
 
     /// Tells news about the bus.
     fn news(&self, event: &ClusterEvent);
+
+    /// Tells news about the log that the nodes share.
+    fn log(&self, news: LogNews) {
+        drop(news);
+    }
 }
 
 /// The time that the bus has to say goodbye.
@@ -40,13 +46,15 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// The node of a server, its requests, and the wakers of its task and its bus.
 pub(crate) struct Cluster {
     state: Mutex<State>,
-    encoder: NodeEncoder,
+    pub(super) encoder: NodeEncoder,
     clock: Clock,
+    /// The name of the dialect, for the log.
+    dialect: &'static str,
     request_timeout: Duration,
     answer_timeout: Duration,
     max_answer_timeout: Duration,
     /// Whether rooms have channels of their own: the hub's rooms are told then.
-    follows_rooms: bool,
+    pub(super) follows_rooms: bool,
     pub(crate) private_handshakes: bool,
     max_waiting_bytes: usize,
     is_closing: AtomicBool,
@@ -64,6 +72,7 @@ struct State {
     inexpressible: u64,
     /// The number of messages that the bus has refused.
     refused: u64,
+    unreadable: Unreadable,
     /// The number of messages that were lost with the connection to the bus, after they were taken to be sent.
     lost: u64,
     task: Option<Waker>,
@@ -141,6 +150,7 @@ impl Cluster {
             down_reason: None,
             inexpressible: 0,
             refused: 0,
+            unreadable: Unreadable::default(),
             lost: 0,
             task: None,
             bus: None,
@@ -153,6 +163,7 @@ impl Cluster {
             state: Mutex::new(state),
             encoder,
             clock,
+            dialect: dialect.name(),
             request_timeout,
             answer_timeout,
             max_answer_timeout,
@@ -194,6 +205,29 @@ impl Cluster {
         drop(state);
         wake(wakers);
         result
+    }
+
+    /// The same for a payload. One that cannot be read is logged, but not each: whoever speaks another dialect on this bus
+    /// may say much.
+    pub(crate) fn came(&self, channel: &str, call: impl FnOnce(&mut Node, Instant)) {
+        let now = self.clock.now();
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let before = state.node.poll_timeout();
+        call(&mut state.node, now);
+        let told = state.unreadable.tell(&mut state.node, now);
+        let wakers = state.concerned(before, false);
+        drop(guard);
+        wake(wakers);
+        if let Some((error, times)) = told {
+            warning!(
+                channel,
+                dialect = self.dialect,
+                times,
+                %error,
+                "what came from the bus is no message: the others must speak the dialect that this node expects there"
+            );
+        }
     }
 
     pub(crate) fn runtime(&self) -> &Arc<dyn Runtime> {
@@ -364,6 +398,7 @@ impl Cluster {
         state.refused = state.refused.saturating_add(1);
         let times = state.refused;
         drop(state);
+        self.with_node(|node, now| node.handle_refused(now));
         // A rule that is missing refuses every message.
         if times.is_power_of_two() {
             warning!(%error, times, "the bus has refused a command");
@@ -407,6 +442,13 @@ impl Cluster {
                     application.message(&this, &namespace, message, serving);
                 }
                 NodeEvent::Done { .. } => {}
+                NodeEvent::Logged { namespace, event, target, id, ticket } => {
+                    application.log(LogNews::Logged(LoggedEvent { namespace, event, target, id, ticket }));
+                }
+                NodeEvent::Unlogged { ticket, may_come } => {
+                    application.log(LogNews::Unlogged { ticket, may_come });
+                }
+                NodeEvent::Found { pid, found, .. } => application.log(LogNews::Found { pid, found }),
                 NodeEvent::BusUp { gap } => {
                     info!(?gap, "the bus is there");
                     application.news(&ClusterEvent::Up { gap });
@@ -434,7 +476,7 @@ impl Cluster {
     // The count and the machine change under one lock: a namespace that goes while one of the same name comes would be
     // closed for both.
 
-    fn open(&self, namespace: &Arc<str>) {
+    pub(super) fn open(&self, namespace: &Arc<str>) {
         self.change(|state, now| {
             *state.opened.entry(namespace.clone()).or_default() += 1;
             if !self.is_closing() {
@@ -443,7 +485,7 @@ impl Cluster {
         });
     }
 
-    fn shut(&self, namespace: &Arc<str>) {
+    pub(super) fn shut(&self, namespace: &Arc<str>) {
         self.change(|state, now| {
             let Some(times) = state.opened.get_mut(namespace) else { return };
             *times -= 1;
@@ -543,57 +585,5 @@ fn wake((task, bus): (Option<Waker>, Option<Waker>)) {
     }
     if let Some(bus) = bus {
         bus.wake();
-    }
-}
-
-/// The part of a namespace in its server's cluster, for as long as the namespace lives.
-pub(crate) struct Membership {
-    pub(crate) cluster: Arc<Cluster>,
-    namespace: Arc<str>,
-}
-
-impl Membership {
-    pub(crate) fn new(cluster: &Arc<Cluster>, namespace: &Arc<str>) -> Self {
-        cluster.open(namespace);
-        Self { cluster: cluster.clone(), namespace: namespace.clone() }
-    }
-
-    pub(crate) fn send(&self, message: Message) {
-        self.cluster.send(&self.namespace, message);
-    }
-
-    pub(crate) fn ask(&self, ask: Ask, timeout: Duration) -> oneshot::Receiver<Outcome> {
-        self.cluster.ask(&self.namespace, ask, timeout)
-    }
-
-    /// A room has a member here: of no consequence if it is not the first.
-    pub(crate) fn room_began(&self, room: &str) {
-        if self.cluster.follows_rooms {
-            self.cluster.with_node(|node, _| node.room_began(&self.namespace, room));
-        }
-    }
-
-    /// A room has no member here any more.
-    pub(crate) fn room_ended(&self, room: &str) {
-        if self.cluster.follows_rooms {
-            self.cluster.with_node(|node, _| node.room_ended(&self.namespace, room));
-        }
-    }
-
-    /// The members of a room have changed.
-    pub(crate) fn look_at_room<H: Clone>(&self, hub: &Hub<H>, room: &str) {
-        if self.cluster.follows_rooms {
-            if hub.members(room).next().is_some() {
-                self.room_began(room);
-            } else {
-                self.room_ended(room);
-            }
-        }
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.cluster.shut(&self.namespace);
     }
 }

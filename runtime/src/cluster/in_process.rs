@@ -3,9 +3,10 @@
 use crate::base::pattern::fits;
 use crate::base::runtime::BoxFuture;
 use crate::cluster::bus::{Bus, BusLink};
+use crate::cluster::in_process_log::Log;
 use bytes::Bytes;
 use sansocket_protocol::cluster::Subscription;
-use sansocket_protocol::cluster::node::NodeTransmit;
+use sansocket_protocol::cluster::node::{NodeTransmit, StreamEntry};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
@@ -17,8 +18,7 @@ const TURN: usize = 256;
 
 /// A bus between servers of one process, in its memory: for servers on several runtimes, and for tests.
 ///
-/// Each clone is the same bus. It carries every dialect that publishes on channels: all but those of streams and
-/// Postgres. Messages arrive in the order in which they were published.
+/// Each clone is the same bus. It carries every dialect but that of Postgres. Messages arrive in the order in which they were published.
 ///
 /// ```
 /// use sansocket_runtime::cluster::{ClusterOptions, InProcessBus};
@@ -40,6 +40,7 @@ struct Shared {
     nodes: BTreeMap<u64, Inbox>,
     published: u64,
     published_bytes: u64,
+    log: Log,
 }
 
 /// One node on the bus.
@@ -47,11 +48,34 @@ struct Shared {
 struct Inbox {
     channels: BTreeSet<String>,
     patterns: BTreeSet<String>,
-    waiting: VecDeque<(Arc<str>, Bytes)>,
+    /// It reads the stream.
+    reads: bool,
+    waiting: VecDeque<Item>,
     waiting_bytes: usize,
     /// It did not keep up, or the bus was taken down: it is told, and begins anew.
     is_cut: bool,
     waker: Option<Waker>,
+}
+
+/// A thing that waits for a node.
+#[derive(Clone)]
+enum Item {
+    Message(Arc<str>, Bytes),
+    Entry(Arc<StreamEntry>),
+}
+
+impl Item {
+    /// Its bytes, with about what it takes besides its contents: many small ones have a bound, too.
+    fn weight(&self) -> usize {
+        const OVERHEAD: usize = 96;
+        let bytes = match self {
+            Self::Message(channel, payload) => channel.len().saturating_add(payload.len()),
+            Self::Entry(entry) => {
+                entry.fields.iter().fold(0, |sum, (name, value)| sum + name.len() + value.len())
+            }
+        };
+        bytes.saturating_add(OVERHEAD)
+    }
 }
 
 impl InProcessBus {
@@ -65,6 +89,7 @@ impl InProcessBus {
                 nodes: BTreeMap::new(),
                 published: 0,
                 published_bytes: 0,
+                log: Log::default(),
             })),
         }
     }
@@ -124,25 +149,35 @@ impl InProcessBus {
     /// Publishes bytes, as a process that is no node.
     pub fn publish(&self, channel: &str, payload: impl Into<Bytes>) {
         let payload = payload.into();
+        let bytes = payload.len();
+        self.hand_out(bytes, |_| Item::Message(channel.into(), payload), |inbox| inbox.hears(channel));
+    }
+
+    fn append(&self, fields: &[(&'static str, String)]) {
+        let bytes = fields.iter().fold(0, |sum, (_, value)| sum + value.len());
+        self.hand_out(bytes, |log| Item::Entry(log.append(fields)), |inbox| inbox.reads && !inbox.is_cut);
+    }
+
+    fn hand_out(&self, bytes: usize, item: impl FnOnce(&mut Log) -> Item, hears: impl Fn(&Inbox) -> bool) {
         let mut wakers = Vec::new();
-        let mut shared = self.shared();
+        let mut guard = self.shared();
+        let shared = &mut *guard;
         if !shared.is_up {
             return;
         }
         shared.published += 1;
-        shared.published_bytes += payload.len() as u64;
-        let max = shared.max_waiting_bytes;
-        let name: Arc<str> = channel.into();
-        for inbox in shared.nodes.values_mut().filter(|inbox| inbox.hears(channel)) {
-            inbox.waiting_bytes = inbox.waiting_bytes.saturating_add(weight(&name, &payload));
-            if inbox.waiting_bytes > max {
+        shared.published_bytes += bytes as u64;
+        let item = item(&mut shared.log);
+        for inbox in shared.nodes.values_mut().filter(|inbox| hears(inbox)) {
+            inbox.waiting_bytes = inbox.waiting_bytes.saturating_add(item.weight());
+            if inbox.waiting_bytes > shared.max_waiting_bytes {
                 inbox.cut();
             } else {
-                inbox.waiting.push_back((name.clone(), payload.clone()));
+                inbox.waiting.push_back(item.clone());
             }
             wakers.extend(inbox.waker.take());
         }
-        drop(shared);
+        drop(guard);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -152,12 +187,6 @@ impl InProcessBus {
         let subscribers = shared.nodes.values().filter(|inbox| inbox.channels.contains(channel)).count();
         u32::try_from(subscribers).unwrap_or(u32::MAX)
     }
-}
-
-/// The bytes of a message that waits, with about what it takes besides its contents: many small ones have a bound, too.
-fn weight(channel: &str, payload: &Bytes) -> usize {
-    const OVERHEAD: usize = 96;
-    payload.len().saturating_add(channel.len()).saturating_add(OVERHEAD)
 }
 
 impl Inbox {
@@ -196,13 +225,27 @@ impl BusSeat {
         self.bus.shared().nodes.get_mut(&self.number).map(look)
     }
 
-    /// Subscribes to a channel or a pattern; there are no streams here.
+    /// Subscribes to a channel or a pattern; streams are for nodes alone.
     pub fn subscribe(&self, subscription: Subscription) {
         self.inbox(|inbox| match subscription {
             Subscription::Channel(channel) => inbox.channels.insert(channel),
             Subscription::Pattern(pattern) => inbox.patterns.insert(pattern),
             Subscription::Stream(_) => false,
         });
+    }
+
+    /// Reads the stream from its end on, and says where that is.
+    fn read_stream(&self, link: &mut BusLink) {
+        let mut shared = self.bus.shared();
+        let end = shared.log.end();
+        let has_begun = shared
+            .nodes
+            .get_mut(&self.number)
+            .is_some_and(|inbox| !std::mem::replace(&mut inbox.reads, true));
+        drop(shared);
+        if has_begun {
+            link.reads_from(end);
+        }
     }
 
     /// Takes a subscription back.
@@ -216,13 +259,23 @@ impl BusSeat {
 
     /// The next message and its channel; `None` once the place was cut off.
     pub fn poll_message(&self, context: &mut Context<'_>) -> Poll<Option<(Arc<str>, Bytes)>> {
+        loop {
+            match ready!(self.poll_item(context)) {
+                Some(Item::Message(channel, payload)) => return Poll::Ready(Some((channel, payload))),
+                Some(Item::Entry(_)) => {}
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_item(&self, context: &mut Context<'_>) -> Poll<Option<Item>> {
         let found = self.inbox(|inbox| {
             if inbox.is_cut {
                 return Poll::Ready(None);
             }
-            if let Some((channel, payload)) = inbox.waiting.pop_front() {
-                inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(weight(&channel, &payload));
-                return Poll::Ready(Some((channel, payload)));
+            if let Some(item) = inbox.waiting.pop_front() {
+                inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(item.weight());
+                return Poll::Ready(Some(item));
             }
             if !inbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
                 inbox.waker = Some(context.waker().clone());
@@ -256,8 +309,9 @@ impl BusSeat {
     /// Serves a node until it is closed (true), or cut off (false).
     fn poll_serve(&self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<bool> {
         for _ in 0..TURN {
-            match self.poll_message(context) {
-                Poll::Ready(Some((channel, payload))) => link.message(&channel, payload),
+            match self.poll_item(context) {
+                Poll::Ready(Some(Item::Message(channel, payload))) => link.message(&channel, payload),
+                Poll::Ready(Some(Item::Entry(entry))) => link.entry(&entry.id, entry.fields()),
                 Poll::Ready(None) => return Poll::Ready(false),
                 Poll::Pending => match ready!(link.poll_next(context)) {
                     Some(transmit) => self.carry_out(link, transmit),
@@ -273,6 +327,17 @@ impl BusSeat {
         match transmit {
             NodeTransmit::Publish(published) => self.bus.publish(&published.channel, published.payload),
             NodeTransmit::Count { channel, ask } => link.counted(ask, Some(self.bus.count(&channel))),
+            NodeTransmit::Subscribe(Subscription::Stream(_)) => self.read_stream(link),
+            NodeTransmit::Append { fields, .. } => self.bus.append(&fields),
+            NodeTransmit::Save { key, value, time } => self.bus.shared().log.save(key, value, time),
+            NodeTransmit::Take { key, offset, lookup, .. } => {
+                let (value, has_offset) = self.bus.shared().log.take(&key, offset);
+                link.taken(lookup, value.as_deref(), has_offset);
+            }
+            NodeTransmit::Page { from, lookup, .. } => {
+                let page = self.bus.shared().log.page(from);
+                link.page(lookup, page.iter().map(|entry| &**entry));
+            }
             NodeTransmit::Subscribe(subscription) => self.subscribe(subscription),
             NodeTransmit::Unsubscribe(subscription) => self.unsubscribe(subscription),
             // Of dialects that this bus does not carry.

@@ -50,17 +50,26 @@ mod bus;
 mod emitter;
 mod handle;
 mod in_process;
+mod in_process_log;
+mod log;
+mod membership;
 mod options;
 mod task;
+mod unreadable;
 
 pub use bus::{Bus, BusLink};
 pub use emitter::{BusAway, Emitter, EmitterError, EmitterTarget};
 pub use in_process::{BusSeat, InProcessBus};
+pub use log::SessionData;
 pub use options::{ClusterEvent, ClusterOptions};
-pub use sansocket_protocol::cluster::node::{AskId, Dialect, NodeConfig, NodeCounts, NodeTransmit};
+pub use sansocket_protocol::cluster::node::{
+    AskId, Dialect, EntryId, LookupId, NodeConfig, NodeCounts, NodeTransmit, StreamEntry,
+};
 pub use sansocket_protocol::cluster::{Envelope, InexpressibleError, Limits, Published, Subscription};
 
-pub(crate) use handle::{Cluster, Membership, NodeApplication};
+pub(crate) use handle::{Cluster, NodeApplication};
+pub(crate) use log::{LogNews, LoggedEvent};
+pub(crate) use membership::Membership;
 pub(crate) use task::node_task;
 
 /// The dialects with their settings.

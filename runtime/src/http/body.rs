@@ -1,13 +1,17 @@
 //! Request bodies: read up to a limit, for as long as the session does not answer first, or thrown away.
 
-use crate::session::handle::Answer;
+use crate::base::ahead;
+use crate::session::handle::{Answer, SessionHandle};
+use crate::session::stats::{Counters, count};
 use bytes::{Buf, Bytes};
 use futures_channel::oneshot;
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use sansocket_protocol::engine::Body;
+use sansocket_protocol::engine::{Body, RequestId};
+use sansocket_protocol::socket::ReadAhead;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 /// The part of an unwanted body that is read, in bytes, so that its sender gets to hear the answer.
@@ -80,6 +84,36 @@ fn append(whole: &mut Vec<u8>, part: &[u8], most: usize) {
         whole.reserve_exact(part.len().max(whole.len().min(most.saturating_sub(whole.len()))));
     }
     whole.extend_from_slice(part);
+}
+
+/// Gives a session the body of a POST.
+pub(crate) fn hand_body(session: &SessionHandle, request: RequestId, body: Body, counters: &Counters) {
+    if let Body::Complete(bytes) = &body {
+        counters.polling_bytes_in.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+    let (now, timing) = (session.now(), &counters.timing);
+    let of_application = session.with(|machine| {
+        if let Some(reader) = machine.ahead_reader_of_body(request) {
+            return Some((reader, body));
+        }
+        let pong = timing.before_input(machine);
+        machine.handle_body(now, request, body);
+        timing.after_input(&pong, machine, now);
+        None
+    });
+    // The application's parser runs without the lock.
+    let Some((reader, body)) = of_application else { return };
+    let ahead = match &body {
+        Body::Complete(bytes) => reader
+            .read_body(bytes, |parser, packet| ahead::decode(parser, packet, || count(&counters.panics))),
+        _ => ReadAhead::default(),
+    };
+    let now = session.now();
+    session.with(|machine| {
+        let pong = timing.before_input(machine);
+        machine.handle_body_ahead(now, request, body, ahead);
+        timing.after_input(&pong, machine, now);
+    });
 }
 
 /// Reads the rest of a body that nobody wants, up to a bound.

@@ -127,13 +127,13 @@ impl Connections {
         self.state().refused
     }
 
-    /// Takes a place for a new connection.
+    /// Takes a place for a new connection. One without an address, on a Unix socket, counts among all of them only.
     ///
     /// # Errors
     /// If all are taken.
-    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Place, TooMany> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Place, TooMany> {
         let mut state = self.state();
-        let source = self.limits.per_address.map(|limit| (Source::from(peer), limit));
+        let source = peer.zip(self.limits.per_address).map(|(peer, limit)| (Source::from(peer), limit));
         if state.open >= self.limits.in_all {
             state.refused.in_all += 1;
             return Err(TooMany::InAll);
@@ -208,11 +208,11 @@ mod tests {
     #[test]
     fn a_place_is_free_again_once_its_connection_is_gone() {
         let connections = connections(2, None);
-        let first = connections.admit(A).unwrap();
-        let _second = connections.admit(A).unwrap();
-        assert_eq!(connections.admit(B).unwrap_err(), TooMany::InAll);
+        let first = connections.admit(Some(A)).unwrap();
+        let _second = connections.admit(Some(A)).unwrap();
+        assert_eq!(connections.admit(Some(B)).unwrap_err(), TooMany::InAll);
         drop(first);
-        let _third = connections.admit(B).unwrap();
+        let _third = connections.admit(Some(B)).unwrap();
         assert_eq!(connections.refused(), RefusedConnections { in_all: 1, from_address: 0 });
         assert!(connections.state().by_address.is_empty(), "nobody asked for them");
     }
@@ -220,12 +220,12 @@ mod tests {
     #[test]
     fn each_address_has_its_own_count_and_none_is_remembered() {
         let connections = connections(100, Some(2));
-        let places: Vec<_> = [A, A, B].map(|address| connections.admit(address).unwrap()).into();
-        assert_eq!(connections.admit(A).unwrap_err(), TooMany::FromAddress);
+        let places: Vec<_> = [A, A, B].map(|address| connections.admit(Some(address)).unwrap()).into();
+        assert_eq!(connections.admit(Some(A)).unwrap_err(), TooMany::FromAddress);
         // The same address, as a socket for both families shows it.
         let mapped = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped());
-        assert_eq!(connections.admit(mapped).unwrap_err(), TooMany::FromAddress);
-        let _ = connections.admit(B).unwrap();
+        assert_eq!(connections.admit(Some(mapped)).unwrap_err(), TooMany::FromAddress);
+        let _ = connections.admit(Some(B)).unwrap();
         drop(places);
         assert!(connections.state().by_address.is_empty());
         assert_eq!(connections.state().open, 0);
@@ -233,11 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn peers_without_an_address_have_no_limit_for_each() {
+        let connections = connections(3, Some(1));
+        let _places: Vec<_> = [None; 3].map(|peer| connections.admit(peer).unwrap()).into();
+        assert_eq!(connections.admit(None).unwrap_err(), TooMany::InAll);
+    }
+
+    #[test]
     fn a_network_of_ipv6_is_one_address() {
         let connections = connections(100, Some(1));
         let address = |last| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last));
-        let _first = connections.admit(address(1)).unwrap();
-        assert_eq!(connections.admit(address(2)).unwrap_err(), TooMany::FromAddress);
+        let _first = connections.admit(Some(address(1))).unwrap();
+        assert_eq!(connections.admit(Some(address(2))).unwrap_err(), TooMany::FromAddress);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The browser's client, served from a directory: `/socket.io/socket.io.js` and its relatives.
+//! The browser's client, from a directory or from the bundle in this crate: `/socket.io/socket.io.js` and its relatives.
 
 use crate::http::compression::{Encoding, THRESHOLD};
 use crate::http::convert::ResponseBody;
@@ -31,7 +31,22 @@ struct File {
 /// The level at which they are compressed, once each.
 const LEVEL: u8 = 9;
 
+/// The media type of a script.
+const SCRIPT: &str = "application/javascript; charset=utf-8";
+
 impl File {
+    fn new(body: Bytes, kind: &'static str) -> io::Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        body.hash(&mut hasher);
+        let tag = format!("\"{:016x}\"", hasher.finish());
+        let header = |value: String| {
+            HeaderValue::try_from(value).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        };
+        let weak_etag = header(format!("W/{tag}"))?;
+        let etag = header(tag)?;
+        Ok(Self { body, kind, etag, weak_etag, gzip: OnceLock::new(), deflate: OnceLock::new() })
+    }
+
     /// The file in an encoding, made for the first client that wants it. `None` if it would be no smaller.
     fn encoded(&self, encoding: Encoding) -> Option<Bytes> {
         let slot = match encoding {
@@ -50,33 +65,36 @@ impl Files {
             let path = entry?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let kind = match name.rsplit_once('.') {
-                Some((_, "js" | "mjs")) => "application/javascript; charset=utf-8",
+                Some((_, "js" | "mjs")) => SCRIPT,
                 Some((_, "map")) => "application/json; charset=utf-8",
                 _ => continue,
             };
-            let body = std::fs::read(&path)?;
-            let mut hasher = DefaultHasher::new();
-            body.hash(&mut hasher);
-            let tag = format!("\"{:016x}\"", hasher.finish());
-            let header = |value: String| {
-                HeaderValue::try_from(value)
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-            };
-            let file = File {
-                body: body.into(),
-                kind,
-                weak_etag: header(format!("W/{tag}"))?,
-                etag: header(tag)?,
-                gzip: OnceLock::new(),
-                deflate: OnceLock::new(),
-            };
-            files.insert(name.to_owned(), file);
+            files.insert(name.to_owned(), File::new(std::fs::read(&path)?.into(), kind)?);
         }
         if !files.contains_key("socket.io.js") {
             let message = format!("{} holds no socket.io.js", directory.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         Ok(Self(files))
+    }
+
+    /// The client that is part of this crate: npm's minified files. The name `socket.io.js`, which pages ask for, is one
+    /// of those, too.
+    #[cfg(feature = "client-bundle")]
+    pub(crate) fn bundle() -> io::Result<Self> {
+        let script: &[u8] = include_bytes!("../../client-bundle/socket.io.min.js");
+        let module: &[u8] = include_bytes!("../../client-bundle/socket.io.esm.min.js");
+        let msgpack: &[u8] = include_bytes!("../../client-bundle/socket.io.msgpack.min.js");
+        let names = [
+            ("socket.io.js", script),
+            ("socket.io.min.js", script),
+            ("socket.io.esm.min.js", module),
+            ("socket.io.msgpack.min.js", msgpack),
+        ];
+        let file = |(name, body): (&str, &'static [u8])| {
+            Ok((name.to_owned(), File::new(Bytes::from_static(body), SCRIPT)?))
+        };
+        names.into_iter().map(file).collect::<io::Result<_>>().map(Self)
     }
 
     /// The answer to a request for one of them.
@@ -148,6 +166,23 @@ mod tests {
         let (parts, body) = files.respond(&parts).expect("a file").into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         (Response::from_parts(parts, ()), body)
+    }
+
+    #[cfg(feature = "client-bundle")]
+    #[tokio::test]
+    async fn the_bundle_is_the_client_that_its_licence_names() {
+        let files = Files::bundle().expect("the bundle");
+        let licence = include_str!("../../client-bundle/LICENSE");
+        for name in ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"] {
+            let (whole, body) = got(&files, &format!("/socket.io/{name}"), "identity", None).await;
+            assert_eq!(whole.headers().get(CONTENT_TYPE).expect("a type"), SCRIPT);
+            let head = std::str::from_utf8(&body[..100]).expect("a comment");
+            let version = head.split("Socket.IO v").nth(1).and_then(|rest| rest.lines().next());
+            assert!(licence.contains(&format!("socket.io-client {}", version.expect("a version"))), "{head}");
+            let (packed, smaller) = got(&files, &format!("/socket.io/{name}"), "gzip", None).await;
+            assert_eq!(packed.headers().get(CONTENT_ENCODING).expect("an encoding"), "gzip");
+            assert!(smaller.len() < body.len() / 2);
+        }
     }
 
     #[tokio::test]

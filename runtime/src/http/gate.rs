@@ -4,9 +4,10 @@ use crate::base::clock::Clock;
 use crate::base::runtime;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info};
+use crate::base::upgrade::Switching;
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
-use crate::http::body::{First, or_answer, read_body, throw_away};
+use crate::http::body::{First, hand_body, or_answer, read_body, throw_away};
 use crate::http::compression::Encoding;
 use crate::http::connections::{Connections, Place};
 use crate::http::convert::{HeaderView, ResponseBody, head, response, target};
@@ -29,7 +30,6 @@ use crate::websocket::{Role, accept_upgrade, offered_subprotocols};
 use futures_channel::oneshot;
 use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
-use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::{
     OriginDecision, RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants,
@@ -249,7 +249,7 @@ impl Gate {
         if let Some(file) = self.files.respond(&parts) {
             return self.finish(&parts, file);
         }
-        let stream = parts.extensions.remove::<OnUpgrade>();
+        let stream = Switching::take(&mut parts.extensions);
         let place = parts.extensions.remove::<Arc<Place>>();
         let upgrade =
             stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _), deflate: None });
@@ -447,16 +447,7 @@ impl Gate {
             let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
-                    let (now, timing) = (session.now(), &self.counters.timing);
-                    if let engine::Body::Complete(bytes) = &body {
-                        let bytes = bytes.len() as u64;
-                        self.counters.polling_bytes_in.fetch_add(bytes, Ordering::Relaxed);
-                    }
-                    session.with(|machine| {
-                        let pong = timing.before_input(machine);
-                        machine.handle_body(now, id, body);
-                        timing.after_input(&pong, machine, now);
-                    });
+                    hand_body(session, id, body, &self.counters);
                 }
                 Some(First::Answer(answer)) => return Ok(answer),
                 // The session hears of it as `handed` is dropped.

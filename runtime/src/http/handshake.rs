@@ -1,5 +1,6 @@
 //! The request that opened a session, as the application sees it.
 
+use crate::base::upgrade::HostStream;
 use crate::http::convert::HeaderView;
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Uri};
@@ -41,8 +42,9 @@ struct Inner {
 impl Handshake {
     pub(crate) fn new<B>(request: &Request<B>, connection: ConnInfo) -> Self {
         let mut extensions = request.extensions().clone();
-        // hyper's own: it would keep the connection's parts alive.
+        // They would keep the connection's parts alive.
         extensions.remove::<hyper::upgrade::OnUpgrade>();
+        extensions.remove::<HostStream>();
         let peer = connection.peer.or_else(|| extensions.get::<SocketAddr>().copied());
         Self(Arc::new(Inner {
             head: Head::new(request.uri(), request.headers()),

@@ -61,18 +61,21 @@ impl Mounted {
     /// shut down.
     ///
     /// `open` turns an accepted socket into the stream that hyper reads and writes. It runs in the connection's task.
-    pub async fn serve<Socket, IO, Opening>(
+    /// A connection comes with its peer's address: a `SocketAddr`, or an `Option` of one where peers have none, as on a
+    /// Unix socket.
+    pub async fn serve<Socket, Peer, IO, Opening>(
         self,
-        poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
+        poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>>,
         open: impl Fn(Socket) -> Opening,
     ) where
+        Peer: Into<Option<SocketAddr>>,
         Opening: Future<Output = io::Result<IO>> + Send + 'static,
         IO: Stream + 'static,
     {
         self.accept(poll_accept, open, |runtime, (endpoints, fallback), opening, peer, place| match place {
             Ok(place) => runtime.spawn(Box::pin(async move {
                 if let Ok(io) = opening.await {
-                    let peer = ConnInfo { peer: Some(peer), secure: false };
+                    let peer = ConnInfo { peer, secure: false };
                     serve_admitted(io, endpoints, fallback, peer, Some(Arc::new(place))).await;
                 }
             })),
@@ -90,11 +93,12 @@ impl Mounted {
     }
 
     /// The same with TLS: `open` makes the handshake, which may take as long as the server's `tls_timeout`.
-    pub async fn serve_tls<Socket, IO, Opening>(
+    pub async fn serve_tls<Socket, Peer, IO, Opening>(
         self,
-        poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
+        poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>>,
         open: impl Fn(Socket) -> Opening,
     ) where
+        Peer: Into<Option<SocketAddr>>,
         Opening: Future<Output = io::Result<IO>> + Send + 'static,
         IO: Stream + 'static,
     {
@@ -106,7 +110,7 @@ impl Mounted {
             runtime.spawn(Box::pin(async move {
                 // Here and not in the accept loop: a slow or failed handshake delays nobody else.
                 if let Some(Ok(io)) = runtime::timeout(&timers, deadline, opening).await {
-                    let peer = ConnInfo { peer: Some(peer), secure: true };
+                    let peer = ConnInfo { peer, secure: true };
                     serve_admitted(io, endpoints, fallback, peer, Some(Arc::new(place))).await;
                 }
             }));
@@ -115,11 +119,11 @@ impl Mounted {
     }
 
     /// The loop: `spawn` gets each connection, with its place, or why it is one too many.
-    async fn accept<Socket, Opening>(
+    async fn accept<Socket, Peer: Into<Option<SocketAddr>>, Opening>(
         self,
-        mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>>,
+        mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(Socket, Peer)>>,
         open: impl Fn(Socket) -> Opening,
-        spawn: impl Fn(&Arc<dyn Runtime>, Answering, Opening, SocketAddr, Result<Place, (TooMany, Place)>),
+        spawn: impl Fn(&Arc<dyn Runtime>, Answering, Opening, Option<SocketAddr>, Result<Place, (TooMany, Place)>),
     ) {
         let Some(first) = self.endpoints.first().cloned() else { return };
         let runtime = first.runtime();
@@ -132,14 +136,14 @@ impl Mounted {
             });
             let (socket, peer) = match accepted.await {
                 None => return,
-                Some(Ok(accepted)) => accepted,
+                Some(Ok((socket, peer))) => (socket, peer.into()),
                 Some(Err(_)) => {
                     // One connection's failure comes at once; a lack of descriptors stays for a while.
                     runtime::timeout(runtime, ACCEPT_REST, pending::<()>()).await;
                     continue;
                 }
             };
-            let place = match first.connections().admit(peer.ip()) {
+            let place = match first.connections().admit(peer.map(|peer| peer.ip())) {
                 Ok(place) => Ok(place),
                 Err(too_many) => match first.connections().may_tell() {
                     Some(place) => Err((too_many, place)),
@@ -216,7 +220,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// The address that it listens on.
+    /// The address that it listens on. A Unix socket has a path instead: for one, this is `0.0.0.0:0`.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

@@ -25,4 +25,6 @@ pub(crate) mod shutdown;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 pub(crate) mod tower;
+#[cfg(unix)]
+pub(crate) mod unix;
 pub(crate) mod write_deadline;

@@ -120,6 +120,13 @@ impl Default for Deadlines {
     }
 }
 
+/// Where the browser's client comes from.
+pub(crate) enum ClientFiles {
+    Directory(PathBuf),
+    #[cfg(feature = "client-bundle")]
+    Bundle,
+}
+
 /// The options of a server that concern Engine.IO and HTTP.
 pub(crate) struct HttpOptions {
     pub(crate) engine: EngineServerConfig,
@@ -128,8 +135,8 @@ pub(crate) struct HttpOptions {
     pub(crate) connections: ConnectionLimits,
     /// The largest head of a request.
     pub(crate) max_head: usize,
-    /// The directory of the browser's client.
-    pub(crate) client: Option<PathBuf>,
+    /// The browser's client, if it is served.
+    pub(crate) client: Option<ClientFiles>,
     /// The metrics, if they are recorded.
     #[cfg(feature = "metrics")]
     pub(crate) metrics: Option<MetricsOptions>,
@@ -211,7 +218,10 @@ impl HttpOptions {
     /// The files of the browser's client, if they are served.
     pub(super) fn files(&self) -> Result<Files, BuildError> {
         match &self.client {
-            Some(directory) => Files::read(directory)
+            #[cfg(feature = "client-bundle")]
+            Some(ClientFiles::Bundle) => Files::bundle()
+                .map_err(|error| BuildError::Client { directory: PathBuf::from("the bundle"), error }),
+            Some(ClientFiles::Directory(directory)) => Files::read(directory)
                 .map_err(|error| BuildError::Client { directory: directory.clone(), error }),
             None => Ok(Files::default()),
         }

@@ -108,6 +108,11 @@ impl Broadcast {
         self
     }
 
+    #[cfg(feature = "cluster")]
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// An event for all, encoded once.
     pub(super) fn encode<T: ToArgs + ?Sized>(
         &self,
@@ -158,6 +163,11 @@ impl Broadcast {
             return Ok(Vec::new());
         }
         if let (Some(recorder), Command::Emit { frame, ack: None }) = (self.recorder(), command) {
+            #[cfg(feature = "cluster")]
+            if recorder.logs(&self.target) {
+                recorder.log(&self.namespace, &self.target, frame);
+                return Ok(Vec::new());
+            }
             let watched = self.namespace.handlers.outgoing.watch(self.namespace.encoder.parser(), frame);
             let queued = recorder.broadcast(&self.namespace, &self.target, frame, watched.is_some());
             if let Some(watched) = watched {

@@ -11,6 +11,8 @@ pub(crate) mod emitter;
 mod errors;
 mod extract;
 mod limits;
+#[cfg(feature = "cluster")]
+mod logged;
 pub(crate) mod lookups;
 mod messages;
 #[cfg(feature = "metrics")]
@@ -33,6 +35,8 @@ pub(crate) mod server;
 pub(crate) mod server_side;
 pub(crate) mod socket;
 pub(crate) mod state;
+#[cfg(feature = "cluster")]
+pub(crate) mod stream_log;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,13 @@
 
 use crate::base::hook::Hook;
 use crate::base::trace::{debug, warning};
-use crate::cluster::{Cluster, ClusterEvent, ClusterOptions, NodeApplication, NodeCounts, node_task};
+use crate::cluster::{
+    Cluster, ClusterEvent, ClusterOptions, LogNews, NodeApplication, NodeCounts, node_task,
+};
 use crate::http::handshake::Handshake;
 use crate::server::answers::Budget;
 use crate::server::broadcast::Broadcast;
+use crate::server::logged;
 use crate::server::namespace::NamespaceInner;
 use crate::server::remote::{Incomplete, describe};
 use crate::server::server::{Server, ServerInner};
@@ -44,8 +47,13 @@ impl ServerInner {
         let ClusterOptions { bus, dialect, node, request_timeout, private_handshakes } = options;
         let clock = self.gate.clock.clone();
         let of_bus = random.fork();
+        let log = self.recovery().and_then(|recovery| recovery.log());
+        let node = node.with_recovers(log.is_some());
         let node = Cluster::new(node, dialect, random, clock, request_timeout, private_handshakes);
         self.gate.join_cluster(&node);
+        if let Some(log) = log {
+            log.join(&node);
+        }
         let _ = self.cluster.set(Box::new(ServerCluster { node: node.clone(), on_bus: Hook::default() }));
         let application = Arc::new(ServerNode(Arc::downgrade(self)));
         self.gate.runtime().spawn(node_task(node, bus, application, of_bus));
@@ -126,8 +134,22 @@ impl NodeApplication for ServerNode {
         }
     }
 
+    fn log(&self, news: LogNews) {
+        let Some(server) = self.0.upgrade() else { return };
+        // Code of the application runs in it, too.
+        if catch_unwind(AssertUnwindSafe(|| logged::apply(&server, news))).is_err() {
+            count(&server.gate.counters.panics);
+            warning!("an event of the log has made the application panic");
+        }
+    }
+
     fn news(&self, event: &ClusterEvent) {
         let Some(server) = self.0.upgrade() else { return };
+        if let (ClusterEvent::Down { .. }, Some(recovery)) = (event, server.recovery()) {
+            if let Some(log) = recovery.log() {
+                log.forget_late();
+            }
+        }
         let Some(hook) = server.cluster.get().and_then(|cluster| cluster.on_bus.get()) else { return };
         if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
             count(&server.gate.counters.panics);
@@ -233,8 +255,8 @@ fn emit(
         }
     };
     let (Some((ack, serving)), Some(id)) = (wants, id) else {
-        // Only rooms can refuse.
-        let _ = broadcast.apply(&Command::Emit { frame, ack: None });
+        // Here, and not to the log of all nodes once more. Only rooms can refuse.
+        let _ = broadcast.local().apply(&Command::Emit { frame, ack: None });
         return;
     };
     let timeout = cluster.answer_timeout(ack.timeout);

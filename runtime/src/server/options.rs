@@ -4,14 +4,16 @@ use crate::base::entropy;
 use crate::base::runtime::Runtime;
 use crate::base::typemap::TypeMap;
 #[cfg(feature = "cluster")]
-use crate::cluster::ClusterOptions;
+use crate::cluster::{ClusterOptions, Dialect};
 use crate::http::builder::ServerBuilder;
 use crate::http::gate::{Gate, MakeApplication};
-use crate::http::options::BuildError;
+use crate::http::options::{BuildError, ClientFiles};
 use crate::server::dispatch::SocketDispatch;
 use crate::server::recovery::Recovery;
 use crate::server::server::{Server, ServerInner};
 use crate::server::socket::Socket;
+#[cfg(feature = "cluster")]
+use crate::server::stream_log::{StreamLog, StreamStore};
 use crate::session::task::Session;
 use sansocket_protocol::hub::HubLimits;
 use sansocket_protocol::rate::Rate;
@@ -259,7 +261,19 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
     /// Serves the browser's client from a directory such as `node_modules/socket.io-client/dist`, at
     /// `/socket.io/socket.io.js` and so on, with ETags. The files are read once, by `build`.
     pub fn serve_client(mut self, directory: impl AsRef<Path>) -> Self {
-        self.http.client = Some(directory.as_ref().to_owned());
+        self.http.client = Some(ClientFiles::Directory(directory.as_ref().to_owned()));
+        self
+    }
+
+    /// Serves the browser's client that is part of this crate, at `/socket.io/socket.io.js`, with ETags, and compressed
+    /// for browsers that take that. The last call of this or [`serve_client`](Self::serve_client) counts.
+    ///
+    /// It is npm's `socket.io-client` 4.8.4, minified, without source maps: `socket.io.js` and `socket.io.min.js` are the
+    /// same file here; `socket.io.esm.min.js` is for `import`, `socket.io.msgpack.min.js` for
+    /// [`Parser::msgpack`](crate::Parser::msgpack).
+    #[cfg(feature = "client-bundle")]
+    pub fn serve_client_bundle(mut self) -> Self {
+        self.http.client = Some(ClientFiles::Bundle);
         self
     }
 
@@ -290,8 +304,21 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
         let recovery = layer.recovery.map(|config| {
             let config = config.detection(gate.config.ping_interval.saturating_add(gate.config.ping_timeout));
             let store = layer.recovery_store.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            #[cfg(feature = "cluster")]
+            let log = layer.cluster.as_ref().filter(|_| store.is_none()).and_then(|cluster| {
+                let parser = gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default();
+                let is_shared = matches!(cluster.dialect, Dialect::Streams(_)) && parser.is_json();
+                is_shared.then(|| StreamLog::new(config, parser))
+            });
+            #[cfg(feature = "cluster")]
+            let store =
+                store.or_else(|| log.clone().map(|log| Box::new(StreamStore(log)) as Box<dyn RecoveryStore>));
             let store = store.unwrap_or_else(|| Box::new(MemoryStore::new(config, random.fork())));
-            Recovery::new(config, store, gate.counters.clone(), gate.clock.clone())
+            let (counters, clock) = (gate.counters.clone(), gate.clock.clone());
+            #[cfg(feature = "cluster")]
+            return Recovery::new(config, store, counters, clock, log);
+            #[cfg(not(feature = "cluster"))]
+            Recovery::new(config, store, counters, clock)
         });
         #[cfg(feature = "cluster")]
         let (cluster, of_node) = (layer.cluster.take(), random.fork());

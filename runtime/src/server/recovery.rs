@@ -12,6 +12,8 @@ use crate::base::typemap::TypeMap;
 use crate::server::lookups::Lookups;
 use crate::server::namespace::NamespaceInner;
 use crate::server::socket::{Delivery, Socket, SocketInner};
+#[cfg(feature = "cluster")]
+use crate::server::stream_log::StreamLog;
 use crate::server::unrecovered::{UnrecoveredSession, Values, values};
 use crate::session::handle::SessionHandle;
 use crate::session::stats::{Counters, count};
@@ -52,6 +54,8 @@ pub(crate) struct Recovery {
     watched: AtomicBool,
     watcher: Mutex<Option<Waker>>,
     closed: AtomicBool,
+    #[cfg(feature = "cluster")]
+    log: Option<Arc<StreamLog>>,
 }
 
 /// A socket whose end is awaited.
@@ -88,6 +92,8 @@ struct State {
     keeps: bool,
     /// Its rooms, once it has left them, and the number of the first event after that.
     left: Option<(Membership, u64)>,
+    /// It was sent an event that has no place in the log, and none after it that has: what it missed is not known.
+    is_unsure: bool,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -100,6 +106,7 @@ impl Recovery {
         store: Box<dyn RecoveryStore>,
         counters: Arc<Counters>,
         clock: Clock,
+        #[cfg(feature = "cluster")] log: Option<Arc<StreamLog>>,
     ) -> Arc<Self> {
         let recovery = Arc::new(Self {
             config,
@@ -112,6 +119,8 @@ impl Recovery {
             watched: AtomicBool::new(false),
             watcher: Mutex::default(),
             closed: AtomicBool::new(false),
+            #[cfg(feature = "cluster")]
+            log,
         });
         let this = Arc::downgrade(&recovery);
         lock(&recovery.store).notify(Arc::new(move || {
@@ -122,6 +131,12 @@ impl Recovery {
             }
         }));
         recovery
+    }
+
+    /// The log that all nodes share.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn log(&self) -> Option<&Arc<StreamLog>> {
+        self.log.as_ref()
     }
 
     pub(crate) fn set_hook(&self, hook: Arc<OnUnrecovered>) {
@@ -349,7 +364,7 @@ impl Recorder {
         }
     }
 
-    fn passed(&self) -> (u64, u64) {
+    pub(super) fn passed(&self) -> (u64, u64) {
         let store = lock(&self.recovery.store);
         (store.next(), store.oldest())
     }
@@ -360,19 +375,20 @@ impl Recorder {
         lock(&self.recovery.live).insert(recoverable.pid.clone(), live);
     }
 
-    fn append(
+    pub(super) fn append(
         &self,
         now: Instant,
         namespace: &NamespaceInner,
         audience: Audience,
         frame: &Frame,
+        offset: Option<Arc<str>>,
     ) -> Appended {
         let event = NewEvent {
             namespace: &namespace.name,
             audience,
             frame,
             parser: namespace.encoder.parser(),
-            offset: None,
+            offset,
         };
         lock(&self.recovery.store).append(now, event)
     }
@@ -389,7 +405,7 @@ impl Recorder {
         let now = self.recovery.clock.now();
         let (appended, reached) = {
             let mut hub = namespace.hub_mut();
-            let appended = self.append(now, namespace, Audience::of(target), frame);
+            let appended = self.append(now, namespace, Audience::of(target), frame, None);
             let (next, oldest) = self.passed();
             hub.passed(next, oldest);
             (appended, hub.reached(target))
@@ -420,7 +436,7 @@ impl Recorder {
         let heir: Option<Socket>;
         let in_order = self.in_order();
         let now = self.recovery.clock.now();
-        let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame);
+        let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame, None);
         recoverable.sent(now, &appended);
         let mut queued = socket.deliver(&appended.frame, Delivery::Queue);
         if queued == Err(SendError::Disconnected) {
@@ -450,7 +466,7 @@ impl Recorder {
     }
 
     /// Returns whether the client of a socket that is not connected may come back.
-    fn awaits(&self, socket: &Socket, recoverable: &Recoverable) -> bool {
+    pub(super) fn awaits(&self, socket: &Socket, recoverable: &Recoverable) -> bool {
         if lock(&self.recovery.store).holds(&recoverable.pid) {
             return true;
         }
@@ -484,9 +500,9 @@ impl Recorder {
 
     /// A socket is gone, its disconnect handlers included: its session waits from here on, or is over.
     pub(crate) fn end(&self, socket: &Socket, recoverable: &Recoverable, data: TypeMap) {
-        let (live, left, keeps, accepted) = {
+        let (live, left, keeps, accepted, is_unsure) = {
             let mut state = lock(&recoverable.state);
-            (state.live.clone(), state.left.take(), state.keeps, state.accepted)
+            (state.live.clone(), state.left.take(), state.keeps, state.accepted, state.is_unsure)
         };
         // Somebody has waited for this in vain if it is not there any more.
         let waiting = match lock(&self.recovery.live).entry(recoverable.pid.clone()) {
@@ -501,6 +517,8 @@ impl Recorder {
             let kept = live.keep(socket.id_shared(), namespace, membership, next, Some(Values::of(data)));
             if waiting.is_none() {
                 self.recovery.tell(vec![(kept, Ended::Replaced)]);
+            } else if keeps && is_unsure {
+                self.recovery.tell(vec![(kept, Ended::BusAway)]);
             } else if keeps {
                 self.recovery.save(kept);
             } else {
@@ -529,7 +547,7 @@ impl Start {
 impl Recoverable {
     fn new(live: LiveSession, recovered: bool) -> Self {
         let pid = live.pid().clone();
-        let state = State { live, accepted: false, keeps: false, left: None };
+        let state = State { live, accepted: false, keeps: false, left: None, is_unsure: false };
         Self { pid, recovered, state: Mutex::new(state) }
     }
 
@@ -539,6 +557,12 @@ impl Recoverable {
 
     fn sent(&self, now: Instant, appended: &Appended) {
         lock(&self.state).live.sent(now, appended.number);
+    }
+
+    /// An event is sent to it, with a place in the log or without.
+    #[cfg(feature = "cluster")]
+    pub(super) fn placed(&self, has_place: bool) {
+        lock(&self.state).is_unsure = !has_place;
     }
 
     /// The client was let in.

@@ -66,6 +66,10 @@ impl Broadcast {
 
     /// Tells the other nodes of an event that has been sent here, as `frame`.
     pub(super) fn tell_event<T: ToArgs + ?Sized>(&self, frame: &Frame, event: &str, args: &T) {
+        // The log tells them.
+        if self.namespace.recorder().is_some_and(|recorder| recorder.logs(&self.target)) {
+            return;
+        }
         let Some(membership) = self.membership() else { return };
         match self.event(Some(frame), event, args) {
             Ok(event) => membership.send(Message::Emit { event, target: self.target.clone(), ack: None }),

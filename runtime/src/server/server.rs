@@ -97,6 +97,11 @@ impl ServerInner {
         self.options.on_upgrade.as_ref()
     }
 
+    #[cfg(feature = "cluster")]
+    pub(super) fn recovery(&self) -> Option<&Arc<Recovery>> {
+        self.recovery.as_ref()
+    }
+
     fn parser(&self) -> Parser {
         self.gate.sockets.as_ref().map(|sockets| sockets.parser).unwrap_or_default()
     }

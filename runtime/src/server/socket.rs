@@ -169,6 +169,20 @@ impl Socket {
         &self.0.session
     }
 
+    /// Sends what is on its way to it by a log.
+    fn flush(&self) {
+        #[cfg(feature = "cluster")]
+        if let Some(recorder) = self.0.namespace.recorder() {
+            recorder.flush(self);
+        }
+    }
+
+    /// Returns whether it is out of the hub, or about to be forgotten.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn has_left(&self) -> bool {
+        matches!(self.0.state.load(Ordering::Acquire), GONE | LEFT)
+    }
+
     pub(crate) fn namespace_inner(&self) -> &Arc<NamespaceInner> {
         &self.0.namespace
     }
@@ -291,7 +305,13 @@ impl Socket {
     pub(super) fn send_frame(&self, frame: Frame, delivery: Delivery) -> Result<(), SendError> {
         let watched = self.0.namespace.handlers.outgoing.watch(self.0.namespace.encoder.parser(), &frame);
         let recorded = self.0.namespace.recorder().filter(|_| delivery == Delivery::Queue);
-        let queued = match recorded.and_then(|recorder| Some((recorder, self.recoverable()?))) {
+        let recorded = recorded.and_then(|recorder| Some((recorder, self.recoverable()?)));
+        #[cfg(feature = "cluster")]
+        if let Some((recorder, recoverable)) = recorded.filter(|(recorder, _)| recorder.logs(&Target::all()))
+        {
+            return recorder.log_for(self, recoverable, &frame);
+        }
+        let queued = match recorded {
             Some((recorder, recoverable)) => recorder.emit(self, recoverable, &frame)?,
             None => self.deliver(frame, delivery)?,
         };
@@ -484,6 +504,7 @@ impl Socket {
     /// handlers that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an
     /// error there.
     pub fn disconnect(&self) {
+        self.flush();
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
         // One that is gone already needs no telling.
@@ -495,6 +516,7 @@ impl Socket {
 
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
+        self.flush();
         self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
     }
 }

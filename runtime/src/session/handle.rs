@@ -8,13 +8,13 @@
 use crate::base::clock::Clock;
 use crate::base::timing::Since;
 use crate::base::turn::{KeptBy, NextStep};
+use crate::base::upgrade::Switching;
 use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::handler::ack::AckSink;
 use crate::session::stats::Passed;
 use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::Traffic;
 use futures_channel::oneshot;
-use hyper::upgrade::OnUpgrade;
 use sansocket_protocol::engine::{RequestId, Response, TransportKind};
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::server::{Connection, ServerEvent};
@@ -45,7 +45,7 @@ pub(crate) type ConnectionPlace = Arc<dyn Any + Send + Sync>;
 
 /// The stream of a request for a WebSocket, once HTTP lets go of it.
 pub(crate) struct Upgrade {
-    pub(crate) stream: OnUpgrade,
+    pub(crate) stream: Switching,
     /// Kept until the session uses the WebSocket: from then on `max_sessions` bounds it.
     pub(crate) place: Option<ConnectionPlace>,
     /// The compression that was agreed on.

@@ -4,9 +4,10 @@
 //! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
 //! handlers run, and writes once for all that they sent.
 
+use crate::base::ahead;
 use crate::base::alarm::Alarm;
 use crate::base::runtime::{BoxFuture, Stream};
-use crate::base::timing::{Sampler, Since, Timing};
+use crate::base::timing::{Sampler, Since};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::handler::job::{Job, Jobs};
@@ -20,8 +21,9 @@ use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
 use sansocket_protocol::error::CloseReason;
+use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::ServerEvent;
-use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, AheadReader, Parser, ReadAhead, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::any::Any;
 use std::future::Future;
@@ -157,7 +159,7 @@ impl<A: Application> Session<A> {
         let mut at = 0;
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
-            let Poll::Ready(upgraded) = Pin::new(&mut upgrade.stream).poll(context) else {
+            let Poll::Ready(upgraded) = upgrade.stream.poll(self.handle.clock().runtime(), context) else {
                 at += 1;
                 continue;
             };
@@ -166,10 +168,7 @@ impl<A: Application> Session<A> {
                 self.upgrading = Vec::new();
             }
             match upgraded {
-                Ok(upgraded) => {
-                    let (stream, ahead) = self.handle.clock().runtime().stream(upgraded);
-                    self.add_websocket(id, stream, ahead, place, deflate);
-                }
+                Ok((stream, ahead)) => self.add_websocket(id, stream, ahead, place, deflate),
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
                     self.handle.lock().machine.handle_request_aborted(self.now, id);
@@ -208,7 +207,7 @@ impl<A: Application> Session<A> {
         pass.may_pull = self.opened;
         let Self { websockets, handle, now, counters, .. } = self;
         for websocket in websockets.iter_mut().filter(|websocket| !websocket.wire.is_dead()) {
-            progress |= websocket.poll_read(handle, *now, pass, &counters.timing, context);
+            progress |= websocket.poll_read(handle, *now, pass, counters, context);
         }
         progress
     }
@@ -522,7 +521,7 @@ impl SessionWebSocket {
         handle: &SessionHandle,
         now: time::Instant,
         pass: &mut OwnerPass,
-        timing: &Timing,
+        counters: &Counters,
         context: &mut Context<'_>,
     ) -> bool {
         if self.is_paused && self.wire.is_open() {
@@ -542,9 +541,22 @@ impl SessionWebSocket {
             if buffers.inbox.is_empty() && self.wire.awaits_more() {
                 inner.machine.handle_bytes(now, self.id);
             }
+            let timing = &counters.timing;
             let pong = timing.before_input(&inner.machine);
-            for message in buffers.inbox.drain(..) {
-                inner.machine.handle_websocket(now, self.id, message);
+            match inner.machine.ahead_reader() {
+                None => {
+                    for message in buffers.inbox.drain(..) {
+                        inner.machine.handle_websocket(now, self.id, message);
+                    }
+                }
+                Some(reader) => {
+                    drop(inner);
+                    let read = read_ahead(&reader, std::mem::take(&mut buffers.inbox), counters);
+                    inner = handle.lock();
+                    for (message, ahead) in read {
+                        inner.machine.handle_websocket_ahead(now, self.id, message, ahead);
+                    }
+                }
             }
             timing.after_input(&pong, &inner.machine, now);
             match read {
@@ -561,6 +573,21 @@ impl SessionWebSocket {
             true
         })
     }
+}
+
+/// Has the application's parser read messages, without the lock of their session.
+#[cold]
+fn read_ahead(
+    reader: &AheadReader,
+    inbox: Vec<WireMessage>,
+    counters: &Counters,
+) -> Vec<(WireMessage, ReadAhead)> {
+    let decode = |parser: &Parser, packet| ahead::decode(parser, packet, || count(&counters.panics));
+    let read = |message| {
+        let ahead = reader.read_message(&message, decode);
+        (message, ahead)
+    };
+    inbox.into_iter().map(read).collect()
 }
 
 /// Ends a session that is left at the end of a drain, together with its handlers.

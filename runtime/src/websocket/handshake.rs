@@ -1,5 +1,6 @@
 //! The opening handshake over HTTP/1.1 (RFC 6455, section 4).
 
+use super::deflate::offer::is_token;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use thiserror::Error;
@@ -93,12 +94,6 @@ pub fn offered_subprotocols(headers: &HeaderMap) -> Vec<&str> {
         }
     }
     offered
-}
-
-/// Returns whether this is a token (RFC 9110, section 5.6.2), as the name of a subprotocol has to be.
-pub(super) fn is_token(name: &str) -> bool {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_legal)
 }
 
 /// The `Sec-WebSocket-Accept` that belongs to a `Sec-WebSocket-Key`. A client compares, a server answers.

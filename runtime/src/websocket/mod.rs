@@ -27,9 +27,12 @@
 
 pub(crate) mod buffers;
 pub(crate) mod deflate;
+#[cfg(test)]
+mod fuzzing;
 mod handshake;
 mod header;
 mod read;
+mod role;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wire;
@@ -38,31 +41,7 @@ mod write;
 pub use deflate::{DeflateSettingError, PerMessageDeflate};
 pub use handshake::{HandshakeError, accept_key, accept_upgrade, offered_subprotocols};
 pub use read::{Incoming, MAX_EMPTY_FRAGMENTS, ReadError, Reader};
+pub use role::Role;
+use role::mask;
 pub(crate) use write::write_binary_parts;
 pub use write::{write_binary, write_close, write_ping, write_pong, write_text};
-
-/// An end of a connection: clients mask their frames, servers do not (RFC 6455, section 5.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The end that answered; incoming frames must be masked.
-    Server,
-    /// The end that dialled; incoming frames must not be masked.
-    Client,
-}
-
-/// Masks or unmasks `data` (the same operation), which begins `offset` bytes into its frame's payload.
-fn mask(data: &mut [u8], mask: [u8; 4], offset: usize) {
-    let mut mask = mask;
-    mask.rotate_left(offset % 4);
-    let [a, b, c, d] = mask;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut words = data.chunks_exact_mut(8);
-    for word in &mut words {
-        if let Ok(bytes) = <[u8; 8]>::try_from(&*word) {
-            word.copy_from_slice(&(u64::from_ne_bytes(bytes) ^ wide).to_ne_bytes());
-        }
-    }
-    for (byte, key) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= key;
-    }
-}

@@ -19,7 +19,7 @@ pub const MAX_EMPTY_FRAGMENTS: u32 = 16_384;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A text message, its fragments joined. **Not** checked to be UTF-8: the protocol core does that once, and
-    /// orders the close with code 1007.
+    /// orders the close with code 1007. Only of one that comes in parts, what has come is checked before its end.
     Text(Bytes),
     /// A binary message, its fragments joined.
     Binary(Bytes),
@@ -71,6 +71,9 @@ pub enum ReadError {
     /// More than [`MAX_EMPTY_FRAGMENTS`] frames of one message are empty.
     #[error("the message has more than {MAX_EMPTY_FRAGMENTS} empty fragments")]
     TooManyFragments,
+    /// A text message that is not complete, and cannot become UTF-8 any more (8.1).
+    #[error("the text message is not UTF-8")]
+    NotUtf8,
     /// A compressed message that cannot be decompressed (RFC 7692, section 7.2.2), or is cut short.
     #[error("the compressed message cannot be decompressed, or is cut short")]
     BadCompression,
@@ -81,7 +84,7 @@ impl ReadError {
     /// not UTF-8 and for data that cannot be decompressed, 1008 for too many empty fragments, 1009 for a message too large.
     pub fn close_code(self) -> u16 {
         match self {
-            Self::BadCloseReason | Self::BadCompression => 1007,
+            Self::BadCloseReason | Self::BadCompression | Self::NotUtf8 => 1007,
             Self::TooManyFragments => 1008,
             Self::TooLarge => 1009,
             Self::ReservedBits
@@ -123,6 +126,8 @@ struct Message {
     empty_fragments: u32,
     /// The bytes of its frames so far.
     arrived: usize,
+    /// The bytes of the text that are known to be UTF-8.
+    checked: usize,
     /// The message so far: the same bytes, unless they are compressed.
     data: Vec<u8>,
 }
@@ -293,7 +298,8 @@ impl Reader {
     ) -> Result<&'a mut [u8], ReadError> {
         if matches!(header.kind, Kind::Text | Kind::Binary) {
             let (text, compressed) = (header.kind == Kind::Text, header.compressed);
-            let message = Message { text, compressed, empty_fragments: 0, arrived: 0, data: Vec::new() };
+            let message =
+                Message { text, compressed, empty_fragments: 0, arrived: 0, checked: 0, data: Vec::new() };
             self.message = Some(Box::new(message));
         }
         if let (Some(message), 0, false) = (&mut self.message, header.len, header.kind.is_control()) {
@@ -365,7 +371,12 @@ impl Reader {
                         inflating.finish(&mut message.data, self.max_message)?;
                     }
                 }
-                _ => message.append(chunk, if header.fin { Some(missing) } else { None }),
+                _ => {
+                    message.append(chunk, if header.fin { Some(missing) } else { None });
+                    if !is_last {
+                        message.check()?;
+                    }
+                }
             }
         }
         if complete {
@@ -410,6 +421,21 @@ impl Message {
             }
         }
         self.data.extend_from_slice(chunk);
+    }
+
+    /// Looks at what has come of a text: nobody waits for the end of one that is wrong. The last part is the core's to
+    /// judge, together with the rest.
+    fn check(&mut self) -> Result<(), ReadError> {
+        if !self.text {
+            return Ok(());
+        }
+        match std::str::from_utf8(&self.data[self.checked..]) {
+            Ok(text) => self.checked += text.len(),
+            Err(error) if error.error_len().is_some() => return Err(ReadError::NotUtf8),
+            // A character that goes on in what is still to come.
+            Err(error) => self.checked += error.valid_up_to(),
+        }
+        Ok(())
     }
 
     fn finish(self) -> Incoming {

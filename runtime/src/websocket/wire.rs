@@ -42,6 +42,9 @@ pub(crate) struct Wire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WireState {
     Open,
+    /// The peer has broken the protocol, behind messages that are dealt with and answered first: it is closed with that
+    /// code by the next read.
+    Failing(u16),
     /// Our close frame is queued. Incoming data is thrown away, until that time at the latest.
     Closing(Instant),
     /// Nothing more is read or written.
@@ -71,7 +74,7 @@ pub(crate) enum WireRead {
     Received,
     /// The peer has closed the WebSocket, or its stream has ended. Messages before that are in the inbox.
     Closed,
-    /// It has failed, with that close code. Messages before that are in the inbox.
+    /// It has failed, with that close code. Messages before that were in the inbox of an earlier read.
     Failed(u16),
 }
 
@@ -106,7 +109,7 @@ impl Wire {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.state == WireState::Open
+        matches!(self.state, WireState::Open | WireState::Failing(_))
     }
 
     /// Returns whether the input so far ended in the middle of a message.
@@ -123,7 +126,7 @@ impl Wire {
     pub(crate) fn lingers_until(&self) -> Option<Instant> {
         match self.state {
             WireState::Closing(until) => Some(until),
-            WireState::Open | WireState::Dead => None,
+            WireState::Open | WireState::Failing(_) | WireState::Dead => None,
         }
     }
 
@@ -197,6 +200,10 @@ impl Wire {
         mut masks: Masks<'_>,
         context: &mut Context<'_>,
     ) -> WireRead {
+        if let WireState::Failing(code) = self.state {
+            self.close(Some(code), now, masks);
+            return WireRead::Failed(code);
+        }
         let bytes = match self.fill(&mut buffers.read, context) {
             Poll::Pending => return WireRead::Nothing,
             Poll::Ready(Ok(0)) => return self.ended(WireRead::Closed),
@@ -230,6 +237,10 @@ impl Wire {
         }
         if let Err(error) = fed {
             debug!(%error, "the peer broke the WebSocket protocol");
+            if !inbox.is_empty() {
+                self.state = WireState::Failing(error.close_code());
+                return WireRead::Received;
+            }
             self.close(Some(error.close_code()), now, masks);
             return WireRead::Failed(error.close_code());
         }

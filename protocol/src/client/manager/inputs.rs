@@ -3,7 +3,9 @@
 use super::{Manager, State};
 use crate::engine::error::EngineError;
 use crate::engine::request::RequestId;
+use crate::engine::server::Incoming;
 use crate::message::WireMessage;
+use crate::socket::{AheadReader, ReadAhead};
 use crate::time::Instant;
 use bytes::Bytes;
 
@@ -66,6 +68,61 @@ impl Manager {
             self.deliver(now, message);
         }
         self.settle(now);
+    }
+
+    /// As [`handle_response`](Self::handle_response), for a body whose messages were read ahead by an
+    /// [`ahead_reader`](Self::ahead_reader).
+    pub fn handle_response_ahead(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        status: u16,
+        body: Bytes,
+        mut ahead: ReadAhead,
+    ) {
+        let now = self.tick_input(now);
+        let packets =
+            self.owner(request).and_then(|engine| engine.begin_response(now, request, status, body));
+        if let Some(packets) = packets {
+            for packet in packets {
+                let read = ahead.next_of(&packet);
+                let message = self.owner(request).and_then(|engine| engine.handle_packet(now, packet));
+                self.settle_opened(now);
+                if let Some(message) = message {
+                    self.deliver_ahead(now, message, read);
+                }
+            }
+            if let Some(engine) = self.owner(request) {
+                engine.end_response(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// As [`handle_websocket`](Self::handle_websocket), for a message that was read ahead by an
+    /// [`ahead_reader`](Self::ahead_reader).
+    pub fn handle_websocket_ahead(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        message: WireMessage,
+        mut ahead: ReadAhead,
+    ) {
+        let now = self.tick_input(now);
+        let message =
+            self.owner(websocket).and_then(|engine| engine.handle_websocket(now, websocket, message));
+        self.settle_opened(now);
+        if let Some(message) = message {
+            self.deliver_ahead(now, message, ahead.next());
+        }
+        self.settle(now);
+    }
+
+    /// A reader of the messages that come on a WebSocket or in the body of an answer, if they are for a parser of the
+    /// application's: see [`ReadAhead`].
+    #[inline]
+    pub fn ahead_reader(&self) -> Option<AheadReader> {
+        self.sockets().and_then(|sockets| AheadReader::new(&sockets.parser(), || Incoming::V4))
     }
 
     /// A WebSocket ended: with a close frame or the end of the stream (`None`), or by an error, for which the

@@ -8,6 +8,7 @@ use crate::engine::client::ClientSession;
 use crate::engine::error::{Ended, EngineError};
 use crate::error::{CloseReason, Closed};
 use crate::message::WireMessage;
+use crate::socket::{Packet, PacketError};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -37,11 +38,27 @@ impl Manager {
     }
 
     pub(super) fn deliver(&mut self, now: Instant, message: WireMessage) {
+        self.deliver_ahead(now, message, None);
+    }
+
+    /// The same for a message that the application's parser may have read already.
+    #[inline]
+    pub(super) fn deliver_ahead(
+        &mut self,
+        now: Instant,
+        message: WireMessage,
+        read: Option<Result<Packet, PacketError>>,
+    ) {
         let State::Active { engine, .. } = &mut self.state else { return };
         match &mut self.layer {
             Layer::Sockets(sockets) => {
                 let (before, most) = (sockets.inbound(), self.engine_config.most_inbound());
-                if let Err(error) = sockets.handle_message(now, engine, message) {
+                let taken = match read {
+                    None => sockets.handle_message(now, engine, message),
+                    Some(Ok(packet)) => sockets.handle_read(now, engine, packet),
+                    Some(Err(error)) => Err(error.into()),
+                };
+                if let Err(error) = taken {
                     self.mistake = Some(Box::new(error.into()));
                     engine.close(now, Ended::above(CloseReason::ParseError));
                 }

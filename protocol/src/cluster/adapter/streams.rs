@@ -214,6 +214,8 @@ pub struct Session {
     pub rooms: Vec<Arc<str>>,
     /// The data that the application attached to it: one value, or nothing.
     pub data: Values,
+    /// The namespace. JavaScript nodes do not say it.
+    pub namespace: Option<Arc<str>>,
 }
 
 impl Session {
@@ -229,13 +231,14 @@ impl Session {
         }
         let bytes = Bytes::from(STANDARD.decode(value).map_err(|_| MalformedError::Base64)?);
         let document = Document::message_pack(&bytes, limits)?;
-        let [sid, pid, rooms, data] =
-            fields(document.text(), ["sid", "pid", "rooms", "data"]).ok_or(MalformedError::Kind)?;
+        let [sid, pid, rooms, data, nsp] =
+            fields(document.text(), ["sid", "pid", "rooms", "data", "nsp"]).ok_or(MalformedError::Kind)?;
         Ok(Self {
             sid: document.id(sid, "sid")?.ok_or(MalformedError::Field { field: "sid" })?,
             pid: document.id(pid, "pid")?.ok_or(MalformedError::Field { field: "pid" })?,
             rooms: document.names(Some(document.array(rooms, "rooms")?), "rooms")?,
             data: document.value(data)?,
+            namespace: document.id(nsp, "nsp")?,
         })
     }
 
@@ -254,6 +257,10 @@ impl Session {
         draft.key("rooms");
         draft.names(&self.rooms);
         draft.first("data", &self.data);
+        if let Some(namespace) = &self.namespace {
+            draft.key("nsp");
+            draft.name(namespace);
+        }
         draft.close(b'}');
         Ok(STANDARD.encode(draft.message_pack()?))
     }

@@ -181,7 +181,12 @@ impl Node {
     pub fn handle_count(&mut self, now: Instant, ask: AskId, subscribers: Option<u32>) {
         self.tick(now);
         let Some(asked) = self.asks.get_mut(&ask) else { return };
-        let (Expects::Counted(count @ None), Some(subscribers)) = (&mut asked.expects, subscribers) else {
+        let Expects::Counted(count @ None) = &mut asked.expects else { return };
+        let Some(subscribers) = subscribers else {
+            // Others may answer all the same; there is nothing to wait for if the number itself was asked for.
+            if asked.kind == Kind::Nodes {
+                self.finish(ask);
+            }
             return;
         };
         let others = subscribers.saturating_sub(1);

@@ -188,7 +188,7 @@ impl Node {
         match read {
             Ok(Bridged::Of(family, envelope)) => self.take_of(family, envelope),
             Ok(Bridged::Own(envelope)) => self.bridge_told(envelope),
-            Err(_) => self.counts.malformed = self.counts.malformed.saturating_add(1),
+            Err(error) => self.malformed(error),
         }
     }
 

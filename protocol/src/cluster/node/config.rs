@@ -16,7 +16,7 @@ pub enum Dialect {
     Classic(Classic),
     /// That of the sharded Redis adapter.
     Sharded(Sharded),
-    /// That of the Redis streams adapter, without recovery of connections.
+    /// That of the Redis streams adapter.
     Streams(Streams),
     /// That of the Postgres adapter.
     Postgres(Postgres),
@@ -27,6 +27,19 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Its name, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Python(_) => "python",
+            Self::Classic(_) => "classic",
+            Self::Sharded(_) => "sharded",
+            Self::Streams(_) => "streams",
+            Self::Postgres(_) => "postgres",
+            Self::Heartbeats(_) => "heartbeats",
+            Self::Bridge(_) => "bridge",
+        }
+    }
+
     pub(super) fn membership(&self) -> Membership {
         match self {
             Self::Python(_) => Membership::Unknown,
@@ -130,6 +143,18 @@ pub struct NodeConfig {
     pub bridge_settle: Duration,
     /// Bytes of messages that wait for the driver. Default 64 MiB.
     pub max_waiting_bytes: usize,
+    /// Of the dialect of streams: whether connections are recovered, so that events go to the stream first. Default no.
+    pub recovers: bool,
+    /// The time for which an event of this node is waited for to come back from the stream. Then it is sent to the sockets
+    /// here without an offset. Default 1 s.
+    pub log_patience: Duration,
+    /// Sessions that are looked for at a time. Default 1000.
+    pub max_lookups: usize,
+    /// Entries of the stream that are read for one session. Default 100,000, ten times what the peers keep.
+    pub max_recovered_entries: usize,
+    /// Bytes of missed events of all sessions that are looked for, each event with about what it takes besides. Default
+    /// 64 MiB.
+    pub max_recovered_bytes: usize,
 }
 
 impl Default for NodeConfig {
@@ -148,6 +173,11 @@ impl Default for NodeConfig {
             python_call_timeout: Duration::from_secs(60),
             bridge_settle: Duration::from_millis(500),
             max_waiting_bytes: 64 << 20,
+            recovers: false,
+            log_patience: Duration::from_secs(1),
+            max_lookups: 1000,
+            max_recovered_entries: 100_000,
+            max_recovered_bytes: 64 << 20,
         }
     }
 }
@@ -192,6 +222,41 @@ impl NodeConfig {
     #[must_use]
     pub fn with_max_peers(mut self, peers: usize) -> Self {
         self.max_peers = peers;
+        self
+    }
+
+    /// Sets [`recovers`](Self::recovers).
+    #[must_use]
+    pub fn with_recovers(mut self, recovers: bool) -> Self {
+        self.recovers = recovers;
+        self
+    }
+
+    /// Sets [`log_patience`](Self::log_patience).
+    #[must_use]
+    pub fn with_log_patience(mut self, patience: Duration) -> Self {
+        self.log_patience = patience;
+        self
+    }
+
+    /// Sets [`max_recovered_entries`](Self::max_recovered_entries).
+    #[must_use]
+    pub fn with_max_recovered_entries(mut self, entries: usize) -> Self {
+        self.max_recovered_entries = entries;
+        self
+    }
+
+    /// Sets [`max_recovered_bytes`](Self::max_recovered_bytes).
+    #[must_use]
+    pub fn with_max_recovered_bytes(mut self, bytes: usize) -> Self {
+        self.max_recovered_bytes = bytes;
+        self
+    }
+
+    /// Sets [`max_lookups`](Self::max_lookups).
+    #[must_use]
+    pub fn with_max_lookups(mut self, lookups: usize) -> Self {
+        self.max_lookups = lookups;
         self
     }
 

@@ -51,7 +51,7 @@ struct Writer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
     namespace: Arc<str>,
-    written: Written,
+    pub(super) written: Written,
     /// Of a bridge, if the message means the same to Python.
     for_python: Option<Result<Written, InexpressibleError>>,
     is_heard_by_all: bool,
@@ -61,7 +61,7 @@ pub struct Encoded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Published(Vec<Published>),
-    Entry { stream: String, fields: Vec<(&'static str, String)> },
+    Entry { stream: String, fields: Vec<(&'static str, String)>, ticket: Option<u64> },
     Row { payload: Bytes, envelope: Box<Envelope> },
 }
 
@@ -125,7 +125,9 @@ impl NodeEncoder {
             Dialect::Sharded(sharded) | Dialect::Heartbeats(sharded) => sharded.encode(&envelope, limits)?,
             Dialect::Streams(streams) => match streams.encode(&envelope, limits)? {
                 Streamed::Published(published) => alloc::vec![published],
-                Streamed::Entry { stream, fields } => return Ok(Written::Entry { stream, fields }),
+                Streamed::Entry { stream, fields } => {
+                    return Ok(Written::Entry { stream, fields, ticket: None });
+                }
             },
             Dialect::Postgres(postgres) => match postgres.encode(&envelope, limits)? {
                 Notified::Published(published) => alloc::vec![published],

@@ -1,5 +1,6 @@
 //! The values that a node and its owner exchange.
 
+use super::sessions::{EntryId, FoundSession};
 use crate::cluster::{
     Envelope, Event, InexpressibleError, Message, Published, RemoteSocket, Subscription, Values,
 };
@@ -44,6 +45,10 @@ pub enum Ask {
 /// The name of a request of this node. Never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub(super) u64);
+
+/// The name of a session that is looked for. Never given out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub(super) u64);
 
 /// The name of a peer's request that this node is to answer. Never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +131,39 @@ pub enum NodeTransmit {
         stream: String,
         /// The names and values of its fields, in order.
         fields: Vec<(&'static str, String)>,
+        /// If the bus refuses it: what to say by [`Node::handle_not_appended`](super::Node::handle_not_appended).
+        ticket: Option<u64>,
+    },
+    /// Set a key to a value, which is to be forgotten after that time.
+    Save {
+        /// The key.
+        key: String,
+        /// The value.
+        value: Bytes,
+        /// The time.
+        time: Duration,
+    },
+    /// Take the value of a key and delete it, both at once, and look whether the stream has that entry. The answer goes to
+    /// [`Node::handle_taken`](super::Node::handle_taken).
+    Take {
+        /// The key.
+        key: String,
+        /// The stream.
+        stream: String,
+        /// The id of the entry.
+        offset: EntryId,
+        /// What it is for.
+        lookup: LookupId,
+    },
+    /// Read entries of the stream from that id on, the id included, as many as one likes. They go to
+    /// [`Node::handle_page`](super::Node::handle_page), at the end of the stream none.
+    Page {
+        /// The stream.
+        stream: String,
+        /// The first id.
+        from: EntryId,
+        /// What it is for.
+        lookup: LookupId,
     },
     /// Say by [`Node::handle_count`](super::Node::handle_count) how many subscribe to a channel.
     Count {
@@ -162,6 +200,37 @@ pub enum NodeEvent {
         message: Message,
         /// The name by which it is to be answered, if it asks for an answer.
         serving: Option<ServingId>,
+    },
+    /// An event has its place in the stream, and is to be sent to the sockets of this node with that for an offset. Only of a
+    /// node that recovers connections.
+    Logged {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The event.
+        event: Event,
+        /// Its recipients.
+        target: Target,
+        /// Its place.
+        id: EntryId,
+        /// What [`Node::send_logged`](super::Node::send_logged) gave out, if it is an event of this node.
+        ticket: Option<u64>,
+    },
+    /// An event of this node was not appended to the stream, or takes too long: it is to be sent to the sockets of this node
+    /// without an offset.
+    Unlogged {
+        /// What [`Node::send_logged`](super::Node::send_logged) gave out.
+        ticket: u64,
+        /// It may be [`Logged`](Self::Logged) all the same, later.
+        may_come: bool,
+    },
+    /// A session was looked for.
+    Found {
+        /// The namespace.
+        namespace: Arc<str>,
+        /// The private id.
+        pid: Arc<str>,
+        /// The session, if it can be recovered.
+        found: Option<Box<FoundSession>>,
     },
     /// A request has ended.
     Done {

@@ -84,6 +84,9 @@ impl Node {
         let Some(space) = self.spaces.get(&namespace) else { return };
         if space.beat_at <= now {
             let _ = self.publish(&namespace, None, Message::Heartbeat);
+            if let Some(space) = self.spaces.get_mut(&namespace) {
+                space.beaten_at = now;
+            }
         }
         let next = self.spaces.get(&namespace).map_or(now, |space| space.beat_at);
         // If it could not be sent, it is sent next time.

@@ -68,16 +68,21 @@ mod members;
 mod receiving;
 mod sending;
 mod serving;
+mod sessions;
 
 pub use config::{Dialect, Membership, NodeConfig};
 pub use encoding::{Encoded, NodeEncoder};
-pub use interface::{Answer, Ask, AskError, AskId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId};
+pub use interface::{
+    Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
+};
+pub use sessions::{EntryId, EntryIdError, FoundSession, StreamEntry};
 
 use self::asking::{Asked, token};
 use self::bridging::Bridging;
 use self::serving::Serving;
+use self::sessions::Log;
 use super::message::{Message, RequestId};
-use super::{InexpressibleError, Subscription};
+use super::{InexpressibleError, MalformedError, Subscription};
 use crate::random::Random;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -113,10 +118,14 @@ pub struct Node {
     waiting_bytes: usize,
     events: VecDeque<NodeEvent>,
     counts: NodeCounts,
+    /// The latest mistake, for whoever tells of it.
+    malformed: Option<MalformedError>,
     /// It only writes.
     is_emitter: bool,
     /// Of a bridge.
     bridging: Option<Box<Bridging>>,
+    /// Of a node that recovers connections.
+    log: Option<Box<Log>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,13 +140,17 @@ enum Timer {
     Relay(RequestId),
     Bridge(Arc<str>),
     BridgeBeat,
+    Ticket(u64),
+    Lookup(LookupId),
 }
 
 /// One namespace.
 #[derive(Debug)]
 struct Space {
-    /// When the others stop to believe that it lives.
+    /// When to say that it lives, unless something else is sent before.
     beat_at: Instant,
+    /// When it last said so in so many words.
+    beaten_at: Instant,
     /// The peers, and when each is silent for too long.
     peers: BTreeMap<Arc<str>, Instant>,
     /// The rooms of this node that have a channel of their own.
@@ -153,6 +166,7 @@ impl Node {
         };
         let name: Arc<str> = name.into();
         let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
+        let log = (config.recovers && matches!(dialect, Dialect::Streams(_))).then(Box::default);
         Self {
             encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone(), false),
             config,
@@ -174,8 +188,10 @@ impl Node {
             waiting_bytes: 0,
             events: VecDeque::new(),
             counts: NodeCounts::default(),
+            malformed: None,
             is_emitter: false,
             bridging,
+            log,
         }
     }
 
@@ -206,6 +222,11 @@ impl Node {
         let node = Self::new(config, dialect, random);
         let encoder = NodeEncoder::new(node.dialect.clone(), node.config.limits, node.name.clone(), true);
         Self { is_emitter: true, encoder, ..node }
+    }
+
+    /// The reason why the latest payload could not be read, once.
+    pub fn take_malformed(&mut self) -> Option<MalformedError> {
+        self.malformed.take()
     }
 
     // --- getters -----------------------------------------------------------------------------------------------------
@@ -271,7 +292,7 @@ impl Node {
             return;
         }
         let namespace: Arc<str> = namespace.into();
-        let space = Space { beat_at: now, peers: BTreeMap::new(), rooms: BTreeSet::new() };
+        let space = Space { beat_at: now, beaten_at: now, peers: BTreeMap::new(), rooms: BTreeSet::new() };
         self.spaces.insert(namespace.clone(), space);
         if self.is_up {
             self.join_bus(&namespace);
@@ -412,6 +433,23 @@ impl Node {
         self.transmits.clear();
         self.waiting_bytes = 0;
         self.finish_lists();
+        self.end_log();
+    }
+
+    /// The bus has refused something that was published: it may have been what the others were to hear of this node, which
+    /// says that it lives when it would have without it.
+    pub fn handle_refused(&mut self, now: Instant) {
+        self.tick(now);
+        if !self.is_up || !self.dialect.is_heard() {
+            return;
+        }
+        for (namespace, space) in &mut self.spaces {
+            let at = space.beaten_at + self.config.heartbeat_interval;
+            if at < space.beat_at {
+                space.beat_at = at;
+                self.timers.insert((at, Timer::Beat(namespace.clone())));
+            }
+        }
     }
 
     /// Time has passed: ends what has lasted too long, and says that this node lives.
@@ -431,6 +469,8 @@ impl Node {
                 Timer::Relay(token) => self.relay_over(&token),
                 Timer::Bridge(node) => self.bridge_silent(node),
                 Timer::BridgeBeat => self.bridge_beat(),
+                Timer::Ticket(ticket) => self.unlogged(ticket, true),
+                Timer::Lookup(id) => self.end_lookup(id, false),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();
@@ -454,6 +494,7 @@ impl Node {
         let bytes = match &transmit {
             NodeTransmit::Publish(published) => published.payload.len(),
             NodeTransmit::Insert { payload, .. } => payload.len(),
+            NodeTransmit::Save { value, .. } => value.len(),
             NodeTransmit::Append { fields, .. } => {
                 fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()))
             }

@@ -39,15 +39,6 @@ impl Node {
         self.take(read);
     }
 
-    /// An entry came on the stream, with its fields in any order.
-    pub fn handle_entry<'a>(&mut self, now: Instant, fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
-        self.tick(now);
-        if let Dialect::Streams(streams) = &self.dialect {
-            let read = streams.decode_entry(fields, &self.config.limits);
-            self.take(read);
-        }
-    }
-
     /// A row was read that [`NodeTransmit::Select`] asked for.
     pub fn handle_row(&mut self, now: Instant, channel: &str, payload: &Bytes) {
         self.tick(now);
@@ -70,10 +61,15 @@ impl Node {
         }
     }
 
+    pub(super) fn malformed(&mut self, error: MalformedError) {
+        self.counts.malformed = self.counts.malformed.saturating_add(1);
+        self.malformed = Some(error);
+    }
+
     pub(super) fn take(&mut self, read: Result<Envelope, MalformedError>) {
-        let Ok(Envelope { origin, to, namespace, message, .. }) = read else {
-            self.counts.malformed = self.counts.malformed.saturating_add(1);
-            return;
+        let Envelope { origin, to, namespace, message, .. } = match read {
+            Ok(envelope) => envelope,
+            Err(error) => return self.malformed(error),
         };
         let is_own = origin == Origin::Node(self.name.clone());
         if is_own || !self.spaces.contains_key(&namespace) || to.is_some_and(|to| to != self.name) {

@@ -29,6 +29,10 @@ impl Node {
         self.bridge_begin();
         if self.dialect.is_heard() {
             let _ = self.publish(namespace, None, Message::Hello);
+            let now = self.now;
+            if let Some(space) = self.spaces.get_mut(namespace) {
+                space.beaten_at = now;
+            }
             let at = self.now + self.config.heartbeat_interval;
             // Should one be left of before, the two become one when they are due.
             self.timers.insert((at, Timer::Beat(namespace.clone())));
@@ -74,9 +78,9 @@ impl Node {
                 is_sent
             }
             // The stream has no heartbeats.
-            Written::Entry { stream, fields } => {
+            Written::Entry { stream, fields, ticket } => {
                 let bytes = fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()));
-                return self.push(bytes, move || NodeTransmit::Append { stream, fields });
+                return self.push(bytes, move || NodeTransmit::Append { stream, fields, ticket });
             }
             Written::Row { payload, envelope } => {
                 self.push(payload.len(), move || NodeTransmit::Insert { payload, envelope })

@@ -45,6 +45,52 @@ impl Iterator for Packets {
     }
 }
 
+/// The form of what a client sends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming {
+    revision: Revision,
+    /// Bodies are forms, which scripts have posted.
+    is_jsonp: bool,
+    /// The body is one of bytes.
+    is_binary: bool,
+}
+
+impl Incoming {
+    /// That of a client of the latest revision, and of a server of that revision.
+    pub(crate) const V4: Self = Self { revision: Revision::V4, is_jsonp: false, is_binary: false };
+
+    /// The packet that a channel's message is; `None` if it is none, and to be ignored.
+    #[inline]
+    pub(crate) fn decode(self, message: WireMessage) -> Option<Result<EnginePacket, EnginePacketError>> {
+        match (self.revision, message) {
+            (Revision::V4, WireMessage::Text(text)) => Some(EnginePacket::decode(text)),
+            (Revision::V4, message @ WireMessage::Binary(_)) => Some(Ok(EnginePacket::Message(message))),
+            (Revision::V3, WireMessage::Text(text)) => Some(EnginePacket::decode_v3(text)),
+            (Revision::V3, WireMessage::Binary(data)) => EnginePacket::decode_v3_binary(data).map(Ok),
+        }
+    }
+
+    /// The packets of a POST's body.
+    pub(crate) fn packets(self, body: Bytes) -> Packets {
+        let body = match self.is_jsonp {
+            true if core::str::from_utf8(&body).is_err() => body,
+            true => match jsonp::posted(&body) {
+                Some(payload) => payload,
+                None => return Packets::None,
+            },
+            false => body,
+        };
+        match self.revision {
+            Revision::V4 => Packets::V4(payload::PayloadDecoder::new(body)),
+            Revision::V3 => {
+                let is_text = !self.is_binary || self.is_jsonp;
+                let form = if is_text { v3::Form::Text } else { v3::Form::Binary };
+                Packets::V3(v3::PayloadDecoder::new(form, body))
+            }
+        }
+    }
+}
+
 impl Form {
     pub(super) const fn new(revision: Revision) -> Self {
         Self { revision, base64: false, jsonp: None }
@@ -52,6 +98,12 @@ impl Form {
 
     pub(super) const fn revision(&self) -> Revision {
         self.revision
+    }
+
+    /// The form of what the client sends, in a body of text or of bytes.
+    #[inline]
+    pub(super) const fn incoming(&self, is_binary: bool) -> Incoming {
+        Incoming { revision: self.revision, is_jsonp: self.jsonp.is_some(), is_binary }
     }
 
     /// The session begins by polling: the parameters of its first request hold for all its polls.
@@ -76,17 +128,6 @@ impl Form {
 
     // --- channels -----------------------------------------------------------------------------------------------
 
-    /// The packet that a channel's message is; `None` if it is none, and to be ignored.
-    #[inline]
-    pub(super) fn decode(&self, message: WireMessage) -> Option<Result<EnginePacket, EnginePacketError>> {
-        match (self.revision, message) {
-            (Revision::V4, WireMessage::Text(text)) => Some(EnginePacket::decode(text)),
-            (Revision::V4, message @ WireMessage::Binary(_)) => Some(Ok(EnginePacket::Message(message))),
-            (Revision::V3, WireMessage::Text(text)) => Some(EnginePacket::decode_v3(text)),
-            (Revision::V3, WireMessage::Binary(data)) => EnginePacket::decode_v3_binary(data).map(Ok),
-        }
-    }
-
     /// Writes one message to a channel.
     #[inline(always)]
     pub(super) fn write(&self, channel: Channel, message: WireMessage, compress: bool) -> ServerTransmit {
@@ -104,26 +145,6 @@ impl Form {
     }
 
     // --- long-polling -------------------------------------------------------------------------------------------
-
-    /// The packets of a POST's body.
-    pub(super) fn packets(&self, body: Bytes, is_binary: bool) -> Packets {
-        let body = match &self.jsonp {
-            Some(_) if core::str::from_utf8(&body).is_err() => body,
-            Some(_) => match jsonp::posted(&body) {
-                Some(payload) => payload,
-                None => return Packets::None,
-            },
-            None => body,
-        };
-        match self.revision {
-            Revision::V4 => Packets::V4(payload::PayloadDecoder::new(body)),
-            Revision::V3 => {
-                let is_text = !is_binary || self.jsonp.is_some();
-                let form = if is_text { v3::Form::Text } else { v3::Form::Binary };
-                Packets::V3(v3::PayloadDecoder::new(form, body))
-            }
-        }
-    }
 
     /// The bytes that an item adds to the answer to a poll, at most.
     pub(super) fn len_of(&self, item: &Outgoing) -> usize {

@@ -1,6 +1,7 @@
 //! Long-polling: one GET that waits and one POST that is read, at most (protocol v4, "HTTP long-polling").
 
 use super::ending::Ending;
+use super::form::Incoming;
 use super::form::Packets;
 use super::{Body, CLOSE, NOOP, Outgoing, State, Wants};
 use crate::cost::{self, SHRINK_ABOVE};
@@ -44,7 +45,7 @@ impl ServerSession {
         match body {
             Body::Complete(body) if body.len() <= self.config.max_payload => {
                 self.post = Some(Post { progress: PostProgress::Handling, ..post });
-                Some(self.form.packets(body, post.is_binary))
+                Some(self.form.incoming(post.is_binary).packets(body))
             }
             Body::Complete(_) | Body::TooLarge => {
                 self.post = None;
@@ -52,6 +53,12 @@ impl ServerSession {
                 None
             }
         }
+    }
+
+    /// The form of the body of that POST.
+    pub(crate) fn incoming_body(&self, request: RequestId) -> Incoming {
+        let post = self.post.filter(|post| post.request == request);
+        self.form.incoming(post.is_some_and(|post| post.is_binary))
     }
 
     /// All packets of a body were read: the POST is answered, once reading goes on.

@@ -8,7 +8,7 @@ use crate::error::CloseReason;
 use crate::message::WireMessage;
 #[cfg(feature = "record")]
 use crate::record::Entry;
-use crate::socket::SocketError;
+use crate::socket::{AheadReader, ReadAhead, SocketError};
 use crate::time::Instant;
 #[cfg(feature = "record")]
 use alloc::borrow::Cow;
@@ -50,14 +50,7 @@ impl Connection {
 
     /// The body that a request wanted is here, or too large.
     pub fn handle_body(&mut self, now: Instant, request: RequestId, body: Body) {
-        note!(
-            self,
-            now,
-            match &body {
-                Body::Complete(data) => Entry::Body { request: request.0, data: Cow::Borrowed(data) },
-                Body::TooLarge => Entry::BodyTooLarge { request: request.0 },
-            }
-        );
+        self.note_body(now, request, &body);
         let now = self.tick_input(now);
         if let Some(payload) = self.engine.begin_body(now, request, body) {
             for packet in payload {
@@ -90,10 +83,91 @@ impl Connection {
 
     /// A message arrived on a WebSocket. Text need not have been checked for UTF-8.
     pub fn handle_websocket(&mut self, now: Instant, websocket: RequestId, message: WireMessage) {
+        self.note_websocket(now, websocket, &message);
+        let now = self.tick_input(now);
+        if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
+            self.handle_message(message);
+        }
+        self.settle_input();
+    }
+
+    /// As [`handle_body`](Self::handle_body), for a body whose messages were read ahead by an
+    /// [`ahead_reader_of_body`](Self::ahead_reader_of_body).
+    pub fn handle_body_ahead(&mut self, now: Instant, request: RequestId, body: Body, mut ahead: ReadAhead) {
+        self.note_body(now, request, &body);
+        let now = self.tick_input(now);
+        if let Some(payload) = self.engine.begin_body(now, request, body) {
+            for packet in payload {
+                let read = ahead.next_of(&packet);
+                if let Some(message) = self.engine.handle_packet(now, packet) {
+                    self.handle_message_ahead(message, read);
+                }
+            }
+            self.settle();
+            self.engine.end_body(request);
+        }
+        self.settle_input();
+    }
+
+    /// As [`handle_websocket`](Self::handle_websocket), for a message that was read ahead by an
+    /// [`ahead_reader`](Self::ahead_reader).
+    pub fn handle_websocket_ahead(
+        &mut self,
+        now: Instant,
+        websocket: RequestId,
+        message: WireMessage,
+        mut ahead: ReadAhead,
+    ) {
+        self.note_websocket(now, websocket, &message);
+        let now = self.tick_input(now);
+        if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
+            self.handle_message_ahead(message, ahead.next());
+        }
+        self.settle_input();
+    }
+
+    /// A reader of the messages that come on a WebSocket, if they are for a parser of the application's: see
+    /// [`ReadAhead`].
+    #[inline]
+    pub fn ahead_reader(&self) -> Option<AheadReader> {
+        match &self.layer {
+            Layer::Sockets(sockets) => AheadReader::new(sockets.parser(), || self.engine.incoming()),
+            Layer::Messages(_) => None,
+        }
+    }
+
+    /// The same for the body of a request.
+    #[inline]
+    pub fn ahead_reader_of_body(&self, request: RequestId) -> Option<AheadReader> {
+        match &self.layer {
+            Layer::Sockets(sockets) => {
+                AheadReader::new(sockets.parser(), || self.engine.incoming_body(request))
+            }
+            Layer::Messages(_) => None,
+        }
+    }
+
+    /// Adds a body to the recording, if there is one.
+    #[inline]
+    fn note_body(&mut self, now: Instant, request: RequestId, body: &Body) {
         note!(
             self,
             now,
-            match &message {
+            match body {
+                Body::Complete(data) => Entry::Body { request: request.0, data: Cow::Borrowed(data) },
+                Body::TooLarge => Entry::BodyTooLarge { request: request.0 },
+            }
+        );
+        let _ = (now, request, body);
+    }
+
+    /// Adds a message of a WebSocket to the recording, if there is one.
+    #[inline]
+    fn note_websocket(&mut self, now: Instant, websocket: RequestId, message: &WireMessage) {
+        note!(
+            self,
+            now,
+            match message {
                 WireMessage::Text(data) => {
                     Entry::WebSocketText { websocket: websocket.0, data: Cow::Borrowed(data) }
                 }
@@ -102,11 +176,7 @@ impl Connection {
                 }
             }
         );
-        let now = self.tick_input(now);
-        if let Some(message) = self.engine.handle_websocket(now, websocket, message) {
-            self.handle_message(message);
-        }
-        self.settle_input();
+        let _ = (now, websocket, message);
     }
 
     /// Bytes arrived that complete no message of that WebSocket, or not yet the body of that POST. They are a sign of

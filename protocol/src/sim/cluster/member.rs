@@ -222,7 +222,7 @@ impl Member {
             }
             (Machine::Ours(node), Delivery::Entry(fields)) => {
                 let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-                node.handle_entry(now, fields);
+                node.handle_entry(now, "", fields);
             }
             (Machine::Ours(node), Delivery::Count(Who::Ours(ask), count)) => {
                 node.handle_count(now, ask, Some(count));
@@ -260,10 +260,12 @@ impl Member {
                     assert!(node.is_on_bus(), "published without a bus");
                     Command::Publish(published)
                 }
-                NodeTransmit::Append { stream, fields } => Command::Append(stream, fields),
+                NodeTransmit::Append { stream, fields, .. } => Command::Append(stream, fields),
                 NodeTransmit::Count { channel, ask } => Command::Count(channel, Who::Ours(ask)),
                 NodeTransmit::Insert { payload, envelope } => Command::Insert(payload, envelope),
                 NodeTransmit::Select { channel, row } => Command::Select(channel, row),
+                // Nodes of the simulator do not recover connections.
+                NodeTransmit::Save { .. } | NodeTransmit::Take { .. } | NodeTransmit::Page { .. } => continue,
             };
             bus.send(now, at, command);
         }

@@ -62,12 +62,19 @@ use serde::Serialize;
 /// Inside, a packet is MessagePack on its way to the application and from it, so that such a parser costs one more
 /// conversion for each message.
 ///
-/// **Both methods are called under locks of the server**, so they must only compute: they must not wait, nor call into the
-/// server or a client, which would wait for itself, nor panic. [`decode`](Self::decode) runs under the lock of the one
-/// session that the message came from: whoever emits to that client meanwhile, as a broadcast does, waits for it. It gets
-/// one message at a time, of at most `max_payload` bytes, and should take no more than a time in proportion to them.
-/// [`encode`](Self::encode) runs where the application emits, without a lock; with connection state recovery both run
-/// once more for each event that is kept, to append its offset, under the lock of all that is kept.
+/// # Where they run
+///
+/// [`decode`](Self::decode) runs in the task of the session or the request that brought the message, without any lock:
+/// it may call the server and its sockets, and hold up nobody else. It gets one message at a time, of at most
+/// `max_payload` bytes, and should take a time in proportion to them, because the session's handlers wait meanwhile. If
+/// it panics, the connection is closed as for a malformed packet, and all others go on.
+///
+/// [`encode`](Self::encode) runs where the application emits or answers, without any lock. **There are two exceptions**,
+/// in which it must only compute, and neither wait nor call the server or a client, which would wait for itself:
+///
+/// * for a CONNECT, DISCONNECT or CONNECT_ERROR, `encode` runs under the lock of their session;
+/// * with connection state recovery, both methods run once more for each event that is kept, to append its offset, under
+///   the lock of all that is kept, because an event gets its number and is queued in one step.
 pub trait CustomParser: Send + Sync {
     /// The name, for logs.
     fn name(&self) -> &str;

@@ -3,6 +3,7 @@
 //! One task per client, from the first `connect` to the end. Requests, handshakes, the WebSocket, the one timer and
 //! the futures of the handlers all live in it.
 
+use crate::base::ahead;
 use crate::base::alarm::Alarm;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
@@ -22,12 +23,13 @@ use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use ::http::HeaderMap;
+use bytes::Bytes;
 use sansocket_protocol::client::{Manager, ServerAddr};
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::{ClientTransmit, Method, RequestId};
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
-use sansocket_protocol::socket::{AckOutcome, AuthSource, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, AuthSource, Parser, SocketKey};
 use sansocket_protocol::time;
 use std::future::Future;
 use std::io;
@@ -160,8 +162,7 @@ impl Driver {
                 {
                     self.kept.push((now, target, kept));
                 }
-                let mut inner = self.shared.handle.lock();
-                return inner.machine.handle_response(now, id, answered.status, answered.body);
+                return self.responded(id, answered.status, answered.body);
             }
             ExchangeOutcome::WebSocket(Ok(Handshake::Opened { stream, ahead, headers, deflate })) => {
                 self.take_cookies(&headers, target.as_ref());
@@ -181,6 +182,17 @@ impl Driver {
         debug!(error = %failure.error, "a request failed");
         self.last_error = Some(Arc::new(failure.error));
         self.shared.handle.lock().machine.handle_request_failed(now, id, failure.peer);
+    }
+
+    /// A request was answered.
+    fn responded(&self, id: RequestId, status: u16, body: Bytes) {
+        let mut inner = self.shared.handle.lock();
+        let Some(reader) = inner.machine.ahead_reader() else {
+            return inner.machine.handle_response(self.now, id, status, body);
+        };
+        drop(inner);
+        let ahead = reader.read_body(&body, |parser, packet| ahead::decode(parser, packet, || {}));
+        self.shared.handle.lock().machine.handle_response_ahead(self.now, id, status, body, ahead);
     }
 
     /// Takes the cookies of a response, if it comes from the server that is dialled now.
@@ -318,8 +330,21 @@ impl Driver {
                     return false;
                 }
                 let mut inner = handle.lock();
-                for message in buffers.inbox.drain(..) {
-                    inner.machine.handle_websocket(now, *id, message);
+                match inner.machine.ahead_reader() {
+                    None => {
+                        for message in buffers.inbox.drain(..) {
+                            inner.machine.handle_websocket(now, *id, message);
+                        }
+                    }
+                    Some(reader) => {
+                        drop(inner);
+                        for message in std::mem::take(&mut buffers.inbox) {
+                            let decode = |parser: &Parser, packet| ahead::decode(parser, packet, || {});
+                            let read = reader.read_message(&message, decode);
+                            handle.lock().machine.handle_websocket_ahead(now, *id, message, read);
+                        }
+                        inner = handle.lock();
+                    }
                 }
                 match read {
                     WireRead::Nothing | WireRead::Received => {}

@@ -2,7 +2,6 @@
 
 use super::{PerMessageDeflate, WINDOW_BITS, Wanted};
 use crate::websocket::Role;
-use crate::websocket::handshake::is_token;
 use http::header::{HeaderMap, SEC_WEBSOCKET_EXTENSIONS};
 use std::fmt::Write as _;
 use thiserror::Error;
@@ -17,9 +16,9 @@ const MAX_EXTENSIONS: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
     /// The parameters of the messages that the server sends.
-    pub(super) server: Direction,
+    pub(crate) server: Direction,
     /// The parameters of the messages that the client sends.
-    pub(super) client: Direction,
+    pub(crate) client: Direction,
 }
 
 /// One direction of a connection.
@@ -238,6 +237,12 @@ impl Parameters {
         }
         Some(read)
     }
+}
+
+/// Returns whether this is a token (RFC 9110, section 5.6.2), as the name of an extension or a subprotocol has to be.
+pub(in crate::websocket) fn is_token(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_legal)
 }
 
 /// A decimal from 8 to 15, without a zero in front (7.1.2.1).

@@ -59,14 +59,20 @@ fn read(client: Direction, max: usize, stream: &[u8]) -> (Vec<Incoming>, Result<
     for byte in stream.chunks(1) {
         bytewise_result = bytewise.feed(byte);
     }
-    let judged = |result| match result {
-        // Bad data at once, or after too much has come out: that depends on how much is looked at together.
-        Err(ReadError::BadCompression | ReadError::TooLarge) => Err(ReadError::BadCompression),
-        other => other,
+    let judged = |seen: &[Incoming], result| {
+        // A text that comes whole is the core's to judge, one that comes in parts is judged before.
+        let is_bad =
+            |item: &Incoming| matches!(item, Incoming::Text(text) if std::str::from_utf8(text).is_err());
+        match (seen.iter().position(is_bad), result) {
+            (Some(at), _) => (seen[..at].to_vec(), Err(ReadError::NotUtf8)),
+            // Bad data at once, or after too much has come out: that depends on how much is looked at together.
+            (None, Err(ReadError::TooLarge)) => (seen.to_vec(), Err(ReadError::BadCompression)),
+            (None, other) => (seen.to_vec(), other),
+        }
     };
     assert_eq!(
-        (&whole.seen, judged(result)),
-        (&bytewise.seen, judged(bytewise_result)),
+        judged(&whole.seen, result),
+        judged(&bytewise.seen, bytewise_result),
         "whole and byte by byte"
     );
     (whole.seen, result)

@@ -1,0 +1,224 @@
+//! Engines of a test's own, for the tests of the buses: each on a port of its own, in a folder that goes with it. Where an
+//! engine is not installed its test says so and is over: `interop/` starts the engines too, and installs them.
+
+#![allow(dead_code, reason = "each test uses its own engine")]
+
+use sansocket_tokio::cluster::{ClusterEvent, ClusterOptions};
+use sansocket_tokio::{Client, Data, Server};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// A folder, which goes with the value.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new(name: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("sansocket-{name}-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes the command that starts an engine, from its folder and its port.
+type MakeCommand = Box<dyn Fn(&Path, u16) -> Command + Send>;
+
+/// An engine that runs: killed when it is dropped.
+pub(crate) struct Engine {
+    pub(crate) port: u16,
+    pub(crate) folder: Folder,
+    command: MakeCommand,
+    /// What to say to it, and how its answer begins once it is ready.
+    greeting: (&'static [u8], &'static [u8]),
+    child: Option<Child>,
+}
+
+impl Engine {
+    /// The engine on a free port, started.
+    pub(crate) async fn start(
+        folder: Folder,
+        command: impl Fn(&Path, u16) -> Command + Send + 'static,
+        greeting: (&'static [u8], &'static [u8]),
+    ) -> Self {
+        let mut engine =
+            Self { port: free_port(), folder, command: Box::new(command), greeting, child: None };
+        engine.run().await;
+        engine
+    }
+
+    /// Starts it where it was, and waits until it answers.
+    pub(crate) async fn run(&mut self) {
+        let mut last = String::new();
+        for _ in 0..20 {
+            let log = std::fs::File::create(self.folder.0.join("log")).unwrap();
+            let mut command = (self.command)(&self.folder.0, self.port);
+            command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+            self.child = Some(command.spawn().unwrap());
+            let deadline = Instant::now() + Duration::from_secs(120);
+            while Instant::now() < deadline {
+                if answers(self.port, self.greeting) {
+                    return;
+                }
+                if self.child.as_mut().unwrap().try_wait().unwrap().is_some() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            // What a killed one has left may keep the next from starting for a moment.
+            self.kill();
+            last = std::fs::read_to_string(self.folder.0.join("log")).unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("the engine does not start: {last}");
+    }
+
+    /// Kills it, as if its machine were gone.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may be a script, whose children are of the group that it leads.
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn answers(port: u16, (first, expected): (&[u8], &[u8])) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+        stream.write_all(first).ok()?;
+        let mut answer = vec![0; expected.len()];
+        stream.read_exact(&mut answer).ok()?;
+        Some(answer == expected)
+    };
+    ask() == Some(true)
+}
+
+/// The path of a program, if it is installed; otherwise says that the test is left out.
+pub(crate) fn installed(program: &str, further: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(further.iter().map(PathBuf::from));
+    let found = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
+    if found.is_none() {
+        eprintln!("{program} is not installed, so this test is left out; interop/run has it");
+    }
+    found
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> Fut) {
+    for _ in 0..3000 {
+        if check().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not so in time: {what}");
+}
+
+/// What a client of one server has heard from the other one, and that client.
+pub(crate) struct Heard {
+    texts: Arc<Mutex<Vec<String>>>,
+    _client: Client,
+}
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.texts.lock().unwrap()
+    }
+}
+
+/// Two servers on the bus, of which the second has a client that notes what it hears.
+pub(crate) async fn two(options: impl Fn() -> ClusterOptions) -> (Server, Server, Heard) {
+    let build = || Server::builder().cluster(options()).build().unwrap();
+    let (one, other) = (build(), build());
+    let texts = Arc::new(Mutex::new(Vec::new()));
+    let notes = texts.clone();
+    let listening = other.listen("127.0.0.1:0").await.unwrap();
+    let client = Client::builder(&format!("http://{}", listening.local_addr())).build().unwrap();
+    client.on("say", move |Data(text): Data<String>| {
+        notes.lock().unwrap().push(text);
+        async {}
+    });
+    client.connect().await.unwrap();
+    (one, other, Heard { texts, _client: client })
+}
+
+/// Says something until the other one has heard it: then each is on the bus.
+pub(crate) async fn hears(one: &Server, heard: &Heard) {
+    until("the other one hears this one", || async {
+        one.emit("say", &"ready").unwrap();
+        heard.lock().iter().any(|text| text == "ready")
+    })
+    .await;
+}
+
+/// Says numbers, which the other one must hear in order, each once; a letter before them makes them as long as is wished.
+pub(crate) async fn in_order(one: &Server, heard: &Heard, len: usize) {
+    let text = |number: usize| format!("{number} {}", "x".repeat(if number < 10 { len } else { 0 }));
+    for number in 0..50 {
+        one.emit("say", &text(number)).unwrap();
+    }
+    let numbers = || {
+        let mut all = heard.lock().clone();
+        all.retain(|text| text != "ready");
+        all
+    };
+    until("all have come", || async { numbers().len() >= 50 }).await;
+    assert!(
+        numbers().iter().enumerate().all(|(number, heard)| *heard == text(number)),
+        "in order, each once"
+    );
+    heard.lock().clear();
+}
+
+/// Kills the engine and starts it again: the loss is told, and they hear each other afterwards.
+pub(crate) async fn outage(engine: &mut Engine, one: &Server, other: &Server, heard: &Heard) {
+    let gaps = Arc::new(AtomicU32::new(0));
+    for io in [one, other] {
+        let gaps = gaps.clone();
+        io.on_bus(move |event| {
+            if let ClusterEvent::Up { gap: Some(_) } = event {
+                gaps.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    engine.kill();
+    until("the loss is noticed", || async { !one.is_on_bus() && !other.is_on_bus() }).await;
+    one.emit("say", &"nobody hears this").unwrap();
+    engine.run().await;
+    until("both are back", || async { gaps.load(Ordering::Relaxed) >= 2 }).await;
+    heard.lock().clear();
+    hears(one, heard).await;
+}

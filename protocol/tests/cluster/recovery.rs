@@ -1,0 +1,299 @@
+//! Recovery of connections across nodes by a stream: a log, and two nodes that read it.
+
+use bytes::Bytes;
+use sansocket_protocol::cluster::node::{
+    Dialect, EntryId, FoundSession, Node, NodeConfig, NodeEvent, NodeTransmit, StreamEntry,
+};
+use sansocket_protocol::cluster::{Event, Message, Session, Streams, Values};
+use sansocket_protocol::hub::Target;
+use sansocket_protocol::random::Random;
+use sansocket_protocol::time::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The stream and the keys beside it, and how far each node has read.
+struct World {
+    now: Instant,
+    nodes: Vec<Node>,
+    stream: Vec<StreamEntry>,
+    read: Vec<usize>,
+    keys: BTreeMap<String, Bytes>,
+    /// What each node has told.
+    told: Vec<Vec<String>>,
+    found: Vec<Option<FoundSession>>,
+    tickets: Vec<u64>,
+}
+
+impl World {
+    fn new(nodes: usize) -> Self {
+        let node = |seed| {
+            let config = NodeConfig::default().with_recovers(true).with_max_lookups(2);
+            let mut node = Node::new(config, Dialect::Streams(Streams::default()), Random::new([seed; 32]));
+            node.open(Instant::ZERO, "/");
+            node.open(Instant::ZERO, "/custom");
+            node.handle_bus_up(Instant::ZERO);
+            node
+        };
+        let mut world = Self {
+            now: Instant::ZERO,
+            nodes: (0..nodes as u8).map(node).collect(),
+            stream: Vec::new(),
+            read: vec![0; nodes],
+            keys: BTreeMap::new(),
+            told: vec![Vec::new(); nodes],
+            found: Vec::new(),
+            tickets: Vec::new(),
+        };
+        world.settle();
+        world
+    }
+
+    fn emit(&mut self, at: usize, name: &str, target: Target) {
+        self.emit_in(at, "/", name, target);
+    }
+
+    fn emit_in(&mut self, at: usize, namespace: &str, name: &str, target: Target) {
+        let event = Event::new(name, &()).unwrap();
+        let encoder = self.nodes[at].encoder();
+        let encoded = encoder.encode(&namespace.into(), Message::Emit { event, target, ack: None }).unwrap();
+        self.tickets.extend(self.nodes[at].send_logged(self.now, encoded));
+    }
+
+    /// Carries out what the nodes want; they do not read.
+    fn transmit(&mut self) {
+        for at in 0..self.nodes.len() {
+            while let Some(transmit) = self.nodes[at].poll_transmit() {
+                let (now, node) = (self.now, &mut self.nodes[at]);
+                match transmit {
+                    NodeTransmit::Append { fields, .. } => {
+                        let fields = fields
+                            .iter()
+                            .map(|(name, value)| (name.as_bytes().to_vec(), value.clone().into()));
+                        let id = EntryId::new(1000, self.stream.len() as u64).to_string();
+                        self.stream.push(StreamEntry { id, fields: fields.collect() });
+                    }
+                    NodeTransmit::Save { key, value, time } => {
+                        assert_eq!(time, 120 * SECOND);
+                        self.keys.insert(key, value);
+                    }
+                    NodeTransmit::Take { key, offset, lookup, .. } => {
+                        let has_offset = self.stream.iter().any(|entry| entry.id == offset.to_string());
+                        let value = self.keys.remove(&key);
+                        node.handle_taken(now, lookup, value.as_deref(), has_offset);
+                    }
+                    NodeTransmit::Page { from, lookup, .. } => {
+                        let page =
+                            self.stream.iter().filter(|entry| entry.id.parse::<EntryId>().unwrap() >= from);
+                        node.handle_page(now, lookup, page.take(2));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Lets a node read one entry.
+    fn read(&mut self, at: usize) -> bool {
+        let Some(entry) = self.stream.get(self.read[at]) else { return false };
+        self.nodes[at].handle_entry(self.now, &entry.id, entry.fields());
+        self.read[at] += 1;
+        true
+    }
+
+    fn events(&mut self) {
+        for at in 0..self.nodes.len() {
+            while let Some(event) = self.nodes[at].poll_event() {
+                match event {
+                    NodeEvent::Logged { event, id, ticket, .. } => {
+                        let own = if ticket.is_some() { " own" } else { "" };
+                        self.told[at].push(format!("{} {id}{own}", event.name()));
+                    }
+                    NodeEvent::Unlogged { may_come, .. } => {
+                        self.told[at].push(format!("unlogged {may_come}"))
+                    }
+                    NodeEvent::Found { found, .. } => self.found.push(found.map(|found| *found)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        loop {
+            self.transmit();
+            let mut has_read = false;
+            for at in 0..self.nodes.len() {
+                has_read |= self.read(at);
+            }
+            self.events();
+            if !has_read && self.nodes.iter().all(|node| !node.has_transmits()) {
+                return;
+            }
+        }
+    }
+
+    fn told(&mut self, at: usize) -> Vec<String> {
+        std::mem::take(&mut self.told[at])
+    }
+
+    fn missed(&mut self) -> Option<Vec<String>> {
+        let found = self.found.pop().expect("it was told")?;
+        let missed = found.missed.iter().map(|(id, event)| format!("{} {id}", event.name())).collect();
+        self.found.clear();
+        Some(missed)
+    }
+}
+
+fn session(rooms: &[&str]) -> Session {
+    let rooms = ["a socket's id"].iter().chain(rooms).map(|room| (*room).into()).collect();
+    let (sid, pid) = ("a socket's id".into(), "secret".into());
+    let namespace = Some("/".into());
+    Session { sid, pid, rooms, data: Values::new(&serde_json::json!({ "name": "ada" })).unwrap(), namespace }
+}
+
+#[test]
+fn every_node_hears_all_events_from_the_stream_in_its_order() {
+    let mut world = World::new(2);
+    for name in ["one", "two"] {
+        for at in 0..2 {
+            world.emit(at, name, Target::all());
+        }
+    }
+    assert!(world.told(0).is_empty(), "nothing has a place yet");
+    world.settle();
+    assert_eq!(world.told(0), ["one 1000-0 own", "two 1000-1 own", "one 1000-2", "two 1000-3"]);
+    assert_eq!(world.told(1), ["one 1000-0", "two 1000-1", "one 1000-2 own", "two 1000-3 own"]);
+    assert_eq!(world.nodes[0].poll_timeout(), None, "nothing is waited for");
+}
+
+#[test]
+fn a_session_is_taken_once_with_what_was_missed() {
+    let mut world = World::new(2);
+    world.emit(0, "seen", Target::all());
+    assert!(world.nodes[0].save_session(world.now, &session(&["r"]), 120 * SECOND));
+    world.settle();
+    for (name, target) in [
+        ("all", Target::all()),
+        ("room", Target::all().to("r")),
+        ("other", Target::all().to("q")),
+        ("id", Target::all().to("a socket's id")),
+        ("except", Target::all().except("r")),
+        ("volatile", Target::all().volatile()),
+    ] {
+        world.emit(1, name, target);
+    }
+    world.emit_in(1, "/custom", "elsewhere", Target::all());
+    world.settle();
+    assert!(world.nodes[1].find_session(world.now, "/", "secret", "1000-0"));
+    world.settle();
+    let found = world.found[0].clone().unwrap();
+    assert_eq!(found.session, session(&["r"]));
+    assert_eq!(found.read_to, EntryId::new(1000, 7));
+    assert_eq!(world.missed().unwrap(), ["all 1000-1", "room 1000-2", "id 1000-4"]);
+    // Nobody gets it again.
+    for at in 0..2 {
+        assert!(world.nodes[at].find_session(world.now, "/", "secret", "1000-0"));
+        world.settle();
+        assert_eq!(world.missed(), None);
+    }
+}
+
+#[test]
+fn a_session_waits_until_its_node_has_read_as_far_as_was_looked() {
+    let mut world = World::new(2);
+    world.emit(0, "seen", Target::all());
+    world.settle();
+    world.nodes[0].save_session(world.now, &session(&[]), 120 * SECOND);
+    for name in ["one", "two"] {
+        world.emit(0, name, Target::all());
+    }
+    world.transmit();
+    assert!(world.nodes[1].find_session(world.now, "/", "secret", "1000-0"));
+    for _ in 0..5 {
+        world.transmit();
+    }
+    world.events();
+    assert!(world.found.is_empty(), "it would hear them twice");
+    world.read(1);
+    world.events();
+    assert!(world.found.is_empty());
+    world.emit(0, "after", Target::all());
+    world.read(1);
+    world.events();
+    world.settle();
+    assert_eq!(world.missed().unwrap(), ["one 1000-1", "two 1000-2"]);
+    assert_eq!(world.told(1).last().unwrap(), "after 1000-3", "that one comes as to all");
+}
+
+#[test]
+fn what_cannot_be_recovered_is_told_and_nothing_stays_behind() {
+    let mut world = World::new(1);
+    world.emit(0, "seen", Target::all());
+    world.settle();
+    let node = &mut world.nodes[0];
+    for offset in ["", "Q8AVICU", "1-", "-1", "1-2-3", "+1-2", "99999999999999999999-0"] {
+        assert!(!node.find_session(world.now, "/", "secret", offset), "{offset}");
+    }
+    assert!(!node.find_session(world.now, "/nowhere", "secret", "1-0"));
+    // The stream has no such entry any more; the session is of another namespace; it is no session; no one has saved it.
+    let (whole, elsewhere) = (session(&[]), Session { namespace: Some("/custom".into()), ..session(&[]) });
+    let limits = Default::default();
+    for (offset, value) in [
+        ("999-0", Some(whole.encode(&limits).unwrap())),
+        ("1000-0", Some(elsewhere.encode(&limits).unwrap())),
+        ("1000-0", Some("?".into())),
+        ("1000-0", None),
+    ] {
+        world.keys.extend(value.map(|value| ("sio:session:secret".into(), value.into())));
+        assert!(world.nodes[0].find_session(world.now, "/", "secret", offset));
+        world.settle();
+        assert_eq!(world.missed(), None);
+        assert!(world.keys.is_empty());
+    }
+    // Only so many at a time, and not for ever.
+    for expected in [true, true, false] {
+        assert_eq!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0"), expected);
+    }
+    world.now = world.now + 5 * SECOND;
+    world.nodes[0].handle_timeout(world.now);
+    world.events();
+    assert_eq!(world.found, [None, None]);
+    assert_eq!(world.nodes[0].poll_timeout(), None);
+}
+
+#[test]
+fn an_event_that_gets_no_place_goes_without() {
+    let mut world = World::new(1);
+    world.emit(0, "refused", Target::all());
+    let (now, ticket) = (world.now, world.tickets[0]);
+    world.nodes[0].handle_not_appended(now, ticket);
+    world.events();
+    assert_eq!(world.told(0), ["unlogged false"]);
+    world.settle();
+    world.told(0);
+
+    // The stream is slow, and has it in the end.
+    world.emit(0, "late", Target::all());
+    world.transmit();
+    world.now = world.now + SECOND;
+    world.nodes[0].handle_timeout(world.now);
+    world.events();
+    assert_eq!(world.told(0), ["unlogged true"]);
+    world.settle();
+    assert_eq!(world.told(0), ["late 1000-1 own"]);
+
+    // The bus goes.
+    world.emit(0, "lost", Target::all());
+    assert!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0"));
+    world.nodes[0].handle_bus_down(world.now);
+    world.events();
+    assert_eq!((world.told(0), world.missed()), (vec!["unlogged false".into()], None));
+    let before = world.tickets.len();
+    world.emit(0, "away", Target::all());
+    assert_eq!(world.tickets.len(), before);
+    assert!(!world.nodes[0].save_session(world.now, &session(&[]), SECOND));
+    assert!(!world.nodes[0].find_session(world.now, "/", "secret", "1000-0"));
+    assert_eq!(world.nodes[0].poll_timeout(), None);
+}

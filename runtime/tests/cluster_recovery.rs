@@ -1,0 +1,211 @@
+//! Connection state recovery across the nodes of a cluster, by a stream that they share.
+
+use sansocket_runtime::adapter::{Runtime, ServerOptions};
+use sansocket_runtime::cluster::{ClusterOptions, Dialect, InProcessBus, SessionData, dialect};
+use sansocket_runtime::recovery::{Ended, RecoveryConfig};
+use sansocket_runtime::testing::{TestClient, TestRuntime, TestServer};
+use sansocket_runtime::{Auth, BuildError, Data, Server, ServerBuilder, Socket};
+use serde_json::{Value, json};
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The auth of the client that was let in last.
+type LastAuth = Arc<Mutex<Value>>;
+
+struct Name(&'static str);
+
+fn node(bus: &InProcessBus, auth: &LastAuth) -> impl FnOnce(TestRuntime) -> Result<Server, BuildError> {
+    let (bus, auth) = (bus.clone(), auth.clone());
+    move |runtime| {
+        let options = ClusterOptions::new(bus).dialect(Dialect::Streams(dialect::Streams::default()));
+        let io = ServerBuilder::<Server, ServerOptions>::new(runtime)
+            .cluster(options)
+            .connection_state_recovery(RecoveryConfig::default())
+            .build()?;
+        io.on("join", async |socket: Socket, Data(room): Data<String>| socket.join(&room).map(drop));
+        io.on("bye", async |socket: Socket| {
+            socket.emit("last words", &()).unwrap();
+            socket.disconnect();
+        });
+        io.on_connected(move |socket: Socket, Auth(shown): Auth<Value>| {
+            *auth.lock().unwrap() = shown;
+            if !socket.recovered() {
+                socket.insert(SessionData(json!({ "name": "ada" })));
+                socket.insert(Name("of this process"));
+            }
+            ready(())
+        });
+        Ok(io)
+    }
+}
+
+struct World {
+    bus: InProcessBus,
+    auth: LastAuth,
+    one: TestServer<Server>,
+    two: TestServer<Server>,
+}
+
+impl World {
+    fn new() -> Self {
+        let (bus, auth) = (InProcessBus::new(), LastAuth::default());
+        let one = TestServer::new(node(&bus, &auth));
+        let two = one.beside(node(&bus, &auth));
+        one.settle();
+        Self { bus, auth, one, two }
+    }
+
+    /// The private id of a client of the first node, by a cut in which it misses nothing.
+    fn pid(&self, client: &TestClient) -> String {
+        client.cut_network();
+        client.restore_network();
+        self.one.advance(SECOND * 6);
+        assert!(client.is_connected() && client.socket().recovered());
+        self.auth.lock().unwrap()["pid"].as_str().unwrap().to_owned()
+    }
+
+    /// A client of a node that shows those.
+    fn comes(&self, to: &TestServer<Server>, pid: &str, offset: &str) -> TestClient {
+        let shown = json!({ "pid": pid, "offset": offset });
+        let client = to.unconnected("/", |builder| builder.auth(&shown)).unwrap();
+        let socket = client.socket().clone();
+        to.runtime().spawn(Box::pin(async move { drop(socket.connect().await) }));
+        to.settle();
+        client
+    }
+}
+
+fn heard(client: &TestClient) -> Vec<Value> {
+    client.received().into_iter().map(|received| received.args.get(0).unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_client_moves_to_another_node_with_its_rooms_its_data_and_what_it_has_missed() {
+    let world = World::new();
+    let ada = world.one.client("/");
+    let () = ada.call("join", &"chess");
+    world.two.server().to("chess").emit("move", &1).unwrap();
+    world.one.settle();
+    let offset: String = ada.expect_event("move").args.get(1).unwrap();
+    let (id, pid) = (ada.id(), world.pid(&ada));
+    let values = world.one.server().socket(&id).unwrap();
+    assert_eq!(values.get::<Name>().unwrap().0, "of this process");
+
+    ada.cut_network();
+    world.one.settle();
+    for (number, server) in [&world.one, &world.two, &world.one].into_iter().enumerate() {
+        server.server().to("chess").emit("move", &(number + 2)).unwrap();
+        server.server().to("draughts").emit("move", &0).unwrap();
+        server.settle();
+    }
+    world.one.server().to(&id).emit("move", &5).unwrap();
+    world.one.server().to("chess").except(&id).emit("move", &0).unwrap();
+    world.one.settle();
+    let again = world.comes(&world.two, &pid, &offset);
+    assert_eq!(again.id(), id);
+    let socket = world.two.server().socket(&id).unwrap();
+    assert!(socket.recovered());
+    assert_eq!(heard(&again), [2, 3, 4, 5].map(Value::from));
+    assert_eq!(socket.get::<SessionData>().unwrap().0, json!({ "name": "ada" }));
+    assert!(socket.get::<Name>().is_none(), "it has stayed in its process");
+    // It is a member as before, each event once.
+    for server in [&world.one, &world.two] {
+        server.server().to("chess").emit("move", &6).unwrap();
+        world.one.settle();
+    }
+    assert_eq!(heard(&again), [6, 6].map(Value::from));
+    // Nobody gets the session a second time.
+    let thief = world.comes(&world.one, &pid, &offset);
+    assert_ne!(thief.id(), id);
+    assert!(thief.is_connected() && heard(&thief).is_empty());
+}
+
+#[test]
+fn all_nodes_hear_in_the_order_of_the_stream_their_own_events_included() {
+    let world = World::new();
+    let clients = [world.one.client("/"), world.two.client("/")];
+    for number in 0..20 {
+        let server = if number % 3 == 0 { &world.two } else { &world.one };
+        server.server().emit("number", &number).unwrap();
+    }
+    world.one.settle();
+    let heard = clients.each_ref().map(heard);
+    assert_eq!(heard[0].len(), 20);
+    assert_eq!(heard[0], heard[1], "the same order for all");
+    // Volatile events and local ones are not in the stream.
+    let before = world.bus.published();
+    world.one.server().local().emit("number", &1).unwrap();
+    world.one.server().local().volatile().emit("number", &2).unwrap();
+    world.one.settle();
+    assert_eq!(world.bus.published(), before);
+    assert_eq!(clients.each_ref().map(crate::heard), [vec![json!(1), json!(2)], vec![]]);
+}
+
+#[test]
+fn what_is_sent_before_a_disconnect_comes_before_it() {
+    let world = World::new();
+    let ada = world.one.client("/");
+    ada.socket().emit("bye", &()).unwrap();
+    world.one.settle();
+    assert!(!ada.is_connected());
+    assert_eq!(ada.received().into_iter().map(|received| received.event).collect::<Vec<_>>(), ["last words"]);
+}
+
+#[test]
+fn without_the_bus_clients_hear_their_own_node_and_begin_anew() {
+    let world = World::new();
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let notes = ended.clone();
+    world.one.server().on_unrecovered(move |session| notes.lock().unwrap().push(session.reason()));
+    let ada = world.one.client("/");
+    world.one.server().emit("number", &1).unwrap();
+    world.one.settle();
+    assert_eq!(heard(&ada), [json!(1)]);
+    // On its way when the bus goes, and after that: in order, and at once.
+    world.one.server().emit("number", &2).unwrap();
+    world.bus.take_down();
+    world.one.server().emit("number", &3).unwrap();
+    world.one.settle();
+    world.one.server().emit("number", &4).unwrap();
+    assert_eq!(heard(&ada), [2, 3, 4].map(Value::from));
+    let id = ada.id();
+    ada.cut_network();
+    ada.restore_network();
+    world.one.advance(SECOND * 6);
+    assert!(ada.is_connected() && !ada.socket().recovered() && ada.id() != id);
+    assert_eq!(*ended.lock().unwrap(), [Ended::BusAway]);
+
+    world.bus.bring_up();
+    world.one.advance(SECOND);
+    let id = ada.id();
+    world.two.server().emit("number", &5).unwrap();
+    world.one.settle();
+    assert_eq!(heard(&ada), [json!(5)]);
+    ada.cut_network();
+    world.two.server().emit("number", &6).unwrap();
+    world.one.settle();
+    ada.restore_network();
+    world.one.advance(SECOND * 6);
+    assert!(ada.socket().recovered() && ada.id() == id);
+    assert_eq!(heard(&ada), [json!(6)]);
+}
+
+#[test]
+fn a_session_outlives_its_server() {
+    let world = World::new();
+    let ada = world.one.client("/");
+    world.one.server().emit("number", &1).unwrap();
+    world.one.settle();
+    let offset: String = ada.expect_event("number").args.get(1).unwrap();
+    let (id, pid) = (ada.id(), world.pid(&ada));
+    let io = world.one.server().clone();
+    world.one.runtime().spawn(Box::pin(async move { io.shutdown(SECOND).await }));
+    world.one.advance(SECOND * 3);
+    world.two.server().emit("number", &2).unwrap();
+    world.two.settle();
+    let again = world.comes(&world.two, &pid, &offset);
+    assert_eq!((again.id(), heard(&again)), (id, vec![json!(2)]));
+}
