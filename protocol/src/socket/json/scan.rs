@@ -26,6 +26,7 @@ pub(crate) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
 /// Marks the bytes of a word that mean something inside of a string by their high bits: a quote, a backslash or a control
 /// character. The lowest mark is right; above it there may be wrong ones.
 #[inline(always)]
+#[allow(clippy::arithmetic_side_effects, reason = "proof: these are products of constants, each below 2^64")]
 pub(super) fn mark_specials(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
