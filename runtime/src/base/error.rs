@@ -242,6 +242,20 @@ pub enum Error {
     Refusal(#[from] Refusal),
 }
 
+/// A refusal of that text.
+impl From<&str> for Error {
+    fn from(message: &str) -> Self {
+        Self::Refusal(message.into())
+    }
+}
+
+/// A refusal of that text.
+impl From<String> for Error {
+    fn from(message: String) -> Self {
+        Self::Refusal(message.into())
+    }
+}
+
 impl Error {
     /// The error itself.
     fn into_inner(self) -> Arc<dyn std::error::Error + Send + Sync> {
