@@ -52,6 +52,7 @@ struct LiveSocket {
 }
 
 impl LiveSocket {
+    #[inline]
     fn table(&mut self) -> &Arc<ServerTable> {
         let handlers = &self.socket.namespace_inner().handlers.table;
         let version = handlers.version();
@@ -230,7 +231,7 @@ impl SocketDispatch {
         {
             drop(name);
             let span = event_span(&socket, || Some(event));
-            let input = EventInput { args, ack, is_sole: true, taken: None };
+            let input = EventInput { args, ack, is_sole: true, is_ack_taken: false };
             let work = begin_sole(&**handler, socket, event, input, span, context)?;
             return Some(Job { socket: Some(key), work, since: Since::default() });
         }
@@ -257,7 +258,7 @@ impl SocketDispatch {
         let label = EventLabel::new(&name);
         drop(name);
         let span = event_span(&socket, || label.as_str());
-        let input = EventInput { args, ack, is_sole: false, taken: None };
+        let input = EventInput { args, ack, is_sole: false, is_ack_taken: false };
         let work = within(span, run_event(socket, input, table, listeners));
         Job::of_event(Some(key), label, work).begun(context)
     }
@@ -337,10 +338,10 @@ impl SocketDispatch {
 }
 
 /// The jobs of a session with sockets.
-type Job = AnyJob<Work<Socket>>;
+type Job = AnyJob<Work<OnEvent>>;
 
 impl Application for SocketDispatch {
-    type Work = Work<Socket>;
+    type Work = Work<OnEvent>;
 
     fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job> {
         None
