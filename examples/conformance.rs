@@ -1,6 +1,7 @@
 //! The server that test suites and load generators talk to, for every runtime: each adapter's example includes this file
 //! and provides the adapter as `crate::sansocket`.
 
+use crate::sansocket::admin::AdminOptions;
 use crate::sansocket::recovery::RecoveryConfig;
 use crate::sansocket::{
     Args, Auth, BroadcastAckError, Cookie, Data, EngineServerBuilder, EngineSocket, HubError, Listener,
@@ -75,6 +76,7 @@ fn option<T: std::str::FromStr>(name: &str, default: T) -> T {
 fn origins() -> Origins {
     match option("--origin", "*".to_owned()).as_str() {
         "*" => Origins::any(),
+        // The page of the admin UI sends credentials.
         origin => Origins::list([origin])
             .credentials(true)
             .max_age(Duration::from_secs(600))
@@ -107,6 +109,18 @@ fn deflate() -> Option<PerMessageDeflate> {
         .server_window_bits(window_bits)
         .client_window_bits(window_bits);
     flag("--deflate").then_some(settings)
+}
+
+/// The admin UI, if `--admin` gives the hash of its password; the name is `admin`. With `open` everybody may use it.
+fn admin() -> Result<Option<AdminOptions>, Box<dyn std::error::Error>> {
+    let options = match &*option("--admin", String::new()) {
+        "" => return Ok(None),
+        "open" => AdminOptions::without_auth(),
+        password => AdminOptions::basic("admin", password)?,
+    };
+    let id = option("--server-id", String::new());
+    let options = options.read_only(flag("--read-only"));
+    Ok(Some(if id.is_empty() { options } else { options.server_id(id) }))
 }
 
 /// Serves until the process ends. `more` registers further handlers.
@@ -160,6 +174,9 @@ pub(crate) async fn run(
         register(&io.namespace(name));
     }
     more(&io);
+    if let Some(options) = admin()? {
+        io.instrument(options)?;
+    }
 
     let engine = engine
         .allow_eio3(allow_eio3)

@@ -136,6 +136,40 @@ pub(crate) fn installed(program: &str, further: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// Makes a certificate for this machine, and one of the authority that has signed it: `ca.pem`, `cert.pem` and `key.pem`
+/// in the folder. False if there is no openssl.
+pub(crate) fn make_certificate(folder: &Folder) -> bool {
+    let Some(openssl) = installed("openssl", &[]) else { return false };
+    folder.file("extensions", "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for line in [
+        format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"),
+        format!("req {key} -keyout key.pem -out request -subj /CN=localhost"),
+        "x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out cert.pem"
+            .to_owned(),
+    ] {
+        let mut command = Command::new(&openssl);
+        command.args(line.split(' ')).current_dir(&folder.0).stderr(Stdio::null());
+        assert!(command.status().unwrap().success(), "openssl {line}");
+    }
+    true
+}
+
+/// The address for which this process was started again, by [`again`].
+pub(crate) fn address_to_try() -> Option<String> {
+    std::env::var("SANSOCKET_TEST_BUS").ok()
+}
+
+/// Runs one test of this program once more, in a process that trusts the authority of the folder.
+pub(crate) fn again(test: &str, folder: &Folder, address: &str) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]);
+    command.env("SANSOCKET_TEST_BUS", address).env("SSL_CERT_FILE", folder.0.join("ca.pem"));
+    let said = command.output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success() && text.contains("1 passed"), "{text}");
+}
+
 /// Waits until a condition holds.
 pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> Fut) {
     for _ in 0..3000 {

@@ -3,6 +3,7 @@
 //
 //   node reference/server.js --port 3000 --ping-interval 300 --ping-timeout 200
 import { createServer } from "node:http";
+import { instrument } from "@socket.io/admin-ui";
 import { attach } from "engine.io";
 import { Server } from "socket.io";
 import msgpack from "socket.io-msgpack-parser";
@@ -22,6 +23,9 @@ const options = flags({
   "deflate-takeover": false,
   "deflate-window": 15,
   "http-compression": false,
+  admin: "",
+  "server-id": "",
+  "read-only": false,
 });
 const shared = {
   pingInterval: options["ping-interval"],
@@ -113,5 +117,14 @@ function serve(socket) {
 }
 io.on("connection", serve);
 io.of("/custom").on("connection", serve);
+
+if (options.admin) {
+  instrument(io, {
+    auth: options.admin === "open" ? false : { type: "basic", username: "admin", password: options.admin },
+    mode: "development",
+    readonly: options["read-only"],
+    serverId: options["server-id"] || undefined,
+  });
+}
 
 http.listen(options.port, "127.0.0.1", () => console.log(`listening on ${http.address().port}`));

@@ -82,7 +82,7 @@ const NODES = {
   "js postgres": (bus) => [process.execPath, "cluster/node.mjs", "--adapter", "postgres", "--postgres", bus.url],
   "py aio_pika": (bus) => [python, "cluster/node.py", "--manager", "aio_pika", "--amqp", bus.url],
   "py kombu": (bus) => [python, "cluster/node.py", "--manager", "kombu", "--amqp", bus.url],
-  "ours at an address": (bus) => ours(bus.address, bus.dialect ?? "cluster"),
+  "ours at an address": (bus) => [...ours(bus.address, bus.dialect ?? "cluster"), ...(bus.recovers ? ["--recovery", "60000"] : [])],
   "ours by Sentinel": (bus) => [...ours("redis://127.0.0.1/", "cluster"), "--sentinels", bus.sentinels],
   "ours by socket": (redis) => ours(`unix:${redis.folder}/bus`, "cluster"),
 };

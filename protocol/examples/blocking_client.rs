@@ -170,7 +170,7 @@ impl Client {
                 }
                 Err(_) => self.core.handle_request_failed(self.now(), websocket, EngineError::RequestFailed),
             },
-            ClientTransmit::Write { websocket, message } => {
+            ClientTransmit::Write { websocket, message, .. } => {
                 let Some((_, stream)) = self.websocket.as_mut().filter(|(id, _)| *id == websocket) else {
                     return;
                 };

@@ -1,10 +1,14 @@
 //! The flag `compress` on its way: from a frame to the WebSocket, or to the answer to a poll.
 
+use sansocket_protocol::client::{Manager, ReconnectConfig};
 use sansocket_protocol::engine::{
-    EngineServerConfig, RequestHead, RequestId, Response, Revision, ServerTransmit,
+    ClientTransmit, EngineClientConfig, EngineServerConfig, RequestHead, RequestId, Response, Revision,
+    ServerTransmit, TransportKind,
 };
 use sansocket_protocol::message::{Frame, WireMessage};
+use sansocket_protocol::random::Random;
 use sansocket_protocol::server::Connection;
+use sansocket_protocol::socket::{AuthSource, Parser};
 use sansocket_protocol::time::Instant;
 use std::sync::Arc;
 
@@ -95,4 +99,43 @@ fn the_mark_is_never_parted_from_its_message() {
     let answers: Vec<_> = (2..5).map(|id| poll(&mut connection, id)).collect();
     assert!(answers.iter().all(|answer| answer.body == "4x"), "{answers:?}");
     assert_eq!(answers.iter().map(Response::may_compress).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn each_message_of_a_client_says_whether_it_may_be_compressed() {
+    let engine = EngineClientConfig::default().transports([TransportKind::WebSocket]);
+    let mut client = Manager::new(
+        Arc::new(ReconnectConfig::default()),
+        Arc::new(engine),
+        Random::new([7; 32]),
+        Some(Arc::default()),
+    );
+    let socket = client.add("/", AuthSource::None).unwrap();
+    client.connect(NOW, socket);
+    let Some(ClientTransmit::OpenWebSocket { websocket, .. }) = client.poll_transmit() else {
+        panic!("a dial")
+    };
+    client.handle_websocket_opened(NOW, websocket);
+    let open = r#"0{"sid":"a","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+    client.handle_websocket(NOW, websocket, WireMessage::Text(open.into()));
+    client.handle_websocket(NOW, websocket, WireMessage::Text(r#"40{"sid":"b"}"#.into()));
+    let event = |name: &str, compress| Parser::json().event("/", name, None, &()).unwrap().compress(compress);
+    for (name, compress) in [("a", true), ("b", false), ("c", true)] {
+        client.emit(NOW, socket, &event(name, compress)).unwrap();
+    }
+    client.emit_volatile(NOW, socket, &event("d", false)).unwrap();
+    let mut seen = Vec::new();
+    while let Some(transmit) = client.poll_transmit() {
+        if let ClientTransmit::Write { message: WireMessage::Text(text), compress, .. } = transmit {
+            seen.push((String::from_utf8(text.to_vec()).unwrap(), compress));
+        }
+    }
+    let expected = [
+        ("40", true),
+        (r#"42["a"]"#, true),
+        (r#"42["b"]"#, false),
+        (r#"42["c"]"#, true),
+        (r#"42["d"]"#, false),
+    ];
+    assert_eq!(seen, expected.map(|(text, compress)| (text.to_owned(), compress)));
 }

@@ -52,6 +52,7 @@
 //! | `async-std` | yes | the runtime `AsyncStd`, which servers and clients use unless told otherwise |
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `admin` | no | `instrument`, for the page of npm's `@socket.io/admin-ui`: [what it shows, and to whom](https://github.com/sansocket/sansocket/blob/main/docs/admin.md) |
 //! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
@@ -108,6 +109,8 @@ pub use sansocket_runtime::Recordings;
 #[cfg(feature = "typescript")]
 pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+#[cfg(feature = "admin")]
+pub use sansocket_runtime::admin;
 /// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
 pub use sansocket_runtime::http_types as http;
 #[cfg(feature = "metrics")]

@@ -11,7 +11,8 @@
 //! `--parser` (`json`, or `msgpack`),
 //! `--allow-eio3` for clients of Engine.IO 3,
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
-//! directions) and `--http-compression` (polls from 1024 bytes on). With
+//! directions), `--admin HASH` for the admin UI with the password of that hash of bcrypt (with `--server-id NAME` and
+//! `--read-only`), and `--http-compression` (polls from 1024 bytes on). With
 //! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `nats://`,
 //! `postgres://`, `amqp://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also

@@ -103,6 +103,7 @@
 //! |---|---|---|
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
 //! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `admin` | no | `instrument`, for the page of npm's `@socket.io/admin-ui`: [what it shows, and to whom](https://github.com/sansocket/sansocket/blob/main/docs/admin.md) |
 //! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
@@ -162,6 +163,8 @@ pub use sansocket_runtime::Recordings;
 #[cfg(feature = "typescript")]
 pub use sansocket_runtime::TypeScript;
 pub use sansocket_runtime::adapter::{BoxFuture, Dial, Endpoint, Mount, Stream};
+#[cfg(feature = "admin")]
+pub use sansocket_runtime::admin;
 /// The crate whose types are in the signatures of hooks, of [`Handshake`] and of [`RefusedRequest`].
 pub use sansocket_runtime::http_types as http;
 #[cfg(feature = "metrics")]

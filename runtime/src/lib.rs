@@ -26,6 +26,8 @@
 #![forbid(unsafe_code)]
 
 pub mod adapter;
+#[cfg(feature = "admin")]
+pub mod admin;
 mod base;
 mod client;
 #[cfg(feature = "cluster")]

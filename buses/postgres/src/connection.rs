@@ -1,6 +1,7 @@
 //! One connection to Postgres, from its beginning to its loss.
 
 use crate::statements::{Statements, identifier, prepare};
+use crate::tls::{self, NoRootsError};
 use crate::{PostgresBus, Settings};
 use bytes::Bytes;
 use sansocket_runtime::adapter::{BoxFuture, Timer};
@@ -12,8 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use thiserror::Error;
-use tokio_postgres::tls::NoTlsStream;
-use tokio_postgres::{AsyncMessage, Client, Error, NoTls, Notification, Socket};
+use tokio_postgres::{AsyncMessage, Client, Error, Notification, Socket};
 
 /// The most that goes out at once.
 const BATCH: usize = 128;
@@ -36,6 +36,8 @@ pub(crate) enum Ended {
 pub(crate) enum LostError {
     #[error("Postgres: {0}")]
     Postgres(#[from] Error),
+    #[error(transparent)]
+    NoRoots(#[from] NoRootsError),
     #[error("Postgres has closed the connection")]
     Disconnected,
     #[error("Postgres does not answer")]
@@ -59,7 +61,7 @@ enum Side {
     Reading,
 }
 
-type Wire = tokio_postgres::Connection<Socket, NoTlsStream>;
+type Wire = tokio_postgres::Connection<Socket, tls::Stream>;
 
 struct Connection<'a> {
     settings: &'a Settings,
@@ -86,7 +88,7 @@ pub(crate) async fn serve(bus: &PostgresBus, link: &mut BusLink, attempt: &mut u
     let opened = tokio::time::timeout(settings.timeout, open(bus)).await;
     let (client, wire, statements, refused) = match opened {
         Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return Ended::Lost(error.into()),
+        Ok(Err(error)) => return Ended::Lost(error),
         Err(_) => return Ended::Lost(LostError::Silent),
     };
     let runtime = link.runtime();
@@ -121,13 +123,14 @@ pub(crate) async fn serve(bus: &PostgresBus, link: &mut BusLink, attempt: &mut u
     }
 }
 
-async fn open(bus: &PostgresBus) -> Result<(Client, Wire, Statements, Option<Error>), Error> {
+async fn open(bus: &PostgresBus) -> Result<(Client, Wire, Statements, Option<Error>), LostError> {
     let mut config = bus.config.clone();
     config.connect_timeout(bus.settings.timeout);
     if config.get_application_name().is_none() {
         config.application_name("sansocket");
     }
-    let (client, mut wire) = config.connect(NoTls).await?;
+    let connector = tls::connector(&mut config)?;
+    let (client, mut wire) = config.connect(connector).await?;
     let (statements, refused) = {
         let mut prepared = Box::pin(prepare(&client, &bus.settings.table));
         // What is asked goes out, and comes back, while the connection is polled.

@@ -4,6 +4,7 @@
 
 mod connection;
 mod statements;
+mod tls;
 
 use crate::connection::Ended;
 use sansocket_runtime::adapter::BoxFuture;
@@ -31,7 +32,8 @@ struct Settings {
 
 impl PostgresBus {
     /// The bus at an address: `postgres://user:password@host:port/database`, or the form with `host=` of libpq. Nothing is
-    /// connected yet.
+    /// connected yet. `sslmode=require` means TLS, for which the feature `tls` is needed; the certificate must be for the host's
+    /// name and of an authority that the system trusts. With any other `sslmode` there is no TLS.
     ///
     /// # Errors
     /// [`PostgresError`] if it is no such address.

@@ -38,11 +38,13 @@ fn programs() -> Option<PathBuf> {
     Some(installed("initdb", &further)?.parent()?.to_owned())
 }
 
-async fn start() -> Option<Engine> {
+async fn start(folder: Folder, settings: &'static [&'static str]) -> Option<Engine> {
     let programs = programs()?;
-    let folder = Folder::new("postgres");
     if let Some((user, group)) = user() {
-        std::os::unix::fs::chown(&folder.0, Some(user), Some(group)).unwrap();
+        let files = std::fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().path());
+        for path in files.chain([folder.0.clone()]) {
+            std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
+        }
     }
     let mut init = Command::new(programs.join("initdb"));
     init.args(["-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-locale", "-D"]);
@@ -52,23 +54,28 @@ async fn start() -> Option<Engine> {
         let mut command = Command::new(programs.join("postgres"));
         command.arg("-D").arg(folder.join("data")).args(["-p", &port.to_string(), "-k"]).arg(folder);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]).current_dir(folder);
+        for setting in settings {
+            command.args(["-c", setting]);
+        }
         as_user(&mut command);
         command
     };
     // A request for TLS, which is answered with one letter.
-    Some(Engine::start(folder, command, (&[0, 0, 0, 8, 4, 210, 22, 47], b"N")).await)
+    let answer: &[u8] = if settings.is_empty() { b"N" } else { b"S" };
+    Some(Engine::start(folder, command, (&[0, 0, 0, 8, 4, 210, 22, 47], answer)).await)
+}
+
+fn options(address: &str) -> ClusterOptions {
+    let bus = PostgresBus::open(address).unwrap();
+    let dialect = bus.dialect();
+    ClusterOptions::new(bus).dialect(dialect)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_come_in_order_however_large_and_again_after_an_outage() {
-    let Some(mut engine) = start().await else { return };
+    let Some(mut engine) = start(Folder::new("postgres"), &[]).await else { return };
     let address = format!("postgres://test@127.0.0.1:{}/postgres", engine.port);
-    let options = || {
-        let bus = PostgresBus::open(&address).unwrap();
-        let dialect = bus.dialect();
-        ClusterOptions::new(bus).dialect(dialect)
-    };
-    let (one, other, heard) = two(options).await;
+    let (one, other, heard) = two(|| options(&address)).await;
     hears(&one, &heard).await;
     in_order(&one, &heard, 100).await;
     // Longer than a notification may be: by the table.
@@ -78,4 +85,28 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     assert_eq!(one.node_count().await.unwrap(), 2);
     in_order(&one, &heard, 50_000).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
+}
+
+/// In a process of its own, which trusts the test's authority.
+#[cfg(feature = "tls")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_come_by_tls() {
+    if let Some(address) = support::address_to_try() {
+        let (one, _other, heard) = two(|| options(&address)).await;
+        hears(&one, &heard).await;
+        return in_order(&one, &heard, 50_000).await;
+    }
+    let folder = Folder::new("postgres-tls");
+    if !support::make_certificate(&folder) {
+        return;
+    }
+    let key = folder.0.join("key.pem");
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let settings = &["ssl=on", "ssl_cert_file=../cert.pem", "ssl_key_file=../key.pem"];
+    let Some(engine) = start(folder, settings).await else { return };
+    let address = |mode| format!("postgres://test@localhost:{}/postgres?sslmode={mode}", engine.port);
+    support::again("messages_come_by_tls", &engine.folder, &address("require"));
+    // Without being asked it does without.
+    let (one, _other, heard) = two(|| options(&address("prefer"))).await;
+    hears(&one, &heard).await;
 }

@@ -64,7 +64,7 @@ enum Transport {
 #[derive(Clone, Debug)]
 enum Outgoing {
     Pong,
-    Message(WireMessage),
+    Message { message: WireMessage, compress: bool },
 }
 
 /// One Engine.IO session, seen from the client. See the [module](self).
@@ -351,15 +351,17 @@ impl ClientSession {
         if !self.is_open() {
             return false;
         }
+        let compress = frame.may_compress();
         if let Some(text) = frame.text() {
             self.queued = self.queued.saturating_add(text.len().saturating_add(CLIENT_MESSAGE));
             self.last = self.last.wrapping_add(1);
-            self.out.push_back(Outgoing::Message(WireMessage::Text(text.clone())));
+            self.out.push_back(Outgoing::Message { message: WireMessage::Text(text.clone()), compress });
         }
         for attachment in frame.attachments() {
             self.queued = self.queued.saturating_add(attachment.len().saturating_add(CLIENT_MESSAGE));
             self.last = self.last.wrapping_add(1);
-            self.out.push_back(Outgoing::Message(WireMessage::Binary(attachment.clone())));
+            let message = WireMessage::Binary(attachment.clone());
+            self.out.push_back(Outgoing::Message { message, compress });
         }
         true
     }
@@ -371,7 +373,7 @@ impl ClientSession {
 
     /// Returns whether the message of that number still waits to be given out.
     pub(crate) fn is_queued(&self, number: u64) -> bool {
-        let waiting = self.out.iter().filter(|item| matches!(item, Outgoing::Message(_))).count();
+        let waiting = self.out.iter().filter(|item| matches!(item, Outgoing::Message { .. })).count();
         number > self.last.saturating_sub(waiting as u64)
     }
 
@@ -435,16 +437,16 @@ impl ClientSession {
                 if self.out.is_empty() && self.out.capacity() > SHRINK_ABOVE {
                     self.out = VecDeque::new();
                 }
-                let message = match item {
-                    Outgoing::Pong => WireMessage::Text(Bytes::from_static(b"3")),
-                    Outgoing::Message(message) => {
+                let (message, compress) = match item {
+                    Outgoing::Pong => (WireMessage::Text(Bytes::from_static(b"3")), false),
+                    Outgoing::Message { message, compress } => {
                         let (WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &message;
                         self.queued = self.queued.saturating_sub(bytes.len().saturating_add(CLIENT_MESSAGE));
                         self.unwritten = self.unwritten.saturating_add(bytes.len());
-                        message
+                        (message, compress)
                     }
                 };
-                Some(ClientTransmit::Write { websocket, message })
+                Some(ClientTransmit::Write { websocket, message, compress })
             }
             Transport::WebSocket(_) => None,
             Transport::Polling if self.wants_post() => Some(self.post()),

@@ -104,6 +104,7 @@ impl Heartbeat {
 
     /// Another packet came. The first one while a pong is awaited grants that pong a whole timeout more, once:
     /// a client busy sending is alive, but one that never answers is still given up.
+    #[inline]
     pub(crate) fn activity(&mut self, now: Instant) {
         if let State::Awaiting { deadline, refreshed, .. } = &mut self.state {
             if !*refreshed {

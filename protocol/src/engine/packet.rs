@@ -78,6 +78,7 @@ impl EnginePacket {
     /// assert_eq!(packet, EnginePacket::Message(WireMessage::Binary(vec![1, 2, 3].into())));
     /// assert!(EnginePacket::decode("7".into()).is_err());
     /// ```
+    #[inline]
     pub fn decode(mut text: Bytes) -> Result<Self, EnginePacketError> {
         let Some(&kind) = text.first() else { return Err(EnginePacketError::Empty) };
         // A slice would turn bytes that nobody shares into shared ones.

@@ -122,7 +122,8 @@ pub(crate) struct ServerSession {
     form: Form,
     state: State,
     transport: Transport,
-    upgrade: Option<Upgrade>,
+    /// Boxed, as what ends a session is: an idle connection has none of it.
+    upgrade: Option<Box<Upgrade>>,
     poll: Option<RequestId>,
     post: Option<Post>,
     paused_at: Option<Instant>,
@@ -135,9 +136,9 @@ pub(crate) struct ServerSession {
     unwritten: usize,
     /// The owner could not write all, when it said so last.
     behind: bool,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
     close_code: Option<u16>,
-    closed: Option<Ended>,
+    closed: Option<Box<Ended>>,
     upgraded: bool,
     has_opened: bool,
     undated: Undated,
@@ -234,7 +235,7 @@ impl ServerSession {
 
     /// Returns whether the session is moving to the channel of that id.
     fn moves_to(&self, channel: RequestId) -> bool {
-        self.upgrade.is_some_and(|upgrade| upgrade.channel.id() == channel)
+        self.upgrade.as_ref().is_some_and(|upgrade| upgrade.channel.id() == channel)
     }
 
     /// Bytes that wait for the peer: queued here (with [`SERVER_MESSAGE`] more for each message), and not yet written
@@ -283,13 +284,13 @@ impl ServerSession {
                 self.control.reserve_exact(1);
                 self.control.push_back(channel.accept());
             } else if self.may_upgrade() && query.revision() == self.revision() {
-                self.upgrade = Some(Upgrade {
+                self.upgrade = Some(Box::new(Upgrade {
                     channel,
                     probes: 0,
                     deadline: now + self.config.upgrade_timeout,
                     noop_at: Instant::FAR_FUTURE,
                     base64: query.base64,
-                });
+                }));
                 self.control.push_back(channel.accept());
             } else if query.revision() == self.revision() && self.has_channel() {
                 // As in the reference, it is closed once it is there: clients expect no refusal for such a request.
@@ -328,6 +329,7 @@ impl ServerSession {
     }
 
     /// One packet of a polling body. Returns a message for the layer above.
+    #[inline(always)]
     pub(crate) fn handle_packet(
         &mut self,
         now: Instant,
@@ -462,6 +464,12 @@ impl ServerSession {
     /// Queues a frame, whatever waits already: the budget is the caller's to check with [`ServerSession::buffered`].
     /// Returns false, having done nothing, if the session is not open.
     pub(crate) fn send(&mut self, frame: Frame) -> bool {
+        self.send_now(frame)
+    }
+
+    /// The same, in line: for what is sent most often.
+    #[inline(always)]
+    pub(crate) fn send_now(&mut self, frame: Frame) -> bool {
         if !self.is_open() {
             return false;
         }
@@ -472,19 +480,19 @@ impl ServerSession {
         if !text.is_empty() {
             self.queue(Outgoing::Message(WireMessage::Text(text)), compress);
         }
-        match beside {
-            None => {}
-            Some(beside) if beside.attachments.len() == 1 => {
-                self.queue(Outgoing::Attachment(beside), compress)
-            }
-            Some(beside) => {
-                for attachment in beside.attachments.as_slice() {
-                    let message = WireMessage::Binary(attachment.clone());
-                    self.queue(Outgoing::Message(message), compress);
-                }
-            }
+        if let Some(beside) = beside {
+            self.queue_attachments(beside, compress);
         }
         true
+    }
+
+    fn queue_attachments(&mut self, beside: Arc<Beside>, compress: bool) {
+        if beside.attachments.len() == 1 {
+            return self.queue(Outgoing::Attachment(beside), compress);
+        }
+        for attachment in beside.attachments.as_slice() {
+            self.queue(Outgoing::Message(WireMessage::Binary(attachment.clone())), compress);
+        }
     }
 
     #[inline(always)]
@@ -526,7 +534,7 @@ impl ServerSession {
 
     /// The end of the session, once.
     pub(crate) fn poll_closed(&mut self) -> Option<Ended> {
-        self.closed.take()
+        self.closed.take().map(|ended| *ended)
     }
 
     /// Returns whether the session has moved to WebSocket since the last call.
@@ -556,12 +564,19 @@ impl ServerSession {
     }
 
     /// A packet on the transport in use.
+    #[inline]
     fn handle_any_packet(&mut self, now: Instant, packet: EnginePacket) -> Option<WireMessage> {
+        if let EnginePacket::Message(message) = packet {
+            self.heartbeat.activity(now);
+            return Some(message);
+        }
+        self.handle_other_packet(now, packet);
+        None
+    }
+
+    #[inline(never)]
+    fn handle_other_packet(&mut self, now: Instant, packet: EnginePacket) {
         match packet {
-            EnginePacket::Message(message) => {
-                self.heartbeat.activity(now);
-                return Some(message);
-            }
             EnginePacket::Pong(_) if self.revision() == Revision::V4 => self.heartbeat.pong(now),
             EnginePacket::Ping(_) if self.revision() == Revision::V3 => {
                 self.heartbeat.ping(now);
@@ -574,11 +589,10 @@ impl ServerSession {
                 self.end_after_events(ended, CLOSE);
             }
             EnginePacket::Close => self.end_after_events(Ended::plain(CloseReason::TransportClose), NOOP),
-            EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
+            EnginePacket::Message(_) | EnginePacket::Open(_) | EnginePacket::Upgrade | EnginePacket::Noop => {
                 self.heartbeat.activity(now)
             }
         }
-        None
     }
 
     fn queue_heartbeat(&mut self) {
@@ -594,8 +608,15 @@ impl ServerSession {
         self.respond(request, Response::refusal(code));
     }
 
-    /// Fires the deadlines that are over, but for those that judge the peer's silence.
+    /// Fires the deadlines that are over, but for those that judge the peer's silence. Mostly there are none.
+    #[inline]
     fn fire(&mut self, now: Instant) {
+        if self.state != State::Open || self.paused_at.is_some() || self.upgrade.is_some() {
+            self.fire_any(now);
+        }
+    }
+
+    fn fire_any(&mut self, now: Instant) {
         match self.state {
             State::Closing { deadline } if now >= deadline => {
                 self.end(Ended::plain(CloseReason::ForcedClose), CLOSE)

@@ -468,7 +468,7 @@ impl Run {
                     let before = self.asked.insert(websocket, Asked::WebSocket);
                     assert!(before.is_none(), "{websocket:?} was used twice");
                 }
-                ClientTransmit::Write { websocket, message } => {
+                ClientTransmit::Write { websocket, message, .. } => {
                     assert_eq!(self.asked.get(&websocket), Some(&Asked::WebSocket), "{message:?}");
                     if message == WireMessage::Text("2probe".into()) {
                         self.probing.insert(websocket);

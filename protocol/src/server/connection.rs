@@ -315,7 +315,7 @@ impl Connection {
     pub fn poll_event(&mut self) -> Option<ServerEvent> {
         #[cfg(feature = "record")]
         // Looking for an event may put some off, by their rate or because their socket is busy.
-        let may_change = self.engine.is_ending() || self.has_layer_event();
+        let may_change = self.recorder.is_some() && (self.engine.is_ending() || self.has_layer_event());
         let event = self.take_event();
         #[cfg(feature = "record")]
         match &event {
@@ -326,7 +326,32 @@ impl Connection {
         event
     }
 
+    #[inline]
     fn take_event(&mut self) -> Option<ServerEvent> {
+        let may_be_plain = !self.upgraded && !self.is_paced();
+        if let (true, Layer::Sockets(sockets)) = (may_be_plain, &mut self.layer) {
+            // By far the most events are such.
+            if sockets.is_plain_turn() {
+                self.counts.events_in = self.counts.events_in.wrapping_add(1);
+                self.settle();
+                return self.pop_event();
+            }
+        }
+        self.take_any_event()
+    }
+
+    /// The first event in the queue of the sockets. A function of its own, which writes it to where it is wanted: it is
+    /// large.
+    #[inline(never)]
+    fn pop_event(&mut self) -> Option<ServerEvent> {
+        match &mut self.layer {
+            Layer::Sockets(sockets) => sockets.pop_event().map(ServerEvent::Socket),
+            Layer::Messages(_) => None,
+        }
+    }
+
+    #[inline(never)]
+    fn take_any_event(&mut self) -> Option<ServerEvent> {
         if core::mem::take(&mut self.upgraded) {
             return Some(ServerEvent::Upgraded);
         }
@@ -378,6 +403,7 @@ impl Connection {
     }
 
     /// Returns whether [`Connection::poll_event`] may have something.
+    #[inline]
     pub fn has_event(&self) -> bool {
         self.has_layer_event() || self.engine.is_ending() || self.closed.is_some() && !self.is_held()
     }
@@ -410,24 +436,33 @@ impl Connection {
     }
 
     /// Time that runs backwards stands still.
+    #[inline(always)]
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
+        if let Layer::Sockets(sockets) = &mut self.layer {
+            sockets.tick(self.now);
+        }
+        if self.engine.is_undated() || self.engine.is_paused() {
+            self.set_clocks();
+        }
+        self.now
+    }
+
+    /// Sets the clocks that commands have started, and the one of a pause.
+    fn set_clocks(&mut self) {
         let has_resumed = self.engine.date(self.now);
         if self.engine.is_paused() && self.waiting() < self.engine.config().effective_receive_budget() {
             // Only for handlers that are at work, however long they take: nothing stalls.
             self.engine.progress(self.now);
         }
-        if let Layer::Sockets(sockets) = &mut self.layer {
-            sockets.tick(self.now);
-            if has_resumed {
-                sockets.restart_attachment();
-            }
+        if let (Layer::Sockets(sockets), true) = (&mut self.layer, has_resumed) {
+            sockets.restart_attachment();
         }
-        self.now
     }
 
     /// The same for an input: deadlines that are over fire before it. Not those that judge the peer's silence: the
     /// input may be the very pong, or CONNECT, that lay unread while this side stood still.
+    #[inline]
     fn tick_input(&mut self, now: Instant) -> Instant {
         let now = self.tick(now);
         if let Layer::Sockets(sockets) = &mut self.layer {
@@ -439,6 +474,7 @@ impl Connection {
     }
 
     /// Lets the messages go on that have waited long enough.
+    #[inline]
     fn next_turn(&mut self, now: Instant) {
         if let Layer::Messages(messages) = &mut self.layer {
             messages.next_turn(now);
@@ -452,6 +488,7 @@ impl Connection {
 
     /// Returns whether events wait until the client has read more. Not those that it sent before it brought about the
     /// end: no more can follow them, and they are handled first.
+    #[inline]
     fn is_paced(&self) -> bool {
         self.engine.is_open() && !self.engine.is_ending() && !self.has_capacity()
     }
@@ -464,6 +501,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn has_layer_event(&self) -> bool {
         self.upgraded
             || match &self.layer {

@@ -75,7 +75,7 @@ impl World {
                 }
                 self.forget_if_over(number);
             }
-            ClientTransmit::Write { websocket, message } => {
+            ClientTransmit::Write { websocket, message, .. } => {
                 match self.nodes.get(client.0).and_then(|node| node.open.get(&websocket).copied()) {
                     Some(number) => self.send(number, true, Item::Message(message)),
                     None => self.fail("what is written to is open", format!("client {}", client.0)),

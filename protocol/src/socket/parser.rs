@@ -238,6 +238,7 @@ impl Parser {
         matches!(self.kind, Kind::MessagePack)
     }
 
+    #[inline]
     fn format(&self) -> Format {
         match (self.kind, self.custom) {
             (Kind::Json, _) => Format::Json,

@@ -279,7 +279,13 @@ impl ServerSockets {
         } else {
             Instant::FAR_FUTURE
         };
-        packet.map_or(Ok(()), |packet| self.handle_packet(packet))
+        packet.map_or(Ok(()), |packet| self.handle_whole(packet))
+    }
+
+    /// A packet whose attachments are all there.
+    #[inline(never)]
+    fn handle_whole(&mut self, packet: Packet) -> Result<(), SocketError> {
+        self.handle_packet(packet)
     }
 
     /// The connection ended: so do all sockets.
@@ -321,10 +327,14 @@ impl ServerSockets {
     }
 
     /// Judges the awaited acknowledgements alone.
+    #[inline]
     pub(crate) fn expire_acks(&mut self, now: Instant) {
-        if now < self.ack_deadline {
-            return;
+        if now >= self.ack_deadline {
+            self.expire_due_acks(now);
         }
+    }
+
+    fn expire_due_acks(&mut self, now: Instant) {
         self.ack_deadline = Instant::FAR_FUTURE;
         for socket in &mut self.sockets {
             let key = socket.key;
@@ -344,6 +354,7 @@ impl ServerSockets {
         }
     }
 
+    #[inline(always)]
     #[allow(
         clippy::indexing_slicing,
         reason = "proof: `at` is the position of a socket, and none is taken out here"

@@ -461,7 +461,7 @@ impl Pair {
                 assert!(self.asked.remove(&request).is_some(), "{:?}: {request:?} is over", self.plan);
                 self.send(request, true, Item::Abort);
             }
-            ClientTransmit::Write { websocket, message } => {
+            ClientTransmit::Write { websocket, message, .. } => {
                 self.send(websocket, true, Item::Message(message));
             }
             ClientTransmit::CloseWebSocket { websocket, .. } => {

@@ -308,7 +308,7 @@ impl Player {
                     _ => format!("WS {target}"),
                 }
             }
-            ClientTransmit::Write { websocket, message } => {
+            ClientTransmit::Write { websocket, message, .. } => {
                 let text = match &message {
                     WireMessage::Text(text) => String::from_utf8(text.to_vec()).expect("UTF-8"),
                     WireMessage::Binary(data) => hex(data),

@@ -9,6 +9,9 @@ use std::time::Duration;
 const TURN: Duration = Duration::from_millis(1);
 /// The time that the steps between two looks at the clock may take; after more, each step is looked at.
 const LONG_STEPS: Duration = Duration::from_micros(125);
+/// The steps between two looks at the clock may be many if they take no more time than this: 16 such steps are half a
+/// turn.
+const SHORT_STEPS: Duration = Duration::from_micros(30);
 /// The most steps between two looks at the clock.
 const STEPS_PER_LOOK: u32 = 16;
 
@@ -39,8 +42,15 @@ impl Turn {
             return false;
         }
         let now = clock.now();
-        let are_long = now - self.looked_at >= LONG_STEPS;
-        self.steps_per_look = if are_long { 1 } else { (self.steps_per_look * 2).min(STEPS_PER_LOOK) };
+        let took = now - self.looked_at;
+        self.steps_per_look = if took >= LONG_STEPS {
+            1
+        } else if took <= SHORT_STEPS {
+            // Each of them may have taken less time than a look at the clock does.
+            STEPS_PER_LOOK
+        } else {
+            (self.steps_per_look * 2).min(STEPS_PER_LOOK)
+        };
         self.steps_until_look = self.steps_per_look - 1;
         self.looked_at = now;
         self.has_ended_at(now)

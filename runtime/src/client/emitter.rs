@@ -8,22 +8,30 @@ use serde::de::DeserializeOwned;
 use std::future::Future;
 use std::time::Duration;
 
-/// A client's socket with the flags of the events that are emitted through it, as [`ClientSocket::volatile`] gives it.
+/// A client's socket with the flags of the events that are emitted through it, as [`ClientSocket::volatile`] and
+/// [`ClientSocket::compress`] give it.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "it emits nothing by itself"]
 pub struct ClientEmitter<'a> {
     socket: &'a ClientSocket,
     is_volatile: bool,
+    compress: bool,
 }
 
 impl<'a> ClientEmitter<'a> {
     pub(super) fn new(socket: &'a ClientSocket) -> Self {
-        Self { socket, is_volatile: false }
+        Self { socket, is_volatile: false, compress: true }
     }
 
     /// Drops events that cannot leave at once. It does not concern those that ask for an acknowledgement.
     pub fn volatile(mut self) -> Self {
         self.is_volatile = true;
+        self
+    }
+
+    /// Sets whether the events may be compressed, where the WebSocket does so. Default yes.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
         self
     }
 
@@ -37,7 +45,11 @@ impl<'a> ClientEmitter<'a> {
     /// # Errors
     /// As there.
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        if self.is_volatile { self.socket.emit_volatile(event, args) } else { self.socket.emit(event, args) }
+        if self.is_volatile {
+            self.socket.emit_volatile_as(event, args, self.compress)
+        } else {
+            self.socket.emit_as(event, args, self.compress)
+        }
     }
 
     /// Emits an event and awaits its acknowledgement, as [`ClientSocket::call`].
@@ -46,7 +58,8 @@ impl<'a> ClientEmitter<'a> {
         event: &str,
         args: &T,
     ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
-        self.socket.call(event, args)
+        let answer = self.socket.ask(event, args, None, self.compress);
+        async move { Ok(answer.await?.decode()?) }
     }
 }
 
@@ -67,6 +80,6 @@ impl Timed<ClientEmitter<'_>> {
         event: &str,
         args: &T,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
-        self.calls.socket.emit_with_ack(event, args, self.timeout)
+        self.calls.socket.ask(event, args, Some(self.timeout), self.calls.compress)
     }
 }

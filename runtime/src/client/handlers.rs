@@ -20,8 +20,8 @@ use sansocket_protocol::socket::{Args, SocketKey};
 use std::task;
 
 /// The jobs of a client.
-pub(crate) type ClientJob = Job<Work<ClientSocket>>;
-pub(crate) type ClientJobs = Jobs<Work<ClientSocket>>;
+pub(crate) type ClientJob = Job<Work<OnClientEvent>>;
+pub(crate) type ClientJobs = Jobs<Work<OnClientEvent>>;
 
 /// Begins the handlers of an event, and polls them once. They come back if they are not done.
 ///
@@ -44,7 +44,7 @@ pub(crate) fn event(
         drop(name);
         let span = event_span(&socket, &label);
         let event = label.as_str().unwrap_or_default();
-        let input = EventInput { args, ack, is_sole: true, taken: None };
+        let input = EventInput { args, ack, is_sole: true, is_ack_taken: false };
         let work = begin_sole(&**handler, socket, event, input, span, task)?;
         return Some(Job { socket: Some(key), work, since: Since::default() });
     }
@@ -56,7 +56,7 @@ pub(crate) fn event(
     drop(name);
     let span = event_span(&socket, &label);
     let mut context =
-        Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false, taken: None });
+        Context::<OnClientEvent>::new(socket, EventInput { args, ack, is_sole: false, is_ack_taken: false });
     let work = async move {
         run_any(&mut context, &table.events.any).await;
         run_listeners(context, &listeners).await;

@@ -26,12 +26,21 @@ impl ClientSocket {
     /// is not known before the socket is connected, the hook `on_error` is told of an event that is too large
     /// ([`HandlerError::UnsentEvent`](crate::HandlerError::UnsentEvent)).
     pub fn emit<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
+        self.emit_as(event, args, true)
+    }
+
+    pub(super) fn emit_as<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+        compress: bool,
+    ) -> Result<(), EmitError> {
         if self.shared.settings.reliable {
             let id = self.namespace.next_ack_id();
-            let frame = self.namespace.encoder.event(event, Some(id), args)?;
+            let frame = self.namespace.encoder.event(event, Some(id), args)?.compress(compress);
             return Ok(self.send_reliably(frame, id, None, None)?);
         }
-        let frame = self.namespace.encoder.event(event, None, args)?;
+        let frame = self.namespace.encoder.event(event, None, args)?.compress(compress);
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
         let now = self.shared.handle.now();
@@ -51,6 +60,19 @@ impl ClientSocket {
     /// As [`emit`](Self::emit).
     pub fn send<T: ToArgs + ?Sized>(&self, args: &T) -> Result<(), EmitError> {
         self.emit(MESSAGE, args)
+    }
+
+    /// Events that may be compressed or not, on a WebSocket with
+    /// [`per_message_deflate`](crate::ClientBuilder::per_message_deflate). Those of other methods may.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{Bytes, ClientSocket, EmitError};
+    /// # fn send(socket: ClientSocket, photo: Bytes) -> Result<(), EmitError> {
+    /// socket.compress(false).emit("photo", &photo)
+    /// # }
+    /// ```
+    pub fn compress(&self, compress: bool) -> ClientEmitter<'_> {
+        ClientEmitter::new(self).compress(compress)
     }
 
     /// Events that are dropped if they cannot leave at once.
@@ -83,7 +105,16 @@ impl ClientSocket {
     /// # Errors
     /// As [`emit`](Self::emit). A dropped event is not an error.
     pub fn emit_volatile<T: ToArgs + ?Sized>(&self, event: &str, args: &T) -> Result<(), EmitError> {
-        let frame = self.namespace.encoder.event(event, None, args)?;
+        self.emit_volatile_as(event, args, true)
+    }
+
+    pub(super) fn emit_volatile_as<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+        compress: bool,
+    ) -> Result<(), EmitError> {
+        let frame = self.namespace.encoder.event(event, None, args)?.compress(compress);
         let key = self.key()?;
         let watched = self.namespace.outgoing.watch(self.namespace.encoder.parser(), &frame);
         let now = self.shared.handle.now();
@@ -144,7 +175,7 @@ impl ClientSocket {
         event: &str,
         args: &T,
     ) -> impl Future<Output = Result<R, AckError>> + Send + 'static + use<T, R> {
-        let answer = self.ask(event, args, None);
+        let answer = self.ask(event, args, None, true);
         async move { Ok(answer.await?.decode()?) }
     }
 
@@ -155,20 +186,22 @@ impl ClientSocket {
         args: &T,
         timeout: Duration,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
-        self.ask(event, args, Some(timeout))
+        self.ask(event, args, Some(timeout), true)
     }
 
     /// Emits an event and awaits its acknowledgement. The time is that of each try, with `retries`.
-    fn ask<T: ToArgs + ?Sized>(
+    pub(super) fn ask<T: ToArgs + ?Sized>(
         &self,
         event: &str,
         args: &T,
         timeout: Option<Duration>,
+        compress: bool,
     ) -> impl Future<Output = Result<Args, AckError>> + Send + 'static + use<T> {
         let id = self.namespace.next_ack_id();
         let (sender, receiver) = oneshot::channel();
         let sent =
             self.namespace.encoder.event(event, Some(id), args).map_err(EmitError::from).and_then(|frame| {
+                let frame = frame.compress(compress);
                 let sink = move |outcome| {
                     // Nobody listens if the future was dropped.
                     let _ = sender.send(outcome);

@@ -450,10 +450,8 @@ impl<K: HasArgs> FromContext<K> for EventName {
 
 impl<K: Acks> FromContext<K> for Ack {
     fn from_context(context: &mut Context<K>) -> Result<Self, HandlerError> {
-        let target = context.input.ack.take();
-        if target.is_some() {
-            context.input.taken.clone_from(&target);
-        }
+        let target = if context.input.wants_ack() { context.input.ack.clone() } else { None };
+        context.input.is_ack_taken |= target.is_some();
         Ok(Self::new(target, &context.peer))
     }
 }

@@ -4,14 +4,14 @@ use crate::base::clock::Clock;
 use crate::base::error::HandlerError;
 use crate::base::runtime::BoxFuture;
 use crate::base::timing::Since;
-use crate::base::trace::{Span, in_scope, within};
+use crate::base::trace::{Span, in_scope};
 use crate::base::turn::Turn;
 use crate::handler::ack::{AckTarget, Reply};
 use crate::handler::kind::{Acks, Context, EventInput, Kind};
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::{Apart, HandlerPeer as _};
 use crate::handler::table::{Listener, Runs};
-use crate::handler::{AnyHandler, SharedHandler};
+use crate::handler::{AnyHandler, BoxHandlerFuture, OutcomeOf, SharedHandler, Spanned};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket::{Args, SocketKey};
 use std::any::Any;
@@ -112,7 +112,7 @@ impl<W: Future<Output = ()> + Unpin> Jobs<W> {
     }
 }
 
-impl<P> Job<Work<P>> {
+impl<K: Acks> Job<Work<K>> {
     pub(crate) fn new(socket: Option<SocketKey>, work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self { socket, work: Work::General { future: Box::pin(work), event: None }, since: Since::default() }
     }
@@ -136,15 +136,15 @@ pub(crate) fn poll_caught(
     catch_unwind(AssertUnwindSafe(|| Pin::new(work).poll(context)))
 }
 
-/// The work of a job.
-pub(crate) enum Work<P> {
+/// The work of a job, at the end of kind `K`.
+pub(crate) enum Work<K: Acks> {
     /// Any number of handlers, of an event or of something else.
     General { future: BoxFuture<()>, event: Option<EventLabel> },
     /// The only listener of an event: the usual case, with one allocation less.
-    SoleListener { future: BoxFuture<Result<Reply, HandlerError>>, answering: Answering<P> },
+    SoleListener { future: BoxHandlerFuture<K>, answering: Answering<K::Peer> },
 }
 
-impl<P: Peer> Future for Work<P> {
+impl<K: Acks> Future for Work<K> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<()> {
@@ -157,7 +157,7 @@ impl<P: Peer> Future for Work<P> {
             }
             Self::SoleListener { future, answering } => {
                 let unwinding = Unwinding(answering.event.as_str());
-                let polled = future.as_mut().poll(context);
+                let polled = future.as_mut().poll_outcome(answering.ack.as_ref(), context);
                 mem::forget(unwinding);
                 polled.map(|outcome| answering.finish(outcome))
             }
@@ -237,6 +237,7 @@ impl<P: Peer> Answering<P> {
     }
 }
 
+#[inline]
 fn finish<P: Peer>(
     peer: &P,
     event: Option<&str>,
@@ -245,17 +246,26 @@ fn finish<P: Peer>(
 ) {
     match outcome {
         Ok(reply) => answer(peer, event, ack, reply),
-        Err(error) => {
-            let answer = peer.report(event, &error, ack);
-            if let (Some(frame), Some(target)) = (answer, ack) {
-                peer.acknowledge(target, frame);
-            }
-        }
+        Err(error) => fail(peer, event, ack, &error),
     }
 }
 
+#[cold]
+fn fail<P: Peer>(peer: &P, event: Option<&str>, ack: Option<&AckTarget>, error: &HandlerError) {
+    let answer = peer.report(event, error, ack);
+    if let (Some(frame), Some(target)) = (answer, ack) {
+        peer.acknowledge(target, frame);
+    }
+}
+
+#[inline]
 fn answer<P: Peer>(peer: &P, event: Option<&str>, ack: Option<&AckTarget>, reply: Reply) {
-    let Some(target) = ack else { return };
+    if let Some(target) = ack {
+        acknowledge(peer, event, target, reply);
+    }
+}
+
+fn acknowledge<P: Peer>(peer: &P, event: Option<&str>, target: &AckTarget, reply: Reply) {
     let frame = match reply {
         Reply::Value(frame) => Ok(frame),
         Reply::Empty if !target.encoder.unit_acknowledges() => return,
@@ -276,7 +286,7 @@ pub(crate) fn begin_sole<K: Acks>(
     input: EventInput,
     span: Option<Span>,
     task: &mut task::Context<'_>,
-) -> Option<Work<K::Peer>> {
+) -> Option<Work<K>> {
     let mut context = Context::<K>::new(peer, input);
     let unwinding = Unwinding(Some(event));
     let called = match span {
@@ -284,7 +294,7 @@ pub(crate) fn begin_sole<K: Acks>(
         // Extractors and the beginning of the handler are within the span, too.
         Some(span) => {
             let called = in_scope(&span, || call_acking(&mut context, handler));
-            called.map(|future| -> BoxFuture<_> { Box::pin(within(Some(span), future)) })
+            called.map(|future| -> BoxHandlerFuture<K> { Box::pin(Spanned { span, future }) })
         }
     };
     let mut future = match called {
@@ -295,15 +305,15 @@ pub(crate) fn begin_sole<K: Acks>(
             return None;
         }
     };
-    let Context { peer, input } = context;
-    let polled = future.as_mut().poll(task);
+    let polled = future.as_mut().poll_outcome(context.input.ack.as_ref(), task);
     mem::forget(unwinding);
     match polled {
         Poll::Ready(outcome) => {
-            finish(&peer, Some(event), input.ack.as_ref(), outcome);
+            finish(&context.peer, Some(event), context.input.ack.as_ref(), outcome);
             None
         }
         Poll::Pending => {
+            let Context { peer, input } = context;
             let answering = Answering { peer, event: EventLabel::new(event.as_bytes()), ack: input.ack };
             Some(Work::SoleListener { future, answering })
         }
@@ -312,14 +322,14 @@ pub(crate) fn begin_sole<K: Acks>(
 
 /// Begins a handler that may acknowledge. If it cannot be called, the acknowledgement that an extractor has taken over
 /// comes back: the error hook may answer.
+#[inline]
 pub(crate) fn call_acking<K: Acks>(
     context: &mut Context<K>,
     handler: &dyn AnyHandler<K>,
-) -> Result<BoxFuture<K::Outcome>, HandlerError> {
+) -> Result<BoxHandlerFuture<K>, HandlerError> {
     let called = handler.call(context);
-    let taken = context.input.taken.take();
-    if called.is_err() {
-        context.input.ack = context.input.ack.take().or(taken);
+    if mem::take(&mut context.input.is_ack_taken) && called.is_ok() {
+        context.input.ack = None;
     }
     called
 }
@@ -354,7 +364,7 @@ pub(crate) async fn run_listeners<K: Acks>(mut context: Context<K>, listeners: &
             }
         }
         let outcome = match call_acking(&mut context, &**handler) {
-            Ok(future) => future.await,
+            Ok(future) => OutcomeOf { future, ack: context.input.ack.as_ref() }.await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -412,7 +422,8 @@ pub(crate) async fn run<K: Kind>(
     context: &mut Context<K>,
     handler: &dyn AnyHandler<K>,
 ) -> Result<K::Outcome, HandlerError> {
-    Ok(handler.call(context)?.await)
+    let future = handler.call(context)?;
+    Ok(OutcomeOf { future, ack: context.ack() }.await)
 }
 
 /// Runs a handler whose errors are told to the error hook, which may answer the event. `None` after an error.

@@ -116,8 +116,8 @@ pub struct EventInput {
     pub(crate) ack: Option<AckTarget>,
     /// The event goes to one handler, and nobody looks at its arguments afterwards.
     pub(crate) is_sole: bool,
-    /// The acknowledgement that an extractor of the present handler has taken over: it comes back if another one fails.
-    pub(crate) taken: Option<AckTarget>,
+    /// An extractor of the present handler has taken the acknowledgement over: in vain, if another one fails.
+    pub(crate) is_ack_taken: bool,
 }
 
 impl EventInput {
@@ -128,7 +128,7 @@ impl EventInput {
 
     /// Returns whether the peer waits for an acknowledgement that no handler has taken over.
     pub fn wants_ack(&self) -> bool {
-        self.ack.is_some()
+        self.ack.is_some() && !self.is_ack_taken
     }
 }
 
@@ -221,8 +221,8 @@ impl<K: Kind> Context<K> {
     }
 
     /// The acknowledgement that the handler's return value is for.
-    pub(crate) fn ack(&self) -> Option<AckTarget> {
-        K::event(&self.input)?.ack.clone()
+    pub(crate) fn ack(&self) -> Option<&AckTarget> {
+        K::event(&self.input)?.ack.as_ref()
     }
 
     /// Tells the error hook. What comes back is its answer to whoever awaits the acknowledgement.
@@ -244,8 +244,7 @@ impl<K: Kind> Context<K> {
     /// Tells the error hook, and sends its answer.
     pub(crate) fn report_and_answer(&self, error: &HandlerError) {
         let answer = self.report(error);
-        let ack = K::event(&self.input).and_then(|input| input.ack.as_ref());
-        if let (Some(frame), Some(ack)) = (answer, ack) {
+        if let (Some(frame), Some(ack)) = (answer, self.ack()) {
             self.peer.acknowledge(ack, frame);
         }
     }
@@ -268,17 +267,17 @@ impl<K: Kind> fmt::Debug for Context<K> {
 )]
 pub trait IntoOutcome<O> {
     /// Turns the value into what the session does with it.
-    fn into_outcome(self, ack: Option<AckTarget>) -> O;
+    fn into_outcome(self, ack: Option<&AckTarget>) -> O;
 }
 
 impl<T: IntoAck> IntoOutcome<Result<Reply, HandlerError>> for T {
-    fn into_outcome(self, ack: Option<AckTarget>) -> Result<Reply, HandlerError> {
-        self.into_ack(ack.as_ref())
+    fn into_outcome(self, ack: Option<&AckTarget>) -> Result<Reply, HandlerError> {
+        self.into_ack(ack)
     }
 }
 
 impl<E> IntoOutcome<Result<(), E>> for () {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), E> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<(), E> {
         Ok(())
     }
 }
@@ -308,13 +307,13 @@ impl<E: Into<BoxError>> IntoOutcome<Result<EventFlow, HandlerError>> for Result<
 }
 
 impl<E: Into<BoxError> + 'static> IntoOutcome<Result<(), NotLetIn>> for Result<(), E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), NotLetIn> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<(), NotLetIn> {
         self.map_err(NotLetIn::new)
     }
 }
 
 impl<E: Into<BoxError>> IntoOutcome<Result<(), HandlerError>> for Result<(), E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<(), HandlerError> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<(), HandlerError> {
         self.map_err(HandlerError::failed)
     }
 }

@@ -57,10 +57,12 @@ mod erased;
 pub(crate) mod error_hook;
 pub mod extract;
 pub(crate) mod flow;
+mod future;
 pub(crate) mod job;
 mod kind;
 pub(crate) mod listener;
 pub(crate) mod message;
+mod names;
 pub(crate) mod outgoing_hook;
 pub(crate) mod peer;
 pub(crate) mod reserved;
@@ -70,6 +72,7 @@ pub(crate) mod typed;
 #[cfg(feature = "typescript")]
 pub(crate) mod typescript;
 
+pub use future::{BoxHandlerFuture, HandlerFuture};
 pub use kind::{
     Acks, Context, Departure, EventInput, HasArgs, HasReason, IntoOutcome, Kind, NotLetIn, OnClientConnect,
     OnClientConnectError, OnClientDisconnect, OnClientEvent, OnConnect, OnConnected, OnDisconnect,
@@ -80,9 +83,9 @@ pub use peer::Peer;
 pub use typed::{IntoAnswer, TypedEvent, TypedHandler};
 
 pub(crate) use erased::{AnyHandler, SharedHandler, erase};
+pub(crate) use future::{OutcomeOf, Spanned};
 
 use crate::base::error::HandlerError;
-use crate::base::runtime::BoxFuture;
 use crate::handler::extract::{FromContext, Requirements};
 use std::future::Future;
 
@@ -112,7 +115,7 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
     ///
     /// # Errors
     /// If a parameter cannot be extracted.
-    fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError>;
 
     /// Says what the server must have before it serves: see [`FromContext::requires`].
     fn requires(&self, _: &mut Requirements) {}
@@ -129,13 +132,11 @@ macro_rules! handlers {
             $($param: FromContext<K>,)*
             $($last: FromContext<K>,)?
         {
-            #[allow(non_snake_case)]
-            fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError> {
+            #[allow(non_snake_case, unused_variables)]
+            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 $(let $last = $last::from_context_at_last(context)?;)?
-                let ack = context.ack();
-                let future = self($($param,)* $($last)?);
-                Ok(Box::pin(async move { future.await.into_outcome(ack) }))
+                Ok(Box::pin(self($($param,)* $($last)?)))
             }
 
             #[allow(unused_variables)]

@@ -13,11 +13,19 @@ type Hook<S> = Arc<dyn Fn(&S, &Args) + Send + Sync>;
 pub(crate) struct Outgoing<S> {
     hooks: RwLock<Arc<[Hook<S>]>>,
     any: AtomicBool,
+    /// A hook that `clear` leaves: not the application's.
+    #[cfg(feature = "admin")]
+    lasting: std::sync::OnceLock<Hook<S>>,
 }
 
 impl<S> Default for Outgoing<S> {
     fn default() -> Self {
-        Self { hooks: RwLock::default(), any: AtomicBool::new(false) }
+        Self {
+            hooks: RwLock::default(),
+            any: AtomicBool::new(false),
+            #[cfg(feature = "admin")]
+            lasting: std::sync::OnceLock::new(),
+        }
     }
 }
 
@@ -27,7 +35,25 @@ impl<S> Outgoing<S> {
         self.change(|hooks| hooks.iter().cloned().chain([hook]).collect());
     }
 
+    /// Adds a hook before the others, which [`clear`](Self::clear) leaves. The first one stays.
+    #[cfg(feature = "admin")]
+    pub(crate) fn add_lasting(&self, hook: Hook<S>) {
+        if self.lasting.set(hook.clone()).is_ok() {
+            self.change(|hooks| [hook].into_iter().chain(hooks.iter().cloned()).collect());
+        }
+    }
+
+    /// Removes the application's hooks.
     pub(crate) fn clear(&self) {
+        #[cfg(feature = "admin")]
+        if let Some(lasting) = self.lasting.get() {
+            return self.change(|_| Arc::new([lasting.clone()]));
+        }
+        self.drop_all();
+    }
+
+    /// Removes all hooks.
+    pub(crate) fn drop_all(&self) {
         self.change(|_| Arc::default());
     }
 

@@ -5,6 +5,7 @@ use crate::handler::SharedHandler;
 use crate::handler::extract::Requirements;
 use crate::handler::kind::Kind;
 use crate::handler::listener::HandlerId;
+use crate::handler::names::NameMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -45,8 +46,8 @@ pub(crate) struct EventTable<K> {
     pub(crate) any: Vec<SharedHandler<K>>,
     /// Get the events that have no listener of their own.
     pub(crate) fallback: Vec<Listener<K>>,
-    /// In the order of their names' lengths, then of the names: most comparisons are then of two numbers.
-    events: Vec<(Box<str>, Vec<Listener<K>>)>,
+    /// By their names.
+    events: NameMap<Vec<Listener<K>>>,
 }
 
 /// A handler of one event, and the way in which it runs.
@@ -85,13 +86,7 @@ impl<K: Kind> EventTable<K> {
 
     /// The same, with the event's name as the table has it.
     pub(crate) fn entry(&self, event: &[u8]) -> (&str, &[Listener<K>]) {
-        match self.find(event) {
-            Ok(at) => {
-                let (name, listeners) = &self.events[at];
-                (name, listeners)
-            }
-            Err(_) => ("", &[]),
-        }
+        self.events.get(event).map_or(("", &[]), |(name, listeners)| (name, listeners))
     }
 
     /// This table, with the handlers of another one for the events that come to none of its own.
@@ -102,9 +97,9 @@ impl<K: Kind> EventTable<K> {
         }
         if table.fallback.is_empty() {
             table.fallback.clone_from(&others.fallback);
-            for (event, listeners) in &others.events {
-                if let Err(at) = table.find(event.as_bytes()) {
-                    table.events.insert(at, (event.clone(), listeners.clone()));
+            for (event, listeners) in others.events.iter() {
+                if table.events.get(event.as_bytes()).is_none() {
+                    table.events.entry(event).extend_from_slice(listeners);
                 }
             }
         }
@@ -118,49 +113,33 @@ impl<K: Kind> EventTable<K> {
         listeners.for_each(|listener| listener.handler.requires(requirements));
     }
 
-    fn find(&self, event: &[u8]) -> Result<usize, usize> {
-        self.events.binary_search_by(|(name, _)| {
-            name.len().cmp(&event.len()).then_with(|| name.as_bytes().cmp(event))
-        })
-    }
-
     pub(crate) fn add(&mut self, event: &str, listener: Listener<K>) {
-        match self.find(event.as_bytes()) {
-            Ok(at) => self.events[at].1.push(listener),
-            Err(at) => self.events.insert(at, (event.into(), vec![listener])),
-        }
+        self.events.entry(event).push(listener);
     }
 
     /// Adds a listener before the others of its event.
     pub(crate) fn prepend(&mut self, event: &str, listener: Listener<K>) {
-        match self.find(event.as_bytes()) {
-            Ok(at) => self.events[at].1.insert(0, listener),
-            Err(at) => self.events.insert(at, (event.into(), vec![listener])),
-        }
+        self.events.entry(event).insert(0, listener);
     }
 
     /// Takes the listeners of an event out.
     pub(crate) fn take(&mut self, event: &str) -> Vec<Listener<K>> {
-        match self.find(event.as_bytes()) {
-            Ok(at) => self.events.remove(at).1,
-            Err(_) => Vec::new(),
-        }
+        self.events.remove(event.as_bytes()).unwrap_or_default()
     }
 
     /// Takes one listener of an event out.
     pub(crate) fn take_one(&mut self, event: &str, id: &HandlerId<K>) -> Option<Listener<K>> {
-        let at = self.find(event.as_bytes()).ok()?;
-        let (_, listeners) = &mut self.events[at];
+        let listeners = self.events.get_mut(event.as_bytes())?;
         let taken = listeners.remove(listeners.iter().position(|listener| id.is(&listener.handler))?);
         if listeners.is_empty() {
-            self.events.remove(at);
+            self.events.remove(event.as_bytes());
         }
         Some(taken)
     }
 
     /// Removes all listeners of an event.
     pub(crate) fn remove(&mut self, event: &str) {
-        self.events.retain(|(name, _)| **name != *event);
+        self.events.remove(event.as_bytes());
     }
 
     /// Returns whether some listener of that event runs once.
@@ -170,11 +149,10 @@ impl<K: Kind> EventTable<K> {
 
     /// Removes the listeners of that event that run once.
     pub(crate) fn remove_once(&mut self, event: &[u8]) {
-        let Ok(at) = self.find(event) else { return };
-        let (_, listeners) = &mut self.events[at];
+        let Some(listeners) = self.events.get_mut(event) else { return };
         listeners.retain(|listener| !listener.is_once());
         if listeners.is_empty() {
-            self.events.remove(at);
+            self.events.remove(event);
         }
     }
 }
@@ -188,7 +166,7 @@ impl<K> Clone for EventTable<K> {
 
 impl<K> Default for EventTable<K> {
     fn default() -> Self {
-        Self { any: Vec::new(), fallback: Vec::new(), events: Vec::new() }
+        Self { any: Vec::new(), fallback: Vec::new(), events: NameMap::default() }
     }
 }
 

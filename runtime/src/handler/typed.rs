@@ -1,8 +1,8 @@
 //! Events that are declared once, as types: name, payload and answer, checked by the compiler at both ends.
 
 use crate::base::error::{BoxError, HandlerError};
-use crate::base::runtime::BoxFuture;
-use crate::handler::ack::{Reply, reply};
+use crate::handler::BoxHandlerFuture;
+use crate::handler::ack::{AckTarget, IntoAck, Reply, reply};
 use crate::handler::erased::{AnyHandler, SharedHandler};
 use crate::handler::extract::{FromContext, Requirements};
 use crate::handler::kind::{Acks, Context};
@@ -142,7 +142,7 @@ pub trait TypedHandler<E: TypedEvent, K: Acks, Params>: Send + Sync + 'static {
     ///
     /// # Errors
     /// If a parameter cannot be extracted.
-    fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError>;
+    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError>;
 
     /// Says what the server must have before it serves: see [`FromContext::requires`].
     fn requires(&self, _: &mut Requirements) {}
@@ -160,15 +160,11 @@ macro_rules! handlers {
             $($param: FromContext<K>,)*
         {
             #[allow(non_snake_case)]
-            fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<K::Outcome>, HandlerError> {
+            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
                 $(let $param = $param::from_context(context)?;)*
                 let payload = context.input().args().decode::<E::Payload>()?;
-                let ack = context.ack();
                 let future = self($($param,)* payload);
-                Ok(Box::pin(async move {
-                    let answer: E::Answer = future.await.into_answer()?;
-                    reply(ack.as_ref(), &answer)
-                }))
+                Ok(Box::pin(async move { Answered::<E::Answer>(future.await.into_answer()) }))
             }
 
             #[allow(unused_variables)]
@@ -188,13 +184,22 @@ handlers!(A B C D G);
 handlers!(A B C D G H);
 handlers!(A B C D G H I);
 
+/// The answer of a typed handler.
+struct Answered<A>(Result<A, HandlerError>);
+
+impl<A: Serialize> IntoAck for Answered<A> {
+    fn into_ack(self, target: Option<&AckTarget>) -> Result<Reply, HandlerError> {
+        reply(target, &self.0?)
+    }
+}
+
 struct Typed<E, H, Params> {
     handler: H,
     types: PhantomData<fn() -> (E, Params)>,
 }
 
 impl<E: TypedEvent, K: Acks, Params, H: TypedHandler<E, K, Params>> AnyHandler<K> for Typed<E, H, Params> {
-    fn call(&self, context: &mut Context<K>) -> Result<BoxFuture<Result<Reply, HandlerError>>, HandlerError> {
+    fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
         self.handler.call(context)
     }
 

@@ -53,6 +53,7 @@ struct LiveSocket {
 }
 
 impl LiveSocket {
+    #[inline]
     fn table(&mut self) -> &Arc<ServerTable> {
         let handlers = &self.socket.namespace_inner().handlers.table;
         let version = handlers.version();
@@ -127,6 +128,8 @@ impl SocketDispatch {
                 forget(&self.server, &socket);
                 return None;
             }
+            #[cfg(feature = "admin")]
+            self.server.observe(|observer| observer.connected(&socket));
             if table.connected.is_empty() {
                 return None;
             }
@@ -229,7 +232,7 @@ impl SocketDispatch {
         {
             drop(name);
             let span = event_span(&socket, || Some(event));
-            let input = EventInput { args, ack, is_sole: true, taken: None };
+            let input = EventInput { args, ack, is_sole: true, is_ack_taken: false };
             let work = begin_sole(&**handler, socket, event, input, span, context)?;
             return Some(Job { socket: Some(key), work, since: Since::default() });
         }
@@ -256,7 +259,7 @@ impl SocketDispatch {
         let label = EventLabel::new(&name);
         drop(name);
         let span = event_span(&socket, || label.as_str());
-        let input = EventInput { args, ack, is_sole: false, taken: None };
+        let input = EventInput { args, ack, is_sole: false, is_ack_taken: false };
         let work = within(span, run_event(socket, input, table, listeners));
         Job::of_event(Some(key), label, work).begun(context)
     }
@@ -268,6 +271,8 @@ impl SocketDispatch {
         let table = live.table().clone();
         let socket = live.socket.clone();
         debug!(socket = socket.id(), %reason, "disconnected");
+        #[cfg(feature = "admin")]
+        server.observe(|observer| observer.disconnected(&socket, reason));
         if let Some(recoverable) = socket.recoverable() {
             recoverable.lost(reason);
         }
@@ -292,6 +297,10 @@ impl SocketDispatch {
                 self.disconnected(socket, reason)
             }
             ServerEvent::Upgraded => {
+                #[cfg(feature = "admin")]
+                for live in self.live.iter().filter(|live| live.socket.is_connected()) {
+                    self.server.observe(|observer| observer.upgraded(&live.socket));
+                }
                 let hook = self.server.on_upgrade()?;
                 for live in self.live.iter().filter(|live| live.socket.is_connected()) {
                     let told = catch_unwind(AssertUnwindSafe(|| hook(&live.socket)));
@@ -330,10 +339,10 @@ impl SocketDispatch {
 }
 
 /// The jobs of a session with sockets.
-type Job = AnyJob<Work<Socket>>;
+type Job = AnyJob<Work<OnEvent>>;
 
 impl Application for SocketDispatch {
-    type Work = Work<Socket>;
+    type Work = Work<OnEvent>;
 
     fn open(&mut self, _: &Arc<SessionHandle>) -> Option<Job> {
         None
@@ -385,8 +394,17 @@ impl Application for SocketDispatch {
         }
     }
 
-    fn ended(&mut self, _: &Arc<SessionHandle>) {
+    fn ended(
+        &mut self,
+        #[cfg_attr(not(feature = "admin"), expect(unused_variables))] session: &Arc<SessionHandle>,
+    ) {
         for live in std::mem::take(&mut self.live) {
+            #[cfg(feature = "admin")]
+            if !live.over && live.socket.is_joined() {
+                let reason =
+                    session.lock().machine.ended().map_or(CloseReason::ForcedClose, |(reason, _)| reason);
+                self.server.observe(|observer| observer.disconnected(&live.socket, reason));
+            }
             // Each by itself: what the application keeps with one socket may panic as it is dropped.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 forget(&self.server, &live.socket);
@@ -432,7 +450,11 @@ async fn connect(server: Arc<ServerInner>, socket: Socket, table: Arc<ServerTabl
         }
     }
     match socket.accept() {
-        Accepted::Joined => connected(socket, table).await,
+        Accepted::Joined => {
+            #[cfg(feature = "admin")]
+            server.observe(|observer| observer.connected(&socket));
+            connected(socket, table).await;
+        }
         Accepted::Gone(reason) if !table.connect.is_empty() => {
             let panicked = |error: &HandlerError| server.report_panic(&socket, error);
             let mut context = Context::<OnConnected>::new(socket.clone(), ());
@@ -495,6 +517,10 @@ async fn run_event(
     table: Arc<ServerTable>,
     mut listeners: Vec<Listener<OnEvent>>,
 ) {
+    #[cfg(feature = "admin")]
+    if let Some(watch) = &table.watch {
+        watch(&socket, &input.args);
+    }
     let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
         match run_reported(&mut context, &**filter).await {

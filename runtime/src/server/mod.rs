@@ -5,6 +5,8 @@ pub(crate) mod any;
 pub(crate) mod broadcast;
 mod broadcast_methods;
 mod concurrent;
+#[cfg(any(feature = "admin", feature = "cluster"))]
+pub(crate) mod describe;
 pub(crate) mod dispatch;
 pub(crate) mod dynamic;
 pub(crate) mod emitter;
@@ -20,6 +22,8 @@ mod metrics;
 pub(crate) mod namespace;
 #[cfg(feature = "cluster")]
 pub(crate) mod node;
+#[cfg(feature = "admin")]
+pub(crate) mod observer;
 pub(crate) mod options;
 mod own;
 mod peer;

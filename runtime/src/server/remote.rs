@@ -303,12 +303,23 @@ impl fmt::Debug for RemoteSocket {
 /// Returns the description of a socket that other nodes are told.
 pub(super) fn describe(socket: &Socket, with_private: bool) -> cluster::RemoteSocket {
     let nothing = cluster::Values::nothing();
-    let handshake = crate::server::node::handshake_value(socket.handshake(), with_private);
+    let handshake = crate::server::describe::handshake_value(socket.handshake(), with_private);
     cluster::RemoteSocket {
         id: socket.id().into(),
         rooms: socket.rooms(),
         // JSON of our own making is always written.
         handshake: cluster::Values::new(&(handshake,)).unwrap_or_else(|_| nothing.clone()),
-        data: cluster::Values::new(&(serde_json::Map::new(),)).unwrap_or(nothing),
+        data: cluster::Values::new(&(data_of(socket),)).unwrap_or(nothing),
     }
+}
+
+/// The data of a socket in the form of JavaScript: our values are of Rust's types, and stay here.
+fn data_of(
+    #[cfg_attr(not(feature = "admin"), expect(unused_variables))] socket: &Socket,
+) -> serde_json::Value {
+    #[cfg(feature = "admin")]
+    if let Some(observer) = socket.server().as_ref().and_then(|server| server.0.observer.get()) {
+        return observer.data_of(socket);
+    }
+    serde_json::Map::new().into()
 }

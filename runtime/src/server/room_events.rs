@@ -15,6 +15,9 @@ type Hook = Arc<dyn Fn(&RoomEvent) + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct RoomEvents {
     hooks: RwLock<Arc<[Hook]>>,
+    /// A hook that is not the application's, told first.
+    #[cfg(feature = "admin")]
+    observer: std::sync::OnceLock<Hook>,
     queue: Mutex<Queue>,
 }
 
@@ -32,7 +35,14 @@ impl RoomEvents {
         *hooks = hooks.iter().cloned().chain([hook]).collect();
     }
 
-    /// Drops the hooks.
+    /// Sets the hook that is told first; the first one stays.
+    #[cfg(feature = "admin")]
+    pub(crate) fn observe(&self, hook: impl Fn(&RoomEvent) + Send + Sync + 'static) {
+        // One that is there already is the same.
+        let _ = self.observer.set(Arc::new(hook));
+    }
+
+    /// Drops the hooks of the application.
     pub(crate) fn clear(&self) {
         let hooks = std::mem::take(&mut *self.hooks.write().unwrap_or_else(PoisonError::into_inner));
         drop(hooks);
@@ -51,6 +61,10 @@ impl RoomEvents {
         while let Some(event) = queue.events.pop_front() {
             drop(queue);
             let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
+            #[cfg(feature = "admin")]
+            if let Some(observer) = self.observer.get() {
+                observer(&event);
+            }
             for hook in &*hooks {
                 if catch_unwind(AssertUnwindSafe(|| hook(&event))).is_err() {
                     debug!("a hook for the events of rooms panicked");

@@ -30,6 +30,8 @@ use crate::server::dynamic::{Dynamic, DynamicNamespace};
 use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
+#[cfg(feature = "admin")]
+use crate::server::observer::Observer;
 use crate::server::options::{OnUpgrade, ServerOptions};
 use crate::server::recovery::Recovery;
 use crate::server::registry::{Namespaces, NoNamespace};
@@ -65,6 +67,9 @@ pub(crate) struct ServerInner {
     /// Set before there is any namespace, or never.
     #[cfg(feature = "cluster")]
     pub(crate) cluster: OnceLock<Box<ServerCluster>>,
+    /// Told of what happens to sockets, rooms and events.
+    #[cfg(feature = "admin")]
+    pub(crate) observer: OnceLock<Arc<dyn Observer>>,
     pub(super) this: Weak<ServerInner>,
 }
 
@@ -89,6 +94,8 @@ impl ServerInner {
             any: OnceLock::new(),
             #[cfg(feature = "cluster")]
             cluster: OnceLock::new(),
+            #[cfg(feature = "admin")]
+            observer: OnceLock::new(),
             this,
         }
     }
@@ -112,7 +119,10 @@ impl ServerInner {
         handlers: Arc<NamespaceHandlers>,
         is_child: bool,
     ) -> Arc<NamespaceInner> {
-        let (limits, server, recovery) = (self.options.limits, self.this.clone(), self.recovery.clone());
+        let (limits, server) = (self.options.limits, self.this.clone());
+        let recovery = self.recovery.clone();
+        #[cfg(feature = "admin")]
+        let recovery = recovery.filter(|_| !self.observer.get().is_some_and(|observer| observer.owns(name)));
         let encoder = Encoder::new(name.clone(), self.parser(), self.options.acknowledge_unit);
         #[cfg_attr(not(feature = "cluster"), expect(unused_mut))]
         let mut namespace =
@@ -121,7 +131,10 @@ impl ServerInner {
         if let Some(cluster) = self.cluster.get() {
             namespace.membership = Some(Membership::new(&cluster.node, name));
         }
-        Arc::new(namespace)
+        let namespace = Arc::new(namespace);
+        #[cfg(feature = "admin")]
+        self.observe(|observer| observer.found(&namespace));
+        namespace
     }
 
     /// The public id of a socket that is to be: a new one, but for a client that makes it by itself.
@@ -234,6 +247,8 @@ impl ServerInner {
         if let Some(cluster) = self.cluster.get() {
             cluster.on_bus.clear();
         }
+        #[cfg(feature = "admin")]
+        self.observe(|observer| observer.close());
         let hook = self.on_error.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(hook);
     }
@@ -341,6 +356,8 @@ impl Server {
     ) -> DynamicNamespace {
         let handlers = NamespaceHandlers::of_pattern(pattern);
         let dynamic = Arc::new(Dynamic::new(matches, handlers));
+        #[cfg(feature = "admin")]
+        self.0.observe(|observer| observer.found_handlers(&dynamic.handlers));
         self.0.namespaces.add_dynamic(dynamic.clone());
         self.0.let_stand_in(&dynamic.handlers);
         DynamicNamespace(dynamic)

@@ -9,6 +9,8 @@ use crate::handler::{
     Kind, OnConnect, OnConnected, OnDisconnect, OnDisconnecting, OnEvent, OnFilter, SharedHandler,
 };
 use crate::server::socket::Socket;
+#[cfg(feature = "admin")]
+use sansocket_protocol::socket::Args;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -22,7 +24,16 @@ pub(crate) struct ServerTable {
     pub(crate) disconnect: Vec<SharedHandler<OnDisconnect>>,
     pub(crate) event_middleware: Vec<SharedHandler<OnFilter>>,
     pub(crate) events: EventTable<OnEvent>,
+    /// Sees every event before all others, and no `off` removes it.
+    #[cfg(feature = "admin")]
+    pub(crate) watch: Option<Watch>,
+    /// Something stands before the listeners of an event.
+    is_filtered: bool,
 }
+
+/// A function that sees the events of sockets.
+#[cfg(feature = "admin")]
+pub(crate) type Watch = Arc<dyn Fn(&Socket, &Args) + Send + Sync>;
 
 impl ServerTable {
     /// This table, with the handlers of another one where it has none.
@@ -38,6 +49,24 @@ impl ServerTable {
             disconnect: of(&self.disconnect, &any.disconnect),
             event_middleware: of(&self.event_middleware, &any.event_middleware),
             events: self.events.with_stand_ins(&any.events),
+            #[cfg(feature = "admin")]
+            watch: self.watch.clone(),
+            is_filtered: false,
+        }
+        .settled()
+    }
+
+    /// Notes what follows from the handlers, once they have changed.
+    fn settled(mut self) -> Self {
+        self.settle();
+        self
+    }
+
+    fn settle(&mut self) {
+        self.is_filtered = !self.event_middleware.is_empty() || !self.events.any.is_empty();
+        #[cfg(feature = "admin")]
+        {
+            self.is_filtered |= self.watch.is_some();
         }
     }
 
@@ -57,7 +86,7 @@ impl ServerTable {
 
     /// Returns whether an event goes straight to its listeners.
     pub(crate) fn is_plain(&self) -> bool {
-        self.event_middleware.is_empty() && self.events.any.is_empty()
+        !self.is_filtered
     }
 }
 
@@ -101,7 +130,10 @@ impl NamespaceHandlers {
     pub(crate) fn change(&self, change: impl FnOnce(&mut ServerTable)) {
         let mut composed = self.composed();
         let before = match &mut *composed {
-            None => self.table.change(change),
+            None => self.table.change(|table| {
+                change(table);
+                table.settle();
+            }),
             Some(composed) => {
                 change(&mut composed.own);
                 self.table.change(|table| *table = composed.own.with_stand_ins(&composed.any))
@@ -112,6 +144,19 @@ impl NamespaceHandlers {
         drop(before);
         if let Some(hand_on) = self.on_change.get() {
             hand_on();
+        }
+    }
+
+    /// Lets an observer see every event that comes and goes, once: another one changes nothing.
+    #[cfg(feature = "admin")]
+    pub(crate) fn watch(&self, received: &Watch, sent: &Watch) {
+        let mut is_new = false;
+        self.change(|table| {
+            is_new = table.watch.is_none();
+            table.watch.get_or_insert_with(|| received.clone());
+        });
+        if is_new {
+            self.outgoing.add_lasting(sent.clone());
         }
     }
 
@@ -156,7 +201,7 @@ impl NamespaceHandlers {
         let composed = self.composed().take();
         drop(composed);
         self.change(|table| *table = ServerTable::default());
-        self.outgoing.clear();
+        self.outgoing.drop_all();
         self.set_error_hook(None);
     }
 }

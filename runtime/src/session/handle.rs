@@ -18,7 +18,7 @@ use futures_channel::oneshot;
 use sansocket_protocol::engine::{RequestId, Response, TransportKind};
 use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::server::{Connection, ServerEvent};
-use sansocket_protocol::socket::{ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::SocketKey;
 use sansocket_protocol::time;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -264,16 +264,9 @@ pub(crate) struct OwnerPass {
     /// The application hears of events. It does not before the session has opened for it.
     pub(crate) may_pull: bool,
     /// An event that was pulled together with what brought it.
-    pub(crate) pulled: Option<PulledEvent>,
-}
-
-/// An event, pulled out of the machine.
-pub(crate) struct PulledEvent {
-    pub(crate) event: ServerEvent,
-    /// The receiver, if it is an acknowledgement.
-    pub(crate) sink: Option<(AckSink, Since)>,
+    pub(crate) pulled: Option<ServerEvent>,
     /// There may be another one.
-    pub(crate) more: bool,
+    pub(crate) has_more: bool,
 }
 
 impl SessionInner {
@@ -290,16 +283,12 @@ impl SessionInner {
         }
     }
 
-    /// The next event.
-    pub(crate) fn pull(&mut self) -> Option<PulledEvent> {
-        let event = self.machine.poll_event()?;
-        let sink = match &event {
-            ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, .. }) => {
-                self.acks.remove(&(*socket, *id))
-            }
-            _ => None,
-        };
-        Some(PulledEvent { event, sink, more: self.machine.has_event() })
+    /// The next event, and whether there may be another one.
+    #[inline]
+    pub(crate) fn pull(&mut self, has_more: &mut bool) -> Option<ServerEvent> {
+        let event = self.machine.poll_event();
+        *has_more = self.machine.has_event();
+        event
     }
 
     /// The owner knows of nothing to do: it may sleep until `waker` is called.

@@ -11,7 +11,7 @@ use crate::base::timing::{Sampler, Since};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::handler::job::{Job, Jobs};
-use crate::session::handle::{ConnectionPlace, OwnerPass, PulledEvent, SessionHandle, SessionInner, Upgrade};
+use crate::session::handle::{ConnectionPlace, OwnerPass, SessionHandle, SessionInner, Upgrade};
 use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
 use crate::websocket::Role;
@@ -140,6 +140,7 @@ impl<A: Application> Session<A> {
     fn wake_up(&mut self, pass: &mut OwnerPass, context: &mut Context<'_>) {
         self.now = self.handle.now();
         pass.awake = false;
+        pass.has_more = true;
         self.poll_read(pass, context);
         if !pass.awake {
             self.handle.lock().wake_up(pass);
@@ -229,32 +230,27 @@ impl<A: Application> Session<A> {
 
     /// Hands events to the application and begins its jobs, until the turn is over.
     fn dispatch(&mut self, pass: &mut OwnerPass, turn: &mut Turn, context: &mut Context<'_>) {
-        let mut more = true;
         for _ in 0..EVENTS_PER_ROUND {
-            // Events that a handler causes after the last look are found before the session falls asleep.
-            let pulled = match pass.pulled.take() {
-                Some(pulled) => pulled,
-                None if !more || turn.is_over(self.handle.clock()) => break,
-                None => match self.handle.lock().pull() {
-                    Some(pulled) => pulled,
+            let event = match pass.pulled.take() {
+                Some(event) => event,
+                // Events that a handler causes after the last look are found before the session falls asleep.
+                None if !pass.has_more || turn.is_over(self.handle.clock()) => break,
+                None => match self.handle.lock().pull(&mut pass.has_more) {
+                    Some(event) => event,
                     None => break,
                 },
             };
-            more = pulled.more;
-            self.handle(pulled, context);
+            self.handle(event, context);
         }
+        // The next round looks again.
+        pass.has_more = true;
     }
 
     /// Hands one event to the application, or an acknowledgement to those who await it.
-    fn handle(&mut self, PulledEvent { event, sink, .. }: PulledEvent, context: &mut Context<'_>) {
-        if let Some((sink, since)) = sink {
-            if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, outcome, .. }) = event {
-                self.counters.timing.acknowledged(since, self.now, &outcome);
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
-                    self.panicked(Some(socket), panic);
-                }
-            }
-            return;
+    #[inline]
+    fn handle(&mut self, event: ServerEvent, context: &mut Context<'_>) {
+        if let ServerEvent::Socket(ServerSocketEvent::Ack { socket, id, outcome }) = event {
+            return self.handle_ack(socket, id, outcome);
         }
         let socket = match &event {
             ServerEvent::Socket(
@@ -276,6 +272,15 @@ impl<A: Application> Session<A> {
             Ok(Some(job)) => self.keep(Job { since, ..job }),
             Ok(None) => self.counters.timing.handled(since, || self.handle.now()),
             Err(panic) => self.panicked(socket, panic),
+        }
+    }
+
+    fn handle_ack(&mut self, socket: SocketKey, id: u64, outcome: AckOutcome) {
+        let awaited = self.handle.lock().acks.remove(&(socket, id));
+        let Some((sink, since)) = awaited else { return };
+        self.counters.timing.acknowledged(since, self.now, &outcome);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {
+            self.panicked(Some(socket), panic);
         }
     }
 
@@ -464,9 +469,10 @@ impl<A: Application> Future for Session<A> {
                 NextStep::GoOn => this.wake_up(pass, context),
             }
         }
-        if let Some(pulled) = pass.pulled.take() {
-            // It was pulled already, so it cannot wait for the next turn.
-            this.handle(pulled, context);
+        if pass.pulled.is_some() {
+            // It was pulled already, so it cannot wait for the next turn; the others can.
+            pass.has_more = false;
+            this.dispatch(pass, turn, context);
         }
         this.judge_deadlines();
         context.waker().wake_by_ref();
@@ -558,8 +564,10 @@ impl SessionWebSocket {
                 WireRead::Closed => inner.machine.handle_websocket_closed(now, self.id, None),
                 WireRead::Failed(code) => inner.machine.handle_websocket_closed(now, self.id, Some(code)),
             }
-            if pass.may_pull && pass.pulled.is_none() {
-                pass.pulled = inner.pull();
+            if !pass.may_pull || pass.pulled.is_some() {
+                pass.has_more = true;
+            } else {
+                pass.pulled = inner.pull(&mut pass.has_more);
             }
             self.is_paused = !inner.machine.wants_read_from(self.id);
             true

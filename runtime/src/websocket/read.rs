@@ -223,7 +223,18 @@ impl Reader {
     }
 
     /// Goes on with the frame that the last input ended in. Returns the input behind it.
+    #[inline]
     fn resume<'a>(
+        &mut self,
+        inflating: &mut Option<&mut Inflating>,
+        input: &'a mut [u8],
+        each: &mut impl FnMut(Incoming),
+    ) -> Result<&'a mut [u8], ReadError> {
+        if self.partial.is_none() { Ok(input) } else { self.resume_partial(inflating, input, each) }
+    }
+
+    #[inline(never)]
+    fn resume_partial<'a>(
         &mut self,
         inflating: &mut Option<&mut Inflating>,
         input: &'a mut [u8],
@@ -252,6 +263,7 @@ impl Reader {
     }
 
     /// Takes a frame whose header is complete. Returns the input behind it.
+    #[inline(always)]
     fn frame<'a>(
         &mut self,
         header: Header,
@@ -272,6 +284,18 @@ impl Reader {
             }
             return Ok(rest);
         }
+        self.begin_frame(header, inflating, rest, each)
+    }
+
+    /// Takes a frame that is not a message by itself, or not all there.
+    #[inline(never)]
+    fn begin_frame<'a>(
+        &mut self,
+        header: Header,
+        inflating: &mut Option<&mut Inflating>,
+        rest: &'a mut [u8],
+        each: &mut impl FnMut(Incoming),
+    ) -> Result<&'a mut [u8], ReadError> {
         if matches!(header.kind, Kind::Text | Kind::Binary) {
             let (text, compressed) = (header.kind == Kind::Text, header.compressed);
             let message =

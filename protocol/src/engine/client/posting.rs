@@ -31,8 +31,10 @@ impl ClientSession {
         let limit = self.handshake.as_ref().and_then(|handshake| handshake.max_payload).unwrap_or(usize::MAX);
         let size = |item: &Outgoing| match item {
             Outgoing::Pong => 1,
-            Outgoing::Message(WireMessage::Text(text)) => text.len(),
-            Outgoing::Message(WireMessage::Binary(data)) => payload::binary_len(data).saturating_sub(1),
+            Outgoing::Message { message: WireMessage::Text(text), .. } => text.len(),
+            Outgoing::Message { message: WireMessage::Binary(data), .. } => {
+                payload::binary_len(data).saturating_sub(1)
+            }
         };
         let mut bytes = 0_usize;
         let mut count = 0_usize;
@@ -46,13 +48,15 @@ impl ClientSession {
         }
         let mut body = payload::PayloadEncoder::with_capacity(bytes);
         for item in self.out.drain(..count) {
-            let Outgoing::Message(WireMessage::Text(bytes) | WireMessage::Binary(bytes)) = &item else {
+            let Outgoing::Message { message: WireMessage::Text(bytes) | WireMessage::Binary(bytes), .. } =
+                &item
+            else {
                 body.text(b"3");
                 continue;
             };
             self.queued = self.queued.saturating_sub(bytes.len().saturating_add(CLIENT_MESSAGE));
             match &item {
-                Outgoing::Message(WireMessage::Binary(data)) => body.binary(data),
+                Outgoing::Message { message: WireMessage::Binary(data), .. } => body.binary(data),
                 _ => body.text(bytes),
             }
         }

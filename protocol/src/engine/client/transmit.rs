@@ -54,6 +54,8 @@ pub enum ClientTransmit {
         websocket: RequestId,
         /// A text message is a whole packet, type digit included.
         message: WireMessage,
+        /// Whether it may be compressed, if an extension of the WebSocket does so.
+        compress: bool,
     },
     /// Close that WebSocket, after the messages that were given before are written. It may be gone already.
     CloseWebSocket {

@@ -54,7 +54,7 @@ impl ClientSession {
         if upgrade.stage == Stage::Dialing {
             upgrade.stage = Stage::Probing;
             let message = WireMessage::Text(Bytes::from_static(b"2probe"));
-            self.control.push_back(ClientTransmit::Write { websocket, message });
+            self.control.push_back(ClientTransmit::Write { websocket, message, compress: false });
         }
         true
     }
@@ -82,7 +82,7 @@ impl ClientSession {
         if let Some(upgrade) = self.upgrade.take() {
             let websocket = upgrade.websocket;
             let message = WireMessage::Text(Bytes::from_static(b"5"));
-            self.control.push_back(ClientTransmit::Write { websocket, message });
+            self.control.push_back(ClientTransmit::Write { websocket, message, compress: false });
             self.transport = Transport::WebSocket(websocket);
             self.upgraded = true;
         }

@@ -68,6 +68,7 @@ impl ServerSession {
     }
 
     /// Returns whether [`ServerSession::date`] should be called soon.
+    #[inline]
     pub(crate) fn is_undated(&self) -> bool {
         self.undated != Undated::default()
     }

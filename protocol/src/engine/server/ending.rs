@@ -7,6 +7,7 @@ use crate::engine::request::RefusalCode;
 use crate::engine::server::ServerSession;
 use crate::reason::CloseReason;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 /// An end that the peer brought about in the middle of its messages. Its earlier messages are handled
@@ -44,7 +45,7 @@ impl ServerSession {
                 self.state = State::Closing { deadline: now + self.config.close_timeout };
                 self.undated.close = true;
                 self.ending = None;
-                self.closed = Some(ended);
+                self.closed = Some(Box::new(ended));
                 self.drop_upgrade();
                 self.out.retain(|item| !matches!(item, Outgoing::Heartbeat));
                 self.heartbeats = 0;
@@ -70,7 +71,7 @@ impl ServerSession {
     pub(crate) fn give_up(&mut self, reason: CloseReason) -> bool {
         let takes_input = self.takes_input();
         if takes_input {
-            self.ending = Some(Ending::Session { ended: Ended::above(reason) });
+            self.ending = Some(Box::new(Ending::Session { ended: Ended::above(reason) }));
         }
         takes_input
     }
@@ -91,7 +92,7 @@ impl ServerSession {
 
     /// The messages that the peer had sent before it brought about the end were handled: now the session ends.
     pub(crate) fn finish_ending(&mut self, now: Instant) {
-        match self.ending.take() {
+        match self.ending.take().map(|ending| *ending) {
             Some(Ending::Session { ended }) => self.close_with(now, ended),
             Some(Ending::Transport { ended, to_poll }) => match self.transport {
                 Transport::Channel(_) if !self.out.is_empty() => self.close_with(now, ended),
@@ -109,7 +110,7 @@ impl ServerSession {
                 }
                 Transport::Polling if self.poll.is_none() && self.post.is_some() && to_poll == NOOP => {
                     self.state = State::Parting { deadline: now + PARTING_TIME };
-                    self.closed = Some(ended);
+                    self.closed = Some(Box::new(ended));
                     self.drop_upgrade();
                     self.out = VecDeque::new();
                     self.queued = 0;
@@ -122,7 +123,7 @@ impl ServerSession {
 
     pub(super) fn end_after_events(&mut self, ended: Ended, to_poll: &'static [u8]) {
         if self.takes_input() {
-            self.ending = Some(Ending::Transport { ended, to_poll });
+            self.ending = Some(Box::new(Ending::Transport { ended, to_poll }));
         }
     }
 
@@ -131,13 +132,13 @@ impl ServerSession {
             return;
         }
         // The peer's first mistake is the reason, whatever happened meanwhile.
-        let ended = match self.ending.take() {
+        let ended = match self.ending.take().map(|ending| *ending) {
             Some(Ending::Transport { ended: first, .. } | Ending::Session { ended: first }) => first,
             None => ended,
         };
         let code = self.close_code;
         if !matches!(self.state, State::Closing { .. } | State::Parting { .. }) {
-            self.closed = Some(ended);
+            self.closed = Some(Box::new(ended));
         }
         self.drop_upgrade();
         if let Some(poll) = self.poll.take() {

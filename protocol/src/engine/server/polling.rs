@@ -129,7 +129,7 @@ impl ServerSession {
     /// Returns whether the client closes the session by the POST in hand and has no poll pending. One that it has sent
     /// at the same time may be seen later, and would find no session: it was sent before this POST was answered.
     fn awaits_last_poll(&self) -> bool {
-        self.poll.is_none() && self.ending.as_ref().is_some_and(Ending::is_by_client)
+        self.poll.is_none() && self.ending.as_deref().is_some_and(Ending::is_by_client)
     }
 
     /// Gives the answer that was withheld, if one was.

@@ -43,7 +43,7 @@ impl ServerSession {
             WireMessage::Binary(_) => None,
         };
         let Some(upgrade) = &mut self.upgrade else { return };
-        let Upgrade { channel, base64, .. } = *upgrade;
+        let Upgrade { channel, base64, .. } = **upgrade;
         match packet {
             Some(EnginePacket::Ping(data)) if data == "probe" && upgrade.probes < MAX_PROBES => {
                 upgrade.noop_at = upgrade.noop_at.min(now + NOOP_INTERVAL);

@@ -133,7 +133,7 @@ impl Connection {
         }
         let sent = if is_connected {
             // Nothing but the queue changes: there is nothing to settle.
-            self.engine.send(frame).then_some(()).ok_or(SendError::Disconnected)
+            self.engine.send_now(frame).then_some(()).ok_or(SendError::Disconnected)
         } else {
             self.with_sockets(|sockets, engine| sockets.emit(engine, socket, frame))
         };
@@ -200,7 +200,7 @@ impl Connection {
         if !self.admit(&frame)? {
             return Ok(());
         }
-        let sent = self.engine.send(frame).then_some(()).ok_or(SendError::Disconnected);
+        let sent = self.engine.send_now(frame).then_some(()).ok_or(SendError::Disconnected);
         self.count_out(sent)
     }
 

@@ -384,6 +384,7 @@ impl Draft {
         Ok(())
     }
 
+    #[inline]
     fn limit(&self, depth: usize, longest_number: usize) -> Result<(), EncodeError> {
         if depth > self.parser.max_depth.get() {
             return Err(EncodeError::TooDeep { max: self.parser.max_depth.get() });
@@ -395,6 +396,7 @@ impl Draft {
     }
 
     /// Refuses what the peer would refuse, or take for something else.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), EncodeError> {
         if self.arguments > self.parser.max_arguments.get() {
             return Err(EncodeError::TooManyArguments { max: self.parser.max_arguments.get() });
@@ -402,14 +404,11 @@ impl Draft {
         if self.attached() > self.parser.max_sent_attachments.get() {
             return Err(EncodeError::TooManyAttachments { max: self.parser.max_sent_attachments.get() });
         }
-        self.check_lookalikes()
+        if self.attached() == 0 { Ok(()) } else { self.check_lookalikes() }
     }
 
-    /// Refuses what the peer would take for an attachment.
+    /// Refuses what the peer would take for an attachment of a message that has some.
     fn check_lookalikes(&self) -> Result<(), EncodeError> {
-        if self.attached() == 0 {
-            return Ok(());
-        }
         let mut found = 0usize;
         if self.has_foreign_json {
             let json = self.text.get(self.array..).unwrap_or_default();

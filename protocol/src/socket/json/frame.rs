@@ -117,7 +117,7 @@ fn with_args<T: ToArgs + ?Sized>(
     event: Option<&str>,
     args: &T,
 ) -> Result<Frame, EncodeError> {
-    if !namespace.is_empty() && !is_namespace(namespace) {
+    if !matches!(namespace, "" | "/") && !is_namespace(namespace) {
         return Err(EncodeError::Namespace(namespace.to_string()));
     }
     let len = match args.len_hint() {

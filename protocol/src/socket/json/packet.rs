@@ -22,6 +22,7 @@ const NO_NAME: &str = "the event's name must be a string or an integer";
     clippy::arithmetic_side_effects,
     reason = "proof: `at` and `end` are at most the length of the text, and what is added to them lies within it"
 )]
+#[inline(always)]
 pub(in crate::socket) fn decode(parser: &Parser, text: Bytes) -> Result<Packet, PacketError> {
     // Most texts are ASCII, and to see that is cheaper.
     if !text.is_ascii() && core::str::from_utf8(&text).is_err() {

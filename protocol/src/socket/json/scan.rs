@@ -23,41 +23,68 @@ pub(crate) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Marks the bytes of a word that mean something inside of a string by their high bits: a quote, a backslash or a control
+/// character. The lowest mark is right; above it there may be wrong ones.
+#[inline(always)]
+#[allow(clippy::arithmetic_side_effects, reason = "proof: these are products of constants, each below 2^64")]
+pub(super) fn mark_specials(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    // With one bit turned over, a quote is next to the control characters. Each subtraction sets the high bit of
+    // a byte that is sought, and maybe of bytes above such a byte.
+    let below = (word ^ (ONES * 2)).wrapping_sub(ONES * (b' ' as u64 + 1));
+    let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    (below | backslashes) & !word & HIGHS
+}
+
 /// Returns the place of the next byte at or after `at` that means something inside of a string: a quote, a backslash or
 /// a control character. The end of the text, if there is none.
 #[inline]
 #[allow(clippy::arithmetic_side_effects, reason = "proof: a position is at most 8 behind the end of a slice")]
 pub(in crate::socket) fn find_special(json: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
+    let mut rest = json.get(at..).unwrap_or_default();
     let mut is_long = true;
-    while let Some(chunk) = json.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*chunk);
-        // With one bit turned over, a quote is next to the control characters. Each subtraction sets the high bit of
-        // a byte that is sought, and maybe of bytes above such a byte: the lowest is right.
-        let below = (word ^ (ONES * 2)).wrapping_sub(ONES * (b' ' as u64 + 1));
-        let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-        let found = (below | backslashes) & !word & HIGHS;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        let found = mark_specials(u64::from_le_bytes(*chunk));
         if found != 0 {
             return at + (found.trailing_zeros() / 8) as usize;
         }
         at += 8;
+        rest = behind;
         // Names have ended by now. This has no way out of its middle, so that the compiler takes whole vectors: what is
         // sought makes one of the three differences 0.
-        while let (true, Some(block)) = (is_long, json.get(at..).and_then(<[u8]>::first_chunk::<32>)) {
+        while let (true, Some((block, behind))) = (is_long, rest.split_first_chunk::<32>()) {
             let least = block.iter().fold(u8::MAX, |least, &byte| {
                 least.min(byte.saturating_sub(b' ' - 1)).min(byte ^ b'"').min(byte ^ b'\\')
             });
-            is_long = least != 0;
-            at += if is_long { 32 } else { 0 };
+            if least == 0 {
+                return at + find_in_block(block);
+            }
+            at += 32;
+            rest = behind;
         }
         is_long = false;
     }
-    while let Some(byte) = json.get(at) {
+    for byte in rest {
         if *byte < b' ' || matches!(byte, b'"' | b'\\') {
             break;
         }
         at += 1;
+    }
+    at
+}
+
+/// The place of the byte that is sought in a block that has one.
+#[inline(always)]
+#[allow(clippy::arithmetic_side_effects, reason = "proof: the sum is at most 32")]
+fn find_in_block(block: &[u8; 32]) -> usize {
+    let mut at = 0;
+    for chunk in block.chunks_exact(8) {
+        let found = chunk.first_chunk().map_or(0, |chunk| mark_specials(u64::from_le_bytes(*chunk)));
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
     }
     at
 }

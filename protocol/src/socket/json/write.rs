@@ -1,7 +1,7 @@
 //! Writing the scalars of JSON, exactly as serde_json's compact form has them. Its own serializer exists with
 //! std only.
 
-use crate::socket::json::scan::find_special;
+use crate::socket::json::scan::{find_special, mark_specials};
 use alloc::vec::Vec;
 use core::fmt;
 use core::fmt::{Display, Write as _};
@@ -31,10 +31,26 @@ pub(crate) fn push_displayed<T: Display + ?Sized>(out: &mut Vec<u8>, value: &T) 
     Ok(())
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &str) {
+/// Returns whether something in a text has to be escaped.
+#[inline]
+fn has_special(text: &[u8]) -> bool {
+    // Names are short: two words, which may overlap, are all of one.
+    if text.len() <= 16 {
+        if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+            return mark_specials(u64::from_le_bytes(*first)) | mark_specials(u64::from_le_bytes(*last)) != 0;
+        }
+        if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            return mark_specials(u64::from(first) << 32 | u64::from(last)) != 0;
+        }
+    }
     let is_special = |byte| byte < b' ' || byte == b'"' || byte == b'\\';
     // Without a way out of its middle, the compiler takes whole vectors.
-    if text.bytes().fold(false, |found, byte| found | is_special(byte)) {
+    text.iter().fold(false, |found, &byte| found | is_special(byte))
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    if has_special(text.as_bytes()) {
         push_escapes(out, text);
     } else {
         out.extend_from_slice(text.as_bytes());

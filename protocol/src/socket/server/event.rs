@@ -51,6 +51,7 @@ pub enum ServerSocketEvent {
 
 impl ServerSocketEvent {
     /// Bytes that the peer makes it hold while it waits.
+    #[inline]
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Event { args, .. } | Self::Ack { outcome: AckOutcome::Answered(args), .. } => {

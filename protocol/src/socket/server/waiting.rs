@@ -34,10 +34,14 @@ impl ServerSockets {
     }
 
     /// Lets the sockets go on whose events have waited long enough.
+    #[inline]
     pub(crate) fn next_turns(&mut self, now: Instant) {
-        if now < self.pace_deadline {
-            return;
+        if now >= self.pace_deadline {
+            self.next_due_turns(now);
         }
+    }
+
+    fn next_due_turns(&mut self, now: Instant) {
         self.pace_deadline = Instant::FAR_FUTURE;
         for socket in &mut self.sockets {
             let Some(pace) = &mut socket.pace else { continue };
@@ -67,16 +71,10 @@ impl ServerSockets {
         Some(answer)
     }
 
-    /// The next event: answers first. Those of held sockets are passed over.
+    /// Returns whether the first in the queue is an event that nothing keeps back and that nothing goes before. Then it
+    /// counts as handed out: [`pop_event`](Self::pop_event) must follow.
     #[inline]
-    pub(crate) fn poll_event(&mut self) -> Option<ServerSocketEvent> {
-        if self.is_plain_turn() { self.pop_event() } else { self.poll_any_event() }
-    }
-
-    /// Returns whether the first in the queue is an event that nothing keeps back and that nothing goes before, and has
-    /// it counted as handed out. By far the most are.
-    #[inline]
-    fn is_plain_turn(&mut self) -> bool {
+    pub(crate) fn is_plain_turn(&mut self) -> bool {
         if !self.answers.is_empty() || !self.released.is_empty() || self.told_over {
             return false;
         }
@@ -92,8 +90,8 @@ impl ServerSockets {
         true
     }
 
-    #[inline(never)]
-    fn poll_any_event(&mut self) -> Option<ServerSocketEvent> {
+    /// The next event: answers first. Those of held sockets are passed over.
+    pub(crate) fn poll_event(&mut self) -> Option<ServerSocketEvent> {
         if let Some(answer) = self.poll_answer() {
             return Some(answer);
         }
@@ -109,11 +107,13 @@ impl ServerSockets {
     }
 
     /// Returns whether [`ServerSockets::poll_answer`] has something.
+    #[inline]
     pub(crate) fn has_answer(&self) -> bool {
         !self.answers.is_empty()
     }
 
     /// Returns whether [`ServerSockets::poll_event`] may have something.
+    #[inline]
     pub(crate) fn has_event(&self) -> bool {
         self.has_answer() || !self.events.is_empty() || !self.released.is_empty()
     }
@@ -150,8 +150,8 @@ impl ServerSockets {
         None
     }
 
-    #[inline]
-    fn pop_event(&mut self) -> Option<ServerSocketEvent> {
+    #[inline(always)]
+    pub(crate) fn pop_event(&mut self) -> Option<ServerSocketEvent> {
         let event = self.events.pop_front();
         if self.events.is_empty() && self.events.capacity() > cost::SHRINK_ABOVE {
             self.events = VecDeque::new();
@@ -190,6 +190,7 @@ impl ServerSockets {
         self.pace_deadline = self.pace_deadline.min(until.unwrap_or(Instant::FAR_FUTURE));
     }
 
+    #[inline]
     pub(super) fn push(&mut self, event: ServerSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
         self.events.push_back(event);

@@ -395,9 +395,9 @@ impl Driver {
             let mut inner = self.shared.handle.lock();
             let other = loop {
                 match inner.machine.poll_transmit() {
-                    Some(ClientTransmit::Write { websocket, message }) => {
+                    Some(ClientTransmit::Write { websocket, message, compress }) => {
                         if let Some(wire) = find_open(&mut self.websockets, websocket) {
-                            wire.write(&message, true, Some(&mut self.random));
+                            wire.write(&message, compress, Some(&mut self.random));
                         }
                     }
                     other => break other,
