@@ -283,25 +283,25 @@ impl<E> IntoOutcome<Result<(), E>> for () {
 }
 
 impl IntoOutcome<Result<EventFlow, HandlerError>> for () {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<EventFlow, HandlerError> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
         Ok(EventFlow::Continue)
     }
 }
 
 impl IntoOutcome<Result<EventFlow, HandlerError>> for EventFlow {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<EventFlow, HandlerError> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
         Ok(self)
     }
 }
 
 impl<E: Into<BoxError>> IntoOutcome<Result<EventFlow, HandlerError>> for Result<(), E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<EventFlow, HandlerError> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
         self.map(|()| EventFlow::Continue).map_err(HandlerError::failed)
     }
 }
 
 impl<E: Into<BoxError>> IntoOutcome<Result<EventFlow, HandlerError>> for Result<EventFlow, E> {
-    fn into_outcome(self, _: Option<AckTarget>) -> Result<EventFlow, HandlerError> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
         self.map_err(HandlerError::failed)
     }
 }
