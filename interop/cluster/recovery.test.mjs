@@ -37,6 +37,16 @@ async function road() {
   return way;
 }
 
+/** A client by that way, which notes the broadcasts to its room. */
+async function join(way, room) {
+  const client = io(way.url, { transports: ["websocket"], forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+  client.heard = [];
+  client.on("bcast", (value) => client.heard.push(value));
+  await within(once(client, "connect"), "the connection");
+  await within(client.emitWithAck("join", room), "the room");
+  return client;
+}
+
 const portOf = (node) => Number(new URL(node.url).port);
 const KINDS = ["ours streams, recovering", "ours streams, recovering", "js streams, recovering", "js streams, recovering"];
 
@@ -59,16 +69,6 @@ describe("a client that is cut from one node and comes back to another", { timeo
     await stopNodes(nodes);
     await redis?.stop();
   });
-
-  /** A client by that way, which notes the broadcasts to its room. */
-  async function join(way, room) {
-    const client = io(way.url, { transports: ["websocket"], forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
-    client.heard = [];
-    client.on("bcast", (value) => client.heard.push(value));
-    await within(once(client, "connect"), "the connection");
-    await within(client.emitWithAck("join", room), "the room");
-    return client;
-  }
 
   const move = async (from, to, room) => {
     const way = await road();
@@ -144,4 +144,56 @@ describe("a client that is cut from one node and comes back to another", { timeo
       way.close();
     }
   });
+});
+
+test("with Redis gone a client hears its own node, and begins anew at another; with it back it recovers", { timeout: 120_000 }, async () => {
+  const redis = await startRedis();
+  const nodes = await startNodes(redis, KINDS.slice(0, 2));
+  const way = await road();
+  way.port = portOf(nodes[0]);
+  const client = await join(way, "room");
+  const say = (node, value) => node.client.call("bcast", "room", value);
+  const hears = (value) => until(() => client.heard.includes(value), `it hears ${value}: ${client.heard}`);
+  const comes = async (to) => {
+    way.port = portOf(to);
+    await until(() => client.connected, "it is back");
+    return client.recovered;
+  };
+  const leaves = async () => {
+    way.cut();
+    await until(() => !client.connected, "the client notices");
+  };
+  try {
+    await say(nodes[1], "before");
+    await hears("before");
+    const id = client.id;
+    await redis.kill();
+    for (const { program } of nodes) await until(() => /bus down/.test(program.errors), "the loss is told");
+    await say(nodes[0], "alone");
+    await hears("alone");
+    await leaves();
+    assert.equal(await comes(nodes[1]), false);
+    assert.notEqual(client.id, id);
+    await redis.start();
+    for (const { program } of nodes) await until(() => /bus up after/.test(program.errors), "the bus is back");
+    // Each reads from the end of the stream that it finds then.
+    await until(async () => {
+      for (const node of nodes) await node.client.call("bcast-all", "back", node.name);
+      const hears = ({ client }) => new Set(client.heard.filter(([event]) => event === "back").map(([, name]) => name)).size;
+      return nodes.every((node) => hears(node) === nodes.length);
+    }, "they hear each other again");
+    await within(client.emitWithAck("join", "room"), "the room");
+    await say(nodes[0], "again");
+    await hears("again");
+    await leaves();
+    await say(nodes[1], "missed");
+    assert.equal(await comes(nodes[0]), true);
+    await hears("missed");
+    assert.deepEqual(client.heard, ["before", "alone", "again", "missed"]);
+  } finally {
+    client.disconnect();
+    way.close();
+    await stopNodes(nodes);
+    await redis.stop();
+  }
 });

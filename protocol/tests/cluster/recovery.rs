@@ -1,6 +1,8 @@
 //! Recovery of connections across nodes by a stream: a log, and two nodes that read it.
 
 use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use sansocket_protocol::cluster::node::{
     Dialect, EntryId, FoundSession, Node, NodeConfig, NodeEvent, NodeTransmit, StreamEntry,
 };
@@ -23,6 +25,8 @@ struct World {
     /// What each node has told.
     told: Vec<Vec<String>>,
     found: Vec<Option<FoundSession>>,
+    /// What its node had told before the last one.
+    told_before: usize,
     tickets: Vec<u64>,
 }
 
@@ -44,6 +48,7 @@ impl World {
             keys: BTreeMap::new(),
             told: vec![Vec::new(); nodes],
             found: Vec::new(),
+            told_before: 0,
             tickets: Vec::new(),
         };
         world.settle();
@@ -64,34 +69,37 @@ impl World {
     /// Carries out what the nodes want; they do not read.
     fn transmit(&mut self) {
         for at in 0..self.nodes.len() {
-            while let Some(transmit) = self.nodes[at].poll_transmit() {
-                let (now, node) = (self.now, &mut self.nodes[at]);
-                match transmit {
-                    NodeTransmit::Append { fields, .. } => {
-                        let fields = fields
-                            .iter()
-                            .map(|(name, value)| (name.as_bytes().to_vec(), value.clone().into()));
-                        let id = EntryId::new(1000, self.stream.len() as u64).to_string();
-                        self.stream.push(StreamEntry { id, fields: fields.collect() });
-                    }
-                    NodeTransmit::Save { key, value, time } => {
-                        assert_eq!(time, 120 * SECOND);
-                        self.keys.insert(key, value);
-                    }
-                    NodeTransmit::Take { key, offset, lookup, .. } => {
-                        let has_offset = self.stream.iter().any(|entry| entry.id == offset.to_string());
-                        let value = self.keys.remove(&key);
-                        node.handle_taken(now, lookup, value.as_deref(), has_offset);
-                    }
-                    NodeTransmit::Page { from, lookup, .. } => {
-                        let page =
-                            self.stream.iter().filter(|entry| entry.id.parse::<EntryId>().unwrap() >= from);
-                        node.handle_page(now, lookup, page.take(2));
-                    }
-                    _ => {}
-                }
-            }
+            while self.transmit_one(at) {}
         }
+    }
+
+    /// Carries out the next thing that a node wants.
+    fn transmit_one(&mut self, at: usize) -> bool {
+        let Some(transmit) = self.nodes[at].poll_transmit() else { return false };
+        let (now, node) = (self.now, &mut self.nodes[at]);
+        match transmit {
+            NodeTransmit::Append { fields, .. } => {
+                let fields =
+                    fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.clone().into()));
+                let id = EntryId::new(1000, self.stream.len() as u64).to_string();
+                self.stream.push(StreamEntry { id, fields: fields.collect() });
+            }
+            NodeTransmit::Save { key, value, time } => {
+                assert_eq!(time, 120 * SECOND);
+                self.keys.insert(key, value);
+            }
+            NodeTransmit::Take { key, offset, lookup, .. } => {
+                let has_offset = self.stream.iter().any(|entry| entry.id == offset.to_string());
+                let value = self.keys.remove(&key);
+                node.handle_taken(now, lookup, value.as_deref(), has_offset);
+            }
+            NodeTransmit::Page { from, lookup, .. } => {
+                let page = self.stream.iter().filter(|entry| entry.id.parse::<EntryId>().unwrap() >= from);
+                node.handle_page(now, lookup, page.take(2));
+            }
+            _ => {}
+        }
+        true
     }
 
     /// Lets a node read one entry.
@@ -113,7 +121,10 @@ impl World {
                     NodeEvent::Unlogged { may_come, .. } => {
                         self.told[at].push(format!("unlogged {may_come}"))
                     }
-                    NodeEvent::Found { found, .. } => self.found.push(found.map(|found| *found)),
+                    NodeEvent::Found { found, .. } => {
+                        self.told_before = self.told[at].len();
+                        self.found.push(found.map(|found| *found));
+                    }
                     _ => {}
                 }
             }
@@ -296,4 +307,54 @@ fn an_event_that_gets_no_place_goes_without() {
     assert!(!world.nodes[0].save_session(world.now, &session(&[]), SECOND));
     assert!(!world.nodes[0].find_session(world.now, "/", "secret", "1000-0"));
     assert_eq!(world.nodes[0].poll_timeout(), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Two nodes emit, write and read at any time, and a client moves from one to the other meanwhile.
+    #[test]
+    fn a_client_that_moves_hears_each_event_once_and_in_order_whatever_the_timing(
+        steps in vec(0u8..6, 20..160),
+        cut in 5usize..60,
+        away in 0usize..40,
+    ) {
+        let mut world = World::new(2);
+        let id = |told: &String| told.split(' ').nth(1).unwrap().to_owned();
+        let mut heard: Option<Vec<String>> = None;
+        let mut asked_at = None;
+        for (number, step) in steps.iter().enumerate() {
+            match step {
+                at @ (0 | 1) => world.emit((*at).into(), "event", Target::all()),
+                at @ (2 | 3) => drop(world.read((*at - 2).into())),
+                at => drop(world.transmit_one((*at - 4).into())),
+            }
+            world.events();
+            if number >= cut && heard.is_none() && !world.told[0].is_empty() {
+                heard = Some(world.told[0].iter().map(id).collect());
+                world.nodes[0].save_session(world.now, &session(&[]), 120 * SECOND);
+            }
+            if let Some(offset) = heard.as_ref().and_then(|heard| heard.last()) {
+                if number >= cut + away && asked_at.is_none() {
+                    // What was saved is there before anybody asks.
+                    while world.transmit_one(0) {}
+                    world.events();
+                    asked_at = Some(world.told[1].len());
+                    prop_assert!(world.nodes[1].find_session(world.now, "/", "secret", offset));
+                }
+            }
+        }
+        world.settle();
+        prop_assume!(asked_at.is_some());
+        let found = world.found[0].as_ref().expect("it was there");
+        let mut heard = heard.unwrap_or_default();
+        heard.extend(found.missed.iter().map(|(id, _)| id.to_string()));
+        // What passed while it was looked for, as far as it was not read for the client; and what came after.
+        let (passed, after) = world.told[1][asked_at.unwrap()..].split_at(world.told_before - asked_at.unwrap());
+        let is_new = |id: &String| id.parse::<EntryId>().unwrap() > found.read_to;
+        heard.extend(passed.iter().map(id).filter(is_new));
+        heard.extend(after.iter().map(id));
+        let all: Vec<String> = world.stream.iter().map(|entry| entry.id.clone()).collect();
+        prop_assert_eq!(heard, all);
+    }
 }
