@@ -1,8 +1,8 @@
 //! The parameters and return values of handlers, and the order in which they run.
 
 use crate::sansocket::{
-    Ack, AckError, Args, Auth, BoxError, Data, DisconnectReason, EmptiedRooms, Error, EventName, Extension,
-    Handshake, HubError, PeerAddr, Refusal, Server, Socket, State, TryData,
+    Ack, AckError, Args, Auth, BoxError, Data, DisconnectReason, EmptiedRooms, EncodeError, Error, EventFlow,
+    EventName, Extension, Handshake, HubError, PeerAddr, Refusal, Server, Socket, State, TryData,
 };
 use crate::suite::support::{Client, Log, log, logged, serve};
 use bytes::Bytes;
@@ -248,6 +248,44 @@ async fn event_middleware_refuses_an_event() {
     client.send(r#"21["secret"]"#).await;
     assert_eq!(client.ask(r#"["public"]"#).await, r#"["public"]"#);
     assert_eq!(lines.drain(), ["error: not for you"]);
+}
+
+#[tokio::test]
+async fn event_middleware_stops_answers_and_replaces_an_event() {
+    let (io, mut lines) = logged(crate::server());
+    io.event_middleware(async |EventName(name): EventName, TryData(text): TryData<String>| {
+        Ok::<_, EncodeError>(match (&*name, text) {
+            ("quiet", _) => EventFlow::Stop,
+            ("say", Ok(text)) => EventFlow::replace("say", text.trim())?,
+            ("old", _) => EventFlow::replace("new", &(1, Bytes::from_static(b"two")))?,
+            ("bad", _) => EventFlow::replace("connect", &())?,
+            ("cached", _) => EventFlow::answer(&("from the cache", Bytes::from_static(b"1")))?,
+            _ => EventFlow::Continue,
+        })
+    });
+    io.on_any(async |EventName(name): EventName, State(log): State<Log>| {
+        log.note(format_args!("any {name}"))
+    });
+    io.on("quiet", async |State(log): State<Log>| log.note("leaked"))
+        .on("say", async |Data(text): Data<String>| text)
+        .on("old", async || "old")
+        .on("new", async |Data((n, bytes)): Data<(u32, Bytes)>| (n, bytes.len()))
+        .on("cached", async || "computed")
+        .on_fallback(async || "fallback");
+    let mut client = Client::joined(serve(&io).await).await;
+    client.send(r#"21["quiet"]"#).await;
+    assert_eq!(client.ask(r#"["say","  tea "]"#).await, r#"["tea"]"#);
+    assert_eq!(client.ask(r#"["old"]"#).await, "[1,3]", "the handlers are those of the new name");
+    client.send(r#"27["cached"]"#).await;
+    client.expect(r#"61-7["from the cache",{"_placeholder":true,"num":0}]"#).await;
+    assert_eq!(&*client.binary().await, b"1");
+    client.send(r#"2["cached"]"#).await; // nobody waits for an answer
+    client.send(r#"22["bad"]"#).await;
+    assert_eq!(client.ask(r#"["other"]"#).await, r#"["fallback"]"#);
+    let lines = lines.drain();
+    assert_eq!(lines[..2], ["any say", "any new"]);
+    assert!(lines[2].starts_with("error: ") && lines[2].contains("connect"), "{lines:?}");
+    assert_eq!(lines[3..], ["any other"]);
 }
 
 #[tokio::test]

@@ -176,13 +176,13 @@ pub use sansocket_runtime::{
     BroadcastAckError, BuildError, ClientBuildError, ClientEmitter, ClientSocket, ClientState, Closed,
     ConnectError, ConnectionEvent, Cookie, CookieError, Data, DataError, DeflateSettingError,
     DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
-    EngineError, EngineSocket, Error, EventExcess, EventName, Events, Extension, Handler, HandlerError,
-    HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle, Listening, Message,
-    Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr, PeerError,
-    PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest, RequestHead,
-    ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer, ServerRefusal,
-    ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed, ToArgs, TransportKind,
-    Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
+    EngineError, EngineSocket, Error, EventExcess, EventFlow, EventName, Events, Extension, Handler,
+    HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle,
+    Listening, Message, Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr,
+    PeerError, PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest,
+    RequestHead, ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer,
+    ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed, ToArgs,
+    TransportKind, Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

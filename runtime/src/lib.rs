@@ -89,6 +89,7 @@ pub use handler::ack::{Ack, IntoAck};
 pub use handler::extract::{
     Auth, Data, DisconnectReason, EmptiedRooms, EventName, Extension, NameParts, PeerAddr, State, TryData,
 };
+pub use handler::flow::EventFlow;
 pub use handler::message::Message;
 pub use handler::timed::Timed;
 #[cfg(feature = "typescript")]

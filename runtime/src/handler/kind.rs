@@ -2,6 +2,7 @@
 
 use crate::base::error::{BoxError, HandlerError, Refusal};
 use crate::handler::ack::{AckTarget, IntoAck, Reply};
+use crate::handler::flow::EventFlow;
 use crate::handler::peer::Peer;
 use crate::handler::peer::sealed::HandlerPeer as _;
 use sansocket_protocol::error::CloseReason;
@@ -231,6 +232,15 @@ impl<K: Kind> Context<K> {
         self.peer.report(event.as_deref(), error, input.and_then(|input| input.ack.as_ref()))
     }
 
+    /// Acknowledges the event, if that is asked for.
+    pub(crate) fn answer(&self, args: &Args) {
+        let Some(ack) = K::event(&self.input).and_then(|input| input.ack.as_ref()) else { return };
+        match ack.encode(args) {
+            Ok(frame) => self.peer.acknowledge(ack, frame),
+            Err(error) => drop(self.report(&error.into())),
+        }
+    }
+
     /// Tells the error hook, and sends its answer.
     pub(crate) fn report_and_answer(&self, error: &HandlerError) {
         let answer = self.report(error);
@@ -269,6 +279,30 @@ impl<T: IntoAck> IntoOutcome<Result<Reply, HandlerError>> for T {
 impl<E> IntoOutcome<Result<(), E>> for () {
     fn into_outcome(self, _: Option<&AckTarget>) -> Result<(), E> {
         Ok(())
+    }
+}
+
+impl IntoOutcome<Result<EventFlow, HandlerError>> for () {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
+        Ok(EventFlow::Continue)
+    }
+}
+
+impl IntoOutcome<Result<EventFlow, HandlerError>> for EventFlow {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<BoxError>> IntoOutcome<Result<EventFlow, HandlerError>> for Result<(), E> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
+        self.map(|()| EventFlow::Continue).map_err(HandlerError::failed)
+    }
+}
+
+impl<E: Into<BoxError>> IntoOutcome<Result<EventFlow, HandlerError>> for Result<EventFlow, E> {
+    fn into_outcome(self, _: Option<&AckTarget>) -> Result<EventFlow, HandlerError> {
+        self.map_err(HandlerError::failed)
     }
 }
 

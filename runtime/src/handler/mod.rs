@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | [`OnConnect`] | `middleware`, `on_connect` | `()`, or a `Result` of it: an error refuses the client, and only a [`Refusal`](crate::Refusal) or text is told to it |
 //! | [`OnConnected`] | `on_connected` | `()`, or a `Result` of it |
-//! | [`OnFilter`] | `event_middleware` | `()`, or a `Result` of it: an error stops the event |
+//! | [`OnFilter`] | `event_middleware` | `()`, an [`EventFlow`](crate::EventFlow), or a `Result` of one: an error stops the event |
 //! | [`OnEvent`] | `on`, `on_concurrent`, `once`, `on_any`, `on_fallback` | whatever is [`IntoAck`](crate::IntoAck) |
 //! | [`OnDisconnecting`], [`OnDisconnect`] | `on_disconnecting`, `on_disconnect` | `()`, or a `Result` of it |
 //! | [`OnClientConnect`], [`OnClientConnectError`], [`OnClientDisconnect`] | `on_connect`, `on_connect_error`, `on_disconnect` of a client | `()`, or a `Result` of it |
@@ -56,6 +56,7 @@ pub(crate) mod encoder;
 mod erased;
 pub(crate) mod error_hook;
 pub mod extract;
+pub(crate) mod flow;
 mod future;
 pub(crate) mod job;
 mod kind;

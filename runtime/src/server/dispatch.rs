@@ -4,6 +4,7 @@ use crate::base::error::{HandlerError, INTERNAL_ERROR, Refusal};
 use crate::base::timing::Since;
 use crate::base::trace::{Span, debug, info, span, warning, within};
 use crate::handler::ack::AckTarget;
+use crate::handler::flow::EventFlow;
 use crate::handler::job::{
     EventLabel, Job as AnyJob, Work, begin_sole, run, run_any, run_each, run_each_caught, run_listeners,
     run_reported, take_panicked_event,
@@ -522,8 +523,16 @@ async fn run_event(
     }
     let mut context = Context::<OnFilter>::new(socket, input);
     for filter in &table.event_middleware {
-        if run_reported(&mut context, &**filter).await.is_none() {
-            return;
+        match run_reported(&mut context, &**filter).await {
+            Some(EventFlow::Continue) => {}
+            Some(EventFlow::Stop) | None => return,
+            Some(EventFlow::Answer(args)) => return context.answer(&args),
+            Some(EventFlow::Replace(args)) => {
+                let name = args.event_bytes().unwrap_or_default();
+                listeners = table.events.entry(&name).1.to_vec();
+                drop(name);
+                context.input.args = args;
+            }
         }
     }
     let mut context = Context::<OnEvent>::new(context.peer, context.input);

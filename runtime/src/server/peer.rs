@@ -3,6 +3,7 @@
 use crate::base::error::HandlerError;
 use crate::base::trace::{current, within};
 use crate::handler::ack::{AckTarget, Reply};
+use crate::handler::flow::EventFlow;
 use crate::handler::job::{Answering, EventLabel, Work, call_acking, poll_caught, take_panicked_event};
 use crate::handler::peer::sealed::{Apart, HandlerPeer, SendAck};
 use crate::handler::{
@@ -34,7 +35,7 @@ impl Kind for OnConnected {
 impl Kind for OnFilter {
     type Peer = Socket;
     type Input = EventInput;
-    type Outcome = Result<(), HandlerError>;
+    type Outcome = Result<EventFlow, HandlerError>;
 
     fn event(input: &EventInput) -> Option<&EventInput> {
         Some(input)

@@ -271,7 +271,8 @@ macro_rules! handler_methods {
             on_disconnect -> disconnect: OnDisconnect;
 
             /// Runs before the handlers of every event. An error goes to the error hook, and the event goes to no
-            /// handler.
+            /// handler. An [`EventFlow`](crate::EventFlow) ends the event without an error, answers it, or puts
+            /// another in its place.
             event_middleware -> event_middleware: OnFilter;
         }
 
