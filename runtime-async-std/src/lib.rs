@@ -51,7 +51,9 @@
 //! |---|---|---|
 //! | `async-std` | yes | the runtime `AsyncStd`, which servers and clients use unless told otherwise |
 //! | `smol` | no | the runtime `Smol`, which they use if `async-std` is off |
-//! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `tracing` | yes | messages of `tracing`: errors of handlers, warnings with the setting concerned, and at debug level the reason of each refusal |
+//! | `cluster` | no | servers as nodes of a cluster: broadcasts reach the clients of several processes; [the page](https://github.com/sansocket/sansocket/blob/main/docs/cluster.md) |
+//! | `typescript` | no | `TypeScript`: typed events as declarations for pages |
 //! | `admin` | no | `instrument`, for the page of npm's `@socket.io/admin-ui`: [what it shows, and to whom](https://github.com/sansocket/sansocket/blob/main/docs/admin.md) |
 //! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |

@@ -102,7 +102,9 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `mount` | yes | inside axum, or another host on hyper-util's server, a WebSocket gets the raw TCP stream back; without it mounting works too, with an extra layer and its buffers |
-//! | `tracing` | yes | debug messages that say why a request, a packet or a handler was refused |
+//! | `tracing` | yes | messages of `tracing`: errors of handlers, warnings with the setting concerned, and at debug level the reason of each refusal |
+//! | `cluster` | no | servers as nodes of a cluster: broadcasts reach the clients of several processes; [the page](https://github.com/sansocket/sansocket/blob/main/docs/cluster.md) |
+//! | `typescript` | no | `TypeScript`: typed events as declarations for pages |
 //! | `admin` | no | `instrument`, for the page of npm's `@socket.io/admin-ui`: [what it shows, and to whom](https://github.com/sansocket/sansocket/blob/main/docs/admin.md) |
 //! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |

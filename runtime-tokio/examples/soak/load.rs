@@ -94,7 +94,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Lets everybody finish what he is at, and go.
+    /// Lets each client finish its turn, and leave.
     pub(crate) async fn end(mut self) -> Totals {
         self.stop.send_replace(true);
         while let Some(ended) = self.actors.join_next().await {

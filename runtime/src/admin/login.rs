@@ -30,7 +30,7 @@ pub trait AdminSessions: Send + Sync + 'static {
     /// Keeps a session, for as long as the store likes.
     fn save(&self, id: &str) -> BoxFuture<()>;
 
-    /// Whether there is a session of that id, which whoever connects has made up.
+    /// Returns whether there is a session of that id. The id comes from the peer, and may be anything.
     fn contains(&self, id: &str) -> BoxFuture<bool>;
 }
 

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! The page is a client of the namespace `/admin`: it is told of servers, namespaces, sockets, rooms and events, and
-//! commands the server to emit, and to let sockets join, leave and disconnect. In a cluster each server is told of, and
-//! commanded, from the page of any.
+//! commands the server to emit, and to let sockets join, leave and disconnect. In a cluster, the page of any server shows
+//! and commands all of them.
 
 mod any;
 mod commands;

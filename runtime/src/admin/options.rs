@@ -53,7 +53,7 @@ pub(super) enum Auth {
     Check(Arc<Check>),
 }
 
-/// The options of [`Server::instrument`](crate::Server::instrument). There are no defaults for whom to let in.
+/// The options of [`Server::instrument`](crate::Server::instrument). The way to log in has no default.
 ///
 /// ```
 /// use sansocket_runtime::admin::{AdminOptions, Mode};

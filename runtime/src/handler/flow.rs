@@ -2,10 +2,10 @@
 
 use sansocket_protocol::socket::{Args, EncodeError, Parser, ToArgs};
 
-/// The way on of an event, as event middleware decides it: by `event_middleware` of a namespace.
+/// The decision of event middleware about an event: the return value of a function that `event_middleware` registers.
 ///
-/// Middleware that returns `()` lets the event go on, and an error ends it and goes to the error hook. This is for the
-/// rest: an event that ends without an error, one that is answered here, and one that another takes the place of.
+/// Middleware that returns `()` lets the event go on; an error ends it and goes to the error hook. With an
+/// `EventFlow` it may also end the event without an error, answer it, or replace it.
 ///
 /// ```
 /// use sansocket_runtime::{EncodeError, EventFlow, EventName, Server, Socket, TryData};
