@@ -186,7 +186,8 @@ impl Limits {
     /// WebSocket that it is moving to, both unfinished, the head of its first request and one on the way, and
     /// `max_namespaces` CONNECT packets that handlers are deciding about, each with its `auth`: `connect_rate` bounds how fast
     /// they come, and not how many wait. Together with about 16 KiB for the connection and the session itself, and 2 KiB for
-    /// each undecided socket.
+    /// each undecided socket. Each thread holds up to `max_payload` bytes more for a moment, when it moves an unfinished
+    /// message to a larger place.
     pub fn bytes_per_stranger(&self) -> u64 {
         let socket = sum([self.max_auth, self.max_namespace_name, 2 << 10]);
         sum([

@@ -9,6 +9,7 @@ use crate::server::server::ServerInner;
 use crate::server::socket::{Delivery, Socket};
 use crate::server::stream_log::PendingEvent;
 use sansocket_protocol::cluster::node::EntryId;
+use sansocket_protocol::cluster::{Event, Message};
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::Target;
 use sansocket_protocol::message::Frame;
@@ -30,6 +31,11 @@ impl Recorder {
                 send(&event, None);
             }
             self.send(namespace, target, frame, None, &[]);
+            // What waits for the stream has its bounds: beyond them the other nodes hear of it all the same.
+            let event = Event::of_frame(namespace.encoder.parser(), frame);
+            if let (Some(membership), Some(event)) = (&namespace.membership, event) {
+                membership.send(Message::Emit { event, target: target.clone(), ack: None });
+            }
         }
     }
 

@@ -158,6 +158,18 @@ impl Recovery {
         drop(store);
         found.iter().for_each(|pid| self.looked_up(pid));
         self.tell(over);
+        self.drop_values();
+    }
+
+    /// Drops the application's values of sessions that wait elsewhere. No lock is held.
+    fn drop_values(&self) {
+        #[cfg(feature = "cluster")]
+        for data in self.log.iter().flat_map(|log| log.take_dropped()) {
+            if catch_unwind(AssertUnwindSafe(|| drop(data))).is_err() {
+                count(&self.counters.panics);
+                debug!("a value of a session that is over panicked as it was dropped");
+            }
+        }
     }
 
     fn tell(&self, over: Vec<(KeptSession, Ended)>) {
@@ -184,6 +196,7 @@ impl Recovery {
             store.drain()
         };
         self.tell(drained.into_iter().map(|session| (session, Ended::ShutDown)).collect());
+        self.drop_values();
         self.wake();
     }
 

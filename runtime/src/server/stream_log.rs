@@ -75,6 +75,8 @@ struct Store {
     looked_for: BTreeMap<Arc<str>, LookedFor>,
     told: VecDeque<Arc<str>>,
     ended: VecDeque<(KeptSession, Ended)>,
+    /// The application's values of sessions that are over here. Their destructors must not run under a lock.
+    dropped: Vec<Data>,
     /// Bytes of what passes while sessions are looked for.
     bytes: usize,
     notify: Option<Notify>,
@@ -107,6 +109,7 @@ impl StreamLog {
             looked_for: BTreeMap::new(),
             told: VecDeque::new(),
             ended: VecDeque::new(),
+            dropped: Vec::new(),
             bytes: 0,
             notify: None,
         };
@@ -184,8 +187,13 @@ impl StreamLog {
     /// The bus is away: what was sent already does not come back.
     pub(crate) fn forget_late(&self) {
         let mut pending = lock(&self.pending);
-        pending.events.retain(|_, event| !event.is_late);
+        let (late, others) = mem::take(&mut pending.events).into_iter().partition(|(_, event)| event.is_late);
+        pending.events = others;
         pending.bytes = pending.events.values().fold(0usize, |sum, event| sum.saturating_add(event.weight()));
+        drop(pending);
+        // They may be the last of a socket, and of the application's values with it.
+        let late: BTreeMap<u64, PendingEvent> = late;
+        drop(late);
     }
 
     /// Sends to one socket what is on its way to it.
@@ -209,6 +217,11 @@ impl StreamLog {
     }
 
     // --- sessions --------------------------------------------------------------------------------------------------
+
+    /// Takes the application's values of sessions that are over here, to be dropped without a lock.
+    pub(crate) fn take_dropped(&self) -> Vec<Data> {
+        mem::take(&mut lock(&self.store).dropped)
+    }
 
     /// A session was looked for.
     pub(crate) fn found(&self, pid: &Arc<str>, found: Option<Box<FoundSession>>) {
@@ -279,7 +292,7 @@ impl Store {
                 break;
             }
             if self.saved.get(pid).is_some_and(|saved| saved.until == *until) {
-                self.saved.remove(pid);
+                self.dropped.extend(self.saved.remove(pid).map(|saved| saved.data));
             }
             self.order.pop_front();
         }
@@ -344,7 +357,9 @@ impl RecoveryStore for StreamStore {
         };
         let until = now + config.window;
         store.order.push_back((until, of_stream.pid.clone()));
-        store.saved.insert(of_stream.pid.clone(), Saved { until, session: of_stream, data: session.data });
+        let saved = Saved { until, session: of_stream, data: session.data };
+        let before = store.saved.insert(saved.session.pid.clone(), saved);
+        store.dropped.extend(before.map(|before| before.data));
         store.keep_within(now);
     }
 
@@ -405,7 +420,10 @@ impl RecoveryStore for StreamStore {
         let LookedFor { found, passed, is_beyond, .. } = looked_for.ok_or(NotRecovered::Unknown)?;
         let FoundSession { session, missed, read_to } = *found.ok_or(NotRecovered::Unknown)?;
         let number = store.next;
-        let saved = store.saved.remove(pid).filter(|saved| saved.session == session);
+        let mut saved = store.saved.remove(pid);
+        if saved.as_ref().is_some_and(|saved| saved.session != session) {
+            store.dropped.extend(saved.take().map(|saved| saved.data));
+        }
         let config = store.config;
         drop(store);
         let data = saved.map_or_else(|| data_of(&session), |saved| saved.data);
@@ -447,8 +465,9 @@ impl RecoveryStore for StreamStore {
 
     /// They wait in the stream, whatever becomes of this server.
     fn drain(&mut self) -> Vec<KeptSession> {
-        let mut store = lock(&self.0.store);
-        store.saved.clear();
+        let mut guard = lock(&self.0.store);
+        let store = &mut *guard;
+        store.dropped.extend(mem::take(&mut store.saved).into_values().map(|saved| saved.data));
         store.order.clear();
         Vec::new()
     }
