@@ -1,6 +1,6 @@
 //! The server as a node of a cluster: its bus by flags, and events by which clients drive it.
 
-use crate::sansocket::cluster::{ClusterEvent, ClusterOptions, Dialect, SessionData, dialect};
+use crate::sansocket::cluster::{ClusterEvent, ClusterOptions, Dialect, NodeConfig, SessionData, dialect};
 use crate::sansocket::{
     Args, Broadcast, Data, Incomplete, Namespace, Server, ServerBuilder, ServerSideError, Socket,
 };
@@ -37,7 +37,11 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
         names = vec!["classic", "python"];
     }
     names.sort_unstable();
-    let (options, of_address) = bus(address, &names)?;
+    let (mut options, of_address) = bus(address, &names)?;
+    if !values("--recovery").is_empty() {
+        // On a busy machine the stream may take its time: an event that does not wait for it has no offset.
+        options = options.limits(NodeConfig::default().with_log_patience(Duration::from_secs(20)));
+    }
     Ok(Some(match &names[..] {
         ["python"] => options.dialect(Dialect::Python(dialect::Python::default())),
         ["classic"] => options.dialect(Dialect::Classic(dialect::Classic::default())),

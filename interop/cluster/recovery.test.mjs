@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect as dial, createServer } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { createClient } from "redis";
 import { io } from "socket.io-client";
 import { startNodes, startRedis, stopNodes } from "../support/cluster.mjs";
 import { until, within } from "../support/wait.mjs";
@@ -52,10 +53,17 @@ const KINDS = ["ours streams, recovering", "ours streams, recovering", "js strea
 
 describe("a client that is cut from one node and comes back to another", { timeout: 240_000 }, () => {
   let redis;
+  let keys;
   let nodes = [];
+  /** Waits until the client knows of the cut, and the node that it has left has handed its session over. */
+  const isAway = async (client) => {
+    await until(() => !client.connected, "the client notices");
+    await until(async () => (await keys.exists(`sio:session:${client._pid}`)) === 1, "its session waits");
+  };
 
   before(async () => {
     redis = await startRedis();
+    keys = await createClient({ url: redis.url }).connect();
     nodes = await startNodes(redis, KINDS);
     // JavaScript's have no place in the stream before its first entry.
     await until(async () => {
@@ -67,6 +75,7 @@ describe("a client that is cut from one node and comes back to another", { timeo
 
   after(async () => {
     await stopNodes(nodes);
+    await keys?.close();
     await redis?.stop();
   });
 
@@ -86,7 +95,7 @@ describe("a client that is cut from one node and comes back to another", { timeo
       await say(nodes[3], "first");
       await until(() => client.heard.length === 1 && witness.heard.length === 1, "both hear the first");
       way.cut();
-      await until(() => !client.connected, "the client notices");
+      await isAway(client);
       const values = [];
       for (const node of nodes) {
         for (const value of [`${node.name} 1`, Buffer.from([1, 2]), `${node.name} 2`]) {
@@ -132,7 +141,7 @@ describe("a client that is cut from one node and comes back to another", { timeo
       await until(() => client.heard.length === 1, "it hears the first");
       for (const [number, at] of [2, 1, 3, 0, 0, 2].entries()) {
         way.cut();
-        await until(() => !client.connected, "the client notices");
+        await isAway(client);
         await nodes[at].client.call("bcast", "tour", number + 1);
         way.port = portOf(nodes[at]);
         await until(() => client.connected && client.heard.length === number + 2, `it is back, and hears: ${client.heard}`);

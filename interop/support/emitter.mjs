@@ -42,6 +42,9 @@ export function anEmitterReaches(kinds, { start, address, dialect, tells = true 
           return counts.every((count) => count === 1);
         }, "everybody hears the emitter once");
         for (const node of nodes) await node.client.until("mark", round);
+        // And until they hear each other: what comes between two dialects is carried by a bridge, the emitter's words are not.
+        const hearEachOther = () => drain(nodes, undefined, 2000).then(() => true, () => false);
+        await until(hearEachOther, "everybody hears everybody");
         const [first, last] = [nodes[0].client, nodes.at(-1).client];
         await first.call("join", "red");
         // Some adapters subscribe to a room's channel when its first member joins.

@@ -7,7 +7,7 @@ use sansocket_amqp::AmqpBus;
 use sansocket_tokio::cluster::ClusterOptions;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use support::{Engine, Folder, free_port, hears, in_order, installed, outage, two};
+use support::{Engine, Folder, free_port, hears, in_order, installed, outage, two, until};
 
 /// The names of Erlang's nodes: RabbitMQ would start it in the background, where nobody would stop it.
 struct Names(Child);
@@ -65,7 +65,7 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     in_order(&one, &heard, 50_000).await;
     assert_eq!(one.cluster_counts().unwrap().refused, 0);
     outage(&mut engine, &one, &other, &heard).await;
-    assert_eq!(one.node_count().await.unwrap(), 2);
+    until("it knows of both", async || one.node_count().await.ok() == Some(2)).await;
     in_order(&one, &heard, 100).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
 }

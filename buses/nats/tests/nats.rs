@@ -32,7 +32,7 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     let Some(mut engine) = start().await else { return };
     let (one, other, heard) = two(|| options(&engine)).await;
     hears(&one, &heard).await;
-    assert_eq!(one.node_count().await.unwrap(), 2);
+    until("it knows of both", async || one.node_count().await.ok() == Some(2)).await;
     in_order(&one, &heard, 100).await;
     in_order(&one, &heard, 50_000).await;
     assert_eq!(one.cluster_counts().unwrap().refused, 0);

@@ -8,7 +8,7 @@ use sansocket_tokio::cluster::ClusterOptions;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::{Engine, Folder, hears, in_order, installed, outage, two};
+use support::{Engine, Folder, hears, in_order, installed, outage, two, until};
 
 /// The user and the group that run it: it does not run as root.
 fn user() -> Option<(u32, u32)> {
@@ -82,7 +82,7 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     in_order(&one, &heard, 50_000).await;
     assert_eq!(one.cluster_counts().unwrap().refused, 0);
     outage(&mut engine, &one, &other, &heard).await;
-    assert_eq!(one.node_count().await.unwrap(), 2);
+    until("it knows of both", async || one.node_count().await.ok() == Some(2)).await;
     in_order(&one, &heard, 50_000).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
 }

@@ -161,14 +161,19 @@ const KEPT: [&str; 5] = ["sessions", "sockets", "rooms", "tasks", "descriptors"]
 /// The figures once nobody is there any more: as they were, or after the server's patience as they are.
 async fn at_rest(server: &mut Server, before: Option<&Value>) -> io::Result<Value> {
     let began = Instant::now();
+    let (mut last, mut since) = (Value::Null, Instant::now());
     loop {
         let figures = server.figures()?;
+        let kept: Value = KEPT.iter().map(|name| figures[*name].clone()).collect();
+        if kept != last {
+            (last, since) = (kept, Instant::now());
+        }
         let is_empty = KEPT[..3].iter().all(|name| figures[*name] == 0);
         let is_as_before =
             before.is_none_or(|before| KEPT.iter().all(|name| before[*name] == figures[*name]));
-        // Without anything to compare with: what has ended is closed a moment later.
-        let has_waited = before.is_some() || began.elapsed() > Duration::from_secs(2);
-        if (is_empty && is_as_before && has_waited) || began.elapsed() > PATIENCE {
+        // Without anything to compare with, what has ended is closed a moment later: nothing changes any more.
+        let has_settled = before.is_some() || since.elapsed() > Duration::from_secs(2);
+        if (is_empty && is_as_before && has_settled) || began.elapsed() > PATIENCE {
             return Ok(figures);
         }
         sleep(Duration::from_millis(100)).await;
