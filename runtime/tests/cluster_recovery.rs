@@ -17,13 +17,17 @@ type LastAuth = Arc<Mutex<Value>>;
 
 struct Name(&'static str);
 
-fn node(bus: &InProcessBus, auth: &LastAuth) -> impl FnOnce(TestRuntime) -> Result<Server, BuildError> {
+fn node(
+    bus: &InProcessBus,
+    auth: &LastAuth,
+    config: RecoveryConfig,
+) -> impl FnOnce(TestRuntime) -> Result<Server, BuildError> {
     let (bus, auth) = (bus.clone(), auth.clone());
     move |runtime| {
         let options = ClusterOptions::new(bus).dialect(Dialect::Streams(dialect::Streams::default()));
         let io = ServerBuilder::<Server, ServerOptions>::new(runtime)
             .cluster(options)
-            .connection_state_recovery(RecoveryConfig::default())
+            .connection_state_recovery(config)
             .build()?;
         io.on("join", async |socket: Socket, Data(room): Data<String>| socket.join(&room).map(drop));
         io.on("bye", async |socket: Socket| {
@@ -51,9 +55,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(RecoveryConfig::default())
+    }
+
+    fn with(config: RecoveryConfig) -> Self {
         let (bus, auth) = (InProcessBus::new(), LastAuth::default());
-        let one = TestServer::new(node(&bus, &auth));
-        let two = one.beside(node(&bus, &auth));
+        let one = TestServer::new(node(&bus, &auth, config));
+        let two = one.beside(node(&bus, &auth, config));
         one.settle();
         Self { bus, auth, one, two }
     }
@@ -208,4 +216,48 @@ fn a_session_outlives_its_server() {
     world.two.settle();
     let again = world.comes(&world.two, &pid, &offset);
     assert_eq!((again.id(), heard(&again)), (id, vec![json!(2)]));
+}
+
+#[test]
+fn what_has_no_room_to_wait_for_the_stream_reaches_all_nodes_once() {
+    let world = World::with(RecoveryConfig::default().max_bytes(10_000));
+    let clients = [world.one.client("/"), world.two.client("/")];
+    let large = "x".repeat(10_000);
+    world.one.server().emit("number", &1).unwrap();
+    world.one.server().emit("large", &large).unwrap();
+    world.one.server().emit("number", &2).unwrap();
+    world.one.settle();
+    for client in &clients {
+        let names = client.received().into_iter().map(|received| received.event.to_string());
+        assert_eq!(names.collect::<Vec<_>>(), ["number", "large", "number"]);
+    }
+}
+
+/// A value of a session that emits as it is dropped.
+struct LastWords(Server, Arc<Mutex<u32>>);
+
+impl Drop for LastWords {
+    fn drop(&mut self) {
+        self.0.emit("number", &0).unwrap();
+        *self.1.lock().unwrap() += 1;
+    }
+}
+
+#[test]
+fn a_value_may_emit_as_it_is_dropped_behind_its_window() {
+    let world = World::new();
+    let said = Arc::new(Mutex::new(0));
+    for round in 1..=2 {
+        let ada = world.one.client("/");
+        world.one.server().emit("number", &round).unwrap();
+        world.one.settle();
+        let words = LastWords(world.one.server().clone(), said.clone());
+        world.one.server().socket(&ada.id()).unwrap().insert(words);
+        ada.cut_network();
+        world.one.advance(SECOND);
+        drop(ada);
+        world.one.advance(RecoveryConfig::default().window + SECOND * 60);
+        // The second time, too: whoever watches the sessions is still there.
+        assert_eq!(*said.lock().unwrap(), round);
+    }
 }
