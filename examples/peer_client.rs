@@ -157,7 +157,7 @@ fn ends(socket: &ClientSocket) -> (mpsc::UnboundedReceiver<()>, mpsc::UnboundedR
     (ups, downs)
 }
 
-/// What becomes of a socket, in the order in which its handlers run.
+/// A turn in a socket's life; they come in the order in which its handlers run.
 enum Turn {
     Connected { recovered: bool },
     Disconnected(DisconnectReason),

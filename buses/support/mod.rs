@@ -47,7 +47,7 @@ pub(crate) struct Engine {
     pub(crate) port: u16,
     pub(crate) folder: Folder,
     command: MakeCommand,
-    /// What to say to it, and how its answer begins once it is ready.
+    /// The words to say to it, and the beginning of its answer once it is ready.
     greeting: (&'static [u8], &'static [u8]),
     child: Option<Child>,
 }
@@ -181,7 +181,7 @@ pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut check: imp
     panic!("not so in time: {what}");
 }
 
-/// What a client of one server has heard from the other one, and that client.
+/// The texts that a client of one server has heard from the other one, and that client.
 pub(crate) struct Heard {
     texts: Arc<Mutex<Vec<String>>>,
     _client: Client,

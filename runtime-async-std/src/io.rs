@@ -138,7 +138,7 @@ impl From<Async<std::os::unix::net::UnixStream>> for Unix {
     }
 }
 
-/// What ends one direction of a stream.
+/// A stream whose own direction can be ended.
 pub(crate) trait EndWriting {
     fn end_writing(&self) -> io::Result<()>;
 }

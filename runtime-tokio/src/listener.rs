@@ -23,7 +23,7 @@ pub(crate) enum Socket {
     Unix(UnixListener, Option<SocketFile>),
 }
 
-/// What an accept loop asks for: a connection, with its peer's address if it has one.
+/// A connection that an accept loop gets, with its peer's address if it has one.
 type Accepted<T> = Poll<io::Result<(T, Option<SocketAddr>)>>;
 
 impl Socket {

@@ -31,7 +31,7 @@ fn instrumented(set: impl FnOnce(AdminOptions) -> AdminOptions) -> TestServer<Se
     test
 }
 
-/// What a page was told since the last call: the name of each event and its arguments, statistics left out. Ids of sockets
+/// The events that a page was told since the last call, each with its name and arguments, statistics left out. Ids of sockets
 /// are replaced by their names, and times by `T`.
 fn told(page: &TestClient, names: &[(&TestClient, &str)]) -> Vec<Value> {
     let events = page.received().into_iter().filter(|event| event.event != "server_stats");

@@ -55,7 +55,6 @@ async fn start() -> Option<(Engine, Names)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "RabbitMQ takes half a minute of a processor to start; interop/run has it, too"]
 async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     let Some((mut engine, _names)) = start().await else { return };
     let address = format!("amqp://guest:guest@127.0.0.1:{}/%2f", engine.port);

@@ -61,7 +61,7 @@ struct Connection<'a> {
     client: Client,
     news: Arc<News>,
     subscribers: BTreeMap<Arc<str>, Subscriber>,
-    /// What has come and is not handed over, and its bytes.
+    /// The messages that have come and are not handed over, and their bytes.
     inbox: VecDeque<(Arc<str>, Message)>,
     inbox_bytes: usize,
     parts: Parts,

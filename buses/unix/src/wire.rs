@@ -16,7 +16,7 @@ const ROOM: usize = 256 << 10;
 pub(crate) struct Wire {
     stream: Async<UnixStream>,
     max: usize,
-    /// What the socket is read into: cleared once, and not for each read.
+    /// The buffer that the socket is read into: cleared once, and not for each read.
     scratch: Vec<u8>,
     read: BytesMut,
     written: BytesMut,

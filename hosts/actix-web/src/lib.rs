@@ -82,7 +82,7 @@ pub fn mount(server: &impl Mount) -> Mounted {
     Mounted { endpoint: server.mount_point(), extensions: None }
 }
 
-/// What hands values of actix-web's request on.
+/// The function that hands values of actix-web's request on.
 type HandOn = Arc<dyn Fn(&HttpRequest, &mut Extensions) + Send + Sync>;
 
 /// A server that is mounted into actix-web: what [`mount`] returns, for `App::service` and its like.

@@ -15,7 +15,7 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct HostIo {
     incoming: mpsc::Receiver<io::Result<Bytes>>,
-    /// What is left of a piece that was larger than its reader's buffer.
+    /// The rest of a piece that was larger than its reader's buffer.
     rest: Bytes,
     outgoing: mpsc::Sender<io::Result<Bytes>>,
 }

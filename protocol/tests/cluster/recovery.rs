@@ -22,10 +22,10 @@ struct World {
     stream: Vec<StreamEntry>,
     read: Vec<usize>,
     keys: BTreeMap<String, Bytes>,
-    /// What each node has told.
+    /// The events that each node has told.
     told: Vec<Vec<String>>,
     found: Vec<Option<FoundSession>>,
-    /// What its node had told before the last one.
+    /// The events that its node had told before the last one.
     told_before: usize,
     tickets: Vec<u64>,
 }

@@ -30,7 +30,7 @@ pub(crate) struct Load {
     pub(crate) idle: usize,
 }
 
-/// What has been done, counted while it is.
+/// The work of a run, counted while it is done.
 #[derive(Default)]
 struct Done {
     visits: AtomicU64,
@@ -54,7 +54,7 @@ impl Done {
     }
 }
 
-/// What was done in a run.
+/// The work of a whole run.
 pub(crate) struct Totals {
     done: Arc<Done>,
     pub(crate) faults: Vec<String>,

@@ -180,7 +180,7 @@ async fn at_rest(server: &mut Server, before: Option<&Value>) -> io::Result<Valu
     }
 }
 
-/// What is not as it should be.
+/// The faults of a run.
 fn judge(before: &Value, after: &Value, totals: &Totals) -> Vec<String> {
     let mut faults = totals.faults.clone();
     for name in KEPT {

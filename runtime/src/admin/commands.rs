@@ -60,7 +60,7 @@ async fn let_in(login: &Login, socket: &Socket, server: &Server) -> Result<(), R
     }
 }
 
-/// What a page asks for is not as it should be, and is ignored.
+/// Ignores a malformed command of a page.
 fn ignore(command: &str, args: &Args) {
     debug!(command, ?args, "the admin UI asks for what cannot be");
 }

@@ -1,4 +1,4 @@
-//! What happens on the server, told to the pages that are connected.
+//! The events of the server, told to the pages that are connected.
 
 use super::options::{AdminOptions, DataOf, Mode};
 use super::statistics::Statistics;

@@ -30,7 +30,7 @@ pub enum AdminError {
     Twice,
 }
 
-/// What the page is told.
+/// The events that the page is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mode {

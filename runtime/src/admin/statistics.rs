@@ -1,4 +1,4 @@
-//! What happened on a server, counted second by second.
+//! The traffic of a server, counted second by second.
 
 use super::wire::Count;
 use crate::Stats;

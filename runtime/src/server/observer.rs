@@ -28,7 +28,7 @@ pub(crate) trait Observer: Send + Sync {
     /// There are handlers of a namespace, or of all children of a dynamic one.
     fn found_handlers(&self, handlers: &NamespaceHandlers);
 
-    /// What other nodes are told of a socket beside its rooms and its handshake.
+    /// The data that other nodes are told of a socket beside its rooms and its handshake.
     #[cfg(feature = "cluster")]
     fn data_of(&self, socket: &Socket) -> serde_json::Value;
 

@@ -84,7 +84,7 @@ struct Store {
 
 struct Saved {
     until: Instant,
-    /// What is in the stream's session: if that is another one, the client has been elsewhere.
+    /// The session in the stream: if that is another one, the client has been elsewhere.
     session: Session,
     data: Data,
 }
@@ -332,7 +332,7 @@ impl RecoveryStore for StreamStore {
         Appended { number, offset, frame }
     }
 
-    /// What is in the stream stays there.
+    /// Does nothing: entries of the stream stay there.
     fn retract(&mut self, _: u64) {}
 
     fn save(&mut self, now: Instant, session: KeptSession) {

@@ -66,7 +66,7 @@ pub(crate) fn connection(data: &[u8]) {
 
 // --- a peer without rules ---------------------------------------------------------------------------------------
 
-/// What a reader made of a stream.
+/// The outcome of reading a stream.
 type Outcome = (Vec<Incoming>, Result<(), ReadError>);
 
 /// Feeds a stream in batches of that many bytes.
@@ -316,7 +316,7 @@ fn deflated(compress: &mut Compress, message: &[u8]) -> Vec<u8> {
 
 // --- our own writer ---------------------------------------------------------------------------------------------
 
-/// What one of our ends writes, the other reads, whatever lies between them does to the frames.
+/// The messages that one of our ends writes are read by the other, whatever lies between them does to the frames.
 fn honest(input: &mut Input<'_>, role: Role, direction: Direction, step: usize) {
     let (level, memory) = (input.byte() % 10, input.byte() % 9 + 1);
     let settings =

@@ -152,7 +152,7 @@ pub enum NodeTransmit {
         stream: String,
         /// The id of the entry.
         offset: EntryId,
-        /// What it is for.
+        /// The lookup that it is for.
         lookup: LookupId,
     },
     /// Read entries of the stream from that id on, the id included, as many as one likes. They go to
@@ -162,7 +162,7 @@ pub enum NodeTransmit {
         stream: String,
         /// The first id.
         from: EntryId,
-        /// What it is for.
+        /// The lookup that it is for.
         lookup: LookupId,
     },
     /// Say by [`Node::handle_count`](super::Node::handle_count) how many subscribe to a channel.
@@ -212,13 +212,13 @@ pub enum NodeEvent {
         target: Target,
         /// Its place.
         id: EntryId,
-        /// What [`Node::send_logged`](super::Node::send_logged) gave out, if it is an event of this node.
+        /// The ticket that [`Node::send_logged`](super::Node::send_logged) gave out, if it is an event of this node.
         ticket: Option<u64>,
     },
     /// An event of this node was not appended to the stream, or takes too long: it is to be sent to the sockets of this node
     /// without an offset.
     Unlogged {
-        /// What [`Node::send_logged`](super::Node::send_logged) gave out.
+        /// The ticket that [`Node::send_logged`](super::Node::send_logged) gave out.
         ticket: u64,
         /// It may be [`Logged`](Self::Logged) all the same, later.
         may_come: bool,

@@ -108,7 +108,7 @@ pub(super) struct Lookup {
     is_read: bool,
 }
 
-/// What a node that recovers connections knows of its stream.
+/// The state of a node that recovers connections by a stream.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// The last entry that was handed over.
