@@ -180,11 +180,11 @@ pub use sansocket_runtime::{
     DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
     EngineError, EngineSocket, Error, EventExcess, EventFlow, EventName, Events, Extension, Handler,
     HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle,
-    Listening, Message, Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr,
-    PeerError, PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest,
-    RequestHead, ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer,
-    ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed, ToArgs,
-    TransportKind, Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
+    Listening, Message, Messages, NameParts, Namespace, NamespaceRequest, OriginError, Origins, Overflow,
+    Parser, PeerAddr, PeerError, PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode,
+    RefusedRequest, RequestHead, ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError,
+    ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed,
+    ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

@@ -349,3 +349,39 @@ fn functions_that_await_nothing_are_handlers() {
     let answers = test.block_on(io.to("all").call::<_, u32>("ask", &1)).expect("it is encoded");
     assert_eq!(answers[0].result.as_ref().expect("an answer"), &2);
 }
+
+#[test]
+fn a_dynamic_namespace_may_look_at_the_auth_and_reaches_all_that_came_of_it() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        tenant: String,
+    }
+    let test = TestServer::default();
+    let io = test.server();
+    let tenants = io.dynamic_namespace_by(|request| {
+        let tenant = request.name().strip_prefix("/tenant/");
+        let is_known = request.handshake().query_value("key").is_some();
+        is_known && request.auth::<Login>().is_ok_and(|login| tenant == Some(&login.tenant))
+    });
+    io.dynamic_namespace("/tenants");
+    assert!(tenants.namespaces().is_empty());
+    let join = |name: &str, query: &str, auth: serde_json::Value| {
+        test.try_client(name, |builder| builder.query("key", query).auth(&auth))
+    };
+    let red = join("/tenant/red", "1", serde_json::json!({ "tenant": "red" })).expect("it is let in");
+    let blue = join("/tenant/blue", "1", serde_json::json!({ "tenant": "blue" })).expect("it is let in");
+    let other = test.client("/tenants");
+    for auth in [serde_json::json!({ "tenant": "red" }), serde_json::json!({}), serde_json::json!(["blue"])] {
+        match join("/tenant/green", "1", auth) {
+            Err(ConnectError::Refused(refusal)) => assert_eq!(refusal.message(), "Invalid namespace"),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    let names: Vec<_> = tenants.namespaces().iter().map(|namespace| namespace.name().to_owned()).collect();
+    assert_eq!(names, ["/tenant/blue", "/tenant/red"], "and none was made for those that were refused");
+
+    tenants.emit("news", &1).expect("it is encoded");
+    assert_eq!((red.expect::<u32>("news"), blue.expect::<u32>("news")), (1, 1));
+    other.expect_nothing();
+    blue.expect_nothing();
+}
