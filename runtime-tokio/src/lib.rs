@@ -107,6 +107,7 @@
 //! | `typescript` | no | `TypeScript`: typed events as declarations for pages |
 //! | `admin` | no | `instrument`, for the page of npm's `@socket.io/admin-ui`: [what it shows, and to whom](https://github.com/sansocket/sansocket/blob/main/docs/admin.md) |
 //! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
+//! | `http2` | no | a server's own listener speaks HTTP/2 for polls |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
