@@ -4,7 +4,8 @@
 //! cd hosts/examples && cargo run --example salvo
 //! ```
 
-use salvo::prelude::{Listener as _, Router, TcpListener, TowerServiceCompat as _, handler};
+use salvo::http::ReqBody;
+use salvo::prelude::{Listener as _, Router, TcpListener, TowerServiceCompat, handler};
 use sansocket_tokio::{Data, Server};
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ async fn page() -> &'static str {
 pub fn service() -> Result<(Server, Router), Box<dyn std::error::Error>> {
     let io = Server::builder().build()?;
     io.on("double", |Data(n): Data<i64>| n.checked_mul(2).ok_or("too large"));
+    let service = TowerServiceCompat::<ReqBody, _, _, _>::compat(io.service());
     let router = Router::new()
         .get(page)
         // The path of the server, with the slash at its end.
-        .push(Router::with_path("socket.io/{**rest}").goal(io.service().compat()));
+        .push(Router::with_path("socket.io/{**rest}").goal(service));
     Ok((io, router))
 }
 
