@@ -62,8 +62,11 @@ async fn the_service_on_axum_lets_tokens_in_tells_users_and_ends_in_good_order()
     let answer = request(addr, "POST /login", r#"{"name":"ada","password":"lovelace"}"#).await;
     let (head, token) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("x-request-id: "), "{head}");
-    let poll = request(addr, "GET /socket.io/?EIO=4&transport=polling", "").await;
-    assert!(poll.starts_with("HTTP/1.1 200") && poll.contains("x-request-id: "), "the layers see it: {poll}");
+    let refused = request(addr, "GET /socket.io/?EIO=4&transport=pigeon", "").await;
+    assert!(
+        refused.starts_with("HTTP/1.1 400") && refused.contains("x-request-id: "),
+        "the layers see it: {refused}"
+    );
 
     let mut clients = Vec::new();
     for transport in TRANSPORTS {
