@@ -418,12 +418,12 @@ fn a_session_that_was_taken_and_is_lost_is_told_with_the_reason() {
 fn pages_are_bounded_and_few_are_read_at_a_time() {
     let mut world = World::with(1, NodeConfig::default());
     world.emit(0, "seen", Target::all());
-    (0..500).for_each(|_| world.emit(0, "small", Target::all()));
-    (0..300).for_each(|_| world.emit(0, "x".repeat(20_000).as_str(), Target::all().to("r")));
+    (0..400).for_each(|_| world.emit(0, "small", Target::all()));
+    (0..150).for_each(|_| world.emit(0, "x".repeat(20_000).as_str(), Target::all().to("r")));
     world.settle();
     world.pages = Some(Vec::new());
     let mut counts: BTreeMap<LookupId, Vec<usize>> = BTreeMap::new();
-    for number in 0..6 {
+    for number in 0..5 {
         let pid: std::sync::Arc<str> = format!("secret {number}").into();
         let of_it = Session { pid: pid.clone(), ..session(&[]) };
         world.nodes[0].save_session(world.now, &of_it, 120 * SECOND);
@@ -442,11 +442,11 @@ fn pages_are_bounded_and_few_are_read_at_a_time() {
         world.nodes[0].handle_page(world.now, lookup, world.stream[at..].iter().take(count));
     }
     world.events();
-    assert_eq!(world.found.len(), 6);
-    assert!(world.found.iter().all(|found| found.as_ref().unwrap().missed.len() == 500));
+    assert_eq!(world.found.len(), 5);
+    assert!(world.found.iter().all(|found| found.as_ref().unwrap().missed.len() == 400));
     for counts in counts.values() {
         assert_eq!(counts[..4], [16, 64, 256, 256]);
-        assert!(counts[4] < 150 && counts[5] < 60, "large ones come a few at a time: {counts:?}");
+        assert!(counts[4] < 100, "large ones come a few at a time: {counts:?}");
     }
 }
 

@@ -170,7 +170,7 @@ impl BusLink {
         self.deliver();
     }
 
-    /// The answer to [`NodeTransmit::Page`]: the next entries, in order, and none at the end of the stream.
+    /// The answer to [`NodeTransmit::Page`]: the entries from that one on, in order.
     pub fn page<'a>(&mut self, lookup: LookupId, entries: impl IntoIterator<Item = &'a StreamEntry>) {
         self.cluster.heard(|node, now| node.handle_page(now, lookup, entries));
         self.deliver();

@@ -6,7 +6,7 @@
 
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::lock;
-use sansocket_protocol::cluster::node::EntryId;
+use sansocket_protocol::cluster::node::{EarlyEvents, EntryId, Reach};
 use sansocket_protocol::hub::Target;
 use sansocket_protocol::message::Frame;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,17 +30,6 @@ impl LogEvent {
     fn weight(&self) -> usize {
         self.frame.wire_len().saturating_add(WEIGHT)
     }
-}
-
-/// The sockets that an event has not reached yet, of those that it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// All.
-    All,
-    /// Those that came after the event of this number.
-    After(u64),
-    /// None.
-    Nobody,
 }
 
 /// An event that is to be sent, with or without a place in the log.
@@ -71,10 +60,7 @@ pub(super) struct Pending {
 struct State {
     /// The events that were appended and did not come back, by their tickets.
     waiting: BTreeMap<u64, LogEvent>,
-    /// The tickets of events that were sent before they came back, and the number that each had among all that were sent.
-    early: BTreeMap<u64, u64>,
-    /// The greatest ticket that came back: no smaller one will.
-    returned: u64,
+    early: EarlyEvents,
     queue: VecDeque<Outgoing>,
     bytes: usize,
 }
@@ -84,6 +70,14 @@ impl State {
         let event = self.waiting.remove(&ticket)?;
         self.bytes = self.bytes.saturating_sub(event.weight());
         Some(event)
+    }
+
+    /// Changes the notes of events that have left early.
+    fn early<T>(&mut self, change: impl FnOnce(&mut EarlyEvents) -> T) -> T {
+        let before = self.early.len().saturating_mul(NOTE);
+        let changed = change(&mut self.early);
+        self.bytes = self.bytes.saturating_sub(before).saturating_add(self.early.len().saturating_mul(NOTE));
+        changed
     }
 }
 
@@ -122,9 +116,7 @@ impl Pending {
             Some(event) => state.queue.push_back(Outgoing { event, place }),
             None if may_come => return false,
             None => {
-                if state.early.remove(&ticket).is_some() {
-                    state.bytes = state.bytes.saturating_sub(NOTE);
-                }
+                state.early(|early| early.lost(ticket));
                 return false;
             }
         }
@@ -173,36 +165,18 @@ impl Pending {
         let next = state.queue.pop_front()?;
         let reach = match next.place {
             Place::At { ticket: Some(ticket), has_waited, .. } => {
-                let early = state.early.remove(&ticket);
-                state.returned = state.returned.max(ticket);
-                // The log keeps the order, so those before it do not come any more.
-                let later = state.early.split_off(&ticket);
-                let dropped = mem::replace(&mut state.early, later).len() + usize::from(early.is_some());
-                state.bytes = state.bytes.saturating_sub(dropped.saturating_mul(NOTE));
-                match early {
-                    _ if has_waited => Reach::All,
-                    Some(number) => Reach::After(number),
-                    None => Reach::Nobody,
-                }
+                state.early(|early| early.back(ticket, has_waited))
             }
             Place::At { .. } | Place::Early(_) | Place::Nowhere => Reach::All,
         };
-        Some((next, reach, state.returned))
+        Some((next, reach, state.early.returned()))
     }
 
     /// An event was sent without its place, as that number. With the order of its namespace held.
     pub(super) fn sent_early(&self, ticket: u64, number: u64) {
         let mut state = lock(&self.state);
-        if ticket <= state.returned {
-            return;
-        }
-        if state.early.insert(ticket, number).is_none() {
-            state.bytes = state.bytes.saturating_add(NOTE);
-        }
-        // Then it counts as one that has reached everybody.
-        while state.bytes > self.max_bytes && state.early.pop_first().is_some() {
-            state.bytes = state.bytes.saturating_sub(NOTE);
-        }
+        state.early(|early| early.sent(ticket, number));
+        while state.bytes > self.max_bytes && state.early(EarlyEvents::forget_oldest) {}
     }
 
     /// The events of a namespace that are not sent yet and are of this node, in order. With the order of the namespace held.
@@ -217,12 +191,5 @@ impl Pending {
         own.filter(|event| Arc::ptr_eq(&event.namespace, namespace))
             .map(|event| (event.target.clone(), event.frame.clone()))
             .collect()
-    }
-
-    /// Events that wait, notes of those that left early, and the bytes of both.
-    #[cfg(test)]
-    pub(super) fn held(&self) -> (usize, usize, usize) {
-        let state = lock(&self.state);
-        (state.waiting.len() + state.queue.len(), state.early.len(), state.bytes)
     }
 }

@@ -1,6 +1,8 @@
 //! The part of a socket that can be recovered, while it is connected.
 
 use crate::server::recovery::{Recovery, lock};
+#[cfg(feature = "cluster")]
+use sansocket_protocol::cluster::node::Certainty;
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::hub::Membership;
 use sansocket_protocol::recovery::{Appended, LiveSession};
@@ -26,27 +28,9 @@ struct State {
     is_unsure: bool,
     /// Its rooms, once it has left them, and the number of the first event after that.
     left: Option<(Membership, u64)>,
-    /// It was sent an event without a place in the log, and is not known to have got one after it: what its client shows
-    /// does not say whether it has that event.
+    /// Whether its client's offset says what it has got.
     #[cfg(feature = "cluster")]
-    unplaced: Option<Box<Unplaced>>,
-}
-
-/// The latest event without a place in the log that a socket was sent.
-#[cfg(feature = "cluster")]
-struct Unplaced {
-    /// The ticket by which it may be in the log.
-    ticket: u64,
-    /// When it was sent one that is behind it in the log.
-    followed_at: Option<Instant>,
-}
-
-#[cfg(feature = "cluster")]
-impl Unplaced {
-    /// A client that was connected for so long has got what followed: its offset is not before that.
-    fn is_past(&self, now: Instant, detection: Duration) -> bool {
-        self.followed_at.is_some_and(|at| at + detection <= now)
-    }
+    certainty: Certainty,
 }
 
 impl Recoverable {
@@ -59,7 +43,7 @@ impl Recoverable {
             is_unsure: false,
             left: None,
             #[cfg(feature = "cluster")]
-            unplaced: None,
+            certainty: Certainty::default(),
         };
         Self { pid, recovered, state: Mutex::new(state) }
     }
@@ -75,23 +59,13 @@ impl Recoverable {
     /// An event is sent to it that is in the log behind that of the ticket.
     #[cfg(feature = "cluster")]
     pub(super) fn placed(&self, now: Instant, ticket: u64, detection: Duration) {
-        let mut state = lock(&self.state);
-        let Some(unplaced) = state.unplaced.as_deref_mut().filter(|unplaced| unplaced.ticket <= ticket)
-        else {
-            return;
-        };
-        unplaced.followed_at.get_or_insert(now);
-        if unplaced.is_past(now, detection) {
-            state.unplaced = None;
-        }
+        lock(&self.state).certainty.sent_with_offset(now, ticket, detection);
     }
 
     /// An event is sent to it without a place in the log. It may be there by that ticket; 0 if it is not.
     #[cfg(feature = "cluster")]
     pub(super) fn unplaced(&self, ticket: u64) {
-        let mut state = lock(&self.state);
-        let ticket = state.unplaced.as_ref().map_or(ticket, |unplaced| unplaced.ticket.max(ticket));
-        state.unplaced = Some(Box::new(Unplaced { ticket, followed_at: None }));
+        lock(&self.state).certainty.sent_without_offset(ticket);
     }
 
     /// Whether its session has begun, or gone on here, after the event of that number.
@@ -109,8 +83,9 @@ impl Recoverable {
     pub(crate) fn lost(&self, reason: CloseReason, recovery: &Recovery) {
         let mut state = lock(&self.state);
         #[cfg(feature = "cluster")]
-        if let Some(unplaced) = state.unplaced.take() {
-            state.is_unsure |= !unplaced.is_past(recovery.clock.now(), recovery.config.detection);
+        {
+            let (now, detection) = (recovery.clock.now(), recovery.config.detection);
+            state.is_unsure |= !state.certainty.is_certain(now, detection);
         }
         #[cfg(not(feature = "cluster"))]
         let _ = recovery;

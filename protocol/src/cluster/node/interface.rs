@@ -157,13 +157,13 @@ pub enum NodeTransmit {
         lookup: LookupId,
     },
     /// Read entries of the stream from that id on, the id included. They go to
-    /// [`Node::handle_page`](super::Node::handle_page), at the end of the stream none.
+    /// [`Node::handle_page`](super::Node::handle_page).
     Page {
         /// The stream.
         stream: String,
         /// The first id.
         from: EntryId,
-        /// The most entries.
+        /// The number of entries; fewer only at the end of the stream. It is 2 or more.
         count: usize,
         /// The lookup that it is for.
         lookup: LookupId,

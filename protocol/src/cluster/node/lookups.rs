@@ -53,7 +53,7 @@ pub enum LookupOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// The stream does not hold the last event any more that its client has seen.
+    /// The stream does not hold all any more that came behind the last event that its client has seen.
     Gap,
     /// More entries have passed than [`max_recovered_entries`](super::NodeConfig::max_recovered_entries).
     TooMany,
@@ -190,12 +190,14 @@ impl Node {
             // It may be over.
             let Some(lookup) = lookups.open.get(&id) else { continue };
             lookups.reading.insert(id);
-            let (stream, from) = (streams.stream().into(), lookup.read_to.next());
+            // From the last one that was read: as long as that is there, nothing behind it has been cut off.
+            let (stream, from) = (streams.stream().into(), lookup.read_to);
             self.transmits.push_back(NodeTransmit::Page { stream, from, count: lookup.page, lookup: id });
         }
     }
 
-    /// The next entries of the stream for a session: none at its end.
+    /// The next entries of the stream for a session, from the one on that was asked for: at the end of the stream that one
+    /// alone, and without it if the stream does not hold it any more.
     pub fn handle_page<'a>(
         &mut self,
         now: Instant,
@@ -214,7 +216,8 @@ impl Node {
                 self.end_lookups_that_are_read();
             }
             Err(reason) => {
-                self.counts.refused = self.counts.refused.saturating_add(1);
+                self.counts.refused =
+                    self.counts.refused.saturating_add(u64::from(reason != LostReason::Gap));
                 self.end_lookup(lookup, Some(reason));
             }
         }
@@ -232,10 +235,11 @@ impl Node {
         };
         let lookups = &mut log.lookups;
         let Some(found) = lookups.open.get_mut(&lookup) else { return Ok(false) };
-        let (before, mut bytes, mut count) = (found.read_to, 0usize, 0usize);
+        let (before, mut bytes, mut count, mut is_held) = (found.read_to, 0usize, 0usize, false);
         for entry in entries {
             let Ok(id) = entry.id.parse::<EntryId>() else { continue };
             if id <= found.read_to {
+                is_held |= id == before;
                 continue;
             }
             found.read_to = id;
@@ -254,6 +258,9 @@ impl Node {
             }
             found.missed.push((id, event));
         }
+        if !is_held {
+            return Err(LostReason::Gap);
+        }
         found.entries = found.entries.saturating_add(count);
         found.read_bytes = found.read_bytes.saturating_add(bytes);
         if found.entries > config.max_recovered_entries {
@@ -263,7 +270,7 @@ impl Node {
             return Err(LostReason::TooMuch);
         }
         let fitting = PAGE_BYTES.checked_div(bytes.checked_div(count).unwrap_or(0)).unwrap_or(LONGEST_PAGE);
-        found.page = fitting.clamp(1, LONGEST_PAGE.min(found.page.saturating_mul(4)));
+        found.page = fitting.clamp(2, LONGEST_PAGE.min(found.page.saturating_mul(4)));
         found.is_read = found.read_to == before;
         Ok(!found.is_read)
     }
@@ -296,12 +303,12 @@ impl Node {
         self.begin_pages();
     }
 
-    /// The bus is away: nothing is found any more.
-    pub(super) fn end_lookups(&mut self) {
+    /// Nothing is found any more, for that reason.
+    pub(super) fn end_lookups(&mut self, reason: LostReason) {
         let Some(log) = self.log.as_mut() else { return };
         log.lookups.waiting.clear();
         let open: Vec<LookupId> = log.lookups.open.keys().copied().collect();
-        open.into_iter().for_each(|id| self.end_lookup(id, Some(LostReason::BusAway)));
+        open.into_iter().for_each(|id| self.end_lookup(id, Some(reason)));
     }
 }
 

@@ -62,6 +62,7 @@
 mod asking;
 mod bridging;
 mod config;
+mod early;
 mod encoding;
 mod interface;
 mod lookups;
@@ -72,6 +73,7 @@ mod serving;
 mod sessions;
 
 pub use config::{Dialect, Membership, NodeConfig};
+pub use early::{Certainty, EarlyEvents, Reach};
 pub use encoding::{Encoded, NodeEncoder};
 pub use interface::{
     Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,

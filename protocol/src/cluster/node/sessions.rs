@@ -1,6 +1,6 @@
 //! Recovery of connections on a stream: the entries that have places in it, and the sessions that are kept beside it.
 
-use super::lookups::Lookups;
+use super::lookups::{Lookups, LostReason};
 use super::{Node, NodeEvent, NodeTransmit, Timer};
 use crate::cluster::node::Dialect;
 use crate::cluster::node::encoding::{Encoded, Written};
@@ -166,6 +166,8 @@ impl Node {
     pub fn handle_stream_gap(&mut self, now: Instant) {
         self.tick(now);
         self.events.push_back(NodeEvent::StreamGap);
+        // What is not handed over would be missing for them.
+        self.end_lookups(LostReason::Gap);
     }
 
     /// An entry came on the stream, with its fields in any order. A node that recovers connections gives no heed to one that
@@ -245,6 +247,6 @@ impl Node {
             self.timers.remove(&(deadline, Timer::Ticket(ticket)));
             self.events.push_back(NodeEvent::Unlogged { ticket, may_come: true });
         }
-        self.end_lookups();
+        self.end_lookups(LostReason::BusAway);
     }
 }
