@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 /// An answer of the engine to a node.
 pub(super) enum Answer {
@@ -65,8 +66,7 @@ impl Travel {
     pub(super) fn send_to_bus(&mut self, at: usize, transmit: NodeTransmit) {
         self.servers[at].line.push_back(transmit);
         let epoch = self.servers[at].epoch;
-        let at_engine =
-            self.servers[at].last_up.max(self.now) + core::time::Duration::from_millis(self.dice.below(20));
+        let at_engine = self.servers[at].last_up.max(self.now) + Duration::from_millis(self.dice.below(20));
         self.servers[at].last_up = at_engine;
         self.at(at_engine, Happening::ToBus(at, epoch));
     }
@@ -129,8 +129,9 @@ impl Travel {
     fn answer(&mut self, at: usize, answer: Answer) {
         // The reader and the other commands have a connection each.
         let is_read = matches!(answer, Answer::ReadsFrom(_) | Answer::Entry(_));
-        let last = self.servers[at].last_down[usize::from(is_read)].max(self.now);
-        let due = last + core::time::Duration::from_millis(self.dice.below(20));
+        let most = if is_read && self.servers[at].lags { 400 } else { 20 };
+        let due = self.now + Duration::from_millis(self.dice.below(most));
+        let due = due.max(self.servers[at].last_down[usize::from(is_read)]);
         self.servers[at].last_down[usize::from(is_read)] = due;
         let epoch = self.servers[at].epoch;
         self.at(due, Happening::FromBus(at, epoch, answer));

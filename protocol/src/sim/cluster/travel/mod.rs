@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// The time that the loss of a client may go unnoticed.
-const DETECTION: Duration = Duration::from_secs(10);
+const DETECTION: Duration = Duration::from_secs(5);
 /// The time that sessions wait.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -219,7 +219,7 @@ impl Travel {
     fn act(&mut self) {
         let at = self.dice.below(self.servers.len() as u64) as usize;
         let client = self.dice.below(self.clients.len() as u64) as usize;
-        match self.dice.below(if self.is_stormy { 24 } else { 16 }) {
+        match self.dice.below(if self.is_stormy { 26 } else { 16 }) {
             0..=9 => {
                 let all = crate::hub::Target::all();
                 let sid = self.sessions.get(self.clients[client].session).map(|session| session.sid.clone());
@@ -238,7 +238,8 @@ impl Travel {
             19 | 20 => {
                 self.was_storm = true;
                 self.servers[at].is_slow = true;
-                self.after(200, 4_000, Happening::Heal(at));
+                let most = if self.dice.percent(30) { 15_000 } else { 4_000 };
+                self.after(200, most, Happening::Heal(at));
             }
             21 => {
                 self.was_storm = true;
@@ -249,7 +250,8 @@ impl Travel {
                 self.was_storm = true;
                 self.engine.trim(&mut self.dice);
             }
-            _ => self.servers[at].repeats = !self.servers[at].repeats,
+            23 => self.servers[at].repeats = !self.servers[at].repeats,
+            _ => self.servers[at].lags = !self.servers[at].lags,
         }
     }
 

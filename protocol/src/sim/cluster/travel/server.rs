@@ -27,6 +27,8 @@ pub(super) struct Server {
     pub(super) is_slow: bool,
     pub(super) is_refused: bool,
     pub(super) repeats: bool,
+    /// Its reader is behind.
+    pub(super) lags: bool,
     /// The number of entries that it was handed over, and that are on their way.
     pub(super) read: Option<usize>,
     pub(super) told: usize,
@@ -83,6 +85,7 @@ impl Server {
             is_slow: false,
             is_refused: false,
             repeats: false,
+            lags: false,
             read: None,
             told: 0,
             waiting: BTreeMap::new(),
