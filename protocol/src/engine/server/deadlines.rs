@@ -74,7 +74,11 @@ impl ServerSession {
             State::Open => match self.heartbeat.due(now) {
                 // A client that answers without having been asked, and never polls, must not pile them up.
                 Some(Due::Ping) if self.heartbeats > 0 => {}
-                Some(Due::Ping) => self.queue_heartbeat(),
+                Some(Due::Ping) => {
+                    self.queue_heartbeat();
+                    // Room for what was queued at the busiest time so far is worth nothing to most connections.
+                    self.out.shrink_to_fit();
+                }
                 // A WebSocket was read before this is judged. A pong by POST comes on a connection of its own.
                 Some(Due::Timeout) if self.transport == Transport::Polling && self.heartbeat.excuse(now) => {}
                 Some(Due::Timeout) => self.abort(Ended::plain(CloseReason::PingTimeout)),

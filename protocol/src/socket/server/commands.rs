@@ -9,8 +9,8 @@ use crate::socket::ids::SocketKey;
 use crate::socket::json::data::PacketData;
 use crate::socket::server::ServerSocketEvent;
 use crate::time::Instant;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::mem;
 
 impl ServerSockets {
     /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, and the private
@@ -28,7 +28,8 @@ impl ServerSockets {
         let (parser, revision) = (self.config.parser, self.revision);
         let joined = self.find_mut(socket, State::Connecting)?;
         joined.state = State::Connected;
-        let behind = mem::take(&mut joined.behind);
+        let behind = joined.take_behind();
+        joined.give_back();
         engine.send(match pid {
             Some(pid) if revision == Revision::V4 => parser.connect_recoverable(&joined.namespace, sid, pid),
             _ => legacy::consent(revision, &parser, &joined.namespace, sid),
@@ -88,7 +89,7 @@ impl ServerSockets {
             return Err(SendError::Disconnected);
         }
         let len = frame.queued_len();
-        joining.behind.push(frame);
+        joining.pending_mut().behind.push(frame);
         self.behind = self.behind.saturating_add(len);
         Ok(())
     }
@@ -110,7 +111,7 @@ impl ServerSockets {
         if !engine.send(frame) {
             return Err(SendError::Disconnected);
         }
-        asked.acks.insert(id, deadline);
+        asked.pending_mut().acks.insert(id, deadline);
         self.ack_deadline = self.ack_deadline.min(deadline);
         Ok(())
     }
@@ -126,10 +127,10 @@ impl ServerSockets {
 
     /// Returns whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
     pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
-        let acks = &self.find(socket, State::Connected)?.1.acks;
-        if acks.contains_key(&id) {
+        let acks = self.find(socket, State::Connected)?.1.acks();
+        if acks.is_some_and(|acks| acks.contains_key(&id)) {
             Err(SendError::DuplicateAck)
-        } else if acks.len() >= self.config.max_pending_acks {
+        } else if acks.map_or(0, BTreeMap::len) >= self.config.max_pending_acks {
             Err(SendError::TooManyAcks)
         } else {
             Ok(())
