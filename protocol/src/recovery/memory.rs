@@ -126,6 +126,12 @@ impl MemoryStore {
         }
     }
 
+    /// The rooms that have events here.
+    #[cfg(test)]
+    pub(super) fn rooms(&self) -> usize {
+        self.chains.len()
+    }
+
     fn event(&self, number: u64) -> Option<&Event> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.events.get(at)

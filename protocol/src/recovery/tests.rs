@@ -467,6 +467,24 @@ fn a_store_that_is_drained_is_empty_and_tells_nothing() {
     assert!(world.ended().is_empty());
 }
 
+#[test]
+fn a_room_leaves_nothing_once_its_events_are_forgotten() {
+    let mut store = MemoryStore::new(RecoveryConfig::default().max_bytes(20_000), Random::new([1; 32]));
+    let (namespace, parser): (Arc<str>, _) = ("/".into(), Parser::json());
+    let frame = parser.event("/", "message", None, &1).unwrap();
+    for room in 0..1000 {
+        let rooms = Target::all().to(format!("{room}")).to(format!("{room} as well"));
+        let audience = Audience::of(&rooms);
+        store.append(
+            Instant::ZERO,
+            NewEvent { namespace: &namespace, audience, frame: &frame, parser: &parser, offset: None },
+        );
+    }
+    let events = (store.next() - store.oldest()) as usize;
+    assert!(events < 200, "{events} are kept");
+    assert_eq!(store.rooms(), 2 * events);
+}
+
 /// The figures of docs/recovery.md: `cargo test -p sansocket-protocol --lib memory -- --nocapture`.
 #[test]
 #[allow(clippy::disallowed_macros, reason = "it prints figures")]

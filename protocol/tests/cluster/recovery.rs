@@ -203,6 +203,17 @@ fn every_node_hears_all_events_from_the_stream_in_its_order() {
 }
 
 #[test]
+fn an_event_of_ones_own_that_was_told_when_it_was_made_is_not_told_again() {
+    let mut world = World::new(2);
+    let message =
+        Message::Emit { event: Event::new("plain", &()).unwrap(), target: Target::all(), ack: None };
+    let encoded = world.nodes[0].encoder().encode(&"/".into(), message).unwrap();
+    assert!(world.nodes[0].send_encoded(world.now, encoded));
+    world.settle();
+    assert_eq!((world.told(0).len(), world.told(1).len()), (0, 1));
+}
+
+#[test]
 fn a_session_is_taken_once_with_what_was_missed() {
     let mut world = World::new(2);
     world.emit(0, "seen", Target::all());
