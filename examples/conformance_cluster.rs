@@ -42,6 +42,9 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
         // On a busy machine the stream may take its time: an event that does not wait for it has no offset.
         options = options.limits(NodeConfig::default().with_log_patience(Duration::from_secs(20)));
     }
+    if std::env::args().any(|arg| arg == "--forward-requests") {
+        options = options.forward_requests(true);
+    }
     Ok(Some(match &names[..] {
         ["python"] => options.dialect(Dialect::Python(dialect::Python::default())),
         ["classic"] => options.dialect(Dialect::Classic(dialect::Classic::default())),
@@ -151,6 +154,10 @@ fn register_in(namespace: &Namespace) {
                     "dropped": counts.dropped,
                     "inexpressible": counts.inexpressible,
                     "refused": counts.refused,
+                    "forwarded": counts.forwarded,
+                    "unforwarded": counts.unforwarded,
+                    "forwards": counts.forwards,
+                    "forwarded here": counts.forwarded_here,
                 })
             })
         });

@@ -63,6 +63,7 @@ mod asking;
 mod bridging;
 mod config;
 mod encoding;
+mod forwarding;
 mod interface;
 mod members;
 mod receiving;
@@ -72,6 +73,7 @@ mod sessions;
 
 pub use config::{Dialect, Membership, NodeConfig};
 pub use encoding::{Encoded, NodeEncoder};
+pub use forwarding::{ForwardId, RequestName};
 pub use interface::{
     Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
 };
@@ -79,6 +81,7 @@ pub use sessions::{EntryId, EntryIdError, FoundSession, StreamEntry};
 
 use self::asking::{Asked, token};
 use self::bridging::Bridging;
+use self::forwarding::Forwarding;
 use self::serving::Serving;
 use self::sessions::Log;
 use super::message::{Message, RequestId};
@@ -126,6 +129,8 @@ pub struct Node {
     bridging: Option<Box<Bridging>>,
     /// Of a node that recovers connections.
     log: Option<Box<Log>>,
+    /// Of a node that passes requests on.
+    forwarding: Option<Box<Forwarding>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,6 +147,8 @@ enum Timer {
     BridgeBeat,
     Ticket(u64),
     Lookup(LookupId),
+    Forward(ForwardId),
+    Request(RequestName),
 }
 
 /// One namespace.
@@ -167,6 +174,7 @@ impl Node {
         let name: Arc<str> = name.into();
         let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
         let log = (config.recovers && matches!(dialect, Dialect::Streams(_))).then(Box::default);
+        let forwarding = config.forwards.then(|| Forwarding::new(&dialect, &name)).flatten().map(Box::new);
         Self {
             encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone(), false),
             config,
@@ -192,6 +200,7 @@ impl Node {
             is_emitter: false,
             bridging,
             log,
+            forwarding,
         }
     }
 
@@ -221,7 +230,7 @@ impl Node {
     pub fn emitter(config: NodeConfig, dialect: Dialect, random: Random) -> Self {
         let node = Self::new(config, dialect, random);
         let encoder = NodeEncoder::new(node.dialect.clone(), node.config.limits, node.name.clone(), true);
-        Self { is_emitter: true, encoder, ..node }
+        Self { is_emitter: true, encoder, forwarding: None, ..node }
     }
 
     /// The reason why the latest payload could not be read, once.
@@ -254,7 +263,11 @@ impl Node {
     /// Returns the counts of the node so far, and of what it holds now.
     pub fn counts(&self) -> NodeCounts {
         let peers = self.spaces.values().fold(0usize, |sum, space| sum.saturating_add(space.peers.len()));
+        let (forwards, forwarded_here) =
+            self.forwarding.as_ref().map_or((0, 0), |forwarding| forwarding.counts());
         NodeCounts {
+            forwards,
+            forwarded_here,
             asks: self.asks.len(),
             servings: self.servings.len(),
             peers,
@@ -316,6 +329,7 @@ impl Node {
             .collect();
         servings.into_iter().for_each(|id| self.end_serving(id));
         self.bridge_close(namespace);
+        self.end_forwards_in(namespace);
         let Some(space) = self.spaces.remove(namespace) else { return };
         self.timers.retain(|(_, timer)| match timer {
             Timer::Beat(of) | Timer::Peer(of, _) => **of != *namespace,
@@ -327,7 +341,8 @@ impl Node {
         if self.is_up {
             let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
             let rooms: Vec<_> = rooms.map(Subscription::Channel).collect();
-            for subscription in self.dialect.subscriptions(namespace, &self.name).into_iter().chain(rooms) {
+            let others = rooms.into_iter().chain(self.forward_subscription(namespace));
+            for subscription in self.dialect.subscriptions(namespace, &self.name).into_iter().chain(others) {
                 if self.dialect.is_shared(&subscription) && !self.spaces.is_empty() {
                     continue;
                 }
@@ -434,6 +449,7 @@ impl Node {
         self.waiting_bytes = 0;
         self.finish_lists();
         self.end_log();
+        self.end_forwards();
     }
 
     /// The bus has refused something that was published: it may have been what the others were to hear of this node, which
@@ -471,6 +487,8 @@ impl Node {
                 Timer::BridgeBeat => self.bridge_beat(),
                 Timer::Ticket(ticket) => self.unlogged(ticket, true),
                 Timer::Lookup(id) => self.end_lookup(id, false),
+                Timer::Forward(id) => self.forward_overdue(id),
+                Timer::Request(name) => self.request_due(name),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();
