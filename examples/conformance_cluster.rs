@@ -38,9 +38,8 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
     }
     names.sort_unstable();
     let (mut options, of_address) = bus(address, &names)?;
-    if !values("--recovery").is_empty() {
-        // On a busy machine the stream may take its time: an event that does not wait for it has no offset.
-        options = options.limits(NodeConfig::default().with_log_patience(Duration::from_secs(20)));
+    if let Some(patience) = patience()? {
+        options = options.limits(NodeConfig::default().with_log_patience(patience));
     }
     if std::env::args().any(|arg| arg == "--forward-requests") {
         options = options.forward_requests(true);
@@ -57,6 +56,12 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
     }))
 }
 
+/// How long the bus may take to answer, if a flag says so: a machine that stands still for some seconds is no fault to a
+/// test. (An event that does not wait for the stream has no offset.)
+pub(crate) fn patience() -> Result<Option<Duration>, std::num::ParseIntError> {
+    values("--patience").pop().map(|ms| ms.parse().map(Duration::from_millis)).transpose()
+}
+
 /// The bus at an address, and the dialect that the address means, if it means one.
 fn bus(
     address: &str,
@@ -71,6 +76,9 @@ fn bus(
     let mut bus = RedisBus::open(address)?;
     if let Some(sentinels) = values("--sentinels").pop() {
         bus = bus.sentinels(&sentinels)?;
+    }
+    if let Some(patience) = patience()? {
+        bus = bus.timeout(patience);
     }
     let of_address = bus.dialect();
     Ok((ClusterOptions::new(bus), of_address))

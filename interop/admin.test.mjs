@@ -39,6 +39,7 @@ before(async () => {
   page_url = `http://127.0.0.1:${site.address().port}/`;
   browser = await chromium.launch({
     executablePath,
+    timeout: 120_000, // the first start on a machine takes its time
     args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
 });
@@ -55,7 +56,7 @@ after(async () => {
 });
 
 async function start(flags = {}) {
-  const server = await startConformance({ ...CALM, admin: HASH, "server-id": "one", origin: page_url.slice(0, -1), ...flags });
+  const server = await startConformance({ ...CALM, admin: HASH, "server-id": "first-of-two", origin: page_url.slice(0, -1), ...flags });
   servers.push(server);
   return server;
 }
@@ -239,7 +240,7 @@ test("the wire: statistics", async () => {
     serverId: "string",
     uptime: "number",
   });
-  assert.deepEqual([stats.serverId, stats.clientsCount, stats.pollingClientsCount], ["one", 2, 0]);
+  assert.deepEqual([stats.serverId, stats.clientsCount, stats.pollingClientsCount], ["first-of-two", 2, 0]);
   assert.equal(stats.pid, server.pid);
   const counts = Object.fromEntries(stats.namespaces.map(({ name, socketsCount }) => [name, socketsCount]));
   assert.deepEqual(counts, { "/": 1, "/admin": 1, "/custom": 0 });
@@ -317,7 +318,7 @@ test("the page: a login, the lists, a room joined and left, a socket disconnecte
   await page.getByText("Invalid credentials").waitFor({ state: "hidden" });
 
   await goTo(page, "servers/");
-  await row(page, "one").waitFor();
+  await row(page, "first-of-two").waitFor();
   await goTo(page, "sockets/");
   await row(page, ada.id).waitFor();
   await row(page, bob.id).waitFor();
@@ -363,13 +364,13 @@ test("the page: two servers in one", { timeout: 120_000, skip: !ours && "the bus
   const folder = mkdtempSync(join(tmpdir(), "admin-"));
   try {
     const bus = `unix:${folder}/bus`;
-    const [one, two] = [await start({ bus }), await start({ bus, "server-id": "two" })];
+    const [one, two] = [await start({ bus }), await start({ bus, "server-id": "second-of-two" })];
     const ada = await connected(client(two));
     const { page, context, complaints } = await visit();
     await login(page, one);
     await goTo(page, "servers/");
-    await row(page, "one").waitFor();
-    await row(page, "two").waitFor();
+    await row(page, "first-of-two").waitFor();
+    await row(page, "second-of-two").waitFor();
     await goTo(page, "sockets/");
     await row(page, ada.id).waitFor();
     const gone = within(once(ada, "disconnect"), "disconnect");

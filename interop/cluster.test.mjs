@@ -113,7 +113,7 @@ function understandEachOther(title, kinds, { asksByRoom = true, usesRedis = true
 
     test("a client's answer comes back from another node", async () => {
       for (const [from, to] of pairs()) {
-        const answers = await from.client.call("ask", to.client.id, from.name, 3000);
+        const answers = await from.client.call("ask", to.client.id, from.name, 20_000);
         assert.deepEqual(answers, [`${to.name} ${from.name}`], `${from.name} asks ${to.name}`);
       }
     });
@@ -123,7 +123,7 @@ function understandEachOther(title, kinds, { asksByRoom = true, usesRedis = true
         for (const node of nodes) await node.client.call("join", "all");
         await drain(nodes);
         for (const from of nodes.filter((node) => !isPython(node))) {
-          const answers = await from.client.call("ask", "all", "who?", 3000);
+          const answers = await from.client.call("ask", "all", "who?", 20_000);
           assert.deepEqual(answers.sort(), nodes.map((node) => `${node.name} who?`).sort());
         }
       });

@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { Server } from "socket.io";
 import { blockingClientCommand, FOREIGN, Program, startPeer } from "../support/peers.mjs";
-import { HASTY } from "../support/server.mjs";
+import { GRACE, STRICT } from "../support/server.mjs";
 import { within } from "../support/wait.mjs";
 
 const client = (...args) => new Program([...blockingClientCommand(), ...args]);
@@ -37,11 +37,11 @@ for (const kind of [...FOREIGN, "sansocket"]) {
     });
 
     test("it stays while nothing but pings comes", async (t) => {
-      const lively = await startPeer(kind, HASTY);
-      t.after(() => lively.kill());
-      program = client(`${lively.url}/chat`);
+      const strict = await startPeer(kind, STRICT);
+      t.after(() => strict.kill());
+      program = client(`${strict.url}/chat`);
       await program.line(/^connected/);
-      await new Promise((resolve) => setTimeout(resolve, 3000)); // longer than the heartbeat grants
+      await new Promise((resolve) => setTimeout(resolve, GRACE + 1000)); // longer than the heartbeat grants
       assert.deepEqual(program.seen.slice(1), []);
     });
 

@@ -117,7 +117,8 @@ for (const kind of ours ? [...FOREIGN, "sansocket"] : FOREIGN) {
             assert.equal(details.message, "xhr poll error");
             assert.equal(details.description, 400);
           } else {
-            assert.equal(reason, isSilent ? "ping timeout" : "transport close");
+            // The server gives the socket up as late as the client does: either may be first.
+            assert.ok(reason === "transport close" || (isSilent && reason === "ping timeout"), reason);
           }
         }
         await once(socket, "connect");

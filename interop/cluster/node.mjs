@@ -48,7 +48,9 @@ for (const namespace of [io.of("/"), io.of("/custom")]) {
     const on = (event, handler) =>
       socket.on(event, async (...args) => {
         const acknowledge = typeof args.at(-1) === "function" ? args.pop() : () => {};
-        acknowledge(await handler(...args));
+        const answer = async () => handler(...args);
+        // What a bus does not answer in time must not end the node.
+        acknowledge(await answer().catch((error) => ({ error: String(error) })));
       });
     on("join", (room) => void socket.join(room));
     on("remember", (kept) => void (socket.data.kept = kept));

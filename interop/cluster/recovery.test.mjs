@@ -195,6 +195,10 @@ test("with Redis gone a client hears its own node, and begins anew at another; w
     await say(nodes[0], "again");
     await hears("again");
     await leaves();
+    // The node that it has left hands its session over.
+    const keys = await createClient({ url: redis.url }).connect();
+    await until(async () => (await keys.exists(`sio:session:${client._pid}`)) === 1, "its session waits");
+    await keys.close();
     await say(nodes[1], "missed");
     assert.equal(await comes(nodes[0]), true);
     await hears("missed");

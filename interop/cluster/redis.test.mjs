@@ -46,7 +46,7 @@ describe("a user of Redis with the rights of the documentation, by TCP and by a 
         }, "everybody hears everybody");
         await drain(nodes);
         const [one, other] = nodes.map((node) => node.client);
-        assert.equal((await one.call("ask", other.id, "you", 5000)).length, 1);
+        assert.equal((await one.call("ask", other.id, "you", 20_000)).length, 1);
         if (!dialect.includes("python")) assert.deepEqual((await one.call("sockets", null)).sort(), [one.id, other.id].sort());
         await emit(redis.address, dialect, [["emit", "", "news", 1]]);
         // Behind the arguments is the offset.

@@ -151,9 +151,8 @@ describe("polling", () => {
 
   test("closing releases the pending poll", async () => {
     const session = await OldPolling.open(context.server);
-    const poll = session.get();
-    await poll.sent;
-    const [answer, posted] = await Promise.all([poll, session.post("1:1")]);
+    const poll = await session.pendingGet();
+    const [answer, posted] = await Promise.all([poll.answer, session.post("1:1")]);
     assert.deepEqual([posted.status, posted.body], [200, "ok"]);
     assert.equal(answer.body, "1:6");
     assertRefused(await session.get(), ...UNKNOWN_SID);
@@ -210,12 +209,11 @@ describe("WebSocket", () => {
 describe("upgrade", () => {
   test("moves the session, and releases the poll", async () => {
     const session = await OldPolling.open(context.server);
-    const poll = session.get();
-    await poll.sent;
+    const poll = await session.pendingGet();
     const ws = await openWebSocket(context.server, session.upgrade);
     ws.send("2probe");
     assert.equal(await ws.next(), "3probe");
-    assert.equal((await poll).body, "1:6");
+    assert.equal((await poll.answer).body, "1:6");
     ws.send("5");
     ws.send("4hello");
     assert.equal(await ws.next(), "4hello");

@@ -67,8 +67,10 @@ class Server:
 
     def _start(self, port):
         program, folder = command()
-        # Integral seconds: this client reads the numbers, and some servers truncate them.
-        flags = ["--port", str(port), "--ping-interval", "1000", "--ping-timeout", "2000", *self.flags]
+        # Integral seconds: this client reads the numbers, and some servers truncate them. Time to join and to answer
+        # pings on a machine that stands still for some seconds.
+        patience = ["--connect-timeout", "60000", "--ping-timeout", "20000"]
+        flags = ["--port", str(port), "--ping-interval", "1000", *patience, *self.flags]
         self.process = subprocess.Popen(
             program + flags, cwd=folder, stdout=subprocess.DEVNULL, stderr=sys.stderr
         )

@@ -14,6 +14,7 @@ const options = flags({
   "ping-interval": 300,
   "ping-timeout": 200,
   "max-payload": 1_000_000,
+  "connect-timeout": 1000,
   parser: "json",
   origin: "*",
   cookie: "",
@@ -80,7 +81,7 @@ const recovery = window ? { connectionStateRecovery: { maxDisconnectionDuration:
 const io = new Server(http, {
   ...shared,
   path: "/socket.io",
-  connectTimeout: 1000,
+  connectTimeout: options["connect-timeout"],
   serveClient: false,
   ...recovery,
   ...(options.parser === "msgpack" && { parser: msgpack }),

@@ -93,19 +93,25 @@ const NODES = {
 const ours = (bus, dialect) => [
   ...conformanceCommand(),
   ...["--bus", bus, "--dialect", dialect, "--ping-interval", "25000", "--ping-timeout", "20000"],
-  ...["--connect-timeout", "30000"],
+  ...["--connect-timeout", "30000", "--patience", "20000"],
 ];
 
 /** Starts nodes of these kinds, each with one client in `/`. */
 export async function startNodes(redis, kinds) {
-  const nodes = await Promise.all(
-    kinds.map(async (kind, number) => {
-      const program = new Program([...NODES[kind](redis), "--port", "0"]);
-      const port = (await program.line(/^listening (?:on .*:)?(\d+)$/, 60_000))[1];
-      return { name: `${kind} ${number}`, kind, program, url: `http://127.0.0.1:${port}` };
-    }),
-  );
-  for (const node of nodes) node.client = await openClient(node);
+  const nodes = kinds.map((kind, number) => {
+    return { name: `${kind} ${number}`, kind, program: new Program([...NODES[kind](redis), "--port", "0"]) };
+  });
+  try {
+    for (const node of nodes) {
+      const port = (await node.program.line(/^listening (?:on .*:)?(\d+)$/, 60_000))[1];
+      node.url = `http://127.0.0.1:${port}`;
+    }
+    for (const node of nodes) node.client = await openClient(node);
+  } catch (error) {
+    // What still runs would keep this process from ending.
+    await stopNodes(nodes);
+    throw error;
+  }
   return nodes;
 }
 

@@ -65,7 +65,7 @@ export function cluster(title, start, kinds, { dialect = "cluster", inOrder = ()
       }
       for (const from of nodes) {
         for (const to of nodes.filter((node) => node !== from)) {
-          const answers = await from.client.call("ask", to.client.id, from.name, 5000);
+          const answers = await from.client.call("ask", to.client.id, from.name, 20_000);
           assert.deepEqual(answers, [`${to.name} ${from.name}`], `${from.name} asks ${to.name}`);
         }
         if (isPython(from)) continue;

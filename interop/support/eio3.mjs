@@ -1,6 +1,6 @@
 // Engine.IO 3 by hand: payloads, and sessions in a known state.
 import assert from "node:assert/strict";
-import { fetchRaw } from "./http.mjs";
+import { fetchRaw, held } from "./http.mjs";
 import { openWebSocket } from "./websocket.mjs";
 
 export const TEXT = "text/plain; charset=UTF-8";
@@ -71,6 +71,11 @@ export class OldPolling {
 
   get() {
     return fetchRaw(this.server, this.query);
+  }
+
+  /** See `held`. */
+  pendingGet() {
+    return held(this.server, this.get(), "/engine.io/");
   }
 
   /** Posts a string as text, a Buffer as bytes. */

@@ -56,6 +56,23 @@ export function fetchRaw(server, path, { method = "GET", headers = {}, body } = 
   return Object.assign(promise, { abort, sent, port: () => port });
 }
 
+/**
+ * After this we can assume that the server has taken what our `port` sent: it has read it, and two later exchanges on
+ * other connections were answered.
+ */
+export async function isTaken(server, port, path) {
+  await until(() => unread(server, port) === 0, "the server reads it");
+  await fetchRaw(server, `${path}?EIO=4&transport=abc`);
+  await fetchRaw(server, `${path}?EIO=4&transport=abc`);
+}
+
+/** A poll of which we can assume that the server holds it. */
+export async function held(server, answer, path) {
+  await answer.sent;
+  await isTaken(server, answer.port(), path);
+  return { answer };
+}
+
 /** A TCP connection for bytes no HTTP client would send. */
 export async function rawConnection(server) {
   const socket = connect(server.port, "127.0.0.1");
@@ -134,16 +151,8 @@ export class Polling {
     return fetchRaw(this.server, this.query, { method: "POST", body, headers });
   }
 
-  /**
-   * A poll of which we can assume that the server holds it: the server has read
-   * it, and two later exchanges on other connections were answered.
-   */
-  async pendingGet() {
-    const answer = this.get();
-    await answer.sent;
-    await until(() => unread(this.server, answer.port()) === 0, "the server reads the poll");
-    await fetchRaw(this.server, `${this.path}?EIO=4&transport=abc`);
-    await fetchRaw(this.server, `${this.path}?EIO=4&transport=abc`);
-    return { answer };
+  /** See `held`. */
+  pendingGet() {
+    return held(this.server, this.get(), this.path);
   }
 }

