@@ -368,6 +368,28 @@ fn a_node_that_shuts_down_tells_its_clients_through_others() {
 }
 
 #[test]
+fn a_node_that_shuts_down_waits_for_what_it_has_passed_on_and_then_gives_it_up() {
+    let nodes = Nodes::new();
+    let (query, other) = (nodes.join(), nodes.join());
+    let poll = nodes.begin(nodes.get(1, &query));
+    let answered = nodes.begin(nodes.get(1, &other));
+    nodes.io(0).emit("news", &1).unwrap();
+    nodes.servers[0].settle();
+    assert_eq!(poll.answer(), Some(ok(r#"42["news",1]"#)));
+    assert_eq!(answered.answer(), Some(ok(r#"42["news",1]"#)));
+    let poll = nodes.begin(nodes.get(1, &query));
+    let before = nodes.servers[0].elapsed();
+    nodes.run(nodes.io(1).shutdown(5 * SECOND));
+    assert!(nodes.servers[0].elapsed() >= before + 5 * SECOND);
+    nodes.servers[0].settle();
+    assert_eq!(poll.answer(), Some(ELSEWHERE));
+    // To its session, the client has gone away; the other one goes on.
+    assert_eq!(nodes.run(nodes.get(2, &query)), UNKNOWN);
+    assert_eq!(nodes.run(nodes.post(2, &other, r#"42["echo",1]"#)), ok("ok"));
+    nodes.is_at_rest();
+}
+
+#[test]
 fn clients_of_revision_3_have_their_bytes_passed_on() {
     let nodes = Nodes::with(|options| options.forward_requests(true), |builder| builder.allow_eio3(true));
     let query = nodes.open("EIO=3&transport=polling");
