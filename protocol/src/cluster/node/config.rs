@@ -163,7 +163,8 @@ pub struct NodeConfig {
     /// The time after that for the answer, which comes once there is something for the client: longer than the interval of
     /// its pings. Default 120 s.
     pub forward_timeout: Duration,
-    /// Requests that are passed on at a time, and those of other nodes at a time. Default 1000.
+    /// Requests that are passed on at a time, and those of other nodes at a time: polls that
+    /// wait among them. Default 10,000.
     pub max_forwards: usize,
     /// Bytes of their bodies that are on the way to this node, and of answers that are not written, and of those of other
     /// nodes. Default 64 MiB.
@@ -194,7 +195,7 @@ impl Default for NodeConfig {
             forwards: false,
             forward_patience: Duration::from_secs(5),
             forward_timeout: Duration::from_secs(120),
-            max_forwards: 1000,
+            max_forwards: 10_000,
             max_forwarded_bytes: 64 << 20,
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Forwarding {
     sent: BTreeMap<u64, ForwardId>,
     bytes: usize,
     serving: BTreeMap<RequestName, Request>,
+    /// Their names, by who asked and the number there.
+    names: BTreeMap<(Arc<str>, u64), RequestName>,
     served_bytes: usize,
     /// The latest number of each node.
     latest: BTreeMap<Arc<str>, u64>,
@@ -103,6 +105,7 @@ impl Forwarding {
             sent: BTreeMap::new(),
             bytes: 0,
             serving: BTreeMap::new(),
+            names: BTreeMap::new(),
             served_bytes: 0,
             latest: BTreeMap::new(),
         })
@@ -301,6 +304,7 @@ impl Node {
     fn end_request(&mut self, name: RequestName) -> Option<Request> {
         let forwarding = self.forwarding.as_mut()?;
         let request = forwarding.serving.remove(&name)?;
+        forwarding.names.remove(&(request.asker.clone(), request.number));
         forwarding.served_bytes = forwarding.served_bytes.saturating_sub(request.bytes);
         self.timers.remove(&(request.at, Timer::Request(name)));
         Some(request)
@@ -347,6 +351,7 @@ impl Node {
         let name = RequestName(forwarding.last_id);
         let until = now + config.forward_timeout;
         let at = (now + TAKEN_AFTER).min(until);
+        forwarding.names.insert((asker.clone(), number), name);
         forwarding.serving.insert(name, Request { asker, number, bytes, at, until });
         self.timers.insert((at, Timer::Request(name)));
         self.events.push_back(NodeEvent::Request { name, request });
@@ -389,7 +394,9 @@ impl Node {
                 self.take_request(from, number, request);
             }
             Said::Cancelled => {
-                self.give_up_where(|request| request.asker == from && request.number == number);
+                let names = self.forwarding.as_ref().map(|forwarding| &forwarding.names);
+                let name = names.and_then(|names| names.get(&(from, number))).copied();
+                self.give_up(name.into_iter().collect());
             }
             said => self.told(&from, number, said),
         }
