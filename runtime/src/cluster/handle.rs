@@ -270,6 +270,11 @@ impl Cluster {
         self.state().node.is_on_bus()
     }
 
+    /// The other nodes that are members: namespaces and names.
+    pub(crate) fn peers(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        self.state().node.peers().map(|(namespace, node)| (namespace.clone(), node.clone())).collect()
+    }
+
     pub(crate) fn counts(&self) -> NodeCounts {
         let state = self.state();
         let mut counts = state.node.counts();

@@ -408,7 +408,10 @@ impl Gate {
         match route {
             Route::Session(session) => Ok(Found::Session(session)),
             Route::Open(grant) => Ok(Found::Grant(grant)),
-            Route::Reply(reply) => Err(reply),
+            Route::Reply(reply) => {
+                self.files.explain_absence(head.target);
+                Err(reply)
+            }
             _ => Err(CoreResponse::new(404)),
         }
     }

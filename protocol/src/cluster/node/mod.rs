@@ -250,6 +250,13 @@ impl Node {
         }
     }
 
+    /// The other nodes that are members: their namespaces, and their names there. Only where nodes say that they live.
+    pub fn peers(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.spaces
+            .iter()
+            .flat_map(|(namespace, space)| space.peers.keys().map(move |node| (namespace, node)))
+    }
+
     /// Returns whether the bus is there.
     pub fn is_on_bus(&self) -> bool {
         self.is_up
