@@ -451,7 +451,13 @@ impl Cluster {
                 NodeEvent::Unlogged { ticket, may_come } => {
                     application.log(LogNews::Unlogged { ticket, may_come });
                 }
-                NodeEvent::Found { pid, found, .. } => application.log(LogNews::Found { pid, found }),
+                NodeEvent::Found { lookup, pid, outcome, .. } => {
+                    application.log(LogNews::Found { lookup, pid, outcome });
+                }
+                NodeEvent::StreamGap => {
+                    warning!("the stream does not hold all any more that this node has not read");
+                    application.news(&ClusterEvent::StreamGap);
+                }
                 NodeEvent::BusUp { gap } => {
                     info!(?gap, "the bus is there");
                     application.news(&ClusterEvent::Up { gap });

@@ -163,11 +163,6 @@ impl NodeApplication for ServerNode {
 
     fn news(&self, event: &ClusterEvent) {
         let Some(server) = self.0.upgrade() else { return };
-        if let (ClusterEvent::Down { .. }, Some(recovery)) = (event, server.recovery()) {
-            if let Some(log) = recovery.log() {
-                log.forget_late();
-            }
-        }
         let Some(hook) = server.cluster.get().and_then(|cluster| cluster.on_bus.get()) else { return };
         if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
             count(&server.gate.counters.panics);

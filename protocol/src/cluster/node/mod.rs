@@ -62,9 +62,11 @@
 mod asking;
 mod bridging;
 mod config;
+mod early;
 mod encoding;
 mod forwarding;
 mod interface;
+mod lookups;
 mod members;
 mod receiving;
 mod sending;
@@ -72,12 +74,14 @@ mod serving;
 mod sessions;
 
 pub use config::{Dialect, Membership, NodeConfig};
+pub use early::{Certainty, EarlyEvents, Reach};
 pub use encoding::{Encoded, NodeEncoder};
 pub use forwarding::{ForwardId, RequestName};
 pub use interface::{
     Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
 };
-pub use sessions::{EntryId, EntryIdError, FoundSession, StreamEntry};
+pub use lookups::{FoundSession, LookupOutcome, LostReason};
+pub use sessions::{EntryId, EntryIdError, StreamEntry};
 
 use self::asking::{Asked, token};
 use self::bridging::Bridging;
@@ -493,9 +497,9 @@ impl Node {
                 Timer::Bridge(node) => self.bridge_silent(node),
                 Timer::BridgeBeat => self.bridge_beat(),
                 Timer::Ticket(ticket) => self.unlogged(ticket, true),
-                Timer::Lookup(id) => self.end_lookup(id, false),
                 Timer::Forward(id) => self.forward_overdue(id),
                 Timer::Request(name) => self.request_due(name),
+                Timer::Lookup(id) => self.end_lookup(id, Some(LostReason::BusAway)),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();
