@@ -126,12 +126,19 @@ fn answers(port: u16, (first, expected): (&[u8], &[u8])) -> bool {
 }
 
 /// The path of a program, if it is installed; otherwise says that the test is left out.
+///
+/// # Panics
+/// If it is missing where the environment has `SANSOCKET_ENGINES`, as in CI: no test is left out there.
 pub(crate) fn installed(program: &str, further: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(further.iter().map(PathBuf::from));
     let found = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
     if found.is_none() {
-        eprintln!("{program} is not installed, so this test is left out; interop/run has it");
+        assert!(
+            std::env::var_os("SANSOCKET_ENGINES").is_none(),
+            "{program} is not installed, and SANSOCKET_ENGINES demands it"
+        );
+        eprintln!("{program} is not installed, so this test is left out; .ci/engines demands it");
     }
     found
 }
@@ -171,7 +178,7 @@ pub(crate) fn again(test: &str, folder: &Folder, address: &str) {
 }
 
 /// Waits until a condition holds.
-pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> Fut) {
+pub(crate) async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     for _ in 0..3000 {
         if check().await {
             return;
@@ -197,6 +204,12 @@ impl Heard {
 pub(crate) async fn two(options: impl Fn() -> ClusterOptions) -> (Server, Server, Heard) {
     let build = || Server::builder().cluster(options()).build().unwrap();
     let (one, other) = (build(), build());
+    let heard = hearing(&other).await;
+    (one, other, heard)
+}
+
+/// A client of a server that notes what it hears.
+pub(crate) async fn hearing(other: &Server) -> Heard {
     let texts = Arc::new(Mutex::new(Vec::new()));
     let notes = texts.clone();
     let listening = other.listen("127.0.0.1:0").await.unwrap();
@@ -206,7 +219,7 @@ pub(crate) async fn two(options: impl Fn() -> ClusterOptions) -> (Server, Server
         async {}
     });
     client.connect().await.unwrap();
-    (one, other, Heard { texts, _client: client })
+    Heard { texts, _client: client }
 }
 
 /// Says something until the other one has heard it: then each is on the bus.
@@ -220,9 +233,20 @@ pub(crate) async fn hears(one: &Server, heard: &Heard) {
 
 /// Says numbers, which the other one must hear in order, each once; a letter before them makes them as long as is wished.
 pub(crate) async fn in_order(one: &Server, heard: &Heard, len: usize) {
+    in_order_while(one, heard, len, async |_| {}).await;
+}
+
+/// The same, and does something after each of them.
+pub(crate) async fn in_order_while(
+    one: &Server,
+    heard: &Heard,
+    len: usize,
+    mut meanwhile: impl AsyncFnMut(usize),
+) {
     let text = |number: usize| format!("{number} {}", "x".repeat(if number < 10 { len } else { 0 }));
     for number in 0..50 {
         one.emit("say", &text(number)).unwrap();
+        meanwhile(number).await;
     }
     let numbers = || {
         let mut all = heard.lock().clone();
