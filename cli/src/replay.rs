@@ -1,15 +1,16 @@
-//! `sansocket replay`: runs a recorded session again, and says where it broke a rule.
+//! `sansocket replay`: runs a recorded session again, and says where a rule broke, the client's or our own.
 
 use clap::Args;
 use sansocket_protocol::engine::ServerTransmit;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::record::{Entry, RecordingError};
-use sansocket_protocol::replay::{Output, Replay, Step};
+use sansocket_protocol::replay::{Output, Replay, Step, record_again};
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::ServerSocketEvent;
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ const MAX_TEXT: usize = 100;
 /// Runs a recorded session again, shows it as a diagram, and says where a rule broke.
 ///
 /// The session's machine is given what it was given then. Exits with 1 if it decides otherwise now, which another
-/// version may, or if the recording is damaged.
+/// version may, if it does what no session may do, if it panics, or if the recording is damaged.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The recording
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Show what the server did inside, too: commands that are no messages, and timers
     #[arg(short, long)]
     verbose: bool,
+    /// Write the recording again as the session goes now, for a test that holds it to that
+    #[arg(long, value_name = "OUT")]
+    rewrite: Option<PathBuf>,
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -42,8 +46,14 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         }
     };
     match replay(options, &recording, BufWriter::new(io::stdout().lock())) {
-        Ok(Ok(true)) => ExitCode::SUCCESS,
-        Ok(Ok(false)) => ExitCode::FAILURE,
+        Ok(Ok(is_same)) => match rewrite(options, &recording) {
+            Ok(()) if is_same => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("sansocket replay: {error}");
+                ExitCode::FAILURE
+            }
+        },
         Ok(Err(error)) => {
             eprintln!("sansocket replay: {}: {error}", options.file.display());
             ExitCode::FAILURE
@@ -57,7 +67,14 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Replays and shows it. Returns whether the session went the same way.
+/// Writes the recording again, if that is wished.
+fn rewrite(options: &Options, recording: &[u8]) -> Result<(), String> {
+    let Some(path) = &options.rewrite else { return Ok(()) };
+    let again = record_again(recording).map_err(|error| error.to_string())?;
+    fs::write(path, again).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Replays and shows it. Returns whether the session went the same way, and broke no rule of its own.
 fn replay(
     options: &Options,
     recording: &[u8],
@@ -72,12 +89,20 @@ fn replay(
     writeln!(output, "{:>10}  {:<50}  server", "seconds", "client")?;
     let mut summary = Summary::default();
     let mut start = None;
-    for step in replay.by_ref() {
-        let step = match step {
-            Ok(step) => step,
-            Err(error) => {
+    loop {
+        let has_fault = replay.fault().is_some();
+        // The panic's words are on the standard error already.
+        let step = match catch_unwind(AssertUnwindSafe(|| replay.next())) {
+            Ok(None) => break,
+            Ok(Some(Ok(step))) => step,
+            Ok(Some(Err(error))) => {
                 output.flush()?;
                 return Ok(Err(error));
+            }
+            Err(_) => {
+                writeln!(output, "\nthe session panicked in step {}", summary.steps.saturating_add(1))?;
+                output.flush()?;
+                return Ok(Ok(false));
             }
         };
         let start = *start.get_or_insert(step.at);
@@ -85,10 +110,17 @@ fn replay(
         if let Some(line) = line(&step, options) {
             writeln!(output, "{:>10.3}  {line}", (step.at - start).as_secs_f64())?;
         }
+        if let Some(fault) = replay.fault().filter(|_| !has_fault) {
+            writeln!(output, "{:>10.3}  {:<50} !!! {fault}", (step.at - start).as_secs_f64(), "")?;
+        }
     }
     summary.write(&mut output, replay.connection())?;
+    let fault = replay.finish().err();
+    if let Some(fault) = &fault {
+        writeln!(output, "A FAULT OF THE SESSION'S OWN: {fault}")?;
+    }
     output.flush()?;
-    Ok(Ok(summary.differences == 0))
+    Ok(Ok(summary.differences == 0 && fault.is_none()))
 }
 
 /// The counts and findings of a replay.

@@ -60,6 +60,31 @@ fn a_replay_shows_the_session_and_where_it_broke_a_rule() {
 }
 
 #[test]
+fn a_recording_is_written_again_as_the_session_goes_now() {
+    // The acknowledgement that was asked for had another id then.
+    let mut recording = recording();
+    let at = recording.windows(4).position(|window| window == b"421[").expect("the event");
+    recording[at + 2] = b'2';
+    let folder = std::env::temp_dir();
+    let [before, after] = ["before", "after"]
+        .map(|name| folder.join(format!("sansocket-cli-{}-{name}.ssrec", std::process::id())));
+    std::fs::write(&before, &recording).expect("it can be written");
+    let run = |arguments: &[&std::path::Path]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_sansocket")).arg("replay").args(arguments).output();
+        let output = output.expect("the program runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (code, text) = run(&[&before, "--rewrite".as_ref(), &after]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("ANOTHER WAY THAN RECORDED"), "{text}");
+    let (code, text) = run(&[&after]);
+    assert_eq!(code, Some(0), "{text}");
+    for file in [before, after] {
+        let _ = std::fs::remove_file(file);
+    }
+}
+
+#[test]
 fn what_is_no_recording_is_an_error() {
     let run = replay(b"GIF89a", "picture");
     assert_eq!(run.status.code(), Some(1));

@@ -6,6 +6,10 @@
 //!     ... -- --mixed --seeds 10000
 //!     ... -- --recovery --seeds 100000
 //!
+//! With `--record FILE` the sessions of the story that failed, or of the only seed, are written as recordings, for
+//! `sansocket replay`; with `--fuzzed TARGET INPUT --record FILE` those of a fuzzer's input of `server` or `pair`. Both need
+//! `--features sim,fuzzing`.
+//!
 //! With `--mixed` there are clients of Engine.IO 3 in each scenario, and every other one is in MessagePack.
 //! With `--recovery` it plays conversations at a server that recovers connections, in place of scenarios.
 
@@ -14,6 +18,7 @@
 
 use sansocket_protocol::sim::{Coverage, Outcome, Recoveries, Scenario, Situation, recover, run, shrink};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -25,6 +30,9 @@ struct Options {
     shrink: usize,
     recovery: bool,
     mixed: bool,
+    record: Option<PathBuf>,
+    /// A target, and the file with its input.
+    fuzzed: Option<(String, PathBuf)>,
 }
 
 /// The situations that occur only where there are clients of Engine.IO 3.
@@ -52,6 +60,8 @@ fn options() -> Result<Options, String> {
         shrink: 2000,
         recovery: false,
         mixed: false,
+        record: None,
+        fuzzed: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -67,6 +77,16 @@ fn options() -> Result<Options, String> {
             options.recovery = true;
             continue;
         }
+        if arg == "--record" {
+            options.record = Some(args.next().ok_or("--record wants a file")?.into());
+            continue;
+        }
+        if arg == "--fuzzed" {
+            let (target, input) = (args.next(), args.next());
+            options.fuzzed =
+                Some(target.zip(input.map(PathBuf::from)).ok_or("--fuzzed wants a target and a file")?);
+            continue;
+        }
         let value = args.next().and_then(|value| value.parse().ok());
         let value = value.ok_or_else(|| format!("{arg} wants a number"))?;
         match arg.as_str() {
@@ -76,7 +96,8 @@ fn options() -> Result<Options, String> {
             "--shrink" => options.shrink = usize::try_from(value).unwrap_or(0),
             _ => {
                 return Err(format!(
-                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace, --mixed, --recovery"
+                    "{arg}? There are --seeds N, --from N, --threads N, --shrink N, --trace, --mixed, --recovery, \
+                     --record FILE, --fuzzed TARGET INPUT"
                 ));
             }
         }
@@ -91,6 +112,66 @@ fn play(scenario: &Scenario, trace: bool) -> Result<Outcome, String> {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
     })
+}
+
+/// Writes the recordings of a scenario's sessions: FILE for the one that was at work when it failed, or for the only one;
+/// FILE with a number for each of the others.
+#[cfg(feature = "record")]
+fn record(scenario: &Scenario, file: &std::path::Path) -> Result<(), String> {
+    let mut recordings = Vec::new();
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        sansocket_protocol::sim::run_recorded(scenario, false, &mut recordings);
+    }));
+    let first = recordings.iter().position(|recorded| recorded.failed).unwrap_or(0);
+    let files = recordings.iter().enumerate().map(|(at, recorded)| {
+        let number = (at != first).then_some(recorded.session.0);
+        (number, recorded.recording.as_slice())
+    });
+    write(files, file)
+}
+
+#[cfg(not(feature = "record"))]
+fn record(_: &Scenario, _: &std::path::Path) -> Result<(), String> {
+    Err("--record needs --features sim,record".to_string())
+}
+
+/// Writes the recordings of a fuzzer's input.
+#[cfg(feature = "fuzzing")]
+fn fuzzed(target: &str, input: &std::path::Path, file: &std::path::Path) -> Result<(), String> {
+    let data = std::fs::read(input).map_err(|error| format!("{}: {error}", input.display()))?;
+    let mut recordings = Vec::new();
+    let known = catch_unwind(AssertUnwindSafe(|| {
+        sansocket_protocol::fuzzing::replay::recordings(target, &data, &mut recordings)
+    }));
+    match known {
+        Ok(false) => {
+            return Err(format!("inputs of {target} have no sessions; those of server, pair and replay do"));
+        }
+        Ok(true) => {}
+        Err(_) => println!("it panics"),
+    }
+    let files =
+        recordings.iter().zip(0..).map(|(recording, at)| ((at > 0).then_some(at), recording.as_slice()));
+    write(files, file)
+}
+
+#[cfg(not(feature = "fuzzing"))]
+fn fuzzed(_: &str, _: &std::path::Path, _: &std::path::Path) -> Result<(), String> {
+    Err("--fuzzed needs --features sim,fuzzing".to_string())
+}
+
+#[cfg(feature = "record")]
+fn write<'a>(
+    recordings: impl Iterator<Item = (Option<u64>, &'a [u8])>,
+    file: &std::path::Path,
+) -> Result<(), String> {
+    for (number, recording) in recordings {
+        let file =
+            number.map_or_else(|| file.to_owned(), |number| file.with_extension(format!("{number}.ssrec")));
+        std::fs::write(&file, recording).map_err(|error| format!("{}: {error}", file.display()))?;
+        println!("{} bytes: sansocket replay {}", recording.len(), file.display());
+    }
+    Ok(())
 }
 
 /// The rule that a scenario breaks.
@@ -115,6 +196,9 @@ fn report(seed: u64, rule: &str, options: &Options) {
             }
         }
         Err(panic) => println!("it panics: {panic}"),
+    }
+    if let Some(Err(error)) = options.record.as_ref().map(|file| record(&small, file)) {
+        println!("{error}");
     }
     println!("Again: --seeds 1 --from {seed}{}", if options.mixed { " --mixed" } else { "" });
 }
@@ -160,6 +244,9 @@ fn main() -> Result<(), String> {
     let options = options()?;
     if options.recovery {
         return recoveries(&options);
+    }
+    if let Some((target, input)) = &options.fuzzed {
+        return fuzzed(target, input, options.record.as_deref().ok_or("--fuzzed wants --record FILE")?);
     }
     set_hook(Box::new(|_| {}));
     if options.trace {
@@ -232,6 +319,9 @@ fn main() -> Result<(), String> {
     if let Some((seed, rule)) = failures.first() {
         report(*seed, rule, &options);
         return Err(format!("{} seeds failed", failures.len()));
+    }
+    if let Some(file) = options.record.as_ref().filter(|_| options.seeds == 1) {
+        record(&options.scenario(options.from), file)?;
     }
     if options.seeds >= 2000 && !options.missing(&coverage).is_empty() {
         return Err("some situations never occurred".to_string());

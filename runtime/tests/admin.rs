@@ -394,6 +394,86 @@ fn headers_that_say_who_somebody_is_and_ids_of_sessions_are_not_shown() {
 }
 
 #[test]
+fn a_clients_query_is_shown_without_its_values() {
+    for shown in [false, true] {
+        let test = instrumented(|options| options.private_handshakes(shown));
+        let page = test.client("/admin");
+        page.received();
+        let _ada = test.client_with("/", |builder| builder.query("token", "geheim").query("EIO2", "geheim"));
+        let (socket, _): (Value, Value) = page.find("socket_connected");
+        let handshake = &socket["handshake"];
+        let text = handshake.to_string();
+        assert_eq!(text.contains("geheim"), shown, "{text}");
+        assert_eq!(handshake["query"]["EIO"], json!("4"));
+        assert_eq!(handshake["query"]["token"], json!(if shown { "geheim" } else { "***" }));
+        let url = handshake["url"].as_str().expect("a text");
+        assert_eq!(url.contains("token=***"), !shown, "{url}");
+        assert!(url.contains("transport=polling"), "{url}");
+    }
+}
+
+#[test]
+fn those_who_were_in_the_namespace_before_have_not_logged_in() {
+    let test = server();
+    let io = test.server();
+    io.namespace("/admin");
+    let early = test.client("/admin");
+    let ada = test.client("/");
+    // One of them is about to join while the server is instrumented.
+    let held = Arc::new(Mutex::new(None));
+    let gate = held.clone();
+    io.namespace("/admin").middleware(move |_: Socket| {
+        let (let_go, wait) = futures_channel::oneshot::channel::<()>();
+        *gate.lock().unwrap() = Some(let_go);
+        async move {
+            let _ = wait.await;
+        }
+    });
+    let late = test.unconnected("/admin", |builder| builder).expect("a client");
+    late.socket().start();
+    test.settle();
+    let held = held.lock().unwrap().take();
+    assert!(held.is_some(), "its middleware runs");
+    io.instrument(AdminOptions::without_auth()).expect("it is not instrumented");
+    drop(held);
+    test.settle();
+    assert!(!early.is_connected());
+    let _bob = test.client("/");
+    for one in [&early, &late] {
+        let heard: Vec<String> = one.received().into_iter().map(|event| event.event).collect();
+        assert_eq!(heard, [""; 0]);
+        one.emit("_disconnect", &("/", true));
+    }
+    assert!(ada.is_connected() && !early.is_connected() && !late.is_connected());
+}
+
+#[test]
+fn no_store_is_asked_for_what_can_be_no_session() {
+    #[derive(Clone, Default)]
+    struct Asked(Arc<Mutex<Vec<String>>>);
+    impl AdminSessions for Asked {
+        fn save(&self, _: &str) -> sansocket_runtime::adapter::BoxFuture<()> {
+            Box::pin(std::future::ready(()))
+        }
+        fn contains(&self, id: &str) -> sansocket_runtime::adapter::BoxFuture<bool> {
+            self.0.lock().unwrap().push(id.to_owned());
+            Box::pin(std::future::ready(true))
+        }
+    }
+    let asked = Asked::default();
+    let test = server();
+    let options = AdminOptions::with_check(|_| false).sessions(asked.clone());
+    test.server().instrument(options).expect("it is not instrumented");
+    let try_with =
+        |id: String| test.try_client("/admin", move |builder| builder.auth(&json!({ "sessionId": id })));
+    for id in ["x".repeat(65), "x".repeat(10_000), "a key\r\nDEL *".to_owned(), String::new()] {
+        assert!(try_with(id).is_err());
+    }
+    assert!(try_with("known_-1".to_owned()).is_ok());
+    assert_eq!(*asked.0.lock().unwrap(), ["known_-1"]);
+}
+
+#[test]
 fn the_applications_data_of_a_socket_is_shown() {
     struct Name(&'static str);
     let test = instrumented(|options| {

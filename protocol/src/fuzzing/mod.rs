@@ -18,6 +18,7 @@ pub mod hub;
 pub mod input;
 pub mod msgpack;
 pub mod pair;
+pub mod replay;
 pub mod server;
 pub mod socket;
 
@@ -25,7 +26,7 @@ pub mod socket;
 pub type Target = fn(&[u8]);
 
 /// All targets, under the names of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("engine_packet", engine::packet),
     ("engine_payload", engine::payload),
     ("engine_payload_v3", engine_v3::payload),
@@ -35,6 +36,7 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("reassembly", socket::reassembly),
     ("http", http::admission),
     ("server", server::any_order),
+    ("replay", replay::session),
     ("hub", hub::against_the_model),
     ("client", client::any_order),
     ("pair", pair::as_the_network),

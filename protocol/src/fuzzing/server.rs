@@ -15,6 +15,7 @@ use crate::engine::{Revision, TransportKind};
 use crate::error::CloseReason;
 use crate::message::{Frame, WireMessage};
 use crate::rate::Rate;
+use crate::record::RecordOptions;
 use crate::server::{Connection, ServerEvent};
 use crate::socket;
 use crate::socket::server::{AckOutcome, ServerSocketEvent, SocketKey};
@@ -45,11 +46,31 @@ const MAX_OPS: usize = 250;
 /// # Panics
 /// If the machine does what it must not.
 pub fn any_order(data: &[u8]) {
+    play(data, None, &mut None);
+}
+
+/// The same, with the recording of its session, even if it panics.
+pub(super) fn recorded(data: &[u8], recordings: &mut Vec<Vec<u8>>) {
+    /// Hands over the recording when it is dropped.
+    struct Keeper<'a>(Option<Run>, &'a mut Vec<Vec<u8>>);
+
+    impl Drop for Keeper<'_> {
+        fn drop(&mut self) {
+            self.1.extend(self.0.as_mut().and_then(|run| run.connection.take_recording()));
+        }
+    }
+
+    let options = RecordOptions::default().with_secrets(true);
+    play(data, Some(options), &mut Keeper(None, recordings).0);
+}
+
+/// Plays a story in that place.
+fn play(data: &[u8], record: Option<RecordOptions>, place: &mut Option<Run>) {
     let mut input = Input::new(data);
     let settings = input.byte();
     let overflow = [Overflow::Close, Overflow::Fail, Overflow::Drop][usize::from(settings / 4) % 3];
     let revision = if settings & 128 == 0 { Revision::V4 } else { Revision::V3 };
-    let mut run = Run::new(revision, settings & 1 == 0, settings & 2 != 0, overflow);
+    let run = place.insert(Run::with(revision, settings & 1 == 0, settings & 2 != 0, overflow, record));
     for _ in 0..MAX_OPS {
         if input.is_empty() {
             break;
@@ -57,7 +78,7 @@ pub fn any_order(data: &[u8]) {
         run.act(&Op::read(&mut input));
         run.check();
     }
-    run.finish();
+    run.end();
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,6 +124,16 @@ pub struct Seen {
 impl Run {
     /// A connection, with Socket.IO on it or not, that begins with a WebSocket or not.
     pub fn new(revision: Revision, sockets: bool, websocket: bool, overflow: Overflow) -> Self {
+        Self::with(revision, sockets, websocket, overflow, None)
+    }
+
+    fn with(
+        revision: Revision,
+        sockets: bool,
+        websocket: bool,
+        overflow: Overflow,
+        record: Option<RecordOptions>,
+    ) -> Self {
         let config = EngineServerConfig::default()
             .ping_interval(Duration::from_millis(300))
             .ping_timeout(Duration::from_millis(200))
@@ -122,8 +153,11 @@ impl Run {
             .connect_timeout(Duration::from_millis(900))
             .event_rate((overflow == Overflow::Drop).then(|| Rate::per_second(20).burst(3)));
         let now = Instant::ZERO;
-        let connection =
-            Connection::new(now, revision, Arc::new(config), "sid".into(), sockets.then(|| Arc::new(layer)));
+        let sockets_config = sockets.then(|| Arc::new(layer));
+        let mut connection = Connection::new(now, revision, Arc::new(config), "sid".into(), sockets_config);
+        if let Some(options) = record {
+            connection.record(options);
+        }
         let mut run = Self {
             connection,
             now,
@@ -446,6 +480,11 @@ impl Run {
     /// # Panics
     /// If it does not.
     pub fn finish(mut self) -> Seen {
+        self.end();
+        self.seen
+    }
+
+    fn end(&mut self) {
         self.connection.abort(CloseReason::ForcedClose);
         self.connection.release(None);
         for _ in 0..3 {
@@ -463,7 +502,6 @@ impl Run {
             assert_ne!(*asked, Asked::Answer, "{id:?} was never answered");
         }
         assert_eq!(self.connection.poll_timeout(), None);
-        self.seen
     }
 }
 

@@ -87,6 +87,7 @@ macro_rules! entries {
 
     (@type $a:lifetime number) => { u64 };
     (@type $a:lifetime text) => { Cow<$a, str> };
+    (@type $a:lifetime words) => { Cow<$a, str> };
     (@type $a:lifetime id) => { Cow<$a, str> };
     (@type $a:lifetime optional_id) => { Option<Cow<$a, str>> };
     (@type $a:lifetime optional_text) => { Option<Cow<$a, str>> };
@@ -100,6 +101,7 @@ macro_rules! entries {
 
     (@write number $writer:ident $mask:ident $field:ident) => { $writer.number(*$field) };
     (@write text $writer:ident $mask:ident $field:ident) => { $writer.text($field) };
+    (@write words $writer:ident $mask:ident $field:ident) => { $writer.text(&$mask.words($field)) };
     (@write id $writer:ident $mask:ident $field:ident) => { $writer.text(&$mask.id($field)) };
     (@write optional_id $writer:ident $mask:ident $field:ident) => {
         $writer.optional($field.as_deref().map(|id| $mask.id(id)).as_deref().map(str::as_bytes))
@@ -123,6 +125,7 @@ macro_rules! entries {
 
     (@read number $reader:ident) => { $reader.number()? };
     (@read text $reader:ident) => { Cow::Borrowed($reader.text()?) };
+    (@read words $reader:ident) => { Cow::Borrowed($reader.text()?) };
     (@read id $reader:ident) => { Cow::Borrowed($reader.text()?) };
     (@read optional_id $reader:ident) => { $reader.optional_text()?.map(Cow::Owned) };
     (@read optional_text $reader:ident) => { $reader.optional_text()?.map(Cow::Owned) };
@@ -225,7 +228,7 @@ entries! {
         /// The socket.
         socket: number,
         /// The words.
-        message: text,
+        message: words,
         /// The data, as JSON.
         data: optional_json
     }

@@ -34,6 +34,19 @@ impl Mask {
         if self.is_on { Cow::Owned("x".repeat(id.len())) } else { Cow::Borrowed(id) }
     }
 
+    /// Words of the application's, which become a text of JSON: what is escaped there stays.
+    pub(crate) fn words(self, words: &str) -> Cow<'_, str> {
+        if !self.is_on {
+            return Cow::Borrowed(words);
+        }
+        let mut out = Vec::with_capacity(words.len());
+        for_each_char(words.as_bytes(), |bytes| match bytes {
+            [b'"' | b'\\'] => out.extend_from_slice(bytes),
+            bytes => mask_words(&mut out, bytes),
+        });
+        Cow::Owned(String::from_utf8(out).unwrap_or_default())
+    }
+
     /// A message of a WebSocket, with its Engine.IO type.
     pub(crate) fn text(self, text: &[u8]) -> Cow<'_, [u8]> {
         if !self.is_on {

@@ -8,10 +8,12 @@
 //! # What is in it
 //!
 //! By default a recording holds no secrets: the letters of texts in JSON are `x` and the digits of numbers `1`, as are the
-//! values of the query behind a namespace, which clients of Socket.IO 2.x have for `auth`; of attachments and bodies of plain Engine.IO only the length is there, the session's id and the ids of its sockets are
-//! `x`, and of requests only what the session reads: method, path, the query of Engine.IO, and the headers that say how
-//! the body is encoded. Names of namespaces and events, the keys of objects and queries, and ids of acknowledgements stay. All lengths stay as well, so the
-//! session takes the same way. [`RecordOptions::with_secrets`] keeps everything.
+//! values of the query behind a namespace, which clients of Socket.IO 2.x have for `auth`; of attachments and bodies of
+//! plain Engine.IO only the length is there; the session's id, the ids of its sockets, and the words of a refusal are `x`;
+//! and of requests only what the session reads is there: method, path, the query of Engine.IO, and the headers that say how
+//! the body is encoded. Names of namespaces and events, the keys of objects and queries, and ids of acknowledgements stay:
+//! those are counters, which both ends need to find what belongs together. All lengths stay as well, so the session takes
+//! the same way. [`RecordOptions::with_secrets`] keeps everything.
 //!
 //! # The format
 //!

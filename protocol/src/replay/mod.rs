@@ -28,17 +28,27 @@
 //! assert_eq!(outputs, 1);
 //! # Ok::<(), sansocket_protocol::record::RecordingError>(())
 //! ```
+//!
+//! A replay shows three kinds of failures: the session decides otherwise than it did ([`Step::is_same`]), which another
+//! version may; it does what no session may do ([`Replay::fault`]); or it panics. Once the fault is mended,
+//! [`record_again`] makes of the recording one that a test can hold the session to from then on.
+
+mod rules;
+
+pub use rules::Fault;
 
 use crate::engine::{Body, Headers, RequestHead, RequestId, ServerTransmit};
 use crate::error::SendError;
 use crate::message::WireMessage;
-use crate::record::{Entry, Mask, ReadSettings, Reader, RecordingError};
+use crate::record::{Entry, Mask, ReadSettings, Reader, RecordOptions, RecordingError};
 use crate::server::{Connection, ServerEvent, digest_event, digest_transmit};
 use crate::socket::{PacketData, SocketKey};
 use crate::time::Instant;
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
+use rules::Rules;
 
 /// A recorded session that runs once more.
 #[derive(Debug)]
@@ -47,6 +57,7 @@ pub struct Replay<'a> {
     connection: Connection,
     now: Instant,
     mask: Mask,
+    rules: Rules,
     is_masked: bool,
     is_damaged: bool,
 }
@@ -94,7 +105,15 @@ impl<'a> Replay<'a> {
         let sockets = settings.sockets.map(Arc::new);
         let engine = Arc::new(settings.engine);
         let connection = Connection::new(now, settings.revision, engine, settings.id, sockets);
-        Ok(Self { reader, connection, now, mask, is_masked: settings.is_masked, is_damaged: false })
+        Ok(Self {
+            reader,
+            connection,
+            now,
+            mask,
+            rules: Rules::default(),
+            is_masked: settings.is_masked,
+            is_damaged: false,
+        })
     }
 
     /// The session, as it is after the steps so far.
@@ -105,6 +124,29 @@ impl<'a> Replay<'a> {
     /// Returns whether secrets are masked.
     pub fn is_masked(&self) -> bool {
         self.is_masked
+    }
+
+    /// The first fault of the session's own in the steps so far, and not one of its client's: a request that is answered
+    /// twice, an event after the last, a deadline that stays in the past.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.rules.fault()
+    }
+
+    /// Ends the session after the steps so far, if it has not ended by itself. Whatever has happened, all its requests are
+    /// answered then, and all its acknowledgements decided.
+    ///
+    /// # Errors
+    /// The first fault, if there was one.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        self.rules.end(&mut self.connection);
+        self.rules.fault().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// Gives an entry to the session, and looks what came of it.
+    fn judged(&mut self, entry: Entry<'a>) -> Step<'a> {
+        let step = self.step(entry);
+        self.rules.judge(step.at, &step.entry, &step.output, &self.connection);
+        step
     }
 
     /// Gives an entry to the session.
@@ -152,7 +194,7 @@ impl<'a> Iterator for Replay<'a> {
         match Entry::read(&mut self.reader) {
             Ok((after, entry)) => {
                 self.now = Instant::from_micros(self.now.as_micros().saturating_add(after));
-                Some(Ok(self.step(entry)))
+                Some(Ok(self.judged(entry)))
             }
             Err(error) => {
                 self.is_damaged = true;
@@ -160,6 +202,27 @@ impl<'a> Iterator for Replay<'a> {
             }
         }
     }
+}
+
+/// Records a session again as it goes now: the inputs, commands and remarks of a recording, and the outputs that come of
+/// them today. Those that nothing in the recording asks for are taken at the end. Secrets are masked if they were.
+///
+/// # Errors
+/// [`RecordingError`] if it is no recording, or damaged.
+pub fn record_again(recording: &[u8]) -> Result<Vec<u8>, RecordingError> {
+    let mut replay = Replay::new(recording)?;
+    let options = RecordOptions { max_bytes: usize::MAX, with_secrets: !replay.is_masked };
+    replay.connection.record(options);
+    while let Some(step) = replay.next() {
+        if let Entry::Note { text } = step?.entry {
+            replay.connection.remark(&text);
+        }
+    }
+    while replay.connection.poll_transmit().is_some() {}
+    while replay.connection.poll_event().is_some() {}
+    // Its end may have been among the events.
+    while replay.connection.poll_transmit().is_some() {}
+    Ok(replay.connection.take_recording().unwrap_or_default())
 }
 
 /// The headers that a recording keeps.

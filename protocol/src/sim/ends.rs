@@ -10,8 +10,6 @@ use crate::engine::server::{Body, ServerTransmit, Wants};
 use crate::engine::{EngineError, TransportKind};
 use crate::message::WireMessage;
 use crate::server::{Connection, Route, ServerEvent};
-#[cfg(feature = "record")]
-use crate::sim::recordings;
 use crate::socket::server::ServerSocketEvent;
 use alloc::format;
 use alloc::sync::Arc;
@@ -181,6 +179,17 @@ impl World {
         self.forget_if_over(number);
     }
 
+    /// Notes the session that is at work.
+    #[cfg_attr(not(feature = "record"), expect(clippy::unused_self))]
+    pub(super) fn works(&mut self, id: SessionId) {
+        #[cfg(feature = "record")]
+        {
+            self.kept.at_work = Some(id);
+        }
+        #[cfg(not(feature = "record"))]
+        let _ = id;
+    }
+
     // --- the server's end -------------------------------------------------------------------------------------
 
     pub(super) fn server_receives(&mut self, number: u64, item: Item) {
@@ -194,7 +203,9 @@ impl World {
         if matches!(item, Item::Close(_)) {
             channel.server_open = false;
         }
-        let Some(session) = channel.session.and_then(|id| self.server.sessions.get_mut(&id)) else { return };
+        let Some(session) = channel.session else { return };
+        self.works(session);
+        let Some(session) = self.server.sessions.get_mut(&session) else { return };
         session.heard = now;
         let id = RequestId(number);
         let connection = &mut session.connection;
@@ -246,7 +257,7 @@ impl World {
                 #[cfg_attr(not(feature = "record"), expect(unused_mut))]
                 let mut connection = Connection::new(now, grant.revision, config, sid, Some(sockets));
                 #[cfg(feature = "record")]
-                recordings::begin(&mut connection, id);
+                self.kept.begin(&mut connection, id);
                 let session = Session { connection, heard: now, orphan: None, client };
                 self.server.sessions.insert(id, session);
                 let situation = if websocket { Situation::WebSocket } else { Situation::Polling };
@@ -255,6 +266,7 @@ impl World {
             }
             Route::Session(id) => id,
         };
+        self.works(id);
         let Some(session) = self.server.sessions.get_mut(&id) else {
             return self.fail("the router lists no session that is gone", format!("{id:?}"));
         };
@@ -286,6 +298,7 @@ impl World {
     /// Does what a session wants done. True if there was anything.
     pub(super) fn serve_session(&mut self, id: SessionId, app: &mut dyn App) -> bool {
         let mut busy = false;
+        self.works(id);
         loop {
             let Some(connection) = self.server.connection(id) else { return busy };
             if let Some(transmit) = connection.poll_transmit() {
@@ -323,13 +336,9 @@ impl World {
     }
 
     fn forget_session(&mut self, id: SessionId, sid: &Arc<str>, listed: bool) {
-        let session = self.server.sessions.remove(&id);
-        #[cfg(feature = "record")]
-        if let Some(Err(difference)) = session.map(|mut session| recordings::check(&mut session.connection)) {
-            self.fail("a session replays as it was recorded", difference);
+        if let Some(session) = self.server.sessions.remove(&id) {
+            self.session_is_over(id, session);
         }
-        #[cfg(not(feature = "record"))]
-        drop(session);
         if listed {
             self.fail("what is finished is not listed", format!("{sid}"));
         }
@@ -339,6 +348,20 @@ impl World {
             let detail = format!("#{number} of s{}", id.0);
             self.fail("every request is answered before its session is forgotten", detail);
         }
+    }
+
+    /// Forgets a session; its recording must replay to the same.
+    #[cfg_attr(not(feature = "record"), expect(clippy::needless_pass_by_value, clippy::unused_self))]
+    pub(super) fn session_is_over(&mut self, id: SessionId, session: Session) {
+        #[cfg(feature = "record")]
+        {
+            let mut session = session;
+            if let Err(difference) = self.kept.check(&mut session.connection, id) {
+                self.fail("a session replays as it was recorded", difference);
+            }
+        }
+        #[cfg(not(feature = "record"))]
+        let _ = (id, session);
     }
 
     fn report_to_server(&mut self, id: SessionId) -> bool {

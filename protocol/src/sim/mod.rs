@@ -11,7 +11,8 @@
 //! * [`recover`] plays conversations at a server that recovers connections, against an oracle of their own.
 //! * [`Scenario::generate`] makes up an application and faults from a seed, and [`run`] plays them against a model of
 //!   what a perfect Socket.IO would deliver. [`shrink`] makes one that fails smaller. The example `simulate` does that
-//!   for as many seeds as you like.
+//!   for as many seeds as you like. With the feature `record`, `run_recorded` also gives back what each session of the
+//!   server was given, to be [replayed](crate::replay) without the scenario.
 //!
 //! # What can happen
 //!
@@ -122,7 +123,11 @@ mod world;
 pub use self::coverage::{Coverage, Situation};
 pub use self::dice::Dice;
 pub use self::link::{Cut, Link, When};
+#[cfg(feature = "record")]
+pub use self::play::run_recorded;
 pub use self::play::{Outcome, run};
+#[cfg(feature = "record")]
+pub use self::recordings::Recorded;
 pub use self::recovery::{Recoveries, recover};
 pub use self::scenario::{Act, Emit, Player, Raw, Scenario, Settings, Step, To};
 pub use self::shrink::shrink;

@@ -93,6 +93,31 @@ pub(super) struct Play<'a> {
 
 /// Plays a scenario to its end, in virtual time; with `transcript` it keeps a diagram.
 pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
+    play(scenario, &mut world(scenario, transcript))
+}
+
+/// Plays a scenario like [`run`], and adds the recordings of the server's sessions to `recordings`, even if something
+/// panics.
+#[cfg(feature = "record")]
+pub fn run_recorded(scenario: &Scenario, transcript: bool, recordings: &mut Vec<super::Recorded>) -> Outcome {
+    /// Hands over the recordings when it is dropped.
+    struct Keeper<'a>(World, &'a mut Vec<super::Recorded>, bool);
+
+    impl Drop for Keeper<'_> {
+        fn drop(&mut self) {
+            self.1.extend(self.0.take_recordings(self.2));
+        }
+    }
+
+    let mut keeper = Keeper(world(scenario, transcript), recordings, true);
+    keeper.0.keep_recordings();
+    let outcome = play(scenario, &mut keeper.0);
+    keeper.2 = false;
+    outcome
+}
+
+/// The world of a scenario, with nobody in it but the server.
+fn world(scenario: &Scenario, transcript: bool) -> World {
     let settings = &scenario.settings;
     let config = EngineServerConfig::default()
         .path("/socket.io")
@@ -111,8 +136,11 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         .connect_timeout(CONNECT)
         .event_rate(settings.event_rate);
     let chance = Dice::fed(scenario.seed, scenario.chance.clone());
-    let own = chance.reseeded(scenario.seed ^ 0xa99);
-    let mut world = World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript);
+    World::of_chance(chance, Arc::new(config), Arc::new(sockets), transcript)
+}
+
+fn play(scenario: &Scenario, world: &mut World) -> Outcome {
+    let own = world.dice.reseeded(scenario.seed ^ 0xa99);
     let mut play = Play {
         scenario,
         dice: own,
@@ -130,8 +158,8 @@ pub fn run(scenario: &Scenario, transcript: bool) -> Outcome {
         looks: 0,
         waiting: BTreeMap::new(),
     };
-    play.begin(&mut world);
-    play.run(&mut world);
+    play.begin(world);
+    play.run(world);
     Outcome {
         broken: world.broken().cloned(),
         hash: world.trace().hash(),

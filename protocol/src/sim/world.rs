@@ -139,6 +139,8 @@ pub struct World {
     pub(super) fresh_cuts: Vec<ClientId>,
     /// The amount of work done at this instant.
     work: u64,
+    #[cfg(feature = "record")]
+    pub(super) kept: super::recordings::Kept,
 }
 
 impl World {
@@ -174,6 +176,8 @@ impl World {
             broken: None,
             fresh_cuts: Vec::new(),
             work: 0,
+            #[cfg(feature = "record")]
+            kept: super::recordings::Kept::default(),
         }
     }
 
@@ -378,6 +382,10 @@ impl World {
                 let connection = &mut session.connection;
                 if connection.poll_timeout().is_none_or(|due| due > now) {
                     continue;
+                }
+                #[cfg(feature = "record")]
+                {
+                    self.kept.at_work = Some(*id);
                 }
                 connection.handle_timeout(now);
                 self.trace.note(now, b'T', id.0, &[], |line| write!(line, "{:40}srv timer of s{}", "", id.0));

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// A session that is given to a page, once it has joined.
 struct NewSession(Arc<str>);
 
+/// The mark of a page that was let in here.
+struct LetIn;
+
 /// Registers the handlers of the pages.
 pub(super) fn register(pages: &Namespace, feed: &Arc<Feed>, login: Arc<Login>, read_only: bool) {
     pages.middleware(move |socket: Socket, server: Server| {
@@ -24,6 +27,11 @@ pub(super) fn register(pages: &Namespace, feed: &Arc<Feed>, login: Arc<Login>, r
     pages.on_connected(move |socket: Socket, server: Server| {
         let feed = feed.clone();
         async move {
+            // It began to join before there was a login, or came back without one.
+            if socket.remove::<LetIn>().is_none() {
+                socket.disconnect();
+                return Ok(());
+            }
             feed.start();
             if let Some(session) = socket.remove::<NewSession>() {
                 socket.emit("session", &*session.0)?;
@@ -48,16 +56,18 @@ pub(super) fn register(pages: &Namespace, feed: &Arc<Feed>, login: Arc<Login>, r
 
 async fn let_in(login: &Login, socket: &Socket, server: &Server) -> Result<(), Refusal> {
     let auth: Value = socket.auth().unwrap_or_default();
-    match login.judge(&auth).await {
-        Verdict::Known => Ok(()),
+    let address = server.0.gate.address_of(socket.handshake());
+    match login.judge(&auth, address).await {
+        Verdict::Known => {}
         Verdict::New => {
             let id = server.0.fresh_id();
             login.save(&id).await;
             socket.insert(NewSession(id));
-            Ok(())
         }
-        Verdict::Refused(words) => Err(Refusal::new(words)),
+        Verdict::Refused(words) => return Err(Refusal::new(words)),
     }
+    socket.insert(LetIn);
+    Ok(())
 }
 
 /// Ignores a malformed command of a page.

@@ -139,7 +139,7 @@ impl Feed {
             handshake: handshake_value(socket.handshake(), self.private_handshakes),
             rooms: socket.rooms().iter().map(|room| room.to_string()).collect(),
         }
-        .into_value()
+        .into_value(self.private_handshakes)
     }
 
     /// All sockets, of all nodes.
@@ -153,7 +153,7 @@ impl Feed {
                 for socket in found {
                     all.push(match socket.local() {
                         Some(socket) => self.describe(&socket),
-                        None => describe_remote(namespace.name(), &socket),
+                        None => describe_remote(namespace.name(), &socket, self.private_handshakes),
                     });
                 }
             }
@@ -315,7 +315,7 @@ impl Observer for Feed {
 
 /// A socket of another node.
 #[cfg(feature = "cluster")]
-fn describe_remote(namespace: &str, socket: &crate::RemoteSocket) -> Value {
+fn describe_remote(namespace: &str, socket: &crate::RemoteSocket, private: bool) -> Value {
     let (data, client_id, transport) = wire::data_of_node(socket.data().unwrap_or_default());
     SocketShape {
         id: socket.id().into(),
@@ -326,7 +326,7 @@ fn describe_remote(namespace: &str, socket: &crate::RemoteSocket) -> Value {
         handshake: socket.handshake().unwrap_or_default(),
         rooms: socket.rooms().iter().map(|room| room.to_string()).collect(),
     }
-    .into_value()
+    .into_value(private)
 }
 
 /// The sessions that poll.

@@ -5,16 +5,21 @@ use crate::base::hook::Hook;
 use crate::base::runtime::{BoxFuture, Runtime};
 use crate::base::trace::{debug, info};
 use futures_channel::oneshot;
+use sansocket_protocol::server::Source;
 use serde_json::Value;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The most passwords that are checked at once.
 const MAX_CHECKS: usize = 2;
+/// The most that wait for their turn meanwhile.
+const MAX_WAITING: usize = 16;
+/// The longest id of a session that is looked for: ours have 20 characters.
+const MAX_ID: usize = 64;
 /// The most sessions that are kept in memory: the oldest makes room.
 const MAX_SESSIONS: usize = 1000;
 /// The time for which a session is kept in memory: the reference's, where it keeps them in Redis.
@@ -30,7 +35,8 @@ pub trait AdminSessions: Send + Sync + 'static {
     /// Keeps a session, for as long as the store likes.
     fn save(&self, id: &str) -> BoxFuture<()>;
 
-    /// Returns whether there is a session of that id. The id comes from the peer, and may be anything.
+    /// Returns whether there is a session of that id. The id comes from the peer: at most 64 letters, digits, `-` and `_`,
+    /// as other ids are not looked for.
     fn contains(&self, id: &str) -> BoxFuture<bool>;
 }
 
@@ -69,7 +75,7 @@ impl AdminSessions for Memory {
 pub(super) struct Login {
     auth: Kind,
     sessions: Arc<dyn AdminSessions>,
-    checks: Arc<AtomicUsize>,
+    checks: Arc<Mutex<Checks>>,
 }
 
 enum Kind {
@@ -114,12 +120,12 @@ impl Login {
     }
 
     /// Judges what a page connects with.
-    pub(super) async fn judge(&self, auth: &Value) -> Verdict {
+    pub(super) async fn judge(&self, auth: &Value, address: Option<IpAddr>) -> Verdict {
         if matches!(self.auth, Kind::Open) {
             return Verdict::Known;
         }
         let text = |name| auth.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if let Some(id) = text("sessionId") {
+        if let Some(id) = text("sessionId").filter(|id| may_be_session(id)) {
             if self.sessions.contains(id).await {
                 return Verdict::Known;
             }
@@ -128,7 +134,7 @@ impl Login {
             Kind::Open => true,
             Kind::Basic { username, password } => match text("password") {
                 Some(given) if text("username") == Some(username) => {
-                    match self.check(password, given).await {
+                    match self.check(password, given, address).await {
                         Some(fits) => fits,
                         None => return Verdict::Refused("too many logins at once: try again"),
                     }
@@ -148,9 +154,11 @@ impl Login {
         }
     }
 
-    /// Checks a password in a thread of its own: it takes a while on purpose. `None` if too many are checked already.
-    async fn check(&self, hash: &str, password: &str) -> Option<bool> {
-        let permit = Permit::take(&self.checks)?;
+    /// Checks a password in a thread of its own, once it is its turn: it takes a while on purpose. `None` if too many wait,
+    /// or one of the same address does.
+    async fn check(&self, hash: &str, password: &str, address: Option<IpAddr>) -> Option<bool> {
+        let turn = Checks::queue(&self.checks, address.map(Source::from))?;
+        let permit = turn.await.ok()?;
         let (hash, password) = (hash.to_owned(), password.to_owned());
         let (answer, answered) = oneshot::channel();
         let check = move || {
@@ -164,35 +172,130 @@ impl Login {
     }
 }
 
-/// A place among the checks that run.
-struct Permit(Arc<AtomicUsize>);
+/// Returns whether a session may have that id.
+fn may_be_session(id: &str) -> bool {
+    id.len() <= MAX_ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
 
-impl Permit {
-    fn take(running: &Arc<AtomicUsize>) -> Option<Self> {
-        let more = |running| (running < MAX_CHECKS).then_some(running + 1);
-        running.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
-        Some(Self(running.clone()))
+/// The checks that run, and those that wait. An address has one of them at a time, so that nobody who knows a name keeps
+/// its owner out with guesses.
+#[derive(Default)]
+struct Checks {
+    running: Vec<Option<Source>>,
+    waiting: VecDeque<(Option<Source>, oneshot::Sender<Permit>)>,
+}
+
+impl Checks {
+    /// Waits for a place. `None` if too many do, or the address has one.
+    fn queue(this: &Arc<Mutex<Self>>, address: Option<Source>) -> Option<oneshot::Receiver<Permit>> {
+        let mut checks = this.lock().unwrap_or_else(PoisonError::into_inner);
+        // Their clients are gone.
+        checks.waiting.retain(|(_, turn)| !turn.is_canceled());
+        let waiting = checks.waiting.iter().map(|(address, _)| address);
+        let has_one =
+            address.is_some() && checks.running.iter().chain(waiting).any(|known| *known == address);
+        if has_one || checks.waiting.len() >= MAX_WAITING {
+            return None;
+        }
+        let (turn, permit) = oneshot::channel();
+        checks.waiting.push_back((address, turn));
+        drop(checks);
+        Self::go_on(this);
+        Some(permit)
     }
+
+    /// Gives the free places to those that wait longest.
+    fn go_on(this: &Arc<Mutex<Self>>) {
+        loop {
+            let mut checks = this.lock().unwrap_or_else(PoisonError::into_inner);
+            if checks.running.len() >= MAX_CHECKS {
+                return;
+            }
+            let Some((address, turn)) = checks.waiting.pop_front() else { return };
+            checks.running.push(address);
+            drop(checks);
+            // If its client is gone, the place is given back at once.
+            drop(turn.send(Permit { checks: this.clone(), address }));
+        }
+    }
+}
+
+/// A place among the checks that run.
+struct Permit {
+    checks: Arc<Mutex<Checks>>,
+    address: Option<Source>,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = checks.running.iter().position(|address| *address == self.address) {
+            checks.running.swap_remove(at);
+        }
+        drop(checks);
+        Checks::go_on(&self.checks);
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::in_memory::InMemory;
 
+    type Turn = oneshot::Receiver<Permit>;
+
+    fn queue(checks: &Arc<Mutex<Checks>>, address: u8) -> Option<Turn> {
+        Checks::queue(checks, Some(Source::V4([10, 0, 0, address])))
+    }
+
+    /// The place, if it is given.
+    fn place(turn: &mut Option<Turn>) -> Option<Permit> {
+        turn.as_mut()?.try_recv().ok().flatten()
+    }
+
     #[test]
-    fn no_more_than_two_passwords_are_checked_at_once() {
-        let running = Arc::default();
-        let (first, second) = (Permit::take(&running), Permit::take(&running));
-        assert!(first.is_some() && second.is_some() && Permit::take(&running).is_none());
+    fn two_passwords_are_checked_at_once_and_the_others_wait_for_their_turn() {
+        let checks = Arc::default();
+        let mut turns: Vec<_> = (0..4).map(|address| queue(&checks, address)).collect();
+        let (first, second) = (place(&mut turns[0]), place(&mut turns[1]));
+        assert!(first.is_some() && second.is_some());
+        assert!(place(&mut turns[2]).is_none());
+        // The next one's client goes: the place is the next but one's.
+        drop(turns.remove(2));
         drop(first);
-        assert!(Permit::take(&running).is_some());
+        assert!(place(&mut turns[2]).is_some());
+        drop(second);
+        assert!(place(&mut queue(&checks, 9)).is_some());
+    }
+
+    #[test]
+    fn an_address_that_guesses_keeps_nobody_else_out() {
+        let checks = Arc::default();
+        let guess = place(&mut queue(&checks, 1));
+        assert!(guess.is_some());
+        // While that one is checked, it has no other, and others have theirs.
+        assert!(queue(&checks, 1).is_none());
+        assert!(place(&mut queue(&checks, 2)).is_some());
+        drop(guess);
+        assert!(queue(&checks, 1).is_some(), "it may try again");
+    }
+
+    #[test]
+    fn no_more_than_sixteen_wait() {
+        let checks = Arc::default();
+        let turns: Vec<_> = (0..=18).map(|address| queue(&checks, address)).collect();
+        let taken = turns.iter().filter(|turn| turn.is_some()).count();
+        assert_eq!(taken, MAX_CHECKS + MAX_WAITING);
+        // Those whose clients are gone do not count.
+        drop(turns);
+        let turn = place(&mut queue(&checks, 1));
+        assert!(turn.is_some());
+    }
+
+    #[test]
+    fn a_text_that_can_be_no_id_is_not_looked_for() {
+        assert!(may_be_session("aZ0-_"));
+        assert!(may_be_session(&"a".repeat(MAX_ID)) && !may_be_session(&"a".repeat(MAX_ID + 1)));
+        assert!(["a b", "a\n", "\u{e9}", "a'--", "*"].iter().all(|id| !may_be_session(id)));
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Server {
     /// that is connected: for a busy server, choose [`Mode::Production`]. While no page is connected, and in no
     /// cluster, nothing is encoded.
     ///
+    /// Sockets that are in that namespace already have not logged in, and are disconnected.
+    ///
     /// # Errors
     /// [`AdminError::Twice`] if it was called before.
     pub fn instrument(&self, options: AdminOptions) -> Result<(), AdminError> {
@@ -45,9 +47,11 @@ impl Server {
             return Err(AdminError::Twice);
         }
         let namespace = self.namespace(&options.namespace);
-        feed.attach(&namespace);
         let login = Login::new(options.auth, options.sessions, self.0.gate.runtime().clone());
         commands::register(&namespace, &feed, login, options.read_only);
+        // Nobody who came before has logged in. Those who are about to join are found out as they do.
+        namespace.sockets().iter().for_each(crate::Socket::disconnect);
+        feed.attach(&namespace);
         // A node of a cluster is shown by the pages of others: it has a runtime that runs.
         #[cfg(feature = "cluster")]
         if self.0.cluster.get().is_some() {

@@ -94,8 +94,8 @@ impl AdminOptions {
 
     /// Lets in whoever knows the name and the password, of which only the hash of bcrypt is given here.
     ///
-    /// A check takes a core for as long as the hash's cost says, in a thread of its own. Two may run at once; whoever
-    /// comes meanwhile is refused.
+    /// A check takes a core for as long as the hash's cost says, in a thread of its own. Two may run at once, of different
+    /// addresses; sixteen more wait for their turn, and the others are refused.
     ///
     /// # Errors
     /// [`AdminError::Password`] if `password` is no hash of bcrypt.
@@ -147,8 +147,9 @@ impl AdminOptions {
         self
     }
 
-    /// Sets whether the page is shown the headers that say who somebody is: `cookie`, `authorization` and
-    /// `proxy-authorization`. Default no; the references show them.
+    /// Sets whether the page is shown what says who somebody is: the headers `cookie`, `authorization` and
+    /// `proxy-authorization`, and the values of the query, in which many clients have their token. Default no; the
+    /// references show them.
     pub fn private_handshakes(mut self, show: bool) -> Self {
         self.private_handshakes = show;
         self

@@ -9,6 +9,9 @@ const COMMANDS: [&str; 7] = ["EMIT", "JOIN", "LEAVE", "DISCONNECT", "MJOIN", "ML
 const STATISTICS: &str = "AGGREGATED_EVENTS";
 const DETAILS: &str = "ALL_EVENTS";
 
+/// A value that is not shown.
+const MASKED: &str = "***";
+
 /// The headers in which proxies say who the client is, the most trusted first.
 const FORWARDED: [&str; 2] = ["cf-connecting-ip", "x-forwarded-for"];
 
@@ -34,29 +37,55 @@ pub(super) struct SocketShape {
 }
 
 impl SocketShape {
-    pub(super) fn into_value(self) -> Value {
+    /// For the page; with `private`, the values of the client's query are shown.
+    pub(super) fn into_value(self, private: bool) -> Value {
         json!({
             "id": self.id,
             "clientId": self.client_id,
             "transport": self.transport,
             "nsp": self.namespace,
             "data": self.data,
-            "handshake": handshake(self.handshake),
+            "handshake": handshake(self.handshake, private),
             "rooms": self.rooms,
         })
     }
 }
 
-/// The handshake without the client's `auth`, and with the address that proxies tell.
-fn handshake(handshake: Value) -> Value {
+/// The handshake without the client's `auth`, and with the address that proxies tell. Without `private` a query shows its
+/// names alone: many clients have their token there.
+fn handshake(handshake: Value, private: bool) -> Value {
     let Value::Object(mut handshake) = handshake else { return handshake };
     handshake.remove("auth");
+    if !private {
+        mask_query(&mut handshake);
+    }
     let headers = handshake.get("headers");
     let told = FORWARDED.iter().find_map(|name| headers?.get(*name).filter(|value| **value != json!("")));
     if let Some(address) = told.cloned() {
         handshake.insert("address".into(), address);
     }
     handshake.into()
+}
+
+/// Engine.IO's own part of a query, which tells nothing of anybody.
+const OWN_QUERY: [&str; 5] = ["EIO", "transport", "t", "b64", "j"];
+
+/// Masks the values of the application's part of the query.
+fn mask_query(handshake: &mut Map<String, Value>) {
+    if let Some(Value::Object(query)) = handshake.get_mut("query") {
+        for (_, value) in query.iter_mut().filter(|(name, _)| !OWN_QUERY.contains(&name.as_str())) {
+            *value = MASKED.into();
+        }
+    }
+    if let Some(Value::String(url)) = handshake.get_mut("url") {
+        if let Some((path, query)) = url.split_once('?') {
+            let shown = query.split('&').map(|pair| match pair.split_once('=') {
+                Some((name, _)) if !OWN_QUERY.contains(&name) => format!("{name}={MASKED}"),
+                _ => pair.to_owned(),
+            });
+            *url = format!("{path}?{}", shown.collect::<Vec<_>>().join("&"));
+        }
+    }
 }
 
 /// The member of a socket's data in which nodes tell each other what the page shows beside it.

@@ -17,6 +17,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 impl Gate {
+    /// The address that a session counts for: as the application tells it, or the other end of the connection.
+    #[cfg(feature = "admin")]
+    pub(crate) fn address_of(&self, handshake: &Handshake) -> Option<IpAddr> {
+        let told =
+            self.hooks.client_address.as_ref().and_then(|tell| self.caught(|| tell(handshake)).flatten());
+        told.or_else(|| handshake.peer_addr().map(|peer| peer.ip()))
+    }
+
     /// Opens a session, if the limits and the application let the client in.
     ///
     /// # Errors

@@ -31,6 +31,11 @@ impl Connection {
         self.recorder.take().map(|recorder| recorder.into_bytes())
     }
 
+    /// The settings of its engine.
+    pub(crate) fn config(&self) -> &crate::engine::EngineServerConfig {
+        self.engine.config()
+    }
+
     /// Returns whether the session ended because the client broke a rule.
     pub fn broke_a_rule(&self) -> bool {
         self.broke_a_rule
