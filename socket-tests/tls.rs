@@ -77,6 +77,26 @@ async fn a_websocket_works_over_tls() {
     client.rest().await;
 }
 
+#[cfg(feature = "http2")]
+#[tokio::test]
+async fn clients_choose_http_2_for_polls_and_http_1_1_for_websockets() {
+    use crate::http2::Http2;
+
+    let io = crate::server().build().expect("a server");
+    let addr = serve(&io).await;
+    let stream = secure_with(addr, &["h2", "http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    Http2::over(stream, addr, &h2::client::Builder::new()).await.join().await;
+    // As a browser opens a WebSocket.
+    let stream = secure_with(addr, &["http/1.1"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let mut client = Client::over(stream, TARGET, "").await;
+    client.join("/", "").await;
+    assert_eq!(client.ask(r#"["secure"]"#).await, "[true]");
+    assert_eq!(io.clients_count(), 2);
+}
+
+#[cfg(not(feature = "http2"))]
 #[tokio::test]
 async fn http_2_is_not_offered_even_if_the_configuration_has_it() {
     let io = crate::server().build().expect("a server");

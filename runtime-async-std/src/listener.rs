@@ -14,7 +14,7 @@ use std::future::ready;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 #[cfg(unix)]
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 #[cfg(unix)]
 use std::path::Path;
 use std::task::{Context, Poll, ready};
@@ -43,8 +43,7 @@ impl Socket {
 
     #[cfg(unix)]
     pub(crate) async fn bind_unix(path: &Path) -> io::Result<Self> {
-        let connect = async |path| Async::<UnixStream>::connect(path).await.map(drop);
-        let (listener, file) = SocketFile::bind(path, connect).await?;
+        let (listener, file) = SocketFile::bind(path)?;
         Ok(Self::Unix(Async::new(listener)?, Some(file)))
     }
 

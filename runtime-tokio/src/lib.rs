@@ -107,6 +107,7 @@
 //! | `typescript` | no | `TypeScript`: typed events as declarations for pages |
 //! | `admin` | no | `instrument`, for the page of npm's `@socket.io/admin-ui`: [what it shows, and to whom](https://github.com/sansocket/sansocket/blob/main/docs/admin.md) |
 //! | `client-bundle` | no | `serve_client_bundle`: the browser's client as part of the program |
+//! | `http2` | no | a server's own listener speaks HTTP/2 for polls |
 //! | `metrics` | no | servers record metrics, for Prometheus and others: [the table](https://github.com/sansocket/sansocket/blob/main/docs/metrics.md) |
 //! | `record` | no | servers record sessions that fail, for `sansocket replay` of the command-line tool |
 //! | `testing` | no | the module `testing`: clients without a network, in virtual time, for the tests of applications |
@@ -180,11 +181,11 @@ pub use sansocket_runtime::{
     DisconnectReason, DynamicNamespace, EmitError, EmptiedRooms, EncodeError, EngineClientSocket,
     EngineError, EngineSocket, Error, EventExcess, EventFlow, EventName, Events, Extension, Handler,
     HandlerError, HandlerFailure, Handshake, HubError, IntoAck, LimitCounts, Limits, ListenerHandle,
-    Listening, Message, Messages, NameParts, Namespace, OriginError, Origins, Overflow, Parser, PeerAddr,
-    PeerError, PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode, RefusedRequest,
-    RequestHead, ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError, ServerLayer,
-    ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed, ToArgs,
-    TransportKind, Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
+    Listening, Message, Messages, NameParts, Namespace, NamespaceRequest, OriginError, Origins, Overflow,
+    Parser, PeerAddr, PeerError, PerMessageDeflate, Rate, ReceiveError, Received, Refusal, RefusalCode,
+    RefusedRequest, RequestHead, ResponseBody, RoomEvent, Rooms, SameSite, SendError, ServerAddrError,
+    ServerLayer, ServerRefusal, ServerService, Socket, SocketEmitter, SocketError, State, Stats, Timed,
+    ToArgs, TransportKind, Transports, TryData, TypedEvent, WeakServer, ack, extract, handler,
 };
 pub use sansocket_runtime::{CustomPacket, CustomParser, Date};
 pub use sansocket_runtime::{ENGINE_PROTOCOL, SOCKET_PROTOCOL};

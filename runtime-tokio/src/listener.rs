@@ -33,8 +33,7 @@ impl Socket {
 
     #[cfg(unix)]
     pub(crate) async fn bind_unix(path: &Path) -> io::Result<Self> {
-        let connect = async |path| tokio::net::UnixStream::connect(path).await.map(drop);
-        let (listener, file) = SocketFile::bind(path, connect).await?;
+        let (listener, file) = SocketFile::bind(path)?;
         listener.set_nonblocking(true)?;
         Ok(Self::Unix(UnixListener::from_std(listener)?, Some(file)))
     }

@@ -1,4 +1,4 @@
-//! The tests of the examples `private_messaging` and `whiteboard`: without a network, and in virtual time.
+//! The tests of the examples `private_messaging`, `whiteboard` and `typed`: without a network, and in virtual time.
 
 use sansocket_tokio::testing::{TestClient, TestServer};
 use sansocket_tokio::{self as sansocket, ConnectError, Server};
@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 #[path = "../../examples/private_messaging.rs"]
 mod private_messaging;
+#[path = "../../examples/typed/mod.rs"]
+mod typed;
 #[path = "../../examples/whiteboard.rs"]
 mod whiteboard;
 
@@ -120,4 +122,35 @@ fn nobody_enters_without_a_name_or_with_a_session_that_never_was() {
         let Err(ConnectError::Refused(refusal)) = refused else { panic!("{login} is let in") };
         assert_eq!(refusal.message(), "invalid username");
     }
+}
+
+#[test]
+fn the_page_of_typed_events_has_the_declarations_of_the_server() {
+    let file = include_str!("../../examples/typed/events.ts");
+    assert_eq!(
+        typed::declarations(),
+        file,
+        "write it anew: cargo run --example typed > examples/typed/events.ts"
+    );
+}
+
+#[tokio::test]
+async fn typed_events_go_both_ways() {
+    use sansocket_tokio::Client;
+    use sansocket_tokio::testing::Loopback;
+
+    let io = Server::builder().build().expect("a server");
+    typed::register(&io);
+    // The adapter's own server, from that which a namespace knows.
+    let io = Server::from(io.root().server().expect("it is there"));
+    let client = || Client::builder("http://test").dial(Loopback::to(&io)).build().expect("a client");
+    let (ada, bob) = (client(), client());
+    let mut heard = bob.events();
+    for client in [&ada, &bob] {
+        client.connect().await.expect("it is let in");
+    }
+    assert_eq!(typed::talk(&ada).await.expect("an answer"), 1);
+    let said = heard.next().await.expect("an event");
+    let (who, message): (String, typed::Message) = said.decode().expect("the payload");
+    assert_eq!((Some(&*who), &*message.text), (ada.id().as_deref(), "hello"));
 }

@@ -8,7 +8,7 @@ use std::{env, fs};
 
 /// Each file of `tests/diagnostics`, and what its error must say.
 const EXPECTED: &[(&str, &[&str])] = &[
-    ("no_future", &["is not a handler here", "a handler is an async function or closure"]),
+    ("no_function", &["is not a handler here", "a handler is a function or closure, async or not"]),
     (
         "plain_parameter",
         &["is not a handler here", "a plain value from the client is extracted by `Data<T>`"],

@@ -1,4 +1,4 @@
-//! The tests of the example `flask`: without a network, and in virtual time.
+//! The tests of the example `flask`, and of the same as a namespace's type: without a network, and in virtual time.
 
 use sansocket_tokio::testing::{Loopback, TestClient, TestServer};
 use sansocket_tokio::{self as sansocket, Client, DisconnectReason, Server};
@@ -7,11 +7,17 @@ use std::time::Duration;
 
 #[path = "../../examples/flask.rs"]
 mod flask;
+#[path = "../../examples/flask_namespace.rs"]
+mod flask_namespace;
 
-fn app() -> TestServer<Server> {
-    let test = TestServer::new(|runtime| Server::builder().runtime(runtime).build());
-    flask::register(test.server());
-    test
+fn apps() -> [TestServer<Server>; 2] {
+    let registrations: [fn(&Server); 2] =
+        [flask::register, |io| drop(flask_namespace::Demo::default().register(io))];
+    registrations.map(|register| {
+        let test = TestServer::new(|runtime| Server::builder().runtime(runtime).build());
+        register(test.server());
+        test
+    })
 }
 
 fn client(test: &TestServer<Server>) -> TestClient {
@@ -27,46 +33,49 @@ fn heard(client: &TestClient) -> Option<(String, u64)> {
 
 #[test]
 fn an_event_is_answered_and_counted() {
-    let test = app();
-    let (ada, bob) = (client(&test), client(&test));
-    for count in 1..3 {
-        ada.emit("my_event", &json!({ "data": "hello" }));
-        assert_eq!(heard(&ada), Some(("hello".into(), count)));
+    for test in apps() {
+        let (ada, bob) = (client(&test), client(&test));
+        for count in 1..3 {
+            ada.emit("my_event", &json!({ "data": "hello" }));
+            assert_eq!(heard(&ada), Some(("hello".into(), count)));
+        }
+        assert_eq!(heard(&bob), None);
+        bob.emit("my_broadcast_event", &json!({ "data": "all" }));
+        assert_eq!((heard(&ada), heard(&bob)), (Some(("all".into(), 1)), Some(("all".into(), 1))));
     }
-    assert_eq!(heard(&bob), None);
-    bob.emit("my_broadcast_event", &json!({ "data": "all" }));
-    assert_eq!((heard(&ada), heard(&bob)), (Some(("all".into(), 1)), Some(("all".into(), 1))));
 }
 
 #[test]
 fn rooms_are_joined_left_and_closed() {
-    let test = app();
-    let (ada, bob) = (client(&test), client(&test));
-    for client in [&ada, &bob] {
-        client.emit("join", &json!({ "room": "tea" }));
-        assert_eq!(heard(client), Some((format!("In rooms: {}, tea", client.id()), 1)));
+    for test in apps() {
+        let (ada, bob) = (client(&test), client(&test));
+        for client in [&ada, &bob] {
+            client.emit("join", &json!({ "room": "tea" }));
+            assert_eq!(heard(client), Some((format!("In rooms: {}, tea", client.id()), 1)));
+        }
+        ada.emit("my_room_event", &json!({ "room": "tea", "data": "hot" }));
+        assert_eq!((heard(&ada), heard(&bob)), (Some(("hot".into(), 2)), Some(("hot".into(), 2))));
+        bob.emit("leave", &json!({ "room": "tea" }));
+        assert_eq!(heard(&bob), Some((format!("In rooms: {}", bob.id()), 2)));
+        bob.emit("close_room", &json!({ "room": "tea" }));
+        assert_eq!((heard(&ada), heard(&bob)), (Some(("Room tea is closing.".into(), 3)), None));
+        assert!(test.server().rooms().is_empty());
     }
-    ada.emit("my_room_event", &json!({ "room": "tea", "data": "hot" }));
-    assert_eq!((heard(&ada), heard(&bob)), (Some(("hot".into(), 2)), Some(("hot".into(), 2))));
-    bob.emit("leave", &json!({ "room": "tea" }));
-    assert_eq!(heard(&bob), Some((format!("In rooms: {}", bob.id()), 2)));
-    bob.emit("close_room", &json!({ "room": "tea" }));
-    assert_eq!((heard(&ada), heard(&bob)), (Some(("Room tea is closing.".into(), 3)), None));
-    assert!(test.server().rooms().is_empty());
 }
 
 #[test]
 fn a_client_that_asks_for_it_is_disconnected_once_it_knows() {
-    let test = app();
-    let ada = client(&test);
-    ada.emit("my_ping", &());
-    ada.expect::<()>("my_pong");
-    ada.emit("disconnect_request", &());
-    let farewell = ada.expect_event("my_response");
-    assert!(ada.is_connected());
-    farewell.ack(&()).expect("it is connected");
-    assert!(!ada.is_connected());
-    assert_eq!(ada.disconnects(), [DisconnectReason::IoServerDisconnect]);
+    for test in apps() {
+        let ada = client(&test);
+        ada.emit("my_ping", &());
+        ada.expect::<()>("my_pong");
+        ada.emit("disconnect_request", &());
+        let farewell = ada.expect_event("my_response");
+        assert!(ada.is_connected());
+        farewell.ack(&()).expect("it is connected");
+        assert!(!ada.is_connected());
+        assert_eq!(ada.disconnects(), [DisconnectReason::IoServerDisconnect]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
-//! The suite of `socket-tests/` with servers on tokio. With the feature `test-tls`, over TLS too.
+//! The suite of `socket-tests/` with servers on tokio. With the features `test-tls` and `http2`, over TLS and HTTP/2, too.
 
 use sansocket_tokio as sansocket;
 
+#[cfg(feature = "http2")]
+#[path = "../../socket-tests/http2.rs"]
+mod http2;
 #[path = "../../socket-tests/mod.rs"]
 mod suite;
 #[cfg(feature = "test-tls")]

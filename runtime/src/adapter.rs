@@ -374,8 +374,9 @@ macro_rules! adapter {
             }
 
             $(
-                /// Serves TLS. `h2` among the configuration's ALPN protocols is replaced by `http/1.1`, from which
-                /// WebSockets upgrade.
+                /// Serves TLS. Without the feature `http2`, `h2` among the configuration's ALPN protocols is replaced by
+                /// `http/1.1`, from which WebSockets upgrade. With it, both are offered unless the configuration names
+                /// some: a browser takes HTTP/2 for polls, and opens WebSockets by HTTP/1.1.
                 #[cfg(feature = "tls")]
                 pub fn tls(mut self, config: ::std::sync::Arc<$tls>) -> Self {
                     self.tls = Some($crate::adapter::listener_tls(config));

@@ -58,7 +58,7 @@ pub use http::tower::{LayeredService, ServerLayer, ServerService};
 pub use server::answers::{Answer, Answers};
 pub use server::any::AnyNamespace;
 pub use server::broadcast::Broadcast;
-pub use server::dynamic::DynamicNamespace;
+pub use server::dynamic::{DynamicNamespace, NamespaceRequest};
 pub use server::emitter::SocketEmitter;
 pub use server::namespace::Namespace;
 #[cfg(feature = "cluster")]

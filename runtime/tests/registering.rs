@@ -1,9 +1,12 @@
 //! Registering handlers: those of one socket, those that are removed one by one, and the parts of a namespace's name.
 
 use sansocket_runtime::testing::TestServer;
-use sansocket_runtime::{ConnectError, Data, NameParts, Namespace, Server, Socket, State, TypedEvent};
+use sansocket_runtime::{
+    ConnectError, Data, DisconnectReason, EventName, NameParts, Namespace, Server, Socket, State, TypedEvent,
+};
 use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -316,4 +319,71 @@ fn handlers_for_any_namespace_stand_in_where_there_is_none() {
     let nobody = test.block_on(client.socket().timeout(Duration::from_secs(1)).call::<_, String>("who", &()));
     assert!(nobody.is_err(), "{nobody:?}");
     assert!(matches!(test.try_client("/unknown", |builder| builder), Err(ConnectError::Refused(_))));
+}
+
+#[test]
+fn functions_that_await_nothing_are_handlers() {
+    fn double(Data(n): Data<u32>) -> Result<u32, String> {
+        n.checked_mul(2).ok_or_else(|| "too large".into())
+    }
+    let test = TestServer::default();
+    let io = test.server();
+    let sum = Arc::new(AtomicU32::new(0));
+    io.on("double", double)
+        .on("add", {
+            let sum = sum.clone();
+            move |Data(n): Data<u32>| sum.fetch_add(n, Ordering::Relaxed) + n
+        })
+        .on("ping", || "pong")
+        .event_middleware(|EventName(event): EventName| if &*event == "secret" { Err("no") } else { Ok(()) })
+        .on_connect(|socket: Socket| socket.join("all").map(drop))
+        .on_disconnect(move |_: Socket, _: DisconnectReason| sum.store(0, Ordering::Relaxed))
+        .on_error_reply(|_, failure| failure.to_string());
+    let ada = test.client("/");
+    ada.socket().on("ask", |Data(n): Data<u32>| n + 1);
+    assert_eq!(ada.call::<u32>("double", &4), 8);
+    assert_eq!(ada.call::<String>("double", &u32::MAX), "too large");
+    assert_eq!(ada.call::<String>("ping", &()), "pong");
+    assert_eq!(ada.call::<String>("secret", &()), "no");
+    assert_eq!((ada.call::<u32>("add", &2), ada.call::<u32>("add", &3)), (2, 5));
+    let answers = test.block_on(io.to("all").call::<_, u32>("ask", &1)).expect("it is encoded");
+    assert_eq!(answers[0].result.as_ref().expect("an answer"), &2);
+}
+
+#[test]
+fn a_dynamic_namespace_may_look_at_the_auth_and_reaches_all_that_came_of_it() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        tenant: String,
+    }
+    let test = TestServer::default();
+    let io = test.server();
+    let tenants = io.dynamic_namespace_by(|request| {
+        let tenant = request.name().strip_prefix("/tenant/");
+        let is_known = request.handshake().query_value("key").is_some();
+        is_known && request.auth::<Login>().is_ok_and(|login| tenant == Some(&login.tenant))
+    });
+    io.dynamic_namespace("/tenants");
+    assert!(tenants.namespaces().is_empty());
+    let join = |name: &str, query: &str, auth: serde_json::Value| {
+        test.try_client(name, |builder| builder.query("key", query).auth(&auth))
+    };
+    let red = join("/tenant/red", "1", serde_json::json!({ "tenant": "red" })).expect("it is let in");
+    let blue = join("/tenant/blue", "1", serde_json::json!({ "tenant": "blue" })).expect("it is let in");
+    let other = test.client("/tenants");
+    for auth in
+        [serde_json::json!({ "tenant": "red" }), serde_json::json!({}), serde_json::json!({ "tenant": 1 })]
+    {
+        match join("/tenant/green", "1", auth) {
+            Err(ConnectError::Refused(refusal)) => assert_eq!(refusal.message(), "Invalid namespace"),
+            answer => panic!("{answer:?}"),
+        }
+    }
+    let names: Vec<_> = tenants.namespaces().iter().map(|namespace| namespace.name().to_owned()).collect();
+    assert_eq!(names, ["/tenant/blue", "/tenant/red"], "and none was made for those that were refused");
+
+    tenants.emit("news", &1).expect("it is encoded");
+    assert_eq!((red.expect::<u32>("news"), blue.expect::<u32>("news")), (1, 1));
+    other.expect_nothing();
+    blue.expect_nothing();
 }

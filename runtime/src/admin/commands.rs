@@ -79,7 +79,9 @@ fn ignore(command: &str, args: &Args) {
 /// id is as well. A namespace that a client could not reach is not made.
 fn with_sockets(server: &Server, command: &str, args: &Args, filter: usize, act: impl FnOnce(Broadcast)) {
     let filter: Option<String> = args.get::<Option<String>>(filter).unwrap_or_default();
-    let found = args.get::<String>(0).ok().and_then(|name| server.0.namespace_for(&name.into()));
+    let name: Option<Arc<str>> = args.get::<String>(0).ok().map(Into::into);
+    let found = name
+        .and_then(|name| server.0.existing_namespace(&name).or_else(|| server.0.namespace_for(&name, None)));
     let Some(namespace) = found else { return ignore(command, args) };
     info!(command, namespace = &*namespace.name, room = filter, "the admin UI commands");
     let everybody = Namespace(namespace.clone()).broadcast();

@@ -1,6 +1,7 @@
 //! The ALPN protocols of TLS configurations.
 
-/// Returns whether a configuration offers HTTP/2, which cannot be spoken here: WebSockets upgrade from HTTP/1.1.
+/// Returns whether a configuration offers HTTP/2, which clients do not speak, and listeners not without the feature `http2`:
+/// WebSockets upgrade from HTTP/1.1.
 pub(crate) fn offers_http2(protocols: &[Vec<u8>]) -> bool {
     protocols.iter().any(|protocol| protocol == b"h2")
 }

@@ -1,8 +1,9 @@
-//! Handlers: async functions whose parameters are extracted from an event, and whose return value is its
+//! Handlers: functions, async or not, whose parameters are extracted from an event, and whose return value is its
 //! acknowledgement.
 //!
-//! Any async function or closure is a handler if each of its parameters is an [extractor](crate::extract), at most
-//! eight of them, in any order. A server's handlers are registered on a [`Namespace`](crate::Namespace), or on the
+//! Any function or closure is a handler if each of its parameters is an [extractor](crate::extract), at most
+//! eight of them, in any order. One that has to wait for something is async; one that has not may be an ordinary one, which
+//! may use what it has captured. A server's handlers are registered on a [`Namespace`](crate::Namespace), or on the
 //! [`Server`](crate::Server) for the main one; a client's on its [`ClientSocket`](crate::ClientSocket).
 //!
 //! ```
@@ -87,16 +88,16 @@ pub(crate) use future::{OutcomeOf, Spanned};
 
 use crate::base::error::HandlerError;
 use crate::handler::extract::{FromContext, Requirements};
-use std::future::Future;
+use std::future::{Future, ready};
 
-/// An async function that is a handler of kind `K`; `Params` are its parameters.
+/// A function, async or not, that is a handler of kind `K`; `Params` are its parameters.
 ///
-/// Implemented for every `Fn` of up to eight parameters that are extractors, whose future is `Send` and returns
-/// what the kind allows.
+/// Implemented for every `Fn` of up to eight parameters that are extractors, which returns what the kind allows, or a
+/// future of that which is `Send`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler here",
     label = "not a handler",
-    note = "a handler is an async function or closure (`async |socket: Socket, Data(text): Data<String>| {{ .. }}`) \
+    note = "a handler is a function or closure, async or not (`async |socket: Socket, Data(text): Data<String>| {{ .. }}`), \
             of up to eight parameters",
     note = "each parameter must be an extractor that exists here: `Socket`, `Server`, `Namespace`, `Auth<T>`, \
             `State<T>`, `Extension<T>`, `PeerAddr`, `Handshake` everywhere; `Data<T>`, `TryData<T>`, `Args`, \
@@ -121,6 +122,11 @@ pub trait Handler<K: Kind, Params>: Send + Sync + 'static {
     fn requires(&self, _: &mut Requirements) {}
 }
 
+/// The parameters of a handler that is not async: it is done when it returns.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct AtOnce<Params>(std::marker::PhantomData<fn() -> Params>);
+
 macro_rules! handlers {
     ($($param:ident)* $(; $last:ident)?) => {
         impl<K, F, Fut, Output, $($param,)* $($last)?> Handler<K, ($($param,)* $($last,)?)> for F
@@ -137,6 +143,28 @@ macro_rules! handlers {
                 $(let $param = $param::from_context(context)?;)*
                 $(let $last = $last::from_context_at_last(context)?;)?
                 Ok(Box::pin(self($($param,)* $($last)?)))
+            }
+
+            #[allow(unused_variables)]
+            fn requires(&self, requirements: &mut Requirements) {
+                $(<$param as FromContext<K>>::requires(requirements);)*
+                $(<$last as FromContext<K>>::requires(requirements);)?
+            }
+        }
+
+        impl<K, F, Output, $($param,)* $($last)?> Handler<K, AtOnce<($($param,)* $($last,)?)>> for F
+        where
+            K: Kind,
+            F: Fn($($param,)* $($last)?) -> Output + Send + Sync + 'static,
+            Output: IntoOutcome<K::Outcome> + Send + 'static,
+            $($param: FromContext<K>,)*
+            $($last: FromContext<K>,)?
+        {
+            #[allow(non_snake_case, unused_variables)]
+            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+                $(let $param = $param::from_context(context)?;)*
+                $(let $last = $last::from_context_at_last(context)?;)?
+                Ok(Box::pin(ready(self($($param,)* $($last)?))))
             }
 
             #[allow(unused_variables)]

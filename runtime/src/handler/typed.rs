@@ -1,14 +1,14 @@
 //! Events that are declared once, as types: name, payload and answer, checked by the compiler at both ends.
 
 use crate::base::error::{BoxError, HandlerError};
-use crate::handler::BoxHandlerFuture;
 use crate::handler::ack::{AckTarget, IntoAck, Reply, reply};
 use crate::handler::erased::{AnyHandler, SharedHandler};
 use crate::handler::extract::{FromContext, Requirements};
 use crate::handler::kind::{Acks, Context};
+use crate::handler::{AtOnce, BoxHandlerFuture};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ impl<A, E: Into<BoxError>> IntoAnswer<A> for Result<A, E> {
     }
 }
 
-/// An async function that is a handler of the event `E` at the end of kind `K`: up to seven extractors (`Params`), then the
+/// A function, async or not, that is a handler of the event `E` at the end of kind `K`: up to seven extractors (`Params`), then the
 /// payload. It returns the answer, or a `Result` of it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler of this event",
@@ -165,6 +165,27 @@ macro_rules! handlers {
                 let payload = context.input().args().decode::<E::Payload>()?;
                 let future = self($($param,)* payload);
                 Ok(Box::pin(async move { Answered::<E::Answer>(future.await.into_answer()) }))
+            }
+
+            #[allow(unused_variables)]
+            fn requires(&self, requirements: &mut Requirements) {
+                $(<$param as FromContext<K>>::requires(requirements);)*
+            }
+        }
+
+        impl<E, K, F, Output, $($param,)*> TypedHandler<E, K, AtOnce<($($param,)*)>> for F
+        where
+            E: TypedEvent,
+            K: Acks,
+            F: Fn($($param,)* E::Payload) -> Output + Send + Sync + 'static,
+            Output: IntoAnswer<E::Answer>,
+            $($param: FromContext<K>,)*
+        {
+            #[allow(non_snake_case)]
+            fn call(&self, context: &mut Context<K>) -> Result<BoxHandlerFuture<K>, HandlerError> {
+                $(let $param = $param::from_context(context)?;)*
+                let payload = context.input().args().decode::<E::Payload>()?;
+                Ok(Box::pin(ready(Answered::<E::Answer>(self($($param,)* payload).into_answer()))))
             }
 
             #[allow(unused_variables)]

@@ -1,5 +1,7 @@
 //! The HTTP side of a server, which adapters mount, and the HTTP of a connection.
 
+#[cfg(feature = "http2")]
+use crate::base::runtime;
 use crate::base::runtime::{BoxFuture, Runtime, Stream};
 use crate::base::trace::debug;
 use crate::http::connections::{Connections, Place};
@@ -7,6 +9,8 @@ use crate::http::convert::{ResponseBody, target};
 use crate::http::gate::Gate;
 use crate::http::handshake::ConnInfo;
 use crate::http::head_deadline::HeadTimer;
+#[cfg(feature = "http2")]
+use crate::http::http2;
 use crate::http::write_deadline::WriteDeadline;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -118,7 +122,34 @@ pub(crate) async fn serve_admitted<IO>(
     IO: Stream + 'static,
 {
     let Some(first) = endpoints.first().cloned() else { return };
-    let deadlines = first.gate.deadlines.clone();
+    let read = Arc::new(AtomicBool::new(false));
+    #[cfg_attr(not(feature = "http2"), expect(unused_mut))]
+    let mut deadlines = first.gate.deadlines.clone();
+    #[cfg_attr(not(feature = "http2"), expect(unused_mut))]
+    let mut io = WriteDeadline::new(io, deadlines.write, first.runtime().clone(), read.clone());
+    #[cfg(feature = "http2")]
+    {
+        let begun = first.runtime().now();
+        let tell = http2::is_spoken(&mut io);
+        let Some(Ok(is_http2)) = runtime::timeout(first.runtime(), deadlines.first_head, tell).await else {
+            return;
+        };
+        if is_http2 {
+            let answer = move |request: Request<Incoming>| {
+                let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
+                answer(request, endpoint, fallback.clone(), peer)
+            };
+            let max_head = first.gate.max_head;
+            http2::serve(io, first.runtime(), &deadlines, max_head, first.closing(), answer).await;
+            drop(place);
+            return;
+        }
+        // The first head is not allowed more time for it.
+        let mut left = *deadlines;
+        left.first_head =
+            left.first_head.saturating_sub(first.runtime().now().saturating_duration_since(begun));
+        deadlines = Arc::new(left);
+    }
     let head_seen = Arc::new(AtomicBool::new(false));
     let seen = head_seen.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -130,9 +161,7 @@ pub(crate) async fn serve_admitted<IO>(
         let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
         answer(request, endpoint, fallback.clone(), peer)
     });
-    let read = Arc::new(AtomicBool::new(false));
-    let timer = HeadTimer::new(first.runtime().clone(), deadlines.clone(), read.clone());
-    let io = WriteDeadline::new(io, deadlines.write, first.runtime().clone(), read);
+    let timer = HeadTimer::new(first.runtime().clone(), deadlines.clone(), read);
     let connection = http1::Builder::new()
         .timer(timer)
         .header_read_timeout(deadlines.head)

@@ -1,5 +1,6 @@
 //! The browser's client, from a directory or from the bundle in this crate: `/socket.io/socket.io.js` and its relatives.
 
+use crate::base::trace::info;
 use crate::http::compression::{Encoding, THRESHOLD};
 use crate::http::convert::ResponseBody;
 use bytes::Bytes;
@@ -30,6 +31,10 @@ struct File {
 
 /// The level at which they are compressed, once each.
 const LEVEL: u8 = 9;
+
+/// The names under which pages ask for the client.
+const NAMES: [&str; 4] =
+    ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js"];
 
 /// The media type of a script.
 const SCRIPT: &str = "application/javascript; charset=utf-8";
@@ -95,6 +100,18 @@ impl Files {
             Ok((name.to_owned(), File::new(Bytes::from_static(body), SCRIPT)?))
         };
         names.into_iter().map(file).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Says in the log why a page does not get the client, if that is what it asked for in vain.
+    pub(crate) fn explain_absence(&self, target: &str) {
+        let path = target.split('?').next().unwrap_or(target);
+        if let Some(name) = NAMES.iter().find(|name| path.rsplit('/').next() == Some(**name)) {
+            info!(
+                file = name,
+                "a page asks for the browser's client, which is not served: `serve_client` of the builder serves it from a \
+                 directory, and `serve_client_bundle` (feature `client-bundle`) from the program"
+            );
+        }
     }
 
     /// The answer to a request for one of them.

@@ -403,6 +403,7 @@ impl Gate {
             Route::Open(grant) => Ok(Found::Grant(grant)),
             Route::Reply(reply) => {
                 debug!(status = reply.status, body = ?reply.body, "a request was refused");
+                self.files.explain_absence(head.target);
                 if reply.status >= 400 {
                     count(&self.counters.bad_requests);
                 }

@@ -10,6 +10,8 @@ pub(crate) mod files;
 pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod head_deadline;
+#[cfg(feature = "http2")]
+mod http2;
 pub(crate) mod limits;
 pub(crate) mod listener;
 #[cfg(feature = "metrics")]

@@ -26,11 +26,38 @@ pub struct WriteDeadline<IO> {
     read: Arc<AtomicBool>,
     /// The timer runs: the last attempt moved nothing.
     is_waiting: bool,
+    /// What was read to see the version of HTTP, and is to be read once more.
+    #[cfg(feature = "http2")]
+    ahead: Bytes,
 }
 
 impl<IO> WriteDeadline<IO> {
     pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>, read: Arc<AtomicBool>) -> Self {
-        Self { io, limit, runtime, timer: None, read, is_waiting: false }
+        Self {
+            io,
+            limit,
+            runtime,
+            timer: None,
+            read,
+            is_waiting: false,
+            #[cfg(feature = "http2")]
+            ahead: Bytes::new(),
+        }
+    }
+
+    /// Gives back what was read, to be read once more.
+    #[cfg(feature = "http2")]
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.ahead = Bytes::copy_from_slice(bytes);
+    }
+
+    /// The stream, and what was read ahead of it: by hyper, and then what hyper has not taken.
+    fn into_stream(self, by_hyper: Bytes) -> (IO, Bytes) {
+        #[cfg(feature = "http2")]
+        if !self.ahead.is_empty() {
+            return (self.io, [by_hyper, self.ahead].concat().into());
+        }
+        (self.io, by_hyper)
     }
 
     /// The I/O without the deadline.
@@ -67,8 +94,15 @@ impl<IO: Read + Unpin> Read for WriteDeadline<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        #[cfg_attr(not(feature = "http2"), expect(unused_mut))] mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(feature = "http2")]
+        if !self.ahead.is_empty() {
+            let taken = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(taken));
+            self.read.store(true, Ordering::Relaxed);
+            return Poll::Ready(Ok(()));
+        }
         let attempt = Pin::new(&mut self.io).poll_read(context, buffer);
         if attempt.is_ready() {
             self.read.store(true, Ordering::Relaxed);
@@ -125,7 +159,10 @@ impl<IO> fmt::Debug for WriteDeadline<IO> {
 /// The connection as it was given, if the stream in it is of another type.
 pub fn raw_stream<IO: Stream + 'static>(upgraded: Upgraded) -> Result<(Box<dyn Stream>, Bytes), Upgraded> {
     match upgraded.downcast::<WriteDeadline<IO>>() {
-        Ok(parts) => Ok((Box::new(parts.io.into_inner()), parts.read_buf)),
+        Ok(parts) => {
+            let (io, read) = parts.io.into_stream(parts.read_buf);
+            Ok((Box::new(io), read))
+        }
         Err(upgraded) => upgraded.downcast::<IO>().map(|parts| (Box::new(parts.io) as _, parts.read_buf)),
     }
 }

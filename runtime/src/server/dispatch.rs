@@ -15,6 +15,7 @@ use crate::handler::{
     OnDisconnecting, OnEvent, OnFilter,
 };
 use crate::http::handshake::Handshake;
+use crate::server::dynamic::NamespaceRequest;
 use crate::server::lookups::Decided;
 use crate::server::namespace::NamespaceInner;
 use crate::server::recovery::{Recorder, Start};
@@ -82,7 +83,10 @@ impl SocketDispatch {
         session: &Arc<SessionHandle>,
     ) -> Option<Job> {
         self.live.retain(|live| !live.socket.is_gone());
-        let Some(namespace) = self.server.namespace_for(name) else {
+        let nothing = PacketData::EMPTY;
+        let sent = auth.as_ref().unwrap_or(&nothing);
+        let request = NamespaceRequest { name, auth: sent, handshake: &self.handshake };
+        let Some(namespace) = self.server.namespace_for(name, Some(request)) else {
             debug!(namespace = &**name, "a client asked for a namespace that does not exist");
             let _ = session.with(|machine| machine.reject_namespace(key));
             return None;

@@ -1,6 +1,6 @@
 //! The namespaces of a server by their names, and the dynamic ones that clients bring about.
 
-use crate::server::dynamic::Dynamic;
+use crate::server::dynamic::{Asked, Dynamic};
 use crate::server::namespace::NamespaceInner;
 use crate::server::table::NamespaceHandlers;
 use std::collections::{BTreeMap, VecDeque};
@@ -117,6 +117,12 @@ impl Namespaces {
         self.read().by_name.values().map(|entry| entry.namespace.clone()).collect()
     }
 
+    /// The children of a dynamic namespace, in the order of their names.
+    pub(crate) fn children_of(&self, parent: &Arc<Dynamic>) -> Vec<Arc<NamespaceInner>> {
+        let is_child = |entry: &&Entry| entry.parent.as_ref().is_some_and(|found| Arc::ptr_eq(found, parent));
+        self.read().by_name.values().filter(is_child).map(|entry| entry.namespace.clone()).collect()
+    }
+
     /// The handlers of all namespaces, those of dynamic ones included.
     pub(crate) fn all_handlers(&self) -> Vec<Arc<NamespaceHandlers>> {
         let dynamic = self.dynamic.read().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +142,7 @@ impl Namespaces {
     }
 
     /// The namespace of that name, if it exists.
-    #[cfg(feature = "cluster")]
+    #[cfg(any(feature = "cluster", feature = "admin"))]
     pub(crate) fn find(&self, name: &str) -> Option<Arc<NamespaceInner>> {
         self.read().by_name.get(name).map(|entry| entry.namespace.clone())
     }
@@ -163,6 +169,7 @@ impl Namespaces {
     pub(crate) fn find_or_make(
         &self,
         name: &Arc<str>,
+        asked: &Asked<'_>,
         max_dynamic: usize,
         make: impl FnOnce(Arc<NamespaceHandlers>) -> Arc<NamespaceInner>,
     ) -> Result<Arc<NamespaceInner>, NoNamespace> {
@@ -170,13 +177,13 @@ impl Namespaces {
         match found {
             Some(Entry { namespace, parent: None }) => return Ok(namespace),
             // A matcher that has changed its mind is heard, even if the namespace exists.
-            Some(Entry { namespace, parent: Some(parent) }) if parent.matches(name) => {
+            Some(Entry { namespace, parent: Some(parent) }) if parent.matches(asked) => {
                 return Ok(namespace);
             }
             _ => {}
         }
         let candidates = self.dynamic.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let parent = candidates.into_iter().find(|candidate| candidate.matches(name));
+        let parent = candidates.into_iter().find(|candidate| candidate.matches(asked));
         let parent = parent.ok_or(NoNamespace::Unknown)?;
         let mut table = self.write();
         let removed =

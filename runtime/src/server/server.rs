@@ -26,7 +26,7 @@ use crate::server::any::AnyNamespace;
 use crate::server::broadcast::Broadcast;
 use crate::server::broadcast_methods::broadcast_methods;
 use crate::server::concurrent::{Concurrent, Permit};
-use crate::server::dynamic::{Dynamic, DynamicNamespace};
+use crate::server::dynamic::{Asked, Dynamic, DynamicNamespace, NamespaceRequest};
 use crate::server::namespace::{Namespace, NamespaceInner};
 #[cfg(feature = "cluster")]
 use crate::server::node::ServerCluster;
@@ -149,13 +149,24 @@ impl ServerInner {
     }
 
     /// The namespace that a client asks for, if there is one, or may be one.
-    pub(crate) fn namespace_for(&self, name: &Arc<str>) -> Option<Arc<NamespaceInner>> {
+    pub(crate) fn namespace_for(
+        &self,
+        name: &Arc<str>,
+        request: Option<NamespaceRequest<'_>>,
+    ) -> Option<Arc<NamespaceInner>> {
         let make = |handlers| self.new_namespace(name, handlers, true);
-        let found = self.namespaces.find_or_make(name, self.options.max_dynamic, make);
+        let asked = Asked { name, request };
+        let found = self.namespaces.find_or_make(name, &asked, self.options.max_dynamic, make);
         if let Err(NoNamespace::TooMany) = found {
             self.dynamic_refused();
         }
         found.ok()
+    }
+
+    /// The namespace of that name, if it exists.
+    #[cfg(feature = "admin")]
+    pub(crate) fn existing_namespace(&self, name: &str) -> Option<Arc<NamespaceInner>> {
+        self.namespaces.find(name)
     }
 
     /// A client was not let into a dynamic namespace because there are too many of them.
@@ -337,25 +348,52 @@ impl Server {
     /// [`NameParts`](crate::NameParts).
     pub fn dynamic_namespace(&self, pattern: &str) -> DynamicNamespace {
         let of_names = pattern.to_owned();
-        self.add_dynamic(move |name| fits(&of_names, name), Some(pattern.into()))
+        self.add_dynamic(move |asked| fits(&of_names, asked.name), Some(pattern.into()))
     }
 
     /// The namespaces whose names match, each of which is made when a client asks for it. `matches` is called for every
-    /// client that joins, but sees only the name: `middleware` and `on_connect` decide whether the client may join.
+    /// client that joins.
     pub fn dynamic_namespace_if(
         &self,
         matches: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> DynamicNamespace {
-        self.add_dynamic(matches, None)
+        self.add_dynamic(move |asked| matches(asked.name), None)
+    }
+
+    /// As [`dynamic_namespace_if`](Self::dynamic_namespace_if), by the client's `auth` and handshake as well: a client for
+    /// which the function says no hears `Invalid namespace`, and no namespace is made. What takes time, or has words for the
+    /// client, belongs in `middleware` or `on_connect`.
+    ///
+    /// ```
+    /// use sansocket_runtime::Server;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Login {
+    ///     tenant: String,
+    /// }
+    ///
+    /// fn register(io: &Server) {
+    ///     io.dynamic_namespace_by(|request| {
+    ///         let tenant = request.name().strip_prefix("/tenant/");
+    ///         request.auth::<Login>().is_ok_and(|login| tenant == Some(&login.tenant))
+    ///     });
+    /// }
+    /// ```
+    pub fn dynamic_namespace_by(
+        &self,
+        matches: impl Fn(&NamespaceRequest<'_>) -> bool + Send + Sync + 'static,
+    ) -> DynamicNamespace {
+        self.add_dynamic(move |asked| asked.request.as_ref().is_some_and(&matches), None)
     }
 
     fn add_dynamic(
         &self,
-        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+        matches: impl Fn(&Asked<'_>) -> bool + Send + Sync + 'static,
         pattern: Option<Box<str>>,
     ) -> DynamicNamespace {
         let handlers = NamespaceHandlers::of_pattern(pattern);
-        let dynamic = Arc::new(Dynamic::new(matches, handlers));
+        let dynamic = Arc::new(Dynamic::new(Arc::new(matches), handlers, Arc::downgrade(&self.0)));
         #[cfg(feature = "admin")]
         self.0.observe(|observer| observer.found_handlers(&dynamic.handlers));
         self.0.namespaces.add_dynamic(dynamic.clone());

@@ -1,7 +1,8 @@
-//! A client with another parser than the server: it is closed, and the server's log says why.
+//! What the log says at `info` about mistakes in the setting up: a client with another parser than the server, a page whose
+//! script is not served.
 #![cfg(feature = "tracing")]
 
-use sansocket_runtime::adapter::ServerOptions;
+use sansocket_runtime::adapter::{ConnInfo, Mount as _, ServerOptions};
 use sansocket_runtime::testing::TestServer;
 use sansocket_runtime::{Parser, Server, ServerBuilder, TransportKind};
 use std::fmt::{Debug, Write};
@@ -62,5 +63,27 @@ fn the_log_says_that_a_client_has_another_parser() {
             let said = lines.iter().any(|line| line.contains("another parser") && line.contains("mistake"));
             assert!(said, "{} at {} by {transport:?}: {lines:?}", clients.name(), servers.name());
         }
+    }
+}
+
+#[test]
+fn the_log_says_how_the_browsers_client_is_served() {
+    for (target, is_explained) in [
+        ("/socket.io/socket.io.js", true),
+        ("/socket.io/socket.io.esm.min.js?v=1", true),
+        ("/socket.io/?EIO=4&transport=pigeon", false),
+        ("/socket.io/other.js", false),
+    ] {
+        let lines = Lines::default();
+        tracing::subscriber::with_default(lines.clone(), || {
+            let test = TestServer::default();
+            let request = http::Request::get(target).body(http_body_util::Empty::<&[u8]>::new());
+            let endpoint = test.server().mount_point();
+            let answer = endpoint.respond(request.expect("a request"), ConnInfo::default());
+            assert_eq!(test.block_on(answer).status(), 400, "as the reference answers");
+        });
+        let lines = lines.0.lock().unwrap();
+        let said = lines.iter().filter(|line| line.contains("serve_client_bundle")).count();
+        assert_eq!(said, usize::from(is_explained), "{target}: {lines:?}");
     }
 }
