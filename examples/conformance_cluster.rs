@@ -90,6 +90,7 @@ pub(crate) fn register(io: &Server) {
         ClusterEvent::Up { gap: None } => eprintln!("bus up"),
         ClusterEvent::Up { gap: Some(gap) } => eprintln!("bus up after {} ms", gap.as_millis()),
         ClusterEvent::Down { reason } => eprintln!("bus down: {reason:?}"),
+        ClusterEvent::StreamGap => eprintln!("stream gap"),
         _ => {}
     });
 }

@@ -171,7 +171,7 @@ pub(crate) fn again(test: &str, folder: &Folder, address: &str) {
 }
 
 /// Waits until a condition holds.
-pub(crate) async fn until<Fut: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> Fut) {
+pub(crate) async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     for _ in 0..3000 {
         if check().await {
             return;
@@ -197,6 +197,12 @@ impl Heard {
 pub(crate) async fn two(options: impl Fn() -> ClusterOptions) -> (Server, Server, Heard) {
     let build = || Server::builder().cluster(options()).build().unwrap();
     let (one, other) = (build(), build());
+    let heard = hearing(&other).await;
+    (one, other, heard)
+}
+
+/// A client of a server that notes what it hears.
+pub(crate) async fn hearing(other: &Server) -> Heard {
     let texts = Arc::new(Mutex::new(Vec::new()));
     let notes = texts.clone();
     let listening = other.listen("127.0.0.1:0").await.unwrap();
@@ -206,7 +212,7 @@ pub(crate) async fn two(options: impl Fn() -> ClusterOptions) -> (Server, Server
         async {}
     });
     client.connect().await.unwrap();
-    (one, other, Heard { texts, _client: client })
+    Heard { texts, _client: client }
 }
 
 /// Says something until the other one has heard it: then each is on the bus.
@@ -220,9 +226,20 @@ pub(crate) async fn hears(one: &Server, heard: &Heard) {
 
 /// Says numbers, which the other one must hear in order, each once; a letter before them makes them as long as is wished.
 pub(crate) async fn in_order(one: &Server, heard: &Heard, len: usize) {
+    in_order_while(one, heard, len, async |_| {}).await;
+}
+
+/// The same, and does something after each of them.
+pub(crate) async fn in_order_while(
+    one: &Server,
+    heard: &Heard,
+    len: usize,
+    mut meanwhile: impl AsyncFnMut(usize),
+) {
     let text = |number: usize| format!("{number} {}", "x".repeat(if number < 10 { len } else { 0 }));
     for number in 0..50 {
         one.emit("say", &text(number)).unwrap();
+        meanwhile(number).await;
     }
     let numbers = || {
         let mut all = heard.lock().clone();

@@ -3,11 +3,13 @@
 //!
 //!     cargo run --release -p sansocket-protocol --features sim,cluster --example simulate_cluster -- --seeds 10000
 //!     ... -- --seeds 1 --from 1234 --trace 1
+//!
+//! With `--travel 1` the stories are those of sessions that move between nodes over a stream; these are not made smaller.
 
 // A program, not the core: it may start threads, read its arguments and write to the terminal.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros)]
 
-use sansocket_protocol::sim::cluster::{Report, Story, play, shrink};
+use sansocket_protocol::sim::cluster::{Report, Story, play, shrink, travel};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,11 +20,12 @@ struct Options {
     from: u64,
     threads: u64,
     trace: bool,
+    travel: bool,
 }
 
 fn options() -> Result<Options, String> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    let mut options = Options { seeds: 10_000, from: 0, threads, trace: false };
+    let mut options = Options { seeds: 10_000, from: 0, threads, trace: false, travel: false };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().and_then(|value| value.parse().ok());
@@ -32,15 +35,29 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = value,
             "--threads" => options.threads = value.max(1),
             "--trace" => options.trace = value > 0,
-            _ => return Err(format!("{arg}? There are --seeds N, --from N, --threads N, --trace 1")),
+            "--travel" => options.travel = value > 0,
+            _ => {
+                return Err(format!(
+                    "{arg}? There are --seeds N, --from N, --threads N, --trace 1, --travel 1"
+                ));
+            }
         }
     }
     Ok(options)
 }
 
-/// A panic is a bug like any other.
 fn tell(story: &Story, keep: bool) -> Result<Report, String> {
-    let report = catch_unwind(AssertUnwindSafe(|| play(story, keep)));
+    caught(|| play(story, keep))
+}
+
+/// The story of a seed.
+fn tell_seed(options: &Options, seed: u64, keep: bool) -> Result<Report, String> {
+    if options.travel { caught(|| travel(seed, keep)) } else { tell(&Story::generate(seed), keep) }
+}
+
+/// A panic is a bug like any other.
+fn caught(play: impl FnOnce() -> Report) -> Result<Report, String> {
+    let report = catch_unwind(AssertUnwindSafe(play));
     report.map_err(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
@@ -55,12 +72,22 @@ fn broken(story: &Story) -> Option<String> {
     }
 }
 
-fn explain(seed: u64, rule: &str) {
+fn explain(options: &Options, seed: u64, rule: &str) {
+    if options.travel {
+        println!("seed {seed}: broken: {rule}");
+        show(tell_seed(options, seed, true));
+        return println!("Again: --seeds 1 --from {seed} --travel 1");
+    }
     let story = Story::generate(seed);
     let small = shrink(&story, 500, |story| broken(story).as_deref() == Some(rule));
     println!("seed {seed}: broken: {rule}\n{} of {} steps are needed:", small.steps.len(), story.steps.len());
     print!("{small}");
-    match tell(&small, true) {
+    show(tell(&small, true));
+    println!("Again: --seeds 1 --from {seed}");
+}
+
+fn show(told: Result<Report, String>) {
+    match told {
         Ok(report) => {
             println!("{}", report.transcript);
             if let Some(broken) = report.broken {
@@ -69,14 +96,13 @@ fn explain(seed: u64, rule: &str) {
         }
         Err(panic) => println!("it panics: {panic}"),
     }
-    println!("Again: --seeds 1 --from {seed}");
 }
 
 fn main() -> Result<(), String> {
     let options = options()?;
     set_hook(Box::new(|_| {}));
     if options.trace {
-        println!("{}", tell(&Story::generate(options.from), true)?.transcript);
+        println!("{}", tell_seed(&options, options.from, true)?.transcript);
     }
     let began = Instant::now();
     let next = AtomicU64::new(options.from);
@@ -89,7 +115,7 @@ fn main() -> Result<(), String> {
             if seed >= end {
                 break;
             }
-            let failed = match tell(&Story::generate(seed), false) {
+            let failed = match tell_seed(&options, seed, false) {
                 Ok(report) => {
                     let figures = [report.deliveries, report.certain, report.published, report.requests];
                     for (sum, figure) in sums.iter().zip(figures) {
@@ -109,8 +135,10 @@ fn main() -> Result<(), String> {
     let took = began.elapsed().as_secs_f64();
     let [deliveries, certain, published, requests, hash] = sums.map(|sum| sum.load(Ordering::Relaxed));
     println!(
-        "{} seeds from {} in {took:.1} s: {deliveries} deliveries, {certain} that had to be, {published} messages on the bus, {requests} requests, hash {hash:016x}",
-        options.seeds, options.from,
+        "{} seeds from {} in {took:.1} s: {deliveries} deliveries, {certain} that had to be, {published} messages on the bus, {requests} {}, hash {hash:016x}",
+        options.seeds,
+        options.from,
+        if options.travel { "sessions given back" } else { "requests" },
     );
     let mut failures = failures.into_inner().unwrap_or_default();
     failures.sort();
@@ -118,7 +146,7 @@ fn main() -> Result<(), String> {
         println!("seed {seed}: {rule}");
     }
     if let Some((seed, rule)) = failures.first() {
-        explain(*seed, rule);
+        explain(&options, *seed, rule);
         return Err(format!("{} seeds failed", failures.len()));
     }
     Ok(())

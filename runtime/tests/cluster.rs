@@ -409,6 +409,23 @@ fn without_the_bus_each_node_serves_its_own_and_says_so() {
 }
 
 #[test]
+fn a_hook_that_comes_late_is_told_of_the_bus_and_the_nodes_that_are_there() {
+    let nodes = Nodes::new(3);
+    nodes.settle();
+    let news = Arc::new(Mutex::new(Vec::new()));
+    let told = news.clone();
+    nodes.io(0).on_bus(move |event| match event {
+        ClusterEvent::Up { gap: None } => told.lock().unwrap().push("up".to_owned()),
+        ClusterEvent::NodeUp { namespace, .. } => told.lock().unwrap().push(format!("a node in {namespace}")),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(
+        *news.lock().unwrap(),
+        ["up", "a node in /", "a node in /", "a node in /other", "a node in /other"]
+    );
+}
+
+#[test]
 fn a_node_that_does_not_keep_up_is_cut_off_and_comes_back() {
     let nodes = Nodes::new(2);
     let there = nodes.client(1);

@@ -2,7 +2,7 @@
 
 use crate::inbox::{Inbox, Pushed};
 use crate::sentinel::check_role;
-use crate::stream::{Reading, bytes, entries};
+use crate::stream::{ReadTo, Reading, bytes, entries};
 use crate::{Kind, RedisBus, Settings};
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -19,8 +19,6 @@ use thiserror::Error;
 
 /// The most commands that go out at once.
 const BATCH: usize = 128;
-/// The most entries of the stream that are read at once for a client that comes back.
-const PAGE: usize = 1000;
 /// The most messages that come in before others have a turn.
 const TURN: usize = 256;
 /// The time after which a connection has proved itself: the next wait is a short one.
@@ -72,10 +70,17 @@ struct Connection<'a> {
     timer: Box<dyn Timer>,
     /// The reader of a stream, on a connection of its own.
     reading: Option<Reading>,
+    /// How far a stream was read, here or before.
+    read: &'a mut Option<ReadTo>,
 }
 
 /// Connects, and serves until the connection is lost. `attempt` is set to 0 if it has lasted for some seconds.
-pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32) -> Ended {
+pub(crate) async fn serve(
+    bus: &RedisBus,
+    link: &mut BusLink,
+    attempt: &mut u32,
+    read: &mut Option<ReadTo>,
+) -> Ended {
     let inbox = Arc::new(Inbox::new(bus.settings.max_waiting_bytes));
     let pushed = inbox.clone();
     let push = move |info: PushInfo| {
@@ -100,6 +105,7 @@ pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32)
         asked: Vec::new(),
         timer,
         reading: None,
+        read,
     };
     let served = poll_fn(|context| connection.poll(link, context)).await;
     // A peer that accepts and hangs up is no reason to try without a pause.
@@ -152,6 +158,7 @@ impl Connection<'_> {
             if let Some(reading) = &mut self.reading {
                 if let Poll::Ready(read) = reading.poll(link, context) {
                     read?;
+                    *self.read = reading.read_to();
                     is_at_rest = false;
                 }
             }
@@ -182,7 +189,8 @@ impl Connection<'_> {
     /// Reads a stream. Each namespace asks for it: a new reader would lose what came since the last page.
     fn begin_to_read(&mut self, stream: String) {
         if !self.reading.as_ref().is_some_and(|reading| reading.is_of(&stream)) {
-            self.reading = Some(Reading::new(&self.client, self.bus.settings, stream));
+            let read = self.read.as_ref().filter(|(of, _)| *of == stream).map(|(_, id)| *id);
+            self.reading = Some(Reading::new(&self.client, self.bus.settings, stream, read));
         }
     }
 
@@ -261,7 +269,11 @@ impl Connection<'_> {
             NodeTransmit::Subscribe(Subscription::Stream(stream)) => {
                 self.begin_to_read(stream);
             }
-            NodeTransmit::Unsubscribe(Subscription::Stream(_)) => self.reading = None,
+            NodeTransmit::Unsubscribe(Subscription::Stream(_)) => {
+                self.reading = None;
+                // Nobody has asked for what comes now.
+                *self.read = None;
+            }
             NodeTransmit::Subscribe(subscription) => {
                 batch.add_command(subscribe(is_sharded, subscription, ""));
             }
@@ -305,10 +317,10 @@ impl Connection<'_> {
                 range.arg(stream).arg(&offset).arg(&offset);
                 batch.add_command(range);
             }
-            NodeTransmit::Page { stream, from, lookup } => {
+            NodeTransmit::Page { stream, from, count, lookup } => {
                 self.asked.push((batch.len(), Question::Page(lookup)));
                 let mut range = cmd("XRANGE");
-                range.arg(stream).arg(from.to_string()).arg("+").arg("COUNT").arg(PAGE);
+                range.arg(stream).arg(from.to_string()).arg("+").arg("COUNT").arg(count);
                 batch.add_command(range);
             }
             // Of dialects that are not for Redis.

@@ -152,9 +152,9 @@ impl RedisBus {
 impl Bus for RedisBus {
     fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
         Box::pin(async move {
-            let mut attempt = 0;
+            let (mut attempt, mut read) = (0, None);
             while !link.is_closed() {
-                let error = match connection::serve(&self, &mut link, &mut attempt).await {
+                let error = match connection::serve(&self, &mut link, &mut attempt, &mut read).await {
                     Ended::Closed => return,
                     Ended::Lost(error) => error,
                 };

@@ -3,12 +3,18 @@
 #[path = "../../support/mod.rs"]
 mod support;
 
-use sansocket_redis::RedisBus;
-use sansocket_tokio::cluster::ClusterOptions;
+use redis::aio::MultiplexedConnection;
+use sansocket_redis::{RedisBus, RedisError};
+use sansocket_tokio::Server;
+use sansocket_tokio::cluster::{ClusterEvent, ClusterOptions};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(feature = "tls")]
 use std::time::Duration;
-use support::{Engine, Folder, hears, in_order, installed, outage, two, until};
+use support::{Engine, Folder, hearing, hears, in_order, in_order_while, installed, outage, two, until};
 
 async fn start(folder: Folder, further: Vec<String>) -> Option<Engine> {
     let program = installed("redis-server", &[])?;
@@ -52,6 +58,51 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
         in_order(&one, &heard, 100).await;
         assert_eq!(other.cluster_counts().unwrap().malformed, 0, "{scheme}");
     }
+}
+
+/// The ids of all connections to a Redis but that one.
+async fn connections(asker: &mut MultiplexedConnection) -> BTreeSet<u64> {
+    let own: u64 = redis::cmd("CLIENT").arg("ID").query_async(asker).await.unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query_async(asker).await.unwrap();
+    let ids = list.lines().filter_map(|line| line.split(' ').next()?.strip_prefix("id=")?.parse().ok());
+    ids.filter(|id| *id != own).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_own_connection_breaks_misses_nothing_of_the_stream() {
+    let Some(engine) = start(Folder::new("redis-cut"), Vec::new()).await else { return };
+    let address = format!("redis+streams://127.0.0.1:{}/", engine.port);
+    let build = || Server::builder().cluster(options(&address)).build().unwrap();
+    let client = redis::Client::open(format!("redis://127.0.0.1:{}/", engine.port)).unwrap();
+    let mut asker = client.get_multiplexed_async_connection().await.unwrap();
+    let one = build();
+    until("its connection and that of its reader are there", async || {
+        connections(&mut asker).await.len() == 2
+    })
+    .await;
+    let of_one = connections(&mut asker).await;
+    let other = build();
+    let gaps = Arc::new(AtomicUsize::new(0));
+    let told = gaps.clone();
+    other.on_bus(move |event| {
+        if let ClusterEvent::StreamGap = event {
+            told.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let heard = hearing(&other).await;
+    hears(&one, &heard).await;
+    in_order_while(&one, &heard, 50_000, async |number| {
+        if number % 10 == 5 {
+            for id in connections(&mut asker).await.difference(&of_one) {
+                // It may be gone already.
+                let killed: Result<u64, RedisError> =
+                    redis::cmd("CLIENT").arg("KILL").arg("ID").arg(*id).query_async(&mut asker).await;
+                assert!(killed.is_ok());
+            }
+        }
+    })
+    .await;
+    assert_eq!(gaps.load(Ordering::Relaxed), 0);
 }
 
 /// In a process of its own, which trusts the test's authority.

@@ -1,13 +1,16 @@
-//! Nodes of a cluster by operation lists: three of them on one bus that loses, repeats and cuts off, in each dialect.
+//! Nodes of a cluster by operation lists: three of them on one bus that loses, repeats and cuts off, in each dialect, and on a
+//! stream with recovery of connections or without.
 //! Any order of calls is legal: a request ends once and in time, nobody hears itself, everything is bounded, and in
 //! the end nothing is left.
 
 use super::input::Input;
 use crate::cluster::node::{
-    Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeEvent, NodeTransmit, ServingId,
+    Answer, Ask, AskId, Dialect, EntryId, LookupId, Node, NodeConfig, NodeEvent, NodeTransmit, ServingId,
+    StreamEntry,
 };
 use crate::cluster::{
-    Bridge, Classic, Event, Message, Postgres, Published, Python, Sharded, Streams, Subscription, Values,
+    Bridge, Classic, Event, Message, Postgres, Published, Python, Session, Sharded, Streams, Subscription,
+    Values,
 };
 use crate::hub::Target;
 use crate::random::Random;
@@ -25,6 +28,7 @@ const MAX_OPS: usize = 400;
 const MAX_ASKS: usize = 4;
 const MAX_SERVINGS: usize = 3;
 const MAX_PEERS: usize = 4;
+const MAX_SEARCHES: usize = 3;
 const NAMESPACES: [&str; 2] = ["/", "/admin"];
 
 /// A story out of a fuzzer's bytes: the first is the dialect.
@@ -43,7 +47,9 @@ pub fn any_order(data: &[u8]) {
         6 => Dialect::Bridge(Bridge::default()),
         _ => Dialect::Streams(Streams::default()),
     };
-    let mut story = Story::new(&dialect);
+    // A node on a stream may recover connections.
+    let recovers = matches!(dialect, Dialect::Streams(_)) && input.flag();
+    let mut story = Story::new(&dialect, recovers);
     for _ in 0..MAX_OPS {
         if input.is_empty() {
             break;
@@ -61,12 +67,21 @@ struct Process {
     /// Requests that are open, and when they must have ended.
     asks: BTreeMap<AskId, Instant>,
     counts: Vec<AskId>,
+    /// Events on their way to the stream of which nothing was told, and those that are told not to come.
+    tickets: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+    /// Those that the engine has refused, or says so.
+    refused: BTreeSet<u64>,
+    /// Sessions that are looked for, and what the engine was asked for them.
+    searches: BTreeSet<LookupId>,
+    takes: Vec<(LookupId, String)>,
+    pages: Vec<(LookupId, EntryId, usize)>,
 }
 
 #[derive(Clone)]
 enum Flight {
     Message(Published),
-    Entry(Vec<(&'static str, String)>),
+    Entry(StreamEntry),
 }
 
 struct Story {
@@ -81,11 +96,17 @@ struct Story {
     /// The number of times that each node heard of each event.
     heard: BTreeMap<(usize, String), usize>,
     repeats: usize,
+    recovers: bool,
+    stream: Vec<StreamEntry>,
+    keys: BTreeMap<String, Bytes>,
 }
 
 impl Story {
-    fn new(dialect: &Dialect) -> Self {
+    fn new(dialect: &Dialect, recovers: bool) -> Self {
         let config = NodeConfig::default()
+            .with_recovers(recovers)
+            .with_max_lookups(MAX_SEARCHES)
+            .with_max_recovered_entries(50)
             .with_max_asks(MAX_ASKS)
             .with_max_servings(MAX_SERVINGS)
             .with_max_peers(MAX_PEERS)
@@ -97,6 +118,12 @@ impl Story {
             servings: Vec::new(),
             asks: BTreeMap::new(),
             counts: Vec::new(),
+            tickets: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            searches: BTreeSet::new(),
+            takes: Vec::new(),
+            pages: Vec::new(),
         };
         let mut story = Self {
             now: Instant::from_millis(1),
@@ -108,6 +135,9 @@ impl Story {
             sent: 0,
             heard: BTreeMap::new(),
             repeats: 0,
+            recovers,
+            stream: Vec::new(),
+            keys: BTreeMap::new(),
         };
         for at in 0..NODES {
             story.processes[at].node.open(story.now, "/");
@@ -120,7 +150,7 @@ impl Story {
     fn act(&mut self, input: &mut Input<'_>) {
         let at = input.below(NODES);
         let (now, namespace) = (self.now, NAMESPACES[usize::from(input.byte() >= 200)]);
-        match input.below(20) {
+        match input.below(if self.recovers { 26 } else { 20 }) {
             0..=2 => {
                 self.sent += 1;
                 let event = Event::new(&format!("{at}-{}", self.sent), &self.sent).expect("a legal event");
@@ -207,6 +237,7 @@ impl Story {
                 let payload = Bytes::copy_from_slice(input.take(len));
                 self.processes[at].node.handle_message(now, &channel.unwrap_or_default(), &payload);
             }
+            20.. => self.act_on_stream(input, at),
             _ => {
                 if let Some((at, channel, row)) = self.selects.pop() {
                     let payload = self.rows.get(row).cloned().unwrap_or_default();
@@ -220,6 +251,63 @@ impl Story {
         (0..NODES).for_each(|at| self.drive(at));
     }
 
+    /// What only nodes do that recover connections.
+    fn act_on_stream(&mut self, input: &mut Input<'_>, at: usize) {
+        let now = self.now;
+        let process = &mut self.processes[at];
+        match input.below(6) {
+            0 | 1 => {
+                self.sent += 1;
+                let event = Event::new(&format!("{at}-{}", self.sent), &self.sent).expect("a legal event");
+                let target = if input.flag() { Target::all() } else { Target::all().to("r") };
+                let message = Message::Emit { event, target, ack: None };
+                let encoded = process.node.encoder().encode(&"/".into(), message).expect("it has a form");
+                if let Some(ticket) = process.node.send_logged(now, encoded) {
+                    assert!(process.tickets.insert(ticket), "a ticket was given out twice");
+                }
+            }
+            2 => {
+                let pid = if input.flag() { "one" } else { "other" };
+                let rooms = ["sid".into(), "r".into()].into();
+                let data = Values::new(&()).expect("nothing");
+                let session =
+                    Session { sid: "sid".into(), pid: pid.into(), rooms, data, namespace: Some("/".into()) };
+                process.node.save_session(now, &session, Duration::from_secs(60));
+            }
+            3 => {
+                let pid = if input.flag() { "one" } else { "other" };
+                let offset = EntryId::new(1, input.below(self.stream.len() + 2) as u64).to_string();
+                if let Some(lookup) = process.node.find_session(now, "/", pid, &offset) {
+                    assert!(process.searches.insert(lookup), "a name was given out twice");
+                }
+            }
+            4 => {
+                if let Some((lookup, key)) = process.takes.pop() {
+                    let value = if input.byte() < 20 { Some("?".into()) } else { self.keys.remove(&key) };
+                    process.node.handle_taken(now, lookup, value.as_deref(), input.byte() < 220);
+                } else if let Some((lookup, from, count)) = process.pages.pop() {
+                    let is_behind =
+                        |entry: &&StreamEntry| entry.id.parse::<EntryId>().is_ok_and(|id| id >= from);
+                    let count = count.min(2 + input.below(20));
+                    process.node.handle_page(now, lookup, self.stream.iter().filter(is_behind).take(count));
+                }
+            }
+            _ => match input.below(3) {
+                0 => {
+                    if let Some(ticket) = process.tickets.first().copied() {
+                        process.refused.insert(ticket);
+                        process.node.handle_not_appended(now, ticket);
+                    }
+                }
+                1 => process.node.handle_stream_gap(now),
+                _ => {
+                    let end = EntryId::new(1, self.stream.len() as u64);
+                    process.node.handle_stream_position(now, end);
+                }
+            },
+        }
+    }
+
     /// Lets something arrive so many times.
     fn deliver(&mut self, number: usize, times: usize) {
         let Some((at, one)) = self.flights.remove(number.min(self.flights.len().saturating_sub(1))) else {
@@ -229,10 +317,7 @@ impl Story {
             let node = &mut self.processes[at].node;
             match &one {
                 Flight::Message(one) => node.handle_message(self.now, &one.channel, &one.payload),
-                Flight::Entry(fields) => {
-                    let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-                    node.handle_entry(self.now, "", fields);
-                }
+                Flight::Entry(entry) => node.handle_entry(self.now, &entry.id, entry.fields()),
             }
         }
     }
@@ -264,11 +349,17 @@ impl Story {
                 }
                 NodeTransmit::Append { stream, fields, .. } => {
                     assert!(process.node.is_on_bus());
+                    let fields = fields
+                        .into_iter()
+                        .map(|(name, value)| (name.as_bytes().to_vec(), value.into_bytes()));
+                    let id = EntryId::new(1, self.stream.len() as u64 + 1).to_string();
+                    let entry = StreamEntry { id, fields: fields.collect() };
+                    self.stream.push(entry.clone());
                     for (to, process) in self.processes.iter().enumerate() {
                         if process.subscriptions.contains(&format!("stream {stream}"))
                             && self.flights.len() < 500
                         {
-                            self.flights.push_back((to, Flight::Entry(fields.clone())));
+                            self.flights.push_back((to, Flight::Entry(entry.clone())));
                         }
                     }
                 }
@@ -286,8 +377,12 @@ impl Story {
                 NodeTransmit::Select { channel, row } => {
                     self.selects.push((at, channel, row.parse().unwrap_or(usize::MAX)));
                 }
-                // Only nodes that recover connections.
-                NodeTransmit::Save { .. } | NodeTransmit::Take { .. } | NodeTransmit::Page { .. } => {}
+                NodeTransmit::Save { key, value, .. } => drop(self.keys.insert(key, value)),
+                NodeTransmit::Take { key, lookup, .. } => process.takes.push((lookup, key)),
+                NodeTransmit::Page { from, count, lookup, .. } => {
+                    assert!((2..=1000).contains(&count));
+                    process.pages.push((lookup, from, count));
+                }
             }
         }
         while let Some(event) = self.processes[at].node.poll_event() {
@@ -307,6 +402,25 @@ impl Story {
                     let deadline = process.asks.remove(&ask).expect("it ends once");
                     assert!(self.now <= deadline, "it is late");
                     assert!(outcome.answers.len() + outcome.sockets.len() <= 5);
+                }
+                NodeEvent::Logged { event, ticket, .. } => {
+                    if let Some(ticket) = ticket {
+                        process.tickets.remove(&ticket);
+                        assert!(!process.lost.contains(&ticket), "it was not to come");
+                    }
+                    let times = self.heard.entry((at, event.name().into_owned())).or_default();
+                    *times += 1;
+                    assert!(*times == 1, "it came {times} times");
+                }
+                NodeEvent::Unlogged { ticket, may_come } => {
+                    let is_first = process.tickets.remove(&ticket);
+                    assert!(is_first, "it is told once");
+                    if !may_come && !process.refused.contains(&ticket) {
+                        process.lost.insert(ticket);
+                    }
+                }
+                NodeEvent::Found { lookup, .. } => {
+                    assert!(process.searches.remove(&lookup), "it ends once");
                 }
                 _ => {}
             }
@@ -337,6 +451,7 @@ impl Story {
             let (asks, servings) = process.node.open_requests();
             assert!(asks <= MAX_ASKS && servings <= MAX_SERVINGS);
             assert_eq!(asks, process.asks.len());
+            assert!(process.searches.len() <= MAX_SEARCHES);
         }
     }
 
@@ -347,6 +462,7 @@ impl Story {
         for process in &self.processes {
             assert!(process.asks.is_empty(), "never ended: {:?}", process.asks);
             assert_eq!(process.node.open_requests(), (0, 0));
+            assert!(process.tickets.is_empty() && process.searches.is_empty());
         }
         for at in 0..NODES {
             for namespace in NAMESPACES {

@@ -64,6 +64,11 @@ impl LiveSession {
         &self.pid
     }
 
+    /// The number of the first event that was not before it.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
     /// That event is sent to it now, or would be if its connection were not lost.
     pub fn sent(&mut self, now: Instant, number: u64) {
         if now >= self.next_mark || self.last == 0 {

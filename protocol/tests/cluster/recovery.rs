@@ -4,7 +4,8 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sansocket_protocol::cluster::node::{
-    Dialect, EntryId, FoundSession, Node, NodeConfig, NodeEvent, NodeTransmit, StreamEntry,
+    Dialect, EntryId, FoundSession, LookupId, LookupOutcome, LostReason, Node, NodeConfig, NodeEvent,
+    NodeTransmit, StreamEntry,
 };
 use sansocket_protocol::cluster::{Event, Message, Session, Streams, Values};
 use sansocket_protocol::hub::Target;
@@ -25,6 +26,10 @@ struct World {
     /// The events that each node has told.
     told: Vec<Vec<String>>,
     found: Vec<Option<FoundSession>>,
+    /// The sessions that were found and are lost.
+    lost: Vec<(LookupId, LostReason)>,
+    /// The pages that were asked for and are not answered, if they are not answered at once.
+    pages: Option<Vec<(EntryId, usize, LookupId)>>,
     /// The events that its node had told before the last one.
     told_before: usize,
     tickets: Vec<u64>,
@@ -32,8 +37,12 @@ struct World {
 
 impl World {
     fn new(nodes: usize) -> Self {
+        Self::with(nodes, NodeConfig::default().with_max_lookups(2))
+    }
+
+    fn with(nodes: usize, config: NodeConfig) -> Self {
         let node = |seed| {
-            let config = NodeConfig::default().with_recovers(true).with_max_lookups(2);
+            let config = config.clone().with_recovers(true);
             let mut node = Node::new(config, Dialect::Streams(Streams::default()), Random::new([seed; 32]));
             node.open(Instant::ZERO, "/");
             node.open(Instant::ZERO, "/custom");
@@ -48,6 +57,8 @@ impl World {
             keys: BTreeMap::new(),
             told: vec![Vec::new(); nodes],
             found: Vec::new(),
+            lost: Vec::new(),
+            pages: None,
             told_before: 0,
             tickets: Vec::new(),
         };
@@ -93,10 +104,14 @@ impl World {
                 let value = self.keys.remove(&key);
                 node.handle_taken(now, lookup, value.as_deref(), has_offset);
             }
-            NodeTransmit::Page { from, lookup, .. } => {
-                let page = self.stream.iter().filter(|entry| entry.id.parse::<EntryId>().unwrap() >= from);
-                node.handle_page(now, lookup, page.take(2));
-            }
+            NodeTransmit::Page { from, count, lookup, .. } => match &mut self.pages {
+                Some(pages) => pages.push((from, count, lookup)),
+                None => {
+                    let page =
+                        self.stream.iter().filter(|entry| entry.id.parse::<EntryId>().unwrap() >= from);
+                    node.handle_page(now, lookup, page.take(count.min(2)));
+                }
+            },
             _ => {}
         }
         true
@@ -121,10 +136,18 @@ impl World {
                     NodeEvent::Unlogged { may_come, .. } => {
                         self.told[at].push(format!("unlogged {may_come}"))
                     }
-                    NodeEvent::Found { found, .. } => {
+                    NodeEvent::Found { lookup, outcome, .. } => {
                         self.told_before = self.told[at].len();
-                        self.found.push(found.map(|found| *found));
+                        self.found.push(match outcome {
+                            LookupOutcome::Found(found) => Some(*found),
+                            LookupOutcome::Lost { reason, .. } => {
+                                self.lost.push((lookup, reason));
+                                None
+                            }
+                            _ => None,
+                        });
                     }
+                    NodeEvent::StreamGap => self.told[at].push("gap".into()),
                     _ => {}
                 }
             }
@@ -197,7 +220,7 @@ fn a_session_is_taken_once_with_what_was_missed() {
     }
     world.emit_in(1, "/custom", "elsewhere", Target::all());
     world.settle();
-    assert!(world.nodes[1].find_session(world.now, "/", "secret", "1000-0"));
+    assert!(world.nodes[1].find_session(world.now, "/", "secret", "1000-0").is_some());
     world.settle();
     let found = world.found[0].clone().unwrap();
     assert_eq!(found.session, session(&["r"]));
@@ -205,7 +228,7 @@ fn a_session_is_taken_once_with_what_was_missed() {
     assert_eq!(world.missed().unwrap(), ["all 1000-1", "room 1000-2", "id 1000-4"]);
     // Nobody gets it again.
     for at in 0..2 {
-        assert!(world.nodes[at].find_session(world.now, "/", "secret", "1000-0"));
+        assert!(world.nodes[at].find_session(world.now, "/", "secret", "1000-0").is_some());
         world.settle();
         assert_eq!(world.missed(), None);
     }
@@ -221,7 +244,7 @@ fn a_session_waits_until_its_node_has_read_as_far_as_was_looked() {
         world.emit(0, name, Target::all());
     }
     world.transmit();
-    assert!(world.nodes[1].find_session(world.now, "/", "secret", "1000-0"));
+    assert!(world.nodes[1].find_session(world.now, "/", "secret", "1000-0").is_some());
     for _ in 0..5 {
         world.transmit();
     }
@@ -245,9 +268,9 @@ fn what_cannot_be_recovered_is_told_and_nothing_stays_behind() {
     world.settle();
     let node = &mut world.nodes[0];
     for offset in ["", "Q8AVICU", "1-", "-1", "1-2-3", "+1-2", "99999999999999999999-0"] {
-        assert!(!node.find_session(world.now, "/", "secret", offset), "{offset}");
+        assert!(node.find_session(world.now, "/", "secret", offset).is_none(), "{offset}");
     }
-    assert!(!node.find_session(world.now, "/nowhere", "secret", "1-0"));
+    assert!(node.find_session(world.now, "/nowhere", "secret", "1-0").is_none());
     // The stream has no such entry any more; the session is of another namespace; it is no session; no one has saved it.
     let (whole, elsewhere) = (session(&[]), Session { namespace: Some("/custom".into()), ..session(&[]) });
     let limits = Default::default();
@@ -258,14 +281,14 @@ fn what_cannot_be_recovered_is_told_and_nothing_stays_behind() {
         ("1000-0", None),
     ] {
         world.keys.extend(value.map(|value| ("sio:session:secret".into(), value.into())));
-        assert!(world.nodes[0].find_session(world.now, "/", "secret", offset));
+        assert!(world.nodes[0].find_session(world.now, "/", "secret", offset).is_some());
         world.settle();
         assert_eq!(world.missed(), None);
         assert!(world.keys.is_empty());
     }
     // Only so many at a time, and not for ever.
     for expected in [true, true, false] {
-        assert_eq!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0"), expected);
+        assert_eq!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0").is_some(), expected);
     }
     world.now = world.now + 5 * SECOND;
     world.nodes[0].handle_timeout(world.now);
@@ -297,16 +320,134 @@ fn an_event_that_gets_no_place_goes_without() {
 
     // The bus goes.
     world.emit(0, "lost", Target::all());
-    assert!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0"));
+    assert!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0").is_some());
     world.nodes[0].handle_bus_down(world.now);
     world.events();
-    assert_eq!((world.told(0), world.missed()), (vec!["unlogged false".into()], None));
+    // It may have got into the stream, which is read on when the bus is back.
+    assert_eq!((world.told(0), world.missed()), (vec!["unlogged true".into()], None));
     let before = world.tickets.len();
     world.emit(0, "away", Target::all());
     assert_eq!(world.tickets.len(), before);
     assert!(!world.nodes[0].save_session(world.now, &session(&[]), SECOND));
-    assert!(!world.nodes[0].find_session(world.now, "/", "secret", "1000-0"));
+    assert!(world.nodes[0].find_session(world.now, "/", "secret", "1000-0").is_none());
     assert_eq!(world.nodes[0].poll_timeout(), None);
+}
+
+#[test]
+fn an_event_that_is_back_says_that_those_before_it_do_not_come() {
+    let mut world = World::new(1);
+    for name in ["lost", "late and lost", "here"] {
+        world.emit(0, name, Target::all());
+    }
+    world.transmit();
+    world.stream.drain(..2);
+    let (now, ticket) = (world.now, world.tickets[1]);
+    world.settle();
+    assert_eq!(world.told(0), ["unlogged false", "unlogged false", "here 1000-2 own"]);
+    world.nodes[0].handle_not_appended(now, ticket);
+    assert!(!world.nodes[0].has_events(), "each is told once");
+}
+
+#[test]
+fn no_entry_is_given_to_a_node_twice_and_a_gap_is_told() {
+    let mut world = World::new(1);
+    for name in ["one", "two"] {
+        world.emit(0, name, Target::all());
+    }
+    world.settle();
+    assert_eq!(world.told(0).len(), 2);
+    world.nodes[0].handle_bus_down(world.now);
+    world.nodes[0].handle_bus_up(world.now);
+    world.nodes[0].handle_stream_position(world.now, EntryId::new(1000, 1));
+    world.read = vec![0];
+    world.settle();
+    assert!(world.told(0).is_empty());
+    // Another stream, behind which is nothing that this node knows.
+    world.nodes[0].handle_stream_gap(world.now);
+    world.nodes[0].handle_stream_position(world.now, EntryId::default());
+    world.read = vec![1];
+    world.settle();
+    assert_eq!(world.told(0), ["gap", "two 1000-1 own"]);
+}
+
+/// Saves the session of a client that has seen the first event, and lets so many pass.
+fn missed_by_one(world: &mut World, events: usize) {
+    world.emit(0, "seen", Target::all());
+    world.nodes[0].save_session(world.now, &session(&[]), 120 * SECOND);
+    (0..events).for_each(|_| world.emit(0, "missed", Target::all()));
+    world.settle();
+}
+
+#[test]
+fn a_session_that_was_taken_and_is_lost_is_told_with_the_reason() {
+    let config = NodeConfig::default().with_max_recovered_entries(100);
+    for (events, offset, expected) in [
+        (100, "1000-0", None),
+        (101, "1000-0", Some(LostReason::TooMany)),
+        (1, "999-0", Some(LostReason::Gap)),
+    ] {
+        let mut world = World::with(1, config.clone());
+        missed_by_one(&mut world, events);
+        let lookup = world.nodes[0].find_session(world.now, "/", "secret", offset).unwrap();
+        world.settle();
+        assert_eq!(world.lost, expected.map(|reason| (lookup, reason)).into_iter().collect::<Vec<_>>());
+        assert_eq!(world.missed().map(|missed| missed.len()), expected.is_none().then_some(events));
+    }
+    // Too many bytes for others, and for it.
+    for room in ["r", "a socket's id"] {
+        let mut world = World::with(1, NodeConfig::default().with_max_recovered_bytes(20_000));
+        missed_by_one(&mut world, 0);
+        (0..100).for_each(|_| world.emit(0, "x".repeat(200).as_str(), Target::all().to(room)));
+        world.settle();
+        let lookup = world.nodes[0].find_session(world.now, "/", "secret", "1000-0").unwrap();
+        world.settle();
+        assert_eq!(world.lost, [(lookup, LostReason::TooMuch)]);
+    }
+    // The bus goes while it is read.
+    let mut world = World::new(1);
+    missed_by_one(&mut world, 10);
+    world.pages = Some(Vec::new());
+    let lookup = world.nodes[0].find_session(world.now, "/", "secret", "1000-0").unwrap();
+    world.transmit();
+    world.nodes[0].handle_bus_down(world.now);
+    world.events();
+    assert_eq!(world.lost, [(lookup, LostReason::BusAway)]);
+}
+
+#[test]
+fn pages_are_bounded_and_few_are_read_at_a_time() {
+    let mut world = World::with(1, NodeConfig::default());
+    world.emit(0, "seen", Target::all());
+    (0..400).for_each(|_| world.emit(0, "small", Target::all()));
+    (0..150).for_each(|_| world.emit(0, "x".repeat(20_000).as_str(), Target::all().to("r")));
+    world.settle();
+    world.pages = Some(Vec::new());
+    let mut counts: BTreeMap<LookupId, Vec<usize>> = BTreeMap::new();
+    for number in 0..5 {
+        let pid: std::sync::Arc<str> = format!("secret {number}").into();
+        let of_it = Session { pid: pid.clone(), ..session(&[]) };
+        world.nodes[0].save_session(world.now, &of_it, 120 * SECOND);
+        world.nodes[0].find_session(world.now, "/", &pid, "1000-0").unwrap();
+    }
+    loop {
+        world.transmit();
+        let pages = world.pages.as_mut().unwrap();
+        assert!(pages.len() <= 4);
+        if pages.is_empty() {
+            break;
+        }
+        let (from, count, lookup) = pages.remove(0);
+        counts.entry(lookup).or_default().push(count);
+        let at = world.stream.partition_point(|entry| entry.id.parse::<EntryId>().unwrap() < from);
+        world.nodes[0].handle_page(world.now, lookup, world.stream[at..].iter().take(count));
+    }
+    world.events();
+    assert_eq!(world.found.len(), 5);
+    assert!(world.found.iter().all(|found| found.as_ref().unwrap().missed.len() == 400));
+    for counts in counts.values() {
+        assert_eq!(counts[..4], [16, 64, 256, 256]);
+        assert!(counts[4] < 100, "large ones come a few at a time: {counts:?}");
+    }
 }
 
 proptest! {
@@ -340,7 +481,7 @@ proptest! {
                     while world.transmit_one(0) {}
                     world.events();
                     asked_at = Some(world.told[1].len());
-                    prop_assert!(world.nodes[1].find_session(world.now, "/", "secret", offset));
+                    prop_assert!(world.nodes[1].find_session(world.now, "/", "secret", offset).is_some());
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Some hundred stories of the simulation: `examples/simulate_cluster.rs` plays as many as one likes.
 
-use sansocket_protocol::sim::cluster::{Story, play, shrink};
+use sansocket_protocol::sim::cluster::{Story, play, shrink, travel};
 
 #[test]
 fn no_story_breaks_a_rule() {
@@ -22,9 +22,24 @@ fn no_story_breaks_a_rule() {
 }
 
 #[test]
+fn sessions_that_move_lose_nothing_and_hear_nothing_twice() {
+    let (mut certain, mut recovered) = (0, 0);
+    for seed in 2_000_000..2_000_200 {
+        let report = travel(seed, false);
+        if let Some(broken) = report.broken {
+            panic!("seed {seed}: {}: {}\n{}", broken.rule, broken.detail, travel(seed, true).transcript);
+        }
+        certain += report.certain;
+        recovered += report.requests;
+    }
+    assert!(certain > 4_000 && recovered > 300, "{certain} events, {recovered} sessions");
+}
+
+#[test]
 fn a_seed_is_one_story() {
     for seed in [7, 1_234, 99_999] {
         let story = Story::generate(seed);
         assert_eq!(play(&story, false).hash, play(&story, true).hash);
+        assert_eq!(travel(seed, false).hash, travel(seed, true).hash);
     }
 }

@@ -144,9 +144,16 @@ impl BusLink {
     }
 
     /// The entries of a stream are read from behind that one on: to be told before the first, and before anything is
-    /// appended.
+    /// appended. After a loss of the connection that is the last one that was read before it; if it is another one, there
+    /// is a [gap](Self::stream_gap).
     pub fn reads_from(&mut self, id: EntryId) {
         self.cluster.heard(|node, now| node.handle_stream_position(now, id));
+        self.deliver();
+    }
+
+    /// A stream does not hold all entries any more that came behind the last one that was read.
+    pub fn stream_gap(&mut self) {
+        self.cluster.heard(|node, now| node.handle_stream_gap(now));
         self.deliver();
     }
 
@@ -163,7 +170,7 @@ impl BusLink {
         self.deliver();
     }
 
-    /// The answer to [`NodeTransmit::Page`]: the next entries, in order, and none at the end of the stream.
+    /// The answer to [`NodeTransmit::Page`]: the entries from that one on, in order.
     pub fn page<'a>(&mut self, lookup: LookupId, entries: impl IntoIterator<Item = &'a StreamEntry>) {
         self.cluster.heard(|node, now| node.handle_page(now, lookup, entries));
         self.deliver();

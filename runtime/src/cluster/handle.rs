@@ -278,6 +278,11 @@ impl Cluster {
         self.state().node.is_on_bus()
     }
 
+    /// The other nodes that are members: namespaces and names.
+    pub(crate) fn peers(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        self.state().node.peers().map(|(namespace, node)| (namespace.clone(), node.clone())).collect()
+    }
+
     pub(crate) fn counts(&self) -> NodeCounts {
         let state = self.state();
         let mut counts = state.node.counts();
@@ -448,7 +453,13 @@ impl Cluster {
                 NodeEvent::Unlogged { ticket, may_come } => {
                     application.log(LogNews::Unlogged { ticket, may_come });
                 }
-                NodeEvent::Found { pid, found, .. } => application.log(LogNews::Found { pid, found }),
+                NodeEvent::Found { lookup, pid, outcome, .. } => {
+                    application.log(LogNews::Found { lookup, pid, outcome });
+                }
+                NodeEvent::StreamGap => {
+                    warning!("the stream does not hold all any more that this node has not read");
+                    application.news(&ClusterEvent::StreamGap);
+                }
                 NodeEvent::BusUp { gap } => {
                     info!(?gap, "the bus is there");
                     application.news(&ClusterEvent::Up { gap });

@@ -6,7 +6,7 @@ use crate::cluster::bus::{Bus, BusLink};
 use crate::cluster::in_process_log::Log;
 use bytes::Bytes;
 use sansocket_protocol::cluster::Subscription;
-use sansocket_protocol::cluster::node::{NodeTransmit, StreamEntry};
+use sansocket_protocol::cluster::node::{EntryId, NodeTransmit, StreamEntry};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
@@ -48,34 +48,31 @@ struct Shared {
 struct Inbox {
     channels: BTreeSet<String>,
     patterns: BTreeSet<String>,
-    /// It reads the stream.
-    reads: bool,
-    waiting: VecDeque<Item>,
+    /// It reads the stream: the last entry that it has read.
+    reads: Option<EntryId>,
+    /// The last one that it had read when it was cut off.
+    had_read: Option<EntryId>,
+    /// Entries and messages take turns: an entry came last.
+    was_entry: bool,
+    waiting: VecDeque<(Arc<str>, Bytes)>,
     waiting_bytes: usize,
     /// It did not keep up, or the bus was taken down: it is told, and begins anew.
     is_cut: bool,
     waker: Option<Waker>,
 }
 
-/// A thing that waits for a node.
-#[derive(Clone)]
+/// A thing that is there for a node.
 enum Item {
     Message(Arc<str>, Bytes),
     Entry(Arc<StreamEntry>),
+    /// Entries are gone that it has not read.
+    Gap,
 }
 
-impl Item {
-    /// Its bytes, with about what it takes besides its contents: many small ones have a bound, too.
-    fn weight(&self) -> usize {
-        const OVERHEAD: usize = 96;
-        let bytes = match self {
-            Self::Message(channel, payload) => channel.len().saturating_add(payload.len()),
-            Self::Entry(entry) => {
-                entry.fields.iter().fold(0, |sum, (name, value)| sum + name.len() + value.len())
-            }
-        };
-        bytes.saturating_add(OVERHEAD)
-    }
+/// The bytes of a message, with about what it takes besides its contents: many small ones have a bound, too.
+fn weight(channel: &str, payload: &Bytes) -> usize {
+    const OVERHEAD: usize = 96;
+    channel.len().saturating_add(payload.len()).saturating_add(OVERHEAD)
 }
 
 impl InProcessBus {
@@ -148,17 +145,33 @@ impl InProcessBus {
 
     /// Publishes bytes, as a process that is no node.
     pub fn publish(&self, channel: &str, payload: impl Into<Bytes>) {
-        let payload = payload.into();
-        let bytes = payload.len();
-        self.hand_out(bytes, |_| Item::Message(channel.into(), payload), |inbox| inbox.hears(channel));
+        let (channel, payload): (Arc<str>, Bytes) = (channel.into(), payload.into());
+        let weight = weight(&channel, &payload);
+        self.hand_out(
+            payload.len(),
+            |_| {},
+            |inbox, max_waiting_bytes| {
+                if !inbox.hears(&channel) {
+                    return false;
+                }
+                inbox.waiting_bytes = inbox.waiting_bytes.saturating_add(weight);
+                if inbox.waiting_bytes > max_waiting_bytes {
+                    inbox.cut();
+                } else {
+                    inbox.waiting.push_back((channel.clone(), payload.clone()));
+                }
+                true
+            },
+        );
     }
 
     fn append(&self, fields: &[(&'static str, String)]) {
         let bytes = fields.iter().fold(0, |sum, (_, value)| sum + value.len());
-        self.hand_out(bytes, |log| Item::Entry(log.append(fields)), |inbox| inbox.reads && !inbox.is_cut);
+        self.hand_out(bytes, |log| log.append(fields), |inbox, _| inbox.reads.is_some());
     }
 
-    fn hand_out(&self, bytes: usize, item: impl FnOnce(&mut Log) -> Item, hears: impl Fn(&Inbox) -> bool) {
+    /// Puts something onto the bus. `give` says whether it is of interest to a node.
+    fn hand_out(&self, bytes: usize, put: impl FnOnce(&mut Log), give: impl Fn(&mut Inbox, usize) -> bool) {
         let mut wakers = Vec::new();
         let mut guard = self.shared();
         let shared = &mut *guard;
@@ -167,15 +180,11 @@ impl InProcessBus {
         }
         shared.published += 1;
         shared.published_bytes += bytes as u64;
-        let item = item(&mut shared.log);
-        for inbox in shared.nodes.values_mut().filter(|inbox| hears(inbox)) {
-            inbox.waiting_bytes = inbox.waiting_bytes.saturating_add(item.weight());
-            if inbox.waiting_bytes > shared.max_waiting_bytes {
-                inbox.cut();
-            } else {
-                inbox.waiting.push_back(item.clone());
+        put(&mut shared.log);
+        for inbox in shared.nodes.values_mut() {
+            if give(inbox, shared.max_waiting_bytes) {
+                wakers.extend(inbox.waker.take());
             }
-            wakers.extend(inbox.waker.take());
         }
         drop(guard);
         wakers.into_iter().for_each(Waker::wake);
@@ -196,8 +205,34 @@ impl Inbox {
     }
 
     fn cut(&mut self) {
-        let waker = self.waker.take();
-        *self = Self { is_cut: true, waker, ..Self::default() };
+        let (waker, had_read) = (self.waker.take(), self.reads.or(self.had_read));
+        *self = Self { is_cut: true, waker, had_read, ..Self::default() };
+    }
+
+    /// The next thing that is there for it.
+    fn next(&mut self, log: &Log) -> Option<Item> {
+        let entry = |inbox: &mut Self| {
+            let read = inbox.reads.as_mut()?;
+            let (id, next) = log.after(*read)?;
+            if log.has_gap(*read) {
+                // What is left comes next.
+                *read = log.before_first();
+                return Some(Item::Gap);
+            }
+            *read = id;
+            Some(Item::Entry(next))
+        };
+        let message = |inbox: &mut Self| {
+            let (channel, payload) = inbox.waiting.pop_front()?;
+            inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(weight(&channel, &payload));
+            Some(Item::Message(channel, payload))
+        };
+        let item = match self.was_entry {
+            true => message(self).or_else(|| entry(self)),
+            false => entry(self).or_else(|| message(self)),
+        };
+        self.was_entry = matches!(item, Some(Item::Entry(_)));
+        item
     }
 }
 
@@ -234,18 +269,16 @@ impl BusSeat {
         });
     }
 
-    /// Reads the stream from its end on, and says where that is.
+    /// Reads the stream, from where it was read last or from its end on, and says where that is.
     fn read_stream(&self, link: &mut BusLink) {
         let mut shared = self.bus.shared();
         let end = shared.log.end();
-        let has_begun = shared
-            .nodes
-            .get_mut(&self.number)
-            .is_some_and(|inbox| !std::mem::replace(&mut inbox.reads, true));
+        let inbox = shared.nodes.get_mut(&self.number).filter(|inbox| inbox.reads.is_none());
+        let Some(inbox) = inbox else { return };
+        let from = inbox.had_read.unwrap_or(end);
+        inbox.reads = Some(from);
         drop(shared);
-        if has_begun {
-            link.reads_from(end);
-        }
+        link.reads_from(from);
     }
 
     /// Takes a subscription back.
@@ -262,27 +295,25 @@ impl BusSeat {
         loop {
             match ready!(self.poll_item(context)) {
                 Some(Item::Message(channel, payload)) => return Poll::Ready(Some((channel, payload))),
-                Some(Item::Entry(_)) => {}
+                Some(Item::Entry(_) | Item::Gap) => {}
                 None => return Poll::Ready(None),
             }
         }
     }
 
     fn poll_item(&self, context: &mut Context<'_>) -> Poll<Option<Item>> {
-        let found = self.inbox(|inbox| {
-            if inbox.is_cut {
-                return Poll::Ready(None);
-            }
-            if let Some(item) = inbox.waiting.pop_front() {
-                inbox.waiting_bytes = inbox.waiting_bytes.saturating_sub(item.weight());
-                return Poll::Ready(Some(item));
-            }
-            if !inbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-                inbox.waker = Some(context.waker().clone());
-            }
-            Poll::Pending
-        });
-        found.unwrap_or(Poll::Ready(None))
+        let mut guard = self.bus.shared();
+        let shared = &mut *guard;
+        let Some(inbox) = shared.nodes.get_mut(&self.number).filter(|inbox| !inbox.is_cut) else {
+            return Poll::Ready(None);
+        };
+        if let Some(item) = inbox.next(&shared.log) {
+            return Poll::Ready(Some(item));
+        }
+        if !inbox.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            inbox.waker = Some(context.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Waits until the bus is there; false if the node is closed meanwhile.
@@ -312,6 +343,7 @@ impl BusSeat {
             match self.poll_item(context) {
                 Poll::Ready(Some(Item::Message(channel, payload))) => link.message(&channel, payload),
                 Poll::Ready(Some(Item::Entry(entry))) => link.entry(&entry.id, entry.fields()),
+                Poll::Ready(Some(Item::Gap)) => link.stream_gap(),
                 Poll::Ready(None) => return Poll::Ready(false),
                 Poll::Pending => match ready!(link.poll_next(context)) {
                     Some(transmit) => self.carry_out(link, transmit),
@@ -334,8 +366,8 @@ impl BusSeat {
                 let (value, has_offset) = self.bus.shared().log.take(&key, offset);
                 link.taken(lookup, value.as_deref(), has_offset);
             }
-            NodeTransmit::Page { from, lookup, .. } => {
-                let page = self.bus.shared().log.page(from);
+            NodeTransmit::Page { from, count, lookup, .. } => {
+                let page = self.bus.shared().log.page(from, count);
                 link.page(lookup, page.iter().map(|entry| &**entry));
             }
             NodeTransmit::Subscribe(subscription) => self.subscribe(subscription),

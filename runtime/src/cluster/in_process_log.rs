@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 const LONGEST: usize = 10_000;
 /// The keys that are kept.
 const MOST_KEYS: usize = 100_000;
-/// The entries of one answer.
-const PAGE: usize = 1000;
 
 /// One stream for all who name any.
 #[derive(Default)]
@@ -27,22 +25,37 @@ impl Log {
         EntryId::new(self.last, 0)
     }
 
-    pub(super) fn append(&mut self, fields: &[(&'static str, String)]) -> Arc<StreamEntry> {
+    pub(super) fn append(&mut self, fields: &[(&'static str, String)]) {
         self.last += 1;
         let id = self.end();
         let fields = fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         let entry = Arc::new(StreamEntry { id: id.to_string(), fields: fields.collect() });
-        self.entries.push_back((id, entry.clone()));
+        self.entries.push_back((id, entry));
         if self.entries.len() > LONGEST {
             self.entries.pop_front();
         }
-        entry
     }
 
-    /// The entries from that one on, up to a page of them.
-    pub(super) fn page(&self, from: EntryId) -> Vec<Arc<StreamEntry>> {
+    /// The first entry behind that one.
+    pub(super) fn after(&self, read: EntryId) -> Option<(EntryId, Arc<StreamEntry>)> {
+        let at = self.entries.partition_point(|(id, _)| *id <= read);
+        self.entries.get(at).cloned()
+    }
+
+    /// The id before the first entry.
+    pub(super) fn before_first(&self) -> EntryId {
+        EntryId::new(self.last.saturating_sub(self.entries.len() as u64), 0)
+    }
+
+    /// Whether entries behind that one are gone.
+    pub(super) fn has_gap(&self, read: EntryId) -> bool {
+        read < self.before_first()
+    }
+
+    /// The entries from that one on, up to so many.
+    pub(super) fn page(&self, from: EntryId, count: usize) -> Vec<Arc<StreamEntry>> {
         let at = self.entries.partition_point(|(id, _)| *id < from);
-        self.entries.range(at..).take(PAGE).map(|(_, entry)| entry.clone()).collect()
+        self.entries.range(at..).take(count).map(|(_, entry)| entry.clone()).collect()
     }
 
     pub(super) fn save(&mut self, key: String, value: Bytes, time: Duration) {

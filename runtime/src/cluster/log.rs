@@ -3,7 +3,7 @@
 
 use crate::base::trace::debug;
 use crate::cluster::handle::Cluster;
-use sansocket_protocol::cluster::node::{EntryId, FoundSession};
+use sansocket_protocol::cluster::node::{EntryId, LookupId, LookupOutcome};
 use sansocket_protocol::cluster::{Event, Message, Session};
 use sansocket_protocol::hub::Target;
 use serde_json::Value;
@@ -38,7 +38,7 @@ pub(crate) struct LoggedEvent {
 pub(crate) enum LogNews {
     Logged(LoggedEvent),
     Unlogged { ticket: u64, may_come: bool },
-    Found { pid: Arc<str>, found: Option<Box<FoundSession>> },
+    Found { lookup: LookupId, pid: Arc<str>, outcome: LookupOutcome },
 }
 
 impl Cluster {
@@ -62,8 +62,8 @@ impl Cluster {
         is_saved
     }
 
-    /// Looks for a session. False if it need not be looked for.
-    pub(crate) fn find_session(&self, namespace: &str, pid: &str, offset: &str) -> bool {
+    /// Looks for a session. `None` if it need not be looked for.
+    pub(crate) fn find_session(&self, namespace: &str, pid: &str, offset: &str) -> Option<LookupId> {
         self.with_node(|node, now| node.find_session(now, namespace, pid, offset))
     }
 }

@@ -89,7 +89,8 @@ pub enum ClusterEvent {
     /// The bus is there.
     Up {
         /// The time for which it was away, unless it is there for the first time. Messages of that time are lost, in both
-        /// directions: an application that keeps a state by them asks for it anew.
+        /// directions: an application that keeps a state by them asks for it anew. What others have appended to a stream
+        /// meanwhile comes now, unless [`StreamGap`](Self::StreamGap) follows.
         gap: Option<Duration>,
     },
     /// The bus is away. It is tried again until it is back.
@@ -97,6 +98,9 @@ pub enum ClusterEvent {
         /// The reason, if the bus said one.
         reason: Option<Arc<BoxError>>,
     },
+    /// The stream does not hold all that other nodes have appended since this one was last connected, or since it has read
+    /// last if it does not keep up: the sockets here miss that.
+    StreamGap,
     /// A node was heard for the first time. Only where nodes say that they live.
     NodeUp {
         /// The namespace.

@@ -108,11 +108,6 @@ impl Broadcast {
         self
     }
 
-    #[cfg(feature = "cluster")]
-    pub(super) fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// An event for all, encoded once.
     pub(super) fn encode<T: ToArgs + ?Sized>(
         &self,

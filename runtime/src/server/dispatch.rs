@@ -277,9 +277,7 @@ impl SocketDispatch {
         debug!(socket = socket.id(), %reason, "disconnected");
         #[cfg(feature = "admin")]
         server.observe(|observer| observer.disconnected(&socket, reason));
-        if let Some(recoverable) = socket.recoverable() {
-            recoverable.lost(reason);
-        }
+        socket.lost(reason);
         if table.disconnecting.is_empty() && table.disconnect.is_empty() {
             forget(&server, &socket);
             self.live.retain(|live| live.socket.key() != key);

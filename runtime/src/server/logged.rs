@@ -2,14 +2,15 @@
 
 use crate::base::trace::debug;
 use crate::cluster::{LogNews, LoggedEvent};
+use crate::handler::outgoing_hook::Watched;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::NamespaceInner;
-use crate::server::recovery::{Recorder, Recoverable};
+use crate::server::pending::{LogEvent, Outgoing, Place};
+use crate::server::recoverable::Recoverable;
+use crate::server::recovery::{InOrder, Recorder, Recovery};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Delivery, Socket};
-use crate::server::stream_log::PendingEvent;
-use sansocket_protocol::cluster::node::EntryId;
-use sansocket_protocol::cluster::{Event, Message};
+use sansocket_protocol::cluster::node::Reach;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::Target;
 use sansocket_protocol::message::Frame;
@@ -22,20 +23,12 @@ impl Recorder {
         self.recovery.log().is_some() && !target.flags.local && !target.flags.volatile
     }
 
-    /// Sends an event to the log; to the sockets here at once if it cannot get there.
+    /// Sends an event to the log; to the sockets here at once if it cannot wait for that.
     pub(super) fn log(&self, namespace: &Arc<NamespaceInner>, target: &Target, frame: &Frame) {
         let Some(log) = self.recovery.log() else { return };
-        if !log.append(namespace, target, frame) {
-            // Behind those that were on their way.
-            for event in log.take_all() {
-                send(&event, None);
-            }
-            self.send(namespace, target, frame, None, &[]);
-            // What waits for the stream has its bounds: beyond them the other nodes hear of it all the same.
-            let event = Event::of_frame(namespace.encoder.parser(), frame);
-            if let (Some(membership), Some(event)) = (&namespace.membership, event) {
-                membership.send(Message::Emit { event, target: target.clone(), ack: None });
-            }
+        let event = LogEvent { namespace: namespace.clone(), target: target.clone(), frame: frame.clone() };
+        if log.append(event) {
+            self.recovery.send_logged();
         }
     }
 
@@ -53,86 +46,133 @@ impl Recorder {
         Ok(())
     }
 
-    /// The server disconnects a socket: what is on its way to it is sent before.
-    pub(super) fn flush(&self, socket: &Socket) {
-        let Some(log) = self.recovery.log() else { return };
-        let rooms = || socket.namespace_inner().hub().by_id(socket.id()).map(|(key, _)| key);
-        log.serve_pending(socket.namespace_inner(), socket, |target| {
-            let Some(key) = rooms() else { return false };
-            let rooms = socket.namespace_inner().hub().rooms_of(key);
-            Audience::of(target).includes(socket.id(), |room| rooms.iter().any(|known| **known == *room))
-        });
+    /// The server is about to disconnect a socket: what is on its way to it is sent before. No other event of the
+    /// namespace is sent until what this returns is dropped.
+    pub(super) fn flush(&self, socket: &Socket) -> Option<InOrder<'_>> {
+        let log = self.recovery.log()?;
+        let namespace = socket.namespace_inner();
+        let in_order = self.in_order();
+        let on_their_way = log.pending.of(namespace);
+        let rooms = {
+            let hub = namespace.hub();
+            hub.by_id(socket.id()).map(|(key, _)| hub.rooms_of(key)).unwrap_or_default()
+        };
+        for (target, frame) in &on_their_way {
+            if Audience::of(target).includes(socket.id(), |room| rooms.iter().any(|known| **known == *room)) {
+                // It leaves for good.
+                let _ = socket.deliver(frame, Delivery::Queue);
+            }
+        }
+        Some(in_order)
     }
 
-    /// Sends an event to the sockets here: with its place in the log, or without one.
-    fn send(
-        &self,
-        namespace: &Arc<NamespaceInner>,
-        target: &Target,
-        frame: &Frame,
-        id: Option<EntryId>,
-        has_reached: &[Socket],
-    ) -> Vec<Socket> {
-        let in_order = self.in_order();
+    /// Sends the next event of the queue to the sockets here.
+    fn send_next(&self) -> Option<Sent> {
+        let pending = &self.recovery.log()?.pending;
+        let in_order = self.lock_order();
+        let (Outgoing { event, place }, reach, returned) = pending.next()?;
+        let LogEvent { namespace, target, frame } = &event;
         let now = self.recovery.clock.now();
-        let (appended, reached) = {
+        let (appended, mut reached) = {
             let mut hub = namespace.hub_mut();
-            let offset = id.map(|id| id.to_string().into());
+            let offset = match place {
+                Place::At { id, .. } => Some(id.to_string().into()),
+                Place::Early(_) | Place::Nowhere => None,
+            };
             let appended = self.append(now, namespace, Audience::of(target), frame, offset);
             let (next, oldest) = self.passed();
             hub.passed(next, oldest);
-            (appended, hub.reached(target))
+            let reached = if reach == Reach::Nobody { Vec::new() } else { hub.reached(target) };
+            (appended, reached)
         };
+        if let Place::Early(ticket) = place {
+            pending.sent_early(ticket, appended.number);
+        }
+        if let Reach::After(number) = reach {
+            reached.retain(|socket| socket.recoverable().is_some_and(|part| part.came_after(number)));
+        }
+        let detection = self.recovery.config.detection;
         let watched = namespace.handlers.outgoing.watch(namespace.encoder.parser(), frame);
         let mut queued = Vec::new();
-        for socket in reached.iter().filter(|socket| !has_reached.contains(socket)) {
+        for socket in &reached {
             if let Some(recoverable) = socket.recoverable() {
-                recoverable.placed(id.is_some());
+                match place {
+                    Place::At { .. } => recoverable.placed(now, returned, detection),
+                    Place::Early(ticket) => recoverable.unplaced(ticket),
+                    Place::Nowhere => recoverable.unplaced(0),
+                }
             }
             if socket.deliver(&appended.frame, Delivery::Queue) == Ok(true) && watched.is_some() {
                 queued.push(socket.clone());
             }
         }
         drop(in_order);
-        if let Some(watched) = watched {
-            queued.iter().for_each(|socket| socket.show(&watched));
-        }
-        reached
+        Some(Sent { _event: event, _reached: reached, shown: watched.map(|watched| (watched, queued)) })
     }
 }
 
-fn send(event: &PendingEvent, id: Option<EntryId>) -> Vec<Socket> {
-    let Some(recorder) = event.namespace.recorder() else { return Vec::new() };
-    recorder.send(&event.namespace, &event.target, &event.frame, id, &event.has_reached)
+/// An event that was sent. The application's values and hooks may go with what is in it: dropped without a lock.
+struct Sent {
+    _event: LogEvent,
+    _reached: Vec<Socket>,
+    shown: Option<(Watched<Socket>, Vec<Socket>)>,
+}
+
+impl Recovery {
+    /// Sends what is in the queue of the log.
+    pub(super) fn send_logged(&self) {
+        let Some(log) = self.log() else { return };
+        let mut sent = Vec::new();
+        {
+            let _turn = log.pending.turn();
+            while let Some(namespace) = log.pending.next_namespace() {
+                match namespace.recorder() {
+                    Some(recorder) => sent.extend(recorder.send_next()),
+                    // Only what is recorded gets there.
+                    None => drop(log.pending.next()),
+                }
+            }
+        }
+        for Sent { shown, .. } in &sent {
+            if let Some((watched, queued)) = shown {
+                queued.iter().for_each(|socket| socket.show(watched));
+            }
+        }
+        drop(sent);
+        self.settle();
+    }
 }
 
 /// Applies news about the log.
 pub(super) fn apply(server: &ServerInner, news: LogNews) {
-    let Some(log) = server.recovery().and_then(|recovery| recovery.log()) else { return };
+    let Some(recovery) = server.recovery() else { return };
+    let Some(log) = recovery.log() else { return };
     match news {
-        LogNews::Logged(LoggedEvent { id, ticket: Some(ticket), .. }) => {
-            if let Some(event) = log.take(ticket) {
-                send(&event, Some(id));
+        LogNews::Logged(LoggedEvent { namespace, event, target, id, ticket }) => {
+            let make = || {
+                let namespace = server.namespaces.find(&namespace)?;
+                namespace.recorder()?;
+                let frame = Broadcast::new(namespace.clone(), target.clone())
+                    .encode(&event.name(), None, event.args())
+                    .inspect_err(|error| debug!(%error, "an event of the log cannot be sent"))
+                    .ok()?;
+                Some(LogEvent { namespace, target, frame })
+            };
+            match ticket {
+                Some(ticket) => log.pending.back(id, ticket, make),
+                None => {
+                    if let Some(event) = make() {
+                        log.pending.other(id, event);
+                    }
+                }
             }
-        }
-        LogNews::Logged(LoggedEvent { namespace, event, target, id, ticket: None }) => {
-            let Some(namespace) = server.namespaces.find(&namespace) else { return };
-            let Some(recorder) = namespace.recorder() else { return };
-            let broadcast = Broadcast::new(namespace.clone(), target);
-            match broadcast.encode(&event.name(), None, event.args()) {
-                Ok(frame) => drop(recorder.send(&namespace, broadcast.target(), &frame, Some(id), &[])),
-                Err(error) => debug!(%error, "an event of another node cannot be sent"),
-            }
+            recovery.send_logged();
         }
         LogNews::Unlogged { ticket, may_come } => {
-            let Some(mut event) = log.take(ticket) else { return };
-            let reached = send(&event, None);
-            if may_come {
-                event.has_reached.extend(reached);
-                event.is_late = true;
-                log.put_back(ticket, event);
+            if log.pending.give_up(ticket, may_come) {
+                recovery.send_logged();
             }
         }
-        LogNews::Found { pid, found } => log.found(&pid, found),
+        LogNews::Found { lookup, pid, outcome } => log.found(lookup, &pid, outcome),
     }
 }

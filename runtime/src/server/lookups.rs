@@ -2,30 +2,46 @@
 
 use crate::server::recovery::{PATIENCE, Recovery, lock};
 use futures_channel::oneshot;
-use sansocket_protocol::recovery::Lookup;
+use sansocket_protocol::recovery::{Lookup, RecoveryStore};
 use sansocket_protocol::socket::SocketKey;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// The sockets of a session whose clients have waited, and are about to be decided about. Made with the first one.
-pub(crate) type Decided = OnceLock<Arc<Mutex<BTreeSet<SocketKey>>>>;
+/// The sockets of a session whose clients have waited, and are about to be decided about, with what was found for them.
+/// Made with the first one.
+pub(crate) type Decided = OnceLock<Arc<Mutex<BTreeMap<SocketKey, Option<Claim>>>>>;
 
 /// The sessions that are looked for.
 #[derive(Default)]
 pub(crate) struct Lookups {
-    /// Those who wait, by private ids. Changed under the store's lock.
-    waiting: Mutex<BTreeMap<Arc<str>, Vec<oneshot::Sender<()>>>>,
+    /// Those who want each, by private ids. Changed under the store's lock.
+    wanted: Mutex<BTreeMap<Arc<str>, Wanted>>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    /// The number of clients that have not been decided about.
+    claims: usize,
+    /// Those who wait; dropping them tells.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// A client that wants a session. If it goes before it is decided about, the session is given up, unless another one wants
+/// it, too.
+pub(crate) struct Claim {
+    recovery: Arc<Recovery>,
+    pid: Arc<str>,
+    is_open: bool,
 }
 
 /// A client that waits for what the store finds.
 pub(crate) struct Awaited {
-    recovery: Arc<Recovery>,
-    pid: Arc<str>,
+    claim: Claim,
     /// The marks of the client's session, and its socket.
-    decided: Arc<Mutex<BTreeSet<SocketKey>>>,
+    decided: Arc<Mutex<BTreeMap<SocketKey, Option<Claim>>>>,
     key: SocketKey,
-    /// `None` once it is known.
-    found: Option<oneshot::Receiver<()>>,
+    found: oneshot::Receiver<()>,
 }
 
 impl Recovery {
@@ -37,77 +53,83 @@ impl Recovery {
         decided: &Decided,
         key: SocketKey,
     ) -> Option<Awaited> {
-        if decided.get().is_some_and(|decided| lock(decided).remove(&key)) {
+        let claim = decided.get().and_then(|decided| lock(decided).remove(&key));
+        if let Some(mut claim) = claim {
+            claim.iter_mut().for_each(|claim| claim.close(|_| {}));
             return None;
         }
+        let pid: Arc<str> = pid.as_str().into();
         let found = {
             let mut store = lock(&self.store);
-            match store.look_up(self.clock.now(), namespace, pid, offset.as_deref()) {
+            match store.look_up(self.clock.now(), namespace, &pid, offset.as_deref()) {
                 Lookup::Ready => None,
                 Lookup::Pending => {
                     let (sender, found) = oneshot::channel();
-                    let mut waiting = lock(&self.lookups.waiting);
-                    waiting.entry(pid.as_str().into()).or_default().push(sender);
+                    let mut wanted = lock(&self.lookups.wanted);
+                    let wanted = wanted.entry(pid.clone()).or_default();
+                    wanted.claims += 1;
+                    wanted.waiting.push(sender);
                     Some(found)
                 }
             }
         };
         let found = found?;
+        let claim = Claim { recovery: self.clone(), pid, is_open: true };
         self.settle();
         self.watch();
         self.wake();
         let decided = decided.get_or_init(Arc::default).clone();
-        Some(Awaited { recovery: self.clone(), pid: pid.as_str().into(), decided, key, found: Some(found) })
+        Some(Awaited { claim, decided, key, found })
     }
 
     /// It is known whether that session is there.
     pub(crate) fn looked_up(&self, pid: &str) {
-        // Dropping them tells.
-        drop(lock(&self.lookups.waiting).remove(pid));
+        let told = lock(&self.lookups.wanted).get_mut(pid).map(|wanted| mem::take(&mut wanted.waiting));
+        drop(told);
     }
 }
 
 impl Awaited {
     /// Waits, but not for ever. Then the client asks again, by `ask`, which returns whether it is still there.
-    pub(crate) async fn wait(mut self, ask: impl FnOnce() -> bool) {
-        let runtime = self.recovery.clock.runtime().clone();
-        if let Some(found) = &mut self.found {
-            if crate::base::runtime::timeout(&runtime, PATIENCE, found).await.is_some() {
-                self.found = None;
-            }
-        }
-        lock(&self.decided).insert(self.key);
+    pub(crate) async fn wait(self, ask: impl FnOnce() -> bool) {
+        let Self { claim, decided, key, found } = self;
+        let runtime = claim.recovery.clock.runtime().clone();
+        let told = crate::base::runtime::timeout(&runtime, PATIENCE, found).await;
+        // One that has waited in vain begins anew.
+        let claim = told.map(|_| claim);
+        lock(&decided).insert(key, claim);
         if !ask() {
-            lock(&self.decided).remove(&self.key);
             // It was found for nobody.
-            self.recovery.give_up(&self.pid);
+            let claim = lock(&decided).remove(&key);
+            drop(claim);
         }
     }
 }
 
-impl Drop for Awaited {
-    fn drop(&mut self) {
-        if self.found.take().is_some() {
-            self.recovery.give_up(&self.pid);
+impl Claim {
+    /// The client wants it no more: if it was the last one, `end` is called with the store.
+    fn close(&mut self, end: impl FnOnce(&mut dyn RecoveryStore)) {
+        if !mem::replace(&mut self.is_open, false) {
+            return;
         }
-    }
-}
-
-impl Recovery {
-    /// A client does not wait for that session any more; the store is told, unless another one does.
-    fn give_up(&self, pid: &str) {
-        {
-            let mut store = lock(&self.store);
-            let mut waiting = lock(&self.lookups.waiting);
-            if let Some(senders) = waiting.get_mut(pid) {
-                senders.retain(|sender| !sender.is_canceled());
-                if !senders.is_empty() {
-                    return;
-                }
-                waiting.remove(pid);
+        let mut store = lock(&self.recovery.store);
+        let mut all = lock(&self.recovery.lookups.wanted);
+        if let Some(wanted) = all.get_mut(&self.pid) {
+            wanted.claims -= 1;
+            if wanted.claims == 0 {
+                all.remove(&self.pid);
+                end(&mut **store);
             }
-            store.give_up(pid);
         }
-        self.settle();
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.is_open {
+            let pid = self.pid.clone();
+            self.close(|store| store.give_up(&pid));
+            self.recovery.settle();
+        }
     }
 }

@@ -27,6 +27,9 @@ pub(crate) mod observer;
 pub(crate) mod options;
 mod own;
 mod peer;
+#[cfg(feature = "cluster")]
+pub(crate) mod pending;
+pub(crate) mod recoverable;
 pub(crate) mod recovery;
 mod registry;
 #[cfg(feature = "cluster")]

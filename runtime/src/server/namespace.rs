@@ -17,7 +17,8 @@ use crate::handler::{
 use crate::server::answers::{Answer, Answers};
 use crate::server::broadcast::Broadcast;
 use crate::server::broadcast_methods::broadcast_methods;
-use crate::server::recovery::{Recorder, Recoverable, Recovery};
+use crate::server::recoverable::Recoverable;
+use crate::server::recovery::{Recorder, Recovery};
 use crate::server::room_events::{HubMut, RoomEvents};
 use crate::server::rooms::Rooms;
 use crate::server::server::{Server, ServerInner};

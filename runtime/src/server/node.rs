@@ -60,8 +60,8 @@ impl ServerInner {
 
 impl Server {
     /// Sets the hook for news about the cluster's bus and the other nodes. The first hook stays. If the bus is there
-    /// already, the hook is told so at once; should it come just then, it is told twice. The hook must not block: no message
-    /// of other nodes is delivered meanwhile.
+    /// already, the hook is told so at once, and so it is of the nodes that are there; what comes just then, it may be told
+    /// twice. The hook must not block: no message of other nodes is delivered meanwhile.
     ///
     /// ```
     /// use sansocket_runtime::{Server, cluster::ClusterEvent};
@@ -80,6 +80,9 @@ impl Server {
             if cluster.on_bus.set(Arc::new(hook)) && cluster.node.is_on_bus() {
                 if let Some(hook) = cluster.on_bus.get() {
                     hook(&ClusterEvent::Up { gap: None });
+                    for (namespace, node) in cluster.node.peers() {
+                        hook(&ClusterEvent::NodeUp { namespace, node });
+                    }
                 }
             }
         }
@@ -143,11 +146,6 @@ impl NodeApplication for ServerNode {
 
     fn news(&self, event: &ClusterEvent) {
         let Some(server) = self.0.upgrade() else { return };
-        if let (ClusterEvent::Down { .. }, Some(recovery)) = (event, server.recovery()) {
-            if let Some(log) = recovery.log() {
-                log.forget_late();
-            }
-        }
         let Some(hook) = server.cluster.get().and_then(|cluster| cluster.on_bus.get()) else { return };
         if catch_unwind(AssertUnwindSafe(|| hook(event))).is_err() {
             count(&server.gate.counters.panics);

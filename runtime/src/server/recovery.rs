@@ -11,6 +11,7 @@ use crate::base::trace::debug;
 use crate::base::typemap::TypeMap;
 use crate::server::lookups::Lookups;
 use crate::server::namespace::NamespaceInner;
+use crate::server::recoverable::{Recoverable, Remains};
 use crate::server::socket::{Delivery, Socket, SocketInner};
 #[cfg(feature = "cluster")]
 use crate::server::stream_log::StreamLog;
@@ -75,25 +76,6 @@ pub(crate) struct Recorder {
     pub(crate) recovery: Arc<Recovery>,
     /// Held while an event gets its number and is queued for its receivers.
     order: Mutex<()>,
-}
-
-/// The part of a socket that can be recovered.
-pub(crate) struct Recoverable {
-    pid: Arc<str>,
-    pub(crate) recovered: bool,
-    state: Mutex<State>,
-}
-
-struct State {
-    live: LiveSession,
-    /// The client was let in.
-    accepted: bool,
-    /// The reason of its end keeps the session.
-    keeps: bool,
-    /// Its rooms, once it has left them, and the number of the first event after that.
-    left: Option<(Membership, u64)>,
-    /// It was sent an event that has no place in the log, and none after it that has: what it missed is not known.
-    is_unsure: bool,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -334,6 +316,12 @@ impl Recorder {
         Self { recovery, order: Mutex::new(()) }
     }
 
+    /// The same for whoever settles afterwards.
+    #[cfg(feature = "cluster")]
+    pub(super) fn lock_order(&self) -> MutexGuard<'_, ()> {
+        lock(&self.order)
+    }
+
     pub(crate) fn in_order(&self) -> InOrder<'_> {
         InOrder { order: Some(lock(&self.order)), recovery: &self.recovery }
     }
@@ -486,20 +474,14 @@ impl Recorder {
         let is_live = lock(&self.recovery.live)
             .get(&recoverable.pid)
             .is_some_and(|live| live.socket.as_ptr() == Arc::as_ptr(&socket.0));
-        let state = lock(&recoverable.state);
-        let (accepted, keeps) = (state.accepted, state.keeps);
-        drop(state);
-        is_live && (keeps || (accepted || recoverable.recovered) && socket.was_lost())
+        is_live && (recoverable.is_kept() || recoverable.may_be_kept() && socket.was_lost())
     }
 
     /// A socket could not enter the hub: the session that it was to go on with ends.
     pub(crate) fn refused(&self, socket: &Socket, recoverable: &Recoverable, membership: Membership) {
         self.left(recoverable, membership);
         let (data, namespace) = (socket.values(), socket.namespace_inner().name.clone());
-        let (live, left) = {
-            let mut state = lock(&recoverable.state);
-            (state.live.clone(), state.left.take())
-        };
+        let Remains { live, left, .. } = recoverable.remains();
         let Some((membership, next)) = left else { return };
         let kept = live.keep(socket.id_shared(), namespace, membership, next, Some(Values::of(data)));
         self.recovery.tell(vec![(kept, Ended::Refused)]);
@@ -508,15 +490,12 @@ impl Recorder {
     /// A socket leaves the hub, under whose lock this is called.
     pub(crate) fn left(&self, recoverable: &Recoverable, membership: Membership) {
         let (next, _) = self.passed();
-        lock(&recoverable.state).left = Some((membership, next));
+        recoverable.left(membership, next);
     }
 
     /// A socket is gone, its disconnect handlers included: its session waits from here on, or is over.
     pub(crate) fn end(&self, socket: &Socket, recoverable: &Recoverable, data: TypeMap) {
-        let (live, left, keeps, accepted, is_unsure) = {
-            let mut state = lock(&recoverable.state);
-            (state.live.clone(), state.left.take(), state.keeps, state.accepted, state.is_unsure)
-        };
+        let Remains { live, left, keeps, accepted, is_unsure } = recoverable.remains();
         // Somebody has waited for this in vain if it is not there any more.
         let waiting = match lock(&self.recovery.live).entry(recoverable.pid.clone()) {
             Entry::Occupied(found) if found.get().socket.as_ptr() == Arc::as_ptr(&socket.0) => {
@@ -554,39 +533,5 @@ impl Start {
             Some((membership, missed)) => (Some(membership), missed),
             None => (None, Vec::new()),
         }
-    }
-}
-
-impl Recoverable {
-    fn new(live: LiveSession, recovered: bool) -> Self {
-        let pid = live.pid().clone();
-        let state = State { live, accepted: false, keeps: false, left: None, is_unsure: false };
-        Self { pid, recovered, state: Mutex::new(state) }
-    }
-
-    pub(crate) fn pid(&self) -> &str {
-        &self.pid
-    }
-
-    fn sent(&self, now: Instant, appended: &Appended) {
-        lock(&self.state).live.sent(now, appended.number);
-    }
-
-    /// An event is sent to it, with a place in the log or without.
-    #[cfg(feature = "cluster")]
-    pub(super) fn placed(&self, has_place: bool) {
-        lock(&self.state).is_unsure = !has_place;
-    }
-
-    /// The client was let in.
-    pub(crate) fn accepted(&self) {
-        lock(&self.state).accepted = true;
-    }
-
-    /// Its connection is lost, for that reason.
-    pub(crate) fn lost(&self, reason: CloseReason) {
-        let mut state = lock(&self.state);
-        // A client that was never let in knows no private id.
-        state.keeps |= reason.is_recoverable() && (state.accepted || self.recovered);
     }
 }

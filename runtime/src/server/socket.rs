@@ -6,7 +6,8 @@ use crate::handler::outgoing_hook::Watched;
 use crate::http::handshake::Handshake;
 use crate::server::broadcast::Broadcast;
 use crate::server::namespace::{Namespace, NamespaceInner};
-use crate::server::recovery::{InOrder, Recoverable, Start};
+use crate::server::recoverable::Recoverable;
+use crate::server::recovery::{InOrder, Start};
 use crate::server::rooms::Rooms;
 use crate::server::server::Server;
 use crate::session::handle::SessionHandle;
@@ -169,12 +170,12 @@ impl Socket {
         &self.0.session
     }
 
-    /// Sends what is on its way to it by a log.
-    fn flush(&self) {
+    /// Sends what is on its way to it by a log. Nothing follows until what this returns is dropped.
+    fn flush(&self) -> Option<InOrder<'_>> {
         #[cfg(feature = "cluster")]
-        if let Some(recorder) = self.0.namespace.recorder() {
-            recorder.flush(self);
-        }
+        return self.0.namespace.recorder()?.flush(self);
+        #[cfg(not(feature = "cluster"))]
+        None
     }
 
     /// Returns whether it is out of the hub, or about to be forgotten.
@@ -208,7 +209,7 @@ impl Socket {
         });
         match (self.recoverable(), accepted) {
             (Some(recoverable), Accepted::Joined) => recoverable.accepted(),
-            (Some(recoverable), Accepted::Gone(reason)) => recoverable.lost(reason),
+            (Some(_), Accepted::Gone(reason)) => self.lost(reason),
             _ => {}
         }
         accepted
@@ -222,6 +223,13 @@ impl Socket {
     /// Returns whether the connection has ended in a way after which its client may come back.
     pub(crate) fn was_lost(&self) -> bool {
         self.0.session.lock().machine.ended().is_some_and(|(reason, _)| reason.is_recoverable())
+    }
+
+    /// Its connection is lost, for that reason.
+    pub(crate) fn lost(&self, reason: CloseReason) {
+        if let (Some(recorder), Some(recoverable)) = (self.0.namespace.recorder(), self.recoverable()) {
+            recoverable.lost(reason, &recorder.recovery);
+        }
     }
 
     pub(crate) fn id_shared(&self) -> Arc<str> {
@@ -257,7 +265,7 @@ impl Socket {
         if let (Some(recorder), Some(recoverable)) = (self.0.namespace.recorder(), self.recoverable()) {
             if before == CONNECTING && self.was_lost() {
                 // Before it was decided about.
-                recoverable.lost(CloseReason::TransportClose);
+                self.lost(CloseReason::TransportClose);
             }
             recorder.end(self, recoverable, self.values());
         }
@@ -504,7 +512,7 @@ impl Socket {
     /// handlers that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an
     /// error there.
     pub fn disconnect(&self) {
-        self.flush();
+        let _in_order = self.flush();
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
         // One that is gone already needs no telling.
@@ -516,7 +524,7 @@ impl Socket {
 
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
-        self.flush();
+        let _in_order = self.flush();
         self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
     }
 }

@@ -6,13 +6,12 @@
 
 use crate::base::typemap::TypeMap;
 use crate::cluster::{Cluster, SessionData};
-use crate::server::namespace::NamespaceInner;
+use crate::server::pending::{LogEvent, Pending, WEIGHT};
 use crate::server::recovery::lock;
-use crate::server::socket::{Delivery, Socket};
 use crate::server::unrecovered::{Values, values};
-use sansocket_protocol::cluster::node::{EntryId, FoundSession};
+use sansocket_protocol::cluster::node::{EntryId, FoundSession, LookupId, LookupOutcome, LostReason};
 use sansocket_protocol::cluster::{self, Event, Session};
-use sansocket_protocol::hub::{Journal, Membership, Target};
+use sansocket_protocol::hub::{Journal, Membership};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::recovery::{
     Appended, Audience, Data, Ended, KeptSession, LiveSession, Lookup, NewEvent, NotRecovered, Notify,
@@ -21,46 +20,18 @@ use sansocket_protocol::recovery::{
 use sansocket_protocol::socket::Parser;
 use sansocket_protocol::time::Instant;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-
-/// The bytes that a thing counts for that waits, beside its own.
-const WEIGHT: usize = 256;
 
 /// The log of a server: its place in the cluster, and what waits for it.
 pub(crate) struct StreamLog {
     /// Set once the server is a node.
     cluster: OnceLock<Weak<Cluster>>,
     parser: Parser,
-    /// The events that were appended and did not come back.
-    pending: Mutex<Pending>,
-    max_pending: usize,
+    pub(super) pending: Pending,
     store: Mutex<Store>,
-}
-
-#[derive(Default)]
-struct Pending {
-    events: BTreeMap<u64, PendingEvent>,
-    bytes: usize,
-}
-
-/// An event of this node that is on its way to the stream.
-pub(crate) struct PendingEvent {
-    pub(crate) namespace: Arc<NamespaceInner>,
-    pub(crate) target: Target,
-    pub(crate) frame: Frame,
-    /// The sockets that it was sent to all the same.
-    pub(crate) has_reached: Vec<Socket>,
-    /// It took too long, and was sent to all that were here.
-    pub(crate) is_late: bool,
-}
-
-impl PendingEvent {
-    fn weight(&self) -> usize {
-        self.frame.wire_len().saturating_add(WEIGHT)
-    }
 }
 
 /// The sessions of this node.
@@ -70,8 +41,8 @@ struct Store {
     next: u64,
     /// Sessions that were saved from here, with the application's values, which do not leave the process.
     saved: BTreeMap<Arc<str>, Saved>,
-    /// In the order in which they end.
-    order: VecDeque<(Instant, Arc<str>)>,
+    /// In the order in which they end: one for each of them.
+    order: BTreeSet<(Instant, Arc<str>)>,
     looked_for: BTreeMap<Arc<str>, LookedFor>,
     told: VecDeque<Arc<str>>,
     ended: VecDeque<(KeptSession, Ended)>,
@@ -91,8 +62,13 @@ struct Saved {
 
 /// A session that a client waits for.
 struct LookedFor {
+    lookup: LookupId,
     namespace: Arc<str>,
+    /// The offset that the client shows: what it has missed is from there on.
+    offset: Arc<str>,
     found: Option<Box<FoundSession>>,
+    /// Nobody waits for it any more. Its search goes on, for whoever asks next.
+    is_given_up: bool,
     /// The events of its namespace since it is looked for.
     passed: Vec<(EntryId, Audience, Frame)>,
     bytes: usize,
@@ -105,7 +81,7 @@ impl StreamLog {
             config,
             next: 0,
             saved: BTreeMap::new(),
-            order: VecDeque::new(),
+            order: BTreeSet::new(),
             looked_for: BTreeMap::new(),
             told: VecDeque::new(),
             ended: VecDeque::new(),
@@ -116,8 +92,7 @@ impl StreamLog {
         Arc::new(Self {
             cluster: OnceLock::new(),
             parser,
-            pending: Mutex::default(),
-            max_pending: config.max_bytes,
+            pending: Pending::new(config.max_bytes),
             store: Mutex::new(store),
         })
     }
@@ -133,87 +108,13 @@ impl StreamLog {
 
     // --- events ----------------------------------------------------------------------------------------------------
 
-    /// Appends an event. False if it cannot be: then it is to be sent here, behind all that is [taken](Self::take_all) before.
-    pub(crate) fn append(&self, namespace: &Arc<NamespaceInner>, target: &Target, frame: &Frame) -> bool {
-        let Some(cluster) = self.cluster() else { return false };
-        let Some(event) = Event::of_frame(&self.parser, frame) else { return false };
-        let (frame, of_message) = (frame.clone(), target.clone());
-        let waiting = PendingEvent {
-            namespace: namespace.clone(),
-            target: target.clone(),
-            frame,
-            has_reached: Vec::new(),
-            is_late: false,
-        };
-        let weight = waiting.weight();
-        let mut pending = lock(&self.pending);
-        if pending.bytes.saturating_add(weight) > self.max_pending {
-            return false;
-        }
-        // It may be back before this returns, and is looked for under the lock.
-        let Some(ticket) = cluster.append(&namespace.name, event, of_message) else { return false };
-        pending.bytes = pending.bytes.saturating_add(weight);
-        pending.events.insert(ticket, waiting);
-        true
-    }
-
-    /// An event is back, or will not be.
-    pub(crate) fn take(&self, ticket: u64) -> Option<PendingEvent> {
-        let mut pending = lock(&self.pending);
-        let event = pending.events.remove(&ticket)?;
-        pending.bytes = pending.bytes.saturating_sub(event.weight());
-        Some(event)
-    }
-
-    /// It was sent without an offset, and may be back later.
-    pub(crate) fn put_back(&self, ticket: u64, event: PendingEvent) {
-        let mut pending = lock(&self.pending);
-        pending.bytes = pending.bytes.saturating_add(event.weight());
-        pending.events.insert(ticket, event);
-    }
-}
-
-impl StreamLog {
-    /// Takes all events that are on their way, in their order: the bus is away.
-    pub(crate) fn take_all(&self) -> Vec<PendingEvent> {
-        let mut pending = lock(&self.pending);
-        pending.bytes = 0;
-        let events = mem::take(&mut pending.events);
-        drop(pending);
-        // Those that were sent already are not awaited any more.
-        events.into_values().filter(|event| !event.is_late).collect()
-    }
-
-    /// The bus is away: what was sent already does not come back.
-    pub(crate) fn forget_late(&self) {
-        let mut pending = lock(&self.pending);
-        let (late, others) = mem::take(&mut pending.events).into_iter().partition(|(_, event)| event.is_late);
-        pending.events = others;
-        pending.bytes = pending.events.values().fold(0usize, |sum, event| sum.saturating_add(event.weight()));
-        drop(pending);
-        // They may be the last of a socket, and of the application's values with it.
-        let late: BTreeMap<u64, PendingEvent> = late;
-        drop(late);
-    }
-
-    /// Sends to one socket what is on its way to it.
-    pub(crate) fn serve_pending(
-        &self,
-        namespace: &Arc<NamespaceInner>,
-        socket: &Socket,
-        is_for: impl Fn(&Target) -> bool,
-    ) {
-        let mut pending = lock(&self.pending);
-        for event in pending.events.values_mut() {
-            if Arc::ptr_eq(&event.namespace, namespace)
-                && !event.has_reached.contains(socket)
-                && is_for(&event.target)
-            {
-                // It leaves for good.
-                let _ = socket.deliver(&event.frame, Delivery::Queue);
-                event.has_reached.push(socket.clone());
-            }
-        }
+    /// Appends an event. True if there is something to send.
+    pub(crate) fn append(&self, event: LogEvent) -> bool {
+        let LogEvent { namespace, target, frame } = &event;
+        let (name, of_message) = (namespace.name.clone(), target.clone());
+        let cluster = self.cluster().zip(Event::of_frame(&self.parser, frame));
+        self.pending
+            .append(event, || cluster.and_then(|(cluster, event)| cluster.append(&name, event, of_message)))
     }
 
     // --- sessions --------------------------------------------------------------------------------------------------
@@ -224,25 +125,34 @@ impl StreamLog {
     }
 
     /// A session was looked for.
-    pub(crate) fn found(&self, pid: &Arc<str>, found: Option<Box<FoundSession>>) {
+    pub(crate) fn found(&self, lookup: LookupId, pid: &Arc<str>, outcome: LookupOutcome) {
         let notify = {
             let mut guard = lock(&self.store);
             let store = &mut *guard;
-            match store.looked_for.get_mut(pid) {
-                Some(looked_for) => {
-                    looked_for.found = found;
-                    let is_there = looked_for.found.is_some();
-                    if !is_there {
-                        store.forget(pid);
-                    }
-                    store.told.push_back(pid.clone());
+            let is_it = |looked_for: &&mut LookedFor| looked_for.lookup == lookup;
+            let Some(looked_for) = store.looked_for.get_mut(pid).filter(is_it) else { return };
+            let (namespace, is_given_up) = (looked_for.namespace.clone(), looked_for.is_given_up);
+            match outcome {
+                LookupOutcome::Found(found) if is_given_up => {
+                    store.forget(pid);
+                    self.save_again(&store.config, &found.session);
                 }
-                // Its client has gone meanwhile.
-                None => {
-                    if let Some(found) = found {
-                        self.save_again(&store.config, &found.session);
-                    }
+                LookupOutcome::Found(found) => looked_for.found = Some(found),
+                LookupOutcome::Lost { session, reason } => {
+                    store.forget(pid);
+                    let ended = match reason {
+                        LostReason::Gap => Ended::NotRecovered(NotRecovered::Gap),
+                        LostReason::TooMany => Ended::NotRecovered(NotRecovered::TooMany),
+                        LostReason::TooMuch => Ended::NotRecovered(NotRecovered::TooMuch),
+                        _ => Ended::BusAway,
+                    };
+                    let lost = store.take_up(&session, namespace);
+                    store.ended.push_back((lost, ended));
                 }
+                _ => drop(store.forget(pid)),
+            }
+            if !is_given_up {
+                store.told.push_back(pid.clone());
             }
             store.notify.clone()
         };
@@ -255,6 +165,12 @@ impl StreamLog {
         if let Some(cluster) = self.cluster() {
             cluster.save_session(session, config.window);
         }
+    }
+}
+
+impl LookedFor {
+    fn is_for(&self, namespace: &str, offset: &str) -> bool {
+        *self.namespace == *namespace && *self.offset == *offset
     }
 }
 
@@ -287,15 +203,43 @@ impl Store {
     }
 
     fn keep_within(&mut self, now: Instant) {
-        while let Some((until, pid)) = self.order.front() {
+        while let Some((until, pid)) = self.order.first() {
             if *until > now && self.saved.len() <= self.config.max_sessions {
                 break;
             }
-            if self.saved.get(pid).is_some_and(|saved| saved.until == *until) {
-                self.dropped.extend(self.saved.remove(pid).map(|saved| saved.data));
-            }
-            self.order.pop_front();
+            let pid = pid.clone();
+            let over = self.remove(&pid);
+            self.dropped.extend(over.map(|saved| saved.data));
         }
+    }
+
+    /// Keeps a session's values for its client, if it comes back here.
+    fn insert(&mut self, saved: Saved) {
+        let pid = saved.session.pid.clone();
+        let before = self.remove(&pid);
+        self.dropped.extend(before.map(|before| before.data));
+        self.order.insert((saved.until, pid.clone()));
+        self.saved.insert(pid, saved);
+    }
+
+    fn remove(&mut self, pid: &Arc<str>) -> Option<Saved> {
+        let saved = self.saved.remove(pid)?;
+        self.order.remove(&(saved.until, pid.clone()));
+        Some(saved)
+    }
+
+    /// A session that was found, as it is kept here: with the application's values, if it was saved here and has not been
+    /// elsewhere since.
+    fn take_up(&mut self, session: &Session, namespace: Arc<str>) -> KeptSession {
+        let mut saved = self.remove(&session.pid);
+        if saved.as_ref().is_some_and(|saved| saved.session != *session) {
+            self.dropped.extend(saved.take().map(|saved| saved.data));
+        }
+        let data = saved.map_or_else(|| data_of(session), |saved| saved.data);
+        let rooms = session.rooms.iter().filter(|room| **room != session.sid).cloned().collect();
+        let membership = Membership { rooms, journal: Journal::new(self.config.max_room_changes) };
+        let live = LiveSession::new(session.pid.clone(), self.next, &self.config);
+        live.keep(session.sid.clone(), namespace, membership, self.next, data.0)
     }
 }
 
@@ -355,11 +299,7 @@ impl RecoveryStore for StreamStore {
             store.ended.push_back((session, Ended::BusAway));
             return;
         };
-        let until = now + config.window;
-        store.order.push_back((until, of_stream.pid.clone()));
-        let saved = Saved { until, session: of_stream, data: session.data };
-        let before = store.saved.insert(saved.session.pid.clone(), saved);
-        store.dropped.extend(before.map(|before| before.data));
+        store.insert(Saved { until: now + config.window, session: of_stream, data: session.data });
         store.keep_within(now);
     }
 
@@ -368,21 +308,27 @@ impl RecoveryStore for StreamStore {
     }
 
     fn look_up(&mut self, now: Instant, namespace: &str, pid: &str, offset: Option<&str>) -> Lookup {
-        if let Some(looked_for) = lock(&self.0.store).looked_for.get(pid) {
-            return if looked_for.found.is_some() { Lookup::Ready } else { Lookup::Pending };
-        }
         // Without an offset nobody knows what the client has seen.
         let Some(offset) = offset else { return Lookup::Ready };
+        if let Some(looked_for) = lock(&self.0.store).looked_for.get_mut(pid) {
+            // Another question has another answer: that client begins anew.
+            if !looked_for.is_for(namespace, offset) || looked_for.found.is_some() {
+                return Lookup::Ready;
+            }
+            looked_for.is_given_up = false;
+            return Lookup::Pending;
+        }
         let Some(cluster) = self.0.cluster() else { return Lookup::Ready };
         let mut store = lock(&self.0.store);
         store.keep_within(now);
         // The answer finds it: it waits for the store.
-        if !cluster.find_session(namespace, pid, offset) {
-            return Lookup::Ready;
-        }
+        let Some(lookup) = cluster.find_session(namespace, pid, offset) else { return Lookup::Ready };
         let looked_for = LookedFor {
+            lookup,
             namespace: namespace.into(),
+            offset: offset.into(),
             found: None,
+            is_given_up: false,
             passed: Vec::new(),
             bytes: 0,
             is_beyond: false,
@@ -398,9 +344,13 @@ impl RecoveryStore for StreamStore {
     fn give_up(&mut self, pid: &str) {
         let mut store = lock(&self.0.store);
         let config = store.config;
-        let Some(LookedFor { found: Some(found), .. }) = store.forget(pid) else { return };
-        drop(store);
-        self.0.save_again(&config, &found.session);
+        let Some(looked_for) = store.looked_for.get_mut(pid) else { return };
+        looked_for.is_given_up = true;
+        if let Some(found) = looked_for.found.take() {
+            store.forget(pid);
+            drop(store);
+            self.0.save_again(&config, &found.session);
+        }
     }
 
     fn notify(&mut self, notify: Notify) {
@@ -412,21 +362,19 @@ impl RecoveryStore for StreamStore {
         _: Instant,
         namespace: &str,
         pid: &str,
-        _: Option<&str>,
+        offset: Option<&str>,
         capacity: usize,
     ) -> Result<Recovered, NotRecovered> {
         let mut store = lock(&self.0.store);
-        let looked_for = store.forget(pid).filter(|looked_for| *looked_for.namespace == *namespace);
-        let LookedFor { found, passed, is_beyond, .. } = looked_for.ok_or(NotRecovered::Unknown)?;
+        let is_it = |looked_for: &&LookedFor| {
+            offset.is_some_and(|offset| looked_for.is_for(namespace, offset)) && looked_for.found.is_some()
+        };
+        store.looked_for.get(pid).filter(is_it).ok_or(NotRecovered::Unknown)?;
+        let looked_for = store.forget(pid).ok_or(NotRecovered::Unknown)?;
+        let LookedFor { namespace: of_it, found, passed, is_beyond, .. } = looked_for;
         let FoundSession { session, missed, read_to } = *found.ok_or(NotRecovered::Unknown)?;
-        let number = store.next;
-        let mut saved = store.saved.remove(pid);
-        if saved.as_ref().is_some_and(|saved| saved.session != session) {
-            store.dropped.extend(saved.take().map(|saved| saved.data));
-        }
-        let config = store.config;
+        let kept = store.take_up(&session, of_it);
         drop(store);
-        let data = saved.map_or_else(|| data_of(&session), |saved| saved.data);
         let is_in = |room: &str| session.rooms.iter().any(|known| **known == *room);
         let mut frames = Vec::new();
         for (id, event) in missed {
@@ -440,10 +388,6 @@ impl RecoveryStore for StreamStore {
             .filter(|(id, audience, _)| *id > read_to && audience.includes(&session.sid, is_in));
         frames.extend(later.map(|(_, _, frame)| frame));
         let bytes = frames.iter().fold(0usize, |sum, frame| sum.saturating_add(frame.queued_len()));
-        let rooms = session.rooms.iter().filter(|room| **room != session.sid).cloned().collect();
-        let membership = Membership { rooms, journal: Journal::new(config.max_room_changes) };
-        let live = LiveSession::new(session.pid.clone(), number, &config);
-        let kept = live.keep(session.sid, namespace.into(), membership, number, data.0);
         if is_beyond || bytes > capacity {
             lock(&self.0.store).ended.push_back((kept, Ended::NotRecovered(NotRecovered::TooMuch)));
             return Err(NotRecovered::TooMuch);
@@ -452,7 +396,7 @@ impl RecoveryStore for StreamStore {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        lock(&self.0.store).order.front().map(|(until, _)| *until)
+        lock(&self.0.store).order.first().map(|(until, _)| *until)
     }
 
     fn handle_timeout(&mut self, now: Instant) {

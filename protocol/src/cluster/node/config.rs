@@ -152,8 +152,8 @@ pub struct NodeConfig {
     pub max_lookups: usize,
     /// Entries of the stream that are read for one session. Default 100,000, ten times what the peers keep.
     pub max_recovered_entries: usize,
-    /// Bytes of missed events of all sessions that are looked for, each event with about what it takes besides. Default
-    /// 64 MiB.
+    /// Bytes of missed events of all sessions that are looked for, each event with about what it takes besides; and bytes of
+    /// entries that are read for one of them. Default 64 MiB.
     pub max_recovered_bytes: usize,
 }
 

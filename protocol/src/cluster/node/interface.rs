@@ -1,6 +1,7 @@
 //! The values that a node and its owner exchange.
 
-use super::sessions::{EntryId, FoundSession};
+use super::lookups::LookupOutcome;
+use super::sessions::EntryId;
 use crate::cluster::{
     Envelope, Event, InexpressibleError, Message, Published, RemoteSocket, Subscription, Values,
 };
@@ -155,13 +156,15 @@ pub enum NodeTransmit {
         /// The lookup that it is for.
         lookup: LookupId,
     },
-    /// Read entries of the stream from that id on, the id included, as many as one likes. They go to
-    /// [`Node::handle_page`](super::Node::handle_page), at the end of the stream none.
+    /// Read entries of the stream from that id on, the id included. They go to
+    /// [`Node::handle_page`](super::Node::handle_page).
     Page {
         /// The stream.
         stream: String,
         /// The first id.
         from: EntryId,
+        /// The number of entries; fewer only at the end of the stream. It is 2 or more.
+        count: usize,
         /// The lookup that it is for.
         lookup: LookupId,
     },
@@ -220,17 +223,22 @@ pub enum NodeEvent {
     Unlogged {
         /// The ticket that [`Node::send_logged`](super::Node::send_logged) gave out.
         ticket: u64,
-        /// It may be [`Logged`](Self::Logged) all the same, later.
+        /// It may be [`Logged`](Self::Logged) all the same, later; not any more once one with a greater ticket was.
         may_come: bool,
     },
+    /// The stream does not hold all entries any more that came behind the last one which this node was given: they are lost
+    /// for its sockets.
+    StreamGap,
     /// A session was looked for.
     Found {
+        /// The name that [`Node::find_session`](super::Node::find_session) gave out.
+        lookup: LookupId,
         /// The namespace.
         namespace: Arc<str>,
         /// The private id.
         pid: Arc<str>,
-        /// The session, if it can be recovered.
-        found: Option<Box<FoundSession>>,
+        /// The outcome.
+        outcome: LookupOutcome,
     },
     /// A request has ended.
     Done {
@@ -255,7 +263,8 @@ pub enum NodeEvent {
     },
     /// The bus is there.
     BusUp {
-        /// The time that it was away. Messages of others from that time are lost.
+        /// The time that it was away. Messages of others from that time are lost, but for those of a stream, which come
+        /// now: [`StreamGap`](Self::StreamGap) says if not all do.
         gap: Option<Duration>,
     },
     /// The bus is away.

@@ -62,8 +62,10 @@
 mod asking;
 mod bridging;
 mod config;
+mod early;
 mod encoding;
 mod interface;
+mod lookups;
 mod members;
 mod receiving;
 mod sending;
@@ -71,11 +73,13 @@ mod serving;
 mod sessions;
 
 pub use config::{Dialect, Membership, NodeConfig};
+pub use early::{Certainty, EarlyEvents, Reach};
 pub use encoding::{Encoded, NodeEncoder};
 pub use interface::{
     Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
 };
-pub use sessions::{EntryId, EntryIdError, FoundSession, StreamEntry};
+pub use lookups::{FoundSession, LookupOutcome, LostReason};
+pub use sessions::{EntryId, EntryIdError, StreamEntry};
 
 use self::asking::{Asked, token};
 use self::bridging::Bridging;
@@ -239,6 +243,13 @@ impl Node {
             }
             other => other,
         }
+    }
+
+    /// The other nodes that are members: their namespaces, and their names there. Only where nodes say that they live.
+    pub fn peers(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.spaces
+            .iter()
+            .flat_map(|(namespace, space)| space.peers.keys().map(move |node| (namespace, node)))
     }
 
     /// Returns whether the bus is there.
@@ -470,7 +481,7 @@ impl Node {
                 Timer::Bridge(node) => self.bridge_silent(node),
                 Timer::BridgeBeat => self.bridge_beat(),
                 Timer::Ticket(ticket) => self.unlogged(ticket, true),
-                Timer::Lookup(id) => self.end_lookup(id, false),
+                Timer::Lookup(id) => self.end_lookup(id, Some(LostReason::BusAway)),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();

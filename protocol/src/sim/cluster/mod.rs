@@ -22,6 +22,16 @@
 //! * Five seconds after the last fault everybody hears everybody.
 //! * In the end no request is open, and a node that leaves has unsubscribed from all that it had subscribed to.
 //! * Bytes that are no message change nothing but a count, and peers can read all that is sent.
+//!
+//! # Sessions that move
+//!
+//! [`travel`] plays other stories: two or three nodes on a stream, clients that lose their connections and come back to any of
+//! them, and an engine that is slow, refuses, breaks off, repeats itself and cuts the stream off.
+//!
+//! * No client hears an event twice as long as its session goes on, and those of the stream come in its order.
+//! * A session that goes on has heard every event of the stream that was for it, unless its node has told of a gap.
+//! * Without faults of the engine, a client that is back in time gets its session back.
+//! * In the end no ticket, no search and no deadline is left.
 
 mod act;
 mod bus;
@@ -31,7 +41,9 @@ mod peer;
 mod play;
 mod shrink;
 mod story;
+mod travel;
 
 pub use self::play::{Report, play};
 pub use self::shrink::shrink;
 pub use self::story::{Act, Fault, Kind, Speech, Step, Story, To};
+pub use self::travel::travel;
