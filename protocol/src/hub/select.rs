@@ -2,9 +2,13 @@
 
 use super::rooms::Members;
 use alloc::collections::btree_set;
-use alloc::vec::{self, Vec};
+use alloc::vec;
+use alloc::vec::Vec;
 use core::iter::Copied;
 use core::option;
+
+/// The bits of a slot's number that say which bit of a word is its own.
+const WORD: u32 = u64::BITS.trailing_zeros();
 
 /// Slots, ascending and each once. Only a union of several names costs an allocation.
 pub(super) enum Slots<'a> {
@@ -39,10 +43,15 @@ impl<'a> Slots<'a> {
         Self::union(all)
     }
 
-    // The standard stable sort finds the ascending runs, of which each room is one, and merges them.
     fn union(mut all: Vec<u32>) -> Self {
-        all.sort();
-        all.dedup();
+        let highest = all.iter().max().copied().unwrap_or_default();
+        if is_dense(all.len(), highest) {
+            mark(&mut all, highest);
+        } else {
+            // The standard stable sort finds the ascending runs, of which each room is one, and merges them.
+            all.sort();
+            all.dedup();
+        }
         Self::Union(all)
     }
 
@@ -67,6 +76,27 @@ impl<'a> Slots<'a> {
             Self::One(one) => one.is_none(),
             Self::Room(room) => room.is_empty(),
             Self::Union(union) => union.is_empty(),
+        }
+    }
+}
+
+/// Returns whether so many slots are quicker marked than sorted: not where few are spread over very many.
+fn is_dense(count: usize, highest: u32) -> bool {
+    (highest >> WORD) as usize <= count
+}
+
+/// Puts slots in order, each once, by a bit for each slot up to the highest.
+fn mark(slots: &mut Vec<u32>, highest: u32) {
+    let mut marks = vec![0_u64; (highest >> WORD).saturating_add(1) as usize];
+    for slot in slots.drain(..) {
+        if let Some(word) = marks.get_mut((slot >> WORD) as usize) {
+            *word |= 1_u64.rotate_left(slot);
+        }
+    }
+    for (first, mut word) in (0_u32..).step_by(u64::BITS as usize).zip(marks) {
+        while word != 0 {
+            slots.push(first.saturating_add(word.trailing_zeros()));
+            word &= word.wrapping_sub(1);
         }
     }
 }
@@ -99,5 +129,32 @@ impl Iterator for SlotsIter<'_> {
             Self::Room(room) => room.next(),
             Self::Union(union) => union.next(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::{format, vec};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn marks_give_the_same_as_a_set(slots in prop::collection::vec(prop_oneof![0_u32..200, 0_u32..5000], 0..300)) {
+            let wanted: Vec<u32> = slots.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+            let highest = slots.iter().max().copied().unwrap_or_default();
+            let mut marked = slots.clone();
+            mark(&mut marked, highest);
+            prop_assert_eq!(&marked, &wanted);
+            prop_assert!(Slots::union(slots).into_iter().eq(wanted));
+        }
+    }
+
+    #[test]
+    fn a_few_slots_among_very_many_are_not_marked() {
+        assert!(is_dense(64, 4095));
+        assert!(!is_dense(2, u32::MAX));
+        assert!(Slots::union(vec![u32::MAX, 0, u32::MAX]).into_iter().eq([0, u32::MAX]));
     }
 }

@@ -17,6 +17,7 @@
 //! [`ServerSockets::hold`] keeps the next ones back. Answers to our own events are never held, so a handler may await
 //! the answer of the very client that it serves.
 
+mod commands;
 mod event;
 pub(crate) mod legacy;
 mod waiting;
@@ -29,7 +30,6 @@ use super::json::data::PacketData;
 use super::packet::{Packet, PacketType};
 use super::parser::{Parser, Part};
 use crate::engine::Revision;
-use crate::engine::server::ServerSession;
 use crate::message::{Frame, WireMessage};
 use crate::pace::{Pace, Turn};
 use crate::rate::{Bucket, Rate};
@@ -60,17 +60,52 @@ struct Socket {
     in_hand: usize,
     /// Its last event was handed out.
     over: bool,
+    /// `None` while nothing waits, as for most sockets most of the time.
+    pending: Option<Box<Pending>>,
+    /// `None` without an `event_rate`: most servers have none.
+    pace: Option<Box<Pace>>,
+}
+
+/// What waits for a socket, or is awaited from it.
+#[derive(Debug, Default)]
+struct Pending {
     /// Events that came while it was held.
     waiting: VecDeque<ServerSocketEvent>,
     /// Frames that wait behind the CONNECT reply.
     behind: Vec<Frame>,
     /// Awaited acknowledgements and their deadlines.
     acks: BTreeMap<u64, Instant>,
-    /// `None` without an `event_rate`: most servers have none.
-    pace: Option<Box<Pace>>,
 }
 
 impl Socket {
+    /// What waits, to add to it.
+    fn pending_mut(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_default()
+    }
+
+    /// Returns whether events wait for it to be released, or for their turn.
+    #[inline]
+    fn has_waiting(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| !pending.waiting.is_empty())
+    }
+
+    fn acks(&self) -> Option<&BTreeMap<u64, Instant>> {
+        self.pending.as_ref().map(|pending| &pending.acks)
+    }
+
+    /// Takes out the frames that wait behind the CONNECT reply.
+    fn take_behind(&mut self) -> Vec<Frame> {
+        self.pending.as_mut().map(|pending| mem::take(&mut pending.behind)).unwrap_or_default()
+    }
+
+    /// Gives memory back to the allocator that nothing is in.
+    fn give_back(&mut self) {
+        let is_empty = |pending: &mut Box<Pending>| {
+            pending.waiting.is_empty() && pending.behind.is_empty() && pending.acks.is_empty()
+        };
+        self.pending.take_if(is_empty);
+    }
+
     /// Asks whether an event may be handed out, and takes its token if so.
     fn turn(&mut self, event: &ServerSocketEvent, now: Instant) -> Turn {
         match (&mut self.pace, event) {
@@ -81,7 +116,29 @@ impl Socket {
 
     /// Returns whether all about it was told, and handled.
     fn is_done(&self) -> bool {
-        self.state == State::Left && self.over && !self.held && self.waiting.is_empty()
+        self.state == State::Left && self.over && !self.held && !self.has_waiting()
+    }
+}
+
+/// What goes before the events in the queue.
+#[derive(Debug, Default)]
+struct First {
+    /// The outcomes of awaited acknowledgements.
+    answers: VecDeque<ServerSocketEvent>,
+    /// The sockets whose waiting events may go on.
+    released: VecDeque<SocketKey>,
+}
+
+impl First {
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.released.is_empty()
+    }
+
+    /// Lets the waiting events of a socket go on.
+    fn release(&mut self, socket: SocketKey) {
+        if !self.released.contains(&socket) {
+            self.released.push_back(socket);
+        }
     }
 }
 
@@ -102,9 +159,9 @@ pub(crate) struct ServerSockets {
     /// When the next attachment of a packet is due.
     attachment_deadline: Instant,
     ack_deadline: Instant,
-    answers: VecDeque<ServerSocketEvent>,
     events: VecDeque<ServerSocketEvent>,
-    released: VecDeque<SocketKey>,
+    /// `None` while there are none of them, as on most connections.
+    first: Option<Box<First>>,
     inbound: usize,
     /// Bytes of the events that handlers are at work on.
     in_hand: usize,
@@ -134,9 +191,8 @@ impl ServerSockets {
             refused: 0,
             attachment_deadline: Instant::FAR_FUTURE,
             ack_deadline: Instant::FAR_FUTURE,
-            answers: VecDeque::new(),
             events: VecDeque::new(),
-            released: VecDeque::new(),
+            first: None,
             inbound: 0,
             in_hand: 0,
             behind: 0,
@@ -206,7 +262,7 @@ impl ServerSockets {
 
     /// Returns whether no socket is left about which anything is to be told, and none is held.
     pub(crate) fn is_finished(&self) -> bool {
-        self.answers.is_empty() && self.sockets.iter().all(Socket::is_done)
+        !self.has_answer() && self.sockets.iter().all(Socket::is_done)
     }
 
     /// The bytes of the largest packet that the client may send, with all its attachments.
@@ -221,7 +277,7 @@ impl ServerSockets {
 
     /// Returns whether any acknowledgement is awaited from this client.
     pub(crate) fn awaits_ack(&self) -> bool {
-        self.sockets.iter().any(|socket| !socket.acks.is_empty())
+        self.sockets.iter().any(|socket| socket.acks().is_some_and(|acks| !acks.is_empty()))
     }
 
     // --- what happened outside ------------------------------------------------------------------------------
@@ -338,10 +394,11 @@ impl ServerSockets {
         self.ack_deadline = Instant::FAR_FUTURE;
         for socket in &mut self.sockets {
             let key = socket.key;
-            socket.acks.retain(|&id, &mut deadline| {
+            let Some(pending) = &mut socket.pending else { continue };
+            pending.acks.retain(|&id, &mut deadline| {
                 let over = deadline <= now;
                 if over {
-                    self.answers.push_back(ServerSocketEvent::Ack {
+                    self.first.get_or_insert_default().answers.push_back(ServerSocketEvent::Ack {
                         socket: key,
                         id,
                         outcome: AckOutcome::Timeout,
@@ -392,11 +449,13 @@ impl ServerSockets {
             }
             PacketType::Ack | PacketType::BinaryAck => {
                 // Unknown and repeated ids are ignored, as in the reference.
-                if let Some(id) = packet.id().filter(|id| self.sockets[at].acks.remove(id).is_some()) {
+                let acks = self.sockets[at].pending.as_mut().map(|pending| &mut pending.acks);
+                let is_awaited = |id: &u64| acks.is_some_and(|acks| acks.remove(id).is_some());
+                if let Some(id) = packet.id().filter(is_awaited) {
                     let outcome = AckOutcome::Answered(packet.into_args());
                     let event = ServerSocketEvent::Ack { socket, id, outcome };
                     self.inbound = self.inbound.saturating_add(event.weight());
-                    self.answers.push_back(event);
+                    self.first.get_or_insert_default().answers.push_back(event);
                 }
                 Ok(())
             }
@@ -445,177 +504,23 @@ impl ServerSockets {
             held: false,
             in_hand: 0,
             over: false,
-            waiting: VecDeque::new(),
-            behind: Vec::new(),
-            acks: BTreeMap::new(),
+            pending: None,
             pace: self
                 .config
                 .event_rate
                 .map(|rate| Box::new(Pace::new(self.now, rate, self.config.event_excess))),
         });
-        self.events.reserve_exact(1);
         self.push(ServerSocketEvent::Connect { socket, namespace, auth });
         Ok(())
     }
 
-    // --- commands ---------------------------------------------------------------------------------------------
-
-    /// Lets a client into the namespace it asked for: writes the CONNECT reply with the public id `sid`, and the private
-    /// id `pid` if its session may be recovered, then what was emitted to the socket meanwhile.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub(crate) fn accept(
-        &mut self,
-        engine: &mut ServerSession,
-        socket: SocketKey,
-        sid: &str,
-        pid: Option<&str>,
-    ) -> Result<(), SendError> {
-        let (parser, revision) = (self.config.parser, self.revision);
-        let joined = self.find_mut(socket, State::Connecting)?;
-        joined.state = State::Connected;
-        let behind = mem::take(&mut joined.behind);
-        engine.send(match pid {
-            Some(pid) if revision == Revision::V4 => parser.connect_recoverable(&joined.namespace, sid, pid),
-            _ => legacy::consent(revision, &parser, &joined.namespace, sid),
-        });
-        for frame in behind {
-            self.behind = self.behind.saturating_sub(frame.queued_len());
-            engine.send(frame);
+    /// Gives memory back to the allocator that nothing is in: a deadline comes seldom, and finds most queues empty.
+    pub(crate) fn give_back(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
         }
-        self.connect_deadline = None;
-        Ok(())
-    }
-
-    /// Tells of a client that asked for a namespace once more, with that auth: the application could not decide yet.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub(crate) fn ask_again(&mut self, socket: SocketKey, auth: Option<PacketData>) -> Result<(), SendError> {
-        let namespace = self.find(socket, State::Connecting)?.1.namespace.clone();
-        self.push(ServerSocketEvent::Connect { socket, namespace, auth });
-        Ok(())
-    }
-
-    /// Refuses a client that asked for a namespace: writes CONNECT_ERROR with a message, and `data` if given. Events
-    /// emitted to the socket meanwhile are dropped. The connection stays.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if the client is gone, or was decided about already.
-    pub(crate) fn reject(
-        &mut self,
-        engine: &mut ServerSession,
-        socket: SocketKey,
-        message: &str,
-        data: Option<&PacketData>,
-    ) -> Result<(), SendError> {
-        let (at, refused) = self.find(socket, State::Connecting)?;
-        let parser = &self.config.parser;
-        engine.send(legacy::refusal(self.revision, parser, &refused.namespace, message, data));
-        self.refused = self.refused.saturating_add(1);
-        self.leave(at, CloseReason::ServerNamespaceDisconnect);
-        self.sweep();
-        Ok(())
-    }
-
-    /// Keeps a frame for a socket that is still connecting, which gets it behind its CONNECT reply. The budget is the
-    /// caller's to check.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`].
-    pub(crate) fn emit(
-        &mut self,
-        engine: &mut ServerSession,
-        socket: SocketKey,
-        frame: Frame,
-    ) -> Result<(), SendError> {
-        let joining = self.find_mut(socket, State::Connecting)?;
-        if !engine.is_open() {
-            return Err(SendError::Disconnected);
-        }
-        let len = frame.queued_len();
-        joining.behind.push(frame);
-        self.behind = self.behind.saturating_add(len);
-        Ok(())
-    }
-
-    /// Queues a frame that asks for an acknowledgement under `id`, which is awaited until `deadline`.
-    ///
-    /// # Errors
-    /// [`SendError`]. A socket that is still connecting cannot answer, so it counts as disconnected.
-    pub(crate) fn emit_with_ack(
-        &mut self,
-        engine: &mut ServerSession,
-        socket: SocketKey,
-        frame: Frame,
-        id: u64,
-        deadline: Instant,
-    ) -> Result<(), SendError> {
-        self.may_await(socket, id)?;
-        let asked = self.find_mut(socket, State::Connected)?;
-        if !engine.send(frame) {
-            return Err(SendError::Disconnected);
-        }
-        asked.acks.insert(id, deadline);
-        self.ack_deadline = self.ack_deadline.min(deadline);
-        Ok(())
-    }
-
-    /// Returns whether a socket is connected, or only about to be: [`ServerSockets::emit`] keeps its frames then.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if there is no such socket any more.
-    pub(crate) fn takes_frames(&self, socket: SocketKey) -> Result<bool, SendError> {
-        let found = self.sockets.iter().find(|found| found.key == socket && found.state != State::Left);
-        found.map(|found| found.state == State::Connected).ok_or(SendError::Disconnected)
-    }
-
-    /// Returns whether [`ServerSockets::emit_with_ack`] may await one more, under that id.
-    pub(crate) fn may_await(&self, socket: SocketKey, id: u64) -> Result<(), SendError> {
-        let acks = &self.find(socket, State::Connected)?.1.acks;
-        if acks.contains_key(&id) {
-            Err(SendError::DuplicateAck)
-        } else if acks.len() >= self.config.max_pending_acks {
-            Err(SendError::TooManyAcks)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Takes a socket out of its namespace: writes DISCONNECT. The connection stays.
-    ///
-    /// # Errors
-    /// [`SendError::Disconnected`] if it is not connected.
-    pub(crate) fn disconnect(
-        &mut self,
-        engine: &mut ServerSession,
-        socket: SocketKey,
-        reason: CloseReason,
-    ) -> Result<(), SendError> {
-        let (at, leaving) = self.find(socket, State::Connected)?;
-        engine.send(self.config.parser.disconnect(&leaving.namespace));
-        self.leave(at, reason);
-        Ok(())
-    }
-
-    /// Takes all sockets out of their namespaces.
-    pub(crate) fn disconnect_all(&mut self, engine: &mut ServerSession, reason: CloseReason) {
-        let keys: Vec<SocketKey> = self.sockets.iter().map(|socket| socket.key).collect();
-        for key in keys {
-            // Those that are not connected have nothing to leave.
-            let _ = self.disconnect(engine, key, reason);
-        }
-    }
-
-    /// Returns whether a client that asked to join is still there and not decided about.
-    pub(crate) fn is_connecting(&self, socket: SocketKey) -> bool {
-        self.find(socket, State::Connecting).is_ok()
-    }
-
-    /// Returns whether a socket is connected, that is, messages to it pass.
-    pub(crate) fn is_connected(&self, socket: SocketKey) -> bool {
-        self.find(socket, State::Connected).is_ok()
+        self.first.take_if(|first| first.is_empty());
+        self.sockets.iter_mut().for_each(Socket::give_back);
     }
 
     // --- what is to be done -----------------------------------------------------------------------------------
@@ -644,19 +549,24 @@ impl ServerSockets {
         let Some(socket) = self.sockets.get_mut(at) else { return };
         let key = socket.key;
         let was = mem::replace(&mut socket.state, State::Left);
-        for frame in mem::take(&mut socket.behind) {
+        let pending = socket.pending.as_mut();
+        let (behind, acks) = pending
+            .map(|pending| (mem::take(&mut pending.behind), mem::take(&mut pending.acks)))
+            .unwrap_or_default();
+        for frame in behind {
             self.behind = self.behind.saturating_sub(frame.queued_len());
         }
-        for id in mem::take(&mut socket.acks).into_keys() {
+        for id in acks.into_keys() {
             let outcome = AckOutcome::Disconnected;
-            self.answers.push_back(ServerSocketEvent::Ack { socket: key, id, outcome });
+            self.first.get_or_insert_default().answers.push_back(ServerSocketEvent::Ack {
+                socket: key,
+                id,
+                outcome,
+            });
         }
         // Nobody waits for the turn of what is left.
-        if socket.pace.as_mut().is_some_and(|pace| pace.until.take().is_some())
-            && !socket.held
-            && !self.released.contains(&key)
-        {
-            self.released.push_back(key);
+        if socket.pace.as_mut().is_some_and(|pace| pace.until.take().is_some()) && !socket.held {
+            self.first.get_or_insert_default().release(key);
         }
         match was {
             State::Connected => self.push(ServerSocketEvent::Disconnected { socket: key, reason }),

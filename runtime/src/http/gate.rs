@@ -425,8 +425,9 @@ impl Gate {
             if inner.is_ended() {
                 return None;
             }
-            inner.requests.reserve_exact(1);
-            inner.requests.push((id, sender));
+            let requests = &mut inner.waiting_mut().requests;
+            requests.reserve_exact(1);
+            requests.push((id, sender));
             Some(inner.machine.handle_request(session.now(), id, head))
         });
         match wants {
@@ -565,7 +566,7 @@ impl Handed<'_> {
             if inner.is_ended() {
                 return Some(upgrade);
             }
-            inner.upgrades.push((self.id, upgrade));
+            inner.waiting_mut().upgrades.push((self.id, upgrade));
             None
         });
         if left.is_some() {

@@ -100,7 +100,7 @@ impl Gate {
                 _ => depths.polling += 1,
             }
             let (unsent, inbound) = (inner.machine.buffered(), inner.machine.inbound());
-            depths.pending_acks += inner.acks.len();
+            depths.pending_acks += inner.waiting().map_or(0, |waiting| waiting.acks.len());
             drop(inner);
             depths.unsent += unsent;
             depths.unsent_max = depths.unsent_max.max(unsent);

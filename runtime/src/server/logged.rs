@@ -98,8 +98,8 @@ impl Recorder {
             if let Some(recoverable) = socket.recoverable() {
                 match place {
                     Place::At { .. } => recoverable.placed(now, returned, detection),
-                    Place::Early(ticket) => recoverable.unplaced(ticket),
-                    Place::Nowhere => recoverable.unplaced(0),
+                    Place::Early(ticket) => recoverable.unplaced(now, ticket),
+                    Place::Nowhere => recoverable.unplaced(now, 0),
                 }
             }
             if socket.deliver(&appended.frame, Delivery::Queue) == Ok(true) && watched.is_some() {

@@ -64,8 +64,8 @@ impl Recoverable {
 
     /// An event is sent to it without a place in the log. It may be there by that ticket; 0 if it is not.
     #[cfg(feature = "cluster")]
-    pub(super) fn unplaced(&self, ticket: u64) {
-        lock(&self.state).certainty.sent_without_offset(ticket);
+    pub(super) fn unplaced(&self, now: Instant, ticket: u64) {
+        lock(&self.state).certainty.sent_without_offset(now, ticket);
     }
 
     /// Whether its session has begun, or gone on here, after the event of that number.

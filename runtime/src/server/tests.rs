@@ -60,7 +60,7 @@ impl Client {
         let mut task = Task::new(task);
         let (sender, _) = oneshot::channel();
         session.with_inner(|inner| {
-            inner.requests.push((RequestId(1), sender));
+            inner.waiting_mut().requests.push((RequestId(1), sender));
             let headers = [("connection", "upgrade"), ("upgrade", "websocket")];
             let target = "/socket.io/?EIO=4&transport=websocket";
             let head = RequestHead { method: "GET", target, headers: &&headers[..] };

@@ -71,12 +71,8 @@ pub(crate) struct SessionInner {
     cut: bool,
     /// The deadline that the owner's timer is armed for.
     armed: time::Instant,
-    pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
-    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
-    /// The awaited acknowledgements, and since when they are awaited.
-    pub(crate) acks: BTreeMap<(SocketKey, u64), (AckSink, Since)>,
-    /// The tasks that wait for capacity in the send buffer, or for messages to be written.
-    ready: Wakers<Awaiting>,
+    /// `None` while nobody waits, as on most connections most of the time.
+    waiting: Option<Box<Waiting>>,
     /// The application's own data of the session, if it keeps any.
     attached: Option<Arc<dyn Any + Send + Sync>>,
     /// The owner has taken output, and not said how much of it is written.
@@ -86,6 +82,23 @@ pub(crate) struct SessionInner {
     pub(crate) unwritten: usize,
     /// Bytes of answers to polls that HTTP has not written yet.
     unread: usize,
+}
+
+/// Those that wait for a session.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    pub(crate) requests: Vec<(RequestId, oneshot::Sender<Answer>)>,
+    pub(crate) upgrades: Vec<(RequestId, Upgrade)>,
+    /// The awaited acknowledgements, and since when they are awaited.
+    pub(crate) acks: BTreeMap<(SocketKey, u64), (AckSink, Since)>,
+    /// The tasks that wait for capacity in the send buffer, or for messages to be written.
+    ready: Wakers<Awaiting>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.upgrades.is_empty() && self.acks.is_empty() && self.ready.is_empty()
+    }
 }
 
 impl SessionHandle {
@@ -103,10 +116,7 @@ impl SessionHandle {
                 ended: false,
                 cut: false,
                 armed: time::Instant::FAR_FUTURE,
-                requests: Vec::new(),
-                upgrades: Vec::new(),
-                acks: BTreeMap::new(),
-                ready: Wakers::default(),
+                waiting: None,
                 attached: None,
                 writing: false,
                 traffic: Traffic::default(),
@@ -161,13 +171,11 @@ impl SessionHandle {
     pub(crate) fn force_end(&self) -> StillWaiting {
         let mut inner = self.lock();
         inner.ended = true;
-        let acks = std::mem::take(&mut inner.acks).into_values().collect();
-        let requests = std::mem::take(&mut inner.requests);
-        let upgrades = std::mem::take(&mut inner.upgrades);
-        let ready = inner.ready.take();
+        let Waiting { requests, upgrades, acks, mut ready } =
+            inner.waiting.take().map(|waiting| *waiting).unwrap_or_default();
         // Handles of its sockets find them disconnected.
         inner.machine.abort(CloseReason::TransportError);
-        StillWaiting { requests, upgrades, acks, ready }
+        StillWaiting { requests, upgrades, acks: acks.into_values().collect(), ready: ready.take() }
     }
 
     /// Waits until the send buffer has capacity, or never will.
@@ -239,7 +247,7 @@ impl Awaited for &SessionHandle {
     fn look<T>(&self, who: Awaiting, then: impl FnOnce(bool, &mut Wakers<Awaiting>) -> T) -> T {
         let mut inner = self.lock();
         let is_ready = inner.ended || inner.is_there(who);
-        then(is_ready, &mut inner.ready)
+        then(is_ready, &mut inner.waiting_mut().ready)
     }
 }
 
@@ -270,6 +278,26 @@ pub(crate) struct OwnerPass {
 }
 
 impl SessionInner {
+    /// Those that wait, for one more.
+    pub(crate) fn waiting_mut(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Those that wait, if any do.
+    #[cfg(any(feature = "metrics", test))]
+    pub(crate) fn waiting(&self) -> Option<&Waiting> {
+        self.waiting.as_deref()
+    }
+
+    /// Takes out those who await an acknowledgement.
+    pub(crate) fn take_ack(&mut self, socket: SocketKey, id: u64) -> Option<(AckSink, Since)> {
+        self.waiting.as_mut()?.acks.remove(&(socket, id))
+    }
+
+    fn has_upgrades(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.upgrades.is_empty())
+    }
+
     /// The owner is awake, and takes the upgrades that were accepted meanwhile. Part of the first lock that it needs
     /// anyway: whoever rings it before that rings once too often.
     pub(crate) fn wake_up(&mut self, pass: &mut OwnerPass) {
@@ -277,8 +305,8 @@ impl SessionInner {
             pass.awake = true;
             self.awake = true;
             pass.cut = self.cut;
-            if !self.upgrades.is_empty() {
-                pass.upgrades = std::mem::take(&mut self.upgrades);
+            if let Some(waiting) = &mut self.waiting {
+                pass.upgrades = std::mem::take(&mut waiting.upgrades);
             }
         }
     }
@@ -293,7 +321,7 @@ impl SessionInner {
 
     /// The owner knows of nothing to do: it may sleep until `waker` is called.
     pub(crate) fn fall_asleep(&mut self, waker: &Waker, kept_by: KeptBy) -> NextStep {
-        if self.machine.has_output() || !self.upgrades.is_empty() || self.cut {
+        if self.machine.has_output() || self.has_upgrades() || self.cut {
             return NextStep::GoOn;
         }
         // A session whose answers are not written yet lives on: the next session of that client would have a new budget.
@@ -308,18 +336,15 @@ impl SessionInner {
             none => *none = Some(waker.clone()),
         }
         self.awake = false;
+        self.waiting.take_if(|waiting| waiting.is_empty());
         NextStep::Sleep(deadline)
     }
 
     /// Takes a request out, to be answered without the lock.
     pub(crate) fn take_request(&mut self, request: RequestId) -> Option<oneshot::Sender<Answer>> {
-        let at = self.requests.iter().position(|(id, _)| *id == request)?;
-        let sender = self.requests.swap_remove(at).1;
-        if self.requests.is_empty() && self.machine.transport() != TransportKind::Polling {
-            // The last one that came before a WebSocket, as a rule.
-            self.requests = Vec::new();
-        }
-        Some(sender)
+        let requests = &mut self.waiting.as_mut()?.requests;
+        let at = requests.iter().position(|(id, _)| *id == request)?;
+        Some(requests.swap_remove(at).1)
     }
 
     /// Counts an answer as unwritten until HTTP lets go of it: a client that polls and reads nothing makes the server
@@ -361,12 +386,12 @@ impl SessionInner {
 
     /// Takes out the tasks that need not wait any more, because what they wait for is there, or never will be.
     pub(crate) fn take_ready(&mut self) -> Vec<Waker> {
-        if self.ready.is_empty() {
+        let Some(waiting) = self.waiting.as_mut().filter(|waiting| !waiting.ready.is_empty()) else {
             return Vec::new();
-        }
-        let mut ready = std::mem::take(&mut self.ready);
+        };
+        let mut ready = std::mem::take(&mut waiting.ready);
         let woken = ready.take_those(|who| self.is_there(*who));
-        self.ready = ready;
+        self.waiting_mut().ready = ready;
         woken
     }
 
@@ -397,7 +422,7 @@ impl SessionInner {
         }
         let earlier = |deadline| deadline < self.armed;
         if self.machine.has_output()
-            || !self.upgrades.is_empty()
+            || self.has_upgrades()
             || self.cut
             || self.machine.poll_timeout().is_some_and(earlier)
             || self.machine.is_finished()

@@ -276,7 +276,7 @@ impl<A: Application> Session<A> {
     }
 
     fn handle_ack(&mut self, socket: SocketKey, id: u64, outcome: AckOutcome) {
-        let awaited = self.handle.lock().acks.remove(&(socket, id));
+        let awaited = self.handle.lock().take_ack(socket, id);
         let Some((sink, since)) = awaited else { return };
         self.counters.timing.acknowledged(since, self.now, &outcome);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| sink(outcome))) {

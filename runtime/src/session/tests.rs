@@ -125,7 +125,7 @@ impl Story {
         let target = format!("/engine.io/?EIO=4&transport={transport}{rest}");
         let (sender, _) = oneshot::channel();
         self.handle.with_inner(|inner| {
-            inner.requests.push((id, sender));
+            inner.waiting_mut().requests.push((id, sender));
             let headers = if transport == "websocket" { &websocket[..] } else { &[] };
             let head = RequestHead { method: "GET", target: &target, headers: &headers };
             let _ = inner.machine.handle_request(self.handle.now(), id, &head);
@@ -306,7 +306,7 @@ fn a_candidate_keeps_its_place_until_the_session_uses_it() {
 #[test]
 fn requests_that_were_answered_are_forgotten() {
     let mut story = Story::on_polling();
-    let waiting = |story: &Story| story.handle.lock().requests.len();
+    let waiting = |story: &Story| story.handle.lock().waiting().map_or(0, |waiting| waiting.requests.len());
     assert_eq!(waiting(&story), 1, "the poll that waits");
     story.handle.with(|machine| machine.close(CloseReason::ServerShuttingDown));
     story.task.settle();

@@ -84,7 +84,7 @@ pub struct Certainty(Option<Box<Uncertain>>);
 struct Uncertain {
     /// The greatest ticket of those events.
     ticket: u64,
-    /// When the client was sent one that is behind it in the stream.
+    /// When the client was sent one that is behind it in the stream; itself, if it is not there.
     followed_at: Option<Instant>,
 }
 
@@ -95,10 +95,13 @@ impl Uncertain {
 }
 
 impl Certainty {
-    /// An event is sent to the client without an offset. It may be in the stream, or come there, by that ticket; 0 if not.
-    pub fn sent_without_offset(&mut self, ticket: u64) {
-        let ticket = self.0.as_ref().map_or(ticket, |before| before.ticket.max(ticket));
-        self.0 = Some(Box::new(Uncertain { ticket, followed_at: None }));
+    /// An event is sent to the client without an offset. It may be in the stream, or come there, by that ticket; 0 if not:
+    /// then nobody gives it to the client again, should its connection be lost already.
+    pub fn sent_without_offset(&mut self, now: Instant, ticket: u64) {
+        let before = self.0.take().filter(|before| ticket == 0 || before.ticket > ticket);
+        let is_awaited = before.as_ref().map_or(ticket > 0, |before| before.followed_at.is_none());
+        let ticket = before.map_or(ticket, |before| before.ticket);
+        self.0 = Some(Box::new(Uncertain { ticket, followed_at: (!is_awaited).then_some(now) }));
     }
 
     /// An event is sent to the client with its offset; before it, the event of the ticket

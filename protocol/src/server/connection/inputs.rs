@@ -229,6 +229,7 @@ impl Connection {
                     self.engine.close_because_of_above(now, CloseReason::ForcedClose);
                 }
             }
+            sockets.give_back();
         }
         self.next_turn(now);
         self.settle_input();

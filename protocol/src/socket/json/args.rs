@@ -5,12 +5,13 @@ use crate::socket::json::argument::{Argument, Iter};
 use crate::socket::json::data::PacketData;
 use crate::socket::json::decode::{Missing, Progress, Whole};
 use crate::socket::json::packet::{event_name, judge};
-use crate::socket::json::placeholder::{self, Names};
+use crate::socket::json::placeholder;
 use crate::socket::json::resolve::Resolve;
 use crate::socket::json::scan::{skip_blanks, skip_value};
-use crate::socket::json::validate::{self, Checked};
+use crate::socket::json::shape::{Form, MAX_TEXT, Shape, narrow};
+use crate::socket::json::validate;
 use crate::socket::msgpack;
-use crate::socket::msgpack::check::{self, Seen};
+use crate::socket::msgpack::check;
 use crate::socket::msgpack::head::Head;
 use crate::socket::msgpack::to_json::{Binary, push_value};
 use crate::socket::packet::{PacketError, PacketType};
@@ -21,7 +22,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
-use core::ops::Range;
 use serde::Deserialize;
 
 /// The arguments of a received event or acknowledgement: the message as it came, and the attachments.
@@ -56,100 +56,6 @@ pub struct Args {
     shape: Shape,
     /// The parts that few packets have, behind one pointer: arguments are moved often on their way to a handler.
     beside: Option<Arc<Beside>>,
-}
-
-/// Where the parts of the array are in the text, and what was seen of it. All zero if there is none. A text is at most
-/// [`MAX_TEXT`] long.
-#[derive(Clone, Copy, Default)]
-pub(in crate::socket) struct Shape {
-    /// Of a name without escapes the characters between the quotes, or the digits; else the whole string.
-    name: (u32, u32),
-    first: u32,
-    count: u32,
-    depth: u16,
-    form: Form,
-    /// Each attachment is named once, in order, as [`placeholder::push`] writes it.
-    names_in_order: bool,
-    longest_number: u32,
-}
-
-/// The form of the bytes that arguments are.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Form {
-    #[default]
-    Json,
-    /// MessagePack.
-    Packed,
-    /// MessagePack with maps whose keys are no texts.
-    PackedWithOddKeys,
-}
-
-/// The bytes of the longest text of a packet.
-pub(in crate::socket) const MAX_TEXT: usize = u32::MAX as usize;
-
-/// A position in a text that is at most [`MAX_TEXT`] long, or a number of things in it.
-#[inline]
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "proof: whoever makes a `Shape` has checked the text's length"
-)]
-pub(in crate::socket) fn narrow(value: usize) -> u32 {
-    value as u32
-}
-
-impl Shape {
-    /// The arguments of a MessagePack message, and the event's name before them as it stands there: an empty range if there
-    /// is none.
-    pub(in crate::socket) fn packed(name: Range<usize>, first: usize, count: usize, seen: Seen) -> Self {
-        let form = if seen.has_odd_keys { Form::PackedWithOddKeys } else { Form::Packed };
-        let depth = u16::try_from(seen.depth).unwrap_or(u16::MAX);
-        let name = (narrow(name.start), narrow(name.end));
-        Self { name, first: narrow(first), count: narrow(count), depth, form, ..Self::default() }
-    }
-
-    /// `[name, arguments...]`. The name has its quotes only if it has escapes, and ends in front of `behind`.
-    #[inline]
-    #[allow(
-        clippy::arithmetic_side_effects,
-        reason = "proof: a position is at most one byte behind the end of a slice"
-    )]
-    pub(in crate::socket) fn event(json: &[u8], name: Range<usize>, behind: usize, checked: Checked) -> Self {
-        // Behind the name stands a comma, if anything.
-        let comma = skip_blanks(json, behind);
-        let count = narrow(checked.elements.saturating_sub(1));
-        let name = (narrow(name.start), narrow(name.end));
-        Self { name, first: narrow(skip_blanks(json, comma + 1)), count, ..Self::of(checked) }
-    }
-
-    /// `[arguments...]` at `array`.
-    #[inline]
-    #[allow(
-        clippy::arithmetic_side_effects,
-        reason = "proof: a position is at most one byte behind the end of a slice"
-    )]
-    pub(in crate::socket) fn list(json: &[u8], array: usize, checked: Checked) -> Self {
-        let first = narrow(skip_blanks(json, array + 1));
-        Self { first, count: narrow(checked.elements), ..Self::of(checked) }
-    }
-
-    fn of(checked: Checked) -> Self {
-        let depth = u16::try_from(checked.depth).unwrap_or(u16::MAX);
-        let longest_number = narrow(checked.longest_number);
-        Self { depth, longest_number, ..Self::default() }
-    }
-
-    pub(super) fn with_names(self, names: Names) -> Self {
-        Self { names_in_order: names.are_in_order, ..self }
-    }
-
-    pub(in crate::socket) fn count(&self) -> usize {
-        self.count as usize
-    }
-
-    #[inline]
-    fn name(&self) -> Option<Range<usize>> {
-        (self.name.1 > 0).then_some(self.name.0 as usize..self.name.1 as usize)
-    }
 }
 
 /// The reason why arguments are not what the application asked for. The connection is well: the mistake is in the

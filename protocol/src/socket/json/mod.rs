@@ -19,6 +19,7 @@ pub(crate) mod reassembly;
 mod resolve;
 pub(crate) mod scan;
 pub(crate) mod serialize;
+pub(crate) mod shape;
 pub(crate) mod spread;
 pub(crate) mod validate;
 pub(crate) mod write;

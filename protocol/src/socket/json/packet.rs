@@ -1,8 +1,9 @@
 //! Reading the text of a packet.
 
-use super::args::{Args, MAX_TEXT, Shape, narrow};
+use super::args::Args;
 use super::placeholder;
 use super::scan::{find_special, skip_blanks, skip_scalar, skip_string, unescape};
+use super::shape::{MAX_TEXT, Shape, narrow};
 use super::validate::{self, Checked};
 use crate::socket::parser::Parser;
 use crate::socket::{Packet, PacketError, PacketType, is_reserved};

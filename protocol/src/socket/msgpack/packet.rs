@@ -2,7 +2,8 @@
 
 use super::check::{self, Seen};
 use super::head::{Fault, Head};
-use crate::socket::json::args::{Args, MAX_TEXT, Shape, narrow};
+use crate::socket::json::args::Args;
+use crate::socket::json::shape::{MAX_TEXT, Shape, narrow};
 use crate::socket::parser::Parser;
 use crate::socket::{Packet, PacketError, PacketType, is_namespace, is_reserved};
 use alloc::borrow::Cow;

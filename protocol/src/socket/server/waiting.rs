@@ -25,9 +25,8 @@ impl ServerSockets {
             if was_held {
                 self.in_hand = self.in_hand.saturating_sub(mem::take(&mut found.in_hand));
             }
-            let waits = was_held && !found.waiting.is_empty();
-            if waits && !self.released.contains(&socket) {
-                self.released.push_back(socket);
+            if was_held && found.has_waiting() {
+                self.first.get_or_insert_default().release(socket);
             }
         }
         self.sweep();
@@ -44,12 +43,13 @@ impl ServerSockets {
     fn next_due_turns(&mut self, now: Instant) {
         self.pace_deadline = Instant::FAR_FUTURE;
         for socket in &mut self.sockets {
+            let has_waiting = socket.has_waiting();
             let Some(pace) = &mut socket.pace else { continue };
             match pace.until {
                 Some(until) if until <= now => {
                     pace.until = None;
-                    if !socket.held && !socket.waiting.is_empty() && !self.released.contains(&socket.key) {
-                        self.released.push_back(socket.key);
+                    if !socket.held && has_waiting {
+                        self.first.get_or_insert_default().release(socket.key);
                     }
                 }
                 Some(until) => self.pace_deadline = self.pace_deadline.min(until),
@@ -66,7 +66,7 @@ impl ServerSockets {
             // counts against `max_namespaces` until they are done.
             self.sweep();
         }
-        let answer = self.answers.pop_front()?;
+        let answer = self.first.as_mut()?.answers.pop_front()?;
         self.inbound = self.inbound.saturating_sub(answer.weight());
         Some(answer)
     }
@@ -75,14 +75,14 @@ impl ServerSockets {
     /// counts as handed out: [`pop_event`](Self::pop_event) must follow.
     #[inline]
     pub(crate) fn is_plain_turn(&mut self) -> bool {
-        if !self.answers.is_empty() || !self.released.is_empty() || self.told_over {
+        if self.goes_before() || self.told_over {
             return false;
         }
         let Some(event @ ServerSocketEvent::Event { socket, .. }) = self.events.front() else { return false };
         let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == *socket) else {
             return false;
         };
-        if found.held || !found.waiting.is_empty() || found.pace.is_some() {
+        if found.held || found.has_waiting() || found.pace.is_some() {
             return false;
         }
         found.in_hand = event.weight();
@@ -97,6 +97,10 @@ impl ServerSockets {
         }
         let event = self.next_released().or_else(|| self.next_event())?;
         self.inbound = self.inbound.saturating_sub(event.weight());
+        if matches!(event, ServerSocketEvent::Connect { .. }) && self.events.is_empty() {
+            // Many connections join, and send nothing for a long time.
+            self.events = VecDeque::new();
+        }
         if let ServerSocketEvent::Disconnected { socket, .. } = event {
             if let Some(found) = self.sockets.iter_mut().find(|candidate| candidate.key == socket) {
                 found.over = true;
@@ -109,20 +113,26 @@ impl ServerSockets {
     /// Returns whether [`ServerSockets::poll_answer`] has something.
     #[inline]
     pub(crate) fn has_answer(&self) -> bool {
-        !self.answers.is_empty()
+        self.first.as_ref().is_some_and(|first| !first.answers.is_empty())
+    }
+
+    /// Returns whether anything goes before the events in the queue.
+    #[inline]
+    fn goes_before(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| !first.is_empty())
     }
 
     /// Returns whether [`ServerSockets::poll_event`] may have something.
     #[inline]
     pub(crate) fn has_event(&self) -> bool {
-        self.has_answer() || !self.events.is_empty() || !self.released.is_empty()
+        !self.events.is_empty() || self.goes_before()
     }
 
     fn next_released(&mut self) -> Option<ServerSocketEvent> {
-        while let Some(&key) = self.released.front() {
+        while let Some(&key) = self.first.as_ref()?.released.front() {
             let found = self.sockets.iter_mut().find(|socket| socket.key == key && !socket.held);
-            let Some(event) = found.and_then(|socket| socket.waiting.pop_front()) else {
-                self.released.pop_front();
+            let Some(event) = found.and_then(|socket| socket.pending.as_mut()?.waiting.pop_front()) else {
+                self.go_on();
                 continue;
             };
             if event.socket() != key && !self.is_connecting(event.socket()) {
@@ -133,21 +143,28 @@ impl ServerSockets {
             let Some(socket) = self.sockets.iter_mut().find(|socket| socket.key == key) else { continue };
             match socket.turn(&event, self.now) {
                 Turn::Now => {
-                    if socket.waiting.is_empty() {
-                        self.released.pop_front();
-                    }
                     socket.in_hand = event.in_hand();
+                    if !socket.has_waiting() {
+                        self.go_on();
+                    }
                     return Some(event);
                 }
                 Turn::Later => {
-                    socket.waiting.push_front(event);
-                    self.released.pop_front();
+                    socket.pending_mut().waiting.push_front(event);
+                    self.go_on();
                     self.waits(key);
                 }
                 Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
             }
         }
         None
+    }
+
+    /// The first of the released sockets has nothing more that could go on.
+    fn go_on(&mut self) {
+        if let Some(first) = &mut self.first {
+            first.released.pop_front();
+        }
     }
 
     #[inline(always)]
@@ -163,14 +180,16 @@ impl ServerSockets {
         while let Some(event) = self.pop_event() {
             let key = self.waits_behind(&event).unwrap_or(event.socket());
             match self.sockets.iter_mut().find(|socket| socket.key == key) {
-                Some(socket) if socket.held || !socket.waiting.is_empty() => socket.waiting.push_back(event),
+                Some(socket) if socket.held || socket.has_waiting() => {
+                    socket.pending_mut().waiting.push_back(event);
+                }
                 Some(socket) => match socket.turn(&event, self.now) {
                     Turn::Now => {
                         socket.in_hand = event.in_hand();
                         return Some(event);
                     }
                     Turn::Later => {
-                        socket.waiting.push_back(event);
+                        socket.pending_mut().waiting.push_back(event);
                         self.waits(key);
                     }
                     Turn::Never => self.inbound = self.inbound.saturating_sub(event.weight()),
@@ -193,6 +212,10 @@ impl ServerSockets {
     #[inline]
     pub(super) fn push(&mut self, event: ServerSocketEvent) {
         self.inbound = self.inbound.saturating_add(event.weight());
+        if self.events.capacity() == 0 {
+            // A queue's first growth would allocate four.
+            self.events.reserve_exact(1);
+        }
         self.events.push_back(event);
     }
 }

@@ -200,7 +200,7 @@ impl Travel {
                     Some(id.to_string())
                 }
                 Place::Early(ticket) => {
-                    socket.certainty.sent_without_offset(ticket);
+                    socket.certainty.sent_without_offset(now, ticket);
                     None
                 }
             };

@@ -1,0 +1,127 @@
+//! A client that knows bytes alone, on a network in memory.
+
+use hyper::rt::{Read as _, ReadBuf, Write as _};
+use sansocket_tokio::testing::TestServer;
+use sansocket_tokio::{Dial, Server, Stream};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// The bytes that are read at once.
+const PIECE: usize = 32 << 10;
+/// The largest payload whose length a frame holds in its second byte.
+const SHORT: usize = 125;
+/// The mask of all frames. Not zeros, with which nothing would have to be unmasked.
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+
+/// One connection to the server.
+pub(crate) struct Client {
+    stream: Box<dyn Stream>,
+    received: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn connect(test: &TestServer<Server>) -> Self {
+        let stream = test.block_on(test.network().dial("test".to_owned(), 80)).expect("a connection");
+        Self { stream, received: vec![0; PIECE] }
+    }
+
+    /// Sends bytes, which the network takes at once.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        let mut context = Context::from_waker(Waker::noop());
+        let sent = Pin::new(&mut self.stream).poll_write(&mut context, bytes);
+        assert!(matches!(sent, Poll::Ready(Ok(count)) if count == bytes.len()), "not sent: {sent:?}");
+    }
+
+    /// All that has arrived.
+    pub(crate) fn received(&mut self) -> &[u8] {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut buffer = ReadBuf::new(&mut self.received);
+        loop {
+            let before = buffer.filled().len();
+            match Pin::new(&mut self.stream).poll_read(&mut context, buffer.unfilled()) {
+                Poll::Ready(Ok(())) if buffer.filled().len() > before => {}
+                Poll::Ready(Ok(())) | Poll::Pending => break,
+                Poll::Ready(Err(error)) => panic!("not received: {error}"),
+            }
+        }
+        let count = buffer.filled().len();
+        assert!(count < PIECE, "more has arrived than a client reads at once");
+        &self.received[..count]
+    }
+
+    pub(crate) fn received_text(&mut self) -> String {
+        String::from_utf8_lossy(self.received()).into_owned()
+    }
+}
+
+/// The request for a WebSocket.
+pub(crate) fn upgrade() -> Vec<u8> {
+    let head = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost:3000\r\nUpgrade: websocket\r\n\
+                Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    head.into()
+}
+
+/// A request of a session on polling, or without `sid` of one that is about to begin.
+pub(crate) fn poll(sid: &str) -> Vec<u8> {
+    let sid = if sid.is_empty() { String::new() } else { format!("&sid={sid}") };
+    let head = format!(
+        "GET /socket.io/?EIO=4&transport=polling&t=oXfV9Ys{sid} HTTP/1.1\r\nHost: localhost:3000\r\nAccept: */*\r\n\
+         User-Agent: node-XMLHttpRequest\r\nConnection: keep-alive\r\n\r\n"
+    );
+    head.into_bytes()
+}
+
+/// A POST of a session on polling.
+pub(crate) fn post(sid: &str, body: &str) -> Vec<u8> {
+    let request = format!(
+        "POST /socket.io/?EIO=4&transport=polling&t=oXfV9Yt&sid={sid} HTTP/1.1\r\nHost: localhost:3000\r\nAccept: */*\r\n\
+         User-Agent: node-XMLHttpRequest\r\nContent-type: text/plain;charset=UTF-8\r\nConnection: keep-alive\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    request.into_bytes()
+}
+
+/// A text message of a client.
+pub(crate) fn text(message: &str) -> Vec<u8> {
+    frame(TEXT, message.as_bytes(), Some(MASK))
+}
+
+/// A binary message of a client.
+pub(crate) fn binary(message: &[u8]) -> Vec<u8> {
+    frame(BINARY, message, Some(MASK))
+}
+
+/// The close frame of a client.
+pub(crate) fn close() -> Vec<u8> {
+    frame(CLOSE, &1000_u16.to_be_bytes(), Some(MASK))
+}
+
+/// A text message of the server.
+pub(crate) fn text_back(message: &str) -> Vec<u8> {
+    frame(TEXT, message.as_bytes(), None)
+}
+
+/// A binary message of the server.
+pub(crate) fn binary_back(message: &[u8]) -> Vec<u8> {
+    frame(BINARY, message, None)
+}
+
+fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let masked = if mask.is_some() { 0x80 } else { 0 };
+    let mut frame = vec![first];
+    match u8::try_from(payload.len()) {
+        Ok(length) if usize::from(length) <= SHORT => frame.push(masked | length),
+        _ => {
+            frame.push(masked | 126);
+            frame.extend(u16::try_from(payload.len()).expect("a message of less than 64 KiB").to_be_bytes());
+        }
+    }
+    let mask = mask.inspect(|mask| frame.extend(mask)).unwrap_or_default();
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
