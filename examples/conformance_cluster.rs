@@ -41,6 +41,9 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
     if let Some(patience) = patience()? {
         options = options.limits(NodeConfig::default().with_log_patience(patience));
     }
+    if std::env::args().any(|arg| arg == "--forward-requests") {
+        options = options.forward_requests(true);
+    }
     Ok(Some(match &names[..] {
         ["python"] => options.dialect(Dialect::Python(dialect::Python::default())),
         ["classic"] => options.dialect(Dialect::Classic(dialect::Classic::default())),
@@ -160,6 +163,10 @@ fn register_in(namespace: &Namespace) {
                     "dropped": counts.dropped,
                     "inexpressible": counts.inexpressible,
                     "refused": counts.refused,
+                    "forwarded": counts.forwarded,
+                    "unforwarded": counts.unforwarded,
+                    "forwards": counts.forwards,
+                    "forwarded here": counts.forwarded_here,
                 })
             })
         });

@@ -49,6 +49,7 @@ for (const [title, flags, options] of [
   // The cookie that names the node comes with the first answer to long-polling.
   ["with a cookie", [], { withCredentials: true }],
   ["with a new node for each connection", ["--without-sticky"], { transports: ["websocket"] }],
+  ["with a new node for each request", ["--forward-requests"], { transports: ["polling"] }],
 ]) {
   test(`three nodes behind nginx ${title} are one chat`, { timeout: 120_000 }, async () => {
     const port = String(await freePort());

@@ -11,8 +11,8 @@ const RIGHTS = "+publish +subscribe +unsubscribe +pubsub +hello +ping &socketio 
 // A pattern of a subscription must be one of the user's to the letter.
 const OF_CLASSIC = ["+psubscribe", "+punsubscribe", "&socket.io#/#*", "&socket.io#/custom#*"];
 const OF_SHARDED = ["+spublish", "+ssubscribe", "+sunsubscribe"];
-const OF_STREAMS = ["+xadd", "+xread", "+xrevrange", "~socket.io"];
-const OF_RECOVERY = ["+xrange", "+set", "+get", "+del", "+multi", "+exec", "~sio:session:*"];
+const OF_STREAMS = ["+xadd", "+xread", "+xrange", "+xrevrange", "~socket.io"];
+const OF_RECOVERY = ["+set", "+get", "+del", "+multi", "+exec", "~sio:session:*"];
 
 /** Redis with a Unix socket and one user besides the default one, which is off. */
 const start = (rights) =>
@@ -53,6 +53,11 @@ describe("a user of Redis with the rights of the documentation, by TCP and by a 
         const withoutOffset = (heard) => heard.map((item) => item.slice(0, 2));
         for (const client of [one, other]) assert.deepEqual(withoutOffset(await client.until("news", 1)), [["news", 1]]);
         if (redis.recovers) {
+          // Its node may have greeted it before Redis was there: that session would begin anew. Another one has an offset.
+          one.disconnect().connect();
+          await until(() => one.connected, "it has another session");
+          await one.call("bcast-all", "again", 1);
+          await one.until("again", 1);
           one.io.engine.close();
           await until(() => !one.connected, "the connection is lost");
           one.connect();

@@ -85,6 +85,9 @@ const NODES = {
   "ours at an address": (bus) => [...ours(bus.address, bus.dialect ?? "cluster"), ...(bus.recovers ? ["--recovery", "60000"] : [])],
   "ours by Sentinel": (bus) => [...ours("redis://127.0.0.1/", "cluster"), "--sentinels", bus.sentinels],
   "ours by socket": (redis) => ours(`unix:${redis.folder}/bus`, "cluster"),
+  "ours by socket, forwarding": (bus) => [...NODES["ours by socket"](bus), "--forward-requests"],
+  "ours alone, forwarding": (redis) => [...NODES["ours alone"](redis), "--forward-requests"],
+  "ours on nats, forwarding": (bus) => [...NODES["ours on nats"](bus), "--forward-requests"],
 };
 
 const ours = (bus, dialect) => [

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Then open both addresses. `--bus` is also `redis://`, `redis+sharded://` or `redis+streams://`; `--dialect bridge` makes it
-//! a node beside Python's and JavaScript's on one Redis. `examples/cluster/run` starts three of them behind nginx, and
+//! a node beside Python's and JavaScript's on one Redis; with `--forward-requests` clients on long-polling may reach any node
+//! with each request. `examples/cluster/run` starts three of them behind nginx, and
 //! `examples/mixed/run` one beside a node of python-socketio and one of JavaScript's.
 
 use sansocket_redis::RedisBus;
@@ -41,6 +42,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("bridge") => bus(&address)?.dialect(Dialect::Bridge(dialect::Bridge::default())),
         Some(other) => return Err(format!("--dialect is `bridge`, not `{other}`").into()),
     };
+    let forwards = std::env::args().any(|arg| arg == "--forward-requests");
+    let options = options.forward_requests(forwards);
     let say_news = |io: &Server| {
         io.on_bus(|event| match event {
             ClusterEvent::Up { .. } => println!("the bus is there"),

@@ -4,14 +4,16 @@
 //! the end nothing is left.
 
 use super::input::Input;
+use crate::cluster::forward::Forward;
 use crate::cluster::node::{
-    Answer, Ask, AskId, Dialect, EntryId, LookupId, Node, NodeConfig, NodeEvent, NodeTransmit, ServingId,
-    StreamEntry,
+    Answer, Ask, AskId, Dialect, EntryId, ForwardId, LookupId, Node, NodeConfig, NodeEvent, NodeTransmit,
+    RequestName, ServingId, StreamEntry,
 };
 use crate::cluster::{
-    Bridge, Classic, Event, Message, Postgres, Published, Python, Session, Sharded, Streams, Subscription,
-    Values,
+    Bridge, Classic, Event, ForwardFailure, ForwardedAnswer, ForwardedRequest, Limits, Message, Postgres,
+    Published, Python, Session, Sharded, Streams, Subscription, Values,
 };
+use crate::engine::{NodeMark, RefusalCode, RequestHead, Response};
 use crate::hub::Target;
 use crate::random::Random;
 use crate::time::Instant;
@@ -28,6 +30,7 @@ const MAX_OPS: usize = 400;
 const MAX_ASKS: usize = 4;
 const MAX_SERVINGS: usize = 3;
 const MAX_PEERS: usize = 4;
+const MAX_FORWARDS: usize = 3;
 const MAX_SEARCHES: usize = 3;
 const NAMESPACES: [&str; 2] = ["/", "/admin"];
 
@@ -67,6 +70,9 @@ struct Process {
     /// Requests that are open, and when they must have ended.
     asks: BTreeMap<AskId, Instant>,
     counts: Vec<AskId>,
+    /// Requests that are passed on: when they must have their answers, if those are still to come.
+    forwards: BTreeMap<ForwardId, Option<Instant>>,
+    requests: BTreeSet<RequestName>,
     /// Events on their way to the stream of which nothing was told, and those that are told not to come.
     tickets: BTreeSet<u64>,
     lost: BTreeSet<u64>,
@@ -111,6 +117,9 @@ impl Story {
             .with_max_servings(MAX_SERVINGS)
             .with_max_peers(MAX_PEERS)
             .with_max_answers(5)
+            .with_forwards(true)
+            .with_max_forwards(MAX_FORWARDS)
+            .with_max_forwarded_bytes(300)
             .with_max_waiting_bytes(3000);
         let process = |number: usize| Process {
             node: Node::new(config.clone(), dialect.clone(), Random::new([number as u8; 32])),
@@ -118,6 +127,8 @@ impl Story {
             servings: Vec::new(),
             asks: BTreeMap::new(),
             counts: Vec::new(),
+            forwards: BTreeMap::new(),
+            requests: BTreeSet::new(),
             tickets: BTreeSet::new(),
             lost: BTreeSet::new(),
             refused: BTreeSet::new(),
@@ -150,7 +161,9 @@ impl Story {
     fn act(&mut self, input: &mut Input<'_>) {
         let at = input.below(NODES);
         let (now, namespace) = (self.now, NAMESPACES[usize::from(input.byte() >= 200)]);
-        match input.below(if self.recovers { 26 } else { 20 }) {
+        match input.below(if self.recovers { 26 } else { 24 }) {
+            20 | 21 if !self.recovers => self.forward(at, input),
+            22 | 23 if !self.recovers => self.answer_or_close(at, input),
             0..=2 => {
                 self.sent += 1;
                 let event = Event::new(&format!("{at}-{}", self.sent), &self.sent).expect("a legal event");
@@ -235,6 +248,9 @@ impl Story {
                 let channel = self.processes[at].subscriptions.iter().nth(input.below(4)).cloned();
                 let len = input.below(64);
                 let payload = Bytes::copy_from_slice(input.take(len));
+                if let Ok(read) = Forward::decode(&payload, &Limits::default()) {
+                    assert_eq!(read.encode(), payload, "there is one form for each");
+                }
                 self.processes[at].node.handle_message(now, &channel.unwrap_or_default(), &payload);
             }
             20.. => self.act_on_stream(input, at),
@@ -249,6 +265,50 @@ impl Story {
             }
         }
         (0..NODES).for_each(|at| self.drive(at));
+    }
+
+    /// Passes a request on, whose body is its number.
+    fn forward(&mut self, at: usize, input: &mut Input<'_>) {
+        let owner = self.processes[input.below(NODES)].node.name();
+        let session = NodeMark::of(owner).put_into(Random::new([input.byte(); 32]).id());
+        let target = format!("/?EIO=4&transport=polling&sid={session}");
+        let head = RequestHead { method: "POST", target: &target, headers: &[] };
+        let request = ForwardedRequest::of(&head).expect("a request of that form");
+        let (now, process) = (self.now, &mut self.processes[at]);
+        let Ok(id) = process.node.open_forward(now, &session, 10 * input.below(40)) else { return };
+        assert!(process.forwards.insert(id, None).is_none(), "a name was given out twice");
+        // Its body may break off.
+        if input.byte() < 220 {
+            self.sent += 1;
+            let config = NodeConfig::default();
+            let until = now + config.forward_patience + config.forward_timeout;
+            process.forwards.insert(id, Some(until));
+            process.node.send_forward(now, id, request.with_body(self.sent.to_string().into()));
+        }
+    }
+
+    /// Answers a request of another node, or ends one of this.
+    fn answer_or_close(&mut self, at: usize, input: &mut Input<'_>) {
+        let (now, process) = (self.now, &mut self.processes[at]);
+        let number = input.below(4);
+        let answer = match input.below(5) {
+            0 => {
+                let open = process.forwards.keys().nth(number).copied();
+                if let Some(id) = open {
+                    process.forwards.remove(&id);
+                    process.node.close_forward(now, id);
+                }
+                return;
+            }
+            1 => ForwardedAnswer::NoSession,
+            2 => ForwardedAnswer::Failed(ForwardFailure::NoAnswer),
+            3 => ForwardedAnswer::Response(Response::refusal(RefusalCode::BadRequest)),
+            _ => ForwardedAnswer::Response(Response::poll(Bytes::from(alloc::vec![b'4'; input.below(200)]))),
+        };
+        if let Some(name) = process.requests.iter().nth(number).copied() {
+            process.requests.remove(&name);
+            process.node.answer_request(now, name, answer);
+        }
     }
 
     /// What only nodes do that recover connections.
@@ -403,6 +463,21 @@ impl Story {
                     assert!(self.now <= deadline, "it is late");
                     assert!(outcome.answers.len() + outcome.sockets.len() <= 5);
                 }
+                NodeEvent::Forwarded { forward, .. } => {
+                    let until =
+                        process.forwards.insert(forward, None).flatten().expect("it is answered once");
+                    assert!(self.now <= until, "its answer is late");
+                }
+                NodeEvent::Request { name, request } => {
+                    assert!(process.requests.insert(name), "a name was given out twice");
+                    let body = String::from_utf8_lossy(&request.body).into_owned();
+                    let times = self.heard.entry((at, format!("request {body}"))).or_default();
+                    *times += 1;
+                    assert_eq!(*times, 1, "a request was taken twice");
+                }
+                NodeEvent::RequestOver { name } => {
+                    assert!(process.requests.remove(&name), "it ends once");
+                }
                 NodeEvent::Logged { event, ticket, .. } => {
                     if let Some(ticket) = ticket {
                         process.tickets.remove(&ticket);
@@ -451,6 +526,10 @@ impl Story {
             let (asks, servings) = process.node.open_requests();
             assert!(asks <= MAX_ASKS && servings <= MAX_SERVINGS);
             assert_eq!(asks, process.asks.len());
+            let counts = process.node.counts();
+            assert!(counts.forwards <= MAX_FORWARDS && counts.forwarded_here <= MAX_FORWARDS);
+            assert_eq!(counts.forwards, process.forwards.len());
+            assert_eq!(counts.forwarded_here, process.requests.len());
             assert!(process.searches.len() <= MAX_SEARCHES);
         }
     }
@@ -462,9 +541,15 @@ impl Story {
         for process in &self.processes {
             assert!(process.asks.is_empty(), "never ended: {:?}", process.asks);
             assert_eq!(process.node.open_requests(), (0, 0));
+            assert!(process.requests.is_empty(), "never ended: {:?}", process.requests);
+            assert!(process.forwards.values().all(Option::is_none), "never answered: {:?}", process.forwards);
             assert!(process.tickets.is_empty() && process.searches.is_empty());
         }
         for at in 0..NODES {
+            for id in core::mem::take(&mut self.processes[at].forwards).into_keys() {
+                self.processes[at].node.close_forward(self.now, id);
+            }
+            assert_eq!(self.processes[at].node.counts().forwards, 0);
             for namespace in NAMESPACES {
                 self.processes[at].node.close(self.now, namespace);
             }

@@ -110,6 +110,10 @@ impl Rules {
                 let outcomes = self.awaited.entry((*socket, *id)).or_default();
                 *outcomes = outcomes.saturating_add(1);
             }
+            // It asks to join once more, under the same key.
+            Entry::AskAgain { socket, .. } if !matches!(output, Output::Failed(_)) => {
+                self.sockets.remove(socket);
+            }
             Entry::Emit { frame, .. } | Entry::Ack { frame, .. } | Entry::Send { frame } => {
                 self.largest = self.largest.max(frame.queued_len());
             }
@@ -283,6 +287,8 @@ mod tests {
         let decided = || told(ServerSocketEvent::Ack { socket, id: 0, outcome: AckOutcome::Timeout });
         assert_eq!(broken(&[came(), asks(), decided(), asks(), decided(), went()]), None);
         assert_eq!(broken(&[came(), came()]), Some("a socket's key is used once"));
+        let again = (Entry::AskAgain { socket: 1, auth: None }, Output::Nothing);
+        assert_eq!(broken(&[came(), again, came(), went()]), None);
         assert_eq!(broken(&[came(), went(), went()]), Some("a socket ends once"));
         let twice = broken(&[came(), asks(), decided(), decided()]);
         assert_eq!(twice, Some("an acknowledgement is decided once"));

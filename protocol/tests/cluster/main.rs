@@ -2,6 +2,7 @@
 
 mod bridge;
 mod emitter;
+mod forwarding;
 mod fuzzed;
 mod meaning;
 mod nodes;

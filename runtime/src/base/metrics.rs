@@ -89,6 +89,8 @@ metrics_table! {
     BUS_RECEIVED = Counter "sansocket_bus_received_total" [] "Messages that came on the bus and were of use";
     BUS_DISCARDED = Counter "sansocket_bus_discarded_total" ["reason"] "Messages of the bus that could not be sent, read or served, by the reason";
     MISROUTED = Counter "sansocket_misrouted_total" [] "Requests that a load balancer sent to another node than their session's";
+    FORWARDED = Counter "sansocket_forwarded_total" [] "Requests that were passed on to the node of their session";
+    UNFORWARDED = Counter "sansocket_unforwarded_total" [] "Requests for sessions of other nodes that have no answer from there";
 }
 
 /// The options of a server's metrics.

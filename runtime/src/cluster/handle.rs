@@ -4,6 +4,7 @@ use crate::base::clock::Clock;
 use crate::base::error::BoxError;
 use crate::base::runtime::Runtime;
 use crate::base::trace::{debug, info, warning};
+use crate::cluster::forwarding::{ForwardedHere, Forwards};
 use crate::cluster::log::{LogNews, LoggedEvent};
 use crate::cluster::options::ClusterEvent;
 use crate::cluster::unreadable::Unreadable;
@@ -12,8 +13,7 @@ use sansocket_protocol::cluster::node::{
     Answer, Ask, AskId, Dialect, Node, NodeConfig, NodeCounts, NodeEncoder, NodeEvent, NodeTransmit, Outcome,
     ServingId,
 };
-use sansocket_protocol::cluster::{InexpressibleError, Message};
-use sansocket_protocol::engine::NodeMark;
+use sansocket_protocol::cluster::{ForwardedRequest, InexpressibleError, Message};
 use sansocket_protocol::random::Random;
 use sansocket_protocol::time::Instant;
 use std::collections::BTreeMap;
@@ -33,6 +33,11 @@ pub(crate) trait NodeApplication: Send + Sync + 'static {
 
     /// Tells news about the bus.
     fn news(&self, event: &ClusterEvent);
+
+    /// Lets a session of this node answer a request that came to another one.
+    fn request(&self, request: ForwardedRequest, here: ForwardedHere) {
+        drop((request, here));
+    }
 
     /// Tells news about the log that the nodes share.
     fn log(&self, news: LogNews) {
@@ -56,6 +61,8 @@ pub(crate) struct Cluster {
     /// Whether rooms have channels of their own: the hub's rooms are told then.
     pub(super) follows_rooms: bool,
     pub(crate) private_handshakes: bool,
+    /// Whether requests for sessions of other nodes are passed on.
+    pub(crate) forwards: bool,
     max_waiting_bytes: usize,
     is_closing: AtomicBool,
     this: std::sync::Weak<Cluster>,
@@ -67,6 +74,7 @@ struct State {
     /// gone.
     opened: BTreeMap<Arc<str>, usize>,
     asks: BTreeMap<AskId, oneshot::Sender<Outcome>>,
+    forwards: Forwards,
     down_reason: Option<Arc<BoxError>>,
     /// The number of messages that the dialect has no form for.
     inexpressible: u64,
@@ -147,6 +155,7 @@ impl Cluster {
             node,
             opened: BTreeMap::new(),
             asks: BTreeMap::new(),
+            forwards: Forwards::default(),
             down_reason: None,
             inexpressible: 0,
             refused: 0,
@@ -169,6 +178,7 @@ impl Cluster {
             max_answer_timeout,
             follows_rooms,
             private_handshakes,
+            forwards: config.forwards,
             max_waiting_bytes: config.max_waiting_bytes,
             is_closing: AtomicBool::new(false),
             this: this.clone(),
@@ -182,6 +192,11 @@ impl Cluster {
     /// Calls the machine, and wakes those who have something to do because of it.
     pub(crate) fn with_node<T>(&self, call: impl FnOnce(&mut Node, Instant) -> T) -> T {
         self.change(|state, now| call(&mut state.node, now))
+    }
+
+    /// The same with those who wait for requests that are passed on.
+    pub(super) fn with_forwards<T>(&self, call: impl FnOnce(&mut Node, &mut Forwards, Instant) -> T) -> T {
+        self.change(|state, now| call(&mut state.node, &mut state.forwards, now))
     }
 
     fn change<T>(&self, call: impl FnOnce(&mut State, Instant) -> T) -> T {
@@ -249,29 +264,6 @@ impl Cluster {
     /// Returns the time for which a peer's request is of interest.
     pub(crate) fn answer_timeout(&self, told: Option<Duration>) -> Duration {
         told.unwrap_or(self.answer_timeout).min(self.max_answer_timeout)
-    }
-
-    /// The node whose session a request names that was refused here, if it is another one's.
-    pub(crate) fn owner_of(&self, session_id: &str) -> Option<Arc<str>> {
-        let mut state = self.state();
-        let owner = state.node.owner_of(session_id)?;
-        let times = state.node.counts().misrouted;
-        drop(state);
-        // A client tries again and again, and there may be thousands.
-        if times.is_power_of_two() {
-            warning!(
-                node = &*owner,
-                times,
-                "a client's request came to a node that does not have its session: let the load balancer send each client \
-                 to the same node always, or let clients use WebSocket alone"
-            );
-        }
-        Some(owner)
-    }
-
-    /// The mark in the ids of this node's sessions.
-    pub(crate) fn mark(&self) -> NodeMark {
-        NodeMark::of(self.state().node.name())
     }
 
     pub(crate) fn is_on_bus(&self) -> bool {
@@ -440,6 +432,12 @@ impl Cluster {
                 }
                 continue;
             }
+            if Forwards::are_told(&event) {
+                let news = state.forwards.take(event, &this);
+                drop(state);
+                news.tell(application);
+                continue;
+            }
             let reason = state.down_reason.clone();
             drop(state);
             match event {
@@ -557,9 +555,10 @@ impl Cluster {
         self.is_closing.store(true, Ordering::Release);
         state.has_ended = true;
         let (asks, leaving) = (std::mem::take(&mut state.asks), std::mem::take(&mut state.leaving));
+        let forwards = std::mem::take(&mut state.forwards);
         // Their receivers are woken: without the lock.
         drop(state);
-        drop((asks, leaving));
+        drop((asks, leaving, forwards));
     }
 
     /// Waits until the task has ended: about a second after [`close`](Self::close), and not longer than `limit`, for a

@@ -48,6 +48,7 @@
 
 mod bus;
 mod emitter;
+mod forwarding;
 mod handle;
 mod in_process;
 mod in_process_log;
@@ -67,6 +68,7 @@ pub use sansocket_protocol::cluster::node::{
 };
 pub use sansocket_protocol::cluster::{Envelope, InexpressibleError, Limits, Published, Subscription};
 
+pub(crate) use forwarding::ForwardedHere;
 pub(crate) use handle::{Cluster, NodeApplication};
 pub(crate) use log::{LogNews, LoggedEvent};
 pub(crate) use membership::Membership;

@@ -24,6 +24,7 @@ pub struct ClusterOptions {
     pub(crate) node: NodeConfig,
     pub(crate) request_timeout: Duration,
     pub(crate) private_handshakes: bool,
+    pub(crate) forward_requests: bool,
 }
 
 impl ClusterOptions {
@@ -37,6 +38,7 @@ impl ClusterOptions {
             node: NodeConfig::default(),
             request_timeout: Duration::from_secs(5),
             private_handshakes: false,
+            forward_requests: false,
         }
     }
 
@@ -72,6 +74,24 @@ impl ClusterOptions {
     #[must_use]
     pub fn private_handshakes(mut self, tell: bool) -> Self {
         self.private_handshakes = tell;
+        self
+    }
+
+    /// Returns whether requests can be passed on in this dialect, if they are to be.
+    pub(crate) fn can_forward(&self) -> bool {
+        !self.forward_requests || matches!(self.dialect, Dialect::Heartbeats(_))
+    }
+
+    /// Sets whether a request of a client on long-polling that reaches another node than its session's is passed on to that
+    /// node, and answered by it: such clients need no sticky sessions then. It is for all nodes of a cluster, which must
+    /// speak the default dialect, and for ids that [`generate_id`](crate::ServerBuilder::generate_id) does not make. A
+    /// WebSocket is not passed on: a client whose upgrade reaches another node is refused there, and stays on long-polling.
+    /// Default no: the request is refused, and told.
+    ///
+    /// The limits are in [`NodeConfig`]: `forward_patience`, `forward_timeout`, `max_forwards`, `max_forwarded_bytes`.
+    #[must_use]
+    pub fn forward_requests(mut self, forward: bool) -> Self {
+        self.forward_requests = forward;
         self
     }
 }

@@ -1,12 +1,38 @@
 //! Compressed answers: which encoding a client takes, and the body in it (RFC 9110, sections 8.4 and 12.5.3).
 
+use crate::http::gate::Gate;
 use crate::websocket::deflate::compress::{Kind, Wrapping, compress_whole};
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, HeaderMap};
+use sansocket_protocol::engine::Response;
+
+/// The level at which answers to polls are compressed: zlib's own default, as in the reference.
+const POLL_LEVEL: u8 = 6;
 
 /// The size from which files are compressed: the reference's for answers to polls.
 pub(crate) const THRESHOLD: usize = 1024;
+
+impl Gate {
+    /// The answer to a poll in an encoding that the client takes, if answers are compressed and this one is worth it. The
+    /// new body is counted before the other is let go of, so that the budget is not free for a moment.
+    pub(super) fn compressed(
+        &self,
+        mut reply: Response,
+        headers: &HeaderMap,
+        count: impl FnOnce(&mut Bytes),
+    ) -> Response {
+        let Some(threshold) = self.http_compression else { return reply };
+        if !reply.may_compress() || reply.body.len() < threshold {
+            return reply;
+        }
+        let Some(encoding) = Encoding::accepted(headers) else { return reply };
+        let Some(mut body) = encoding.encode(&reply.body, POLL_LEVEL) else { return reply };
+        count(&mut body);
+        reply.body = body;
+        reply.header("content-encoding", encoding.name())
+    }
+}
 
 /// A content encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

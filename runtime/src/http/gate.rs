@@ -8,7 +8,6 @@ use crate::base::upgrade::Switching;
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
 use crate::http::body::{First, hand_body, or_answer, read_body, throw_away};
-use crate::http::compression::Encoding;
 use crate::http::connections::{Connections, Place};
 use crate::http::convert::{HeaderView, ResponseBody, head, response, target};
 use crate::http::files::Files;
@@ -27,8 +26,9 @@ use crate::session::task::MakeTask;
 use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::deflate::shared::SharedDeflate;
 use crate::websocket::{Role, accept_upgrade, offered_subprotocols};
+use bytes::Bytes;
 use futures_channel::oneshot;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::{
@@ -47,9 +47,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The level at which answers to polls are compressed: zlib's own default, as in the reference.
-const POLL_LEVEL: u8 = 6;
-
 /// A maker of the tasks of sessions, each with its application.
 pub(crate) type MakeApplication = Box<dyn Fn(&Handshake) -> Option<MakeTask> + Send + Sync>;
 
@@ -63,7 +60,7 @@ pub(crate) struct Gate {
     /// The compression of WebSocket messages, if it is on.
     deflate: Option<Arc<SharedDeflate>>,
     /// The size from which answers to polls are compressed, if they are.
-    http_compression: Option<usize>,
+    pub(super) http_compression: Option<usize>,
     pub(crate) deadlines: Arc<Deadlines>,
     /// The largest head of a request.
     pub(crate) max_head: usize,
@@ -312,7 +309,14 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        let found = self.route(head, origin)?;
+        let found = match self.route(head, origin) {
+            Ok(found) => found,
+            #[cfg(feature = "cluster")]
+            Err(refusal) if self.forwards(&refusal) => {
+                return Box::pin(self.elsewhere(request, head, refusal, body)).await;
+            }
+            Err(refusal) => return Err(self.refused(refusal)),
+        };
         let switch = self.switch(request, head, upgrade, peer)?;
         let (session, cookie) = match found {
             Found::Session(session) => (session, None),
@@ -332,7 +336,10 @@ impl Gate {
                     let id = session.lock().machine.id().clone();
                     cookie.replace(&id, &mut reply);
                 }
-                let reply = self.compressed(*reply, request.headers(), &session);
+                let counted = |body: &mut Bytes| {
+                    session.with_inner(|inner| inner.count_unread(&session, session.now(), body));
+                };
+                let reply = self.compressed(*reply, request.headers(), counted);
                 self.counters.polling_bytes_out.fetch_add(reply.body.len() as u64, Ordering::Relaxed);
                 Ok(self.reply(reply, body, running))
             }
@@ -402,19 +409,24 @@ impl Gate {
             Route::Session(session) => Ok(Found::Session(session)),
             Route::Open(grant) => Ok(Found::Grant(grant)),
             Route::Reply(reply) => {
-                debug!(status = reply.status, body = ?reply.body, "a request was refused");
                 self.files.explain_absence(head.target);
-                if reply.status >= 400 {
-                    count(&self.counters.bad_requests);
-                }
                 Err(reply)
             }
             _ => Err(CoreResponse::new(404)),
         }
     }
 
+    /// Counts a request that did not get to a session.
+    pub(super) fn refused(&self, reply: CoreResponse) -> CoreResponse {
+        debug!(status = reply.status, body = ?reply.body, "a request was refused");
+        if reply.status >= 400 {
+            count(&self.counters.bad_requests);
+        }
+        reply
+    }
+
     /// Hands a request to its session.
-    fn hand_over<'a>(
+    pub(super) fn hand_over<'a>(
         &self,
         session: &'a SessionHandle,
         head: &RequestHead<'_>,
@@ -437,7 +449,7 @@ impl Gate {
     }
 
     /// The session's answer, which may come while the body is still on the way.
-    async fn answer_to<B: HttpBody>(
+    pub(super) async fn answer_to<B: HttpBody>(
         &self,
         handed: &mut Handed<'_>,
         wants: Wants,
@@ -463,27 +475,13 @@ impl Gate {
         Ok((&mut handed.answer).await)
     }
 
-    /// The answer to a poll in an encoding that the client takes, if answers are compressed and this one is worth it.
-    fn compressed(
+    /// The response that carries a session's answer.
+    pub(super) fn reply<B>(
         &self,
         mut reply: CoreResponse,
-        headers: &HeaderMap,
-        session: &Arc<SessionHandle>,
-    ) -> CoreResponse {
-        let Some(threshold) = self.http_compression else { return reply };
-        if !reply.may_compress() || reply.body.len() < threshold {
-            return reply;
-        }
-        let Some(encoding) = Encoding::accepted(headers) else { return reply };
-        let Some(mut body) = encoding.encode(&reply.body, POLL_LEVEL) else { return reply };
-        // Counted before the other is let go of, so that the budget is not free for a moment.
-        session.with_inner(|inner| inner.count_unread(session, session.now(), &mut body));
-        reply.body = body;
-        reply.header("content-encoding", encoding.name())
-    }
-
-    /// The response that carries a session's answer.
-    fn reply<B>(&self, mut reply: CoreResponse, body: Pin<Box<B>>, running: Running) -> CoreResponse
+        body: Pin<Box<B>>,
+        running: Running,
+    ) -> CoreResponse
     where
         B: HttpBody + Send + 'static,
         B::Data: Send,
@@ -551,11 +549,11 @@ struct Switch {
 }
 
 /// A request that its session was handed. The session is told when it goes away without an answer.
-struct Handed<'a> {
+pub(super) struct Handed<'a> {
     session: &'a SessionHandle,
     id: RequestId,
     answer: oneshot::Receiver<Answer>,
-    answered: bool,
+    pub(super) answered: bool,
 }
 
 impl Handed<'_> {

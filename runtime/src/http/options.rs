@@ -40,6 +40,12 @@ pub enum BuildError {
     #[cfg(feature = "record")]
     #[error("cannot make the directory for recordings: {0}")]
     Recordings(#[source] io::Error),
+    /// Requests are to be passed on among nodes that do not know each other's names.
+    #[cfg(feature = "cluster")]
+    #[error(
+        "`forward_requests` is for the default dialect: nodes of the others do not know each other's names"
+    )]
+    NoForwarding,
     /// The option `transports` enables neither of them.
     #[error("`transports` is empty: enable polling, websocket, or both")]
     NoTransport,

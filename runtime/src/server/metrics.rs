@@ -46,6 +46,8 @@ impl ServerInner {
             counter(names::BUS_SENT, None, counts.published);
             counter(names::BUS_RECEIVED, None, counts.received);
             counter(names::MISROUTED, None, counts.misrouted);
+            counter(names::FORWARDED, None, counts.forwarded);
+            counter(names::UNFORWARDED, None, counts.unforwarded);
             for (reason, messages) in [
                 ("malformed", counts.malformed),
                 ("dropped", counts.dropped),

@@ -3,7 +3,7 @@
 use crate::base::hook::Hook;
 use crate::base::trace::{debug, warning};
 use crate::cluster::{
-    Cluster, ClusterEvent, ClusterOptions, LogNews, NodeApplication, NodeCounts, node_task,
+    Cluster, ClusterEvent, ClusterOptions, ForwardedHere, LogNews, NodeApplication, NodeCounts, node_task,
 };
 use crate::server::answers::Budget;
 use crate::server::broadcast::Broadcast;
@@ -15,7 +15,7 @@ use crate::server::server_side;
 use crate::server::socket::Socket;
 use crate::session::stats::count;
 use sansocket_protocol::cluster::node::{Answer, Ask, ServingId};
-use sansocket_protocol::cluster::{AckRequest, Event, Message, Values};
+use sansocket_protocol::cluster::{AckRequest, Event, ForwardedRequest, Message, Values};
 use sansocket_protocol::hub::{Command, Target};
 use sansocket_protocol::random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -42,11 +42,17 @@ impl Drop for ServerCluster {
 impl ServerInner {
     /// Makes the server a node. It has no namespace yet.
     pub(super) fn join_cluster(self: &Arc<Self>, options: ClusterOptions, mut random: Random) {
-        let ClusterOptions { bus, dialect, node, request_timeout, private_handshakes } = options;
+        let ClusterOptions { bus, dialect, node, request_timeout, private_handshakes, forward_requests } =
+            options;
         let clock = self.gate.clock.clone();
         let of_bus = random.fork();
         let log = self.recovery().and_then(|recovery| recovery.log());
-        let node = node.with_recovers(log.is_some());
+        let node = node.with_recovers(log.is_some()).with_forwards(forward_requests);
+        // A client that has nothing to hear is answered with the next ping.
+        let engine = &self.gate.config;
+        let longest = engine.ping_interval.saturating_add(engine.ping_timeout);
+        let timeout = node.forward_timeout.max(longest);
+        let node = node.with_forward_timeout(timeout);
         let node = Cluster::new(node, dialect, random, clock, request_timeout, private_handshakes);
         self.gate.join_cluster(&node);
         if let Some(log) = log {
@@ -142,6 +148,17 @@ impl NodeApplication for ServerNode {
             count(&server.gate.counters.panics);
             warning!("an event of the log has made the application panic");
         }
+    }
+
+    fn request(&self, request: ForwardedRequest, here: ForwardedHere) {
+        let Some(server) = self.0.upgrade() else { return };
+        let gate = server.gate.clone();
+        // A shutdown leaves the cluster only when the answer has been passed back.
+        let running = gate.shutdown.start();
+        server.gate.runtime().spawn(Box::pin(async move {
+            here.answer(gate.answer_forwarded(request)).await;
+            drop(running);
+        }));
     }
 
     fn news(&self, event: &ClusterEvent) {

@@ -292,6 +292,10 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
     /// [`BuildError`].
     pub fn build(self) -> Result<S, BuildError> {
         let Self { http, mut layer, runtime, .. } = self;
+        #[cfg(feature = "cluster")]
+        if layer.cluster.as_ref().is_some_and(|cluster| !cluster.can_forward()) {
+            return Err(BuildError::NoForwarding);
+        }
         let mut random = entropy::random().map_err(BuildError::Entropy)?;
         let this: Arc<OnceLock<Weak<ServerInner>>> = Arc::default();
         let server = this.clone();

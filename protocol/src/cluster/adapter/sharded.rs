@@ -43,6 +43,11 @@ impl Sharded {
         Self { prefix: prefix.to_owned(), mode }
     }
 
+    /// The prefix of the names of its channels.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The channels of a node for one namespace, beside those of its rooms.
     pub fn subscriptions(&self, namespace: &str, node: &str) -> Vec<Subscription> {
         two_channels(&self.prefix, namespace, node)

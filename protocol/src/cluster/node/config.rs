@@ -155,6 +155,20 @@ pub struct NodeConfig {
     /// Bytes of missed events of all sessions that are looked for, each event with about what it takes besides; and bytes of
     /// entries that are read for one of them. Default 64 MiB.
     pub max_recovered_bytes: usize,
+    /// Whether requests of clients on long-polling are passed on to the node of their session. It takes
+    /// [`Dialect::Heartbeats`], by which nodes know each other's names. Default no.
+    pub forwards: bool,
+    /// The time that the node of a session has to take such a request. Default 5 s.
+    pub forward_patience: Duration,
+    /// The time after that for the answer, which comes once there is something for the client: longer than the interval of
+    /// its pings. Default 120 s.
+    pub forward_timeout: Duration,
+    /// Requests that are passed on at a time, and those of other nodes at a time: polls that
+    /// wait among them. Default 10,000.
+    pub max_forwards: usize,
+    /// Bytes of their bodies that are on the way to this node, and of answers that are not written, and of those of other
+    /// nodes. Default 64 MiB.
+    pub max_forwarded_bytes: usize,
 }
 
 impl Default for NodeConfig {
@@ -178,6 +192,11 @@ impl Default for NodeConfig {
             max_lookups: 1000,
             max_recovered_entries: 100_000,
             max_recovered_bytes: 64 << 20,
+            forwards: false,
+            forward_patience: Duration::from_secs(5),
+            forward_timeout: Duration::from_secs(120),
+            max_forwards: 10_000,
+            max_forwarded_bytes: 64 << 20,
         }
     }
 }
@@ -257,6 +276,41 @@ impl NodeConfig {
     #[must_use]
     pub fn with_max_lookups(mut self, lookups: usize) -> Self {
         self.max_lookups = lookups;
+        self
+    }
+
+    /// Sets [`forwards`](Self::forwards).
+    #[must_use]
+    pub fn with_forwards(mut self, forwards: bool) -> Self {
+        self.forwards = forwards;
+        self
+    }
+
+    /// Sets [`forward_patience`](Self::forward_patience).
+    #[must_use]
+    pub fn with_forward_patience(mut self, patience: Duration) -> Self {
+        self.forward_patience = patience;
+        self
+    }
+
+    /// Sets [`forward_timeout`](Self::forward_timeout).
+    #[must_use]
+    pub fn with_forward_timeout(mut self, timeout: Duration) -> Self {
+        self.forward_timeout = timeout;
+        self
+    }
+
+    /// Sets [`max_forwards`](Self::max_forwards).
+    #[must_use]
+    pub fn with_max_forwards(mut self, forwards: usize) -> Self {
+        self.max_forwards = forwards;
+        self
+    }
+
+    /// Sets [`max_forwarded_bytes`](Self::max_forwarded_bytes).
+    #[must_use]
+    pub fn with_max_forwarded_bytes(mut self, bytes: usize) -> Self {
+        self.max_forwarded_bytes = bytes;
         self
     }
 

@@ -1,10 +1,13 @@
 //! The values that a node and its owner exchange.
 
+use super::forwarding::{ForwardId, RequestName};
 use super::lookups::LookupOutcome;
 use super::sessions::EntryId;
 use crate::cluster::{
-    Envelope, Event, InexpressibleError, Message, Published, RemoteSocket, Subscription, Values,
+    Envelope, Event, ForwardError, ForwardedRequest, InexpressibleError, Message, Published, RemoteSocket,
+    Subscription, Values,
 };
+use crate::engine::Response;
 use crate::hub::Target;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -247,6 +250,26 @@ pub enum NodeEvent {
         /// Its outcome.
         outcome: Outcome,
     },
+    /// A request that was [passed on](super::Node::send_forward) has its answer, or none.
+    Forwarded {
+        /// The request.
+        forward: ForwardId,
+        /// The answer, or why there is none.
+        outcome: Result<Response, ForwardError>,
+    },
+    /// A request for a session of this node came to another one, and is to be
+    /// [answered](super::Node::answer_request) by the session.
+    Request {
+        /// Its name.
+        name: RequestName,
+        /// The request.
+        request: ForwardedRequest,
+    },
+    /// Nobody waits for the answer to such a request any more: to its session, the client has gone away.
+    RequestOver {
+        /// Its name.
+        name: RequestName,
+    },
     /// A node was heard for the first time.
     PeerUp {
         /// The namespace.
@@ -292,6 +315,14 @@ pub struct NodeCounts {
     /// Requests of clients for sessions of other nodes, as far as those are known by name: a load balancer that does not
     /// send a client to the same node again.
     pub misrouted: u64,
+    /// Requests of clients that were passed on to the node of their session.
+    pub forwarded: u64,
+    /// Requests of clients that could not be passed on, or were and have no answer: most of their sessions have ended.
+    pub unforwarded: u64,
+    /// Requests of clients that are passed on now, until their answers are written.
+    pub forwards: usize,
+    /// Requests that other nodes have passed on to this one, and that wait for their answers.
+    pub forwarded_here: usize,
     /// Requests of this node that are open.
     pub asks: usize,
     /// Requests of peers that are open here.

@@ -47,6 +47,7 @@ impl Node {
         // Unless it was put off, and finds nobody then.
         self.timers.remove(&(silent_at, Timer::Peer(namespace.clone(), node.clone())));
         self.events.push_back(NodeEvent::PeerDown { namespace: namespace.clone(), node: node.clone() });
+        self.forwards_without(namespace, node);
         let mut changed = Vec::new();
         for (id, asked) in &mut self.asks {
             let Expects::Named(nodes) = &mut asked.expects else { continue };

@@ -64,6 +64,7 @@ mod bridging;
 mod config;
 mod early;
 mod encoding;
+mod forwarding;
 mod interface;
 mod lookups;
 mod members;
@@ -75,6 +76,7 @@ mod sessions;
 pub use config::{Dialect, Membership, NodeConfig};
 pub use early::{Certainty, EarlyEvents, Reach};
 pub use encoding::{Encoded, NodeEncoder};
+pub use forwarding::{ForwardId, RequestName};
 pub use interface::{
     Answer, Ask, AskError, AskId, LookupId, NodeCounts, NodeEvent, NodeTransmit, Outcome, ServingId,
 };
@@ -83,6 +85,7 @@ pub use sessions::{EntryId, EntryIdError, StreamEntry};
 
 use self::asking::{Asked, token};
 use self::bridging::Bridging;
+use self::forwarding::Forwarding;
 use self::serving::Serving;
 use self::sessions::Log;
 use super::message::{Message, RequestId};
@@ -130,6 +133,8 @@ pub struct Node {
     bridging: Option<Box<Bridging>>,
     /// Of a node that recovers connections.
     log: Option<Box<Log>>,
+    /// Of a node that passes requests on.
+    forwarding: Option<Box<Forwarding>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,6 +151,8 @@ enum Timer {
     BridgeBeat,
     Ticket(u64),
     Lookup(LookupId),
+    Forward(ForwardId),
+    Request(RequestName),
 }
 
 /// One namespace.
@@ -171,6 +178,7 @@ impl Node {
         let name: Arc<str> = name.into();
         let bridging = matches!(dialect, Dialect::Bridge(_)).then(Box::default);
         let log = (config.recovers && matches!(dialect, Dialect::Streams(_))).then(Box::default);
+        let forwarding = config.forwards.then(|| Forwarding::new(&dialect, &name)).flatten().map(Box::new);
         Self {
             encoder: NodeEncoder::new(dialect.clone(), config.limits, name.clone(), false),
             config,
@@ -196,6 +204,7 @@ impl Node {
             is_emitter: false,
             bridging,
             log,
+            forwarding,
         }
     }
 
@@ -225,7 +234,7 @@ impl Node {
     pub fn emitter(config: NodeConfig, dialect: Dialect, random: Random) -> Self {
         let node = Self::new(config, dialect, random);
         let encoder = NodeEncoder::new(node.dialect.clone(), node.config.limits, node.name.clone(), true);
-        Self { is_emitter: true, encoder, ..node }
+        Self { is_emitter: true, encoder, forwarding: None, ..node }
     }
 
     /// The reason why the latest payload could not be read, once.
@@ -265,7 +274,11 @@ impl Node {
     /// Returns the counts of the node so far, and of what it holds now.
     pub fn counts(&self) -> NodeCounts {
         let peers = self.spaces.values().fold(0usize, |sum, space| sum.saturating_add(space.peers.len()));
+        let (forwards, forwarded_here) =
+            self.forwarding.as_ref().map_or((0, 0), |forwarding| forwarding.counts());
         NodeCounts {
+            forwards,
+            forwarded_here,
             asks: self.asks.len(),
             servings: self.servings.len(),
             peers,
@@ -327,6 +340,7 @@ impl Node {
             .collect();
         servings.into_iter().for_each(|id| self.end_serving(id));
         self.bridge_close(namespace);
+        self.end_forwards_in(namespace);
         let Some(space) = self.spaces.remove(namespace) else { return };
         self.timers.retain(|(_, timer)| match timer {
             Timer::Beat(of) | Timer::Peer(of, _) => **of != *namespace,
@@ -338,7 +352,8 @@ impl Node {
         if self.is_up {
             let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
             let rooms: Vec<_> = rooms.map(Subscription::Channel).collect();
-            for subscription in self.dialect.subscriptions(namespace, &self.name).into_iter().chain(rooms) {
+            let others = rooms.into_iter().chain(self.forward_subscription(namespace));
+            for subscription in self.dialect.subscriptions(namespace, &self.name).into_iter().chain(others) {
                 if self.dialect.is_shared(&subscription) && !self.spaces.is_empty() {
                     continue;
                 }
@@ -445,6 +460,7 @@ impl Node {
         self.waiting_bytes = 0;
         self.finish_lists();
         self.end_log();
+        self.end_forwards();
     }
 
     /// The bus has refused something that was published: it may have been what the others were to hear of this node, which
@@ -481,6 +497,8 @@ impl Node {
                 Timer::Bridge(node) => self.bridge_silent(node),
                 Timer::BridgeBeat => self.bridge_beat(),
                 Timer::Ticket(ticket) => self.unlogged(ticket, true),
+                Timer::Forward(id) => self.forward_overdue(id),
+                Timer::Request(name) => self.request_due(name),
                 Timer::Lookup(id) => self.end_lookup(id, Some(LostReason::BusAway)),
                 Timer::Peer(namespace, node) => {
                     let silent_at =

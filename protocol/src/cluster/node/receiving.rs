@@ -11,6 +11,9 @@ impl Node {
     /// Bytes came on a channel. Whatever they are, nothing but a count changes if they are no message.
     pub fn handle_message(&mut self, now: Instant, channel: &str, payload: &Bytes) {
         self.tick(now);
+        if self.is_forward_channel(channel) {
+            return self.handle_forward(payload);
+        }
         let limits = &self.config.limits;
         let read = match &self.dialect {
             Dialect::Python(python) => python.decode(channel, payload, limits),

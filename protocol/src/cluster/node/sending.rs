@@ -15,6 +15,9 @@ impl Node {
     }
 
     pub(super) fn join_bus(&mut self, namespace: &Arc<str>) {
+        // Before the others can hear of this node.
+        let of_forwards = self.forward_subscription(namespace);
+        self.transmits.extend(of_forwards.map(NodeTransmit::Subscribe));
         let Some(space) = self.spaces.get(namespace) else { return };
         let mut subscriptions = self.dialect.subscriptions(namespace, &self.name);
         let rooms = space.rooms.iter().filter_map(|room| self.dialect.room_channel(namespace, room));
