@@ -336,7 +336,9 @@ impl SessionInner {
             none => *none = Some(waker.clone()),
         }
         self.awake = false;
-        self.waiting.take_if(|waiting| waiting.is_empty());
+        // A session on polling has a request that waits nearly all the time, and needs it again at once.
+        let polls = self.machine.transport() == TransportKind::Polling;
+        self.waiting.take_if(|waiting| !polls && waiting.is_empty());
         NextStep::Sleep(deadline)
     }
 
