@@ -39,7 +39,8 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
     names.sort_unstable();
     let (mut options, of_address) = bus(address, &names)?;
     if let Some(patience) = patience()? {
-        options = options.limits(NodeConfig::default().with_log_patience(patience));
+        options =
+            options.limits(NodeConfig::default().with_log_patience(patience).with_forward_patience(patience));
     }
     if std::env::args().any(|arg| arg == "--forward-requests") {
         options = options.forward_requests(true);

@@ -132,19 +132,15 @@ async fn http_1_1_goes_on_beside_it() {
 
 #[tokio::test]
 async fn a_connection_that_asks_for_nothing_is_closed() {
-    let io = crate::server()
-        .first_head_timeout(SHORT)
-        .keep_alive_timeout(SHORT)
-        .write_timeout(Duration::from_secs(1))
-        .build()
-        .expect("a server");
+    let io = crate::server().first_head_timeout(SHORT).build().expect("a server");
     let addr = serve(&io).await;
     let mut undecided = TcpStream::connect(addr).await.expect("a connection");
     undecided.write_all(b"PRI * HTT").await.expect("it is taken");
     assert_eq!(soon(undecided.read(&mut [0])).await.unwrap_or(0), 0);
     let silent = Http2::dial(addr).await;
     let _ = soon(silent.connection).await.expect("its task");
-    let idle = Http2::dial(addr).await;
+    let io = crate::server().keep_alive_timeout(SHORT).build().expect("a server");
+    let idle = Http2::dial(serve(&io).await).await;
     idle.get(OPEN).await;
     // It is asked to go, and goes.
     soon(idle.connection).await.expect("its task").expect("a good end");
@@ -152,7 +148,7 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_of_a_response_is_cut() {
-    let io = crate::server().write_timeout(SHORT).build().expect("a server");
+    let io = crate::server().write_timeout(Duration::from_secs(2)).build().expect("a server");
     let addr = serve(&io).await;
     let (sound, stream) = (Http2::dial(addr).await, TcpStream::connect(addr).await.expect("a connection"));
     sound.join().await;

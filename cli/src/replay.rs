@@ -70,7 +70,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 /// Writes the recording again, if that is wished.
 fn rewrite(options: &Options, recording: &[u8]) -> Result<(), String> {
     let Some(path) = &options.rewrite else { return Ok(()) };
-    let again = record_again(recording).map_err(|error| error.to_string())?;
+    // The panic's words are on the standard error already.
+    let again = catch_unwind(|| record_again(recording))
+        .map_err(|_| "the session panics, so it is not written again")?;
+    let again = again.map_err(|error| error.to_string())?;
     fs::write(path, again).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 

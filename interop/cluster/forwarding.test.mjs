@@ -49,7 +49,11 @@ async function startNginx(nodes) {
       const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
       socket.on("connect", () => socket.destroy());
     });
-  await until(answers, "nginx answers");
+  await until(answers, "nginx answers").catch((error) => {
+    // What still runs would keep this process from ending.
+    child.kill("SIGKILL");
+    throw error;
+  });
   return {
     url: `http://127.0.0.1:${port}`,
     async stop() {
@@ -73,7 +77,7 @@ async function open(url, transports, namespace = "/") {
 const sum = (counts, name) => counts.reduce((all, one) => all + one[name], 0);
 
 function eachRequestAtAnotherNode(title, start, kind) {
-  describe(title, { timeout: 60_000 }, () => {
+  describe(title, { timeout: 240_000 }, () => {
     let bus, nodes, nginx;
     const counts = () => Promise.all(nodes.map(({ client }) => client.call("counts")));
 
@@ -116,11 +120,12 @@ function eachRequestAtAnotherNode(title, start, kind) {
           assert.equal(news.length, clients.length * MESSAGES);
           assert.deepEqual(ends, []);
         }
+        // A client that moves to a WebSocket may have met the node of its session each time.
         if (transports.length === 1) {
           for (const { socket } of clients) assert.equal(socket.io.engine.transport.name, "polling");
+          assert.ok(sum(await counts(), "forwarded") - before > clients.length, "requests were passed on");
         }
         for (const { socket } of clients) socket.disconnect();
-        assert.ok(sum(await counts(), "forwarded") - before > clients.length, "requests were passed on");
       });
     }
 

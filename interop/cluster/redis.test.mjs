@@ -60,6 +60,7 @@ describe("a user of Redis with the rights of the documentation, by TCP and by a 
           await one.until("again", 1);
           one.io.engine.close();
           await until(() => !one.connected, "the connection is lost");
+          await until(async () => (await other.call("sockets", null)).length === 1, "its node knows, too");
           one.connect();
           await until(() => one.connected, "it is there again");
           assert.equal(one.recovered, true);

@@ -31,7 +31,11 @@ function broker(folder, port, { command, options = {}, answers, after = () => {}
         `${program} answers`,
         // RabbitMQ takes its time.
         120_000,
-      );
+      ).catch((error) => {
+        // What still runs would keep this process from ending.
+        self.child.kill("SIGKILL");
+        throw error;
+      });
     },
     async kill() {
       self.child.kill("SIGKILL");

@@ -29,7 +29,11 @@ export async function startRedis(more = () => []) {
       await until(() => {
         if (end !== undefined) throw new Error(`redis-server ended (${end}): ${said}`);
         return answers(redis.port);
-      }, "redis-server answers");
+      }, "redis-server answers").catch((error) => {
+        // What still runs would keep this process from ending.
+        redis.child.kill("SIGKILL");
+        throw error;
+      });
     },
     /** As if the machine were gone. */
     async kill() {

@@ -3,6 +3,7 @@
 #[path = "../../support/mod.rs"]
 mod support;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use sansocket_redis::{RedisBus, RedisError};
 use sansocket_tokio::Server;
@@ -12,7 +13,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(feature = "tls")]
 use std::time::Duration;
 use support::{Engine, Folder, hearing, hears, in_order, in_order_while, installed, outage, two, until};
 
@@ -37,7 +37,8 @@ async fn start(folder: Folder, further: Vec<String>) -> Option<Engine> {
 }
 
 fn options(address: &str) -> ClusterOptions {
-    let bus = RedisBus::open(address).unwrap();
+    // A Redis that is killed is noticed at once; a machine that stands still is no outage.
+    let bus = RedisBus::open(address).unwrap().timeout(Duration::from_secs(60));
     let dialect = bus.dialect();
     let options = ClusterOptions::new(bus);
     match dialect {
@@ -74,7 +75,8 @@ async fn a_node_whose_own_connection_breaks_misses_nothing_of_the_stream() {
     let address = format!("redis+streams://127.0.0.1:{}/", engine.port);
     let build = || Server::builder().cluster(options(&address)).build().unwrap();
     let client = redis::Client::open(format!("redis://127.0.0.1:{}/", engine.port)).unwrap();
-    let mut asker = client.get_multiplexed_async_connection().await.unwrap();
+    let patient = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    let mut asker = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
     let one = build();
     until("its connection and that of its reader are there", async || {
         connections(&mut asker).await.len() == 2

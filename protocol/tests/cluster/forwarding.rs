@@ -545,8 +545,18 @@ fn requests_are_bounded_in_number_and_bytes_at_both_nodes() {
     let two = open(&mut nodes, 0).unwrap();
     assert_eq!(open(&mut nodes, 0), Err(ForwardError::TooMany { limit: 2 }));
     assert_eq!(ForwardError::TooMany { limit: 2 }.response().status, 503);
-    nodes.nodes[ASKER].close_forward(nodes.now, one);
+    assert_eq!(nodes.nodes[ASKER].grow_forward(one, 40), Ok(()));
+    let too_many = Err(ForwardError::TooManyBytes { limit: 100 });
+    assert_eq!(nodes.nodes[ASKER].grow_forward(two, 1), too_many);
     nodes.nodes[ASKER].close_forward(nodes.now, two);
+
+    // What answers hold is theirs, whatever bodies are on the way: their packets would be lost.
+    let poll_id = nodes.forward(nodes.request(OWNER, "GET")).unwrap();
+    let name = nodes.asked(OWNER);
+    nodes.answer(OWNER, name, answered(&[b'4'; 60]));
+    assert_eq!(nodes.told(ASKER), [Told::Outcome(poll_id, Ok(poll(&[b'4'; 60])))]);
+    nodes.nodes[ASKER].close_forward(nodes.now, poll_id);
+    nodes.nodes[ASKER].close_forward(nodes.now, one);
 
     // Answers are held until they are written.
     let first = nodes.forward(nodes.request(OWNER, "GET")).unwrap();

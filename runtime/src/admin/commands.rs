@@ -27,8 +27,9 @@ pub(super) fn register(pages: &Namespace, feed: &Arc<Feed>, login: Arc<Login>, r
     pages.on_connected(move |socket: Socket, server: Server| {
         let feed = feed.clone();
         async move {
-            // It began to join before there was a login, or came back without one.
-            if socket.remove::<LetIn>().is_none() {
+            // It began to join before there was a login, or came back without one. The mark stays: a page whose connection is
+            // recovered has it still.
+            if socket.get::<LetIn>().is_none() {
                 socket.disconnect();
                 return Ok(());
             }

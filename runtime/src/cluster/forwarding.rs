@@ -87,12 +87,12 @@ impl Cluster {
         Some(owner)
     }
 
-    /// Begins to pass a request on whose body has at most `bytes`.
+    /// Begins to pass a request on.
     ///
     /// # Errors
     /// [`ForwardError`].
-    pub(crate) fn forward(self: &Arc<Self>, session: &str, bytes: usize) -> Result<Forwarding, ForwardError> {
-        let id = self.with_node(|node, now| node.open_forward(now, session, bytes))?;
+    pub(crate) fn forward(self: &Arc<Self>, session: &str) -> Result<Forwarding, ForwardError> {
+        let id = self.with_node(|node, now| node.open_forward(now, session, 0))?;
         Ok(Forwarding { cluster: self.clone(), id })
     }
 
@@ -113,6 +113,14 @@ pub(crate) struct Forwarding {
 }
 
 impl Forwarding {
+    /// Counts bytes of its body that have come.
+    ///
+    /// # Errors
+    /// [`ForwardError::TooManyBytes`].
+    pub(crate) fn grow(&self, bytes: usize) -> Result<(), ForwardError> {
+        self.cluster.with_node(|node, _| node.grow_forward(self.id, bytes))
+    }
+
     /// Passes it on, and waits for the answer.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ pub use sansocket_protocol::cluster::node::{
 };
 pub use sansocket_protocol::cluster::{Envelope, InexpressibleError, Limits, Published, Subscription};
 
-pub(crate) use forwarding::ForwardedHere;
+pub(crate) use forwarding::{ForwardedHere, Forwarding};
 pub(crate) use handle::{Cluster, NodeApplication};
 pub(crate) use log::{LogNews, LoggedEvent};
 pub(crate) use membership::Membership;

@@ -38,14 +38,14 @@ pub(crate) async fn or_answer(
     .await
 }
 
-/// Reads a body of at most `limit` bytes, and calls `more` for each part of it but the first.
+/// Reads a body of at most `limit` bytes, and calls `part` with the bytes before each part of it, and those of the part.
 ///
 /// # Errors
-/// If it breaks off.
+/// If it breaks off, or `part` wants no more of it.
 pub(crate) async fn read_body<B: HttpBody>(
     mut body: Pin<&mut B>,
     limit: usize,
-    more: impl Fn(),
+    mut part: impl FnMut(usize, usize) -> bool,
 ) -> Result<Body, ()> {
     let mut first = None;
     let mut whole = Vec::new();
@@ -58,8 +58,8 @@ pub(crate) async fn read_body<B: HttpBody>(
         if before + bytes > limit {
             return Ok(Body::TooLarge);
         }
-        if before > 0 {
-            more();
+        if !part(before, bytes) {
+            return Err(());
         }
         let data = data.copy_to_bytes(bytes);
         match first.take() {

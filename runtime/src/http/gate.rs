@@ -457,7 +457,12 @@ impl Gate {
     ) -> Result<Result<Answer, oneshot::Canceled>, CoreResponse> {
         if let Wants::Body { limit } = wants {
             let (session, id) = (handed.session, handed.id);
-            let alive = || session.with(|machine| machine.handle_bytes(session.now(), id));
+            let alive = |before: usize, _: usize| {
+                if before > 0 {
+                    session.with(|machine| machine.handle_bytes(session.now(), id));
+                }
+                true
+            };
             let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {

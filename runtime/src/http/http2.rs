@@ -7,7 +7,8 @@ use crate::http::convert::ResponseBody;
 use crate::http::options::Deadlines;
 use crate::http::write_deadline::WriteDeadline;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{COOKIE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -68,7 +69,8 @@ pub(crate) async fn serve<IO, Answering>(
 {
     let exchanges = Arc::new(Exchanges::new(runtime.clone()));
     let of_connection = exchanges.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        as_in_http1(&mut request);
         let exchange = Exchange::begin(&of_connection);
         let is_connect = request.method() == Method::CONNECT;
         let answering = answer(request);
@@ -106,6 +108,24 @@ pub(crate) async fn serve<IO, Answering>(
     .await;
     if let Err(error) = result {
         debug!(%error, "a connection of HTTP/2 failed");
+    }
+}
+
+/// Gives a request the headers that it would have in HTTP/1.1, which applications know: one `Cookie`, which clients may send in
+/// pieces here (RFC 9113, section 8.2.3), and a `Host`, which is `:authority` here.
+fn as_in_http1<B>(request: &mut Request<B>) {
+    let pieces: Vec<&[u8]> = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if pieces.len() > 1 {
+        if let Ok(mut whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+            whole.set_sensitive(true);
+            request.headers_mut().insert(COOKIE, whole);
+        }
+    }
+    if !request.headers().contains_key(HOST) {
+        let authority = request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
+        if let Some(Ok(host)) = authority {
+            request.headers_mut().insert(HOST, host);
+        }
     }
 }
 
@@ -315,5 +335,28 @@ impl Body for Paced {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.rest.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(request: http::request::Builder) -> Vec<(String, String)> {
+        let mut request = request.body(()).unwrap();
+        as_in_http1(&mut request);
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+    }
+
+    #[test]
+    fn cookies_that_come_in_pieces_are_one_and_the_authority_is_the_host() {
+        let request = Request::get("https://chat.example:8443/socket.io/").header("cookie", "a=1");
+        let request = request.header("accept", "*/*").header("cookie", "b=2").header("cookie", "c=3; d=4");
+        let pairs = [("cookie", "a=1; b=2; c=3; d=4"), ("accept", "*/*"), ("host", "chat.example:8443")];
+        assert_eq!(headers(request), pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        // What a client says itself stays.
+        let request = Request::get("/socket.io/").header("host", "own").header("cookie", "a=1");
+        assert_eq!(headers(request).len(), 2);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::base::runtime;
 use crate::base::trace::debug;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Forwarding};
 use crate::http::body::read_body;
 use crate::http::gate::Gate;
 use crate::session::handle::Answer;
@@ -58,17 +58,15 @@ impl Gate {
             return Err(self.refused(refusal));
         };
         let declared = head.headers.header("content-length").and_then(|length| length.parse::<usize>().ok());
-        let limit = self.config.max_payload;
-        let most = if asked.is_post { declared.unwrap_or(limit).min(limit) } else { 0 };
         // While it is open here: the shutdown of this node waits for the answer of the other one.
         let running = self.shutdown.start();
-        let forwarding = match cluster.forward(&asked.session, most) {
+        let forwarding = match cluster.forward(&asked.session) {
             Ok(forwarding) => forwarding,
             Err(ForwardError::NoOwner) => return Err(self.refused(refusal)),
             Err(error) => return Err(self.not_forwarded(error)),
         };
         let mut body = Box::pin(body);
-        let asked = match self.body_of(asked, declared, body.as_mut()).await {
+        let asked = match self.body_of(asked, declared, body.as_mut(), &forwarding).await {
             Ok(asked) => asked,
             Err(reply) => return Ok(self.reply(self.refused(reply), body, running)),
         };
@@ -87,15 +85,16 @@ impl Gate {
         self.refused(error.response())
     }
 
-    /// Reads the body of a POST that is to be passed on.
+    /// Reads the body of a POST that is to be passed on. It counts as it comes, so that none holds what it only announces.
     ///
     /// # Errors
-    /// The answer to one that is too large, breaks off, or takes too long.
+    /// The answer to one that is too large, breaks off, takes too long, or comes while others hold all that bodies may.
     async fn body_of<B: HttpBody>(
         &self,
         asked: ForwardedRequest,
         declared: Option<usize>,
         body: Pin<&mut B>,
+        forwarding: &Forwarding,
     ) -> Result<ForwardedRequest, Response> {
         if !asked.is_post {
             return Ok(asked);
@@ -104,8 +103,16 @@ impl Gate {
         if declared.is_some_and(|length| length > limit) {
             return Err(Response::new(413));
         }
-        let read = read_body(body, limit, || ());
-        match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
+        let mut refused = None;
+        let read = read_body(body, limit, |_, bytes| {
+            refused = forwarding.grow(bytes).err();
+            refused.is_none()
+        });
+        let read = runtime::timeout(self.runtime(), self.deadlines.body, read).await;
+        if let Some(error) = refused {
+            return Err(error.response());
+        }
+        match read {
             Some(Ok(Body::Complete(body))) => Ok(asked.with_body(body)),
             Some(Ok(_)) => Err(Response::new(413)),
             Some(Err(())) => Err(Response::new(400)),

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 /// The attempts to lock the folder of a socket, and the time between two.
-const LOCK_TRIES: u32 = 100;
+const LOCK_TRIES: u32 = 1000;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 /// The file of a Unix socket. Dropping it removes the file, unless another process has put its own there meanwhile.
@@ -44,8 +44,10 @@ impl SocketFile {
                 if is_answered(path)? {
                     return Err(error);
                 }
-                fs::remove_file(path)?;
-                UnixListener::bind(path)?
+                match fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => UnixListener::bind(path)?,
+                }
             }
             bound => bound?,
         };

@@ -50,7 +50,10 @@ pub(super) struct Forwarding {
     open: BTreeMap<ForwardId, Opened>,
     /// Those that were sent, by their numbers.
     sent: BTreeMap<u64, ForwardId>,
+    /// Those of bodies that are on the way.
     bytes: usize,
+    /// Those of answers: packets that their sessions have given away, so that no body may take their room.
+    answer_bytes: usize,
     serving: BTreeMap<RequestName, Request>,
     /// Their names, by who asked and the number there.
     names: BTreeMap<(Arc<str>, u64), RequestName>,
@@ -64,8 +67,9 @@ pub(super) struct Forwarding {
 struct Opened {
     /// The nodes that may have the session: those of its mark.
     owners: BTreeSet<Arc<str>>,
-    /// The bytes that it holds here: the body that is still on the way, later the answer.
+    /// The bytes of its body, while that is on the way.
     bytes: usize,
+    answer_bytes: usize,
     waits: Option<Waits>,
 }
 
@@ -104,6 +108,7 @@ impl Forwarding {
             open: BTreeMap::new(),
             sent: BTreeMap::new(),
             bytes: 0,
+            answer_bytes: 0,
             serving: BTreeMap::new(),
             names: BTreeMap::new(),
             served_bytes: 0,
@@ -119,8 +124,8 @@ impl Forwarding {
 impl Node {
     // --- the node that got the request -------------------------------------------------------------------------------
 
-    /// Begins to pass a request on to the node of its session, before its body is read, which has at most `bytes`. It is
-    /// open until [`close_forward`](Self::close_forward).
+    /// Begins to pass a request on to the node of its session, of whose body `bytes` are there; more are counted by
+    /// [`grow_forward`](Self::grow_forward). It is open until [`close_forward`](Self::close_forward).
     ///
     /// # Errors
     ///
@@ -154,8 +159,29 @@ impl Node {
         forwarding.bytes = sum;
         forwarding.last_id = forwarding.last_id.saturating_add(1);
         let id = ForwardId(forwarding.last_id);
-        forwarding.open.insert(id, Opened { owners, bytes, waits: None });
+        forwarding.open.insert(id, Opened { owners, bytes, answer_bytes: 0, waits: None });
         Ok(id)
+    }
+
+    /// Counts bytes of a body that have come for a request that was opened and is not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError::TooManyBytes`]: the request is not to be sent. It stays open.
+    pub fn grow_forward(&mut self, id: ForwardId, bytes: usize) -> Result<(), ForwardError> {
+        let limit = self.config.max_forwarded_bytes;
+        let Some(forwarding) = &mut self.forwarding else { return Err(ForwardError::Off) };
+        let Some(opened) = forwarding.open.get_mut(&id).filter(|opened| opened.waits.is_none()) else {
+            return Ok(());
+        };
+        let sum = forwarding.bytes.saturating_add(bytes);
+        if sum > limit {
+            self.counts.unforwarded = self.counts.unforwarded.saturating_add(1);
+            return Err(ForwardError::TooManyBytes { limit });
+        }
+        forwarding.bytes = sum;
+        opened.bytes = opened.bytes.saturating_add(bytes);
+        Ok(())
     }
 
     /// Sends a request that was opened, once. Its answer is one [`NodeEvent::Forwarded`], which may come at once.
@@ -195,6 +221,7 @@ impl Node {
         let Some(forwarding) = &mut self.forwarding else { return };
         let Some(opened) = forwarding.open.remove(&id) else { return };
         forwarding.bytes = forwarding.bytes.saturating_sub(opened.bytes);
+        forwarding.answer_bytes = forwarding.answer_bytes.saturating_sub(opened.answer_bytes);
         let Some(waits) = opened.waits else { return };
         self.timers.remove(&(waits.until, Timer::Forward(id)));
         if forwarding.sent.remove(&waits.number).is_some() {
@@ -220,12 +247,12 @@ impl Node {
         }
         self.timers.remove(&(waits.until, Timer::Forward(id)));
         if let Ok(response) = &outcome {
-            let sum = forwarding.bytes.saturating_add(response.body.len());
+            let sum = forwarding.answer_bytes.saturating_add(response.body.len());
             if sum > limit {
                 outcome = Err(ForwardError::TooManyBytes { limit });
             } else {
-                forwarding.bytes = sum;
-                opened.bytes = response.body.len();
+                forwarding.answer_bytes = sum;
+                opened.answer_bytes = response.body.len();
             }
         }
         if outcome.is_err() {
