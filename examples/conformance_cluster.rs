@@ -57,7 +57,7 @@ pub(crate) fn options() -> Result<Option<ClusterOptions>, Box<dyn std::error::Er
     }))
 }
 
-/// How long the bus may take to answer, if a flag says so: a machine that stands still for some seconds is no fault to a
+/// The time that the bus may take to answer, if a flag says so: a machine that stands still for some seconds is no fault to a
 /// test. (An event that does not wait for the stream has no offset.)
 pub(crate) fn patience() -> Result<Option<Duration>, std::num::ParseIntError> {
     values("--patience").pop().map(|ms| ms.parse().map(Duration::from_millis)).transpose()

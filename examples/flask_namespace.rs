@@ -30,7 +30,7 @@ pub(crate) struct Demo {
     received: Mutex<HashMap<String, u64>>,
 }
 
-/// What each handler is given in place of `self`.
+/// The argument of each handler in place of `self`.
 type This = State<Arc<Demo>>;
 
 impl Demo {

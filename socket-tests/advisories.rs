@@ -32,7 +32,7 @@ async fn answer(addr: SocketAddr, bytes: &[u8]) -> Option<Response> {
     soon(Response::read(&mut stream)).await
 }
 
-/// Whoever was there, and whoever comes now, is served.
+/// Clients that were there, and those that come now, are served.
 async fn all_is_well(other: &mut Client, addr: SocketAddr) {
     assert_eq!(other.ask(r#"["fine"]"#).await, r#"["fine"]"#);
     assert_eq!(Client::joined(addr).await.ask(r#"["fine"]"#).await, r#"["fine"]"#);

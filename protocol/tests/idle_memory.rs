@@ -1,4 +1,4 @@
-//! What a connection keeps once it is at rest, counted in bytes.
+//! The memory of a connection at rest, counted in bytes.
 
 use allocation_counter::measure;
 use sansocket_protocol::engine::{EngineServerConfig, RequestHead, RequestId, Revision, ServerTransmit};

@@ -38,7 +38,7 @@ struct Connection {
     /// The number of entries that it has read; `None` before it has ever read.
     read: Option<usize>,
     is_reading: bool,
-    /// What it appends waits here.
+    /// The entries that it appends wait here.
     holds_appends: bool,
     appends: VecDeque<Vec<(Vec<u8>, Vec<u8>)>>,
     /// The number of answers to what was asked for clients that may come; all, if there is none.
@@ -115,7 +115,7 @@ impl Hand {
         Seat { hand: self.clone(), at: state.nodes.len() - 1 }
     }
 
-    /// What a node appends waits, until it is let go.
+    /// The entries that a node appends wait until they are let go.
     fn hold(&self, at: usize) {
         self.change(|state| state.nodes[at].holds_appends = true);
     }
@@ -128,7 +128,7 @@ impl Hand {
         });
     }
 
-    /// What a node has appended is lost.
+    /// The entries that a node has appended are lost.
     fn lose(&self, at: usize) {
         self.change(|state| {
             state.nodes[at].holds_appends = false;
@@ -329,7 +329,7 @@ fn numbers(client: &TestClient) -> Vec<i32> {
     client.received().into_iter().filter_map(|received| received.args.get(0).ok()).collect()
 }
 
-/// What it has heard, and the last offset.
+/// The numbers that a client has heard, and the last offset.
 fn heard(client: &TestClient) -> (Vec<i32>, Option<String>) {
     let all = client.received();
     let offset = all.iter().filter_map(|received| received.args.get::<String>(1).ok()).next_back();

@@ -1,4 +1,4 @@
-//! What the log says at `info` about mistakes in the setting up: a client with another parser than the server, a page whose
+//! Lines of the log at `info` about mistakes in the setting up: a client with another parser than the server, a page whose
 //! script is not served.
 #![cfg(feature = "tracing")]
 

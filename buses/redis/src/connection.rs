@@ -70,7 +70,7 @@ struct Connection<'a> {
     timer: Box<dyn Timer>,
     /// The reader of a stream, on a connection of its own.
     reading: Option<Reading>,
-    /// How far a stream was read, here or before.
+    /// The place up to which a stream was read, here or before.
     read: &'a mut Option<ReadTo>,
 }
 

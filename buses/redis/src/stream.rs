@@ -14,7 +14,7 @@ const BLOCK: Duration = Duration::from_secs(2);
 /// The most entries of one answer.
 const COUNT: usize = 100;
 
-/// How far a stream was read: its name, and the id of the last entry.
+/// The place up to which a stream was read: its name, and the id of the last entry.
 pub(crate) type ReadTo = (String, EntryId);
 
 struct Page {
@@ -51,7 +51,7 @@ impl Reading {
         self.last.is_some()
     }
 
-    /// How far it has read.
+    /// The place up to which it has read.
     pub(crate) fn read_to(&self) -> Option<ReadTo> {
         Some((self.stream.clone(), self.last?))
     }

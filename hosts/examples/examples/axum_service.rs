@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
-/// What routes and handlers share.
+/// The state that routes and handlers share.
 #[derive(Clone)]
 struct App {
     key: String,

@@ -212,7 +212,7 @@ pub struct Forward {
     pub from: Arc<str>,
     /// The number of the request. Those of one asker rise.
     pub number: u64,
-    /// What it says.
+    /// The message itself.
     pub said: Said,
 }
 

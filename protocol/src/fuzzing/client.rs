@@ -537,7 +537,7 @@ impl Run {
         }
     }
 
-    /// Whatever has happened: close() ends it, when all deadlines are over.
+    /// Checks the end: close() ends it, when all deadlines are over.
     ///
     /// # Panics
     /// If it does not.

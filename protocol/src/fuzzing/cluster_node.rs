@@ -311,7 +311,7 @@ impl Story {
         }
     }
 
-    /// What only nodes do that recover connections.
+    /// The steps of nodes that recover connections.
     fn act_on_stream(&mut self, input: &mut Input<'_>, at: usize) {
         let now = self.now;
         let process = &mut self.processes[at];
@@ -534,7 +534,7 @@ impl Story {
         }
     }
 
-    /// Whatever has happened, all requests end, and a closed node wants nothing.
+    /// Checks the end: all requests end, and a closed node wants nothing.
     fn finish(mut self) {
         self.flights.clear();
         self.pass(Duration::from_secs(400));

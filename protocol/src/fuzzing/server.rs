@@ -475,7 +475,7 @@ impl Run {
         }
     }
 
-    /// Whatever has happened: an abort ends it, once the handlers have finished.
+    /// Checks the end: an abort ends it, once the handlers have finished.
     ///
     /// # Panics
     /// If it does not.

@@ -1,4 +1,4 @@
-//! What must hold of a session, whatever its peer sends and its owner does.
+//! Rules that hold for each session, whatever its peer sends and its owner does.
 
 use super::Output;
 use crate::engine::ServerTransmit;

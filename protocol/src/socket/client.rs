@@ -60,7 +60,7 @@ pub enum AuthSource {
     None,
     /// Always this, which must be an object.
     Fixed(PacketData),
-    /// Whatever the application says at that time: see [`ClientSocketEvent::Auth`].
+    /// The value that the application gives at that time: see [`ClientSocketEvent::Auth`].
     Ask,
     /// The same, and if the server refuses what was said, the application is asked once more: it may have a fresher token.
     /// A second refusal in a row is final.

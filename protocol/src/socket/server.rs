@@ -66,7 +66,7 @@ struct Socket {
     pace: Option<Box<Pace>>,
 }
 
-/// What waits for a socket, or is awaited from it.
+/// The events and frames that wait for a socket, and the acknowledgements that are awaited from it.
 #[derive(Debug, Default)]
 struct Pending {
     /// Events that came while it was held.
@@ -78,7 +78,7 @@ struct Pending {
 }
 
 impl Socket {
-    /// What waits, to add to it.
+    /// The waiting items, to add to them.
     fn pending_mut(&mut self) -> &mut Pending {
         self.pending.get_or_insert_default()
     }
@@ -120,7 +120,7 @@ impl Socket {
     }
 }
 
-/// What goes before the events in the queue.
+/// The packets that go before the events in the queue.
 #[derive(Debug, Default)]
 struct First {
     /// The outcomes of awaited acknowledgements.

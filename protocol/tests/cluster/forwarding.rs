@@ -30,7 +30,7 @@ struct Nodes {
     copies: usize,
 }
 
-/// What a node was told of requests.
+/// News of requests, as a node was told them.
 #[derive(Debug, PartialEq)]
 enum Told {
     Request(RequestName, ForwardedRequest),
@@ -123,7 +123,7 @@ impl Nodes {
         }
     }
 
-    /// What that node was told of requests since the last time.
+    /// The news of requests that a node was told since the last call.
     fn told(&mut self, at: usize) -> Vec<Told> {
         self.settle();
         let events = std::iter::from_fn(|| self.nodes[at].poll_event());

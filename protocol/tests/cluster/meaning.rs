@@ -125,7 +125,7 @@ fn list(value: &Value) -> Vec<Value> {
     }
 }
 
-/// What Python's message means.
+/// The meaning of a message in Python's dialect.
 pub(crate) fn of_python(message: &Value) -> Value {
     let mut out = json!({ "namespace": message["namespace"] });
     let method = message["method"].as_str().unwrap();

@@ -31,7 +31,7 @@ impl Forwards {
         matches!(event, Forwarded { .. } | Request { .. } | RequestOver { .. })
     }
 
-    /// What the machine has to tell of a request, to be told without the lock.
+    /// The news of a request that an event of the machine contains, to be told without the lock.
     pub(super) fn take(&mut self, event: NodeEvent, cluster: &Arc<Cluster>) -> News {
         match event {
             NodeEvent::Forwarded { forward, outcome } => News::Answered(self.asked.remove(&forward), outcome),

@@ -145,7 +145,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     }
 }
 
-/// What is to be done with a connection.
+/// The next action on a connection.
 enum Due {
     /// It takes no more requests, and ends with those that it has.
     Drain,

@@ -26,7 +26,7 @@ pub struct WriteDeadline<IO> {
     read: Arc<AtomicBool>,
     /// The timer runs: the last attempt moved nothing.
     is_waiting: bool,
-    /// What was read to see the version of HTTP, and is to be read once more.
+    /// The bytes that were read to see the version of HTTP, and are to be read once more.
     #[cfg(feature = "http2")]
     ahead: Bytes,
 }

@@ -1,6 +1,6 @@
 //! The events of a server on their way to the log and back, and the order in which events leave for the sockets here.
 //!
-//! Whoever has something to send puts it into the queue, under the same lock under which it was taken from where it waited,
+//! Code that has something to send puts it into the queue, under the same lock under which it was taken from where it waited,
 //! and then has the queue sent, one thread at a time. So what leaves the wait in an order reaches the sockets in that order,
 //! whichever threads do it.
 

@@ -108,7 +108,7 @@ impl Recoverable {
         lock(&self.state).left = Some((membership, next));
     }
 
-    /// What is left of it at its end.
+    /// The parts that are left of it at its end.
     pub(super) fn remains(&self) -> Remains {
         let mut state = lock(&self.state);
         Remains {

@@ -57,7 +57,7 @@ pub enum LostReason {
     Gap,
     /// More entries have passed than [`max_recovered_entries`](super::NodeConfig::max_recovered_entries).
     TooMany,
-    /// What has passed has more bytes than [`max_recovered_bytes`](super::NodeConfig::max_recovered_bytes).
+    /// The missed entries have more bytes than [`max_recovered_bytes`](super::NodeConfig::max_recovered_bytes).
     TooMuch,
     /// The bus went away before all was read, or took too long.
     BusAway,

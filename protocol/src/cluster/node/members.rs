@@ -69,7 +69,7 @@ impl Node {
         changed.into_iter().for_each(|id| self.finish_if_complete(id));
     }
 
-    /// Whoever has just been heard need not say that it lives.
+    /// A node that has just been heard need not say that it lives.
     pub(super) fn put_off_beat(&mut self, namespace: &str, is_sent: bool) {
         let beat_at = self.now + self.config.heartbeat_interval;
         if let Some(space) = self.spaces.get_mut(namespace).filter(|_| is_sent) {

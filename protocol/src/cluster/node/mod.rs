@@ -292,7 +292,7 @@ impl Node {
         !self.transmits.is_empty()
     }
 
-    /// What [`poll_transmit`](Self::poll_transmit) would give, to look at it.
+    /// Returns the item that [`poll_transmit`](Self::poll_transmit) would return, without taking it.
     pub fn next_transmit(&self) -> Option<&NodeTransmit> {
         self.transmits.front()
     }

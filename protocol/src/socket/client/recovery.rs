@@ -21,7 +21,7 @@ pub(super) struct Recovery {
 }
 
 impl fmt::Debug for Recovery {
-    /// Whoever knows the private id can take the session over.
+    /// Anybody with the private id can take the session over.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recovery").field("is_recovered", &self.is_recovered).finish_non_exhaustive()
     }

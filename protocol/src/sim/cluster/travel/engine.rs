@@ -77,7 +77,7 @@ impl Travel {
         }
     }
 
-    /// What has waited on a line that was slow.
+    /// Delivers the messages that have waited on a slow line.
     pub(super) fn push_line(&mut self, at: usize) {
         while self.carry_out_next(at) {}
     }

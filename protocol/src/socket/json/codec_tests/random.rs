@@ -1,4 +1,4 @@
-//! Whatever comes in, and whatever goes out.
+//! Random input and random output.
 
 use crate::socket::Parser;
 use crate::socket::json::codec_tests::*;
