@@ -6,6 +6,9 @@ mod axum_service;
 #[allow(dead_code)]
 #[path = "../examples/axum_sessions.rs"]
 mod axum_sessions;
+#[allow(dead_code)]
+#[path = "../examples/salvo.rs"]
+mod salvo_service;
 
 use sansocket_tokio::{Client, ConnectError, ServerRefusal, TransportKind};
 use std::net::SocketAddr;
@@ -141,4 +144,27 @@ async fn routes_and_handlers_share_a_session() {
         let shown = request_with(addr, "GET /session", &cookies, "").await;
         assert!(shown.ends_with(r#"{"session":"by a handler"}"#), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn salvo_serves_both_transports_on_a_route() {
+    use salvo::prelude::{Listener as _, TcpListener};
+
+    let (io, router) = salvo_service::service().unwrap();
+    let acceptor = TcpListener::new("127.0.0.1:0").bind().await;
+    let addr = salvo::conn::Acceptor::holdings(&acceptor)[0].local_addr.clone().into_std().unwrap();
+    let server = salvo::Server::new(acceptor);
+    let handle = server.handle();
+    let serving = tokio::spawn(async move { server.serve(router).await });
+    let page = request(addr, "GET /", "").await;
+    assert!(page.ends_with("a page of salvo's\n"), "{page}");
+    for transport in TRANSPORTS {
+        let client = client(addr, transport, "");
+        soon(client.connect()).await.unwrap();
+        assert_eq!(client.transport(), Some(transport));
+        assert_eq!(soon(client.call::<_, i64>("double", &21)).await.unwrap(), 42);
+    }
+    io.shutdown(Duration::from_secs(30)).await;
+    handle.stop_graceful(Duration::from_secs(5));
+    soon(serving).await.unwrap();
 }
