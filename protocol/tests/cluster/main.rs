@@ -9,6 +9,7 @@ mod nodes;
 mod recovery;
 mod rows;
 mod stories;
+mod taken_late;
 mod tolerance;
 mod transcripts;
 mod vectors;

@@ -148,7 +148,10 @@ pub struct NodeConfig {
     /// The time for which an event of this node is waited for to come back from the stream. Then it is sent to the sockets
     /// here without an offset. Default 1 s.
     pub log_patience: Duration,
-    /// Sessions that are looked for at a time. Default 1000.
+    /// The time for which a session is kept that was taken for a client which does not wait for it any more, and is put back.
+    /// Default 2 min.
+    pub recovery_window: Duration,
+    /// Sessions that are looked for at a time, those among them whose answers nobody waits for any more. Default 1000.
     pub max_lookups: usize,
     /// Entries of the stream that are read for one session. Default 100,000, ten times what the peers keep.
     pub max_recovered_entries: usize,
@@ -189,6 +192,7 @@ impl Default for NodeConfig {
             max_waiting_bytes: 64 << 20,
             recovers: false,
             log_patience: Duration::from_secs(1),
+            recovery_window: Duration::from_secs(120),
             max_lookups: 1000,
             max_recovered_entries: 100_000,
             max_recovered_bytes: 64 << 20,
@@ -255,6 +259,13 @@ impl NodeConfig {
     #[must_use]
     pub fn with_log_patience(mut self, patience: Duration) -> Self {
         self.log_patience = patience;
+        self
+    }
+
+    /// Sets [`recovery_window`](Self::recovery_window).
+    #[must_use]
+    pub fn with_recovery_window(mut self, window: Duration) -> Self {
+        self.recovery_window = window;
         self
     }
 

@@ -499,7 +499,7 @@ impl Node {
                 Timer::Ticket(ticket) => self.unlogged(ticket, true),
                 Timer::Forward(id) => self.forward_overdue(id),
                 Timer::Request(name) => self.request_due(name),
-                Timer::Lookup(id) => self.end_lookup(id, Some(LostReason::BusAway)),
+                Timer::Lookup(id) => self.lookup_overdue(id),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();

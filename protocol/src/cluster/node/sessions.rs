@@ -248,5 +248,6 @@ impl Node {
             self.events.push_back(NodeEvent::Unlogged { ticket, may_come: true });
         }
         self.end_lookups(LostReason::BusAway);
+        self.forget_late_lookups();
     }
 }
