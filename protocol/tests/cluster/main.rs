@@ -3,6 +3,7 @@
 mod bridge;
 mod emitter;
 mod forwarding;
+mod forwarding_shares;
 mod fuzzed;
 mod meaning;
 mod nodes;

@@ -1,6 +1,7 @@
 //! The dialect and the settings of a node.
 
 use crate::cluster::{Bridge, Classic, Limits, Postgres, Python, Sharded, Streams, Subscription};
+use crate::rate::Rate;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -169,7 +170,14 @@ pub struct NodeConfig {
     /// Requests that are passed on at a time, and those of other nodes at a time: polls that
     /// wait among them. Default 10,000.
     pub max_forwards: usize,
-    /// Bytes of their bodies that are on the way to this node, and of answers that are not written, and of those of other
+    /// Requests of one address that are passed on at a time. Default 500: two for each client of a large office. This and
+    /// the next two are for clients whose addresses are [told](super::Node::open_forward_from).
+    pub max_forwards_per_address: usize,
+    /// Bytes of the bodies of these. One that is given up counts until it has certainly left. Default 8 MiB.
+    pub max_forwarded_bytes_per_address: usize,
+    /// The rate of requests of one address. Default 200 a second, 1000 at once.
+    pub forward_rate_per_address: Rate,
+    /// Bytes of all bodies that are on the way to this node, and of answers that are not written, and of those of other
     /// nodes. Default 64 MiB.
     pub max_forwarded_bytes: usize,
 }
@@ -200,6 +208,9 @@ impl Default for NodeConfig {
             forward_patience: Duration::from_secs(5),
             forward_timeout: Duration::from_secs(120),
             max_forwards: 10_000,
+            max_forwards_per_address: 500,
+            max_forwarded_bytes_per_address: 8 << 20,
+            forward_rate_per_address: Rate::per_second(200).burst(1000),
             max_forwarded_bytes: 64 << 20,
         }
     }
@@ -315,6 +326,27 @@ impl NodeConfig {
     #[must_use]
     pub fn with_max_forwards(mut self, forwards: usize) -> Self {
         self.max_forwards = forwards;
+        self
+    }
+
+    /// Sets [`max_forwards_per_address`](Self::max_forwards_per_address).
+    #[must_use]
+    pub fn with_max_forwards_per_address(mut self, forwards: usize) -> Self {
+        self.max_forwards_per_address = forwards;
+        self
+    }
+
+    /// Sets [`max_forwarded_bytes_per_address`](Self::max_forwarded_bytes_per_address).
+    #[must_use]
+    pub fn with_max_forwarded_bytes_per_address(mut self, bytes: usize) -> Self {
+        self.max_forwarded_bytes_per_address = bytes;
+        self
+    }
+
+    /// Sets [`forward_rate_per_address`](Self::forward_rate_per_address).
+    #[must_use]
+    pub fn with_forward_rate_per_address(mut self, rate: Rate) -> Self {
+        self.forward_rate_per_address = rate;
         self
     }
 

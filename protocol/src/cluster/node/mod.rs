@@ -59,6 +59,7 @@
 //! # Ok::<(), sansocket_protocol::cluster::InexpressibleError>(())
 //! ```
 
+mod addresses;
 mod asking;
 mod bridging;
 mod config;
