@@ -115,6 +115,7 @@ impl Nodes {
             }
             self.transmit();
         }
+        self.nodes.iter().for_each(|node| assert_eq!(node.inconsistency(), None));
     }
 
     /// Lets time pass, with everything that is due meanwhile.

@@ -162,6 +162,7 @@ impl World {
                 has_read |= self.read(at);
             }
             self.events();
+            self.nodes.iter().for_each(|node| assert_eq!(node.inconsistency(), None));
             if !has_read && self.nodes.iter().all(|node| !node.has_transmits()) {
                 return;
             }

@@ -27,11 +27,9 @@ impl World {
     /// A node looks for it: the engine takes it, and its answer does not come yet.
     fn takes(&mut self, at: usize) -> Taken {
         let lookup = self.nodes[at].find_session(self.now, "/", "secret", "1000-0").unwrap();
-        loop {
-            match self.nodes[at].poll_transmit().expect("it is asked for") {
-                NodeTransmit::Take { key, .. } => return Taken { lookup, value: self.keys.remove(&key) },
-                other => panic!("{other:?}"),
-            }
+        match self.nodes[at].poll_transmit().expect("it is asked for") {
+            NodeTransmit::Take { key, .. } => Taken { lookup, value: self.keys.remove(&key) },
+            other => panic!("{other:?}"),
         }
     }
 
@@ -42,7 +40,9 @@ impl World {
     fn passes(&mut self, seconds: u32) {
         self.now = self.now + seconds * SECOND;
         for node in &mut self.nodes {
+            assert_eq!(node.inconsistency(), None);
             node.handle_timeout(self.now);
+            assert_eq!(node.inconsistency(), None);
         }
         self.events();
     }

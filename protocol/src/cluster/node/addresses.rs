@@ -12,15 +12,15 @@ const REMEMBERED: usize = 8192;
 
 /// The addresses that have requests, or had some a moment ago.
 #[derive(Debug, Default)]
-pub(super) struct Addresses(BTreeMap<Source, Share>);
+pub(super) struct Addresses(pub(super) BTreeMap<Source, Share>);
 
 #[derive(Debug)]
-struct Share {
+pub(super) struct Share {
     /// Requests that are open.
-    open: usize,
+    pub(super) open: usize,
     /// Bytes of their bodies, until they have left.
-    bytes: usize,
-    rate: Bucket,
+    pub(super) bytes: usize,
+    pub(super) rate: Bucket,
 }
 
 impl Addresses {

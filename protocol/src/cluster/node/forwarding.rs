@@ -47,57 +47,57 @@ pub struct RequestName(u64);
 /// The requests of both directions.
 #[derive(Debug)]
 pub(super) struct Forwarding {
-    channel: String,
-    last_id: u64,
-    open: BTreeMap<ForwardId, Opened>,
+    pub(super) channel: String,
+    pub(super) last_id: u64,
+    pub(super) open: BTreeMap<ForwardId, Opened>,
     /// Those that were sent, by their numbers.
-    sent: BTreeMap<u64, ForwardId>,
+    pub(super) sent: BTreeMap<u64, ForwardId>,
     /// Those of bodies that are on the way.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Those of answers: packets that their sessions have given away, so that no body may take their room.
-    answer_bytes: usize,
-    serving: BTreeMap<RequestName, Request>,
+    pub(super) answer_bytes: usize,
+    pub(super) serving: BTreeMap<RequestName, Request>,
     /// Their names, by who asked and the number there.
-    names: BTreeMap<(Arc<str>, u64), RequestName>,
-    served_bytes: usize,
+    pub(super) names: BTreeMap<(Arc<str>, u64), RequestName>,
+    pub(super) served_bytes: usize,
     /// The latest number of each node.
-    latest: BTreeMap<Arc<str>, u64>,
-    addresses: Addresses,
+    pub(super) latest: BTreeMap<Arc<str>, u64>,
+    pub(super) addresses: Addresses,
 }
 
 /// A request that this node passes on, until its client has the answer.
 #[derive(Debug)]
-struct Opened {
+pub(super) struct Opened {
     /// The nodes that may have the session: those of its mark.
-    owners: BTreeSet<Arc<str>>,
+    pub(super) owners: BTreeSet<Arc<str>>,
     /// The bytes of its body, while that is on the way.
-    bytes: usize,
-    answer_bytes: usize,
-    waits: Option<Waits>,
+    pub(super) bytes: usize,
+    pub(super) answer_bytes: usize,
+    pub(super) waits: Option<Waits>,
     /// Its client, if that is known, and the bytes that it sends.
-    source: Option<Source>,
-    sent_bytes: usize,
+    pub(super) source: Option<Source>,
+    pub(super) sent_bytes: usize,
     /// Its client has gone away, and its body may still wait for the driver.
-    is_closed: bool,
+    pub(super) is_closed: bool,
 }
 
 /// The answer of a request is waited for.
 #[derive(Clone, Copy, Debug)]
-struct Waits {
-    number: u64,
-    until: Instant,
-    is_taken: bool,
+pub(super) struct Waits {
+    pub(super) number: u64,
+    pub(super) until: Instant,
+    pub(super) is_taken: bool,
 }
 
 /// A request that a session of this node is to answer.
 #[derive(Debug)]
-struct Request {
-    asker: Arc<str>,
-    number: u64,
-    bytes: usize,
+pub(super) struct Request {
+    pub(super) asker: Arc<str>,
+    pub(super) number: u64,
+    pub(super) bytes: usize,
     /// When to say that it is taken, and then when to give it up.
-    at: Instant,
-    until: Instant,
+    pub(super) at: Instant,
+    pub(super) until: Instant,
 }
 
 /// The channel of a node.
@@ -526,6 +526,10 @@ impl Node {
     pub(super) fn end_forwards_in(&mut self, namespace: &str) {
         if namespace == MAIN {
             self.end_forwards();
+            // Nobody says any more which nodes have gone.
+            if let Some(forwarding) = &mut self.forwarding {
+                forwarding.latest.clear();
+            }
         }
     }
 

@@ -67,44 +67,44 @@ pub enum LostReason {
 
 /// A session that is looked for.
 #[derive(Debug)]
-struct Lookup {
-    namespace: Arc<str>,
-    pid: Arc<str>,
-    deadline: Instant,
-    read_to: EntryId,
-    session: Option<Session>,
-    missed: Vec<(EntryId, Event)>,
-    entries: usize,
+pub(super) struct Lookup {
+    pub(super) namespace: Arc<str>,
+    pub(super) pid: Arc<str>,
+    pub(super) deadline: Instant,
+    pub(super) read_to: EntryId,
+    pub(super) session: Option<Session>,
+    pub(super) missed: Vec<(EntryId, Event)>,
+    pub(super) entries: usize,
     /// Of all that was read.
-    read_bytes: usize,
+    pub(super) read_bytes: usize,
     /// Of what was missed.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The entries of the next page.
-    page: usize,
-    is_read: bool,
+    pub(super) page: usize,
+    pub(super) is_read: bool,
 }
 
 /// All sessions that are looked for.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    open: BTreeMap<LookupId, Lookup>,
-    last: u64,
+    pub(super) open: BTreeMap<LookupId, Lookup>,
+    pub(super) last: u64,
     /// Those whose pages are under way, and those that wait for their turn.
-    reading: BTreeSet<LookupId>,
-    waiting: VecDeque<LookupId>,
+    pub(super) reading: BTreeSet<LookupId>,
+    pub(super) waiting: VecDeque<LookupId>,
     /// Bytes of all that was found and is not handed over.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Those that ended before the bus had answered: a session that it takes for them waits again.
-    late: BTreeMap<LookupId, Late>,
+    pub(super) late: BTreeMap<LookupId, Late>,
 }
 
 /// A lookup whose answer nobody waits for any more.
 #[derive(Debug)]
-struct Late {
-    namespace: Arc<str>,
-    pid: Arc<str>,
+pub(super) struct Late {
+    pub(super) namespace: Arc<str>,
+    pub(super) pid: Arc<str>,
     /// The driver should have said something by then.
-    until: Instant,
+    pub(super) until: Instant,
 }
 
 impl Lookups {

@@ -59,6 +59,10 @@ pub(super) enum Flight {
     Heal(usize),
     Check(usize),
     PeerDeadline(usize, u64),
+    /// A client behind the balancer acts, if it still has that session.
+    Client(usize, u64),
+    /// The longest time for a request of one is over.
+    Overdue(super::balanced::Asked),
 }
 
 /// The connection of a member.

@@ -175,7 +175,10 @@ impl Travel {
     }
 
     fn run_to(&mut self, end: Instant) {
-        for _ in 0..200_000 {
+        for round in 0..200_000 {
+            if round % 16 == 0 {
+                self.look_into();
+            }
             let flight = self.flights.first_key_value().map(|((at, _), _)| *at);
             let timers = self.servers.iter().filter_map(|server| server.node.poll_timeout());
             let Some(next) = flight.into_iter().chain(timers).min().filter(|next| *next <= end) else {
@@ -198,6 +201,14 @@ impl Travel {
             }
         }
         self.fail("time passes", String::new());
+    }
+
+    /// Whether the parts of the nodes agree.
+    fn look_into(&mut self) {
+        let mut wrong = self.servers.iter().filter_map(|server| server.node.inconsistency());
+        if let Some(detail) = wrong.next() {
+            self.fail("the parts of a node agree", detail);
+        }
     }
 
     fn happen(&mut self, happening: Happening) {
