@@ -8,6 +8,8 @@ use lapin::options::{
     QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+#[cfg(feature = "tls")]
+use lapin::uri::AMQPScheme;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, Error, ExchangeKind};
 use sansocket_runtime::adapter::BoxFuture;
 use sansocket_runtime::cluster::{BusLink, NodeTransmit, Subscription};
@@ -104,7 +106,7 @@ pub(crate) async fn serve(bus: &AmqpBus, link: &mut BusLink, attempt: &mut u32) 
 
 async fn open(bus: &AmqpBus) -> Result<Open, Error> {
     let properties = ConnectionProperties::default().with_connection_name("sansocket".into());
-    let connection = Connection::connect_uri(bus.uri.clone(), properties).await?;
+    let connection = connect(bus, properties).await?;
     let channel = connection.create_channel().await?;
     if let Some(exchange) = &bus.settings.exchange {
         declare(&channel, exchange, ExchangeKind::Direct).await?;
@@ -119,6 +121,19 @@ async fn open(bus: &AmqpBus) -> Result<Open, Error> {
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
     let consumer = channel.basic_consume(queue.clone(), "".into(), options, arguments).await?;
     Ok(Open { connection, channel, queue, consumer })
+}
+
+#[cfg(feature = "tls")]
+async fn connect(bus: &AmqpBus, properties: ConnectionProperties) -> Result<Connection, Error> {
+    match bus.uri.scheme {
+        AMQPScheme::AMQPS => crate::tls::connect(bus.uri.clone(), properties, bus.tls.clone()).await,
+        AMQPScheme::AMQP => Connection::connect_uri(bus.uri.clone(), properties).await,
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+async fn connect(bus: &AmqpBus, properties: ConnectionProperties) -> Result<Connection, Error> {
+    Connection::connect_uri(bus.uri.clone(), properties).await
 }
 
 /// Declares an exchange as Python's managers do: it stays when nobody is there.

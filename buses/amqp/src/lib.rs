@@ -3,8 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+#[cfg(feature = "tls")]
+mod tls;
 
 use crate::connection::Ended;
+#[cfg(not(feature = "tls"))]
+use lapin::uri::AMQPScheme;
 use lapin::uri::AMQPUri;
 use sansocket_runtime::adapter::BoxFuture;
 use sansocket_runtime::cluster::{Bus, BusLink};
@@ -17,6 +21,8 @@ use thiserror::Error;
 pub struct AmqpBus {
     uri: AMQPUri,
     settings: Settings,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,15 +43,36 @@ pub struct AddressError {
 const HEARTBEAT: u16 = 4;
 
 impl AmqpBus {
-    /// The bus at an address: `amqp://user:password@host:port/vhost`. Nothing is connected yet.
+    /// The bus at an address: `amqp://user:password@host:port/vhost`, `amqps://` for TLS. Nothing is connected yet.
     ///
     /// # Errors
-    /// [`AddressError`] if it is no such address.
+    /// [`AddressError`] if it is no such address, or if it is on TLS and the crate is built without its feature `tls`.
     pub fn open(address: &str) -> Result<Self, AddressError> {
         let mut uri: AMQPUri = address.parse().map_err(|reason| AddressError { reason })?;
+        // The client would connect without TLS, and tell its password to everybody.
+        #[cfg(not(feature = "tls"))]
+        if uri.scheme == AMQPScheme::AMQPS {
+            let reason = "`amqps` needs the feature `tls` of sansocket-amqp".to_owned();
+            return Err(AddressError { reason });
+        }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
         let settings = Settings { exchange: Some("sansocket".to_owned()), max_waiting_bytes: 32 << 20 };
-        Ok(Self { uri, settings })
+        Ok(Self {
+            uri,
+            settings,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
+    }
+
+    /// Sets the authorities that are trusted, and the certificate of this node if the broker asks for one; for `amqps`
+    /// addresses. By default the authorities are those that the system trusts. To log in by that certificate, add
+    /// `?auth_mechanism=external` to the address.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
     }
 
     /// Meets python-socketio's nodes: each channel is an exchange of type `fanout`, as their managers declare it. For

@@ -19,6 +19,8 @@ pub use tokio_postgres::Error as PostgresError;
 pub struct PostgresBus {
     config: Config,
     settings: Settings,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +52,21 @@ impl PostgresBus {
             timeout: Duration::from_secs(3),
             ping_interval: Duration::from_secs(2),
         };
-        Self { config, settings }
+        Self {
+            config,
+            settings,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Sets the authorities that are trusted, and the certificate of this node if the server asks for one; for addresses
+    /// with `sslmode=require`. By default the authorities are those that the system trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.tls = Some(config);
+        self
     }
 
     /// Sets the prefix of the channels' names: the adapter's option `channelPrefix`. Default `socket.io`.

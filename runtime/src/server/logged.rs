@@ -51,7 +51,7 @@ impl Recorder {
     /// namespace is sent until what this returns is dropped.
     pub(super) fn flush(&self, socket: &Socket) -> Option<InOrder<'_>> {
         let log = self.recovery.log()?;
-        let in_order = self.in_order();
+        let in_order = self.in_order(None);
         send_on(log, socket);
         Some(in_order)
     }
@@ -131,6 +131,8 @@ impl Recovery {
             if log.pending.is_empty() { vec![socket.clone()] } else { self.sockets_of(socket.session()) };
         // Everybody who holds the orders of several namespaces takes them in this order.
         sockets.sort_by(|one, other| one.namespace_inner().name.cmp(&other.namespace_inner().name));
+        // The hooks see these once the orders are free.
+        let mut sent = Vec::new();
         let mut orders = Vec::new();
         let mut last: Option<&Arc<NamespaceInner>> = None;
         for socket in &sockets {
@@ -139,12 +141,14 @@ impl Recovery {
             // One that has left may still be with its handlers, beside one that has come after it.
             if !last.is_some_and(|last| Arc::ptr_eq(last, namespace)) {
                 orders.push(recorder.lock_order());
+                sent.extend(recorder.unsent.send_all(None));
                 last = Some(namespace);
             }
             send_on(log, socket);
         }
         close();
         drop(orders);
+        drop(sent);
         self.settle();
     }
 

@@ -166,6 +166,11 @@ impl Socket {
         self.0.key
     }
 
+    /// Its key in the hub: `None` for one that could not enter it.
+    pub(super) fn hub_key(&self) -> Option<MemberKey> {
+        self.0.hub_key.get().copied()
+    }
+
     pub(crate) fn session(&self) -> &Arc<SessionHandle> {
         &self.0.session
     }
