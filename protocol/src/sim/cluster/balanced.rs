@@ -2,7 +2,7 @@
 //! nodes are passed on. The sessions are models; what must reach them, and come back, is the nodes' affair.
 
 use super::bus::Flight;
-use super::member::{Machine, TIMEOUT};
+use super::member::{FORWARDED, Machine, TIMEOUT};
 use super::play::Play;
 use crate::cluster::node::{ForwardId, NodeEvent, RequestName};
 use crate::cluster::{ForwardedAnswer, ForwardedRequest};
@@ -176,7 +176,7 @@ impl Play {
                 self.balanced.clients[client].open.insert(asked, Some((at, life, forward)));
                 let request = node.encoder().forward(request);
                 node.send_forward(self.now, forward, request);
-                self.bus.at(self.now + TIMEOUT * 30, Flight::Overdue(asked));
+                self.bus.at(self.now + TIMEOUT * 2 + FORWARDED, Flight::Overdue(asked, (at, life, forward)));
                 self.pump(at);
             }
             Err(error) => self.client_loses(client, &error.to_string()),
@@ -184,16 +184,10 @@ impl Play {
     }
 
     /// A request has waited for its answer longer than any may.
-    pub(super) fn client_overdue(&mut self, asked: Asked) {
+    pub(super) fn client_overdue(&mut self, asked: Asked, place: (usize, u64, ForwardId)) {
         let client = &self.balanced.clients[asked.client];
-        if client.open.contains_key(&asked) && !self.balanced.has_closed {
-            // Its node may have crashed with it, which the balancer sees; this one has no such excuse.
-            let is_there = client.open[&asked].is_some_and(|(at, life, _)| {
-                self.members[at].life == life && !matches!(self.members[at].machine, Machine::Gone)
-            });
-            if is_there {
-                self.judge.fail(self.now, "a request that is passed on ends", format!("{asked:?}"));
-            }
+        if client.open.get(&asked) == Some(&Some(place)) && !self.balanced.has_closed {
+            self.judge.fail(self.now, "a request that is passed on ends", format!("{asked:?}"));
         }
     }
 

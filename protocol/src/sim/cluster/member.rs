@@ -26,6 +26,9 @@ pub(super) const ROOMS: [&str; 4] = ["r0", "r1", "d0", "d1"];
 /// The time that requests wait.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time that a poll which is passed on waits, once it is taken.
+pub(super) const FORWARDED: Duration = Duration::from_secs(45);
+
 /// Of whom an acknowledgement is wanted.
 #[derive(Clone, Debug)]
 pub(super) enum Asker {
@@ -97,7 +100,8 @@ impl Member {
         let random = Random::new(bus.dice.key());
         match self.kind {
             Kind::Ours(speech) => {
-                let config = NodeConfig::default().with_forwards(true);
+                // What a node asked before its bus went is held by the other that long; sessions have pings by then.
+                let config = NodeConfig::default().with_forwards(true).with_forward_timeout(FORWARDED);
                 let mut node = Node::new(config, dialect(speech), random);
                 node.open(now, "/");
                 self.machine = Machine::Ours(Box::new(node));

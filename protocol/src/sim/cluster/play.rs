@@ -214,7 +214,7 @@ impl Play {
             Flight::Heal(number) => self.heal(number),
             Flight::Check(number) => self.check(number),
             Flight::Client(client, session) => self.client_acts(client, session),
-            Flight::Overdue(asked) => self.client_overdue(asked),
+            Flight::Overdue(asked, place) => self.client_overdue(asked, place),
             Flight::PeerDeadline(at, number) => {
                 if let Machine::Peer(peer) = &mut self.members[at].machine {
                     peer.give_up(number);
