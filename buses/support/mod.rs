@@ -68,14 +68,22 @@ impl Engine {
             child: None,
             is_paused: AtomicBool::new(false),
         };
-        engine.run().await;
+        engine.try_to_run(true).await;
         engine
     }
 
     /// Starts it where it was, and waits until it answers.
     pub(crate) async fn run(&mut self) {
+        self.try_to_run(false).await;
+    }
+
+    /// Starts it, at another port in each attempt if nobody knows its port yet: somebody else may have taken one meanwhile.
+    async fn try_to_run(&mut self, is_new: bool) {
         let mut last = String::new();
-        for _ in 0..20 {
+        for attempt in 0..20 {
+            if is_new && attempt > 0 {
+                self.port = free_port();
+            }
             let log = std::fs::File::create(self.folder.0.join("log")).unwrap();
             let mut command = (self.command)(&self.folder.0, self.port);
             command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
@@ -110,25 +118,30 @@ impl Engine {
         self.signal("-CONT");
     }
 
-    /// It may lead a group, and its children may each lead one of their own.
+    /// Sends a signal to its group, and to its children, which may each lead one of their own.
     fn signal(&self, signal: &str) {
         let Some(child) = &self.child else { return };
-        let own = child.id().to_string();
-        let all = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
-        let all = String::from_utf8(all.stdout).unwrap();
-        let pairs = all.lines().filter_map(|line| line.trim().split_once(' '));
-        let children = pairs.filter(|(_, parent)| parent.trim() == own).map(|(child, _)| child.to_owned());
+        let own = child.id();
         let mut kill = Command::new("kill");
-        kill.args([signal, "--", &format!("-{own}")]).args(children);
+        kill.args([signal, "--", &format!("-{own}")]).args(children(own).iter().map(u32::to_string));
         // One of them may have ended meanwhile.
-        let _ = kill.stderr(Stdio::null()).status().unwrap();
+        let _ = kill.stderr(Stdio::null()).status();
+    }
+
+    /// Kills it while it stands still: nothing of it is left.
+    pub(crate) async fn kill_paused(&mut self) {
+        self.pause();
+        let before = children(self.child.as_ref().unwrap().id());
+        assert!(!before.is_empty());
+        self.kill();
+        until("all its children are gone", async || !before.iter().any(|child| is_there(*child))).await;
     }
 
     /// Kills it, as if its machine were gone.
     pub(crate) fn kill(&mut self) {
         if self.is_paused.swap(false, Ordering::Relaxed) {
             // Children that stand still would not notice that it is gone.
-            self.signal("-CONT");
+            self.signal("-KILL");
         }
         if let Some(mut child) = self.child.take() {
             // It may be a script, whose children are of the group that it leads.
@@ -144,6 +157,21 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The children of a process; none if the system does not tell.
+fn children(of: u32) -> Vec<u32> {
+    let Ok(all) = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output() else { return Vec::new() };
+    let all = String::from_utf8_lossy(&all.stdout).into_owned();
+    let pairs = all.lines().filter_map(|line| line.trim().split_once(' '));
+    let pairs = pairs.filter_map(|(child, parent)| Some((child.parse().ok()?, parent.trim().parse().ok()?)));
+    pairs.filter(|(_, parent): &(u32, u32)| *parent == of).map(|(child, _)| child).collect()
+}
+
+/// Whether a process is there that has not ended.
+fn is_there(process: u32) -> bool {
+    let said = Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]).output().unwrap();
+    said.stdout.iter().any(|byte| !byte.is_ascii_whitespace()) && !said.stdout.starts_with(b"Z")
 }
 
 pub(crate) fn free_port() -> u16 {
@@ -317,6 +345,33 @@ pub(crate) async fn in_order_while(
         "in order, each once"
     );
     heard.lock().clear();
+}
+
+/// The same, after losses that are known, and perhaps more of them: if one is told meanwhile, by `losses` growing, all is
+/// said again.
+pub(crate) async fn in_order_after_losses(one: &Server, heard: &Heard, losses: impl Fn() -> usize) {
+    let text = |number: usize| format!("number {number}");
+    let expected: Vec<String> = (0..50).map(text).collect();
+    for _ in 0..100 {
+        // All that was said before has come before that.
+        hears(one, heard).await;
+        heard.lock().clear();
+        let before = losses();
+        for text in &expected {
+            one.emit("say", text).unwrap();
+        }
+        let numbers = || {
+            let mut all = heard.lock().clone();
+            all.retain(|text| text.starts_with("number"));
+            all
+        };
+        until("all have come, or a loss is told", async || numbers() == expected || losses() > before).await;
+        if numbers() == expected {
+            heard.lock().clear();
+            return;
+        }
+    }
+    panic!("a loss is told each time");
 }
 
 /// Kills the engine and starts it again: the loss is told, and they hear each other afterwards.

@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./server.mjs";
-import { until } from "./wait.mjs";
+import { until, within } from "./wait.mjs";
 
 /** A program that is started, killed as if its machine were gone, and started again where it was. */
 function broker(folder, port, { command, options = {}, answers, after = () => {} }) {
@@ -62,6 +62,20 @@ const saying = (first, expected) => (port) =>
     socket.on("error", () => {}).on("close", () => resolve(false));
   });
 
+/**
+ * Sends a command to a Redis once, and waits for its OK however long that takes: to send it again, after the first was
+ * carried out all the same, would be an error.
+ */
+async function tell(port, words) {
+  const socket = connect(port, "127.0.0.1", () => socket.write(`${words}\r\n`));
+  const answered = new Promise((resolve, reject) => {
+    socket.on("data", (data) => resolve(data.toString("latin1")));
+    socket.on("error", reject).on("close", () => reject(new Error(`no answer to ${words}`)));
+  });
+  const answer = await within(answered, `answer to ${words}`).finally(() => socket.destroy());
+  if (!answer.startsWith("+OK")) throw new Error(`${words}: ${answer}`);
+}
+
 export async function startNats() {
   const [folder, port] = [await mkdtemp(join(tmpdir(), "nats-")), await freePort()];
   const command = ["nats-server", "--addr", "127.0.0.1", "--port", port];
@@ -71,33 +85,35 @@ export async function startNats() {
   return nats;
 }
 
+/** One node of a cluster, at other ports in each attempt: somebody else may have taken one meanwhile. */
+async function startMaster(attempts = 5) {
+  const [folder, port, between] = [await mkdtemp(join(tmpdir(), "redis-cluster-")), await freePort(), await freePort()];
+  const flags = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+  // By itself it would take a port that is 10000 above, which need not be free. Nobody is taken for dead who is slow.
+  flags.push("--cluster-enabled", "yes", "--cluster-port", between, "--cluster-node-timeout", "60000");
+  const master = broker(folder, port, { command: ["redis-server", ...flags], answers: saying("PING\r\n", /^\+PONG/) });
+  try {
+    await master.start();
+  } catch (error) {
+    await master.stop();
+    if (attempts <= 1) throw error;
+    return startMaster(attempts - 1);
+  }
+  return Object.assign(master, { between });
+}
+
 /** A Redis Cluster of three masters. It is killed and started again as one. */
 export async function startRedisCluster() {
-  const masters = await Promise.all(
-    [[0, 5460], [5461, 10922], [10923, 16383]].map(async (slots) => {
-      const [folder, port, between] = [await mkdtemp(join(tmpdir(), "redis-cluster-")), await freePort(), await freePort()];
-      const flags = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
-      // By itself it would take a port that is 10000 above, which need not be free. Nobody is taken for dead who is slow.
-      flags.push("--cluster-enabled", "yes", "--cluster-port", between, "--cluster-node-timeout", "60000");
-      const master = broker(folder, port, { command: ["redis-server", ...flags], answers: saying("PING\r\n", /^\+PONG/) });
-      await master.start();
-      return Object.assign(master, { between, slots });
-    }),
-  );
-  const tell = async (master, words, expected = /^\+OK/) => {
-    await until(() => saying(`${words}\r\n`, expected)(master.port), `the answer to ${words}`);
-  };
-  for (const [epoch, master] of masters.entries()) {
-    await tell(master, `CLUSTER ADDSLOTSRANGE ${master.slots.join(" ")}`);
-    await tell(master, `CLUSTER SET-CONFIG-EPOCH ${epoch + 1}`);
-    await tell(master, `CLUSTER MEET 127.0.0.1 ${masters[0].port} ${masters[0].between}`);
-  }
+  const slots = ["0 5460", "5461 10922", "10923 16383"];
+  const started = await Promise.allSettled(slots.map(() => startMaster()));
+  const masters = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
   const hosts = masters.map(({ port }) => `127.0.0.1:${port}`);
+  const isReady = /cluster_state:ok[^]*cluster_known_nodes:3/;
   const self = {
     url: `redis+sharded+cluster://${hosts.join(",")}/`,
     urls: hosts.map((host) => `redis://${host}`),
     async isThere() {
-      for (const master of masters) await tell(master, "CLUSTER INFO", /cluster_state:ok[^]*cluster_known_nodes:3/);
+      for (const { port } of masters) await until(() => saying("CLUSTER INFO\r\n", isReady)(port), "the cluster is ready");
     },
     async start() {
       await Promise.all(masters.map((master) => master.start()));
@@ -106,7 +122,19 @@ export async function startRedisCluster() {
     kill: () => Promise.all(masters.map((master) => master.kill())),
     stop: () => Promise.all(masters.map((master) => master.stop())),
   };
-  await self.isThere();
+  try {
+    for (const { status, reason } of started) if (status === "rejected") throw reason;
+    for (const [number, { port }] of masters.entries()) {
+      await tell(port, `CLUSTER ADDSLOTSRANGE ${slots[number]}`);
+      await tell(port, `CLUSTER SET-CONFIG-EPOCH ${number + 1}`);
+      if (number > 0) await tell(port, `CLUSTER MEET 127.0.0.1 ${masters[0].port} ${masters[0].between}`);
+    }
+    await self.isThere();
+  } catch (error) {
+    // What still runs would keep this process from ending.
+    await self.stop();
+    throw error;
+  }
   return self;
 }
 
@@ -207,7 +235,10 @@ export async function startRabbit() {
     process.kill(-rabbit.child.pid, "SIGKILL");
     await rabbit.exited;
   };
-  await rabbit.start();
+  await rabbit.start().catch((error) => {
+    names.kill("SIGKILL");
+    throw error;
+  });
   rabbit.url = `amqp://guest:guest@127.0.0.1:${port}/%2f`;
   return rabbit;
 }

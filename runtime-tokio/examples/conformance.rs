@@ -16,8 +16,8 @@
 //! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, each also with `+cluster`; `nats://`,
 //! `postgres://`, `amqp://`, `amqps://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
-//! bridges between them, as does `--bridge`; the bus may take `--patience` milliseconds to answer (as the crates have it). With `--emit JSON` besides it is no server, but carries out a list of verbs on
-//! that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
+//! bridges between them, as does `--bridge`; the bus may take `--patience` milliseconds to answer (as the crates have it).
+//! With `--emit JSON` besides it is no server, but carries out a list of verbs on that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
 
 use sansocket_tokio::{self as sansocket, EngineServer, Server};
 

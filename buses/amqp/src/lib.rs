@@ -49,6 +49,11 @@ impl AmqpBus {
     /// # Errors
     /// [`AddressError`] if it is no such address, or if it is on TLS and the crate is built without its feature `tls`.
     pub fn open(address: &str) -> Result<Self, AddressError> {
+        // Without `//` the client's own reason would be the whole address, with the password.
+        if !address.split_once(':').is_some_and(|(_, behind)| behind.starts_with("//")) {
+            let reason = "it has to begin with `amqp://` or `amqps://`".to_owned();
+            return Err(AddressError { reason });
+        }
         let mut uri: AMQPUri = address.parse().map_err(|reason| AddressError { reason })?;
         // The client would connect without TLS, and tell its password to everybody.
         #[cfg(not(feature = "tls"))]
@@ -67,8 +72,8 @@ impl AmqpBus {
     }
 
     /// Connects by TLS, whatever the scheme of the address says, and sets the authorities that are trusted, and the
-    /// certificate of this node if the broker asks for one. For `amqps` addresses without this setting the authorities are those that the system trusts. To log in by that certificate, add
-    /// `?auth_mechanism=external` to the address.
+    /// certificate of this node if the broker asks for one. For `amqps` addresses without this setting the authorities are
+    /// those that the system trusts. To log in by that certificate, add `?auth_mechanism=external` to the address.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
@@ -135,6 +140,9 @@ mod tests {
             "amqp://chat:secret@host:port/",
             "http://chat:secret@host/",
             "amqp://chat:secret@host/?heartbeat=x",
+            "amqps:chat:secret@host",
+            "amqps:chat:secret@host/://",
+            "chat:secret@host",
         ] {
             let error = AmqpBus::open(wrong).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

@@ -31,7 +31,7 @@ async fn start(folder: Folder, tls: &str, secure: Arc<AtomicU16>) -> Option<(Eng
     let program = Some(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").to_owned())
         .filter(|path| path.is_file())
         .unwrap_or(program);
-    let (mapper, distribution) = (free_port().to_string(), free_port().to_string());
+    let mapper = free_port().to_string();
     let mut names = Command::new("epmd");
     names.args(["-port", &mapper, "-address", "127.0.0.1"]).stdout(Stdio::null()).stderr(Stdio::null());
     let names = Names(names.spawn().unwrap());
@@ -56,7 +56,7 @@ async fn start(folder: Folder, tls: &str, secure: Arc<AtomicU16>) -> Option<(Eng
             .env("RABBITMQ_LOGS", "-")
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("plugins"))
             .env("RABBITMQ_PID_FILE", folder.join("pid"))
-            .env("RABBITMQ_DIST_PORT", &distribution)
+            .env("RABBITMQ_DIST_PORT", free_port().to_string())
             .env("ERL_EPMD_PORT", &mapper)
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
         command

@@ -61,7 +61,8 @@ impl PostgresBus {
     }
 
     /// Connects by TLS, whatever the `sslmode` of the address says, and sets the authorities that are trusted, and the
-    /// certificate of this node if the server asks for one. With `sslmode=require` and without this setting the authorities are those that the system trusts.
+    /// certificate of this node if the server asks for one. With `sslmode=require` and without this setting the authorities
+    /// are those that the system trusts.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {

@@ -91,6 +91,7 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     in_order(&one, &heard, 50_000).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
     support::nothing_is_left([one, other], heard, before).await;
+    engine.kill_paused().await;
 }
 
 /// In a process of its own, which trusts the test's authority.

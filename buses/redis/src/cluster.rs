@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The most time for one node to tell of the others: there are more to ask.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// The most masters of before that are asked, beside the nodes of the address.
 const MOST_KNOWN: usize = 8;
 

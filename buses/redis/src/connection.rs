@@ -177,7 +177,7 @@ impl Connection<'_> {
                     is_at_rest = false;
                 }
             }
-            if let Poll::Ready(counts) = self.counting.poll(context) {
+            if let Poll::Ready(counts) = self.counting.poll(context, || link.runtime().now()) {
                 counts.into_iter().for_each(|(ask, count)| link.counted(ask, count));
                 self.count(link);
                 is_at_rest = false;

@@ -1,7 +1,7 @@
 //! The number of subscribers in a cluster: each node knows its own only, replicas among them.
 
 use crate::Settings;
-use crate::cluster::client_at;
+use crate::cluster::{PATIENCE, client_at};
 use crate::connection::config;
 use crate::slots::{Place, Topology};
 use redis::aio::MultiplexedConnection;
@@ -13,12 +13,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-/// How long a node that could not be asked is left out.
-const LEFT_OUT: Duration = Duration::from_secs(5);
+/// How long a node that could not be asked is not asked again.
+const NOT_ASKED: Duration = Duration::from_secs(5);
 
 /// What is asked: the number of a question, and the channel.
 type Questions = Vec<(AskId, String)>;
-type Outcome = (BTreeMap<Place, Counter>, Vec<(AskId, Option<u32>)>);
+type Outcome = (BTreeMap<Place, Counter>, Vec<(Place, Failure)>, Vec<(AskId, Option<u32>)>);
 
 /// The counts of subscribers that are asked for.
 #[derive(Default)]
@@ -33,7 +33,16 @@ struct Counter {
     client: Client,
     connection: Option<MultiplexedConnection>,
     /// It could not be asked: not before that time again.
-    failed_until: Option<Instant>,
+    failed: Option<(Failure, Instant)>,
+}
+
+/// Why a node could not be asked.
+#[derive(Clone, Copy, PartialEq)]
+enum Failure {
+    /// Nobody listens there, so that it has no subscribers.
+    IsGone,
+    /// It may have some: no number is better than one that is too low.
+    Unknown,
 }
 
 impl Counting {
@@ -53,19 +62,31 @@ impl Counting {
             let known = before.remove(place);
             let counter = known.or_else(|| {
                 let client = client_at(of, place).ok()?;
-                Some(Counter { client, connection: None, failed_until: None })
+                Some(Counter { client, connection: None, failed: None })
             });
             counters.extend(counter.map(|counter| (place.clone(), counter)));
         }
         let questions = std::mem::take(&mut self.waiting);
-        self.running = Some(Box::pin(count(counters, questions, config(settings), now)));
+        let config = config(settings).set_connection_timeout(Some(PATIENCE.min(settings.timeout)));
+        self.running = Some(Box::pin(count(counters, questions, config, now)));
     }
 
-    /// The counts, once they are there.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Vec<(AskId, Option<u32>)>> {
+    /// The counts, once they are there; `None` for those of which a part is unknown.
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        now: impl FnOnce() -> Instant,
+    ) -> Poll<Vec<(AskId, Option<u32>)>> {
         let Some(running) = &mut self.running else { return Poll::Pending };
-        let (counters, counts) = ready!(running.as_mut().poll(context));
+        let (mut counters, failed, counts) = ready!(running.as_mut().poll(context));
         self.running = None;
+        // From now on: to ask it may have taken longer than it is left alone.
+        let until = now() + NOT_ASKED;
+        for (place, failure) in failed {
+            if let Some(counter) = counters.get_mut(&place) {
+                (counter.connection, counter.failed) = (None, Some((failure, until)));
+            }
+        }
         self.counters = counters;
         Poll::Ready(counts)
     }
@@ -79,9 +100,13 @@ async fn count(
 ) -> Outcome {
     let channels: Vec<&str> = questions.iter().map(|(_, channel)| &**channel).collect();
     let (mut counters, mut running) = (counters, Vec::new());
+    let mut is_known = true;
     for (place, counter) in &mut counters {
-        if counter.failed_until.is_some_and(|until| now < until) {
-            continue;
+        if let Some((failure, until)) = counter.failed {
+            if now < until {
+                is_known &= failure == Failure::IsGone;
+                continue;
+            }
         }
         running.push((place.clone(), Box::pin(counter.ask(&channels, &config))));
     }
@@ -94,8 +119,9 @@ async fn count(
                 sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum = sum.saturating_add(count));
                 false
             }
-            Poll::Ready(Err(_)) => {
-                failed.push(place.clone());
+            Poll::Ready(Err(failure)) => {
+                is_known &= failure == Failure::IsGone;
+                failed.push((place.clone(), failure));
                 false
             }
             Poll::Pending => true,
@@ -104,22 +130,34 @@ async fn count(
     })
     .await;
     drop(running);
-    for place in failed {
-        if let Some(counter) = counters.get_mut(&place) {
-            (counter.connection, counter.failed_until) = (None, Some(now + LEFT_OUT));
-        }
-    }
+    let sums = sums.filter(|_| is_known);
     let counts = questions
         .iter()
         .enumerate()
         .map(|(position, (ask, _))| (*ask, sums.as_ref().and_then(|sums| sums.get(position)).copied()));
     let counts = counts.collect();
-    (counters, counts)
+    (counters, failed, counts)
 }
 
 impl Counter {
     /// The numbers of subscribers of this node, one for each channel.
-    async fn ask(
+    async fn ask(&mut self, channels: &[&str], config: &AsyncConnectionConfig) -> Result<Vec<u32>, Failure> {
+        let had_connection = self.connection.is_some();
+        let mut answer = self.try_to_ask(channels, config).await;
+        if had_connection && answer.as_ref().is_err_and(RedisError::is_connection_dropped) {
+            // Only another attempt to connect tells whether somebody is there.
+            self.connection = None;
+            answer = self.try_to_ask(channels, config).await;
+        }
+        let failure = |error: RedisError| {
+            if error.is_connection_refusal() { Failure::IsGone } else { Failure::Unknown }
+        };
+        let counts = answer.map_err(failure)?;
+        self.failed = None;
+        Ok(counts)
+    }
+
+    async fn try_to_ask(
         &mut self,
         channels: &[&str],
         config: &AsyncConnectionConfig,
