@@ -51,7 +51,7 @@ impl Recorder {
     pub(super) fn flush(&self, socket: &Socket) -> Option<InOrder<'_>> {
         let log = self.recovery.log()?;
         let namespace = socket.namespace_inner();
-        let in_order = self.in_order(None);
+        let in_order = self.in_order();
         let on_their_way = log.pending.of(namespace);
         let rooms = {
             let hub = namespace.hub();
