@@ -5,6 +5,7 @@
 mod connection;
 #[cfg(feature = "tls")]
 mod tls;
+mod wire;
 
 use crate::connection::Ended;
 #[cfg(not(feature = "tls"))]

@@ -1,20 +1,11 @@
-//! TLS to the broker, for `amqps` addresses: the client connects by this reactor instead of tokio's own.
+//! TLS to the broker, for `amqps` addresses.
 
-use async_compat::Compat;
-use async_rs::traits::Reactor;
-use async_rs::util::RuntimeParts;
-use async_rs::{Runtime, Tokio};
-use futures_core::Stream;
-use futures_io::{AsyncRead, AsyncWrite};
-use lapin::uri::AMQPUri;
-use lapin::{AsyncTcpStream, Connection, ConnectionProperties, Error};
+use crate::AmqpBus;
+use crate::connection::LostError;
 use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use std::future::Future;
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -27,38 +18,23 @@ pub(crate) enum TlsError {
     NoRoots(String),
     #[error("no name or address of a host: {0}")]
     Name(#[from] InvalidDnsNameError),
+    #[error(
+        "TLS to {name} has failed: {source}. If the broker's certificate is of an authority of your own, add that to those \
+         that the system trusts, or set it by `AmqpBus::tls`"
+    )]
+    Handshake { name: String, source: io::Error },
 }
 
-/// A TLS handshake that has failed.
-#[derive(Debug, Error)]
-#[error(
-    "TLS to {name} has failed: {source}. If the broker's certificate is of an authority of your own, add that to those \
-     that the system trusts, or set it by `AmqpBus::tls`"
-)]
-struct HandshakeError {
-    name: String,
-    source: io::Error,
-}
-
-/// Connects to a broker by TLS, with that configuration or with one that trusts what the system trusts.
-pub(crate) async fn connect(
-    uri: AMQPUri,
-    properties: ConnectionProperties,
-    config: Option<Arc<ClientConfig>>,
-) -> Result<Connection, Error> {
-    let config = match config {
-        Some(config) => config,
-        None => trusting_the_system().map_err(io::Error::other)?,
+/// Begins TLS on a connection, with the configuration of the bus or with one that trusts what the system trusts.
+pub(crate) async fn handshake(bus: &AmqpBus, stream: TcpStream) -> Result<TlsStream<TcpStream>, LostError> {
+    let config = match &bus.tls {
+        Some(config) => config.clone(),
+        None => trusting_the_system()?,
     };
-    let name = ServerName::try_from(uri.authority.host.clone());
-    let name = name.map_err(|error| io::Error::other(TlsError::Name(error)))?;
-    let reactor = Tls { tokio: Tokio::current(), connector: config.into(), name };
-    let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), reactor));
-    let dial = async |uri: AMQPUri, runtime: Runtime<RuntimeParts<Tokio, Tls>>| {
-        let address = runtime.to_socket_addrs((uri.authority.host, uri.authority.port));
-        Ok(AsyncTcpStream::connect(&runtime, address).await?)
-    };
-    Connection::connector(uri, runtime.clone(), dial, properties).await
+    let host = &bus.uri.authority.host;
+    let name = ServerName::try_from(host.clone()).map_err(TlsError::from)?;
+    let connected = TlsConnector::from(config).connect(name, stream).await;
+    Ok(connected.map_err(|source| TlsError::Handshake { name: host.clone(), source })?)
 }
 
 fn trusting_the_system() -> Result<Arc<ClientConfig>, TlsError> {
@@ -72,54 +48,4 @@ fn trusting_the_system() -> Result<Arc<ClientConfig>, TlsError> {
     // Somebody else may have chosen one, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// Tokio's reactor, whose connections are on TLS.
-#[derive(Clone)]
-pub(crate) struct Tls {
-    tokio: Tokio,
-    connector: TlsConnector,
-    name: ServerName<'static>,
-}
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Reactor for Tls {
-    type TcpStream = Compat<TlsStream<TcpStream>>;
-    type Sleep = <Tokio as Reactor>::Sleep;
-
-    /// Refuses: it connects by itself, which is all that the client asks of it, and has no use for sockets of others.
-    fn register<H: Read + Write + Send + 'static>(
-        &self,
-        _: H,
-    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        Err::<Self::TcpStream, _>(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.tokio.sleep(duration)
-    }
-
-    fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
-        self.tokio.interval(duration)
-    }
-
-    fn tcp_connect_addr(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
-        let (connector, name) = (self.connector.clone(), self.name.clone());
-        async move {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let text = name.to_str().into_owned();
-            let connected = connector.connect(name, stream).await;
-            let failed = |source| io::Error::other(HandshakeError { name: text, source });
-            Ok(Compat::new(connected.map_err(failed)?))
-        }
-    }
 }

@@ -74,12 +74,15 @@ async fn messages_come_in_order_however_large_by_tls_and_again_after_an_outage()
     let secure = free_port();
     let settings = tls_settings(&folder, secure);
     let Some((mut engine, _names)) = start(folder, &settings).await else { return };
+    let before = support::tasks();
     if !settings.is_empty() {
         by_tls(&engine, secure).await;
     }
     let address = format!("amqp://guest:guest@127.0.0.1:{}/%2f", engine.port);
     let options = || ClusterOptions::new(AmqpBus::open(&address).unwrap());
-    support::stall(&engine, options).await;
+    // So that its silence is noticed sooner.
+    let impatient = format!("{address}?heartbeat=1");
+    support::stall(&engine, || ClusterOptions::new(AmqpBus::open(&impatient).unwrap())).await;
     let (one, other, heard) = two(options).await;
     hears(&one, &heard).await;
     in_order(&one, &heard, 100).await;
@@ -89,6 +92,8 @@ async fn messages_come_in_order_however_large_by_tls_and_again_after_an_outage()
     until("it knows of both", async || one.node_count().await.ok() == Some(2)).await;
     in_order(&one, &heard, 100).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
+    // Neither of these, nor of the attempts to connect while the broker was away or stood still.
+    support::nothing_is_left([one, other], heard, before).await;
 }
 
 /// The settings of a port on TLS, which asks for the certificate of a node; empty without openssl.
@@ -122,12 +127,11 @@ async fn by_tls(engine: &Engine, port: u16) {
     support::is_refused_for_its_certificate(|| ClusterOptions::new(open()), "unknownissuer").await;
     support::is_refused_for_its_certificate(|| ClusterOptions::new(open()), "`amqpbus::tls`").await;
     let config = tls::own_tls(&engine.folder);
+    let before = support::tasks();
     let (one, other, heard) = two(|| ClusterOptions::new(open().tls(config.clone()))).await;
     hears(&one, &heard).await;
     in_order(&one, &heard, 100).await;
-    for io in [one, other] {
-        io.shutdown(std::time::Duration::from_secs(30)).await;
-    }
+    support::nothing_is_left([one, other], heard, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
