@@ -27,7 +27,12 @@ fn app(
         options(ServerBuilder::<Server, ServerOptions>::new(runtime).broadcast_slice(SLICE)).build()
     });
     let io = test.server();
-    io.on_connected(async |socket: Socket| socket.join("room").map(drop));
+    // A client that is back is in the rooms that it was in.
+    io.on_connected(
+        async |socket: Socket| {
+            if socket.recovered() { Ok(()) } else { socket.join("room").map(drop) }
+        },
+    );
     io.on("echo", async |Data(text): Data<String>| text);
     let clients: Vec<_> = (0..clients).map(|_| test.client("/")).collect();
     (test, clients)
