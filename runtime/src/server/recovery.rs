@@ -68,6 +68,8 @@ pub(crate) struct Ending {
 
 struct Live {
     socket: Weak<SocketInner>,
+    /// Its connection.
+    session: Weak<SessionHandle>,
     /// Those who wait for its end; dropping them tells.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -267,6 +269,14 @@ impl Recovery {
         Some(Ending { socket: Arc::downgrade(&socket.0), ended })
     }
 
+    /// The sockets of a connection whose sessions can be recovered.
+    #[cfg(feature = "cluster")]
+    pub(super) fn sockets_of(&self, session: &Arc<SessionHandle>) -> Vec<Socket> {
+        let live = lock(&self.live);
+        let is_of = |live: &&Live| live.session.as_ptr() == Arc::as_ptr(session);
+        live.values().filter(is_of).filter_map(|live| live.socket.upgrade().map(Socket)).collect()
+    }
+
     /// Waits for that end, but not for ever: then the session is lost, which is told of once it ends.
     pub(crate) async fn wait_for(&self, pid: &str, ending: Ending) {
         let waited = crate::base::runtime::timeout(self.clock.runtime(), PATIENCE, ending.ended).await;
@@ -385,7 +395,8 @@ impl Recorder {
 
     /// Enters a socket among those that are connected.
     pub(crate) fn enlist(&self, socket: &Socket, recoverable: &Recoverable) {
-        let live = Live { socket: Arc::downgrade(&socket.0), waiting: Vec::new() };
+        let session = Arc::downgrade(socket.session());
+        let live = Live { socket: Arc::downgrade(&socket.0), session, waiting: Vec::new() };
         lock(&self.recovery.live).insert(recoverable.pid.clone(), live);
     }
 

@@ -531,8 +531,14 @@ impl Socket {
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
         self.send_unsent();
-        let _in_order = self.flush();
-        self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
+        let close = || self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
+        #[cfg(feature = "cluster")]
+        if let Some(recovery) = self.0.namespace.recorder().map(|recorder| &recorder.recovery) {
+            if let Some(log) = recovery.log() {
+                return recovery.close_after_log(log, self, close);
+            }
+        }
+        close();
     }
 }
 
