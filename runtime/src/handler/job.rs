@@ -450,8 +450,8 @@ mod tests {
         let clock = Clock::new(Arc::new(runtime.clone()));
         let polls: Vec<Arc<AtomicUsize>> = (0..7).map(|_| Arc::default()).collect();
         let mut jobs = Jobs::default();
-        for polls in polls.iter().cloned() {
-            let runtime = runtime.clone();
+        for polls in &polls {
+            let (polls, runtime) = (Arc::clone(polls), runtime.clone());
             let work: BoxFuture<()> = Box::pin(poll_fn(move |_| {
                 runtime.advance(Duration::from_micros(400));
                 polls.fetch_add(1, Ordering::Relaxed);
