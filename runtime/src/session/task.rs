@@ -159,8 +159,10 @@ impl<A: Application> Session<A> {
             match upgraded {
                 Ok((stream, ahead)) => {
                     if self.websockets.len() >= MAX_WEBSOCKETS {
-                        // One of these may be refused, and closed only by what waits to be sent.
+                        // One of these may be refused, and closed only by what waits to be sent. That may give up
+                        // others that are on their way, too: all that are left are looked at.
                         self.transmit(context);
+                        at = 0;
                     }
                     self.add_websocket(id, stream, ahead, place, deflate);
                 }
