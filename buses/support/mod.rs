@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     /// The words to say to it, and the beginning of its answer once it is ready.
     greeting: (&'static [u8], &'static [u8]),
     child: Option<Child>,
+    is_paused: AtomicBool,
 }
 
 impl Engine {
@@ -59,8 +60,14 @@ impl Engine {
         command: impl Fn(&Path, u16) -> Command + Send + 'static,
         greeting: (&'static [u8], &'static [u8]),
     ) -> Self {
-        let mut engine =
-            Self { port: free_port(), folder, command: Box::new(command), greeting, child: None };
+        let mut engine = Self {
+            port: free_port(),
+            folder,
+            command: Box::new(command),
+            greeting,
+            child: None,
+            is_paused: AtomicBool::new(false),
+        };
         engine.run().await;
         engine
     }
@@ -93,17 +100,20 @@ impl Engine {
 
     /// Stops it without ending its connections: who asks it gets no answer.
     pub(crate) fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
         self.signal("-STOP");
     }
 
     /// Lets it go on.
     pub(crate) fn resume(&self) {
+        self.is_paused.store(false, Ordering::Relaxed);
         self.signal("-CONT");
     }
 
     /// It may lead a group, and its children may each lead one of their own.
     fn signal(&self, signal: &str) {
-        let own = self.child.as_ref().unwrap().id().to_string();
+        let Some(child) = &self.child else { return };
+        let own = child.id().to_string();
         let all = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
         let all = String::from_utf8(all.stdout).unwrap();
         let pairs = all.lines().filter_map(|line| line.trim().split_once(' '));
@@ -116,6 +126,10 @@ impl Engine {
 
     /// Kills it, as if its machine were gone.
     pub(crate) fn kill(&mut self) {
+        if self.is_paused.swap(false, Ordering::Relaxed) {
+            // Children that stand still would not notice that it is gone.
+            self.signal("-CONT");
+        }
         if let Some(mut child) = self.child.take() {
             // It may be a script, whose children are of the group that it leads.
             let group = format!("-{}", child.id());

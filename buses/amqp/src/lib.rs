@@ -66,12 +66,13 @@ impl AmqpBus {
         })
     }
 
-    /// Sets the authorities that are trusted, and the certificate of this node if the broker asks for one; for `amqps`
-    /// addresses. By default the authorities are those that the system trusts. To log in by that certificate, add
+    /// Connects by TLS, whatever the scheme of the address says, and sets the authorities that are trusted, and the
+    /// certificate of this node if the broker asks for one. For `amqps` addresses without this setting the authorities are those that the system trusts. To log in by that certificate, add
     /// `?auth_mechanism=external` to the address.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.uri.scheme = lapin::uri::AMQPScheme::AMQPS;
         self.tls = Some(config);
         self
     }
@@ -121,5 +122,38 @@ impl fmt::Debug for AmqpBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the address: it may hold a password.
         f.debug_struct("AmqpBus").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AmqpBus;
+
+    #[test]
+    fn an_address_that_is_wrong_does_not_tell_its_password() {
+        for wrong in [
+            "amqp://chat:secret@host:port/",
+            "http://chat:secret@host/",
+            "amqp://chat:secret@host/?heartbeat=x",
+        ] {
+            let error = AmqpBus::open(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_the_feature_an_address_on_tls_is_refused() {
+        let refused = AmqpBus::open("amqps://guest:guest@localhost/%2f").unwrap_err().to_string();
+        assert!(refused.contains("feature `tls`"), "{refused}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_setting_of_tls_is_never_connected_without() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
+        let bus = AmqpBus::open("amqp://localhost/%2f").unwrap().tls(config.with_no_client_auth().into());
+        assert_eq!(bus.uri.scheme, lapin::uri::AMQPScheme::AMQPS);
     }
 }

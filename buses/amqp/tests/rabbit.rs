@@ -10,6 +10,8 @@ use sansocket_amqp::AmqpBus;
 use sansocket_tokio::cluster::ClusterOptions;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use support::{Engine, Folder, free_port, hears, in_order, installed, outage, two, until};
 
 /// The names of Erlang's nodes: RabbitMQ would start it in the background, where nobody would stop it.
@@ -22,8 +24,8 @@ impl Drop for Names {
     }
 }
 
-/// The broker with further settings.
-async fn start(folder: Folder, further: &str) -> Option<(Engine, Names)> {
+/// The broker with the settings for TLS, if there are some, and the port for that, which is another one each time it starts.
+async fn start(folder: Folder, tls: &str, secure: Arc<AtomicU16>) -> Option<(Engine, Names)> {
     let program = installed("rabbitmq-server", &["/usr/lib/rabbitmq/bin"])?;
     // The one on the path changes to a user of its own.
     let program = Some(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").to_owned())
@@ -34,10 +36,14 @@ async fn start(folder: Folder, further: &str) -> Option<(Engine, Names)> {
     names.args(["-port", &mapper, "-address", "127.0.0.1"]).stdout(Stdio::null()).stderr(Stdio::null());
     let names = Names(names.spawn().unwrap());
     folder.file("plugins", "[].");
-    let further = further.to_owned();
+    let tls = tls.to_owned();
     let command = move |folder: &Path, port: u16| {
-        let settings =
-            format!("listeners.tcp.default = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n{further}");
+        let mut settings =
+            format!("listeners.tcp.default = 127.0.0.1:{port}\ndisk_free_limit.absolute = 1MB\n{tls}");
+        if !tls.is_empty() {
+            secure.store(free_port(), Ordering::Relaxed);
+            settings += &format!("listeners.ssl.default = 127.0.0.1:{}\n", secure.load(Ordering::Relaxed));
+        }
         std::fs::write(folder.join("rabbit.conf"), settings).unwrap();
         let mut command = Command::new(&program);
         command
@@ -59,8 +65,6 @@ async fn start(folder: Folder, further: &str) -> Option<(Engine, Names)> {
     Some((Engine::start(folder, command, (b"AMQP\x00\x09\x09\x09", b"AMQP\x00\x00\x09\x01")).await, names))
 }
 
-const TEST: &str = "messages_come_in_order_however_large_by_tls_and_again_after_an_outage";
-
 /// One broker for all, because it takes its time to start. The part about TLS runs in a process of its own, which trusts
 /// the test's authority.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,12 +75,12 @@ async fn messages_come_in_order_however_large_by_tls_and_again_after_an_outage()
         return in_order(&one, &heard, 50_000).await;
     }
     let folder = Folder::new("rabbit");
-    let secure = free_port();
-    let settings = tls_settings(&folder, secure);
-    let Some((mut engine, _names)) = start(folder, &settings).await else { return };
+    let secure = Arc::new(AtomicU16::new(0));
+    let settings = tls_settings(&folder);
+    let Some((mut engine, _names)) = start(folder, &settings, secure.clone()).await else { return };
     let before = support::tasks();
     if !settings.is_empty() {
-        by_tls(&engine, secure).await;
+        by_tls(&engine, secure.load(Ordering::Relaxed)).await;
     }
     let address = format!("amqp://guest:guest@127.0.0.1:{}/%2f", engine.port);
     let options = || ClusterOptions::new(AmqpBus::open(&address).unwrap());
@@ -97,13 +101,13 @@ async fn messages_come_in_order_however_large_by_tls_and_again_after_an_outage()
 }
 
 /// The settings of a port on TLS, which asks for the certificate of a node; empty without openssl.
-fn tls_settings(folder: &Folder, port: u16) -> String {
+fn tls_settings(folder: &Folder) -> String {
     if !support::make_certificate(folder) {
         return String::new();
     }
     let file = |name: &str| folder.0.join(name).display().to_string();
     format!(
-        "listeners.ssl.default = 127.0.0.1:{port}\nssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
+        "ssl_options.cacertfile = {}\nssl_options.certfile = {}\n\
          ssl_options.keyfile = {}\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = false\n",
         file("ca.pem"),
         file("cert.pem"),
@@ -121,7 +125,8 @@ async fn by_tls(_: &Engine, port: u16) {
 #[cfg(feature = "tls")]
 async fn by_tls(engine: &Engine, port: u16) {
     let address = format!("amqps://guest:guest@localhost:{port}/%2f");
-    support::again(TEST, &engine.folder, &address);
+    let test = "messages_come_in_order_however_large_by_tls_and_again_after_an_outage";
+    support::again(test, &engine.folder, &address);
     let open = || AmqpBus::open(&address).unwrap();
     // Whoever does not know the authority does not talk to it, and is told what to do.
     support::is_refused_for_its_certificate(|| ClusterOptions::new(open()), "unknownissuer").await;

@@ -60,11 +60,12 @@ impl PostgresBus {
         }
     }
 
-    /// Sets the authorities that are trusted, and the certificate of this node if the server asks for one; for addresses
-    /// with `sslmode=require`. By default the authorities are those that the system trusts.
+    /// Connects by TLS, whatever the `sslmode` of the address says, and sets the authorities that are trusted, and the
+    /// certificate of this node if the server asks for one. With `sslmode=require` and without this setting the authorities are those that the system trusts.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.config.ssl_mode(tokio_postgres::config::SslMode::Require);
         self.tls = Some(config);
         self
     }

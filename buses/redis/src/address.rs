@@ -88,5 +88,13 @@ mod tests {
         {
             assert!(Address::parse(wrong).is_err(), "{wrong}");
         }
+        for wrong in [
+            "redis+cluster://chat:secret@one:port/",
+            "redis+cluster://chat:secret@/",
+            "redis+x://chat:secret@one/",
+        ] {
+            let error = Address::parse(wrong).err().unwrap();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+        }
     }
 }

@@ -88,9 +88,13 @@ impl Nodes {
 
     /// The position of the master for a key or a channel of sharded pub/sub; `None` if none has its slot.
     pub(crate) fn master(&mut self, key: &str) -> Option<usize> {
-        let slot = slot(key.as_bytes());
-        self.used.add(slot);
-        self.topology.master_of(slot)
+        self.used.add(slot(key.as_bytes()));
+        self.master_once(key)
+    }
+
+    /// The same for a key like no other: without its master the cluster is of use for all else.
+    pub(crate) fn master_once(&self, key: &str) -> Option<usize> {
+        self.topology.master_of(slot(key.as_bytes()))
     }
 
     /// Takes the answer of the home about the nodes. Returns whether what is used is elsewhere by now: a slot has another
@@ -240,6 +244,7 @@ mod tests {
         assert!(new().have_moved(Value::Array(Vec::new())), "the home is none");
         let mut elsewhere = new();
         assert_eq!(elsewhere.master("{user1000}"), Some(0));
+        assert_eq!(elsewhere.master_once("123456789"), Some(1));
         assert!(!elsewhere.have_moved(slots("c")), "nothing that is used");
         assert_eq!(elsewhere.now, Topology::parse(slots("c"), "").unwrap());
         let mut known = Known::default();

@@ -8,6 +8,7 @@ use redis::{AsyncConnectionConfig, FromRedisValue, cmd};
 use sansocket_redis::RedisBus;
 use sansocket_tokio::Server;
 use sansocket_tokio::cluster::{ClusterEvent, ClusterOptions, Dialect, dialect};
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -33,8 +34,6 @@ impl Node {
     async fn start() -> Option<Self> {
         let program = installed("redis-server", &[])?;
         // By itself it would take one that is 10000 above, which need not be free.
-        let between = free_port().to_string();
-        let for_nodes = between.clone();
         let command = move |folder: &Path, port: u16| {
             let mut command = Command::new(&program);
             command.args([
@@ -47,7 +46,7 @@ impl Node {
                 "--appendonly",
                 "no",
             ]);
-            command.args(["--cluster-enabled", "yes", "--cluster-port", &for_nodes]);
+            command.args(["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]);
             // Nobody is taken for dead because the machine stands still: the test says when.
             command.args(["--cluster-node-timeout", "60000", "--repl-diskless-sync-delay", "0"]);
             command.arg("--dir").arg(folder).current_dir(folder);
@@ -56,6 +55,8 @@ impl Node {
         let engine = Engine::start(Folder::new("redis-cluster"), command, (b"PING\r\n", b"+PONG")).await;
         let mut asker = asker(engine.port).await;
         let id = ask(&mut asker, "CLUSTER MYID").await;
+        let mut settings: HashMap<String, String> = ask(&mut asker, "CONFIG GET cluster-port").await;
+        let between = settings.remove("cluster-port").unwrap();
         Some(Self { engine, between, id, asker })
     }
 

@@ -76,10 +76,10 @@ impl Connection<'_> {
                     .arg(&value[..])
                     .arg("PX")
                     .arg(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-                batch.add(self.of_key(&key)?, set);
+                batch.add(self.of_session(&key)?, set);
             }
             NodeTransmit::Take { key, stream, offset, lookup } => {
-                let (of_session, of_stream) = (self.of_key(&key)?, self.of_key(&stream)?);
+                let (of_session, of_stream) = (self.of_session(&key)?, self.of_key(&stream)?);
                 // One command does both since Redis 6.2 only.
                 batch.add(of_session, cmd("MULTI"));
                 for name in ["GET", "DEL"] {
@@ -141,6 +141,14 @@ impl Connection<'_> {
     fn of_key(&mut self, key: &str) -> Result<usize, LostError> {
         match &mut self.nodes {
             Some(nodes) => nodes.master(key).ok_or(LostError::NoTopology),
+            None => Ok(0),
+        }
+    }
+
+    /// The same for the key of a session: the slots of all sessions are all slots.
+    fn of_session(&self, key: &str) -> Result<usize, LostError> {
+        match &self.nodes {
+            Some(nodes) => nodes.master_once(key).ok_or(LostError::NoTopology),
             None => Ok(0),
         }
     }
