@@ -528,6 +528,13 @@ impl Socket {
         });
     }
 
+    /// The socket of the same connection in that namespace, for a client of Engine.IO 3.
+    #[cfg(feature = "cluster")]
+    pub(super) fn legacy_neighbor(&self, namespace: &NamespaceInner) -> Option<Socket> {
+        let id = self.0.session.with(|machine| machine.socket_id(&namespace.name))?;
+        namespace.hub().by_id(&id).map(|(_, socket)| socket.clone())
+    }
+
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
         self.send_unsent();
