@@ -51,7 +51,7 @@ impl Recorder {
     /// namespace is sent until what this returns is dropped.
     pub(super) fn flush(&self, socket: &Socket) -> Option<InOrder<'_>> {
         let log = self.recovery.log()?;
-        let in_order = self.in_order(None);
+        let in_order = self.in_order();
         send_on(log, socket);
         Some(in_order)
     }

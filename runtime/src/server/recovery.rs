@@ -316,7 +316,7 @@ pub(crate) struct InOrder<'a> {
     order: Option<MutexGuard<'a, ()>>,
     recovery: &'a Recovery,
     /// Earlier events that were sent just now. The hooks see them once the order is free.
-    _sent: Vec<Sent>,
+    sent: Vec<Sent>,
 }
 
 impl Drop for InOrder<'_> {
@@ -337,10 +337,16 @@ impl Recorder {
         lock(&self.order)
     }
 
-    /// Holds the order of events, once all earlier ones are queued: for that socket, or for everybody.
-    pub(crate) fn in_order(&self, to: Option<&Socket>) -> InOrder<'_> {
-        let order = Some(lock(&self.order));
-        InOrder { order, recovery: &self.recovery, _sent: self.unsent.send_all(to) }
+    /// Holds the order of events. To give one a number, see [`in_order_behind`](Self::in_order_behind).
+    pub(crate) fn in_order(&self) -> InOrder<'_> {
+        InOrder { order: Some(lock(&self.order)), recovery: &self.recovery, sent: Vec::new() }
+    }
+
+    /// The same, once all earlier events are queued: for that socket, or for everybody.
+    pub(super) fn in_order_behind(&self, to: Option<&Socket>) -> InOrder<'_> {
+        let mut in_order = self.in_order();
+        in_order.sent = self.unsent.send_all(to);
+        in_order
     }
 
     /// The beginning of a new session.
@@ -420,7 +426,7 @@ impl Recorder {
         frame: &Frame,
         tell: bool,
     ) -> Vec<Socket> {
-        let in_order = self.in_order(None);
+        let in_order = self.in_order_behind(None);
         let (appended, reached) = self.number(namespace, target, frame);
         let mut queued = Vec::new();
         for (at, socket) in reached.iter().enumerate() {
@@ -464,7 +470,7 @@ impl Recorder {
         let namespace = socket.namespace_inner();
         // Dropped after the order is free: it may be the last of what the application keeps with a socket.
         let heir: Option<Socket>;
-        let in_order = self.in_order(Some(socket));
+        let mut in_order = self.in_order_behind(Some(socket));
         let now = self.recovery.clock.now();
         let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame, None);
         recoverable.sent(now, &appended);
@@ -476,6 +482,7 @@ impl Recorder {
             if let Some((heir, part)) = heir.as_ref().and_then(|heir| Some((heir, heir.recoverable()?))) {
                 if part.pid == recoverable.pid {
                     part.sent(now, &appended);
+                    in_order.sent.extend(self.unsent.send_all(Some(heir)));
                     queued = heir.deliver(&appended.frame, Delivery::Queue);
                     if queued == Err(SendError::Disconnected) && self.awaits(heir, part) {
                         queued = Ok(false);
