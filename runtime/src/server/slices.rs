@@ -2,8 +2,9 @@
 //! slice at a time.
 //!
 //! Nothing is lost if the emitter does not wait for the end: dropping the future sends the rest at once, and so does the
-//! shutdown of the server; a socket that the server disconnects before its turn is served first. Where connection state recovery gives events numbers, the next event of the namespace first
-//! has the rest sent, because the order of the numbers is the order on each connection.
+//! shutdown of the server; a socket that the server disconnects before its turn is served first. Where connection state
+//! recovery gives events numbers, the next event of the namespace first has the rest sent, because the order of the numbers
+//! is the order on each connection.
 
 use crate::base::turn::give_way;
 use crate::handler::outgoing_hook::Watched;
