@@ -20,7 +20,6 @@ use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::{Wire, WireLost, WireRead};
 use bytes::Bytes;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
-use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{AckOutcome, AheadReader, Parser, ReadAhead, ServerSocketEvent, SocketKey};
@@ -145,9 +144,10 @@ impl<A: Application> Session<A> {
         if !pass.awake {
             self.handle.lock().wake_up(pass);
         }
-        if !pass.upgrades.is_empty() {
-            self.upgrading.append(&mut pass.upgrades);
+        if self.upgrading.is_empty() {
+            std::mem::swap(&mut self.upgrading, &mut pass.upgrades);
         }
+        self.upgrading.append(&mut pass.upgrades);
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
             self.poll_read(pass, context);
@@ -163,12 +163,17 @@ impl<A: Application> Session<A> {
                 at += 1;
                 continue;
             };
-            let (_, Upgrade { place, deflate, .. }) = self.upgrading.swap_remove(at);
+            let (_, Upgrade { held, place, deflate, .. }) = self.upgrading.swap_remove(at);
             if self.upgrading.is_empty() {
                 self.upgrading = Vec::new();
             }
             match upgraded {
-                Ok((stream, ahead)) => self.add_websocket(id, stream, ahead, place, deflate),
+                Ok((stream, ahead)) => {
+                    self.add_websocket(id, stream, ahead, place, deflate);
+                    if let (Some(held), Some(websocket)) = (held, self.websockets.last_mut()) {
+                        websocket.wire.write_first(held.take_held());
+                    }
+                }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
                     self.handle.lock().machine.handle_request_aborted(self.now, id);
@@ -588,12 +593,4 @@ fn read_ahead(
         (message, ahead)
     };
     inbox.into_iter().map(read).collect()
-}
-
-/// Ends a session that is left at the end of a drain, together with its handlers.
-pub(crate) fn abort(handle: &SessionHandle, reason: CloseReason) {
-    handle.with_inner(|inner| {
-        inner.machine.abort(reason);
-        inner.cut();
-    });
 }

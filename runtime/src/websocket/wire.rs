@@ -102,6 +102,14 @@ impl Wire {
         }
     }
 
+    /// Writes bytes of HTTP before all of its own.
+    pub(crate) fn write_first(&mut self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            let behind = std::mem::replace(&mut self.out, bytes);
+            self.out.extend_from_slice(&behind);
+        }
+    }
+
     /// With compression, as the two ends have agreed on it.
     pub(crate) fn with_deflate(mut self, deflate: Option<Box<Deflate>>) -> Self {
         self.deflate = deflate;
