@@ -154,9 +154,9 @@ impl<A: Application> Session<A> {
         }
     }
 
-    /// Accepted upgrades become WebSockets.
+    /// Accepted upgrades become WebSockets. Their responses were held back, and wait for no handler.
     fn poll_upgrades(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
+        let (mut at, mut is_held) = (0, false);
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
             let Poll::Ready(upgraded) = upgrade.stream.poll(self.handle.clock().runtime(), context) else {
@@ -171,7 +171,7 @@ impl<A: Application> Session<A> {
                 Ok((stream, ahead)) => {
                     self.add_websocket(id, stream, ahead, place, deflate);
                     if let (Some(held), Some(websocket)) = (held, self.websockets.last_mut()) {
-                        websocket.wire.write_first(held.take_held());
+                        is_held |= websocket.wire.write_first(held.take_held());
                     }
                 }
                 Err(error) => {
@@ -179,6 +179,9 @@ impl<A: Application> Session<A> {
                     self.handle.lock().machine.handle_request_aborted(self.now, id);
                 }
             }
+        }
+        if is_held {
+            self.transmit(context);
         }
     }
 
