@@ -47,6 +47,12 @@ fn register(namespace: &Namespace) {
         .on("bcast", async |socket: Socket, Data(room): Data<String>, args: Args| {
             let _ = socket.namespace().to(&room).emit("bcast", &args.skip(1));
         })
+        .on("bcast-async", async |socket: Socket, Data(room): Data<String>, args: Args| {
+            let _ = socket.namespace().to(&room).emit_async("bcast", &args.skip(1)).await;
+        })
+        .on("leave", async |socket: Socket, Data(room): Data<String>| {
+            socket.leave(&room);
+        })
         .on("volatile", async |socket: Socket, Data(room): Data<String>, args: Args| {
             let _ = socket.namespace().to(&room).volatile().emit("volatile", &args.skip(1));
         })

@@ -93,6 +93,28 @@ async fn a_union_of_rooms_reaches_each_socket_once() {
 }
 
 #[tokio::test]
+async fn a_broadcast_in_slices_keeps_the_order_at_each_socket() {
+    let builder = crate::server().broadcast_slice(1);
+    let (io, addr) = hall(builder).await;
+    io.namespace("/").on("announce", async |socket: Socket| {
+        let all = socket.namespace();
+        for part in ["one", "two", "three"] {
+            all.emit_async("told", &part).await.expect("encoded");
+        }
+        all.emit("told", &"end").expect("encoded");
+        "announced"
+    });
+    let mut clients = three(addr).await;
+    clients[1].0.send(r#"21["announce"]"#).await;
+    for (client, _) in &mut clients {
+        for part in ["one", "two", "three", "end"] {
+            client.expect(&format!(r#"2["told","{part}"]"#)).await;
+        }
+    }
+    clients[1].0.expect(r#"31["announced"]"#).await;
+}
+
+#[tokio::test]
 async fn a_sockets_id_is_a_room_of_its_own() {
     let (io, addr) = hall(crate::server()).await;
     let mut clients = three(addr).await;

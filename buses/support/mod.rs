@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     /// The words to say to it, and the beginning of its answer once it is ready.
     greeting: (&'static [u8], &'static [u8]),
     child: Option<Child>,
+    is_paused: AtomicBool,
 }
 
 impl Engine {
@@ -59,8 +60,14 @@ impl Engine {
         command: impl Fn(&Path, u16) -> Command + Send + 'static,
         greeting: (&'static [u8], &'static [u8]),
     ) -> Self {
-        let mut engine =
-            Self { port: free_port(), folder, command: Box::new(command), greeting, child: None };
+        let mut engine = Self {
+            port: free_port(),
+            folder,
+            command: Box::new(command),
+            greeting,
+            child: None,
+            is_paused: AtomicBool::new(false),
+        };
         engine.run().await;
         engine
     }
@@ -91,8 +98,38 @@ impl Engine {
         panic!("the engine does not start: {last}");
     }
 
+    /// Stops it without ending its connections: who asks it gets no answer.
+    pub(crate) fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.is_paused.store(false, Ordering::Relaxed);
+        self.signal("-CONT");
+    }
+
+    /// It may lead a group, and its children may each lead one of their own.
+    fn signal(&self, signal: &str) {
+        let Some(child) = &self.child else { return };
+        let own = child.id().to_string();
+        let all = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
+        let all = String::from_utf8(all.stdout).unwrap();
+        let pairs = all.lines().filter_map(|line| line.trim().split_once(' '));
+        let children = pairs.filter(|(_, parent)| parent.trim() == own).map(|(child, _)| child.to_owned());
+        let mut kill = Command::new("kill");
+        kill.args([signal, "--", &format!("-{own}")]).args(children);
+        // One of them may have ended meanwhile.
+        let _ = kill.stderr(Stdio::null()).status().unwrap();
+    }
+
     /// Kills it, as if its machine were gone.
     pub(crate) fn kill(&mut self) {
+        if self.is_paused.swap(false, Ordering::Relaxed) {
+            // Children that stand still would not notice that it is gone.
+            self.signal("-CONT");
+        }
         if let Some(mut child) = self.child.take() {
             // It may be a script, whose children are of the group that it leads.
             let group = format!("-{}", child.id());
@@ -177,6 +214,24 @@ pub(crate) fn again(test: &str, folder: &Folder, address: &str) {
     assert!(said.status.success() && text.contains("1 passed"), "{text}");
 }
 
+/// Waits until a server on that bus says that the certificate is why it is not connected.
+pub(crate) async fn is_refused_for_its_certificate(options: impl Fn() -> ClusterOptions, words: &str) {
+    until("the certificate is the reason", async || {
+        let io = Server::builder().cluster(options()).build().unwrap();
+        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+        io.on_bus(move |event| {
+            if let ClusterEvent::Down { reason: Some(reason) } = event {
+                let _ = sender.send(reason.to_string());
+            }
+        });
+        // It is told once, perhaps before anybody listened: then by the next one.
+        let said = tokio::time::timeout(Duration::from_secs(1), told.recv()).await;
+        io.shutdown(Duration::from_secs(30)).await;
+        matches!(said, Ok(Some(said)) if said.to_lowercase().contains(words))
+    })
+    .await;
+}
+
 /// Waits until a condition holds.
 pub(crate) async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {
     for _ in 0..3000 {
@@ -224,9 +279,12 @@ pub(crate) async fn hearing(other: &Server) -> Heard {
 
 /// Says something until the other one has heard it: then each is on the bus.
 pub(crate) async fn hears(one: &Server, heard: &Heard) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    // What was said before may come now.
+    let ready = format!("ready {}", NUMBER.fetch_add(1, Ordering::Relaxed));
     until("the other one hears this one", || async {
-        one.emit("say", &"ready").unwrap();
-        heard.lock().iter().any(|text| text == "ready")
+        one.emit("say", &ready).unwrap();
+        heard.lock().contains(&ready)
     })
     .await;
 }
@@ -250,7 +308,7 @@ pub(crate) async fn in_order_while(
     }
     let numbers = || {
         let mut all = heard.lock().clone();
-        all.retain(|text| text != "ready");
+        all.retain(|text| !text.starts_with("ready"));
         all
     };
     until("all have come", || async { numbers().len() >= 50 }).await;
@@ -279,4 +337,46 @@ pub(crate) async fn outage(engine: &mut Engine, one: &Server, other: &Server, he
     until("both are back", || async { gaps.load(Ordering::Relaxed) >= 2 }).await;
     heard.lock().clear();
     hears(one, heard).await;
+}
+
+/// Stops the engine, which keeps its connections and answers nothing: the loss is noticed, each server serves its own
+/// clients, and they hear each other afterwards.
+pub(crate) async fn stall(engine: &Engine, options: impl Fn() -> ClusterOptions) {
+    let (one, other, heard) = two(options).await;
+    hears(&one, &heard).await;
+    engine.pause();
+    until("the loss is noticed", || async { !one.is_on_bus() && !other.is_on_bus() }).await;
+    hears(&other, &heard).await;
+    engine.resume();
+    hears(&one, &heard).await;
+    for io in [one, other] {
+        io.shutdown(Duration::from_secs(30)).await;
+    }
+}
+
+/// Something accepts connections, and never answers: that is told as the bus being away, and a shutdown does not wait for it.
+pub(crate) async fn says_nothing(options: impl Fn(u16) -> ClusterOptions) {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let io = Server::builder().cluster(options(silent.local_addr().unwrap().port())).build().unwrap();
+    let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
+    io.on_bus(move |event| drop(sender.send(format!("{event:?}"))));
+    let said = tokio::time::timeout(Duration::from_secs(60), told.recv()).await.unwrap().unwrap();
+    assert!(said.starts_with("Down"), "{said}");
+    assert!(!io.is_on_bus());
+    let ended = tokio::time::timeout(Duration::from_secs(60), io.shutdown(Duration::from_secs(1))).await;
+    assert!(ended.is_ok());
+}
+
+/// Shuts servers down: no task of theirs, of the bus or of its client is left, apart from those that there were before.
+pub(crate) async fn nothing_is_left(servers: [Server; 2], heard: Heard, before: usize) {
+    drop(heard);
+    for io in servers {
+        io.shutdown(Duration::from_secs(30)).await;
+    }
+    until("all tasks have ended", || async { tasks() <= before }).await;
+}
+
+/// The number of tasks of this runtime.
+pub(crate) fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }

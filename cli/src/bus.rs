@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(crate) struct BusOptions {
     /// Emit to the clients of a cluster by its bus, without a server: `redis://`, `rediss://`, `redis+sharded://`,
-    /// `redis+streams://`, `postgres://` or `unix:PATH`. URL is then the room, or the id of a socket; everybody if it is empty
+    /// `redis+streams://`, each with `+cluster` behind it for a Redis Cluster, `postgres://` or `unix:PATH`. URL is then the room, or the id of a socket; everybody if it is empty
     #[arg(long, value_name = "ADDRESS")]
     bus: Option<String>,
     /// The dialect of the cluster's nodes: `cluster` (our own nodes, or what the address means), `python`, `classic`

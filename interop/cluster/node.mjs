@@ -2,6 +2,7 @@
 // conformance server is.
 //
 //   node cluster/node.mjs --redis redis://127.0.0.1:6379 --adapter classic|sharded|streams --port 0
+//   node cluster/node.mjs --redis redis://127.0.0.1:7000,redis://127.0.0.1:7001 --adapter sharded --port 0 (a Redis Cluster)
 //   node cluster/node.mjs --postgres postgres://user@127.0.0.1/database --adapter postgres --port 0
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
@@ -9,7 +10,7 @@ import { createAdapter as createPostgresAdapter } from "@socket.io/postgres-adap
 import { createAdapter, createShardedAdapter } from "@socket.io/redis-adapter";
 import { createAdapter as createStreamsAdapter } from "@socket.io/redis-streams-adapter";
 import pg from "pg";
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { Server } from "socket.io";
 
 const { values } = parseArgs({
@@ -18,7 +19,12 @@ const { values } = parseArgs({
 
 // Connection lost: the client connects again by itself, and so often that a test need not wait.
 const connect = async () => {
-  const client = createClient({ url: values.redis, socket: { reconnectStrategy: () => 100 } });
+  const socket = { reconnectStrategy: () => 100 };
+  const urls = values.redis.split(",");
+  const client =
+    urls.length > 1
+      ? createCluster({ rootNodes: urls.map((url) => ({ url })), defaults: { socket } })
+      : createClient({ url: values.redis, socket });
   client.on("error", () => {});
   await client.connect();
   return client;

@@ -71,6 +71,45 @@ export async function startNats() {
   return nats;
 }
 
+/** A Redis Cluster of three masters. It is killed and started again as one. */
+export async function startRedisCluster() {
+  const masters = await Promise.all(
+    [[0, 5460], [5461, 10922], [10923, 16383]].map(async (slots) => {
+      const [folder, port, between] = [await mkdtemp(join(tmpdir(), "redis-cluster-")), await freePort(), await freePort()];
+      const flags = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+      // By itself it would take a port that is 10000 above, which need not be free. Nobody is taken for dead who is slow.
+      flags.push("--cluster-enabled", "yes", "--cluster-port", between, "--cluster-node-timeout", "60000");
+      const master = broker(folder, port, { command: ["redis-server", ...flags], answers: saying("PING\r\n", /^\+PONG/) });
+      await master.start();
+      return Object.assign(master, { between, slots });
+    }),
+  );
+  const tell = async (master, words, expected = /^\+OK/) => {
+    await until(() => saying(`${words}\r\n`, expected)(master.port), `the answer to ${words}`);
+  };
+  for (const [epoch, master] of masters.entries()) {
+    await tell(master, `CLUSTER ADDSLOTSRANGE ${master.slots.join(" ")}`);
+    await tell(master, `CLUSTER SET-CONFIG-EPOCH ${epoch + 1}`);
+    await tell(master, `CLUSTER MEET 127.0.0.1 ${masters[0].port} ${masters[0].between}`);
+  }
+  const hosts = masters.map(({ port }) => `127.0.0.1:${port}`);
+  const self = {
+    url: `redis+sharded+cluster://${hosts.join(",")}/`,
+    urls: hosts.map((host) => `redis://${host}`),
+    async isThere() {
+      for (const master of masters) await tell(master, "CLUSTER INFO", /cluster_state:ok[^]*cluster_known_nodes:3/);
+    },
+    async start() {
+      await Promise.all(masters.map((master) => master.start()));
+      await self.isThere();
+    },
+    kill: () => Promise.all(masters.map((master) => master.kill())),
+    stop: () => Promise.all(masters.map((master) => master.stop())),
+  };
+  await self.isThere();
+  return self;
+}
+
 /** A Sentinel alone, for a service `main` whose master is on that port, and which it gives up after two seconds. */
 export async function startSentinel(master) {
   const [folder, port] = [await mkdtemp(join(tmpdir(), "sentinel-")), await freePort()];

@@ -13,8 +13,8 @@
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
 //! directions), `--admin HASH` for the admin UI with the password of that hash of bcrypt (with `--server-id NAME` and
 //! `--read-only`), and `--http-compression` (polls from 1024 bytes on). With
-//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, `nats://`,
-//! `postgres://`, `amqp://`, `unix:PATH`) it is a node of a cluster, which speaks what
+//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, each also with `+cluster`; `nats://`,
+//! `postgres://`, `amqp://`, `amqps://`, `unix:PATH`) it is a node of a cluster, which speaks what
 //! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
 //! bridges between them, as does `--bridge`; the bus may take `--patience` milliseconds to answer (as the crates have it). With `--emit JSON` besides it is no server, but carries out a list of verbs on
 //! that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
@@ -44,7 +44,7 @@ fn more_buses(address: &str, dialects: &[&str]) -> Option<Opened> {
             NatsBus::open(address).map(|bus| (ClusterOptions::new(bus), None)).map_err(Into::into)
         }
         "postgres" | "postgresql" => postgres(address),
-        "amqp" => AmqpBus::open(address).map_err(Into::into).map(|bus| {
+        "amqp" | "amqps" => AmqpBus::open(address).map_err(Into::into).map(|bus| {
             let bus = if dialects == ["python"] { bus.python() } else { bus };
             (ClusterOptions::new(bus), None)
         }),

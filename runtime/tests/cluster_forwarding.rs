@@ -8,7 +8,8 @@ use sansocket_runtime::adapter::{BoxFuture, ConnInfo, Dial, Runtime, ServerOptio
 use sansocket_runtime::cluster::{ClusterOptions, Dialect, InProcessBus, NodeConfig, dialect};
 use sansocket_runtime::testing::TestServer;
 use sansocket_runtime::{
-    Args, BuildError, DisconnectReason, RefusedRequest, Server, ServerBuilder, Socket, TransportKind,
+    Args, BuildError, DisconnectReason, Handshake, Rate, RefusedRequest, Server, ServerBuilder, Socket,
+    TransportKind,
 };
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -347,6 +348,55 @@ impl http_body::Body for NeverEnds {
 }
 
 #[test]
+fn one_address_has_its_share_of_the_requests_that_are_passed_on() {
+    let limits = NodeConfig::default()
+        .with_max_forwards_per_address(2)
+        .with_max_forwarded_bytes_per_address(1000)
+        .with_forward_rate_per_address(Rate::per_second(1).burst(6));
+    let nodes = Nodes::with(
+        |options| options.forward_requests(true).limits(limits.clone()),
+        |builder| {
+            builder.client_address(|handshake: &Handshake| {
+                handshake.headers().get("x-real-ip")?.to_str().ok()?.parse().ok()
+            })
+        },
+    );
+    let post = |address: &str, query: &str, body: String| {
+        let request = Request::post(format!("/socket.io/?{query}")).header("x-real-ip", address);
+        nodes.ask(1, request.body(Full::new(body.into())).unwrap())
+    };
+    let poll = |address: &str, query: &str| {
+        let request = Request::get(format!("/socket.io/?{query}")).header("x-real-ip", address);
+        nodes.begin(nodes.ask(1, request.body(Full::default()).unwrap()))
+    };
+    let sessions: Vec<String> = (0..3).map(|_| nodes.open(POLLING)).collect();
+    sessions.iter().for_each(|query| assert_eq!(nodes.run(nodes.post(0, query, "40")).0, 200));
+    sessions.iter().for_each(|query| assert_eq!(nodes.run(nodes.get(0, query)).0, 200));
+    let waiting = [poll("10.0.0.1", &sessions[0]), poll("10.0.0.1", &sessions[1])];
+    let echo = || r#"42["echo",1]"#.to_owned();
+    let too_many: (StatusCode, Bytes) = (
+        StatusCode::TOO_MANY_REQUESTS,
+        r#"{"code":4,"message":"Too many requests from this address"}"#.into(),
+    );
+    assert_eq!(nodes.run(post("10.0.0.1", &sessions[2], echo())), too_many);
+    assert_eq!(nodes.run(post("10.0.0.2", &sessions[0], echo())), ok("ok"));
+    assert_eq!(nodes.run(post("10.0.0.2", &sessions[1], echo())), ok("ok"));
+    waiting.iter().for_each(|poll| assert_eq!(poll.answer(), Some(ok(r#"42["echo",1]"#))));
+    // The bytes, and then the rate. What is not told of a client's address is not bounded by it.
+    let large = format!(r#"42["echo","{}"]"#, "x".repeat(1000));
+    assert_eq!(nodes.run(post("10.0.0.1", &sessions[2], large.clone())), too_many);
+    assert_eq!(nodes.run(post("10.0.0.2", &sessions[2], echo())), ok("ok"));
+    for _ in 0..3 {
+        assert_eq!(nodes.run(post("10.0.0.1", &sessions[2], echo())), ok("ok"));
+    }
+    assert_eq!(nodes.run(post("10.0.0.1", &sessions[2], echo())), too_many);
+    nodes.servers[0].advance(SECOND);
+    assert_eq!(nodes.run(post("10.0.0.1", &sessions[2], echo())), ok("ok"));
+    assert_eq!(nodes.run(nodes.post(1, &sessions[2], &large)), ok("ok"));
+    nodes.is_at_rest();
+}
+
+#[test]
 fn with_the_bus_away_requests_are_refused_and_the_session_s_own_node_goes_on() {
     let nodes = Nodes::new();
     let query = nodes.join();
@@ -371,10 +421,13 @@ fn a_node_that_shuts_down_tells_its_clients_through_others() {
     let query = nodes.join();
     let poll = nodes.begin(nodes.get(1, &query));
     nodes.run(nodes.io(0).shutdown(SECOND));
-    assert_eq!(poll.answer().map(|(status, _)| status), Some(StatusCode::OK));
-    assert_eq!(nodes.run(nodes.get(1, &query)), UNKNOWN);
+    // The packets that close its socket and its session.
+    assert_eq!(poll.answer(), Some(ok("1")));
+    for answer in [nodes.run(nodes.get(1, &query)), nodes.run(nodes.post(2, &query, "3"))] {
+        assert_eq!(answer, UNKNOWN, "its client begins anew, at a node that is there");
+    }
     nodes.servers[0].settle();
-    assert_eq!(nodes.counts(1).forwards, 0);
+    assert_eq!((nodes.counts(1).forwards, nodes.counts(2).forwards), (0, 0));
 }
 
 #[test]
@@ -389,9 +442,19 @@ fn a_node_that_shuts_down_waits_for_what_it_has_passed_on_and_then_gives_it_up()
     assert_eq!(answered.answer(), Some(ok(r#"42["news",1]"#)));
     let poll = nodes.begin(nodes.get(1, &query));
     let before = nodes.servers[0].elapsed();
-    nodes.run(nodes.io(1).shutdown(5 * SECOND));
+    let leaving = nodes.io(1).clone();
+    let has_left = nodes.begin(async move {
+        leaving.shutdown(5 * SECOND).await;
+        ok("")
+    });
+    // What still reaches it is passed on as before, until it has left.
+    assert_eq!(nodes.run(nodes.post(1, &other, r#"42["echo",0]"#)), ok("ok"));
+    assert_eq!(nodes.run(nodes.get(1, &other)), ok(r#"42["echo",0]"#));
+    assert_eq!((poll.answer(), has_left.answer()), (None, None));
+    nodes.servers[0].advance(6 * SECOND);
+    assert_eq!(has_left.answer(), Some(ok("")));
     assert!(nodes.servers[0].elapsed() >= before + 5 * SECOND);
-    nodes.servers[0].settle();
+    assert_eq!(nodes.run(nodes.post(1, &other, r#"42["echo",0]"#)), UNKNOWN);
     assert_eq!(poll.answer(), Some(ELSEWHERE));
     // To its session, the client has gone away; the other one goes on.
     assert_eq!(nodes.run(nodes.get(2, &query)), UNKNOWN);

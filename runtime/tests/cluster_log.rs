@@ -546,6 +546,48 @@ fn a_session_that_nobody_waits_for_any_more_waits_again() {
 }
 
 #[test]
+fn a_session_that_the_bus_takes_too_late_waits_again() {
+    let world = World::new(RecoveryConfig::default());
+    let (ada, pid) = world.joined();
+    world.emit(0, 1);
+    let (_, offset) = heard(&ada);
+    ada.cut_network();
+    world.emit(0, 2);
+    let offset = offset.unwrap();
+    world.hand.answers(1, 0);
+    let first = world.comes(1, &pid, &offset);
+    assert!(!first.is_connected());
+    world.one.advance(SECOND * 6);
+    assert!(first.is_connected() && !world.has_recovered(&first), "it does not wait for ever");
+    assert!(world.hand.state().keys.is_empty());
+    world.hand.answers(1, None);
+    world.one.settle();
+    let again = world.comes(0, &pid, &offset);
+    assert!(world.has_recovered(&again));
+    assert_eq!(numbers(&again), [2]);
+    assert_eq!(*world.ended.lock().unwrap(), []);
+}
+
+#[test]
+fn a_session_whose_events_come_too_late_for_a_client_that_has_gone_waits_again() {
+    let world = World::new(RecoveryConfig::default());
+    let (ada, pid) = world.joined();
+    world.emit(0, 1);
+    let (_, offset) = heard(&ada);
+    ada.cut_network();
+    world.emit(0, 2);
+    let offset = offset.unwrap();
+    world.hand.answers(1, 1);
+    let first = world.comes(1, &pid, &offset);
+    first.cut_network();
+    world.one.advance(SECOND * 6);
+    assert_eq!(*world.ended.lock().unwrap(), []);
+    let again = world.comes(0, &pid, &offset);
+    assert!(world.has_recovered(&again));
+    assert_eq!(numbers(&again), [2]);
+}
+
+#[test]
 fn an_event_without_room_to_wait_reaches_a_client_whose_session_is_just_found() {
     let world = World::new(RecoveryConfig::default().max_bytes(2_000));
     let (ada, pid) = world.joined();

@@ -163,6 +163,39 @@ fn what_is_sent_before_a_disconnect_comes_before_it() {
 }
 
 #[test]
+fn what_is_sent_before_a_close_comes_before_it_in_every_namespace() {
+    let world = World::new();
+    let io = world.one.server().clone();
+    for name in ["/a", "/z"] {
+        io.namespace(name).on_connected(|_: Socket| ready(()));
+    }
+    let ada = world.one.client("/");
+    let others = ["/a", "/z"].map(|name| ada.namespace(name));
+    others.iter().for_each(TestClient::connect);
+    let bob = world.one.client("/a");
+    // Of those in other namespaces one left, and has come again.
+    others[0].disconnect();
+    others[0].connect();
+    // Asking a client lets everything come to rest.
+    let (closing, one, other) = (io.socket(&ada.id()).unwrap(), others[0].id(), bob.id());
+    for namespace in [io.namespace("/a"), io.namespace("/z"), io.namespace("/")] {
+        namespace.emit("to all", &()).unwrap();
+    }
+    io.namespace("/a").to(&*one).emit("to one", &()).unwrap();
+    io.namespace("/a").to(&*other).emit("to bob", &()).unwrap();
+    closing.close();
+    world.one.settle();
+    let names = |client: &TestClient| -> Vec<String> {
+        client.received().into_iter().map(|received| received.event.to_string()).collect()
+    };
+    assert!(!ada.is_connected() && others.iter().all(|other| !other.is_connected()));
+    assert_eq!(names(&ada), ["to all"]);
+    assert_eq!(names(&others[0]), ["to all", "to one"]);
+    assert_eq!(names(&others[1]), ["to all"]);
+    assert_eq!(names(&bob), ["to all", "to bob"]);
+}
+
+#[test]
 fn without_the_bus_clients_hear_their_own_node_and_begin_anew() {
     let world = World::new();
     let ended = Arc::new(Mutex::new(Vec::new()));

@@ -1,5 +1,6 @@
 //! One connection to the broker, from its beginning to its loss.
 
+use crate::wire::{self, Scissors};
 use crate::{AmqpBus, Settings};
 use futures_core::Stream;
 use lapin::message::Delivery;
@@ -26,8 +27,6 @@ const TURN: usize = 256;
 const AHEAD: u16 = 1000;
 /// The time after which a connection has proved itself: the next wait is a short one.
 const STEADY: Duration = Duration::from_secs(5);
-/// The most time to connect.
-const TIMEOUT: Duration = Duration::from_secs(3);
 /// The most bytes of the name of an exchange and of a routing key.
 const LONGEST_NAME: usize = 255;
 
@@ -43,6 +42,11 @@ pub(crate) enum Ended {
 pub(crate) enum LostError {
     #[error("AMQP: {0}")]
     Amqp(#[from] Error),
+    #[error("AMQP: {0}")]
+    Connect(#[from] std::io::Error),
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     #[error("the broker has ended the subscription")]
     Unsubscribed,
     #[error("the broker does not answer")]
@@ -55,6 +59,8 @@ struct Open {
     channel: Channel,
     queue: ShortString,
     consumer: Consumer,
+    /// Dropped last: the thread of the client ends with its connection, whatever the broker does.
+    _scissors: Scissors,
 }
 
 struct Link<'a> {
@@ -70,10 +76,9 @@ struct Link<'a> {
 
 /// Connects, and serves until the connection is lost. `attempt` is set to 0 if it has lasted for some seconds.
 pub(crate) async fn serve(bus: &AmqpBus, link: &mut BusLink, attempt: &mut u32) -> Ended {
-    let mut open = match tokio::time::timeout(TIMEOUT, open(bus)).await {
-        Ok(Ok(open)) => open,
-        Ok(Err(error)) => return Ended::Lost(error.into()),
-        Err(_) => return Ended::Lost(LostError::Silent),
+    let mut open = match open(bus).await {
+        Ok(open) => open,
+        Err(error) => return Ended::Lost(error),
     };
     let since = link.runtime().now();
     link.up();
@@ -102,9 +107,18 @@ pub(crate) async fn serve(bus: &AmqpBus, link: &mut BusLink, attempt: &mut u32) 
     }
 }
 
-async fn open(bus: &AmqpBus) -> Result<Open, Error> {
+async fn open(bus: &AmqpBus) -> Result<Open, LostError> {
     let properties = ConnectionProperties::default().with_connection_name("sansocket".into());
-    let connection = Connection::connect_uri(bus.uri.clone(), properties).await?;
+    let (connection, scissors) = wire::connect(bus, properties).await?;
+    let (channel, queue, consumer) = wire::within(prepare(bus, &connection)).await?;
+    Ok(Open { connection, channel, queue, consumer, _scissors: scissors })
+}
+
+/// Opens the channel, and the queue of this node.
+async fn prepare(
+    bus: &AmqpBus,
+    connection: &Connection,
+) -> Result<(Channel, ShortString, Consumer), LostError> {
     let channel = connection.create_channel().await?;
     if let Some(exchange) = &bus.settings.exchange {
         declare(&channel, exchange, ExchangeKind::Direct).await?;
@@ -118,7 +132,7 @@ async fn open(bus: &AmqpBus) -> Result<Open, Error> {
     channel.basic_qos(AHEAD, BasicQosOptions::default()).await?;
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
     let consumer = channel.basic_consume(queue.clone(), "".into(), options, arguments).await?;
-    Ok(Open { connection, channel, queue, consumer })
+    Ok((channel, queue, consumer))
 }
 
 /// Declares an exchange as Python's managers do: it stays when nobody is there.

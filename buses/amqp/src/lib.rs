@@ -3,8 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+#[cfg(feature = "tls")]
+mod tls;
+mod wire;
 
 use crate::connection::Ended;
+#[cfg(not(feature = "tls"))]
+use lapin::uri::AMQPScheme;
 use lapin::uri::AMQPUri;
 use sansocket_runtime::adapter::BoxFuture;
 use sansocket_runtime::cluster::{Bus, BusLink};
@@ -17,6 +22,8 @@ use thiserror::Error;
 pub struct AmqpBus {
     uri: AMQPUri,
     settings: Settings,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,15 +44,37 @@ pub struct AddressError {
 const HEARTBEAT: u16 = 4;
 
 impl AmqpBus {
-    /// The bus at an address: `amqp://user:password@host:port/vhost`. Nothing is connected yet.
+    /// The bus at an address: `amqp://user:password@host:port/vhost`, `amqps://` for TLS. Nothing is connected yet.
     ///
     /// # Errors
-    /// [`AddressError`] if it is no such address.
+    /// [`AddressError`] if it is no such address, or if it is on TLS and the crate is built without its feature `tls`.
     pub fn open(address: &str) -> Result<Self, AddressError> {
         let mut uri: AMQPUri = address.parse().map_err(|reason| AddressError { reason })?;
+        // The client would connect without TLS, and tell its password to everybody.
+        #[cfg(not(feature = "tls"))]
+        if uri.scheme == AMQPScheme::AMQPS {
+            let reason = "`amqps` needs the feature `tls` of sansocket-amqp".to_owned();
+            return Err(AddressError { reason });
+        }
         uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT));
         let settings = Settings { exchange: Some("sansocket".to_owned()), max_waiting_bytes: 32 << 20 };
-        Ok(Self { uri, settings })
+        Ok(Self {
+            uri,
+            settings,
+            #[cfg(feature = "tls")]
+            tls: None,
+        })
+    }
+
+    /// Connects by TLS, whatever the scheme of the address says, and sets the authorities that are trusted, and the
+    /// certificate of this node if the broker asks for one. For `amqps` addresses without this setting the authorities are those that the system trusts. To log in by that certificate, add
+    /// `?auth_mechanism=external` to the address.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.uri.scheme = lapin::uri::AMQPScheme::AMQPS;
+        self.tls = Some(config);
+        self
     }
 
     /// Meets python-socketio's nodes: each channel is an exchange of type `fanout`, as their managers declare it. For
@@ -93,5 +122,38 @@ impl fmt::Debug for AmqpBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the address: it may hold a password.
         f.debug_struct("AmqpBus").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AmqpBus;
+
+    #[test]
+    fn an_address_that_is_wrong_does_not_tell_its_password() {
+        for wrong in [
+            "amqp://chat:secret@host:port/",
+            "http://chat:secret@host/",
+            "amqp://chat:secret@host/?heartbeat=x",
+        ] {
+            let error = AmqpBus::open(wrong).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_the_feature_an_address_on_tls_is_refused() {
+        let refused = AmqpBus::open("amqps://guest:guest@localhost/%2f").unwrap_err().to_string();
+        assert!(refused.contains("feature `tls`"), "{refused}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_setting_of_tls_is_never_connected_without() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty());
+        let bus = AmqpBus::open("amqp://localhost/%2f").unwrap().tls(config.with_no_client_auth().into());
+        assert_eq!(bus.uri.scheme, lapin::uri::AMQPScheme::AMQPS);
     }
 }

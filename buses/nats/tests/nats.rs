@@ -11,13 +11,16 @@ use support::{Engine, Folder, hears, in_order, installed, outage, two, until};
 
 /// A server that takes messages of up to 4 KiB.
 async fn start() -> Option<Engine> {
+    start_with(Folder::new("nats"), "max_payload: 4096\n").await
+}
+
+async fn start_with(folder: Folder, settings: &str) -> Option<Engine> {
     let program = installed("nats-server", &["/usr/sbin"])?;
-    let folder = Folder::new("nats");
-    folder.file("conf", "max_payload: 4096\n");
+    folder.file("conf", settings);
     let command = move |folder: &std::path::Path, port: u16| {
         let mut command = Command::new(&program);
         command.args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--config"]);
-        command.arg(folder.join("conf"));
+        command.arg(folder.join("conf")).current_dir(folder);
         command
     };
     Some(Engine::start(folder, command, (b"", b"INFO ")).await)
@@ -30,6 +33,8 @@ fn options(engine: &Engine) -> ClusterOptions {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     let Some(mut engine) = start().await else { return };
+    support::stall(&engine, || options(&engine)).await;
+    let before = support::tasks();
     let (one, other, heard) = two(|| options(&engine)).await;
     hears(&one, &heard).await;
     until("it knows of both", async || one.node_count().await.ok() == Some(2)).await;
@@ -39,6 +44,7 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     outage(&mut engine, &one, &other, &heard).await;
     in_order(&one, &heard, 50_000).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
+    support::nothing_is_left([one, other], heard, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,4 +72,34 @@ async fn a_dialect_that_counts_its_nodes_by_the_bus_is_told_that_this_one_cannot
     let patient = std::time::Duration::from_secs(30);
     let counted = tokio::time::timeout(patient, io.node_count()).await.unwrap();
     assert!(counted.is_err(), "{counted:?}");
+}
+
+/// In a process of its own, which trusts the test's authority.
+#[cfg(feature = "tls")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_come_by_tls() {
+    let options = |address: &str| ClusterOptions::new(NatsBus::open(address).unwrap());
+    if let Some(address) = support::address_to_try() {
+        let (one, _other, heard) = two(|| options(&address)).await;
+        hears(&one, &heard).await;
+        return in_order(&one, &heard, 50_000).await;
+    }
+    let folder = Folder::new("nats-tls");
+    if !support::make_certificate(&folder) {
+        return;
+    }
+    let settings = "tls { cert_file: cert.pem, key_file: key.pem }\n";
+    let Some(engine) = start_with(folder, settings).await else { return };
+    let address = format!("tls://localhost:{}", engine.port);
+    support::again("messages_come_by_tls", &engine.folder, &address);
+    // Whoever does not know the authority does not talk to it, and neither does one that is not asked for TLS.
+    support::is_refused_for_its_certificate(|| options(&address), "certificate").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_is_told_as_a_bus_that_is_away() {
+    support::says_nothing(|port| {
+        ClusterOptions::new(NatsBus::open(&format!("nats://127.0.0.1:{port}")).unwrap())
+    })
+    .await;
 }

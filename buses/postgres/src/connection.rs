@@ -34,7 +34,7 @@ pub(crate) enum Ended {
 /// Why the connection was lost.
 #[derive(Debug, Error)]
 pub(crate) enum LostError {
-    #[error("Postgres: {0}")]
+    #[error("Postgres: {}", with_reason(.0))]
     Postgres(#[from] Error),
     #[error(transparent)]
     NoRoots(#[from] NoRootsError),
@@ -44,6 +44,14 @@ pub(crate) enum LostError {
     Silent,
     #[error("more than {0} bytes of messages wait for this node: it does not keep up")]
     TooMuch(usize),
+}
+
+/// The client's error, and why that was: it says itself only what failed.
+fn with_reason(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// A thing that is asked of Postgres, with its outcome.
@@ -96,7 +104,7 @@ pub(crate) async fn serve(bus: &PostgresBus, link: &mut BusLink, attempt: &mut u
     let timer = runtime.timer(since + settings.ping_interval);
     let clean = runtime.timer(since + CLEAN);
     if let Some(refused) = refused {
-        link.refused(refused);
+        link.refused(with_reason(&refused));
     }
     link.up();
     let mut connection = Connection {
@@ -129,7 +137,7 @@ async fn open(bus: &PostgresBus) -> Result<(Client, Wire, Statements, Option<Err
     if config.get_application_name().is_none() {
         config.application_name("sansocket");
     }
-    let connector = tls::connector(&mut config)?;
+    let connector = tls::connector(bus, &mut config)?;
     let (client, mut wire) = config.connect(connector).await?;
     let (statements, refused) = {
         let mut prepared = Box::pin(prepare(&client, &bus.settings.table));
@@ -359,7 +367,7 @@ fn answered(link: &mut BusLink, answer: Asked) -> Result<(), LostError> {
         if error.as_db_error().is_none() {
             return Err(error.into());
         }
-        link.refused(error);
+        link.refused(with_reason(&error));
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub use tokio_postgres::Error as PostgresError;
 pub struct PostgresBus {
     config: Config,
     settings: Settings,
+    #[cfg(feature = "tls")]
+    tls: Option<std::sync::Arc<rustls::ClientConfig>>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +52,22 @@ impl PostgresBus {
             timeout: Duration::from_secs(3),
             ping_interval: Duration::from_secs(2),
         };
-        Self { config, settings }
+        Self {
+            config,
+            settings,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Connects by TLS, whatever the `sslmode` of the address says, and sets the authorities that are trusted, and the
+    /// certificate of this node if the server asks for one. With `sslmode=require` and without this setting the authorities are those that the system trusts.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {
+        self.config.ssl_mode(tokio_postgres::config::SslMode::Require);
+        self.tls = Some(config);
+        self
     }
 
     /// Sets the prefix of the channels' names: the adapter's option `channelPrefix`. Default `socket.io`.

@@ -1,5 +1,6 @@
 //! TLS to Postgres, with the feature `tls`: if the address asks for it by `sslmode=require`, and never without being asked.
 
+use crate::PostgresBus;
 use tokio_postgres::Config;
 
 /// Why there can be no TLS.
@@ -13,7 +14,7 @@ pub(crate) struct NoRootsError {
 
 #[cfg(feature = "tls")]
 mod connector {
-    use super::{Config, NoRootsError};
+    use super::{Config, NoRootsError, PostgresBus};
     use tokio_postgres::config::SslMode;
     use tokio_postgres::tls::MakeTlsConnect;
     use tokio_postgres_rustls::MakeRustlsConnect;
@@ -21,7 +22,7 @@ mod connector {
     pub(crate) type Stream = <Connector as MakeTlsConnect<tokio_postgres::Socket>>::Stream;
     type Connector = MakeRustlsConnect;
 
-    pub(crate) fn connector(config: &mut Config) -> Result<Connector, NoRootsError> {
+    pub(crate) fn connector(bus: &PostgresBus, config: &mut Config) -> Result<Connector, NoRootsError> {
         // Somebody else may have chosen one, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if config.get_ssl_mode() != SslMode::Require {
@@ -30,6 +31,9 @@ mod connector {
             let roots = rustls::RootCertStore::empty();
             let unused = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
             return Ok(MakeRustlsConnect::new(unused));
+        }
+        if let Some(config) = &bus.tls {
+            return Ok(MakeRustlsConnect::new((**config).clone()));
         }
         MakeRustlsConnect::with_native_certs().map(|(connector, _)| connector).map_err(|errors| {
             let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -40,13 +44,13 @@ mod connector {
 
 #[cfg(not(feature = "tls"))]
 mod connector {
-    use super::{Config, NoRootsError};
+    use super::{Config, NoRootsError, PostgresBus};
     use tokio_postgres::NoTls;
 
     pub(crate) type Stream = tokio_postgres::tls::NoTlsStream;
 
     /// An address that asks for TLS is refused by the client.
-    pub(crate) fn connector(_: &mut Config) -> Result<NoTls, NoRootsError> {
+    pub(crate) fn connector(_: &PostgresBus, _: &mut Config) -> Result<NoTls, NoRootsError> {
         Ok(NoTls)
     }
 }

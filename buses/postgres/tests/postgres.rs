@@ -2,6 +2,9 @@
 
 #[path = "../../support/mod.rs"]
 mod support;
+#[cfg(feature = "tls")]
+#[path = "../../support/tls.rs"]
+mod tls;
 
 use sansocket_postgres::PostgresBus;
 use sansocket_tokio::cluster::ClusterOptions;
@@ -75,6 +78,8 @@ fn options(address: &str) -> ClusterOptions {
 async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     let Some(mut engine) = start(Folder::new("postgres"), &[]).await else { return };
     let address = format!("postgres://test@127.0.0.1:{}/postgres", engine.port);
+    support::stall(&engine, || options(&address)).await;
+    let before = support::tasks();
     let (one, other, heard) = two(|| options(&address)).await;
     hears(&one, &heard).await;
     in_order(&one, &heard, 100).await;
@@ -85,6 +90,7 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     until("it knows of both", async || one.node_count().await.ok() == Some(2)).await;
     in_order(&one, &heard, 50_000).await;
     assert_eq!(other.cluster_counts().unwrap().malformed, 0);
+    support::nothing_is_left([one, other], heard, before).await;
 }
 
 /// In a process of its own, which trusts the test's authority.
@@ -106,7 +112,21 @@ async fn messages_come_by_tls() {
     let Some(engine) = start(folder, settings).await else { return };
     let address = |mode| format!("postgres://test@localhost:{}/postgres?sslmode={mode}", engine.port);
     support::again("messages_come_by_tls", &engine.folder, &address("require"));
+    // Whoever does not know the authority does not talk to it.
+    support::is_refused_for_its_certificate(|| options(&address("require")), "certificate").await;
+    let own = || {
+        let bus = PostgresBus::open(&address("prefer")).unwrap().tls(tls::own_tls(&engine.folder));
+        let dialect = bus.dialect();
+        ClusterOptions::new(bus).dialect(dialect)
+    };
+    let (one, _other, heard) = two(own).await;
+    hears(&one, &heard).await;
     // Without being asked it does without.
     let (one, _other, heard) = two(|| options(&address("prefer"))).await;
     hears(&one, &heard).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_is_told_as_a_bus_that_is_away() {
+    support::says_nothing(|port| options(&format!("postgres://test@127.0.0.1:{port}/postgres"))).await;
 }

@@ -1,16 +1,18 @@
 //! One connection to Redis, from its beginning to its loss.
 
+mod commands;
+
+use self::commands::{Question, answered};
+use crate::cluster::{self, Known, Nodes};
+use crate::counting::Counting;
 use crate::inbox::{Inbox, Pushed};
-use crate::sentinel::check_role;
-use crate::stream::{ReadTo, Reading, bytes, entries};
+use crate::links::{Answer, Answers, Batch, Links};
+use crate::stream::{ReadTo, Reading};
 use crate::{Kind, RedisBus, Settings};
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, Pipeline, PushInfo, RedisError, Value, cmd, from_redis_value,
-};
+use redis::{AsyncConnectionConfig, PushInfo, RedisError, ServerError, ServerErrorKind, Value, cmd};
 use sansocket_runtime::adapter::{BoxFuture, Timer};
-use sansocket_runtime::cluster::{AskId, BusLink, LookupId, NodeTransmit, Subscription};
-use std::collections::HashMap;
+use sansocket_runtime::cluster::{BusLink, NodeTransmit};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -44,43 +46,48 @@ pub(crate) enum LostError {
     Replica,
     #[error("more than {0} bytes of messages wait for this node: it does not keep up")]
     TooMuch(usize),
+    #[error("no node of the Redis Cluster names the masters of all slots that are needed")]
+    NoTopology,
+    #[error("the Redis Cluster is down, or most of its masters are out of reach for the node that was asked")]
+    ClusterDown,
+    #[error("slots of the Redis Cluster have moved to other nodes")]
+    Moved,
 }
 
-/// A batch of commands that is under way: the connection, and their answers.
-type Writing = BoxFuture<(MultiplexedConnection, Result<Vec<Value>, RedisError>)>;
-
-/// A command whose answer is of interest.
-enum Question {
-    Count(AskId),
-    Appended(u64),
-    /// Behind it are a `GET`, a `DEL` and an `EXEC`, whose answer is this one, and an `XRANGE`.
-    Taken(LookupId),
-    Page(LookupId),
+/// What the bus remembers from one connection to the next.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// The place up to which a stream was read.
+    read: Option<ReadTo>,
+    known: Known,
 }
+
+/// A batch of commands that is under way: the connections, and their answers.
+type Writing = BoxFuture<(Links, Result<Answers, RedisError>)>;
 
 struct Connection<'a> {
     bus: &'a RedisBus,
-    client: Client,
     inbox: Arc<Inbox>,
     /// Not there while a batch is under way.
-    idle: Option<MultiplexedConnection>,
+    idle: Option<Links>,
     writing: Option<Writing>,
-    /// The questions in that batch: the position of the answer to each.
-    asked: Vec<(usize, Question)>,
+    /// The questions in that batch: the place of the answer to each.
+    asked: Vec<(Answer, Question)>,
+    /// What has to wait for the answers to that batch.
+    held: Option<NodeTransmit>,
     timer: Box<dyn Timer>,
     /// The reader of a stream, on a connection of its own.
     reading: Option<Reading>,
-    /// The place up to which a stream was read, here or before.
-    read: &'a mut Option<ReadTo>,
+    /// Of a cluster.
+    nodes: Option<Nodes>,
+    counting: Counting,
+    /// The channels of sharded pub/sub that are unsubscribed, each as often as that is not confirmed.
+    leaving: BTreeMap<String, u32>,
+    past: &'a mut Past,
 }
 
 /// Connects, and serves until the connection is lost. `attempt` is set to 0 if it has lasted for some seconds.
-pub(crate) async fn serve(
-    bus: &RedisBus,
-    link: &mut BusLink,
-    attempt: &mut u32,
-    read: &mut Option<ReadTo>,
-) -> Ended {
+pub(crate) async fn serve(bus: &RedisBus, link: &mut BusLink, attempt: &mut u32, past: &mut Past) -> Ended {
     let inbox = Arc::new(Inbox::new(bus.settings.max_waiting_bytes));
     let pushed = inbox.clone();
     let push = move |info: PushInfo| {
@@ -88,7 +95,9 @@ pub(crate) async fn serve(
         Ok::<(), std::convert::Infallible>(())
     };
     let config = config(&bus.settings).set_push_sender(push);
-    let (client, connected) = match connect(bus, &config).await {
+    let connected = Links::connect(bus, config, &past.known, *attempt).await;
+    past.known.forget_redirection();
+    let (links, nodes) = match connected {
         Ok(connected) => connected,
         Err(error) => return Ended::Lost(error),
     };
@@ -98,39 +107,35 @@ pub(crate) async fn serve(
     link.up();
     let mut connection = Connection {
         bus,
-        client,
         inbox,
-        idle: Some(connected),
+        idle: Some(links),
         writing: None,
         asked: Vec::new(),
+        held: None,
         timer,
         reading: None,
-        read,
+        nodes,
+        counting: Counting::default(),
+        leaving: BTreeMap::new(),
+        past,
     };
     let served = poll_fn(|context| connection.poll(link, context)).await;
+    if let Some(nodes) = connection.nodes.take() {
+        nodes.end(&mut connection.past.known);
+    }
     // A peer that accepts and hangs up is no reason to try without a pause.
     if link.runtime().now() >= since + STEADY {
         *attempt = 0;
     }
     match served {
         Ok(()) => Ended::Closed,
-        Err(error) => Ended::Lost(error),
+        Err(error) => {
+            if let LostError::Redis(error) = &error {
+                past.known.redirected(error);
+            }
+            Ended::Lost(error)
+        }
     }
-}
-
-/// Connects to the Redis of the address, or to the present master.
-async fn connect(
-    bus: &RedisBus,
-    config: &AsyncConnectionConfig,
-) -> Result<(Client, MultiplexedConnection), LostError> {
-    let Some(sentinels) = &bus.sentinels else {
-        let connected = bus.client.get_multiplexed_async_connection_with_config(config).await?;
-        return Ok((bus.client.clone(), connected));
-    };
-    let client = sentinels.master(&bus.client, &bus.settings).await?;
-    let mut connected = client.get_multiplexed_async_connection_with_config(config).await?;
-    check_role(&mut connected).await?;
-    Ok((client, connected))
 }
 
 pub(crate) fn config(settings: &Settings) -> AsyncConnectionConfig {
@@ -143,29 +148,23 @@ impl Connection<'_> {
     /// Ready once the node is closed, or the connection is lost.
     fn poll(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), LostError>> {
         for _ in 0..TURN {
-            let mut is_at_rest = true;
-            match self.inbox.poll(context) {
-                Poll::Ready(Pushed::Message { channel, payload }) => {
-                    link.message(&channel, payload);
-                    is_at_rest = false;
-                }
-                Poll::Ready(Pushed::Disconnected) => return Poll::Ready(Err(LostError::Disconnected)),
-                Poll::Ready(Pushed::TooMuch) => {
-                    return Poll::Ready(Err(LostError::TooMuch(self.bus.settings.max_waiting_bytes)));
-                }
-                Poll::Pending => {}
-            }
+            let mut is_at_rest = !self.poll_pushed(link, context)?;
             if let Some(reading) = &mut self.reading {
                 if let Poll::Ready(read) = reading.poll(link, context) {
                     read?;
-                    *self.read = reading.read_to();
+                    self.past.read = reading.read_to();
                     is_at_rest = false;
                 }
             }
             if self.writing.is_none() && !self.is_reader_late() {
-                match link.poll_next(context) {
+                self.ask_about_cluster_if_due(link, context);
+            }
+            if self.writing.is_none() && !self.is_reader_late() {
+                let next =
+                    self.held.take().map_or_else(|| link.poll_next(context), |held| Poll::Ready(Some(held)));
+                match next {
                     Poll::Ready(Some(transmit)) => {
-                        self.begin(link, transmit);
+                        self.begin(link, transmit)?;
                         is_at_rest = false;
                     }
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -178,6 +177,11 @@ impl Connection<'_> {
                     is_at_rest = false;
                 }
             }
+            if let Poll::Ready(counts) = self.counting.poll(context) {
+                counts.into_iter().for_each(|(ask, count)| link.counted(ask, count));
+                self.count(link);
+                is_at_rest = false;
+            }
             if is_at_rest {
                 return Poll::Pending;
             }
@@ -186,11 +190,33 @@ impl Connection<'_> {
         Poll::Pending
     }
 
+    /// Hands over what Redis has pushed. Returns whether that was something.
+    fn poll_pushed(&mut self, link: &mut BusLink, context: &Context<'_>) -> Result<bool, LostError> {
+        match self.inbox.poll(context) {
+            Poll::Ready(Pushed::Message { channel, payload }) => link.message(&channel, payload),
+            Poll::Ready(Pushed::Unsubscribed(channel)) => {
+                // What nobody has asked for says that its slot has moved.
+                let Some(left) = self.leaving.get_mut(&channel) else { return Err(LostError::Moved) };
+                *left -= 1;
+                if *left == 0 {
+                    self.leaving.remove(&channel);
+                }
+            }
+            Poll::Ready(Pushed::Disconnected) => return Err(LostError::Disconnected),
+            Poll::Ready(Pushed::TooMuch) => {
+                return Err(LostError::TooMuch(self.bus.settings.max_waiting_bytes));
+            }
+            Poll::Pending => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// Reads a stream. Each namespace asks for it: a new reader would lose what came since the last page.
-    fn begin_to_read(&mut self, stream: String) {
+    fn begin_to_read(&mut self, stream: String, node: usize) {
         if !self.reading.as_ref().is_some_and(|reading| reading.is_of(&stream)) {
-            let read = self.read.as_ref().filter(|(of, _)| *of == stream).map(|(_, id)| *id);
-            self.reading = Some(Reading::new(&self.client, self.bus.settings, stream, read));
+            let Some(links) = &self.idle else { return };
+            let read = self.past.read.as_ref().filter(|(of, _)| *of == stream).map(|(_, id)| *id);
+            self.reading = Some(Reading::new(links.client(node), self.bus.settings, stream, read));
         }
     }
 
@@ -201,166 +227,126 @@ impl Connection<'_> {
     }
 
     /// Begins to write a batch.
-    fn begin(&mut self, link: &mut BusLink, first: NodeTransmit) {
-        let mut batch = redis::pipe();
+    fn begin(&mut self, link: &mut BusLink, first: NodeTransmit) -> Result<(), LostError> {
+        let mut batch = Batch::default();
         let mut next = Some(first);
+        let mut has_subscribed = false;
         while let Some(transmit) = next {
-            self.add(&mut batch, transmit);
+            let is_subscription =
+                matches!(transmit, NodeTransmit::Subscribe(_) | NodeTransmit::Unsubscribe(_));
+            if self.nodes.is_some() && has_subscribed && !is_subscription {
+                // Another node may have it, and would be faster than the one that subscribes.
+                self.held = Some(transmit);
+                break;
+            }
+            has_subscribed |= is_subscription;
+            self.add(&mut batch, transmit)?;
             next = if batch.len() < BATCH && !self.is_reader_late() { link.try_next() } else { None };
         }
-        if batch.is_empty() {
-            return;
+        if batch.len() > 0 {
+            self.write(batch);
+        } else {
+            self.count(link);
         }
-        self.write(batch);
+        Ok(())
     }
 
-    fn write(&mut self, mut batch: Pipeline) {
-        let Some(mut connection) = self.idle.take() else { return };
-        // One command that Redis refuses, by an access rule say, is no reason to lose the others.
-        batch.ignore_errors();
-        self.writing = Some(Box::pin(async move {
-            let answers = connection.send_packed_commands(&batch, 0, batch.len()).await;
-            (connection, answers)
-        }));
+    fn write(&mut self, batch: Batch) {
+        let Some(links) = self.idle.take() else { return };
+        self.writing = Some(Box::pin(links.send(batch)));
+    }
+
+    /// Asks for the counts that wait, if everything before them has left.
+    fn count(&mut self, link: &BusLink) {
+        if let (Some(nodes), None) = (&self.nodes, &self.writing) {
+            let now = link.runtime().now();
+            self.counting.begin(&self.bus.client, &self.bus.settings, &nodes.now, now);
+        }
     }
 
     fn poll_writing(&mut self, link: &mut BusLink, context: &mut Context<'_>) -> Poll<Result<(), LostError>> {
         let Some(writing) = &mut self.writing else { return Poll::Pending };
-        let (connection, answers) = ready!(writing.as_mut().poll(context));
+        let (links, answers) = ready!(writing.as_mut().poll(context));
         self.writing = None;
-        self.idle = Some(connection);
-        let now = link.runtime().now();
-        self.timer.reset(now + self.bus.settings.ping_interval);
+        self.idle = Some(links);
+        if self.nodes.is_none() {
+            let now = link.runtime().now();
+            self.timer.reset(now + self.bus.settings.ping_interval);
+        }
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) => return Poll::Ready(Err(error.into())),
         };
-        for answer in &answers {
+        for answer in answers.all() {
             if let Value::ServerError(error) = answer {
-                link.refused(RedisError::from(error.clone()));
+                self.refused(link, error)?;
             }
         }
-        for (position, question) in std::mem::take(&mut self.asked) {
-            answered(link, question, answers.get(position..).unwrap_or_default());
+        for (place, question) in std::mem::take(&mut self.asked) {
+            if let Question::Cluster = question {
+                self.hear_about_cluster(answers.from(place))?;
+            } else {
+                answered(link, question, &answers, place);
+            }
         }
+        self.count(link);
         Poll::Ready(Ok(()))
+    }
+
+    /// Tells that a command was refused, or ends the connection if that says that another node has what it needs.
+    fn refused(&self, link: &mut BusLink, error: &ServerError) -> Result<(), LostError> {
+        use ServerErrorKind::{Ask, ClusterDown, MasterDown, Moved, ReadOnly};
+        let redis_error = RedisError::from(error.clone());
+        match error.kind() {
+            Some(Moved | Ask | ClusterDown | MasterDown | ReadOnly) if self.nodes.is_some() => {
+                return Err(redis_error.into());
+            }
+            Some(Moved | Ask) => {
+                let what =
+                    "it is a node of a Redis Cluster, so the scheme of its address has to end in `+cluster`";
+                link.refused(format!("{redis_error}: {what}"));
+            }
+            _ => link.refused(redis_error),
+        }
+        Ok(())
     }
 
     /// Tries whether the connection is still there, if it has been quiet for long.
     fn ping_if_quiet(&mut self, link: &mut BusLink, context: &mut Context<'_>) {
-        if self.timer.poll_elapsed(context).is_ready() {
+        if self.nodes.is_none() && self.timer.poll_elapsed(context).is_ready() {
             let now = link.runtime().now();
             self.timer.reset(now + self.bus.settings.ping_interval);
-            let mut ping = redis::pipe();
-            ping.add_command(cmd("PING"));
+            let mut ping = Batch::default();
+            ping.add(0, cmd("PING"));
             self.write(ping);
         }
     }
 
-    /// Adds what the node wants to a batch.
-    fn add(&mut self, batch: &mut Pipeline, transmit: NodeTransmit) {
-        let is_sharded = self.bus.kind == Kind::Sharded;
-        match transmit {
-            NodeTransmit::Publish(published) => {
-                let mut publish = cmd(if is_sharded { "SPUBLISH" } else { "PUBLISH" });
-                publish.arg(published.channel).arg(&published.payload[..]);
-                batch.add_command(publish);
-            }
-            NodeTransmit::Subscribe(Subscription::Stream(stream)) => {
-                self.begin_to_read(stream);
-            }
-            NodeTransmit::Unsubscribe(Subscription::Stream(_)) => {
-                self.reading = None;
-                // Nobody has asked for what comes now.
-                *self.read = None;
-            }
-            NodeTransmit::Subscribe(subscription) => {
-                batch.add_command(subscribe(is_sharded, subscription, ""));
-            }
-            NodeTransmit::Unsubscribe(subscription) => {
-                batch.add_command(subscribe(is_sharded, subscription, "UN"));
-            }
-            NodeTransmit::Count { channel, ask } => {
-                self.asked.push((batch.len(), Question::Count(ask)));
-                let mut count = cmd("PUBSUB");
-                count.arg(if is_sharded { "SHARDNUMSUB" } else { "NUMSUB" }).arg(channel);
-                batch.add_command(count);
-            }
-            NodeTransmit::Append { stream, fields, ticket } => {
-                self.asked.extend(ticket.map(|ticket| (batch.len(), Question::Appended(ticket))));
-                let mut append = cmd("XADD");
-                append.arg(stream).arg("MAXLEN").arg("~").arg(self.bus.settings.max_stream_length).arg("*");
-                for (name, value) in fields {
-                    append.arg(name).arg(value);
-                }
-                batch.add_command(append);
-            }
-            NodeTransmit::Save { key, value, time } => {
-                let mut set = cmd("SET");
-                set.arg(key)
-                    .arg(&value[..])
-                    .arg("PX")
-                    .arg(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-                batch.add_command(set);
-            }
-            NodeTransmit::Take { key, stream, offset, lookup } => {
-                // One command does both since Redis 6.2 only.
-                batch.add_command(cmd("MULTI"));
-                for name in ["GET", "DEL"] {
-                    let mut command = cmd(name);
-                    command.arg(&key);
-                    batch.add_command(command);
-                }
-                self.asked.push((batch.len(), Question::Taken(lookup)));
-                batch.add_command(cmd("EXEC"));
-                let (mut range, offset) = (cmd("XRANGE"), offset.to_string());
-                range.arg(stream).arg(&offset).arg(&offset);
-                batch.add_command(range);
-            }
-            NodeTransmit::Page { stream, from, count, lookup } => {
-                self.asked.push((batch.len(), Question::Page(lookup)));
-                let mut range = cmd("XRANGE");
-                range.arg(stream).arg(from.to_string()).arg("+").arg("COUNT").arg(count);
-                batch.add_command(range);
-            }
-            // Of dialects that are not for Redis.
-            _ => {}
+    /// Tries each connection to a cluster from time to time, and asks whether its slots are where they were.
+    fn ask_about_cluster_if_due(&mut self, link: &BusLink, context: &mut Context<'_>) {
+        let (Some(nodes), Some(links)) = (&self.nodes, &self.idle) else { return };
+        if self.timer.poll_elapsed(context).is_pending() {
+            return;
         }
+        self.timer.reset(link.runtime().now() + self.bus.settings.ping_interval);
+        let mut batch = Batch::default();
+        for node in links.connected() {
+            batch.add(node, cmd("PING"));
+        }
+        self.asked.push((batch.next(nodes.home), Question::Cluster));
+        for ask in cluster::about() {
+            batch.add(nodes.home, ask);
+        }
+        self.write(batch);
     }
-}
 
-/// Tells the node an answer, which is the first of these.
-fn answered(link: &mut BusLink, question: Question, answers: &[Value]) {
-    let answer = answers.first().cloned().unwrap_or(Value::Nil);
-    match question {
-        Question::Count(ask) => {
-            let counts: Option<HashMap<String, u32>> = from_redis_value(answer).ok();
-            link.counted(ask, counts.and_then(|counts| counts.into_values().next()));
+    fn hear_about_cluster(&mut self, answers: &[Value]) -> Result<(), LostError> {
+        let Some(nodes) = &mut self.nodes else { return Ok(()) };
+        // A user who may not ask learns of it when a command fails.
+        let [slots @ Value::Array(_), info, ..] = answers else { return Ok(()) };
+        if cluster::is_useless(info.clone(), self.bus.kind == Kind::Streams) {
+            return Err(LostError::ClusterDown);
         }
-        Question::Appended(ticket) => {
-            if let Value::ServerError(_) = answer {
-                link.not_appended(ticket);
-            }
-        }
-        Question::Taken(lookup) => {
-            let value = match answer {
-                Value::Array(values) => values.into_iter().next().and_then(bytes),
-                _ => None,
-            };
-            let has_offset = answers.get(1).is_some_and(|found| !entries(found.clone()).is_empty());
-            link.taken(lookup, value.as_deref(), has_offset);
-        }
-        Question::Page(lookup) => link.page(lookup, &entries(answer)),
+        if nodes.have_moved(slots.clone()) { Err(LostError::Moved) } else { Ok(()) }
     }
-}
-
-fn subscribe(is_sharded: bool, subscription: Subscription, un: &str) -> Cmd {
-    let (letter, name) = match subscription {
-        Subscription::Channel(name) => (if is_sharded { "S" } else { "" }, name),
-        Subscription::Pattern(name) => ("P", name),
-        Subscription::Stream(name) => ("", name),
-    };
-    let mut command = cmd(&format!("{letter}{un}SUBSCRIBE"));
-    command.arg(name);
-    command
 }

@@ -12,6 +12,8 @@ pub(crate) enum Pushed {
         channel: String,
         payload: Bytes,
     },
+    /// A subscription to a channel of sharded pub/sub has ended.
+    Unsubscribed(String),
     /// The connection is lost.
     Disconnected,
     /// So much waits that the connection has to be given up.
@@ -26,11 +28,28 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(String, Bytes)>,
+    /// Without a payload it is the end of a subscription.
+    waiting: VecDeque<(String, Option<Bytes>)>,
     bytes: usize,
     is_too_much: bool,
     is_disconnected: bool,
     waker: Option<Waker>,
+}
+
+impl State {
+    fn add(&mut self, channel: String, payload: Option<Bytes>, max_bytes: usize) {
+        self.bytes = self.bytes.saturating_add(weight(&channel, payload.as_ref()));
+        if self.bytes > max_bytes {
+            self.is_too_much = true;
+            self.waiting.clear();
+        } else if !self.is_too_much {
+            self.waiting.push_back((channel, payload));
+        }
+    }
+}
+
+fn weight(channel: &str, payload: Option<&Bytes>) -> usize {
+    channel.len() + payload.map_or(0, Bytes::len)
 }
 
 impl Inbox {
@@ -55,13 +74,11 @@ impl Inbox {
                 else {
                     return;
                 };
-                state.bytes = state.bytes.saturating_add(channel.len()).saturating_add(payload.len());
-                if state.bytes > self.max_bytes {
-                    state.is_too_much = true;
-                    state.waiting.clear();
-                } else if !state.is_too_much {
-                    state.waiting.push_back((channel, payload));
-                }
+                state.add(channel, Some(payload), self.max_bytes);
+            }
+            PushKind::SUnsubscribe => {
+                let Some(channel) = info.data.into_iter().next().and_then(text) else { return };
+                state.add(channel, None, self.max_bytes);
             }
             _ => return,
         }
@@ -78,8 +95,11 @@ impl Inbox {
             return Poll::Ready(Pushed::TooMuch);
         }
         if let Some((channel, payload)) = state.waiting.pop_front() {
-            state.bytes = state.bytes.saturating_sub(channel.len()).saturating_sub(payload.len());
-            return Poll::Ready(Pushed::Message { channel, payload });
+            state.bytes = state.bytes.saturating_sub(weight(&channel, payload.as_ref()));
+            return Poll::Ready(match payload {
+                Some(payload) => Pushed::Message { channel, payload },
+                None => Pushed::Unsubscribed(channel),
+            });
         }
         if state.is_disconnected {
             return Poll::Ready(Pushed::Disconnected);
@@ -142,6 +162,17 @@ mod tests {
         }
         assert!(inbox.state().waiting.len() <= 10);
         assert!(matches!(poll(&inbox), Poll::Ready(Pushed::TooMuch)));
+    }
+
+    #[test]
+    fn the_end_of_a_subscription_is_told_behind_its_messages() {
+        let inbox = Inbox::new(100);
+        inbox.push(message("one"));
+        let data = vec![Value::BulkString("c".into()), Value::Int(0)];
+        inbox.push(PushInfo { kind: PushKind::SUnsubscribe, data });
+        assert!(matches!(poll(&inbox), Poll::Ready(Pushed::Message { .. })));
+        assert!(matches!(poll(&inbox), Poll::Ready(Pushed::Unsubscribed(channel)) if channel == "c"));
+        assert!(poll(&inbox).is_pending());
     }
 
     #[test]

@@ -2,12 +2,19 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod address;
+mod cluster;
 mod connection;
+mod counting;
 mod inbox;
+mod links;
 mod sentinel;
+mod slots;
 mod stream;
 
-use crate::connection::Ended;
+use crate::address::Address;
+use crate::cluster::Cluster;
+use crate::connection::{Ended, Past};
 use crate::sentinel::Sentinels;
 use redis::{Client, IntoConnectionInfo, ProtocolVersion};
 
@@ -22,11 +29,18 @@ use std::time::Duration;
 /// One connection carries everything, so that what a node publishes leaves after its subscriptions, and in order. With
 /// streams there is a second one, which waits for entries.
 pub struct RedisBus {
-    /// Of which Sentinels replace the host and the port, if there are any.
+    /// Of which Sentinels and a cluster replace the host and the port.
     client: Client,
-    sentinels: Option<Sentinels>,
+    way: Way,
     kind: Kind,
     settings: Settings,
+}
+
+/// The way to the Redis that is connected to.
+enum Way {
+    Direct,
+    Sentinels(Sentinels),
+    Cluster(Cluster),
 }
 
 /// The commands by which messages travel.
@@ -50,18 +64,20 @@ impl RedisBus {
     /// A scheme of `redis+sharded://` means [`sharded`](Self::sharded), and `redis+streams://` is for the dialect of
     /// streams; with an `s` more (`rediss+sharded://`) they are on TLS. Nothing is connected yet.
     ///
+    /// A scheme that ends in `+cluster` means a Redis Cluster, with any of its nodes as hosts: they are asked for the
+    /// others. Its nodes have one user and one password, and with `rediss` all of them are on TLS.
+    ///
+    /// ```
+    /// # use sansocket_redis::{RedisBus, RedisError};
+    /// let bus = RedisBus::open("redis+sharded+cluster://chat:secret@10.0.0.1:7000,10.0.0.2:7000/")?;
+    /// # Ok::<(), RedisError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`RedisError`] if it is no such address.
     pub fn open(address: &str) -> Result<Self, RedisError> {
-        let mut kind = Kind::PubSub;
-        let mut plain = address.to_owned();
-        for (name, of_name) in [("+sharded://", Kind::Sharded), ("+streams://", Kind::Streams)] {
-            if let Some((scheme, rest)) = address.split_once(name) {
-                kind = of_name;
-                plain = format!("{scheme}://{rest}");
-            }
-        }
-        Ok(Self { kind, ..Self::from_connection_info(plain)? })
+        let Address { kind, way, info } = Address::parse(address)?;
+        Ok(Self { kind, way, ..Self::from_connection_info(info)? })
     }
 
     /// The bus at an address in any form of the crate `redis`, for pub/sub. RESP3 is spoken, whatever it says.
@@ -81,7 +97,7 @@ impl RedisBus {
             ping_interval: Duration::from_secs(2),
             max_stream_length: 10_000,
         };
-        Ok(Self { client, sentinels: None, kind: Kind::PubSub, settings })
+        Ok(Self { client, way: Way::Direct, kind: Kind::PubSub, settings })
     }
 
     /// Asks Sentinels for the master before each connection. They are named as `host:port,host:port/service`; user,
@@ -98,7 +114,7 @@ impl RedisBus {
     /// # Errors
     /// [`RedisError`] if one of them is no address.
     pub fn sentinels(mut self, sentinels: &str) -> Result<Self, RedisError> {
-        self.sentinels = Some(Sentinels::parse(sentinels)?);
+        self.way = Way::Sentinels(Sentinels::parse(sentinels)?);
         Ok(self)
     }
 
@@ -152,15 +168,15 @@ impl RedisBus {
 impl Bus for RedisBus {
     fn run(self: Box<Self>, mut link: BusLink) -> BoxFuture<()> {
         Box::pin(async move {
-            let (mut attempt, mut read) = (0, None);
+            let (mut attempt, mut past) = (0, Past::default());
             while !link.is_closed() {
-                let error = match connection::serve(&self, &mut link, &mut attempt, &mut read).await {
+                let error = match connection::serve(&self, &mut link, &mut attempt, &mut past).await {
                     Ended::Closed => return,
                     Ended::Lost(error) => error,
                 };
                 link.down(error);
                 link.wait_before(attempt).await;
-                attempt += 1;
+                attempt = attempt.saturating_add(1);
             }
         })
     }

@@ -46,7 +46,7 @@ impl Sentinels {
 }
 
 /// The address with another host and port. One on TLS stays on it.
-fn at(of: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+pub(crate) fn at(of: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     match of {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
             ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }

@@ -52,12 +52,14 @@ async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     let Some(mut engine) = start(Folder::new("redis"), Vec::new()).await else { return };
     for scheme in ["redis", "redis+sharded", "redis+streams"] {
         let address = format!("{scheme}://127.0.0.1:{}/", engine.port);
+        let before = support::tasks();
         let (one, other, heard) = two(|| options(&address)).await;
         hears(&one, &heard).await;
         in_order(&one, &heard, 50_000).await;
         outage(&mut engine, &one, &other, &heard).await;
         in_order(&one, &heard, 100).await;
         assert_eq!(other.cluster_counts().unwrap().malformed, 0, "{scheme}");
+        support::nothing_is_left([one, other], heard, before).await;
     }
 }
 
@@ -132,18 +134,47 @@ async fn messages_come_by_tls() {
         support::again("messages_come_by_tls", &engine.folder, &address);
     }
     // Whoever does not know the authority does not talk to it.
-    until("the certificate is the reason", async || {
-        let stranger = options(&format!("rediss://localhost:{port}/"));
-        let io = sansocket_tokio::Server::builder().cluster(stranger).build().unwrap();
-        let (sender, mut told) = tokio::sync::mpsc::unbounded_channel();
-        io.on_bus(move |event| {
-            if let sansocket_tokio::cluster::ClusterEvent::Down { reason: Some(reason) } = event {
-                let _ = sender.send(reason.to_string());
-            }
-        });
-        // It is told once, perhaps before anybody listened: then by the next one.
-        let said = tokio::time::timeout(Duration::from_secs(1), told.recv()).await;
-        matches!(said, Ok(Some(said)) if said.to_lowercase().contains("certificate"))
+    let stranger = || options(&format!("rediss://localhost:{port}/"));
+    support::is_refused_for_its_certificate(stranger, "certificate").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_says_nothing_is_told_as_a_bus_that_is_away() {
+    support::says_nothing(|port| {
+        ClusterOptions::new(RedisBus::open(&format!("redis://127.0.0.1:{port}/")).unwrap())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stops_is_noticed_and_so_is_one_that_drops_a_slow_subscriber() {
+    let Some(engine) = start(Folder::new("redis-slow"), Vec::new()).await else { return };
+    let address = format!("redis://127.0.0.1:{}/", engine.port);
+    support::stall(&engine, || ClusterOptions::new(RedisBus::open(&address).unwrap())).await;
+    let (one, other, heard) = two(|| options(&address)).await;
+    hears(&one, &heard).await;
+    let gaps = Arc::new(AtomicUsize::new(0));
+    for io in [&one, &other] {
+        let gaps = gaps.clone();
+        io.on_bus(move |event| {
+            if let ClusterEvent::Up { gap: Some(_) } = event {
+                gaps.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    // One message is more than a subscriber may have waiting.
+    let client = redis::Client::open(address).unwrap();
+    let mut asker = client.get_multiplexed_async_connection().await.unwrap();
+    let mut limit = async |bytes: &str| {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg("client-output-buffer-limit").arg(bytes);
+        let () = set.query_async(&mut asker).await.unwrap();
+    };
+    limit("pubsub 10000 0 0").await;
+    one.emit("say", &"x".repeat(100_000)).unwrap();
+    until("both are back", async || gaps.load(Ordering::Relaxed) >= 2).await;
+    // What comes next may wait, too, on a slow machine.
+    limit("pubsub 0 0 0").await;
+    hears(&one, &heard).await;
+    in_order(&one, &heard, 10).await;
 }

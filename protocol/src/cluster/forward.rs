@@ -21,12 +21,16 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 use thiserror::Error;
 
 /// The first bytes of each message: its format, and the version of that.
 const FORMAT: [u8; 3] = *b"sf\x01";
 /// The content type of a body in the binary form of revision 3.
 const BINARY: &str = "application/octet-stream";
+
+/// The place of the number, behind the format and the kind.
+const NUMBER: core::ops::Range<usize> = 4..12;
 
 const POST: u8 = 1;
 const REVISION_3: u8 = 2;
@@ -175,6 +179,26 @@ pub enum ForwardError {
         /// The limit.
         limit: usize,
     },
+    /// This node has passed on as many requests of one address as it may.
+    #[error("more than {limit} requests of one address for sessions of other nodes are open")]
+    TooManyFromAddress {
+        /// The limit.
+        limit: usize,
+    },
+    /// The bodies of requests of one address would have more bytes than they may.
+    #[error("requests of one address for sessions of other nodes have more than {limit} bytes")]
+    TooManyBytesFromAddress {
+        /// The limit.
+        limit: usize,
+    },
+    /// Requests of one address come faster than they may.
+    #[error(
+        "requests of one address for sessions of other nodes come faster than `forward_rate_per_address` allows"
+    )]
+    TooOften {
+        /// The time until the next one may come.
+        retry_after: Duration,
+    },
     /// Bodies and answers would have more bytes than they may.
     #[error("requests for sessions of other nodes, and their answers, have more than {limit} bytes")]
     TooManyBytes {
@@ -195,6 +219,12 @@ impl ForwardError {
         match self {
             Self::Off | Self::NoOwner | Self::NoSession => Response::refusal(RefusalCode::UnknownSession),
             Self::TooLarge { .. } => Response::new(413),
+            Self::TooManyFromAddress { .. } | Self::TooManyBytesFromAddress { .. } => too_many(),
+            // In whole seconds (RFC 9110, 10.2.3), rounded up.
+            Self::TooOften { retry_after } => {
+                let seconds = retry_after.as_secs().saturating_add(u64::from(retry_after.subsec_nanos() > 0));
+                too_many().header("retry-after", format!("{seconds}"))
+            }
             _ => {
                 let mut response =
                     Response::refusal_with(RefusalCode::UnknownSession, "Session on another node");
@@ -203,6 +233,13 @@ impl ForwardError {
             }
         }
     }
+}
+
+/// The answer to one address that asks for more than its share.
+fn too_many() -> Response {
+    let mut response = Response::refusal_with(RefusalCode::Forbidden, "Too many requests from this address");
+    response.status = 429;
+    response
 }
 
 /// A message about a request that was passed on, with the number that its asker gave it.
@@ -273,20 +310,32 @@ impl Forward {
 
     /// Writes a message.
     pub fn encode(&self) -> Bytes {
-        let body = match &self.said {
+        EncodedForward::new(&self.from, &self.said).numbered(self.number)
+    }
+}
+
+/// A [`Forward`] in bytes, but for its number: that is given by its node, and what takes time, as copying a body does, is
+/// done without the node. See [`NodeEncoder`](crate::cluster::node::NodeEncoder).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedForward(Vec<u8>);
+
+impl EncodedForward {
+    /// The message of a node of that name.
+    pub fn new(from: &str, said: &Said) -> Self {
+        let body = match said {
             Said::Request(request) => &request.body,
             Said::Answer(ForwardedAnswer::Response(response)) => &response.body,
             Said::Taken | Said::Cancelled | Said::Answer(_) => &Bytes::new(),
         };
-        let names = self.from.len().saturating_add(64);
+        let names = from.len().saturating_add(64);
         let mut bytes = Vec::with_capacity(body.len().saturating_add(names));
         bytes.extend_from_slice(&FORMAT);
         let mut begin = |kind: u8| {
             bytes.push(kind);
-            bytes.extend_from_slice(&self.number.to_be_bytes());
-            write_name(&mut bytes, &self.from);
+            bytes.extend_from_slice(&[0; NUMBER.end - NUMBER.start]);
+            write_name(&mut bytes, from);
         };
-        match &self.said {
+        match said {
             Said::Request(request) => {
                 begin(1);
                 let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
@@ -319,7 +368,15 @@ impl Forward {
             }
             Said::Cancelled => begin(7),
         }
-        bytes.into()
+        Self(bytes)
+    }
+
+    /// The message with its number. Copies nothing.
+    pub fn numbered(mut self, number: u64) -> Bytes {
+        if let Some(place) = self.0.get_mut(NUMBER) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        self.0.into()
     }
 }
 

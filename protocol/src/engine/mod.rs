@@ -30,6 +30,7 @@ pub(crate) mod payload;
 pub(crate) mod request;
 pub(crate) mod revision;
 pub(crate) mod server;
+mod source;
 pub(crate) mod transport;
 
 pub use client::{ClientTransmit, ConfigError, EngineClientConfig, Method, OpenPacket};
@@ -46,4 +47,5 @@ pub use request::{
 };
 pub use revision::Revision;
 pub use server::{Body, ServerTransmit, Wants};
+pub use source::Source;
 pub use transport::{TransportKind, Transports};

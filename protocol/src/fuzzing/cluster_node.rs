@@ -283,7 +283,8 @@ impl Story {
             let config = NodeConfig::default();
             let until = now + config.forward_patience + config.forward_timeout;
             process.forwards.insert(id, Some(until));
-            process.node.send_forward(now, id, request.with_body(self.sent.to_string().into()));
+            let request = process.node.encoder().forward(request.with_body(self.sent.to_string().into()));
+            process.node.send_forward(now, id, request);
         }
     }
 
@@ -307,6 +308,7 @@ impl Story {
         };
         if let Some(name) = process.requests.iter().nth(number).copied() {
             process.requests.remove(&name);
+            let answer = process.node.encoder().forward_answer(answer);
             process.node.answer_request(now, name, answer);
         }
     }

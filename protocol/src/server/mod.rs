@@ -21,7 +21,8 @@ mod counts;
 mod messages;
 mod router;
 
-pub use admission::{Grant, RefusedHandshakes, RegisterError, Source};
+pub use crate::engine::Source;
+pub use admission::{Grant, RefusedHandshakes, RegisterError};
 #[cfg(feature = "record")]
 pub(crate) use connection::recording::{digest_event, digest_transmit};
 pub use connection::{Connection, ServerEvent};

@@ -1,10 +1,10 @@
 //! The router of requests: to a session, or to a refusal (protocol v4, "HTTP", and the reference's order of checks).
 
-use super::admission::{Admission, Grant, RegisterError, Source};
+use super::admission::{Admission, Grant, RegisterError};
 use crate::engine::config::EngineServerConfig;
 use crate::engine::origins::OriginDecision;
 use crate::engine::request::{ParsedHead, RefusalCode, RequestHead, Response};
-use crate::engine::{NodeMark, Revision, TransportKind};
+use crate::engine::{NodeMark, Revision, Source, TransportKind};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
 use crate::time::Instant;

@@ -14,16 +14,16 @@ use sansocket_protocol::time::Instant;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 /// The node that gets the requests.
-const ASKER: usize = 0;
+pub(super) const ASKER: usize = 0;
 /// The node that has the sessions.
-const OWNER: usize = 1;
+pub(super) const OWNER: usize = 1;
 
 /// Nodes on a bus in memory, whose messages wait until they are carried.
-struct Nodes {
-    now: Instant,
-    nodes: Vec<Node>,
+pub(super) struct Nodes {
+    pub(super) now: Instant,
+    pub(super) nodes: Vec<Node>,
     subscriptions: Vec<BTreeSet<String>>,
     waiting: VecDeque<Published>,
     /// Copies of each message about requests.
@@ -32,18 +32,18 @@ struct Nodes {
 
 /// News of requests, as a node was told them.
 #[derive(Debug, PartialEq)]
-enum Told {
+pub(super) enum Told {
     Request(RequestName, ForwardedRequest),
     Over(RequestName),
     Outcome(ForwardId, Result<Response, ForwardError>),
 }
 
-fn config() -> NodeConfig {
+pub(super) fn config() -> NodeConfig {
     NodeConfig::default().with_forwards(true)
 }
 
 impl Nodes {
-    fn new(nodes: usize, config: &NodeConfig) -> Self {
+    pub(super) fn new(nodes: usize, config: &NodeConfig) -> Self {
         let dialect = Dialect::Heartbeats(Sharded::default());
         let node = |number| Node::new(config.clone(), dialect.clone(), Random::new([number as u8 + 1; 32]));
         let mut nodes = Self {
@@ -62,11 +62,11 @@ impl Nodes {
     }
 
     /// An id of a session of that node.
-    fn session(&self, at: usize) -> String {
+    pub(super) fn session(&self, at: usize) -> String {
         NodeMark::of(self.nodes[at].name()).put_into(Random::new([7; 32]).id())
     }
 
-    fn request(&self, at: usize, method: &str) -> ForwardedRequest {
+    pub(super) fn request(&self, at: usize, method: &str) -> ForwardedRequest {
         let target = format!("/socket.io/?EIO=4&transport=polling&sid={}&t=x", self.session(at));
         ForwardedRequest::of(&RequestHead { method, target: &target, headers: &[] }).unwrap()
     }
@@ -75,8 +75,15 @@ impl Nodes {
     fn forward(&mut self, request: ForwardedRequest) -> Result<ForwardId, ForwardError> {
         let now = self.now;
         let id = self.nodes[ASKER].open_forward(now, &request.session, request.body.len())?;
-        self.nodes[ASKER].send_forward(now, id, request);
+        self.send(id, request);
         Ok(id)
+    }
+
+    /// Sends a request that was opened.
+    pub(super) fn send(&mut self, id: ForwardId, request: ForwardedRequest) {
+        let asker = &mut self.nodes[ASKER];
+        let request = asker.encoder().forward(request);
+        asker.send_forward(self.now, id, request);
     }
 
     fn transmit(&mut self) {
@@ -95,7 +102,7 @@ impl Nodes {
     }
 
     /// Carries all messages.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.transmit();
         while let Some(one) = self.waiting.pop_front() {
             let copies = if one.channel.contains("-http#") { self.copies } else { 1 };
@@ -108,10 +115,11 @@ impl Nodes {
             }
             self.transmit();
         }
+        self.nodes.iter().for_each(|node| assert_eq!(node.inconsistency(), None));
     }
 
     /// Lets time pass, with everything that is due meanwhile.
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             let next = self.nodes.iter().filter_map(Node::poll_timeout).min();
@@ -124,7 +132,7 @@ impl Nodes {
     }
 
     /// The news of requests that a node was told since the last call.
-    fn told(&mut self, at: usize) -> Vec<Told> {
+    pub(super) fn told(&mut self, at: usize) -> Vec<Told> {
         self.settle();
         let events = std::iter::from_fn(|| self.nodes[at].poll_event());
         let told = events.filter_map(|event| match event {
@@ -144,9 +152,10 @@ impl Nodes {
         }
     }
 
-    fn answer(&mut self, at: usize, name: RequestName, answer: ForwardedAnswer) {
-        let now = self.now;
-        self.nodes[at].answer_request(now, name, answer);
+    pub(super) fn answer(&mut self, at: usize, name: RequestName, answer: ForwardedAnswer) {
+        let node = &mut self.nodes[at];
+        let answer = node.encoder().forward_answer(answer);
+        node.answer_request(self.now, name, answer);
     }
 
     /// Somebody says something to that node in the name of another.
@@ -165,7 +174,7 @@ impl Nodes {
     }
 
     /// Ends the requests of the asker, after which nothing may be held anywhere.
-    fn finish(mut self, open: &[ForwardId]) {
+    pub(super) fn finish(mut self, open: &[ForwardId]) {
         for id in open {
             self.nodes[ASKER].close_forward(self.now, *id);
         }
@@ -183,7 +192,7 @@ fn poll(body: &'static [u8]) -> Response {
     Response::new(200).header("content-type", name).header("cache-control", "no-store").body(body)
 }
 
-fn answered(body: &'static [u8]) -> ForwardedAnswer {
+pub(super) fn answered(body: &'static [u8]) -> ForwardedAnswer {
     ForwardedAnswer::Response(poll(body))
 }
 
@@ -331,7 +340,7 @@ fn with_the_bus_away_requests_end_at_both_nodes() {
     let request = nodes.request(OWNER, "POST");
     let id = nodes.nodes[ASKER].open_forward(nodes.now, &request.session, 10).unwrap();
     nodes.nodes[ASKER].handle_bus_down(nodes.now);
-    nodes.nodes[ASKER].send_forward(nodes.now, id, request);
+    nodes.send(id, request);
     assert_eq!(nodes.told(ASKER), [Told::Outcome(id, Err(ForwardError::BusAway))]);
     nodes.finish(&[id]);
 }

@@ -3,12 +3,14 @@
 mod bridge;
 mod emitter;
 mod forwarding;
+mod forwarding_shares;
 mod fuzzed;
 mod meaning;
 mod nodes;
 mod recovery;
 mod rows;
 mod stories;
+mod taken_late;
 mod tolerance;
 mod transcripts;
 mod vectors;

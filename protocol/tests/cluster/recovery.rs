@@ -14,20 +14,20 @@ use sansocket_protocol::time::Instant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// The stream and the keys beside it, and how far each node has read.
-struct World {
-    now: Instant,
-    nodes: Vec<Node>,
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) nodes: Vec<Node>,
     stream: Vec<StreamEntry>,
     read: Vec<usize>,
-    keys: BTreeMap<String, Bytes>,
+    pub(super) keys: BTreeMap<String, Bytes>,
     /// The events that each node has told.
     told: Vec<Vec<String>>,
-    found: Vec<Option<FoundSession>>,
+    pub(super) found: Vec<Option<FoundSession>>,
     /// The sessions that were found and are lost.
-    lost: Vec<(LookupId, LostReason)>,
+    pub(super) lost: Vec<(LookupId, LostReason)>,
     /// The pages that were asked for and are not answered, if they are not answered at once.
     pages: Option<Vec<(EntryId, usize, LookupId)>>,
     /// The events that its node had told before the last one.
@@ -40,7 +40,7 @@ impl World {
         Self::with(nodes, NodeConfig::default().with_max_lookups(2))
     }
 
-    fn with(nodes: usize, config: NodeConfig) -> Self {
+    pub(super) fn with(nodes: usize, config: NodeConfig) -> Self {
         let node = |seed| {
             let config = config.clone().with_recovers(true);
             let mut node = Node::new(config, Dialect::Streams(Streams::default()), Random::new([seed; 32]));
@@ -66,7 +66,7 @@ impl World {
         world
     }
 
-    fn emit(&mut self, at: usize, name: &str, target: Target) {
+    pub(super) fn emit(&mut self, at: usize, name: &str, target: Target) {
         self.emit_in(at, "/", name, target);
     }
 
@@ -125,7 +125,7 @@ impl World {
         true
     }
 
-    fn events(&mut self) {
+    pub(super) fn events(&mut self) {
         for at in 0..self.nodes.len() {
             while let Some(event) = self.nodes[at].poll_event() {
                 match event {
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         loop {
             self.transmit();
             let mut has_read = false;
@@ -162,6 +162,7 @@ impl World {
                 has_read |= self.read(at);
             }
             self.events();
+            self.nodes.iter().for_each(|node| assert_eq!(node.inconsistency(), None));
             if !has_read && self.nodes.iter().all(|node| !node.has_transmits()) {
                 return;
             }
@@ -172,7 +173,7 @@ impl World {
         std::mem::take(&mut self.told[at])
     }
 
-    fn missed(&mut self) -> Option<Vec<String>> {
+    pub(super) fn missed(&mut self) -> Option<Vec<String>> {
         let found = self.found.pop().expect("it was told")?;
         let missed = found.missed.iter().map(|(id, event)| format!("{} {id}", event.name())).collect();
         self.found.clear();
@@ -180,7 +181,7 @@ impl World {
     }
 }
 
-fn session(rooms: &[&str]) -> Session {
+pub(super) fn session(rooms: &[&str]) -> Session {
     let rooms = ["a socket's id"].iter().chain(rooms).map(|room| (*room).into()).collect();
     let (sid, pid) = ("a socket's id".into(), "secret".into());
     let namespace = Some("/".into());
@@ -305,6 +306,7 @@ fn what_cannot_be_recovered_is_told_and_nothing_stays_behind() {
     world.nodes[0].handle_timeout(world.now);
     world.events();
     assert_eq!(world.found, [None, None]);
+    world.settle();
     assert_eq!(world.nodes[0].poll_timeout(), None);
 }
 

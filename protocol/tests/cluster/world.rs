@@ -114,6 +114,7 @@ impl World {
             for at in 0..self.processes.len() {
                 self.events(at);
                 self.transmit(at);
+                assert_eq!(self.processes[at].node.inconsistency(), None);
             }
             let Some((at, flight)) = self.in_flight.pop_front() else {
                 let is_idle = |process: &mut Process| process.unanswered.is_empty();

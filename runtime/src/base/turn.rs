@@ -2,6 +2,8 @@
 
 use crate::base::clock::Clock;
 use sansocket_protocol::time::Instant;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 /// The longest that a task goes on before it lets others run. A server has few threads, and a runtime looks after its
@@ -66,6 +68,19 @@ impl Turn {
         self.has_ended |= now >= self.end;
         self.has_ended
     }
+}
+
+/// Lets the tasks run that are ready: the runtime puts this one behind them.
+pub(crate) async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The work that a task waits for, and that keeps it from ending.

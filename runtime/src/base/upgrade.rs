@@ -53,6 +53,9 @@ pub(crate) trait HoldsBack: Send + Sync {
 pub(crate) enum Switching {
     Hyper(OnUpgrade),
     Host(Option<Box<dyn Stream>>),
+    /// One that comes when the test says so.
+    #[cfg(test)]
+    Later(futures_channel::oneshot::Receiver<Box<dyn Stream>>),
 }
 
 impl Switching {
@@ -76,6 +79,8 @@ impl Switching {
                 let stream = stream.take().ok_or_else(|| "the stream was taken already".into());
                 Poll::Ready(stream.map(|stream| (stream, Bytes::new())))
             }
+            #[cfg(test)]
+            Self::Later(stream) => Pin::new(stream).poll(context).map(|stream| Ok((stream?, Bytes::new()))),
         }
     }
 }

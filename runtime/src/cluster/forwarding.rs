@@ -9,6 +9,7 @@ use sansocket_protocol::cluster::{ForwardError, ForwardFailure, ForwardedAnswer,
 use sansocket_protocol::engine::{NodeMark, Response};
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -87,16 +88,22 @@ impl Cluster {
         Some(owner)
     }
 
-    /// Begins to pass a request on.
+    /// Begins to pass a request on, of a client at that address, if it is known.
     ///
     /// # Errors
     /// [`ForwardError`].
-    pub(crate) fn forward(self: &Arc<Self>, session: &str) -> Result<Forwarding, ForwardError> {
-        let id = self.with_node(|node, now| node.open_forward(now, session, 0))?;
+    pub(crate) fn forward(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        session: &str,
+    ) -> Result<Forwarding, ForwardError> {
+        let id = self.with_node(|node, now| node.open_forward_from(now, address, session, 0))?;
         Ok(Forwarding { cluster: self.clone(), id })
     }
 
     fn answer_request(&self, name: RequestName, answer: ForwardedAnswer) {
+        // Its body is copied before the lock is taken.
+        let answer = self.encoder.forward_answer(answer);
         let over = self.with_forwards(|node, forwards, now| {
             node.answer_request(now, name, answer);
             forwards.served.remove(&name)
@@ -116,7 +123,7 @@ impl Forwarding {
     /// Counts bytes of its body that have come.
     ///
     /// # Errors
-    /// [`ForwardError::TooManyBytes`].
+    /// [`ForwardError::TooManyBytes`] and the same of the client's address.
     pub(crate) fn grow(&self, bytes: usize) -> Result<(), ForwardError> {
         self.cluster.with_node(|node, _| node.grow_forward(self.id, bytes))
     }
@@ -127,6 +134,8 @@ impl Forwarding {
     /// [`ForwardError`] if there is none.
     pub(crate) async fn send(&self, request: ForwardedRequest) -> Outcome {
         let (sender, answer) = oneshot::channel();
+        // Its body is copied before the lock is taken.
+        let request = self.cluster.encoder.forward(request);
         self.cluster.with_forwards(|node, forwards, now| {
             // The task would not hand over the answer any more.
             if !self.cluster.is_closing() {

@@ -451,8 +451,8 @@ impl Cluster {
                 NodeEvent::Unlogged { ticket, may_come } => {
                     application.log(LogNews::Unlogged { ticket, may_come });
                 }
-                NodeEvent::Found { lookup, pid, outcome, .. } => {
-                    application.log(LogNews::Found { lookup, pid, outcome });
+                NodeEvent::Found { lookup, namespace, pid, outcome } => {
+                    application.log(LogNews::Found { lookup, namespace, pid, outcome });
                 }
                 NodeEvent::StreamGap => {
                     warning!("the stream does not hold all any more that this node has not read");

@@ -38,7 +38,7 @@ pub(crate) struct LoggedEvent {
 pub(crate) enum LogNews {
     Logged(LoggedEvent),
     Unlogged { ticket: u64, may_come: bool },
-    Found { lookup: LookupId, pid: Arc<str>, outcome: LookupOutcome },
+    Found { lookup: LookupId, namespace: Arc<str>, pid: Arc<str>, outcome: LookupOutcome },
 }
 
 impl Cluster {

@@ -326,7 +326,7 @@ impl Gate {
             Ok(found) => found,
             #[cfg(feature = "cluster")]
             Err(refusal) if self.forwards(&refusal) => {
-                return Box::pin(self.elsewhere(request, head, refusal, body)).await;
+                return Box::pin(self.elsewhere(request, head, refusal, body, peer)).await;
             }
             Err(refusal) => return Err(self.refused(refusal)),
         };

@@ -6,12 +6,14 @@ use crate::base::trace::debug;
 use crate::cluster::{Cluster, Forwarding};
 use crate::http::body::read_body;
 use crate::http::gate::Gate;
+use crate::http::handshake::{ConnInfo, Handshake};
 use crate::session::handle::Answer;
 use http::Request;
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 use sansocket_protocol::cluster::{ForwardError, ForwardFailure, ForwardedAnswer, ForwardedRequest};
 use sansocket_protocol::engine::{Body, RefusalCode, RequestHead, Response};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,6 +50,7 @@ impl Gate {
         head: &RequestHead<'_>,
         refusal: Response,
         body: B,
+        peer: ConnInfo,
     ) -> Result<Response, Response>
     where
         B: HttpBody + Send + 'static,
@@ -60,7 +63,8 @@ impl Gate {
         let declared = head.headers.header("content-length").and_then(|length| length.parse::<usize>().ok());
         // While it is open here: the shutdown of this node waits for the answer of the other one.
         let running = self.shutdown.start();
-        let forwarding = match cluster.forward(&asked.session) {
+        let address = self.address_behind(request, peer);
+        let forwarding = match cluster.forward(address, &asked.session) {
             Ok(forwarding) => forwarding,
             Err(ForwardError::NoOwner) => return Err(self.refused(refusal)),
             Err(error) => return Err(self.not_forwarded(error)),
@@ -78,6 +82,14 @@ impl Gate {
             }
             Err(error) => Err(self.not_forwarded(error)),
         }
+    }
+
+    /// The address of a client behind a load balancer, if the application tells it: that of the connection is the balancer's.
+    fn address_behind(&self, request: &Request<()>, peer: ConnInfo) -> Option<IpAddr> {
+        let tell = self.hooks.client_address.as_ref()?;
+        let handshake = Handshake::new(request, peer);
+        let told = self.caught(|| tell(&handshake)).flatten();
+        told.or_else(|| handshake.peer_addr().map(|peer| peer.ip()))
     }
 
     fn not_forwarded(&self, error: ForwardError) -> Response {

@@ -128,7 +128,7 @@ impl Broadcast {
     }
 
     /// The recorder that keeps its event for clients that are away: not if it is volatile.
-    fn recorder(&self) -> Option<&Recorder> {
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
         self.namespace.recorder().filter(|_| !self.target.flags.volatile)
     }
 
@@ -208,6 +208,54 @@ impl Broadcast {
             self.tell_event(frame, event, args);
         }
         Ok(())
+    }
+
+    /// Emits an event to each socket, as [`emit`](Self::emit), and lets other tasks run in between: for broadcasts to a
+    /// thousand sockets and more, which otherwise hold a thread of the runtime for as long as they take, about a
+    /// microsecond for each socket.
+    ///
+    /// The call itself encodes the event, selects the sockets and sends the event to the first of them, as many as the
+    /// builder's [`broadcast_slice`](crate::ServerBuilder::broadcast_slice). The future sends it to the others, so many at a
+    /// time. The sockets are those of the moment of the call: whoever leaves the room later, while it is not over,
+    /// gets the event, and so does a socket that the server disconnects, but not one whose connection the server closes
+    /// by way of another namespace.
+    ///
+    /// Await it before you emit something else, and each socket gets both in this order. Nothing is lost if you do not: if
+    /// the future is dropped, or the server shuts down, the rest is sent at once. Events of other emitters may overtake it:
+    /// an answer to it, for example, that a client of the first slice sends to the room.
+    ///
+    /// With connection state recovery, the rest is sent before the next event to all or to a room; in a cluster on a stream
+    /// of Redis, everything is sent at once. Other nodes of a cluster are told by the call, and send the event to their
+    /// sockets without a pause.
+    ///
+    /// ```
+    /// # use sansocket_runtime::{EmitError, Server};
+    /// async fn announce(io: Server, text: String) -> Result<(), EmitError> {
+    ///     io.to("everybody").emit_async("news", &text).await?;
+    ///     io.to("everybody").emit("news is over", &()) // behind it, at each socket
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`EmitError::Encode`].
+    pub fn emit_async<T: ToArgs + ?Sized>(
+        &self,
+        event: &str,
+        args: &T,
+    ) -> impl Future<Output = Result<(), EmitError>> + Send + 'static + use<T> {
+        let slice = self.namespace.server().map_or(usize::MAX, |server| server.0.broadcast_slice());
+        let begun = self.encode(event, None, args).map(|frame| {
+            let rest = self.begin(&frame, slice);
+            #[cfg(feature = "cluster")]
+            self.tell_event(&frame, event, args);
+            rest
+        });
+        async move {
+            if let Some(rest) = begun? {
+                rest.send(slice).await;
+            }
+            Ok(())
+        }
     }
 
     /// Emits the event `message`, as [`emit`](Self::emit).

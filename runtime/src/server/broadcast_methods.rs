@@ -42,6 +42,15 @@ macro_rules! broadcast_methods {
             self.broadcast().emit(event, args)
         }
 
+        /// Emits an event to all sockets, and lets other tasks run in between: see [`Broadcast::emit_async`].
+        pub fn emit_async<T: ToArgs + ?Sized>(
+            &self,
+            event: &str,
+            args: &T,
+        ) -> impl Future<Output = Result<(), EmitError>> + Send + 'static + use<T> {
+            self.broadcast().emit_async(event, args)
+        }
+
         /// Emits the event `message` to all sockets.
         ///
         /// # Errors

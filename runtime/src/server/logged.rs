@@ -10,6 +10,7 @@ use crate::server::recoverable::Recoverable;
 use crate::server::recovery::{InOrder, Recorder, Recovery};
 use crate::server::server::ServerInner;
 use crate::server::socket::{Delivery, Socket};
+use crate::server::stream_log::StreamLog;
 use sansocket_protocol::cluster::node::Reach;
 use sansocket_protocol::error::SendError;
 use sansocket_protocol::hub::Target;
@@ -50,19 +51,8 @@ impl Recorder {
     /// namespace is sent until what this returns is dropped.
     pub(super) fn flush(&self, socket: &Socket) -> Option<InOrder<'_>> {
         let log = self.recovery.log()?;
-        let namespace = socket.namespace_inner();
         let in_order = self.in_order();
-        let on_their_way = log.pending.of(namespace);
-        let rooms = {
-            let hub = namespace.hub();
-            hub.by_id(socket.id()).map(|(key, _)| hub.rooms_of(key)).unwrap_or_default()
-        };
-        for (target, frame) in &on_their_way {
-            if Audience::of(target).includes(socket.id(), |room| rooms.iter().any(|known| **known == *room)) {
-                // It leaves for good.
-                let _ = socket.deliver(frame, Delivery::Queue);
-            }
-        }
+        send_on(log, socket);
         Some(in_order)
     }
 
@@ -111,6 +101,21 @@ impl Recorder {
     }
 }
 
+/// Sends a socket that leaves for good what is on its way to it by the log. With the order of its namespace held.
+fn send_on(log: &StreamLog, socket: &Socket) {
+    let namespace = socket.namespace_inner();
+    let on_their_way = log.pending.of(namespace);
+    let rooms = {
+        let hub = namespace.hub();
+        hub.by_id(socket.id()).map(|(key, _)| hub.rooms_of(key)).unwrap_or_default()
+    };
+    for (target, frame) in &on_their_way {
+        if Audience::of(target).includes(socket.id(), |room| rooms.iter().any(|known| **known == *room)) {
+            let _ = socket.deliver(frame, Delivery::Queue);
+        }
+    }
+}
+
 /// An event that was sent. The application's values and hooks may go with what is in it: dropped without a lock.
 struct Sent {
     _event: LogEvent,
@@ -119,6 +124,34 @@ struct Sent {
 }
 
 impl Recovery {
+    /// Closes a connection by `close`, after what is on its way to its sockets by the log, in all namespaces. No other event
+    /// of these is sent in between.
+    pub(super) fn close_after_log(&self, log: &StreamLog, socket: &Socket, close: impl FnOnce()) {
+        let mut sockets =
+            if log.pending.is_empty() { vec![socket.clone()] } else { self.sockets_of(socket.session()) };
+        // Everybody who holds the orders of several namespaces takes them in this order.
+        sockets.sort_by(|one, other| one.namespace_inner().name.cmp(&other.namespace_inner().name));
+        // The hooks see these once the orders are free.
+        let mut sent = Vec::new();
+        let mut orders = Vec::new();
+        let mut last: Option<&Arc<NamespaceInner>> = None;
+        for socket in &sockets {
+            let namespace = socket.namespace_inner();
+            let Some(recorder) = namespace.recorder() else { continue };
+            // One that has left may still be with its handlers, beside one that has come after it.
+            if !last.is_some_and(|last| Arc::ptr_eq(last, namespace)) {
+                orders.push(recorder.lock_order());
+                sent.extend(recorder.unsent.send_all(None));
+                last = Some(namespace);
+            }
+            send_on(log, socket);
+        }
+        close();
+        drop(orders);
+        drop(sent);
+        self.settle();
+    }
+
     /// Sends what is in the queue of the log.
     pub(super) fn send_logged(&self) {
         let Some(log) = self.log() else { return };
@@ -173,6 +206,6 @@ pub(super) fn apply(server: &ServerInner, news: LogNews) {
                 recovery.send_logged();
             }
         }
-        LogNews::Found { lookup, pid, outcome } => log.found(lookup, &pid, outcome),
+        LogNews::Found { lookup, namespace, pid, outcome } => log.found(lookup, namespace, &pid, outcome),
     }
 }

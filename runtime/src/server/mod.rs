@@ -40,6 +40,7 @@ pub(crate) mod rooms;
 pub(crate) mod server;
 #[cfg(feature = "cluster")]
 pub(crate) mod server_side;
+pub(crate) mod slices;
 pub(crate) mod socket;
 pub(crate) mod state;
 #[cfg(feature = "cluster")]

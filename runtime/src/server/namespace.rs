@@ -24,6 +24,7 @@ use crate::server::rooms::Rooms;
 use crate::server::server::{Server, ServerInner};
 #[cfg(feature = "cluster")]
 use crate::server::server_side::ServerSide;
+use crate::server::slices::UnsentBroadcasts;
 use crate::server::socket::Socket;
 use crate::server::table::{NamespaceHandlers, error_hook, handler_methods, outgoing_methods, registrations};
 use crate::session::stats::count;
@@ -52,6 +53,8 @@ pub(crate) struct NamespaceInner {
     pub(super) room_events: OnceLock<Box<RoomEvents>>,
     /// `None` without connection state recovery.
     recorder: Option<Box<Recorder>>,
+    /// The broadcasts that have recipients left, but those of the recorder.
+    pub(super) unsent: UnsentBroadcasts,
     server: Weak<ServerInner>,
     #[cfg(feature = "cluster")]
     pub(crate) membership: Option<Membership>,
@@ -79,6 +82,7 @@ impl NamespaceInner {
             listed_as_idle: is_child.then(AtomicBool::default),
             room_events: OnceLock::new(),
             recorder: recovery.map(|recovery| Box::new(Recorder::new(recovery))),
+            unsent: UnsentBroadcasts::default(),
             server,
             #[cfg(feature = "cluster")]
             membership: None,
@@ -105,6 +109,12 @@ impl NamespaceInner {
         if let Some(server_side) = self.server_side.get() {
             server_side.clear();
         }
+    }
+
+    /// Sends what broadcasts have left to send, and has those that follow wait no more: the server shuts down.
+    pub(crate) fn finish_broadcasts(&self) {
+        let recorded = self.recorder().map(|recorder| recorder.unsent.close());
+        drop((recorded, self.unsent.close()));
     }
 
     /// The recorder of events and rooms for connection state recovery.

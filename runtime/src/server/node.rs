@@ -48,6 +48,8 @@ impl ServerInner {
         let of_bus = random.fork();
         let log = self.recovery().and_then(|recovery| recovery.log());
         let node = node.with_recovers(log.is_some()).with_forwards(forward_requests);
+        let window = self.recovery().map_or(node.recovery_window, |recovery| recovery.config.window);
+        let node = node.with_recovery_window(window);
         // A client that has nothing to hear is answered with the next ping.
         let engine = &self.gate.config;
         let longest = engine.ping_interval.saturating_add(engine.ping_timeout);

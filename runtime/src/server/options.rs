@@ -11,6 +11,7 @@ use crate::http::options::{BuildError, ClientFiles};
 use crate::server::dispatch::SocketDispatch;
 use crate::server::recovery::Recovery;
 use crate::server::server::{Server, ServerInner};
+use crate::server::slices::SLICE;
 use crate::server::socket::Socket;
 #[cfg(feature = "cluster")]
 use crate::server::stream_log::{StreamLog, StreamStore};
@@ -38,6 +39,7 @@ pub struct ServerOptions {
     pub(crate) max_dynamic_per_session: usize,
     pub(crate) max_concurrent: usize,
     pub(crate) max_answers: usize,
+    pub(crate) broadcast_slice: usize,
     pub(crate) acknowledge_unit: bool,
     pub(crate) recovery: Option<RecoveryConfig>,
     pub(crate) recovery_store: Mutex<Option<Box<dyn RecoveryStore>>>,
@@ -57,6 +59,7 @@ impl Default for ServerOptions {
             max_dynamic_per_session: 100,
             max_concurrent: 1000,
             max_answers: 64 << 20,
+            broadcast_slice: SLICE,
             acknowledge_unit: true,
             recovery: None,
             recovery_store: Mutex::default(),
@@ -185,6 +188,13 @@ impl<S: From<Server>> ServerBuilder<S, ServerOptions> {
     /// they were received. Those beyond count as missing. Default 64 MiB.
     pub fn max_broadcast_answers(mut self, bytes: usize) -> Self {
         self.layer.max_answers = bytes;
+        self
+    }
+
+    /// Sets how many sockets [`emit_async`](crate::Broadcast::emit_async) reaches before it lets other tasks run. At least
+    /// 1. Default 128: more hold a thread longer, fewer cost more turns.
+    pub fn broadcast_slice(mut self, sockets: usize) -> Self {
+        self.layer.broadcast_slice = sockets.max(1);
         self
     }
 

@@ -148,6 +148,12 @@ impl Pending {
         lock(&self.state).queue.push_back(Outgoing { event, place });
     }
 
+    /// Whether no event of this node is on its way by the log.
+    pub(super) fn is_empty(&self) -> bool {
+        let state = lock(&self.state);
+        state.waiting.is_empty() && state.queue.is_empty()
+    }
+
     /// Waits until it is this thread's turn to send.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         lock(&self.sending)

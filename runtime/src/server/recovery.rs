@@ -12,6 +12,7 @@ use crate::base::typemap::TypeMap;
 use crate::server::lookups::Lookups;
 use crate::server::namespace::NamespaceInner;
 use crate::server::recoverable::{Recoverable, Remains};
+use crate::server::slices::{Sent, UnsentBroadcasts};
 use crate::server::socket::{Delivery, Socket, SocketInner};
 #[cfg(feature = "cluster")]
 use crate::server::stream_log::StreamLog;
@@ -67,6 +68,8 @@ pub(crate) struct Ending {
 
 struct Live {
     socket: Weak<SocketInner>,
+    /// Its connection.
+    session: Weak<SessionHandle>,
     /// Those who wait for its end; dropping them tells.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -74,8 +77,10 @@ struct Live {
 /// The recovery of one namespace.
 pub(crate) struct Recorder {
     pub(crate) recovery: Arc<Recovery>,
-    /// Held while an event gets its number and is queued for its receivers.
+    /// Held while an event gets its number and is queued for its receivers, or for the first of them.
     order: Mutex<()>,
+    /// The events with numbers that are not queued for all of their receivers yet: they are before another gets one.
+    pub(super) unsent: UnsentBroadcasts,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -264,6 +269,14 @@ impl Recovery {
         Some(Ending { socket: Arc::downgrade(&socket.0), ended })
     }
 
+    /// The sockets of a connection whose sessions can be recovered.
+    #[cfg(feature = "cluster")]
+    pub(super) fn sockets_of(&self, session: &Arc<SessionHandle>) -> Vec<Socket> {
+        let live = lock(&self.live);
+        let is_of = |live: &&Live| live.session.as_ptr() == Arc::as_ptr(session);
+        live.values().filter(is_of).filter_map(|live| live.socket.upgrade().map(Socket)).collect()
+    }
+
     /// Waits for that end, but not for ever: then the session is lost, which is told of once it ends.
     pub(crate) async fn wait_for(&self, pid: &str, ending: Ending) {
         let waited = crate::base::runtime::timeout(self.clock.runtime(), PATIENCE, ending.ended).await;
@@ -302,6 +315,8 @@ pub(crate) struct Start {
 pub(crate) struct InOrder<'a> {
     order: Option<MutexGuard<'a, ()>>,
     recovery: &'a Recovery,
+    /// Earlier events that were sent just now. The hooks see them once the order is free.
+    sent: Vec<Sent>,
 }
 
 impl Drop for InOrder<'_> {
@@ -313,7 +328,7 @@ impl Drop for InOrder<'_> {
 
 impl Recorder {
     pub(crate) fn new(recovery: Arc<Recovery>) -> Self {
-        Self { recovery, order: Mutex::new(()) }
+        Self { recovery, order: Mutex::new(()), unsent: UnsentBroadcasts::default() }
     }
 
     /// The same for whoever settles afterwards.
@@ -322,8 +337,16 @@ impl Recorder {
         lock(&self.order)
     }
 
+    /// Holds the order of events. To give one a number, see [`in_order_behind`](Self::in_order_behind).
     pub(crate) fn in_order(&self) -> InOrder<'_> {
-        InOrder { order: Some(lock(&self.order)), recovery: &self.recovery }
+        InOrder { order: Some(lock(&self.order)), recovery: &self.recovery, sent: Vec::new() }
+    }
+
+    /// The same, once all earlier events are queued: for that socket, or for everybody.
+    pub(super) fn in_order_behind(&self, to: Option<&Socket>) -> InOrder<'_> {
+        let mut in_order = self.in_order();
+        in_order.sent = self.unsent.send_all(to);
+        in_order
     }
 
     /// The beginning of a new session.
@@ -372,7 +395,8 @@ impl Recorder {
 
     /// Enters a socket among those that are connected.
     pub(crate) fn enlist(&self, socket: &Socket, recoverable: &Recoverable) {
-        let live = Live { socket: Arc::downgrade(&socket.0), waiting: Vec::new() };
+        let session = Arc::downgrade(socket.session());
+        let live = Live { socket: Arc::downgrade(&socket.0), session, waiting: Vec::new() };
         lock(&self.recovery.live).insert(recoverable.pid.clone(), live);
     }
 
@@ -402,7 +426,26 @@ impl Recorder {
         frame: &Frame,
         tell: bool,
     ) -> Vec<Socket> {
-        let in_order = self.in_order();
+        let in_order = self.in_order_behind(None);
+        let (appended, reached) = self.number(namespace, target, frame);
+        let mut queued = Vec::new();
+        for (at, socket) in reached.iter().enumerate() {
+            if socket.deliver(&appended.frame, Delivery::Queue) == Ok(true) && tell {
+                queued.push(at);
+            }
+        }
+        drop(in_order);
+        self.recovery.watch();
+        queued.into_iter().filter_map(|at| reached.get(at).cloned()).collect()
+    }
+
+    /// Gives an event its number, and notes with its receivers that they are sent it. With the order held.
+    pub(super) fn number(
+        &self,
+        namespace: &NamespaceInner,
+        target: &Target,
+        frame: &Frame,
+    ) -> (Appended, Vec<Socket>) {
         let now = self.recovery.clock.now();
         let (appended, reached) = {
             let mut hub = namespace.hub_mut();
@@ -411,18 +454,10 @@ impl Recorder {
             hub.passed(next, oldest);
             (appended, hub.reached(target))
         };
-        let mut queued = Vec::new();
-        for (at, socket) in reached.iter().enumerate() {
-            if let Some(recoverable) = socket.recoverable() {
-                recoverable.sent(now, &appended);
-            }
-            if socket.deliver(&appended.frame, Delivery::Queue) == Ok(true) && tell {
-                queued.push(at);
-            }
+        for recoverable in reached.iter().filter_map(Socket::recoverable) {
+            recoverable.sent(now, &appended);
         }
-        drop(in_order);
-        self.recovery.watch();
-        queued.into_iter().filter_map(|at| reached.get(at).cloned()).collect()
+        (appended, reached)
     }
 
     /// Emits an event to one socket. While its client is away, and may come back, the event waits for it.
@@ -435,7 +470,7 @@ impl Recorder {
         let namespace = socket.namespace_inner();
         // Dropped after the order is free: it may be the last of what the application keeps with a socket.
         let heir: Option<Socket>;
-        let in_order = self.in_order();
+        let mut in_order = self.in_order_behind(Some(socket));
         let now = self.recovery.clock.now();
         let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame, None);
         recoverable.sent(now, &appended);
@@ -447,6 +482,7 @@ impl Recorder {
             if let Some((heir, part)) = heir.as_ref().and_then(|heir| Some((heir, heir.recoverable()?))) {
                 if part.pid == recoverable.pid {
                     part.sent(now, &appended);
+                    in_order.sent.extend(self.unsent.send_all(Some(heir)));
                     queued = heir.deliver(&appended.frame, Delivery::Queue);
                     if queued == Err(SendError::Disconnected) && self.awaits(heir, part) {
                         queued = Ok(false);

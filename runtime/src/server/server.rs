@@ -179,6 +179,11 @@ impl ServerInner {
         self.options.max_answers
     }
 
+    /// Returns the number of sockets that a broadcast reaches before it gives way.
+    pub(crate) fn broadcast_slice(&self) -> usize {
+        self.options.broadcast_slice
+    }
+
     /// Returns the number of dynamic namespaces that one session may be in.
     pub(crate) fn max_dynamic_per_session(&self) -> usize {
         self.options.max_dynamic_per_session
@@ -503,6 +508,8 @@ impl Server {
     ///
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
+        // What was emitted before is written, so it is queued before the sessions close.
+        self.0.namespaces.all().iter().for_each(|namespace| namespace.finish_broadcasts());
         self.0.gate.shutdown(timeout).await;
         if let Some(recovery) = &self.0.recovery {
             recovery.close();

@@ -166,6 +166,11 @@ impl Socket {
         self.0.key
     }
 
+    /// Its key in the hub: `None` for one that could not enter it.
+    pub(super) fn hub_key(&self) -> Option<MemberKey> {
+        self.0.hub_key.get().copied()
+    }
+
     pub(crate) fn session(&self) -> &Arc<SessionHandle> {
         &self.0.session
     }
@@ -512,6 +517,7 @@ impl Socket {
     /// handlers that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an
     /// error there.
     pub fn disconnect(&self) {
+        self.send_unsent();
         let _in_order = self.flush();
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
@@ -524,8 +530,15 @@ impl Socket {
 
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
-        let _in_order = self.flush();
-        self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
+        self.send_unsent();
+        let close = || self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
+        #[cfg(feature = "cluster")]
+        if let Some(recovery) = self.0.namespace.recorder().map(|recorder| &recorder.recovery) {
+            if let Some(log) = recovery.log() {
+                return recovery.close_after_log(log, self, close);
+            }
+        }
+        close();
     }
 }
 

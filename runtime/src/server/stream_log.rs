@@ -66,13 +66,30 @@ struct LookedFor {
     namespace: Arc<str>,
     /// The offset that the client shows: what it has missed is from there on.
     offset: Arc<str>,
-    found: Option<Box<FoundSession>>,
+    found: Option<Found>,
     /// Nobody waits for it any more. Its search goes on, for whoever asks next.
     is_given_up: bool,
     /// The events of its namespace since it is looked for.
     passed: Vec<(EntryId, Audience, Frame)>,
     bytes: usize,
     is_beyond: bool,
+}
+
+/// A session that was taken from the stream's keys.
+enum Found {
+    /// With all that its client has missed.
+    Whole(Box<FoundSession>),
+    /// The bus was too slow to tell that. It is over, unless its client has gone: that may come again.
+    Unread(Box<Session>),
+}
+
+impl Found {
+    fn session(&self) -> &Session {
+        match self {
+            Self::Whole(found) => &found.session,
+            Self::Unread(session) => session,
+        }
+    }
 }
 
 impl StreamLog {
@@ -125,33 +142,49 @@ impl StreamLog {
     }
 
     /// A session was looked for.
-    pub(crate) fn found(&self, lookup: LookupId, pid: &Arc<str>, outcome: LookupOutcome) {
+    pub(crate) fn found(
+        &self,
+        lookup: LookupId,
+        namespace: Arc<str>,
+        pid: &Arc<str>,
+        outcome: LookupOutcome,
+    ) {
         let notify = {
             let mut guard = lock(&self.store);
             let store = &mut *guard;
-            let is_it = |looked_for: &&mut LookedFor| looked_for.lookup == lookup;
-            let Some(looked_for) = store.looked_for.get_mut(pid).filter(is_it) else { return };
-            let (namespace, is_given_up) = (looked_for.namespace.clone(), looked_for.is_given_up);
-            match outcome {
-                LookupOutcome::Found(found) if is_given_up => {
-                    store.forget(pid);
-                    self.save_again(&store.config, &found.session);
-                }
-                LookupOutcome::Found(found) => looked_for.found = Some(found),
+            let found = match outcome {
+                LookupOutcome::Found(found) => Some(Found::Whole(found)),
+                LookupOutcome::Lost { session, reason: LostReason::BusAway } => Some(Found::Unread(session)),
                 LookupOutcome::Lost { session, reason } => {
-                    store.forget(pid);
-                    let ended = match reason {
-                        LostReason::Gap => Ended::NotRecovered(NotRecovered::Gap),
-                        LostReason::TooMany => Ended::NotRecovered(NotRecovered::TooMany),
-                        LostReason::TooMuch => Ended::NotRecovered(NotRecovered::TooMuch),
-                        _ => Ended::BusAway,
+                    let reason = match reason {
+                        LostReason::TooMany => NotRecovered::TooMany,
+                        LostReason::TooMuch => NotRecovered::TooMuch,
+                        _ => NotRecovered::Gap,
                     };
-                    let lost = store.take_up(&session, namespace);
-                    store.ended.push_back((lost, ended));
+                    store.end(&session, namespace.clone(), Ended::NotRecovered(reason));
+                    None
                 }
-                _ => drop(store.forget(pid)),
+                _ => None,
+            };
+            let is_it = |looked_for: &&mut LookedFor| looked_for.lookup == lookup;
+            let looked_for = store.looked_for.get_mut(pid).filter(is_it);
+            let (is_known, is_awaited) =
+                (looked_for.is_some(), looked_for.as_ref().is_some_and(|one| !one.is_given_up));
+            let has_found = match (found, looked_for) {
+                (Some(found), Some(looked_for)) if is_awaited => {
+                    looked_for.found = Some(found);
+                    true
+                }
+                (Some(found), _) => {
+                    self.put_back(store, found.session(), namespace);
+                    false
+                }
+                (None, _) => false,
+            };
+            if is_known && !has_found {
+                store.forget(pid);
             }
-            if !is_given_up {
+            if is_awaited {
                 store.told.push_back(pid.clone());
             }
             store.notify.clone()
@@ -161,9 +194,11 @@ impl StreamLog {
         }
     }
 
-    fn save_again(&self, config: &RecoveryConfig, session: &Session) {
-        if let Some(cluster) = self.cluster() {
-            cluster.save_session(session, config.window);
+    /// A session that was taken for nobody waits again. If it cannot, that is its end.
+    fn put_back(&self, store: &mut Store, session: &Session, namespace: Arc<str>) {
+        let window = store.config.window;
+        if !self.cluster().is_some_and(|cluster| cluster.save_session(session, window)) {
+            store.end(session, namespace, Ended::BusAway);
         }
     }
 }
@@ -220,6 +255,12 @@ impl Store {
         self.dropped.extend(before.map(|before| before.data));
         self.order.insert((saved.until, pid.clone()));
         self.saved.insert(pid, saved);
+    }
+
+    /// A session is over that was taken from the stream's keys.
+    fn end(&mut self, session: &Session, namespace: Arc<str>, reason: Ended) {
+        let lost = self.take_up(session, namespace);
+        self.ended.push_back((lost, reason));
     }
 
     fn remove(&mut self, pid: &Arc<str>) -> Option<Saved> {
@@ -343,13 +384,12 @@ impl RecoveryStore for StreamStore {
 
     fn give_up(&mut self, pid: &str) {
         let mut store = lock(&self.0.store);
-        let config = store.config;
         let Some(looked_for) = store.looked_for.get_mut(pid) else { return };
         looked_for.is_given_up = true;
-        if let Some(found) = looked_for.found.take() {
+        let (found, namespace) = (looked_for.found.take(), looked_for.namespace.clone());
+        if let Some(found) = found {
             store.forget(pid);
-            drop(store);
-            self.0.save_again(&config, &found.session);
+            self.0.put_back(&mut store, found.session(), namespace);
         }
     }
 
@@ -372,7 +412,13 @@ impl RecoveryStore for StreamStore {
         store.looked_for.get(pid).filter(is_it).ok_or(NotRecovered::Unknown)?;
         let looked_for = store.forget(pid).ok_or(NotRecovered::Unknown)?;
         let LookedFor { namespace: of_it, found, passed, is_beyond, .. } = looked_for;
-        let FoundSession { session, missed, read_to } = *found.ok_or(NotRecovered::Unknown)?;
+        let FoundSession { session, missed, read_to } = match found.ok_or(NotRecovered::Unknown)? {
+            Found::Whole(found) => *found,
+            Found::Unread(session) => {
+                store.end(&session, of_it, Ended::BusAway);
+                return Err(NotRecovered::Unknown);
+            }
+        };
         let kept = store.take_up(&session, of_it);
         drop(store);
         let is_in = |room: &str| session.rooms.iter().any(|known| **known == *room);

@@ -3,6 +3,7 @@
 
 use crate::base::clock::Clock;
 use crate::base::in_memory::{self, FarEnd, InMemory, Task};
+use crate::base::turn::give_way;
 use crate::handler::extract::{Auth, EmptiedRooms};
 use crate::http::builder::ServerBuilder;
 use crate::http::handshake::{ConnInfo, Handshake};
@@ -25,9 +26,7 @@ use sansocket_protocol::socket::SocketServerConfig;
 use serde::Deserialize;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
@@ -84,19 +83,6 @@ impl Client {
     }
 }
 
-/// Lets other tasks run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 // --- presence -------------------------------------------------------------------------------------------------------
 
 const USERS: usize = 1500;
@@ -123,7 +109,7 @@ fn presence() -> (Server, InMemory, Gone, Gone) {
     });
     io.on_disconnecting(async |socket: Socket, Auth(login): Auth<Login>| {
         assert!(socket.rooms().iter().any(|room| **room == *login.user), "its rooms are still there");
-        yield_now().await;
+        give_way().await;
     });
     let (by_rooms, by_asking) = (emptied.clone(), nobody.clone());
     io.on_disconnect(move |socket: Socket, Auth(login): Auth<Login>, EmptiedRooms(rooms): EmptiedRooms| {
@@ -134,7 +120,7 @@ fn presence() -> (Server, InMemory, Gone, Gone) {
             for room in rooms {
                 note(&by_rooms, &room);
             }
-            yield_now().await;
+            give_way().await;
             if socket.namespace().to(&login.user).sockets().is_empty() {
                 note(&by_asking, &login.user);
             }
@@ -300,7 +286,7 @@ fn register(io: &Server, book: &Book) {
         async move { book.step(socket, "event").await }
     });
     io.on("panic", async || {
-        yield_now().await;
+        give_way().await;
         assert!(std::env::args().count() == 0, "on purpose");
     });
 }

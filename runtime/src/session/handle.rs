@@ -98,7 +98,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.upgrades.is_empty() && self.acks.is_empty() && self.ready.is_empty()
     }
 }

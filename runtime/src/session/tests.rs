@@ -3,8 +3,10 @@
 
 use crate::base::clock::Clock;
 use crate::base::in_memory::{self, FarEnd, InMemory, Task};
+use crate::base::runtime::Stream;
+use crate::base::upgrade::Switching;
 use crate::handler::job::Job;
-use crate::session::handle::{ConnectionPlace, SessionHandle};
+use crate::session::handle::{ConnectionPlace, SessionHandle, Upgrade};
 use crate::session::stats::Counters;
 use crate::session::task::{Application, Session};
 use crate::websocket::{Incoming, Reader, Role, write_close, write_ping, write_text};
@@ -279,6 +281,28 @@ fn candidates_that_were_refused_do_not_pile_up() {
     // The last ones have had their time by then.
     story.run_for(LINGER + MILLISECOND, || ());
     assert!(candidates.iter().all(FarEnd::is_closed));
+}
+
+#[test]
+fn candidates_that_come_at_once_do_not_pile_up() {
+    let mut story = Story::on_polling();
+    let mut candidates = Vec::new();
+    for _ in 0..10 {
+        let id = story.request("websocket", "&sid=an+id");
+        let (near, far) = in_memory::stream();
+        let (http, stream) = oneshot::channel::<Box<dyn Stream>>();
+        assert!(http.send(Box::new(near)).is_ok());
+        let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place: None, deflate: None };
+        story.handle.with_inner(|inner| inner.waiting_mut().upgrades.push((id, upgrade)));
+        candidates.push(far);
+    }
+    story.task.settle();
+    let open = candidates.iter().filter(|far| !far.is_closed()).count();
+    assert!(open <= 2, "{open} candidates are open");
+    // The first is none of those that are refused.
+    candidates[0].send(&text("2probe"));
+    story.task.settle();
+    assert_eq!(texts(&candidates[0]), ["3probe"]);
 }
 
 #[test]

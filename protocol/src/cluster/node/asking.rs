@@ -37,11 +37,11 @@ pub(super) struct Asked {
 /// The part of a request that Python nodes were asked besides. They do not say how many answers are to come.
 #[derive(Debug)]
 pub(super) struct PythonPart {
-    token: RequestId,
+    pub(super) token: RequestId,
     /// The request does not end without an answer before that.
-    until: Instant,
-    acks: u64,
-    is_over: bool,
+    pub(super) until: Instant,
+    pub(super) acks: u64,
+    pub(super) is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

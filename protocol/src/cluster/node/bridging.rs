@@ -21,40 +21,40 @@ const ID_LENGTH: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct Bridging {
     /// On the bus, though not a member yet.
-    has_begun: bool,
+    pub(super) has_begun: bool,
     /// Whether the others count on this node: its first heartbeat has come back from the bus.
-    is_member: bool,
+    pub(super) is_member: bool,
     /// The other bridges, and when each is silent for too long.
-    members: BTreeMap<Arc<str>, Instant>,
+    pub(super) members: BTreeMap<Arc<str>, Instant>,
     /// Requests of Python nodes that JavaScript nodes were asked, by the token there.
-    relays: BTreeMap<RequestId, Relay>,
+    pub(super) relays: BTreeMap<RequestId, Relay>,
     /// Requests of JavaScript nodes that Python nodes were asked, by the token there.
-    asked: BTreeMap<RequestId, ServingId>,
+    pub(super) asked: BTreeMap<RequestId, ServingId>,
     /// The same by their own tokens.
-    held: BTreeMap<RequestId, ServingId>,
-    last_request: u64,
+    pub(super) held: BTreeMap<RequestId, ServingId>,
+    pub(super) last_request: u64,
 }
 
 /// A request of a Python node, copied.
 #[derive(Debug)]
-struct Relay {
-    namespace: Arc<str>,
-    deadline: Instant,
-    request: RequestId,
-    asker: Arc<str>,
-    is_single: bool,
+pub(super) struct Relay {
+    pub(super) namespace: Arc<str>,
+    pub(super) deadline: Instant,
+    pub(super) request: RequestId,
+    pub(super) asker: Arc<str>,
+    pub(super) is_single: bool,
 }
 
 /// The part of a JavaScript node's request that is Python's to answer. The count of this node waits for it.
 #[derive(Debug)]
 pub(super) struct Held {
     /// The token that Python nodes were given.
-    request: RequestId,
-    until: Instant,
-    acks: u32,
-    is_single: bool,
+    pub(super) request: RequestId,
+    pub(super) until: Instant,
+    pub(super) acks: u32,
+    pub(super) is_single: bool,
     /// Nothing is waited for any more, but the count of this node's own sockets.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl Bridging {

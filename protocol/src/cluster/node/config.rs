@@ -1,6 +1,7 @@
 //! The dialect and the settings of a node.
 
 use crate::cluster::{Bridge, Classic, Limits, Postgres, Python, Sharded, Streams, Subscription};
+use crate::rate::Rate;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -148,7 +149,10 @@ pub struct NodeConfig {
     /// The time for which an event of this node is waited for to come back from the stream. Then it is sent to the sockets
     /// here without an offset. Default 1 s.
     pub log_patience: Duration,
-    /// Sessions that are looked for at a time. Default 1000.
+    /// The time for which a session is kept that was taken for a client which does not wait for it any more, and is put back.
+    /// Default 2 min.
+    pub recovery_window: Duration,
+    /// Sessions that are looked for at a time, those among them whose answers nobody waits for any more. Default 1000.
     pub max_lookups: usize,
     /// Entries of the stream that are read for one session. Default 100,000, ten times what the peers keep.
     pub max_recovered_entries: usize,
@@ -166,7 +170,14 @@ pub struct NodeConfig {
     /// Requests that are passed on at a time, and those of other nodes at a time: polls that
     /// wait among them. Default 10,000.
     pub max_forwards: usize,
-    /// Bytes of their bodies that are on the way to this node, and of answers that are not written, and of those of other
+    /// Requests of one address that are passed on at a time. Default 500: two for each client of a large office. This and
+    /// the next two are for clients whose addresses are [told](super::Node::open_forward_from).
+    pub max_forwards_per_address: usize,
+    /// Bytes of the bodies of these. One that is given up counts until it has certainly left. Default 8 MiB.
+    pub max_forwarded_bytes_per_address: usize,
+    /// The rate of requests of one address. Default 200 a second, 1000 at once.
+    pub forward_rate_per_address: Rate,
+    /// Bytes of all bodies that are on the way to this node, and of answers that are not written, and of those of other
     /// nodes. Default 64 MiB.
     pub max_forwarded_bytes: usize,
 }
@@ -189,6 +200,7 @@ impl Default for NodeConfig {
             max_waiting_bytes: 64 << 20,
             recovers: false,
             log_patience: Duration::from_secs(1),
+            recovery_window: Duration::from_secs(120),
             max_lookups: 1000,
             max_recovered_entries: 100_000,
             max_recovered_bytes: 64 << 20,
@@ -196,6 +208,9 @@ impl Default for NodeConfig {
             forward_patience: Duration::from_secs(5),
             forward_timeout: Duration::from_secs(120),
             max_forwards: 10_000,
+            max_forwards_per_address: 500,
+            max_forwarded_bytes_per_address: 8 << 20,
+            forward_rate_per_address: Rate::per_second(200).burst(1000),
             max_forwarded_bytes: 64 << 20,
         }
     }
@@ -258,6 +273,13 @@ impl NodeConfig {
         self
     }
 
+    /// Sets [`recovery_window`](Self::recovery_window).
+    #[must_use]
+    pub fn with_recovery_window(mut self, window: Duration) -> Self {
+        self.recovery_window = window;
+        self
+    }
+
     /// Sets [`max_recovered_entries`](Self::max_recovered_entries).
     #[must_use]
     pub fn with_max_recovered_entries(mut self, entries: usize) -> Self {
@@ -304,6 +326,27 @@ impl NodeConfig {
     #[must_use]
     pub fn with_max_forwards(mut self, forwards: usize) -> Self {
         self.max_forwards = forwards;
+        self
+    }
+
+    /// Sets [`max_forwards_per_address`](Self::max_forwards_per_address).
+    #[must_use]
+    pub fn with_max_forwards_per_address(mut self, forwards: usize) -> Self {
+        self.max_forwards_per_address = forwards;
+        self
+    }
+
+    /// Sets [`max_forwarded_bytes_per_address`](Self::max_forwarded_bytes_per_address).
+    #[must_use]
+    pub fn with_max_forwarded_bytes_per_address(mut self, bytes: usize) -> Self {
+        self.max_forwarded_bytes_per_address = bytes;
+        self
+    }
+
+    /// Sets [`forward_rate_per_address`](Self::forward_rate_per_address).
+    #[must_use]
+    pub fn with_forward_rate_per_address(mut self, rate: Rate) -> Self {
+        self.forward_rate_per_address = rate;
         self
     }
 

@@ -5,7 +5,10 @@ use super::bridging::{TO_BOTH, is_for_both};
 use super::{Dialect, Node};
 use crate::cluster::adapter::{Notified, Streamed};
 use crate::cluster::bridge::Family;
-use crate::cluster::{Envelope, InexpressibleError, Limits, Message, Origin, Published};
+use crate::cluster::forward::{EncodedForward, Said};
+use crate::cluster::{
+    Envelope, ForwardedAnswer, ForwardedRequest, InexpressibleError, Limits, Message, Origin, Published,
+};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -98,6 +101,16 @@ impl NodeEncoder {
             )
         });
         Ok(Encoded { namespace: namespace.clone(), written, for_python, is_heard_by_all })
+    }
+
+    /// Writes a request that is to be [passed on](Node::send_forward).
+    pub fn forward(&self, request: ForwardedRequest) -> EncodedForward {
+        EncodedForward::new(&self.0.name, &Said::Request(request))
+    }
+
+    /// Writes the [answer](Node::answer_request) to a request of another node.
+    pub fn forward_answer(&self, answer: ForwardedAnswer) -> EncodedForward {
+        EncodedForward::new(&self.0.name, &Said::Answer(answer))
     }
 
     pub(super) fn envelope(

@@ -13,12 +13,13 @@
 //! before it, so one that comes twice, or too late, is not taken. Each ends once: with its answer, or with the reason why
 //! there is none.
 
+use super::addresses::Addresses;
 use super::{Dialect, Node, NodeEvent, Timer};
 use crate::cluster::forward::{
-    Forward, ForwardError, ForwardFailure, ForwardedAnswer, ForwardedRequest, Said,
+    EncodedForward, Forward, ForwardError, ForwardFailure, ForwardedAnswer, ForwardedRequest, Said,
 };
 use crate::cluster::{Published, Subscription};
-use crate::engine::{NodeMark, Response};
+use crate::engine::{NodeMark, Response, Source};
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -26,6 +27,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::net::IpAddr;
 use core::time::Duration;
 
 /// A session that takes longer says that it has the request. Most answers come sooner, or not for seconds.
@@ -45,51 +47,57 @@ pub struct RequestName(u64);
 /// The requests of both directions.
 #[derive(Debug)]
 pub(super) struct Forwarding {
-    channel: String,
-    last_id: u64,
-    open: BTreeMap<ForwardId, Opened>,
+    pub(super) channel: String,
+    pub(super) last_id: u64,
+    pub(super) open: BTreeMap<ForwardId, Opened>,
     /// Those that were sent, by their numbers.
-    sent: BTreeMap<u64, ForwardId>,
+    pub(super) sent: BTreeMap<u64, ForwardId>,
     /// Those of bodies that are on the way.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Those of answers: packets that their sessions have given away, so that no body may take their room.
-    answer_bytes: usize,
-    serving: BTreeMap<RequestName, Request>,
+    pub(super) answer_bytes: usize,
+    pub(super) serving: BTreeMap<RequestName, Request>,
     /// Their names, by who asked and the number there.
-    names: BTreeMap<(Arc<str>, u64), RequestName>,
-    served_bytes: usize,
+    pub(super) names: BTreeMap<(Arc<str>, u64), RequestName>,
+    pub(super) served_bytes: usize,
     /// The latest number of each node.
-    latest: BTreeMap<Arc<str>, u64>,
+    pub(super) latest: BTreeMap<Arc<str>, u64>,
+    pub(super) addresses: Addresses,
 }
 
 /// A request that this node passes on, until its client has the answer.
 #[derive(Debug)]
-struct Opened {
+pub(super) struct Opened {
     /// The nodes that may have the session: those of its mark.
-    owners: BTreeSet<Arc<str>>,
+    pub(super) owners: BTreeSet<Arc<str>>,
     /// The bytes of its body, while that is on the way.
-    bytes: usize,
-    answer_bytes: usize,
-    waits: Option<Waits>,
+    pub(super) bytes: usize,
+    pub(super) answer_bytes: usize,
+    pub(super) waits: Option<Waits>,
+    /// Its client, if that is known, and the bytes that it sends.
+    pub(super) source: Option<Source>,
+    pub(super) sent_bytes: usize,
+    /// Its client has gone away, and its body may still wait for the driver.
+    pub(super) is_closed: bool,
 }
 
 /// The answer of a request is waited for.
 #[derive(Clone, Copy, Debug)]
-struct Waits {
-    number: u64,
-    until: Instant,
-    is_taken: bool,
+pub(super) struct Waits {
+    pub(super) number: u64,
+    pub(super) until: Instant,
+    pub(super) is_taken: bool,
 }
 
 /// A request that a session of this node is to answer.
 #[derive(Debug)]
-struct Request {
-    asker: Arc<str>,
-    number: u64,
-    bytes: usize,
+pub(super) struct Request {
+    pub(super) asker: Arc<str>,
+    pub(super) number: u64,
+    pub(super) bytes: usize,
     /// When to say that it is taken, and then when to give it up.
-    at: Instant,
-    until: Instant,
+    pub(super) at: Instant,
+    pub(super) until: Instant,
 }
 
 /// The channel of a node.
@@ -113,6 +121,7 @@ impl Forwarding {
             names: BTreeMap::new(),
             served_bytes: 0,
             latest: BTreeMap::new(),
+            addresses: Addresses::default(),
         })
     }
 
@@ -136,7 +145,22 @@ impl Node {
         session: &str,
         bytes: usize,
     ) -> Result<ForwardId, ForwardError> {
-        self.tick(now);
+        self.open_forward_from(now, None, session, bytes)
+    }
+
+    /// As [`open_forward`](Self::open_forward), for a client at that address: the limits for one address hold.
+    ///
+    /// # Errors
+    ///
+    /// [`ForwardError`]. Nothing is open then.
+    pub fn open_forward_from(
+        &mut self,
+        now: Instant,
+        address: Option<IpAddr>,
+        session: &str,
+        bytes: usize,
+    ) -> Result<ForwardId, ForwardError> {
+        let now = self.tick(now);
         let Some(forwarding) = &mut self.forwarding else { return Err(ForwardError::Off) };
         let mark = NodeMark::in_id(session).ok_or(ForwardError::NoOwner)?;
         if !self.is_up {
@@ -156,10 +180,26 @@ impl Node {
                 (ForwardError::TooMany { limit }, ForwardError::TooManyBytes { limit: byte_limit });
             return Err(if is_full { many } else { large });
         }
+        let source = address.map(Source::from);
+        let within =
+            source.map_or(Ok(()), |source| forwarding.addresses.open(&self.config, now, source, bytes));
+        if let Err(error) = within {
+            self.counts.unforwarded = self.counts.unforwarded.saturating_add(1);
+            return Err(error);
+        }
         forwarding.bytes = sum;
         forwarding.last_id = forwarding.last_id.saturating_add(1);
         let id = ForwardId(forwarding.last_id);
-        forwarding.open.insert(id, Opened { owners, bytes, answer_bytes: 0, waits: None });
+        let opened = Opened {
+            owners,
+            bytes,
+            answer_bytes: 0,
+            waits: None,
+            source,
+            sent_bytes: bytes,
+            is_closed: false,
+        };
+        forwarding.open.insert(id, opened);
         Ok(id)
     }
 
@@ -167,7 +207,8 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`ForwardError::TooManyBytes`]: the request is not to be sent. It stays open.
+    /// [`ForwardError::TooManyBytes`] or [`ForwardError::TooManyBytesFromAddress`]: the request is not to be sent. It stays
+    /// open.
     pub fn grow_forward(&mut self, id: ForwardId, bytes: usize) -> Result<(), ForwardError> {
         let limit = self.config.max_forwarded_bytes;
         let Some(forwarding) = &mut self.forwarding else { return Err(ForwardError::Off) };
@@ -175,17 +216,24 @@ impl Node {
             return Ok(());
         };
         let sum = forwarding.bytes.saturating_add(bytes);
-        if sum > limit {
+        let within = match opened.source {
+            _ if sum > limit => Err(ForwardError::TooManyBytes { limit }),
+            Some(source) => forwarding.addresses.grow(&self.config, source, bytes),
+            None => Ok(()),
+        };
+        if within.is_err() {
             self.counts.unforwarded = self.counts.unforwarded.saturating_add(1);
-            return Err(ForwardError::TooManyBytes { limit });
+            return within;
         }
         forwarding.bytes = sum;
         opened.bytes = opened.bytes.saturating_add(bytes);
+        opened.sent_bytes = opened.sent_bytes.saturating_add(bytes);
         Ok(())
     }
 
-    /// Sends a request that was opened, once. Its answer is one [`NodeEvent::Forwarded`], which may come at once.
-    pub fn send_forward(&mut self, now: Instant, id: ForwardId, request: ForwardedRequest) {
+    /// Sends a request that was opened, once, as an [encoder](Self::encoder) of this node has
+    /// [written](super::NodeEncoder::forward) it. Its answer is one [`NodeEvent::Forwarded`], which may come at once.
+    pub fn send_forward(&mut self, now: Instant, id: ForwardId, request: EncodedForward) {
         let now = self.tick(now);
         let (until, limit) = (now + self.config.forward_patience, self.config.limits.payload_bytes);
         let Some(forwarding) = &mut self.forwarding else { return };
@@ -202,7 +250,7 @@ impl Node {
         forwarding.sent.insert(number, id);
         self.timers.insert((until, Timer::Forward(id)));
         self.counts.forwarded = self.counts.forwarded.saturating_add(1);
-        let message = Forward { from: self.name.clone(), number, said: Said::Request(request) }.encode();
+        let message = request.numbered(number);
         if message.len() > limit {
             return self.forwarded(id, Err(ForwardError::TooLarge { limit }));
         }
@@ -219,13 +267,31 @@ impl Node {
     pub fn close_forward(&mut self, now: Instant, id: ForwardId) {
         self.tick(now);
         let Some(forwarding) = &mut self.forwarding else { return };
-        let Some(opened) = forwarding.open.remove(&id) else { return };
-        forwarding.bytes = forwarding.bytes.saturating_sub(opened.bytes);
+        let Some(opened) = forwarding.open.get_mut(&id).filter(|opened| !opened.is_closed) else { return };
+        forwarding.bytes = forwarding.bytes.saturating_sub(core::mem::take(&mut opened.bytes));
         forwarding.answer_bytes = forwarding.answer_bytes.saturating_sub(opened.answer_bytes);
-        let Some(waits) = opened.waits else { return };
-        self.timers.remove(&(waits.until, Timer::Forward(id)));
-        if forwarding.sent.remove(&waits.number).is_some() {
-            self.cancel(&opened.owners, waits.number);
+        let waits = opened.waits.filter(|waits| forwarding.sent.remove(&waits.number).is_some());
+        // One that sends bodies and goes away may not have more of them on their way than one that waits.
+        let may_wait = waits.is_some_and(|waits| !waits.is_taken);
+        let stays = may_wait && opened.source.is_some() && opened.sent_bytes > 0;
+        opened.is_closed = true;
+        let owners = core::mem::take(&mut opened.owners);
+        if !stays {
+            self.forget_forward(id);
+        }
+        if let Some(waits) = waits {
+            self.cancel(&owners, waits.number);
+        }
+    }
+
+    fn forget_forward(&mut self, id: ForwardId) {
+        let Some(forwarding) = &mut self.forwarding else { return };
+        let Some(opened) = forwarding.open.remove(&id) else { return };
+        if let Some(waits) = opened.waits {
+            self.timers.remove(&(waits.until, Timer::Forward(id)));
+        }
+        if let Some(source) = opened.source {
+            forwarding.addresses.close(&self.config, self.now, source, opened.sent_bytes);
         }
     }
 
@@ -264,6 +330,9 @@ impl Node {
     /// The time of a request is over: it was not taken, or not answered. Its session need not go on with it.
     pub(super) fn forward_overdue(&mut self, id: ForwardId) {
         let opened = self.forwarding.as_ref().and_then(|forwarding| forwarding.open.get(&id));
+        if opened.is_some_and(|opened| opened.is_closed) {
+            return self.forget_forward(id);
+        }
         let Some(Opened { owners, waits: Some(waits), .. }) = opened else { return };
         let (owners, number) = (owners.clone(), waits.number);
         self.cancel(&owners, number);
@@ -312,18 +381,17 @@ impl Node {
 
     // --- the node of the session -------------------------------------------------------------------------------------
 
-    /// Answers a request that another node has passed on. A second answer, or one that comes too late, has no effect.
-    pub fn answer_request(&mut self, now: Instant, name: RequestName, answer: ForwardedAnswer) {
+    /// Answers a request that another node has passed on, as an [encoder](Self::encoder) of this node has
+    /// [written](super::NodeEncoder::forward_answer) it. A second answer, or one that comes too late, has no effect.
+    pub fn answer_request(&mut self, now: Instant, name: RequestName, answer: EncodedForward) {
         self.tick(now);
         let Some(request) = self.end_request(name) else { return };
-        let limit = self.config.limits.payload_bytes;
-        let from = self.name.clone();
         let number = request.number;
-        let mut message = Forward { from: from.clone(), number, said: Said::Answer(answer) }.encode();
-        if message.len() > limit {
+        let mut message = answer.numbered(number);
+        if message.len() > self.config.limits.payload_bytes {
             self.counts.refused = self.counts.refused.saturating_add(1);
             let said = Said::Answer(ForwardedAnswer::Failed(ForwardFailure::NoAnswer));
-            message = Forward { from, number, said }.encode();
+            message = Forward { from: self.name.clone(), number, said }.encode();
         }
         self.say(&request.asker, message);
     }
@@ -458,6 +526,10 @@ impl Node {
     pub(super) fn end_forwards_in(&mut self, namespace: &str) {
         if namespace == MAIN {
             self.end_forwards();
+            // Nobody says any more which nodes have gone.
+            if let Some(forwarding) = &mut self.forwarding {
+                forwarding.latest.clear();
+            }
         }
     }
 
@@ -465,7 +537,11 @@ impl Node {
     pub(super) fn end_forwards(&mut self) {
         let Some(forwarding) = &self.forwarding else { return };
         let sent: Vec<ForwardId> = forwarding.sent.values().copied().collect();
+        // What waited for the driver is gone.
+        let closed = forwarding.open.iter().filter(|(_, opened)| opened.is_closed);
+        let closed: Vec<ForwardId> = closed.map(|(id, _)| *id).collect();
         sent.into_iter().for_each(|id| self.forwarded(id, Err(ForwardError::BusAway)));
+        closed.into_iter().for_each(|id| self.forget_forward(id));
         self.give_up_where(|_| true);
     }
 

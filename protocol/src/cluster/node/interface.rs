@@ -194,6 +194,26 @@ pub enum NodeTransmit {
     },
 }
 
+impl NodeTransmit {
+    /// The bytes that count while it waits for the driver.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Publish(published) => published.payload.len(),
+            Self::Insert { payload, .. } => payload.len(),
+            Self::Save { value, .. } => value.len(),
+            Self::Append { fields, .. } => {
+                fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()))
+            }
+            Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::Take { .. }
+            | Self::Page { .. }
+            | Self::Count { .. }
+            | Self::Select { .. } => 0,
+        }
+    }
+}
+
 /// A message to the runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -4,13 +4,14 @@
 use super::sessions::EntryId;
 use super::{LookupId, Node, NodeEvent, NodeTransmit, StreamEntry, Timer};
 use crate::cluster::node::Dialect;
-use crate::cluster::{Event, MalformedError, Message, Session};
+use crate::cluster::{Event, Limits, MalformedError, Message, Session};
 use crate::hub::Target;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// The entries of the first page of a session: not many, for nobody knows how large they are.
 const FIRST_PAGE: usize = 16;
@@ -38,7 +39,8 @@ pub struct FoundSession {
 pub enum LookupOutcome {
     /// It is here, and can be recovered.
     Found(Box<FoundSession>),
-    /// It was here, and cannot be recovered. It is over: nobody else finds it.
+    /// It was here, and cannot be recovered. It is over: nobody else finds it. This comes once more after
+    /// [`Unknown`](Self::Unknown) if the bus took the session only then, and it could not be put back.
     Lost {
         /// The session.
         session: Box<Session>,
@@ -65,38 +67,53 @@ pub enum LostReason {
 
 /// A session that is looked for.
 #[derive(Debug)]
-struct Lookup {
-    namespace: Arc<str>,
-    pid: Arc<str>,
-    deadline: Instant,
-    read_to: EntryId,
-    session: Option<Session>,
-    missed: Vec<(EntryId, Event)>,
-    entries: usize,
+pub(super) struct Lookup {
+    pub(super) namespace: Arc<str>,
+    pub(super) pid: Arc<str>,
+    pub(super) deadline: Instant,
+    pub(super) read_to: EntryId,
+    pub(super) session: Option<Session>,
+    pub(super) missed: Vec<(EntryId, Event)>,
+    pub(super) entries: usize,
     /// Of all that was read.
-    read_bytes: usize,
+    pub(super) read_bytes: usize,
     /// Of what was missed.
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The entries of the next page.
-    page: usize,
-    is_read: bool,
+    pub(super) page: usize,
+    pub(super) is_read: bool,
 }
 
 /// All sessions that are looked for.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    open: BTreeMap<LookupId, Lookup>,
-    last: u64,
+    pub(super) open: BTreeMap<LookupId, Lookup>,
+    pub(super) last: u64,
     /// Those whose pages are under way, and those that wait for their turn.
-    reading: BTreeSet<LookupId>,
-    waiting: VecDeque<LookupId>,
+    pub(super) reading: BTreeSet<LookupId>,
+    pub(super) waiting: VecDeque<LookupId>,
     /// Bytes of all that was found and is not handed over.
-    bytes: usize,
+    pub(super) bytes: usize,
+    /// Those that ended before the bus had answered: a session that it takes for them waits again.
+    pub(super) late: BTreeMap<LookupId, Late>,
+}
+
+/// A lookup whose answer nobody waits for any more.
+#[derive(Debug)]
+pub(super) struct Late {
+    pub(super) namespace: Arc<str>,
+    pub(super) pid: Arc<str>,
+    /// The driver should have said something by then.
+    pub(super) until: Instant,
 }
 
 impl Lookups {
     pub(super) fn len(&self) -> usize {
         self.open.len()
+    }
+
+    fn is_full(&self, limit: usize) -> bool {
+        self.open.len().saturating_add(self.late.len()) >= limit
     }
 }
 
@@ -117,7 +134,7 @@ impl Node {
         let read_to = offset.parse::<EntryId>().ok()?;
         let lookups = &mut log.lookups;
         let is_too_long = pid.len() > self.config.limits.name_bytes;
-        if !self.is_up || is_too_long || lookups.open.len() >= self.config.max_lookups {
+        if !self.is_up || is_too_long || lookups.is_full(self.config.max_lookups) {
             return None;
         }
         lookups.last = lookups.last.saturating_add(1);
@@ -148,16 +165,25 @@ impl Node {
     }
 
     /// The value of a session's key, which is deleted with that, and whether the stream still has the entry of the offset.
+    /// If the search has ended meanwhile, the session goes to the next one for it, or is put back.
     pub fn handle_taken(&mut self, now: Instant, lookup: LookupId, value: Option<&[u8]>, has_offset: bool) {
         self.tick(now);
         let limits = self.config.limits;
-        let Some(found) = self.log.as_mut().and_then(|log| log.lookups.open.get_mut(&lookup)) else { return };
+        let Some(log) = self.log.as_mut() else { return };
+        if let Some(late) = log.lookups.late.remove(&lookup) {
+            self.timers.remove(&(late.until, Timer::Lookup(lookup)));
+            let Some(value) = value else { return };
+            return match self.next_lookup(&late) {
+                // Its pages say whether the stream still has its offset.
+                Some(next) => self.handle_taken(now, next, Some(value), true),
+                None => self.put_back(lookup, &late, value),
+            };
+        }
+        // One that has its session from the search before is told by the bus that there is none.
+        let is_looked_for = |found: &&mut Lookup| found.session.is_none();
+        let Some(found) = log.lookups.open.get_mut(&lookup).filter(is_looked_for) else { return };
         let Some(value) = value else { return self.end_lookup(lookup, None) };
-        let session = Session::decode(value, &limits).and_then(|session| {
-            let is_of_here = session.namespace.as_ref().is_none_or(|namespace| *namespace == found.namespace);
-            let is_asked_for = session.pid == found.pid && is_of_here && found.session.is_none();
-            if is_asked_for { Ok(session) } else { Err(MalformedError::Field { field: "pid" }) }
-        });
+        let session = session_of(value, &found.namespace, &found.pid, &limits);
         match session {
             Ok(session) => {
                 found.session = Some(session);
@@ -171,6 +197,31 @@ impl Node {
                 self.malformed(error);
                 self.end_lookup(lookup, None);
             }
+        }
+    }
+
+    /// The search for the same session that has begun since. The bus says to it that nobody keeps the session.
+    fn next_lookup(&self, late: &Late) -> Option<LookupId> {
+        let mut open = self.log.as_ref()?.lookups.open.iter();
+        let is_next = |next: &Lookup| {
+            next.session.is_none() && next.pid == late.pid && next.namespace == late.namespace
+        };
+        open.find(|(_, next)| is_next(next)).map(|(id, _)| *id)
+    }
+
+    /// A session was taken for a search that is over. It waits again; if it cannot, it is told that it is lost.
+    fn put_back(&mut self, lookup: LookupId, late: &Late, value: &[u8]) {
+        let Dialect::Streams(streams) = &self.dialect else { return };
+        let session = match session_of(value, &late.namespace, &late.pid, &self.config.limits) {
+            Ok(session) => Box::new(session),
+            Err(error) => return self.malformed(error),
+        };
+        let (key, time) = (streams.session_key(&late.pid), self.config.recovery_window);
+        let value = Bytes::copy_from_slice(value);
+        if !self.push(value.len(), move || NodeTransmit::Save { key, value, time }) {
+            let (namespace, pid) = (late.namespace.clone(), late.pid.clone());
+            let outcome = LookupOutcome::Lost { session, reason: LostReason::BusAway };
+            self.events.push_back(NodeEvent::Found { lookup, namespace, pid, outcome });
         }
     }
 
@@ -292,6 +343,11 @@ impl Node {
         log.lookups.reading.remove(&id);
         self.timers.remove(&(lookup.deadline, Timer::Lookup(id)));
         let Lookup { namespace, pid, session, missed, read_to, .. } = lookup;
+        if session.is_none() && lost.is_some() {
+            let until = self.now + self.config.max_answer_timeout;
+            log.lookups.late.insert(id, Late { namespace: namespace.clone(), pid: pid.clone(), until });
+            self.timers.insert((until, Timer::Lookup(id)));
+        }
         let outcome = match (session, lost) {
             (None, _) => LookupOutcome::Unknown,
             (Some(session), None) => {
@@ -303,6 +359,22 @@ impl Node {
         self.begin_pages();
     }
 
+    /// The time of a search is over, or that in which its late answer might have come.
+    pub(super) fn lookup_overdue(&mut self, id: LookupId) {
+        let late = self.log.as_mut().and_then(|log| log.lookups.late.remove(&id));
+        if late.is_none() {
+            self.end_lookup(id, Some(LostReason::BusAway));
+        }
+    }
+
+    /// The connection is gone on which late answers would have come.
+    pub(super) fn forget_late_lookups(&mut self) {
+        let Some(log) = self.log.as_mut() else { return };
+        for (id, late) in core::mem::take(&mut log.lookups.late) {
+            self.timers.remove(&(late.until, Timer::Lookup(id)));
+        }
+    }
+
     /// Nothing is found any more, for that reason.
     pub(super) fn end_lookups(&mut self, reason: LostReason) {
         let Some(log) = self.log.as_mut() else { return };
@@ -310,6 +382,13 @@ impl Node {
         let open: Vec<LookupId> = log.lookups.open.keys().copied().collect();
         open.into_iter().for_each(|id| self.end_lookup(id, Some(reason)));
     }
+}
+
+/// The session in the value of a key, if it is the one that was asked for.
+fn session_of(value: &[u8], namespace: &str, pid: &str, limits: &Limits) -> Result<Session, MalformedError> {
+    let session = Session::decode(value, limits)?;
+    let is_of_here = session.namespace.as_deref().is_none_or(|of_it| of_it == namespace);
+    if *session.pid == *pid && is_of_here { Ok(session) } else { Err(MalformedError::Field { field: "pid" }) }
 }
 
 /// Returns whether an event was for a session, by the rooms that it had at the end: what was volatile is not kept.

@@ -59,9 +59,12 @@
 //! # Ok::<(), sansocket_protocol::cluster::InexpressibleError>(())
 //! ```
 
+mod addresses;
 mod asking;
 mod bridging;
 mod config;
+#[cfg(feature = "sim")]
+mod consistency;
 mod early;
 mod encoding;
 mod forwarding;
@@ -499,7 +502,7 @@ impl Node {
                 Timer::Ticket(ticket) => self.unlogged(ticket, true),
                 Timer::Forward(id) => self.forward_overdue(id),
                 Timer::Request(name) => self.request_due(name),
-                Timer::Lookup(id) => self.end_lookup(id, Some(LostReason::BusAway)),
+                Timer::Lookup(id) => self.lookup_overdue(id),
                 Timer::Peer(namespace, node) => {
                     let silent_at =
                         self.spaces.get(&namespace).and_then(|space| space.peers.get(&node)).copied();
@@ -520,16 +523,7 @@ impl Node {
     /// The next thing for the driver of the bus to do.
     pub fn poll_transmit(&mut self) -> Option<NodeTransmit> {
         let transmit = self.transmits.pop_front()?;
-        let bytes = match &transmit {
-            NodeTransmit::Publish(published) => published.payload.len(),
-            NodeTransmit::Insert { payload, .. } => payload.len(),
-            NodeTransmit::Save { value, .. } => value.len(),
-            NodeTransmit::Append { fields, .. } => {
-                fields.iter().fold(0usize, |sum, (_, value)| sum.saturating_add(value.len()))
-            }
-            _ => 0,
-        };
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(transmit.bytes());
         Some(transmit)
     }
 

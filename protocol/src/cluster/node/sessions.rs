@@ -95,8 +95,8 @@ pub(super) struct Log {
     pub(super) position: EntryId,
     pub(super) lookups: Lookups,
     /// The events that were appended and did not come back, and how long they are waited for.
-    tickets: BTreeMap<u64, Instant>,
-    last_ticket: u64,
+    pub(super) tickets: BTreeMap<u64, Instant>,
+    pub(super) last_ticket: u64,
 }
 
 impl Node {
@@ -248,5 +248,6 @@ impl Node {
             self.events.push_back(NodeEvent::Unlogged { ticket, may_come: true });
         }
         self.end_lookups(LostReason::BusAway);
+        self.forget_late_lookups();
     }
 }

@@ -261,6 +261,10 @@ impl Play {
         for member in &members {
             self.judge.trouble(Some(*member), self.now, until);
             self.begin_fault(*member, fault);
+            self.tell_forwards(*member);
+            if let Machine::Gone = self.members[*member].machine {
+                self.connections_break(*member);
+            }
         }
         self.bus.at(until, Flight::Heal(self.faults.len()));
         self.faults.push((fault, members));
@@ -316,6 +320,7 @@ impl Play {
             if is_connection {
                 self.members[at].disconnect(self.now, at, &mut self.bus, &mut self.judge);
                 self.members[at].connect(self.now, at, &mut self.bus, &mut self.judge);
+                self.tell_forwards(at);
             }
             if matches!(fault, Fault::Crash | Fault::Leaves) {
                 self.start(at);

@@ -1,6 +1,6 @@
 //! The bus: who subscribes to what, and what is on its way.
 
-use crate::cluster::node::AskId;
+use crate::cluster::node::{AskId, ForwardId};
 use crate::cluster::{Envelope, Published};
 use crate::sim::Dice;
 use crate::time::Instant;
@@ -59,6 +59,10 @@ pub(super) enum Flight {
     Heal(usize),
     Check(usize),
     PeerDeadline(usize, u64),
+    /// A client behind the balancer acts, if it still has that session.
+    Client(usize, u64),
+    /// The longest time for a request of one is over.
+    Overdue(super::balanced::Asked, (usize, u64, ForwardId)),
 }
 
 /// The connection of a member.

@@ -160,6 +160,15 @@ impl Judge {
         }
     }
 
+    /// The session of a client behind the balancer is over.
+    pub(super) fn session_lost(&mut self, now: Instant, begun: Instant, client: usize, reason: &str) {
+        // A request that is overtaken is not taken, and nobody says so.
+        if !self.is_reordering && self.is_calm(None, begun, now, KNOWN) {
+            let detail = format!("client {client}, begun at {begun:?}: {reason}");
+            self.fail(now, "without a fault no session ends", detail);
+        }
+    }
+
     // --- what was calm -----------------------------------------------------------------------------------------------
 
     /// Returns whether nothing was wrong with a member, or any of them, in a time and for `slack` before.

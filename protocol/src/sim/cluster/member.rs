@@ -26,6 +26,9 @@ pub(super) const ROOMS: [&str; 4] = ["r0", "r1", "d0", "d1"];
 /// The time that requests wait.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The time that a poll which is passed on waits, once it is taken.
+pub(super) const FORWARDED: Duration = Duration::from_secs(45);
+
 /// Of whom an acknowledgement is wanted.
 #[derive(Clone, Debug)]
 pub(super) enum Asker {
@@ -49,6 +52,8 @@ pub(super) struct Member {
     pub(super) life: u64,
     /// Of the rooms, those that it has sockets in.
     began: BTreeSet<&'static str>,
+    /// News of requests that are passed on.
+    pub(super) forwards: Vec<NodeEvent>,
 }
 
 /// A socket's id, as long as ids are.
@@ -72,7 +77,7 @@ fn dialect(speech: Speech) -> Dialect {
 impl Member {
     pub(super) fn new(kind: Kind) -> Self {
         let hub = Hub::new(HubLimits::default());
-        Self { kind, machine: Machine::Gone, hub, life: 0, began: BTreeSet::new() }
+        Self { kind, machine: Machine::Gone, hub, life: 0, began: BTreeSet::new(), forwards: Vec::new() }
     }
 
     /// The program starts, and its clients are there.
@@ -80,6 +85,7 @@ impl Member {
         self.life += 1;
         self.hub = Hub::new(HubLimits::default());
         self.began.clear();
+        self.forwards.clear();
         for socket in 0..3u8 {
             let id = socket_id(at, self.life, socket);
             let Ok(key) = self.hub.insert(id.as_str().into(), id) else { continue };
@@ -94,7 +100,9 @@ impl Member {
         let random = Random::new(bus.dice.key());
         match self.kind {
             Kind::Ours(speech) => {
-                let mut node = Node::new(NodeConfig::default(), dialect(speech), random);
+                // What a node asked before its bus went is held by the other that long; sessions have pings by then.
+                let config = NodeConfig::default().with_forwards(true).with_forward_timeout(FORWARDED);
+                let mut node = Node::new(config, dialect(speech), random);
                 node.open(now, "/");
                 self.machine = Machine::Ours(Box::new(node));
             }
@@ -295,6 +303,9 @@ impl Member {
                 }
             }
             NodeEvent::Done { ask, outcome } => judge.done(now, at, ask, &outcome),
+            event @ (NodeEvent::Forwarded { .. }
+            | NodeEvent::Request { .. }
+            | NodeEvent::RequestOver { .. }) => self.forwards.push(event),
             _ => {}
         }
     }

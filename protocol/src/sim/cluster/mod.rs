@@ -23,6 +23,14 @@
 //! * In the end no request is open, and a node that leaves has unsubscribed from all that it had subscribed to.
 //! * Bytes that are no message change nothing but a count, and peers can read all that is sent.
 //!
+//! Nodes of the default dialect have clients on long-polling besides, behind a balancer that sends each request to the next
+//! node:
+//!
+//! * A request is answered at most once, by the node of its session, and by its deadline.
+//! * As long as its session goes on, a client loses nothing and gets nothing twice, in either direction and in order.
+//! * Without a fault no session ends.
+//! * In the end no such request is open at any node.
+//!
 //! # Sessions that move
 //!
 //! [`travel`] plays other stories: two or three nodes on a stream, clients that lose their connections and come back to any of
@@ -34,6 +42,7 @@
 //! * In the end no ticket, no search and no deadline is left.
 
 mod act;
+mod balanced;
 mod bus;
 mod judge;
 mod member;

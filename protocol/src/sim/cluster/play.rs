@@ -1,9 +1,10 @@
 //! Plays a story.
 
+use super::balanced::Balanced;
 use super::bus::{Bus, Flight};
 use super::judge::{Emission, Judge};
 use super::member::{Machine, Member};
-use super::story::Story;
+use super::story::{Kind, Speech, Story};
 use crate::cluster::node::Membership;
 use crate::sim::{Broken, Dice};
 use crate::time::Instant;
@@ -24,7 +25,7 @@ pub struct Report {
     pub published: u64,
     /// Deliveries that had to be, and were: what the rules had to do with.
     pub certain: u64,
-    /// Requests.
+    /// Requests of members, and those of clients that another node has answered.
     pub requests: u64,
     /// A number that two runs share only if all was the same.
     pub hash: u64,
@@ -45,6 +46,7 @@ pub(super) struct Play {
     pub(super) checks: Vec<super::act::Check>,
     /// When each room was changed last, and how often.
     pub(super) changes: [(Instant, u64); 2],
+    pub(super) balanced: Balanced,
 }
 
 /// The time at which the first thing happens: all have found each other.
@@ -64,9 +66,13 @@ pub fn play(story: &Story, keep: bool) -> Report {
         faults: Vec::new(),
         checks: Vec::new(),
         changes: [(Instant::ZERO, 0); 2],
+        balanced: Balanced::default(),
     };
     for at in 0..play.members.len() {
         play.start(at);
+    }
+    if story.members.iter().all(|kind| *kind == Kind::Ours(Speech::Heartbeats)) {
+        play.balance(2);
     }
     let mut time = BEGIN;
     for (number, step) in story.steps.iter().enumerate() {
@@ -77,7 +83,10 @@ pub fn play(story: &Story, keep: bool) -> Report {
     // Past the last fault, with time for all to hear of each other again.
     play.run_to(time + Duration::from_secs(8 + 14));
     play.probe();
-    play.run_to(play.now + Duration::from_secs(80));
+    play.run_to(play.now + Duration::from_secs(10));
+    play.clients_go();
+    play.run_to(play.now + Duration::from_secs(70));
+    play.judge_forwards();
     play.finish();
     let now = play.now;
     play.judge.judge(now, &play.bus.copies);
@@ -92,7 +101,7 @@ pub fn play(story: &Story, keep: bool) -> Report {
         certain: certain.sum(),
         deliveries: judge.deliveries,
         published: play.bus.published,
-        requests: judge.requests.len() as u64,
+        requests: judge.requests.len() as u64 + play.balanced.passed_on,
         hash: judge.trace.hash(),
         transcript: judge.trace.transcript(),
         broken: play.judge.broken,
@@ -107,7 +116,10 @@ impl Play {
 
     /// Goes from one thing to the next.
     fn run_to(&mut self, end: Instant) {
-        for _ in 0..100_000 {
+        for round in 0..100_000 {
+            if round % 16 == 0 {
+                (0..self.members.len()).for_each(|at| self.look_into(at));
+            }
             let flight = self.bus.flights.first_key_value().map(|((at, _), _)| *at);
             let timer = self.members.iter().filter_map(|member| match &member.machine {
                 Machine::Ours(node) => node.poll_timeout(),
@@ -146,8 +158,24 @@ impl Play {
         }
     }
 
+    /// Whether the parts of a node agree: not after each thing that happens, for that would take half of the time.
+    fn look_into(&mut self, at: usize) {
+        let Machine::Ours(node) = &self.members[at].machine else { return };
+        if let Some(detail) = node.inconsistency() {
+            self.judge.fail(self.now, "the parts of a node agree", format!("member {at}: {detail}"));
+        }
+    }
+
     pub(super) fn pump(&mut self, at: usize) {
         self.members[at].pump(self.now, at, &mut self.bus, &mut self.judge);
+        self.tell_forwards(at);
+    }
+
+    /// Tells the clients behind the balancer what a node has told of their requests.
+    pub(super) fn tell_forwards(&mut self, at: usize) {
+        for event in core::mem::take(&mut self.members[at].forwards) {
+            self.forward_event(at, event);
+        }
     }
 
     fn fly(&mut self, flight: Flight) {
@@ -168,6 +196,7 @@ impl Play {
                         core::fmt::Write::write_fmt(line, format_args!("bus -> {to}: {delivery:?}"))
                     });
                     self.members[to].take(now, to, delivery, &mut self.bus, &mut self.judge);
+                    self.tell_forwards(to);
                 }
             }
             Flight::Acked(at, life, asker, id) => {
@@ -184,6 +213,8 @@ impl Play {
             }
             Flight::Heal(number) => self.heal(number),
             Flight::Check(number) => self.check(number),
+            Flight::Client(client, session) => self.client_acts(client, session),
+            Flight::Overdue(asked, place) => self.client_overdue(asked, place),
             Flight::PeerDeadline(at, number) => {
                 if let Machine::Peer(peer) = &mut self.members[at].machine {
                     peer.give_up(number);

@@ -1,12 +1,13 @@
 //! Benchmark peer: socketioxide on axum, keeping the contract in the README.
 //!
-//! `PORT` in the environment is the port on 127.0.0.1 (3000).
+//! `PORT` in the environment is the port on 127.0.0.1 (3000), `PING_INTERVAL` the milliseconds between pings (25,000).
 use axum::serve::ListenerExt;
 use rmpv::Value;
 use socketioxide::{
     SocketIo,
     extract::{AckSender, Data, SocketRef},
 };
+use std::time::Duration;
 
 /// Packets a socket may queue before its emits fail. The crate's default of 128 drops broadcasts under this load,
 /// and a dropped delivery would stall the generator instead of costing CPU.
@@ -23,6 +24,10 @@ async fn on_connect(s: SocketRef) {
         s.join(room);
         let _ = ack.send(&());
     });
+    s.on("leave", async |s: SocketRef, Data::<String>(room), ack: AckSender| {
+        s.leave(room);
+        let _ = ack.send(&());
+    });
     s.on("bcast", async |io: SocketIo, Data::<(String, Value)>((room, v))| {
         let _ = io.to(room).emit("bcast", &v).await;
     });
@@ -30,8 +35,10 @@ async fn on_connect(s: SocketRef) {
 
 #[tokio::main]
 async fn main() {
-    let port: u16 = std::env::var("PORT").ok().and_then(|p| p.parse().ok()).unwrap_or(3000);
-    let (layer, io) = SocketIo::builder().max_buffer_size(QUEUE).build_layer();
+    let number = |name, default| std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    let port = number("PORT", 3000) as u16;
+    let interval = Duration::from_millis(number("PING_INTERVAL", 25_000));
+    let (layer, io) = SocketIo::builder().max_buffer_size(QUEUE).ping_interval(interval).build_layer();
     io.ns("/", on_connect);
     let app = axum::Router::new().layer(layer);
     let l = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the port is free").tap_io(|s| {

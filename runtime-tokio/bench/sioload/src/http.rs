@@ -15,7 +15,7 @@ fn find(h: &[u8], n: &[u8]) -> Option<usize> {
 
 impl Http {
     pub async fn new(t: &Target) -> io::Result<Http> {
-        Ok(Http { s: t.tcp().await?, buf: vec![0; 16 * 1024], en: 0 })
+        Ok(Http { s: t.tcp(0).await?, buf: vec![0; 16 * 1024], en: 0 })
     }
     pub async fn send(&mut self, t: &Target, sid: &str, body: Option<&[u8]>) -> io::Result<()> {
         let sid = if sid.is_empty() { String::new() } else { format!("&sid={sid}") };

@@ -5,6 +5,7 @@
 mod hist;
 mod http;
 mod procfs;
+mod scale;
 mod ws;
 
 use hist::Hist;
@@ -23,13 +24,17 @@ use tokio::{
 use ws::{BIN, Conn, TEXT, Target, Template, control, put, write};
 
 const HELP: &str = "sioload --url http://127.0.0.1:PORT[/path/] --mode MODE [--pid SERVER_PID] [options]
-modes: echo | echo-bin | ack | bcast | connect | idle | polling
+modes: echo | echo-bin | ack | bcast | connect | idle | polling | paced | storm | rooms
   --conns N   connections (50)         --depth P  messages in flight per connection (1)
   --size S    payload bytes (64)       --secs D   measured seconds (3)   --warmup W  seconds (0.5)
   --label L   copied to the output     --touch 1  idle: one echo per connection first
   bcast: --conns members, --depth broadcasts in flight; with --from URL [--from-pid PID] they are emitted by a
          connection to another node of a cluster, which is no member
-  connect: --conns concurrent, idle: --secs hold";
+         --event NAME that makes the server emit (bcast), --gap D seconds from one's end to the next (0),
+         --ready 1: says `ready` on stderr once all are there
+  connect: --conns concurrent, idle: --secs hold
+  paced: --rate N echoes a second on each connection (50); storm: --secs patience; rooms: --depth rooms of each
+  --sources N  source addresses, 127.0.0.2 and on; 0: that of the system (0)";
 
 struct Cfg {
     t: Target,
@@ -45,6 +50,10 @@ struct Cfg {
     secs: f64,
     warmup: f64,
     touch: bool,
+    event: String,
+    gap: f64,
+    rate: f64,
+    ready: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -97,7 +106,7 @@ fn parse() -> Option<Cfg> {
     }
     let num = |k: &str, d: f64| m.get(k).map_or(Some(d), |v| v.parse::<f64>().ok());
     Some(Cfg {
-        t: Target::parse(m.get("url")?)?,
+        t: Target::parse(m.get("url")?)?.from_sources(num("sources", 0.0)? as usize),
         mode: m.get("mode")?.to_string(),
         label: m.get("label").unwrap_or(&"").to_string(),
         pid: m.get("pid").and_then(|p| p.parse().ok()),
@@ -112,6 +121,10 @@ fn parse() -> Option<Cfg> {
         secs: num("secs", 3.0)?.min(120.0),
         warmup: num("warmup", 0.5)?.min(30.0),
         touch: num("touch", 0.0)? != 0.0,
+        event: m.get("event").unwrap_or(&"bcast").to_string(),
+        gap: num("gap", 0.0)?,
+        ready: num("ready", 0.0)? != 0.0,
+        rate: num("rate", 50.0)?.clamp(0.1, 10_000.0),
     })
 }
 
@@ -159,6 +172,9 @@ async fn run(cfg: Cfg) -> io::Result<()> {
             measure(&sh, hs).await;
         }
         "idle" => idle(&sh).await?,
+        "paced" => scale::paced(&sh).await?,
+        "storm" => scale::storm(&sh).await?,
+        "rooms" => scale::rooms(&sh).await?,
         m => return Err(ws::err(format!("unknown mode {m}"))),
     }
     Ok(())
@@ -181,7 +197,7 @@ async fn open_many(sh: &Rc<Sh>, n: usize) -> io::Result<Vec<Conn>> {
             let mut v = vec![];
             while left.get() > 0 {
                 left.set(left.get() - 1);
-                v.push(timeout(Duration::from_secs(20), Conn::open(&sh.cfg.t, 4096)).await??);
+                v.push(timeout(Duration::from_secs(20), Conn::open(&sh.cfg.t, left.get(), 4096)).await??);
             }
             Ok(v)
         }));
@@ -367,7 +383,8 @@ async fn until_heard(from: Conn, member: &mut Conn) -> io::Result<Conn> {
     put(&mut probe, TEXT, b"42[\"bcast\",\"room1\",\"probe\"]");
     for _ in 0..100 {
         write(&from.s, &probe).await?;
-        let heard = member.expect(|op, p| op == TEXT && p.starts_with(b"42[\"bcast\",") && p.ends_with(b"probe\"]"));
+        let heard =
+            member.expect(|op, p| op == TEXT && p.starts_with(b"42[\"bcast\",") && p.ends_with(b"probe\"]"));
         if let Ok(heard) = timeout(Duration::from_millis(200), heard).await {
             return heard.map(|()| from);
         }
@@ -407,9 +424,9 @@ async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
     }
     let from = match &sh.cfg.from {
         None => None,
-        Some(target) => Some(until_heard(Conn::open(target, 4096).await?, &mut cs[0]).await?),
+        Some(target) => Some(until_heard(Conn::open(target, 0, 4096).await?, &mut cs[0]).await?),
     };
-    let mut p = b"42[\"bcast\",\"room1\",\"".to_vec();
+    let mut p = format!("42[\"{}\",\"room1\",\"", sh.cfg.event).into_bytes();
     let at = p.len();
     p.extend(filler(sh.cfg.size, W));
     p.extend_from_slice(b"\"]");
@@ -478,6 +495,9 @@ async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
             let mut out = vec![];
             loop {
                 wake.notified().await;
+                if sh.cfg.gap > 0.0 {
+                    sleep(Duration::from_secs_f64(sh.cfg.gap)).await;
+                }
                 if sh.stopped() {
                     return Ok(());
                 }
@@ -492,6 +512,9 @@ async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
             }
         }
     })));
+    if sh.cfg.ready {
+        eprintln!("ready");
+    }
     measure(sh, hs).await;
     Ok(())
 }
@@ -499,7 +522,7 @@ async fn bcast(sh: &Rc<Sh>) -> io::Result<()> {
 async fn churn(sh: Rc<Sh>) -> io::Result<()> {
     while !sh.stopped() {
         let t = Instant::now();
-        let c = timeout(Duration::from_secs(10), Conn::open(&sh.cfg.t, 1024)).await??;
+        let c = timeout(Duration::from_secs(10), Conn::open(&sh.cfg.t, 0, 1024)).await??;
         sh.lat(t.elapsed());
         c.bye().await;
         sh.hit(1);

@@ -19,7 +19,7 @@ pub(super) enum Answer {
     ReadsFrom(EntryId),
     /// That entry.
     Entry(usize),
-    Taken(LookupId, Option<Bytes>, bool),
+    Taken(LookupId, String, Option<Bytes>, bool),
     Page(LookupId, Vec<StreamEntry>),
     NotAppended(u64),
 }
@@ -64,6 +64,9 @@ impl Engine {
 impl Travel {
     /// Puts onto a node's line what it wants.
     pub(super) fn send_to_bus(&mut self, at: usize, transmit: NodeTransmit) {
+        if let NodeTransmit::Save { key, .. } = &transmit {
+            self.taken.remove(&(at, key.clone()));
+        }
         self.servers[at].line.push_back(transmit);
         let epoch = self.servers[at].epoch;
         let at_engine = self.servers[at].last_up.max(self.now) + Duration::from_millis(self.dice.below(20));
@@ -112,7 +115,8 @@ impl Travel {
                 let taken = self.engine.keys.remove(&key).filter(|(until, _)| *until > self.now);
                 let left = &self.engine.stream[self.engine.trimmed..];
                 let has_offset = left.iter().any(|entry| entry.id == offset.to_string());
-                self.answer(at, Answer::Taken(lookup, taken.map(|(_, value)| value), has_offset));
+                let taken = taken.map(|(_, value)| value);
+                self.answer(at, Answer::Taken(lookup, key, taken, has_offset));
             }
             NodeTransmit::Page { from, count, lookup, .. } => {
                 let places =
@@ -168,7 +172,10 @@ impl Travel {
                 }
                 *read = Some(read.unwrap_or(0).max(place + 1));
             }
-            Answer::Taken(lookup, value, has_offset) => {
+            Answer::Taken(lookup, key, value, has_offset) => {
+                if value.is_some() && !self.taken.insert((at, key)) {
+                    return self.fail("a session is taken once", format!("at {at}"));
+                }
                 node.handle_taken(now, lookup, value.as_deref(), has_offset);
             }
             Answer::Page(lookup, entries) => node.handle_page(now, lookup, &entries),

@@ -77,6 +77,8 @@ struct Travel {
     servers: Vec<Server>,
     clients: Vec<Client>,
     sessions: Vec<Session>,
+    /// The sessions that the engine took, and of which their nodes have said nothing so far: the keys, by node.
+    taken: BTreeSet<(usize, String)>,
     /// The recipients of each event that was emitted.
     events: BTreeMap<u64, crate::hub::Target>,
     is_stormy: bool,
@@ -110,6 +112,7 @@ pub fn travel(seed: u64, keep: bool) -> Report {
         servers,
         clients: clients.collect(),
         sessions: Vec::new(),
+        taken: BTreeSet::new(),
         events: BTreeMap::new(),
         is_stormy,
         was_storm: false,
@@ -172,7 +175,10 @@ impl Travel {
     }
 
     fn run_to(&mut self, end: Instant) {
-        for _ in 0..200_000 {
+        for round in 0..200_000 {
+            if round % 16 == 0 {
+                self.look_into();
+            }
             let flight = self.flights.first_key_value().map(|((at, _), _)| *at);
             let timers = self.servers.iter().filter_map(|server| server.node.poll_timeout());
             let Some(next) = flight.into_iter().chain(timers).min().filter(|next| *next <= end) else {
@@ -195,6 +201,14 @@ impl Travel {
             }
         }
         self.fail("time passes", String::new());
+    }
+
+    /// Whether the parts of the nodes agree.
+    fn look_into(&mut self) {
+        let mut wrong = self.servers.iter().filter_map(|server| server.node.inconsistency());
+        if let Some(detail) = wrong.next() {
+            self.fail("the parts of a node agree", detail);
+        }
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -284,6 +298,8 @@ impl Travel {
         server.is_reading = false;
         server.node.handle_bus_down(self.now);
         self.pump(at);
+        // What is put back is lost with the connection.
+        self.taken.retain(|(node, _)| *node != at);
         self.after(50, 5_000, Happening::Heal(at));
     }
 
@@ -333,6 +349,10 @@ impl Travel {
                 let detail = format!("{missed} at client {} in session {number}", session.client);
                 self.fail("nothing is lost", detail);
             }
+        }
+        if let Some((at, key)) = self.taken.first() {
+            let detail = format!("{key} at {at}");
+            self.fail("a session that is taken is told, or waits again", detail);
         }
         for at in 0..self.servers.len() {
             let server = &self.servers[at];

@@ -127,7 +127,10 @@ impl Travel {
                 None if !may_come => self.servers[at].early.lost(ticket),
                 None => {}
             },
-            NodeEvent::Found { lookup, outcome, .. } => {
+            NodeEvent::Found { lookup, outcome, pid, .. } => {
+                if !matches!(outcome, LookupOutcome::Unknown) {
+                    self.taken.remove(&(at, Streams::default().session_key(&pid)));
+                }
                 let Some(search) = self.servers[at].searches.remove(&lookup) else {
                     return self.fail("a search ends once", format!("{lookup:?} at {at}"));
                 };
