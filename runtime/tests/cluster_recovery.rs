@@ -163,6 +163,20 @@ fn what_is_sent_before_a_disconnect_comes_before_it() {
 }
 
 #[test]
+fn of_those_who_ask_for_a_session_at_several_nodes_one_gets_it() {
+    let world = World::new();
+    let ada = world.one.client("/");
+    world.one.server().emit("number", &1).unwrap();
+    world.one.settle();
+    let offset: String = ada.expect_event("number").args.get(1).unwrap();
+    let (id, pid) = (ada.id(), world.pid(&ada));
+    ada.cut_network();
+    world.one.settle();
+    let came = [&world.two, &world.one].map(|node| world.comes(node, &pid, &offset));
+    assert_eq!(came.map(|client| client.id() == id), [true, false]);
+}
+
+#[test]
 fn what_is_sent_before_a_close_comes_before_it_in_every_namespace() {
     let world = World::new();
     let io = world.one.server().clone();

@@ -147,6 +147,16 @@ impl Story {
         (id, far)
     }
 
+    /// A WebSocket that was accepted, with what makes HTTP let go of it.
+    fn begin_upgrade(&mut self) -> (impl FnOnce() + use<>, FarEnd) {
+        let id = self.request("websocket", "&sid=an+id");
+        let (near, far) = in_memory::stream();
+        let (http, stream) = oneshot::channel::<Box<dyn Stream>>();
+        let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place: None, deflate: None };
+        self.handle.with_inner(|inner| inner.waiting_mut().upgrades.push((id, upgrade)));
+        (move || assert!(http.send(Box::new(near)).is_ok()), far)
+    }
+
     /// Gives the task its turns while it asks for them, and moves the clock when it sleeps, for that long.
     fn run_for(&mut self, time: Duration, mut between: impl FnMut()) {
         let end = self.elapsed() + time;
@@ -288,12 +298,8 @@ fn candidates_that_come_at_once_do_not_pile_up() {
     let mut story = Story::on_polling();
     let mut candidates = Vec::new();
     for _ in 0..10 {
-        let id = story.request("websocket", "&sid=an+id");
-        let (near, far) = in_memory::stream();
-        let (http, stream) = oneshot::channel::<Box<dyn Stream>>();
-        assert!(http.send(Box::new(near)).is_ok());
-        let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place: None, deflate: None };
-        story.handle.with_inner(|inner| inner.waiting_mut().upgrades.push((id, upgrade)));
+        let (let_go, far) = story.begin_upgrade();
+        let_go();
         candidates.push(far);
     }
     story.task.settle();
@@ -303,6 +309,25 @@ fn candidates_that_come_at_once_do_not_pile_up() {
     candidates[0].send(&text("2probe"));
     story.task.settle();
     assert_eq!(texts(&candidates[0]), ["3probe"]);
+}
+
+#[test]
+fn an_upgrade_wakes_its_session_even_if_another_was_given_up_in_the_turn_that_it_came_in() {
+    let mut story = Story::on_polling();
+    let (_given_up, _) = story.begin_upgrade();
+    for _ in 0..2 {
+        let (let_go, _far) = story.begin_upgrade();
+        let_go();
+        story.task.settle();
+    }
+    let (let_go, _far) = story.begin_upgrade();
+    let (let_go_later, _far_of_that) = story.begin_upgrade();
+    let_go();
+    // It gives the first one up, which comes before the others.
+    story.handle.with(|machine| machine.close(CloseReason::ForcedClose));
+    story.task.settle();
+    let_go_later();
+    assert!(story.task.turn(), "nothing has woken it");
 }
 
 #[test]

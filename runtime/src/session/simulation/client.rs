@@ -228,12 +228,17 @@ impl Client {
             }
             return true;
         }
-        let may_post =
-            !self.is_switching() && !self.requests.iter().any(|request| request.kind == Kind::Post);
+        let may_post = self.may_post();
         if may_post {
             self.request(Kind::Post, "&sid=an+id");
         }
         may_post
+    }
+
+    /// Returns whether it may send a POST: it is on polling, and all that it has sent were answered.
+    pub(super) fn may_post(&self) -> bool {
+        let posts = self.requests.iter().any(|request| request.kind == Kind::Post);
+        !self.on_websocket && !self.over && !self.is_switching() && !posts
     }
 
     // --- what it hears ------------------------------------------------------------------------------------------
@@ -437,7 +442,12 @@ impl Client {
         let unread: Vec<_> = self.websockets.iter().map(|websocket| websocket.far.unread()).collect();
         let ends = self.websockets.iter().filter(|websocket| websocket.far.is_closed()).count();
         let [delivered, answers, told] = [self.delivered, self.heard_answers, self.heard_told];
-        format!("{delivered} delivered, {answers} answers, {told} told, {unread:?} unread, {ends} ended")
+        let pending = self.pending.iter().filter(|pending| !pending.session.is_canceled()).count();
+        let places = Arc::strong_count(&self.place);
+        format!(
+            "{delivered} delivered, {answers} answers, {told} told, {unread:?} unread, {ends} ended, {pending} pending, \
+             {places} places"
+        )
     }
 
     /// Each WebSocket that the session does not use has a place, and no other.
