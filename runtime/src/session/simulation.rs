@@ -11,7 +11,7 @@ use crate::base::timing::Since;
 use crate::handler::job::Job;
 use crate::session::handle::SessionHandle;
 use crate::session::stats::Counters;
-use crate::session::task::{self, Application, Session};
+use crate::session::task::{Application, Session};
 use client::{Client, Switchover};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -69,7 +69,7 @@ impl Application for Answering {
         let (number, waits) = text.split_at(6);
         let waits = waits.trim().parse().expect("a number");
         if waits == u32::from(ABORTS) {
-            task::abort(handle, CloseReason::ForcedClose);
+            handle.abort(CloseReason::ForcedClose);
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
         let waits = MILLISECOND * waits;
@@ -266,7 +266,7 @@ impl Play {
             Step::ReadsSome(bytes) => self.client.websockets().for_each(|far| far.read_some(bytes)),
             Step::ReadsOn => self.client.websockets().for_each(|far| far.read_on()),
             Step::Closes => return self.close(),
-            Step::Aborts => task::abort(&self.handle, CloseReason::ForcedClose),
+            Step::Aborts => self.handle.abort(CloseReason::ForcedClose),
             Step::Leaves => self.client.leave(),
             Step::Ends => self.client.lose(|far| far.end()),
             Step::BreaksOff => self.client.lose(|far| far.break_off()),

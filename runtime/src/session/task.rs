@@ -20,7 +20,6 @@ use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::wire::{Wire, WireLost};
 use bytes::Bytes;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
-use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::server::ServerEvent;
 use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
@@ -134,25 +133,26 @@ impl<A: Application> Session<A> {
         if !pass.awake {
             self.handle.lock().wake_up(pass);
         }
-        if !pass.upgrades.is_empty() {
-            self.upgrading.append(&mut pass.upgrades);
+        if self.upgrading.is_empty() {
+            std::mem::swap(&mut self.upgrading, &mut pass.upgrades);
         }
+        self.upgrading.append(&mut pass.upgrades);
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
             self.poll_read(pass, context);
         }
     }
 
-    /// Accepted upgrades become WebSockets.
+    /// Accepted upgrades become WebSockets. Their responses were held back, and wait for no handler.
     fn poll_upgrades(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
+        let (mut at, mut is_held) = (0, false);
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
             let Poll::Ready(upgraded) = upgrade.stream.poll(self.handle.clock().runtime(), context) else {
                 at += 1;
                 continue;
             };
-            let (_, Upgrade { place, deflate, .. }) = self.upgrading.swap_remove(at);
+            let (_, Upgrade { held, place, deflate, .. }) = self.upgrading.swap_remove(at);
             if self.upgrading.is_empty() {
                 self.upgrading = Vec::new();
             }
@@ -165,12 +165,18 @@ impl<A: Application> Session<A> {
                         at = 0;
                     }
                     self.add_websocket(id, stream, ahead, place, deflate);
+                    if let (Some(held), Some(websocket)) = (held, self.websockets.last_mut()) {
+                        is_held |= websocket.wire.write_first(held.take_held());
+                    }
                 }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
                     self.handle.lock().machine.handle_request_aborted(self.now, id);
                 }
             }
+        }
+        if is_held {
+            self.transmit(context);
         }
     }
 
@@ -500,12 +506,4 @@ impl<A: Application> Drop for Session<A> {
             on_end();
         }
     }
-}
-
-/// Ends a session that is left at the end of a drain, together with its handlers.
-pub(crate) fn abort(handle: &SessionHandle, reason: CloseReason) {
-    handle.with_inner(|inner| {
-        inner.machine.abort(reason);
-        inner.cut();
-    });
 }

@@ -152,7 +152,7 @@ impl Story {
         let id = self.request("websocket", "&sid=an+id");
         let (near, far) = in_memory::stream();
         let (http, stream) = oneshot::channel::<Box<dyn Stream>>();
-        let upgrade = Upgrade { stream: Switching::Later(stream), place: None, deflate: None };
+        let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place: None, deflate: None };
         self.handle.with_inner(|inner| inner.waiting_mut().upgrades.push((id, upgrade)));
         (move || assert!(http.send(Box::new(near)).is_ok()), far)
     }

@@ -297,7 +297,7 @@ impl Client {
         far.keep_until_flushed(self.streams.most_kept);
         let (session, stream) = oneshot::channel();
         let place = Some(self.place.clone());
-        let upgrade = Upgrade { stream: Switching::Later(stream), place, deflate: None };
+        let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place, deflate: None };
         let left = self.handle.with_inner(|inner| {
             if inner.is_ended() {
                 return Some(upgrade);
