@@ -3,7 +3,7 @@
 mod support;
 
 use sansocket_protocol::engine::{EngineServerConfig, Overflow};
-use sansocket_protocol::error::SendError;
+use sansocket_protocol::error::{CloseReason, SendError};
 use sansocket_protocol::message::Frame;
 use sansocket_protocol::socket;
 use sansocket_protocol::socket::Parser;
@@ -283,6 +283,48 @@ fn reading_pauses_when_the_budget_is_used_up() {
     t.with(|c| c.release(Some(socket)));
     assert!(t.with(|c| c.wants_read()));
     assert_eq!(t.events().len(), 8);
+}
+
+/// A plain session whose application is busy.
+fn slow_messages(receive_budget: usize) -> (Server, WebSocket) {
+    let config = EngineServerConfig::default().receive_budget(receive_budget).pause_timeout(ms(5000));
+    let t = Server::engine(config);
+    let ws = t.connect();
+    t.with(|c| c.hold(None));
+    (t, ws)
+}
+
+#[test]
+fn reading_pauses_at_exactly_the_budget_and_only_then_can_it_stall() {
+    let slow_events = |budget| {
+        let (t, ws, _) = slow_handlers(budget);
+        (t, ws)
+    };
+    for message in [EVENT, "4hello"] {
+        let open = |budget| if message == EVENT { slow_events(budget) } else { slow_messages(budget) };
+        let weight = {
+            let (t, ws) = open(1 << 20);
+            ws.send(message);
+            t.with(|c| c.inbound())
+        };
+        assert!(weight > 0);
+        for (budget, pauses_at) in [(3 * weight - 1, 3), (3 * weight, 3), (3 * weight + 1, 4)] {
+            let (t, ws) = open(budget);
+            for read in 0..pauses_at {
+                assert!(t.with(|c| c.wants_read()), "{read} of {message} in a budget of {budget}");
+                // Below the budget nothing stalls, however long the application takes.
+                t.advance_ms(6_000);
+                t.expect_alive();
+                ws.send(message);
+            }
+            assert!(!t.with(|c| c.wants_read()), "{pauses_at} of {message} in a budget of {budget}");
+            t.advance_ms(4_999);
+            t.expect_alive();
+            t.advance_ms(1);
+            let reason = t.with(|c| c.ended().map(|(reason, _)| reason));
+            assert_eq!(reason, Some(CloseReason::Stalled), "{message} in a budget of {budget}");
+        }
+    }
 }
 
 #[test]

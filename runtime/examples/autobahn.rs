@@ -5,6 +5,8 @@
 //! cargo run --release -p sansocket-runtime --example autobahn -- server 9001   # then wstest -m fuzzingclient
 //! cargo run --release -p sansocket-runtime --example autobahn -- client 9002   # after wstest -m fuzzingserver
 //! ```
+//!
+//! A server prints the address that it listens on, which may be of port 0. `.ci/autobahn` runs most cases by kosoku.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
@@ -36,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 async fn serve(echo: Echo, port: u16) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on {}", listener.local_addr()?);
     loop {
         let (mut stream, _) = listener.accept().await?;
         let echo = echo.clone();

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use sansocket_runtime::adapter::ServerOptions;
+use sansocket_runtime::cluster::{ClusterOptions, Dialect, InProcessBus, dialect};
 use sansocket_runtime::recovery::RecoveryConfig;
 use sansocket_runtime::testing::{TestClient, TestServer};
 use sansocket_runtime::{Data, DisconnectReason, EmitError, Server, ServerBuilder, Socket};
@@ -26,7 +27,12 @@ fn app(
         options(ServerBuilder::<Server, ServerOptions>::new(runtime).broadcast_slice(SLICE)).build()
     });
     let io = test.server();
-    io.on_connected(async |socket: Socket| socket.join("room").map(drop));
+    // A client that is back is in the rooms that it was in.
+    io.on_connected(
+        async |socket: Socket| {
+            if socket.recovered() { Ok(()) } else { socket.join("room").map(drop) }
+        },
+    );
     io.on("echo", async |Data(text): Data<String>| text);
     let clients: Vec<_> = (0..clients).map(|_| test.client("/")).collect();
     (test, clients)
@@ -129,16 +135,37 @@ fn the_recipients_are_those_of_the_moment_of_the_call() {
 }
 
 #[test]
-fn a_recipient_that_is_disconnected_afterwards_has_the_event_and_one_that_was_before_its_turn_is_left_out() {
+fn a_recipient_that_the_server_disconnects_has_the_event_first() {
+    for (test, clients) in [plain(7), recovering(7)] {
+        let emitting = begin(test.server(), "x");
+        socket(&test, &clients[3]).disconnect();
+        socket(&test, &clients[4]).close();
+        assert_eq!(counts(&clients), [1, 1, 0, 1, 1, 0, 0]);
+        test.server().to("room").except(clients[6].id()).disconnect();
+        assert_eq!(counts(&clients), [0, 0, 1, 0, 0, 1, 0]);
+        finish(emitting);
+        assert_eq!(counts(&clients), [0, 0, 0, 0, 0, 0, 1]);
+        let is_connected: Vec<bool> = clients.iter().map(TestClient::is_connected).collect();
+        assert_eq!(is_connected, [false, false, false, false, false, false, true]);
+        assert_eq!(clients[3].disconnects(), [DisconnectReason::IoServerDisconnect]);
+    }
+}
+
+#[test]
+fn those_that_are_left_out_stay_left_out_and_answers_are_awaited_beside() {
     let (test, clients) = plain(6);
-    let emitting = begin(test.server(), "x");
-    socket(&test, &clients[3]).disconnect();
-    let last = socket(&test, &clients[5]);
+    for client in &clients {
+        client.socket().on("ask", async || "answer");
+    }
+    let out = socket(&test, &clients[3]);
+    out.join("out").expect("there is room");
+    let emitting: Emitting = Box::pin(test.server().to("room").except("out").emit_async("x", &()));
+    let answers =
+        test.block_on(test.server().to("room").emit_with_ack("ask", &(), SECOND)).expect("all answer");
+    assert_eq!(answers.len(), 6);
     finish(emitting);
-    last.disconnect();
-    assert_eq!(counts(&clients), [1, 1, 1, 0, 1, 1]);
-    for gone in [3, 5] {
-        assert_eq!(clients[gone].disconnects(), [DisconnectReason::IoServerDisconnect]);
+    for (at, client) in clients.iter().enumerate() {
+        assert_eq!(names(client).iter().filter(|name| *name == "x").count(), usize::from(at != 3));
     }
 }
 
@@ -189,9 +216,10 @@ fn the_hooks_see_the_event_once_for_each_recipient_it_is_queued_for() {
         let seen = seen(test.server());
         let emitting = begin(test.server(), "x");
         assert_eq!(seen.lock().unwrap().len(), SLICE);
-        socket(&test, &clients[4]).disconnect();
+        let ids: Vec<String> = [0, 1, 3, 2].map(|at: usize| clients[at].id().to_string()).into();
+        socket(&test, &clients[3]).disconnect();
+        clients[4].disconnect();
         finish(emitting);
-        let ids: Vec<String> = clients[..4].iter().map(|client| client.id().to_string()).collect();
         assert_eq!(*seen.lock().unwrap(), ids);
     }
 }
@@ -240,6 +268,34 @@ fn an_event_to_one_recipient_comes_behind_the_broadcast_and_the_others_wait_for_
 }
 
 #[test]
+fn a_client_that_joins_meanwhile_is_let_in_without_having_the_rest_sent() {
+    let (test, clients) = recovering(5);
+    let mut emitting = begin(test.server(), "x");
+    let late = test.client("/");
+    assert_eq!(counts(&clients), [1, 1, 0, 0, 0]);
+    assert!(poll(&mut emitting).is_pending());
+    finish(emitting);
+    assert_eq!(counts(&clients), [0, 0, 1, 1, 1]);
+    assert!(late.received().is_empty());
+}
+
+#[test]
+fn an_event_through_the_handle_of_before_a_loss_comes_behind_the_broadcast_too() {
+    let (test, clients) = recovering(5);
+    let old = socket(&test, &clients[4]);
+    test.server().emit("before", &()).expect("it is sent");
+    clients[4].cut_network();
+    clients[4].restore_network();
+    test.advance(SECOND * 6);
+    assert!(socket(&test, &clients[4]).recovered());
+    let emitting = begin(test.server(), "first");
+    old.emit("second", &()).expect("it is sent");
+    assert_eq!(names(&clients[4]), ["before", "first", "second"]);
+    finish(emitting);
+    assert_eq!(counts(&clients), [2, 2, 2, 2, 0]);
+}
+
+#[test]
 fn a_client_that_is_away_at_its_turn_gets_the_event_once_when_it_is_back() {
     for early in [false, true] {
         let (test, clients) = recovering(5);
@@ -264,92 +320,233 @@ fn a_client_that_is_away_at_its_turn_gets_the_event_once_when_it_is_back() {
     }
 }
 
-/// A step of the emitters of a namespace, each in a task of its own.
+// --- clusters -------------------------------------------------------------------------------------------------------
+
+#[test]
+fn another_node_is_told_by_the_call_and_once() {
+    for dialect in
+        [Dialect::Classic(dialect::Classic::default()), Dialect::Streams(dialect::Streams::default())]
+    {
+        let is_stream = matches!(dialect, Dialect::Streams(_));
+        let bus = InProcessBus::new();
+        let options = |builder: ServerBuilder<Server, ServerOptions>| {
+            let builder = builder.cluster(ClusterOptions::new(bus.clone()).dialect(dialect.clone()));
+            if is_stream { builder.connection_state_recovery(RecoveryConfig::default()) } else { builder }
+        };
+        let (test, clients) = app(5, options);
+        let other =
+            test.beside(|runtime| options(ServerBuilder::<Server, ServerOptions>::new(runtime)).build());
+        other.server().on_connected(async |socket: Socket| socket.join("room").map(drop));
+        let there: Vec<_> = (0..3).map(|_| other.client("/")).collect();
+
+        let emitting = begin(test.server(), "x");
+        assert_eq!(counts(&there), [1; 3]);
+        assert_eq!(counts(&clients), if is_stream { [1; 5] } else { [1, 1, 0, 0, 0] });
+        finish(emitting);
+        assert_eq!(counts(&clients), if is_stream { [0; 5] } else { [0, 0, 1, 1, 1] });
+        // Not to the log, but to those of this node: with a log, at once.
+        let emitting: Emitting = Box::pin(test.server().to("room").local().emit_async("x", &()));
+        assert_eq!(counts(&clients), if is_stream { [1; 5] } else { [1, 1, 0, 0, 0] });
+        finish(emitting);
+        assert_eq!(counts(&there), [0; 3]);
+    }
+}
+
+// --- any order ------------------------------------------------------------------------------------------------------
+
+/// A step of the emitters of a namespace, each in a task of its own, and of its clients.
 #[derive(Clone, Debug)]
 enum Step {
-    Begin { room: usize },
-    Poll { nth: usize },
-    Drop { nth: usize },
-    Broadcast { room: usize },
-    One { client: usize },
-    Leave { client: usize, room: usize },
-    Join { client: usize, room: usize },
+    Begin {
+        room: usize,
+    },
+    Poll {
+        nth: usize,
+    },
+    Drop {
+        nth: usize,
+    },
+    Broadcast {
+        room: usize,
+    },
+    /// An event to one client, through the handle of its first connection.
+    One {
+        client: usize,
+    },
+    Leave {
+        client: usize,
+        room: usize,
+    },
+    Join {
+        client: usize,
+        room: usize,
+    },
+    Disconnect {
+        client: usize,
+    },
+    /// The connection is lost. Without recovery, nothing happens.
+    Lose {
+        client: usize,
+    },
+    /// The client comes back.
+    Recover {
+        client: usize,
+    },
+    /// Another client comes.
+    Connect,
 }
+
+const ROOMS: [&str; 2] = ["room", "even"];
 
 fn step() -> impl Strategy<Value = Step> {
     let (client, room, nth) = (0_usize..6, 0_usize..2, 0_usize..4);
+    let pair = (client.clone(), room.clone());
     prop_oneof![
-        3 => room.clone().prop_map(|room| Step::Begin { room }),
-        4 => nth.clone().prop_map(|nth| Step::Poll { nth }),
-        1 => nth.prop_map(|nth| Step::Drop { nth }),
-        1 => room.clone().prop_map(|room| Step::Broadcast { room }),
-        2 => client.clone().prop_map(|client| Step::One { client }),
-        1 => (client.clone(), room.clone()).prop_map(|(client, room)| Step::Leave { client, room }),
-        1 => (client, room).prop_map(|(client, room)| Step::Join { client, room }),
+        6 => room.clone().prop_map(|room| Step::Begin { room }),
+        8 => nth.clone().prop_map(|nth| Step::Poll { nth }),
+        2 => nth.prop_map(|nth| Step::Drop { nth }),
+        2 => room.prop_map(|room| Step::Broadcast { room }),
+        4 => client.clone().prop_map(|client| Step::One { client }),
+        2 => pair.clone().prop_map(|(client, room)| Step::Leave { client, room }),
+        2 => pair.prop_map(|(client, room)| Step::Join { client, room }),
+        1 => client.clone().prop_map(|client| Step::Disconnect { client }),
+        2 => client.clone().prop_map(|client| Step::Lose { client }),
+        2 => client.prop_map(|client| Step::Recover { client }),
+        1 => Just(Step::Connect),
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+/// The test, and what each client is to receive.
+struct Story {
+    test: TestServer<Server>,
+    clients: Vec<TestClient>,
+    /// The handles of the first connections.
+    first: Vec<Socket>,
+    /// The rooms of each, its connection, and whether it has ended for good.
+    rooms: Vec<[bool; 2]>,
+    is_away: Vec<bool>,
+    is_gone: Vec<bool>,
+    has_numbers: bool,
+    running: Vec<Emitting>,
+    wanted: Vec<Vec<usize>>,
+    others: Vec<TestClient>,
+}
 
-    /// With numbers, the order of the calls is the order on each connection, whoever calls and whichever future is polled.
-    /// Without, each recipient of the moment of the call gets the event once.
-    #[test]
-    fn each_recipient_gets_each_event_once(steps in prop::collection::vec(step(), 1..40), has_numbers: bool) {
+impl Story {
+    fn new(has_numbers: bool) -> Self {
         let (test, clients) = if has_numbers { recovering(6) } else { plain(6) };
-        let io = test.server();
-        let sockets: Vec<Socket> = clients.iter().map(|client| socket(&test, client)).collect();
-        let rooms = ["even", "room"];
-        for socket in sockets.iter().step_by(2) {
-            socket.join(rooms[0]).expect("there is room");
+        let first: Vec<Socket> = clients.iter().map(|client| socket(&test, client)).collect();
+        let mut rooms = vec![[true, false]; 6];
+        for at in [0, 2, 4] {
+            first[at].join(ROOMS[1]).expect("there is room");
+            rooms[at][1] = true;
         }
-        let mut running: Vec<Emitting> = Vec::new();
-        let mut wanted = vec![Vec::new(); clients.len()];
-        let mut want = |number: usize, to: &dyn Fn(&Socket) -> bool| {
-            let those = sockets.iter().zip(&mut wanted).filter(|(socket, _)| to(socket));
-            those.for_each(|(_, wanted)| wanted.push(number));
-        };
-        let is_in = |room: &'static str| move |socket: &Socket| socket.rooms().iter().any(|known| **known == *room);
-        for (number, step) in steps.into_iter().enumerate() {
-            match step {
-                Step::Begin { room } => {
-                    want(number, &is_in(rooms[room]));
-                    running.push(Box::pin(io.to(rooms[room]).emit_async("x", &number)));
-                }
-                Step::Poll { nth } if !running.is_empty() => {
-                    let nth = nth % running.len();
-                    if poll(&mut running[nth]).is_ready() {
-                        drop(running.remove(nth));
-                    }
-                }
-                Step::Drop { nth } if !running.is_empty() => drop(running.remove(nth % running.len())),
-                Step::Poll { .. } | Step::Drop { .. } => {}
-                Step::Broadcast { room } => {
-                    want(number, &is_in(rooms[room]));
-                    io.to(rooms[room]).emit("x", &number).expect("it is sent");
-                }
-                Step::One { client } => {
-                    want(number, &|socket| *socket == sockets[client]);
-                    sockets[client].emit("x", &number).expect("it is sent");
-                }
-                Step::Leave { client, room } => {
-                    sockets[client].leave(rooms[room]);
-                }
-                Step::Join { client, room } => {
-                    sockets[client].join(rooms[room]).expect("there is room");
+        let (is_away, is_gone, wanted) = (vec![false; 6], vec![false; 6], vec![Vec::new(); 6]);
+        let (running, others) = (Vec::new(), Vec::new());
+        Self { test, clients, first, rooms, is_away, is_gone, has_numbers, running, wanted, others }
+    }
+
+    fn want(&mut self, number: usize, room: usize) {
+        for at in (0..6).filter(|at| self.rooms[*at][room] && !self.is_gone[*at]) {
+            self.wanted[at].push(number);
+        }
+    }
+
+    /// The socket of a client, if it is connected.
+    fn current(&self, client: usize) -> Option<Socket> {
+        let is_here = !self.is_away[client] && !self.is_gone[client];
+        is_here.then(|| socket(&self.test, &self.clients[client]))
+    }
+
+    fn take(&mut self, number: usize, step: Step) {
+        match step {
+            Step::Begin { room } => {
+                self.want(number, room);
+                let io = self.test.server();
+                self.running.push(Box::pin(io.to(ROOMS[room]).emit_async("x", &number)));
+            }
+            Step::Broadcast { room } => {
+                self.want(number, room);
+                self.test.server().to(ROOMS[room]).emit("x", &number).expect("it is sent");
+            }
+            Step::Poll { nth } if !self.running.is_empty() => {
+                let nth = nth % self.running.len();
+                if poll(&mut self.running[nth]).is_ready() {
+                    drop(self.running.remove(nth));
                 }
             }
+            Step::Drop { nth } if !self.running.is_empty() => {
+                drop(self.running.remove(nth % self.running.len()));
+            }
+            Step::One { client } => {
+                if self.first[client].emit("x", &number).is_ok() {
+                    assert!(!self.is_gone[client]);
+                    self.wanted[client].push(number);
+                }
+            }
+            Step::Join { client, room } | Step::Leave { client, room } => {
+                let joins = matches!(step, Step::Join { .. });
+                if let Some(socket) = self.current(client) {
+                    if joins {
+                        socket.join(ROOMS[room]).expect("there is room");
+                    } else {
+                        socket.leave(ROOMS[room]);
+                    }
+                    self.rooms[client][room] = joins;
+                }
+            }
+            Step::Disconnect { client } => {
+                if let Some(socket) = self.current(client) {
+                    socket.disconnect();
+                    self.test.settle();
+                    self.is_gone[client] = true;
+                }
+            }
+            Step::Lose { client } if self.has_numbers && self.current(client).is_some() => {
+                self.clients[client].cut_network();
+                self.test.settle();
+                self.is_away[client] = true;
+            }
+            Step::Recover { client } if self.is_away[client] => self.recover(client),
+            Step::Connect => self.others.push(self.test.client("/")),
+            Step::Poll { .. } | Step::Drop { .. } | Step::Lose { .. } | Step::Recover { .. } => {}
         }
-        for emitting in running {
+    }
+
+    fn recover(&mut self, client: usize) {
+        self.clients[client].restore_network();
+        self.test.advance(SECOND * 6);
+        self.is_away[client] = false;
+        assert!(self.current(client).expect("it is back").recovered());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// With numbers, the order of the calls is the order on each connection, whoever calls, whichever future is polled, and
+    /// whoever is away for a while. Without, each recipient of the moment of the call gets the event once.
+    #[test]
+    fn each_recipient_gets_each_event_once(steps in prop::collection::vec(step(), 1..50), has_numbers: bool) {
+        let mut story = Story::new(has_numbers);
+        for (number, step) in steps.into_iter().enumerate() {
+            story.take(number, step);
+        }
+        for emitting in std::mem::take(&mut story.running) {
             finish(emitting);
         }
-        for (client, wanted) in clients.iter().zip(wanted) {
+        for client in 0..6 {
+            if story.is_away[client] {
+                story.recover(client);
+            }
+        }
+        for (client, wanted) in story.clients.iter().zip(&story.wanted) {
             let mut received: Vec<usize> =
                 client.received().iter().map(|event| event.args.get(0).expect("a number")).collect();
             if !has_numbers {
                 received.sort_unstable();
             }
-            prop_assert_eq!(received, wanted);
+            prop_assert_eq!(&received, wanted);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Connection state recovery across the nodes of a cluster, by a stream that they share.
 
-use sansocket_runtime::adapter::{Runtime, ServerOptions};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use sansocket_runtime::adapter::{ConnInfo, Runtime, ServerOptions};
 use sansocket_runtime::cluster::{ClusterOptions, Dialect, InProcessBus, SessionData, dialect};
 use sansocket_runtime::recovery::{Ended, RecoveryConfig};
 use sansocket_runtime::testing::{TestClient, TestRuntime, TestServer};
@@ -163,6 +166,20 @@ fn what_is_sent_before_a_disconnect_comes_before_it() {
 }
 
 #[test]
+fn of_those_who_ask_for_a_session_at_several_nodes_one_gets_it() {
+    let world = World::new();
+    let ada = world.one.client("/");
+    world.one.server().emit("number", &1).unwrap();
+    world.one.settle();
+    let offset: String = ada.expect_event("number").args.get(1).unwrap();
+    let (id, pid) = (ada.id(), world.pid(&ada));
+    ada.cut_network();
+    world.one.settle();
+    let came = [&world.two, &world.one].map(|node| world.comes(node, &pid, &offset));
+    assert_eq!(came.map(|client| client.id() == id), [true, false]);
+}
+
+#[test]
 fn what_is_sent_before_a_close_comes_before_it_in_every_namespace() {
     let world = World::new();
     let io = world.one.server().clone();
@@ -193,6 +210,39 @@ fn what_is_sent_before_a_close_comes_before_it_in_every_namespace() {
     assert_eq!(names(&others[0]), ["to all", "to one"]);
     assert_eq!(names(&others[1]), ["to all"]);
     assert_eq!(names(&bob), ["to all", "to bob"]);
+}
+
+#[test]
+fn what_is_sent_before_a_close_comes_before_it_to_clients_of_the_older_revision() {
+    let (bus, config) = (InProcessBus::new(), RecoveryConfig::default());
+    let options = ClusterOptions::new(bus).dialect(Dialect::Streams(dialect::Streams::default()));
+    let server = TestServer::new(|runtime| {
+        let builder = ServerBuilder::<Server, ServerOptions>::new(runtime).cluster(options);
+        builder.connection_state_recovery(config).allow_eio3(true).build()
+    });
+    server.settle();
+    let (io, query) = (server.server().clone(), "/socket.io/?EIO=3&transport=polling");
+    io.namespace("/a").on_connected(|_: Socket| ready(()));
+    let ask = |method: &str, sid: &str, body: &str| -> String {
+        let request = Request::builder().method(method).uri(format!("{query}{sid}"));
+        let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
+        let response = server.block_on(io.endpoint().respond(request, ConnInfo::default()));
+        String::from_utf8_lossy(&server.block_on(response.into_body().collect()).unwrap().to_bytes())
+            .into_owned()
+    };
+    let opened = ask("GET", "", "");
+    let id = opened.split("\"sid\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let sid = format!("&sid={id}");
+    assert_eq!(ask("POST", &sid, "4:40/a"), "ok");
+    server.settle();
+    assert_eq!(ask("GET", &sid, ""), "2:405:40/a,");
+
+    for namespace in [io.namespace("/a"), io.namespace("/")] {
+        namespace.emit("bye", &()).unwrap();
+    }
+    io.socket(id).unwrap().close();
+    server.settle();
+    assert_eq!(ask("GET", &sid, ""), r#"9:42["bye"]12:42/a,["bye"]2:415:41/a,"#);
 }
 
 #[test]

@@ -199,8 +199,9 @@ impl EngineServerConfig {
     /// Adds what belongs on every response to `head`: the CORS headers, and for old browsers of one make a word
     /// that keeps them from taking a body for a script.
     pub fn decorate(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>, response: &mut Response) {
-        let agent = head.headers.header("user-agent").unwrap_or_default();
-        if response.status == 200 && (agent.contains(";MSIE") || agent.contains("Trident/")) {
+        if response.status == 200
+            && head.headers.header("user-agent").is_some_and(|agent| is_old_browser(&agent))
+        {
             response.headers.push((Cow::Borrowed("x-xss-protection"), Cow::Borrowed("0")));
         }
         if let Some(origins) = &self.origins {
@@ -219,9 +220,38 @@ impl EngineServerConfig {
     }
 }
 
+/// Returns whether a text has `;MSIE` or `Trident/` in it. In one pass, because each answer asks.
+fn is_old_browser(agent: &str) -> bool {
+    let mut rest = agent.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b';' | b'T')) {
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(b";MSIE") || rest.starts_with(b"Trident/") {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_browser_is_known_by_its_words() {
+        for (agent, is_old) in [
+            ("Mozilla/5.0 (Windows NT 6.1; WOW64; Trident/7.0; rv:11.0) like Gecko", true),
+            ("Mozilla/4.0 (compatible;MSIE 8.0)", true),
+            ("Mozilla/4.0 (compatible; MSIE 8.0)", false),
+            (";;MSIE", true),
+            ("TTrident/", true),
+            ("Trident", false),
+            (";MSI", false),
+            ("", false),
+        ] {
+            assert_eq!(is_old_browser(agent), is_old, "{agent}");
+        }
+    }
 
     #[test]
     fn a_path_gets_its_slashes() {

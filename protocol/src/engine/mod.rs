@@ -10,7 +10,7 @@
 //! |---|---|
 //! | set a server up | [`EngineServerConfig`], with [`Transports`], [`Origins`], [`Cookie`] and [`Overflow`] |
 //! | set a client up | [`EngineClientConfig`] |
-//! | hand in a request | [`RequestHead`], [`Headers`], [`RequestId`], [`Body`] |
+//! | hand in a request | [`RequestHead`], [`ParsedHead`], [`Headers`], [`RequestId`], [`Body`] |
 //! | send an answer | [`Response`], [`RefusalCode`] |
 //! | read or write packets without a session | [`EnginePacket`], [`PayloadEncoder`], [`PayloadDecoder`], [`OpenPacket`] |
 
@@ -43,7 +43,7 @@ pub use origins::{OriginDecision, OriginError, Origins};
 pub use packet::{EnginePacket, EnginePacketError};
 pub use payload::{PayloadDecoder, PayloadEncoder, SEPARATOR};
 pub use request::{
-    Headers, HttpRefusal, Query, RefusalCode, RequestHead, RequestId, Response, join_lines, pairs,
+    Headers, HttpRefusal, ParsedHead, Query, RefusalCode, RequestHead, RequestId, Response, join_lines, pairs,
 };
 pub use revision::Revision;
 pub use server::{Body, ServerTransmit, Wants};

@@ -70,14 +70,19 @@ impl fmt::Debug for RequestHead<'_> {
     }
 }
 
-impl RequestHead<'_> {
+impl<'a> RequestHead<'a> {
+    /// Reads all of it that this protocol reads, for callers that need it more than once.
+    pub fn parse(&self) -> ParsedHead<'a> {
+        ParsedHead { head: *self, query: self.query(), is_websocket_upgrade: self.is_websocket_upgrade() }
+    }
+
     /// The part of the target before `?`.
-    pub fn path(&self) -> &str {
+    pub fn path(&self) -> &'a str {
         path_and_query(self.target).0
     }
 
     /// The query that this protocol reads.
-    pub fn query(&self) -> Query<'_> {
+    pub fn query(&self) -> Query<'a> {
         Query::parse(path_and_query(self.target).1)
     }
 
@@ -90,6 +95,39 @@ impl RequestHead<'_> {
         };
         // Requests that ask for nothing have `connection`, too.
         has("upgrade", "websocket") && has("connection", "upgrade")
+    }
+}
+
+/// The head of an HTTP request, and what was read in it: a [`Router`](crate::server::Router) and a
+/// [`Connection`](crate::server::Connection) both look at that.
+#[derive(Clone)]
+pub struct ParsedHead<'a> {
+    head: RequestHead<'a>,
+    query: Query<'a>,
+    is_websocket_upgrade: bool,
+}
+
+impl<'a> ParsedHead<'a> {
+    /// The head.
+    pub fn head(&self) -> &RequestHead<'a> {
+        &self.head
+    }
+
+    /// The query: see [`RequestHead::query`].
+    pub fn query(&self) -> &Query<'a> {
+        &self.query
+    }
+
+    /// Returns whether the client asks for a WebSocket: see [`RequestHead::is_websocket_upgrade`].
+    pub fn is_websocket_upgrade(&self) -> bool {
+        self.is_websocket_upgrade
+    }
+}
+
+impl fmt::Debug for ParsedHead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The query may hold a session id, which is a secret.
+        self.head.fmt(f)
     }
 }
 

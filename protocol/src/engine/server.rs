@@ -36,7 +36,7 @@ use self::polling::{Post, PostProgress};
 use self::upgrade::Upgrade;
 use super::handshake::open_packet;
 use super::heartbeat::Heartbeat;
-use super::request::{RefusalCode, RequestHead, RequestId, Response};
+use super::request::{ParsedHead, RefusalCode, RequestId, Response};
 use super::revision::Revision;
 use super::transport::TransportKind;
 use crate::attachments::Beside;
@@ -270,11 +270,11 @@ impl ServerSession {
         &mut self,
         now: Instant,
         request: RequestId,
-        head: &RequestHead<'_>,
+        parsed: &ParsedHead<'_>,
     ) -> Wants {
         self.fire(now);
-        let query = head.query();
-        if head.is_websocket_upgrade() {
+        let (head, query) = (parsed.head(), parsed.query());
+        if parsed.is_websocket_upgrade() {
             let channel = Channel::WebSocket(request);
             if query.transport() != Some(channel.kind()) {
                 self.respond(request, Response::upgrade_refusal(RefusalCode::BadRequest));
@@ -315,7 +315,7 @@ impl ServerSession {
             return Wants::Answer;
         }
         match (head.method, self.state) {
-            ("GET", State::Opening { .. }) => self.open_polling(now, request, &query),
+            ("GET", State::Opening { .. }) => self.open_polling(now, request, query),
             ("GET", _) => self.handle_poll(request),
             ("POST", State::Open | State::Closing { .. }) => return self.handle_post(request, head),
             _ => self.refuse(request, RefusalCode::BadHandshakeMethod),

@@ -3,7 +3,7 @@
 use super::admission::{Admission, Grant, RegisterError};
 use crate::engine::config::EngineServerConfig;
 use crate::engine::origins::OriginDecision;
-use crate::engine::request::{RefusalCode, RequestHead, Response};
+use crate::engine::request::{ParsedHead, RefusalCode, RequestHead, Response};
 use crate::engine::{NodeMark, Revision, Source, TransportKind};
 use crate::random::Random;
 use crate::server::admission::RefusedHandshakes;
@@ -96,12 +96,13 @@ impl<K: Clone> Router<K> {
 
     /// As [`Router::route`], for a host that has matched the path itself, and perhaps cut it.
     pub fn route_any_path(&self, head: &RequestHead<'_>) -> Route<K> {
-        self.route_judged(head, &self.config.judge(head))
+        self.route_judged(&head.parse(), &self.config.judge(head))
     }
 
-    /// As [`Router::route_any_path`], for a host that has asked [`EngineServerConfig::judge`] about the origin.
-    pub fn route_judged(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>) -> Route<K> {
-        let websocket = head.is_websocket_upgrade();
+    /// As [`Router::route_any_path`], for a host that has read the head, and asked [`EngineServerConfig::judge`] about the
+    /// origin.
+    pub fn route_judged(&self, parsed: &ParsedHead<'_>, origin: &OriginDecision<'_>) -> Route<K> {
+        let (head, query, websocket) = (parsed.head(), parsed.query(), parsed.is_websocket_upgrade());
         let refuse = |code: RefusalCode| {
             Route::Reply(if websocket { Response::upgrade_refusal(code) } else { Response::refusal(code) })
         };
@@ -113,7 +114,6 @@ impl<K: Clone> Router<K> {
                 return Route::Reply(origins.preflight(head));
             }
         }
-        let query = head.query();
         let Some(transport) = query.transport().filter(|kind| self.config.transports.contains(*kind)) else {
             return refuse(RefusalCode::UnknownTransport);
         };

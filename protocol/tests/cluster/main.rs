@@ -1,6 +1,7 @@
 //! The dialects of a cluster, on what real peers said to each other. See `../vectors/cluster/README.md`.
 
 mod bridge;
+mod counting;
 mod emitter;
 mod forwarding;
 mod forwarding_shares;

@@ -157,6 +157,8 @@ impl Drop for InMemoryTimer {
 pub(crate) struct Task<F> {
     future: Option<Pin<Box<F>>>,
     bell: Arc<Bell>,
+    /// Each turn has a waker of its own, and those of earlier turns wake nobody.
+    moves: bool,
 }
 
 struct Bell(AtomicBool);
@@ -170,7 +172,13 @@ impl Wake for Bell {
 impl<F: Future<Output = ()>> Task<F> {
     /// A task that has not run.
     pub(crate) fn new(future: F) -> Self {
-        Self { future: Some(Box::pin(future)), bell: Arc::new(Bell(AtomicBool::new(true))) }
+        Self { future: Some(Box::pin(future)), bell: Arc::new(Bell(AtomicBool::new(true))), moves: false }
+    }
+
+    /// A task that moves about: only the waker of its last turn counts, as [`Future::poll`] says.
+    #[cfg(test)]
+    pub(crate) fn moving(future: F) -> Self {
+        Self { moves: true, ..Self::new(future) }
     }
 
     /// Wakes it.
@@ -184,6 +192,9 @@ impl<F: Future<Output = ()>> Task<F> {
         let Some(future) = &mut self.future else { return false };
         if !self.bell.0.swap(false, Ordering::AcqRel) {
             return false;
+        }
+        if self.moves {
+            self.bell = Arc::new(Bell(AtomicBool::new(false)));
         }
         let waker = Waker::from(self.bell.clone());
         if future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {

@@ -39,10 +39,23 @@ impl fmt::Debug for HostStream {
 /// A connection after HTTP, with the bytes that were read ahead.
 type Upgraded = (Box<dyn Stream>, Bytes);
 
+/// A connection of HTTP that can keep the response of status 101 back, so that it leaves together with the first bytes of the
+/// WebSocket.
+pub(crate) trait HoldsBack: Send + Sync {
+    /// From now on what HTTP writes is kept, if it is no more than such a response: the next is one.
+    fn hold(&self);
+
+    /// What was kept. What is written afterwards is not.
+    fn take_held(&self) -> Vec<u8>;
+}
+
 /// A stream that is on its way out of HTTP.
 pub(crate) enum Switching {
     Hyper(OnUpgrade),
     Host(Option<Box<dyn Stream>>),
+    /// One that comes when the test says so.
+    #[cfg(test)]
+    Later(futures_channel::oneshot::Receiver<Box<dyn Stream>>),
 }
 
 impl Switching {
@@ -66,6 +79,8 @@ impl Switching {
                 let stream = stream.take().ok_or_else(|| "the stream was taken already".into());
                 Poll::Ready(stream.map(|stream| (stream, Bytes::new())))
             }
+            #[cfg(test)]
+            Self::Later(stream) => Pin::new(stream).poll(context).map(|stream| Ok((stream?, Bytes::new()))),
         }
     }
 }

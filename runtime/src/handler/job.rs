@@ -434,3 +434,43 @@ where
     let outcome = run(context, handler).await.and_then(|outcome| outcome);
     outcome.inspect_err(|error| context.report_and_answer(error)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::in_memory::InMemory;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+    use std::time::Duration;
+
+    #[test]
+    fn a_turn_polls_as_many_jobs_as_it_has_time_for_and_the_next_begins_with_the_others() {
+        let runtime = InMemory::new();
+        let clock = Clock::new(Arc::new(runtime.clone()));
+        let polls: Vec<Arc<AtomicUsize>> = (0..7).map(|_| Arc::default()).collect();
+        let mut jobs = Jobs::default();
+        for polls in &polls {
+            let (polls, runtime) = (Arc::clone(polls), runtime.clone());
+            let work: BoxFuture<()> = Box::pin(poll_fn(move |_| {
+                runtime.advance(Duration::from_micros(400));
+                polls.fetch_add(1, Ordering::Relaxed);
+                Poll::Pending
+            }));
+            jobs.push(Job { socket: None, work, since: Since::default() });
+        }
+        let counts = || polls.iter().map(|polls| polls.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        for _ in 0..50 {
+            let before: usize = counts().iter().sum();
+            let context = &mut task::Context::from_waker(Waker::noop());
+            let turn = &mut Turn::begin(clock.now());
+            let round = &mut jobs.begin_round();
+            assert!(jobs.poll_done(round, turn, &clock, context).is_none());
+            let counts = counts();
+            let polled = counts.iter().sum::<usize>() - before;
+            assert!((1..=4).contains(&polled), "{polled} jobs of 400 us in a turn of a millisecond");
+            let (least, most) = (counts.iter().min(), counts.iter().max());
+            assert!(most <= least.map(|least| least + 1).as_ref(), "{counts:?}");
+        }
+    }
+}

@@ -7,8 +7,9 @@ use crate::base::trace::debug;
 use crate::http::connections::{Connections, Place};
 use crate::http::convert::{ResponseBody, target};
 use crate::http::gate::Gate;
+use crate::http::handed::OfConnection;
 use crate::http::handshake::ConnInfo;
-use crate::http::head_deadline::HeadTimer;
+use crate::http::head_deadline::{HeadTimer, Heads};
 #[cfg(feature = "http2")]
 use crate::http::http2;
 use crate::http::write_deadline::WriteDeadline;
@@ -21,10 +22,9 @@ use hyper::service::service_fn;
 use std::any::Any;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -56,7 +56,21 @@ impl Endpoint {
         B::Data: Send,
         B::Error: Send,
     {
-        self.gate.clone().respond(request, peer).await
+        match self.gate.clone().respond(request, peer).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The same, in memory of its own for as long as it takes: a connection that waits for its next request holds none of
+    /// it, and the future, which is large, is not moved from hand to hand.
+    pub(crate) fn answer<B>(&self, request: Request<B>, peer: ConnInfo) -> Answering
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Send,
+    {
+        Box::pin(self.gate.clone().respond(request, peer))
     }
 
     /// Ready once the server is shutting down: a connection ends with the answer to its next request then.
@@ -92,6 +106,9 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+/// The future of an answer.
+pub(crate) type Answering = BoxFuture<Result<Response<ResponseBody>, Infallible>>;
+
 /// A function that answers the requests that are for none of a listener's servers.
 pub type Fallback = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<Response<ResponseBody>> + Send + Sync>;
 
@@ -122,46 +139,41 @@ pub(crate) async fn serve_admitted<IO>(
     IO: Stream + 'static,
 {
     let Some(first) = endpoints.first().cloned() else { return };
-    let read = Arc::new(AtomicBool::new(false));
+    let deadlines = &first.gate.deadlines;
+    let heads = Arc::new(Heads::new(first.runtime().clone(), deadlines.clone()));
     #[cfg_attr(not(feature = "http2"), expect(unused_mut))]
-    let mut deadlines = first.gate.deadlines.clone();
+    let mut first_head = deadlines.first_head;
     #[cfg_attr(not(feature = "http2"), expect(unused_mut))]
-    let mut io = WriteDeadline::new(io, deadlines.write, first.runtime().clone(), read.clone());
+    let mut io = WriteDeadline::new(io, heads.clone());
     #[cfg(feature = "http2")]
     {
         let begun = first.runtime().now();
         let tell = http2::is_spoken(&mut io);
-        let Some(Ok(is_http2)) = runtime::timeout(first.runtime(), deadlines.first_head, tell).await else {
+        let Some(Ok(is_http2)) = runtime::timeout(first.runtime(), first_head, tell).await else {
             return;
         };
         if is_http2 {
-            let answer = move |request: Request<Incoming>| {
-                let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
-                answer(request, endpoint, fallback.clone(), peer)
-            };
+            let answer =
+                move |request: Request<Incoming>| answer(request, &endpoints, fallback.as_ref(), peer);
             let max_head = first.gate.max_head;
-            http2::serve(io, first.runtime(), &deadlines, max_head, first.closing(), answer).await;
+            http2::serve(io, first.runtime(), deadlines, max_head, first.closing(), answer).await;
             drop(place);
             return;
         }
         // The first head is not allowed more time for it.
-        let mut left = *deadlines;
-        left.first_head =
-            left.first_head.saturating_sub(first.runtime().now().saturating_duration_since(begun));
-        deadlines = Arc::new(left);
+        let spent = first.runtime().now().saturating_duration_since(begun);
+        first_head = first_head.saturating_sub(spent);
     }
-    let head_seen = Arc::new(AtomicBool::new(false));
-    let seen = head_seen.clone();
+    let heads_of_service = heads.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        seen.store(true, Ordering::Relaxed);
-        if let (Some(place), Some(_)) = (&place, request.extensions().get::<hyper::upgrade::OnUpgrade>()) {
-            let place = place.clone();
-            request.extensions_mut().insert(place);
+        heads_of_service.note_head();
+        if request.extensions().get::<hyper::upgrade::OnUpgrade>().is_some() {
+            let connection = OfConnection { heads: heads_of_service.clone(), place: place.clone() };
+            request.extensions_mut().insert(connection);
         }
-        let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request))).cloned();
-        answer(request, endpoint, fallback.clone(), peer)
+        answer(request, &endpoints, fallback.as_ref(), peer)
     });
-    let timer = HeadTimer::new(first.runtime().clone(), deadlines.clone(), read);
+    let timer = HeadTimer::new(heads.clone(), first_head);
     let connection = http1::Builder::new()
         .timer(timer)
         .header_read_timeout(deadlines.head)
@@ -177,7 +189,7 @@ pub(crate) async fn serve_admitted<IO>(
                 return Poll::Ready(result);
             }
             // During a shutdown clients that poll come by new connections: hyper would close one without a request.
-            let may_drain = !draining && head_seen.load(Ordering::Relaxed);
+            let may_drain = !draining && heads.is_seen();
             if !may_drain || closing.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
@@ -192,19 +204,23 @@ pub(crate) async fn serve_admitted<IO>(
 }
 
 /// Answers a request by the server that it is for, or by the fallback.
-async fn answer(
+fn answer(
     request: Request<Incoming>,
-    endpoint: Option<Endpoint>,
-    fallback: Option<Fallback>,
+    endpoints: &[Endpoint],
+    fallback: Option<&Fallback>,
     peer: ConnInfo,
-) -> Result<Response<ResponseBody>, Infallible> {
-    Ok(match (endpoint, fallback) {
-        (Some(endpoint), _) => endpoint.respond(request, peer).await,
-        (None, Some(fallback)) => fallback(request).await,
+) -> Answering {
+    let endpoint = endpoints.iter().find(|endpoint| endpoint.matches(target(&request)));
+    match (endpoint, fallback) {
+        (Some(endpoint), _) => endpoint.answer(request, peer),
+        (None, Some(fallback)) => {
+            let answering = fallback(request);
+            Box::pin(async { Ok(answering.await) })
+        }
         (None, None) => {
             let mut response = Response::new(Full::new(Bytes::from_static(b"not found")));
             *response.status_mut() = StatusCode::NOT_FOUND;
-            response
+            Box::pin(ready(Ok(response)))
         }
-    })
+    }
 }

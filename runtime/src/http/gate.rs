@@ -8,9 +8,10 @@ use crate::base::upgrade::Switching;
 #[cfg(feature = "cluster")]
 use crate::cluster::Cluster;
 use crate::http::body::{First, hand_body, or_answer, read_body, throw_away};
-use crate::http::connections::{Connections, Place};
-use crate::http::convert::{HeaderView, ResponseBody, head, response, target};
+use crate::http::connections::Connections;
+use crate::http::convert::{HeaderView, ResponseBody, emptied, head, response, target};
 use crate::http::files::Files;
+use crate::http::handed::{Handed, OfConnection, Switch};
 use crate::http::handshake::{ConnInfo, Handshake};
 #[cfg(feature = "metrics")]
 use crate::http::metrics::GateMetrics;
@@ -21,24 +22,25 @@ use crate::http::refused::RefusedRequest;
 use crate::http::shutdown::{Running, Shutdown};
 use crate::session::handle::{Answer, SessionHandle, Upgrade};
 use crate::session::stats::{Counters, Stats, count};
-use crate::session::task;
 use crate::session::task::MakeTask;
 use crate::websocket::deflate::connection::Deflate;
 use crate::websocket::deflate::shared::SharedDeflate;
 use crate::websocket::{Role, accept_upgrade, offered_subprotocols};
 use bytes::Bytes;
 use futures_channel::oneshot;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body as HttpBody;
 use sansocket_protocol::engine;
 use sansocket_protocol::engine::{
-    OriginDecision, RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants,
+    OriginDecision, ParsedHead, RefusalCode, RequestHead, RequestId, Response as CoreResponse, Wants,
 };
 use sansocket_protocol::error::CloseReason;
 use sansocket_protocol::random::Random;
 use sansocket_protocol::server::{Grant, Route, Router};
 use sansocket_protocol::socket;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 #[cfg(feature = "cluster")]
@@ -225,35 +227,45 @@ impl Gate {
         };
         let abort = || {
             for session in sessions() {
-                task::abort(&session, CloseReason::ServerShuttingDown);
+                session.abort(CloseReason::ServerShuttingDown);
             }
         };
         self.shutdown.run(self.runtime(), timeout, close, abort).await;
     }
 
-    /// Answers a request, whatever its path.
-    pub(crate) async fn respond<B>(
+    /// Answers a request, whatever its path. Not an async function: its future would have room for the request twice.
+    pub(crate) fn respond<B>(
         self: Arc<Self>,
         request: Request<B>,
         peer: ConnInfo,
-    ) -> Response<ResponseBody>
+    ) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> + Send + use<B>
     where
         B: HttpBody + Send + 'static,
         B::Data: Send,
         B::Error: Send,
     {
         let (mut parts, body) = request.into_parts();
-        if let Some(file) = self.files.respond(&parts) {
-            return self.finish(&parts, file);
-        }
+        let file = self.files.respond(&parts).map(Box::new);
         let stream = Switching::take(&mut parts.extensions);
-        let place = parts.extensions.remove::<Arc<Place>>();
-        let upgrade =
-            stream.map(|stream| Upgrade { stream, place: place.map(|place| place as _), deflate: None });
+        let (held, place) = match parts.extensions.remove::<OfConnection>() {
+            Some(OfConnection { heads, place }) => (Some(heads as _), place.map(|place| place as _)),
+            None => (None, None),
+        };
+        let upgrade = stream.map(|stream| Upgrade { stream, held, place, deflate: None });
         let request = Request::from_parts(parts, ());
-        let response = self.respond_to(&request, upgrade, body, peer).await;
-        let (parts, ()) = request.into_parts();
-        self.finish(&parts, response)
+        async move {
+            let reply = match file {
+                Some(file) => Err(*file),
+                None => Ok(self.respond_to(&request, upgrade, body, peer).await),
+            };
+            let (mut parts, ()) = request.into_parts();
+            // A hook looks at the request's headers once more.
+            let is_seen = self.hooks.initial_headers.is_some() || self.hooks.headers.is_some();
+            let headers =
+                if is_seen { HeaderMap::new() } else { emptied(std::mem::take(&mut parts.headers)) };
+            let answer = reply.map_or_else(|file| file, |reply| response(reply, headers));
+            Ok(self.finish(&parts, answer))
+        }
     }
 
     /// Answers a request that is for no file, and tells the application if it is refused.
@@ -263,7 +275,7 @@ impl Gate {
         upgrade: Option<Upgrade>,
         body: B,
         peer: ConnInfo,
-    ) -> Response<ResponseBody>
+    ) -> CoreResponse
     where
         B: HttpBody + Send + 'static,
         B::Data: Send,
@@ -287,7 +299,7 @@ impl Gate {
             let refused = refused.with_other_node(other_node);
             let _ = self.caught(|| hook(&refused));
         }
-        response(reply)
+        reply
     }
 
     /// The way of a request: to its session, which is opened if the application lets the client in, and back with the
@@ -309,7 +321,8 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        let found = match self.route(head, origin) {
+        let parsed = head.parse();
+        let found = match self.route(&parsed, origin) {
             Ok(found) => found,
             #[cfg(feature = "cluster")]
             Err(refusal) if self.forwards(&refusal) => {
@@ -317,7 +330,7 @@ impl Gate {
             }
             Err(refusal) => return Err(self.refused(refusal)),
         };
-        let switch = self.switch(request, head, upgrade, peer)?;
+        let switch = self.switch(request, &parsed, upgrade, peer)?;
         let (session, cookie) = match found {
             Found::Session(session) => (session, None),
             // Only now: a handshake that was refused above must leave no session behind.
@@ -326,9 +339,9 @@ impl Gate {
         self.note_request(&session, request, peer);
         // While the session is there: its task ends with the answer to this, which is not written by then.
         let running = self.shutdown.start();
-        let (mut handed, wants) = self.hand_over(&session, head)?;
-        let mut body = Box::pin(body);
-        let answer = self.answer_to(&mut handed, wants, body.as_mut()).await?;
+        let (mut handed, wants) = self.hand_over(&session, &parsed)?;
+        let mut body = (!body.is_end_stream()).then(|| Box::pin(body));
+        let answer = self.answer_to(&mut handed, wants, body.as_mut().map(Pin::as_mut)).await?;
         handed.answered = true;
         match (answer, switch) {
             (Ok(Answer::Respond(mut reply)), _) => {
@@ -353,11 +366,11 @@ impl Gate {
     fn switch(
         &self,
         request: &Request<()>,
-        head: &RequestHead<'_>,
+        parsed: &ParsedHead<'_>,
         upgrade: Option<Upgrade>,
         peer: ConnInfo,
     ) -> Result<Option<Switch>, CoreResponse> {
-        if !head.is_websocket_upgrade() {
+        if !parsed.is_websocket_upgrade() {
             return Ok(None);
         }
         match (accept_upgrade(request.method(), request.headers()), upgrade) {
@@ -396,8 +409,8 @@ impl Gate {
     }
 
     /// The session that a request is for, or the leave to open one.
-    fn route(&self, head: &RequestHead<'_>, origin: &OriginDecision<'_>) -> Result<Found, CoreResponse> {
-        let route = self.router().route_judged(head, origin);
+    fn route(&self, parsed: &ParsedHead<'_>, origin: &OriginDecision<'_>) -> Result<Found, CoreResponse> {
+        let route = self.router().route_judged(parsed, origin);
         if let OriginDecision::Refused(origin) = origin {
             // Escaped: it is the client's invention.
             info!(
@@ -409,7 +422,7 @@ impl Gate {
             Route::Session(session) => Ok(Found::Session(session)),
             Route::Open(grant) => Ok(Found::Grant(grant)),
             Route::Reply(reply) => {
-                self.files.explain_absence(head.target);
+                self.files.explain_absence(parsed.head().target);
                 Err(reply)
             }
             _ => Err(CoreResponse::new(404)),
@@ -429,7 +442,7 @@ impl Gate {
     pub(super) fn hand_over<'a>(
         &self,
         session: &'a SessionHandle,
-        head: &RequestHead<'_>,
+        head: &ParsedHead<'_>,
     ) -> Result<(Handed<'a>, Wants), CoreResponse> {
         let id = RequestId(self.next_request.fetch_add(1, Ordering::Relaxed));
         let (sender, answer) = oneshot::channel();
@@ -440,7 +453,7 @@ impl Gate {
             let requests = &mut inner.waiting_mut().requests;
             requests.reserve_exact(1);
             requests.push((id, sender));
-            Some(inner.machine.handle_request(session.now(), id, head))
+            Some(inner.machine.handle_parsed_request(session.now(), id, head))
         });
         match wants {
             Some(wants) => Ok((Handed { session, id, answer, answered: false }, wants)),
@@ -448,12 +461,12 @@ impl Gate {
         }
     }
 
-    /// The session's answer, which may come while the body is still on the way.
+    /// The session's answer, which may come while the body, if there is one, is still on the way.
     pub(super) async fn answer_to<B: HttpBody>(
         &self,
         handed: &mut Handed<'_>,
         wants: Wants,
-        body: Pin<&mut B>,
+        body: Option<Pin<&mut B>>,
     ) -> Result<Result<Answer, oneshot::Canceled>, CoreResponse> {
         if let Wants::Body { limit } = wants {
             let (session, id) = (handed.session, handed.id);
@@ -463,7 +476,13 @@ impl Gate {
                 }
                 true
             };
-            let read = or_answer(&mut handed.answer, read_body(body, limit, alive));
+            let read = async {
+                match body {
+                    Some(body) => read_body(body, limit, alive).await,
+                    None => Ok(engine::Body::Complete(Bytes::new())),
+                }
+            };
+            let read = or_answer(&mut handed.answer, read);
             match runtime::timeout(self.runtime(), self.deadlines.body, read).await {
                 Some(First::Body(Ok(body))) => {
                     hand_body(session, id, body, &self.counters);
@@ -484,7 +503,7 @@ impl Gate {
     pub(super) fn reply<B>(
         &self,
         mut reply: CoreResponse,
-        body: Pin<Box<B>>,
+        body: Option<Pin<Box<B>>>,
         running: Running,
     ) -> CoreResponse
     where
@@ -492,7 +511,7 @@ impl Gate {
         B::Data: Send,
         B::Error: Send,
     {
-        if !body.is_end_stream() {
+        if let Some(body) = body.filter(|body| !body.is_end_stream()) {
             // A client that is cut off while it sends never reads the answer.
             let (runtime, limit) = (self.runtime().clone(), self.deadlines.body);
             self.runtime().spawn(Box::pin(async move {
@@ -540,64 +559,4 @@ enum Found {
     Session(Arc<SessionHandle>),
     /// A session that may be opened.
     Grant(Grant),
-}
-
-/// A WebSocket handshake that can be answered with 101.
-struct Switch {
-    /// The value of `sec-websocket-accept`.
-    accept: String,
-    /// The value of `sec-websocket-protocol`, if it is to be there.
-    subprotocol: Option<String>,
-    /// The value of `sec-websocket-extensions`, if it is to be there.
-    extensions: Option<String>,
-    upgrade: Upgrade,
-}
-
-/// A request that its session was handed. The session is told when it goes away without an answer.
-pub(super) struct Handed<'a> {
-    session: &'a SessionHandle,
-    id: RequestId,
-    answer: oneshot::Receiver<Answer>,
-    pub(super) answered: bool,
-}
-
-impl Handed<'_> {
-    /// Gives the session its WebSocket, unless it has ended meanwhile.
-    fn switch(&self, switch: Switch) -> Result<CoreResponse, CoreResponse> {
-        let Switch { accept, subprotocol, extensions, upgrade } = switch;
-        let left = self.session.with_inner(|inner| {
-            if inner.is_ended() {
-                return Some(upgrade);
-            }
-            inner.waiting_mut().upgrades.push((self.id, upgrade));
-            None
-        });
-        if left.is_some() {
-            return Err(CoreResponse::upgrade_refusal(RefusalCode::UnknownSession));
-        }
-        let mut response = CoreResponse::new(101)
-            .header("connection", "Upgrade")
-            .header("upgrade", "websocket")
-            .header("sec-websocket-accept", accept);
-        if let Some(subprotocol) = subprotocol {
-            response = response.header("sec-websocket-protocol", subprotocol);
-        }
-        if let Some(extensions) = extensions {
-            response = response.header("sec-websocket-extensions", extensions);
-        }
-        Ok(response)
-    }
-}
-
-impl Drop for Handed<'_> {
-    fn drop(&mut self) {
-        if !self.answered {
-            let now = self.session.now();
-            let sender = self.session.with_inner(|inner| {
-                inner.machine.handle_request_aborted(now, self.id);
-                inner.take_request(self.id)
-            });
-            drop(sender);
-        }
-    }
 }

@@ -41,7 +41,11 @@ struct Inner {
 
 impl Handshake {
     pub(crate) fn new<B>(request: &Request<B>, connection: ConnInfo) -> Self {
-        let mut extensions = request.extensions().clone();
+        // A map that something was taken out of is copied with all its memory.
+        let mut extensions = match request.extensions() {
+            some if !some.is_empty() => some.clone(),
+            _ => Extensions::new(),
+        };
         // They would keep the connection's parts alive.
         extensions.remove::<hyper::upgrade::OnUpgrade>();
         extensions.remove::<HostStream>();

@@ -8,6 +8,7 @@ pub(crate) mod convert;
 pub(crate) mod endpoint;
 pub(crate) mod files;
 pub(crate) mod gate;
+mod handed;
 pub(crate) mod handshake;
 pub(crate) mod head_deadline;
 #[cfg(feature = "http2")]

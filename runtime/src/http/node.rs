@@ -72,13 +72,13 @@ impl Gate {
         let mut body = Box::pin(body);
         let asked = match self.body_of(asked, declared, body.as_mut(), &forwarding).await {
             Ok(asked) => asked,
-            Err(reply) => return Ok(self.reply(self.refused(reply), body, running)),
+            Err(reply) => return Ok(self.reply(self.refused(reply), Some(body), running)),
         };
         match forwarding.send(asked).await {
             Ok(reply) => {
                 let mut reply = self.compressed(reply, request.headers(), |_| {});
                 reply.body = forwarding.until_written(reply.body);
-                Ok(self.reply(reply, body, running))
+                Ok(self.reply(reply, Some(body), running))
             }
             Err(error) => Err(self.not_forwarded(error)),
         }
@@ -137,11 +137,11 @@ impl Gate {
         let Some(session) = self.session(&request.session) else { return ForwardedAnswer::NoSession };
         let (target, headers) = (request.target(), request.headers());
         let head = RequestHead { method: request.method(), target: &target, headers: &headers };
-        let Ok((mut handed, wants)) = self.hand_over(&session, &head) else {
+        let Ok((mut handed, wants)) = self.hand_over(&session, &head.parse()) else {
             return ForwardedAnswer::NoSession;
         };
         let body = pin!(Full::new(request.body));
-        let answer = match self.answer_to(&mut handed, wants, body).await {
+        let answer = match self.answer_to(&mut handed, wants, Some(body)).await {
             Ok(answer) => answer,
             // The body is there, so it neither breaks off nor takes its time.
             Err(reply) => return ForwardedAnswer::Response(reply),

@@ -46,8 +46,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let endpoint = self.endpoint.clone();
-        Box::pin(async move { Ok(endpoint.respond(request, ConnInfo::default()).await) })
+        self.endpoint.answer(request, ConnInfo::default())
     }
 }
 

@@ -1,7 +1,8 @@
 //! A deadline for what HTTP writes. hyper has none: the answer to a poll of a client that reads nothing would stay in
 //! memory for as long as the client likes.
 
-use crate::base::runtime::{Runtime, Stream, Timer};
+use crate::base::runtime::{Stream, Timer};
+use crate::http::head_deadline::Heads;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::upgrade::Upgraded;
@@ -10,20 +11,16 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// The I/O of an HTTP connection, whose writes fail with [`io::ErrorKind::TimedOut`] once the peer has taken nothing
-/// for a while. [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an
+/// for a while, and which keeps a response of status 101 back, to write it together with the first message. [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an
 /// upgrade [`raw_stream`] takes it off, since sessions have deadlines of their own.
 pub struct WriteDeadline<IO> {
     io: IO,
-    limit: Duration,
-    runtime: Arc<dyn Runtime>,
+    /// The heads, which are told of each read, with the limits of their connection.
+    heads: Arc<Heads>,
     timer: Option<Box<dyn Timer>>,
-    /// Set by each read: see [`HeadTimer`](crate::http::head_deadline::HeadTimer).
-    read: Arc<AtomicBool>,
     /// The timer runs: the last attempt moved nothing.
     is_waiting: bool,
     /// The bytes that were read to see the version of HTTP, and are to be read once more.
@@ -32,13 +29,11 @@ pub struct WriteDeadline<IO> {
 }
 
 impl<IO> WriteDeadline<IO> {
-    pub(crate) fn new(io: IO, limit: Duration, runtime: Arc<dyn Runtime>, read: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(io: IO, heads: Arc<Heads>) -> Self {
         Self {
             io,
-            limit,
-            runtime,
+            heads,
             timer: None,
-            read,
             is_waiting: false,
             #[cfg(feature = "http2")]
             ahead: Bytes::new(),
@@ -71,13 +66,14 @@ impl<IO> WriteDeadline<IO> {
             self.is_waiting = false;
             return attempt;
         }
+        let Heads { runtime, deadlines, .. } = &*self.heads;
         let timer = match &mut self.timer {
             Some(timer) if self.is_waiting => timer,
             Some(timer) => {
-                timer.reset(self.runtime.now() + self.limit);
+                timer.reset(runtime.now() + deadlines.write);
                 timer
             }
-            none => none.insert(self.runtime.timer(self.runtime.now() + self.limit)),
+            none => none.insert(runtime.timer(runtime.now() + deadlines.write)),
         };
         self.is_waiting = true;
         match timer.poll_elapsed(context) {
@@ -100,12 +96,12 @@ impl<IO: Read + Unpin> Read for WriteDeadline<IO> {
         if !self.ahead.is_empty() {
             let taken = self.ahead.len().min(buffer.remaining());
             buffer.put_slice(&self.ahead.split_to(taken));
-            self.read.store(true, Ordering::Relaxed);
+            self.heads.note_read();
             return Poll::Ready(Ok(()));
         }
         let attempt = Pin::new(&mut self.io).poll_read(context, buffer);
         if attempt.is_ready() {
-            self.read.store(true, Ordering::Relaxed);
+            self.heads.note_read();
         }
         attempt
     }
@@ -117,6 +113,9 @@ impl<IO: Write + Unpin> Write for WriteDeadline<IO> {
         context: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(length) = self.heads.keep(&[IoSlice::new(data)]) {
+            return Poll::Ready(Ok(length));
+        }
         let attempt = Pin::new(&mut self.io).poll_write(context, data);
         self.judge(attempt, context)
     }
@@ -140,6 +139,9 @@ impl<IO: Write + Unpin> Write for WriteDeadline<IO> {
         context: &mut Context<'_>,
         data: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(length) = self.heads.keep(data) {
+            return Poll::Ready(Ok(length));
+        }
         let attempt = Pin::new(&mut self.io).poll_write_vectored(context, data);
         self.judge(attempt, context)
     }
@@ -147,7 +149,7 @@ impl<IO: Write + Unpin> Write for WriteDeadline<IO> {
 
 impl<IO> fmt::Debug for WriteDeadline<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WriteDeadline").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("WriteDeadline").field("limit", &self.heads.deadlines.write).finish_non_exhaustive()
     }
 }
 
@@ -164,5 +166,56 @@ pub fn raw_stream<IO: Stream + 'static>(upgraded: Upgraded) -> Result<(Box<dyn S
             Ok((Box::new(io), read))
         }
         Err(upgraded) => upgraded.downcast::<IO>().map(|parts| (Box::new(parts.io) as _, parts.read_buf)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::in_memory::{InMemory, NearEnd, stream};
+    use crate::base::upgrade::HoldsBack;
+    use crate::http::options::Deadlines;
+    use std::task::Waker;
+
+    fn connection(io: NearEnd) -> (WriteDeadline<NearEnd>, Arc<Heads>) {
+        let heads = Arc::new(Heads::new(Arc::new(InMemory::new()), Arc::new(Deadlines::default())));
+        (WriteDeadline::new(io, heads.clone()), heads)
+    }
+
+    fn write(io: &mut WriteDeadline<NearEnd>, data: &[u8]) -> usize {
+        let written = Pin::new(io).poll_write(&mut Context::from_waker(Waker::noop()), data);
+        let Poll::Ready(Ok(length)) = written else { panic!("{written:?}") };
+        length
+    }
+
+    #[test]
+    fn a_response_that_is_held_back_is_kept_until_it_is_taken() {
+        let (near, far) = stream();
+        let (mut io, heads) = connection(near);
+        assert_eq!((write(&mut io, b"200"), far.take()), (3, b"200".to_vec()));
+        heads.hold();
+        assert_eq!(write(&mut io, b"101"), 3);
+        let mut context = Context::from_waker(Waker::noop());
+        let parts = [IoSlice::new(b" Switching"), IoSlice::new(b" Protocols")];
+        let written = Pin::new(&mut io).poll_write_vectored(&mut context, &parts);
+        assert!(matches!(written, Poll::Ready(Ok(20))), "{written:?}");
+        assert!(Pin::new(&mut io).poll_flush(&mut context).is_ready());
+        assert!(far.take().is_empty());
+        assert_eq!(heads.take_held(), b"101 Switching Protocols");
+        assert_eq!((write(&mut io, b"frame"), far.take()), (5, b"frame".to_vec()));
+        assert!(heads.take_held().is_empty());
+    }
+
+    #[test]
+    fn what_is_longer_than_such_a_response_is_not_held_back_and_stays_before_it() {
+        let (near, far) = stream();
+        let (mut io, heads) = connection(near);
+        heads.hold();
+        let before = vec![b'a'; 5000];
+        assert_eq!((write(&mut io, &before), far.take()), (5000, before));
+        assert_eq!((write(&mut io, b"101"), far.take()), (3, Vec::new()));
+        assert_eq!(write(&mut io, &[b'b'; 5000]), 5000);
+        assert!(far.take().is_empty());
+        assert_eq!(heads.take_held().len(), 5003);
     }
 }

@@ -194,7 +194,7 @@ impl SocketDispatch {
         // A client of the older revision has nowhere to keep a private id.
         let knows = |_: &&Recorder| session.lock().machine.revision() == Revision::V4;
         let recorder = namespace.recorder().filter(knows);
-        let in_order = recorder.map(|recorder| recorder.in_order(None));
+        let in_order = recorder.map(Recorder::in_order);
         let back = match (recorder, &in_order, asked) {
             (Some(recorder), Some(in_order), Some(asked)) => {
                 let capacity = session.lock().machine.capacity();

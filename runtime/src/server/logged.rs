@@ -51,7 +51,7 @@ impl Recorder {
     /// namespace is sent until what this returns is dropped.
     pub(super) fn flush(&self, socket: &Socket) -> Option<InOrder<'_>> {
         let log = self.recovery.log()?;
-        let in_order = self.in_order(None);
+        let in_order = self.in_order();
         send_on(log, socket);
         Some(in_order)
     }
@@ -127,8 +127,14 @@ impl Recovery {
     /// Closes a connection by `close`, after what is on its way to its sockets by the log, in all namespaces. No other event
     /// of these is sent in between.
     pub(super) fn close_after_log(&self, log: &StreamLog, socket: &Socket, close: impl FnOnce()) {
-        let mut sockets =
-            if log.pending.is_empty() { vec![socket.clone()] } else { self.sockets_of(socket.session()) };
+        let mut sockets = vec![socket.clone()];
+        let namespaces = log.pending.namespaces();
+        if !namespaces.is_empty() {
+            let recoverable = self.sockets_of(socket.session());
+            // Sessions of the older revision cannot be recovered.
+            let legacy = namespaces.iter().filter_map(|namespace| socket.legacy_neighbor(namespace));
+            sockets.extend(recoverable.into_iter().chain(legacy).filter(|other| other != socket));
+        }
         // Everybody who holds the orders of several namespaces takes them in this order.
         sockets.sort_by(|one, other| one.namespace_inner().name.cmp(&other.namespace_inner().name));
         // The hooks see these once the orders are free.
@@ -141,9 +147,9 @@ impl Recovery {
             // One that has left may still be with its handlers, beside one that has come after it.
             if !last.is_some_and(|last| Arc::ptr_eq(last, namespace)) {
                 orders.push(recorder.lock_order());
-                sent.extend(recorder.unsent.send_all(None));
                 last = Some(namespace);
             }
+            sent.extend(recorder.unsent.send_all(Some(socket)));
             send_on(log, socket);
         }
         close();

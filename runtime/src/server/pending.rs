@@ -62,6 +62,8 @@ struct State {
     waiting: BTreeMap<u64, LogEvent>,
     early: EarlyEvents,
     queue: VecDeque<Outgoing>,
+    /// The namespace of the event that was taken from the queue last, while its sockets may not have it yet.
+    sending: Option<Arc<NamespaceInner>>,
     bytes: usize,
 }
 
@@ -148,10 +150,17 @@ impl Pending {
         lock(&self.state).queue.push_back(Outgoing { event, place });
     }
 
-    /// Whether no event of this node is on its way by the log.
-    pub(super) fn is_empty(&self) -> bool {
-        let state = lock(&self.state);
-        state.waiting.is_empty() && state.queue.is_empty()
+    /// The namespaces in which an event is on its way to sockets here, in the order of their names.
+    pub(super) fn namespaces(&self) -> Vec<Arc<NamespaceInner>> {
+        let mut namespaces: Vec<_> = {
+            let state = lock(&self.state);
+            let waiting = state.waiting.values().map(|event| &event.namespace);
+            let queued = state.queue.iter().map(|next| &next.event.namespace);
+            waiting.chain(queued).chain(&state.sending).cloned().collect()
+        };
+        namespaces.sort_by(|one, other| one.name.cmp(&other.name));
+        namespaces.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        namespaces
     }
 
     /// Waits until it is this thread's turn to send.
@@ -159,9 +168,14 @@ impl Pending {
         lock(&self.sending)
     }
 
-    /// The namespace of the next event in the queue.
+    /// The namespace of the next event in the queue. The one before is sent by now.
     pub(super) fn next_namespace(&self) -> Option<Arc<NamespaceInner>> {
-        lock(&self.state).queue.front().map(|next| next.event.namespace.clone())
+        let (next, _sent) = {
+            let mut state = lock(&self.state);
+            let next = state.queue.front().map(|next| next.event.namespace.clone());
+            (next, state.sending.take())
+        };
+        next
     }
 
     /// The next event, with those that it is to reach, and the greatest ticket that is back by now. With the order of its
@@ -169,6 +183,7 @@ impl Pending {
     pub(super) fn next(&self) -> Option<(Outgoing, Reach, u64)> {
         let mut state = lock(&self.state);
         let next = state.queue.pop_front()?;
+        state.sending = Some(next.event.namespace.clone());
         let reach = match next.place {
             Place::At { ticket: Some(ticket), has_waited, .. } => {
                 state.early(|early| early.back(ticket, has_waited))

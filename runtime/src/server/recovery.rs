@@ -27,8 +27,7 @@ use sansocket_protocol::recovery::{
     Appended, Audience, Ended, KeptSession, LiveSession, NewEvent, RecoveryConfig, RecoveryStore,
 };
 use sansocket_protocol::time::Instant;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,7 +47,7 @@ pub(crate) struct Recovery {
     pub(crate) store: Mutex<Box<dyn RecoveryStore>>,
     pub(crate) lookups: Lookups,
     /// The sessions whose sockets are connected, or whose disconnect handlers run, by their private ids.
-    live: Mutex<BTreeMap<Arc<str>, Live>>,
+    live: Mutex<LiveSessions>,
     hook: Hook<OnUnrecovered>,
     counters: Arc<Counters>,
     pub(crate) clock: Clock,
@@ -72,6 +71,33 @@ struct Live {
     session: Weak<SessionHandle>,
     /// Those who wait for its end; dropping them tells.
     waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// The sessions of the sockets that are connected, by their private ids.
+#[derive(Default)]
+struct LiveSessions {
+    by_pid: BTreeMap<Arc<str>, Live>,
+    /// Those of each connection, by its address: nobody else has it while one of them is here.
+    by_connection: BTreeSet<(usize, Arc<str>)>,
+}
+
+impl LiveSessions {
+    fn insert(&mut self, pid: Arc<str>, live: Live) {
+        self.remove(&pid);
+        self.by_connection.insert((live.session.as_ptr().addr(), pid.clone()));
+        self.by_pid.insert(pid, live);
+    }
+
+    /// Returns the session if it is that of the given socket.
+    fn of(&self, pid: &str, socket: *const SocketInner) -> Option<&Live> {
+        self.by_pid.get(pid).filter(|live| live.socket.as_ptr() == socket)
+    }
+
+    fn remove(&mut self, pid: &str) -> Option<Live> {
+        let (pid, live) = self.by_pid.remove_entry(pid)?;
+        self.by_connection.remove(&(live.session.as_ptr().addr(), pid));
+        Some(live)
+    }
 }
 
 /// The recovery of one namespace.
@@ -255,7 +281,7 @@ impl Recovery {
     pub(crate) fn end_of(&self, pid: &str, namespace: &str, back_on: &Arc<SessionHandle>) -> Option<Ending> {
         let (ended, socket) = {
             let mut live = lock(&self.live);
-            let found = live.get_mut(pid)?;
+            let found = live.by_pid.get_mut(pid)?;
             let socket = Socket(found.socket.upgrade()?);
             // On the same connection it was left on purpose.
             if *socket.namespace_inner().name != *namespace || Arc::ptr_eq(socket.session(), back_on) {
@@ -273,8 +299,9 @@ impl Recovery {
     #[cfg(feature = "cluster")]
     pub(super) fn sockets_of(&self, session: &Arc<SessionHandle>) -> Vec<Socket> {
         let live = lock(&self.live);
-        let is_of = |live: &&Live| live.session.as_ptr() == Arc::as_ptr(session);
-        live.values().filter(is_of).filter_map(|live| live.socket.upgrade().map(Socket)).collect()
+        let address = Arc::as_ptr(session).addr();
+        let here = live.by_connection.range((address, "".into())..).take_while(|(of, _)| *of == address);
+        here.filter_map(|(_, pid)| live.by_pid.get(pid)?.socket.upgrade().map(Socket)).collect()
     }
 
     /// Waits for that end, but not for ever: then the session is lost, which is told of once it ends.
@@ -282,7 +309,7 @@ impl Recovery {
         let waited = crate::base::runtime::timeout(self.clock.runtime(), PATIENCE, ending.ended).await;
         if waited.is_none() {
             let mut live = lock(&self.live);
-            if live.get(pid).is_some_and(|found| found.socket.ptr_eq(&ending.socket)) {
+            if live.of(pid, ending.socket.as_ptr()).is_some() {
                 live.remove(pid);
             }
         }
@@ -316,7 +343,7 @@ pub(crate) struct InOrder<'a> {
     order: Option<MutexGuard<'a, ()>>,
     recovery: &'a Recovery,
     /// Earlier events that were sent just now. The hooks see them once the order is free.
-    _sent: Vec<Sent>,
+    sent: Vec<Sent>,
 }
 
 impl Drop for InOrder<'_> {
@@ -337,10 +364,16 @@ impl Recorder {
         lock(&self.order)
     }
 
-    /// Holds the order of events, once all earlier ones are queued: for that socket, or for everybody.
-    pub(crate) fn in_order(&self, to: Option<&Socket>) -> InOrder<'_> {
-        let order = Some(lock(&self.order));
-        InOrder { order, recovery: &self.recovery, _sent: self.unsent.send_all(to) }
+    /// Holds the order of events. To give one a number, see [`in_order_behind`](Self::in_order_behind).
+    pub(crate) fn in_order(&self) -> InOrder<'_> {
+        InOrder { order: Some(lock(&self.order)), recovery: &self.recovery, sent: Vec::new() }
+    }
+
+    /// The same, once all earlier events are queued: for that socket, or for everybody.
+    pub(super) fn in_order_behind(&self, to: Option<&Socket>) -> InOrder<'_> {
+        let mut in_order = self.in_order();
+        in_order.sent = self.unsent.send_all(to);
+        in_order
     }
 
     /// The beginning of a new session.
@@ -420,7 +453,7 @@ impl Recorder {
         frame: &Frame,
         tell: bool,
     ) -> Vec<Socket> {
-        let in_order = self.in_order(None);
+        let in_order = self.in_order_behind(None);
         let (appended, reached) = self.number(namespace, target, frame);
         let mut queued = Vec::new();
         for (at, socket) in reached.iter().enumerate() {
@@ -464,7 +497,7 @@ impl Recorder {
         let namespace = socket.namespace_inner();
         // Dropped after the order is free: it may be the last of what the application keeps with a socket.
         let heir: Option<Socket>;
-        let in_order = self.in_order(Some(socket));
+        let mut in_order = self.in_order_behind(Some(socket));
         let now = self.recovery.clock.now();
         let appended = self.append(now, namespace, Audience::Socket(socket.id_shared()), frame, None);
         recoverable.sent(now, &appended);
@@ -476,6 +509,7 @@ impl Recorder {
             if let Some((heir, part)) = heir.as_ref().and_then(|heir| Some((heir, heir.recoverable()?))) {
                 if part.pid == recoverable.pid {
                     part.sent(now, &appended);
+                    in_order.sent.extend(self.unsent.send_all(Some(heir)));
                     queued = heir.deliver(&appended.frame, Delivery::Queue);
                     if queued == Err(SendError::Disconnected) && self.awaits(heir, part) {
                         queued = Ok(false);
@@ -500,9 +534,7 @@ impl Recorder {
         if lock(&self.recovery.store).holds(&recoverable.pid) {
             return true;
         }
-        let is_live = lock(&self.recovery.live)
-            .get(&recoverable.pid)
-            .is_some_and(|live| live.socket.as_ptr() == Arc::as_ptr(&socket.0));
+        let is_live = lock(&self.recovery.live).of(&recoverable.pid, Arc::as_ptr(&socket.0)).is_some();
         is_live && (recoverable.is_kept() || recoverable.may_be_kept() && socket.was_lost())
     }
 
@@ -526,11 +558,10 @@ impl Recorder {
     pub(crate) fn end(&self, socket: &Socket, recoverable: &Recoverable, data: TypeMap) {
         let Remains { live, left, keeps, accepted, is_unsure } = recoverable.remains();
         // Somebody has waited for this in vain if it is not there any more.
-        let waiting = match lock(&self.recovery.live).entry(recoverable.pid.clone()) {
-            Entry::Occupied(found) if found.get().socket.as_ptr() == Arc::as_ptr(&socket.0) => {
-                Some(found.remove().waiting)
-            }
-            Entry::Occupied(_) | Entry::Vacant(_) => None,
+        let waiting = {
+            let mut live = lock(&self.recovery.live);
+            let is_there = live.of(&recoverable.pid, Arc::as_ptr(&socket.0)).is_some();
+            if is_there { live.remove(&recoverable.pid).map(|live| live.waiting) } else { None }
         };
         let was_refused = recoverable.recovered && !accepted;
         if let Some((membership, next)) = left.filter(|_| keeps || was_refused) {

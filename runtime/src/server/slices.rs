@@ -2,8 +2,9 @@
 //! slice at a time.
 //!
 //! Nothing is lost if the emitter does not wait for the end: dropping the future sends the rest at once, and so does the
-//! shutdown of the server. Where connection state recovery gives events numbers, the next event of the namespace first
-//! has the rest sent, because the order of the numbers is the order on each connection.
+//! shutdown of the server; a socket that the server disconnects before its turn is served first. Where connection state
+//! recovery gives events numbers, the next event of the namespace first has the rest sent, because the order of the numbers
+//! is the order on each connection.
 
 use crate::base::turn::give_way;
 use crate::handler::outgoing_hook::Watched;
@@ -186,6 +187,16 @@ impl Drop for InSlices {
     }
 }
 
+impl Socket {
+    /// Sends what broadcasts of its namespace have left for it, before the server disconnects it.
+    pub(super) fn send_unsent(&self) {
+        let namespace = self.namespace_inner();
+        // They have numbers by now, so the order need not be held.
+        let recorded = namespace.recorder().map(|recorder| recorder.unsent.send_all(Some(self)));
+        drop((recorded, namespace.unsent.send_all(Some(self))));
+    }
+}
+
 impl Broadcast {
     /// Emits a frame in slices, the first one now. `None` if that was all.
     pub(super) fn begin(&self, frame: &Frame, slice: usize) -> Option<InSlices> {
@@ -202,7 +213,9 @@ impl Broadcast {
                 unsent
             }
         };
-        (!unsent.is_over()).then(|| InSlices { unsent, namespace: self.namespace.clone() })
+        // If it is over by now, this takes it out of the list.
+        let rest = InSlices { unsent, namespace: self.namespace.clone() };
+        (!rest.unsent.is_over()).then_some(rest)
     }
 }
 
@@ -234,7 +247,7 @@ impl Recorder {
         #[cfg(feature = "cluster")]
         // The events of the log get their numbers by another way, which knows nothing of slices.
         let slice = if self.recovery.log().is_some() { usize::MAX } else { slice };
-        let in_order = self.in_order(None);
+        let in_order = self.in_order_behind(None);
         let (appended, reached) = self.number(namespace, target, frame);
         let unsent = Unsent::new(reached, appended.frame, Delivery::Queue, watched);
         let sent = unsent.begin(&self.unsent, slice);

@@ -517,6 +517,7 @@ impl Socket {
     /// handlers that follow do not run then, nor does `on_disconnect`. To refuse with words of your own, return an
     /// error there.
     pub fn disconnect(&self) {
+        self.send_unsent();
         let _in_order = self.flush();
         let reason = CloseReason::ServerNamespaceDisconnect;
         let _ = self.0.state.compare_exchange(CONNECTING, REFUSED, Ordering::AcqRel, Ordering::Acquire);
@@ -527,8 +528,16 @@ impl Socket {
         });
     }
 
+    /// The socket of the same connection in that namespace, for a client of Engine.IO 3.
+    #[cfg(feature = "cluster")]
+    pub(super) fn legacy_neighbor(&self, namespace: &NamespaceInner) -> Option<Socket> {
+        let id = self.0.session.with(|machine| machine.socket_id(&namespace.name))?;
+        namespace.hub().by_id(&id).map(|(_, socket)| socket.clone())
+    }
+
     /// Disconnects the client from all namespaces and closes its connection, once the queued events are written.
     pub fn close(&self) {
+        self.send_unsent();
         let close = || self.0.session.with(|machine| machine.close(CloseReason::ForcedClose));
         #[cfg(feature = "cluster")]
         if let Some(recovery) = self.0.namespace.recorder().map(|recorder| &recorder.recovery) {

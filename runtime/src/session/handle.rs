@@ -8,7 +8,7 @@
 use crate::base::clock::Clock;
 use crate::base::timing::Since;
 use crate::base::turn::{KeptBy, NextStep};
-use crate::base::upgrade::Switching;
+use crate::base::upgrade::{HoldsBack, Switching};
 use crate::base::wakers::{Awaited, Wait, Wakers};
 use crate::handler::ack::AckSink;
 use crate::session::stats::Passed;
@@ -46,6 +46,8 @@ pub(crate) type ConnectionPlace = Arc<dyn Any + Send + Sync>;
 /// The stream of a request for a WebSocket, once HTTP lets go of it.
 pub(crate) struct Upgrade {
     pub(crate) stream: Switching,
+    /// The connection that keeps its response back, if it can.
+    pub(crate) held: Option<Arc<dyn HoldsBack>>,
     /// Kept until the session uses the WebSocket: from then on `max_sessions` bounds it.
     pub(crate) place: Option<ConnectionPlace>,
     /// The compression that was agreed on.
@@ -96,7 +98,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.upgrades.is_empty() && self.acks.is_empty() && self.ready.is_empty()
     }
 }
@@ -176,6 +178,14 @@ impl SessionHandle {
         // Handles of its sockets find them disconnected.
         inner.machine.abort(CloseReason::TransportError);
         StillWaiting { requests, upgrades, acks: acks.into_values().collect(), ready: ready.take() }
+    }
+
+    /// Ends a session that is left at the end of a drain, together with its handlers.
+    pub(crate) fn abort(&self, reason: CloseReason) {
+        self.with_inner(|inner| {
+            inner.machine.abort(reason);
+            inner.cut();
+        });
     }
 
     /// Waits until the send buffer has capacity, or never will.
@@ -336,9 +346,10 @@ impl SessionInner {
             none => *none = Some(waker.clone()),
         }
         self.awake = false;
-        // A session on polling has a request that waits nearly all the time, and needs it again at once.
-        let polls = self.machine.transport() == TransportKind::Polling;
-        self.waiting.take_if(|waiting| !polls && waiting.is_empty());
+        // A session on polling has a request that waits nearly all the time, and one that has just been let in has a
+        // WebSocket coming: they need it again at once.
+        let needs_it = self.machine.transport() == TransportKind::Polling || !self.machine.has_opened();
+        self.waiting.take_if(|waiting| !needs_it && waiting.is_empty());
         NextStep::Sleep(deadline)
     }
 

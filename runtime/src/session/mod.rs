@@ -2,7 +2,10 @@
 
 pub(crate) mod handle;
 mod outgoing;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod stats;
 pub(crate) mod task;
 #[cfg(test)]
 mod tests;
+mod websocket;

@@ -1,7 +1,7 @@
 //! The output of a session's machine on its way out: frames into the WebSockets' buffers, answers to HTTP.
 
 use crate::session::handle::{Answer, SessionHandle, SessionInner, Upgrade};
-use crate::session::task::SessionWebSocket;
+use crate::session::websocket::SessionWebSocket;
 use futures_channel::oneshot;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
 use sansocket_protocol::time::Instant;

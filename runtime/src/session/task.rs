@@ -4,26 +4,24 @@
 //! elsewhere: no writer task, no heartbeat task, no task per message. One pass reads what has arrived, lets the
 //! handlers run, and writes once for all that they sent.
 
-use crate::base::ahead;
 use crate::base::alarm::Alarm;
 use crate::base::runtime::{BoxFuture, Stream};
 use crate::base::timing::{Sampler, Since};
 use crate::base::trace::debug;
 use crate::base::turn::{KeptBy, NextStep, Turn};
 use crate::handler::job::{Job, Jobs};
-use crate::session::handle::{ConnectionPlace, OwnerPass, SessionHandle, SessionInner, Upgrade};
+use crate::session::handle::{ConnectionPlace, OwnerPass, SessionHandle, Upgrade};
 use crate::session::outgoing::{Outgoing, find_open};
 use crate::session::stats::{Counters, count};
+use crate::session::websocket::{SessionWebSocket, tell_unwritten};
 use crate::websocket::Role;
 use crate::websocket::buffers::with_buffers;
 use crate::websocket::deflate::connection::Deflate;
-use crate::websocket::wire::{Wire, WireLost, WireRead};
+use crate::websocket::wire::{Wire, WireLost};
 use bytes::Bytes;
 use sansocket_protocol::engine::{RequestId, ServerTransmit};
-use sansocket_protocol::error::CloseReason;
-use sansocket_protocol::message::WireMessage;
 use sansocket_protocol::server::ServerEvent;
-use sansocket_protocol::socket::{AckOutcome, AheadReader, Parser, ReadAhead, ServerSocketEvent, SocketKey};
+use sansocket_protocol::socket::{AckOutcome, ServerSocketEvent, SocketKey};
 use sansocket_protocol::time;
 use std::any::Any;
 use std::future::Future;
@@ -70,16 +68,6 @@ pub(crate) trait Application: Send + Unpin + 'static {
 
     /// The session is over, and its jobs too.
     fn ended(&mut self, handle: &Arc<SessionHandle>);
-}
-
-/// A WebSocket of the session: the one in use, or the one it is moving to.
-pub(super) struct SessionWebSocket {
-    pub(super) id: RequestId,
-    pub(super) wire: Wire,
-    /// The machine wanted no more of it at the last look.
-    is_paused: bool,
-    /// Held as long as the session does not use this WebSocket.
-    place: Option<ConnectionPlace>,
 }
 
 /// A function to call at the end of a session.
@@ -145,35 +133,50 @@ impl<A: Application> Session<A> {
         if !pass.awake {
             self.handle.lock().wake_up(pass);
         }
-        if !pass.upgrades.is_empty() {
-            self.upgrading.append(&mut pass.upgrades);
+        if self.upgrading.is_empty() {
+            std::mem::swap(&mut self.upgrading, &mut pass.upgrades);
         }
+        self.upgrading.append(&mut pass.upgrades);
         if !self.upgrading.is_empty() {
             self.poll_upgrades(context);
             self.poll_read(pass, context);
         }
     }
 
-    /// Accepted upgrades become WebSockets.
+    /// Accepted upgrades become WebSockets. Their responses were held back, and wait for no handler.
     fn poll_upgrades(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
+        let (mut at, mut is_held) = (0, false);
         while let Some((id, upgrade)) = self.upgrading.get_mut(at) {
             let id = *id;
             let Poll::Ready(upgraded) = upgrade.stream.poll(self.handle.clock().runtime(), context) else {
                 at += 1;
                 continue;
             };
-            let (_, Upgrade { place, deflate, .. }) = self.upgrading.swap_remove(at);
+            let (_, Upgrade { held, place, deflate, .. }) = self.upgrading.swap_remove(at);
             if self.upgrading.is_empty() {
                 self.upgrading = Vec::new();
             }
             match upgraded {
-                Ok((stream, ahead)) => self.add_websocket(id, stream, ahead, place, deflate),
+                Ok((stream, ahead)) => {
+                    if self.websockets.len() >= MAX_WEBSOCKETS {
+                        // One of these may be refused, and closed only by what waits to be sent. That may give up
+                        // others that are on their way, too: all that are left are looked at.
+                        self.transmit(context);
+                        at = 0;
+                    }
+                    self.add_websocket(id, stream, ahead, place, deflate);
+                    if let (Some(held), Some(websocket)) = (held, self.websockets.last_mut()) {
+                        is_held |= websocket.wire.write_first(held.take_held());
+                    }
+                }
                 Err(error) => {
                     debug!(%error, "a WebSocket handshake was not completed");
                     self.handle.lock().machine.handle_request_aborted(self.now, id);
                 }
             }
+        }
+        if is_held {
+            self.transmit(context);
         }
     }
 
@@ -344,6 +347,8 @@ impl<A: Application> Session<A> {
             tell_unwritten(&mut inner, &mut self.websockets, self.now);
         }
         for websocket in &mut self.websockets {
+            // An event that a handler has begun with counts until that is done, so that there may be less to read now.
+            websocket.is_paused |= !inner.machine.wants_read_from(websocket.id);
             if websocket.place.is_some() && inner.machine.is_on(websocket.id) {
                 websocket.place = None;
             }
@@ -501,99 +506,4 @@ impl<A: Application> Drop for Session<A> {
             on_end();
         }
     }
-}
-
-/// Tells the machine how much is not written, and counts what is.
-fn tell_unwritten(inner: &mut SessionInner, websockets: &mut [SessionWebSocket], now: time::Instant) {
-    for websocket in &mut *websockets {
-        inner.traffic.add(websocket.wire.take_traffic());
-    }
-    let current = websockets.iter().find(|websocket| inner.machine.is_on(websocket.id));
-    inner.unwritten = current.map_or(0, |websocket| websocket.wire.unwritten());
-    inner.writing = false;
-    inner.tell_unwritten(now);
-}
-
-impl SessionWebSocket {
-    /// Reads one batch and gives its messages to the machine. Returns whether anything came.
-    fn poll_read(
-        &mut self,
-        handle: &SessionHandle,
-        now: time::Instant,
-        pass: &mut OwnerPass,
-        counters: &Counters,
-        context: &mut Context<'_>,
-    ) -> bool {
-        if self.is_paused && self.wire.is_open() {
-            self.is_paused = !handle.lock().machine.wants_read_from(self.id);
-            if self.is_paused {
-                return false;
-            }
-        }
-        with_buffers(|buffers| {
-            let read = self.wire.poll_read(buffers, now, None, context);
-            if read == WireRead::Nothing {
-                return false;
-            }
-            let mut inner = handle.lock();
-            inner.wake_up(pass);
-            inner.traffic.add(self.wire.take_traffic());
-            if buffers.inbox.is_empty() && self.wire.awaits_more() {
-                inner.machine.handle_bytes(now, self.id);
-            }
-            let timing = &counters.timing;
-            let pong = timing.before_input(&inner.machine);
-            match inner.machine.ahead_reader() {
-                None => {
-                    for message in buffers.inbox.drain(..) {
-                        inner.machine.handle_websocket(now, self.id, message);
-                    }
-                }
-                Some(reader) => {
-                    drop(inner);
-                    let read = read_ahead(&reader, std::mem::take(&mut buffers.inbox), counters);
-                    inner = handle.lock();
-                    for (message, ahead) in read {
-                        inner.machine.handle_websocket_ahead(now, self.id, message, ahead);
-                    }
-                }
-            }
-            timing.after_input(&pong, &inner.machine, now);
-            match read {
-                WireRead::Nothing | WireRead::Received => {}
-                WireRead::Closed => inner.machine.handle_websocket_closed(now, self.id, None),
-                WireRead::Failed(code) => inner.machine.handle_websocket_closed(now, self.id, Some(code)),
-            }
-            if !pass.may_pull || pass.pulled.is_some() {
-                pass.has_more = true;
-            } else {
-                pass.pulled = inner.pull(&mut pass.has_more);
-            }
-            self.is_paused = !inner.machine.wants_read_from(self.id);
-            true
-        })
-    }
-}
-
-/// Has the application's parser read messages, without the lock of their session.
-#[cold]
-fn read_ahead(
-    reader: &AheadReader,
-    inbox: Vec<WireMessage>,
-    counters: &Counters,
-) -> Vec<(WireMessage, ReadAhead)> {
-    let decode = |parser: &Parser, packet| ahead::decode(parser, packet, || count(&counters.panics));
-    let read = |message| {
-        let ahead = reader.read_message(&message, decode);
-        (message, ahead)
-    };
-    inbox.into_iter().map(read).collect()
-}
-
-/// Ends a session that is left at the end of a drain, together with its handlers.
-pub(crate) fn abort(handle: &SessionHandle, reason: CloseReason) {
-    handle.with_inner(|inner| {
-        inner.machine.abort(reason);
-        inner.cut();
-    });
 }

@@ -3,8 +3,10 @@
 
 use crate::base::clock::Clock;
 use crate::base::in_memory::{self, FarEnd, InMemory, Task};
+use crate::base::runtime::Stream;
+use crate::base::upgrade::Switching;
 use crate::handler::job::Job;
-use crate::session::handle::{ConnectionPlace, SessionHandle};
+use crate::session::handle::{ConnectionPlace, SessionHandle, Upgrade};
 use crate::session::stats::Counters;
 use crate::session::task::{Application, Session};
 use crate::websocket::{Incoming, Reader, Role, write_close, write_ping, write_text};
@@ -145,6 +147,16 @@ impl Story {
         (id, far)
     }
 
+    /// A WebSocket that was accepted, with what makes HTTP let go of it.
+    fn begin_upgrade(&mut self) -> (impl FnOnce() + use<>, FarEnd) {
+        let id = self.request("websocket", "&sid=an+id");
+        let (near, far) = in_memory::stream();
+        let (http, stream) = oneshot::channel::<Box<dyn Stream>>();
+        let upgrade = Upgrade { stream: Switching::Later(stream), held: None, place: None, deflate: None };
+        self.handle.with_inner(|inner| inner.waiting_mut().upgrades.push((id, upgrade)));
+        (move || assert!(http.send(Box::new(near)).is_ok()), far)
+    }
+
     /// Gives the task its turns while it asks for them, and moves the clock when it sleeps, for that long.
     fn run_for(&mut self, time: Duration, mut between: impl FnMut()) {
         let end = self.elapsed() + time;
@@ -279,6 +291,43 @@ fn candidates_that_were_refused_do_not_pile_up() {
     // The last ones have had their time by then.
     story.run_for(LINGER + MILLISECOND, || ());
     assert!(candidates.iter().all(FarEnd::is_closed));
+}
+
+#[test]
+fn candidates_that_come_at_once_do_not_pile_up() {
+    let mut story = Story::on_polling();
+    let mut candidates = Vec::new();
+    for _ in 0..10 {
+        let (let_go, far) = story.begin_upgrade();
+        let_go();
+        candidates.push(far);
+    }
+    story.task.settle();
+    let open = candidates.iter().filter(|far| !far.is_closed()).count();
+    assert!(open <= 2, "{open} candidates are open");
+    // The first is none of those that are refused.
+    candidates[0].send(&text("2probe"));
+    story.task.settle();
+    assert_eq!(texts(&candidates[0]), ["3probe"]);
+}
+
+#[test]
+fn an_upgrade_wakes_its_session_even_if_another_was_given_up_in_the_turn_that_it_came_in() {
+    let mut story = Story::on_polling();
+    let (_given_up, _) = story.begin_upgrade();
+    for _ in 0..2 {
+        let (let_go, _far) = story.begin_upgrade();
+        let_go();
+        story.task.settle();
+    }
+    let (let_go, _far) = story.begin_upgrade();
+    let (let_go_later, _far_of_that) = story.begin_upgrade();
+    let_go();
+    // It gives the first one up, which comes before the others.
+    story.handle.with(|machine| machine.close(CloseReason::ForcedClose));
+    story.task.settle();
+    let_go_later();
+    assert!(story.task.turn(), "nothing has woken it");
 }
 
 #[test]

@@ -102,6 +102,14 @@ impl Wire {
         }
     }
 
+    /// Queues bytes of HTTP before all of its own. Returns whether there are any.
+    pub(crate) fn write_first(&mut self, bytes: Vec<u8>) -> bool {
+        let behind = std::mem::replace(&mut self.out, bytes);
+        let is_first = !self.out.is_empty();
+        self.out.extend_from_slice(&behind);
+        is_first
+    }
+
     /// With compression, as the two ends have agreed on it.
     pub(crate) fn with_deflate(mut self, deflate: Option<Box<Deflate>>) -> Self {
         self.deflate = deflate;
@@ -371,4 +379,64 @@ impl Wire {
 fn mask(masks: &mut Masks<'_>) -> Option<[u8; 4]> {
     let [a, b, c, d, ..] = masks.as_mut()?.u64().to_le_bytes();
     Some([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::rt::{Read, ReadBufCursor, Write};
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::task::Waker;
+
+    /// A stream that keeps each write apart.
+    struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl Read for Writes {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl Write for Writes {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.lock().unwrap().push(data.to_vec());
+            Poll::Ready(Ok(data.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_response_that_was_held_back_leaves_in_one_write_with_the_first_message() {
+        let writes = Arc::new(Mutex::new(Vec::new()));
+        let mut wire = Wire::new(Role::Server, Box::new(Writes(writes.clone())), Bytes::new(), 100);
+        assert!(!wire.write_first(Vec::new()));
+        assert!(!wire.is_behind());
+        // Without a message, too: the first one may be the client's.
+        for (messages, expected) in [(0, &b"101"[..]), (1, b"101\x81\x010"), (2, b"101\x81\x010\x81\x010")] {
+            assert!(wire.write_first(b"101".to_vec()));
+            assert!(wire.is_behind());
+            // A buffer of the thread is not lent: it would be written before.
+            let mut lent = Vec::with_capacity(100);
+            wire.lend(&mut lent);
+            for _ in 0..messages {
+                wire.write(&WireMessage::Text(Bytes::from_static(b"0")), true, None);
+            }
+            wire.poll_write(&mut Context::from_waker(Waker::noop())).unwrap();
+            wire.give_back(&mut lent);
+            assert_eq!(std::mem::take(&mut *writes.lock().unwrap()), [expected]);
+            assert!(!wire.is_behind());
+        }
+    }
 }

@@ -30,12 +30,13 @@ impl EntryId {
         Self { milliseconds, number }
     }
 
-    /// The first id behind this one.
+    /// The first id behind this one. Behind the last of all there is none: it is its own.
     #[must_use]
     pub fn next(self) -> Self {
-        match self.number.checked_add(1) {
-            Some(number) => Self { number, ..self },
-            None => Self { milliseconds: self.milliseconds.saturating_add(1), number: 0 },
+        match (self.number.checked_add(1), self.milliseconds.checked_add(1)) {
+            (Some(number), _) => Self { number, ..self },
+            (None, Some(milliseconds)) => Self { milliseconds, number: 0 },
+            (None, None) => self,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Connection, Layer};
 use crate::engine::error::Ended;
-use crate::engine::request::{RequestHead, RequestId};
+use crate::engine::request::{ParsedHead, RequestHead, RequestId};
 use crate::engine::server::{Body, Wants};
 use crate::error::CloseReason;
 use crate::message::WireMessage;
@@ -29,6 +29,18 @@ impl Connection {
     /// A request arrived for which the router said [`Open`](crate::server::Route::Open) (the first one) or
     /// [`Session`](crate::server::Route::Session).
     pub fn handle_request(&mut self, now: Instant, request: RequestId, head: &RequestHead<'_>) -> Wants {
+        self.handle_parsed_request(now, request, &head.parse())
+    }
+
+    /// The same for a request whose head was [read](RequestHead::parse) already.
+    pub fn handle_parsed_request(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        parsed: &ParsedHead<'_>,
+    ) -> Wants {
+        #[cfg(feature = "record")]
+        let head = parsed.head();
         note!(self, now, {
             let header = |name| head.headers.header(name);
             Entry::Request {
@@ -42,7 +54,7 @@ impl Connection {
             }
         });
         let now = self.tick_input(now);
-        let wants = self.engine.handle_request(now, request, head);
+        let wants = self.engine.handle_request(now, request, parsed);
         self.handle_open();
         self.settle_input();
         wants

@@ -20,10 +20,17 @@ struct Pipe {
     to_near: Vec<u8>,
     to_far: Vec<u8>,
     flood: Option<Flood>,
+    /// The most bytes that one read gets.
+    most_per_read: Option<usize>,
     /// Nothing comes any more.
     is_at_end: bool,
-    /// Nothing is taken any more.
-    is_full: bool,
+    /// Reads and writes fail.
+    is_broken: bool,
+    /// The bytes that are still taken. `None` for any number.
+    room: Option<usize>,
+    /// The bytes that the stream itself keeps until it is flushed, as TLS does, and the most of them.
+    kept: Vec<u8>,
+    most_kept: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
     near_is_dropped: bool,
@@ -73,18 +80,57 @@ impl FarEnd {
         self.send(&[]);
     }
 
+    /// Each read of the near end gets at most that many bytes.
+    pub(crate) fn send_in_pieces(&self, most_per_read: usize) {
+        self.pipe().most_per_read = Some(most_per_read);
+    }
+
+    /// The stream keeps up to that many bytes until the near end flushes it.
+    pub(crate) fn keep_until_flushed(&self, most: usize) {
+        self.pipe().most_kept = most;
+    }
+
+    /// Reads and writes of the near end fail from now on.
+    pub(crate) fn break_off(&self) {
+        let mut pipe = self.pipe();
+        pipe.is_broken = true;
+        let wakers = [pipe.reader.take(), pipe.writer.take()];
+        drop(pipe);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
     /// Takes nothing until [`read_on`](Self::read_on).
     pub(crate) fn stop_reading(&self) {
-        self.pipe().is_full = true;
+        self.pipe().room = Some(0);
+    }
+
+    /// Takes that many bytes more, if it does not take everything.
+    pub(crate) fn read_some(&self, bytes: usize) {
+        let room = self.pipe().room;
+        self.make_room(room.map(|room| room + bytes));
     }
 
     /// Takes everything again.
     pub(crate) fn read_on(&self) {
+        self.make_room(None);
+    }
+
+    fn make_room(&self, room: Option<usize>) {
         let mut pipe = self.pipe();
-        pipe.is_full = false;
+        pipe.room = room;
         let writer = pipe.writer.take();
         drop(pipe);
         writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// Returns whether it takes everything.
+    pub(crate) fn reads(&self) -> bool {
+        self.pipe().room.is_none()
+    }
+
+    /// The bytes that the near end has not read yet.
+    pub(crate) fn unread(&self) -> usize {
+        self.pipe().to_near.len()
     }
 
     /// Takes the bytes that were written since the last call.
@@ -111,6 +157,9 @@ impl Read for NearEnd {
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let mut pipe = self.0.lock().unwrap();
+        if pipe.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         if pipe.to_near.is_empty() {
             if pipe.is_at_end {
                 return Poll::Ready(Ok(()));
@@ -125,29 +174,69 @@ impl Read for NearEnd {
             into.put_slice(&piece);
             return Poll::Ready(Ok(()));
         }
-        let bytes = pipe.to_near.len().min(into.remaining());
+        let bytes = pipe.to_near.len().min(into.remaining()).min(pipe.most_per_read.unwrap_or(usize::MAX));
         into.put_slice(&pipe.to_near[..bytes]);
         pipe.to_near.drain(..bytes);
         Poll::Ready(Ok(()))
     }
 }
 
+impl Pipe {
+    /// Moves bytes to the far end, as many as it takes. Returns their number.
+    fn pass_on(&mut self, data: &[u8]) -> usize {
+        let bytes = data.len().min(self.room.unwrap_or(usize::MAX));
+        if let Some(room) = &mut self.room {
+            *room -= bytes;
+        }
+        self.to_far.extend_from_slice(&data[..bytes]);
+        bytes
+    }
+
+    /// Moves the bytes that the stream keeps. Returns whether none are left.
+    fn pass_on_kept(&mut self) -> bool {
+        let kept = std::mem::take(&mut self.kept);
+        let bytes = self.pass_on(&kept);
+        self.kept = kept[bytes..].to_vec();
+        self.kept.is_empty()
+    }
+}
+
 impl Write for NearEnd {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let mut pipe = self.0.lock().unwrap();
-        if pipe.is_full {
+        if pipe.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let bytes = if pipe.most_kept == 0 {
+            pipe.pass_on(data)
+        } else {
+            if pipe.kept.len() >= pipe.most_kept {
+                pipe.pass_on_kept();
+            }
+            let bytes = data.len().min(pipe.most_kept.saturating_sub(pipe.kept.len()));
+            pipe.kept.extend_from_slice(&data[..bytes]);
+            bytes
+        };
+        if bytes == 0 {
             pipe.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
-        pipe.to_far.extend_from_slice(data);
-        Poll::Ready(Ok(data.len()))
+        Poll::Ready(Ok(bytes))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut pipe = self.0.lock().unwrap();
+        if pipe.is_broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if pipe.pass_on_kept() {
+            return Poll::Ready(Ok(()));
+        }
+        pipe.writer = Some(context.waker().clone());
+        Poll::Pending
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(context)
     }
 }
