@@ -13,11 +13,12 @@
 //! `--deflate` (compressed WebSocket messages of any size, with `--deflate-takeover` and `--deflate-window BITS` in both
 //! directions), `--admin HASH` for the admin UI with the password of that hash of bcrypt (with `--server-id NAME` and
 //! `--read-only`), and `--http-compression` (polls from 1024 bytes on). With
-//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, each also with `+cluster`; `nats://`,
-//! `postgres://`, `amqp://`, `amqps://`, `unix:PATH`) it is a node of a cluster, which speaks what
-//! `--dialect` says: `python`, `classic`, `cluster` (that of the URL, or our own), or `python,classic`, which also
-//! bridges between them, as does `--bridge`; the bus may take `--patience` milliseconds to answer (as the crates have it).
-//! With `--emit JSON` besides it is no server, but carries out a list of verbs on that bus and ends. The application itself is in `examples/conformance.rs`, the same for every runtime.
+//! `--bus URL` (`redis://`, `redis+sharded://`, `redis+streams://`, each also with `+cluster`; `nats://`, `postgres://`,
+//! `amqp://`, `amqps://`, `unix:PATH`) it is a node of a cluster in the dialect of `--dialect`: `python`, `classic`,
+//! `cluster` (that of the URL, or our own), or `python,classic`, which also bridges between them, as does `--bridge`.
+//! `--patience` sets the milliseconds that the bus may take to answer (by default those of its crate). With `--emit JSON`
+//! as well, it is no server: it carries out a list of verbs on that bus and ends. The application itself is in
+//! `examples/conformance.rs`, the same for every runtime.
 
 use sansocket_tokio::{self as sansocket, EngineServer, Server};
 

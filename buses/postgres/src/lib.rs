@@ -35,7 +35,7 @@ struct Settings {
 impl PostgresBus {
     /// The bus at an address: `postgres://user:password@host:port/database`, or the form with `host=` of libpq. Nothing is
     /// connected yet. `sslmode=require` means TLS, for which the feature `tls` is needed; the certificate must be for the host's
-    /// name and of an authority that the system trusts. With any other `sslmode` there is no TLS.
+    /// name and of an authority that the system trusts. With any other `sslmode` there is no TLS, unless `tls` is set.
     ///
     /// # Errors
     /// [`PostgresError`] if it is no such address.
@@ -60,9 +60,9 @@ impl PostgresBus {
         }
     }
 
-    /// Connects by TLS, whatever the `sslmode` of the address says, and sets the authorities that are trusted, and the
-    /// certificate of this node if the server asks for one. With `sslmode=require` and without this setting the authorities
-    /// are those that the system trusts.
+    /// Turns TLS on, whatever the `sslmode` of the address, with this configuration: the authorities that are trusted,
+    /// and the certificate of this node if the server asks for one. Without this setting, `sslmode=require` trusts the
+    /// authorities that the system trusts.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn tls(mut self, config: std::sync::Arc<rustls::ClientConfig>) -> Self {

@@ -26,8 +26,8 @@ use std::time::Duration;
 
 /// Redis as a bus.
 ///
-/// One connection carries everything, so that what a node publishes leaves after its subscriptions, and in order. With
-/// streams there is a second one, which waits for entries.
+/// On a single Redis, one connection carries everything, so a node publishes in order, and after its subscriptions. With
+/// streams there is a second one, which waits for entries. In a Redis Cluster there is one for each master that is used.
 pub struct RedisBus {
     /// Of which Sentinels and a cluster replace the host and the port.
     client: Client,
@@ -64,8 +64,8 @@ impl RedisBus {
     /// A scheme of `redis+sharded://` means [`sharded`](Self::sharded), and `redis+streams://` is for the dialect of
     /// streams; with an `s` more (`rediss+sharded://`) they are on TLS. Nothing is connected yet.
     ///
-    /// A scheme that ends in `+cluster` means a Redis Cluster, with any of its nodes as hosts: they are asked for the
-    /// others. Its nodes have one user and one password, and with `rediss` all of them are on TLS.
+    /// A scheme with `+cluster` means a Redis Cluster. Name some of its nodes as hosts; they are asked for the others. All
+    /// nodes must have the same user and password. With `rediss`, all connections use TLS.
     ///
     /// ```
     /// # use sansocket_redis::{RedisBus, RedisError};
@@ -140,7 +140,7 @@ impl RedisBus {
         self
     }
 
-    /// Sets how often a quiet connection is tried. Default 2 s.
+    /// Sets how often a quiet connection is tested, and how often a Redis Cluster is asked for its slots. Default 2 s.
     #[must_use]
     pub fn ping_interval(mut self, interval: Duration) -> Self {
         self.settings.ping_interval = interval;

@@ -314,13 +314,13 @@ impl Forward {
     }
 }
 
-/// A [`Forward`] in bytes, but for its number: that is given by its node, and what takes time, as copying a body does, is
-/// done without the node. See [`NodeEncoder`](crate::cluster::node::NodeEncoder).
+/// A [`Forward`] in bytes, without its number. The node adds the number, so that the body is copied without the node's
+/// lock. Made by a [`NodeEncoder`](crate::cluster::node::NodeEncoder).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedForward(Vec<u8>);
 
 impl EncodedForward {
-    /// The message of a node of that name.
+    /// Encodes what a node of that name says.
     pub fn new(from: &str, said: &Said) -> Self {
         let body = match said {
             Said::Request(request) => &request.body,
@@ -371,7 +371,7 @@ impl EncodedForward {
         Self(bytes)
     }
 
-    /// The message with its number. Copies nothing.
+    /// Adds the number. Copies nothing.
     pub fn numbered(mut self, number: u64) -> Bytes {
         if let Some(place) = self.0.get_mut(NUMBER) {
             place.copy_from_slice(&number.to_be_bytes());

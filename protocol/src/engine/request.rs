@@ -71,7 +71,7 @@ impl fmt::Debug for RequestHead<'_> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Reads all of it that this protocol reads, for callers that need it more than once.
+    /// Parses what this protocol reads of it, for callers that need it more than once.
     pub fn parse(&self) -> ParsedHead<'a> {
         ParsedHead { head: *self, query: self.query(), is_websocket_upgrade: self.is_websocket_upgrade() }
     }
@@ -98,8 +98,8 @@ impl<'a> RequestHead<'a> {
     }
 }
 
-/// The head of an HTTP request, and what was read in it: a [`Router`](crate::server::Router) and a
-/// [`Connection`](crate::server::Connection) both look at that.
+/// The head of an HTTP request with its parsed query, so that a [`Router`](crate::server::Router) and a
+/// [`Connection`](crate::server::Connection) need not parse it twice.
 #[derive(Clone)]
 pub struct ParsedHead<'a> {
     head: RequestHead<'a>,

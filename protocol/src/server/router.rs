@@ -99,7 +99,7 @@ impl<K: Clone> Router<K> {
         self.route_judged(&head.parse(), &self.config.judge(head))
     }
 
-    /// As [`Router::route_any_path`], for a host that has read the head, and asked [`EngineServerConfig::judge`] about the
+    /// As [`Router::route_any_path`], for a host that has parsed the head and asked [`EngineServerConfig::judge`] about the
     /// origin.
     pub fn route_judged(&self, parsed: &ParsedHead<'_>, origin: &OriginDecision<'_>) -> Route<K> {
         let (head, query, websocket) = (parsed.head(), parsed.query(), parsed.is_websocket_upgrade());

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// The I/O of an HTTP connection, whose writes fail with [`io::ErrorKind::TimedOut`] once the peer has taken nothing
-/// for a while, and which keeps a response of status 101 back, to write it together with the first message. [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an
-/// upgrade [`raw_stream`] takes it off, since sessions have deadlines of their own.
+/// for a while. It also holds back a response of status 101, to write it together with the first message.
+/// [`serve_connection`](crate::adapter::serve_connection) puts it around what it is given; after an upgrade,
+/// [`raw_stream`] takes it off, since sessions have deadlines of their own.
 pub struct WriteDeadline<IO> {
     io: IO,
     /// The heads, which are told of each read, with the limits of their connection.

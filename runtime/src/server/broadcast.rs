@@ -214,19 +214,18 @@ impl Broadcast {
     /// thousand sockets and more, which otherwise hold a thread of the runtime for as long as they take, about a
     /// microsecond for each socket.
     ///
-    /// The call itself encodes the event, selects the sockets and sends the event to the first of them, as many as the
-    /// builder's [`broadcast_slice`](crate::ServerBuilder::broadcast_slice). The future sends it to the others, so many at a
-    /// time. The sockets are those of the moment of the call: whoever leaves the room later, while it is not over,
-    /// gets the event, and so does a socket that the server disconnects, but not one whose connection the server closes
-    /// by way of another namespace.
+    /// The call itself encodes the event, selects the sockets and queues the event for the first slice of them
+    /// ([`broadcast_slice`](crate::ServerBuilder::broadcast_slice)). The future serves the others, a slice at a time. A
+    /// socket that leaves the room or is disconnected by the server in the meantime still gets the event. A socket whose
+    /// connection is closed through another namespace does not.
     ///
-    /// Await it before you emit something else, and each socket gets both in this order. Nothing is lost if you do not: if
-    /// the future is dropped, or the server shuts down, the rest is sent at once. Events of other emitters may overtake it:
-    /// an answer to it, for example, that a client of the first slice sends to the room.
+    /// If you await the future before you emit something else, each socket gets both in this order. If you drop it, or
+    /// if the server shuts down, the rest is sent at once: nothing is lost. Events of other emitters may overtake it,
+    /// for example an answer that a client of the first slice sends to the room.
     ///
-    /// With connection state recovery, the rest is sent before the next event to all or to a room; in a cluster on a stream
-    /// of Redis, everything is sent at once. Other nodes of a cluster are told by the call, and send the event to their
-    /// sockets without a pause.
+    /// With connection state recovery, the rest is sent before the next event to all or to a room. If recovery is shared
+    /// on Redis streams, everything is sent at once. The call also tells the other nodes of a cluster, which send the
+    /// event to their sockets without a pause.
     ///
     /// ```
     /// # use sansocket_runtime::{EmitError, Server};

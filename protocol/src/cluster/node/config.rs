@@ -149,10 +149,10 @@ pub struct NodeConfig {
     /// The time for which an event of this node is waited for to come back from the stream. Then it is sent to the sockets
     /// here without an offset. Default 1 s.
     pub log_patience: Duration,
-    /// The time for which a session is kept that was taken for a client which does not wait for it any more, and is put back.
-    /// Default 2 min.
+    /// The time for which a session is saved again if it was taken for a client that no longer waits for it. Default
+    /// 2 min.
     pub recovery_window: Duration,
-    /// Sessions that are looked for at a time, those among them whose answers nobody waits for any more. Default 1000.
+    /// Sessions that are looked for at a time, including those whose clients have stopped waiting. Default 1000.
     pub max_lookups: usize,
     /// Entries of the stream that are read for one session. Default 100,000, ten times what the peers keep.
     pub max_recovered_entries: usize,
@@ -173,9 +173,10 @@ pub struct NodeConfig {
     /// Requests of one address that are passed on at a time. Default 500: two for each client of a large office. This and
     /// the next two are for clients whose addresses are [told](super::Node::open_forward_from).
     pub max_forwards_per_address: usize,
-    /// Bytes of the bodies of these. One that is given up counts until it has certainly left. Default 8 MiB.
+    /// Bytes of the bodies of one address's requests. A body of a request that is given up counts for `answer_timeout`
+    /// more. Default 8 MiB.
     pub max_forwarded_bytes_per_address: usize,
-    /// The rate of requests of one address. Default 200 a second, 1000 at once.
+    /// The rate of requests of one address. Default 200 a second, with a burst of 1000.
     pub forward_rate_per_address: Rate,
     /// Bytes of all bodies that are on the way to this node, and of answers that are not written, and of those of other
     /// nodes. Default 64 MiB.

@@ -39,8 +39,8 @@ pub struct FoundSession {
 pub enum LookupOutcome {
     /// It is here, and can be recovered.
     Found(Box<FoundSession>),
-    /// It was here, and cannot be recovered. It is over: nobody else finds it. This comes once more after
-    /// [`Unknown`](Self::Unknown) if the bus took the session only then, and it could not be put back.
+    /// It was here, and cannot be recovered. It is over: nobody else finds it. It also follows an
+    /// [`Unknown`](Self::Unknown) if the bus took the session too late and it could not be saved again.
     Lost {
         /// The session.
         session: Box<Session>,

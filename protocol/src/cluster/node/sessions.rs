@@ -30,7 +30,7 @@ impl EntryId {
         Self { milliseconds, number }
     }
 
-    /// The first id behind this one. Behind the last of all there is none: it is its own.
+    /// The next id, or this one if it is the last of all.
     #[must_use]
     pub fn next(self) -> Self {
         match (self.number.checked_add(1), self.milliseconds.checked_add(1)) {

@@ -32,7 +32,7 @@ impl Connection {
         self.handle_parsed_request(now, request, &head.parse())
     }
 
-    /// The same for a request whose head was [read](RequestHead::parse) already.
+    /// As [`handle_request`](Self::handle_request), for a head that is [parsed](RequestHead::parse) already.
     pub fn handle_parsed_request(
         &mut self,
         now: Instant,
