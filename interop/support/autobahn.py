@@ -58,7 +58,15 @@ def listed(others):
     return "\n".join(lines)
 
 
+def failed(cases):
+    """The names of the cases that have failed."""
+    return [number for number, case in cases.items() if verdict(case) not in ("OK", "INFORMATIONAL")]
+
+
 def main(reports, *names):
+    if names[0] == "--failed":
+        print("\n".join(failed(results(pathlib.Path(reports) / names[1]))))
+        return
     roles = {name: results(pathlib.Path(reports) / name) for name in names}
     right = True
     others = collections.defaultdict(lambda: collections.defaultdict(list))
@@ -72,7 +80,7 @@ def main(reports, *names):
             line = f"{number} as a {role}: {what}"
             print(f"  {line}")
             others[what][number].append(role)
-            right &= what == "INFORMATIONAL"
+        right &= not failed(cases)
     if os.environ.get("WRITE_REPORT"):
         commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, text=True).strip()
         text = (HERE / "support" / "autobahn.md").read_text()

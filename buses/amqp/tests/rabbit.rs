@@ -83,7 +83,9 @@ async fn messages_come_in_order_however_large_by_tls_and_again_after_an_outage()
         by_tls(&engine, secure.load(Ordering::Relaxed)).await;
     }
     let address = format!("amqp://guest:guest@127.0.0.1:{}/%2f", engine.port);
-    let options = || ClusterOptions::new(AmqpBus::open(&address).unwrap());
+    // With a broker that may be slow, as everything is on a busy machine.
+    let patient = format!("{address}?heartbeat=60");
+    let options = || ClusterOptions::new(AmqpBus::open(&patient).unwrap());
     // So that its silence is noticed sooner.
     let impatient = format!("{address}?heartbeat=1");
     support::stall(&engine, || ClusterOptions::new(AmqpBus::open(&impatient).unwrap())).await;

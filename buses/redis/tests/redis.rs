@@ -164,7 +164,9 @@ async fn a_redis_that_stops_is_noticed_and_so_is_one_that_drops_a_slow_subscribe
     }
     // One message is more than a subscriber may have waiting.
     let client = redis::Client::open(address).unwrap();
-    let mut asker = client.get_multiplexed_async_connection().await.unwrap();
+    // It may answer late, on a slow machine.
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    let mut asker = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
     let mut limit = async |bytes: &str| {
         let mut set = redis::cmd("CONFIG");
         set.arg("SET").arg("client-output-buffer-limit").arg(bytes);
