@@ -40,7 +40,7 @@ async fn trickle(stream: &mut TcpStream, bytes: impl Iterator<Item = u8>) -> io:
 }
 
 async fn slow_head(field: Rc<Field>) -> io::Result<()> {
-    let mut stream = field.target.tcp().await?;
+    let mut stream = field.target.tcp(0).await?;
     trickle(
         &mut stream,
         b"GET /socket.io/?EIO=4&transport=polling&".iter().copied().chain(std::iter::repeat(b'x')),
@@ -59,7 +59,7 @@ async fn poller(field: &Field) -> io::Result<String> {
 
 async fn slow_body(field: Rc<Field>) -> io::Result<()> {
     let query = poller(&field).await?;
-    let mut stream = field.target.tcp().await?;
+    let mut stream = field.target.tcp(0).await?;
     let head =
         format!("POST {}{query} HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n42[", field.target.path);
     stream.write_all(head.as_bytes()).await?;
@@ -67,7 +67,7 @@ async fn slow_body(field: Rc<Field>) -> io::Result<()> {
 }
 
 async fn unfinished(field: Rc<Field>, number: u64) -> io::Result<()> {
-    let mut stream = field.target.tcp().await?;
+    let mut stream = field.target.tcp(0).await?;
     if number % 2 == 1 {
         let query = poller(&field).await?.replace("polling", "websocket");
         let head = format!(
@@ -93,7 +93,7 @@ async fn until_closed(stream: &TcpStream) -> io::Result<()> {
 }
 
 async fn unjoined(field: Rc<Field>) -> io::Result<()> {
-    let mut stream = field.target.tcp().await?;
+    let mut stream = field.target.tcp(0).await?;
     let head = format!(
         "GET {}?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -110,7 +110,7 @@ async fn send(conn: &Conn, packet: &str) -> io::Result<()> {
 }
 
 async fn stalled(field: Rc<Field>) -> io::Result<()> {
-    let conn = Conn::open(&field.target, 4096).await?;
+    let conn = Conn::open(&field.target, 0, 4096).await?;
     send(&conn, r#"42["stall"]"#).await?;
     // It never reads again, and asks for more and more.
     for _ in 0..1000 {
@@ -121,14 +121,14 @@ async fn stalled(field: Rc<Field>) -> io::Result<()> {
 }
 
 async fn connects(field: Rc<Field>) -> io::Result<()> {
-    let conn = Conn::open(&field.target, 512).await?;
+    let conn = Conn::open(&field.target, 0, 512).await?;
     drop(conn);
     sleep(Duration::from_millis(20)).await;
     Ok(())
 }
 
 async fn namespaces(field: Rc<Field>, number: u64) -> io::Result<()> {
-    let mut conn = Conn::open(&field.target, 4096).await?;
+    let mut conn = Conn::open(&field.target, 0, 4096).await?;
     for name in 0..110 {
         send(&conn, &format!("40/n-{number}-{name}{},", "x".repeat(400))).await?;
     }
@@ -137,7 +137,7 @@ async fn namespaces(field: Rc<Field>, number: u64) -> io::Result<()> {
 }
 
 async fn asks(field: Rc<Field>, packet: &str) -> io::Result<()> {
-    let mut conn = Conn::open(&field.target, 1 << 16).await?;
+    let mut conn = Conn::open(&field.target, 0, 1 << 16).await?;
     send(&conn, packet).await?;
     conn.expect(|_, payload| payload.starts_with(b"431")).await?;
     sleep(Duration::from_millis(500)).await;
@@ -146,7 +146,7 @@ async fn asks(field: Rc<Field>, packet: &str) -> io::Result<()> {
 
 /// Has the server ask, again and again, and answers nothing.
 async fn unanswered(field: Rc<Field>) -> io::Result<()> {
-    let mut conn = Conn::open(&field.target, 1 << 16).await?;
+    let mut conn = Conn::open(&field.target, 0, 1 << 16).await?;
     for _ in 0..1000 {
         send(&conn, r#"421["ask",500]"#).await?;
         conn.expect(|_, payload| payload.starts_with(b"431")).await?;
@@ -158,7 +158,7 @@ async fn unanswered(field: Rc<Field>) -> io::Result<()> {
 async fn fragments(field: Rc<Field>, count: usize) -> io::Result<()> {
     // Unpaced, it would show no more than who has the processor: the generator shares it with the server.
     sleep(Duration::from_millis(200)).await;
-    let mut conn = Conn::open(&field.target, 4096).await?;
+    let mut conn = Conn::open(&field.target, 0, 4096).await?;
     let mut message = br#"421["echo",1"#.to_vec();
     message.extend(std::iter::repeat_n(b' ', count));
     message.push(b']');
@@ -196,17 +196,17 @@ async fn garbage(field: Rc<Field>, number: u64) -> io::Result<()> {
     sleep(Duration::from_millis(50)).await;
     match number % 5 {
         0 => {
-            let mut stream = field.target.tcp().await?;
+            let mut stream = field.target.tcp(0).await?;
             stream.write_all(&noise(2000)).await?;
             until_closed(&stream).await
         }
         1 => {
-            let conn = Conn::open(&field.target, 4096).await?;
+            let conn = Conn::open(&field.target, 0, 4096).await?;
             write(&conn.s, &noise(5000)).await?;
             tokio::time::timeout(Duration::from_secs(1), until_closed(&conn.s)).await?
         }
         2 | 3 => {
-            let mut conn = Conn::open(&field.target, 4096).await?;
+            let mut conn = Conn::open(&field.target, 0, 4096).await?;
             // Half good, so that it gets somewhere: a packet of a known type with noise behind it, or a binary message.
             let tails = [
                 "42",

@@ -56,7 +56,7 @@ fn bump(counter: &Cell<u64>) {
 
 /// One request on a connection of its own; the body of a 200.
 async fn request(target: &Target, method: &str, query: &str, body: &str) -> io::Result<String> {
-    let mut stream = target.tcp().await?;
+    let mut stream = target.tcp(0).await?;
     let path = if query.starts_with('/') { "" } else { &target.path };
     let head = format!(
         "{method} {path}{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -73,7 +73,7 @@ async fn request(target: &Target, method: &str, query: &str, body: &str) -> io::
 
 /// Asks twice a second, and listens to every tick.
 async fn good(world: Rc<World>, number: usize) -> io::Result<()> {
-    let mut conn = Conn::open(&world.target, 4096).await?;
+    let mut conn = Conn::open(&world.target, 0, 4096).await?;
     let mut out = vec![];
     put(&mut out, TEXT, br#"42["listen"]"#);
     write(&conn.s, &out).await?;
@@ -250,7 +250,7 @@ async fn run(good_clients: usize, secs: f64, only: &str) -> io::Result<bool> {
     let mut bad = vec![];
     // A round for the allocator and the caches, then what the server is like at rest.
     for _ in 0..50 {
-        Conn::open(&world.target, 512).await?.bye().await;
+        Conn::open(&world.target, 0, 512).await?.bye().await;
     }
     sleep(Duration::from_millis(500)).await;
     let (before, _) = vitals(&world, pid).await?;
