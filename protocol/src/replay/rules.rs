@@ -6,7 +6,7 @@ use crate::record::Entry;
 use crate::server::{Connection, ServerEvent};
 use crate::socket::ServerSocketEvent;
 use crate::time::Instant;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
@@ -48,6 +48,8 @@ pub(super) struct Rules {
     requests: BTreeMap<u64, Asked>,
     /// The sockets, and whether each is over.
     sockets: BTreeMap<u64, bool>,
+    /// The sockets that were ever held: one that has asked again may be, before it is told of.
+    held: BTreeSet<u64>,
     /// The number of outcomes still to be told: an id may be used again once it is decided, told or not.
     awaited: BTreeMap<(u64, u64), u64>,
     is_closed: bool,
@@ -110,6 +112,7 @@ impl Rules {
                 let outcomes = self.awaited.entry((*socket, *id)).or_default();
                 *outcomes = outcomes.saturating_add(1);
             }
+            Entry::Hold { socket } => self.held.extend(socket.checked_sub(1)),
             // It asks to join once more, under the same key.
             Entry::AskAgain { socket, .. } if !matches!(output, Output::Failed(_)) => {
                 self.sockets.remove(socket);
@@ -198,7 +201,7 @@ impl Rules {
             while let Some(event) = session.poll_event() {
                 self.event(&event);
             }
-            for socket in self.sockets.keys() {
+            for socket in self.sockets.keys().chain(&self.held) {
                 let number = u32::try_from(*socket).unwrap_or(u32::MAX);
                 session.release(Some(crate::socket::SocketKey::new(number)));
             }
