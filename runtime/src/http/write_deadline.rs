@@ -156,7 +156,7 @@ impl<IO> fmt::Debug for WriteDeadline<IO> {
 
 /// The stream of type `IO` itself, out of hyper's hands and from under the [`WriteDeadline`] that
 /// [`serve_connection`](crate::adapter::serve_connection) put around it, with what hyper had read beyond the request.
-/// For [`Runtime::stream`].
+/// For [`Runtime::stream`](crate::adapter::Runtime::stream).
 ///
 /// # Errors
 /// The connection as it was given, if the stream in it is of another type.
