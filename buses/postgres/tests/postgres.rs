@@ -11,6 +11,7 @@ use sansocket_tokio::cluster::ClusterOptions;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use support::{Engine, Folder, hears, in_order, installed, outage, two, until};
 
 /// The user and the group that run it: it does not run as root.
