@@ -11,7 +11,6 @@ use sansocket_tokio::cluster::ClusterOptions;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use support::{Engine, Folder, hears, in_order, installed, outage, two, until};
 
 /// The user and the group that run it: it does not run as root.
@@ -69,12 +68,8 @@ async fn start(folder: Folder, settings: &'static [&'static str]) -> Option<Engi
     Some(Engine::start(folder, command, (&[0, 0, 0, 8, 4, 210, 22, 47], answer)).await)
 }
 
-/// With a server that may be slow, as everything is on a busy machine.
 fn options(address: &str) -> ClusterOptions {
-    of_bus(PostgresBus::open(address).unwrap().timeout(Duration::from_secs(60)))
-}
-
-fn of_bus(bus: PostgresBus) -> ClusterOptions {
+    let bus = PostgresBus::open(address).unwrap();
     let dialect = bus.dialect();
     ClusterOptions::new(bus).dialect(dialect)
 }
@@ -83,7 +78,7 @@ fn of_bus(bus: PostgresBus) -> ClusterOptions {
 async fn messages_come_in_order_however_large_and_again_after_an_outage() {
     let Some(mut engine) = start(Folder::new("postgres"), &[]).await else { return };
     let address = format!("postgres://test@127.0.0.1:{}/postgres", engine.port);
-    support::stall(&engine, || of_bus(PostgresBus::open(&address).unwrap())).await;
+    support::stall(&engine, || options(&address)).await;
     let before = support::tasks();
     let (one, other, heard) = two(|| options(&address)).await;
     hears(&one, &heard).await;
