@@ -308,7 +308,7 @@ pub(crate) async fn hearing(other: &Server) -> Heard {
 /// Says something until the other one has heard it: then each is on the bus.
 pub(crate) async fn hears(one: &Server, heard: &Heard) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    // What was said before may come now.
+    // Earlier messages may come now.
     let ready = format!("ready {}", NUMBER.fetch_add(1, Ordering::Relaxed));
     until("the other one hears this one", || async {
         one.emit("say", &ready).unwrap();

@@ -32,7 +32,7 @@ function broker(folder, port, { command, options = {}, answers, after = () => {}
         // RabbitMQ takes its time.
         120_000,
       ).catch((error) => {
-        // What still runs would keep this process from ending.
+        // A server that still runs would keep this process from ending.
         self.child.kill("SIGKILL");
         throw error;
       });
@@ -131,7 +131,7 @@ export async function startRedisCluster() {
     }
     await self.isThere();
   } catch (error) {
-    // What still runs would keep this process from ending.
+    // A server that still runs would keep this process from ending.
     await self.stop();
     throw error;
   }

@@ -447,7 +447,7 @@ fn a_node_that_shuts_down_waits_for_what_it_has_passed_on_and_then_gives_it_up()
         leaving.shutdown(5 * SECOND).await;
         ok("")
     });
-    // What still reaches it is passed on as before, until it has left.
+    // Requests that still reach it are passed on as before, until it has left.
     assert_eq!(nodes.run(nodes.post(1, &other, r#"42["echo",0]"#)), ok("ok"));
     assert_eq!(nodes.run(nodes.get(1, &other)), ok(r#"42["echo",0]"#));
     assert_eq!((poll.answer(), has_left.answer()), (None, None));

@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::{Kind, Way};
 use redis::{ConnectionInfo, IntoConnectionInfo, RedisError};
 
-/// What an address means.
+/// The meaning of an address.
 pub(crate) struct Address {
     pub(crate) kind: Kind,
     pub(crate) way: Way,

@@ -20,7 +20,7 @@ pub(crate) struct Cluster {
     pub(crate) seeds: Vec<Place>,
 }
 
-/// What a bus remembers of a cluster from one connection to the next.
+/// The knowledge of a cluster that a bus keeps from one connection to the next.
 #[derive(Default)]
 pub(crate) struct Known {
     /// A node that has the slot of a command, as another one has said: it knows more than that.

@@ -54,7 +54,7 @@ pub(crate) enum LostError {
     Moved,
 }
 
-/// What the bus remembers from one connection to the next.
+/// The state that the bus keeps from one connection to the next.
 #[derive(Default)]
 pub(crate) struct Past {
     /// The place up to which a stream was read.
@@ -73,7 +73,7 @@ struct Connection<'a> {
     writing: Option<Writing>,
     /// The questions in that batch: the place of the answer to each.
     asked: Vec<(Answer, Question)>,
-    /// What has to wait for the answers to that batch.
+    /// The commands that have to wait for the answers to that batch.
     held: Option<NodeTransmit>,
     timer: Box<dyn Timer>,
     /// The reader of a stream, on a connection of its own.
@@ -195,7 +195,7 @@ impl Connection<'_> {
         match self.inbox.poll(context) {
             Poll::Ready(Pushed::Message { channel, payload }) => link.message(&channel, payload),
             Poll::Ready(Pushed::Unsubscribed(channel)) => {
-                // What nobody has asked for says that its slot has moved.
+                // An answer that nobody has asked for says that its slot has moved.
                 let Some(left) = self.leaving.get_mut(&channel) else { return Err(LostError::Moved) };
                 *left -= 1;
                 if *left == 0 {

@@ -13,10 +13,10 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-/// How long a node that could not be asked is not asked again.
+/// The time for which a node that could not be asked is not asked again.
 const NOT_ASKED: Duration = Duration::from_secs(5);
 
-/// What is asked: the number of a question, and the channel.
+/// A question: its number, and the channel.
 type Questions = Vec<(AskId, String)>;
 type Outcome = (BTreeMap<Place, Counter>, Vec<(Place, Failure)>, Vec<(AskId, Option<u32>)>);
 

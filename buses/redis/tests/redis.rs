@@ -175,7 +175,7 @@ async fn a_redis_that_stops_is_noticed_and_so_is_one_that_drops_a_slow_subscribe
     limit("pubsub 10000 0 0").await;
     one.emit("say", &"x".repeat(100_000)).unwrap();
     until("both are back", async || gaps.load(Ordering::Relaxed) >= 2).await;
-    // What comes next may wait, too, on a slow machine.
+    // Later messages may wait, too, on a slow machine.
     limit("pubsub 0 0 0").await;
     hears(&one, &heard).await;
     in_order(&one, &heard, 10).await;

@@ -45,7 +45,7 @@ pub(crate) trait HoldsBack: Send + Sync {
     /// From now on what HTTP writes is kept, if it is no more than such a response: the next is one.
     fn hold(&self);
 
-    /// What was kept. What is written afterwards is not.
+    /// The bytes that were kept. Those that are written afterwards are not.
     fn take_held(&self) -> Vec<u8>;
 }
 

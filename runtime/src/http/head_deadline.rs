@@ -24,7 +24,7 @@ pub(crate) struct Heads {
     read: AtomicBool,
     /// A whole head has come.
     is_seen: AtomicBool,
-    /// What is written is held back.
+    /// Whether writes are held back.
     holds: AtomicBool,
     held: Mutex<Vec<u8>>,
     /// Never waited for: hyper has one sleep at a time, and shares it between threads in name only.
@@ -69,7 +69,7 @@ impl Heads {
     fn keep_short(&self, parts: &[IoSlice<'_>]) -> Option<usize> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        // What was written before the response of status 101 may be longer; behind that, HTTP writes nothing.
+        // An answer before the response of status 101 may be longer; behind that, HTTP writes nothing.
         if held.is_empty() && length > MAX_HELD {
             return None;
         }

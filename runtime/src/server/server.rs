@@ -508,7 +508,7 @@ impl Server {
     ///
     /// A handler that awaits this waits for itself until `timeout` is over: spawn a task for it.
     pub async fn shutdown(&self, timeout: Duration) {
-        // What was emitted before is written, so it is queued before the sessions close.
+        // Earlier events are written, so they are queued before the sessions close.
         self.0.namespaces.all().iter().for_each(|namespace| namespace.finish_broadcasts());
         self.0.gate.shutdown(timeout).await;
         if let Some(recovery) = &self.0.recovery {

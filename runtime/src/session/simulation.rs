@@ -300,7 +300,7 @@ impl Play {
         });
         let mut waiter = Task::moving(waiter);
         waiter.turn();
-        // What a poll's answer or a stream keeps is on its way; what the session has is not.
+        // Messages in a poll's answer or a stream are on their way; those in the session are not.
         let is_kept = self.client.keeps_anything();
         assert!(!is_behind || is_kept || !waiter.is_over(), "it counts as written, and was not");
         self.waiters.push(waiter);
@@ -310,7 +310,7 @@ impl Play {
         !self.task.is_over() && self.handle.lock().machine.is_open()
     }
 
-    /// What can be seen of the session from outside.
+    /// The part of the session's state that can be seen from outside.
     fn look(&self) -> String {
         let inner = self.handle.lock();
         let requests = inner.waiting().map_or(0, |waiting| waiting.requests.len());

@@ -537,7 +537,7 @@ impl Node {
     pub(super) fn end_forwards(&mut self) {
         let Some(forwarding) = &self.forwarding else { return };
         let sent: Vec<ForwardId> = forwarding.sent.values().copied().collect();
-        // What waited for the driver is gone.
+        // The messages that waited for the driver are gone.
         let closed = forwarding.open.iter().filter(|(_, opened)| opened.is_closed);
         let closed: Vec<ForwardId> = closed.map(|(id, _)| *id).collect();
         sent.into_iter().for_each(|id| self.forwarded(id, Err(ForwardError::BusAway)));

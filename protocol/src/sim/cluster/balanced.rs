@@ -51,6 +51,25 @@ struct Client {
     is_over: bool,
 }
 
+impl Client {
+    fn new(session: u64, id: &str, owner: (usize, u64), begun: Instant) -> Self {
+        Self {
+            session,
+            id: id.into(),
+            owner,
+            begun,
+            heard: 0,
+            posted: 0,
+            open: BTreeMap::new(),
+            sent: 0,
+            queue: VecDeque::new(),
+            poll: None,
+            taken: 0,
+            is_over: false,
+        }
+    }
+}
+
 /// The clients of a cluster whose nodes pass requests on.
 #[derive(Default)]
 pub(super) struct Balanced {
@@ -75,20 +94,7 @@ impl Play {
     /// Lets clients come.
     pub(super) fn balance(&mut self, clients: usize) {
         for client in 0..clients {
-            let client_of_none = Client {
-                session: 0,
-                id: "".into(),
-                owner: (0, 0),
-                begun: self.now,
-                heard: 0,
-                posted: 0,
-                open: BTreeMap::new(),
-                sent: 0,
-                queue: VecDeque::new(),
-                poll: None,
-                taken: 0,
-                is_over: true,
-            };
+            let client_of_none = Client { is_over: true, ..Client::new(0, "", (0, 0), self.now) };
             self.balanced.clients.push(client_of_none);
             self.bus.at(self.now + Duration::from_millis(2_000), Flight::Client(client, 0));
         }
@@ -128,20 +134,8 @@ impl Play {
         let Machine::Ours(node) = &self.members[at].machine else { return };
         let id = NodeMark::of(node.name()).put_into(Random::new(self.bus.dice.key()).id());
         let (before, now) = (&mut self.balanced.clients[client], self.now);
-        *before = Client {
-            session: before.session + 1,
-            id: id.into(),
-            owner: (at, self.members[at].life),
-            begun: now,
-            heard: 0,
-            posted: 0,
-            open: BTreeMap::new(),
-            sent: 0,
-            queue: VecDeque::new(),
-            poll: None,
-            taken: 0,
-            is_over: false,
-        };
+        let owner = (at, self.members[at].life);
+        *before = Client::new(before.session + 1, &id, owner, now);
         self.client_asks(client, false);
     }
 

@@ -100,7 +100,7 @@ impl Member {
         let random = Random::new(bus.dice.key());
         match self.kind {
             Kind::Ours(speech) => {
-                // What a node asked before its bus went is held by the other that long; sessions have pings by then.
+                // A request that a node sent before its bus went is held by the other that long; sessions have pings by then.
                 let config = NodeConfig::default().with_forwards(true).with_forward_timeout(FORWARDED);
                 let mut node = Node::new(config, dialect(speech), random);
                 node.open(now, "/");

@@ -298,7 +298,7 @@ impl Travel {
         server.is_reading = false;
         server.node.handle_bus_down(self.now);
         self.pump(at);
-        // What is put back is lost with the connection.
+        // A session that is put back is lost with the connection.
         self.taken.retain(|(node, _)| *node != at);
         self.after(50, 5_000, Happening::Heal(at));
     }
