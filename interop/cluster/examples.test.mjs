@@ -15,7 +15,7 @@ async function running([program, ...args], then) {
     return await then(example);
   } finally {
     example.child.kill("SIGTERM");
-    await example.exit();
+    await within(example.exited, "end of the example");
   }
 }
 

@@ -24,6 +24,12 @@ eio = engineio.AsyncServer(
 @eio.on("message")
 async def message(sid, data):
     if data == "close":
+        # A poll that comes after the end is refused with 400, and what was to go out with it is lost, the end too:
+        # python-engineio forgets a session as soon as it is closed. So the end waits until a poll, or the writer of
+        # a WebSocket, has taken all that was sent before and waits for more.
+        queue = eio.sockets[sid].queue
+        while not (queue.empty() and queue._getters):
+            await asyncio.sleep(0.001)
         await eio.disconnect(sid)
     elif isinstance(data, str) and data.startswith("count "):
         for i in range(int(data.removeprefix("count "))):

@@ -58,10 +58,14 @@ export class Program {
     });
     reader.on("close", () => this.lines.push(ENDED));
     this.child.stderr.on("data", (data) => (this.errors = (this.errors + data).slice(-4000)));
-    this.exited = new Promise((resolve) => {
-      this.child.on("exit", (code, signal) => resolve(code ?? signal));
-      this.child.on("error", (error) => resolve(String(error)));
-    });
+    const end = (event) =>
+      new Promise((resolve) => {
+        this.child.on(event, (code, signal) => resolve(code ?? signal));
+        this.child.on("error", (error) => resolve(String(error)));
+      });
+    this.exited = end("exit");
+    /** Its end, and that of all it has printed: what it said last may come after its exit. */
+    this.closed = end("close");
   }
 
   /** Skips lines until one matches, and returns the match. */
@@ -75,7 +79,7 @@ export class Program {
         throw new Error(`${error.message}; it said ${JSON.stringify(this.seen.slice(-20))} ${this.errors}`);
       }
       if (line === ENDED) {
-        const end = await this.exited;
+        const end = await this.exit(Math.max(1, deadline - Date.now()));
         throw new Error(`ended (${end}) without a line like ${pattern}: ${JSON.stringify(this.seen)} ${this.errors}`);
       }
       const match = pattern.exec(line);
@@ -83,9 +87,9 @@ export class Program {
     }
   }
 
-  /** Waits for its end, and returns the exit code, or the name of the signal. */
+  /** Waits until it has ended and `errors` is whole, and returns the exit code, or the name of the signal. */
   exit(ms = 30_000) {
-    return within(this.exited, "end of the program", ms);
+    return within(this.closed, "end of the program", ms);
   }
 
   async kill() {
