@@ -3,9 +3,9 @@
 
 use crate::base::clock::Clock;
 use crate::base::in_memory::{self, FarEnd, InMemory, Task};
+use crate::base::job::Job;
 use crate::base::runtime::Stream;
 use crate::base::upgrade::Switching;
-use crate::handler::job::Job;
 use crate::session::handle::{ConnectionPlace, SessionHandle, Upgrade};
 use crate::session::stats::Counters;
 use crate::session::task::{Application, Session};
