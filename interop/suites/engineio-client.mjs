@@ -97,7 +97,8 @@ const refused = (message, description, responseText) => [
   "given",
   part({ type: "TransportError", message, description, context: part({ readyState: 4, responseText }) }),
 ];
-const denied = (transport) => ({ [transport]: { query: { deny: 1 } } });
+/** A query of its own takes the place of the client's. */
+const denied = (transport) => ({ [transport]: { query: { EIO: 4, transport, deny: 1 } } });
 
 const socket = {
   "tries polling when its WebSocket is refused": [
@@ -114,7 +115,7 @@ const socket = {
   ],
   "does not try the next transport unless it is told to": [
     ["open", "a", { transports: ["polling", "websocket"], transportOptions: denied("polling") }],
-    ["hear", "a", "error", failure("xhr poll error")],
+    ["hear", "a", "error", part({ message: "xhr poll error", description: 403 })],
     SETTLED,
     ["heard", "a", "open", 0],
   ],
