@@ -153,6 +153,7 @@ impl Play {
         let mut play = Self { runtime, handle, task, client, begun, done, cut, told, asked, waiters };
         play.client.open(on_websocket);
         play.rest();
+        assert!(play.client.opened, "the session has not opened");
         play
     }
 
