@@ -342,7 +342,7 @@ impl Manager {
         }
     }
 
-    /// The same for one that has as much as it should have.
+    /// Returns whether the owner should read on although as much waits as `receive_budget` allows.
     fn wants_more(&self, inbound: usize) -> bool {
         match &self.layer {
             // A packet that waits for its attachments is let through, and bounded by itself.
